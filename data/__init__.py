@@ -1,0 +1,1 @@
+"""From raw hospital tables and notes to one prepared task on disk; the ICD ontologies."""

@@ -1,0 +1,232 @@
+"""The prepared task: what `data` hands to every stage, as a folder on disk.
+
+    prepared/<name>/
+      train/ validation/ test/ dataset_dict.json   a Hugging Face DatasetDict (`save_to_disk`)
+      codes.parquet                                the candidates, in column order
+      groups.parquet                               level, group, name: what each group is called
+      task.json                                    provenance: source, protocol, counts, what was dropped and why
+
+Reading a task needs no ontology package: definitions, synonyms, groups and their names are in the folder.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import polars as pl
+
+LEVELS = ("all", "chapter", "block", "category", "subcategory")
+SPLITS = ("train", "validation", "test")
+
+FEATURES = datasets.Features(
+    {
+        "example_id": datasets.Value("string"),
+        "patient_id": datasets.Value("string"),
+        "age": datasets.Value("int32"),
+        "sex": datasets.Value("string"),
+        "history": datasets.List(
+            {"codes": datasets.List(datasets.Value("string")), "days_before": datasets.Value("int32")}
+        ),
+        "text": datasets.Value("string"),
+        "targets": datasets.List(datasets.Value("string")),
+        "evidence": datasets.List(
+            {
+                "code": datasets.Value("string"),
+                "start": datasets.Value("int32"),
+                "end": datasets.Value("int32"),
+            }
+        ),
+    }
+)
+"""One row = one example. `history`: visits, oldest first, `days_before` the target visit (null without dates);
+`age` in years at the target visit and `sex` (`F`, `M`) may be null; `text`: the note, or null; `evidence`: character
+spans `[start, end)` of `text` that support a code, empty where the source has none."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Task:
+    """A prepared task in memory. C candidate codes; all per-code lists are in column order."""
+
+    path: Path
+    splits: datasets.DatasetDict
+    codes: list[str]
+    definitions: list[str]
+    synonyms: list[list[str]]
+    train_counts: np.ndarray
+    """(C,) int: training examples with the code among their targets."""
+    code_table: pl.DataFrame
+    """codes.parquet as read."""
+    group_names: dict[str, dict[str, str]]
+    """level -> group -> its name."""
+    info: dict[str, Any]
+    """task.json as read."""
+
+    @property
+    def fingerprint(self) -> str:
+        return self.info["fingerprint"]
+
+    @property
+    def column(self) -> dict[str, int]:
+        return {code: index for index, code in enumerate(self.codes)}
+
+    def groups(self, level: str) -> list[str]:
+        """The group of each candidate at `level`."""
+        if level not in LEVELS:
+            raise ValueError(f"unknown level {level!r}; the levels are {', '.join(LEVELS)}")
+        return self.code_table[level].to_list()
+
+    def group_ids(self, levels: Sequence[str]) -> np.ndarray:
+        """(L, C) int64: at each level, codes with the same number are in the same group."""
+        return np.stack([np.unique(self.groups(level), return_inverse=True)[1] for level in levels]).astype(np.int64)
+
+    def targets(self, split: str) -> np.ndarray:
+        """(N, C) bool: the codes to predict."""
+        return self._code_matrix(self.splits[split]["targets"])
+
+    def seen(self, split: str) -> np.ndarray:
+        """(N, C) bool: the codes that stand in the history."""
+        return self._code_matrix(
+            [[code for visit in history for code in visit["codes"]] for history in self.splits[split]["history"]]
+        )
+
+    def _code_matrix(self, rows: Sequence[Sequence[str]]) -> np.ndarray:
+        column = self.column
+        matrix = np.zeros((len(rows), len(self.codes)), dtype=bool)
+        for index, row in enumerate(rows):
+            matrix[index, [column[code] for code in row]] = True
+        return matrix
+
+
+def save_task(
+    path: str | Path,
+    splits: dict[str, list[dict[str, Any]]],
+    codes: pl.DataFrame,
+    groups: pl.DataFrame,
+    info: dict[str, Any],
+) -> Task:
+    """Write a prepared task, complete or not at all, and return it as read back.
+
+    `splits`: rows as in FEATURES for each of SPLITS. `codes`: code, definition, synonyms, and one column per level;
+    `train_count` is added here. `groups`: level, group, name. `info`: becomes task.json, with `fingerprint`, `counts`
+    and `candidates` added here. Raises ValueError where `path` exists, a split is empty, a patient is in two splits, or
+    a code has no row in `codes`.
+    """
+    path = Path(path)
+    if path.exists():
+        raise ValueError(f"{path} already exists; choose another --output or remove it")
+    _check_splits(splits)
+    column = {code: index for index, code in enumerate(codes["code"])}
+    _check_codes(splits, column)
+    train_counts = np.zeros(len(column), dtype=np.int64)
+    for row in splits["train"]:
+        train_counts[[column[code] for code in set(row["targets"])]] += 1
+    codes = codes.with_columns(pl.Series("train_count", train_counts))
+    info = {
+        **info,
+        "candidates": codes.height,
+        "counts": {name: _split_counts(rows) for name, rows in splits.items()},
+        "fingerprint": _fingerprint(splits, codes),
+    }
+    beside = path.with_name(f".{path.name}.partial")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    dataset = datasets.DatasetDict(
+        {name: datasets.Dataset.from_list(splits[name], features=FEATURES) for name in SPLITS}
+    )
+    with _no_progress_bars():
+        dataset.save_to_disk(str(beside))
+    codes.write_parquet(beside / "codes.parquet")
+    groups.write_parquet(beside / "groups.parquet")
+    (beside / "task.json").write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(beside, path)
+    return load_task(path)
+
+
+def load_task(path: str | Path) -> Task:
+    """Read a prepared task.
+
+    Raises FileNotFoundError where `path` holds none, ValueError where a patient is in two splits.
+    """
+    path = Path(path)
+    if not (path / "task.json").is_file():
+        raise FileNotFoundError(f"no prepared task in {path} (task.json is missing); make one with `mera prepare`")
+    splits = datasets.load_from_disk(str(path))
+    table = pl.read_parquet(path / "codes.parquet")
+    groups = pl.read_parquet(path / "groups.parquet")
+    _check_patients({name: set(splits[name]["patient_id"]) for name in SPLITS})
+    names: dict[str, dict[str, str]] = {level: {} for level in LEVELS}
+    for level, group, name in groups.select("level", "group", "name").iter_rows():
+        names[level][group] = name
+    return Task(
+        path=path,
+        splits=splits,
+        codes=table["code"].to_list(),
+        definitions=table["definition"].to_list(),
+        synonyms=table["synonyms"].to_list(),
+        train_counts=table["train_count"].to_numpy(),
+        code_table=table,
+        group_names=names,
+        info=json.loads((path / "task.json").read_text(encoding="utf-8")),
+    )
+
+
+def _check_splits(splits: dict[str, list[dict[str, Any]]]) -> None:
+    if set(splits) != set(SPLITS):
+        raise ValueError(f"a task has the splits {', '.join(SPLITS)}; got {', '.join(sorted(splits))}")
+    for name in SPLITS:
+        if not splits[name]:
+            raise ValueError(f"the {name} split is empty: too few patients are left after filtering")
+    _check_patients({name: {row["patient_id"] for row in rows} for name, rows in splits.items()})
+
+
+def _check_patients(patients: dict[str, set[str]]) -> None:
+    for first, second in (("train", "validation"), ("train", "test"), ("validation", "test")):
+        shared = len(patients[first] & patients[second])
+        if shared:
+            raise ValueError(f"{shared} patients are in both {first} and {second}; a patient belongs to one split")
+
+
+def _check_codes(splits: dict[str, list[dict[str, Any]]], column: dict[str, int]) -> None:
+    for name, rows in splits.items():
+        for row in rows:
+            for code in [*row["targets"], *(code for visit in row["history"] for code in visit["codes"])]:
+                if code not in column:
+                    raise ValueError(f"the {name} split holds {code!r}, which is not among the candidate codes")
+            if not row["targets"]:
+                raise ValueError(f"the {name} split holds an example without target codes")
+
+
+def _split_counts(rows: list[dict[str, Any]]) -> dict[str, int]:
+    return {
+        "examples": len(rows),
+        "patients": len({row["patient_id"] for row in rows}),
+        "targets": sum(len(row["targets"]) for row in rows),
+    }
+
+
+def _fingerprint(splits: dict[str, list[dict[str, Any]]], codes: pl.DataFrame) -> str:
+    digest = hashlib.sha256()
+    digest.update(codes.write_json().encode())
+    for name in SPLITS:
+        for row in splits[name]:
+            digest.update(json.dumps([name, row], sort_keys=True, ensure_ascii=False).encode())
+    return digest.hexdigest()
+
+
+class _no_progress_bars:
+    """Silence `datasets` for writes that take a moment, and leave its setting as it was."""
+
+    def __enter__(self) -> None:
+        self._enabled = datasets.is_progress_bar_enabled() if hasattr(datasets, "is_progress_bar_enabled") else True
+        datasets.disable_progress_bars()
+
+    def __exit__(self, *_: object) -> None:
+        if self._enabled:
+            datasets.enable_progress_bars()

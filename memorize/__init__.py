@@ -1,0 +1,1 @@
+"""Stage one: a language model learns every code's definition, and every definition's code."""

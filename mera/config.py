@@ -1,0 +1,119 @@
+"""Configuration: frozen dataclasses, filled from one YAML file and `--dotted.key value` overrides.
+
+A stage declares its configuration with `@config_class`; types are checked and coerced by pydantic, and each field's
+docstring becomes its line in `--help`. An unknown key is an error that names the nearest known one.
+"""
+
+import argparse
+import difflib
+from collections.abc import Sequence
+from dataclasses import asdict, fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar, dataclass_transform
+
+import pydantic
+import yaml
+
+Config = TypeVar("Config")
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True)
+def config_class(cls: type[Config]) -> type[Config]:
+    """Make `cls` a frozen, keyword-only, validated dataclass that rejects unknown keys."""
+    settings = pydantic.ConfigDict(extra="forbid", use_attribute_docstrings=True, protected_namespaces=())
+    return pydantic.dataclasses.dataclass(cls, frozen=True, kw_only=True, config=settings)
+
+
+def parse_config(cls: type[Config], description: str, arguments: Sequence[str] | None = None) -> Config:
+    """Build `cls` from the command line: `--config FILE`, then overrides such as `--training.epochs 3`.
+
+    Prints help or an error and exits where argparse would (exit code 2 on bad usage).
+    """
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file with the keys below, nested at the dots")
+    for key, help_text in _help_lines(cls):
+        parser.add_argument(f"--{key}", dest=key, metavar="VALUE", default=argparse.SUPPRESS, help=help_text)
+    known, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        parser.error(_unknown_key_message(unknown[0].lstrip("-").split("=")[0], [key for key, _ in _help_lines(cls)]))
+    overrides = {key: yaml.safe_load(text) for key, text in vars(known).items() if key != "config"}
+    try:
+        return load_config(cls, known.config, overrides)
+    except (ValueError, FileNotFoundError) as error:
+        parser.error(str(error))
+
+
+def load_config(cls: type[Config], path: str | Path | None = None, overrides: dict[str, Any] | None = None) -> Config:
+    """Read `path` (YAML), apply dotted `overrides`, and validate the result as `cls`.
+
+    Raises ValueError that names the file, the key and, for an unknown key, the nearest known one.
+    """
+    values: dict[str, Any] = {}
+    if path is not None:
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"config file not found: {path}")
+        try:
+            values = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+        except yaml.YAMLError as error:
+            raise ValueError(f"{path} is not valid YAML: {error}") from error
+        if not isinstance(values, dict):
+            raise ValueError(f"{path} must hold keys and values, got a {type(values).__name__}")
+    for key, value in (overrides or {}).items():
+        _set_dotted(values, key, value)
+    try:
+        return pydantic.TypeAdapter(cls).validate_python(values)
+    except pydantic.ValidationError as error:
+        where = f" in {path}" if path is not None else ""
+        known = [key for key, _ in _help_lines(cls)]
+        raise ValueError(f"bad configuration{where}: " + "; ".join(_problems(error, known))) from None
+
+
+def config_dict(config: Any) -> dict[str, Any]:
+    """The configuration as plain nested dictionaries, ready for YAML or JSON."""
+    return asdict(config)
+
+
+def _set_dotted(values: dict[str, Any], key: str, value: Any) -> None:
+    *parents, leaf = key.split(".")
+    for parent in parents:
+        child = values.setdefault(parent, {})
+        if not isinstance(child, dict):
+            raise ValueError(f"cannot set {key}: {parent} is not a section")
+        values = child
+    values[leaf] = value
+
+
+def _problems(error: pydantic.ValidationError, known: list[str]) -> list[str]:
+    lines = []
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+            lines.append(_unknown_key_message(key, known))
+        elif problem["type"] in ("missing", "missing_keyword_only_argument"):
+            lines.append(f"{key} is required")
+        else:
+            lines.append(f"{key + ': ' if key else ''}{problem['msg']} (got {problem['input']!r})")
+    return lines
+
+
+def _unknown_key_message(key: str, known: list[str]) -> str:
+    sections = {name.rsplit(".", depth)[0] for name in known for depth in range(name.count(".") + 1)}
+    nearest = difflib.get_close_matches(key, sorted(sections), n=1, cutoff=0.0)
+    return f"unknown key {key!r}; did you mean {nearest[0]!r}?"
+
+
+def _help_lines(cls: type, prefix: str = "") -> list[tuple[str, str]]:
+    lines = []
+    described = cls.__pydantic_fields__
+    for field in fields(cls):
+        key = f"{prefix}{field.name}"
+        info = described[field.name]
+        if is_dataclass(info.annotation):
+            lines += _help_lines(info.annotation, f"{key}.")
+        else:
+            default = "required" if info.is_required() else f"default: {info.get_default(call_default_factory=True)}"
+            text = " ".join((info.description or "").split())
+            lines.append((key, f"{text} ({default})".replace("%", "%%")))
+    return lines

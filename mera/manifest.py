@@ -1,0 +1,100 @@
+"""What a run was: configuration, command, versions, git commit, seed, data, time, hardware."""
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+RECORDED_PACKAGES = (
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "accelerate",
+    "deepspeed",
+    "sentence-transformers",
+    "numpy",
+)
+
+
+class RunClock:
+    """Started when a run starts; the manifest asks it how long the run took."""
+
+    def __init__(self) -> None:
+        self.started_at = datetime.now(UTC)
+        self._start = time.perf_counter()
+
+    def seconds(self) -> float:
+        return time.perf_counter() - self._start
+
+
+def build_manifest(
+    *, run: str, model: str, kind: str, config: dict[str, Any], seed: int, task: dict[str, Any], clock: RunClock
+) -> dict[str, Any]:
+    """The JSON-ready record kept beside predictions and checkpoints.
+
+    `run` is the run's name, `model` the name shown in tables, `kind` one of `rank`, `bi_encoder`, `baseline`,
+    `oracle`, `memorize`; `task` holds `name`, `kind`, `fingerprint` and the `split` that was scored.
+    """
+    return {
+        "run": run,
+        "model": model,
+        "kind": kind,
+        "task": task,
+        "config": config,
+        "seed": seed,
+        "command": _command(),
+        "git_commit": git_commit(),
+        "versions": package_versions(),
+        "hardware": hardware(),
+        "started_at": clock.started_at.isoformat(timespec="seconds"),
+        "seconds": round(clock.seconds(), 1),
+    }
+
+
+def package_versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for name in RECORDED_PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def git_commit() -> str | None:
+    """The project's commit, with `+changes` where the tree differs from it; None outside a checkout."""
+    root = Path(__file__).resolve().parent.parent
+    try:
+        commit = _git(root, "rev-parse", "HEAD")
+        changed = _git(root, "status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit + ("+changes" if changed else "")
+
+
+def hardware() -> dict[str, Any]:
+    found: dict[str, Any] = {"machine": platform.machine(), "cpus": os.cpu_count()}
+    if "torch" in sys.modules:
+        cuda = sys.modules["torch"].cuda
+        if cuda.is_available():
+            found["gpus"] = [cuda.get_device_name(index) for index in range(cuda.device_count())]
+    return found
+
+
+def _git(root: Path, *arguments: str) -> str:
+    return subprocess.run(
+        ["git", "-C", str(root), *arguments], check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+def _command() -> str:
+    script = Path(sys.argv[0])
+    root = Path(__file__).resolve().parent.parent
+    name = script.resolve().relative_to(root) if script.resolve().is_relative_to(root) else Path(script.name)
+    return " ".join([str(name), *sys.argv[1:]])

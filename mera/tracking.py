@@ -1,0 +1,41 @@
+"""W&B: numbers only, offline unless the user has logged in."""
+
+import netrc
+import os
+from pathlib import Path
+from typing import Literal
+
+Tracking = Literal["none", "wandb"]
+
+
+def set_up_tracking(tracking: Tracking, run_name: str, directory: Path) -> list[str]:
+    """Prepare the environment for W&B and return what the HF Trainer wants as `report_to`.
+
+    Nothing but metrics and hyper-parameters is recorded: no code, no git state, no model, no table of examples. The
+    run's files go under `directory`. Without a W&B login the run is kept offline (`wandb sync` uploads it later).
+    """
+    if tracking == "none":
+        return []
+    os.environ.setdefault("WANDB_PROJECT", "mera")
+    os.environ.setdefault("WANDB_NAME", run_name)
+    os.environ.setdefault("WANDB_DIR", str(directory))
+    os.environ.update(
+        WANDB_LOG_MODEL="false",
+        WANDB_WATCH="false",
+        WANDB_DISABLE_CODE="true",
+        WANDB_DISABLE_GIT="true",
+        WANDB_CONSOLE="off",
+        WANDB_SILENT="true",
+    )
+    if not _logged_in():
+        os.environ.setdefault("WANDB_MODE", "offline")
+    return ["wandb"]
+
+
+def _logged_in() -> bool:
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    try:
+        return netrc.netrc().authenticators("api.wandb.ai") is not None
+    except (FileNotFoundError, netrc.NetrcParseError):
+        return False
