@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,12 +110,13 @@ def save_task(
     codes: pl.DataFrame,
     groups: pl.DataFrame,
     info: dict[str, Any],
+    arrays: Mapping[str, np.ndarray] | None = None,
 ) -> Task:
     """Write a prepared task, complete or not at all, and return it as read back.
 
     `splits`: rows as in FEATURES for each of SPLITS. `codes`: code, definition, synonyms, and one column per level;
     `train_count` is added here. `groups`: level, group, name. `info`: becomes task.json, with `fingerprint`, `counts`
-    and `candidates` added here. Raises ValueError where `path` exists, a split is empty, a patient is in two splits, or
+    and `candidates` added here. `arrays`: file name (`oracle.npy`) -> array kept in the folder. Raises ValueError where `path` exists, a split is empty, a patient is in two splits, or
     a code has no row in `codes`.
     """
     path = Path(path)
@@ -144,6 +145,8 @@ def save_task(
         dataset.save_to_disk(str(beside))
     codes.write_parquet(beside / "codes.parquet")
     groups.write_parquet(beside / "groups.parquet")
+    for name, array in (arrays or {}).items():
+        np.save(beside / name, array)
     (beside / "task.json").write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     os.replace(beside, path)
     return load_task(path)

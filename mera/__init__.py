@@ -1,1 +1,1 @@
-"""What every stage shares: configuration, run directory, models, metrics, predictions, the report, the `mera` command."""
+"""What every stage shares: configuration, run directory, models, metrics, predictions, report, the `mera` command."""

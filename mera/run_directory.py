@@ -4,8 +4,10 @@ Work happens in `<parent>/.<name>.partial`; when everything is there it is renam
 directory left by an interrupted run is found again by the next one with the same name, which resumes from it.
 """
 
+import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 
 class RunDirectory:
@@ -32,9 +34,6 @@ class RunDirectory:
         return self.final
 
 
-def write_text_atomic(path: Path, text: str) -> None:
-    """Write `text` beside `path` and rename, so that a reader never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.partial")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON."""
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,0 +1,30 @@
+"""The candidates of a task as tables: definitions, synonyms, groups and their names."""
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from data.ontology import Ontology
+from data.task import LEVELS
+
+
+def code_table(codes: Sequence[str], ontology: Ontology) -> pl.DataFrame:
+    """One row per code, in the given order: code, definition, synonyms, one column per level."""
+    groups = [ontology.groups(code) for code in codes]
+    return pl.DataFrame(
+        {
+            "code": list(codes),
+            "definition": [ontology.definition(code) for code in codes],
+            "synonyms": [ontology.synonyms(code) for code in codes],
+            **{level: [group[level] for group in groups] for level in LEVELS},
+        },
+        schema_overrides={"synonyms": pl.List(pl.String)},
+    )
+
+
+def group_table(codes: pl.DataFrame, ontology: Ontology) -> pl.DataFrame:
+    """level, group, name for every group in a `code_table`."""
+    rows = [
+        (level, group, ontology.group_name(level, group)) for level in LEVELS for group in codes[level].unique().sort()
+    ]
+    return pl.DataFrame(rows, schema=["level", "group", "name"], orient="row")

@@ -1,0 +1,74 @@
+"""What was read, what was dropped and why: for each unit, read + added = used + dropped.
+
+Something is added only where a mapping turns one code into several.
+"""
+
+from collections import Counter
+from typing import Any
+
+LISTED_CODES = 50
+UNITS = ("diagnoses", "visits", "patients")
+
+
+class Ledger:
+    """Counts per unit. A diagnosis is one code of one visit as the source states it."""
+
+    def __init__(self) -> None:
+        self._read: Counter[str] = Counter()
+        self._dropped: dict[str, Counter[str]] = {unit: Counter() for unit in UNITS}
+        self._added: dict[str, Counter[str]] = {unit: Counter() for unit in UNITS}
+        self._changed: Counter[str] = Counter()
+        self._unknown_codes: Counter[str] = Counter()
+
+    def read(self, unit: str, count: int) -> None:
+        """`count` more of `unit` came in."""
+        self._read[unit] += count
+
+    def drop(self, unit: str, reason: str, count: int = 1) -> None:
+        """`count` of `unit` went out because of `reason`."""
+        if count:
+            self._dropped[unit][reason] += count
+
+    def add(self, unit: str, reason: str, count: int) -> None:
+        """`count` of `unit` arose that were not in the source."""
+        if count:
+            self._added[unit][reason] += count
+
+    def change(self, event: str, count: int = 1) -> None:
+        """`count` diagnoses were changed, neither dropped nor added."""
+        if count:
+            self._changed[event] += count
+
+    def unknown_code(self, raw: str, count: int) -> None:
+        """A code dropped because no ontology knows it; task.json lists the most frequent."""
+        self._unknown_codes[raw] += count
+
+    def used(self, unit: str) -> int:
+        return self._read[unit] + self._added[unit].total() - self._dropped[unit].total()
+
+    def check_used(self, unit: str, count: int) -> None:
+        """Compare with what really arrived at the end: a difference is a bug in an adapter, not the user's fault."""
+        assert self.used(unit) == count, f"{unit}: {self.used(unit)} by the ledger, {count} in the task"
+
+    def record(self) -> dict[str, Any]:
+        """For task.json: `rows_read`, `rows_used` and `dropped` count diagnoses, the other units have their own part."""
+        units = {
+            unit: {
+                "read": self._read[unit],
+                "added": dict(sorted(self._added[unit].items())),
+                "used": self.used(unit),
+                "dropped": dict(sorted(self._dropped[unit].items())),
+            }
+            for unit in UNITS
+        }
+        diagnoses = units["diagnoses"]
+        return {
+            "rows_read": diagnoses["read"],
+            "rows_used": diagnoses["used"],
+            "dropped": diagnoses["dropped"],
+            "accounting": units,
+            "changed": dict(sorted(self._changed.items())),
+            "unknown_codes": dict(
+                sorted(self._unknown_codes.items(), key=lambda item: (-item[1], item[0]))[:LISTED_CODES]
+            ),
+        }

