@@ -9,8 +9,8 @@ import datasets
 from transformers import PreTrainedTokenizerBase
 
 from data.task import Task
-from mera.code_tokens import code_token
 from memorize.config import QuestionConfig
+from mera.code_tokens import code_token
 
 Kind = Literal["code_to_definition", "definition_to_code", "code_to_group", "synonym_to_code"]
 

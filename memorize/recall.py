@@ -15,7 +15,6 @@ from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from data.task import Task
-from mera.code_tokens import token_ids
 from memorize.config import QuestionConfig
 from memorize.questions import (
     Question,
@@ -26,6 +25,7 @@ from memorize.questions import (
     held_out_synonyms,
     synonym_questions,
 )
+from mera.code_tokens import token_ids
 
 
 def measure_recall(

@@ -1,0 +1,22 @@
+# make demo: install and run everything on a synthetic cohort.    make test: install and run the tests.
+PYTHON ?= python3
+VENV := .venv
+
+.PHONY: install demo test lint
+install: $(VENV)/installed
+
+$(VENV)/installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --editable ".[dev]"
+	@touch $@
+
+demo: install
+	$(VENV)/bin/mera demo
+
+test: install lint
+	$(VENV)/bin/python -m pytest --durations 10
+
+lint: install
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .

@@ -1,0 +1,86 @@
+"""The `mera` command. It starts the stages as subprocesses, so that what it runs is what the README shows."""
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ROOT = Path(__file__).resolve().parent.parent
+
+app = typer.Typer(
+    help="Rank ICD diagnosis codes with a language model that memorized them, and compare it honestly.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+
+@app.command(context_settings=PASS_THROUGH)
+def prepare(context: typer.Context) -> None:
+    """Turn hospital tables into a prepared task: `mera prepare diabetes130 --input FILE --output prepared/NAME`."""
+    _run([sys.executable, "-m", "data.prepare", *context.args])
+
+
+@app.command(context_settings=PASS_THROUGH)
+def baselines(context: typer.Context) -> None:
+    """Popularity, own history and linear: `mera baselines --task prepared/NAME --output runs/NAME`."""
+    _run([sys.executable, str(ROOT / "rank" / "run_baselines.py"), *context.args])
+
+
+@app.command(context_settings=PASS_THROUGH)
+def predict(context: typer.Context) -> None:
+    """Rank one patient: `mera predict runs/rank/checkpoint --history "428.0,401.9;584.9" --age 67 --sex F`."""
+    _run([sys.executable, str(ROOT / "rank" / "predict_patient.py"), *context.args])
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="run directories, each with a predictions folder")],
+    output: Annotated[Path, typer.Option(help="directory to write: index.html, report.md, report.json")],
+    by_task: Annotated[
+        bool, typer.Option("--by-task", help="runs of several tasks: a section for each task, instead of an error")
+    ] = False,
+    bootstrap_samples: Annotated[int, typer.Option(help="resamples behind the intervals and tests")] = 1000,
+    seed: Annotated[int, typer.Option(help="seed of the resamples")] = 0,
+) -> None:
+    """Compare runs on the same task, side by side: `mera report runs/a runs/b --output report/`."""
+    from mera.report import write_report
+
+    try:
+        page = write_report(runs, output, by_task=by_task, bootstrap_samples=bootstrap_samples, seed=seed)
+    except (ValueError, FileNotFoundError) as error:
+        _fail(str(error))
+    print(page)
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option(help="directory for everything the demo makes")] = Path("demo"),
+    fresh: Annotated[bool, typer.Option("--fresh", help="start over instead of keeping finished stages")] = False,
+) -> None:
+    """The whole pipeline on a synthetic cohort, on the CPU, in minutes; prints the report's path last."""
+    from mera.demo import run_demo
+
+    try:
+        page = run_demo(output, fresh=fresh)
+    except subprocess.CalledProcessError as error:
+        _fail(f"this step failed (exit code {error.returncode}): {shlex.join(map(str, error.cmd))}")
+    print(page)
+
+
+def _run(command: list[str]) -> None:
+    raise typer.Exit(subprocess.run(command, check=False).returncode)
+
+
+def _fail(message: str) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    raise typer.Exit(1) from None
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,127 @@
+"""The runs of one task side by side: the report's numbers as one JSON-ready dictionary.
+
+Everything that is printed or drawn is read from here, so report.json holds every number of the page. A number that
+does not exist is None. Metrics, differences and intervals are fractions, not percent.
+"""
+
+import math
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from mera import bootstrap
+from mera.predictions import read_predictions
+from mera.report.load import Comparable
+from mera.report.measure import METRICS, Measures, measure
+from mera.report.pairs import LEADING_METRIC, is_oracle, mark_best, paired_differences
+from mera.report.strata import Stratification, stratify
+from mera.report.summary import cautions, summarise
+
+
+def compare(shared: Comparable, bootstrap_samples: int, seed: int) -> dict[str, Any]:
+    """Measure every run (one in memory at a time) and compare them."""
+    weights = bootstrap.patient_weights(shared.patient_ids, bootstrap_samples, seed)
+    strata = stratify(shared)
+    measured = [measure(read_predictions(path), shared, strata, weights) for path in shared.paths]
+    measured.sort(key=_place)
+    num_patients = len(set(shared.patient_ids))
+    section = without_nan(
+        {
+            "task": shared.task,
+            "examples": len(shared.example_ids),
+            "patients": num_patients,
+            "candidates": shared.codes.height,
+            "targets": int(shared.targets.sum()),
+            "targets_per_example": float(shared.targets.sum(axis=1).mean()),
+            "leading_metric": LEADING_METRIC,
+            "runs": [_run_record(run, label) for run, label in zip(measured, _labels(measured), strict=True)],
+            "pairs": paired_differences(measured, num_patients),
+            "strata": [_stratification_record(part, measured) for part in strata],
+            "oracle_share": _oracle_share(measured),
+        }
+    )
+    mark_best(section)
+    section["summary"] = summarise(section)
+    section["cautions"] = cautions(section)
+    return section
+
+
+def without_nan(value: Any) -> Any:
+    """A copy with None for every NaN, and plain Python numbers."""
+    if isinstance(value, dict):
+        return {key: without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _place(run: Measures) -> tuple[bool, float, str]:
+    """Oracles first, as the bound; then by recall@20, then by name."""
+    value = run.values[LEADING_METRIC]
+    return not is_oracle(run.manifest), math.inf if math.isnan(value) else -value, run.manifest["run"]
+
+
+def _labels(measured: list[Measures]) -> list[str]:
+    """What tables call a run: its model, and its run name where two runs have the same model name."""
+    models = [str(run.manifest.get("model", run.manifest["run"])) for run in measured]
+    shared = Counter(models)
+    return [
+        model if shared[model] == 1 else f"{model} ({run.manifest['run']})"
+        for model, run in zip(models, measured, strict=True)
+    ]
+
+
+def _run_record(run: Measures, label: str) -> dict[str, Any]:
+    return {
+        "run": run.manifest["run"],
+        "label": label,
+        "kind": run.manifest.get("kind"),
+        "metrics": {
+            metric.key: _estimate(run.values[metric.key], run.replicates.get(metric.key)) for metric in METRICS
+        },
+        "recall_curve": run.recall_curve.tolist(),
+        "set_size": run.set_size,
+        "manifest": run.manifest,
+    }
+
+
+def _stratification_record(part: Stratification, measured: list[Measures]) -> dict[str, Any]:
+    num_targets = np.bincount(part.group_of_target, minlength=len(part.labels))
+    return {
+        "key": part.key,
+        "title": part.title,
+        "definition": part.definition,
+        "groups": [
+            {
+                "label": label,
+                "targets": int(num_targets[index]),
+                "codes": None if part.num_codes is None else part.num_codes[index],
+            }
+            for index, label in enumerate(part.labels)
+        ],
+        "values": {
+            run.manifest["run"]: [_estimate(float(found[0]), found) for found in run.strata[part.key]]
+            for run in measured
+        },
+    }
+
+
+def _oracle_share(measured: list[Measures]) -> dict[str, Any] | None:
+    """Recall@20 of the best competitor as a share of the oracle's, on the same resamples."""
+    oracles = [run for run in measured if is_oracle(run.manifest)]
+    others = [run for run in measured if not is_oracle(run.manifest)]
+    if not oracles or not others:
+        return None
+    best, oracle = others[0].replicates[LEADING_METRIC], oracles[0].replicates[LEADING_METRIC]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = np.where(oracle > 0, best / oracle, np.nan)
+    names = {"run": others[0].manifest["run"], "oracle": oracles[0].manifest["run"]}
+    return names | _estimate(float(share[0]), share)
+
+
+def _estimate(value: float, replicates: np.ndarray | None) -> dict[str, float]:
+    low, high = (math.nan, math.nan) if replicates is None else bootstrap.interval(replicates)
+    return {"value": value, "low": low, "high": high}

@@ -1,0 +1,118 @@
+"""Which runs may stand in one table: same task, split, candidates and examples, each run once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from mera.predictions import Predictions, read_predictions
+
+TASK_KEYS = ("fingerprint", "split")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Comparable:
+    """Runs that were scored on the same examples, and what they share. N examples, C candidates."""
+
+    paths: list[Path]
+    first_run: str
+    """The name of the run that the others were checked against."""
+    task: dict
+    """The task record of the manifests."""
+    example_ids: list[str]
+    patient_ids: list[str]
+    codes: pl.DataFrame
+    targets: np.ndarray
+    """(N, C) bool."""
+    seen: np.ndarray
+    """(N, C) bool."""
+
+
+def group_runs(paths: Sequence[str | Path], by_task: bool = False) -> list[Comparable]:
+    """Read and check every prediction folder; one group per task, in the order of first appearance.
+
+    Scores are not kept: with many runs they are what fills the memory. Raises ValueError, naming the two runs and what
+    differs, where runs cannot be compared; several tasks are an error unless `by_task`.
+    """
+    if not paths:
+        raise ValueError("a report needs at least one run; give the run directories to compare")
+    groups: dict[str, Comparable] = {}
+    names: dict[str, Path] = {}
+    for path in map(Path, paths):
+        run = read_predictions(path)
+        _check_manifest(run, path)
+        if run.name in names:
+            raise ValueError(
+                f"two runs are called {run.name!r}: {names[run.name]} and {path}; "
+                "give each run once, under its own name"
+            )
+        names[run.name] = path
+        fingerprint = run.manifest["task"]["fingerprint"]
+        if fingerprint in groups:
+            _check_same_examples(groups[fingerprint], run)
+            groups[fingerprint].paths.append(path)
+        elif groups and not by_task:
+            other = next(iter(groups.values()))
+            raise ValueError(
+                f"runs {other.first_run!r} and {run.name!r} were scored on different tasks: "
+                f"{_describe(other.task)} and {_describe(run.manifest['task'])}; "
+                "report them apart, or in one report with a section per task (--by-task)"
+            )
+        else:
+            groups[fingerprint] = Comparable(
+                paths=[path],
+                first_run=run.name,
+                task=run.manifest["task"],
+                example_ids=run.example_ids,
+                patient_ids=run.patient_ids,
+                codes=run.codes,
+                targets=run.targets,
+                seen=run.seen,
+            )
+    return list(groups.values())
+
+
+def _check_manifest(run: Predictions, path: Path) -> None:
+    missing = [key for key in ("run", "task") if key not in run.manifest]
+    missing += [f"task.{key}" for key in TASK_KEYS if key not in run.manifest.get("task", {})]
+    if missing:
+        raise ValueError(f"the manifest of {path} does not say {', '.join(missing)}; write the predictions again")
+    if "train_count" not in run.codes.columns:
+        raise ValueError(f"codes.parquet of {path} has no column train_count; write the predictions again")
+    if not run.example_ids:
+        raise ValueError(f"the predictions of {path} hold no example")
+
+
+def _check_same_examples(group: Comparable, run: Predictions) -> None:
+    splits = group.task["split"], run.manifest["task"]["split"]
+    both = f"runs {group.first_run!r} and {run.name!r} cannot be compared"
+    if splits[0] != splits[1]:
+        raise ValueError(f"{both}: they scored the splits {splits[0]} and {splits[1]}")
+    if len(group.example_ids) != len(run.example_ids):
+        raise ValueError(f"{both}: they scored {len(group.example_ids)} and {len(run.example_ids)} examples")
+    for what, mine, theirs in (
+        ("example ids", group.example_ids, run.example_ids),
+        ("patient ids", group.patient_ids, run.patient_ids),
+        ("candidate codes", group.codes["code"].to_list(), run.codes["code"].to_list()),
+    ):
+        if mine != theirs:
+            raise ValueError(f"{both}: their {what} differ{_first_difference(mine, theirs)}")
+    if not np.array_equal(group.targets, run.targets):
+        row = int(np.flatnonzero((group.targets != run.targets).any(axis=1))[0])
+        raise ValueError(f"{both}: their targets differ, first in example {run.example_ids[row]!r}")
+    if not np.array_equal(group.seen, run.seen):
+        row = int(np.flatnonzero((group.seen != run.seen).any(axis=1))[0])
+        raise ValueError(f"{both}: their codes seen before differ, first in example {run.example_ids[row]!r}")
+
+
+def _first_difference(mine: list[str], theirs: list[str]) -> str:
+    if len(mine) != len(theirs):
+        return f" in number ({len(mine)} and {len(theirs)})"
+    row = next(row for row, (a, b) in enumerate(zip(mine, theirs, strict=True)) if a != b)
+    return f", first at position {row + 1} ({mine[row]!r} and {theirs[row]!r})"
+
+
+def _describe(task: dict) -> str:
+    return f"{task.get('name', 'unnamed')} (fingerprint {task['fingerprint'][:12]})"

@@ -1,0 +1,84 @@
+"""Paired comparisons of runs: differences on the same resamples, tested and corrected.
+
+Runs of kind `oracle` are a bound, not a competitor: they are never best and never tested.
+"""
+
+import itertools
+import math
+from typing import Any
+
+from mera import bootstrap
+from mera.report.measure import METRICS, Measures
+
+SIGNIFICANCE = 0.05
+LEADING_METRIC = "recall@20"
+"""Runs are ordered by it, and the differences are shown against its best run."""
+
+
+def is_oracle(manifest: dict[str, Any]) -> bool:
+    return manifest.get("kind") == "oracle"
+
+
+def paired_differences(measured: list[Measures], num_patients: int) -> list[dict[str, Any]]:
+    """Every pair of competitors on every metric: first minus second, its 95% interval, p-value, Holm-adjusted p-value.
+
+    The family of the correction is the whole list, so that whichever pair a reader picks out is covered; the
+    intervals are not adjusted.
+    """
+    found = []
+    runs = [run for run in measured if not is_oracle(run.manifest)]
+    for metric, (first, second) in itertools.product(METRICS, itertools.combinations(runs, 2)):
+        if math.isnan(first.values[metric.key]) or math.isnan(second.values[metric.key]):
+            continue
+        pair = {
+            "metric": metric.key,
+            "first": first.manifest["run"],
+            "second": second.manifest["run"],
+            "difference": first.values[metric.key] - second.values[metric.key],
+            "low": math.nan,
+            "high": math.nan,
+            "p": math.nan,
+        }
+        if metric.key in first.replicates and metric.key in second.replicates:
+            replicates = first.replicates[metric.key], second.replicates[metric.key]
+            pair["low"], pair["high"] = bootstrap.interval(replicates[0] - replicates[1])
+            pair["p"] = bootstrap.paired_p_value(*replicates, num_patients)
+        found.append(pair)
+    for pair, adjusted in zip(found, bootstrap.holm([pair["p"] for pair in found]), strict=True):
+        pair["p_holm"] = float(adjusted)
+    return found
+
+
+def competitors(section: dict[str, Any]) -> list[dict[str, Any]]:
+    """The section's runs without oracles, highest recall@20 first."""
+    return [run for run in section["runs"] if run["kind"] != "oracle"]
+
+
+def find_pair(section: dict[str, Any], metric: str, first: str, second: str) -> dict[str, Any] | None:
+    """The comparison of two runs, turned so that `difference` is first minus second; None where there is none."""
+    for pair in section["pairs"]:
+        if pair["metric"] == metric and (pair["first"], pair["second"]) == (first, second):
+            return pair
+        if pair["metric"] == metric and (pair["first"], pair["second"]) == (second, first):
+            low, high = pair["low"], pair["high"]
+            turned = {"low": None if high is None else -high, "high": None if low is None else -low}
+            return pair | turned | {"first": first, "second": second, "difference": -pair["difference"]}
+    return None
+
+
+def is_real(pair: dict[str, Any] | None) -> bool:
+    """Whether the corrected paired test supports the difference."""
+    return pair is not None and pair["p_holm"] is not None and pair["p_holm"] < SIGNIFICANCE
+
+
+def mark_best(section: dict[str, Any]) -> None:
+    """Set `best` in each metric of each run: True where it is above every other competitor with a real difference."""
+    for metric in METRICS:
+        for run in section["runs"]:
+            run["metrics"][metric.key]["best"] = False
+        valued = [run for run in competitors(section) if run["metrics"][metric.key]["value"] is not None]
+        for run in valued:
+            pairs = [find_pair(section, metric.key, run["run"], other["run"]) for other in valued if other is not run]
+            run["metrics"][metric.key]["best"] = bool(pairs) and all(
+                is_real(pair) and pair["difference"] > 0 for pair in pairs
+            )

@@ -1,0 +1,97 @@
+"""The report in words: which model is best, by how much, whether that is real, and what not to conclude."""
+
+from typing import Any
+
+from mera.report.pairs import LEADING_METRIC, competitors, find_pair, is_real
+from mera.report.text import interval, p_value, percent
+
+
+def summarise(section: dict[str, Any]) -> list[str]:
+    """The sentences of the summary paragraph."""
+    runs = competitors(section)
+    sentences = [
+        f"{section['examples']:,} examples of {section['patients']:,} patients, {section['candidates']:,} candidate "
+        f"codes, {section['targets_per_example']:.1f} true codes per example."
+    ]
+    if not runs:
+        return [*sentences, "Only oracle runs were given, so there is no model to compare."]
+    best = runs[0]
+    estimate = best["metrics"][LEADING_METRIC]
+    if estimate["value"] is None:
+        return [*sentences, "No example has a true code, so nothing can be measured."]
+    sentences.append(
+        f"{best['label']} has the highest recall@20: {percent(estimate['value'])}% of a patient's true codes stand "
+        f"among its first 20 (95% interval {interval(estimate)})."
+    )
+    if len(runs) == 1:
+        sentences.append("It is the only model given; without a baseline beside it, the number says little.")
+    else:
+        sentences.append(_versus(section, best, runs[1]))
+        sentences += _versus_baselines(section, runs)
+    share = section["oracle_share"]
+    if share is not None and share["value"] is not None:
+        sentences.append(
+            f"That is {percent(share['value'])}% of what the oracle reaches (95% interval {interval(share)}); the "
+            "oracle knows the true probabilities, so nothing can do better on average."
+        )
+    return sentences
+
+
+def cautions(section: dict[str, Any]) -> list[str]:
+    """What the numbers do not show."""
+    runs = competitors(section)
+    found = [
+        "Weighted F1 at label count is told how many codes each patient truly has. It compares rankings; it does not "
+        "show how well a model would decide on a set of codes.",
+        "The intervals come from resampling the patients of this split. They do not cover another training seed, "
+        "another split or another hospital.",
+    ]
+    if len(runs) > 2:
+        found.append(
+            f"p-values are corrected (Holm) for all {len(section['pairs'])} comparisons of this section; the intervals "
+            "of differences are not corrected."
+        )
+    if any(run["kind"] == "oracle" for run in section["runs"]):
+        found.append(
+            "An oracle exists only where the data were generated. Results on synthetic patients show whether the "
+            "methods and the code work, and nothing about real patients."
+        )
+    if not any(run["kind"] == "baseline" for run in runs):
+        found.append(
+            "No baseline is in this comparison. Codes repeat from visit to visit, so copying a patient's history "
+            "already scores high; compare with the popularity, own-history and linear baselines first."
+        )
+    if any(run["set_size"] is None for run in runs):
+        names = ", ".join(run["label"] for run in runs if run["set_size"] is None)
+        found.append(f"Without a threshold there is no predicted set, so micro and macro F1 are missing for: {names}.")
+    if any(
+        run["metrics"]["macro_roc_auc"]["value"] is not None and run["metrics"]["macro_roc_auc"]["low"] is None
+        for run in runs
+    ):
+        found.append(
+            "ROC-AUC has no interval and no test here: with this many targets the bootstrap would take too long."
+        )
+    return found
+
+
+def _versus(section: dict[str, Any], best: dict[str, Any], other: dict[str, Any]) -> str:
+    pair = find_pair(section, LEADING_METRIC, best["run"], other["run"])
+    points = (
+        f"It is {percent(pair['difference'])} points above {other['label']} (95% interval of the paired difference "
+        f"{interval(pair, signed=True)})"
+    )
+    if is_real(pair):
+        return f"{points}, and the paired test supports the difference (Holm-adjusted {p_value(pair['p_holm'])})."
+    return (
+        f"{points}; the paired test does not support a difference (Holm-adjusted {p_value(pair['p_holm'])}), so do "
+        "not call one of the two better."
+    )
+
+
+def _versus_baselines(section: dict[str, Any], runs: list[dict[str, Any]]) -> list[str]:
+    best, baselines = runs[0], [run for run in runs if run["kind"] == "baseline"]
+    if best["kind"] == "baseline" and len(baselines) < len(runs):
+        return ["No trained model is above the best baseline."]
+    if best["kind"] == "baseline" or not baselines or baselines[0] is runs[1]:
+        return []
+    return [_versus(section, best, baselines[0]).replace("It is", "Over the best baseline: it is", 1)]

@@ -1,0 +1,81 @@
+"""What stage two can be told: `rank/train.py --help` prints these lines."""
+
+from typing import Literal
+
+from mera.code_tokens import Initialisation
+from mera.config import config_class
+from mera.models import ModelConfig
+from mera.training import TrainingConfig
+
+EovOffset = Literal["fitted", "none"]
+
+
+@config_class
+class PromptConfig:
+    demographics: bool = True
+    """write age and sex before the visits"""
+    days: bool = True
+    """write the days before the target visit, where the task has dates"""
+    max_text_tokens: int = 512
+    """tokens of a note that are read, from its beginning"""
+    max_tokens: int = 768
+    """longest prompt; the oldest visits are dropped first"""
+
+
+@config_class
+class LossConfig:
+    levels: tuple[str, ...] = ("all", "chapter", "block", "category")
+    """ontology levels of the hierarchical InfoNCE"""
+    level_weights: tuple[float, ...] | None = None
+    """one weight per level; unset: equal"""
+    temperature: float = 1.0
+    """InfoNCE temperature"""
+    threshold_weight: float = 0.2
+    """weight of the EOV threshold loss; 0 trains without EOV"""
+    known: Literal["negative", "ignore"] = "negative"
+    """target codes already given in a partial output: trained down (negative) or left out (ignore)"""
+
+    def __post_init__(self) -> None:
+        if self.level_weights is not None and len(self.level_weights) != len(self.levels):
+            raise ValueError(
+                f"loss.level_weights needs {len(self.levels)} numbers, one per level, got {len(self.level_weights)}"
+            )
+        if not self.levels or self.temperature <= 0 or self.threshold_weight < 0:
+            raise ValueError("loss needs at least one level, a positive temperature and a threshold_weight >= 0")
+
+
+@config_class
+class RankConfig:
+    task: str
+    """prepared task to train and evaluate on"""
+    output: str
+    """run directory to write, for example runs/rank"""
+    model: ModelConfig
+    """model.base is usually a checkpoint of stage one"""
+    prompt: PromptConfig = PromptConfig()
+    loss: LossConfig = LossConfig()
+    training: TrainingConfig = TrainingConfig()
+    orders: int = 1
+    """orders of the targets drawn per example and epoch, all behind one prompt; 0: no partial outputs"""
+    max_targets: int = 40
+    """targets given in one order; the rest stay positives"""
+    eov_offset: EovOffset = "fitted"
+    """fitted: a constant on the EOV score, chosen for micro F1 on validation; none: EOV as trained"""
+    initialisation: Initialisation = "definition"
+    """how code tokens start where model.base has none (no stage one)"""
+    evaluation_batch_size: int = 64
+    """patients scored at once"""
+    name: str = "stage two"
+    """the model's name in the report"""
+
+    def __post_init__(self) -> None:
+        if self.orders < 0 or self.max_targets < 1:
+            raise ValueError("orders must be 0 or more, max_targets 1 or more")
+
+
+@config_class
+class BaselinesConfig:
+    task: str
+    """prepared task"""
+    output: str
+    """directory that gets one run per baseline: OUTPUT/popularity, OUTPUT/own-history, OUTPUT/linear"""

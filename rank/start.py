@@ -1,0 +1,37 @@
+"""What stage two starts from: a model with a token for each candidate, and the training examples."""
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from data.task import Task
+from mera.code_tokens import CodeTokens, add_code_tokens, has_code_tokens
+from mera.models import load_base_model
+from rank.config import RankConfig
+from rank.partial_outputs import RankingDataset
+from rank.prompt import PromptBuilder, build_prompts
+
+
+def load_for_task(config: RankConfig, task: Task) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, CodeTokens]:
+    """A checkpoint of stage one as it is; any other base model gets its code tokens here (no stage one).
+
+    Raises ValueError where the checkpoint lacks tokens for the task's codes.
+    """
+    model, tokenizer = load_base_model(config.model, task.definitions)
+    if has_code_tokens(config.model.base):
+        code_tokens = CodeTokens.load(config.model.base)
+        code_tokens.require(task.codes, config.model.base)
+        return model, tokenizer, code_tokens
+    definitions = dict(zip(task.codes, task.definitions, strict=True))
+    return model, tokenizer, add_code_tokens(model, tokenizer, definitions, config.initialisation)
+
+
+def training_examples(task: Task, builder: PromptBuilder, config: RankConfig) -> RankingDataset:
+    """The task's training rows as prompts and target columns."""
+    column = task.column
+    rows = list(task.splits["train"])
+    return RankingDataset(
+        build_prompts(builder, rows, "train"),
+        [[column[code] for code in row["targets"]] for row in rows],
+        config.orders,
+        config.max_targets,
+        config.training.seed,
+    )

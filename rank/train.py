@@ -1,0 +1,77 @@
+"""Stage two: the language model ranks a patient's next diagnoses.
+
+accelerate launch rank/train.py --config configs/rank/tiny.yaml --model.base runs/memorize/checkpoint \\
+    --task prepared/diabetes130 --output runs/rank
+"""
+
+import torch
+from transformers import set_seed
+
+from data.task import load_task
+from mera.checkpoint import save_checkpoint
+from mera.code_tokens import EOV, marker_id, token_ids
+from mera.config import config_dict, parse_config
+from mera.entry_point import run_entry_point
+from mera.manifest import RunClock, build_manifest
+from mera.models import add_lora
+from mera.predictions import predictions_for_task, task_record, write_predictions
+from mera.run_directory import RunDirectory, write_json
+from mera.training import last_checkpoint
+from rank.config import RankConfig
+from rank.decision import fit_decision_rule
+from rank.partial_outputs import PartialOutputCollator
+from rank.predict import Ranker
+from rank.prompt import PromptBuilder
+from rank.start import load_for_task, training_examples
+from rank.trainer import build_trainer
+from rank.validation import Validation
+
+
+def main() -> None:
+    config = parse_config(RankConfig, __doc__)
+    run, clock = RunDirectory(config.output), RunClock()
+    set_seed(config.training.seed)
+    task = load_task(config.task)
+    model, tokenizer, code_tokens = load_for_task(config, task)
+    builder = PromptBuilder(tokenizer, config.prompt)
+    candidate_ids, eov_id = token_ids(tokenizer, task.codes), marker_id(tokenizer, EOV)
+    group_ids = torch.from_numpy(task.group_ids(config.loss.levels))
+    validation = Validation(task, builder, candidate_ids, eov_id, config.evaluation_batch_size)
+    collator = PartialOutputCollator(
+        candidate_ids,
+        tokenizer.pad_token_id,
+        config.loss.known == "ignore",
+        getattr(model.config, "sliding_window", None),
+    )
+    if config.model.lora.rank:
+        model = add_lora(model, config.model.lora)
+    trainer = build_trainer(
+        model, training_examples(task, builder, config), collator, group_ids, eov_id, validation, config, run
+    )
+    trainer.train(resume_from_checkpoint=last_checkpoint(run))
+
+    trained = trainer.accelerator.unwrap_model(trainer.model)
+    uses_eov = config.loss.threshold_weight > 0
+    rule = fit_decision_rule(*validation.scores(trained), validation.targets, uses_eov, config.eov_offset == "fitted")
+    ranker = Ranker(trained, tokenizer, task.codes, code_tokens.definitions, config.prompt, rule)
+    scores, eov = ranker.score(list(task.splits["test"]), config.evaluation_batch_size)
+    save_checkpoint(trainer, tokenizer, code_tokens, run.path("checkpoint"))
+    if trainer.is_world_process_zero():
+        ranker.save_settings(run.path("checkpoint"))
+        manifest = build_manifest(
+            run=run.final.name,
+            model=config.name,
+            kind="rank",
+            config=config_dict(config),
+            seed=config.training.seed,
+            task=task_record(task, "test"),
+            clock=clock,
+        )
+        predictions = predictions_for_task(task, "test", scores, rule.thresholds(eov), manifest)
+        write_predictions(run.path("predictions"), predictions)
+        write_json(run.path("validation.json"), trainer.state.log_history)
+        print(f"checkpoint and predictions: {run.finish()}")
+
+
+if __name__ == "__main__":
+    run_entry_point(main)

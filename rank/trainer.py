@@ -1,0 +1,147 @@
+"""The Hugging Face Trainer with the stage-two loss, and validation by ranking."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, Trainer, TrainingArguments
+from transformers.trainer_pt_utils import LengthGroupedSampler
+
+from mera.run_directory import RunDirectory
+from mera.training import training_arguments
+from rank.config import LossConfig, RankConfig
+from rank.loss import hierarchical_info_nce, threshold_loss
+from rank.partial_outputs import PartialOutputCollator, RankingDataset
+from rank.validation import Validation
+
+BEST_METRIC = "recall_at_20"
+
+
+class RankTrainer(Trainer):
+    """Trains on partial outputs; `measure(model)` returns the validation metrics, which choose the best epoch."""
+
+    def __init__(
+        self,
+        *,
+        loss: LossConfig,
+        group_ids: Tensor,
+        eov_id: int,
+        measure: Callable[[PreTrainedModel], dict[str, float]],
+        **arguments: Any,
+    ):
+        super().__init__(**arguments)
+        self.loss, self.group_ids, self.eov_id, self.measure = loss, group_ids, eov_id, measure
+        # The loss below is normalised by the rows of the whole step, so the trainer must not divide it again.
+        self.loss_is_scaled_for_ga = True
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | None = None,
+    ) -> Any:
+        logits = model(
+            input_ids=inputs["input_ids"],
+            attention_mask=inputs["attention_mask"],
+            position_ids=inputs["position_ids"],
+            logits_to_keep=inputs["logits_to_keep"],
+            use_cache=False,
+        ).logits
+        candidate_ids = self.data_collator.candidate_ids.to(logits.device)
+        rows = (inputs["row_example"], inputs["row_position"])
+        loss = stage_two_loss(
+            logits[..., candidate_ids][rows],
+            logits[..., self.eov_id][rows],
+            inputs["positive"],
+            inputs["ignored"],
+            self.group_ids,
+            self.loss,
+            step_rows=num_items_in_batch,
+        )
+        if num_items_in_batch is not None:
+            loss = loss * self.accelerator.num_processes  # gradients are averaged over the processes
+        return (loss, {"logits": logits}) if return_outputs else loss
+
+    def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: torch.device) -> Tensor:
+        """(2,): rows, and rows with a positive, of the whole optimiser step: all accumulated batches, all processes."""
+        counts = torch.tensor(
+            [sum(batch[key] for batch in batch_samples) for key in ("num_rows", "num_positive_rows")],
+            dtype=torch.float32,
+            device=device,
+        )
+        return self.accelerator.reduce(counts, reduction="sum")
+
+    def _get_train_sampler(self, train_dataset: RankingDataset | None = None) -> LengthGroupedSampler:
+        dataset = self.train_dataset if train_dataset is None else train_dataset
+        return LengthGroupedSampler(
+            self.args.train_batch_size * self.args.gradient_accumulation_steps, lengths=dataset.lengths()
+        )
+
+    def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
+        """The metrics of `measure`, logged and shown to the callbacks as `Trainer.evaluate` does."""
+        measured = self.measure(self.accelerator.unwrap_model(self.model))
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in measured.items()}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+
+def stage_two_loss(
+    scores: Tensor,
+    eov: Tensor,
+    positive: Tensor,
+    ignored: Tensor,
+    group_ids: Tensor,
+    config: LossConfig,
+    step_rows: Tensor | None = None,
+) -> Tensor:
+    """hierarchical InfoNCE + threshold_weight * threshold loss, for one batch's rows (shapes as in rank/loss.py).
+
+    With `step_rows` (rows, rows with a positive, of the whole optimiser step) the two means are turned into this
+    batch's share of the step's means, so that accumulated batches and several processes add up to one large batch.
+    """
+    info_nce = hierarchical_info_nce(scores, positive, ignored, group_ids, config.temperature, config.level_weights)
+    threshold = threshold_loss(scores, eov, positive, ignored) if config.threshold_weight else scores.new_zeros(())
+    if step_rows is not None:
+        info_nce = info_nce * positive.any(dim=1).sum() / step_rows[1].clamp(min=1)
+        threshold = threshold * len(scores) / step_rows[0]
+    return info_nce + config.threshold_weight * threshold
+
+
+def build_trainer(
+    model: PreTrainedModel,
+    dataset: RankingDataset,
+    collator: PartialOutputCollator,
+    group_ids: Tensor,
+    eov_id: int,
+    validation: Validation,
+    config: RankConfig,
+    run: RunDirectory,
+) -> RankTrainer:
+    """A trainer that measures after every epoch and ends with the best epoch's weights."""
+    arguments = TrainingArguments(
+        **training_arguments(
+            config.training,
+            run,
+            eval_strategy="epoch",
+            load_best_model_at_end=True,
+            metric_for_best_model=BEST_METRIC,
+            greater_is_better=True,
+            remove_unused_columns=False,
+            label_names=["positive"],
+            activation_checkpointing=config.model.gradient_checkpointing,
+        )
+    )
+    return RankTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=dataset,
+        eval_dataset=validation.prompts,  # the trainer wants one; `evaluate` ranks with `measure` instead
+        data_collator=collator,
+        loss=config.loss,
+        group_ids=group_ids,
+        eov_id=eov_id,
+        measure=validation.measure,
+    )

@@ -1,0 +1,35 @@
+"""Validation: the split on which epochs, offsets and calibration are chosen."""
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel
+
+from data.task import Task
+from mera.metrics import recall_at_k, weighted_f1_at_label_count
+from rank.prompt import PromptBuilder, build_prompts
+from rank.scoring import score_prompts
+
+
+class Validation:
+    """The validation rows, tokenized once; `measure` ranks them with a model."""
+
+    def __init__(self, task: Task, builder: PromptBuilder, candidate_ids: torch.Tensor, eov_id: int, batch_size: int):
+        self.prompts = build_prompts(builder, list(task.splits["validation"]), "validation")
+        self.targets = task.targets("validation")
+        self.candidate_ids, self.eov_id, self.batch_size = candidate_ids, eov_id, batch_size
+        self.pad_id = builder.tokenizer.pad_token_id
+
+    def scores(self, model: PreTrainedModel) -> tuple[np.ndarray, np.ndarray]:
+        """scores (N, C), EOV (N,)."""
+        return score_prompts(
+            model, self.prompts, self.candidate_ids, self.eov_id, self.pad_id, self.batch_size, "validation"
+        )
+
+    def measure(self, model: PreTrainedModel) -> dict[str, float]:
+        """recall@10, recall@20 and weighted F1 at label count, 0 to 1."""
+        scores, _ = self.scores(model)
+        return {
+            "recall_at_10": float(recall_at_k(scores, self.targets, 10)),
+            "recall_at_20": float(recall_at_k(scores, self.targets, 20)),
+            "weighted_f1_at_label_count": float(weighted_f1_at_label_count(scores, self.targets)),
+        }
