@@ -19,4 +19,7 @@ def best_threshold(scores: np.ndarray, targets: np.ndarray) -> float:
     best = int(np.argmax(np.where(is_last_of_equals, f1, -1.0)))
     if best + 1 == len(ranked_scores):
         return float(ranked_scores[-1] - 1.0)
-    return float((ranked_scores[best] + ranked_scores[best + 1]) / 2)
+    above, below = ranked_scores[best], ranked_scores[best + 1]
+    middle = (above + below) / 2
+    # Thresholds are kept as float32, where the middle of two neighbours can round up to the upper one.
+    return float(middle if np.float32(middle) < above else below)

@@ -123,7 +123,7 @@ def _forest(section: dict[str, Any], prefix: str) -> Figure:
         axes.set_yticks(range(len(drawn)), [run["label"] for run, _ in drawn])
         axes.set_ylim(len(drawn) - 0.5, -0.5)
         axes.grid(axis="y", visible=False)
-        axes.set_xlabel(f"recall@20, points above {best['label']}")
+        axes.set_xlabel(f"recall@20, points from {best['label']}")
 
     differences = "; ".join(
         f"{run['label']} {percent(pair['difference'], signed=True)} ({interval(pair, signed=True)})"
@@ -164,6 +164,7 @@ def _strata(section: dict[str, Any], part: dict[str, Any], prefix: str) -> Figur
                     marker="_" if style["marker"] == "none" else style["marker"],
                     markersize=6,
                     label=label,
+                    clip_on=False,
                 )
         names = [f"{part['groups'][i]['label']}\n{part['groups'][i]['targets']:,} targets" for i in groups]
         axes.set_xticks(range(len(groups)), names)

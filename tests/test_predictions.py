@@ -1,0 +1,99 @@
+"""The prediction folder: written and read back, complete or absent, and refused where its parts do not fit."""
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+
+from mera.predictions import Predictions, code_matrix, read_predictions, write_predictions
+
+
+def make_predictions(**changes) -> Predictions:
+    codes = pl.DataFrame(
+        {"code": ["250.0", "401.9", "428.0"], "definition": ["a", "b", "c"], "train_count": [5, 0, 12]}
+    )
+    fields = {
+        "scores": np.array([[0.5, -1.0, 2.0], [0.1, 0.2, 0.3]], dtype=np.float32),
+        "targets": np.array([[True, False, True], [False, True, False]]),
+        "seen": np.array([[False, False, True], [False, False, False]]),
+        "thresholds": np.array([0.4, np.nan], dtype=np.float32),
+        "example_ids": ["e1", "e2"],
+        "patient_ids": ["p1", "p2"],
+        "codes": codes,
+        "manifest": {"run": "tiny", "task": {"fingerprint": "f"}, "seed": 3},
+    }
+    return Predictions(**(fields | changes))
+
+
+def test_written_predictions_read_back_equal(tmp_path):
+    written = make_predictions()
+    write_predictions(tmp_path / "run" / "predictions", written)
+    for path in (tmp_path / "run", tmp_path / "run" / "predictions"):
+        read = read_predictions(path)
+        assert read.name == "tiny"
+        assert read.scores.dtype == np.float32
+        for name in ("scores", "targets", "seen"):
+            assert np.array_equal(getattr(read, name), getattr(written, name))
+        assert np.array_equal(read.thresholds, written.thresholds, equal_nan=True)
+        assert (read.example_ids, read.patient_ids) == (["e1", "e2"], ["p1", "p2"])
+        assert read.codes.equals(written.codes)
+        assert read.manifest == written.manifest
+
+
+def test_a_row_without_a_threshold_predicts_nothing():
+    assert make_predictions().predicted.tolist() == [[True, False, True], [False, False, False]]
+    at_threshold = make_predictions(thresholds=np.array([0.5, 0.2], dtype=np.float32))
+    assert at_threshold.predicted.tolist() == [[False, False, True], [False, False, True]]
+
+
+def test_rows_without_targets_and_an_empty_history_keep_their_types(tmp_path):
+    nothing = np.zeros((2, 3), dtype=bool)
+    write_predictions(tmp_path / "predictions", make_predictions(targets=nothing, seen=nothing))
+    read = read_predictions(tmp_path)
+    assert read.targets.shape == (2, 3)
+    assert not read.targets.any()
+    assert pl.read_parquet(tmp_path / "predictions" / "examples.parquet").schema["seen"] == pl.List(pl.String)
+
+
+def test_an_existing_folder_is_replaced_and_nothing_is_left_beside(tmp_path):
+    write_predictions(tmp_path / "predictions", make_predictions())
+    (tmp_path / "predictions" / "stale").write_text("old")
+    write_predictions(tmp_path / "predictions", make_predictions(manifest={"run": "newer"}))
+    assert read_predictions(tmp_path).name == "newer"
+    assert not (tmp_path / "predictions" / "stale").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["predictions"]
+
+
+def test_bad_scores_are_refused_before_anything_is_written(tmp_path):
+    bad = np.array([[np.nan, 0, 0], [0, 0, 0]], dtype=np.float32)
+    with pytest.raises(ValueError, match="NaN or infinity; the model diverged"):
+        write_predictions(tmp_path / "predictions", make_predictions(scores=bad))
+    with pytest.raises(ValueError, match=r"shape \(2, 2\), but there are 2 examples and 3 codes"):
+        write_predictions(tmp_path / "predictions", make_predictions(scores=bad[:, 1:]))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_and_damaged_folders_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no predictions in .*absent"):
+        read_predictions(tmp_path / "absent")
+    folder = write_predictions(tmp_path / "predictions", make_predictions())
+    np.save(folder / "scores.npy", np.zeros((2, 4), dtype=np.float32))
+    with pytest.raises(ValueError, match=r"is damaged: scores.npy is \(2, 4\), examples.parquet has 2 rows"):
+        read_predictions(tmp_path)
+
+
+def test_manifest_is_plain_json(tmp_path):
+    folder = write_predictions(tmp_path / "predictions", make_predictions())
+    assert json.loads((folder / "manifest.json").read_text()) == {
+        "run": "tiny",
+        "task": {"fingerprint": "f"},
+        "seed": 3,
+    }
+
+
+def test_code_matrix_by_hand_and_a_code_without_a_column():
+    column = {"a": 0, "b": 1, "c": 2}
+    assert code_matrix([["c", "a"], []], column).tolist() == [[True, False, True], [False, False, False]]
+    with pytest.raises(KeyError, match="d"):
+        code_matrix([["d"]], column)

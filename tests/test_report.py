@@ -1,0 +1,388 @@
+"""The report from prediction folders that this file writes."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from mera import metrics
+from mera.predictions import Predictions, read_predictions, write_predictions
+from mera.report import measure, write, write_report
+
+NUM_EXAMPLES, NUM_CODES = 120, 60
+
+
+def make_runs(folder: Path, fingerprint: str = "f" * 64, task: str = "made-up", seed: int = 0) -> list[Path]:
+    """Five runs on one made-up task: an oracle, two models, two baselines; `history` sets no threshold."""
+    generator = np.random.default_rng(seed)
+    popularity = np.sort(generator.gamma(0.6, 1.0, NUM_CODES))[::-1]
+    logits = np.log(popularity)[None, :] + generator.standard_normal((NUM_EXAMPLES, NUM_CODES)) * 1.5 - 2.5
+    probabilities = 1 / (1 + np.exp(-logits))
+    targets = generator.random(probabilities.shape) < probabilities
+    targets[np.arange(NUM_EXAMPLES), generator.integers(0, NUM_CODES, NUM_EXAMPLES)] = True
+    seen = (generator.random(targets.shape) < 0.05) | (targets & (generator.random(targets.shape) < 0.4))
+    noise = generator.standard_normal((2, *targets.shape))
+    scores = {
+        "oracle": ("oracle", "True probabilities", logits, 0.0),
+        "rank-tiny": ("rank", "MERA tiny", logits + 0.7 * noise[0], -0.5),
+        "bi-encoder": ("bi_encoder", "Bi-encoder <laa & mrl>", logits + 0.8 * noise[1], -0.2),
+        "popularity": ("baseline", "Popularity", np.broadcast_to(np.log(popularity), targets.shape), 0.9),
+        "history": ("baseline", "Own history", seen + 0.01 * popularity[None, :], None),
+    }
+    codes = pl.DataFrame(
+        {
+            "code": [f"{100 + number}.0" for number in range(NUM_CODES)],
+            "definition": [f"condition {number}" for number in range(NUM_CODES)],
+            "train_count": (200 * popularity / popularity.max()).astype(np.int64),
+            "chapter": [f"chapter {number % 4}" for number in range(NUM_CODES)],
+        }
+    )
+    paths = []
+    for number, (run, (kind, model, values, threshold)) in enumerate(scores.items()):
+        manifest = {
+            "run": run,
+            "model": model,
+            "kind": kind,
+            "task": {
+                "name": task,
+                "kind": "diagnosis",
+                "fingerprint": fingerprint,
+                "split": "test",
+                "protocol": "random",
+            },
+            "config": {"training": {"epochs": 3, "learning_rate": 1e-3}},
+            "seed": 7,
+            "command": f"rank/train.py --config configs/rank/tiny.yaml --run {run}",
+            "git_commit": "0123456789abcdef+changes",
+            "versions": {"python": "3.11.9"},
+            "hardware": {"machine": "x86_64", "cpus": 2},
+            "started_at": "2025-01-01T00:00:00+00:00",
+            "seconds": 3.4 + 200.0 * number,
+        }
+        predictions = Predictions(
+            scores=np.asarray(values, dtype=np.float32),
+            targets=targets,
+            seen=seen,
+            thresholds=np.full(NUM_EXAMPLES, np.nan if threshold is None else threshold, dtype=np.float32),
+            example_ids=[f"{task}-{row}" for row in range(NUM_EXAMPLES)],
+            patient_ids=[f"patient-{row // 2}" for row in range(NUM_EXAMPLES)],
+            codes=codes,
+            manifest=manifest,
+        )
+        write_predictions(folder / run / "predictions", predictions)
+        paths.append(folder / run)
+    return paths
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> list[Path]:
+    return make_runs(tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="module")
+def report_folder(runs, tmp_path_factory) -> Path:
+    output = tmp_path_factory.mktemp("reports") / "report"
+    assert write_report(runs, output, bootstrap_samples=200) == output / "index.html"
+    return output
+
+
+@pytest.fixture(scope="module")
+def section(report_folder) -> dict:
+    return json.loads((report_folder / "report.json").read_text())["tasks"][0]
+
+
+def find_run(section: dict, name: str) -> dict:
+    return next(run for run in section["runs"] if run["run"] == name)
+
+
+def change_run(source: Path, target: Path, **changes) -> Path:
+    """A copy of a run with some fields of its predictions replaced."""
+    run = read_predictions(source)
+    fields = {name: getattr(run, name) for name in Predictions.__dataclass_fields__} | changes
+    fields["manifest"] = run.manifest | {"run": target.name} | changes.get("manifest", {})
+    write_predictions(target / "predictions", Predictions(**fields))
+    return target
+
+
+class TagBalance(HTMLParser):
+    """Fails on tags that close in the wrong order; collects what the page refers to."""
+
+    VOID = frozenset({"meta", "br", "link", "img", "hr", "input"})
+
+    def __init__(self):
+        super().__init__()
+        self.open: list[str] = []
+        self.references: list[str] = []
+        self.ids: list[str] = []
+        self.tags: set[str] = set()
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.add(tag)
+        self.references += [value for name, value in attributes if name in ("src", "href", "xlink:href")]
+        self.ids += [value for name, value in attributes if name == "id"]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.references += [value for name, value in attributes if name in ("src", "href", "xlink:href")]
+        self.ids += [value for name, value in attributes if name == "id"]
+
+    def handle_endtag(self, tag):
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag
+
+
+def test_values_are_those_of_the_metrics(runs, section):
+    run = read_predictions(runs[1])
+    expected = {
+        "recall@10": metrics.recall_at_k(run.scores, run.targets, 10),
+        "recall@20": metrics.recall_at_k(run.scores, run.targets, 20),
+        "weighted_f1_at_label_count": metrics.weighted_f1_at_label_count(run.scores, run.targets),
+        "micro_f1": metrics.f1(run.predicted, run.targets, "micro"),
+        "macro_f1": metrics.f1(run.predicted, run.targets, "macro"),
+        "precision@5": metrics.precision_at_k(run.scores, run.targets, 5),
+        "ndcg@20": metrics.ndcg_at_k(run.scores, run.targets, 20),
+        "map": metrics.mean_average_precision(run.scores, run.targets),
+        "macro_roc_auc": metrics.roc_auc(run.scores, run.targets, "macro"),
+        "micro_roc_auc": metrics.roc_auc(run.scores, run.targets, "micro"),
+    }
+    found = find_run(section, "rank-tiny")
+    assert {key: cell["value"] for key, cell in found["metrics"].items()} == pytest.approx(expected, rel=1e-6)
+    assert all(cell["low"] < cell["value"] < cell["high"] for cell in found["metrics"].values())
+    curve = [metrics.recall_at_k(run.scores, run.targets, k) for k in (1, 7, 20)]
+    assert [found["recall_curve"][k - 1] for k in (1, 7, 20)] == pytest.approx(curve)
+    sizes = run.predicted.sum(axis=1), run.targets.sum(axis=1)
+    assert found["set_size"]["spearman"] == pytest.approx(metrics.spearman(*sizes))
+    assert found["set_size"]["mean_predicted"] == pytest.approx(sizes[0].mean())
+
+
+def test_strata_equal_a_loop_and_partition_the_targets(runs, section):
+    run = read_predictions(runs[1])
+    top = metrics.rank_candidates(run.scores, 20)
+    counts = {"unseen": [0, 0], "1-10": [0, 0], "11-100": [0, 0], "> 100": [0, 0], "new": [0, 0], "recurring": [0, 0]}
+    for row, column in np.argwhere(run.targets):
+        count = run.codes["train_count"][int(column)]
+        frequency = "unseen" if count == 0 else "1-10" if count <= 10 else "11-100" if count <= 100 else "> 100"
+        for label in (frequency, "recurring" if run.seen[row, column] else "new"):
+            counts[label][0] += bool(column in top[row])
+            counts[label][1] += 1
+    assert min(total for _, total in counts.values()) > 0
+    for part in section["strata"]:
+        assert sum(group["targets"] for group in part["groups"]) == section["targets"]
+        for group, cell in zip(part["groups"], part["values"]["rank-tiny"], strict=True):
+            if part["key"] != "chapter":
+                hits, total = counts[group["label"]]
+                assert group["targets"] == total
+                assert cell["value"] == pytest.approx(hits / total)
+
+
+def test_oracles_come_first_and_are_neither_tested_nor_best(section):
+    assert section["runs"][0]["kind"] == "oracle"
+    assert not any("oracle" in (pair["first"], pair["second"]) for pair in section["pairs"])
+    assert not any(cell["best"] for cell in section["runs"][0]["metrics"].values())
+    recall = [run["metrics"]["recall@20"]["value"] for run in section["runs"][1:]]
+    assert recall == sorted(recall, reverse=True)
+    best = section["runs"][1]["metrics"]["recall@20"]["value"]
+    oracle = section["runs"][0]["metrics"]["recall@20"]["value"]
+    assert section["oracle_share"]["value"] == pytest.approx(best / oracle)
+
+
+def test_bold_needs_every_corrected_test(section, runs, tmp_path):
+    for metric in ("recall@20", "map", "micro_f1"):
+        for run in section["runs"][1:]:
+            pairs = [
+                (pair["p_holm"], pair["difference"] if pair["first"] == run["run"] else -pair["difference"])
+                for pair in section["pairs"]
+                if pair["metric"] == metric and run["run"] in (pair["first"], pair["second"])
+            ]
+            expected = bool(pairs) and all(p < 0.05 and difference > 0 for p, difference in pairs)
+            assert run["metrics"][metric]["best"] == expected
+    perfect = change_run(runs[1], tmp_path / "perfect", scores=read_predictions(runs[1]).targets.astype(np.float32))
+    write_report([*runs, perfect], tmp_path / "report", bootstrap_samples=100)
+    found = json.loads((tmp_path / "report" / "report.json").read_text())["tasks"][0]
+    best = find_run(found, "perfect")["metrics"]
+    assert best["recall@20"]["best"]
+    assert not find_run(found, "rank-tiny")["metrics"]["recall@20"]["best"]
+    assert "<strong>100.0</strong>" in (tmp_path / "report" / "index.html").read_text()
+    assert "the paired test supports the difference" in found["summary"][2]
+
+
+def test_missing_numbers_are_dashes(report_folder, section):
+    history = find_run(section, "history")
+    assert history["metrics"]["micro_f1"] == {"value": None, "low": None, "high": None, "best": False}
+    assert history["set_size"] is None
+    assert any("missing for: Own history" in line for line in section["cautions"])
+    page = (report_folder / "index.html").read_text()
+    row = re.search(r"<tr>\s*<th scope=\"row\">Own history.*?</tr>", page, re.DOTALL).group()
+    assert re.sub(r"<[^>]+>", " ", row).split().count("—") == 2
+    line = next(line for line in (report_folder / "report.md").read_text().splitlines() if "| Own history" in line)
+    assert line.split("|")[5:7] == [" — ", " — "]
+    for name in ("index.html", "report.md", "report.json"):
+        assert not re.search(r"\b(nan|NaN|None|undefined)\b", (report_folder / name).read_text())
+
+
+def test_summary_says_what_is_best_and_what_not_to_conclude(section):
+    summary, cautions = " ".join(section["summary"]), " ".join(section["cautions"])
+    assert summary.startswith("120 examples of 60 patients, 60 candidate codes")
+    assert f"{section['runs'][1]['label']} has the highest recall@20" in summary
+    assert "of the oracle's recall@20" in summary
+    assert "paired test" in summary
+    assert "told how many codes" in cautions
+    assert "synthetic" in cautions
+
+
+def test_page_is_self_contained_well_formed_and_escaped(report_folder):
+    page = (report_folder / "index.html").read_text()
+    checker = TagBalance()
+    checker.feed(page)
+    assert checker.open == []
+    assert all(reference.startswith("#") for reference in checker.references)
+    assert {reference[1:] for reference in checker.references} <= set(checker.ids)
+    assert not {"script", "link", "img", "iframe"} & checker.tags
+    assert len(checker.ids) == len(set(checker.ids))
+    assert "Bi-encoder &lt;laa &amp; mrl&gt;" in page
+    assert "<laa" not in page
+    assert "@import" not in page
+    svg_openings = re.findall(r"<svg[^>]*>", page)
+    assert len(svg_openings) == 5
+    assert all(re.search(r'role="img" aria-label="[^"]{30,}"', opening) for opening in svg_openings)
+    assert "configs/rank/tiny.yaml --run rank-tiny" in page
+    assert "learning_rate: 0.001" in page
+
+
+def test_figures_stand_alone_and_are_recoloured_in_the_page(report_folder):
+    files = sorted(path.name for path in (report_folder / "figures").iterdir())
+    assert files == [
+        "differences.svg",
+        "recall-curves.svg",
+        "set-size.svg",
+        "strata-frequency.svg",
+        "strata-recurrence.svg",
+    ]
+    drawing = (report_folder / "figures" / "recall-curves.svg").read_text()
+    assert "#0b62a8" in drawing
+    assert "var(" not in drawing
+    assert "var(--series-1, #0b62a8)" in (report_folder / "index.html").read_text()
+    for name in files:
+        assert f"](figures/{name})" in (report_folder / "report.md").read_text()
+
+
+def test_same_inputs_same_bytes(runs, report_folder, tmp_path):
+    def content(folder: Path) -> dict[str, bytes]:
+        return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    for name in ("first", "second"):
+        write_report(runs, tmp_path / name, bootstrap_samples=50, date_line=False)
+    write_report(runs[::-1], tmp_path / "other order", bootstrap_samples=50, date_line=False)
+    write_report(runs, tmp_path / "other seed", bootstrap_samples=50, seed=1, date_line=False)
+    assert content(tmp_path / "first") == content(tmp_path / "second") == content(tmp_path / "other order")
+    assert content(tmp_path / "first") != content(tmp_path / "other seed")
+    assert "Written on" not in (tmp_path / "first" / "index.html").read_text()
+    assert re.search(r"Written on \d{4}-\d\d-\d\d", (report_folder / "index.html").read_text())
+
+
+def test_several_tasks_in_one_report(runs, tmp_path):
+    others = [change_run(path, tmp_path / f"other-{path.name}") for path in runs[:2]]
+    for path in others:
+        manifest = json.loads((path / "predictions" / "manifest.json").read_text())
+        manifest["task"] |= {"name": "another", "fingerprint": "e" * 64}
+        (path / "predictions" / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(
+        ValueError, match=r"'oracle' and 'other-oracle' were scored on different tasks: made-up.*another"
+    ):
+        write_report([*runs, *others], tmp_path / "report", bootstrap_samples=20)
+    assert not (tmp_path / "report").exists()
+    write_report([*runs, *others], tmp_path / "report", by_task=True, bootstrap_samples=20)
+    found = json.loads((tmp_path / "report" / "report.json").read_text())["tasks"]
+    assert [(part["task"]["name"], len(part["runs"])) for part in found] == [("made-up", 5), ("another", 2)]
+    assert (tmp_path / "report" / "figures" / "task-2-recall-curves.svg").is_file()
+    checker = TagBalance()
+    checker.feed((tmp_path / "report" / "index.html").read_text())
+    assert {"task-1", "task-2"} <= set(checker.ids)
+    assert len(checker.ids) == len(set(checker.ids))
+
+
+def test_one_run_and_only_an_oracle(runs, tmp_path):
+    write_report([runs[3]], tmp_path / "one", bootstrap_samples=20)
+    found = json.loads((tmp_path / "one" / "report.json").read_text())["tasks"][0]
+    assert "It is the only model given" in found["summary"][-1]
+    assert not any(cell["best"] for cell in found["runs"][0]["metrics"].values())
+    write_report([runs[0]], tmp_path / "bound", bootstrap_samples=20)
+    found = json.loads((tmp_path / "bound" / "report.json").read_text())["tasks"][0]
+    assert "no model to compare" in found["summary"][-1]
+
+
+def test_auc_without_intervals_says_so(runs, tmp_path, monkeypatch):
+    monkeypatch.setattr(measure, "MAX_AUC_WORK", 0)
+    write_report(runs[1:3], tmp_path / "report", bootstrap_samples=20)
+    found = json.loads((tmp_path / "report" / "report.json").read_text())["tasks"][0]
+    cell = found["runs"][0]["metrics"]["macro_roc_auc"]
+    assert cell["value"] > 0.5
+    assert cell["low"] is None
+    assert any("ROC-AUC has no interval" in line for line in found["cautions"])
+
+
+def changes_that_forbid_comparison():
+    def drop_last_column(run):
+        return {
+            "codes": run.codes[:-1],
+            **{name: getattr(run, name)[:, :-1] for name in ("scores", "targets", "seen")},
+        }
+
+    return {
+        "they scored the splits test and validation": lambda run: {
+            "manifest": {"task": run.manifest["task"] | {"split": "validation"}}
+        },
+        "their example ids differ, first at position 2": lambda run: {
+            "example_ids": [run.example_ids[0], "x", *run.example_ids[2:]]
+        },
+        "their patient ids differ": lambda run: {"patient_ids": ["x", *run.patient_ids[1:]]},
+        r"their candidate codes differ in number \(60 and 59\)": drop_last_column,
+        "their targets differ, first in example 'made-up-0'": lambda run: {"targets": ~run.targets},
+        "their codes seen before differ": lambda run: {"seen": ~run.seen},
+    }
+
+
+@pytest.mark.parametrize("message", changes_that_forbid_comparison())
+def test_runs_that_do_not_match_are_refused(runs, tmp_path, message):
+    changes = changes_that_forbid_comparison()[message](read_predictions(runs[1]))
+    changed = change_run(runs[1], tmp_path / "changed", **changes)
+    with pytest.raises(ValueError, match=rf"runs 'oracle' and 'changed' cannot be compared: {message}"):
+        write_report([runs[0], changed], tmp_path / "report", bootstrap_samples=20)
+    assert not (tmp_path / "report").exists()
+
+
+def test_bad_input_is_refused(runs, tmp_path):
+    with pytest.raises(ValueError, match="a report needs at least one run"):
+        write_report([], tmp_path / "report")
+    with pytest.raises(ValueError, match="two runs are called 'oracle'"):
+        write_report([runs[0], runs[0]], tmp_path / "report")
+    with pytest.raises(FileNotFoundError, match=r"no predictions in .*nothing"):
+        write_report([tmp_path / "nothing"], tmp_path / "report")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("years of work")
+    with pytest.raises(ValueError, match="holds something that is not a report"):
+        write_report(runs, tmp_path / "mine")
+    assert (tmp_path / "mine" / "thesis.tex").is_file()
+
+
+def test_an_old_report_is_replaced_only_by_a_whole_one(runs, tmp_path, monkeypatch):
+    output = tmp_path / "report"
+    write_report(runs[:2], output, bootstrap_samples=20)
+    before = (output / "report.json").read_bytes()
+
+    def fail(*_):
+        raise RuntimeError("drawing failed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(write, "render_html", fail)
+        with pytest.raises(RuntimeError, match="drawing failed"):
+            write_report(runs, output, bootstrap_samples=20)
+    assert (output / "report.json").read_bytes() == before
+    write_report(runs, output, bootstrap_samples=20)
+    assert (output / "report.json").read_bytes() != before
+    assert [path.name for path in tmp_path.iterdir()] == ["report"]

@@ -1,0 +1,60 @@
+"""The fitted threshold against a search over every cut."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mera.metrics import f1
+from mera.threshold import best_threshold
+
+
+def loop_best_f1(scores: np.ndarray, targets: np.ndarray) -> float:
+    values = sorted(set(scores.ravel().tolist()))
+    cuts = [values[0] - 1, *[(low + high) / 2 for low, high in itertools.pairwise(values)]]
+    return max(f1(scores > cut, targets, "micro") for cut in cuts)
+
+
+@given(seed=st.integers(0, 10_000), ties=st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_no_cut_has_a_higher_micro_f1(seed, ties):
+    generator = np.random.default_rng(seed)
+    scores = generator.standard_normal((5, 7))
+    if ties:
+        scores = np.round(scores)
+    targets = generator.random((5, 7)) < 0.3
+    targets[0, 0] = True
+    assert f1(scores > best_threshold(scores, targets), targets, "micro") == pytest.approx(
+        loop_best_f1(scores, targets)
+    )
+
+
+def test_hand_computed_cut():
+    scores = np.array([[4.0, 3.0], [2.0, 1.0]])
+    assert best_threshold(scores, np.array([[True, True], [False, False]])) == 2.5
+
+
+def test_equal_f1_takes_the_higher_threshold():
+    # Predicting 4.0 alone: 2 * 1 / (1 + 2); predicting all four: 2 * 2 / (4 + 2). Both are 2/3.
+    scores = np.array([[4.0, 3.0], [2.0, 1.0]])
+    assert best_threshold(scores, np.array([[True, False], [False, True]])) == 3.5
+
+
+def test_everything_is_predicted_where_that_is_best():
+    scores = np.array([[0.0, 0.0], [0.0, 0.0]])
+    threshold = best_threshold(scores, np.array([[True, True], [True, False]]))
+    assert (scores > threshold).all()
+
+
+@pytest.mark.parametrize("low", [np.float32(1.0), np.nextafter(np.float32(1.0), np.float32(2.0))])
+def test_neighbouring_float32_scores_are_separated_by_a_float32_threshold(low):
+    scores = np.array([[np.nextafter(low, np.float32(2.0)), low]], dtype=np.float32)
+    threshold = np.float32(best_threshold(scores, np.array([[True, False]])))
+    assert (scores > threshold).tolist() == [[True, False]]
+
+
+def test_no_target_is_an_error():
+    with pytest.raises(ValueError, match="cannot fit a threshold on rows without any target"):
+        best_threshold(np.ones((2, 2)), np.zeros((2, 2), dtype=bool))
