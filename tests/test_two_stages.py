@@ -1,0 +1,136 @@
+"""Stage one and stage two as a user starts them, on a tiny task: `accelerate launch`, on the CPU."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_task import make_tiny_task
+
+from data.task import load_task
+from mera.predictions import read_predictions
+from rank.predict import Ranker
+
+ROOT = Path(__file__).parent.parent
+SMALL_MODEL = "{model_type: mistral, hidden_size: 64, intermediate_size: 128, num_hidden_layers: 2, " + (
+    "num_attention_heads: 4, num_key_value_heads: 2, sliding_window: null}"
+)
+
+
+def launch(script, *arguments):
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", "launch/accelerate/cpu.yaml"]
+    return subprocess.run(
+        [*command, script, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+
+def rank_arguments(folder, output):
+    return (
+        *("--config", "configs/rank/tiny.yaml", "--model.base", folder / "memorize" / "checkpoint"),
+        *("--task", folder / "task", "--output", output, "--training.epochs", 2, "--orders", 2),
+    )
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A folder with a task, a stage-one run and a stage-two run."""
+    folder = tmp_path_factory.mktemp("two_stages")
+    make_tiny_task(folder / "task")
+    memorize = launch(
+        "memorize/train.py",
+        *("--config", "configs/memorize/tiny.yaml", "--task", folder / "task", "--output", folder / "memorize"),
+        *("--model.architecture", SMALL_MODEL, "--training.epochs", 45, "--training.learning_rate", 4e-3),
+    )
+    assert memorize.returncode == 0, memorize.stderr[-2000:]
+    rank = launch("rank/train.py", *rank_arguments(folder, folder / "rank"))
+    assert rank.returncode == 0, rank.stderr[-2000:]
+    return folder
+
+
+def test_stage_one_learns_the_codes(runs):
+    recall = json.loads((runs / "memorize" / "recall.json").read_text())
+    assert recall["codes"] == 30
+    assert recall["before"]["definition_to_code"] < 0.3
+    assert min(recall["after"][kind] for kind in ("code_to_definition", "definition_to_code")) > 0.9
+
+
+def test_a_run_is_complete_and_leaves_nothing_beside_it(runs):
+    assert sorted(path.name for path in runs.iterdir()) == ["memorize", "rank", "task"]
+    manifest = json.loads((runs / "rank" / "predictions" / "manifest.json").read_text())
+    assert manifest["kind"] == "rank"
+    assert manifest["task"]["fingerprint"] == load_task(runs / "task").fingerprint
+    assert manifest["config"]["orders"] == 2
+    assert manifest["seconds"] > 0
+
+
+def test_the_same_seed_gives_the_same_predictions(runs):
+    again = launch("rank/train.py", *rank_arguments(runs, runs / "elsewhere" / "again"))
+    assert again.returncode == 0, again.stderr[-2000:]
+    first, second = read_predictions(runs / "rank"), read_predictions(runs / "elsewhere" / "again")
+    np.testing.assert_array_equal(first.scores, second.scores)
+    np.testing.assert_array_equal(first.thresholds, second.thresholds)
+
+
+def test_a_loaded_checkpoint_ranks_as_the_run_did(runs):
+    predictions = read_predictions(runs / "rank")
+    ranker, rows = Ranker.load(runs / "rank" / "checkpoint"), list(load_task(runs / "task").splits["test"])
+    scores, eov = ranker.score(rows)
+    np.testing.assert_allclose(scores, predictions.scores, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(ranker.rule.thresholds(eov), predictions.thresholds, rtol=1e-4, atol=1e-4)
+
+
+def test_padding_does_not_change_a_score(runs):
+    ranker, rows = Ranker.load(runs / "rank" / "checkpoint"), list(load_task(runs / "task").splits["test"])
+    together = ranker.score(rows, batch_size=len(rows))
+    apart = [ranker.score([row]) for row in rows]
+    np.testing.assert_allclose(together[0], np.concatenate([scores for scores, _ in apart]), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(together[1], np.concatenate([eov for _, eov in apart]), rtol=1e-4, atol=1e-4)
+
+
+def test_ranking_one_patient(runs):
+    ranker = Ranker.load(runs / "rank" / "checkpoint")
+    ranked = ranker.rank([["I10", "E11.9"], ["I10"]], days_before=[300, 20], age=70, sex="M")
+    assert [code.code for code in ranked] != sorted(code.code for code in ranked)
+    assert sorted(code.code for code in ranked) == sorted(ranker.candidates)
+    assert [code.score for code in ranked] == sorted((code.score for code in ranked), reverse=True)
+    assert {code.code for code in ranked if code.known} == {"I10", "E11.9"}
+    assert all(0 <= code.probability <= 1 for code in ranked)
+    predicted = [code.predicted for code in ranked]
+    assert predicted == sorted(predicted, reverse=True)
+    with pytest.raises(ValueError, match="days_before has 1 numbers for 2 visits"):
+        ranker.rank([["I10"], ["I10"]], days_before=[3])
+    with pytest.raises(ValueError, match="nothing to rank from"):
+        ranker.rank([])
+
+
+def test_predict_on_the_command_line(runs):
+    command = [sys.executable, "-m", "mera.cli", "predict", str(runs / "rank" / "checkpoint"), "--history", "i10;E11.9"]
+    result = subprocess.run([*command, "--top", "3", "--json"], capture_output=True, text=True, check=True)
+    ranked = json.loads(result.stdout)
+    assert len(ranked) == 3
+    assert set(ranked[0]) == {"code", "definition", "score", "probability", "predicted", "known"}
+
+
+def test_bad_input_is_one_sentence(runs, tmp_path):
+    exists = launch("rank/train.py", *rank_arguments(runs, runs / "rank"))
+    assert exists.returncode != 0
+    assert f"error: {runs / 'rank'} already exists" in exists.stderr
+    other = make_tiny_task(tmp_path / "other")
+    checkpoint = tmp_path / "checkpoint"
+    checkpoint.mkdir()
+    for file in (runs / "memorize" / "checkpoint").iterdir():
+        (checkpoint / file.name).write_bytes(file.read_bytes())
+    tokens = json.loads((checkpoint / "code_tokens.json").read_text())
+    removed = other.codes[0]
+    del tokens["definitions"][removed]
+    (checkpoint / "code_tokens.json").write_text(json.dumps(tokens))
+    foreign = launch(
+        "rank/train.py",
+        *("--config", "configs/rank/tiny.yaml", "--model.base", checkpoint, "--task", tmp_path / "other"),
+        *("--output", tmp_path / "rank"),
+    )
+    assert foreign.returncode != 0
+    assert f"has no token for 1 of the task's 30 codes (for example {removed})" in foreign.stderr
+    assert not (tmp_path / "rank").exists()
