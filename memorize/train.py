@@ -26,6 +26,7 @@ def main() -> None:
     run, clock = RunDirectory(config.output), RunClock()
     set_seed(config.training.seed)
     task = load_task(config.task)
+    run.claim(config_dict(config), task.fingerprint)
     model, tokenizer = load_base_model(config.model, tokenizer_texts(task))
     definitions = dict(zip(task.codes, task.definitions, strict=True))
     code_tokens = add_code_tokens(model, tokenizer, definitions, config.initialisation)

@@ -56,8 +56,10 @@ def demo_steps(output: Path) -> list[Step]:
     steps = [
         Step(
             name="prepare the synthetic cohort",
-            command=_mera("prepare", "synthetic", "--patients", PATIENTS, "--kind", "both")
-            + ["--output", str(output / "prepared" / "synthetic")],
+            command=_mera(
+                *("prepare", "synthetic", "--patients", PATIENTS, "--kind", "both"),
+                *("--output", output / "prepared" / "synthetic"),
+            ),
             result=tasks["coding"],
         ),
         Step(

@@ -6,7 +6,7 @@ A model is one of three things, and the rest of the toolkit does not care which:
 """
 
 import importlib.util
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -108,11 +108,12 @@ def _resolve(base: str) -> str:
     return str(Path(next(iter(spec.submodule_search_locations))))
 
 
-def add_lora(model: PreTrainedModel, settings: LoraSettings) -> PreTrainedModel:
+def add_lora(model: PreTrainedModel, settings: LoraSettings, whole: Sequence[str] = ()) -> PreTrainedModel:
     """Wrap `model` in LoRA adapters on all linear layers; input and output embeddings train whole, and are saved.
 
-    The new code tokens' rows must train in the input and, where the head is untied, the output embedding; PEFT's
-    `trainable_token_indices` trains only the former (measured), so both matrices are trained in full.
+    `whole` names further submodules that train, and are saved, as they are. The new code tokens' rows must train in
+    the input and, where the head is untied, the output embedding; PEFT's `trainable_token_indices` trains only the
+    former (measured), so both matrices are trained in full.
     """
     from peft import LoraConfig, get_peft_model
 
@@ -125,7 +126,7 @@ def add_lora(model: PreTrainedModel, settings: LoraSettings) -> PreTrainedModel:
         lora_alpha=settings.alpha,
         lora_dropout=settings.dropout,
         target_modules="all-linear",
-        modules_to_save=embeddings,
+        modules_to_save=[*embeddings, *whole],
         ensure_weight_tying=bool(model.config.tie_word_embeddings),
     )
     return get_peft_model(model, config)

@@ -23,6 +23,23 @@ class RunDirectory:
             raise ValueError(f"{self.final} already exists; choose another --output or remove it")
         self.partial.mkdir(parents=True, exist_ok=True)
 
+    def claim(self, config: dict[str, Any], task_fingerprint: str) -> None:
+        """Note what is trained here (`run.json`), so that another run never resumes from its checkpoints.
+
+        Raises ValueError where an interrupted run with another configuration or another task left its files here.
+        """
+        wanted = json.loads(json.dumps(config | {"task_fingerprint": task_fingerprint}))
+        if not self.path("run.json").is_file():
+            write_json(self.path("run.json"), wanted)
+            return
+        started = json.loads(self.path("run.json").read_text(encoding="utf-8"))
+        different = sorted(key for key in wanted if wanted[key] != started.get(key))
+        if different:
+            raise ValueError(
+                f"{self.partial} holds an interrupted run that differs in {', '.join(different)}; repeat it as it was "
+                f"started to resume, or remove that folder to start over"
+            )
+
     def path(self, name: str) -> Path:
         """A path inside the run, valid until `finish`."""
         return self.partial / name

@@ -1,11 +1,9 @@
 """Optimisation settings that every stage shares, as the Hugging Face Trainer wants them."""
 
 import os
-from pathlib import Path
 from typing import Any
 
 import torch
-from transformers.trainer_utils import get_last_checkpoint
 
 from mera.config import config_class
 from mera.run_directory import RunDirectory
@@ -75,6 +73,10 @@ def training_arguments(config: TrainingConfig, run: RunDirectory, **more: Any) -
 
 
 def last_checkpoint(run: RunDirectory) -> str | None:
-    """The newest trainer checkpoint of an interrupted run, to resume from; None for a new run."""
-    folder = run.path("trainer")
-    return get_last_checkpoint(str(folder)) if Path(folder).is_dir() else None
+    """The newest complete trainer checkpoint of an interrupted run, to resume from; None for a new run.
+
+    The trainer writes `trainer_state.json` last, so a checkpoint without it was cut off while being written.
+    """
+    complete = [path.parent for path in run.path("trainer").glob("checkpoint-*/trainer_state.json")]
+    newest = max(complete, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+    return None if newest is None else str(newest)

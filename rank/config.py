@@ -59,6 +59,10 @@ class RankConfig:
     """orders of the targets drawn per example and epoch, all behind one prompt; 0: no partial outputs"""
     max_targets: int = 40
     """targets given in one order; the rest stay positives"""
+    recurrence: bool = True
+    """add a trained bonus to the scores of codes seen before (rank/recurrence.py)"""
+    history_dropout: float = 0.0
+    """share of the prompt's codes left out at random in training, against overfitting on few patients"""
     eov_offset: EovOffset = "fitted"
     """fitted: a constant on the EOV score, chosen for micro F1 on validation; none: EOV as trained"""
     initialisation: Initialisation = "definition"
@@ -71,6 +75,8 @@ class RankConfig:
     def __post_init__(self) -> None:
         if self.orders < 0 or self.max_targets < 1:
             raise ValueError("orders must be 0 or more, max_targets 1 or more")
+        if not 0 <= self.history_dropout < 1:
+            raise ValueError("history_dropout must be in [0, 1)")
 
 
 @config_class

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from rank.recurrence import NUM_FEATURES, SeenCodes
+
 
 @dataclass(frozen=True, slots=True)
 class RankingExample:
@@ -22,16 +24,27 @@ class RankingExample:
     """columns of the target codes"""
     orders: list[list[int]]
     """permutations of (a part of) `targets`"""
+    seen: SeenCodes
 
 
 class RankingDataset(Dataset):
     """Training examples; orders are drawn anew each epoch from (seed, epoch, example), whatever the process."""
 
     def __init__(
-        self, prompts: list[list[int]], targets: list[list[int]], num_orders: int, max_targets: int, seed: int
+        self,
+        prompts: list[list[int]],
+        targets: list[list[int]],
+        seen: list[SeenCodes],
+        num_orders: int,
+        max_targets: int,
+        seed: int,
+        droppable: frozenset[int] = frozenset(),
+        history_dropout: float = 0.0,
     ):
-        self.prompts, self.targets = prompts, targets
+        """`droppable`: token ids that `history_dropout` may leave out of a prompt."""
+        self.prompts, self.targets, self.seen = prompts, targets, seen
         self.num_orders, self.max_targets, self.seed = num_orders, max_targets, seed
+        self.droppable, self.history_dropout = droppable, history_dropout
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -45,7 +58,10 @@ class RankingDataset(Dataset):
         draw = random.Random(f"{self.seed}/{self.epoch}/{index}")
         targets = self.targets[index]
         orders = [draw.sample(targets, len(targets))[: self.max_targets] for _ in range(self.num_orders)]
-        return RankingExample(self.prompts[index], targets, orders)
+        prompt = self.prompts[index]
+        if self.history_dropout:
+            prompt = [token for token in prompt if token not in self.droppable or draw.random() >= self.history_dropout]
+        return RankingExample(prompt, targets, orders, self.seen[index])
 
     def lengths(self) -> list[int]:
         """Tokens per example, for batches of similar length."""
@@ -69,8 +85,9 @@ class PartialOutputCollator:
 
     def __call__(self, examples: Sequence[RankingExample]) -> dict[str, Any]:
         """`input_ids`, `position_ids` (B, T); `attention_mask` (B, 1, T, T) bool; `logits_to_keep` K: the last K
-        columns are read; `row_example`, `row_position` (N,): which of the (B, K) positions each row is; `positive`,
-        `ignored` (N, C) bool; `num_rows`, `num_positive_rows` for normalising.
+        columns are read; `row_example`, `row_position` (N,): which of the (B, K) positions each row is; `recurrence`
+        (B, C, 3): features of the codes seen before; `positive`, `ignored` (N, C) bool; `num_rows`,
+        `num_positive_rows` for normalising.
 
         Prompts are padded on the left, so that in every example the orders begin in the same column.
         """
@@ -102,6 +119,9 @@ class PartialOutputCollator:
                     open_targets = [target for target in example.targets if target not in order[:known]]
                     rows.append((index, kept_column, open_targets, order[:known]))
                 column += len(order)
+        recurrence = torch.zeros(len(examples), len(candidate_token), NUM_FEATURES)
+        for index, example in enumerate(examples):
+            recurrence[index, example.seen.columns] = torch.from_numpy(example.seen.features)
         positive = torch.zeros(len(rows), len(candidate_token), dtype=torch.bool)
         ignored = torch.zeros_like(positive)
         for row, (_, _, open_targets, known_codes) in enumerate(rows):
@@ -115,6 +135,7 @@ class PartialOutputCollator:
             "logits_to_keep": length - width + 1,
             "row_example": torch.tensor([row[0] for row in rows]),
             "row_position": torch.tensor([row[1] for row in rows]),
+            "recurrence": recurrence,
             "positive": positive,
             "ignored": ignored,
             "num_rows": len(rows),

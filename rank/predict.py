@@ -14,6 +14,7 @@ from mera.code_tokens import EOV, CodeTokens, marker_id, token_ids
 from rank.config import PromptConfig
 from rank.decision import DecisionRule
 from rank.prompt import PromptBuilder, build_prompts
+from rank.recurrence import add_recurrence, seen_codes
 from rank.scoring import score_prompts
 
 FILE_NAME = "ranking.json"
@@ -24,7 +25,7 @@ class RankedCode:
     code: str
     definition: str
     score: float
-    """logit of the code's token"""
+    """logit of the code's token, plus the bonus of a code seen before"""
     probability: float
     predicted: bool
     """the score is above the EOV threshold"""
@@ -43,10 +44,12 @@ class Ranker:
         definitions: dict[str, str],
         prompt: PromptConfig,
         rule: DecisionRule,
+        recurrence: Sequence[float],
     ):
         self.model, self.tokenizer = model, tokenizer
         self.candidates, self.definitions = list(candidates), definitions
-        self.prompt, self.rule = prompt, rule
+        self.prompt, self.rule, self.recurrence = prompt, rule, list(recurrence)
+        self.column = {code: index for index, code in enumerate(self.candidates)}
         self.builder = PromptBuilder(tokenizer, prompt)
 
     @classmethod
@@ -65,16 +68,22 @@ class Ranker:
             CodeTokens.load(path).definitions,
             PromptConfig(**saved["prompt"]),
             DecisionRule(**saved["rule"]),
+            saved["recurrence"],
         )
 
     def save_settings(self, checkpoint: str | Path) -> None:
         """Write what `load` needs beside the model's own files."""
-        settings = {"candidates": self.candidates, "prompt": asdict(self.prompt), "rule": asdict(self.rule)}
+        settings = {
+            "candidates": self.candidates,
+            "prompt": asdict(self.prompt),
+            "rule": asdict(self.rule),
+            "recurrence": self.recurrence,
+        }
         (Path(checkpoint) / FILE_NAME).write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
 
     def score(self, rows: Sequence[dict[str, Any]], batch_size: int = 64) -> tuple[np.ndarray, np.ndarray]:
         """scores (N, C) and EOV (N,) of rows as in a prepared task: one forward pass each."""
-        return score_prompts(
+        scores, eov = score_prompts(
             self.model,
             build_prompts(self.builder, rows, "ranking"),
             token_ids(self.tokenizer, self.candidates),
@@ -82,6 +91,7 @@ class Ranker:
             self.tokenizer.pad_token_id,
             batch_size,
         )
+        return add_recurrence(scores, [seen_codes(row["history"], self.column) for row in rows], self.recurrence), eov
 
     def rank(
         self,

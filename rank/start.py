@@ -3,11 +3,12 @@
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from data.task import Task
-from mera.code_tokens import CodeTokens, add_code_tokens, has_code_tokens
+from mera.code_tokens import CodeTokens, add_code_tokens, has_code_tokens, token_ids
 from mera.models import load_base_model
 from rank.config import RankConfig
 from rank.partial_outputs import RankingDataset
 from rank.prompt import PromptBuilder, build_prompts
+from rank.recurrence import seen_codes
 
 
 def load_for_task(config: RankConfig, task: Task) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, CodeTokens]:
@@ -31,7 +32,10 @@ def training_examples(task: Task, builder: PromptBuilder, config: RankConfig) ->
     return RankingDataset(
         build_prompts(builder, rows, "train"),
         [[column[code] for code in row["targets"]] for row in rows],
-        config.orders,
-        config.max_targets,
-        config.training.seed,
+        [seen_codes(row["history"], column) for row in rows],
+        num_orders=config.orders,
+        max_targets=config.max_targets,
+        seed=config.training.seed,
+        droppable=frozenset(token_ids(builder.tokenizer, task.codes).tolist()),
+        history_dropout=config.history_dropout,
     )

@@ -22,6 +22,7 @@ from rank.decision import fit_decision_rule
 from rank.partial_outputs import PartialOutputCollator
 from rank.predict import Ranker
 from rank.prompt import PromptBuilder
+from rank.recurrence import Recurrence, recurrence_weights
 from rank.start import load_for_task, training_examples
 from rank.trainer import build_trainer
 from rank.validation import Validation
@@ -32,6 +33,7 @@ def main() -> None:
     run, clock = RunDirectory(config.output), RunClock()
     set_seed(config.training.seed)
     task = load_task(config.task)
+    run.claim(config_dict(config), task.fingerprint)
     model, tokenizer, code_tokens = load_for_task(config, task)
     builder = PromptBuilder(tokenizer, config.prompt)
     candidate_ids, eov_id = token_ids(tokenizer, task.codes), marker_id(tokenizer, EOV)
@@ -43,8 +45,10 @@ def main() -> None:
         config.loss.known == "ignore",
         getattr(model.config, "sliding_window", None),
     )
+    if config.recurrence:
+        model.recurrence = Recurrence()
     if config.model.lora.rank:
-        model = add_lora(model, config.model.lora)
+        model = add_lora(model, config.model.lora, whole=["recurrence"] if config.recurrence else [])
     trainer = build_trainer(
         model, training_examples(task, builder, config), collator, group_ids, eov_id, validation, config, run
     )
@@ -53,9 +57,11 @@ def main() -> None:
     trained = trainer.accelerator.unwrap_model(trainer.model)
     uses_eov = config.loss.threshold_weight > 0
     rule = fit_decision_rule(*validation.scores(trained), validation.targets, uses_eov, config.eov_offset == "fitted")
-    ranker = Ranker(trained, tokenizer, task.codes, code_tokens.definitions, config.prompt, rule)
+    ranker = Ranker(
+        trained, tokenizer, task.codes, code_tokens.definitions, config.prompt, rule, recurrence_weights(trained)
+    )
     scores, eov = ranker.score(list(task.splits["test"]), config.evaluation_batch_size)
-    save_checkpoint(trainer, tokenizer, code_tokens, run.path("checkpoint"))
+    save_checkpoint(trainer, tokenizer, code_tokens, run.path("checkpoint"), leave_out="recurrence.")
     if trainer.is_world_process_zero():
         ranker.save_settings(run.path("checkpoint"))
         manifest = build_manifest(

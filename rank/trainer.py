@@ -51,8 +51,12 @@ class RankTrainer(Trainer):
         ).logits
         candidate_ids = self.data_collator.candidate_ids.to(logits.device)
         rows = (inputs["row_example"], inputs["row_position"])
+        scores = logits[..., candidate_ids]
+        recurrence = getattr(self.accelerator.unwrap_model(model), "recurrence", None)
+        if recurrence is not None:
+            scores = scores + recurrence(inputs["recurrence"])[:, None]
         loss = stage_two_loss(
-            logits[..., candidate_ids][rows],
+            scores[rows],
             logits[..., self.eov_id][rows],
             inputs["positive"],
             inputs["ignored"],

@@ -7,6 +7,7 @@ from transformers import PreTrainedModel
 from data.task import Task
 from mera.metrics import recall_at_k, weighted_f1_at_label_count
 from rank.prompt import PromptBuilder, build_prompts
+from rank.recurrence import add_recurrence, recurrence_weights, seen_codes
 from rank.scoring import score_prompts
 
 
@@ -14,16 +15,19 @@ class Validation:
     """The validation rows, tokenized once; `measure` ranks them with a model."""
 
     def __init__(self, task: Task, builder: PromptBuilder, candidate_ids: torch.Tensor, eov_id: int, batch_size: int):
-        self.prompts = build_prompts(builder, list(task.splits["validation"]), "validation")
+        rows = list(task.splits["validation"])
+        self.prompts = build_prompts(builder, rows, "validation")
+        self.seen = [seen_codes(row["history"], task.column) for row in rows]
         self.targets = task.targets("validation")
         self.candidate_ids, self.eov_id, self.batch_size = candidate_ids, eov_id, batch_size
         self.pad_id = builder.tokenizer.pad_token_id
 
     def scores(self, model: PreTrainedModel) -> tuple[np.ndarray, np.ndarray]:
         """scores (N, C), EOV (N,)."""
-        return score_prompts(
+        scores, eov = score_prompts(
             model, self.prompts, self.candidate_ids, self.eov_id, self.pad_id, self.batch_size, "validation"
         )
+        return add_recurrence(scores, self.seen, recurrence_weights(model)), eov
 
     def measure(self, model: PreTrainedModel) -> dict[str, float]:
         """recall@10, recall@20 and weighted F1 at label count, 0 to 1."""

@@ -6,15 +6,17 @@ from transformers import MistralConfig, MistralForCausalLM
 
 from rank.config import LossConfig
 from rank.partial_outputs import PartialOutputCollator, RankingDataset, RankingExample
+from rank.recurrence import seen_codes
 from rank.trainer import stage_two_loss
 
 NUM_CODES, FIRST_CODE, EOV_ID, PAD_ID = 12, 20, 40, 0
 CANDIDATES = torch.arange(FIRST_CODE, FIRST_CODE + NUM_CODES)
 GROUPS = torch.stack([torch.zeros(NUM_CODES, dtype=torch.long), torch.arange(NUM_CODES) // 4])
+NOTHING_SEEN = seen_codes([], {})
 EXAMPLES = [
-    RankingExample([1, 5, 6, 7, 8, 3], [0, 4, 7], [[4, 0, 7], [7, 4, 0], [0, 7, 4]]),
-    RankingExample([1, 3], [2], [[2], [2], [2]]),
-    RankingExample([1, 9, 10, 3], [11, 5, 1, 8], [[5, 11, 8, 1], [1, 8, 5, 11], [8, 1, 11, 5]]),
+    RankingExample([1, 5, 6, 7, 8, 3], [0, 4, 7], [[4, 0, 7], [7, 4, 0], [0, 7, 4]], NOTHING_SEEN),
+    RankingExample([1, 3], [2], [[2], [2], [2]], NOTHING_SEEN),
+    RankingExample([1, 9, 10, 3], [11, 5, 1, 8], [[5, 11, 8, 1], [1, 8, 5, 11], [8, 1, 11, 5]], NOTHING_SEEN),
 ]
 
 
@@ -111,14 +113,16 @@ def test_batch_split_in_two_adds_up_to_the_whole():
 
 
 def test_without_orders_there_is_one_row_per_example():
-    examples = [RankingExample(example.prompt_ids, example.targets, []) for example in EXAMPLES]
+    examples = [RankingExample(example.prompt_ids, example.targets, [], NOTHING_SEEN) for example in EXAMPLES]
     batch = PartialOutputCollator(CANDIDATES, PAD_ID, False)(examples)
     assert batch["logits_to_keep"] == 1
     assert batch["positive"].sum(dim=1).tolist() == [3, 1, 4]
 
 
 def test_rows_of_one_order():
-    batch = PartialOutputCollator(CANDIDATES, PAD_ID, True)([RankingExample([1, 3], [4, 6, 9], [[6, 9, 4]])])
+    batch = PartialOutputCollator(CANDIDATES, PAD_ID, True)(
+        [RankingExample([1, 3], [4, 6, 9], [[6, 9, 4]], NOTHING_SEEN)]
+    )
     assert [row.nonzero().flatten().tolist() for row in batch["positive"]] == [[4, 6, 9], [4, 9], [4], []]
     assert [row.nonzero().flatten().tolist() for row in batch["ignored"]] == [[], [6], [6, 9], [4, 6, 9]]
     assert (batch["num_rows"], batch["num_positive_rows"]) == (4, 3)
@@ -126,7 +130,7 @@ def test_rows_of_one_order():
 
 
 def test_orders_depend_on_seed_epoch_and_example_alone():
-    dataset = RankingDataset([[1]] * 3, [[0, 1, 2, 3, 4]] * 3, num_orders=2, max_targets=4, seed=7)
+    dataset = RankingDataset([[1]] * 3, [[0, 1, 2, 3, 4]] * 3, [NOTHING_SEEN] * 3, num_orders=2, max_targets=4, seed=7)
     first = dataset[1]
     assert dataset[1] == first
     assert all(len(order) == 4 for order in first.orders)
@@ -136,3 +140,25 @@ def test_orders_depend_on_seed_epoch_and_example_alone():
     dataset.set_epoch(0)
     assert dataset[1] == first
     assert dataset.lengths() == [9, 9, 9]
+
+
+def test_history_dropout_leaves_out_codes_and_nothing_else():
+    prompts = [[1, 20, 21, 22, 23, 24, 25, 26, 27, 3]]
+    dataset = RankingDataset(
+        prompts,
+        [[0]],
+        [NOTHING_SEEN],
+        num_orders=0,
+        max_targets=1,
+        seed=0,
+        droppable=frozenset(range(20, 28)),
+        history_dropout=0.5,
+    )
+    kept = []
+    for epoch in range(50):
+        dataset.set_epoch(epoch)
+        prompt = dataset[0].prompt_ids
+        assert (prompt[0], prompt[-1]) == (1, 3)
+        assert prompt == [token for token in prompts[0] if token in prompt]
+        kept.append(len(prompt) - 2)
+    assert 3 < sum(kept) / len(kept) < 5

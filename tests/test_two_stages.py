@@ -73,6 +73,14 @@ def test_the_same_seed_gives_the_same_predictions(runs):
     np.testing.assert_array_equal(first.thresholds, second.thresholds)
 
 
+def test_accumulated_batches_equal_one_large_batch(runs):
+    arguments = rank_arguments(runs, runs / "elsewhere" / "accumulated")
+    split = launch("rank/train.py", *arguments, "--training.batch_size", 8, "--training.gradient_accumulation", 4)
+    assert split.returncode == 0, split.stderr[-2000:]
+    whole, parts = read_predictions(runs / "rank"), read_predictions(runs / "elsewhere" / "accumulated")
+    np.testing.assert_allclose(whole.scores, parts.scores, rtol=1e-3, atol=1e-3)
+
+
 def test_a_loaded_checkpoint_ranks_as_the_run_did(runs):
     predictions = read_predictions(runs / "rank")
     ranker, rows = Ranker.load(runs / "rank" / "checkpoint"), list(load_task(runs / "task").splits["test"])

@@ -1,0 +1,85 @@
+"""Configuration: YAML, overrides, and errors that help."""
+
+import pytest
+
+from mera.config import config_class, config_dict, load_config, parse_config
+
+
+@config_class
+class Section:
+    rate: float = 0.1
+    """how fast"""
+    levels: tuple[str, ...] = ("all",)
+    """which levels"""
+
+
+@config_class
+class Example:
+    task: str
+    """where the task is"""
+    section: Section = Section()
+
+    def __post_init__(self):
+        if self.task == "nowhere":
+            raise ValueError("task must be somewhere")
+
+
+def write(tmp_path, text):
+    (tmp_path / "c.yaml").write_text(text)
+    return tmp_path / "c.yaml"
+
+
+def test_overrides_win_over_the_file_and_types_are_coerced(tmp_path):
+    path = write(tmp_path, "task: a\nsection: {rate: 0.5, levels: [chapter, block]}\n")
+    config = parse_config(Example, "", ["--config", str(path), "--section.rate", "3e-4"])
+    assert config_dict(config) == {"task": "a", "section": {"rate": 0.0003, "levels": ("chapter", "block")}}
+    with pytest.raises(AttributeError):
+        config.task = "b"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("task: a\nsection: {rat: 1}\n", r"unknown key 'section.rat'; did you mean 'section.rate'\?"),
+        ("task: a\nsectoin: {rate: 1}\n", r"unknown key 'sectoin'; did you mean 'section'\?"),
+        ("section: {}\n", "task is required"),
+        ("task: a\nsection: {rate: fast}\n", r"section.rate: .*valid number.*\(got 'fast'\)"),
+        ("task: nowhere\n", "task must be somewhere"),
+        ("- a\n- b\n", "must hold keys and values, got a list"),
+        ("task: [\n", "is not valid YAML"),
+    ],
+)
+def test_a_bad_file_is_named_with_what_is_wrong(tmp_path, text, message):
+    path = write(tmp_path, text)
+    with pytest.raises(ValueError, match=message) as raised:
+        load_config(Example, path)
+    assert str(path) in str(raised.value)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="config file not found: .*none.yaml"):
+        load_config(Example, tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--task", "a", "--section.rat", "1"], "unknown key 'section.rat'; did you mean 'section.rate'?"),
+        (["--task", "a", "stray"], "unknown key 'stray'"),
+        ([], "task is required"),
+    ],
+)
+def test_bad_options_exit_with_one_sentence(capsys, arguments, message):
+    with pytest.raises(SystemExit) as raised:
+        parse_config(Example, "", arguments)
+    assert raised.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_help_shows_docstrings_and_defaults(capsys):
+    with pytest.raises(SystemExit):
+        parse_config(Example, "what this does", ["--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "what this does" in text
+    assert "--section.rate VALUE how fast (default: 0.1)" in text
+    assert "--task VALUE where the task is (required)" in text
