@@ -1,26 +1,46 @@
 """Turning the codes of a table, as written, into canonical ones, with every loss counted."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import polars as pl
 
 from data.ledger import Ledger
 from data.ontology import Ontology, UnknownCode
 
-MapCode = Callable[[str], tuple[str, ...]]
-"""Canonical code -> the codes to use in its place; raises DroppedCode where there is none."""
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """The canonical codes to use for one code as written."""
+
+    codes: tuple[str, ...]
+    change: str | None = None
+    """What was done to it beyond its form, for the ledger."""
+
+
+Resolve = Callable[[str], Resolved]
+"""Raises UnknownCode where the text is no code, DroppedCode where the code has no place in the task."""
 
 
 class DroppedCode(ValueError):
     """A code that has no place in the task; its message is the reason the ledger gives."""
 
 
-def resolve_codes(
-    diagnoses: pl.DataFrame, ontology: Ontology, ledger: Ledger, map_code: MapCode | None = None
-) -> pl.DataFrame:
+def by_ontology(ontology: Ontology) -> Resolve:
+    """Codes as `ontology` has them; a retired code becomes its ancestor."""
+
+    def resolve(raw: str) -> Resolved:
+        code, exact = ontology.resolve(raw)
+        return Resolved((code,), None if exact else "retired code replaced by its ancestor")
+
+    return resolve
+
+
+def resolve_codes(diagnoses: pl.DataFrame, resolve: Resolve, system: str, ledger: Ledger) -> pl.DataFrame:
     """`diagnoses` with its column `raw` replaced by `code`, without the rows whose code cannot be used.
 
-    Where `map_code` gives several codes for one, the row is repeated and the ledger told.
+    `system` names what the codes as written claim to be. Where `resolve` gives several codes for one, the row is
+    repeated and the ledger told.
     """
     results = []
     for raw, count in diagnoses["raw"].value_counts().sort("raw").iter_rows():
@@ -28,18 +48,17 @@ def resolve_codes(
             ledger.drop("diagnoses", "no code in the row", count)
             continue
         try:
-            code, exact = ontology.resolve(raw)
-            codes = (code,) if map_code is None else map_code(code)
+            resolved = resolve(raw)
         except UnknownCode:
-            ledger.drop("diagnoses", f"not a code of {ontology.system}", count)
+            ledger.drop("diagnoses", f"not a code of {system}", count)
             ledger.unknown_code(raw, count)
             continue
         except DroppedCode as reason:
             ledger.drop("diagnoses", str(reason), count)
             continue
-        if not exact:
-            ledger.change("retired code replaced by its ancestor", count)
-        ledger.add("diagnoses", "one code mapped to several", count * (len(codes) - 1))
-        results += [(raw, result) for result in codes]
+        if resolved.change is not None:
+            ledger.change(resolved.change, count)
+        ledger.add("diagnoses", "one code became several", count * (len(resolved.codes) - 1))
+        results += [(raw, code) for code in resolved.codes]
     codes_of = pl.DataFrame(results, schema={"raw": pl.String, "code": pl.String}, orient="row")
     return diagnoses.join(codes_of, on="raw", how="inner").drop("raw")

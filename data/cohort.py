@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 
 import polars as pl
 
@@ -63,13 +65,15 @@ def build_cohort(visits: pl.DataFrame, diagnoses: pl.DataFrame, ledger: Ledger) 
 
 
 def _patients(joined: pl.DataFrame) -> Iterator[Patient]:
-    for (patient_id,), rows in joined.group_by(["patient_id"], maintain_order=True):
-        sexes = {sex for sex in rows["sex"] if sex is not None}
+    """`joined`: a row per visit, sorted by patient, then in time."""
+    for patient_id, rows in groupby(joined.iter_rows(named=True), key=itemgetter("patient_id")):
+        visits = list(rows)
+        sexes = {row["sex"] for row in visits if row["sex"] is not None}
         yield Patient(
             patient_id=patient_id,
             sex=sexes.pop() if len(sexes) == 1 else None,
             visits=tuple(
-                Visit(admission_id=admission_id, codes=tuple(codes), age=age, day=day)
-                for admission_id, codes, age, day in rows.select("admission_id", "code", "age", "day").iter_rows()
+                Visit(admission_id=row["admission_id"], codes=tuple(row["code"]), age=row["age"], day=row["day"])
+                for row in visits
             ),
         )

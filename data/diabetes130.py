@@ -9,11 +9,11 @@ from pathlib import Path
 
 import polars as pl
 
-from data.code_columns import resolve_codes
+from data.code_columns import by_ontology, resolve_codes
 from data.cohort import Patient, build_cohort
+from data.csv_tables import SourceTable, read_table
 from data.ledger import Ledger
 from data.ontology import load_ontology
-from data.tables import SourceTable, read_table
 
 DIAGNOSES = ("diag_1", "diag_2", "diag_3")
 COLUMNS = ("encounter_id", "patient_nbr", "gender", "age", *DIAGNOSES)
@@ -41,7 +41,9 @@ def read_diabetes130(path: str | Path, ledger: Ledger) -> tuple[list[Patient], l
     diagnoses = rows.unpivot(DIAGNOSES, index=["patient_nbr", "encounter_id"]).rename(
         {"patient_nbr": "patient_id", "encounter_id": "admission_id", "variable": "position", "value": "raw"}
     )
-    return build_cohort(visits, resolve_codes(diagnoses, load_ontology("icd9cm"), ledger), ledger), [source]
+    return build_cohort(
+        visits, resolve_codes(diagnoses, by_ontology(load_ontology("icd9cm")), "icd9cm", ledger), ledger
+    ), [source]
 
 
 def _one_row_per_encounter(rows: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:

@@ -1,6 +1,6 @@
 """From patients to the examples of a task."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,17 +13,18 @@ Row = dict[str, Any]
 """One example with the keys of `data.task.FEATURES`."""
 
 
-def keep_patients_with_visits(patients: Iterable[Patient], min_visits: int, ledger: Ledger) -> list[Patient]:
-    """The patients with at least `min_visits` visits; the others are counted with their visits and diagnoses."""
+def drop_patients(
+    patients: Iterable[Patient], keep: Callable[[Patient], bool], reason: str, ledger: Ledger
+) -> list[Patient]:
+    """The patients that `keep` approves; the others are counted with their visits and diagnoses under `reason`."""
     kept = []
     for patient in patients:
-        if len(patient.visits) >= min_visits:
+        if keep(patient):
             kept.append(patient)
             continue
-        reason = f"fewer than {min_visits} visits"
         ledger.drop("patients", reason)
-        ledger.drop("visits", f"patient has {reason}", len(patient.visits))
-        ledger.drop("diagnoses", f"patient has {reason}", sum(len(visit.codes) for visit in patient.visits))
+        ledger.drop("visits", f"patient: {reason}", len(patient.visits))
+        ledger.drop("diagnoses", f"patient: {reason}", sum(len(visit.codes) for visit in patient.visits))
     return kept
 
 

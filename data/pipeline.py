@@ -1,19 +1,68 @@
 """From a cohort to a prepared task on disk: filter, split, make examples, write."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from data.code_table import code_table, group_table
 from data.cohort import Patient
-from data.examples import coarsen_to_categories, diagnosis_rows, keep_patients_with_visits, occurring_codes
+from data.csv_tables import SourceTable
+from data.examples import (
+    Row,
+    coarsen_to_categories,
+    coding_rows,
+    diagnosis_rows,
+    drop_patients,
+    occurring_codes,
+)
 from data.ledger import Ledger
 from data.ontology import load_ontology
-from data.splits import random_split
-from data.tables import SourceTable
-from data.task import Task, save_task
+from data.splits import chet_split, random_split
+from data.task import SPLITS, Task, save_task
 
 GRANULARITIES = ("full", "category")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """A cohort as an adapter read it."""
+
+    name: str
+    system: str
+    """The ontology of its codes: `icd9cm` or `icd10cm`."""
+    patients: Sequence[Patient]
+    ledger: Ledger
+    tables: Sequence[SourceTable] = ()
+    options: Mapping[str, Any] | None = None
+    """What the adapter was told, for task.json."""
+    candidates: Sequence[str] | None = None
+    """The task's codes; None: those that occur in it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SplitOptions:
+    """Which patients train, validate and test."""
+
+    fractions: tuple[float, float, float] = (0.75, 0.10, 0.15)
+    """`random` protocol: shares of patients in train, validation and test."""
+    sizes: tuple[int, int, int] | None = None
+    """`chet` protocol, where given: patients in train, validation and test."""
+    seed: int = 0
+
+    def split(self, patients: Sequence[Patient]) -> dict[str, str]:
+        """patient id -> split; a patient may have none."""
+        if self.sizes is not None:
+            return chet_split(patients, self.sizes, self.seed)
+        return random_split(patients, self.fractions, self.seed)
+
+    def protocol(self) -> dict[str, Any]:
+        """For task.json."""
+        if self.sizes is not None:
+            return {"name": "chet", "seed": self.seed, "sizes": list(self.sizes)}
+        return {"name": "random", "seed": self.seed, "fractions": list(self.fractions)}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,9 +75,6 @@ class DiagnosisOptions:
     """`full`: codes as they are; `category`: cut to their category."""
     every_visit: bool = False
     """Each visit of a training patient but the first is a target, not only the last."""
-    fractions: tuple[float, float, float] = (0.75, 0.10, 0.15)
-    """Shares of patients in train, validation and test."""
-    split_seed: int = 0
 
     def __post_init__(self) -> None:
         if self.min_visits < 2:
@@ -39,40 +85,68 @@ class DiagnosisOptions:
 
 def prepare_diagnosis_task(
     output: str | Path,
-    *,
-    source: str,
-    system: str,
-    patients: Sequence[Patient],
-    tables: Sequence[SourceTable],
-    ledger: Ledger,
+    source: Source,
     options: DiagnosisOptions,
-    source_options: dict[str, str] | None = None,
+    split: SplitOptions,
+    oracle: Callable[[Sequence[Row], Sequence[str]], np.ndarray] | None = None,
 ) -> Task:
-    """Write the `diagnosis` task of a cohort whose codes are canonical in `system`, and return it.
+    """Write the `diagnosis` task of a cohort, and return it.
 
-    `source_options` records what the adapter was told. Raises ValueError where too few patients are left.
+    `oracle(test rows, candidates)` gives the true probabilities (N, C) where the source knows them; they are kept as
+    `oracle.npy`. Raises ValueError where too few patients are left.
     """
-    ontology = load_ontology(system)
+    patients = source.patients
     if options.granularity == "category":
-        patients = coarsen_to_categories(patients, ontology, ledger)
-    patients = keep_patients_with_visits(patients, options.min_visits, ledger)
+        patients = coarsen_to_categories(patients, load_ontology(source.system), source.ledger)
+    reason = f"fewer than {options.min_visits} visits"
+    patients = drop_patients(patients, lambda patient: len(patient.visits) >= options.min_visits, reason, source.ledger)
     if not patients:
-        raise ValueError(f"no patient of {source} has {options.min_visits} visits with a usable code")
-    ledger.check_used("patients", len(patients))
-    ledger.check_used("visits", sum(len(patient.visits) for patient in patients))
-    ledger.check_used("diagnoses", sum(len(visit.codes) for patient in patients for visit in patient.visits))
-    split_of = random_split([patient.patient_id for patient in patients], options.fractions, options.split_seed)
+        raise ValueError(f"no patient of {source.name} has {options.min_visits} visits with a usable code")
+    split_of = split.split(patients)
+    patients = _of_a_split(patients, split_of, source.ledger)
     rows = diagnosis_rows(patients, split_of, options.every_visit)
-    codes = code_table(occurring_codes(rows), ontology)
-    protocol = {"name": "random", "seed": options.split_seed, "fractions": list(options.fractions)}
+    return _write(output, "diagnosis", source, patients, rows, asdict(options), split, oracle)
+
+
+def prepare_coding_task(output: str | Path, source: Source, split: SplitOptions) -> Task:
+    """Write the `coding` task of a cohort whose visits have notes, and return it."""
+    split_of = split.split(source.patients)
+    patients = _of_a_split(source.patients, split_of, source.ledger)
+    return _write(output, "coding", source, patients, coding_rows(patients, split_of), {}, split)
+
+
+def _of_a_split(patients: Sequence[Patient], split_of: Mapping[str, str], ledger: Ledger) -> list[Patient]:
+    return drop_patients(patients, lambda patient: patient.patient_id in split_of, "not in the sample", ledger)
+
+
+def _write(
+    output: str | Path,
+    kind: str,
+    source: Source,
+    patients: Sequence[Patient],
+    rows: dict[str, list[Row]],
+    options: Mapping[str, Any],
+    split: SplitOptions,
+    oracle: Callable[[Sequence[Row], Sequence[str]], np.ndarray] | None = None,
+) -> Task:
+    ontology = load_ontology(source.system)
+    source.ledger.check_used("patients", len(patients))
+    source.ledger.check_used("visits", sum(len(patient.visits) for patient in patients))
+    source.ledger.check_used("diagnoses", sum(len(visit.codes) for patient in patients for visit in patient.visits))
+    codes = occurring_codes(rows) if source.candidates is None else sorted(source.candidates)
+    table = code_table(codes, ontology)
     info = {
-        "source": source,
-        "kind": "diagnosis",
+        "source": source.name,
+        "kind": kind,
         "ontology": ontology.system,
         "edition": ontology.edition,
-        "protocol": protocol,
-        "options": {**asdict(options), **(source_options or {})},
-        "inputs": {table.file_name: table.sha256 for table in tables},
-        **ledger.record(),
+        "protocol": split.protocol(),
+        "options": {**options, **(source.options or {})},
+        "inputs": {table.file_name: table.sha256 for table in source.tables},
+        **source.ledger.record(),
     }
-    return save_task(output, rows, codes, group_table(codes, ontology), info)
+    arrays = {}
+    if oracle is not None and rows[SPLITS[-1]]:
+        arrays["oracle.npy"] = oracle(rows[SPLITS[-1]], codes)
+        info["oracle"] = "oracle.npy"
+    return save_task(output, rows, table, group_table(table, ontology), info, arrays)

@@ -11,14 +11,13 @@ from data.sources import prepare
 
 
 def main() -> None:
-    arguments = parse_arguments()
-    prepare(arguments)
+    prepare(parse_arguments())
 
 
 if __name__ == "__main__":
     try:
         main()
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         if os.environ.get("MERA_TRACEBACK") == "1":
             raise
         print(f"error: {error} (MERA_TRACEBACK=1 shows where)", file=sys.stderr)

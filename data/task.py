@@ -116,8 +116,8 @@ def save_task(
 
     `splits`: rows as in FEATURES for each of SPLITS. `codes`: code, definition, synonyms, and one column per level;
     `train_count` is added here. `groups`: level, group, name. `info`: becomes task.json, with `fingerprint`, `counts`
-    and `candidates` added here. `arrays`: file name (`oracle.npy`) -> array kept in the folder. Raises ValueError where `path` exists, a split is empty, a patient is in two splits, or
-    a code has no row in `codes`.
+    and `candidates` added here. `arrays`: file name (`oracle.npy`) -> an array to keep in the folder. Raises ValueError
+    where `path` exists, a split is empty, a patient is in two splits, or a code has no row in `codes`.
     """
     path = Path(path)
     if path.exists():

@@ -7,7 +7,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from mera.code_tokens import EOV, CodeTokens, add_code_tokens, code_token, token_ids
 from mera.models import LoraSettings, ModelConfig, add_lora, load_base_model, merged
 
-DEFINITIONS = {"428.0": "Congestive heart failure", "428": "Heart failure", "E11.9": "Type 2 diabetes", "V27.0": "Outcome"}
+DEFINITIONS = {
+    "428.0": "Congestive heart failure",
+    "428": "Heart failure",
+    "E11.9": "Type 2 diabetes",
+    "V27.0": "Outcome",
+}
 
 
 def small_model(tied=False):

@@ -49,9 +49,7 @@ def test_missing_age_sex_and_days_are_left_out(tokenizer):
     visit = {"codes": ["428.0"], "days_before": None}
     assert written(tokenizer, row(age=None, sex=None, history=[visit])) == "<s><visit><428.0><next>"
     assert written(tokenizer, row(age=None, history=[visit]), days=False) == "<s>F<visit><428.0><next>"
-    assert written(tokenizer, row(), demographics=False, days=False) == (
-        "<s><visit><428.0><401.9><visit><584.9><next>"
-    )
+    assert written(tokenizer, row(), demographics=False, days=False) == ("<s><visit><428.0><401.9><visit><584.9><next>")
 
 
 def test_an_empty_history_is_a_prompt(tokenizer):

@@ -1,0 +1,167 @@
+"""The prepared task: what is written is read back, and what is inconsistent is refused."""
+
+import json
+
+import datasets
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data.cohort import Patient, Visit
+from data.splits import chet_split, random_split
+from data.task import LEVELS, SPLITS, load_task, save_task
+
+CODES = ["E11.9", "I10", "I50.9"]
+
+
+def row(patient, targets=("I10",), history=(("E11.9",),)):
+    visits = [{"codes": list(codes), "days_before": 30} for codes in history]
+    return {
+        "example_id": f"{patient}:1",
+        "patient_id": patient,
+        "age": 60,
+        "sex": "F",
+        "history": visits,
+        "text": None,
+        "targets": list(targets),
+        "evidence": [],
+    }
+
+
+def code_frame(codes=CODES):
+    return pl.DataFrame(
+        {
+            "code": codes,
+            "definition": [f"definition of {code}" for code in codes],
+            "synonyms": [["another name"] if code == "I10" else [] for code in codes],
+            **{level: ["all" if level == "all" else code[:3] for code in codes] for level in LEVELS},
+        },
+        schema_overrides={"synonyms": pl.List(pl.String)},
+    )
+
+
+GROUPS = pl.DataFrame({"level": ["all", "category"], "group": ["all", "I10"], "name": ["everything", "pressure"]})
+
+
+def splits(**changed):
+    return {"train": [row("a"), row("b", ("I10", "I50.9"))], "validation": [row("c")], "test": [row("d")]} | changed
+
+
+def save(path, rows=None, **changed):
+    return save_task(path, rows or splits(), code_frame(), GROUPS, {"kind": "diagnosis"}, **changed)
+
+
+def test_what_is_saved_is_read_back(tmp_path):
+    saved = save(tmp_path / "task", arrays={"oracle.npy": np.arange(3, dtype=np.float32)})
+    task = load_task(tmp_path / "task")
+    assert task.fingerprint == saved.fingerprint
+    assert [list(task.splits[name]) for name in SPLITS] == [splits()[name] for name in SPLITS]
+    assert task.codes == CODES
+    assert task.synonyms == [[], ["another name"], []]
+    assert task.train_counts.tolist() == [0, 2, 1]
+    assert task.group_names["category"] == {"I10": "pressure"}
+    assert task.info["counts"]["train"] == {"examples": 2, "patients": 2, "targets": 3}
+    assert task.targets("train").tolist() == [[False, True, False], [False, True, True]]
+    assert task.seen("test").tolist() == [[True, False, False]]
+    assert np.load(task.path / "oracle.npy").tolist() == [0.0, 1.0, 2.0]
+    ids = task.group_ids(["all", "category"])
+    assert ids.tolist() == [[0, 0, 0], [0, 1, 2]]
+
+
+def test_the_fingerprint_follows_rows_and_codes_but_not_the_folder(tmp_path):
+    first = save(tmp_path / "a")
+    assert save(tmp_path / "b").fingerprint == first.fingerprint
+    assert save(tmp_path / "c", splits(test=[row("e")])).fingerprint != first.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"test": [row("a")]}, "1 patients are in both train and test; a patient belongs to one split"),
+        ({"validation": [row("a"), row("b")]}, "2 patients are in both train and validation"),
+        ({"test": []}, "the test split is empty"),
+        ({"test": [row("d", ("Z99.9",))]}, "the test split holds 'Z99.9', which is not among the candidate codes"),
+        ({"test": [row("d", history=(("Z99.9",),))]}, "holds 'Z99.9'"),
+        ({"test": [row("d", ())]}, "the test split holds an example without target codes"),
+        ({"extra": [row("f")]}, "a task has the splits train, validation, test"),
+    ],
+)
+def test_inconsistent_tasks_are_refused_and_leave_nothing(tmp_path, changed, message):
+    with pytest.raises(ValueError, match=message):
+        save(tmp_path / "task", splits(**changed))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_folder_is_refused_and_a_partial_one_replaced(tmp_path):
+    leftover = tmp_path / ".task.partial"
+    leftover.mkdir()
+    (leftover / "junk").write_text("from an interrupted run")
+    save(tmp_path / "task")
+    assert not leftover.exists()
+    assert not (tmp_path / "task" / "junk").exists()
+    with pytest.raises(ValueError, match="already exists; choose another --output"):
+        save(tmp_path / "task")
+
+
+def test_a_patient_in_two_splits_is_found_when_reading_too(tmp_path):
+    task = save(tmp_path / "task")
+    rows = datasets.DatasetDict({**task.splits, "test": task.splits["train"]})
+    rows.save_to_disk(str(tmp_path / "changed"))
+    for name in ("codes.parquet", "groups.parquet", "task.json"):
+        (tmp_path / "changed" / name).write_bytes((task.path / name).read_bytes())
+    with pytest.raises(ValueError, match="2 patients are in both train and test"):
+        load_task(tmp_path / "changed")
+
+
+def test_a_folder_without_a_task(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"task.json is missing\); make one with `mera prepare`"):
+        load_task(tmp_path)
+    task = save(tmp_path / "task")
+    with pytest.raises(ValueError, match="unknown level 'family'"):
+        task.groups("family")
+    assert json.loads((task.path / "task.json").read_text())["candidates"] == 3
+
+
+def patient(name, *visits):
+    return Patient(
+        patient_id=name,
+        sex=None,
+        visits=tuple(Visit(admission_id=str(index), codes=tuple(codes)) for index, codes in enumerate(visits)),
+    )
+
+
+@given(st.sets(st.text("abc012", min_size=1), min_size=20, max_size=60), st.integers(0, 5), st.randoms())
+@settings(max_examples=50, deadline=None)
+def test_random_split_covers_everyone_once_whatever_the_order(names, seed, shuffler):
+    patients = [patient(name) for name in sorted(names)]
+    split_of = random_split(patients, (0.7, 0.1, 0.2), seed)
+    shuffler.shuffle(patients)
+    assert random_split(patients, (0.7, 0.1, 0.2), seed) == split_of
+    assert set(split_of) == names
+    for name, fraction in zip(SPLITS, (0.7, 0.1, 0.2), strict=True):
+        assert abs(sum(split == name for split in split_of.values()) - fraction * len(names)) <= 1
+
+
+@given(
+    st.lists(st.sets(st.sampled_from(["I10", "E11.9", "J18.9", "N39.0"]), min_size=1), min_size=30, max_size=40),
+    st.integers(0, 5),
+    st.randoms(),
+)
+@settings(max_examples=50, deadline=None)
+def test_chet_split_has_its_sizes_and_no_code_is_new_after_train(visits, seed, shuffler):
+    patients = [patient(f"p{number:02d}", sorted(codes)) for number, codes in enumerate(visits)]
+    split_of = chet_split(patients, (12, 6, 10), seed)
+    shuffler.shuffle(patients)
+    assert chet_split(patients, (12, 6, 10), seed) == split_of
+    assert [sum(split == name for split in split_of.values()) for name in SPLITS] == [12, 6, 10]
+    codes_of = {person.patient_id: set(person.visits[0].codes) for person in patients}
+    in_train = set().union(*(codes_of[name] for name, split in split_of.items() if split == "train"))
+    assert all(codes_of[name] <= in_train for name in split_of)
+
+
+def test_chet_split_needs_room_for_first_patients():
+    patients = [patient(f"p{number}", [f"code {number}"]) for number in range(10)]
+    with pytest.raises(ValueError, match="10 patients are the first with some code and belong in train"):
+        chet_split(patients, (6, 2, 2), 0)
