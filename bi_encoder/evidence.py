@@ -1,0 +1,67 @@
+"""Evidence: the character spans of a note that label attention looked at for a code."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bi_encoder.model import BiEncoder
+from bi_encoder.texts import QueryText
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Span:
+    """Characters `[start, end)` of the note, and the share of the attention that fell on them."""
+
+    start: int
+    end: int
+    weight: float
+
+
+@torch.no_grad()
+def evidence_spans(
+    model: BiEncoder, query: QueryText, keys: Tensor, *, max_tokens: int, mass: float = 0.5
+) -> list[list[Span]]:
+    """For each code of `keys` (C, D), the fewest tokens of the note that hold `mass` of its attention.
+
+    Tokens with nothing but space between them are one span; spans come in text order, without surrounding spaces.
+    Raises ValueError where the model has no label attention or the query was not written from a note.
+    """
+    if query.note_start is None:
+        raise ValueError("evidence is looked for in a note, but this example has none")
+    was_training = model.training
+    model.eval()
+    encoded = model.tokenizer(query.text, truncation=True, max_length=max_tokens, return_offsets_mapping=True)
+    inputs = {
+        "input_ids": torch.tensor([encoded["input_ids"]], device=model.device),
+        "attention_mask": torch.ones((1, len(encoded["input_ids"])), dtype=torch.long, device=model.device),
+    }
+    weights_CT = model.token_weights(inputs, keys)[0].cpu().numpy()
+    model.train(was_training)
+    offsets = np.array(encoded["offset_mapping"])
+    return [_spans(weights, offsets, query, mass) for weights in weights_CT]
+
+
+def _spans(weights_T: np.ndarray, offsets: np.ndarray, query: QueryText, mass: float) -> list[Span]:
+    note = query.text[query.note_start :]
+    order = np.argsort(-weights_T, kind="stable")
+    enough = int(np.searchsorted(np.cumsum(weights_T[order]), mass)) + 1
+    spans: list[Span] = []
+    for token in sorted(order[:enough]):
+        start, end = (max(0, int(position) - query.note_start) for position in offsets[token])
+        if not note[start:end].strip():
+            continue
+        weight = float(weights_T[token])
+        if spans and not note[spans[-1].end : start].strip():
+            last = spans.pop()
+            start, end, weight = last.start, max(end, last.end), weight + last.weight
+        spans.append(Span(start=start, end=end, weight=weight))
+    return [_trim(span, note) for span in spans]
+
+
+def _trim(span: Span, note: str) -> Span:
+    """The tokenizer counts a leading space to its token; evidence should not."""
+    words = note[span.start : span.end]
+    start = span.start + len(words) - len(words.lstrip())
+    return Span(start=start, end=span.start + len(words.rstrip()), weight=span.weight)

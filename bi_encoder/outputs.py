@@ -1,0 +1,76 @@
+"""What a bi-encoder run leaves behind: checkpoint, code index, predictions, metrics."""
+
+from typing import Any
+
+from bi_encoder.config import BiEncoderConfig, matryoshka_widths
+from bi_encoder.index import CodeIndex
+from bi_encoder.model import ModelRecord
+from bi_encoder.predict import embed_codes, popularity
+from bi_encoder.trainer import BiEncoderTrainer, choose_prior_weight, ranking_metrics
+from data.task import Task
+from mera.config import config_dict
+from mera.manifest import RunClock, build_manifest
+from mera.predictions import predictions_for_task, task_record, write_predictions
+from mera.run_directory import RunDirectory, write_json
+from mera.threshold import best_threshold
+
+
+def write_outputs(trainer: BiEncoderTrainer, run: RunDirectory, clock: RunClock) -> dict[str, Any]:
+    """Choose prior and threshold on validation, score the test split, write everything; return the metrics."""
+    config, task, model = trainer.bi_encoder_config, trainer.task, trainer.bi_encoder
+    targets = task.targets("validation")
+    widths = matryoshka_widths(config.objective.widths, model.hidden_size)
+    by_width = trainer.score_split("validation", widths, progress=True)
+    prior = popularity(task)
+    selection = config.selection
+    prior_weight = choose_prior_weight(
+        by_width[model.hidden_size], targets, prior, selection.prior_weights, selection.keep_best_by
+    )
+    validation_scores = by_width[model.hidden_size] + prior_weight * prior
+    threshold = best_threshold(validation_scores, targets)
+    test_scores = trainer.score_split("test", [model.hidden_size], progress=True)[model.hidden_size]
+    test_scores += prior_weight * prior
+
+    record = ModelRecord(
+        variant=config.variant,
+        temperature=config.objective.temperature,
+        max_query_tokens=config.encoder.max_query_tokens,
+        max_key_tokens=config.encoder.max_key_tokens,
+        widths=trainer.widths,
+        task_fingerprint=task.fingerprint,
+        prior_weight=prior_weight,
+        threshold=threshold,
+        codes=task.codes,
+    )
+    model.save(run.path("checkpoint"), record)
+    embeddings = embed_codes(model, task, config.encoder.max_key_tokens, selection.batch_size).cpu().numpy()
+    CodeIndex.build(embeddings, task.codes, model.fingerprint()).save(run.path("index") / "codes.safetensors")
+    measured = {
+        "prior_weight": prior_weight,
+        "threshold": threshold,
+        "validation": ranking_metrics(validation_scores, targets),
+        "validation_by_width_without_prior": {
+            str(width): ranking_metrics(scores, targets) for width, scores in by_width.items()
+        },
+        "queries_cut_at_max_tokens": {
+            split: sum(len(ids) >= config.encoder.max_query_tokens for ids in trainer.query_ids(split))
+            for split in ("validation", "test")
+        },
+        "epochs": trainer.epoch_records(),
+    }
+    write_json(run.path("metrics.json"), measured)
+    manifest = _manifest(config, task, run, clock)
+    write_predictions(run.path("predictions"), predictions_for_task(task, "test", test_scores, threshold, manifest))
+    return measured
+
+
+def _manifest(config: BiEncoderConfig, task: Task, run: RunDirectory, clock: RunClock) -> dict[str, Any]:
+    return build_manifest(
+        run=run.final.name,
+        model=f"bi-encoder {config.variant}",
+        kind="bi_encoder",
+        config=config_dict(config),
+        seed=config.training.seed,
+        task=task_record(task, "test"),
+        clock=clock,
+    )

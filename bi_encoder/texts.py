@@ -1,0 +1,68 @@
+"""What the two towers read: an example as a query text, a code as its key text."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from data.task import Task
+
+SEX_WORDS = {"F": "female", "M": "male"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QueryText:
+    text: str
+    note_start: int | None
+    """Where the example's note begins in `text`, in characters; None where the query was written from a history."""
+
+
+def query_text(row: Mapping[str, Any], definitions: Mapping[str, str]) -> QueryText:
+    """The example as text: age and sex, then its note, or, where it has none, its history written with definitions.
+
+    The newest visit comes first, because what exceeds the encoder's length is cut from the end.
+    Raises ValueError where the note is blank, or where there is neither a note nor a visit.
+    """
+    opening = _demographics(row["age"], row["sex"])
+    if row["text"] is not None:
+        if not row["text"].strip():
+            raise ValueError(f"example {row['example_id']!r} has an empty note; drop it when preparing the task")
+        return QueryText(text=opening + row["text"], note_start=len(opening))
+    if not row["history"]:
+        raise ValueError(f"example {row['example_id']!r} has neither a note nor a history, so there is nothing to read")
+    visits = [_visit(visit, definitions) for visit in reversed(row["history"])]
+    return QueryText(text=opening + " ".join(visits), note_start=None)
+
+
+def query_texts(task: Task, split: str) -> list[QueryText]:
+    """`query_text` of each row of a split, in order."""
+    definitions = dict(zip(task.codes, task.definitions, strict=True))
+    return [query_text(row, definitions) for row in task.splits[split]]
+
+
+def key_texts(task: Task) -> list[str]:
+    """The definition of each candidate, in column order. Raises ValueError where one is missing."""
+    missing = [code for code, text in zip(task.codes, task.definitions, strict=True) if not (text or "").strip()]
+    if missing:
+        raise ValueError(
+            f"{len(missing)} of {len(task.codes)} candidate codes in {task.path} have no definition "
+            f"(the first: {missing[0]}); the bi-encoder reads codes by their definitions, so every code needs one"
+        )
+    return list(task.definitions)
+
+
+def tokenizer_texts(task: Task) -> list[str]:
+    """What a tokenizer of the task's own should know: definitions, synonyms, and the training examples."""
+    synonyms = [synonym for row in task.synonyms for synonym in row]
+    return key_texts(task) + synonyms + [query.text for query in query_texts(task, "train")]
+
+
+def _demographics(age: int | None, sex: str | None) -> str:
+    words = [f"{age} year old"] if age is not None else []
+    if sex in SEX_WORDS:
+        words.append(SEX_WORDS[sex])
+    return " ".join(words) + ". " if words else ""
+
+
+def _visit(visit: Mapping[str, Any], definitions: Mapping[str, str]) -> str:
+    when = f"Visit {visit['days_before']} days before" if visit["days_before"] is not None else "Visit before"
+    return f"{when}: {'; '.join(definitions[code] for code in visit['codes'])}."

@@ -1,0 +1,42 @@
+"""The retrieval baseline: texts and codes in one space, in three variants.
+
+accelerate launch bi_encoder/train.py --config configs/bi_encoder/tiny.yaml --task prepared/diabetes130 \
+    --output runs/laa_mrl --variant laa_mrl
+"""
+
+from transformers import set_seed
+
+from bi_encoder.config import BiEncoderConfig
+from bi_encoder.encoder import load_encoder
+from bi_encoder.model import build_bi_encoder
+from bi_encoder.outputs import write_outputs
+from bi_encoder.texts import tokenizer_texts
+from bi_encoder.trainer import build_trainer, claim_run
+from data.task import load_task
+from mera.config import parse_config
+from mera.entry_point import run_entry_point
+from mera.manifest import RunClock
+from mera.run_directory import RunDirectory
+from mera.training import last_checkpoint
+
+
+def main() -> None:
+    config = parse_config(BiEncoderConfig, __doc__)
+    run, clock = RunDirectory(config.output), RunClock()
+    set_seed(config.training.seed)
+    task = load_task(config.task)
+    claim_run(run, config, task)
+    encoder = load_encoder(config.encoder, tokenizer_texts(task))
+    model = build_bi_encoder(encoder, config.variant, config.objective.attention_temperature)
+    trainer = build_trainer(model, task, config, run)
+
+    trainer.train(resume_from_checkpoint=last_checkpoint(run))
+
+    if trainer.is_world_process_zero():
+        measured = write_outputs(trainer, run, clock)
+        print("validation: " + ", ".join(f"{name} {value:.3f}" for name, value in measured["validation"].items()))
+        print(f"predictions: {run.finish() / 'predictions'}")
+
+
+if __name__ == "__main__":
+    run_entry_point(main)

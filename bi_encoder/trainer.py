@@ -1,0 +1,187 @@
+"""The Hugging Face Trainer with the contrastive loss, and a validation that ranks every candidate."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import Trainer, TrainingArguments
+from transformers.trainer_pt_utils import LengthGroupedSampler
+
+from bi_encoder.batches import StepCollator, tokenize, training_examples
+from bi_encoder.config import BiEncoderConfig, matryoshka_widths
+from bi_encoder.loss import multi_positive_info_nce
+from bi_encoder.model import BiEncoder
+from bi_encoder.predict import embed_codes, score_texts
+from bi_encoder.texts import key_texts, query_texts
+from data.task import Task
+from mera import metrics
+from mera.config import config_dict
+from mera.run_directory import RunDirectory, write_json
+from mera.training import training_arguments
+
+
+class EpochSeededLengthSampler(LengthGroupedSampler):
+    """Batches of similar length, shuffled by seed and epoch alone.
+
+    Every process draws its own candidates from the global generator, so an order drawn from there would differ between
+    processes after the first epoch, and they would no longer share out the examples.
+    """
+
+    def __init__(self, lengths: list[int], batch_size: int, seed: int):
+        super().__init__(batch_size, lengths=lengths)
+        self.seed = seed
+        self.set_epoch(0)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the Trainer before each epoch."""
+        self.generator = torch.Generator().manual_seed(self.seed + epoch)
+
+
+class BiEncoderTrainer(Trainer):
+    """Trains a `BiEncoder` at `widths` and validates on `task`'s validation split after each epoch."""
+
+    loss_is_scaled_for_ga = False
+
+    def __init__(self, *, task: Task, config: BiEncoderConfig, widths: Sequence[int], **arguments: Any):
+        super().__init__(**arguments)
+        self.task = task
+        self.bi_encoder_config = config
+        self.widths = list(widths)
+        self._query_ids: dict[str, list[list[int]]] = {}
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """Mean over the widths of the contrastive loss on prefixes of the full-width states."""
+        similarities = model(inputs["queries"], inputs["keys"], self.widths)
+        temperature = self.bi_encoder_config.objective.temperature
+        loss = torch.stack(
+            [multi_positive_info_nce(cosines, inputs["positive"], temperature) for cosines in similarities]
+        ).mean()
+        return (loss, similarities) if return_outputs else loss
+
+    def evaluate(
+        self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
+    ) -> dict[str, float]:
+        """Rank every candidate for the whole validation split; each process does all of it, so no gathering."""
+        scores = self.score_split("validation", [self.bi_encoder.hidden_size])[self.bi_encoder.hidden_size]
+        found = {
+            f"{metric_key_prefix}_{name}": value
+            for name, value in ranking_metrics(scores, self.task.targets("validation")).items()
+        }
+        self.log(found)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, found)
+        return found
+
+    def score_split(self, split: str, widths: Sequence[int], progress: bool = False) -> dict[int, np.ndarray]:
+        """Width -> scores (N, C) float32 of all candidates for a split, without the popularity prior."""
+        config = self.bi_encoder_config
+        batch_size = config.selection.batch_size
+        keys = embed_codes(self.bi_encoder, self.task, config.encoder.max_key_tokens, batch_size)
+        return score_texts(
+            self.bi_encoder,
+            self.query_ids(split),
+            keys,
+            widths=widths,
+            temperature=config.objective.temperature,
+            batch_size=batch_size,
+            progress=f"scoring {split}" if progress and self.is_world_process_zero() else None,
+        )
+
+    def query_ids(self, split: str) -> list[list[int]]:
+        """Token ids of a split's examples, kept for the next call."""
+        if split not in self._query_ids:
+            texts = [query.text for query in query_texts(self.task, split)]
+            self._query_ids[split] = tokenize(
+                self.bi_encoder.tokenizer, texts, self.bi_encoder_config.encoder.max_query_tokens
+            )
+        return self._query_ids[split]
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> EpochSeededLengthSampler:
+        """The Trainer's hook for the order of the training examples."""
+        dataset = train_dataset if train_dataset is not None else self.train_dataset
+        batch_size = self.args.train_batch_size * self.args.world_size * self.args.gradient_accumulation_steps
+        return EpochSeededLengthSampler(list(dataset["length"]), batch_size, self.args.seed)
+
+    def epoch_records(self) -> list[dict[str, float]]:
+        """Epoch, step and validation metrics of each evaluation so far."""
+        return [dict(entry) for entry in self.state.log_history if "eval_recall_at_20" in entry]
+
+    @property
+    def bi_encoder(self) -> BiEncoder:
+        """The model, without what accelerate wraps around it."""
+        return self.accelerator.unwrap_model(self.model)
+
+
+def build_trainer(model: BiEncoder, task: Task, config: BiEncoderConfig, run: RunDirectory) -> BiEncoderTrainer:
+    """The trainer of a run: length-grouped batches, an evaluation and a checkpoint each epoch, the best epoch kept."""
+    encoder, objective = config.encoder, config.objective
+    tokenizer = model.tokenizer
+    collator = StepCollator(
+        tokenizer=tokenizer,
+        definition_ids=tokenize(tokenizer, key_texts(task), encoder.max_key_tokens),
+        synonym_ids=[tokenize(tokenizer, row, encoder.max_key_tokens) if row else [] for row in task.synonyms],
+        candidates_per_step=objective.candidates_per_step,
+        synonym_probability=objective.synonym_probability,
+    )
+    widths = matryoshka_widths(objective.widths, model.hidden_size)
+    arguments = training_arguments(
+        config.training,
+        run,
+        eval_strategy="epoch",
+        load_best_model_at_end=True,
+        metric_for_best_model=config.selection.keep_best_by,
+        greater_is_better=True,
+        remove_unused_columns=False,
+    )
+    return BiEncoderTrainer(
+        task=task,
+        config=config,
+        widths=widths[-1:] if config.variant == "retrieval" else widths,
+        model=model,
+        args=TrainingArguments(**arguments),
+        data_collator=collator,
+        train_dataset=training_examples(task, tokenizer, encoder.max_query_tokens),
+        eval_dataset=training_examples(task, tokenizer, encoder.max_query_tokens, "validation"),
+    )
+
+
+def claim_run(run: RunDirectory, config: BiEncoderConfig, task: Task) -> None:
+    """Note in the run directory what is trained there, so that another run never resumes from its checkpoints.
+
+    Raises ValueError where an interrupted run with another configuration or another task left its files there.
+    """
+    wanted = {"task": task.fingerprint} | config_dict(config)
+    path = run.path("run.json")
+    if not path.is_file():
+        write_json(path, wanted)
+        return
+    started = json.loads(path.read_text(encoding="utf-8"))
+    wanted = json.loads(json.dumps(wanted))
+    different = sorted(key for key in wanted if wanted[key] != started.get(key))
+    if different:
+        raise ValueError(
+            f"{run.partial} holds an interrupted run that differs in {', '.join(different)}; "
+            f"repeat it as it was started to resume, or remove that folder to start over"
+        )
+
+
+def ranking_metrics(scores: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+    """What chooses the epoch, the prior, and what is said of each width. scores (N, C), targets (N, C) bool."""
+    return {
+        "recall_at_20": metrics.recall_at_k(scores, targets, 20),
+        "mean_average_precision": metrics.mean_average_precision(scores, targets),
+    }
+
+
+def choose_prior_weight(
+    scores: np.ndarray, targets: np.ndarray, popularity: np.ndarray, weights: Sequence[float], by: str
+) -> float:
+    """The weight w with the best `by` of scores + w * popularity; the smallest of equals.
+
+    scores (N, C), targets (N, C) bool, popularity (C,).
+    """
+    qualities = {weight: ranking_metrics(scores + weight * popularity, targets)[by] for weight in sorted(set(weights))}
+    return max(qualities, key=qualities.get)

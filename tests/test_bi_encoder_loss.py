@@ -1,0 +1,103 @@
+"""The contrastive loss and the candidates of a step."""
+
+import math
+
+import hypothesis.strategies as st
+import pytest
+import torch
+from hypothesis import given, settings
+
+from bi_encoder.batches import step_candidates
+from bi_encoder.loss import multi_positive_info_nce
+
+
+def naive_loss(scores, positive, temperature):
+    rows = []
+    for row_scores, row_positive in zip(scores.tolist(), positive.tolist(), strict=True):
+        exponentials = [math.exp(score / temperature) for score in row_scores]
+        negatives = sum(value for value, true in zip(exponentials, row_positive, strict=True) if not true)
+        losses = [
+            -math.log(value / (value + negatives))
+            for value, true in zip(exponentials, row_positive, strict=True)
+            if true
+        ]
+        if losses:
+            rows.append(sum(losses) / len(losses))
+    return sum(rows) / len(rows) if rows else 0.0
+
+
+def random_batch(seed, rows=5, codes=9):
+    generator = torch.Generator().manual_seed(seed)
+    scores = torch.randn(rows, codes, generator=generator)
+    positive = torch.rand(rows, codes, generator=generator) < 0.3
+    return scores, positive
+
+
+@pytest.mark.parametrize(("seed", "temperature"), [(0, 1.0), (1, 0.2), (2, 3.0)])
+def test_equals_the_naive_loop(seed, temperature):
+    scores, positive = random_batch(seed)
+    positive[3] = False
+    expected = naive_loss(scores, positive, temperature)
+    assert multi_positive_info_nce(scores, positive, temperature).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_uniform_scores_give_log_of_the_number_of_candidates():
+    positive = torch.tensor([[True, False, False, False]])
+    assert multi_positive_info_nce(torch.zeros(1, 4), positive).item() == pytest.approx(math.log(4))
+
+
+def test_permuted_codes_give_the_same_value():
+    scores, positive = random_batch(4)
+    order = torch.randperm(9, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(
+        multi_positive_info_nce(scores, positive, 0.5),
+        multi_positive_info_nce(scores[:, order], positive[:, order], 0.5),
+    )
+
+
+def test_a_batch_without_positives_is_zero_and_differentiable():
+    scores = torch.randn(2, 3, requires_grad=True)
+    loss = multi_positive_info_nce(scores, torch.zeros(2, 3, dtype=torch.bool))
+    loss.backward()
+    assert loss.item() == 0
+    assert torch.equal(scores.grad, torch.zeros(2, 3))
+
+
+def test_rows_that_are_all_positive_are_zero_and_keep_gradients_finite():
+    scores = torch.randn(2, 3, requires_grad=True)
+    loss = multi_positive_info_nce(scores, torch.ones(2, 3, dtype=torch.bool), 0.05)
+    loss.backward()
+    assert loss.item() == 0
+    assert torch.isfinite(scores.grad).all()
+
+
+batches = st.integers(2, 12).flatmap(
+    lambda num_codes: st.tuples(
+        st.lists(
+            st.lists(st.integers(0, num_codes - 1), min_size=1, max_size=num_codes, unique=True), min_size=1, max_size=6
+        ),
+        st.just(num_codes),
+        st.integers(1, 15),
+        st.integers(0, 1000),
+    )
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(batches)
+def test_no_true_pair_of_the_batch_is_ever_a_negative(batch):
+    """Rows share codes freely: raising the score of any true pair never raises the loss of its row."""
+    targets, num_codes, limit, seed = batch
+    torch.manual_seed(seed)
+    columns, positive = step_candidates(targets, num_codes, limit)
+    assert columns.tolist() == sorted(set(columns.tolist()))
+    batch_codes = {code for row in targets for code in row}
+    assert batch_codes <= set(columns.tolist())
+    assert len(columns) == max(len(batch_codes), min(limit, num_codes))
+    for row, codes in enumerate(targets):
+        assert {code for code, true in zip(columns.tolist(), positive[row], strict=True) if true} == set(codes)
+
+    scores = torch.randn(len(targets), len(columns), requires_grad=True)
+    multi_positive_info_nce(scores, positive, 0.5).backward()
+    assert (scores.grad[positive] <= 0).all()
+    assert (scores.grad[~positive] >= 0).all()

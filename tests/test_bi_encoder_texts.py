@@ -1,0 +1,91 @@
+"""What the towers read, the configuration, and what is refused."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tiny_task import make_tiny_task
+
+from bi_encoder.config import BiEncoderConfig, EncoderConfig, matryoshka_widths
+from bi_encoder.texts import key_texts, query_text, query_texts
+from mera.config import load_config
+
+CONFIGS = sorted((Path(__file__).parent.parent / "configs" / "bi_encoder").glob("*.yaml"))
+DEFINITIONS = {"I10": "Essential hypertension", "N39.0": "Urinary tract infection"}
+
+
+def example(**changes):
+    row = {"example_id": "e1", "age": 70, "sex": "F", "text": None, "history": []}
+    return row | changes
+
+
+def test_a_history_is_written_with_definitions_newest_visit_first():
+    history = [{"codes": ["I10"], "days_before": 90}, {"codes": ["N39.0", "I10"], "days_before": 10}]
+    query = query_text(example(history=history), DEFINITIONS)
+    assert query.text == (
+        "70 year old female. Visit 10 days before: Urinary tract infection; Essential hypertension. "
+        "Visit 90 days before: Essential hypertension."
+    )
+    assert query.note_start is None
+
+
+def test_unknown_age_sex_and_dates_are_left_out():
+    row = example(age=None, sex=None, history=[{"codes": ["I10"], "days_before": None}])
+    assert query_text(row, DEFINITIONS).text == "Visit before: Essential hypertension."
+
+
+def test_a_note_is_kept_letter_for_letter_at_its_offset():
+    note = " BP high 😀.\nNo café au lait spots. "
+    query = query_text(example(text=note, history=[{"codes": ["I10"], "days_before": 5}]), DEFINITIONS)
+    assert query.text[query.note_start :] == note
+    assert query.text.startswith("70 year old female. ")
+
+
+def test_evidence_spans_of_the_task_point_into_the_query(tmp_path):
+    task = make_tiny_task(tmp_path / "task", kind="coding", patients=10)
+    row = task.splits["train"][0]
+    query = query_texts(task, "train")[0]
+    span = row["evidence"][0]
+    words = query.text[query.note_start + span["start"] : query.note_start + span["end"]]
+    assert words == row["text"][span["start"] : span["end"]]
+
+
+def test_nothing_to_read_is_refused():
+    with pytest.raises(ValueError, match="example 'e1' has an empty note"):
+        query_text(example(text=" \n"), DEFINITIONS)
+    with pytest.raises(ValueError, match="example 'e1' has neither a note nor a history"):
+        query_text(example(), DEFINITIONS)
+
+
+def test_a_code_without_a_definition_is_refused(tmp_path):
+    task = make_tiny_task(tmp_path / "task", patients=10)
+    broken = replace(task, definitions=["", *task.definitions[1:]])
+    with pytest.raises(ValueError, match=r"1 of 30 candidate codes .* have no definition \(the first: I10\)"):
+        key_texts(broken)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_recipes_are_valid(path):
+    config = load_config(BiEncoderConfig, path, {"task": "prepared/x", "output": "runs/y"})
+    assert (config.encoder.pretrained is None) == (path.stem in ("tiny", "demo"))
+
+
+def test_the_recipes_are_those_the_readme_names():
+    assert [path.stem for path in CONFIGS] == ["bioclinical_modernbert", "demo", "minilm", "tiny"]
+
+
+def test_bad_values_are_refused():
+    required = {"task": "prepared/x", "output": "runs/y"}
+    tiny = next(path for path in CONFIGS if path.stem == "tiny")
+    with pytest.raises(ValueError, match=r"'retrieval', 'mean_mrl' or 'laa_mrl'.*got 'laa'"):
+        load_config(BiEncoderConfig, tiny, required | {"variant": "laa"})
+    with pytest.raises(ValueError, match="temperature must be greater than 0"):
+        load_config(BiEncoderConfig, tiny, required | {"objective.temperature": 0})
+    with pytest.raises(ValueError, match=r"either encoder\.pretrained or encoder\.architecture"):
+        EncoderConfig()
+
+
+def test_widths_are_clipped_to_the_hidden_size_which_is_always_there():
+    assert matryoshka_widths((64, 128, 256, 768), 384) == [64, 128, 256, 384]
+    assert matryoshka_widths((64, 128, 256, 768), 768) == [64, 128, 256, 768]
+    assert matryoshka_widths((64,), 128) == [64, 128]

@@ -1,0 +1,179 @@
+"""Training from task to prediction folder: every variant learns, an interrupted run goes on where it was."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_task import make_tiny_task
+from transformers import TrainerCallback, set_seed
+
+from bi_encoder.config import BiEncoderConfig
+from bi_encoder.encoder import load_encoder
+from bi_encoder.index import CodeIndex
+from bi_encoder.model import build_bi_encoder, load_bi_encoder
+from bi_encoder.outputs import write_outputs
+from bi_encoder.predict import embed_codes
+from bi_encoder.texts import tokenizer_texts
+from bi_encoder.trainer import EpochSeededLengthSampler, build_trainer, choose_prior_weight, claim_run
+from mera.config import load_config
+from mera.manifest import RunClock
+from mera.metrics import mean_average_precision
+from mera.predictions import read_predictions
+from mera.run_directory import RunDirectory
+from mera.training import last_checkpoint
+
+ROOT = Path(__file__).parent.parent
+SMALL = {
+    "encoder.architecture": {
+        "model_type": "modernbert",
+        "hidden_size": 64,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+    },
+    "encoder.tokenizer_size": 800,
+    "encoder.max_query_tokens": 128,
+    "objective.widths": [16, 64],
+    "training.epochs": 3,
+    "training.batch_size": 16,
+    "training.learning_rate": 2e-3,
+}
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory):
+    return make_tiny_task(tmp_path_factory.mktemp("prepared") / "tiny", kind="coding", patients=120)
+
+
+def configuration(task, output, **changes):
+    overrides = SMALL | {"task": str(task.path), "output": str(output)} | changes
+    return load_config(BiEncoderConfig, ROOT / "configs" / "bi_encoder" / "tiny.yaml", overrides)
+
+
+def start(task, config):
+    """What bi_encoder/train.py does before it trains."""
+    run = RunDirectory(config.output)
+    set_seed(config.training.seed)
+    claim_run(run, config, task)
+    encoder = load_encoder(config.encoder, tokenizer_texts(task))
+    model = build_bi_encoder(encoder, config.variant, config.objective.attention_temperature)
+    return run, build_trainer(model, task, config, run)
+
+
+@pytest.mark.parametrize("variant", ["retrieval", "mean_mrl", "laa_mrl"])
+def test_a_variant_trains_and_leaves_a_complete_run(task, tmp_path, variant):
+    config = configuration(task, tmp_path / variant, variant=variant)
+    run, trainer = start(task, config)
+    untrained = trainer.score_split("test", [64])[64]
+    trainer.train()
+    measured = write_outputs(trainer, run, RunClock())
+    final = run.finish()
+
+    assert trainer.widths == ([64] if variant == "retrieval" else [16, 64])
+    assert set(measured["validation_by_width_without_prior"]) == {"16", "64"}
+    predictions = read_predictions(final)
+    targets = task.targets("test")
+    learnt = mean_average_precision(predictions.scores, targets)
+    assert learnt > mean_average_precision(untrained, targets) + 0.1
+    assert np.array_equal(predictions.targets, targets)
+    assert predictions.thresholds == pytest.approx(measured["threshold"], rel=1e-5)
+    assert predictions.manifest["model"] == f"bi-encoder {variant}"
+    assert predictions.manifest["kind"] == "bi_encoder"
+    best = max(entry["eval_mean_average_precision"] for entry in measured["epochs"])
+    assert len(measured["epochs"]) == 3
+    assert measured["validation"]["mean_average_precision"] >= best - 1e-6
+
+    model, record = load_bi_encoder(final / "checkpoint", codes=task.codes)
+    index = CodeIndex.load(
+        final / "index" / "codes.safetensors", model_fingerprint=model.fingerprint(), codes=task.codes
+    )
+    embeddings = embed_codes(model, task, record.max_key_tokens).numpy()
+    assert index.search(embeddings, k=1)[0] == [[code] for code in task.codes]
+    assert (record.prior_weight, record.variant) == (measured["prior_weight"], variant)
+    assert not (final / "trainer").exists()
+
+
+class StopAfterFirstEpoch(TrainerCallback):
+    def on_save(self, args, state, control, **kwargs):
+        raise KeyboardInterrupt
+
+
+def test_an_interrupted_run_resumes_and_ends_with_the_same_predictions(task, tmp_path):
+    whole_run, whole = start(task, configuration(task, tmp_path / "whole", **{"training.epochs": 2}))
+    whole.train()
+    config = configuration(task, tmp_path / "resumed", **{"training.epochs": 2})
+    _, interrupted = start(task, config)
+    interrupted.add_callback(StopAfterFirstEpoch())
+    with pytest.raises(KeyboardInterrupt):
+        interrupted.train()
+
+    run, resumed = start(task, config)
+    assert last_checkpoint(run) is not None
+    resumed.train(resume_from_checkpoint=last_checkpoint(run))
+    assert resumed.state.global_step == whole.state.global_step
+    assert resumed.score_split("test", [64])[64] == pytest.approx(whole.score_split("test", [64])[64], abs=1e-4)
+    assert last_checkpoint(whole_run) is not None
+
+
+def test_the_order_of_an_epoch_depends_on_seed_and_epoch_alone():
+    lengths = torch.randint(1, 100, (200,)).tolist()
+    orders = {}
+    for process in (0, 1):
+        torch.manual_seed(process)
+        sampler = EpochSeededLengthSampler(lengths, batch_size=4, seed=3)
+        for epoch in (0, 1):
+            sampler.set_epoch(epoch)
+            orders[process, epoch] = list(sampler)
+    assert orders[0, 0] == orders[1, 0]
+    assert orders[0, 1] == orders[1, 1]
+    assert orders[0, 0] != orders[0, 1]
+    assert sorted(orders[0, 1]) == list(range(200))
+    batches = np.array(lengths)[orders[0, 0]].reshape(-1, 4)
+    assert np.ptp(batches, axis=1).mean() < np.ptp(lengths) / 4
+
+
+def test_a_partial_run_of_another_configuration_is_refused(task, tmp_path):
+    config = configuration(task, tmp_path / "run", variant="retrieval")
+    claim_run(RunDirectory(config.output), config, task)
+    claim_run(RunDirectory(config.output), config, task)
+    other = configuration(task, tmp_path / "run", variant="laa_mrl")
+    with pytest.raises(ValueError, match=r"interrupted run that differs in variant; repeat it as it was started"):
+        claim_run(RunDirectory(other.output), other, task)
+
+
+def test_the_prior_weight_with_the_best_validation_is_chosen():
+    targets = np.zeros((2, 30), dtype=bool)
+    targets[:, 29] = True
+    popularity = np.arange(30, dtype=np.float32)
+    assert choose_prior_weight(np.zeros((2, 30)), targets, popularity, [0.0, 1.0, 2.0], "recall_at_20") == 1.0
+    scores = np.tile(np.arange(30.0) ** 3, (2, 1))
+    assert choose_prior_weight(scores, targets, popularity, [2.0, 0.0], "recall_at_20") == 0.0
+
+
+def test_the_command_trains_and_refuses_an_unknown_variant(task, tmp_path):
+    overrides = SMALL | {"task": task.path, "output": tmp_path / "run", "training.epochs": 1}
+    arguments = [part for key, value in overrides.items() for part in (f"--{key}", json.dumps(value, default=str))]
+    command = [sys.executable, "bi_encoder/train.py", "--config", "configs/bi_encoder/tiny.yaml", *arguments]
+    environment = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
+    settings = {"cwd": ROOT, "env": environment, "capture_output": True, "text": True, "timeout": 120}
+
+    refused = subprocess.run([*command, "--variant", "laa"], **settings, check=False)
+    assert refused.returncode == 2
+    assert "variant: Input should be 'retrieval', 'mean_mrl' or 'laa_mrl' (got 'laa')" in refused.stderr
+
+    done = subprocess.run([*command, "--variant", "mean_mrl"], **settings, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"predictions: {tmp_path / 'run' / 'predictions'}" in done.stdout
+
+
+def test_a_checkpoint_cut_off_while_written_is_not_resumed_from(tmp_path):
+    run = RunDirectory(tmp_path / "run")
+    for step in (9, 10, 11):
+        run.path(f"trainer/checkpoint-{step}").mkdir(parents=True)
+        if step < 11:
+            (run.path(f"trainer/checkpoint-{step}") / "trainer_state.json").write_text("{}")
+    assert last_checkpoint(run) == str(run.path("trainer") / "checkpoint-10")
