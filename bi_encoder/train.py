@@ -1,6 +1,6 @@
 """The retrieval baseline: texts and codes in one space, in three variants.
 
-accelerate launch bi_encoder/train.py --config configs/bi_encoder/tiny.yaml --task prepared/diabetes130 \
+accelerate launch bi_encoder/train.py --config configs/bi_encoder/tiny.yaml --task prepared/diabetes130 \\
     --output runs/laa_mrl --variant laa_mrl
 """
 
@@ -11,9 +11,9 @@ from bi_encoder.encoder import load_encoder
 from bi_encoder.model import build_bi_encoder
 from bi_encoder.outputs import write_outputs
 from bi_encoder.texts import tokenizer_texts
-from bi_encoder.trainer import build_trainer, claim_run
+from bi_encoder.trainer import build_trainer
 from data.task import load_task
-from mera.config import parse_config
+from mera.config import config_dict, parse_config
 from mera.entry_point import run_entry_point
 from mera.manifest import RunClock
 from mera.run_directory import RunDirectory
@@ -25,7 +25,7 @@ def main() -> None:
     run, clock = RunDirectory(config.output), RunClock()
     set_seed(config.training.seed)
     task = load_task(config.task)
-    claim_run(run, config, task)
+    run.claim(config_dict(config), task.fingerprint)
     encoder = load_encoder(config.encoder, tokenizer_texts(task))
     model = build_bi_encoder(encoder, config.variant, config.objective.attention_temperature)
     trainer = build_trainer(model, task, config, run)

@@ -1,13 +1,11 @@
 """The Hugging Face Trainer with the contrastive loss, and a validation that ranks every candidate."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from transformers import Trainer, TrainingArguments
-from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from bi_encoder.batches import StepCollator, tokenize, training_examples
 from bi_encoder.config import BiEncoderConfig, matryoshka_widths
@@ -17,26 +15,8 @@ from bi_encoder.predict import embed_codes, score_texts
 from bi_encoder.texts import key_texts, query_texts
 from data.task import Task
 from mera import metrics
-from mera.config import config_dict
-from mera.run_directory import RunDirectory, write_json
-from mera.training import training_arguments
-
-
-class EpochSeededLengthSampler(LengthGroupedSampler):
-    """Batches of similar length, shuffled by seed and epoch alone.
-
-    Every process draws its own candidates from the global generator, so an order drawn from there would differ between
-    processes after the first epoch, and they would no longer share out the examples.
-    """
-
-    def __init__(self, lengths: list[int], batch_size: int, seed: int):
-        super().__init__(batch_size, lengths=lengths)
-        self.seed = seed
-        self.set_epoch(0)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by the Trainer before each epoch."""
-        self.generator = torch.Generator().manual_seed(self.seed + epoch)
+from mera.run_directory import RunDirectory
+from mera.training import EpochSeededLengthSampler, training_arguments
 
 
 class BiEncoderTrainer(Trainer):
@@ -146,26 +126,6 @@ def build_trainer(model: BiEncoder, task: Task, config: BiEncoderConfig, run: Ru
         train_dataset=training_examples(task, tokenizer, encoder.max_query_tokens),
         eval_dataset=training_examples(task, tokenizer, encoder.max_query_tokens, "validation"),
     )
-
-
-def claim_run(run: RunDirectory, config: BiEncoderConfig, task: Task) -> None:
-    """Note in the run directory what is trained there, so that another run never resumes from its checkpoints.
-
-    Raises ValueError where an interrupted run with another configuration or another task left its files there.
-    """
-    wanted = {"task": task.fingerprint} | config_dict(config)
-    path = run.path("run.json")
-    if not path.is_file():
-        write_json(path, wanted)
-        return
-    started = json.loads(path.read_text(encoding="utf-8"))
-    wanted = json.loads(json.dumps(wanted))
-    different = sorted(key for key in wanted if wanted[key] != started.get(key))
-    if different:
-        raise ValueError(
-            f"{run.partial} holds an interrupted run that differs in {', '.join(different)}; "
-            f"repeat it as it was started to resume, or remove that folder to start over"
-        )
 
 
 def ranking_metrics(scores: np.ndarray, targets: np.ndarray) -> dict[str, float]:

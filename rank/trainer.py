@@ -6,10 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel, Trainer, TrainingArguments
-from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from mera.run_directory import RunDirectory
-from mera.training import training_arguments
+from mera.training import EpochSeededLengthSampler, training_arguments
 from rank.config import LossConfig, RankConfig
 from rank.loss import hierarchical_info_nce, threshold_loss
 from rank.partial_outputs import PartialOutputCollator, RankingDataset
@@ -77,11 +76,10 @@ class RankTrainer(Trainer):
         )
         return self.accelerator.reduce(counts, reduction="sum")
 
-    def _get_train_sampler(self, train_dataset: RankingDataset | None = None) -> LengthGroupedSampler:
+    def _get_train_sampler(self, train_dataset: RankingDataset | None = None) -> EpochSeededLengthSampler:
         dataset = self.train_dataset if train_dataset is None else train_dataset
-        return LengthGroupedSampler(
-            self.args.train_batch_size * self.args.gradient_accumulation_steps, lengths=dataset.lengths()
-        )
+        step_examples = self.args.train_batch_size * self.args.world_size * self.args.gradient_accumulation_steps
+        return EpochSeededLengthSampler(dataset.lengths(), step_examples, self.args.seed)
 
     def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
         """The metrics of `measure`, logged and shown to the callbacks as `Trainer.evaluate` does."""

@@ -18,13 +18,13 @@ from bi_encoder.model import build_bi_encoder, load_bi_encoder
 from bi_encoder.outputs import write_outputs
 from bi_encoder.predict import embed_codes
 from bi_encoder.texts import tokenizer_texts
-from bi_encoder.trainer import EpochSeededLengthSampler, build_trainer, choose_prior_weight, claim_run
+from bi_encoder.trainer import build_trainer, choose_prior_weight
 from mera.config import load_config
 from mera.manifest import RunClock
 from mera.metrics import mean_average_precision
 from mera.predictions import read_predictions
 from mera.run_directory import RunDirectory
-from mera.training import last_checkpoint
+from mera.training import EpochSeededLengthSampler, last_checkpoint
 
 ROOT = Path(__file__).parent.parent
 SMALL = {
@@ -58,7 +58,6 @@ def start(task, config):
     """What bi_encoder/train.py does before it trains."""
     run = RunDirectory(config.output)
     set_seed(config.training.seed)
-    claim_run(run, config, task)
     encoder = load_encoder(config.encoder, tokenizer_texts(task))
     model = build_bi_encoder(encoder, config.variant, config.objective.attention_temperature)
     return run, build_trainer(model, task, config, run)
@@ -134,15 +133,6 @@ def test_the_order_of_an_epoch_depends_on_seed_and_epoch_alone():
     assert sorted(orders[0, 1]) == list(range(200))
     batches = np.array(lengths)[orders[0, 0]].reshape(-1, 4)
     assert np.ptp(batches, axis=1).mean() < np.ptp(lengths) / 4
-
-
-def test_a_partial_run_of_another_configuration_is_refused(task, tmp_path):
-    config = configuration(task, tmp_path / "run", variant="retrieval")
-    claim_run(RunDirectory(config.output), config, task)
-    claim_run(RunDirectory(config.output), config, task)
-    other = configuration(task, tmp_path / "run", variant="laa_mrl")
-    with pytest.raises(ValueError, match=r"interrupted run that differs in variant; repeat it as it was started"):
-        claim_run(RunDirectory(other.output), other, task)
 
 
 def test_the_prior_weight_with_the_best_validation_is_chosen():

@@ -57,7 +57,7 @@ def test_a_bad_file_is_named_with_what_is_wrong(tmp_path, text, message):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="config file not found: .*none.yaml"):
+    with pytest.raises(FileNotFoundError, match=r"config file not found: .*none\.yaml"):
         load_config(Example, tmp_path / "none.yaml")
 
 
