@@ -63,6 +63,8 @@ class RankConfig:
     """add a trained bonus to the scores of codes seen before (rank/recurrence.py)"""
     history_dropout: float = 0.0
     """share of the prompt's codes left out at random in training, against overfitting on few patients"""
+    shuffle_codes: bool = False
+    """reorder the codes within each visit at random in training: the order of a visit's codes says little"""
     eov_offset: EovOffset = "fitted"
     """fitted: a constant on the EOV score, chosen for micro F1 on validation; none: EOV as trained"""
     initialisation: Initialisation = "definition"

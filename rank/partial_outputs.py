@@ -8,6 +8,7 @@ the prompt is computed once and every order sees exactly what it would see alone
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -38,13 +39,16 @@ class RankingDataset(Dataset):
         num_orders: int,
         max_targets: int,
         seed: int,
-        droppable: frozenset[int] = frozenset(),
+        code_ids: frozenset[int] = frozenset(),
         history_dropout: float = 0.0,
+        shuffle_codes: bool = False,
     ):
-        """`droppable`: token ids that `history_dropout` may leave out of a prompt."""
+        """`code_ids`: the codes' tokens, which `history_dropout` may leave out of a prompt, and which `shuffle_codes`
+        reorders within each visit.
+        """
         self.prompts, self.targets, self.seen = prompts, targets, seen
         self.num_orders, self.max_targets, self.seed = num_orders, max_targets, seed
-        self.droppable, self.history_dropout = droppable, history_dropout
+        self.code_ids, self.history_dropout, self.shuffle_codes = code_ids, history_dropout, shuffle_codes
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -58,10 +62,19 @@ class RankingDataset(Dataset):
         draw = random.Random(f"{self.seed}/{self.epoch}/{index}")
         targets = self.targets[index]
         orders = [draw.sample(targets, len(targets))[: self.max_targets] for _ in range(self.num_orders)]
-        prompt = self.prompts[index]
-        if self.history_dropout:
-            prompt = [token for token in prompt if token not in self.droppable or draw.random() >= self.history_dropout]
-        return RankingExample(prompt, targets, orders, self.seen[index])
+        return RankingExample(self._varied(self.prompts[index], draw), targets, orders, self.seen[index])
+
+    def _varied(self, prompt: list[int], draw: random.Random) -> list[int]:
+        """The prompt as this epoch reads it."""
+        varied: list[int] = []
+        for is_code, run in groupby(prompt, key=self.code_ids.__contains__):
+            tokens = list(run)
+            if is_code:
+                tokens = [token for token in tokens if draw.random() >= self.history_dropout]
+                if self.shuffle_codes:
+                    draw.shuffle(tokens)
+            varied += tokens
+        return varied
 
     def lengths(self) -> list[int]:
         """Tokens per example, for batches of similar length."""

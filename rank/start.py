@@ -36,6 +36,7 @@ def training_examples(task: Task, builder: PromptBuilder, config: RankConfig) ->
         num_orders=config.orders,
         max_targets=config.max_targets,
         seed=config.training.seed,
-        droppable=frozenset(token_ids(builder.tokenizer, task.codes).tolist()),
+        code_ids=frozenset(token_ids(builder.tokenizer, task.codes).tolist()),
         history_dropout=config.history_dropout,
+        shuffle_codes=config.shuffle_codes,
     )

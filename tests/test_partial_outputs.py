@@ -151,7 +151,7 @@ def test_history_dropout_leaves_out_codes_and_nothing_else():
         num_orders=0,
         max_targets=1,
         seed=0,
-        droppable=frozenset(range(20, 28)),
+        code_ids=frozenset(range(20, 28)),
         history_dropout=0.5,
     )
     kept = []
@@ -162,3 +162,25 @@ def test_history_dropout_leaves_out_codes_and_nothing_else():
         assert prompt == [token for token in prompts[0] if token in prompt]
         kept.append(len(prompt) - 2)
     assert 3 < sum(kept) / len(kept) < 5
+
+
+def test_codes_are_shuffled_within_their_visit():
+    visit, prompts = 9, [[1, 9, 20, 21, 22, 9, 23, 24, 25, 26, 3]]
+    dataset = RankingDataset(
+        prompts,
+        [[0]],
+        [NOTHING_SEEN],
+        num_orders=0,
+        max_targets=1,
+        seed=0,
+        code_ids=frozenset(range(20, 28)),
+        shuffle_codes=True,
+    )
+    seen = set()
+    for epoch in range(30):
+        dataset.set_epoch(epoch)
+        prompt = dataset[0].prompt_ids
+        assert (prompt[0], prompt[1], prompt[5], prompt[-1]) == (1, visit, visit, 3)
+        assert (sorted(prompt[2:5]), sorted(prompt[6:10])) == ([20, 21, 22], [23, 24, 25, 26])
+        seen.add(tuple(prompt))
+    assert len(seen) > 20
