@@ -63,6 +63,8 @@ def training_arguments(config: TrainingConfig, run: RunDirectory, **more: Any) -
     training is in float32 on the CPU.
     """
     on_gpu = torch.cuda.is_available()
+    if not on_gpu:
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # else DeepSpeed looks for one, and warns
     arguments = {
         "output_dir": str(run.path("trainer")),
         "run_name": run.final.name,

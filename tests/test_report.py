@@ -337,12 +337,12 @@ def changes_that_forbid_comparison():
         "they scored the splits test and validation": lambda run: {
             "manifest": {"task": run.manifest["task"] | {"split": "validation"}}
         },
-        "their example ids differ, first at position 2": lambda run: {
+        "their example ids differ, first in row 2": lambda run: {
             "example_ids": [run.example_ids[0], "x", *run.example_ids[2:]]
         },
         "their patient ids differ": lambda run: {"patient_ids": ["x", *run.patient_ids[1:]]},
         r"their candidate codes differ in number \(60 and 59\)": drop_last_column,
-        "their targets differ, first in example 'made-up-0'": lambda run: {"targets": ~run.targets},
+        "their targets differ, first in row 1": lambda run: {"targets": ~run.targets},
         "their codes seen before differ": lambda run: {"seen": ~run.seen},
     }
 

@@ -39,17 +39,17 @@ def group_runs(paths: Sequence[str | Path], by_task: bool = False) -> list[Compa
     if not paths:
         raise ValueError("a report needs at least one run; give the run directories to compare")
     groups: dict[str, Comparable] = {}
-    names: dict[str, Path] = {}
+    names: dict[tuple[str, str], Path] = {}
     for path in map(Path, paths):
         run = read_predictions(path)
         _check_manifest(run, path)
-        if run.name in names:
+        fingerprint = run.manifest["task"]["fingerprint"]
+        if (fingerprint, run.name) in names:
             raise ValueError(
-                f"two runs are called {run.name!r}: {names[run.name]} and {path}; "
+                f"two runs are called {run.name!r}: {names[fingerprint, run.name]} and {path}; "
                 "give each run once, under its own name"
             )
-        names[run.name] = path
-        fingerprint = run.manifest["task"]["fingerprint"]
+        names[fingerprint, run.name] = path
         if fingerprint in groups:
             _check_same_examples(groups[fingerprint], run)
             groups[fingerprint].paths.append(path)
@@ -101,17 +101,17 @@ def _check_same_examples(group: Comparable, run: Predictions) -> None:
             raise ValueError(f"{both}: their {what} differ{_first_difference(mine, theirs)}")
     if not np.array_equal(group.targets, run.targets):
         row = int(np.flatnonzero((group.targets != run.targets).any(axis=1))[0])
-        raise ValueError(f"{both}: their targets differ, first in example {run.example_ids[row]!r}")
+        raise ValueError(f"{both}: their targets differ, first in row {row + 1}")
     if not np.array_equal(group.seen, run.seen):
         row = int(np.flatnonzero((group.seen != run.seen).any(axis=1))[0])
-        raise ValueError(f"{both}: their codes seen before differ, first in example {run.example_ids[row]!r}")
+        raise ValueError(f"{both}: their codes seen before differ, first in row {row + 1}")
 
 
 def _first_difference(mine: list[str], theirs: list[str]) -> str:
     if len(mine) != len(theirs):
         return f" in number ({len(mine)} and {len(theirs)})"
     row = next(row for row, (a, b) in enumerate(zip(mine, theirs, strict=True)) if a != b)
-    return f", first at position {row + 1} ({mine[row]!r} and {theirs[row]!r})"
+    return f", first in row {row + 1}"  # not the ids themselves: they are the patients'
 
 
 def _describe(task: dict) -> str:
