@@ -17,7 +17,7 @@ from rank.prompt import PromptBuilder, build_prompts
 from rank.recurrence import add_recurrence, seen_codes
 from rank.scoring import score_prompts
 
-FILE_NAME = "ranking.json"
+FILE_NAME, RECURRENCE_FILE = "ranking.json", "recurrence.npy"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,11 +44,11 @@ class Ranker:
         definitions: dict[str, str],
         prompt: PromptConfig,
         rule: DecisionRule,
-        recurrence: Sequence[float],
+        recurrence: np.ndarray,
     ):
         self.model, self.tokenizer = model, tokenizer
         self.candidates, self.definitions = list(candidates), definitions
-        self.prompt, self.rule, self.recurrence = prompt, rule, list(recurrence)
+        self.prompt, self.rule, self.recurrence = prompt, rule, recurrence
         self.column = {code: index for index, code in enumerate(self.candidates)}
         self.builder = PromptBuilder(tokenizer, prompt)
 
@@ -68,7 +68,7 @@ class Ranker:
             CodeTokens.load(path).definitions,
             PromptConfig(**saved["prompt"]),
             DecisionRule(**saved["rule"]),
-            saved["recurrence"],
+            np.load(path / RECURRENCE_FILE),
         )
 
     def save_settings(self, checkpoint: str | Path) -> None:
@@ -77,8 +77,8 @@ class Ranker:
             "candidates": self.candidates,
             "prompt": asdict(self.prompt),
             "rule": asdict(self.rule),
-            "recurrence": self.recurrence,
         }
+        np.save(Path(checkpoint) / RECURRENCE_FILE, self.recurrence)
         (Path(checkpoint) / FILE_NAME).write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
 
     def score(self, rows: Sequence[dict[str, Any]], batch_size: int = 64) -> tuple[np.ndarray, np.ndarray]:

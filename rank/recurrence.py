@@ -1,12 +1,13 @@
 """A learned bonus for codes the patient has had before.
 
-Chronic diseases are coded again and again, and a small model under-learns it: on Diabetes-130, adding an untrained
-constant to every code in the history raised recall@20 by 1.4 to 1.8 points. So the score of a candidate is its logit
-plus a term with three trained weights, which leaves the model to learn what the history does not say outright:
+Chronic diseases are coded again and again, and a small model under-learns it: on Diabetes-130's validation patients,
+adding an untrained constant to every code in the history raised recall@20 from 62.0 to 63.8. So the score of a
+candidate is its logit plus a term that leaves the model to learn what the history does not say outright:
 
-    s_c = logit_c + w1 [c seen before] + w2 log(visits with c) + w3 [c in the last visit]
+    s_c = logit_c + w1_c [c seen before] + w2_c log(visits with c) + w3_c [c in the last visit]
 
-The paper has no such term; `recurrence: false` trains without it.
+Each w_c is a weight shared by all codes plus the code's own: heart failure recurs, appendicitis does not. The paper
+has no such term; `recurrence: false` trains without it.
 """
 
 from collections import Counter
@@ -19,8 +20,9 @@ import torch
 from torch import Tensor, nn
 
 NUM_FEATURES = 3
-# The weights move about as far as the score does per step; at the model's learning rate they would lag behind it.
-SCALE = 10.0
+# At the model's learning rate the weights, which are of the size of a logit, would lag behind it. A code's own weights
+# see few examples and stay closer to the shared ones.
+SHARED_SCALE, CODE_SCALE = 10.0, 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,26 +45,29 @@ def seen_codes(history: Sequence[dict[str, Any]] | None, column: dict[str, int])
 class Recurrence(nn.Module):
     """The trained weights. A submodule of the language model while it trains, so that every engine updates it."""
 
-    def __init__(self) -> None:
+    def __init__(self, num_codes: int):
         super().__init__()
-        self.weights = nn.Parameter(torch.zeros(NUM_FEATURES))
+        self.shared = nn.Parameter(torch.zeros(NUM_FEATURES))
+        self.per_code = nn.Parameter(torch.zeros(num_codes, NUM_FEATURES))
+
+    def weights(self) -> Tensor:
+        """(C, 3): w1, w2, w3 of each code."""
+        return SHARED_SCALE * self.shared + CODE_SCALE * self.per_code
 
     def forward(self, features: Tensor) -> Tensor:
-        """features (..., 3) -> bonus (...)."""
-        return SCALE * (features @ self.weights)
-
-    def values(self) -> list[float]:
-        """w1, w2, w3 as they stand in the formula."""
-        return (SCALE * self.weights.detach().float()).tolist()
+        """features (B, C, 3) -> bonus (B, C)."""
+        return (features * self.weights()).sum(dim=-1)
 
 
-def recurrence_weights(model: nn.Module) -> list[float]:
-    """The trained weights of `model`; zeros where it was trained without the term."""
-    return model.recurrence.values() if hasattr(model, "recurrence") else [0.0] * NUM_FEATURES
+def recurrence_weights(model: nn.Module, num_codes: int) -> np.ndarray:
+    """(C, 3) float32: the trained weights of `model`; zeros where it was trained without the term."""
+    if not hasattr(model, "recurrence"):
+        return np.zeros((num_codes, NUM_FEATURES), dtype=np.float32)
+    return model.recurrence.weights().detach().float().cpu().numpy()
 
 
-def add_recurrence(scores: np.ndarray, seen: Sequence[SeenCodes], weights: Sequence[float]) -> np.ndarray:
-    """scores (N, C) plus the bonus of each row's seen codes, in place; `weights` as from `Recurrence.values`."""
+def add_recurrence(scores: np.ndarray, seen: Sequence[SeenCodes], weights: np.ndarray) -> np.ndarray:
+    """scores (N, C) plus the bonus of each row's seen codes, in place; `weights` (C, 3)."""
     for row, codes in enumerate(seen):
-        scores[row, codes.columns] += codes.features @ np.asarray(weights, dtype=np.float32)
+        scores[row, codes.columns] += (codes.features * weights[codes.columns]).sum(axis=1)
     return scores

@@ -46,7 +46,7 @@ def main() -> None:
         getattr(model.config, "sliding_window", None),
     )
     if config.recurrence:
-        model.recurrence = Recurrence()
+        model.recurrence = Recurrence(len(task.codes))
     if config.model.lora.rank:
         model = add_lora(model, config.model.lora, whole=["recurrence"] if config.recurrence else [])
     trainer = build_trainer(
@@ -57,9 +57,8 @@ def main() -> None:
     trained = trainer.accelerator.unwrap_model(trainer.model)
     uses_eov = config.loss.threshold_weight > 0
     rule = fit_decision_rule(*validation.scores(trained), validation.targets, uses_eov, config.eov_offset == "fitted")
-    ranker = Ranker(
-        trained, tokenizer, task.codes, code_tokens.definitions, config.prompt, rule, recurrence_weights(trained)
-    )
+    recurrence = recurrence_weights(trained, len(task.codes))
+    ranker = Ranker(trained, tokenizer, task.codes, code_tokens.definitions, config.prompt, rule, recurrence)
     scores, eov = ranker.score(list(task.splits["test"]), config.evaluation_batch_size)
     save_checkpoint(trainer, tokenizer, code_tokens, run.path("checkpoint"), leave_out="recurrence.")
     if trainer.is_world_process_zero():

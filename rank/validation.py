@@ -27,7 +27,7 @@ class Validation:
         scores, eov = score_prompts(
             model, self.prompts, self.candidate_ids, self.eov_id, self.pad_id, self.batch_size, "validation"
         )
-        return add_recurrence(scores, self.seen, recurrence_weights(model)), eov
+        return add_recurrence(scores, self.seen, recurrence_weights(model, len(self.candidate_ids))), eov
 
     def measure(self, model: PreTrainedModel) -> dict[str, float]:
         """recall@10, recall@20 and weighted F1 at label count, 0 to 1."""
