@@ -36,12 +36,22 @@ def by_ontology(ontology: Ontology) -> Resolve:
     return resolve
 
 
+def mark_primary(diagnoses: pl.DataFrame) -> pl.DataFrame:
+    """`diagnoses` with a column `primary`: the row is the first of its visit, by `position`."""
+    first = diagnoses.group_by("patient_id", "admission_id").agg(first=pl.col("position").min())
+    joined = diagnoses.join(first, on=["patient_id", "admission_id"], how="left", maintain_order="left")
+    return joined.with_columns(primary=(pl.col("position") == pl.col("first")).fill_null(False)).drop("first")
+
+
 def resolve_codes(diagnoses: pl.DataFrame, resolve: Resolve, system: str, ledger: Ledger) -> pl.DataFrame:
     """`diagnoses` with its column `raw` replaced by `code`, without the rows whose code cannot be used.
 
     `system` names what the codes as written claim to be. Where `resolve` gives several codes for one, the row is
-    repeated and the ledger told.
+    repeated and the ledger told. A column `primary` is added, where there is none, before rows are dropped: a later
+    diagnosis does not become the first because the first is no code.
     """
+    if "primary" not in diagnoses.columns:
+        diagnoses = mark_primary(diagnoses)
     results = []
     for raw, count in diagnoses["raw"].value_counts().sort("raw").iter_rows():
         if raw is None:

@@ -4,11 +4,15 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from data.ccs import Grouping
 from data.ontology import Ontology
 from data.task import LEVELS
 
+CodeNames = Ontology | Grouping
+"""What knows the definitions and groups of the codes of a task."""
 
-def code_table(codes: Sequence[str], ontology: Ontology) -> pl.DataFrame:
+
+def code_table(codes: Sequence[str], ontology: CodeNames) -> pl.DataFrame:
     """One row per code, in the given order: code, definition, synonyms, one column per level."""
     groups = [ontology.groups(code) for code in codes]
     return pl.DataFrame(
@@ -22,7 +26,7 @@ def code_table(codes: Sequence[str], ontology: Ontology) -> pl.DataFrame:
     )
 
 
-def group_table(codes: pl.DataFrame, ontology: Ontology) -> pl.DataFrame:
+def group_table(codes: pl.DataFrame, ontology: CodeNames) -> pl.DataFrame:
     """level, group, name for every group in a `code_table`."""
     rows = [
         (level, group, ontology.group_name(level, group)) for level in LEVELS for group in codes[level].unique().sort()

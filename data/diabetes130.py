@@ -11,7 +11,7 @@ import polars as pl
 
 from data.code_columns import by_ontology, resolve_codes
 from data.cohort import Patient, build_cohort
-from data.csv_tables import SourceTable, read_table
+from data.csv_tables import InputFile, read_table, stripped
 from data.ledger import Ledger
 from data.ontology import load_ontology
 
@@ -19,13 +19,13 @@ DIAGNOSES = ("diag_1", "diag_2", "diag_3")
 COLUMNS = ("encounter_id", "patient_nbr", "gender", "age", *DIAGNOSES)
 
 
-def read_diabetes130(path: str | Path, ledger: Ledger) -> tuple[list[Patient], list[SourceTable]]:
+def read_diabetes130(path: str | Path, ledger: Ledger) -> tuple[list[Patient], list[InputFile]]:
     """The cohort in ICD-9-CM, and the file it was read from.
 
     Raises ValueError or FileNotFoundError where the file cannot be used (see `read_table`).
     """
     source = read_table(path, COLUMNS)
-    rows = source.rows.with_columns(pl.all().str.strip_chars().replace({"?": None, "": None}))
+    rows = stripped(source, missing=("", "?"))
     ledger.read("visits", rows.height)
     ledger.read("diagnoses", rows.height * len(DIAGNOSES))
     ledger.read("patients", rows["patient_nbr"].drop_nulls().n_unique())
@@ -43,7 +43,7 @@ def read_diabetes130(path: str | Path, ledger: Ledger) -> tuple[list[Patient], l
     )
     return build_cohort(
         visits, resolve_codes(diagnoses, by_ontology(load_ontology("icd9cm")), "icd9cm", ledger), ledger
-    ), [source]
+    ), [source.file]
 
 
 def _one_row_per_encounter(rows: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:

@@ -1,96 +1,62 @@
 """From patients to the examples of a task."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from data.cohort import Patient, Visit
-from data.ledger import Ledger
-from data.ontology import Ontology
-from data.task import SPLITS
 
 Row = dict[str, Any]
 """One example with the keys of `data.task.FEATURES`."""
 
 
-def drop_patients(
-    patients: Iterable[Patient], keep: Callable[[Patient], bool], reason: str, ledger: Ledger
-) -> list[Patient]:
-    """The patients that `keep` approves; the others are counted with their visits and diagnoses under `reason`."""
-    kept = []
-    for patient in patients:
-        if keep(patient):
-            kept.append(patient)
-            continue
-        ledger.drop("patients", reason)
-        ledger.drop("visits", f"patient: {reason}", len(patient.visits))
-        ledger.drop("diagnoses", f"patient: {reason}", sum(len(visit.codes) for visit in patient.visits))
-    return kept
-
-
-def coarsen_to_categories(patients: Iterable[Patient], ontology: Ontology, ledger: Ledger) -> list[Patient]:
-    """Every code replaced by its category; codes that become the same within a visit are counted."""
-    return [
-        replace(patient, visits=tuple(_coarse_visit(visit, ontology, ledger) for visit in patient.visits))
-        for patient in patients
-    ]
-
-
 def diagnosis_rows(
-    patients: Iterable[Patient], split_of: Mapping[str, str], every_visit: bool = False
-) -> dict[str, list[Row]]:
-    """split -> rows: the codes of the last visit from the visits before it.
+    patients: Iterable[Patient],
+    every_visit: bool = False,
+    first_visits: bool = False,
+    max_history: int | None = None,
+    primary_only: bool = False,
+) -> Iterator[Row]:
+    """The codes of the last visit from the visits before it; with `every_visit`, of each visit but the first; with
+    `first_visits`, of the first as well, from nothing but age and sex.
 
-    With `every_visit`, each visit of a training patient but the first is the target of a row too.
+    At most `max_history` visits, the latest, are told. With `primary_only` the targets are the diagnosis listed first;
+    a visit whose first diagnosis is no usable code is then no target.
     """
-    rows: dict[str, list[Row]] = {name: [] for name in SPLITS}
     for patient in patients:
-        split = split_of[patient.patient_id]
         last = len(patient.visits) - 1
-        first = 1 if every_visit and split == "train" else last
-        rows[split] += [_row(patient, index) for index in range(first, last + 1)]
-    return rows
+        targets = set(range(1, last + 1)) if every_visit else {last} - {0}
+        for index in sorted(targets | {0} if first_visits else targets):
+            target = patient.visits[index]
+            codes = target.codes[: target.num_primary] if primary_only else target.codes
+            if not codes:
+                continue
+            history = patient.visits[:index][-max_history:] if max_history else patient.visits[:index]
+            told = [{"codes": visit.codes, "days_before": _days_between(visit, target)} for visit in history]
+            yield {**_about(patient, target), "history": told, "text": None, "targets": codes, "evidence": ()}
 
 
-def coding_rows(patients: Iterable[Patient], split_of: Mapping[str, str]) -> dict[str, list[Row]]:
-    """split -> rows: the codes of each visit from its note, without a history."""
-    rows: dict[str, list[Row]] = {name: [] for name in SPLITS}
+def coding_rows(patients: Iterable[Patient]) -> Iterator[Row]:
+    """The codes of each visit from its note, without a history."""
     for patient in patients:
-        rows[split_of[patient.patient_id]] += [
-            _row(patient, index, with_history=False) for index in range(len(patient.visits))
-        ]
-    return rows
+        for visit in patient.visits:
+            evidence = [{"code": code, "start": start, "end": end} for code, start, end in visit.evidence]
+            told = {"history": (), "text": str(visit.text), "targets": visit.codes, "evidence": evidence}
+            yield {**_about(patient, visit), **told}
 
 
-def occurring_codes(rows: Mapping[str, Sequence[Row]]) -> list[str]:
-    """The codes among histories and targets of any split, sorted."""
-    every_row = [row for split in rows.values() for row in split]
-    targets = {code for row in every_row for code in row["targets"]}
-    return sorted(targets | {code for row in every_row for visit in row["history"] for code in visit["codes"]})
+def occurring_codes(patients: Iterable[Patient]) -> list[str]:
+    """The codes of any visit, sorted."""
+    return sorted({code for patient in patients for visit in patient.visits for code in visit.codes})
 
 
-def _row(patient: Patient, index: int, with_history: bool = True) -> Row:
-    target = patient.visits[index]
-    history = patient.visits[:index] if with_history else ()
+def _about(patient: Patient, target: Visit) -> Row:
     return {
         "example_id": f"{patient.patient_id}:{target.admission_id}",
         "patient_id": patient.patient_id,
         "age": target.age,
         "sex": patient.sex,
-        "history": [{"codes": list(visit.codes), "days_before": _days_between(visit, target)} for visit in history],
-        "text": None if with_history else target.text,
-        "targets": list(target.codes),
-        "evidence": []
-        if with_history
-        else [{"code": code, "start": start, "end": end} for code, start, end in target.evidence],
     }
 
 
 def _days_between(visit: Visit, target: Visit) -> int | None:
     return None if visit.day is None or target.day is None else target.day - visit.day
-
-
-def _coarse_visit(visit: Visit, ontology: Ontology, ledger: Ledger) -> Visit:
-    codes = tuple(dict.fromkeys(ontology.groups(code)["category"] for code in visit.codes))
-    ledger.drop("diagnoses", "same category twice in its visit", len(visit.codes) - len(codes))
-    return replace(visit, codes=codes)

@@ -4,14 +4,15 @@ Something is added only where a mapping turns one code into several.
 """
 
 from collections import Counter
+from copy import deepcopy
 from typing import Any
 
 LISTED_CODES = 50
-UNITS = ("diagnoses", "visits", "patients")
+UNITS = ("diagnoses", "visits", "patients", "notes")
 
 
 class Ledger:
-    """Counts per unit. A diagnosis is one code of one visit as the source states it."""
+    """Counts per unit. A diagnosis is one code of one visit as the source states it; notes count only where read."""
 
     def __init__(self) -> None:
         self._read: Counter[str] = Counter()
@@ -43,6 +44,10 @@ class Ledger:
         """A code dropped because no ontology knows it; task.json lists the most frequent."""
         self._unknown_codes[raw] += count
 
+    def copy(self) -> "Ledger":
+        """The counts so far, to be carried on apart from these."""
+        return deepcopy(self)
+
     def used(self, unit: str) -> int:
         return self._read[unit] + self._added[unit].total() - self._dropped[unit].total()
 
@@ -60,6 +65,7 @@ class Ledger:
                 "dropped": dict(sorted(self._dropped[unit].items())),
             }
             for unit in UNITS
+            if unit != "notes" or self._read["notes"]
         }
         diagnoses = units["diagnoses"]
         return {

@@ -1,7 +1,8 @@
 """MIMIC-IV (Johnson et al. 2023), module hosp: admissions, patients and diagnoses_icd, in ICD-9-CM and ICD-10-CM.
 
 Hospitals changed from ICD-9 to ICD-10 in October 2015, so one patient may have both. `code_system` says what to do:
-`icd9` and `icd10` keep the rows of that version only, `to-icd9` and `to-icd10` translate the others by the GEMs.
+`icd9` and `icd10` keep the rows of that version only, `to-icd9` and `to-icd10` translate the others by the GEMs, and
+`mixed` is another word for `to-icd10`.
 Access to the full database needs a data use agreement with PhysioNet; a demo of 100 patients is open.
 """
 
@@ -9,51 +10,80 @@ from pathlib import Path
 
 import polars as pl
 
-from data.code_columns import by_ontology, resolve_codes
+from data.code_columns import by_ontology, mark_primary, resolve_codes
 from data.cohort import Patient, build_cohort
-from data.csv_tables import SourceTable
+from data.csv_tables import InputFile
+from data.discharge_notes import read_mimic4_notes, visits_with_notes
 from data.gem import by_gem
 from data.ledger import Ledger
 from data.mimic import admission_visits, diagnoses_table, read_mimic_table
 from data.ontology import load_ontology
 
-CODE_SYSTEMS = ("icd9", "icd10", "to-icd9", "to-icd10")
+CODE_SYSTEMS = ("icd9", "icd10", "to-icd9", "to-icd10", "mixed")
 _SYSTEM_OF_VERSION = {"9": "icd9cm", "10": "icd10cm"}
 
 
 def read_mimic4(
-    folder: str | Path, ledger: Ledger, code_system: str | None = None
-) -> tuple[list[Patient], list[SourceTable], str]:
+    folder: str | Path, ledger: Ledger, code_system: str | None = None, notes: str | Path | None = None
+) -> tuple[list[Patient], list[InputFile], str]:
     """The cohort, the files it was read from, and the system (`icd9cm` or `icd10cm`) its codes are in.
 
     `folder` holds the tables of module hosp, or a folder `hosp` that does. `code_system` is one of CODE_SYSTEMS; None
-    is enough where all rows have one version. Raises ValueError where versions are mixed and none is chosen, and
-    ValueError or FileNotFoundError where a table cannot be used.
+    is enough where all rows have one version. With `notes`, the file `discharge` of MIMIC-IV-Note or its folder, visits
+    are the admissions that have a discharge summary (see `data.discharge_notes`). Raises ValueError where versions are
+    mixed and none is chosen, and ValueError or FileNotFoundError where a table cannot be used.
     """
     folder = Path(folder) / "hosp" if (Path(folder) / "hosp").is_dir() else Path(folder)
     admissions = read_mimic_table(folder, "admissions", ["subject_id", "hadm_id", "admittime", "deathtime"])
-    patients = read_mimic_table(folder, "patients", ["subject_id", "gender", "anchor_age", "anchor_year", "dod"])
-    columns = ["subject_id", "hadm_id", "seq_num", "icd_code", "icd_version"]
-    diagnoses = read_mimic_table(folder, "diagnoses_icd", columns)
-    ledger.read("diagnoses", diagnoses.rows.height)
-    code_system = _choose(diagnoses.rows["icd_version"], code_system)
-    system = "icd9cm" if code_system.endswith("icd9") else "icd10cm"
+    person = ["subject_id", "gender", "anchor_age", "anchor_year", "dod"]
+    patients = read_mimic_table(folder, "patients", person, optional=["anchor_year_group"])
+    codes, system, diagnoses = _read_diagnoses(folder, code_system, ledger)
     visits = admission_visits(admissions.rows, patients.rows, ledger)
-    codes = [_codes_of_version(diagnoses.rows, version, code_system, ledger) for version in _SYSTEM_OF_VERSION]
-    of_no_version = diagnoses.rows.filter(~pl.col("icd_version").is_in(list(_SYSTEM_OF_VERSION)).fill_null(False))
+    files = [admissions.file, patients.file, diagnoses]
+    texts = None
+    if notes is not None:
+        texts, file = read_mimic4_notes(notes, ledger)
+        visits = visits_with_notes(visits, texts, ledger)
+        files.append(file)
+    return build_cohort(visits, codes, ledger, texts=texts), files, system
+
+
+def _read_diagnoses(folder: Path, code_system: str | None, ledger: Ledger) -> tuple[pl.DataFrame, str, InputFile]:
+    """Canonical codes, their system, and the file, whose millions of rows as text are then no longer kept."""
+    columns = ["subject_id", "hadm_id", "seq_num", "icd_code", "icd_version"]
+    table = read_mimic_table(folder, "diagnoses_icd", columns)
+    ledger.read("diagnoses", table.rows.height)
+    return *resolve_versions(table.rows, code_system, ledger), table.file
+
+
+def resolve_versions(
+    rows: pl.DataFrame, code_system: str | None, ledger: Ledger, stay: str = "hadm_id"
+) -> tuple[pl.DataFrame, str]:
+    """The diagnoses of both versions as one table of canonical codes, and the ontology they are in.
+
+    `rows`: subject_id, the id of the `stay`, seq_num, icd_code, icd_version; all strings. `mixed` is `to-icd10`.
+    Raises ValueError as `read_mimic4` does.
+    """
+    code_system = _choose(rows["icd_version"], code_system)
+    table = mark_primary(diagnoses_table(rows, "icd_code", stay, keep=["icd_version"]))
+    codes = [_codes_of_version(table, version, code_system, ledger) for version in _SYSTEM_OF_VERSION]
+    of_no_version = table.filter(~pl.col("icd_version").is_in(list(_SYSTEM_OF_VERSION)).fill_null(False))
     ledger.drop("diagnoses", "icd_version is neither 9 nor 10", of_no_version.height)
-    return build_cohort(visits, pl.concat(codes), ledger), [admissions, patients, diagnoses], system
+    return pl.concat(codes), _target_of(code_system)
+
+
+def _target_of(code_system: str) -> str:
+    return "icd9cm" if code_system.endswith("icd9") else "icd10cm"
 
 
 def _codes_of_version(rows: pl.DataFrame, version: str, code_system: str, ledger: Ledger) -> pl.DataFrame:
-    own = _SYSTEM_OF_VERSION[version]
-    wanted = "icd9cm" if code_system.endswith("icd9") else "icd10cm"
-    table = diagnoses_table(rows.filter(pl.col("icd_version") == version), "icd_code")
+    own, wanted = _SYSTEM_OF_VERSION[version], _target_of(code_system)
+    table = rows.filter(pl.col("icd_version") == version).drop("icd_version")
     if own == wanted:
         return resolve_codes(table, by_ontology(load_ontology(own)), own, ledger)
     if not code_system.startswith("to-"):
         ledger.drop("diagnoses", f"{own} row, not asked for", table.height)
-        return table.clear().rename({"raw": "code"})
+        table = table.clear()
     return resolve_codes(table, by_gem(own, wanted), own, ledger)
 
 
@@ -62,12 +92,13 @@ def _choose(versions: pl.Series, code_system: str | None) -> str:
     if code_system is not None:
         if code_system not in CODE_SYSTEMS:
             raise ValueError(f"--code-system must be one of {', '.join(CODE_SYSTEMS)}, got {code_system!r}")
-        return code_system
+        return "to-icd10" if code_system == "mixed" else code_system
     present = [version for version, count in counts.items() if count]
     if len(present) > 1:
         raise ValueError(
             f"diagnoses_icd mixes ICD-9 ({counts['9']:,} rows) and ICD-10 ({counts['10']:,} rows); choose with "
-            "--code-system: icd9 or icd10 keep one version, to-icd9 or to-icd10 translate the other by the GEMs"
+            "--code-system: icd9 or icd10 keep one version, to-icd9 or to-icd10 (or mixed) "
+            "translate the other by the GEMs"
         )
     if not present:
         raise ValueError("diagnoses_icd has no row whose icd_version is 9 or 10")

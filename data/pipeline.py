@@ -1,29 +1,29 @@
-"""From a cohort to a prepared task on disk: filter, split, make examples, write."""
+"""From a cohort to prepared tasks on disk: filter, split, make examples, write."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from data.code_table import code_table, group_table
+from data.ccs import load_ccs
+from data.code_table import CodeNames, code_table, group_table
 from data.cohort import Patient
-from data.csv_tables import SourceTable
-from data.examples import (
-    Row,
-    coarsen_to_categories,
-    coding_rows,
-    diagnosis_rows,
-    drop_patients,
-    occurring_codes,
-)
+from data.csv_tables import InputFile
+from data.examples import Row, coding_rows, diagnosis_rows, occurring_codes
+from data.filters import coarsen, drop_patients, drop_rare_codes, keep_last_visits, keep_primary_targets
 from data.ledger import Ledger
+from data.near_duplicates import drop_near_duplicates
 from data.ontology import load_ontology
-from data.splits import chet_split, random_split
-from data.task import SPLITS, Task, save_task
+from data.split_options import SplitOptions
+from data.task import SPLITS, Task, as_table, save_task
 
-GRANULARITIES = ("full", "category")
+GRANULARITIES = ("full", "category", "ccs")
+Oracle = Callable[[Sequence[Row], Sequence[str]], np.ndarray]
+"""(rows, candidates) -> the true probabilities (N, C)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,118 +35,177 @@ class Source:
     """The ontology of its codes: `icd9cm` or `icd10cm`."""
     patients: Sequence[Patient]
     ledger: Ledger
-    tables: Sequence[SourceTable] = ()
-    options: Mapping[str, Any] | None = None
+    files: Sequence[InputFile] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
     """What the adapter was told, for task.json."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What the adapter found out, for task.json: rules and shares."""
     candidates: Sequence[str] | None = None
     """The task's codes; None: those that occur in it."""
+    given_split: Mapping[str, str] | None = None
+    """patient id -> split, where the source comes with its own."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SplitOptions:
-    """Which patients train, validate and test."""
-
-    fractions: tuple[float, float, float] = (0.75, 0.10, 0.15)
-    """`random` protocol: shares of patients in train, validation and test."""
-    sizes: tuple[int, int, int] | None = None
-    """`chet` protocol, where given: patients in train, validation and test."""
-    seed: int = 0
-
-    def split(self, patients: Sequence[Patient]) -> dict[str, str]:
-        """patient id -> split; a patient may have none."""
-        if self.sizes is not None:
-            return chet_split(patients, self.sizes, self.seed)
-        return random_split(patients, self.fractions, self.seed)
-
-    def protocol(self) -> dict[str, Any]:
-        """For task.json."""
-        if self.sizes is not None:
-            return {"name": "chet", "seed": self.seed, "sizes": list(self.sizes)}
-        return {"name": "random", "seed": self.seed, "fractions": list(self.fractions)}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DiagnosisOptions:
-    """How a cohort becomes a `diagnosis` task."""
+class TaskOptions:
+    """How a cohort becomes a task."""
 
     min_visits: int = 2
-    """Patients with fewer visits are dropped; at least 2."""
+    """`diagnosis`: patients with fewer visits are dropped; at least 2."""
     granularity: str = "full"
-    """`full`: codes as they are; `category`: cut to their category."""
+    """`full`: codes as they are; `category`: cut to their category; `ccs`: groups of the CCS (ICD-9) or CCSR."""
     every_visit: bool = False
-    """Each visit of a training patient but the first is a target, not only the last."""
+    """`diagnosis`: each visit of a training patient but the first is a target, not only the last."""
+    first_visits: bool = False
+    """`diagnosis`: the first visit of each training patient is an example without a history, and patients with fewer
+    than `min_visits` train too. Most patients come once, and what is coded together in one visit can be learnt."""
+    min_code_count: int = 1
+    """Codes that fewer visits of the whole cohort hold are dropped."""
+    max_history: int | None = None
+    """`diagnosis`: how many visits before the target are told, the latest ones."""
+    primary_only: bool = False
+    """Targets are the diagnosis listed first."""
 
     def __post_init__(self) -> None:
         if self.min_visits < 2:
             raise ValueError(f"--min-visits must be at least 2 (a history and a target), got {self.min_visits}")
         if self.granularity not in GRANULARITIES:
             raise ValueError(f"--granularity must be one of {', '.join(GRANULARITIES)}, got {self.granularity!r}")
+        if self.min_code_count < 1:
+            raise ValueError(f"--min-code-count must be at least 1, got {self.min_code_count}")
+        if self.max_history is not None and self.max_history < 1:
+            raise ValueError(f"--max-history must be at least 1, got {self.max_history}")
 
 
-def prepare_diagnosis_task(
-    output: str | Path,
-    source: Source,
-    options: DiagnosisOptions,
-    split: SplitOptions,
-    oracle: Callable[[Sequence[Row], Sequence[str]], np.ndarray] | None = None,
-) -> Task:
-    """Write the `diagnosis` task of a cohort, and return it.
-
-    `oracle(test rows, candidates)` gives the true probabilities (N, C) where the source knows them; they are kept as
-    `oracle.npy`. Raises ValueError where too few patients are left.
-    """
-    patients = source.patients
-    if options.granularity == "category":
-        patients = coarsen_to_categories(patients, load_ontology(source.system), source.ledger)
-    reason = f"fewer than {options.min_visits} visits"
-    patients = drop_patients(patients, lambda patient: len(patient.visits) >= options.min_visits, reason, source.ledger)
-    if not patients:
-        raise ValueError(f"no patient of {source.name} has {options.min_visits} visits with a usable code")
-    split_of = split.split(patients)
-    patients = _of_a_split(patients, split_of, source.ledger)
-    rows = diagnosis_rows(patients, split_of, options.every_visit)
-    return _write(output, "diagnosis", source, patients, rows, asdict(options), split, oracle)
-
-
-def prepare_coding_task(output: str | Path, source: Source, split: SplitOptions) -> Task:
-    """Write the `coding` task of a cohort whose visits have notes, and return it."""
-    split_of = split.split(source.patients)
-    patients = _of_a_split(source.patients, split_of, source.ledger)
-    return _write(output, "coding", source, patients, coding_rows(patients, split_of), {}, split)
-
-
-def _of_a_split(patients: Sequence[Patient], split_of: Mapping[str, str], ledger: Ledger) -> list[Patient]:
-    return drop_patients(patients, lambda patient: patient.patient_id in split_of, "not in the sample", ledger)
-
-
-def _write(
+def prepare_tasks(
     output: str | Path,
     kind: str,
     source: Source,
-    patients: Sequence[Patient],
-    rows: dict[str, list[Row]],
-    options: Mapping[str, Any],
+    options: TaskOptions,
     split: SplitOptions,
-    oracle: Callable[[Sequence[Row], Sequence[str]], np.ndarray] | None = None,
+    oracle: Oracle | None = None,
+) -> list[Task]:
+    """Write the `diagnosis` or `coding` task of a cohort, or with `kfold` one for each fold, and return them.
+
+    `oracle(test rows, candidates)` is kept as `oracle.npy` where the source knows the true probabilities. Raises
+    ValueError where too few patients are left.
+    """
+    patients = _filter(source, kind, options)
+    names: CodeNames = load_ccs(source.system) if options.granularity == "ccs" else load_ontology(source.system)
+    outputs = task_folders(output, split)
+    return [
+        _write(path, kind, source, patients, names, options, part, oracle)
+        for path, part in zip(outputs, split.each_fold(), strict=True)
+    ]
+
+
+def task_folders(output: str | Path, split: SplitOptions) -> list[Path]:
+    """Where `prepare_tasks` writes: `output`, or `output-fold0` and so on."""
+    parts = split.each_fold()
+    return [Path(output)] if len(parts) == 1 else [Path(f"{output}-fold{part.fold}") for part in parts]
+
+
+def _filter(source: Source, kind: str, options: TaskOptions) -> list[Patient]:
+    patients, ledger = list(source.patients), source.ledger
+    if options.granularity == "category":
+        ontology = load_ontology(source.system)
+        patients = coarsen(patients, lambda code: ontology.groups(code)["category"], "category", ledger)
+    if options.granularity == "ccs":
+        patients = coarsen(patients, load_ccs(source.system).group_of, "CCS group", ledger)
+    if options.min_code_count > 1:
+        patients = drop_rare_codes(patients, options.min_code_count, ledger)
+    if options.primary_only:
+        patients = keep_primary_targets(patients, kind == "coding", ledger)
+    if kind == "diagnosis" and not options.first_visits:
+        reason = f"fewer than {options.min_visits} visits"
+        patients = drop_patients(patients, lambda patient: len(patient.visits) >= options.min_visits, reason, ledger)
+    if not patients:
+        needed = f"{options.min_visits} visits" if kind == "diagnosis" else "a note"
+        raise ValueError(f"no patient of {source.name} has {needed} with a usable code")
+    return patients
+
+
+def _write(
+    output: Path,
+    kind: str,
+    source: Source,
+    patients: Sequence[Patient],
+    names: CodeNames,
+    options: TaskOptions,
+    split: SplitOptions,
+    oracle: Oracle | None,
 ) -> Task:
-    ontology = load_ontology(source.system)
-    source.ledger.check_used("patients", len(patients))
-    source.ledger.check_used("visits", sum(len(patient.visits) for patient in patients))
-    source.ledger.check_used("diagnoses", sum(len(visit.codes) for patient in patients for visit in patient.visits))
-    codes = occurring_codes(rows) if source.candidates is None else sorted(source.candidates)
-    table = code_table(codes, ontology)
+    ledger = source.ledger.copy()
+    # The folds of one cohort have the same candidates, so that their scores can be put together.
+    codes = source.candidates or (occurring_codes(patients) if split.protocol == "kfold" else None)
+    cohort = hashlib.sha256(repr(patients).encode()).hexdigest() if split.protocol == "kfold" else None
+    split_of = _split(patients, source, options, split)
+    patients = drop_patients(patients, lambda patient: patient.patient_id in split_of, "not in the sample", ledger)
+    parts = {name: [patient for patient in patients if split_of[patient.patient_id] == name] for name in SPLITS}
+    if kind == "coding":
+        patients = drop_near_duplicates(patients, split_of, ledger)
+        parts = {name: [patient for patient in patients if split_of[patient.patient_id] == name] for name in SPLITS}
+    elif options.max_history is not None:
+        for name, members in parts.items():
+            if not (options.every_visit and name == "train"):
+                parts[name] = keep_last_visits(members, options.max_history + 1, ledger)
+    patients = [patient for members in parts.values() for patient in members]
+    _check_ledger(ledger, patients)
+    codes = sorted(codes or occurring_codes(patients))
+    table = code_table(codes, names)
     info = {
         "source": source.name,
         "kind": kind,
-        "ontology": ontology.system,
-        "edition": ontology.edition,
-        "protocol": split.protocol(),
-        "options": {**options, **(source.options or {})},
-        "inputs": {table.file_name: table.sha256 for table in source.tables},
-        **source.ledger.record(),
+        "ontology": names.system,
+        "edition": names.edition,
+        "protocol": split.record() | ({"cohort": cohort} if split.protocol == "kfold" else {}),
+        "options": {**asdict(options), **source.options},
+        **source.facts,
+        "inputs": {file.file_name: file.sha256 for file in source.files},
+        **ledger.record(),
     }
-    arrays = {}
-    if oracle is not None and rows[SPLITS[-1]]:
-        arrays["oracle.npy"] = oracle(rows[SPLITS[-1]], codes)
-        info["oracle"] = "oracle.npy"
-    return save_task(output, rows, table, group_table(table, ontology), info, arrays)
+    # Notes of a whole hospital do not fit into memory, so their tables are mapped from files until the task is written.
+    with tempfile.TemporaryDirectory(prefix="mera-task-") as folder:
+        spool = Path(folder) if kind == "coding" else None
+        tables = {
+            name: as_table(_rows(kind, name, members, options), spool / name if spool else None)
+            for name, members in parts.items()
+        }
+        arrays = {}
+        if oracle is not None and tables[SPLITS[-1]].num_rows:
+            arrays["oracle.npy"] = oracle(tables[SPLITS[-1]].to_pylist(), codes)
+            info["oracle"] = "oracle.npy"
+        return save_task(output, tables, table, group_table(table, names), info, arrays)
+
+
+def _split(patients: Sequence[Patient], source: Source, options: TaskOptions, split: SplitOptions) -> dict[str, str]:
+    """patient id -> split. With `first_visits`, patients with too few visits for a test are all in train."""
+    if not options.first_visits:
+        return split.split(patients, source.given_split)
+    if split.protocol not in ("random", "kfold") or source.given_split:
+        raise ValueError("--first-visits adds training patients, which only --protocol random and kfold allow")
+    testable = [patient for patient in patients if len(patient.visits) >= options.min_visits]
+    if not testable:
+        raise ValueError(f"no patient of {source.name} has {options.min_visits} visits with a usable code")
+    return dict.fromkeys((patient.patient_id for patient in patients), "train") | split.split(testable, None)
+
+
+def _rows(kind: str, split: str, patients: Sequence[Patient], options: TaskOptions) -> Iterable[Row]:
+    if kind == "coding":
+        return coding_rows(patients)
+    training = split == "train"
+    return diagnosis_rows(
+        patients,
+        every_visit=options.every_visit and training,
+        first_visits=options.first_visits and training,
+        max_history=options.max_history,
+        primary_only=options.primary_only,
+    )
+
+
+def _check_ledger(ledger: Ledger, patients: Sequence[Patient]) -> None:
+    visits = [visit for patient in patients for visit in patient.visits]
+    ledger.check_used("patients", len(patients))
+    ledger.check_used("visits", len(visits))
+    ledger.check_used("diagnoses", sum(len(visit.codes) for visit in visits))
+    ledger.check_used("notes", sum(visit.num_notes for visit in visits))

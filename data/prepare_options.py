@@ -1,33 +1,16 @@
-"""The command line of `python -m data.prepare`."""
+"""The command line of `python -m data.prepare`: which source has which options."""
 
 import argparse
 from collections.abc import Sequence
 
+from data.codiesp import LANGUAGES
+from data.eicu import SYSTEMS as EICU_SYSTEMS
+from data.eicu import VISITS
 from data.mimic4 import CODE_SYSTEMS
-from data.pipeline import GRANULARITIES, DiagnosisOptions, SplitOptions
-
-EXAMPLES = {
-    "diabetes130": """\
-Diabetes 130-US Hospitals: diabetic_data.csv, plain or gzipped.
-
-  python -m data.prepare diabetes130 --input diabetic_data.csv --output prepared/diabetes130 --every-visit""",
-    "mimic3": """\
-MIMIC-III: the folder with ADMISSIONS, PATIENTS and DIAGNOSES_ICD, as .csv or .csv.gz.
-
-  python -m data.prepare mimic3 --input mimic-iii/1.4 --output prepared/mimic3
-  python -m data.prepare mimic3 --input mimic-iii/1.4 --protocol chet --output prepared/mimic3-chet""",
-    "mimic4": """\
-MIMIC-IV: the folder hosp with admissions, patients and diagnoses_icd, as .csv or .csv.gz.
-
-  python -m data.prepare mimic4 --input mimiciv/3.1/hosp --code-system to-icd10 --output prepared/mimic4
-  python -m data.prepare mimic4 --input mimiciv/3.1/hosp --code-system icd9 --output prepared/mimic4-icd9""",
-    "synthetic": """\
-Invented patients with real ICD-10-CM codes, whose true next-visit probabilities are known.
-
-  python -m data.prepare synthetic --patients 1500 --kind both --output prepared/synthetic
-      writes prepared/synthetic-diagnosis (with oracle.npy) and prepared/synthetic-coding
-  python -m data.prepare synthetic --patients 3000 --kind diagnosis --output prepared/big""",
-}
+from data.report_sections import SECTIONS
+from data.source_help import EXAMPLES
+from data.task_arguments import add_code_options, add_every_visit, add_history_options, add_split_options
+from data.user_table import SYSTEMS as TABLE_SYSTEMS
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -39,24 +22,23 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         allow_abbrev=False,
     )
     sources = parser.add_subparsers(dest="source", required=True, metavar="SOURCE")
-    diabetes = _add_source(sources, "diabetes130")
-    diabetes.add_argument("--input", required=True, metavar="FILE", help="diabetic_data.csv or .csv.gz")
-    _add_diagnosis_options(diabetes)
-    mimic3 = _add_source(sources, "mimic3")
-    mimic3.add_argument("--input", required=True, metavar="FOLDER", help="folder with the tables")
-    _add_diagnosis_options(mimic3)
-    mimic4 = _add_source(sources, "mimic4")
-    mimic4.add_argument(
-        "--input", required=True, metavar="FOLDER", help="folder with the tables, or the one above hosp"
-    )
-    mimic4.add_argument(
-        "--code-system",
-        choices=CODE_SYSTEMS,
-        help="keep one ICD version, or translate the other to it by the GEMs; needed where both are present",
-    )
-    _add_diagnosis_options(mimic4)
-    synthetic = _add_source(sources, "synthetic")
-    _add_synthetic_options(synthetic)
+    _diagnosis_source(sources, "diabetes130", "FILE", "diabetic_data.csv or .csv.gz")
+    mimic3 = _diagnosis_source(sources, "mimic3", "FOLDER", "folder with the tables")
+    _add_kind(mimic3, "coding: with the discharge summaries of NOTEEVENTS")
+    mimic3.add_argument("--notes", metavar="FILE", help="NOTEEVENTS.csv.gz or its folder (default: in --input)")
+    mimic4 = _diagnosis_source(sources, "mimic4", "FOLDER", "folder with the tables, or the one above hosp")
+    _add_code_system(mimic4)
+    _add_kind(mimic4, "coding: with the discharge summaries of --notes")
+    mimic4.add_argument("--notes", metavar="FILE", help="discharge.csv.gz of MIMIC-IV-Note, or its folder")
+    _add_mimic_cxr(sources)
+    _add_eicu(sources)
+    _diagnosis_source(sources, "desynpuf", "PATH", "claims and beneficiaries, or folders of them", several=True)
+    _add_codiesp(sources)
+    meds = _diagnosis_source(sources, "meds", "FOLDER", "the data set, or the folder of its shards")
+    _add_code_system(meds)
+    meds.add_argument("--visit-column", metavar="NAME", help="id of the visit (default: events of one day are a visit)")
+    _add_table(sources)
+    _add_synthetic(sources)
     return parser.parse_args(arguments)
 
 
@@ -72,7 +54,91 @@ def _add_source(sources: argparse._SubParsersAction, name: str) -> argparse.Argu
     return parser
 
 
-def _add_synthetic_options(parser: argparse.ArgumentParser) -> None:
+def _diagnosis_source(
+    sources: argparse._SubParsersAction, name: str, metavar: str, input_help: str, several: bool = False
+) -> argparse.ArgumentParser:
+    parser = _add_source(sources, name)
+    parser.add_argument("--input", required=True, nargs="+" if several else None, metavar=metavar, help=input_help)
+    parser.set_defaults(kind="diagnosis")
+    add_history_options(parser)
+    add_code_options(parser)
+    add_split_options(parser)
+    return parser
+
+
+def _add_code_system(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--code-system",
+        choices=CODE_SYSTEMS,
+        help="keep one ICD version, or translate the other to it by the GEMs; needed where both are present",
+    )
+
+
+def _add_kind(parser: argparse.ArgumentParser, coding: str) -> None:
+    parser.add_argument(
+        "--kind",
+        choices=("diagnosis", "coding"),
+        default="diagnosis",
+        help=f"diagnosis: next visit from history; {coding} (default: %(default)s)",
+    )
+
+
+def _add_mimic_cxr(sources: argparse._SubParsersAction) -> None:
+    parser = _add_source(sources, "mimic-cxr")
+    parser.add_argument("--reports", required=True, metavar="PATH", help="the folder files, or mimic-cxr-reports.zip")
+    parser.add_argument("--metadata", required=True, metavar="FILE", help="mimic-cxr-2.0.0-metadata.csv.gz")
+    parser.add_argument("--hosp", metavar="FOLDER", help="codes of the admission: module hosp of MIMIC-IV")
+    parser.add_argument("--ed", metavar="FOLDER", help="codes of the ED stay: module ed of MIMIC-IV-ED")
+    parser.add_argument(
+        "--sections", nargs="+", choices=SECTIONS, default=SECTIONS, help="of the report (default: both)"
+    )
+    parser.set_defaults(kind="coding")
+    _add_code_system(parser)
+    add_code_options(parser)
+    add_split_options(parser)
+
+
+def _add_eicu(sources: argparse._SubParsersAction) -> None:
+    parser = _diagnosis_source(sources, "eicu", "FOLDER", "folder with patient and diagnosis")
+    parser.add_argument(
+        "--code-system", choices=tuple(EICU_SYSTEMS), default="icd9", help="codes to take (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--visit", choices=VISITS, default="hospital", help="hospital stays or ICU stays (default: %(default)s)"
+    )
+
+
+def _add_table(sources: argparse._SubParsersAction) -> None:
+    parser = _diagnosis_source(sources, "table", "FILE", "CSV (.csv, .tsv, plain, gzipped or zipped) or .parquet")
+    _add_kind(parser, "coding: codes of a visit from its --text")
+    columns = {
+        "patient": "id of the patient",
+        "visit": "id of the visit (default: rows of one time)",
+        "time": "ISO date or time, YYYYMMDD, or days as numbers (default: visits in order of their ids)",
+        "code": "diagnosis code",
+        "position": "number that orders the codes of a visit",
+        "sex": "F or M, or words that begin so",
+        "age": "years",
+        "text": "note of the visit",
+    }
+    for name, meaning in columns.items():
+        parser.add_argument(f"--{name}", required=name in ("patient", "code"), metavar="COLUMN", help=meaning)
+    parser.add_argument("--code-system", required=True, choices=tuple(TABLE_SYSTEMS), help="the edition of the codes")
+    parser.add_argument("--code-separator", metavar="TEXT", help="what stands between the codes, where a row has many")
+    parser.add_argument("--separator", metavar="CHAR", help="of a CSV (default: comma; tab for .tsv and .txt)")
+
+
+def _add_codiesp(sources: argparse._SubParsersAction) -> None:
+    parser = _add_source(sources, "codiesp")
+    parser.add_argument("--input", required=True, metavar="FOLDER", help="folder with train, dev and maybe test")
+    parser.add_argument("--language", choices=LANGUAGES, default="en", help="of the notes (default: %(default)s)")
+    parser.set_defaults(kind="coding")
+    add_code_options(parser)
+    add_split_options(parser, protocol="given")
+
+
+def _add_synthetic(sources: argparse._SubParsersAction) -> None:
+    parser = _add_source(sources, "synthetic")
     parser.add_argument(
         "--kind",
         choices=("diagnosis", "coding", "both"),
@@ -81,60 +147,5 @@ def _add_synthetic_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--patients", type=int, default=1500, metavar="N", help="how many (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the cohort (default: %(default)s)")
-    _add_every_visit(parser)
-    _add_split_options(parser)
-
-
-def _add_diagnosis_options(parser: argparse.ArgumentParser) -> None:
-    default = DiagnosisOptions()
-    parser.add_argument(
-        "--min-visits",
-        type=int,
-        default=default.min_visits,
-        metavar="N",
-        help="drop patients with fewer visits (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--granularity",
-        choices=GRANULARITIES,
-        default=default.granularity,
-        help="codes in full, or cut to their category (default: %(default)s)",
-    )
-    _add_every_visit(parser)
-    _add_split_options(parser)
-
-
-def _add_every_visit(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--every-visit",
-        action="store_true",
-        help="diagnosis: each visit of a training patient but the first is a target, not only the last",
-    )
-
-
-def _add_split_options(parser: argparse.ArgumentParser) -> None:
-    default = SplitOptions()
-    parser.add_argument(
-        "--protocol",
-        choices=("random", "chet"),
-        default="random",
-        help="random: by --fractions; chet: fixed --sizes, each code's first patient in train (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--sizes",
-        type=int,
-        nargs=3,
-        metavar=("TRAIN", "VALIDATION", "TEST"),
-        help="chet: patients per split (default: those of the papers for mimic3 and mimic4)",
-    )
-    parser.add_argument(
-        "--fractions",
-        type=float,
-        nargs=3,
-        default=default.fractions,
-        metavar=("TRAIN", "VALIDATION", "TEST"),
-        help="shares of the patients (default: {} {} {})".format(*default.fractions),
-    )
-    parser.add_argument(
-        "--split-seed", type=int, default=default.seed, metavar="N", help="seed of the split (default: %(default)s)"
-    )
+    add_every_visit(parser)
+    add_split_options(parser)

@@ -14,12 +14,17 @@ def random_split(patients: Iterable[Patient], fractions: Sequence[float], seed: 
     `fractions`: the shares of train, validation and test. Raises ValueError where they are not three positive numbers
     with the sum 1, or leave a split without a patient.
     """
-    if len(fractions) != len(SPLITS) or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
-        raise ValueError(f"--fractions must be three positive numbers with the sum 1, got {list(fractions)}")
+    check_fractions(fractions)
     ids = sorted(patient.patient_id for patient in patients)
     ends = np.round(np.cumsum(fractions) * len(ids)).astype(int)
     shuffled = [ids[index] for index in np.random.default_rng(seed).permutation(len(ids))]
     return _assign(shuffled, [ends[0], ends[1] - ends[0], len(ids) - ends[1]])
+
+
+def check_fractions(fractions: Sequence[float]) -> None:
+    """Raise ValueError where `fractions` are not three positive numbers with the sum 1."""
+    if len(fractions) != len(SPLITS) or not min(fractions) > 0 or not abs(sum(fractions) - 1) <= 1e-6:
+        raise ValueError(f"--fractions must be three positive numbers with the sum 1, got {list(fractions)}")
 
 
 def chet_split(patients: Iterable[Patient], sizes: Sequence[int], seed: int) -> dict[str, str]:

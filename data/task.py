@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,10 @@ from typing import Any
 import datasets
 import numpy as np
 import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data.task_rows import check_codes, count_targets, digest_table, rows_to_table
 
 LEVELS = ("all", "chapter", "block", "category", "subcategory")
 SPLITS = ("train", "validation", "test")
@@ -106,7 +110,7 @@ class Task:
 
 def save_task(
     path: str | Path,
-    splits: dict[str, list[dict[str, Any]]],
+    splits: Mapping[str, pa.Table | Iterable[Mapping[str, Any]]],
     codes: pl.DataFrame,
     groups: pl.DataFrame,
     info: dict[str, Any],
@@ -114,42 +118,43 @@ def save_task(
 ) -> Task:
     """Write a prepared task, complete or not at all, and return it as read back.
 
-    `splits`: rows as in FEATURES for each of SPLITS. `codes`: code, definition, synonyms, and one column per level;
-    `train_count` is added here. `groups`: level, group, name. `info`: becomes task.json, with `fingerprint`, `counts`
-    and `candidates` added here. `arrays`: file name (`oracle.npy`) -> an array to keep in the folder. Raises ValueError
-    where `path` exists, a split is empty, a patient is in two splits, or a code has no row in `codes`.
+    `splits`: for each of SPLITS rows as in FEATURES, or a table of them. `codes`: code, definition, synonyms, and one
+    column per level; `train_count` is added here. `groups`: level, group, name. `info`: becomes task.json, with
+    `fingerprint`, `counts` and `candidates` added here. `arrays`: file name (`oracle.npy`) -> an array to keep in the
+    folder. Raises ValueError where `path` exists, a split is empty, a patient is in two splits, or a code has no row in
+    `codes`.
     """
     path = Path(path)
     if path.exists():
         raise ValueError(f"{path} already exists; choose another --output or remove it")
-    _check_splits(splits)
-    column = {code: index for index, code in enumerate(codes["code"])}
-    _check_codes(splits, column)
-    train_counts = np.zeros(len(column), dtype=np.int64)
-    for row in splits["train"]:
-        train_counts[[column[code] for code in set(row["targets"])]] += 1
-    codes = codes.with_columns(pl.Series("train_count", train_counts))
+    if set(splits) != set(SPLITS):
+        raise ValueError(f"a task has the splits {', '.join(SPLITS)}; got {', '.join(sorted(splits))}")
+    tables = {name: as_table(splits[name]) for name in SPLITS}
+    _check_splits(tables, set(codes["code"]))
+    codes = codes.with_columns(pl.Series("train_count", count_targets(tables["train"], codes["code"].to_list())))
+    digests = {name: digest_table(table) for name, table in tables.items()}
     info = {
         **info,
         "candidates": codes.height,
-        "counts": {name: _split_counts(rows) for name, rows in splits.items()},
-        "fingerprint": _fingerprint(splits, codes),
+        "counts": {name: _split_counts(table) for name, table in tables.items()},
+        "fingerprint": _fingerprint(digests, codes),
     }
     beside = path.with_name(f".{path.name}.partial")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
-    dataset = datasets.DatasetDict(
-        {name: datasets.Dataset.from_list(splits[name], features=FEATURES) for name in SPLITS}
-    )
-    with _no_progress_bars():
-        dataset.save_to_disk(str(beside))
-    codes.write_parquet(beside / "codes.parquet")
-    groups.write_parquet(beside / "groups.parquet")
-    for name, array in (arrays or {}).items():
-        np.save(beside / name, array)
-    (beside / "task.json").write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(beside, path)
+    try:
+        _write_parts(beside, tables, digests, codes, groups, arrays or {})
+        (beside / "task.json").write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        os.replace(beside, path)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
     return load_task(path)
+
+
+def as_table(rows: pa.Table | Iterable[Mapping[str, Any]], spool: Path | None = None) -> pa.Table:
+    """Rows as in FEATURES as one table, on disk at `spool` where one is given; a table stays as it is."""
+    return rows if isinstance(rows, pa.Table) else rows_to_table(rows, FEATURES.arrow_schema, spool)
 
 
 def load_task(path: str | Path) -> Task:
@@ -163,7 +168,7 @@ def load_task(path: str | Path) -> Task:
     splits = datasets.load_from_disk(str(path))
     table = pl.read_parquet(path / "codes.parquet")
     groups = pl.read_parquet(path / "groups.parquet")
-    _check_patients({name: set(splits[name]["patient_id"]) for name in SPLITS})
+    _check_patients({name: _patient_ids(splits[name].data.column("patient_id")) for name in SPLITS})
     names: dict[str, dict[str, str]] = {level: {} for level in LEVELS}
     for level, group, name in groups.select("level", "group", "name").iter_rows():
         names[level][group] = name
@@ -180,46 +185,66 @@ def load_task(path: str | Path) -> Task:
     )
 
 
-def _check_splits(splits: dict[str, list[dict[str, Any]]]) -> None:
-    if set(splits) != set(SPLITS):
-        raise ValueError(f"a task has the splits {', '.join(SPLITS)}; got {', '.join(sorted(splits))}")
-    for name in SPLITS:
-        if not splits[name]:
+def _write_parts(
+    folder: Path,
+    tables: Mapping[str, pa.Table],
+    digests: Mapping[str, str],
+    codes: pl.DataFrame,
+    groups: pl.DataFrame,
+    arrays: Mapping[str, np.ndarray],
+) -> None:
+    # `datasets` would draw its fingerprint at random, and no two runs would write the same bytes.
+    dataset = datasets.DatasetDict(
+        {
+            name: datasets.Dataset(
+                datasets.table.InMemoryTable(tables[name]),
+                info=datasets.DatasetInfo(features=FEATURES),
+                fingerprint=digests[name][:16],
+            )
+            for name in SPLITS
+        }
+    )
+    with _no_progress_bars():
+        dataset.save_to_disk(str(folder))
+    codes.write_parquet(folder / "codes.parquet")
+    groups.write_parquet(folder / "groups.parquet")
+    for name, array in arrays.items():
+        np.save(folder / name, array)
+
+
+def _check_splits(tables: Mapping[str, pa.Table], codes: set[str]) -> None:
+    for name, table in tables.items():
+        if not table.num_rows:
             raise ValueError(f"the {name} split is empty: too few patients are left after filtering")
-    _check_patients({name: {row["patient_id"] for row in rows} for name, rows in splits.items()})
+    _check_patients({name: _patient_ids(table["patient_id"]) for name, table in tables.items()})
+    for name, table in tables.items():
+        check_codes(name, table, codes)
 
 
-def _check_patients(patients: dict[str, set[str]]) -> None:
+def _check_patients(patients: Mapping[str, set[str]]) -> None:
     for first, second in (("train", "validation"), ("train", "test"), ("validation", "test")):
         shared = len(patients[first] & patients[second])
         if shared:
             raise ValueError(f"{shared} patients are in both {first} and {second}; a patient belongs to one split")
 
 
-def _check_codes(splits: dict[str, list[dict[str, Any]]], column: dict[str, int]) -> None:
-    for name, rows in splits.items():
-        for row in rows:
-            for code in [*row["targets"], *(code for visit in row["history"] for code in visit["codes"])]:
-                if code not in column:
-                    raise ValueError(f"the {name} split holds {code!r}, which is not among the candidate codes")
-            if not row["targets"]:
-                raise ValueError(f"the {name} split holds an example without target codes")
+def _patient_ids(column: pa.ChunkedArray) -> set[str]:
+    return set(column.unique().to_pylist())
 
 
-def _split_counts(rows: list[dict[str, Any]]) -> dict[str, int]:
+def _split_counts(table: pa.Table) -> dict[str, int]:
     return {
-        "examples": len(rows),
-        "patients": len({row["patient_id"] for row in rows}),
-        "targets": sum(len(row["targets"]) for row in rows),
+        "examples": table.num_rows,
+        "patients": len(_patient_ids(table["patient_id"])),
+        "targets": pc.sum(pc.list_value_length(table["targets"])).as_py(),
     }
 
 
-def _fingerprint(splits: dict[str, list[dict[str, Any]]], codes: pl.DataFrame) -> str:
+def _fingerprint(digests: Mapping[str, str], codes: pl.DataFrame) -> str:
     digest = hashlib.sha256()
     digest.update(codes.write_json().encode())
     for name in SPLITS:
-        for row in splits[name]:
-            digest.update(json.dumps([name, row], sort_keys=True, ensure_ascii=False).encode())
+        digest.update(f"{name} {digests[name]}\n".encode())
     return digest.hexdigest()
 
 

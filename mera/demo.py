@@ -12,7 +12,7 @@ from rich.console import Console
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENTS = 1500
-RECIPES = {"memorize": "tiny", "rank": "tiny", "bi_encoder": "demo"}
+RECIPES = {"memorize": "tiny", "rank": "demo", "bi_encoder": "demo"}
 VARIANTS = ("retrieval", "mean_mrl", "laa_mrl")
 
 

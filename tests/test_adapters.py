@@ -6,18 +6,12 @@ import random
 
 import polars as pl
 import pytest
+from prepare_case import assert_adds_up, dropped, example_of, run
 from shared_data import shared_data
 
-from data.prepare_options import parse_arguments
-from data.sources import prepare
 from data.task import SPLITS
 
 DIABETES_HEADER = "encounter_id,patient_nbr,race,gender,age,diag_1,diag_2,diag_3"
-
-
-def run(*arguments):
-    """`python -m data.prepare` in this process."""
-    return prepare(parse_arguments([str(argument) for argument in arguments]))
 
 
 def patients_with_two_visits(count, first_patient=100):
@@ -37,21 +31,8 @@ def every_row(task):
     return {name: list(task.splits[name]) for name in SPLITS}
 
 
-def example_of(task, patient_id):
-    return next(row for rows in every_row(task).values() for row in rows if row["patient_id"] == patient_id)
-
-
 def accounting(task):
     return task.info["accounting"]
-
-
-def assert_adds_up(task):
-    for unit, record in accounting(task).items():
-        came_in = record["read"] + sum(record["added"].values())
-        assert came_in == record["used"] + sum(record["dropped"].values()), unit
-    assert task.info["rows_read"] == accounting(task)["diagnoses"]["read"]
-    assert task.info["rows_used"] == accounting(task)["diagnoses"]["used"]
-    assert task.info["dropped"] == accounting(task)["diagnoses"]["dropped"]
 
 
 TROUBLE = [
@@ -139,6 +120,53 @@ def test_every_visit_expands_training_patients_only(tmp_path):
     ids = [row["example_id"] for row in every.splits["train"]]
     assert len(set(ids)) == len(ids)
     assert {len(row["history"]) for row in every.splits["train"]} == {1, 2, 3}
+
+
+def test_first_visits_train_without_a_history_and_nobody_else_changes(tmp_path):
+    rows = [
+        f"{patient * 10 + visit},{patient},?,Male,[50-60),428,{401 + visit},?"
+        for patient in range(1, 41)
+        for visit in range(1 if patient % 4 == 0 else 3)
+    ]
+    source = write_diabetes(tmp_path / "d.csv", rows)
+    (plain,) = run("diabetes130", "--input", source, "--output", tmp_path / "plain", "--every-visit")
+    (first,) = run("diabetes130", "--input", source, "--output", tmp_path / "first", "--every-visit", "--first-visits")
+    assert_adds_up(first)
+    assert dropped(plain, "patients") == {"fewer than 2 visits": 10}
+    assert dropped(first, "patients") == {}
+    for name in ("validation", "test"):
+        assert list(first.splits[name]) == list(plain.splits[name])
+    known = {row["example_id"] for row in plain.splits["train"]}
+    added = [row for row in first.splits["train"] if row["example_id"] not in known]
+    assert len(first.splits["train"]) == len(known) + len(added)
+    assert all(row["history"] == [] for row in added)
+    assert (
+        len({row["patient_id"] for row in added})
+        == len(added)
+        == len({row["patient_id"] for row in first.splits["train"]})
+    )
+    assert sum(int(row["patient_id"]) % 4 == 0 for row in added) == 10
+
+
+@pytest.mark.parametrize("protocol", ["chet", "temporal"])
+def test_first_visits_go_with_protocols_that_do_not_count_training_patients(tmp_path, protocol):
+    rows = [f"{patient * 10 + visit},{patient},?,Male,[50-60),428,401,?" for patient in range(9) for visit in (0, 1)]
+    source = write_diabetes(tmp_path / "d.csv", rows)
+    sizes = ("--sizes", 3, 3, 3) if protocol == "chet" else ()
+    with pytest.raises(
+        ValueError, match="--first-visits adds training patients, which only --protocol random and kfold"
+    ):
+        run(
+            "diabetes130",
+            "--input",
+            source,
+            "--output",
+            tmp_path / "t",
+            "--first-visits",
+            "--protocol",
+            protocol,
+            *sizes,
+        )
 
 
 def test_category_granularity_merges_codes_and_counts_them(tmp_path):

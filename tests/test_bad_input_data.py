@@ -43,7 +43,8 @@ def assert_refused(tmp_path, content, message):
         (gzip.compress(GOOD.encode())[:-30], "is cut off: the gzip stream ends early"),
         (b"\x1f\x8b" + b"nonsense" * 20, "is a damaged gzip file"),
         (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "is not a CSV in UTF-8"),
-        (b"PK\x03\x04\x00\x00\x00", "is not a CSV: it holds binary data"),
+        (b"PK\x03\x04\x00\x00\x00", "is a damaged or protected zip file"),
+        (GOOD.encode() + b"\x00", "is not a CSV: it holds binary data"),
         (GOOD + "1,2,3,4,5,6,7,8,9,10\n", "is not a valid CSV"),
         ("just a sentence\nand another\n", "has no column encounter_id"),
     ],
@@ -132,7 +133,7 @@ def test_the_command_prints_one_sentence_and_exits_with_1(tmp_path):
 
 
 def test_every_source_explains_itself(capsys):
-    for source in ("diabetes130", "mimic3", "mimic4", "synthetic"):
+    for source in ("diabetes130", "mimic3", "mimic4", "codiesp", "synthetic"):
         with pytest.raises(SystemExit) as caught:
             parse_arguments([source, "--help"])
         assert caught.value.code == 0

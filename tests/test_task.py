@@ -5,13 +5,15 @@ import json
 import datasets
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.cohort import Patient, Visit
 from data.splits import chet_split, random_split
-from data.task import LEVELS, SPLITS, load_task, save_task
+from data.task import LEVELS, SPLITS, as_table, load_task, save_task
+from data.task_rows import digest_table
 
 CODES = ["E11.9", "I10", "I50.9"]
 
@@ -74,6 +76,48 @@ def test_the_fingerprint_follows_rows_and_codes_but_not_the_folder(tmp_path):
     first = save(tmp_path / "a")
     assert save(tmp_path / "b").fingerprint == first.fingerprint
     assert save(tmp_path / "c", splits(test=[row("e")])).fingerprint != first.fingerprint
+
+
+def test_the_fingerprint_follows_each_value_and_not_how_rows_are_cut_into_batches(tmp_path):
+    rows = [row(f"p{number}") for number in range(50)]
+    table = as_table(rows)
+    assert digest_table(pa.concat_tables([as_table(rows[:7]), as_table(rows[7:])])) == digest_table(table)
+    assert digest_table(as_table(rows, spool=tmp_path / "rows.arrow")) == digest_table(table)
+    assert as_table(rows, spool=tmp_path / "rows.arrow").to_pylist() == rows
+    changes = (
+        {"age": None},
+        {"age": 0},
+        {"sex": ""},
+        {"sex": None},
+        {"text": "F"},
+        {"history": []},
+        {"history": [{"codes": ["E11.9"], "days_before": None}]},
+        {"history": [{"codes": ["E11", ".9"], "days_before": 30}]},
+        {"targets": ["I10", "I10"]},
+        {"evidence": [{"code": "I10", "start": 0, "end": 1}]},
+    )
+    seen = {digest_table(table)}
+    for change in changes:
+        seen.add(digest_table(as_table([rows[0] | change, *rows[1:]])))
+    assert len(seen) == 1 + len(changes)
+    assert digest_table(as_table([*rows[1:], rows[0]])) not in seen
+
+
+def test_a_task_keeps_the_fingerprint_it_was_written_with(tmp_path):
+    task = save(tmp_path / "task")
+    info = json.loads((task.path / "task.json").read_text())
+    (task.path / "task.json").write_text(json.dumps(info | {"fingerprint": "of an earlier version"}))
+    assert load_task(task.path).fingerprint == "of an earlier version"
+
+
+def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(np, "save", fail)
+    with pytest.raises(OSError, match="disk full"):
+        save(tmp_path / "task", arrays={"oracle.npy": np.zeros(3)})
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,142 @@
+"""Discharge summaries: MIMIC-III NOTEEVENTS and MIMIC-IV-Note `discharge`, one text for each admission.
+
+The addenda rule: the text of an admission is its discharge summaries and then its addenda, each oldest first, a blank
+line between them; a note that repeats another of the same admission word for word is left out. An admission with
+addenda only has no summary, and its notes are dropped. MIMIC-III notes marked as errors are dropped. Everything is
+counted.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from data.csv_tables import InputFile
+from data.ledger import Ledger
+from data.note_spool import NoteSpool, Piece, SpooledText
+from data.note_stream import NoteStream
+
+Notes = dict[tuple[str, str], SpooledText]
+"""(patient id, admission id) -> the text of the admission."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Note:
+    """Sorts as the addenda rule wants the notes of one admission; the text before its place, which is no order."""
+
+    is_addendum: bool
+    time: str
+    number: int
+    note_id: str
+    digest: bytes
+    place: Piece
+
+
+def read_mimic3_notes(path: str | Path, ledger: Ledger) -> tuple[Notes, InputFile]:
+    """A text for each admission with a discharge summary; and the file.
+
+    `path`: NOTEEVENTS.csv(.gz) or its folder. Raises FileNotFoundError or ValueError where it cannot be used.
+    """
+    columns = [
+        "row_id",
+        "subject_id",
+        "hadm_id",
+        "chartdate",
+        "charttime",
+        "category",
+        "description",
+        "iserror",
+        "text",
+    ]
+    stream = NoteStream(path, "NOTEEVENTS", columns)
+
+    def usable(spool: NoteSpool) -> Iterator[tuple[tuple[str, str], _Note]]:
+        for row_id, patient, admission, date, time, category, description, error, text in stream:
+            ledger.read("notes", 1)
+            reason = _unusable(patient, admission, text)
+            if category.strip().lower() != "discharge summary":
+                reason = "not a discharge summary"
+            elif error.strip() == "1":
+                reason = "marked as an error"
+            if reason is not None:
+                ledger.drop("notes", reason)
+                continue
+            is_addendum = description.strip().lower() == "addendum"
+            when = time.strip() or date.strip()
+            yield _key(patient, admission), _Note(is_addendum, when, _number(row_id), row_id, *spool.add(text.strip()))
+
+    return _one_text_per_admission(usable, ledger), stream.file
+
+
+def read_mimic4_notes(path: str | Path, ledger: Ledger) -> tuple[Notes, InputFile]:
+    """The same for discharge.csv(.gz) of MIMIC-IV-Note or the folder `note` that holds it."""
+    columns = ["note_id", "subject_id", "hadm_id", "note_type", "note_seq", "charttime", "text"]
+    folder = Path(path)
+    stream = NoteStream(folder / "note" if (folder / "note").is_dir() else folder, "discharge", columns)
+
+    def usable(spool: NoteSpool) -> Iterator[tuple[tuple[str, str], _Note]]:
+        for note_id, patient, admission, note_type, number, time, text in stream:
+            ledger.read("notes", 1)
+            reason = _unusable(patient, admission, text)
+            if note_type.strip().upper() not in ("DS", "AD"):
+                reason = "not a discharge summary"
+            if reason is not None:
+                ledger.drop("notes", reason)
+                continue
+            is_addendum = note_type.strip().upper() == "AD"
+            place = spool.add(text.strip())
+            yield _key(patient, admission), _Note(is_addendum, time.strip(), _number(number), note_id, *place)
+
+    return _one_text_per_admission(usable, ledger), stream.file
+
+
+def visits_with_notes(visits: pl.DataFrame, notes: Notes, ledger: Ledger) -> pl.DataFrame:
+    """The visits that have notes, with their number; the others, and notes of other admissions, are counted."""
+    counts = pl.DataFrame(
+        [(*key, len(text.pieces)) for key, text in notes.items()],
+        schema={"patient_id": pl.String, "admission_id": pl.String, "num_notes": pl.Int64},
+        orient="row",
+    )
+    joined = visits.join(counts, on=["patient_id", "admission_id"], how="inner")
+    ledger.drop("visits", "without a discharge summary", visits.height - joined.height)
+    lost = visits["patient_id"].n_unique() - joined["patient_id"].n_unique()
+    ledger.drop("patients", "without a discharge summary", lost)
+    ledger.drop("notes", "admission dropped or not listed", counts["num_notes"].sum() - joined["num_notes"].sum())
+    return joined
+
+
+def _key(patient: str, admission: str) -> tuple[str, str]:
+    # Notes without an admission are empty here, and ids are `12345.0` in copies that pandas has written.
+    return patient.strip().removesuffix(".0"), admission.strip().removesuffix(".0")
+
+
+def _unusable(patient: str, admission: str, text: str) -> str | None:
+    if not all(_key(patient, admission)):
+        return "without an admission or patient id"
+    return None if text.strip() else "empty"
+
+
+def _number(text: str) -> int:
+    return int(text) if text.strip().isdecimal() else 0
+
+
+def _one_text_per_admission(
+    usable: Callable[[NoteSpool], Iterable[tuple[tuple[str, str], _Note]]], ledger: Ledger
+) -> Notes:
+    spool = NoteSpool()
+    of_admission: dict[tuple[str, str], list[_Note]] = defaultdict(list)
+    for key, note in usable(spool):
+        of_admission[key].append(note)
+    texts = {}
+    for key, notes in of_admission.items():
+        notes.sort()
+        if notes[0].is_addendum:
+            ledger.drop("notes", "addendum without a summary", len(notes))
+            continue
+        first_with = {note.digest: note.place for note in reversed(notes)}
+        kept = tuple(note.place for note in notes if first_with[note.digest] == note.place)
+        ledger.drop("notes", "repeats another of its admission", len(notes) - len(kept))
+        texts[key] = SpooledText(spool, kept)
+    return texts

@@ -1,0 +1,128 @@
+"""eICU Collaborative Research Database (Pollard et al. 2018): tables patient and diagnosis.
+
+A visit is a hospital stay with the diagnoses of its ICU stays, or with `visit="unit"` each ICU stay. The data have a
+year of discharge and no dates: hospital stays are ordered by year, and within a year by their id, which is no time;
+how many that concerns is counted in task.json. ICU stays of one hospital stay are in order of admission. The column
+icd9code lists codes of both editions (`401.9, I10`), some in the wrong place, so that each is taken for what it is.
+Diagnoses are ordered Primary, Major, Other, then by time. Ages over 89 become 90. A demo of 2,520 ICU stays is open.
+"""
+
+from pathlib import Path
+
+import polars as pl
+
+from data.code_columns import DroppedCode, Resolve, Resolved, resolve_codes
+from data.cohort import Patient, build_cohort
+from data.csv_tables import InputFile, find_table, read_table, stripped
+from data.ledger import Ledger
+from data.mimic import OLDEST_AGE
+from data.ontology import Ontology, UnknownCode, load_ontology
+
+VISITS = ("hospital", "unit")
+SYSTEMS = {"icd9": "icd9cm", "icd10": "icd10cm"}
+PRIORITIES = {"primary": 0, "major": 1, "other": 2}
+_LONGEST_OFFSET = 10_000_000
+"""Minutes; more than any stay lasts, so that priority sorts before time."""
+
+
+def read_eicu(
+    folder: str | Path, ledger: Ledger, code_system: str = "icd9", visit: str = "hospital"
+) -> tuple[list[Patient], list[InputFile], str]:
+    """The cohort, the files it was read from, and the ontology its codes are in.
+
+    `folder` holds patient and diagnosis as .csv or .csv.gz. `code_system`: `icd9` or `icd10`; `visit`: `hospital` or
+    `unit`. Raises FileNotFoundError or ValueError where a table cannot be used.
+    """
+    if code_system not in SYSTEMS:
+        raise ValueError(f"--code-system must be one of {', '.join(SYSTEMS)} for eicu, got {code_system!r}")
+    if visit not in VISITS:
+        raise ValueError(f"--visit must be one of {', '.join(VISITS)}, got {visit!r}")
+    columns = ["patientunitstayid", "patienthealthsystemstayid", "uniquepid", "gender", "age"]
+    times = ["hospitaldischargeyear", "hospitaladmitoffset"]
+    people = read_table(find_table(folder, "patient"), [*columns, *times])
+    diagnoses = read_table(
+        find_table(folder, "diagnosis"), ["patientunitstayid", "icd9code", "diagnosispriority", "diagnosisoffset"]
+    )
+    stays = _unit_stays(stripped(people), visit, ledger)
+    rows = stripped(diagnoses)
+    ledger.read("diagnoses", rows.height)
+    priority = pl.col("diagnosispriority").str.to_lowercase().replace_strict(PRIORITIES, default=len(PRIORITIES))
+    offset = pl.col("diagnosisoffset").cast(pl.Int64, strict=False).fill_null(0)
+    known = rows.join(
+        stays.select("patientunitstayid", "patient_id", "admission_id"), on="patientunitstayid", how="inner"
+    )
+    ledger.drop("diagnoses", "ICU stay dropped or not listed", rows.height - known.height)
+    table = known.select(
+        "patient_id",
+        "admission_id",
+        raw="icd9code",
+        position=priority.cast(pl.Int64) * 2 * _LONGEST_OFFSET + offset.clip(-_LONGEST_OFFSET + 1, _LONGEST_OFFSET - 1),
+        primary=(priority == 0).fill_null(False),
+    )
+    system = SYSTEMS[code_system]
+    codes = resolve_codes(table, _of_either_edition(system), f"{system}, or not of either edition", ledger)
+    visits = stays.unique(["patient_id", "admission_id"], keep="first", maintain_order=True)
+    return build_cohort(visits.drop("patientunitstayid"), codes, ledger), [people.file, diagnoses.file], system
+
+
+def _unit_stays(rows: pl.DataFrame, visit: str, ledger: Ledger) -> pl.DataFrame:
+    """VISIT_COLUMNS and patientunitstayid, a row per ICU stay, in order."""
+    named = rows.drop_nulls(["patientunitstayid", "patienthealthsystemstayid", "uniquepid"])
+    unique = named.sort(pl.all(), nulls_last=True).unique("patientunitstayid", keep="first", maintain_order=True)
+    stay = "patienthealthsystemstayid" if visit == "hospital" else "patientunitstayid"
+    # Ids become visits only here, so the rows that are none of a stay's first are accounted for as rows of the table.
+    ledger.read("visits", unique[stay].n_unique())
+    ledger.read("patients", unique["uniquepid"].n_unique())
+    for reason, count in (
+        ("ICU stay without ids", rows.height - named.height),
+        ("ICU stay listed twice", named.height - unique.height),
+    ):
+        ledger.change(f"{reason}, left out", count)
+    year = pl.col("hospitaldischargeyear").cast(pl.Int64, strict=False)
+    # Minutes from the ICU's admission back to the hospital's: the more negative, the later in the stay.
+    minutes = -pl.col("hospitaladmitoffset").cast(pl.Int64, strict=False)
+    timed = unique.with_columns(year=year, minutes=minutes).sort(
+        "uniquepid", "year", "patienthealthsystemstayid", "minutes", "patientunitstayid", nulls_last=True
+    )
+    hospital_stays = timed.unique(["uniquepid", "patienthealthsystemstayid"])
+    tied = hospital_stays.filter(pl.len().over("uniquepid", "year") > 1).height
+    ledger.change("hospital stays whose order within a year is not known, taken by their id", tied)
+    age = pl.col("age").str.strip_chars("> ").cast(pl.Int64, strict=False)
+    return timed.with_row_index("order").select(
+        "patientunitstayid",
+        "order",
+        patient_id="uniquepid",
+        admission_id=stay,
+        sex=pl.col("gender").replace_strict({"Female": "F", "Male": "M"}, default=None, return_dtype=pl.String),
+        age=pl.when(pl.col("age").str.starts_with(">")).then(OLDEST_AGE).otherwise(age),
+        day=pl.lit(None, dtype=pl.Int64),
+        period="year",
+    )
+
+
+def _of_either_edition(wanted: str) -> Resolve:
+    """The codes of the `wanted` edition in a list that mixes both."""
+    editions = {system: load_ontology(system) for system in SYSTEMS.values()}
+
+    def resolve(raw: str) -> Resolved:
+        found: dict[str, list[str]] = {system: [] for system in editions}
+        for part in filter(None, (part.strip() for part in raw.split(","))):
+            for system, ontology in editions.items():
+                code = _resolved(ontology, part)
+                if code is not None:
+                    found[system].append(code)
+                    break
+        if not any(found.values()):
+            raise UnknownCode(f"{raw!r} holds no ICD code")
+        if not found[wanted]:
+            raise DroppedCode(f"no {wanted} code in the row")
+        return Resolved(tuple(dict.fromkeys(found[wanted])))
+
+    return resolve
+
+
+def _resolved(ontology: Ontology, raw: str) -> str | None:
+    try:
+        return ontology.resolve(raw)[0]
+    except UnknownCode:
+        return None

@@ -1,0 +1,93 @@
+"""Show what is in a prepared task.
+
+python -m data.inspect_task prepared/diabetes130 [--plot figures.svg] [--top 15]
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from data.summary import accounting_table
+from data.task import Task, load_task
+from data.task_figures import TaskFigures, figures_of, plot_figures
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print a task's numbers, and plot them where asked to."""
+    parser = argparse.ArgumentParser(
+        prog="python -m data.inspect_task", description="Show what is in a prepared task.", allow_abbrev=False
+    )
+    parser.add_argument("task", metavar="FOLDER", help="a prepared task")
+    parser.add_argument("--plot", metavar="FILE", help="write the plots there: .svg, .png or .pdf")
+    parser.add_argument("--top", type=int, default=15, metavar="N", help="most frequent codes to list (default: 15)")
+    options = parser.parse_args(arguments)
+    task = load_task(options.task)
+    figures = figures_of(task, options.top)
+    _print(task, figures, Console())
+    if options.plot is not None:
+        path = plot_figures(figures, f"{task.path.name} ({task.info.get('source')}, {task.info['kind']})", options.plot)
+        print(f"plots: {path}")
+
+
+def _print(task: Task, figures: TaskFigures, console: Console) -> None:
+    info = task.info
+    protocol = " ".join(f"{name} {value}" for name, value in info["protocol"].items() if name != "cohort")
+    console.print(f"{task.path.name}: {info['kind']} task of {info['source']}, {info['edition']}", highlight=False)
+    console.print(f"protocol: {protocol}; fingerprint {task.fingerprint[:12]}", highlight=False)
+    splits = Table("", *figures.splits, title="Splits (median, 5th to 95th percentile)")
+    each = list(figures.splits.values())
+    lines = {
+        "patients": [f"{split.patients:,}" for split in each],
+        "examples": [f"{split.examples:,}" for split in each],
+        "codes to predict": [_spread(split.targets_per_example) for split in each],
+        "visits in the history": [_spread(split.visits_per_history) for split in each],
+        "words in the note": [_spread(split.words_per_note) for split in each],
+        "targets new to the patient": [_percent(split.new_share) for split in each],
+        "targets no training example has": [_percent(split.unseen_share) for split in each],
+        "examples with evidence": [f"{split.with_evidence:,}" if split.with_evidence else "-" for split in each],
+    }
+    for name, cells in lines.items():
+        if set(cells) != {"-"}:
+            splits.add_row(name, *cells)
+    console.print(splits)
+    frequency = Table("training examples", "codes", "share", title=f"{len(task.codes):,} candidate codes")
+    for label, count in figures.codes_by_frequency.items():
+        frequency.add_row(label, f"{count:,}", _percent(count / max(1, len(task.codes))))
+    console.print(frequency)
+    top = Table("code", "definition", "training examples", title="Most frequent codes")
+    for code, definition, count in figures.top_codes:
+        top.add_row(code, definition, f"{count:,}")
+    console.print(top)
+    if "accounting" in info:
+        console.print(accounting_table(info["accounting"]))
+    for event, count in info.get("changed", {}).items():
+        console.print(f"{count:,} times: {event}", highlight=False)
+    unknown = info.get("unknown_codes", {})
+    listed = ", ".join(f"{code} ({count})" for code, count in list(unknown.items())[:20])
+    console.print(f"codes no edition knows: {listed or 'none'}", highlight=False, markup=False)
+
+
+def _spread(values: np.ndarray) -> str:
+    if not values.any():
+        return "-"
+    low, middle, high = np.percentile(values, [5, 50, 95])
+    return f"{middle:.0f} ({low:.0f} to {high:.0f})"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f}%"
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (ValueError, OSError) as error:
+        if os.environ.get("MERA_TRACEBACK") == "1":
+            raise
+        print(f"error: {error} (MERA_TRACEBACK=1 shows where)", file=sys.stderr)
+        raise SystemExit(1) from None

@@ -1,0 +1,89 @@
+"""Reading CSV files of notes a row at a time: they are larger than memory, and fields run over many lines."""
+
+import csv
+import gzip
+import hashlib
+import io
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from data.csv_tables import InputFile, find_table
+
+LONGEST_FIELD = 1 << 30
+
+
+class NoteStream:
+    """The rows of one CSV file; once they have been read, `file` says what was read."""
+
+    def __init__(self, path: str | Path, table: str, columns: Sequence[str]) -> None:
+        """`path`: the file, or a folder that holds `table`. `columns`: what each row gives, in this order."""
+        path = Path(path)
+        self._path = find_table(path, table) if path.is_dir() else path
+        self._columns = list(columns)
+        self._digest = hashlib.sha256()
+        if not self._path.is_file():
+            raise FileNotFoundError(f"notes not found: {self._path}; give the file {table}.csv.gz or its folder")
+
+    @property
+    def file(self) -> InputFile:
+        return InputFile(file_name=self._path.name, sha256=self._digest.hexdigest())
+
+    def __iter__(self) -> Iterator[list[str]]:
+        """Rows as strings, empty where the field is. Raises ValueError naming the file where it is no such CSV."""
+        longest = csv.field_size_limit(LONGEST_FIELD)
+        try:
+            with self._path.open("rb") as stored:
+                lines = io.TextIOWrapper(io.BufferedReader(_Hashed(stored, self._digest)), "utf-8", newline="")
+                if stored.peek(2)[:2] == b"\x1f\x8b":
+                    lines = io.TextIOWrapper(gzip.GzipFile(fileobj=lines.detach()), "utf-8", newline="")
+                yield from self._rows(csv.reader(lines, strict=True))
+        except EOFError:
+            raise ValueError(
+                f"{self._path} is cut off: the gzip stream ends early; download or copy it again"
+            ) from None
+        except (gzip.BadGzipFile, zlib.error) as error:
+            raise ValueError(f"{self._path} is a damaged gzip file ({error}); download or copy it again") from None
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{self._path} is not a CSV in UTF-8 (byte {error.object[error.start]:#x})") from None
+        except csv.Error as error:
+            raise ValueError(f"{self._path} is not a valid CSV: {error}") from None
+        finally:
+            csv.field_size_limit(longest)
+
+    def _rows(self, reader: Iterator[list[str]]) -> Iterator[list[str]]:
+        header = [name.strip().lower().removeprefix("\ufeff") for name in next(reader, [])]
+        missing = [name for name in self._columns if name not in header]
+        if missing:
+            raise ValueError(
+                f"{self._path} has no column {', '.join(missing)}; found {', '.join(header[:12]) or 'none'}"
+            )
+        places = [header.index(name) for name in self._columns]
+        empty = True
+        for number, row in enumerate(reader, start=2):
+            if not row:
+                continue
+            if len(row) != len(header):
+                raise ValueError(f"{self._path} has {len(row)} fields in row {number}, its header {len(header)}")
+            fields = [row[place] for place in places]
+            if any("\x00" in field for field in fields):
+                raise ValueError(f"{self._path} is not a CSV: row {number} holds binary data")
+            empty = False
+            yield fields
+        if empty:
+            raise ValueError(f"{self._path} has a header but no rows")
+
+
+class _Hashed(io.RawIOBase):
+    """A file whose bytes are hashed as they are read."""
+
+    def __init__(self, file: io.BufferedReader, digest: "hashlib._Hash") -> None:
+        self._file, self._digest = file, digest
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:
+        count = self._file.readinto(buffer)
+        self._digest.update(memoryview(buffer)[:count])
+        return count

@@ -1,0 +1,151 @@
+"""The sources by name: each reads its files as the command line says, and hands on a cohort."""
+
+import argparse
+from collections.abc import Callable
+
+from data.codiesp import read_codiesp
+from data.desynpuf import read_desynpuf
+from data.diabetes130 import read_diabetes130
+from data.disease_model import DiseaseModel
+from data.eicu import read_eicu
+from data.ledger import Ledger
+from data.meds import read_meds
+from data.mimic3 import read_mimic3
+from data.mimic4 import read_mimic4
+from data.mimic_cxr import read_mimic_cxr
+from data.pipeline import Source
+from data.synthetic import synthetic_cohort
+from data.user_table import SYSTEMS, TableColumns, read_user_table
+
+Arguments = argparse.Namespace
+
+
+def _read_diabetes130(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
+    patients, files = read_diabetes130(arguments.input, ledger)
+    return Source(name="diabetes130", system="icd9cm", patients=patients, ledger=ledger, files=files)
+
+
+def _read_mimic3(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
+    notes = (arguments.notes or arguments.input) if kind == "coding" else None
+    patients, files = read_mimic3(arguments.input, ledger, notes)
+    return Source(name="mimic3", system="icd9cm", patients=patients, ledger=ledger, files=files)
+
+
+def _read_mimic4(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
+    if kind == "coding" and arguments.notes is None:
+        raise ValueError("--kind coding needs --notes: discharge.csv.gz of MIMIC-IV-Note, or the folder that holds it")
+    notes = arguments.notes if kind == "coding" else None
+    patients, files, system = read_mimic4(arguments.input, ledger, arguments.code_system, notes)
+    options = {"code_system": arguments.code_system or system.removesuffix("cm")}
+    return Source(name="mimic4", system=system, patients=patients, ledger=ledger, files=files, options=options)
+
+
+def _read_mimic_cxr(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
+    patients, files, system, facts = read_mimic_cxr(
+        arguments.reports,
+        arguments.metadata,
+        ledger,
+        hosp=arguments.hosp,
+        ed=arguments.ed,
+        code_system=arguments.code_system,
+        sections=arguments.sections,
+    )
+    return Source(
+        name="mimic-cxr",
+        system=system,
+        patients=patients,
+        ledger=ledger,
+        files=files,
+        options={"code_system": arguments.code_system, "sections": list(arguments.sections)},
+        facts=facts,
+    )
+
+
+def _read_eicu(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
+    patients, files, system = read_eicu(arguments.input, ledger, arguments.code_system, arguments.visit)
+    options = {"code_system": arguments.code_system, "visit": arguments.visit}
+    return Source(name="eicu", system=system, patients=patients, ledger=ledger, files=files, options=options)
+
+
+def _read_desynpuf(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
+    patients, files = read_desynpuf(arguments.input, ledger)
+    return Source(name="desynpuf", system="icd9cm", patients=patients, ledger=ledger, files=files)
+
+
+def _read_codiesp(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
+    patients, files, given = read_codiesp(arguments.input, ledger, arguments.language)
+    return Source(
+        name="codiesp",
+        system="icd10cm",
+        patients=patients,
+        ledger=ledger,
+        files=files,
+        options={"language": arguments.language},
+        given_split=given,
+    )
+
+
+def _read_meds(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
+    patients, files, system, given = read_meds(arguments.input, ledger, arguments.code_system, arguments.visit_column)
+    options = {"code_system": arguments.code_system, "visit_column": arguments.visit_column}
+    return Source(
+        name="meds",
+        system=system,
+        patients=patients,
+        ledger=ledger,
+        files=files,
+        options=options,
+        given_split=given,
+    )
+
+
+def _read_table(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
+    if kind == "coding" and arguments.text is None:
+        raise ValueError("--kind coding needs --text, the column with the notes")
+    if arguments.primary_only and arguments.position is None and arguments.code_separator is None:
+        raise ValueError("--primary-only needs --position or --code-separator, to tell which code of a visit is first")
+    columns = TableColumns(
+        **{name: getattr(arguments, name) for name in TableColumns.__dataclass_fields__ if name != "text"},
+        text=arguments.text if kind == "coding" else None,
+    )
+    patients, files = read_user_table(
+        arguments.input, columns, ledger, arguments.code_system, arguments.separator, arguments.code_separator
+    )
+    return Source(
+        name="table",
+        system=SYSTEMS[arguments.code_system],
+        patients=patients,
+        ledger=ledger,
+        files=files,
+        options={"code_system": arguments.code_system, "columns": columns.named()},
+    )
+
+
+def _read_synthetic(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
+    patients = synthetic_cohort(arguments.patients, arguments.seed, with_notes=kind == "coding")
+    ledger.read("patients", len(patients))
+    ledger.read("visits", sum(len(patient.visits) for patient in patients))
+    ledger.read("diagnoses", sum(len(visit.codes) for patient in patients for visit in patient.visits))
+    return Source(
+        name="synthetic",
+        system="icd10cm",
+        patients=patients,
+        ledger=ledger,
+        options={"patients": arguments.patients, "seed": arguments.seed},
+        candidates=DiseaseModel().codes,
+    )
+
+
+READERS: dict[str, Callable[[Arguments, str, Ledger], Source]] = {
+    "diabetes130": _read_diabetes130,
+    "mimic3": _read_mimic3,
+    "mimic4": _read_mimic4,
+    "mimic-cxr": _read_mimic_cxr,
+    "eicu": _read_eicu,
+    "desynpuf": _read_desynpuf,
+    "codiesp": _read_codiesp,
+    "meds": _read_meds,
+    "table": _read_table,
+    "synthetic": _read_synthetic,
+}
+"""Source -> (arguments, `diagnosis` or `coding`, ledger) -> its cohort."""

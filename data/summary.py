@@ -1,0 +1,35 @@
+"""What `data.prepare` prints of a task: its splits, and where every row went."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from data.task import SPLITS, Task
+
+
+def print_summary(task: Task) -> None:
+    """Two tables, the number of candidates, and the task's path last."""
+    console = Console()
+    table = Table("split", "patients", "examples", "codes per example", title=f"{task.path.name}: {task.info['kind']}")
+    for name in SPLITS:
+        counts = task.info["counts"][name]
+        per_example = f"{counts['targets'] / counts['examples']:.1f}"
+        table.add_row(name, f"{counts['patients']:,}", f"{counts['examples']:,}", per_example)
+    console.print(table)
+    console.print(accounting_table(task.info["accounting"]))
+    for event, count in task.info["changed"].items():
+        console.print(f"{count:,} times: {event}", highlight=False)
+    console.print(f"{len(task.codes):,} candidate codes ({task.info['edition']})", highlight=False)
+    console.print(f"prepared task: {task.path}", soft_wrap=True, highlight=False)
+
+
+def accounting_table(accounting: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Where every row went; `accounting` as in task.json."""
+    table = Table("unit", "read", "used", "dropped because", title="What was used")
+    for unit, record in accounting.items():
+        reasons = "\n".join(f"{count:,} {reason}" for reason, count in record["dropped"].items())
+        added = "".join(f"\n+ {count:,} {reason}" for reason, count in record["added"].items())
+        table.add_row(unit, f"{record['read']:,}{added}", f"{record['used']:,}", reasons or "-")
+    return table

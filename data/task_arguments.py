@@ -1,0 +1,96 @@
+"""Options of `python -m data.prepare` that several sources share: histories, codes, splits."""
+
+import argparse
+
+from data.pipeline import GRANULARITIES, TaskOptions
+from data.split_options import PROTOCOLS, SplitOptions
+
+
+def add_history_options(parser: argparse.ArgumentParser) -> None:
+    """--min-visits, --max-history, --every-visit: for `diagnosis` tasks."""
+    default = TaskOptions()
+    parser.add_argument(
+        "--min-visits",
+        type=int,
+        default=default.min_visits,
+        metavar="N",
+        help="diagnosis: drop patients with fewer visits (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--max-history", type=int, metavar="N", help="diagnosis: tell at most the latest N visits (default: all)"
+    )
+    add_every_visit(parser)
+    parser.add_argument(
+        "--first-visits",
+        action="store_true",
+        help="diagnosis: first visits train too, without a history, also those of patients below --min-visits",
+    )
+
+
+def add_every_visit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--every-visit",
+        action="store_true",
+        help="diagnosis: each visit of a training patient but the first is a target, not only the last",
+    )
+
+
+def add_code_options(parser: argparse.ArgumentParser) -> None:
+    """--granularity, --min-code-count, --primary-only."""
+    default = TaskOptions()
+    parser.add_argument(
+        "--granularity",
+        choices=GRANULARITIES,
+        default=default.granularity,
+        help="codes in full, cut to their category, or their CCS (ICD-9) or CCSR (ICD-10) group (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--min-code-count",
+        type=int,
+        default=default.min_code_count,
+        metavar="N",
+        help="drop codes that fewer than N visits of the cohort hold (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--primary-only",
+        action="store_true",
+        help="targets are only the diagnosis listed first; histories keep all codes",
+    )
+
+
+def add_split_options(parser: argparse.ArgumentParser, protocol: str = "random") -> None:
+    """--protocol and its numbers; `protocol` is the source's default."""
+    default = SplitOptions()
+    parser.add_argument(
+        "--protocol",
+        choices=PROTOCOLS,
+        default=protocol,
+        help="random: patients by --fractions; temporal: train before, test after; chet: fixed --sizes, each code's "
+        "first patient in train; kfold: --folds tasks that test every patient once; given: the source's own lists "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--sizes",
+        type=int,
+        nargs=3,
+        metavar=("TRAIN", "VALIDATION", "TEST"),
+        help="chet: patients per split (default: those of the papers for mimic3 and mimic4)",
+    )
+    parser.add_argument(
+        "--fractions",
+        type=float,
+        nargs=3,
+        default=default.fractions,
+        metavar=("TRAIN", "VALIDATION", "TEST"),
+        help="shares of the patients (default: {} {} {})".format(*default.fractions),
+    )
+    parser.add_argument("--folds", type=int, default=default.folds, metavar="N", help="kfold: how many (default: 5)")
+    parser.add_argument(
+        "--fold",
+        type=int,
+        metavar="K",
+        help="kfold: only the task that tests fold K, from 0 (default: OUTPUT-fold0 ...)",
+    )
+    parser.add_argument(
+        "--split-seed", type=int, default=default.seed, metavar="N", help="seed of the split (default: %(default)s)"
+    )

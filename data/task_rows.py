@@ -1,0 +1,96 @@
+"""Examples as Arrow tables: built in batches, checked and fingerprinted by columns."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+BATCH_ROWS = 5_000
+
+
+def rows_to_table(rows: Iterable[Mapping[str, Any]], schema: pa.Schema, spool: Path | None = None) -> pa.Table:
+    """A table with the columns of `schema`, from dicts with its names as keys, taken a batch at a time.
+
+    With `spool`, a file to write, the table lies on disk and is mapped into memory.
+    """
+    batches = (
+        pa.RecordBatch.from_arrays(
+            [pa.array([row[field.name] for row in batch], field.type) for field in schema], schema=schema
+        )
+        for batch in _batches(rows)
+    )
+    if spool is None:
+        return pa.Table.from_batches(batches, schema=schema)
+    with pa.OSFile(str(spool), "wb") as file, pa.ipc.new_stream(file, schema) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+    return pa.ipc.open_stream(pa.memory_map(str(spool))).read_all()
+
+
+def check_codes(name: str, table: pa.Table, codes: set[str]) -> None:
+    """Raise ValueError where split `name` has an example without targets, or a code that is not among `codes`."""
+    histories = pc.list_flatten(table["history"])
+    used = [table["targets"], pc.struct_field(histories, "codes")]
+    for code in sorted({code for column in used for code in pc.unique(pc.list_flatten(column)).to_pylist()} - codes):
+        raise ValueError(f"the {name} split holds {code!r}, which is not among the candidate codes")
+    if pc.min(pc.list_value_length(table["targets"])).as_py() == 0:
+        raise ValueError(f"the {name} split holds an example without target codes")
+
+
+def count_targets(table: pa.Table, codes: Sequence[str]) -> np.ndarray:
+    """(C,) int64: the examples of `table` with each of `codes` among their targets."""
+    targets = pl.DataFrame({"code": pl.from_arrow(table["targets"])}).with_row_index("row")
+    counts = targets.explode("code").unique().group_by("code").len()
+    found = pl.DataFrame({"code": codes}, schema={"code": pl.String}).join(
+        counts, on="code", how="left", maintain_order="left"
+    )
+    return found["len"].fill_null(0).cast(pl.Int64).to_numpy()
+
+
+def digest_table(table: pa.Table) -> str:
+    """sha256 of the values, the same however they are cut into chunks."""
+    leaves: dict[str, Any] = {}
+    for field in table.schema:
+        for chunk in table[field.name].chunks:
+            _digest(field.name, chunk, leaves)
+    together = hashlib.sha256()
+    for name in sorted(leaves):
+        together.update(f"{name} {leaves[name].hexdigest()}\n".encode())
+    return together.hexdigest()
+
+
+def _digest(name: str, array: pa.Array, leaves: dict[str, Any]) -> None:
+    """Feed `array`'s nulls, lengths and values each to the hash of their own name."""
+    _feed(leaves, f"{name}/null", pc.is_null(array).cast(pa.uint8()).to_numpy(zero_copy_only=False))
+    if pa.types.is_struct(array.type):
+        for position, field in enumerate(array.type):
+            _digest(f"{name}.{field.name}", array.field(position), leaves)
+    elif pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
+        lengths = pc.fill_null(pc.list_value_length(array), 0).cast(pa.int64())
+        _feed(leaves, f"{name}/length", lengths.to_numpy(zero_copy_only=False))
+        _digest(f"{name}[]", array.flatten(), leaves)
+    elif pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
+        filled = pc.fill_null(array, "").cast(pa.large_string())
+        _feed(leaves, f"{name}/length", pc.binary_length(filled).cast(pa.int64()).to_numpy(zero_copy_only=False))
+        for start in range(0, len(filled), BATCH_ROWS):
+            leaves.setdefault(f"{name}/text", hashlib.sha256()).update(
+                "".join(filled[start : start + BATCH_ROWS].to_pylist()).encode()
+            )
+    else:
+        _feed(leaves, f"{name}/value", pc.fill_null(array, 0).cast(pa.int64()).to_numpy(zero_copy_only=False))
+
+
+def _feed(leaves: dict[str, Any], name: str, values: np.ndarray) -> None:
+    leaves.setdefault(name, hashlib.sha256()).update(np.ascontiguousarray(values).tobytes())
+
+
+def _batches(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+    iterator = iter(rows)
+    while batch := list(islice(iterator, BATCH_ROWS)):
+        yield batch

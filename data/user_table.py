@@ -1,0 +1,142 @@
+"""A table of one's own: CSV or Parquet, one row per diagnosis or per visit, with columns named on the command line."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from data.code_columns import by_ontology, resolve_codes
+from data.cohort import Patient, build_cohort
+from data.csv_tables import InputFile
+from data.event_tables import parse_times, read_columns
+from data.ledger import Ledger
+from data.ontology import load_ontology
+
+SYSTEMS = {"icd9": "icd9cm", "icd10": "icd10cm"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TableColumns:
+    """Which column of the user's table holds what; None: none does."""
+
+    patient: str
+    code: str
+    """One code, or with `code_separator` several."""
+    visit: str | None = None
+    """Id of the visit; None: rows of a patient with the same time are one."""
+    time: str | None = None
+    """ISO dates or times, YYYYMMDD, or plain numbers of days; None: visits are in the order of their ids."""
+    position: str | None = None
+    """Numbers that order the codes of a visit; None: their order in a list of codes, else by code."""
+    sex: str | None = None
+    age: str | None = None
+    text: str | None = None
+    """A note; all rows of a visit repeat it, or only some have it."""
+
+    def __post_init__(self) -> None:
+        if self.visit is None and self.time is None:
+            raise ValueError("a table needs --visit or --time, to tell the visits of a patient apart")
+
+    def named(self) -> dict[str, str]:
+        """Our name -> the user's, for those there are."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__ if getattr(self, name) is not None}
+
+
+def read_user_table(
+    path: str | Path,
+    columns: TableColumns,
+    ledger: Ledger,
+    code_system: str,
+    separator: str | None = None,
+    code_separator: str | None = None,
+) -> tuple[list[Patient], list[InputFile]]:
+    """The cohort in the edition `code_system` (`icd9` or `icd10`), and the file.
+
+    Raises FileNotFoundError or ValueError where the file cannot be used.
+    """
+    if code_system not in SYSTEMS:
+        raise ValueError(f"--code-system must be one of {', '.join(SYSTEMS)} for a table, got {code_system!r}")
+    table = read_columns(path, columns.named(), separator)
+    rows = table.rows.with_columns(visit=pl.col("visit" if columns.visit is not None else "time"))
+    rows = _one_code_a_row(rows, code_separator)
+    ledger.read("diagnoses", rows.height)
+    named = rows.drop_nulls(["patient", "visit"])
+    ledger.drop("diagnoses", "row without a patient or visit", rows.height - named.height)
+    timed = _with_order(named, columns, ledger)
+    visits = _visits(timed, columns, ledger)
+    diagnoses = timed.select(patient_id="patient", admission_id="visit", position="place", raw="code")
+    system = SYSTEMS[code_system]
+    codes = resolve_codes(diagnoses, by_ontology(load_ontology(system)), system, ledger)
+    return build_cohort(visits, codes, ledger), [table.file]
+
+
+def _one_code_a_row(rows: pl.DataFrame, code_separator: str | None) -> pl.DataFrame:
+    """`place` orders the codes of a visit: the user's numbers, or the order of the list, or nothing."""
+    number = (
+        pl.col("position").cast(pl.Float64, strict=False) if "position" in rows.columns else pl.lit(None, pl.Float64)
+    )
+    if code_separator is None:
+        return rows.with_columns(place=number)
+    listed = rows.with_columns(pl.col("code").str.split(code_separator), number=number)
+    listed = listed.with_columns(place=pl.int_ranges(pl.col("code").list.len()).cast(pl.List(pl.Float64)))
+    exploded = listed.filter(pl.col("code").list.len() > 0).explode("code", "place")
+    stripped = exploded.with_columns(pl.col("code").str.strip_chars().replace({"": None}))
+    return stripped.with_columns(place=pl.col("number").fill_null(0) * 1e6 + pl.col("place")).drop("number")
+
+
+def _with_order(rows: pl.DataFrame, columns: TableColumns, ledger: Ledger) -> pl.DataFrame:
+    """`order`, in seconds where there are times; `day` where there are days."""
+    if columns.time is None:
+        number = rows["visit"].cast(pl.Int64, strict=False)
+        ledger.change("visits in the order of their ids: no --time", rows.select("patient", "visit").n_unique())
+        # Numbers as numbers, other ids by their rank as text.
+        order = number if number.null_count() == 0 else rows["visit"].rank("dense").cast(pl.Int64)
+        return rows.with_columns(order=order, day=pl.lit(None, dtype=pl.Int64))
+    days = pl.col("time").cast(pl.Float64, strict=False)
+    moments = rows.select(moment=parse_times("time"), days=days)
+    if moments["moment"].null_count() <= moments["days"].null_count():
+        order, day = moments["moment"].dt.epoch("s"), moments["moment"].dt.epoch("d").cast(pl.Int64)
+    else:
+        order = (moments["days"] * 86_400).cast(pl.Int64, strict=False)
+        day = moments["days"].floor().cast(pl.Int64, strict=False)
+    timed = rows.with_columns(order=order, day=day).drop_nulls("order")
+    ledger.drop("diagnoses", "row without a usable time", rows.height - timed.height)
+    return timed
+
+
+def _visits(rows: pl.DataFrame, columns: TableColumns, ledger: Ledger) -> pl.DataFrame:
+    first = rows.group_by("patient", "visit").agg(
+        pl.col("order", "day").min(),
+        sex=_one(pl.col("sex").str.to_uppercase().str.slice(0, 1)) if columns.sex else pl.lit(None, dtype=pl.String),
+        age=_one(pl.col("age").cast(pl.Float64, strict=False).floor().cast(pl.Int64, strict=False))
+        if columns.age
+        else pl.lit(None, dtype=pl.Int64),
+        text=pl.col("text").drop_nulls().unique().sort().str.join("\n\n")
+        if columns.text
+        else pl.lit(None, dtype=pl.String),
+    )
+    ledger.read("visits", first.height)
+    ledger.read("patients", first["patient"].n_unique())
+    visits = first.select(
+        "order",
+        "day",
+        "age",
+        pl.when(pl.col("sex").is_in(["F", "M"])).then("sex").alias("sex"),
+        patient_id="patient",
+        admission_id="visit",
+        period="day",
+    )
+    if not columns.text:
+        return visits
+    texts = first.select(text=pl.when(pl.col("text").str.strip_chars() != "").then("text"), num_notes=pl.lit(1))
+    noted = visits.hstack(texts.get_columns()).drop_nulls("text")
+    ledger.read("notes", noted.height)
+    ledger.drop("visits", "without a note", visits.height - noted.height)
+    ledger.drop("patients", "without a note", visits["patient_id"].n_unique() - noted["patient_id"].n_unique())
+    return noted
+
+
+def _one(values: pl.Expr) -> pl.Expr:
+    """The value where all that are there agree, else null."""
+    known = values.drop_nulls()
+    return pl.when(known.n_unique() == 1).then(known.min())

@@ -1,0 +1,53 @@
+"""What tests of `data` share: running the command in this process, and looking at what came out."""
+
+import csv
+import gzip
+from pathlib import Path
+
+from data.prepare_options import parse_arguments
+from data.sources import prepare
+from data.task import SPLITS
+
+EVEN = ("--fractions", 0.5, 0.25, 0.25)
+
+
+def run(*arguments):
+    """`python -m data.prepare` in this process."""
+    return prepare(parse_arguments([str(argument) for argument in arguments]))
+
+
+def every_row(task):
+    return [row for name in SPLITS for row in task.splits[name]]
+
+
+def example_of(task, patient_id):
+    return next(row for row in every_row(task) if row["patient_id"] == patient_id)
+
+
+def split_of(task):
+    return {row["patient_id"]: name for name in SPLITS for row in task.splits[name]}
+
+
+def dropped(task, unit):
+    return task.info["accounting"][unit]["dropped"]
+
+
+def assert_adds_up(task):
+    for unit, record in task.info["accounting"].items():
+        came_in = record["read"] + sum(record["added"].values())
+        assert came_in == record["used"] + sum(record["dropped"].values()), unit
+    diagnoses = task.info["accounting"]["diagnoses"]
+    assert {key: task.info[key] for key in ("rows_read", "rows_used", "dropped")} == {
+        "rows_read": diagnoses["read"],
+        "rows_used": diagnoses["used"],
+        "dropped": diagnoses["dropped"],
+    }
+
+
+def write_csv(path: Path, rows, quoting=csv.QUOTE_MINIMAL):
+    """A CSV of the rows, gzipped where the name says so."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "wt", encoding="utf-8", newline="") as file:
+        csv.writer(file, quoting=quoting, lineterminator="\n").writerows(rows)
+    return path

@@ -1,0 +1,299 @@
+"""Notes in exactly the published formats: NOTEEVENTS, MIMIC-IV-Note discharge, MIMIC-CXR reports and their joins."""
+
+import csv
+import gzip
+import zipfile
+
+import pytest
+from prepare_case import EVEN, assert_adds_up, dropped, every_row, example_of, run, write_csv
+
+from data.note_stream import NoteStream
+from data.report_sections import find_sections, report_text
+
+# Row order of MIMIC-III v1.4, headers quoted, numbers bare, texts quoted with line breaks inside.
+NOTE_HEADER = [
+    "ROW_ID", "SUBJECT_ID", "HADM_ID", "CHARTDATE", "CHARTTIME", "STORETIME", "CATEGORY", "DESCRIPTION", "CGID",
+    "ISERROR", "TEXT",
+]  # fmt: skip
+
+
+def summary(patient, words):
+    return f'Admission Date:  [**2130-1-10**]\n\nService: "MEDICINE"\nHISTORY: patient {patient} {words}\n'
+
+
+def write_mimic3(folder):
+    admissions = [["ROW_ID", "SUBJECT_ID", "HADM_ID", "ADMITTIME", "DISCHTIME", "DEATHTIME"]]
+    patients = [["ROW_ID", "SUBJECT_ID", "GENDER", "DOB", "DOD"]]
+    diagnoses = [["ROW_ID", "SUBJECT_ID", "HADM_ID", "SEQ_NUM", "ICD9_CODE"]]
+    notes = [NOTE_HEADER]
+    for patient in range(1, 9):
+        patients.append([patient, patient, "F", "2070-01-11 00:00:00", ""])
+        stay = patient * 10
+        admissions.append([stay, patient, stay, "2130-01-10 08:00:00", "2130-01-20 08:00:00", ""])
+        diagnoses += [[1, patient, stay, 1, "4280"], [2, patient, stay, 2, "4019"]]
+        words = " ".join(f"{word}{chr(96 + patient) * 4}" for word in "abcdefghij")
+        notes.append(
+            [
+                patient,
+                patient,
+                stay,
+                "2130-01-20",
+                "",
+                "",
+                "Discharge summary",
+                "Report",
+                "",
+                "",
+                summary(patient, words),
+            ]
+        )
+    notes += [
+        [91, 1, 10, "2130-01-22", "", "", "Discharge summary", "Addendum", "", "", "second addendum"],
+        [90, 1, 10, "2130-01-21", "", "", "Discharge summary", "Addendum", "", "", "first addendum"],
+        [89, 1, 10, "2130-01-19", "", "", "Discharge summary ", "Report", "", "", "an early report"],
+        [92, 1, 10, "2130-01-23", "", "", "Discharge summary", "Addendum", "", "", "first addendum"],
+        [93, 1, 10, "2130-01-20", "2130-01-20 01:00:00", "", "Nursing", "Report", "", "", "not this"],
+        [94, 1, 10, "2130-01-20", "", "", "Discharge summary", "Report", "", "1", "an error"],
+        [95, 1, "", "2130-01-20", "", "", "Discharge summary", "Report", "", "", "of no admission"],
+        [96, 1, 99, "2130-01-20", "", "", "Discharge summary", "Report", "", "", "of an unknown admission"],
+        [97, 9, 90, "2130-01-20", "", "", "Discharge summary", "Addendum", "", "", "addendum alone"],
+    ]
+    admissions.append([90, 9, 90, "2130-01-10 08:00:00", "2130-01-20 08:00:00", ""])
+    admissions.append([91, 9, 91, "2130-02-10 08:00:00", "2130-02-20 08:00:00", ""])
+    patients.append([9, 9, "M", "2070-01-11 00:00:00", ""])
+    diagnoses.append([1, 9, 90, 1, "4280"])
+    write_csv(folder / "ADMISSIONS.csv.gz", admissions, csv.QUOTE_NONNUMERIC)
+    write_csv(folder / "PATIENTS.csv.gz", patients, csv.QUOTE_NONNUMERIC)
+    write_csv(folder / "DIAGNOSES_ICD.csv.gz", diagnoses, csv.QUOTE_NONNUMERIC)
+    write_csv(folder / "NOTEEVENTS.csv.gz", notes, csv.QUOTE_NONNUMERIC)
+    return folder
+
+
+def test_mimic3_summaries_come_first_then_addenda_each_oldest_first(tmp_path):
+    folder = write_mimic3(tmp_path / "m3")
+    (task,) = run("mimic3", "--input", folder, "--kind", "coding", "--output", tmp_path / "t", *EVEN)
+    row = example_of(task, "1")
+    early, report, first, second = row["text"].split("\n\n", 1)[0], summary(1, ""), "first addendum", "second addendum"
+    assert early == "an early report"
+    assert row["text"].endswith(f"\n\n{first}\n\n{second}")
+    assert report.strip() in row["text"]
+    assert '"MEDICINE"' in row["text"]
+    assert (row["targets"], row["history"], row["age"], row["sex"]) == (["428.0", "401.9"], [], 59, "F")
+    assert dropped(task, "notes") == {
+        "not a discharge summary": 1,
+        "marked as an error": 1,
+        "without an admission or patient id": 1,
+        "admission dropped or not listed": 1,
+        "addendum without a summary": 1,
+        "repeats another of its admission": 1,
+    }
+    assert task.info["accounting"]["notes"]["used"] == 8 + 3
+    assert dropped(task, "visits") == {"without a discharge summary": 2}
+    assert dropped(task, "patients") == {"without a discharge summary": 1}
+    assert "NOTEEVENTS.csv.gz" in task.info["inputs"]
+    assert_adds_up(task)
+
+
+def test_diagnosis_tasks_never_hold_a_note(tmp_path):
+    folder = write_mimic3(tmp_path / "m3")
+    with pytest.raises(ValueError, match="no patient of mimic3 has 2 visits"):
+        run("mimic3", "--input", folder, "--output", tmp_path / "t")
+
+
+def write_mimic4(folder):
+    admissions = [["subject_id", "hadm_id", "admittime", "dischtime", "deathtime"]]
+    patients = [["subject_id", "gender", "anchor_age", "anchor_year", "anchor_year_group", "dod"]]
+    diagnoses = [["subject_id", "hadm_id", "seq_num", "icd_code", "icd_version"]]
+    notes = [["note_id", "subject_id", "hadm_id", "note_type", "note_seq", "charttime", "storetime", "text"]]
+    for patient in range(10000001, 10000009):
+        patients.append([patient, "M", 50, 2150, "2008 - 2010", ""])
+        stay = patient + 10000000
+        admissions.append([patient, stay, "2151-01-10 08:00:00", "2151-01-20 18:00:00", ""])
+        diagnoses += [[patient, stay, 1, "I509", 10], [patient, stay, 2, "E119  ", 10]]
+        words = " ".join(f"{word}{chr(97 + patient % 10) * 4}" for word in "abcdefghij")
+        notes.append(
+            [f"{patient}-DS-2", patient, stay, "DS", 2, "2151-01-21 00:00:00", "", f" \nName:  ___ \n{words}\n"]
+        )
+    stay = 20000001
+    notes.append(["10000001-AD-1", 10000001, stay, "AD", 1, "2151-01-20 00:00:00", "", "addendum text"])
+    notes.append(["10000001-XX-1", 10000001, stay, "XX", 1, "2151-01-20 00:00:00", "", "other"])
+    write_csv(folder / "hosp" / "admissions.csv.gz", admissions)
+    write_csv(folder / "hosp" / "patients.csv.gz", patients)
+    write_csv(folder / "hosp" / "diagnoses_icd.csv.gz", diagnoses)
+    write_csv(folder / "note" / "discharge.csv.gz", notes)
+    return folder
+
+
+def test_mimic4_discharge_notes(tmp_path):
+    folder = write_mimic4(tmp_path / "m4")
+    options = ("mimic4", "--input", folder, "--kind", "coding")
+    (task,) = run(*options, "--notes", folder, "--output", tmp_path / "t", *EVEN)
+    row = example_of(task, "10000001")
+    assert row["text"].startswith("Name:  ___ \na")
+    assert row["text"].endswith("\n\naddendum text")
+    assert (row["targets"], row["age"]) == (["I50.9", "E11.9"], 51)
+    assert dropped(task, "notes") == {"not a discharge summary": 1}
+    assert_adds_up(task)
+    (again,) = run(*options, "--notes", folder / "note" / "discharge.csv.gz", "--output", tmp_path / "u", *EVEN)
+    assert again.fingerprint == task.fingerprint
+    with pytest.raises(ValueError, match="--kind coding needs --notes"):
+        run(*options, "--output", tmp_path / "v")
+    with pytest.raises(FileNotFoundError, match=r"holds neither discharge\.csv nor"):
+        run(*options, "--notes", folder / "hosp", "--output", tmp_path / "v")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "has no column row_id"),
+        (b"row_id,text\n", "has a header but no rows"),
+        (b"row_id,text\n1,a,b\n", "has 3 fields in row 2, its header 2"),
+        (b'row_id,text\n1,"never closed\n', "is not a valid CSV: unexpected end of data"),
+        (b"row_id,text\n1,caf\xe9\n", "is not a CSV in UTF-8"),
+        (b"row_id,text\n1,a\x00b\n", "row 2 holds binary data"),
+        (gzip.compress(b"row_id,text\n1,a\n" * 50)[:-12], "is cut off"),
+        (b"\x1f\x8b" + b"nonsense" * 9, "is a damaged gzip file"),
+    ],
+)
+def test_damaged_note_files(tmp_path, content, message):
+    (tmp_path / "notes.csv").write_bytes(content)
+    with pytest.raises(ValueError, match=message) as caught:
+        list(NoteStream(tmp_path / "notes.csv", "notes", ["row_id", "text"]))
+    assert str(tmp_path / "notes.csv") in str(caught.value)
+    with pytest.raises(FileNotFoundError, match="notes not found"):
+        NoteStream(tmp_path / "none.csv", "notes", ["text"])
+
+
+def test_huge_notes_are_read(tmp_path):
+    write_csv(tmp_path / "notes.csv.gz", [["row_id", "text"], [1, "word " * 200_000]])
+    ((row_id, text),) = NoteStream(tmp_path / "notes.csv.gz", "notes", ["row_id", "text"])
+    assert (row_id, len(text)) == ("1", 1_000_000)
+    assert csv.field_size_limit() == 131_072
+
+
+REPORT = """                                 FINAL REPORT
+ EXAMINATION:  CHEST (PA AND LAT)
+
+ INDICATION:  ___F with cough  // eval for pneumonia
+
+ COMPARISON:  None.
+
+ FINDINGS:
+
+ The lungs are clear of{words}. Note: no effusion.
+ Heart size is normal.
+
+ IMPRESSION:
+
+ No acute process{words}.
+"""
+
+
+def test_sections_of_a_report():
+    found = find_sections(REPORT.format(words=" x"))
+    assert found == {
+        "findings": "The lungs are clear of x. Note: no effusion. Heart size is normal.",
+        "impression": "No acute process x.",
+    }
+    assert report_text(REPORT.format(words=""), ["impression"]) == "Impression: No acute process."
+    assert report_text("FINAL REPORT\n INDICATION: cough\n") is None
+    assert report_text(" FINDINGS AND IMPRESSION: all well") == "Findings: all well"
+    assert report_text(" IMPRESSION:\n\n") is None
+
+
+def write_cxr(folder, as_zip):
+    """One study in each patient's admission; patient 1 has a second one there, and three that match nothing."""
+    hosp = write_mimic4(folder)
+    studies = {patient: [(patient * 10 + 1, "21510111", "93001.5")] for patient in range(10000001, 10000009)}
+    studies[10000001] += [
+        (900, "21510120", "180000"),  # the last minute of the stay
+        (901, "21510120", "180001"),
+        (902, "21500101", "120000"),
+        (903, None, None),  # not in the metadata
+        (904, "21510112", "120000"),  # a report without sections
+    ]
+    metadata = [["dicom_id", "subject_id", "study_id", "ViewPosition", "StudyDate", "StudyTime"]]
+    files = {}
+    for patient, of_patient in studies.items():
+        for study, date, time in of_patient:
+            words = "".join(f" {word}{chr(97 + study % 13) * 3}{chr(97 + study % 11) * 2}" for word in "abcdefgh")
+            text = "FINAL REPORT\n INDICATION: cough\n" if study == 904 else REPORT.format(words=words)
+            files[f"files/p{str(patient)[:2]}/p{patient}/s{study}.txt"] = text
+            if date is not None:
+                metadata += [[f"d{study}-{view}", patient, study, view, date, time] for view in ("PA", "LATERAL")]
+    write_csv(folder / "mimic-cxr-2.0.0-metadata.csv.gz", metadata)
+    if as_zip:
+        with zipfile.ZipFile(folder / "mimic-cxr-reports.zip", "w") as archive:
+            for name, text in files.items():
+                archive.writestr(name, text)
+        return folder / "mimic-cxr-reports.zip", hosp
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder / "files", hosp
+
+
+def prepare_cxr(tmp_path, name, reports, *codes):
+    metadata = next(tmp_path.glob(f"{name}/mimic-cxr-2.0.0-metadata*"))
+    options = ("mimic-cxr", "--reports", reports, "--metadata", metadata, *codes)
+    return run(*options, "--output", tmp_path / f"{name}-task", *EVEN)[0]
+
+
+def test_reports_take_the_codes_of_the_admission_they_lie_in(tmp_path):
+    tasks = []
+    for name in ("zip", "tree"):
+        reports, hosp = write_cxr(tmp_path / name, as_zip=name == "zip")
+        tasks.append(prepare_cxr(tmp_path, name, reports, "--hosp", hosp))
+    task = tasks[0]
+    assert task.fingerprint == tasks[1].fingerprint
+    assert {row["example_id"] for row in every_row(task) if row["patient_id"] == "10000001"} == {
+        "10000001:100000011",
+        "10000001:900",
+    }
+    row = next(row for row in every_row(task) if row["example_id"] == "10000001:900")
+    assert (row["targets"], row["sex"], row["age"], row["history"]) == (["I50.9", "E11.9"], "M", 51, [])
+    assert row["text"].startswith("Findings: The lungs are clear of")
+    assert task.info["join"] == {
+        "rule": "study time within admittime and dischtime of a hosp admission",
+        "studies": 13,
+        "unmatched": 3,
+        "unmatched_share": 0.2308,
+    }
+    assert dropped(task, "visits") == {
+        "without a time in the metadata": 1,
+        "inside no admission": 2,
+        "without findings or impression": 1,
+    }
+    assert task.info["accounting"]["diagnoses"]["added"] == {"stay with several studies": 2}
+    assert_adds_up(task)
+
+
+def test_reports_with_the_codes_of_an_ed_stay(tmp_path):
+    reports, _ = write_cxr(tmp_path / "ed-case", as_zip=True)
+    ed = tmp_path / "ed"
+    stays = [["subject_id", "hadm_id", "stay_id", "intime", "outtime", "gender", "race", "arrival_transport"]]
+    diagnoses = [["subject_id", "stay_id", "seq_num", "icd_code", "icd_version", "icd_title"]]
+    for patient in range(10000001, 10000009):
+        stays.append([patient, "", patient + 5, "2151-01-11 01:00:00", "2151-01-11 12:00:00", "F", "WHITE", "WALK IN"])
+        diagnoses.append([patient, patient + 5, 1, "R05", 10, "COUGH"])
+    write_csv(ed / "edstays.csv.gz", stays)
+    write_csv(ed / "diagnosis.csv", diagnoses)
+    task = prepare_cxr(tmp_path, "ed-case", reports, "--ed", ed, "--sections", "impression")
+    row = example_of(task, "10000002")
+    assert (row["targets"], row["sex"], row["age"]) == (["R05"], "F", None)
+    assert row["text"].startswith("Impression: No acute")
+    assert task.info["join"]["unmatched"] == 5
+    assert_adds_up(task)
+
+
+def test_cxr_options_that_cannot_be(tmp_path):
+    reports, hosp = write_cxr(tmp_path / "c", as_zip=True)
+    with pytest.raises(ValueError, match="needs one of --hosp and --ed"):
+        prepare_cxr(tmp_path, "c", reports)
+    with pytest.raises(FileNotFoundError, match="reports not found"):
+        prepare_cxr(tmp_path, "c", tmp_path / "none.zip", "--hosp", hosp)
+    (tmp_path / "bad.zip").write_bytes(b"PK\x03\x04 nothing")
+    with pytest.raises(ValueError, match="is a damaged or protected zip file"):
+        prepare_cxr(tmp_path, "c", tmp_path / "bad.zip", "--hosp", hosp)
+    with pytest.raises(FileNotFoundError, match="holds no reports named"):
+        prepare_cxr(tmp_path, "c", hosp / "hosp", "--hosp", hosp)
