@@ -27,6 +27,12 @@ def prepare(context: typer.Context) -> None:
 
 
 @app.command(context_settings=PASS_THROUGH)
+def inspect(context: typer.Context) -> None:
+    """What is in a prepared task: `mera inspect prepared/NAME --plot figures.svg`."""
+    _run([sys.executable, "-m", "data.inspect_task", *context.args])
+
+
+@app.command(context_settings=PASS_THROUGH)
 def baselines(context: typer.Context) -> None:
     """Popularity, own history and linear: `mera baselines --task prepared/NAME --output runs/NAME`."""
     _run([sys.executable, str(ROOT / "rank" / "run_baselines.py"), *context.args])

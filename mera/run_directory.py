@@ -9,6 +9,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from mera.tracking import close_tracking
+
 
 class RunDirectory:
     """Where a run writes: `partial` while it works, `final` once `finish` has renamed it.
@@ -46,6 +48,7 @@ class RunDirectory:
 
     def finish(self) -> Path:
         """Make the run visible under its final name, without the trainer's resume state; return that name."""
+        close_tracking()
         shutil.rmtree(self.path("trainer"), ignore_errors=True)
         self.partial.rename(self.final)
         return self.final

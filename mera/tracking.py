@@ -2,6 +2,7 @@
 
 import netrc
 import os
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -26,10 +27,18 @@ def set_up_tracking(tracking: Tracking, run_name: str, directory: Path) -> list[
         WANDB_DISABLE_GIT="true",
         WANDB_CONSOLE="off",
         WANDB_SILENT="true",
+        WANDB_X_DISABLE_META="true",
+        WANDB_X_SAVE_REQUIREMENTS="false",
     )
     if not _logged_in():
         os.environ.setdefault("WANDB_MODE", "offline")
     return ["wandb"]
+
+
+def close_tracking() -> None:
+    """End the W&B run, so that its last numbers are written before the run directory moves."""
+    if "wandb" in sys.modules and sys.modules["wandb"].run is not None:
+        sys.modules["wandb"].finish()
 
 
 def _logged_in() -> bool:

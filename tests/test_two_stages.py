@@ -1,6 +1,7 @@
 """Stage one and stage two as a user starts them, on a tiny task: `accelerate launch`, on the CPU."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,16 +20,21 @@ SMALL_MODEL = "{model_type: mistral, hidden_size: 64, intermediate_size: 128, nu
 )
 
 
-def launch(script, *arguments):
+def launch(script, *arguments, environment=None):
     command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", "launch/accelerate/cpu.yaml"]
     return subprocess.run(
-        [*command, script, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, check=False
+        [*command, script, *map(str, arguments)],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
 def rank_arguments(folder, output):
     return (
-        *("--config", "configs/rank/tiny.yaml", "--model.base", folder / "memorize" / "checkpoint"),
+        *("--config", "configs/rank/demo.yaml", "--model.base", folder / "memorize" / "checkpoint"),
         *("--task", folder / "task", "--output", output, "--training.epochs", 2, "--orders", 2),
     )
 
@@ -113,6 +119,20 @@ def test_ranking_one_patient(runs):
         ranker.rank([])
 
 
+def test_tracking_records_numbers_and_no_patient(runs):
+    output = runs / "elsewhere" / "tracked"
+    arguments = [*rank_arguments(runs, output), "--training.tracking", "wandb", "--training.epochs", 1]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("WANDB")}
+    tracked = launch("rank/train.py", *arguments, environment=environment | {"HOME": str(runs / "elsewhere")})
+    assert tracked.returncode == 0, tracked.stderr[-2000:]
+    written = b"".join(path.read_bytes() for path in (output / "wandb").rglob("*") if path.is_file())
+    assert b"eval_recall_at_20" in written or b"recall_at_20" in written
+    task = load_task(runs / "task")
+    for split in task.splits.values():
+        for name in (*split["patient_id"], *split["example_id"]):
+            assert name.encode() not in written
+
+
 def test_predict_on_the_command_line(runs):
     command = [sys.executable, "-m", "mera.cli", "predict", str(runs / "rank" / "checkpoint"), "--history", "i10;E11.9"]
     result = subprocess.run([*command, "--top", "3", "--json"], capture_output=True, text=True, check=True)
@@ -136,7 +156,7 @@ def test_bad_input_is_one_sentence(runs, tmp_path):
     (checkpoint / "code_tokens.json").write_text(json.dumps(tokens))
     foreign = launch(
         "rank/train.py",
-        *("--config", "configs/rank/tiny.yaml", "--model.base", checkpoint, "--task", tmp_path / "other"),
+        *("--config", "configs/rank/demo.yaml", "--model.base", checkpoint, "--task", tmp_path / "other"),
         *("--output", tmp_path / "rank"),
     )
     assert foreign.returncode != 0
