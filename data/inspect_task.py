@@ -20,7 +20,7 @@ from data.task_figures import TaskFigures, figures_of, plot_figures
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print a task's numbers, and plot them where asked to."""
     parser = argparse.ArgumentParser(
-        prog="python -m data.inspect_task", description="Show what is in a prepared task.", allow_abbrev=False
+        prog="mera inspect", description="Show what is in a prepared task.", allow_abbrev=False
     )
     parser.add_argument("task", metavar="FOLDER", help="a prepared task")
     parser.add_argument("--plot", metavar="FILE", help="write the plots there: .svg, .png or .pdf")

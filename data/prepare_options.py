@@ -1,4 +1,4 @@
-"""The command line of `python -m data.prepare`: which source has which options."""
+"""The command line of `mera prepare`: which source has which options."""
 
 import argparse
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from data.user_table import SYSTEMS as TABLE_SYSTEMS
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The options of one source; `arguments.source` names it. Exits with code 2 on bad usage."""
     parser = argparse.ArgumentParser(
-        prog="python -m data.prepare",
+        prog="mera prepare",
         description="Turn hospital tables into a prepared task.",
         epilog="Each source has its own --help, with examples.",
         allow_abbrev=False,

@@ -4,60 +4,60 @@ EXAMPLES = {
     "diabetes130": """\
 Diabetes 130-US Hospitals: diabetic_data.csv, plain or gzipped.
 
-  python -m data.prepare diabetes130 --input diabetic_data.csv --output prepared/diabetes130 --every-visit""",
+  mera prepare diabetes130 --input diabetic_data.csv --output prepared/diabetes130 --every-visit""",
     "mimic3": """\
 MIMIC-III: the folder with ADMISSIONS, PATIENTS and DIAGNOSES_ICD, as .csv or .csv.gz.
 
-  python -m data.prepare mimic3 --input mimic-iii/1.4 --output prepared/mimic3
-  python -m data.prepare mimic3 --input mimic-iii/1.4 --protocol chet --output prepared/mimic3-chet
-  python -m data.prepare mimic3 --input mimic-iii/1.4 --kind coding --output prepared/mimic3-coding
+  mera prepare mimic3 --input mimic-iii/1.4 --output prepared/mimic3
+  mera prepare mimic3 --input mimic-iii/1.4 --protocol chet --output prepared/mimic3-chet
+  mera prepare mimic3 --input mimic-iii/1.4 --kind coding --output prepared/mimic3-coding
       discharge summaries of NOTEEVENTS, in the same folder or named by --notes""",
     "mimic4": """\
 MIMIC-IV: the folder hosp with admissions, patients and diagnoses_icd, as .csv or .csv.gz.
 
-  python -m data.prepare mimic4 --input mimiciv/3.1/hosp --code-system to-icd10 --output prepared/mimic4
-  python -m data.prepare mimic4 --input mimiciv/3.1/hosp --code-system icd9 --output prepared/mimic4-icd9
-  python -m data.prepare mimic4 --input mimiciv/3.1/hosp --notes mimic-iv-note/2.2/note --kind coding \\
+  mera prepare mimic4 --input mimiciv/3.1/hosp --code-system to-icd10 --output prepared/mimic4
+  mera prepare mimic4 --input mimiciv/3.1/hosp --code-system icd9 --output prepared/mimic4-icd9
+  mera prepare mimic4 --input mimiciv/3.1/hosp --notes mimic-iv-note/2.2/note --kind coding \\
       --code-system icd10 --output prepared/mimic4-coding""",
     "mimic-cxr": """\
 MIMIC-CXR: radiology reports with the codes of the hospital admission or ED stay they were made in.
 
-  python -m data.prepare mimic-cxr --reports mimic-cxr-reports.zip --metadata mimic-cxr-2.0.0-metadata.csv.gz \\
+  mera prepare mimic-cxr --reports mimic-cxr-reports.zip --metadata mimic-cxr-2.0.0-metadata.csv.gz \\
       --hosp mimiciv/3.1/hosp --code-system icd10 --output prepared/cxr
-  python -m data.prepare mimic-cxr --reports mimic-cxr/2.0.0/files --metadata mimic-cxr-2.0.0-metadata.csv.gz \\
+  mera prepare mimic-cxr --reports mimic-cxr/2.0.0/files --metadata mimic-cxr-2.0.0-metadata.csv.gz \\
       --ed mimic-iv-ed/2.2/ed --code-system to-icd10 --output prepared/cxr-ed""",
     "eicu": """\
 eICU: the folder with patient and diagnosis, as .csv or .csv.gz.
 
-  python -m data.prepare eicu --input eicu-crd/2.0 --output prepared/eicu
-  python -m data.prepare eicu --input eicu-crd/2.0 --visit unit --code-system icd10 --output prepared/eicu-icu""",
+  mera prepare eicu --input eicu-crd/2.0 --output prepared/eicu
+  mera prepare eicu --input eicu-crd/2.0 --visit unit --code-system icd10 --output prepared/eicu-icu""",
     "desynpuf": """\
 CMS DE-SynPUF: inpatient claims and beneficiaries of one or more samples, zipped or not.
 
-  python -m data.prepare desynpuf --input DE1_0_sample_1/ DE1_0_sample_2/ --output prepared/desynpuf""",
+  mera prepare desynpuf --input DE1_0_sample_1/ DE1_0_sample_2/ --output prepared/desynpuf""",
     "codiesp": """\
 CodiEsp: the unpacked corpus, with the folders train and dev (and test).
 
-  python -m data.prepare codiesp --input codiesp --language en --output prepared/codiesp-en
-  python -m data.prepare codiesp --input codiesp --language es --output prepared/codiesp-es
+  mera prepare codiesp --input codiesp --language en --output prepared/codiesp-en
+  mera prepare codiesp --input codiesp --language es --output prepared/codiesp-es
       Spanish notes come with the evidence for each code""",
     "meds": """\
 MEDS: a data set of Parquet shards with subject_id, time, code.
 
-  python -m data.prepare meds --input meds/ --code-system icd10 --output prepared/meds
-  python -m data.prepare meds --input mimic-iv-meds/ --visit-column hadm_id --code-system to-icd10 --protocol given \\
+  mera prepare meds --input meds/ --code-system icd10 --output prepared/meds
+  mera prepare meds --input mimic-iv-meds/ --visit-column hadm_id --code-system to-icd10 --protocol given \\
       --output prepared/meds-mimic4""",
     "table": """\
 A table of your own: CSV or Parquet, one row per diagnosis, or per visit with a list of codes.
 
-  python -m data.prepare table --input visits.csv --patient pid --visit vid --time date --code icd \\
+  mera prepare table --input visits.csv --patient pid --visit vid --time date --code icd \\
       --code-system icd10 --output prepared/mine
-  python -m data.prepare table --input notes.parquet --patient pid --visit vid --code codes --code-separator ";" \\
+  mera prepare table --input notes.parquet --patient pid --visit vid --code codes --code-separator ";" \\
       --text note --kind coding --code-system icd10 --output prepared/my-notes""",
     "synthetic": """\
 Invented patients with real ICD-10-CM codes, whose true next-visit probabilities are known.
 
-  python -m data.prepare synthetic --patients 1500 --kind both --output prepared/synthetic
+  mera prepare synthetic --patients 1500 --kind both --output prepared/synthetic
       writes prepared/synthetic-diagnosis (with oracle.npy) and prepared/synthetic-coding
-  python -m data.prepare synthetic --patients 3000 --kind diagnosis --output prepared/big""",
+  mera prepare synthetic --patients 3000 --kind diagnosis --output prepared/big""",
 }

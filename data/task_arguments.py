@@ -1,4 +1,4 @@
-"""Options of `python -m data.prepare` that several sources share: histories, codes, splits."""
+"""Options of `mera prepare` that several sources share: histories, codes, splits."""
 
 import argparse
 

@@ -137,7 +137,7 @@ def test_every_source_explains_itself(capsys):
         with pytest.raises(SystemExit) as caught:
             parse_arguments([source, "--help"])
         assert caught.value.code == 0
-        assert f"python -m data.prepare {source}" in capsys.readouterr().out
+        assert f"mera prepare {source}" in capsys.readouterr().out
     with pytest.raises(SystemExit) as caught:
         parse_arguments(["mimic5", "--output", "x"])
     assert caught.value.code == 2
