@@ -7,6 +7,7 @@ from typing import Any
 from data.task import Task
 
 SEX_WORDS = {"F": "female", "M": "male"}
+FIRST_VISIT = "First visit."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,23 +21,29 @@ def query_text(row: Mapping[str, Any], definitions: Mapping[str, str]) -> QueryT
     """The example as text: age and sex, then its note, or, where it has none, its history written with definitions.
 
     The newest visit comes first, because what exceeds the encoder's length is cut from the end.
-    Raises ValueError where the note is blank, or where there is neither a note nor a visit.
+    A first visit, without a note and without a history, is said to be one. Raises ValueError where the note is blank.
     """
     opening = _demographics(row["age"], row["sex"])
     if row["text"] is not None:
         if not row["text"].strip():
-            raise ValueError(f"example {row['example_id']!r} has an empty note; drop it when preparing the task")
+            raise ValueError("the note is empty; drop such examples when preparing the task")
         return QueryText(text=opening + row["text"], note_start=len(opening))
     if not row["history"]:
-        raise ValueError(f"example {row['example_id']!r} has neither a note nor a history, so there is nothing to read")
+        return QueryText(text=opening + FIRST_VISIT, note_start=None)
     visits = [_visit(visit, definitions) for visit in reversed(row["history"])]
     return QueryText(text=opening + " ".join(visits), note_start=None)
 
 
 def query_texts(task: Task, split: str) -> list[QueryText]:
-    """`query_text` of each row of a split, in order."""
+    """`query_text` of each row of a split, in order. An error names the row, not the patient."""
     definitions = dict(zip(task.codes, task.definitions, strict=True))
-    return [query_text(row, definitions) for row in task.splits[split]]
+    texts = []
+    for number, row in enumerate(task.splits[split], start=1):
+        try:
+            texts.append(query_text(row, definitions))
+        except ValueError as error:
+            raise ValueError(f"row {number} of the {split} split of {task.path}: {error}") from error
+    return texts
 
 
 def key_texts(task: Task) -> list[str]:

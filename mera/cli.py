@@ -65,6 +65,20 @@ def report(
 
 
 @app.command()
+def pool(
+    runs: Annotated[list[Path], typer.Argument(help="one run for each fold, all of the same model")],
+    output: Annotated[Path, typer.Option(help="run directory to write")],
+) -> None:
+    """Put the folds of a k-fold task together: `mera pool runs/demo-fold*/linear --output runs/demo/linear`."""
+    from mera.pool import pool_folds
+
+    try:
+        print(pool_folds(runs, output))
+    except (ValueError, FileNotFoundError) as error:
+        _fail(str(error))
+
+
+@app.command()
 def demo(
     output: Annotated[Path, typer.Option(help="directory for everything the demo makes")] = Path("demo"),
     fresh: Annotated[bool, typer.Option("--fresh", help="start over instead of keeping finished stages")] = False,

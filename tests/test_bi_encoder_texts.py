@@ -50,11 +50,18 @@ def test_evidence_spans_of_the_task_point_into_the_query(tmp_path):
     assert words == row["text"][span["start"] : span["end"]]
 
 
-def test_nothing_to_read_is_refused():
-    with pytest.raises(ValueError, match="example 'e1' has an empty note"):
-        query_text(example(text=" \n"), DEFINITIONS)
-    with pytest.raises(ValueError, match="example 'e1' has neither a note nor a history"):
-        query_text(example(), DEFINITIONS)
+def test_a_first_visit_is_said_to_be_one():
+    assert query_text(example(), DEFINITIONS).text == "70 year old female. First visit."
+
+
+def test_an_empty_note_is_refused_by_its_row_and_not_by_its_patient(tmp_path):
+    task = make_tiny_task(tmp_path / "task", kind="coding", patients=10)
+    rows = task.splits["validation"].to_list()
+    rows[1 if len(rows) > 1 else 0]["text"] = " \n"
+    broken = replace(task, splits={**task.splits, "validation": rows})
+    with pytest.raises(ValueError, match=r"row \d of the validation split of .*: the note is empty") as raised:
+        query_texts(broken, "validation")
+    assert rows[0]["patient_id"] not in str(raised.value)
 
 
 def test_a_code_without_a_definition_is_refused(tmp_path):
