@@ -9,6 +9,9 @@ from torch import Tensor
 from bi_encoder.model import BiEncoder
 from bi_encoder.texts import QueryText
 
+EVIDENCE_ROWS, EVIDENCE_CODES = 20, 10
+"""Examples and codes of each whose evidence is kept with the predictions, for the report's example pages."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Span:
@@ -41,6 +44,26 @@ def evidence_spans(
     model.train(was_training)
     offsets = np.array(encoded["offset_mapping"])
     return [_spans(weights, offsets, query, mass) for weights in weights_CT]
+
+
+def evidence_record(
+    model: BiEncoder, queries: list[QueryText], keys: Tensor, scores: np.ndarray, codes: list[str], *, max_tokens: int
+) -> dict[str, dict[str, list[list[int]]]] | None:
+    """Row -> code -> [start, end] in the note, for the EVIDENCE_CODES best codes of the first EVIDENCE_ROWS queries.
+
+    What a prediction folder keeps as `evidence.json`; scores (N, C). None where no query was written from a note.
+    """
+    found = {}
+    for row, query in enumerate(queries[:EVIDENCE_ROWS]):
+        if query.note_start is None:
+            continue
+        best = np.argsort(-scores[row], kind="stable")[:EVIDENCE_CODES]
+        spans = evidence_spans(model, query, keys[best], max_tokens=max_tokens)
+        found[str(row)] = {
+            codes[column]: [[span.start, span.end] for span in places]
+            for column, places in zip(best, spans, strict=True)
+        }
+    return found or None
 
 
 def _spans(weights_T: np.ndarray, offsets: np.ndarray, query: QueryText, mass: float) -> list[Span]:

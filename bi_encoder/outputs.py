@@ -1,18 +1,27 @@
 """What a bi-encoder run leaves behind: checkpoint, code index, predictions, metrics."""
 
+import time
 from typing import Any
 
+import numpy as np
+
 from bi_encoder.config import BiEncoderConfig, matryoshka_widths
+from bi_encoder.evidence import evidence_record
 from bi_encoder.index import CodeIndex
 from bi_encoder.model import ModelRecord
 from bi_encoder.predict import embed_codes, popularity
+from bi_encoder.texts import query_texts
 from bi_encoder.trainer import BiEncoderTrainer, choose_prior_weight, ranking_metrics
 from data.task import Task
+from mera.calibration import fit_platt
 from mera.config import config_dict
 from mera.manifest import RunClock, build_manifest
 from mera.predictions import predictions_for_task, task_record, write_predictions
 from mera.run_directory import RunDirectory, write_json
 from mera.threshold import best_threshold
+
+SPEED_QUERIES = 512
+"""Searches timed at each width."""
 
 
 def write_outputs(trainer: BiEncoderTrainer, run: RunDirectory, clock: RunClock) -> dict[str, Any]:
@@ -43,7 +52,8 @@ def write_outputs(trainer: BiEncoderTrainer, run: RunDirectory, clock: RunClock)
         codes=task.codes,
     )
     model.save(run.path("checkpoint"), record)
-    embeddings = embed_codes(model, task, config.encoder.max_key_tokens, selection.batch_size).cpu().numpy()
+    keys = embed_codes(model, task, config.encoder.max_key_tokens, selection.batch_size)
+    embeddings = keys.cpu().numpy()
     CodeIndex.build(embeddings, task.codes, model.fingerprint()).save(run.path("index") / "codes.safetensors")
     measured = {
         "prior_weight": prior_weight,
@@ -60,8 +70,41 @@ def write_outputs(trainer: BiEncoderTrainer, run: RunDirectory, clock: RunClock)
     }
     write_json(run.path("metrics.json"), measured)
     manifest = _manifest(config, task, run, clock)
-    write_predictions(run.path("predictions"), predictions_for_task(task, "test", test_scores, threshold, manifest))
+    manifest["calibration"] = fit_platt(validation_scores - threshold, targets)
+    records = {
+        "training": trainer.state.log_history,
+        "widths": _width_records(measured["validation_by_width_without_prior"], embeddings, task.codes),
+    }
+    if model.attention is not None:
+        queries = query_texts(task, "test")
+        max_tokens = config.encoder.max_query_tokens
+        records["evidence"] = evidence_record(model, queries, keys, test_scores, task.codes, max_tokens=max_tokens)
+    predictions = predictions_for_task(task, "test", test_scores, threshold, manifest, records)
+    write_predictions(run.path("predictions"), predictions)
     return measured
+
+
+def _width_records(
+    quality: dict[str, dict[str, float]], embeddings: np.ndarray, codes: list[str]
+) -> list[dict[str, Any]]:
+    """For each width its metrics, how fast an index of it answers, and its size; embeddings (C, D)."""
+    found = []
+    queries = np.resize(embeddings, (SPEED_QUERIES, embeddings.shape[1]))
+    for width, measured in quality.items():
+        prefixes = embeddings[:, : int(width)]
+        index = CodeIndex.build(prefixes, codes)
+        start = time.perf_counter()
+        index.search(queries[:, : int(width)], k=20)
+        speed = SPEED_QUERIES / (time.perf_counter() - start)
+        found.append(
+            {
+                "width": int(width),
+                "metrics": measured,
+                "queries_per_second": speed,
+                "bytes_per_code": prefixes[:1].astype(np.float32).nbytes,
+            }
+        )
+    return found
 
 
 def _manifest(config: BiEncoderConfig, task: Task, run: RunDirectory, clock: RunClock) -> dict[str, Any]:

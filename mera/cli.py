@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -53,15 +54,49 @@ def report(
     ] = False,
     bootstrap_samples: Annotated[int, typer.Option(help="resamples behind the intervals and tests")] = 1000,
     seed: Annotated[int, typer.Option(help="seed of the resamples")] = 0,
+    reference: Annotated[
+        str | None, typer.Option(help="run that ablations are compared with; default: the one most others differ from")
+    ] = None,
+    with_examples: Annotated[
+        int, typer.Option(help="also write a page for each of the first N test patients; they hold patients' data")
+    ] = 0,
+    no_date: Annotated[bool, typer.Option("--no-date", help="leave out the date: same runs, same bytes")] = False,
 ) -> None:
     """Compare runs on the same task, side by side: `mera report runs/a runs/b --output report/`."""
     from mera.report import write_report
 
     try:
-        page = write_report(runs, output, by_task=by_task, bootstrap_samples=bootstrap_samples, seed=seed)
+        with Console(stderr=True).status(f"comparing {len(runs)} runs with {bootstrap_samples:,} resamples"):
+            page = write_report(
+                runs,
+                output,
+                by_task=by_task,
+                bootstrap_samples=bootstrap_samples,
+                seed=seed,
+                reference=reference,
+                with_examples=with_examples,
+                date_line=not no_date,
+            )
     except (ValueError, FileNotFoundError) as error:
         _fail(str(error))
+    if with_examples:
+        print(f"warning: {page.parent / 'examples'} holds patients' data; do not pass it on", file=sys.stderr)
     print(page)
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="run directories on one task")],
+    bootstrap_samples: Annotated[int, typer.Option(help="resamples behind the intervals and tests")] = 1000,
+    seed: Annotated[int, typer.Option(help="seed of the resamples")] = 0,
+) -> None:
+    """The main table in the terminal: `mera compare runs/a runs/b`."""
+    from mera.report import print_comparison
+
+    try:
+        print_comparison(runs, bootstrap_samples=bootstrap_samples, seed=seed)
+    except (ValueError, FileNotFoundError) as error:
+        _fail(str(error))
 
 
 @app.command()

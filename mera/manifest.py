@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import platform
+import resource
 import subprocess
 import sys
 import time
@@ -52,6 +53,7 @@ def build_manifest(
         "git_commit": git_commit(),
         "versions": package_versions(),
         "hardware": hardware(),
+        "peak_memory": peak_memory(),
         "started_at": clock.started_at.isoformat(timespec="seconds"),
         "seconds": round(clock.seconds(), 1),
     }
@@ -84,6 +86,17 @@ def hardware() -> dict[str, Any]:
         cuda = sys.modules["torch"].cuda
         if cuda.is_available():
             found["gpus"] = [cuda.get_device_name(index) for index in range(cuda.device_count())]
+    return found
+
+
+def peak_memory() -> dict[str, int]:
+    """The most memory this process has held, in bytes: `host_bytes`, and `gpu_bytes` of its fullest GPU."""
+    # Linux counts in units of 1,024 bytes, macOS in bytes.
+    unit = 1 if sys.platform == "darwin" else 1024
+    found = {"host_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
+    if "torch" in sys.modules and sys.modules["torch"].cuda.is_available():
+        cuda = sys.modules["torch"].cuda
+        found["gpu_bytes"] = max(cuda.max_memory_allocated(index) for index in range(cuda.device_count()))
     return found
 
 

@@ -160,6 +160,14 @@ def f1(predicted: np.ndarray, targets: np.ndarray, average: Literal["micro", "ma
     return float(np.average(values[counted], weights=support[counted] if average == "weighted" else None))
 
 
+def f1_by_code(predicted: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """(C,) F1 of each code over the rows; NaN for a code without a target. `macro` F1 is their mean."""
+    _check_shapes(predicted, targets)
+    support = targets.sum(axis=0)
+    values = f1_from_counts((predicted & targets).sum(axis=0), predicted.sum(axis=0), support)
+    return np.where(support > 0, values, np.nan)
+
+
 def f1_from_counts(hits: np.ndarray, num_predicted: np.ndarray, num_targets: np.ndarray) -> np.ndarray:
     """2 hits / (predicted + targets), elementwise; NaN where there is neither a prediction nor a target."""
     return _ratio(2.0 * np.asarray(hits), np.asarray(num_predicted) + np.asarray(num_targets))
@@ -176,11 +184,18 @@ def roc_auc(scores: np.ndarray, targets: np.ndarray, average: Literal["micro", "
         return _auc(scores.ravel(), targets.ravel())
     if average != "macro":
         raise ValueError(f"average must be 'micro' or 'macro', got {average!r}")
+    return mean_over_rows(roc_auc_by_code(scores, targets))
+
+
+def roc_auc_by_code(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """(C,) ROC-AUC of each code over the rows; NaN for a code without a target or without a non-target."""
+    _check_shapes(scores, targets)
+    targets = targets.astype(bool)
     support = targets.sum(axis=0)
-    usable = np.flatnonzero((support > 0) & (support < len(targets)))
-    if not len(usable):
-        return float("nan")
-    return float(np.mean([_auc(scores[:, column], targets[:, column]) for column in usable]))
+    found = np.full(scores.shape[1], np.nan)
+    for column in np.flatnonzero((support > 0) & (support < len(targets))):
+        found[column] = _auc(scores[:, column], targets[:, column])
+    return found
 
 
 def spearman(first: np.ndarray, second: np.ndarray) -> float:

@@ -5,17 +5,34 @@ predictions/
   examples.parquet   example_id, patient_id, targets, seen (codes in the history), threshold (null: none)
   codes.parquet      code, definition, train_count, one column per level: as in the prepared task
   manifest.json      what produced it (see mera/manifest.py)
+
+Optional, for the report to say more; a folder without them is complete:
+  examples.parquet   also previous_visits, age, sex (null: unknown)
+  groups.parquet     level, group, name: what the groups in codes.parquet are called
+  trained_on.npy     hashes of the patients of train and validation, none of whom may be among the examples
+  context.parquet    history, text, evidence of the first examples, for the report's example pages
+  <record>.json      anything else worth reading: `training` (the trainer's log), `memorization` (recall of stage one),
+                     `widths` (quality and speed at each Matryoshka width), `evidence` (row -> code -> spans)
 """
 
+import hashlib
 import json
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
+
+CONTEXT_ROWS = 100
+"""Examples whose history and note are copied into the folder: enough for example pages, no copy of every note."""
+CONTEXT_SCHEMA = {
+    "history": pl.List(pl.Struct({"codes": pl.List(pl.String), "days_before": pl.Int32})),
+    "text": pl.String,
+    "evidence": pl.List(pl.Struct({"code": pl.String, "start": pl.Int32, "end": pl.Int32})),
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +52,20 @@ class Predictions:
     codes: pl.DataFrame
     """C rows, in column order."""
     manifest: dict[str, Any]
+    previous_visits: np.ndarray | None = None
+    """(N,) int: visits in the example's history."""
+    ages: np.ndarray | None = None
+    """(N,) float32, in years; NaN where it is not known."""
+    sexes: list[str | None] | None = None
+    """N of `F`, `M` or None."""
+    group_names: pl.DataFrame | None = None
+    """level, group, name."""
+    trained_on: np.ndarray | None = None
+    """uint64 `patient_hashes` of the patients the model was trained or tuned on."""
+    context: pl.DataFrame | None = None
+    """At most CONTEXT_ROWS rows of CONTEXT_SCHEMA: the first examples."""
+    records: dict[str, Any] = field(default_factory=dict)
+    """Name -> JSON-ready value; kept as `<name>.json`."""
 
     @property
     def name(self) -> str:
@@ -55,6 +86,8 @@ def write_predictions(folder: str | Path, predictions: Predictions) -> Path:
             f"scores have shape {predictions.scores.shape}, but there are {len(predictions.example_ids)} examples "
             f"and {len(codes)} codes"
         )
+    if "manifest" in predictions.records:
+        raise ValueError("a record cannot be called manifest: manifest.json is the run's own")
     if not np.isfinite(predictions.scores).all():
         raise ValueError("scores contain NaN or infinity; the model diverged, so nothing was written")
     beside = folder.with_name(f".{folder.name}.partial")
@@ -62,18 +95,15 @@ def write_predictions(folder: str | Path, predictions: Predictions) -> Path:
     beside.mkdir(parents=True)
     np.save(beside / "scores.npy", predictions.scores.astype(np.float32))
     predictions.codes.write_parquet(beside / "codes.parquet")
-    thresholds = pl.Series(predictions.thresholds.astype(np.float32)).fill_nan(None)
-    pl.DataFrame(
-        {
-            "example_id": predictions.example_ids,
-            "patient_id": predictions.patient_ids,
-            "targets": _code_lists(predictions.targets, codes),
-            "seen": _code_lists(predictions.seen, codes),
-            "threshold": thresholds,
-        },
-        schema_overrides={"targets": pl.List(pl.String), "seen": pl.List(pl.String), "threshold": pl.Float32},
-    ).write_parquet(beside / "examples.parquet")
-    (beside / "manifest.json").write_text(json.dumps(predictions.manifest, indent=2), encoding="utf-8")
+    _example_table(predictions, codes).write_parquet(beside / "examples.parquet")
+    if predictions.group_names is not None:
+        predictions.group_names.write_parquet(beside / "groups.parquet")
+    if predictions.trained_on is not None:
+        np.save(beside / "trained_on.npy", predictions.trained_on)
+    if predictions.context is not None:
+        predictions.context.head(CONTEXT_ROWS).write_parquet(beside / "context.parquet")
+    for name, value in ({"manifest": predictions.manifest} | predictions.records).items():
+        (beside / f"{name}.json").write_text(json.dumps(value, indent=2), encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     beside.rename(folder)
     return folder
@@ -91,7 +121,7 @@ def read_predictions(path: str | Path) -> Predictions:
     scores = np.load(folder / "scores.npy")
     codes = pl.read_parquet(folder / "codes.parquet")
     examples = pl.read_parquet(folder / "examples.parquet")
-    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    records = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
     if scores.shape != (examples.height, codes.height):
         raise ValueError(
             f"{folder} is damaged: scores.npy is {scores.shape}, examples.parquet has {examples.height} rows, "
@@ -106,14 +136,29 @@ def read_predictions(path: str | Path) -> Predictions:
         example_ids=examples["example_id"].to_list(),
         patient_ids=examples["patient_id"].to_list(),
         codes=codes,
-        manifest=manifest,
+        manifest=records.pop("manifest"),
+        previous_visits=examples["previous_visits"].to_numpy() if "previous_visits" in examples.columns else None,
+        ages=examples["age"].fill_null(float("nan")).to_numpy() if "age" in examples.columns else None,
+        sexes=examples["sex"].to_list() if "sex" in examples.columns else None,
+        group_names=_read_optional(folder / "groups.parquet", pl.read_parquet),
+        trained_on=_read_optional(folder / "trained_on.npy", np.load),
+        context=_read_optional(folder / "context.parquet", pl.read_parquet),
+        records=records,
     )
 
 
 def predictions_for_task(
-    task: Any, split: str, scores: np.ndarray, thresholds: np.ndarray | float | None, manifest: dict[str, Any]
+    task: Any,
+    split: str,
+    scores: np.ndarray,
+    thresholds: np.ndarray | float | None,
+    manifest: dict[str, Any],
+    records: dict[str, Any] | None = None,
 ) -> Predictions:
-    """Predictions for `split` of a `data.task.Task`; `thresholds` per row, one for all, or None for no threshold."""
+    """Predictions for `split` of a `data.task.Task`; `thresholds` per row, one for all, or None for no threshold.
+
+    `records`: what else the report may read; entries that are None are left out.
+    """
     rows = task.splits[split]
     if thresholds is None:
         thresholds = float("nan")
@@ -126,18 +171,57 @@ def predictions_for_task(
         patient_ids=list(rows["patient_id"]),
         codes=task.code_table,
         manifest=manifest,
+        previous_visits=np.array([len(history) for history in rows["history"]], dtype=np.int32),
+        ages=np.array([np.nan if age is None else age for age in rows["age"]], dtype=np.float32),
+        sexes=list(rows["sex"]),
+        group_names=pl.DataFrame(
+            [(level, group, name) for level, names in task.group_names.items() for group, name in names.items()],
+            schema={"level": pl.String, "group": pl.String, "name": pl.String},
+            orient="row",
+        ),
+        trained_on=np.unique(
+            patient_hashes(task.splits[name]["patient_id"] for name in ("train", "validation") if name != split)
+        ),
+        context=_context(rows),
+        records={name: value for name, value in (records or {}).items() if value is not None},
     )
 
 
 def task_record(task: Any, split: str) -> dict[str, Any]:
-    """What a manifest says of the `data.task.Task` that was scored; equal records are comparable runs."""
+    """What a manifest says of the `data.task.Task` that was scored; the report prints it as the data card.
+
+    Runs are comparable where `fingerprint` and `split` are equal. The rest of task.json is there where it is known.
+    """
+    known = ("source", "ontology", "edition", "counts", "candidates", "dropped", "unknown_codes", "inputs")
     return {
         "name": task.path.name,
         "kind": task.info["kind"],
         "fingerprint": task.fingerprint,
         "split": split,
         "protocol": task.info["protocol"]["name"],
-    }
+        "split_protocol": task.info["protocol"],
+    } | {key: task.info[key] for key in known if key in task.info}
+
+
+def memorization_record(base: str | Path | None) -> dict[str, Any] | None:
+    """What stage one measured, where `base` is the checkpoint of one of its runs (`<run>/checkpoint`); else None."""
+    if base is None:
+        return None
+    path = Path(base).parent / "recall.json"
+    if not path.is_file():
+        return None
+    found = json.loads(path.read_text(encoding="utf-8"))
+    manifest = path.with_name("manifest.json")
+    if manifest.is_file():
+        run = json.loads(manifest.read_text(encoding="utf-8"))
+        found |= {key: run[key] for key in ("run", "seconds", "command") if key in run}
+    return found
+
+
+def patient_hashes(groups: Iterable[Iterable[str]]) -> np.ndarray:
+    """uint64 hash of each patient id of all groups, in order; equal ids have equal hashes, on every machine."""
+    digests = (hashlib.blake2b(str(patient).encode(), digest_size=8).digest() for group in groups for patient in group)
+    return np.frombuffer(b"".join(digests), dtype=np.uint64)
 
 
 def code_matrix(rows: Sequence[Sequence[str]], column: dict[str, int]) -> np.ndarray:
@@ -150,3 +234,36 @@ def code_matrix(rows: Sequence[Sequence[str]], column: dict[str, int]) -> np.nda
 
 def _code_lists(matrix: np.ndarray, codes: list[str]) -> list[list[str]]:
     return [[codes[column] for column in np.flatnonzero(row)] for row in matrix]
+
+
+def _example_table(predictions: Predictions, codes: list[str]) -> pl.DataFrame:
+    table = pl.DataFrame(
+        {
+            "example_id": predictions.example_ids,
+            "patient_id": predictions.patient_ids,
+            "targets": _code_lists(predictions.targets, codes),
+            "seen": _code_lists(predictions.seen, codes),
+            "threshold": pl.Series(predictions.thresholds.astype(np.float32)).fill_nan(None),
+        },
+        schema_overrides={"targets": pl.List(pl.String), "seen": pl.List(pl.String), "threshold": pl.Float32},
+    )
+    optional = []
+    if predictions.previous_visits is not None:
+        optional.append(pl.Series("previous_visits", predictions.previous_visits, dtype=pl.Int32))
+    if predictions.ages is not None:
+        optional.append(pl.Series("age", predictions.ages.astype(np.float32)).fill_nan(None))
+    if predictions.sexes is not None:
+        optional.append(pl.Series("sex", predictions.sexes, dtype=pl.String))
+    return table.with_columns(optional)
+
+
+def _context(rows: Any) -> pl.DataFrame:
+    first = rows.select(range(min(CONTEXT_ROWS, len(rows))))
+    columns = [name for name in CONTEXT_SCHEMA if name in first.column_names]
+    return pl.DataFrame(
+        {name: list(first[name]) for name in columns}, schema={name: CONTEXT_SCHEMA[name] for name in columns}
+    )
+
+
+def _read_optional(path: Path, read: Callable[[Path], Any]) -> Any:
+    return read(path) if path.is_file() else None

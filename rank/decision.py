@@ -3,11 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 
+from mera.calibration import fit_platt
 from mera.threshold import best_threshold
-
-MAX_FITTED_SCORES = 2_000_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,9 +39,7 @@ def fit_decision_rule(
     base = eov if uses_eov else np.zeros_like(eov)
     margins = scores - base[:, None]
     offset = best_threshold(margins, targets) if fit_offset or not uses_eov else 0.0
-    rows = max(1, MAX_FITTED_SCORES // scores.shape[1])
-    features = (margins[:rows] - offset).reshape(-1, 1)
-    model = LogisticRegression(C=np.inf).fit(features, targets[:rows].ravel())
-    return DecisionRule(
-        uses_eov=uses_eov, offset=offset, slope=float(model.coef_[0, 0]), intercept=float(model.intercept_[0])
-    )
+    calibration = fit_platt(margins - offset, targets)
+    if calibration is None:
+        raise ValueError("every code has the same score on validation: the model has learnt nothing to rank by")
+    return DecisionRule(uses_eov=uses_eov, offset=offset, **calibration)

@@ -30,7 +30,7 @@ def main() -> None:
 
     visits = [visit.split(",") for visit in arguments.history.split(";") if visit.strip()]
     history = [[code.strip().upper() for code in visit if code.strip()] for visit in visits]
-    days = [int(day) for day in arguments.days.split(";")] if arguments.days else None
+    days = parse_days(arguments.days) if arguments.days else None
     ranker = Ranker.load(arguments.checkpoint)
     unknown = sorted({code for codes in history for code in codes} - set(ranker.definitions))
     ranked = ranker.rank(
@@ -42,6 +42,13 @@ def main() -> None:
     if unknown:
         print(f"not among the model's codes, read as plain text: {', '.join(unknown)}")
     print_table(ranked)
+
+
+def parse_days(text: str) -> list[int]:
+    try:
+        return [int(day) for day in text.split(";")]
+    except ValueError:
+        raise ValueError(f"--days takes whole numbers separated by ;, one for each visit, got {text!r}") from None
 
 
 def print_table(ranked: list[RankedCode]) -> None:

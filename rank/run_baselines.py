@@ -4,11 +4,13 @@ python rank/run_baselines.py --task prepared/diabetes130 --output runs/baselines
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.progress import track
 
 from data.task import Task, load_task
+from mera.calibration import fit_platt
 from mera.config import config_dict, parse_config
 from mera.entry_point import run_entry_point
 from mera.manifest import RunClock, build_manifest
@@ -29,13 +31,15 @@ def main() -> None:
         run, clock = RunDirectory(Path(config.output) / name.replace(" ", "-")), RunClock()
         found = baseline(task)
         threshold = best_threshold(found.validation, task.targets("validation"))
-        write_run(config, task, run, clock, name, "baseline", found.test, threshold, found.chosen)
+        calibration = fit_platt(found.validation - threshold, task.targets("validation"))
+        write_run(config, task, run, clock, name, "baseline", found.test, threshold, found.chosen, calibration)
     if "oracle" in task.info:
         run, clock = RunDirectory(Path(config.output) / "oracle"), RunClock()
         probabilities = np.load(task.path / task.info["oracle"])
         # With true probabilities in hand, the best threshold is known without a look at any target.
         threshold = best_threshold(probabilities, probabilities)
-        write_run(config, task, run, clock, "oracle", "oracle", probabilities, threshold, {})
+        calibration = {"scores": "probabilities"}
+        write_run(config, task, run, clock, "oracle", "oracle", probabilities, threshold, {}, calibration)
 
 
 def write_run(
@@ -48,6 +52,7 @@ def write_run(
     scores: np.ndarray,
     threshold: float,
     chosen: dict[str, float],
+    calibration: dict[str, Any] | None,
 ) -> None:
     manifest = build_manifest(
         run=run.final.name,
@@ -57,7 +62,7 @@ def write_run(
         seed=0,
         task=task_record(task, "test"),
         clock=clock,
-    )
+    ) | {"calibration": calibration}
     write_predictions(run.path("predictions"), predictions_for_task(task, "test", scores, threshold, manifest))
     print(f"{name}: {run.finish()}")
 

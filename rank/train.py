@@ -14,7 +14,7 @@ from mera.config import config_dict, parse_config
 from mera.entry_point import run_entry_point
 from mera.manifest import RunClock, build_manifest
 from mera.models import add_lora
-from mera.predictions import predictions_for_task, task_record, write_predictions
+from mera.predictions import memorization_record, predictions_for_task, task_record, write_predictions
 from mera.run_directory import RunDirectory, write_json
 from mera.training import last_checkpoint
 from rank.config import RankConfig
@@ -72,7 +72,12 @@ def main() -> None:
             task=task_record(task, "test"),
             clock=clock,
         )
-        predictions = predictions_for_task(task, "test", scores, rule.thresholds(eov), manifest)
+        manifest["calibration"] = {"slope": rule.slope, "intercept": rule.intercept}
+        records = {
+            "training": trainer.state.log_history,
+            "memorization": memorization_record(config.model.base),
+        }
+        predictions = predictions_for_task(task, "test", scores, rule.thresholds(eov), manifest, records)
         write_predictions(run.path("predictions"), predictions)
         write_json(run.path("validation.json"), trainer.state.log_history)
         print(f"checkpoint and predictions: {run.finish()}")

@@ -11,7 +11,7 @@ from torch.nn.functional import normalize
 from bi_encoder.batches import pad, tokenize
 from bi_encoder.config import EncoderConfig
 from bi_encoder.encoder import load_encoder
-from bi_encoder.evidence import evidence_spans
+from bi_encoder.evidence import evidence_record, evidence_spans
 from bi_encoder.model import ModelRecord, build_bi_encoder, load_bi_encoder
 from bi_encoder.predict import embed_texts, score_texts
 from bi_encoder.texts import QueryText
@@ -143,6 +143,19 @@ def test_evidence_spans_are_words_of_the_note(attention_model):
     # All of the mass covers every word of the note, and nothing before it.
     everything = evidence_spans(attention_model, query, keys[:1], max_tokens=64, mass=1.1)[0]
     assert [note[span.start : span.end] for span in everything] == [note]
+
+
+def test_evidence_of_the_best_codes_as_it_is_kept_with_predictions(attention_model):
+    queries = [QueryText(text="Aged 72. Heart failure and anemia.", note_start=9), QueryText(text="x", note_start=None)]
+    keys = embed_texts(attention_model, TEXTS, 64)
+    codes = [f"code-{number}" for number in range(len(TEXTS))]
+    scores = np.tile(np.arange(len(TEXTS), dtype=np.float32), (2, 1))
+    found = evidence_record(attention_model, queries, keys, scores, codes, max_tokens=64)
+    assert list(found) == ["0"], "only queries that were written from a note"
+    assert list(found["0"]) == codes[::-1][:10]
+    expected = evidence_spans(attention_model, queries[0], keys[-1:], max_tokens=64)[0]
+    assert found["0"][codes[-1]] == [[span.start, span.end] for span in expected]
+    assert evidence_record(attention_model, queries[1:], keys, scores[1:], codes, max_tokens=64) is None
 
 
 def test_evidence_needs_label_attention_and_a_note(mean_model, attention_model):

@@ -82,6 +82,11 @@ def test_a_variant_trains_and_leaves_a_complete_run(task, tmp_path, variant):
     assert predictions.thresholds == pytest.approx(measured["threshold"], rel=1e-5)
     assert predictions.manifest["model"] == f"bi-encoder {variant}"
     assert predictions.manifest["kind"] == "bi_encoder"
+    widths = predictions.records["widths"]
+    assert [row["width"] for row in widths] == [16, 64]
+    assert all(row["queries_per_second"] > 0 and row["bytes_per_code"] == 4 * row["width"] for row in widths)
+    assert {"slope", "intercept"} == set(predictions.manifest["calibration"])
+    assert ("evidence" in predictions.records) == (variant == "laa_mrl")
     best = max(entry["eval_mean_average_precision"] for entry in measured["epochs"])
     assert len(measured["epochs"]) == 3
     assert measured["validation"]["mean_average_precision"] >= best - 1e-6

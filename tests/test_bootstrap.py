@@ -154,3 +154,32 @@ def test_bad_arguments_are_named():
         bootstrap.patient_weights(["a"], samples=0, seed=0)
     with pytest.raises(ValueError, match="there is no example"):
         bootstrap.patient_weights([], samples=10, seed=0)
+
+
+def test_least_error_stretches_intervals_and_weakens_tests_only_where_it_is_larger():
+    generator = np.random.default_rng(4)
+    replicates = np.concatenate([[0.5], 0.5 + 0.01 * generator.standard_normal(2000)])
+    narrow, same = bootstrap.interval(replicates), bootstrap.interval(replicates, least_error=0.005)
+    wide = bootstrap.interval(replicates, least_error=0.03)
+    assert same == narrow
+    assert np.ptp(wide) == pytest.approx(3 * np.ptp(narrow), rel=0.05)
+    zeros = np.zeros_like(replicates)
+    assert bootstrap.paired_p_value(replicates, zeros, 100, least_error=0.25) == pytest.approx(
+        2 * scipy.stats.t.sf(2, 99), rel=1e-6
+    )
+    assert bootstrap.paired_p_value(replicates, zeros, 100) == bootstrap.paired_p_value(replicates, zeros, 100, 0.005)
+
+
+def test_mean_error_by_hand():
+    assert bootstrap.mean_error(np.array([1.0, np.nan, 3.0])) == pytest.approx(1.0)
+    assert bootstrap.mean_error(np.array([np.nan, 3.0])) == 0.0
+
+
+def test_several_means_and_ratios_in_one_product(case):
+    scores, targets, _, patients = case
+    weights = bootstrap.patient_weights(patients, samples=9, seed=0)
+    values = np.where(targets, scores, np.nan)
+    together = bootstrap.row_mean(weights, values)
+    assert together.shape == (10, 15)
+    for column in range(15):
+        assert together[:, column] == pytest.approx(bootstrap.row_mean(weights, values[:, column]), nan_ok=True)

@@ -248,3 +248,14 @@ def test_bad_arguments_are_named():
         metrics.roc_auc(scores, targets, "samples")
     with pytest.raises(ValueError, match=r"one shape, got \(23, 31\) and \(23, 30\)"):
         metrics.recall_at_k(scores, targets[:, 1:], 5)
+
+
+def test_values_by_code_are_what_the_macro_metrics_average():
+    scores, targets = make_case(3)
+    predicted = scores > np.median(scores)
+    for by_code, whole in (
+        (metrics.f1_by_code(predicted, targets), metrics.f1(predicted, targets, "macro")),
+        (metrics.roc_auc_by_code(scores, targets), metrics.roc_auc(scores, targets, "macro")),
+    ):
+        assert np.isnan(by_code[~targets.any(axis=0)]).all()
+        assert np.nanmean(by_code) == pytest.approx(whole)

@@ -5,8 +5,18 @@ import json
 import numpy as np
 import polars as pl
 import pytest
+from tiny_task import make_tiny_task
 
-from mera.predictions import Predictions, code_matrix, read_predictions, write_predictions
+from mera.predictions import (
+    Predictions,
+    code_matrix,
+    memorization_record,
+    patient_hashes,
+    predictions_for_task,
+    read_predictions,
+    task_record,
+    write_predictions,
+)
 
 
 def make_predictions(**changes) -> Predictions:
@@ -97,3 +107,68 @@ def test_code_matrix_by_hand_and_a_code_without_a_column():
     assert code_matrix([["c", "a"], []], column).tolist() == [[True, False, True], [False, False, False]]
     with pytest.raises(KeyError, match="d"):
         code_matrix([["d"]], column)
+
+
+def test_what_else_is_known_reads_back_equal(tmp_path):
+    written = make_predictions(
+        previous_visits=np.array([2, 0]),
+        ages=np.array([70.0, np.nan], dtype=np.float32),
+        sexes=["F", None],
+        group_names=pl.DataFrame({"level": ["chapter"], "group": ["9"], "name": ["Circulatory"]}),
+        trained_on=patient_hashes([["a"], ["b", "c"]]),
+        context=pl.DataFrame({"text": ["Stable.", None]}),
+        records={"training": [{"epoch": 1.0, "loss": 0.5}]},
+    )
+    write_predictions(tmp_path / "predictions", written)
+    read = read_predictions(tmp_path)
+    assert read.previous_visits.tolist() == [2, 0]
+    assert np.array_equal(read.ages, written.ages, equal_nan=True)
+    assert read.sexes == ["F", None]
+    assert read.group_names.equals(written.group_names)
+    assert np.array_equal(read.trained_on, written.trained_on)
+    assert read.context.equals(written.context)
+    assert read.records == written.records
+    with pytest.raises(ValueError, match="a record cannot be called manifest"):
+        write_predictions(tmp_path / "other", make_predictions(records={"manifest": {}}))
+
+
+def test_a_folder_without_the_optional_parts_is_complete(tmp_path):
+    write_predictions(tmp_path / "predictions", make_predictions())
+    assert sorted(path.name for path in (tmp_path / "predictions").iterdir()) == [
+        "codes.parquet",
+        "examples.parquet",
+        "manifest.json",
+        "scores.npy",
+    ]
+    read = read_predictions(tmp_path)
+    assert (read.ages, read.sexes, read.previous_visits, read.context, read.records) == (None, None, None, None, {})
+
+
+def test_predictions_for_a_task_carry_what_the_task_knows(tmp_path):
+    task = make_tiny_task(tmp_path / "task", kind="coding")
+    rows = task.splits["test"]
+    scores = np.zeros((len(rows), len(task.codes)))
+    made = predictions_for_task(task, "test", scores, None, {"run": "x"}, {"training": [1], "memorization": None})
+    read = read_predictions(write_predictions(tmp_path / "predictions", made))
+    assert np.array_equal(read.ages, np.array(rows["age"], dtype=np.float32), equal_nan=True)
+    assert read.sexes == list(rows["sex"])
+    assert read.previous_visits.tolist() == [len(history) for history in rows["history"]]
+    assert read.context["text"].to_list() == list(rows["text"])[:100]
+    assert read.records == {"training": [1]}
+    names = {(row["level"], row["group"]): row["name"] for row in read.group_names.iter_rows(named=True)}
+    assert names["chapter", "9"] == task.group_names["chapter"]["9"]
+    others = {patient for split in ("train", "validation") for patient in task.splits[split]["patient_id"]}
+    assert set(read.trained_on.tolist()) == set(patient_hashes([others]).tolist())
+    assert not np.isin(patient_hashes([read.patient_ids]), read.trained_on).any()
+    record = task_record(task, "test")
+    assert record["counts"]["test"]["examples"] == len(rows)
+    assert record["split"] == "test"
+
+
+def test_memorization_is_found_beside_the_checkpoint(tmp_path):
+    assert memorization_record(None) is None
+    assert memorization_record(tmp_path / "checkpoint") is None
+    (tmp_path / "recall.json").write_text('{"before": {"a": 0.1}, "after": {"a": 0.9}}')
+    (tmp_path / "manifest.json").write_text('{"run": "memorize", "seconds": 3.5, "seed": 1}')
+    found = memorization_record(tmp_path / "checkpoint")
+    assert found == {"before": {"a": 0.1}, "after": {"a": 0.9}, "run": "memorize", "seconds": 3.5}

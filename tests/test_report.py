@@ -1,81 +1,18 @@
 """The report from prediction folders that this file writes."""
 
+import io
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import pytest
+from made_up_runs import TagBalance, change_run, find_run, make_runs
+from rich.console import Console
 
 from mera import metrics
-from mera.predictions import Predictions, read_predictions, write_predictions
-from mera.report import measure, write, write_report
-
-NUM_EXAMPLES, NUM_CODES = 120, 60
-
-
-def make_runs(folder: Path, fingerprint: str = "f" * 64, task: str = "made-up", seed: int = 0) -> list[Path]:
-    """Five runs on one made-up task: an oracle, two models, two baselines; `history` sets no threshold."""
-    generator = np.random.default_rng(seed)
-    popularity = np.sort(generator.gamma(0.6, 1.0, NUM_CODES))[::-1]
-    logits = np.log(popularity)[None, :] + generator.standard_normal((NUM_EXAMPLES, NUM_CODES)) * 1.5 - 2.5
-    probabilities = 1 / (1 + np.exp(-logits))
-    targets = generator.random(probabilities.shape) < probabilities
-    targets[np.arange(NUM_EXAMPLES), generator.integers(0, NUM_CODES, NUM_EXAMPLES)] = True
-    seen = (generator.random(targets.shape) < 0.05) | (targets & (generator.random(targets.shape) < 0.4))
-    noise = generator.standard_normal((2, *targets.shape))
-    scores = {
-        "oracle": ("oracle", "True probabilities", logits, 0.0),
-        "rank-tiny": ("rank", "MERA tiny", logits + 0.7 * noise[0], -0.5),
-        "bi-encoder": ("bi_encoder", "Bi-encoder <laa & mrl>", logits + 0.8 * noise[1], -0.2),
-        "popularity": ("baseline", "Popularity", np.broadcast_to(np.log(popularity), targets.shape), 0.9),
-        "history": ("baseline", "Own history", seen + 0.01 * popularity[None, :], None),
-    }
-    codes = pl.DataFrame(
-        {
-            "code": [f"{100 + number}.0" for number in range(NUM_CODES)],
-            "definition": [f"condition {number}" for number in range(NUM_CODES)],
-            "train_count": (200 * popularity / popularity.max()).astype(np.int64),
-            "chapter": [f"chapter {number % 4}" for number in range(NUM_CODES)],
-        }
-    )
-    paths = []
-    for number, (run, (kind, model, values, threshold)) in enumerate(scores.items()):
-        manifest = {
-            "run": run,
-            "model": model,
-            "kind": kind,
-            "task": {
-                "name": task,
-                "kind": "diagnosis",
-                "fingerprint": fingerprint,
-                "split": "test",
-                "protocol": "random",
-            },
-            "config": {"training": {"epochs": 3, "learning_rate": 1e-3}},
-            "seed": 7,
-            "command": f"rank/train.py --config configs/rank/tiny.yaml --run {run}",
-            "git_commit": "0123456789abcdef+changes",
-            "versions": {"python": "3.11.9"},
-            "hardware": {"machine": "x86_64", "cpus": 2},
-            "started_at": "2025-01-01T00:00:00+00:00",
-            "seconds": 3.4 + 200.0 * number,
-        }
-        predictions = Predictions(
-            scores=np.asarray(values, dtype=np.float32),
-            targets=targets,
-            seen=seen,
-            thresholds=np.full(NUM_EXAMPLES, np.nan if threshold is None else threshold, dtype=np.float32),
-            example_ids=[f"{task}-{row}" for row in range(NUM_EXAMPLES)],
-            patient_ids=[f"patient-{row // 2}" for row in range(NUM_EXAMPLES)],
-            codes=codes,
-            manifest=manifest,
-        )
-        write_predictions(folder / run / "predictions", predictions)
-        paths.append(folder / run)
-    return paths
+from mera.predictions import read_predictions
+from mera.report import measure, print_comparison, write, write_report
 
 
 @pytest.fixture(scope="module")
@@ -93,47 +30,6 @@ def report_folder(runs, tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def section(report_folder) -> dict:
     return json.loads((report_folder / "report.json").read_text())["tasks"][0]
-
-
-def find_run(section: dict, name: str) -> dict:
-    return next(run for run in section["runs"] if run["run"] == name)
-
-
-def change_run(source: Path, target: Path, **changes) -> Path:
-    """A copy of a run with some fields of its predictions replaced."""
-    run = read_predictions(source)
-    fields = {name: getattr(run, name) for name in Predictions.__dataclass_fields__} | changes
-    fields["manifest"] = run.manifest | {"run": target.name} | changes.get("manifest", {})
-    write_predictions(target / "predictions", Predictions(**fields))
-    return target
-
-
-class TagBalance(HTMLParser):
-    """Fails on tags that close in the wrong order; collects what the page refers to."""
-
-    VOID = frozenset({"meta", "br", "link", "img", "hr", "input"})
-
-    def __init__(self):
-        super().__init__()
-        self.open: list[str] = []
-        self.references: list[str] = []
-        self.ids: list[str] = []
-        self.tags: set[str] = set()
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.add(tag)
-        self.references += [value for name, value in attributes if name in ("src", "href", "xlink:href")]
-        self.ids += [value for name, value in attributes if name == "id"]
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        self.references += [value for name, value in attributes if name in ("src", "href", "xlink:href")]
-        self.ids += [value for name, value in attributes if name == "id"]
-
-    def handle_endtag(self, tag):
-        assert self.open, f"</{tag}> closes nothing"
-        assert self.open.pop() == tag
 
 
 def test_values_are_those_of_the_metrics(runs, section):
@@ -156,8 +52,19 @@ def test_values_are_those_of_the_metrics(runs, section):
     curve = [metrics.recall_at_k(run.scores, run.targets, k) for k in (1, 7, 20)]
     assert [found["recall_curve"][k - 1] for k in (1, 7, 20)] == pytest.approx(curve)
     sizes = run.predicted.sum(axis=1), run.targets.sum(axis=1)
-    assert found["set_size"]["spearman"] == pytest.approx(metrics.spearman(*sizes))
-    assert found["set_size"]["mean_predicted"] == pytest.approx(sizes[0].mean())
+    found_sizes = {key: cell for key, cell in found["set_size"].items() if key != "curve"}
+    assert {key: cell["value"] for key, cell in found_sizes.items()} == pytest.approx(
+        {
+            "spearman": metrics.spearman(*sizes),
+            "mean_predicted": sizes[0].mean(),
+            "mean_true": sizes[1].mean(),
+            "mean_absolute_error": np.abs(sizes[0] - sizes[1]).mean(),
+            "micro_precision": (run.predicted & run.targets).sum() / run.predicted.sum(),
+            "micro_recall": (run.predicted & run.targets).sum() / run.targets.sum(),
+            "rows_without_prediction": (sizes[0] == 0).mean(),
+        }
+    )
+    assert all(cell["low"] <= cell["value"] <= cell["high"] for cell in found_sizes.values())
 
 
 def test_strata_equal_a_loop_and_partition_the_targets(runs, section):
@@ -217,7 +124,7 @@ def test_missing_numbers_are_dashes(report_folder, section):
     assert history["set_size"] is None
     assert any("missing for: Own history" in line for line in section["cautions"])
     page = (report_folder / "index.html").read_text()
-    row = re.search(r"<tr>\s*<th scope=\"row\">Own history.*?</tr>", page, re.DOTALL).group()
+    row = re.search(r"<tr><th scope=\"row\">Own history.*?</tr>", page, re.DOTALL).group()
     assert re.sub(r"<[^>]+>", " ", row).split().count("—") == 2
     line = next(line for line in (report_folder / "report.md").read_text().splitlines() if "| Own history" in line)
     assert line.split("|")[5:7] == [" — ", " — "]
@@ -242,13 +149,13 @@ def test_page_is_self_contained_well_formed_and_escaped(report_folder):
     assert checker.open == []
     assert all(reference.startswith("#") for reference in checker.references)
     assert {reference[1:] for reference in checker.references} <= set(checker.ids)
-    assert not {"script", "link", "img", "iframe"} & checker.tags
+    assert not {"link", "img", "iframe"} & checker.tags
     assert len(checker.ids) == len(set(checker.ids))
     assert "Bi-encoder &lt;laa &amp; mrl&gt;" in page
     assert "<laa" not in page
     assert "@import" not in page
     svg_openings = re.findall(r"<svg[^>]*>", page)
-    assert len(svg_openings) == 5
+    assert len(svg_openings) == 6
     assert all(re.search(r'role="img" aria-label="[^"]{30,}"', opening) for opening in svg_openings)
     assert "configs/rank/tiny.yaml --run rank-tiny" in page
     assert "learning_rate: 0.001" in page
@@ -258,6 +165,7 @@ def test_figures_stand_alone_and_are_recoloured_in_the_page(report_folder):
     files = sorted(path.name for path in (report_folder / "figures").iterdir())
     assert files == [
         "differences.svg",
+        "precision-recall.svg",
         "recall-curves.svg",
         "set-size.svg",
         "strata-frequency.svg",
@@ -309,7 +217,7 @@ def test_several_tasks_in_one_report(runs, tmp_path):
 def test_one_run_and_only_an_oracle(runs, tmp_path):
     write_report([runs[3]], tmp_path / "one", bootstrap_samples=20)
     found = json.loads((tmp_path / "one" / "report.json").read_text())["tasks"][0]
-    assert "It is the only model given" in found["summary"][-1]
+    assert "It is the only model given" in found["summary"][2]
     assert not any(cell["best"] for cell in found["runs"][0]["metrics"].values())
     write_report([runs[0]], tmp_path / "bound", bootstrap_samples=20)
     found = json.loads((tmp_path / "bound" / "report.json").read_text())["tasks"][0]
@@ -386,3 +294,14 @@ def test_an_old_report_is_replaced_only_by_a_whole_one(runs, tmp_path, monkeypat
     write_report(runs, output, bootstrap_samples=20)
     assert (output / "report.json").read_bytes() != before
     assert [path.name for path in tmp_path.iterdir()] == ["report"]
+
+
+def test_the_short_form_for_the_terminal(runs, section):
+    console = Console(width=200, record=True, file=io.StringIO())
+    print_comparison(runs, bootstrap_samples=200, console=console)
+    printed = console.export_text()
+    for run in section["runs"]:
+        assert f"{run['metrics']['recall@20']['value']:.1%}".rstrip("%") in printed
+    assert "points from " + section["runs"][1]["label"] in printed
+    assert "has the highest recall@20" in " ".join(printed.split())
+    assert "Bi-encoder <laa & mrl>" in printed

@@ -12,15 +12,19 @@ import numpy as np
 
 from mera import bootstrap
 from mera.predictions import read_predictions
+from mera.report.ablation import find_ablations
+from mera.report.estimates import estimate, without_interval
 from mera.report.load import Comparable
 from mera.report.measure import METRICS, Measures, measure
 from mera.report.pairs import LEADING_METRIC, is_oracle, mark_best, paired_differences
+from mera.report.published import published_rows
+from mera.report.records import memorization_rows, training_curve, width_rows
 from mera.report.strata import Stratification, stratify
 from mera.report.summary import cautions, summarise
 
 
-def compare(shared: Comparable, bootstrap_samples: int, seed: int) -> dict[str, Any]:
-    """Measure every run (one in memory at a time) and compare them."""
+def compare(shared: Comparable, bootstrap_samples: int, seed: int, reference: str | None = None) -> dict[str, Any]:
+    """Measure every run (one in memory at a time) and compare them; `reference`: the run that ablations start from."""
     weights = bootstrap.patient_weights(shared.patient_ids, bootstrap_samples, seed)
     strata = stratify(shared)
     measured = [measure(read_predictions(path), shared, strata, weights) for path in shared.paths]
@@ -39,9 +43,11 @@ def compare(shared: Comparable, bootstrap_samples: int, seed: int) -> dict[str, 
             "pairs": paired_differences(measured, num_patients),
             "strata": [_stratification_record(part, measured) for part in strata],
             "oracle_share": _oracle_share(measured),
+            "published": published_rows(shared.task),
         }
     )
     mark_best(section)
+    section["ablations"] = find_ablations(section, reference)
     section["summary"] = summarise(section)
     section["cautions"] = cautions(section)
     return section
@@ -80,10 +86,22 @@ def _run_record(run: Measures, label: str) -> dict[str, Any]:
         "label": label,
         "kind": run.manifest.get("kind"),
         "metrics": {
-            metric.key: _estimate(run.values[metric.key], run.replicates.get(metric.key)) for metric in METRICS
+            metric.key: estimate(
+                run.replicates[metric.key], bootstrap.mean_error(run.by_code.get(metric.key, np.empty(0)))
+            )
+            if metric.key in run.replicates
+            else without_interval(run.values[metric.key])
+            for metric in METRICS
         },
         "recall_curve": run.recall_curve.tolist(),
         "set_size": run.set_size,
+        "precision_recall": run.precision_recall,
+        "hierarchy": run.hierarchy,
+        "reliability": run.reliability,
+        "training": training_curve(run.records.get("training")),
+        "memorization": memorization_rows(run.records.get("memorization")),
+        "stage_one_seconds": (run.records.get("memorization") or {}).get("seconds"),
+        "widths": width_rows(run.records.get("widths")),
         "manifest": run.manifest,
     }
 
@@ -99,13 +117,11 @@ def _stratification_record(part: Stratification, measured: list[Measures]) -> di
                 "label": label,
                 "targets": int(num_targets[index]),
                 "codes": None if part.num_codes is None else part.num_codes[index],
+                "examples": None if part.num_examples is None else part.num_examples[index],
             }
             for index, label in enumerate(part.labels)
         ],
-        "values": {
-            run.manifest["run"]: [_estimate(float(found[0]), found) for found in run.strata[part.key]]
-            for run in measured
-        },
+        "values": {run.manifest["run"]: [estimate(found) for found in run.strata[part.key]] for run in measured},
     }
 
 
@@ -119,9 +135,4 @@ def _oracle_share(measured: list[Measures]) -> dict[str, Any] | None:
     with np.errstate(invalid="ignore", divide="ignore"):
         share = np.where(oracle > 0, best / oracle, np.nan)
     names = {"run": others[0].manifest["run"], "oracle": oracles[0].manifest["run"]}
-    return names | _estimate(float(share[0]), share)
-
-
-def _estimate(value: float, replicates: np.ndarray | None) -> dict[str, float]:
-    low, high = (math.nan, math.nan) if replicates is None else bootstrap.interval(replicates)
-    return {"value": value, "low": low, "high": high}
+    return names | estimate(share, bounds=(0.0, math.inf))

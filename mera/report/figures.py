@@ -1,56 +1,15 @@
-"""The report's figures as SVG: the same bytes for the same numbers, recoloured by the page in light and dark.
+"""The figures that compare models: recall curves, differences, strata, accuracy by level."""
 
-Matplotlib draws in the light colours below. `inline_svg` turns them into CSS variables, so that one drawing serves
-both schemes; the files beside the page keep the light ones.
-"""
-
-import html
-import io
-import re
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mera.report.drawing import INK, SERIES, Figure, make_figure, styled_runs
+from mera.report.figures_of_runs import draw_run_figures
+from mera.report.hierarchy import LEVEL_NAMES
 from mera.report.pairs import LEADING_METRIC, competitors, find_pair, is_real
 from mera.report.text import interval, percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-INK, GRID = "#1b1f24", "#d4d9df"
-SERIES = ("#0b62a8", "#c2410c", "#0f7b5f", "#a6337f", "#8a6500", "#3f7fb8", "#6b4fb3", "#5c6670")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-COLOUR_VARIABLES = {INK: "--ink", GRID: "--line"} | {colour: f"--series-{i + 1}" for i, colour in enumerate(SERIES)}
-SETTINGS = {
-    "svg.hashsalt": "mera",
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "axes.linewidth": 0.8,
-    "axes.axisbelow": True,
-    "axes.grid": True,
-    "grid.color": GRID,
-    "grid.linewidth": 0.7,
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "legend.frameon": False,
-}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Figure:
-    name: str
-    """File name without its ending; unique in the report."""
-    title: str
-    caption: str
-    alt: str
-    svg: str
-    """A whole SVG document, in the light colours."""
 
 
 def draw_figures(section: dict[str, Any], prefix: str) -> list[Figure]:
@@ -59,30 +18,14 @@ def draw_figures(section: dict[str, Any], prefix: str) -> list[Figure]:
     if len(competitors(section)) > 1:
         found.append(_forest(section, prefix))
     found += [_strata(section, part, prefix) for part in section["strata"] if part["key"] != "chapter"]
-    if any(run["set_size"] for run in section["runs"]):
-        found.append(_set_sizes(section, prefix))
-    return found
-
-
-def inline_svg(figure: Figure) -> str:
-    """The drawing for use inside HTML: no prolog, ids of its own, scalable, titled, colours as CSS variables."""
-    body = figure.svg[figure.svg.index("<svg") :]
-    body = re.sub(r"<metadata>.*?</metadata>\s*", "", body, flags=re.DOTALL)
-    body = re.sub(r'\bid="', f'id="{figure.name}-', body)
-    body = re.sub(r'(href="#|url\(#)', rf"\g<1>{figure.name}-", body)
-    for colour, variable in COLOUR_VARIABLES.items():
-        body = re.sub(re.escape(colour), f"var({variable}, {colour})", body, flags=re.IGNORECASE)
-    width, height = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', body).groups()
-    label = html.escape(figure.alt, quote=True)
-    opening = (
-        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{label}" style="aspect-ratio: {width} / {height}">'
-    )
-    return opening + body[body.index(">") + 1 :]
+    if any(run["hierarchy"] for run in section["runs"]):
+        found.append(_levels(section, prefix))
+    return [*found, *draw_run_figures(section, prefix)]
 
 
 def _recall_curves(section: dict[str, Any], prefix: str) -> Figure:
     def draw(axes: "Axes") -> None:
-        for style, run in _styled(section):
+        for style, run in styled_runs(section):
             curve = run["recall_curve"]
             places = range(1, len(curve) + 1)
             axes.plot(places, [100 * value for value in curve], **style, markevery=[0, 4, 9, 19, 49, 99])
@@ -95,7 +38,7 @@ def _recall_curves(section: dict[str, Any], prefix: str) -> Figure:
         axes.set_ylabel("recall@k, %")
 
     at_20 = ", ".join(f"{run['label']} {percent(run['metrics'][LEADING_METRIC]['value'])}%" for run in section["runs"])
-    return _figure(
+    return make_figure(
         f"{prefix}recall-curves",
         "How many of a patient's codes are found among the first k",
         "Recall@k, the mean over examples of the share of true codes among the first k. The horizontal axis is "
@@ -129,7 +72,7 @@ def _forest(section: dict[str, Any], prefix: str) -> Figure:
         f"{run['label']} {percent(pair['difference'], signed=True)} ({interval(pair, signed=True)})"
         for run, pair in drawn
     )
-    return _figure(
+    return make_figure(
         f"{prefix}differences",
         f"Difference in recall@20 from {best['label']}",
         "Paired differences on the same patients, with 95% bootstrap intervals (not corrected for the number of "
@@ -145,7 +88,7 @@ def _strata(section: dict[str, Any], part: dict[str, Any], prefix: str) -> Figur
     groups = [index for index, group in enumerate(part["groups"]) if group["targets"]]
 
     def draw(axes: "Axes") -> None:
-        styled = _styled(section)
+        styled = styled_runs(section)
         for number, (style, run) in enumerate(styled):
             shift = 0.7 * ((number + 0.5) / len(styled) - 0.5)
             for place, index in enumerate(groups):
@@ -178,7 +121,7 @@ def _strata(section: dict[str, Any], part: dict[str, Any], prefix: str) -> Figur
         + ", ".join(f"{run['label']} {percent(part['values'][run['run']][index]['value'])}%" for run in section["runs"])
         for index in groups
     )
-    return _figure(
+    return make_figure(
         f"{prefix}strata-{part['key']}",
         f"Recall@20 by {part['title'][0].lower() + part['title'][1:]}",
         f"{part['definition']} Of all true codes in a group, the share among the first 20 of the full ranking, with "
@@ -189,69 +132,35 @@ def _strata(section: dict[str, Any], part: dict[str, Any], prefix: str) -> Figur
     )
 
 
-def _set_sizes(section: dict[str, Any], prefix: str) -> Figure:
-    def draw(axes: "Axes") -> None:
-        largest = 0.0
-        for style, run in _styled(section):
-            if run["set_size"]:
-                true, predicted = zip(*run["set_size"]["curve"], strict=True)
-                axes.plot(true, predicted, **style)
-                largest = max(largest, *true, *predicted)
-        axes.plot([0, largest], [0, largest], color=INK, linewidth=1, linestyle=":", label="as many as true")
-        axes.set_xlim(0)
-        axes.set_ylim(0)
-        axes.set_xlabel("true codes of the example (group mean)")
-        axes.set_ylabel("predicted codes (mean)")
+def _levels(section: dict[str, Any], prefix: str) -> Figure:
+    drawn = [(style, run) for style, run in styled_runs(section) if run["hierarchy"]]
+    levels = drawn[0][1]["hierarchy"]["levels"][1:]
 
-    means = ", ".join(
-        f"{run['label']} {run['set_size']['mean_predicted']:.1f}" for run in section["runs"] if run["set_size"]
+    def draw(axes: "Axes") -> None:
+        for number, (style, run) in enumerate(drawn):
+            shift = 0.5 * ((number + 0.5) / len(drawn) - 0.5)
+            found = [run["hierarchy"]["accuracy"][level] for level in levels]
+            places = [place + shift for place in range(len(levels))]
+            axes.plot(places, [100 * cell["value"] for cell in found], **style)
+            for place, cell in zip(places, found, strict=True):
+                if cell["low"] is not None:
+                    axes.plot([place] * 2, [100 * cell["low"], 100 * cell["high"]], color=style["color"], linewidth=1.2)
+        axes.set_xticks(range(len(levels)), [LEVEL_NAMES[level].replace(" (", "\n(") for level in levels])
+        axes.set_ylim(0)
+        axes.set_ylabel("right predictions, %")
+        axes.grid(axis="x", visible=False)
+
+    described = "; ".join(
+        f"{run['label']}: "
+        + ", ".join(f"{level} {percent(run['hierarchy']['accuracy'][level]['value'])}%" for level in levels)
+        for _, run in drawn
     )
-    return _figure(
-        f"{prefix}set-size",
-        "How many codes are predicted",
-        "Mean number of codes above the model's threshold, for groups of examples with a similar true number.",
-        f"Line chart of predicted against true set size. Mean predicted size: {means}; mean true size "
-        f"{section['targets_per_example']:.1f}.",
+    return make_figure(
+        f"{prefix}levels",
+        "How close wrong predictions come",
+        "Each example predicts as many codes as it truly has. A prediction is right at a level where a true code of "
+        "the example lies in the same group; the drop between two levels is what goes wrong between them.",
+        f"Line chart of accuracy by level of the ontology. {described}.",
         draw,
         legend=True,
     )
-
-
-def _styled(section: dict[str, Any]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """Each run with its line style; the oracle is a dashed line in the colour of the text."""
-    found, number = [], 0
-    for run in section["runs"]:
-        if run["kind"] == "oracle":
-            style = {"color": INK, "linestyle": (0, (4, 2)), "marker": "none", "linewidth": 1.4}
-        else:
-            dash = "-" if number < len(SERIES) else (0, (6, 2))
-            style = {"color": SERIES[number % len(SERIES)], "linestyle": dash, "linewidth": 1.7}
-            style |= {"marker": MARKERS[number % len(MARKERS)], "markersize": 5}
-            number += 1
-        found.append((style | {"label": run["label"]}, run))
-    return found
-
-
-def _figure(
-    name: str,
-    title: str,
-    caption: str,
-    alt: str,
-    draw: Callable[["Axes"], None],
-    legend: bool = False,
-    height: float = 3.9,
-) -> Figure:
-    import matplotlib
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure as Canvas
-
-    with matplotlib.rc_context(SETTINGS):
-        canvas = Canvas(figsize=(7.0, height), layout="constrained")
-        FigureCanvasSVG(canvas)
-        axes = canvas.add_subplot()
-        draw(axes)
-        if legend:
-            canvas.legend(*axes.get_legend_handles_labels(), loc="outside lower left", ncols=2, fontsize=9)
-        buffer = io.StringIO()
-        canvas.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Title": title})
-    return Figure(name=name, title=title, caption=caption, alt=alt, svg=buffer.getvalue())

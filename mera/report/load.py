@@ -1,15 +1,17 @@
 """Which runs may stand in one table: same task, split, candidates and examples, each run once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from mera.predictions import Predictions, read_predictions
+from mera.predictions import Predictions, patient_hashes, read_predictions
 
 TASK_KEYS = ("fingerprint", "split")
+OPTIONAL_PARTS = ("previous_visits", "ages", "sexes", "group_names", "context")
+"""What describes the examples but may be missing in older folders; the first run that has it speaks for all."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,6 +30,11 @@ class Comparable:
     """(N, C) bool."""
     seen: np.ndarray
     """(N, C) bool."""
+    previous_visits: np.ndarray | None = None
+    ages: np.ndarray | None = None
+    sexes: list[str | None] | None = None
+    group_names: pl.DataFrame | None = None
+    context: pl.DataFrame | None = None
 
 
 def group_runs(paths: Sequence[str | Path], by_task: bool = False) -> list[Comparable]:
@@ -52,7 +59,7 @@ def group_runs(paths: Sequence[str | Path], by_task: bool = False) -> list[Compa
         names[fingerprint, run.name] = path
         if fingerprint in groups:
             _check_same_examples(groups[fingerprint], run)
-            groups[fingerprint].paths.append(path)
+            groups[fingerprint] = _joined(groups[fingerprint], run, path)
         elif groups and not by_task:
             other = next(iter(groups.values()))
             raise ValueError(
@@ -70,8 +77,17 @@ def group_runs(paths: Sequence[str | Path], by_task: bool = False) -> list[Compa
                 codes=run.codes,
                 targets=run.targets,
                 seen=run.seen,
+                **{part: getattr(run, part) for part in OPTIONAL_PARTS},
             )
     return list(groups.values())
+
+
+def _joined(group: Comparable, run: Predictions, path: Path) -> Comparable:
+    missing = [part for part in OPTIONAL_PARTS if getattr(group, part) is None]
+    # Older manifests say less of the task; the fullest record is the one to print.
+    task = max(group.task, run.manifest["task"], key=len)
+    parts = {part: getattr(run, part) for part in missing}
+    return replace(group, paths=[*group.paths, path], task=task, **parts)
 
 
 def _check_manifest(run: Predictions, path: Path) -> None:
@@ -83,6 +99,13 @@ def _check_manifest(run: Predictions, path: Path) -> None:
         raise ValueError(f"codes.parquet of {path} has no column train_count; write the predictions again")
     if not run.example_ids:
         raise ValueError(f"the predictions of {path} hold no example")
+    if run.trained_on is not None:
+        known = int(np.isin(patient_hashes([dict.fromkeys(run.patient_ids)]), run.trained_on).sum())
+        if known:
+            raise ValueError(
+                f"run {run.name!r} was trained or tuned on {known} of the patients it was scored on, so its numbers "
+                "would say nothing about new patients; prepare the task and train again"
+            )
 
 
 def _check_same_examples(group: Comparable, run: Predictions) -> None:

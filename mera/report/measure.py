@@ -1,4 +1,4 @@
-"""One run's numbers: every metric with its bootstrap replicates, recall in strata, recall curve, set sizes."""
+"""One run's numbers: every metric with its bootstrap replicates, and every breakdown that the report shows."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,13 +8,15 @@ import scipy.sparse
 
 from mera import bootstrap, metrics
 from mera.predictions import Predictions
+from mera.report.decisions import at_label_count, precision_recall, set_size
+from mera.report.hierarchy import hierarchy
 from mera.report.load import Comparable
+from mera.report.reliability import reliability
 from mera.report.strata import Stratification, recall_in_groups
 
 MAX_AUC_WORK = 200_000_000
 """Targets x examples above which ROC-AUC gets no interval: with 1,000 resamples that is some 10 s a run."""
 CURVE_LENGTH = 100
-SIZE_GROUPS = 8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,7 +38,7 @@ METRICS = (
     Metric(
         key="macro_f1",
         label="Macro F1",
-        meaning="codes above the threshold, mean over codes that occur in the split",
+        meaning="codes above the threshold; mean over the codes that occur in the split of the code's F1",
     ),
     Metric(key="precision@5", label="Precision@5", meaning="share of true codes among a row's first 5"),
     Metric(key="ndcg@20", label="nDCG@20", meaning="discounted gain of the true codes among the first 20"),
@@ -55,56 +57,67 @@ class Measures:
     """By metric key; NaN where the run has no such number."""
     replicates: dict[str, np.ndarray]
     """(B,) by metric key; missing where no interval is computed."""
+    by_code: dict[str, np.ndarray]
+    """(C,) by key of a macro metric: its value for each code, NaN where a code has none."""
     strata: dict[str, np.ndarray]
     """(groups, B) by stratification key: recall@20 within each group."""
     recall_curve: np.ndarray
     """(CURVE_LENGTH,) recall@1, recall@2, ..."""
     set_size: dict[str, Any] | None
     """None where the run sets no threshold."""
+    precision_recall: dict[str, list[float]] | None
+    hierarchy: dict[str, Any] | None
+    reliability: dict[str, Any] | None
+    """None where the run has no probabilities."""
+    records: dict[str, Any]
+    """What the prediction folder holds besides scores."""
 
 
 def measure(run: Predictions, shared: Comparable, strata: list[Stratification], weights: np.ndarray) -> Measures:
     """All numbers of one run; `weights` (B, N) from `mera.bootstrap.patient_weights`, the same for all runs."""
     ranking = metrics.rank_targets(run.scores, shared.targets, CURVE_LENGTH)
-    rows = {
+    row_metrics = {
         "recall@10": metrics.row_recall(ranking, 10),
         "recall@20": metrics.row_recall(ranking, 20),
         "precision@5": metrics.row_precision(ranking, 5),
         "ndcg@20": metrics.row_ndcg(ranking, 20),
         "map": metrics.row_average_precision(ranking),
     }
-    replicates = {key: bootstrap.row_mean(weights, values) for key, values in rows.items()}
+    means = bootstrap.row_mean(weights, np.column_stack(list(row_metrics.values())))
+    replicates = dict(zip(row_metrics, means.T, strict=True))
     targets = scipy.sparse.csr_array(shared.targets)
-    replicates["weighted_f1_at_label_count"] = bootstrap.code_f1(weights, _at_label_count(ranking, targets), targets)[
-        "weighted"
-    ]
+    rows, columns = at_label_count(ranking)
+    oracle_count = scipy.sparse.csr_array((np.ones(len(rows), dtype=np.float32), (rows, columns)), targets.shape)
+    replicates["weighted_f1_at_label_count"] = bootstrap.code_f1(weights, oracle_count, targets)["weighted"]
     has_thresholds = bool(np.isfinite(run.thresholds).all())
     predicted = run.predicted if has_thresholds else None
     if predicted is not None:
         replicates["micro_f1"] = bootstrap.micro_f1(weights, predicted, shared.targets)
         replicates["macro_f1"] = bootstrap.code_f1(weights, scipy.sparse.csr_array(predicted), targets)["macro"]
+    by_code = {"macro_roc_auc": metrics.roc_auc_by_code(run.scores, shared.targets)}
+    if predicted is not None:
+        by_code["macro_f1"] = metrics.f1_by_code(predicted, shared.targets)
     values = {}
     if len(ranking.rows) * len(run.scores) <= MAX_AUC_WORK:
         replicates["macro_roc_auc"] = bootstrap.macro_roc_auc(weights, run.scores, shared.targets)
         replicates["micro_roc_auc"] = bootstrap.micro_roc_auc(weights, run.scores, shared.targets)
     else:
-        values["macro_roc_auc"] = metrics.roc_auc(run.scores, shared.targets, "macro")
+        values["macro_roc_auc"] = metrics.mean_over_rows(by_code["macro_roc_auc"])
         values["micro_roc_auc"] = metrics.roc_auc(run.scores, shared.targets, "micro")
     values |= {key: float(found[0]) for key, found in replicates.items()}
     return Measures(
         manifest=run.manifest,
         values={metric.key: values.get(metric.key, float("nan")) for metric in METRICS},
         replicates=replicates,
+        by_code=by_code,
         strata={part.key: recall_in_groups(ranking, part, weights) for part in strata},
         recall_curve=_recall_curve(ranking),
-        set_size=None if predicted is None else _set_size(predicted, shared.targets),
+        set_size=None if predicted is None else set_size(predicted, shared.targets, weights),
+        precision_recall=precision_recall(run, shared.targets),
+        hierarchy=hierarchy(ranking, shared.codes, weights),
+        reliability=reliability(run, ranking, weights),
+        records=run.records,
     )
-
-
-def _at_label_count(ranking: metrics.Ranking, targets: scipy.sparse.csr_array) -> scipy.sparse.csr_array:
-    chosen = metrics.predict_label_count(ranking)
-    rows, _ = np.nonzero(chosen)
-    return scipy.sparse.csr_array((np.ones(len(rows), dtype=np.float32), (rows, ranking.top[chosen])), targets.shape)
 
 
 def _recall_curve(ranking: metrics.Ranking) -> np.ndarray:
@@ -114,27 +127,3 @@ def _recall_curve(ranking: metrics.Ranking) -> np.ndarray:
     inside = ranking.ranks < CURVE_LENGTH
     gained = np.bincount(ranking.ranks[inside], weights=share[inside], minlength=CURVE_LENGTH)
     return np.cumsum(gained) / max(1, (num_targets > 0).sum())
-
-
-def _set_size(predicted: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
-    """Predicted against true numbers of codes, over rows with targets; `curve`: groups of rows of similar true size."""
-    with_targets = targets.any(axis=1)
-    sizes, true_sizes = predicted[with_targets].sum(axis=1), targets[with_targets].sum(axis=1)
-    hits = int((predicted & targets).sum())
-    distinct, inverse, counts = np.unique(true_sizes, return_inverse=True, return_counts=True)
-    group_of_size = (np.cumsum(counts) - counts) * SIZE_GROUPS // max(1, len(true_sizes))
-    group = group_of_size[inverse] if len(distinct) else inverse
-    curve = [
-        [float(true_sizes[group == number].mean()), float(sizes[group == number].mean())] for number in np.unique(group)
-    ]
-    num_predicted = int(predicted.sum())
-    return {
-        "mean_true": float(true_sizes.mean()) if len(sizes) else None,
-        "mean_predicted": float(sizes.mean()) if len(sizes) else None,
-        "mean_absolute_error": float(np.abs(sizes - true_sizes).mean()) if len(sizes) else None,
-        "spearman": metrics.spearman(sizes, true_sizes),
-        "micro_precision": hits / num_predicted if num_predicted else None,
-        "micro_recall": hits / int(targets.sum()) if targets.any() else None,
-        "rows_without_prediction": float((sizes == 0).mean()) if len(sizes) else None,
-        "curve": curve,
-    }

@@ -41,12 +41,19 @@ def paired_differences(measured: list[Measures], num_patients: int) -> list[dict
         }
         if metric.key in first.replicates and metric.key in second.replicates:
             replicates = first.replicates[metric.key], second.replicates[metric.key]
-            pair["low"], pair["high"] = bootstrap.interval(replicates[0] - replicates[1])
-            pair["p"] = bootstrap.paired_p_value(*replicates, num_patients)
+            least_error = _least_error(metric.key, first, second)
+            pair["low"], pair["high"] = bootstrap.interval(replicates[0] - replicates[1], least_error=least_error)
+            pair["p"] = bootstrap.paired_p_value(*replicates, num_patients, least_error)
         found.append(pair)
     for pair, adjusted in zip(found, bootstrap.holm([pair["p"] for pair in found]), strict=True):
         pair["p_holm"] = float(adjusted)
     return found
+
+
+def _least_error(metric: str, first: Measures, second: Measures) -> float:
+    if metric not in first.by_code or metric not in second.by_code:
+        return 0.0
+    return bootstrap.mean_error(first.by_code[metric] - second.by_code[metric])
 
 
 def competitors(section: dict[str, Any]) -> list[dict[str, Any]]:

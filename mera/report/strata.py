@@ -10,6 +10,12 @@ from mera.report.load import Comparable
 
 FREQUENCY_GROUPS = ((0, "unseen"), (10, "1-10"), (100, "11-100"), (None, "> 100"))
 """Largest number of training examples in each group, and the group's name."""
+VISIT_GROUPS = ((0, "none"), (1, "1"), (2, "2"), (5, "3-5"), (None, "> 5"))
+"""Largest number of previous visits in each group, and the group's name."""
+AGE_GROUPS = ((17, "below 18"), (39, "18-39"), (59, "40-59"), (79, "60-79"), (None, "80 and over"))
+"""Largest age in years, whole years counted, in each group, and the group's name."""
+SEX_NAMES = {"F": "female", "M": "male"}
+UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,53 +30,124 @@ class Stratification:
     """(T,) int, targets in the order of `np.nonzero(targets)`."""
     num_codes: list[int] | None
     """Candidates in each group; None where a code can be in several."""
+    num_examples: list[int] | None = None
+    """Examples in each group; None where an example's targets can be in several."""
 
 
 def stratify(shared: Comparable) -> list[Stratification]:
-    """By frequency in train, by recurrence, and by chapter where the code table knows it.
+    """By code frequency, recurrence, previous visits, age, sex and chapter: what the prediction folders tell of.
 
-    Frequency: training examples with the code among their targets. Recurring: the code stands in the example's own
-    history; new: it does not (so a patient may well have had it before the recorded history).
+    A stratification into a single group says nothing and is left out, but for the frequency.
     """
-    rows, columns = np.nonzero(shared.targets)
-    train_counts = shared.codes["train_count"].to_numpy()
-    frequency = np.searchsorted([limit for limit, _ in FREQUENCY_GROUPS[:-1]], train_counts, side="left")
+    found = [_by_frequency(shared), _by_recurrence(shared), *_by_example(shared), _by_chapter(shared)]
+    return [part for part in found if part is not None]
+
+
+def _by_frequency(shared: Comparable) -> Stratification:
+    _, columns = np.nonzero(shared.targets)
+    frequency = _group_numbers(shared.codes["train_count"].to_numpy(), FREQUENCY_GROUPS)
     labels = [label for _, label in FREQUENCY_GROUPS]
-    found = [
-        Stratification(
-            key="frequency",
-            title="Code frequency in train",
-            definition="Groups by the number of training examples that have the code as a target.",
-            labels=labels,
-            group_of_target=frequency[columns],
-            num_codes=np.bincount(frequency, minlength=len(labels)).tolist(),
-        )
-    ]
-    if shared.seen.any():
+    return Stratification(
+        key="frequency",
+        title="Code frequency in train",
+        definition="Groups by the number of training examples that have the code as a target.",
+        labels=labels,
+        group_of_target=frequency[columns],
+        num_codes=np.bincount(frequency, minlength=len(labels)).tolist(),
+    )
+
+
+def _by_recurrence(shared: Comparable) -> Stratification | None:
+    """Recurring: the code stands in the example's own history; a patient may have had it before that history began."""
+    if not shared.seen.any():
+        return None
+    return Stratification(
+        key="recurrence",
+        title="New and recurring codes",
+        definition="Recurring: the code stands in the example's recorded history. New: it does not.",
+        labels=["new", "recurring"],
+        group_of_target=shared.seen[np.nonzero(shared.targets)].astype(np.int64),
+        num_codes=None,
+    )
+
+
+def _by_example(shared: Comparable) -> list[Stratification | None]:
+    """By what is known of the example as a whole."""
+    found = []
+    if shared.previous_visits is not None:
         found.append(
-            Stratification(
-                key="recurrence",
-                title="New and recurring codes",
-                definition="Recurring: the code stands in the example's recorded history. New: it does not.",
-                labels=["new", "recurring"],
-                group_of_target=shared.seen[rows, columns].astype(np.int64),
-                num_codes=None,
+            _example_groups(
+                shared,
+                "visits",
+                "Previous visits",
+                "Groups by the number of visits in the example's history.",
+                [label for _, label in VISIT_GROUPS],
+                _group_numbers(shared.previous_visits, VISIT_GROUPS),
             )
         )
-    if "chapter" in shared.codes.columns:
-        chapters = pl.Series(shared.codes["chapter"]).cast(pl.String).fill_null("none").to_numpy()
-        names, chapter_of_code = np.unique(chapters, return_inverse=True)
+    if shared.ages is not None:
+        known = np.isfinite(shared.ages)
+        ages = np.floor(np.where(known, shared.ages, 0))
         found.append(
-            Stratification(
-                key="chapter",
-                title="Chapter of the ontology",
-                definition="Groups by the chapter that the code belongs to.",
-                labels=names.tolist(),
-                group_of_target=chapter_of_code[columns],
-                num_codes=np.bincount(chapter_of_code).tolist(),
+            _example_groups(
+                shared,
+                "age",
+                "Age",
+                "Groups by age in years at the visit that is predicted, as the source gives it.",
+                [*(label for _, label in AGE_GROUPS), UNKNOWN],
+                np.where(known, _group_numbers(ages, AGE_GROUPS), len(AGE_GROUPS)),
             )
         )
+    if shared.sexes is not None:
+        names = [SEX_NAMES.get(sex, UNKNOWN) if sex is not None else UNKNOWN for sex in shared.sexes]
+        labels = [*SEX_NAMES.values(), UNKNOWN]
+        numbers = np.array([labels.index(name) for name in names])
+        found.append(_example_groups(shared, "sex", "Sex", "Groups by sex as recorded.", labels, numbers))
     return found
+
+
+def _example_groups(
+    shared: Comparable, key: str, title: str, definition: str, labels: list[str], group_of_row: np.ndarray
+) -> Stratification | None:
+    """Groups of examples, empty ones left out; None where a single group is left."""
+    present, group_of_row = np.unique(group_of_row, return_inverse=True)
+    if len(present) < 2:
+        return None
+    rows, _ = np.nonzero(shared.targets)
+    return Stratification(
+        key=key,
+        title=title,
+        definition=definition,
+        labels=[labels[number] for number in present],
+        group_of_target=group_of_row[rows],
+        num_codes=None,
+        num_examples=np.bincount(group_of_row).tolist(),
+    )
+
+
+def _by_chapter(shared: Comparable) -> Stratification | None:
+    if "chapter" not in shared.codes.columns:
+        return None
+    _, columns = np.nonzero(shared.targets)
+    chapters = shared.codes["chapter"].cast(pl.String).fill_null("none").to_numpy()
+    groups, chapter_of_code = np.unique(chapters, return_inverse=True)
+    names = {}
+    if shared.group_names is not None:
+        of_chapters = shared.group_names.filter(pl.col("level") == "chapter")
+        names = dict(zip(of_chapters["group"], of_chapters["name"], strict=True))
+    return Stratification(
+        key="chapter",
+        title="Chapter of the ontology",
+        definition="Groups by the chapter that the code belongs to.",
+        labels=[f"{group}: {names[group]}" if names.get(group, group) != group else group for group in groups],
+        group_of_target=chapter_of_code[columns],
+        num_codes=np.bincount(chapter_of_code).tolist(),
+    )
+
+
+def _group_numbers(values: np.ndarray, groups: tuple[tuple[int | None, str], ...]) -> np.ndarray:
+    """The first group whose largest value is not below the value."""
+    return np.searchsorted([largest for largest, _ in groups[:-1]], values, side="left")
 
 
 def recall_in_groups(ranking: metrics.Ranking, part: Stratification, weights: np.ndarray) -> np.ndarray:
@@ -78,10 +155,11 @@ def recall_in_groups(ranking: metrics.Ranking, part: Stratification, weights: np
 
     Targets are pooled over rows, not averaged per row: most rows have none or one target in a small group.
     """
-    hit, num_rows = ranking.ranks < 20, len(ranking.top)
-    found = []
-    for group in range(len(part.labels)):
-        inside = part.group_of_target == group
-        per_row = [np.bincount(ranking.rows[chosen], minlength=num_rows) for chosen in (inside & hit, inside)]
-        found.append(bootstrap.ratio_of_sums(weights, *per_row))
-    return np.stack(found)
+    num_rows, num_groups = len(ranking.top), len(part.labels)
+    hit = ranking.ranks < 20
+    cells = ranking.rows * num_groups + part.group_of_target
+    hits, totals = (
+        np.bincount(chosen, minlength=num_rows * num_groups).reshape(num_rows, num_groups)
+        for chosen in (cells[hit], cells)
+    )
+    return bootstrap.ratio_of_sums(weights, hits, totals).T

@@ -2,8 +2,12 @@
 
 from typing import Any
 
+from mera.report.measure import METRICS
 from mera.report.pairs import LEADING_METRIC, competitors, find_pair, is_real
-from mera.report.text import interval, p_value, percent
+from mera.report.text import interval, number, p_value, percent
+
+RARE_GROUPS = ("unseen", "1-10")
+"""Frequency groups that the summary says a word about: the paper's open question."""
 
 
 def summarise(section: dict[str, Any]) -> list[str]:
@@ -28,6 +32,9 @@ def summarise(section: dict[str, Any]) -> list[str]:
     else:
         sentences.append(_versus(section, best, runs[1]))
         sentences += _versus_baselines(section, runs)
+        sentences += _best_elsewhere(section, runs)
+    sentences += _on_rare_codes(section, runs)
+    sentences += _at_threshold(section, best)
     share = section["oracle_share"]
     if share is not None and share["value"] is not None:
         sentences.append(
@@ -95,3 +102,47 @@ def _versus_baselines(section: dict[str, Any], runs: list[dict[str, Any]]) -> li
     if best["kind"] == "baseline" or not baselines or baselines[0] is runs[1]:
         return []
     return [_versus(section, best, baselines[0]).replace("It is", "Over the best baseline: it is", 1)]
+
+
+def _best_elsewhere(section: dict[str, Any], runs: list[dict[str, Any]]) -> list[str]:
+    """Which model the tests put above all others on which metric."""
+    if len(runs) < 3:
+        return []
+    won = {run["label"]: [metric.label for metric in METRICS if run["metrics"][metric.key]["best"]] for run in runs}
+    named = [f"{label} is best on {', '.join(labels)}" for label, labels in won.items() if labels]
+    if not named:
+        return ["On no metric is one model above all others with a difference that the tests support."]
+    num_won = sum(map(len, won.values()))
+    rest = "" if num_won == len(METRICS) else "; on the other metrics no model is above all others for certain"
+    return [f"Over all metrics: {'; '.join(named)}{rest}."]
+
+
+def _on_rare_codes(section: dict[str, Any], runs: list[dict[str, Any]]) -> list[str]:
+    part = next(part for part in section["strata"] if part["key"] == "frequency")
+    found = []
+    for place, group in enumerate(part["groups"]):
+        valued = [run for run in runs if part["values"][run["run"]][place]["value"] is not None]
+        if group["label"] not in RARE_GROUPS or not valued:
+            continue
+        top = max(valued, key=lambda run: part["values"][run["run"]][place]["value"])
+        estimate = part["values"][top["run"]][place]
+        codes = "codes never seen in training" if group["label"] == "unseen" else "codes with 1-10 training examples"
+        if not estimate["value"]:
+            found.append(f"Of the {group['targets']:,} true {codes}, no model finds any among its first 20.")
+        else:
+            found.append(
+                f"Of the {group['targets']:,} true {codes}, {top['label']} finds most among its first 20: "
+                f"{percent(estimate['value'])}% ({interval(estimate)}; not tested)."
+            )
+    return found
+
+
+def _at_threshold(section: dict[str, Any], best: dict[str, Any]) -> list[str]:
+    size = best["set_size"]
+    if size is None or size["micro_precision"]["value"] is None:
+        return []
+    return [
+        f"With its own threshold {best['label']} predicts {number(size['mean_predicted']['value'], 1)} codes per "
+        f"example where {number(size['mean_true']['value'], 1)} are true: {percent(size['micro_precision']['value'])}% "
+        f"of the predicted codes are right, and {percent(size['micro_recall']['value'])}% of the true ones are found."
+    ]

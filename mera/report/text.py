@@ -47,6 +47,17 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def size(num_bytes: float | None) -> str:
+    """`512 MB`, `3.2 GB`; 1 GB is 10^9 bytes."""
+    if num_bytes is None:
+        return DASH
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if num_bytes >= scale:
+            shown = num_bytes / scale
+            return f"{shown:.1f} {unit}" if shown < 10 else f"{shown:.0f} {unit}"
+    return f"{num_bytes:.0f} B"
+
+
 def hardware(found: Mapping[str, Any] | None) -> str:
     """One line from a manifest's `hardware`: the GPUs where there are any, else the CPUs."""
     if not found:

@@ -6,14 +6,18 @@ import shutil
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from mera.report.compare import compare
+from mera.report.contents import section_parts
+from mera.report.example_pages import make_pages
 from mera.report.figures import draw_figures
-from mera.report.load import group_runs
+from mera.report.load import Comparable, group_runs
 from mera.report.measure import METRICS
-from mera.report.page import render_html, render_markdown
+from mera.report.page import Section, render_html, render_markdown
+from mera.report.tables import to_csv, to_latex
 
-FORMAT = 1
+FORMAT = 2
 
 
 def write_report(
@@ -24,15 +28,19 @@ def write_report(
     bootstrap_samples: int = 1000,
     seed: int = 0,
     date_line: bool = True,
+    reference: str | None = None,
+    with_examples: int = 0,
 ) -> Path:
-    """Compare the runs and write `output`: index.html, report.md, report.json, figures/*.svg. Returns index.html.
+    """Compare the runs and write `output`: index.html, report.md, report.json, figures/*.svg, tables/*.csv and *.tex.
 
     `run_paths`: run directories or prediction folders, all of one task unless `by_task`, which gives each task a
     section. `bootstrap_samples` and `seed` fix the resamples; the same inputs give the same bytes, but for the date
-    line, which `date_line=False` leaves out. `output` is written beside and renamed: complete or as it was before.
+    line, which `date_line=False` leaves out. `reference`: the run that the ablations are compared with, by its name.
+    `with_examples`: pages of the first so many patients, with history and note: the only part of a report that holds
+    patients' data. `output` is written beside and renamed: complete or as it was before. Returns index.html.
 
-    Raises FileNotFoundError where a run has no predictions; ValueError where runs cannot be compared, or where
-    `output` holds something that is not a report.
+    Raises FileNotFoundError where a run has no predictions; ValueError where runs cannot be compared, where no run is
+    called `reference`, or where `output` holds something that is not a report.
     """
     output = Path(output) if Path(output).name else Path(output).resolve()
     _check_replaceable(output)
@@ -41,19 +49,43 @@ def write_report(
         "format": FORMAT,
         "bootstrap": {"unit": "patient", "samples": bootstrap_samples, "seed": seed, "level": 0.95},
         "metrics": [{"key": metric.key, "label": metric.label, "meaning": metric.meaning} for metric in METRICS],
-        "tasks": [compare(group, bootstrap_samples, seed) for group in groups],
+        "tasks": [compare(group, bootstrap_samples, seed, reference) for group in groups],
     }
-    figures = [
-        draw_figures(section, prefix=f"task-{number}-" if len(groups) > 1 else "")
-        for number, section in enumerate(report["tasks"], start=1)
+    _check_reference(report, reference)
+    prefixes = [f"task-{number}-" if len(groups) > 1 else "" for number in range(1, len(groups) + 1)]
+    sections = [
+        _section(group, content, prefix, with_examples)
+        for group, content, prefix in zip(groups, report["tasks"], prefixes, strict=True)
     ]
     date = datetime.now(UTC).date().isoformat() if date_line else None
     files = {
-        "index.html": render_html(report, figures, date),
-        "report.md": render_markdown(report, figures, date),
+        "index.html": render_html(report, sections, date),
+        "report.md": render_markdown(report, sections, date),
         "report.json": json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
-    } | {f"figures/{figure.name}.svg": figure.svg for drawn in figures for figure in drawn}
+    }
+    for section, prefix in zip(sections, prefixes, strict=True):
+        files |= {f"figures/{figure.name}.svg": figure.svg for figure in section.figures}
+        files |= {page.name: page.html for page in section.pages}
+        for table in (table for part in section.parts for table in part.tables):
+            files[f"tables/{prefix}{table.name}.csv"] = to_csv(table)
+            files[f"tables/{prefix}{table.name}.tex"] = to_latex(table)
     return _write_folder(output, files) / "index.html"
+
+
+def _section(group: Comparable, content: dict[str, Any], prefix: str, with_examples: int) -> Section:
+    figures = draw_figures(content, prefix)
+    return Section(
+        content=content,
+        figures=figures,
+        parts=section_parts(content, figures),
+        pages=make_pages(group, content, with_examples, prefix) if with_examples else [],
+    )
+
+
+def _check_reference(report: dict[str, Any], reference: str | None) -> None:
+    names = [run["run"] for section in report["tasks"] for run in section["runs"]]
+    if reference is not None and reference not in names:
+        raise ValueError(f"no run is called {reference!r}; the runs are {', '.join(names)}")
 
 
 def _check_replaceable(output: Path) -> None:

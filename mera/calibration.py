@@ -1,0 +1,26 @@
+"""From margins over a threshold to probabilities: Platt's (1999) sigmoid, fitted on validation."""
+
+import numpy as np
+
+MAX_FITTED_SCORES = 2_000_000
+"""Two parameters need no more; the first rows are taken."""
+WEAK_PENALTY = 1e6
+"""Inverse strength of the penalty: none to speak of, but a finite optimum for perfectly separated margins."""
+
+
+def fit_platt(margins: np.ndarray, targets: np.ndarray) -> dict[str, float] | None:
+    """`slope` and `intercept` of probability = sigmoid(slope * margin + intercept), as a manifest keeps them.
+
+    margins (N, C): score minus threshold; targets (N, C) bool. Logistic regression on standardised margins. None where
+    every target is the same or every margin is: there is nothing to fit.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    rows = max(1, MAX_FITTED_SCORES // margins.shape[1])
+    values, true = margins[:rows].ravel().astype(np.float64), targets[:rows].ravel()
+    if true.all() or not true.any() or np.ptp(values) == 0:
+        return None
+    centre, scale = values.mean(), values.std()
+    model = LogisticRegression(C=WEAK_PENALTY).fit(((values - centre) / scale)[:, None], true)
+    slope = float(model.coef_[0, 0] / scale)
+    return {"slope": slope, "intercept": float(model.intercept_[0] - slope * centre)}

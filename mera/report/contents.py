@@ -1,0 +1,208 @@
+"""What the report contains, in order: parts with their figures and tables, the same for every form of the report."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from mera.report.contents_of_runs import run_parts
+from mera.report.drawing import Figure
+from mera.report.hierarchy import LEVEL_NAMES
+from mera.report.measure import METRICS
+from mera.report.pairs import competitors, find_pair, is_real
+from mera.report.parts import Part, run_row
+from mera.report.tables import Cell, Column, Row, Table, cell
+from mera.report.text import p_value
+
+METRIC_COLUMNS = [Column(key=metric.key, label=metric.label, format="percent") for metric in METRICS]
+ABLATION_METRICS = ("recall@20", "weighted_f1_at_label_count", "micro_f1", "map")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Figures:
+    """The section's figures, taken out by the end of their names."""
+
+    all: list[Figure] = field(default_factory=list)
+
+    def named(self, *endings: str) -> list[Figure]:
+        return [figure for ending in endings for figure in self.all if figure.name.endswith(ending)]
+
+
+def section_parts(section: dict[str, Any], figures: list[Figure]) -> list[Part]:
+    """Every part of a task's section that has something to show."""
+    drawn = _Figures(all=figures)
+    parts = [
+        Part(
+            key="models",
+            title="All models, all metrics",
+            tables=[_main_table(section)],
+            figures=drawn.named("recall-curves"),
+        ),
+        *_published(section),
+        *_differences(section, drawn),
+        *_ablations(section),
+        *(_stratum(section, part, drawn) for part in section["strata"]),
+        *_hierarchy(section, drawn),
+        *run_parts(section, drawn.named),
+    ]
+    return parts
+
+
+def _main_table(section: dict[str, Any]) -> Table:
+    return Table(
+        name="models",
+        caption="Highest recall@20 first. Bold: above every other model, each difference supported by the paired test "
+        "after Holm's correction. Definitions are at the end of the page.",
+        columns=METRIC_COLUMNS,
+        rows=[
+            run_row(run, [cell(run["metrics"][metric.key], run["metrics"][metric.key]["best"]) for metric in METRICS])
+            for run in section["runs"]
+        ],
+    )
+
+
+def _published(section: dict[str, Any]) -> list[Part]:
+    if not section["published"]:
+        return []
+    keys = list(section["published"][0]["metrics"])
+    columns = [column for column in METRIC_COLUMNS if column.key in keys]
+    rows = [
+        Row(
+            label=row["model"],
+            note="published",
+            faint=True,
+            cells=[Cell(value=row["metrics"][column.key]) for column in columns],
+        )
+        for row in section["published"]
+    ]
+    rows += [run_row(run, [cell(run["metrics"][column.key]) for column in columns]) for run in section["runs"]]
+    caption = (
+        "Published rows are copied from the papers: the same protocol and metrics, but another drawing of the "
+        "patients, other preparation, and no interval. No test compares them with the models here."
+    )
+    table = Table(name="published", caption=caption, columns=columns, rows=rows)
+    return [Part(key="published", title="Beside published results", tables=[table])]
+
+
+def _differences(section: dict[str, Any], drawn: _Figures) -> list[Part]:
+    models = competitors(section)
+    if len(models) < 2:
+        return []
+    best = models[0]
+    table = Table(
+        name="differences",
+        caption=f"Points above (+) or below (−) {best['label']} on the same patients, with the 95% interval of the "
+        "paired difference and the Holm-adjusted p-value. Bold: supported by the test.",
+        columns=[Column(key=column.key, label=column.label, format="points") for column in METRIC_COLUMNS],
+        rows=[
+            run_row(run, [difference_cell(section, metric.key, run["run"], best["run"]) for metric in METRICS])
+            for run in models[1:]
+        ],
+    )
+    title = f"Differences from {best['label']}"
+    return [Part(key="differences", title=title, tables=[table], figures=drawn.named("differences"))]
+
+
+def difference_cell(section: dict[str, Any], metric: str, first: str, second: str) -> Cell:
+    """The paired difference first minus second, with its corrected p-value."""
+    pair = find_pair(section, metric, first, second)
+    if pair is None:
+        return Cell()
+    return Cell(
+        value=pair["difference"],
+        low=pair["low"],
+        high=pair["high"],
+        note=p_value(pair["p_holm"]) if pair["low"] is not None else "",
+        strong=is_real(pair),
+    )
+
+
+def _ablations(section: dict[str, Any]) -> list[Part]:
+    runs = {run["run"]: run for run in section["runs"]}
+    labels = {metric.key: metric.label for metric in METRICS}
+    parts = []
+    for found in section["ablations"]:
+        reference = runs[found["reference"]]
+        rows = []
+        for changed in found["runs"]:
+            changes = "; ".join(
+                f"{change['key']}: {change['reference']} → {change['changed']}" for change in changed["changes"]
+            )
+            cells = [
+                difference_cell(section, metric, changed["run"], found["reference"]) for metric in ABLATION_METRICS
+            ]
+            rows.append(Row(label=runs[changed["run"]]["label"], cells=[Cell(value=changes), *cells]))
+        table = Table(
+            name=f"ablation-{found['kind']}".replace("_", "-"),
+            caption=f"Runs whose configuration differs from {reference['label']} in at most 3 keys: points above (+) "
+            "or below (−) it on the same patients, 95% interval, Holm-adjusted p-value. One training run each: another "
+            "seed would move these numbers too.",
+            columns=[
+                Column(key="changes", label="What differs"),
+                *(Column(key=key, label=labels[key], format="points") for key in ABLATION_METRICS),
+            ],
+            rows=rows,
+        )
+        title = f"Ablations of {reference['label']}"
+        parts.append(Part(key=table.name, title=title, tables=[table]))
+    return parts
+
+
+def _stratum(section: dict[str, Any], part: dict[str, Any], drawn: _Figures) -> Part:
+    explained = part["key"] == "chapter"
+    counts = [("targets", "True codes"), ("codes", "Candidates"), ("examples", "Examples")]
+    shown = [(key, label) for key, label in counts if part["groups"][0][key] is not None]
+    table = Table(
+        name=f"strata-{part['key']}",
+        corner="Group",
+        caption=f"Recall@20 by group. {part['definition']} Of all true codes in a group, the share among the first 20 "
+        "of the full ranking."
+        if explained
+        else "Recall@20; the numbers of the figure.",
+        columns=[Column(key=key, label=label, format="whole") for key, label in shown]
+        + [Column(key=run["run"], label=run["label"], format="percent") for run in section["runs"]],
+        rows=[
+            Row(
+                label=group["label"],
+                cells=[Cell(value=group[key]) for key, _ in shown]
+                + [cell(part["values"][run["run"]][place]) for run in section["runs"]],
+            )
+            for place, group in enumerate(part["groups"])
+        ],
+    )
+    figures = drawn.named(f"strata-{part['key']}")
+    return Part(key=table.name, title=part["title"], tables=[table], figures=figures)
+
+
+def _hierarchy(section: dict[str, Any], drawn: _Figures) -> list[Part]:
+    runs = [run for run in section["runs"] if run["hierarchy"]]
+    if not runs:
+        return []
+    levels = runs[0]["hierarchy"]["levels"]
+    accuracy = Table(
+        name="accuracy-by-level",
+        caption="Share of predicted codes that are right at each level, in percent; each example predicts as many "
+        "codes as it truly has.",
+        columns=[Column(key=level, label=LEVEL_NAMES[level], format="percent") for level in levels[1:]],
+        rows=[run_row(run, [cell(run["hierarchy"]["accuracy"][level]) for level in levels[1:]]) for run in runs],
+    )
+    names = {level: "nothing" if level == "all" else LEVEL_NAMES[level] for level in levels}
+    wrong = Table(
+        name="wrong-predictions",
+        caption="Of the wrong predictions, the share whose lowest common ancestor with a true code of the example is "
+        f"at this level, in percent: how near they come. “{names['all']} shared”:  not even the chapter is right.",
+        columns=[
+            Column(key="wrong_predictions", label="Wrong predictions", format="whole"),
+            *(Column(key=level, label=f"{names[level]} shared", format="percent") for level in levels[:-1]),
+        ],
+        rows=[
+            run_row(
+                run,
+                [
+                    Cell(value=run["hierarchy"]["wrong_predictions"]),
+                    *(cell(run["hierarchy"]["wrong"][level]) for level in levels[:-1]),
+                ],
+            )
+            for run in runs
+        ],
+    )
+    title = "How far wrong predictions are from the truth"
+    return [Part(key="hierarchy", title=title, tables=[accuracy, wrong], figures=drawn.named("levels"))]

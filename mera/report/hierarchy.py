@@ -1,0 +1,76 @@
+"""How far wrong predictions are from the truth, in levels of the ontology.
+
+Each row predicts as many codes as it truly has. A predicted code is right at a level where a true code of its row lies
+in the same group; the deepest such level is that of their lowest common ancestor. So the accuracies of two neighbouring
+levels differ by the predictions that go wrong between them.
+"""
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from mera import bootstrap, metrics
+from mera.report.decisions import at_label_count
+from mera.report.estimates import estimate
+
+LEVELS = ("all", "chapter", "block", "category", "subcategory")
+"""Columns of the code table that are levels, coarsest first."""
+LEVEL_NAMES = {
+    "all": "any code",
+    "chapter": "chapter",
+    "block": "block",
+    "category": "category (3 characters)",
+    "subcategory": "subcategory (4)",
+    "code": "the code itself",
+}
+
+
+def hierarchy(ranking: metrics.Ranking, codes: pl.DataFrame, weights: np.ndarray) -> dict[str, Any] | None:
+    """`levels`: coarsest first, `code` last; `accuracy`: by level; `wrong`: by level, the share of the wrong
+    predictions whose lowest common ancestor with a true code is there. None where the table has no two levels."""
+    levels = [level for level in LEVELS if level in codes.columns]
+    if len(levels) < 2 or not len(ranking.rows):
+        return None
+    rows, columns = at_label_count(ranking)
+    right = np.stack([_in_a_true_group(_numbers(codes[level]), ranking, rows, columns) for level in levels])
+    exact = _in_a_true_group(np.arange(codes.height), ranking, rows, columns)
+    # A level without a group for a code (null) is no step on the way down: what is right below is right above.
+    right = np.logical_or.accumulate(np.vstack([right, exact[None, :]])[::-1], axis=0)[::-1]
+    levels.append("code")
+
+    def shares(chosen: list[np.ndarray], among: np.ndarray) -> list[dict[str, float]]:
+        def per_row(mask: np.ndarray) -> np.ndarray:
+            return np.bincount(rows[mask], minlength=len(ranking.top))
+
+        numerators = np.column_stack([per_row(mask & among) for mask in chosen])
+        denominators = np.repeat(per_row(among)[:, None], len(chosen), axis=1)
+        return [estimate(found) for found in bootstrap.ratio_of_sums(weights, numerators, denominators).T]
+
+    deepest = right.sum(axis=0) - 1
+    accuracies = shares(list(right), np.ones(len(rows), dtype=bool))
+    wrong = shares([deepest == place for place in range(len(levels) - 1)], ~exact)
+    return {
+        "levels": levels,
+        "predicted": len(rows),
+        "wrong_predictions": int((~exact).sum()),
+        "accuracy": dict(zip(levels, accuracies, strict=True)),
+        "wrong": dict(zip(levels[:-1], wrong, strict=True)),
+    }
+
+
+def _numbers(groups: pl.Series) -> np.ndarray:
+    """(C,) int: equal numbers for equal groups; a code without a group is alone."""
+    names = groups.cast(pl.String)
+    numbers = np.unique(names.fill_null("").to_numpy(), return_inverse=True)[1]
+    alone = names.is_null().to_numpy()
+    return np.where(alone, len(groups) + np.arange(len(groups)), numbers)
+
+
+def _in_a_true_group(
+    group_of_code: np.ndarray, ranking: metrics.Ranking, rows: np.ndarray, columns: np.ndarray
+) -> np.ndarray:
+    """(P,) bool: whether a true code of the row has the same group as the predicted one."""
+    stride = int(group_of_code.max()) + 1
+    true_groups = ranking.rows * stride + group_of_code[ranking.columns]
+    return np.isin(rows * stride + group_of_code[columns], true_groups)

@@ -1,0 +1,25 @@
+"""A part of the report: a heading, words, figures, tables."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from mera.report.drawing import Figure
+from mera.report.tables import Cell, Row, Table
+
+KIND_NAMES = {"oracle": "oracle (a bound)", "bi_encoder": "bi-encoder"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Part:
+    key: str
+    """Its anchor on the page; unique in a section."""
+    title: str
+    text: str = ""
+    figures: list[Figure] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+
+
+def run_row(run: dict[str, Any], cells: list[Cell]) -> Row:
+    """A table row that is called after a run."""
+    kind = run["kind"] or ""
+    return Row(label=run["label"], note=KIND_NAMES.get(kind, kind), faint=kind == "oracle", cells=cells)

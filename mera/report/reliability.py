@@ -1,0 +1,94 @@
+"""Calibration: whether codes that get a probability of 30% are true in 30% of the cases.
+
+A run has probabilities where its manifest says how to get them: `calibration: {slope, intercept}` stands for
+sigmoid(slope * (score - threshold) + intercept) (Platt 1999), `calibration: {scores: probabilities}` for the scores
+themselves. Fitted on validation, never on the rows that are measured here.
+"""
+
+from typing import Any
+
+import numpy as np
+import scipy.special
+
+from mera import bootstrap, metrics
+from mera.predictions import Predictions
+from mera.report.estimates import estimate
+
+FIRST = 20
+NUM_BINS = 10
+BLOCK_ELEMENTS = 8_000_000
+
+
+def reliability(run: Predictions, ranking: metrics.Ranking, weights: np.ndarray) -> dict[str, Any] | None:
+    """Expected calibration error, Brier score, and the reliability curve of each row's first 20 codes.
+
+    `ece`: over all pairs of row and code, in 10 equal steps of probability (Guo et al. 2017). Nearly all pairs are
+    certain negatives, so it is small for every model; `ece_first`: over the first 20 codes of each row, in 10 groups of
+    equal number, which is where a reader looks. None where the run has no probabilities.
+    """
+    how = run.manifest.get("calibration")
+    if not how or (how.get("scores") != "probabilities" and not np.isfinite(run.thresholds).all()):
+        return None
+    chosen = ranking.top[:, :FIRST]
+    first = _probabilities(np.take_along_axis(run.scores, chosen, axis=1), run.thresholds, how)
+    true = np.take_along_axis(run.targets, chosen, axis=1)
+    edges = np.unique(np.quantile(first, np.linspace(0, 1, NUM_BINS + 1)[1:-1]))
+    bins = np.searchsorted(edges, first, side="right")
+    sums = _bin_sums(first, true, bins, len(edges) + 1)
+    observed = bootstrap.ratio_of_sums(weights, sums[1], sums[2]).T
+    everything = _all_pairs(run, how)
+    return {
+        "ece": estimate(_expected_error(weights, *everything[:3])),
+        "ece_first": estimate(_expected_error(weights, *sums)),
+        "brier": estimate(bootstrap.row_mean(weights, everything[3])),
+        "curve": [
+            {
+                "predicted": float(sums[0][:, place].sum() / sums[2][:, place].sum()),
+                "observed": estimate(observed[place]),
+                "pairs": int(sums[2][:, place].sum()),
+            }
+            for place in range(len(edges) + 1)
+            if sums[2][:, place].any()
+        ],
+    }
+
+
+def _probabilities(scores: np.ndarray, thresholds: np.ndarray, how: dict[str, Any]) -> np.ndarray:
+    if how.get("scores") == "probabilities":
+        return np.clip(scores.astype(np.float64), 0.0, 1.0)
+    margin = scores.astype(np.float64) - thresholds[:, None]
+    return scipy.special.expit(how["slope"] * margin + how["intercept"])
+
+
+def _all_pairs(run: Predictions, how: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The bin sums of all pairs, and each row's mean squared error."""
+    parts = []
+    rows_at_once = max(1, BLOCK_ELEMENTS // run.scores.shape[1])
+    for start in range(0, len(run.scores), rows_at_once):
+        block = slice(start, start + rows_at_once)
+        probabilities = _probabilities(run.scores[block], run.thresholds[block], how)
+        bins = np.minimum((probabilities * NUM_BINS).astype(np.int64), NUM_BINS - 1)
+        sums = _bin_sums(probabilities, run.targets[block], bins, NUM_BINS)
+        parts.append((*sums, np.square(probabilities - run.targets[block]).mean(axis=1)))
+    return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
+
+
+def _bin_sums(
+    probabilities: np.ndarray, true: np.ndarray, bins: np.ndarray, num_bins: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(N, bins) sums of probability, of truths, and of pairs."""
+    num_rows = len(bins)
+    cells = (bins + num_bins * np.arange(num_rows)[:, None]).ravel()
+    counted = [
+        np.bincount(cells, weights=values, minlength=num_rows * num_bins).reshape(num_rows, num_bins)
+        for values in (probabilities.ravel(), true.ravel(), None)
+    ]
+    return counted[0], counted[1], counted[2].astype(np.float64)
+
+
+def _expected_error(
+    weights: np.ndarray, probability_sums: np.ndarray, true_sums: np.ndarray, pairs: np.ndarray
+) -> np.ndarray:
+    """(B,) sum over bins of the bin's share of the pairs times |mean probability - share of truths|."""
+    weights = weights.astype(np.float64)
+    return np.abs(weights @ (probability_sums - true_sums)).sum(axis=1) / (weights @ pairs.sum(axis=1))

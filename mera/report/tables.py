@@ -1,0 +1,139 @@
+"""A table once, for every form it is printed in: the page, Markdown, CSV and LaTeX."""
+
+import csv
+import io
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from mera.report import text
+
+FORMATS: dict[str, Callable[[Any], str]] = {
+    "percent": text.percent,
+    "points": lambda value: text.percent(value, signed=True),
+    "whole": lambda value: text.number(value, 0),
+    "tenths": lambda value: text.number(value, 1),
+    "hundredths": text.number,
+    "ten-thousandths": lambda value: text.number(value, 4),
+    "duration": text.duration,
+    "bytes": text.size,
+    "text": lambda value: text.DASH if value in (None, "") else str(value),
+}
+"""How a column prints a value; intervals print the same way."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Column:
+    key: str
+    """Its name in CSV files."""
+    label: str
+    format: str = "text"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cell:
+    value: Any = None
+    low: float | None = None
+    high: float | None = None
+    note: str = ""
+    """Printed small under the value, e.g. a p-value."""
+    strong: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    label: str
+    cells: list[Cell]
+    note: str = ""
+    faint: bool = False
+    """An oracle or a published row: not one of the models compared."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Table:
+    name: str
+    """File name without its ending; unique in a section."""
+    caption: str
+    columns: list[Column]
+    rows: list[Row] = field(default_factory=list)
+    corner: str = "Model"
+
+
+def cell(estimate: dict[str, Any] | None, strong: bool = False, note: str = "") -> Cell:
+    """A cell of {"value", "low", "high"}; None is a missing number."""
+    if estimate is None:
+        return Cell()
+    return Cell(value=estimate["value"], low=estimate.get("low"), high=estimate.get("high"), note=note, strong=strong)
+
+
+def without_empty_columns(table: Table) -> Table:
+    """The table without the columns that have a value in no row."""
+    kept = [
+        place for place in range(len(table.columns)) if any(row.cells[place].value is not None for row in table.rows)
+    ]
+    return replace(
+        table,
+        columns=[table.columns[place] for place in kept],
+        rows=[replace(row, cells=[row.cells[place] for place in kept]) for row in table.rows],
+    )
+
+
+def printed(column: Column, found: Cell) -> str:
+    return FORMATS[column.format](found.value)
+
+
+def printed_interval(column: Column, found: Cell) -> str:
+    """`60.1 to 62.4`, or nothing where there is no interval."""
+    if found.low is None or found.high is None:
+        return ""
+    return f"{FORMATS[column.format](found.low)} to {FORMATS[column.format](found.high)}"
+
+
+def to_csv(table: Table) -> str:
+    """Unrounded values (fractions, seconds, bytes); intervals and notes in columns of their own where there are any."""
+    parts = {
+        column.key: [("", "value")]
+        + [(f"_{end}", end) for end in ("low", "high") if any(getattr(row.cells[place], end) for row in table.rows)]
+        + [("_note", "note") for _ in range(any(row.cells[place].note for row in table.rows))]
+        for place, column in enumerate(table.columns)
+    }
+    header = [f"{key}{ending}" for key, kept in parts.items() for ending, _ in kept]
+    has_notes = any(row.note for row in table.rows)
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow([table.corner.lower().replace(" ", "_"), *(["kind"] if has_notes else []), *header])
+    for row in table.rows:
+        values = [
+            getattr(found, name) for found, kept in zip(row.cells, parts.values(), strict=True) for _, name in kept
+        ]
+        writer.writerow([row.label, *([row.note] if has_notes else []), *("" if v is None else v for v in values)])
+    return buffer.getvalue()
+
+
+def to_latex(table: Table) -> str:
+    """A `tabular` for booktabs; intervals stand small beside their value, and the caption in a comment."""
+    columns = "l" + "".join("l" if column.format == "text" else "r" for column in table.columns)
+    lines = [f"% {latex_text(table.caption)}", rf"\begin{{tabular}}{{{columns}}}", r"\toprule"]
+    lines.append(" & ".join(latex_text(label) for label in [table.corner, *(c.label for c in table.columns)]) + r" \\")
+    lines.append(r"\midrule")
+    for row in table.rows:
+        values = [_latex_cell(column, found) for column, found in zip(table.columns, row.cells, strict=True)]
+        lines.append(" & ".join([latex_text(row.label), *values]) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+
+
+def latex_text(value: str) -> str:
+    """A text in which no character is a command."""
+    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": "$<$", ">": "$>$"}
+    special |= {text.DASH: "---", "−": "$-$", "→": r"$\rightarrow$"}
+    escaped = re.sub(r"[\\~^<>—−→]|[&%$#_{}]", lambda found: special.get(found[0], "\\" + found[0]), value)
+    return " ".join(escaped.split())
+
+
+def _latex_cell(column: Column, found: Cell) -> str:
+    value = latex_text(printed(column, found))
+    if found.strong:
+        value = rf"\textbf{{{value}}}"
+    interval = printed_interval(column, found)
+    return value + (rf" {{\scriptsize ({latex_text(interval)})}}" if interval else "")

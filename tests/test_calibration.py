@@ -1,0 +1,32 @@
+"""Platt's sigmoid against scikit-learn's logistic regression, and at its edges."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from mera.calibration import fit_platt
+
+
+@pytest.mark.parametrize(("scale", "shift"), [(1.0, 0.0), (1e-4, 0.0), (300.0, -900.0)])
+def test_equals_logistic_regression_whatever_the_scale_of_the_scores(scale, shift):
+    generator = np.random.default_rng(0)
+    margins = generator.standard_normal((200, 40)) - 2
+    targets = generator.random(margins.shape) < 1 / (1 + np.exp(-(1.7 * margins + 0.3)))
+    found = fit_platt(scale * margins + shift, targets)
+    expected = LogisticRegression(C=np.inf, tol=1e-10).fit(margins.reshape(-1, 1), targets.ravel())
+    # Platt's smoothed targets move the optimum a little.
+    assert found["slope"] * scale == pytest.approx(expected.coef_[0, 0], rel=0.02)
+    assert found["intercept"] + found["slope"] * shift == pytest.approx(expected.intercept_[0], abs=0.05)
+
+
+def test_separated_margins_have_a_finite_slope():
+    margins = np.linspace(-1, 1, 100).reshape(10, 10)
+    found = fit_platt(margins, margins > 0.5)
+    assert 0 < found["slope"] < 1000
+    boundary = (margins[margins > 0.5].min() + margins[margins <= 0.5].max()) / 2
+    assert -found["intercept"] / found["slope"] == pytest.approx(boundary, abs=0.005)
+
+
+def test_nothing_to_fit():
+    assert fit_platt(np.array([[0.0, 1.0]]), np.array([[False, False]])) is None
+    assert fit_platt(np.ones((2, 2)), np.eye(2, dtype=bool)) is None

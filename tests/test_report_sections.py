@@ -1,0 +1,287 @@
+"""The report's further parts, each against a loop over rows: strata, hierarchy, calibration, thresholds, records."""
+
+import csv
+import json
+import re
+
+import numpy as np
+import polars as pl
+import pytest
+import sklearn.metrics
+from made_up_runs import change_run, find_run, make_rich_runs, make_runs
+
+from mera import bootstrap, metrics
+from mera.predictions import patient_hashes, read_predictions
+from mera.report import write_report
+from mera.report.ablation import find_ablations
+from mera.report.decisions import precision_recall
+from mera.report.estimates import estimate
+from mera.report.hierarchy import hierarchy
+from mera.report.published import published_rows
+from mera.report.records import training_curve
+from mera.report.reliability import reliability
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    return make_rich_runs(tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="module")
+def report_folder(runs, tmp_path_factory):
+    return write_report(runs, tmp_path_factory.mktemp("reports") / "report", bootstrap_samples=50).parent
+
+
+@pytest.fixture(scope="module")
+def section(report_folder):
+    return json.loads((report_folder / "report.json").read_text())["tasks"][0]
+
+
+def no_resamples(run):
+    return np.ones((3, len(run.example_ids)), dtype=np.float32)
+
+
+def stratum(section, key):
+    return next(part for part in section["strata"] if part["key"] == key)
+
+
+@pytest.mark.parametrize("key", ["visits", "age", "sex"])
+def test_strata_of_examples_equal_a_loop(runs, section, key):
+    run = read_predictions(runs[1])
+    visits = {0: "none", 1: "1", 2: "2", 3: "3-5", 4: "3-5", 5: "3-5"}
+
+    def label(row):
+        if key == "visits":
+            return visits.get(run.previous_visits[row], "> 5")
+        if key == "sex":
+            return {"F": "female", "M": "male", None: "unknown"}[run.sexes[row]]
+        bands = {"below 18": 18, "18-39": 40, "40-59": 60, "60-79": 80, "80 and over": 999}
+        return next((name for name, limit in bands.items() if run.ages[row] < limit), "unknown")
+
+    top = metrics.rank_candidates(run.scores, 20)
+    expected = {}
+    for row in range(len(run.targets)):
+        hits, total, examples = expected.get(label(row), (0, 0, 0))
+        hits += sum(column in top[row] for column in np.flatnonzero(run.targets[row]))
+        expected[label(row)] = (hits, total + run.targets[row].sum(), examples + 1)
+    part = stratum(section, key)
+    assert {group["label"]: (group["targets"], group["examples"]) for group in part["groups"]} == {
+        name: (total, examples) for name, (_, total, examples) in expected.items()
+    }
+    for group, cell in zip(part["groups"], part["values"]["rank-tiny"], strict=True):
+        hits, total, _ = expected[group["label"]]
+        assert cell["value"] == pytest.approx(hits / total)
+
+
+def test_chapters_have_names_where_the_folder_knows_them(section, report_folder):
+    labels = [group["label"] for group in stratum(section, "chapter")["groups"]]
+    assert labels == ["chapter-0", "chapter-1: Diseases <of> the circulatory system", "chapter-2", "chapter-3"]
+    assert "Diseases &lt;of&gt; the circulatory system" in (report_folder / "index.html").read_text()
+
+
+def test_hierarchy_equals_a_loop(runs, section):
+    run = read_predictions(runs[1])
+    levels = ["all", "chapter", "block", "category"]
+    groups = {level: run.codes[level].to_list() for level in levels}
+    right, wrong_at, num_predicted, num_wrong = dict.fromkeys([*levels, "code"], 0), dict.fromkeys(levels, 0), 0, 0
+    for row, targets in enumerate(run.targets):
+        true = np.flatnonzero(targets)
+        for column in np.argsort(-run.scores[row], kind="stable")[: len(true)]:
+            num_predicted += 1
+            shared = [level for level in levels if groups[level][column] in {groups[level][code] for code in true}]
+            for level in shared:
+                right[level] += 1
+            right["code"] += column in true
+            if column not in true:
+                num_wrong += 1
+                wrong_at[shared[-1]] += 1
+    found = find_run(section, "rank-tiny")["hierarchy"]
+    assert (found["predicted"], found["wrong_predictions"]) == (num_predicted, num_wrong)
+    assert {level: cell["value"] for level, cell in found["accuracy"].items()} == pytest.approx(
+        {level: count / num_predicted for level, count in right.items()}
+    )
+    assert {level: cell["value"] for level, cell in found["wrong"].items()} == pytest.approx(
+        {level: count / num_wrong for level, count in wrong_at.items()}
+    )
+
+
+def test_hierarchy_of_codes_without_a_group_and_of_one_level():
+    scores = np.array([[3.0, 2.0, 1.0]])
+    targets = np.array([[False, False, True]])
+    ranking = metrics.rank_targets(scores, targets)
+    codes = pl.DataFrame({"code": ["a", "b", "c"], "all": ["all"] * 3, "chapter": [None, "x", None]})
+    found = hierarchy(ranking, codes, np.ones((3, 1), dtype=np.float32))
+    assert found["accuracy"]["chapter"]["value"] == 0.0
+    assert found["wrong"]["all"]["value"] == 1.0
+    assert hierarchy(ranking, codes.drop("all"), np.ones((3, 1), dtype=np.float32)) is None
+
+
+def test_calibration_error_equals_a_loop(runs):
+    run = read_predictions(runs[1])
+    found = reliability(run, metrics.rank_targets(run.scores, run.targets), no_resamples(run))
+    probabilities = 1 / (1 + np.exp(-(1.1 * (run.scores.astype(float) - run.thresholds[:, None]) - 0.4)))
+    error = 0.0
+    for low in np.arange(10) / 10:
+        inside = (probabilities >= low) & (probabilities < low + 0.1 + (low > 0.85))
+        error += abs((probabilities - run.targets)[inside].sum()) / probabilities.size
+    assert found["ece"]["value"] == pytest.approx(error)
+    assert found["brier"]["value"] == pytest.approx(((probabilities - run.targets) ** 2).mean())
+    top = metrics.rank_candidates(run.scores, 20)
+    first, true = (np.take_along_axis(matrix, top, axis=1).ravel() for matrix in (probabilities, run.targets))
+    order = np.argsort(first)
+    chunks = np.array_split(order, 10)
+    assert found["ece_first"]["value"] == pytest.approx(
+        sum(abs((first - true)[chunk].sum()) for chunk in chunks) / len(first), rel=1e-3
+    )
+    assert [point["pairs"] for point in found["curve"]] == [len(chunk) for chunk in chunks]
+    assert found["curve"][9]["observed"]["value"] == pytest.approx(true[chunks[9]].mean())
+
+
+def test_true_probabilities_are_calibrated_and_halved_ones_are_not(runs, section):
+    oracle = find_run(section, "oracle")["reliability"]
+    assert oracle["ece"]["value"] < 0.02
+    run = read_predictions(runs[0])
+    halved = read_predictions(change_run(runs[0], runs[0].parent / "halved", scores=run.scores / 2))
+    found = reliability(halved, metrics.rank_targets(halved.scores, halved.targets), no_resamples(halved))
+    assert found["ece"]["value"] > 3 * oracle["ece"]["value"]
+    assert find_run(section, "history")["reliability"] is None, "calibration needs a threshold to measure from"
+
+
+def test_precision_recall_equals_scikit_learn(runs, section):
+    run = read_predictions(runs[1])
+    curve = precision_recall(run, run.targets)
+    margins = (run.scores - run.thresholds[:, None]).ravel()
+    precision, recall, _ = sklearn.metrics.precision_recall_curve(run.targets.ravel(), margins)
+    expected = dict(zip(recall.round(9), precision, strict=True))
+    best_at = {}
+    for r, p in zip(recall.round(9), precision, strict=True):
+        best_at[r] = max(p, best_at.get(r, 0))
+    assert len(expected) > 50
+    assert curve["precision"] == pytest.approx([best_at[round(r, 9)] for r in curve["recall"]])
+    assert curve["recall"][-1] == 1.0
+    assert precision_recall(run, np.zeros_like(run.targets)) is None
+    assert find_run(section, "history")["precision_recall"]["recall"][-1] == 1.0
+
+
+def test_ties_are_predicted_together_and_blocks_change_nothing(runs, monkeypatch):
+    run = read_predictions(
+        change_run(runs[1], runs[1].parent / "rounded", scores=read_predictions(runs[1]).scores.round())
+    )
+    whole = precision_recall(run, run.targets)
+    monkeypatch.setattr("mera.report.decisions.BLOCK_ELEMENTS", 300)
+    assert precision_recall(run, run.targets) == whole
+    ranking = metrics.rank_targets(run.scores, run.targets)
+    in_one = reliability(run, ranking, no_resamples(run))
+    monkeypatch.setattr("mera.report.reliability.BLOCK_ELEMENTS", 300)
+    assert reliability(run, ranking, no_resamples(run))["ece"]["value"] == pytest.approx(in_one["ece"]["value"])
+
+
+def test_bootstrap_of_the_rank_correlation_equals_built_resamples():
+    generator = np.random.default_rng(0)
+    first, second = generator.integers(0, 6, 40), generator.integers(0, 5, 40)
+    weights = bootstrap.patient_weights([str(row // 2) for row in range(40)], samples=20, seed=0)
+    expected = [
+        metrics.spearman(*(np.repeat(values, weight.astype(int)) for values in (first, second))) for weight in weights
+    ]
+    assert bootstrap.spearman(weights, first, second) == pytest.approx(expected)
+    assert np.isnan(bootstrap.spearman(weights, np.ones(40), second)).all()
+
+
+def make_section(*configs, kind="rank"):
+    runs = [
+        {"run": f"run-{number}", "kind": kind, "manifest": {"config": config}} for number, config in enumerate(configs)
+    ]
+    return {"runs": runs}
+
+
+def test_ablations_name_what_differs_and_skip_distant_runs():
+    base = {"loss": {"levels": ["all", "chapter"], "known": "negative"}, "orders": 1, "output": "runs/a", "eov": True}
+    no_levels = base | {"loss": {"levels": ["all"], "known": "negative"}, "output": "runs/b"}
+    distant = {"loss": {"levels": [], "known": "ignore"}, "orders": 9, "eov": False, "bonus": 1}
+    found = find_ablations(make_section(no_levels, base, base | {"eov": False}, distant))
+    assert found == [
+        {
+            "kind": "rank",
+            "reference": "run-1",
+            "runs": [
+                {"run": "run-0", "changes": [{"key": "loss.levels", "reference": "all, chapter", "changed": "all"}]},
+                {"run": "run-2", "changes": [{"key": "eov", "reference": "true", "changed": "false"}]},
+            ],
+        }
+    ]
+    chosen = find_ablations(make_section(no_levels, base, base | {"eov": False}), reference="run-0")
+    assert chosen[0]["reference"] == "run-0"
+    assert [len(run["changes"]) for run in chosen[0]["runs"]] == [1, 2]
+    assert find_ablations(make_section(base, distant)) == []
+    assert find_ablations(make_section(base, no_levels, kind="baseline")) == []
+
+
+def test_ablation_table_and_unknown_reference(runs, tmp_path):
+    changed = read_predictions(runs[1]).manifest["config"] | {"eov": "plain"}
+    other = change_run(runs[1], tmp_path / "no-eov", manifest={"config": changed})
+    write_report([runs[1], other], tmp_path / "report", bootstrap_samples=20, reference="rank-tiny")
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "eov: not set → plain" in page
+    assert "Ablations of MERA tiny (rank-tiny)" in page
+    with pytest.raises(ValueError, match="no run is called 'rank-tony'; the runs are "):
+        write_report([runs[1], other], tmp_path / "other", bootstrap_samples=20, reference="rank-tony")
+
+
+def test_published_rows_stand_only_beside_the_same_protocol(runs, tmp_path):
+    task = {"protocol": "chet", "source": "mimic3", "kind": "diagnosis", "counts": {"test": {"patients": 1000}}}
+    assert published_rows(task)[0]["metrics"]["recall@20"] == 0.3787
+    assert published_rows(task | {"source": "mimic4"})[0]["metrics"]["recall@20"] == 0.3869
+    for change in (
+        {"protocol": "random"},
+        {"source": "diabetes130"},
+        {"kind": "coding"},
+        {"counts": {"test": {"patients": 999}}},
+    ):
+        assert published_rows(task | change) == []
+    manifest = read_predictions(runs[1]).manifest
+    run = change_run(runs[1], tmp_path / "run", manifest={"task": manifest["task"] | task})
+    write_report([run], tmp_path / "report", bootstrap_samples=20)
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert re.search(r"Chet[^<]*<small>published</small></th>\s*<td[^>]*>28.6", page)
+
+
+def test_records_of_training(report_folder, section):
+    assert training_curve(None) is None
+    found = find_run(section, "rank-tiny")["training"]
+    assert found == {"loss": [[0.5, 3.5], [2.0, 2.5]], "validation": {"recall_at_20": [[1.0, 0.4], [2.0, 0.3]]}}
+    with open(report_folder / "tables" / "training.csv") as file:
+        row = next(csv.DictReader(file))
+    assert (row["best_epoch"], row["best_recall@20"], row["epochs"]) == ("1.0", "0.4", "2.0")
+    assert [row["width"] for row in find_run(section, "bi-encoder")["widths"]] == [64, 256]
+    markdown = (report_folder / "report.md").read_text()
+    assert "| MERA tiny | code to definition | 10.0 | 99.0 |" in markdown
+    assert "2.5 GB" in markdown
+    assert {"calibration.svg", "levels.svg", "training.svg", "widths.svg"} <= {
+        path.name for path in (report_folder / "figures").iterdir()
+    }
+
+
+def test_a_model_trained_on_test_patients_is_refused(runs, tmp_path):
+    leaked = change_run(runs[1], tmp_path / "leaked", trained_on=patient_hashes([["patient-3", "patient-4", "else"]]))
+    with pytest.raises(ValueError, match=r"'leaked' was trained or tuned on 2 of the patients it was scored on"):
+        write_report([runs[0], leaked], tmp_path / "report", bootstrap_samples=20)
+
+
+def test_old_folders_and_rich_ones_stand_in_one_report(runs, tmp_path):
+    old = change_run(make_runs(tmp_path)[1], tmp_path / "old", codes=read_predictions(runs[1]).codes)
+    assert read_predictions(old).ages is None
+    write_report([old, runs[2]], tmp_path / "report", bootstrap_samples=20)
+    found = json.loads((tmp_path / "report" / "report.json").read_text())["tasks"][0]
+    assert {part["key"] for part in found["strata"]} >= {"age", "sex", "visits"}
+    assert found["task"]["source"] == "made-up", "the fullest task record is printed"
+
+
+def test_intervals_stay_within_what_a_number_can_be(section):
+    for part in section["strata"]:
+        for cells in part["values"].values():
+            for cell in cells:
+                if cell["value"] is not None:
+                    assert 0 <= cell["low"] <= cell["value"] <= cell["high"] <= 1
+    shifted = estimate(np.array([0.98, 0.9, 0.5, 0.99]))
+    assert (shifted["value"], shifted["high"]) == (0.98, 1.0)
+    assert estimate(np.array([0.98, 0.9, 0.5, 0.99]), bounds=(0.0, np.inf))["high"] > 1
