@@ -4,8 +4,6 @@ python -m data.inspect_task prepared/diabetes130 [--plot figures.svg] [--top 15]
 """
 
 import argparse
-import os
-import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,6 +13,7 @@ from rich.table import Table
 from data.summary import accounting_table
 from data.task import Task, load_task
 from data.task_figures import TaskFigures, figures_of, plot_figures
+from data.user_errors import run_command
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -84,10 +83,4 @@ def _percent(share: float | None) -> str:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, OSError) as error:
-        if os.environ.get("MERA_TRACEBACK") == "1":
-            raise
-        print(f"error: {error} (MERA_TRACEBACK=1 shows where)", file=sys.stderr)
-        raise SystemExit(1) from None
+    run_command(main)

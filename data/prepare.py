@@ -3,11 +3,9 @@
 python -m data.prepare diabetes130 --input diabetic_data.csv --output prepared/diabetes130 --every-visit
 """
 
-import os
-import sys
-
 from data.prepare_options import parse_arguments
 from data.sources import prepare
+from data.user_errors import run_command
 
 
 def main() -> None:
@@ -15,10 +13,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, OSError) as error:
-        if os.environ.get("MERA_TRACEBACK") == "1":
-            raise
-        print(f"error: {error} (MERA_TRACEBACK=1 shows where)", file=sys.stderr)
-        raise SystemExit(1) from None
+    run_command(main)

@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 
 def run_entry_point(main: Callable[[], None]) -> None:
-    """Run `main`; a ValueError or a missing file becomes `error: <sentence>` on stderr and exit code 1.
+    """Run `main`; a ValueError or an OSError (a missing file, a full disk) becomes `error: <sentence>` on stderr and exit code 1.
 
     In a distributed run only rank 0 prints. Set MERA_TRACEBACK=1 to see where the error was raised.
     """
     try:
         main()
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         if os.environ.get("MERA_TRACEBACK") == "1":
             raise
         if os.environ.get("RANK", "0") == "0":
