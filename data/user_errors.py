@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 def run_command(main: Callable[[], None]) -> None:
-    """Run `main`; a ValueError or an OSError (a missing file, a full disk) becomes `error: <sentence>` on stderr and exit code 1.
+    """Run `main`; a ValueError or OSError (a missing file, a full disk) becomes `error: <sentence>` and exit code 1.
 
     `mera.entry_point` does the same for the stages: `data` and `mera` do not import each other.
     """

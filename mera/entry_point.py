@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 def run_entry_point(main: Callable[[], None]) -> None:
-    """Run `main`; a ValueError or an OSError (a missing file, a full disk) becomes `error: <sentence>` on stderr and exit code 1.
+    """Run `main`; a ValueError or OSError (a missing file, a full disk) becomes `error: <sentence>` and exit code 1.
 
     In a distributed run only rank 0 prints. Set MERA_TRACEBACK=1 to see where the error was raised.
     """
