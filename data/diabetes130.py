@@ -35,7 +35,7 @@ def read_diabetes130(path: str | Path, ledger: Ledger) -> tuple[list[Patient], l
         admission_id="encounter_id",
         order=pl.col("encounter_id").cast(pl.Int64, strict=False),
         sex=pl.col("gender").replace_strict({"Female": "F", "Male": "M"}, default=None, return_dtype=pl.String),
-        age=pl.col("age").str.extract(r"^\[(\d+)-\d+\)$").cast(pl.Int64) + 5,
+        age=pl.col("age").str.extract(r"^\[(\d{1,3})-\d+\)$").cast(pl.Int64) + 5,
         day=pl.lit(None, dtype=pl.Int64),
     )
     diagnoses = rows.unpivot(DIAGNOSES, index=["patient_nbr", "encounter_id"]).rename(

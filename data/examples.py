@@ -12,9 +12,9 @@ Row = dict[str, Any]
 def diagnosis_rows(
     patients: Iterable[Patient],
     every_visit: bool = False,
-    first_visits: bool = False,
     max_history: int | None = None,
     primary_only: bool = False,
+    first_visits: bool = False,
 ) -> Iterator[Row]:
     """The codes of the last visit from the visits before it; with `every_visit`, of each visit but the first; with
     `first_visits`, of the first as well, from nothing but age and sex.

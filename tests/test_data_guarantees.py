@@ -45,10 +45,18 @@ def patients(draw):
     return Patient(patient_id=draw(st.text("pq", min_size=1)), sex=None, visits=tuple(visits))
 
 
-@given(patients(), st.booleans(), st.sampled_from([None, 1, 2]), st.booleans())
+@given(patients(), st.booleans(), st.sampled_from([None, 1, 2]), st.booleans(), st.booleans())
 @settings(max_examples=200, deadline=None)
-def test_a_history_holds_only_earlier_visits_and_no_note(patient, every_visit, max_history, primary_only):
-    rows = list(diagnosis_rows([patient], every_visit, max_history, primary_only))
+def test_a_history_holds_only_earlier_visits_and_no_note(patient, every_visit, max_history, primary_only, first_visits):
+    rows = list(
+        diagnosis_rows(
+            [patient],
+            every_visit=every_visit,
+            max_history=max_history,
+            primary_only=primary_only,
+            first_visits=first_visits,
+        )
+    )
     place = {visit.admission_id: index for index, visit in enumerate(patient.visits)}
     for row in rows:
         index = place[row["example_id"].split(":")[1]]
