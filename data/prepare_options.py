@@ -9,7 +9,7 @@ from data.eicu import VISITS
 from data.mimic4 import CODE_SYSTEMS
 from data.report_sections import SECTIONS
 from data.source_help import EXAMPLES
-from data.task_arguments import add_code_options, add_every_visit, add_history_options, add_split_options
+from data.task_arguments import add_code_options, add_history_options, add_split_options, add_training_visits
 from data.user_table import SYSTEMS as TABLE_SYSTEMS
 
 
@@ -147,5 +147,5 @@ def _add_synthetic(sources: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--patients", type=int, default=1500, metavar="N", help="how many (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the cohort (default: %(default)s)")
-    add_every_visit(parser)
+    add_training_visits(parser)
     add_split_options(parser)

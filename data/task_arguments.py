@@ -7,7 +7,7 @@ from data.split_options import PROTOCOLS, SplitOptions
 
 
 def add_history_options(parser: argparse.ArgumentParser) -> None:
-    """--min-visits, --max-history, --every-visit: for `diagnosis` tasks."""
+    """--min-visits, --max-history, --every-visit, --first-visits: for `diagnosis` tasks."""
     default = TaskOptions()
     parser.add_argument(
         "--min-visits",
@@ -19,19 +19,20 @@ def add_history_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-history", type=int, metavar="N", help="diagnosis: tell at most the latest N visits (default: all)"
     )
-    add_every_visit(parser)
-    parser.add_argument(
-        "--first-visits",
-        action="store_true",
-        help="diagnosis: first visits train too, without a history, also those of patients below --min-visits",
-    )
+    add_training_visits(parser)
 
 
-def add_every_visit(parser: argparse.ArgumentParser) -> None:
+def add_training_visits(parser: argparse.ArgumentParser) -> None:
+    """--every-visit, --first-visits: more examples to train on."""
     parser.add_argument(
         "--every-visit",
         action="store_true",
         help="diagnosis: each visit of a training patient but the first is a target, not only the last",
+    )
+    parser.add_argument(
+        "--first-visits",
+        action="store_true",
+        help="diagnosis: first visits train too, without a history, also those of patients with too few visits",
     )
 
 

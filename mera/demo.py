@@ -58,7 +58,7 @@ def demo_steps(output: Path) -> list[Step]:
         Step(
             name="prepare the synthetic cohort",
             command=_mera(
-                *("prepare", "synthetic", "--patients", PATIENTS, "--kind", "both", "--every-visit"),
+                *("prepare", "synthetic", "--patients", PATIENTS, "--kind", "both", "--every-visit", "--first-visits"),
                 *("--output", output / "prepared" / "synthetic"),
             ),
             result=tasks["coding"],
