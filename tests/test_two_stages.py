@@ -2,8 +2,11 @@
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +23,12 @@ SMALL_MODEL = "{model_type: mistral, hidden_size: 64, intermediate_size: 128, nu
 )
 
 
+LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", "launch/accelerate/cpu.yaml"]
+
+
 def launch(script, *arguments, environment=None):
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", "launch/accelerate/cpu.yaml"]
     return subprocess.run(
-        [*command, script, *map(str, arguments)],
+        [*LAUNCH, script, *map(str, arguments)],
         cwd=ROOT,
         env=environment,
         capture_output=True,
@@ -85,6 +90,33 @@ def test_accumulated_batches_equal_one_large_batch(runs):
     assert split.returncode == 0, split.stderr[-2000:]
     whole, parts = read_predictions(runs / "rank"), read_predictions(runs / "elsewhere" / "accumulated")
     np.testing.assert_allclose(whole.scores, parts.scores, rtol=1e-3, atol=1e-3)
+
+
+def test_a_killed_run_resumes_to_the_same_predictions(runs):
+    whole, cut = runs / "elsewhere" / "whole", runs / "elsewhere" / "cut"
+    assert launch("rank/train.py", *rank_arguments(runs, whole), "--training.epochs", 12).returncode == 0
+    arguments = [*rank_arguments(runs, cut), "--training.epochs", 12]
+    killed = subprocess.Popen(
+        [*LAUNCH, "rank/train.py", *map(str, arguments)],
+        cwd=ROOT,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    partial = cut.parent / f".{cut.name}.partial"
+    deadline = time.monotonic() + 120
+    while not list(partial.glob("trainer/checkpoint-*/trainer_state.json")):
+        assert killed.poll() is None, "the run ended before its first checkpoint"
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+    assert not cut.exists()
+    resumed = launch("rank/train.py", *arguments)
+    assert resumed.returncode == 0, resumed.stderr[-2000:]
+    epochs = len(re.findall("eval_recall_at_20", resumed.stdout))
+    assert 0 < epochs < 12
+    np.testing.assert_array_equal(read_predictions(cut).scores, read_predictions(whole).scores)
 
 
 def test_a_loaded_checkpoint_ranks_as_the_run_did(runs):
