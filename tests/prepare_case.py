@@ -28,8 +28,12 @@ def split_of(task):
     return {row["patient_id"]: name for name in SPLITS for row in task.splits[name]}
 
 
+def accounting(task):
+    return task.info["accounting"]
+
+
 def dropped(task, unit):
-    return task.info["accounting"][unit]["dropped"]
+    return accounting(task)[unit]["dropped"]
 
 
 def assert_adds_up(task):

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from small_model import ARCHITECTURE
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from mera.code_tokens import EOV, CodeTokens, add_code_tokens, code_token, token_ids
@@ -17,15 +18,7 @@ DEFINITIONS = {
 
 def small_model(tied=False):
     torch.manual_seed(0)
-    architecture = {
-        "model_type": "mistral",
-        "hidden_size": 16,
-        "intermediate_size": 32,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 1,
-        "tie_word_embeddings": tied,
-    }
+    architecture = ARCHITECTURE | {"tie_word_embeddings": tied}
     return load_base_model(ModelConfig(architecture=architecture, tokenizer_size=400), DEFINITIONS.values())
 
 

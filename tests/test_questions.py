@@ -1,6 +1,7 @@
 """The questions of stage one."""
 
 import pytest
+from small_model import ARCHITECTURE
 from tiny_task import make_tiny_task
 
 from memorize.config import QuestionConfig
@@ -15,15 +16,6 @@ from memorize.questions import (
 )
 from mera.code_tokens import add_code_tokens, code_token
 from mera.models import ModelConfig, load_base_model
-
-ARCHITECTURE = {
-    "model_type": "mistral",
-    "hidden_size": 16,
-    "intermediate_size": 32,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 1,
-}
 
 
 @pytest.fixture(scope="module")

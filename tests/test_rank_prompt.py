@@ -1,20 +1,13 @@
 """How a patient is written for the language model."""
 
 import pytest
+from small_model import ARCHITECTURE
 
 from mera.code_tokens import add_code_tokens
 from mera.models import ModelConfig, load_base_model
 from rank.config import PromptConfig
 from rank.prompt import PromptBuilder, build_prompts
 
-ARCHITECTURE = {
-    "model_type": "mistral",
-    "hidden_size": 16,
-    "intermediate_size": 32,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 1,
-}
 DEFINITIONS = {"428.0": "Congestive heart failure", "401.9": "Essential hypertension", "584.9": "Acute kidney failure"}
 VISITS = [{"codes": ["428.0", "401.9", "428.0"], "days_before": 120}, {"codes": ["584.9"], "days_before": 14}]
 
