@@ -67,10 +67,10 @@ def code_questions(task: Task, phrasing: int = 0) -> list[Question]:
 
 def group_questions(task: Task, level: str, phrasing: int = 0) -> list[Question]:
     """code -> name of its group at `level`; codes that are their own group there are not asked about."""
-    names = task.group_names[level]
+    groups, names = task.groups(level), task.group_names[level]
     return [
         _question("code_to_group", code, " " + names[group], phrasing, level=level)
-        for code, group in zip(task.codes, task.groups(level), strict=True)
+        for code, group in zip(task.codes, groups, strict=True)
         if group != code and group in names
     ]
 

@@ -161,7 +161,3 @@ def merged(model: torch.nn.Module) -> PreTrainedModel:
 
 def _module_name(model: PreTrainedModel, module: torch.nn.Module) -> str:
     return next(name for name, candidate in model.named_modules() if candidate is module).rsplit(".", 1)[-1]
-
-
-def count_parameters(model: torch.nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())

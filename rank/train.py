@@ -15,7 +15,7 @@ from mera.entry_point import run_entry_point
 from mera.manifest import RunClock, build_manifest
 from mera.models import add_lora
 from mera.predictions import memorization_record, predictions_for_task, task_record, write_predictions
-from mera.run_directory import RunDirectory, write_json
+from mera.run_directory import RunDirectory
 from mera.training import last_checkpoint
 from rank.config import RankConfig
 from rank.decision import fit_decision_rule
@@ -79,7 +79,6 @@ def main() -> None:
         }
         predictions = predictions_for_task(task, "test", scores, rule.thresholds(eov), manifest, records)
         write_predictions(run.path("predictions"), predictions)
-        write_json(run.path("validation.json"), trainer.state.log_history)
         print(f"checkpoint and predictions: {run.finish()}")
 
 

@@ -17,7 +17,8 @@ class Validation:
     def __init__(self, task: Task, builder: PromptBuilder, candidate_ids: torch.Tensor, eov_id: int, batch_size: int):
         rows = list(task.splits["validation"])
         self.prompts = build_prompts(builder, rows, "validation")
-        self.seen = [seen_codes(row["history"], task.column) for row in rows]
+        column = task.column
+        self.seen = [seen_codes(row["history"], column) for row in rows]
         self.targets = task.targets("validation")
         self.candidate_ids, self.eov_id, self.batch_size = candidate_ids, eov_id, batch_size
         self.pad_id = builder.tokenizer.pad_token_id

@@ -56,6 +56,11 @@ def test_group_questions_name_the_group(task):
         assert question.completion == " " + task.group_names["chapter"][group]
 
 
+def test_a_level_that_does_not_exist_is_refused(task):
+    with pytest.raises(ValueError, match="unknown level 'chaptre'; the levels are all, chapter, block"):
+        group_questions(task, "chaptre")
+
+
 def test_only_the_completion_carries_loss_and_ends_with_eos(task, tokenizer):
     questions = build_questions(task, QuestionConfig())
     rows = tokenized(questions, tokenizer, 128)
