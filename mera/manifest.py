@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from mera.energy import EnergyMeter
+
 RECORDED_PACKAGES = (
     "torch",
     "transformers",
@@ -24,10 +26,11 @@ RECORDED_PACKAGES = (
 
 
 class RunClock:
-    """Started when a run starts; the manifest asks it how long the run took."""
+    """Started when a run starts; the manifest asks it how long the run took and what energy it used."""
 
     def __init__(self) -> None:
         self.started_at = datetime.now(UTC)
+        self.energy = EnergyMeter()
         self._start = time.perf_counter()
 
     def seconds(self) -> float:
@@ -35,12 +38,21 @@ class RunClock:
 
 
 def build_manifest(
-    *, run: str, model: str, kind: str, config: dict[str, Any], seed: int, task: dict[str, Any], clock: RunClock
+    *,
+    run: str,
+    model: str,
+    kind: str,
+    config: dict[str, Any],
+    seed: int,
+    task: dict[str, Any],
+    clock: RunClock,
+    tokens: int | None = None,
 ) -> dict[str, Any]:
     """The JSON-ready record kept beside predictions and checkpoints.
 
     `run` is the run's name, `model` the name shown in tables, `kind` one of `rank`, `bi_encoder`, `baseline`,
-    `oracle`, `memorize`; `task` holds `name`, `kind`, `fingerprint` and the `split` that was scored.
+    `oracle`, `memorize`; `task` holds `name`, `kind`, `fingerprint` and the `split` that was scored; `tokens`: tokens
+    trained on, padding not counted.
     """
     return {
         "run": run,
@@ -56,6 +68,8 @@ def build_manifest(
         "peak_memory": peak_memory(),
         "started_at": clock.started_at.isoformat(timespec="seconds"),
         "seconds": round(clock.seconds(), 1),
+        "tokens": tokens,
+        "energy_joules": clock.energy.joules(),
     }
 
 

@@ -17,6 +17,7 @@ from mera.report.ablation import find_ablations
 from mera.report.decisions import precision_recall
 from mera.report.estimates import estimate
 from mera.report.hierarchy import hierarchy
+from mera.report.pairs import MIN_TESTED_PATIENTS, best_in_group
 from mera.report.published import published_rows
 from mera.report.records import training_curve
 from mera.report.reliability import reliability
@@ -71,6 +72,53 @@ def test_strata_of_examples_equal_a_loop(runs, section, key):
     for group, cell in zip(part["groups"], part["values"]["rank-tiny"], strict=True):
         hits, total, _ = expected[group["label"]]
         assert cell["value"] == pytest.approx(hits / total)
+
+
+def test_differences_within_groups_equal_a_loop_over_resamples(runs, section):
+    """The same resamples of patients, drawn again; the difference of two runs in one group, recounted for each."""
+    first, second = (
+        read_predictions(next(path for path in runs if path.name == name)) for name in ("rank-tiny", "popularity")
+    )
+    part = stratum(section, "sex")
+    group = next(place for place, found in enumerate(part["groups"]) if found["label"] == "female")
+    pair = next(
+        pair
+        for pair in part["pairs"]
+        if pair["group"] == group and {pair["first"], pair["second"]} == {"rank-tiny", "popularity"}
+    )
+    weights = bootstrap.patient_weights(first.patient_ids, 50, seed=0)
+    female = np.array([sex == "F" for sex in first.sexes])
+    shares = []
+    for run in (first, second):
+        top = metrics.rank_candidates(run.scores, 20)
+        hits = np.array([sum(run.targets[row][top[row]]) for row in range(len(top))])
+        totals = run.targets.sum(axis=1)
+        shares.append([(w * female * hits).sum() / (w * female * totals).sum() for w in weights])
+    sign = 1 if pair["first"] == "rank-tiny" else -1
+    differences = sign * (np.array(shares[0]) - np.array(shares[1]))
+    assert pair["difference"] == pytest.approx(differences[0])
+    assert pair["p"] == pytest.approx(
+        bootstrap.paired_p_value(differences, np.zeros(51), part["groups"][group]["patients"])
+    )
+    assert pair["p_holm"] >= pair["p"]
+
+
+def test_bold_in_a_group_needs_every_difference_to_be_real():
+    def pair(first, second, difference, p_holm):
+        return {"group": 0, "first": first, "second": second, "difference": difference, "p_holm": p_holm}
+
+    beaten = [pair("a", "b", 0.2, 0.01), pair("c", "a", -0.1, 0.04), pair("b", "c", 0.1, 0.6)]
+    assert best_in_group({"pairs": beaten}, 0) == "a"
+    assert best_in_group({"pairs": beaten}, 1) is None
+    beaten[1]["p_holm"] = 0.05
+    assert best_in_group({"pairs": beaten}, 0) is None
+
+
+def test_small_groups_are_not_tested(section):
+    for part in section["strata"]:
+        tested = {pair["group"] for pair in part["pairs"]}
+        large = {place for place, group in enumerate(part["groups"]) if group["patients"] >= MIN_TESTED_PATIENTS}
+        assert tested == large
 
 
 def test_chapters_have_names_where_the_folder_knows_them(section, report_folder):

@@ -16,7 +16,7 @@ from mera.report.ablation import find_ablations
 from mera.report.estimates import estimate, without_interval
 from mera.report.load import Comparable
 from mera.report.measure import METRICS, Measures, measure
-from mera.report.pairs import LEADING_METRIC, is_oracle, mark_best, paired_differences
+from mera.report.pairs import LEADING_METRIC, is_oracle, mark_best, paired_differences, stratum_differences
 from mera.report.published import published_rows
 from mera.report.records import memorization_rows, training_curve, width_rows
 from mera.report.strata import Stratification, stratify
@@ -41,7 +41,7 @@ def compare(shared: Comparable, bootstrap_samples: int, seed: int, reference: st
             "leading_metric": LEADING_METRIC,
             "runs": [_run_record(run, label) for run, label in zip(measured, _labels(measured), strict=True)],
             "pairs": paired_differences(measured, num_patients),
-            "strata": [_stratification_record(part, measured) for part in strata],
+            "strata": [_stratification_record(part, measured, shared) for part in strata],
             "oracle_share": _oracle_share(measured),
             "published": published_rows(shared.task),
         }
@@ -106,8 +106,10 @@ def _run_record(run: Measures, label: str) -> dict[str, Any]:
     }
 
 
-def _stratification_record(part: Stratification, measured: list[Measures]) -> dict[str, Any]:
+def _stratification_record(part: Stratification, measured: list[Measures], shared: Comparable) -> dict[str, Any]:
     num_targets = np.bincount(part.group_of_target, minlength=len(part.labels))
+    patient_of_target = np.asarray(shared.patient_ids)[np.nonzero(shared.targets)[0]]
+    num_patients = [len(set(patient_of_target[part.group_of_target == group])) for group in range(len(part.labels))]
     return {
         "key": part.key,
         "title": part.title,
@@ -118,10 +120,12 @@ def _stratification_record(part: Stratification, measured: list[Measures]) -> di
                 "targets": int(num_targets[index]),
                 "codes": None if part.num_codes is None else part.num_codes[index],
                 "examples": None if part.num_examples is None else part.num_examples[index],
+                "patients": num_patients[index],
             }
             for index, label in enumerate(part.labels)
         ],
         "values": {run.manifest["run"]: [estimate(found) for found in run.strata[part.key]] for run in measured},
+        "pairs": stratum_differences(measured, part.key, num_patients),
     }
 
 

@@ -7,13 +7,17 @@ from mera.report.contents_of_runs import run_parts
 from mera.report.drawing import Figure
 from mera.report.hierarchy import LEVEL_NAMES
 from mera.report.measure import METRICS
-from mera.report.pairs import competitors, find_pair, is_real
+from mera.report.pairs import MIN_TESTED_PATIENTS, best_in_group, competitors, find_pair, is_real
 from mera.report.parts import Part, run_row
 from mera.report.tables import Cell, Column, Row, Table, cell
 from mera.report.text import p_value
 
 METRIC_COLUMNS = [Column(key=metric.key, label=metric.label, format="percent") for metric in METRICS]
 ABLATION_METRICS = ("recall@20", "weighted_f1_at_label_count", "micro_f1", "map")
+BOLD_IN_GROUP = (
+    "Bold: above every other model in that group by the paired test, Holm-corrected over this table; groups of fewer "
+    f"than {MIN_TESTED_PATIENTS} patients are not tested."
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -148,22 +152,23 @@ def _ablations(section: dict[str, Any]) -> list[Part]:
 
 def _stratum(section: dict[str, Any], part: dict[str, Any], drawn: _Figures) -> Part:
     explained = part["key"] == "chapter"
+    best = [best_in_group(part, place) for place in range(len(part["groups"]))]
     counts = [("targets", "True codes"), ("codes", "Candidates"), ("examples", "Examples")]
     shown = [(key, label) for key, label in counts if part["groups"][0][key] is not None]
     table = Table(
         name=f"strata-{part['key']}",
         corner="Group",
         caption=f"Recall@20 by group. {part['definition']} Of all true codes in a group, the share among the first 20 "
-        "of the full ranking."
+        f"of the full ranking. {BOLD_IN_GROUP}"
         if explained
-        else "Recall@20; the numbers of the figure.",
+        else f"Recall@20; the numbers of the figure. {BOLD_IN_GROUP}",
         columns=[Column(key=key, label=label, format="whole") for key, label in shown]
         + [Column(key=run["run"], label=run["label"], format="percent") for run in section["runs"]],
         rows=[
             Row(
                 label=group["label"],
                 cells=[Cell(value=group[key]) for key, _ in shown]
-                + [cell(part["values"][run["run"]][place]) for run in section["runs"]],
+                + [cell(part["values"][run["run"]][place], run["run"] == best[place]) for run in section["runs"]],
             )
             for place, group in enumerate(part["groups"])
         ],

@@ -5,7 +5,10 @@ Runs of kind `oracle` are a bound, not a competitor: they are never best and nev
 
 import itertools
 import math
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from mera import bootstrap
 from mera.report.measure import METRICS, Measures
@@ -13,6 +16,8 @@ from mera.report.measure import METRICS, Measures
 SIGNIFICANCE = 0.05
 LEADING_METRIC = "recall@20"
 """Runs are ordered by it, and the differences are shown against its best run."""
+MIN_TESTED_PATIENTS = 20
+"""Patients in a group below which no difference within it is tested."""
 
 
 def is_oracle(manifest: dict[str, Any]) -> bool:
@@ -42,12 +47,40 @@ def paired_differences(measured: list[Measures], num_patients: int) -> list[dict
         if metric.key in first.replicates and metric.key in second.replicates:
             replicates = first.replicates[metric.key], second.replicates[metric.key]
             least_error = _least_error(metric.key, first, second)
-            pair["low"], pair["high"] = bootstrap.interval(replicates[0] - replicates[1], least_error=least_error)
-            pair["p"] = bootstrap.paired_p_value(*replicates, num_patients, least_error)
+            pair |= _tested(*replicates, num_patients, least_error)
         found.append(pair)
-    for pair, adjusted in zip(found, bootstrap.holm([pair["p"] for pair in found]), strict=True):
+    return _corrected(found)
+
+
+def stratum_differences(measured: list[Measures], key: str, patients_in_group: Sequence[int]) -> list[dict[str, Any]]:
+    """Every pair of competitors within every group of the stratification `key`, corrected over all of them.
+
+    A group of fewer than `MIN_TESTED_PATIENTS` patients is not tested: its resamples hold too few different values.
+    """
+    runs = [run for run in measured if not is_oracle(run.manifest)]
+    tested_groups = [group for group, patients in enumerate(patients_in_group) if patients >= MIN_TESTED_PATIENTS]
+    found = [
+        {
+            "group": group,
+            "first": first.manifest["run"],
+            "second": second.manifest["run"],
+            "difference": first.strata[key][group][0] - second.strata[key][group][0],
+            **_tested(first.strata[key][group], second.strata[key][group], patients_in_group[group]),
+        }
+        for group, (first, second) in itertools.product(tested_groups, itertools.combinations(runs, 2))
+    ]
+    return _corrected(found)
+
+
+def _tested(first: np.ndarray, second: np.ndarray, num_patients: int, least_error: float = 0.0) -> dict[str, float]:
+    low, high = bootstrap.interval(first - second, least_error=least_error)
+    return {"low": low, "high": high, "p": bootstrap.paired_p_value(first, second, num_patients, least_error)}
+
+
+def _corrected(pairs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    for pair, adjusted in zip(pairs, bootstrap.holm([pair["p"] for pair in pairs]), strict=True):
         pair["p_holm"] = float(adjusted)
-    return found
+    return pairs
 
 
 def _least_error(metric: str, first: Measures, second: Measures) -> float:
@@ -89,3 +122,15 @@ def mark_best(section: dict[str, Any]) -> None:
             run["metrics"][metric.key]["best"] = bool(pairs) and all(
                 is_real(pair) and pair["difference"] > 0 for pair in pairs
             )
+
+
+def best_in_group(part: dict[str, Any], group: int) -> str | None:
+    """The run that is above every other competitor in this group of a stratification, each difference being real."""
+    wins: dict[str, int] = {}
+    pairs = [pair for pair in part["pairs"] if pair["group"] == group]
+    for pair in pairs:
+        if is_real(pair):
+            winner = pair["first"] if pair["difference"] > 0 else pair["second"]
+            wins[winner] = wins.get(winner, 0) + 1
+    others = len({pair[side] for pair in pairs for side in ("first", "second")}) - 1
+    return next((run for run, count in wins.items() if count == others), None)
