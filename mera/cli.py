@@ -41,8 +41,8 @@ def baselines(context: typer.Context) -> None:
 
 @app.command(context_settings=PASS_THROUGH)
 def predict(context: typer.Context) -> None:
-    """Rank one patient: `mera predict runs/rank/checkpoint --history "428.0,401.9;584.9" --age 67 --sex F`."""
-    _run([sys.executable, str(ROOT / "rank" / "predict_patient.py"), *context.args])
+    """Rank patients: `mera predict runs/rank/checkpoint --history "428.0,401.9;584.9" --age 67 --sex F`."""
+    _run([sys.executable, str(ROOT / "rank" / "run_predict.py"), *context.args])
 
 
 @app.command()

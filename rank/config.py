@@ -6,12 +6,17 @@ from mera.code_tokens import Initialisation
 from mera.config import config_class
 from mera.models import ModelConfig
 from mera.training import TrainingConfig
+from rank.attention import Kernel
 
 EovOffset = Literal["fitted", "none"]
+HistoryForm = Literal["codes", "codes+definitions", "definitions"]
+Decoding = Literal["rank", "autoregressive"]
 
 
 @config_class
 class PromptConfig:
+    history: HistoryForm = "codes"
+    """how a code of the history is written: its token (codes), its definition in words, or both"""
     demographics: bool = True
     """write age and sex before the visits"""
     days: bool = True
@@ -28,20 +33,25 @@ class LossConfig:
     """ontology levels of the hierarchical InfoNCE"""
     level_weights: tuple[float, ...] | None = None
     """one weight per level; unset: equal"""
-    temperature: float = 1.0
-    """InfoNCE temperature"""
+    temperature: float | tuple[float, ...] = 1.0
+    """InfoNCE temperature: one number, or one per level"""
     threshold_weight: float = 0.2
     """weight of the EOV threshold loss; 0 trains without EOV"""
     known: Literal["negative", "ignore"] = "negative"
     """target codes already given in a partial output: trained down (negative) or left out (ignore)"""
 
     def __post_init__(self) -> None:
-        if self.level_weights is not None and len(self.level_weights) != len(self.levels):
-            raise ValueError(
-                f"loss.level_weights needs {len(self.levels)} numbers, one per level, got {len(self.level_weights)}"
-            )
-        if not self.levels or self.temperature <= 0 or self.threshold_weight < 0:
+        per_level = {"level_weights": self.level_weights}
+        if not isinstance(self.temperature, float):
+            per_level["temperature"] = self.temperature
+        for name, numbers in per_level.items():
+            if numbers is not None and len(numbers) != len(self.levels):
+                raise ValueError(f"loss.{name} needs {len(self.levels)} numbers, one per level, got {len(numbers)}")
+        temperatures = [self.temperature] if isinstance(self.temperature, float) else self.temperature
+        if not self.levels or min(temperatures) <= 0 or self.threshold_weight < 0:
             raise ValueError("loss needs at least one level, a positive temperature and a threshold_weight >= 0")
+        if self.level_weights is not None and (min(self.level_weights) < 0 or not sum(self.level_weights)):
+            raise ValueError("loss.level_weights cannot be negative, and one of them must be above 0")
 
 
 @config_class
@@ -67,6 +77,11 @@ class RankConfig:
     """reorder the codes within each visit at random in training: the order of a visit's codes says little"""
     eov_offset: EovOffset = "fitted"
     """fitted: a constant on the EOV score, chosen for micro F1 on validation; none: EOV as trained"""
+    decoding: Decoding = "rank"
+    """how test patients are ranked. rank: all codes by the first output token; autoregressive: codes are written one
+    after the other until EOV, for comparison"""
+    attention: Kernel = "sdpa"
+    """attention kernel in training: sdpa everywhere, flex (FlexAttention) on GPUs; the result is the same"""
     initialisation: Initialisation = "definition"
     """how code tokens start where model.base has none (no stage one)"""
     evaluation_batch_size: int = 64
