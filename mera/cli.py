@@ -35,7 +35,7 @@ def inspect(context: typer.Context) -> None:
 
 @app.command(context_settings=PASS_THROUGH)
 def baselines(context: typer.Context) -> None:
-    """Popularity, own history and linear: `mera baselines --task prepared/NAME --output runs/NAME`."""
+    """Popularity, own history, linear, RETAIN, a Transformer: `mera baselines --task prepared/X --output runs/X`."""
     _run([sys.executable, str(ROOT / "rank" / "run_baselines.py"), *context.args])
 
 
