@@ -35,14 +35,14 @@ def inspect(context: typer.Context) -> None:
 
 @app.command(context_settings=PASS_THROUGH)
 def baselines(context: typer.Context) -> None:
-    """Popularity, own history and linear: `mera baselines --task prepared/NAME --output runs/NAME`."""
+    """Popularity, own history, linear, RETAIN, a Transformer: `mera baselines --task prepared/X --output runs/X`."""
     _run([sys.executable, str(ROOT / "rank" / "run_baselines.py"), *context.args])
 
 
 @app.command(context_settings=PASS_THROUGH)
 def predict(context: typer.Context) -> None:
-    """Rank one patient: `mera predict runs/rank/checkpoint --history "428.0,401.9;584.9" --age 67 --sex F`."""
-    _run([sys.executable, str(ROOT / "rank" / "predict_patient.py"), *context.args])
+    """Rank patients: `mera predict runs/rank/checkpoint --history "428.0,401.9;584.9" --age 67 --sex F`."""
+    _run([sys.executable, str(ROOT / "rank" / "run_predict.py"), *context.args])
 
 
 @app.command()
@@ -111,6 +111,48 @@ def pool(
         print(pool_folds(runs, output))
     except (ValueError, FileNotFoundError) as error:
         _fail(str(error))
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def ablate(
+    context: typer.Context,
+    task: Annotated[Path, typer.Option(help="prepared task")],
+    output: Annotated[Path, typer.Option(help="directory that gets one run for each ablation")],
+    config: Annotated[Path, typer.Option(help="recipe of stage two")] = ROOT / "configs" / "rank" / "tiny.yaml",
+    memorize: Annotated[
+        Path | None, typer.Option(help="checkpoint of stage one; default: the recipe's model.base")
+    ] = None,
+    only: Annotated[list[str] | None, typer.Option(help="an ablation to run; may be given several times")] = None,
+    seeds: Annotated[int, typer.Option(help="trainings of each, with the seeds 0, 1, ...")] = 1,
+    engine: Annotated[Path | None, typer.Option(help="accelerate configuration, from launch/accelerate/")] = None,
+    report: Annotated[Path | None, typer.Option(help="report to write; default: OUTPUT-report")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print the commands and run nothing")] = False,
+) -> None:
+    """Stage two with one thing taken away at a time: `mera ablate --task prepared/X --output runs/ablations/X`.
+
+    Finished runs are kept and interrupted ones resume. Further keys of the recipe go to every run:
+    `--training.epochs 3`.
+    """
+    from mera.ablations import AblationPlan, run_ablations
+
+    plan = AblationPlan(
+        task=task,
+        output=output,
+        recipe=config,
+        memorize=memorize,
+        overrides=tuple(context.args),
+        only=tuple(only or ()),
+        seeds=seeds,
+        engine=engine,
+    )
+    try:
+        page = run_ablations(plan, report or output.with_name(f"{output.name}-report"), dry_run=dry_run)
+    except (ValueError, FileNotFoundError) as error:
+        _fail(str(error))
+    except subprocess.CalledProcessError as error:
+        _fail(f"the report failed (exit code {error.returncode}): {shlex.join(map(str, error.cmd))}")
+    if page is not None:
+        print(page)
 
 
 @app.command()

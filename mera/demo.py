@@ -1,28 +1,17 @@
 """`mera demo`: every stage of the pipeline on the synthetic cohort, each as the command a user would type."""
 
-import shlex
 import shutil
 import subprocess
-import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
-ROOT = Path(__file__).resolve().parent.parent
+from mera.steps import ROOT, Step, accelerate_command, mera_command, shown
+
 PATIENTS = 1500
 RECIPES = {"memorize": "tiny", "rank": "demo", "bi_encoder": "demo"}
 VARIANTS = ("retrieval", "mean_mrl", "laa_mrl")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Step:
-    """One command and the directory that it leaves when it has finished."""
-
-    name: str
-    command: list[str]
-    result: Path
 
 
 def run_demo(output: Path, fresh: bool = False) -> Path:
@@ -43,7 +32,7 @@ def run_demo(output: Path, fresh: bool = False) -> Path:
         if step.result.exists():
             console.print(f"finished before: {step.result}")
             continue
-        console.print(shlex.join(_shown(step.command)), soft_wrap=True, highlight=False)
+        console.print(shown(step.command), soft_wrap=True, highlight=False)
         subprocess.run(step.command, check=True)
     console.print(f"finished in {(time.perf_counter() - started) / 60:.1f} minutes; the report:")
     return report / "index.html"
@@ -57,7 +46,7 @@ def demo_steps(output: Path) -> list[Step]:
     steps = [
         Step(
             name="prepare the synthetic cohort",
-            command=_mera(
+            command=mera_command(
                 *("prepare", "synthetic", "--patients", PATIENTS, "--kind", "both", "--every-visit", "--first-visits"),
                 *("--output", output / "prepared" / "synthetic"),
             ),
@@ -65,25 +54,25 @@ def demo_steps(output: Path) -> list[Step]:
         ),
         Step(
             name="stage one: memorize the codes",
-            command=_accelerate("memorize", tasks["diagnosis"], runs / "memorize"),
+            command=_train("memorize", tasks["diagnosis"], runs / "memorize"),
             result=runs / "memorize",
         ),
     ]
     for kind, task in tasks.items():
         results = runs / kind
         if kind == "diagnosis":  # on notes, stage two needs more than minutes on a CPU
-            rank = [*_accelerate("rank", task, results / "stage-two"), "--model.base", str(checkpoint)]
+            rank = [*_train("rank", task, results / "stage-two"), "--model.base", str(checkpoint)]
             steps.append(Step(name="stage two: rank the next diagnoses", command=rank, result=results / "stage-two"))
         for variant in VARIANTS:
-            command = [*_accelerate("bi_encoder", task, results / variant), "--variant", variant]
+            command = [*_train("bi_encoder", task, results / variant), "--variant", variant]
             steps.append(Step(name=f"bi-encoder {variant} ({kind})", command=command, result=results / variant))
-        baselines = _mera("baselines", "--task", task, "--output", results)
+        baselines = mera_command("baselines", "--task", task, "--output", results)
         steps.append(Step(name=f"baselines ({kind})", command=baselines, result=results / "popularity"))
     compared = [results for kind in tasks for results in _run_names(runs / kind, kind)]
     steps.append(
         Step(
             name="report",
-            command=_mera("report", *compared, "--by-task", "--output", output / "report"),
+            command=mera_command("report", *compared, "--by-task", "--output", output / "report"),
             result=output / "report",
         )
     )
@@ -95,21 +84,10 @@ def _run_names(folder: Path, kind: str) -> list[Path]:
     return [folder / name for name in [*VARIANTS, "popularity", "linear", *more]]
 
 
-def _mera(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "mera.cli", *map(str, arguments)]
-
-
-def _accelerate(stage: str, task: Path, output: Path) -> list[str]:
-    return [
-        *(sys.executable, "-m", "accelerate.commands.launch"),
-        *("--config_file", str(ROOT / "launch" / "accelerate" / "cpu.yaml")),
-        str(ROOT / stage / "train.py"),
-        *("--config", str(ROOT / "configs" / stage / f"{RECIPES[stage]}.yaml")),
-        *("--task", str(task), "--output", str(output)),
-    ]
-
-
-def _shown(command: list[str]) -> list[str]:
-    """The command as one would type it: `mera` and `accelerate launch` instead of the interpreter's path."""
-    names = {"mera.cli": ["mera"], "accelerate.commands.launch": ["accelerate", "launch"]}
-    return [*names[command[2]], *(part.replace(f"{ROOT}/", "") for part in command[3:])]
+def _train(stage: str, task: Path, output: Path) -> list[str]:
+    return accelerate_command(
+        f"{stage}/train.py",
+        *("--config", ROOT / "configs" / stage / f"{RECIPES[stage]}.yaml"),
+        *("--task", task, "--output", output),
+        engine=ROOT / "launch" / "accelerate" / "cpu.yaml",
+    )

@@ -1,9 +1,11 @@
-"""What every model has to beat: popularity, the patient's own history, and a linear model. No training loop.
+"""What every model has to beat: popularity, the patient's own history, and a linear model, without a training loop.
+RETAIN and a Transformer encoder are in rank/neural_baselines.py.
 
 Each function returns scores for the validation and the test split; larger is more likely.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -24,6 +26,8 @@ class BaselineScores:
     validation: np.ndarray
     test: np.ndarray
     chosen: dict[str, float]
+    training: list[dict[str, Any]] | None = None
+    """the losses and validation recalls of a model that trains, epoch by epoch"""
 
 
 def popularity(task: Task) -> BaselineScores:

@@ -1,17 +1,24 @@
 """What stage two can be told: `rank/train.py --help` prints these lines."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 from mera.code_tokens import Initialisation
 from mera.config import config_class
 from mera.models import ModelConfig
 from mera.training import TrainingConfig
+from rank.attention import Kernel
 
 EovOffset = Literal["fitted", "none"]
+HistoryForm = Literal["codes", "codes+definitions", "definitions"]
+Decoding = Literal["rank", "autoregressive"]
+Baseline = Literal["popularity", "own-history", "linear", "retain", "transformer", "oracle"]
+NeuralLoss = Literal["softmax", "bce"]
 
 
 @config_class
 class PromptConfig:
+    history: HistoryForm = "codes"
+    """how a code of the history is written: its token (codes), its definition in words, or both"""
     demographics: bool = True
     """write age and sex before the visits"""
     days: bool = True
@@ -28,20 +35,25 @@ class LossConfig:
     """ontology levels of the hierarchical InfoNCE"""
     level_weights: tuple[float, ...] | None = None
     """one weight per level; unset: equal"""
-    temperature: float = 1.0
-    """InfoNCE temperature"""
+    temperature: float | tuple[float, ...] = 1.0
+    """InfoNCE temperature: one number, or one per level"""
     threshold_weight: float = 0.2
     """weight of the EOV threshold loss; 0 trains without EOV"""
     known: Literal["negative", "ignore"] = "negative"
     """target codes already given in a partial output: trained down (negative) or left out (ignore)"""
 
     def __post_init__(self) -> None:
-        if self.level_weights is not None and len(self.level_weights) != len(self.levels):
-            raise ValueError(
-                f"loss.level_weights needs {len(self.levels)} numbers, one per level, got {len(self.level_weights)}"
-            )
-        if not self.levels or self.temperature <= 0 or self.threshold_weight < 0:
+        per_level = {"level_weights": self.level_weights}
+        if not isinstance(self.temperature, float):
+            per_level["temperature"] = self.temperature
+        for name, numbers in per_level.items():
+            if numbers is not None and len(numbers) != len(self.levels):
+                raise ValueError(f"loss.{name} needs {len(self.levels)} numbers, one per level, got {len(numbers)}")
+        temperatures = [self.temperature] if isinstance(self.temperature, float) else self.temperature
+        if not self.levels or min(temperatures) <= 0 or self.threshold_weight < 0:
             raise ValueError("loss needs at least one level, a positive temperature and a threshold_weight >= 0")
+        if self.level_weights is not None and (min(self.level_weights) < 0 or not sum(self.level_weights)):
+            raise ValueError("loss.level_weights cannot be negative, and one of them must be above 0")
 
 
 @config_class
@@ -67,6 +79,11 @@ class RankConfig:
     """reorder the codes within each visit at random in training: the order of a visit's codes says little"""
     eov_offset: EovOffset = "fitted"
     """fitted: a constant on the EOV score, chosen for micro F1 on validation; none: EOV as trained"""
+    decoding: Decoding = "rank"
+    """how test patients are ranked. rank: all codes by the first output token; autoregressive: codes are written one
+    after the other until EOV, for comparison"""
+    attention: Kernel = "sdpa"
+    """attention kernel in training: sdpa everywhere, flex (FlexAttention) on GPUs; the result is the same"""
     initialisation: Initialisation = "definition"
     """how code tokens start where model.base has none (no stage one)"""
     evaluation_batch_size: int = 64
@@ -82,8 +99,59 @@ class RankConfig:
 
 
 @config_class
+class NeuralBaselineConfig:
+    width: int = 128
+    """size of embeddings and hidden states"""
+    dropout: float = 0.5
+    """share of hidden units dropped in training"""
+    loss: NeuralLoss = "softmax"
+    """softmax: cross-entropy over the target codes; bce: binary cross-entropy of every code"""
+    epochs: int = 15
+    """most passes over the training examples"""
+    patience: int = 3
+    """epochs without a better recall@20 on validation before training ends"""
+    batch_size: int = 128
+    """patients per step"""
+    learning_rate: float = 1e-3
+    """peak learning rate of AdamW, on a cosine"""
+    warmup: float = 0.05
+    """share of the steps over which the learning rate rises"""
+    weight_decay: float = 0.01
+    """AdamW weight decay"""
+    max_visits: int = 50
+    """latest visits that are read"""
+
+    def __post_init__(self) -> None:
+        if min(self.width, self.epochs, self.patience, self.batch_size, self.max_visits) < 1:
+            raise ValueError("a neural baseline's width, epochs, patience, batch_size and max_visits must be 1 or more")
+        if self.learning_rate <= 0 or not 0 <= self.dropout < 1:
+            raise ValueError("a neural baseline's learning_rate must be above 0, its dropout in [0, 1)")
+
+
+@config_class
+class TransformerBaselineConfig(NeuralBaselineConfig):
+    dropout: float = 0.1
+    """share of hidden units dropped in training"""
+    layers: int = 2
+    """encoder layers"""
+    heads: int = 4
+    """attention heads"""
+
+    def __post_init__(self) -> None:
+        NeuralBaselineConfig.__post_init__(self)
+        if self.layers < 1 or self.heads < 1 or self.width % self.heads:
+            raise ValueError(f"the transformer's width ({self.width}) must be a multiple of its heads ({self.heads})")
+
+
+@config_class
 class BaselinesConfig:
     task: str
     """prepared task"""
     output: str
-    """directory that gets one run per baseline: OUTPUT/popularity, OUTPUT/own-history, OUTPUT/linear"""
+    """directory that gets one run per baseline: OUTPUT/popularity, OUTPUT/own-history, ..."""
+    only: tuple[Baseline, ...] = get_args(Baseline)
+    """which to run, for example "[retain, transformer]"; those that a task has no data for are left out"""
+    seed: int = 0
+    """seed of the neural baselines"""
+    retain: NeuralBaselineConfig = NeuralBaselineConfig()
+    transformer: TransformerBaselineConfig = TransformerBaselineConfig()

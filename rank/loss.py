@@ -19,12 +19,12 @@ def hierarchical_info_nce(
     positive: Tensor,
     ignored: Tensor,
     group_ids: Tensor,
-    temperature: float = 1.0,
+    temperature: float | Sequence[float] = 1.0,
     level_weights: Sequence[float] | None = None,
 ) -> Tensor:
     """InfoNCE of every positive against the negatives of its own group, at every level of the ontology.
 
-    For level l and positive c of a row, with temperature t:
+    For level l and positive c of a row, with the level's temperature t:
 
         -log( e^{s_c/t} / (e^{s_c/t} + sum of e^{s_n/t} over n in c's group at l, n neither positive nor ignored) )
 
@@ -32,9 +32,16 @@ def hierarchical_info_nce(
     has a positive.
 
     scores (N, C) logits; positive, ignored (N, C) bool; group_ids (L, C) int: equal numbers are one group;
-    level_weights: L numbers. Returns a float32 scalar.
+    temperature: one number, or one per level; level_weights: L numbers. Returns a float32 scalar. Raises ValueError
+    where the numbers are not one per level.
     """
-    scores_NC = scores.float() / temperature
+    num_levels = len(group_ids)
+    temperatures = [temperature] * num_levels if isinstance(temperature, int | float) else list(temperature)
+    weights = [1.0] * num_levels if level_weights is None else list(level_weights)
+    for name, numbers in (("temperature", temperatures), ("level_weights", weights)):
+        if len(numbers) != num_levels:
+            raise ValueError(f"{name} needs one number per level: got {len(numbers)} for {num_levels} levels")
+    scores_NC = scores.float()
     negative_NC = ~(positive | ignored)
     row_P, column_P = positive.nonzero(as_tuple=True)
     if row_P.numel() == 0:
@@ -43,14 +50,12 @@ def hierarchical_info_nce(
     positives_per_row_N = positive.sum(dim=1)
     weight_P = 1.0 / (positives_per_row_N[row_P] * (positives_per_row_N > 0).sum())
     negative_scores_NC = scores_NC.masked_fill(~negative_NC, float("-inf"))
-    losses = []
-    for ids_C in group_ids.to(scores.device):
-        group_lse_NG = _group_logsumexp(negative_scores_NC, ids_C)
+    loss = scores_NC.new_zeros(())
+    for ids_C, t, weight in zip(group_ids.to(scores.device), temperatures, weights, strict=True):
+        group_lse_NG = _group_logsumexp(negative_scores_NC / t if t != 1 else negative_scores_NC, ids_C)
         negatives_lse_P = group_lse_NG[row_P, ids_C[column_P]]
-        losses.append((weight_P * F.softplus(negatives_lse_P - score_P)).sum())
-    weights_L = torch.ones(len(losses)) if level_weights is None else torch.tensor(level_weights, dtype=torch.float32)
-    weights_L = weights_L.to(scores.device)
-    return (weights_L * torch.stack(losses)).sum() / weights_L.sum()
+        loss = loss + weight / sum(weights) * (weight_P * F.softplus(negatives_lse_P - score_P / t)).sum()
+    return loss
 
 
 def threshold_loss(scores: Tensor, eov: Tensor, positive: Tensor, ignored: Tensor) -> Tensor:

@@ -1,20 +1,22 @@
 """Partial outputs: for an order c1..cn of the targets, position k has been given c1..ck and must rank the rest.
 
 One causal pass over `prompt c1 .. cn` reads all n+1 positions. Several orders of one example stand behind one copy of
-its prompt: a block mask hides the orders from each other and each order's positions restart after the prompt, so that
-the prompt is computed once and every order sees exactly what it would see alone.
+its prompt: a mask (rank/attention.py) hides the orders from each other and each order's positions restart after the
+prompt, so that the prompt is computed once and every order sees exactly what it would see alone.
 """
 
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from rank.attention import PADDING, PROMPT
+from rank.prompt import Prompt
 from rank.recurrence import NUM_FEATURES, SeenCodes
 
 
@@ -33,22 +35,21 @@ class RankingDataset(Dataset):
 
     def __init__(
         self,
-        prompts: list[list[int]],
+        prompts: list[Prompt],
         targets: list[list[int]],
         seen: list[SeenCodes],
         num_orders: int,
         max_targets: int,
         seed: int,
-        code_ids: frozenset[int] = frozenset(),
         history_dropout: float = 0.0,
         shuffle_codes: bool = False,
     ):
-        """`code_ids`: the codes' tokens, which `history_dropout` may leave out of a prompt, and which `shuffle_codes`
-        reorders within each visit.
+        """`history_dropout`: share of the prompts' codes left out at random; `shuffle_codes` reorders them within each
+        visit.
         """
         self.prompts, self.targets, self.seen = prompts, targets, seen
         self.num_orders, self.max_targets, self.seed = num_orders, max_targets, seed
-        self.code_ids, self.history_dropout, self.shuffle_codes = code_ids, history_dropout, shuffle_codes
+        self.history_dropout, self.shuffle_codes = history_dropout, shuffle_codes
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -64,74 +65,75 @@ class RankingDataset(Dataset):
         orders = [draw.sample(targets, len(targets))[: self.max_targets] for _ in range(self.num_orders)]
         return RankingExample(self._varied(self.prompts[index], draw), targets, orders, self.seen[index])
 
-    def _varied(self, prompt: list[int], draw: random.Random) -> list[int]:
+    def _varied(self, prompt: Prompt, draw: random.Random) -> list[int]:
         """The prompt as this epoch reads it."""
         varied: list[int] = []
-        for is_code, run in groupby(prompt, key=self.code_ids.__contains__):
-            tokens = list(run)
-            if is_code:
-                tokens = [token for token in tokens if draw.random() >= self.history_dropout]
-                if self.shuffle_codes:
-                    draw.shuffle(tokens)
-            varied += tokens
-        return varied
+        copied = 0
+        for places in prompt.visits:
+            varied += prompt.ids[copied : places[0]]
+            codes = [prompt.ids[start:end] for start, end in pairwise(places)]
+            codes = [code for code in codes if draw.random() >= self.history_dropout]
+            if self.shuffle_codes:
+                draw.shuffle(codes)
+            varied += [token for code in codes for token in code]
+            copied = places[-1]
+        return varied + prompt.ids[copied:]
 
     def lengths(self) -> list[int]:
         """Tokens per example, for batches of similar length."""
         return [
-            len(prompt) + self.num_orders * min(len(targets), self.max_targets)
+            len(prompt.ids) + self.num_orders * min(len(targets), self.max_targets)
             for prompt, targets in zip(self.prompts, self.targets, strict=True)
         ]
 
 
 @dataclass(frozen=True, slots=True)
 class PartialOutputCollator:
-    """Pads examples to one batch. B examples, T tokens, K kept positions, N rows, C candidates."""
+    """Pads examples to one batch. B examples, T tokens, R read positions, N rows, C candidates."""
 
     candidate_ids: Tensor
     """(C,) token of each candidate"""
     pad_id: int
     ignore_known: bool
     """known codes are left out of the loss instead of being negatives"""
-    sliding_window: int | None = None
-    """the model's attention window in tokens, counted in positions"""
 
     def __call__(self, examples: Sequence[RankingExample]) -> dict[str, Any]:
-        """`input_ids`, `position_ids` (B, T); `attention_mask` (B, 1, T, T) bool; `logits_to_keep` K: the last K
-        columns are read; `row_example`, `row_position` (N,): which of the (B, K) positions each row is; `recurrence`
-        (B, C, 3): features of the codes seen before; `positive`, `ignored` (N, C) bool; `num_rows`,
+        """`input_ids`, `position_ids`, `order_ids` (B, T; see rank/attention.py); `logits_to_keep` (B, T) bool: the R
+        positions whose logits are read; `row_read` (N,): which of these each row is; `row_example` (N,): whose row it
+        is; `recurrence` (B, C, 3): features of the codes seen before; `positive`, `ignored` (N, C) bool; `num_rows`,
         `num_positive_rows` for normalising.
-
-        Prompts are padded on the left, so that in every example the orders begin in the same column.
         """
         candidate_token = self.candidate_ids.tolist()
-        width = max(len(example.prompt_ids) for example in examples)
-        length = width + max(sum(len(order) for order in example.orders) for example in examples)
-        shape = (len(examples), length)
+        lengths = [len(example.prompt_ids) + sum(map(len, example.orders)) for example in examples]
+        shape = (len(examples), max(lengths))
         input_ids = torch.full(shape, self.pad_id)
         position_ids = torch.zeros(shape, dtype=torch.long)
-        order_ids = torch.full(shape, -1)  # -1 padding, 0 prompt, 1.. the orders
+        order_ids = torch.full(shape, PADDING)
+        read = torch.zeros(shape, dtype=torch.bool)
         rows: list[tuple[int, int, list[int], list[int]]] = []
+        num_read = 0
         for index, example in enumerate(examples):
             size = len(example.prompt_ids)
-            prompt = slice(width - size, width)
-            input_ids[index, prompt] = torch.tensor(example.prompt_ids)
-            position_ids[index, prompt] = torch.arange(size)
-            order_ids[index, prompt] = 0
+            input_ids[index, :size] = torch.tensor(example.prompt_ids)
+            position_ids[index, :size] = torch.arange(size)
+            order_ids[index, :size] = PROMPT
+            read[index, size - 1 : lengths[index]] = True
             if not example.orders:
-                rows.append((index, 0, example.targets, []))
-            column = width
+                rows.append((index, num_read, example.targets, []))
+            column = size
             for number, order in enumerate(example.orders, start=1):
                 place = slice(column, column + len(order))
                 input_ids[index, place] = torch.tensor([candidate_token[target] for target in order])
                 position_ids[index, place] = torch.arange(size, size + len(order))
                 order_ids[index, place] = number
                 for known in range(len(order) + 1):
-                    # Position 0 is the prompt's last column, shared by all orders: kept column 0.
-                    kept_column = 0 if known == 0 else column + known - width
-                    open_targets = [target for target in example.targets if target not in order[:known]]
-                    rows.append((index, kept_column, open_targets, order[:known]))
+                    # With nothing known yet, all orders read the prompt's last token.
+                    place_read = num_read if known == 0 else num_read + column - size + known
+                    given = set(order[:known])
+                    open_targets = [target for target in example.targets if target not in given]
+                    rows.append((index, place_read, open_targets, order[:known]))
                 column += len(order)
+            num_read += lengths[index] - size + 1
         recurrence = torch.zeros(len(examples), len(candidate_token), NUM_FEATURES)
         for index, example in enumerate(examples):
             recurrence[index, example.seen.columns] = torch.from_numpy(example.seen.features)
@@ -144,26 +146,13 @@ class PartialOutputCollator:
         return {
             "input_ids": input_ids,
             "position_ids": position_ids,
-            "attention_mask": self._block_mask(order_ids, position_ids),
-            "logits_to_keep": length - width + 1,
+            "order_ids": order_ids,
+            "logits_to_keep": read,
+            "row_read": torch.tensor([row[1] for row in rows]),
             "row_example": torch.tensor([row[0] for row in rows]),
-            "row_position": torch.tensor([row[1] for row in rows]),
             "recurrence": recurrence,
             "positive": positive,
             "ignored": ignored,
             "num_rows": len(rows),
             "num_positive_rows": int(positive.any(dim=1).sum()),
         }
-
-    def _block_mask(self, order_ids: Tensor, position_ids: Tensor) -> Tensor:
-        """(B, 1, T, T) bool: who may look at whom. A token sees its prompt and the earlier tokens of its own order; a
-        padding token sees itself alone, since a row without any key has no softmax."""
-        length = order_ids.shape[1]
-        query, key = order_ids[:, :, None], order_ids[:, None, :]
-        earlier = torch.tril(torch.ones(length, length, dtype=torch.bool))
-        allowed = earlier & (key >= 0) & ((key == 0) | (key == query))
-        if self.sliding_window is not None:
-            distance = position_ids[:, :, None] - position_ids[:, None, :]
-            allowed &= distance < self.sliding_window
-        allowed |= torch.eye(length, dtype=torch.bool)
-        return allowed[:, None]

@@ -8,13 +8,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from tqdm.auto import tqdm
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from mera.code_tokens import EOV, CodeTokens, marker_id, token_ids
+from rank.candidate_head import read_candidates_only
 from rank.config import PromptConfig
 from rank.decision import DecisionRule
+from rank.decoding import decode, scores_of_decoded
+from rank.phenotypes import Phenotype, any_of
 from rank.prompt import PromptBuilder, build_prompts
-from rank.recurrence import add_recurrence, seen_codes
+from rank.recurrence import SeenCodes, add_recurrence, seen_codes
 from rank.scoring import score_prompts
 
 FILE_NAME, RECURRENCE_FILE = "ranking.json", "recurrence.npy"
@@ -46,11 +50,12 @@ class Ranker:
         rule: DecisionRule,
         recurrence: np.ndarray,
     ):
+        """`model` reads candidates only (rank/candidate_head.py)."""
         self.model, self.tokenizer = model, tokenizer
         self.candidates, self.definitions = list(candidates), definitions
         self.prompt, self.rule, self.recurrence = prompt, rule, recurrence
         self.column = {code: index for index, code in enumerate(self.candidates)}
-        self.builder = PromptBuilder(tokenizer, prompt)
+        self.builder = PromptBuilder(tokenizer, prompt, definitions)
 
     @classmethod
     def load(cls, checkpoint: str | Path, device: str | None = None) -> "Ranker":
@@ -59,11 +64,12 @@ class Ranker:
         if not (path / FILE_NAME).is_file():
             raise ValueError(f"{path} has no {FILE_NAME}: give the checkpoint directory that rank/train.py wrote")
         saved = json.loads((path / FILE_NAME).read_text(encoding="utf-8"))
-        model = AutoModelForCausalLM.from_pretrained(path)
+        model, tokenizer = AutoModelForCausalLM.from_pretrained(path), AutoTokenizer.from_pretrained(path)
+        read_candidates_only(model, token_ids(tokenizer, saved["candidates"]), marker_id(tokenizer, EOV))
         model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
         return cls(
             model,
-            AutoTokenizer.from_pretrained(path),
+            tokenizer,
             saved["candidates"],
             CodeTokens.load(path).definitions,
             PromptConfig(**saved["prompt"]),
@@ -83,15 +89,30 @@ class Ranker:
 
     def score(self, rows: Sequence[dict[str, Any]], batch_size: int = 64) -> tuple[np.ndarray, np.ndarray]:
         """scores (N, C) and EOV (N,) of rows as in a prepared task: one forward pass each."""
-        scores, eov = score_prompts(
-            self.model,
-            build_prompts(self.builder, rows, "ranking"),
-            token_ids(self.tokenizer, self.candidates),
-            marker_id(self.tokenizer, EOV),
-            self.tokenizer.pad_token_id,
-            batch_size,
-        )
-        return add_recurrence(scores, [seen_codes(row["history"], self.column) for row in rows], self.recurrence), eov
+        prompts = self._prompts(rows)
+        scores, eov = score_prompts(self.model, prompts, self.tokenizer.pad_token_id, batch_size)
+        return add_recurrence(scores, self._seen(rows), self.recurrence), eov
+
+    def decode(
+        self, rows: Sequence[dict[str, Any]], batch_size: int = 64, max_codes: int = 40
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """scores (N, C) and thresholds (N,) by writing code after code until EOV (rank/decoding.py)."""
+        prompts, shape = self._prompts(rows), (len(rows), len(self.candidates))
+        bonus = add_recurrence(np.zeros(shape, dtype=np.float32), self._seen(rows), self.recurrence)
+        written, first_scores = [], np.empty(shape, dtype=np.float32)
+        for start in tqdm(range(0, len(rows), batch_size), desc="decoding", unit="batch", leave=False):
+            batch = slice(start, start + batch_size)
+            found, first_scores[batch] = decode(
+                self.model,
+                prompts[batch],
+                bonus[batch],
+                token_ids(self.tokenizer, self.candidates),
+                self.rule,
+                self.tokenizer.pad_token_id,
+                max_codes,
+            )
+            written += found
+        return scores_of_decoded(written, first_scores)
 
     def rank(
         self,
@@ -106,27 +127,59 @@ class Ranker:
         """All candidates (or the first `top`), most likely first.
 
         `history`: visits, oldest first, each a list of canonical codes; `days_before`: one number per visit.
-        Raises ValueError where `days_before` and `history` differ in length, or there is neither history nor text.
+        Raises ValueError where `days_before` and `history` differ in length, or nothing at all is given.
         """
-        if not history and not text:
-            raise ValueError("nothing to rank from: give a history, a note, or both")
+        row = self.row(history, days_before=days_before, age=age, sex=sex, text=text)
+        return self.ranked([row], *self.score([row]), top=top)[0]
+
+    def row(
+        self,
+        history: Sequence[Sequence[str]],
+        *,
+        days_before: Sequence[int] | None = None,
+        age: int | None = None,
+        sex: str | None = None,
+        text: str | None = None,
+    ) -> dict[str, Any]:
+        """A patient as a row of a prepared task has it. Raises ValueError as `rank` does."""
+        if not any(history) and not text and age is None and sex is None:
+            raise ValueError("nothing to rank from: give a history, a note, or at least age and sex")
         if days_before is not None and len(days_before) != len(history):
             raise ValueError(f"days_before has {len(days_before)} numbers for {len(history)} visits")
         days = list(days_before) if days_before is not None else [None] * len(history)
         visits = [{"codes": list(codes), "days_before": day} for codes, day in zip(history, days, strict=True)]
-        scores, eov = self.score([{"age": age, "sex": sex, "history": visits, "text": text}])
-        probabilities = self.rule.probabilities(scores, eov)[0]
-        threshold = self.rule.thresholds(eov)[0]
-        known = {code for codes in history for code in codes}
-        order = np.argsort(-scores[0], kind="stable")[:top]
-        return [
-            RankedCode(
-                code=self.candidates[column],
-                definition=self.definitions[self.candidates[column]],
-                score=float(scores[0, column]),
-                probability=float(probabilities[column]),
-                predicted=bool(scores[0, column] > threshold),
-                known=self.candidates[column] in known,
+        return {"age": age, "sex": sex, "history": visits, "text": text}
+
+    def ranked(
+        self, rows: Sequence[dict[str, Any]], scores: np.ndarray, eov: np.ndarray, top: int | None = None
+    ) -> list[list[RankedCode]]:
+        """Each row's candidates (or the first `top`), most likely first, from what `score` found."""
+        probabilities, thresholds = self.rule.probabilities(scores, eov), self.rule.thresholds(eov)
+        ranked = []
+        for index, row in enumerate(rows):
+            known = {code for visit in row["history"] or [] for code in visit["codes"]}
+            order = np.argsort(-scores[index], kind="stable")[:top]
+            ranked.append(
+                [
+                    RankedCode(
+                        code=self.candidates[column],
+                        definition=self.definitions[self.candidates[column]],
+                        score=float(scores[index, column]),
+                        probability=float(probabilities[index, column]),
+                        predicted=bool(scores[index, column] > thresholds[index]),
+                        known=self.candidates[column] in known,
+                    )
+                    for column in order
+                ]
             )
-            for column in order
-        ]
+        return ranked
+
+    def phenotype_probabilities(self, phenotype: Phenotype, scores: np.ndarray, eov: np.ndarray) -> np.ndarray:
+        """(N,) probability that any code under the phenotype's prefixes comes next, from what `score` found."""
+        return any_of(self.rule.probabilities(scores, eov), phenotype.columns(self.candidates))
+
+    def _prompts(self, rows: Sequence[dict[str, Any]]) -> list[list[int]]:
+        return [prompt.ids for prompt in build_prompts(self.builder, rows, "ranking")]
+
+    def _seen(self, rows: Sequence[dict[str, Any]]) -> list[SeenCodes]:
+        return [seen_codes(row["history"], self.column) for row in rows]

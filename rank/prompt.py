@@ -1,10 +1,11 @@
 """A patient as the language model reads it: `67 F <visit> 120 <428.0><401.9> <visit> 14 <584.9> <next>`.
 
-Codes are single tokens; the number after `<visit>` is the days before the target visit. After `<next>` the first
-output token's distribution ranks the codes.
+Codes are single tokens, definitions, or both (`prompt.history`); the number after `<visit>` is the days before the
+target visit. After `<next>` the first output token's distribution ranks the codes.
 """
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,24 +18,30 @@ from rank.config import PromptConfig
 @dataclass(frozen=True, slots=True)
 class Prompt:
     ids: list[int]
-    lost_visits: int
+    visits: list[list[int]]
+    """for each visit, where in `ids` its codes begin and the last one ends: n + 1 places for n codes"""
+    lost_visits: int = 0
     """oldest visits that did not fit"""
-    lost_text_tokens: int
+    lost_text_tokens: int = 0
     """tokens at the note's end that did not fit"""
+    plain_codes: int = 0
+    """codes that the model has no token (or, written out, no definition) for: they stand there as plain text"""
 
 
 class PromptBuilder:
     """Turns rows of a prepared task into prompts; keeps the ids of what it writes often."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, config: PromptConfig):
-        self.tokenizer, self.config = tokenizer, config
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, config: PromptConfig, definitions: Mapping[str, str]):
+        """`definitions`: of the codes that have a token, and perhaps of others."""
+        self.tokenizer, self.config, self.definitions = tokenizer, config, definitions
         self._visit, self._next = marker_id(tokenizer, VISIT), marker_id(tokenizer, NEXT)
+        self._tokens = tokenizer.get_added_vocab()
         self._text_ids: dict[str, list[int]] = {}
 
     def build(self, row: dict[str, Any]) -> Prompt:
         """`row` has `age`, `sex`, `history` (visits with `codes`, `days_before`) and `text`, each possibly null.
 
-        A code without a token of its own is written as plain text, so that nothing of the history is lost.
+        A code that the model does not know is written as plain text, so that nothing of the history is lost.
         """
         start = [self.tokenizer.bos_token_id] if self.tokenizer.bos_token_id is not None else []
         if self.config.demographics:
@@ -45,21 +52,41 @@ class PromptBuilder:
         room = self.config.max_tokens - len(start) - len(kept_note) - 1
         kept_visits, lost = [], 0
         for visit in reversed(row["history"] or []):
-            ids = self._visit_ids(visit)
-            if lost or len(ids) > room:
+            pieces = self._visit_pieces(visit)
+            length = sum(map(len, pieces))
+            if lost or length > room:
                 lost += 1
                 continue
-            room -= len(ids)
-            kept_visits.append(ids)
-        visits = [token for ids in reversed(kept_visits) for token in ids]
-        return Prompt([*start, *kept_note, *visits, self._next], lost, len(note) - len(kept_note))
+            room -= length
+            kept_visits.append(pieces)
+        ids, places = [*start, *kept_note], []
+        for opening, *codes in reversed(kept_visits):
+            ids += opening
+            places.append([len(ids)])
+            for code in codes:
+                ids += code
+                places[-1].append(len(ids))
+        plain = sum(self._is_plain(code) for visit in row["history"] or [] for code in dict.fromkeys(visit["codes"]))
+        return Prompt([*ids, self._next], places, lost, len(note) - len(kept_note), plain)
 
-    def _visit_ids(self, visit: dict[str, Any]) -> list[int]:
+    def _visit_pieces(self, visit: dict[str, Any]) -> list[list[int]]:
+        """The tokens that open a visit, then those of each code; a code that is repeated is written once."""
         days = visit["days_before"]
-        ids = [self._visit] + (self._encode(str(days)) if self.config.days and days is not None else [])
-        for code in dict.fromkeys(visit["codes"]):
-            ids += self._encode(code_token(code))
-        return ids
+        opening = [self._visit] + (self._encode(str(days)) if self.config.days and days is not None else [])
+        return [opening, *(self._encode(self._written(code)) for code in dict.fromkeys(visit["codes"]))]
+
+    def _written(self, code: str) -> str:
+        if self.config.history == "codes":
+            return code_token(code)
+        definition = self.definitions.get(code, code)
+        return f"{definition};" if self.config.history == "definitions" else f"{code_token(code)} {definition}"
+
+    def _is_plain(self, code: str) -> bool:
+        return (
+            code not in self.definitions
+            if self.config.history == "definitions"
+            else code_token(code) not in self._tokens
+        )
 
     def _encode(self, text: str, keep: bool = True) -> list[int]:
         if text in self._text_ids:
@@ -70,11 +97,20 @@ class PromptBuilder:
         return ids
 
 
-def build_prompts(builder: PromptBuilder, rows: Sequence[dict[str, Any]], name: str) -> list[list[int]]:
-    """Prompts of all rows; says how much did not fit, in counts only."""
+def build_prompts(builder: PromptBuilder, rows: Sequence[dict[str, Any]], name: str) -> list[Prompt]:
+    """Prompts of all rows; says how much did not fit or was not known, in counts only."""
     prompts = [builder.build(row) for row in rows]
     lost_visits = sum(prompt.lost_visits for prompt in prompts)
     cut_notes = sum(prompt.lost_text_tokens > 0 for prompt in prompts)
     if lost_visits or cut_notes:
-        print(f"{name}: {lost_visits} oldest visits and the ends of {cut_notes} notes did not fit into the prompt")
-    return [prompt.ids for prompt in prompts]
+        print(
+            f"{name}: {lost_visits} oldest visits and the ends of {cut_notes} notes did not fit into the prompt",
+            file=sys.stderr,
+        )
+    plain_codes = sum(prompt.plain_codes for prompt in prompts)
+    if plain_codes:
+        print(
+            f"{name}: {plain_codes} codes of the histories are not among the model's and were read as plain text",
+            file=sys.stderr,
+        )
+    return prompts

@@ -1,13 +1,15 @@
-"""Popularity, own history and linear (and, on synthetic data, the oracle) as runs beside the models.
+"""Popularity, own history, linear, RETAIN and a Transformer (and, on synthetic data, the oracle) as runs.
 
 python rank/run_baselines.py --task prepared/diabetes130 --output runs/baselines
 """
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.progress import track
+from tqdm.auto import tqdm
 
 from data.task import Task, load_task
 from mera.calibration import fit_platt
@@ -17,29 +19,45 @@ from mera.manifest import RunClock, build_manifest
 from mera.predictions import predictions_for_task, task_record, write_predictions
 from mera.run_directory import RunDirectory
 from mera.threshold import best_threshold
-from rank.baselines import has_history, linear, own_history, popularity
+from rank.baselines import BaselineScores, has_history, linear, own_history, popularity
 from rank.config import BaselinesConfig
+from rank.neural_baselines import retain, transformer
+
+MODEL_NAMES = {"own-history": "own history", "retain": "RETAIN", "transformer": "Transformer encoder"}
 
 
 def main() -> None:
     config = parse_config(BaselinesConfig, __doc__)
     task = load_task(config.task)
-    baselines = {"popularity": popularity, "linear": linear}
+    baselines: dict[str, Callable[[Task], BaselineScores]] = {"popularity": popularity, "linear": linear}
     if has_history(task):
-        baselines["own history"] = own_history
-    for name, baseline in track(baselines.items(), description="baselines"):
-        run, clock = RunDirectory(Path(config.output) / name.replace(" ", "-")), RunClock()
-        found = baseline(task)
+        baselines |= {
+            "own-history": own_history,
+            "retain": partial(retain, config=config.retain, seed=config.seed),
+            "transformer": partial(transformer, config=config.transformer, seed=config.seed),
+        }
+    chosen = [name for name in baselines if name in config.only]
+    with_oracle = "oracle" in task.info and "oracle" in config.only
+    if not chosen and not with_oracle:
+        raise ValueError(f"{config.task} lacks the data (a history, true probabilities) for {', '.join(config.only)}")
+    for name in [*chosen, *["oracle"] * with_oracle]:  # said before anything trains
+        if (Path(config.output) / name).exists():
+            raise ValueError(f"{Path(config.output) / name} already exists; choose another --output, or --only others")
+    progress = tqdm(chosen, desc="baselines", unit="baseline")
+    for name in progress:
+        progress.set_postfix_str(name)
+        run, clock = RunDirectory(Path(config.output) / name), RunClock()
+        found = baselines[name](task)
         threshold = best_threshold(found.validation, task.targets("validation"))
         calibration = fit_platt(found.validation - threshold, task.targets("validation"))
-        write_run(config, task, run, clock, name, "baseline", found.test, threshold, found.chosen, calibration)
-    if "oracle" in task.info:
+        write_run(config, task, run, clock, "baseline", found, threshold, calibration)
+    if with_oracle:
         run, clock = RunDirectory(Path(config.output) / "oracle"), RunClock()
         probabilities = np.load(task.path / task.info["oracle"])
         # With true probabilities in hand, the best threshold is known without a look at any target.
         threshold = best_threshold(probabilities, probabilities)
-        calibration = {"scores": "probabilities"}
-        write_run(config, task, run, clock, "oracle", "oracle", probabilities, threshold, {}, calibration)
+        found = BaselineScores(validation=np.empty(0), test=probabilities, chosen={})
+        write_run(config, task, run, clock, "oracle", found, threshold, {"scores": "probabilities"})
 
 
 def write_run(
@@ -47,24 +65,24 @@ def write_run(
     task: Task,
     run: RunDirectory,
     clock: RunClock,
-    name: str,
     kind: str,
-    scores: np.ndarray,
+    found: BaselineScores,
     threshold: float,
-    chosen: dict[str, float],
     calibration: dict[str, Any] | None,
 ) -> None:
+    name = run.final.name
     manifest = build_manifest(
-        run=run.final.name,
-        model=name,
+        run=name,
+        model=MODEL_NAMES.get(name, name),
         kind=kind,
-        config=config_dict(config) | {"chosen_on_validation": chosen},
-        seed=0,
+        config=config_dict(config) | {"chosen_on_validation": found.chosen},
+        seed=config.seed,
         task=task_record(task, "test"),
         clock=clock,
     ) | {"calibration": calibration}
-    write_predictions(run.path("predictions"), predictions_for_task(task, "test", scores, threshold, manifest))
-    print(f"{name}: {run.finish()}")
+    predictions = predictions_for_task(task, "test", found.test, threshold, manifest, {"training": found.training})
+    write_predictions(run.path("predictions"), predictions)
+    tqdm.write(f"{name}: {run.finish()}")
 
 
 if __name__ == "__main__":

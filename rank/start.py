@@ -3,7 +3,7 @@
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from data.task import Task
-from mera.code_tokens import CodeTokens, add_code_tokens, has_code_tokens, token_ids
+from mera.code_tokens import CodeTokens, add_code_tokens, has_code_tokens
 from mera.models import load_base_model
 from rank.config import RankConfig
 from rank.partial_outputs import RankingDataset
@@ -36,7 +36,6 @@ def training_examples(task: Task, builder: PromptBuilder, config: RankConfig) ->
         num_orders=config.orders,
         max_targets=config.max_targets,
         seed=config.training.seed,
-        code_ids=frozenset(token_ids(builder.tokenizer, task.codes).tolist()),
         history_dropout=config.history_dropout,
         shuffle_codes=config.shuffle_codes,
     )

@@ -17,6 +17,8 @@ from mera.models import add_lora
 from mera.predictions import memorization_record, predictions_for_task, task_record, write_predictions
 from mera.run_directory import RunDirectory
 from mera.training import last_checkpoint
+from rank.attention import use_kernel
+from rank.candidate_head import read_candidates_only
 from rank.config import RankConfig
 from rank.decision import fit_decision_rule
 from rank.partial_outputs import PartialOutputCollator
@@ -35,22 +37,19 @@ def main() -> None:
     task = load_task(config.task)
     run.claim(config_dict(config), task.fingerprint)
     model, tokenizer, code_tokens = load_for_task(config, task)
-    builder = PromptBuilder(tokenizer, config.prompt)
+    builder = PromptBuilder(tokenizer, config.prompt, code_tokens.definitions)
     candidate_ids, eov_id = token_ids(tokenizer, task.codes), marker_id(tokenizer, EOV)
     group_ids = torch.from_numpy(task.group_ids(config.loss.levels))
-    validation = Validation(task, builder, candidate_ids, eov_id, config.evaluation_batch_size)
-    collator = PartialOutputCollator(
-        candidate_ids,
-        tokenizer.pad_token_id,
-        config.loss.known == "ignore",
-        getattr(model.config, "sliding_window", None),
-    )
+    validation = Validation(task, builder, config.evaluation_batch_size)
+    collator = PartialOutputCollator(candidate_ids, tokenizer.pad_token_id, config.loss.known == "ignore")
+    use_kernel(model, config.attention)
     if config.recurrence:
         model.recurrence = Recurrence(len(task.codes))
     if config.model.lora.rank:
         model = add_lora(model, config.model.lora, whole=["recurrence"] if config.recurrence else [])
+    read_candidates_only(model, candidate_ids, eov_id)
     trainer = build_trainer(
-        model, training_examples(task, builder, config), collator, group_ids, eov_id, validation, config, run
+        model, training_examples(task, builder, config), collator, group_ids, validation, config, run
     )
     trainer.train(resume_from_checkpoint=last_checkpoint(run))
 
@@ -59,7 +58,12 @@ def main() -> None:
     rule = fit_decision_rule(*validation.scores(trained), validation.targets, uses_eov, config.eov_offset == "fitted")
     recurrence = recurrence_weights(trained, len(task.codes))
     ranker = Ranker(trained, tokenizer, task.codes, code_tokens.definitions, config.prompt, rule, recurrence)
-    scores, eov = ranker.score(list(task.splits["test"]), config.evaluation_batch_size)
+    rows = list(task.splits["test"])
+    if config.decoding == "rank":
+        scores, eov = ranker.score(rows, config.evaluation_batch_size)
+        thresholds = rule.thresholds(eov)
+    else:
+        scores, thresholds = ranker.decode(rows, config.evaluation_batch_size, config.max_targets)
     save_checkpoint(trainer, tokenizer, code_tokens, run.path("checkpoint"), leave_out="recurrence.")
     if trainer.is_world_process_zero():
         ranker.save_settings(run.path("checkpoint"))
@@ -72,12 +76,13 @@ def main() -> None:
             task=task_record(task, "test"),
             clock=clock,
         )
-        manifest["calibration"] = {"slope": rule.slope, "intercept": rule.intercept}
+        if config.decoding == "rank":
+            manifest["calibration"] = {"slope": rule.slope, "intercept": rule.intercept}
         records = {
             "training": trainer.state.log_history,
             "memorization": memorization_record(config.model.base),
         }
-        predictions = predictions_for_task(task, "test", scores, rule.thresholds(eov), manifest, records)
+        predictions = predictions_for_task(task, "test", scores, thresholds, manifest, records)
         write_predictions(run.path("predictions"), predictions)
         print(f"checkpoint and predictions: {run.finish()}")
 

@@ -9,9 +9,11 @@ from transformers import PreTrainedModel, Trainer, TrainingArguments
 
 from mera.run_directory import RunDirectory
 from mera.training import EpochSeededLengthSampler, training_arguments
+from rank.attention import Kernel, orders_mask
 from rank.config import LossConfig, RankConfig
 from rank.loss import hierarchical_info_nce, threshold_loss
 from rank.partial_outputs import PartialOutputCollator, RankingDataset
+from rank.row_chunks import loss_in_chunks
 from rank.validation import Validation
 
 BEST_METRIC = "recall_at_20"
@@ -25,12 +27,12 @@ class RankTrainer(Trainer):
         *,
         loss: LossConfig,
         group_ids: Tensor,
-        eov_id: int,
+        kernel: Kernel,
         measure: Callable[[PreTrainedModel], dict[str, float]],
         **arguments: Any,
     ):
         super().__init__(**arguments)
-        self.loss, self.group_ids, self.eov_id, self.measure = loss, group_ids, eov_id, measure
+        self.loss, self.group_ids, self.kernel, self.measure = loss, group_ids, kernel, measure
         # The loss below is normalised by the rows of the whole step, so the trainer must not divide it again.
         self.loss_is_scaled_for_ga = True
 
@@ -41,28 +43,30 @@ class RankTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | None = None,
     ) -> Any:
+        plain = self.accelerator.unwrap_model(model)
         logits = model(
             input_ids=inputs["input_ids"],
-            attention_mask=inputs["attention_mask"],
+            attention_mask=orders_mask(
+                inputs["order_ids"],
+                inputs["position_ids"],
+                getattr(plain.config, "sliding_window", None),
+                self.kernel,
+            ),
             position_ids=inputs["position_ids"],
             logits_to_keep=inputs["logits_to_keep"],
             use_cache=False,
         ).logits
-        candidate_ids = self.data_collator.candidate_ids.to(logits.device)
-        rows = (inputs["row_example"], inputs["row_position"])
-        scores = logits[..., candidate_ids]
-        recurrence = getattr(self.accelerator.unwrap_model(model), "recurrence", None)
-        if recurrence is not None:
-            scores = scores + recurrence(inputs["recurrence"])[:, None]
-        loss = stage_two_loss(
-            scores[rows],
-            logits[..., self.eov_id][rows],
-            inputs["positive"],
-            inputs["ignored"],
-            self.group_ids,
-            self.loss,
-            step_rows=num_items_in_batch,
-        )
+        recurrence = getattr(plain, "recurrence", None)
+        bonus = None if recurrence is None else recurrence(inputs["recurrence"])
+        step_rows = num_items_in_batch
+        if step_rows is None:
+            step_rows = torch.tensor([inputs["num_rows"], inputs["num_positive_rows"]], device=logits.device)
+
+        def share(scores: Tensor, eov: Tensor, rows: slice) -> Tensor:
+            targets = (inputs["positive"][rows], inputs["ignored"][rows])
+            return stage_two_loss(scores, eov, *targets, self.group_ids, self.loss, step_rows)
+
+        loss = loss_in_chunks(logits, bonus, inputs["row_read"], inputs["row_example"], share)
         if num_items_in_batch is not None:
             loss = loss * self.accelerator.num_processes  # gradients are averaged over the processes
         return (loss, {"logits": logits}) if return_outputs else loss
@@ -117,7 +121,6 @@ def build_trainer(
     dataset: RankingDataset,
     collator: PartialOutputCollator,
     group_ids: Tensor,
-    eov_id: int,
     validation: Validation,
     config: RankConfig,
     run: RunDirectory,
@@ -144,6 +147,6 @@ def build_trainer(
         data_collator=collator,
         loss=config.loss,
         group_ids=group_ids,
-        eov_id=eov_id,
+        kernel=config.attention,
         measure=validation.measure,
     )

@@ -1,7 +1,6 @@
 """Validation: the split on which epochs, offsets and calibration are chosen."""
 
 import numpy as np
-import torch
 from transformers import PreTrainedModel
 
 from data.task import Task
@@ -14,21 +13,19 @@ from rank.scoring import score_prompts
 class Validation:
     """The validation rows, tokenized once; `measure` ranks them with a model."""
 
-    def __init__(self, task: Task, builder: PromptBuilder, candidate_ids: torch.Tensor, eov_id: int, batch_size: int):
+    def __init__(self, task: Task, builder: PromptBuilder, batch_size: int):
         rows = list(task.splits["validation"])
-        self.prompts = build_prompts(builder, rows, "validation")
+        self.prompts = [prompt.ids for prompt in build_prompts(builder, rows, "validation")]
         column = task.column
         self.seen = [seen_codes(row["history"], column) for row in rows]
         self.targets = task.targets("validation")
-        self.candidate_ids, self.eov_id, self.batch_size = candidate_ids, eov_id, batch_size
+        self.batch_size = batch_size
         self.pad_id = builder.tokenizer.pad_token_id
 
     def scores(self, model: PreTrainedModel) -> tuple[np.ndarray, np.ndarray]:
         """scores (N, C), EOV (N,)."""
-        scores, eov = score_prompts(
-            model, self.prompts, self.candidate_ids, self.eov_id, self.pad_id, self.batch_size, "validation"
-        )
-        return add_recurrence(scores, self.seen, recurrence_weights(model, len(self.candidate_ids))), eov
+        scores, eov = score_prompts(model, self.prompts, self.pad_id, self.batch_size, "validation")
+        return add_recurrence(scores, self.seen, recurrence_weights(model, scores.shape[1])), eov
 
     def measure(self, model: PreTrainedModel) -> dict[str, float]:
         """recall@10, recall@20 and weighted F1 at label count, 0 to 1."""

@@ -4,23 +4,34 @@ import pytest
 import torch
 from transformers import MistralConfig, MistralForCausalLM
 
+from rank import row_chunks
+from rank.attention import orders_mask, use_kernel
+from rank.candidate_head import read_candidates_only
 from rank.config import LossConfig
 from rank.partial_outputs import PartialOutputCollator, RankingDataset, RankingExample
-from rank.recurrence import seen_codes
+from rank.prompt import Prompt
+from rank.recurrence import Recurrence, seen_codes
+from rank.row_chunks import loss_in_chunks
 from rank.trainer import stage_two_loss
 
 NUM_CODES, FIRST_CODE, EOV_ID, PAD_ID = 12, 20, 40, 0
 CANDIDATES = torch.arange(FIRST_CODE, FIRST_CODE + NUM_CODES)
 GROUPS = torch.stack([torch.zeros(NUM_CODES, dtype=torch.long), torch.arange(NUM_CODES) // 4])
 NOTHING_SEEN = seen_codes([], {})
+SEEN = seen_codes([{"codes": ["a", "b"]}, {"codes": ["b"]}], {"a": 3, "b": 7})
 EXAMPLES = [
-    RankingExample([1, 5, 6, 7, 8, 3], [0, 4, 7], [[4, 0, 7], [7, 4, 0], [0, 7, 4]], NOTHING_SEEN),
+    RankingExample([1, 5, 6, 7, 8, 3], [0, 4, 7], [[4, 0, 7], [7, 4, 0], [0, 7, 4]], SEEN),
     RankingExample([1, 3], [2], [[2], [2], [2]], NOTHING_SEEN),
     RankingExample([1, 9, 10, 3], [11, 5, 1, 8], [[5, 11, 8, 1], [1, 8, 5, 11], [8, 1, 11, 5]], NOTHING_SEEN),
 ]
+WITHOUT_ORDERS = [RankingExample(example.prompt_ids, example.targets, [], example.seen) for example in EXAMPLES]
 
 
-def tiny_mistral(sliding_window=None):
+def prompt(ids, visits=()):
+    return Prompt(ids, [list(places) for places in visits])
+
+
+def tiny_mistral(sliding_window=None, tied=False):
     torch.manual_seed(0)
     config = MistralConfig(
         vocab_size=48,
@@ -30,33 +41,44 @@ def tiny_mistral(sliding_window=None):
         num_attention_heads=4,
         num_key_value_heads=2,
         sliding_window=sliding_window,
+        tie_word_embeddings=tied,
     )
-    return MistralForCausalLM(config)
+    model = MistralForCausalLM(config)
+    model.recurrence = Recurrence(NUM_CODES)
+    torch.nn.init.normal_(model.recurrence.per_code)
+    return model
 
 
-def collated_loss(model, examples, config, sliding_window=None):
-    collator = PartialOutputCollator(CANDIDATES, PAD_ID, config.known == "ignore", sliding_window)
-    batch = collator(examples)
+def collated_loss(model, examples, config, sliding_window=None, step_rows=None):
+    """What the trainer computes: candidates only, in chunks of rows."""
+    batch = PartialOutputCollator(CANDIDATES, PAD_ID, config.known == "ignore")(examples)
     logits = model(
         input_ids=batch["input_ids"],
-        attention_mask=batch["attention_mask"],
+        attention_mask=orders_mask(batch["order_ids"], batch["position_ids"], sliding_window, "sdpa"),
         position_ids=batch["position_ids"],
         logits_to_keep=batch["logits_to_keep"],
     ).logits
-    rows = (batch["row_example"], batch["row_position"])
-    scores, eov = logits[..., CANDIDATES][rows], logits[..., EOV_ID][rows]
-    return stage_two_loss(scores, eov, batch["positive"], batch["ignored"], GROUPS, config)
+    if step_rows is None:
+        step_rows = torch.tensor([batch["num_rows"], batch["num_positive_rows"]])
+
+    def share(scores, eov, rows):
+        targets = (batch["positive"][rows], batch["ignored"][rows])
+        return stage_two_loss(scores, eov, *targets, GROUPS, config, step_rows)
+
+    return loss_in_chunks(logits, model.recurrence(batch["recurrence"]), batch["row_read"], batch["row_example"], share)
 
 
 def separate_loss(model, examples, config):
     """Each order and each number of known codes is a sequence of its own, without padding and without a mask."""
     scores, eov, positive, ignored = [], [], [], []
     for example in examples:
-        for order in example.orders:
+        features = torch.zeros(NUM_CODES, 3)
+        features[example.seen.columns] = torch.from_numpy(example.seen.features)
+        for order in example.orders or [[]]:
             for known in range(len(order) + 1):
                 ids = [*example.prompt_ids, *(FIRST_CODE + code for code in order[:known])]
                 last = model(input_ids=torch.tensor([ids])).logits[0, -1]
-                scores.append(last[CANDIDATES])
+                scores.append(last[CANDIDATES] + model.recurrence(features))
                 eov.append(last[EOV_ID])
                 positive.append(torch.zeros(NUM_CODES, dtype=torch.bool))
                 ignored.append(torch.zeros(NUM_CODES, dtype=torch.bool))
@@ -67,55 +89,87 @@ def separate_loss(model, examples, config):
     return stage_two_loss(*stacked, GROUPS, config)
 
 
+def assert_same_gradients(first, second):
+    for (name, one), (_, other) in zip(first.named_parameters(), second.named_parameters(), strict=True):
+        error = (one.grad - other.grad).norm() / other.grad.norm()
+        assert error < 1e-5, f"{name}: relative error {error:.1e}"
+
+
+@pytest.mark.parametrize("examples", [EXAMPLES, WITHOUT_ORDERS], ids=["orders", "no orders"])
 @pytest.mark.parametrize("known", ["negative", "ignore"])
 @pytest.mark.parametrize("sliding_window", [None, 4])
-def test_shared_prompt_equals_separate_sequences(known, sliding_window):
-    config = LossConfig(levels=("all", "chapter"), known=known)
-    together, apart = tiny_mistral(sliding_window), tiny_mistral(sliding_window)
-    fast, slow = collated_loss(together, EXAMPLES, config, sliding_window), separate_loss(apart, EXAMPLES, config)
-    fast.backward()
-    slow.backward()
+@pytest.mark.parametrize("tied", [False, True])
+def test_shared_prompt_equals_separate_sequences(examples, known, sliding_window, tied, monkeypatch):
+    """Prompts of 6, 2 and 4 tokens, so there is padding; rows go through the loss five at a time."""
+    monkeypatch.setattr(row_chunks, "CHUNK_ELEMENTS", 5 * (NUM_CODES + 1))
+    config = LossConfig(levels=("all", "chapter"), known=known, threshold_weight=0.7, temperature=(1.0, 0.5))
+    together, apart = tiny_mistral(sliding_window, tied), tiny_mistral(sliding_window, tied)
+    read_candidates_only(together, CANDIDATES, EOV_ID)
+    fast, slow = collated_loss(together, examples, config, sliding_window), separate_loss(apart, examples, config)
+    (3.0 * fast).backward()
+    (3.0 * slow).backward()
     assert abs(fast.item() - slow.item()) < 1e-5 * abs(slow.item())
-    for (name, first), (_, second) in zip(together.named_parameters(), apart.named_parameters(), strict=True):
-        error = (first.grad - second.grad).norm() / second.grad.norm()
-        assert error < 1e-5, f"{name}: relative error {error:.1e}"
+    assert_same_gradients(together, apart)
 
 
 def test_a_window_that_is_too_short_would_be_noticed():
     config = LossConfig(levels=("all", "chapter"))
     model = tiny_mistral(sliding_window=4)
-    without_window = collated_loss(model, EXAMPLES, config, sliding_window=None)
-    assert abs(without_window.item() - separate_loss(model, EXAMPLES, config).item()) > 1e-5
+    separate = separate_loss(model, EXAMPLES, config).item()
+    read_candidates_only(model, CANDIDATES, EOV_ID)
+    assert abs(collated_loss(model, EXAMPLES, config, sliding_window=None).item() - separate) > 1e-5
 
 
 def test_batch_split_in_two_adds_up_to_the_whole():
     config = LossConfig(levels=("all", "chapter"))
     model = tiny_mistral()
-    collator = PartialOutputCollator(CANDIDATES, PAD_ID, False)
+    read_candidates_only(model, CANDIDATES, EOV_ID)
     whole = collated_loss(model, EXAMPLES, config)
+    collator = PartialOutputCollator(CANDIDATES, PAD_ID, False)
     parts = [EXAMPLES[:1], EXAMPLES[1:]]
     batches = [collator(part) for part in parts]
     step_rows = torch.tensor([sum(batch[key] for batch in batches) for key in ("num_rows", "num_positive_rows")])
-    total = 0.0
-    for batch in batches:
-        logits = model(**{key: batch[key] for key in ("input_ids", "attention_mask", "position_ids", "logits_to_keep")})
-        rows = (batch["row_example"], batch["row_position"])
-        total += stage_two_loss(
-            logits.logits[..., CANDIDATES][rows],
-            logits.logits[..., EOV_ID][rows],
-            batch["positive"],
-            batch["ignored"],
-            GROUPS,
-            config,
-            step_rows,
-        )
+    total = sum(collated_loss(model, part, config, step_rows=step_rows) for part in parts)
     torch.testing.assert_close(total, whole)
 
 
+def test_flex_attention_sees_what_sdpa_sees():
+    """Forward only, and not compiled: PyTorch has no backward pass of FlexAttention on the CPU."""
+    batch = PartialOutputCollator(CANDIDATES, PAD_ID, False)(EXAMPLES)
+    mask_of = (batch["order_ids"], batch["position_ids"])
+    model = tiny_mistral(sliding_window=4).eval()
+    logits = {}
+    for kernel, implementation in (("sdpa", "sdpa"), ("flex", "flex_attention")):
+        model.set_attn_implementation(implementation)
+        with torch.no_grad(), torch.compiler.set_stance("force_eager"):
+            logits[kernel] = model(
+                input_ids=batch["input_ids"],
+                attention_mask=orders_mask(*mask_of, 4, kernel),
+                position_ids=batch["position_ids"],
+                logits_to_keep=batch["logits_to_keep"],
+            ).logits
+    torch.testing.assert_close(logits["flex"], logits["sdpa"], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine can train with flex")
+def test_flex_attention_on_the_cpu_is_refused():
+    with pytest.raises(ValueError, match="attention: flex trains on a GPU only"):
+        use_kernel(tiny_mistral(), "flex")
+
+
+def test_a_hundred_targets_are_positives_though_forty_are_given():
+    candidates = torch.arange(10, 130)
+    targets = list(range(5, 105))
+    dataset = RankingDataset([prompt([1, 3])], [targets], [NOTHING_SEEN], num_orders=2, max_targets=40, seed=0)
+    batch = PartialOutputCollator(candidates, PAD_ID, False)([dataset[0]])
+    assert batch["input_ids"].shape == (1, 2 + 2 * 40)
+    assert batch["num_rows"] == 2 * 41
+    assert batch["positive"].sum(dim=1).tolist() == 2 * list(range(100, 59, -1))
+
+
 def test_without_orders_there_is_one_row_per_example():
-    examples = [RankingExample(example.prompt_ids, example.targets, [], NOTHING_SEEN) for example in EXAMPLES]
-    batch = PartialOutputCollator(CANDIDATES, PAD_ID, False)(examples)
-    assert batch["logits_to_keep"] == 1
+    batch = PartialOutputCollator(CANDIDATES, PAD_ID, False)(WITHOUT_ORDERS)
+    assert batch["logits_to_keep"].sum(dim=1).tolist() == [1, 1, 1]
     assert batch["positive"].sum(dim=1).tolist() == [3, 1, 4]
 
 
@@ -130,7 +184,9 @@ def test_rows_of_one_order():
 
 
 def test_orders_depend_on_seed_epoch_and_example_alone():
-    dataset = RankingDataset([[1]] * 3, [[0, 1, 2, 3, 4]] * 3, [NOTHING_SEEN] * 3, num_orders=2, max_targets=4, seed=7)
+    dataset = RankingDataset(
+        [prompt([1])] * 3, [[0, 1, 2, 3, 4]] * 3, [NOTHING_SEEN] * 3, num_orders=2, max_targets=4, seed=7
+    )
     first = dataset[1]
     assert dataset[1] == first
     assert all(len(order) == 4 for order in first.orders)
@@ -143,44 +199,44 @@ def test_orders_depend_on_seed_epoch_and_example_alone():
 
 
 def test_history_dropout_leaves_out_codes_and_nothing_else():
-    prompts = [[1, 20, 21, 22, 23, 24, 25, 26, 27, 3]]
+    ids = [1, 20, 21, 22, 23, 24, 25, 26, 27, 3]
     dataset = RankingDataset(
-        prompts,
+        [prompt(ids, [range(1, 10)])],
         [[0]],
         [NOTHING_SEEN],
         num_orders=0,
         max_targets=1,
         seed=0,
-        code_ids=frozenset(range(20, 28)),
         history_dropout=0.5,
     )
     kept = []
     for epoch in range(50):
         dataset.set_epoch(epoch)
-        prompt = dataset[0].prompt_ids
-        assert (prompt[0], prompt[-1]) == (1, 3)
-        assert prompt == [token for token in prompts[0] if token in prompt]
-        kept.append(len(prompt) - 2)
+        read = dataset[0].prompt_ids
+        assert (read[0], read[-1]) == (1, 3)
+        assert read == [token for token in ids if token in read]
+        kept.append(len(read) - 2)
     assert 3 < sum(kept) / len(kept) < 5
 
 
 def test_codes_are_shuffled_within_their_visit():
-    visit, prompts = 9, [[1, 9, 20, 21, 22, 9, 23, 24, 25, 26, 3]]
+    """The first visit's codes are one token each, the second's are two: they move as a whole."""
+    visit, ids = 9, [1, 9, 20, 21, 22, 9, 23, 33, 24, 34, 25, 35, 3]
     dataset = RankingDataset(
-        prompts,
+        [prompt(ids, [[2, 3, 4, 5], [6, 8, 10, 12]])],
         [[0]],
         [NOTHING_SEEN],
         num_orders=0,
         max_targets=1,
         seed=0,
-        code_ids=frozenset(range(20, 28)),
         shuffle_codes=True,
     )
     seen = set()
     for epoch in range(30):
         dataset.set_epoch(epoch)
-        prompt = dataset[0].prompt_ids
-        assert (prompt[0], prompt[1], prompt[5], prompt[-1]) == (1, visit, visit, 3)
-        assert (sorted(prompt[2:5]), sorted(prompt[6:10])) == ([20, 21, 22], [23, 24, 25, 26])
-        seen.add(tuple(prompt))
-    assert len(seen) > 20
+        read = dataset[0].prompt_ids
+        assert (read[0], read[1], read[5], read[-1]) == (1, visit, visit, 3)
+        assert (sorted(read[2:5]), sorted(read[6:12:2])) == ([20, 21, 22], [23, 24, 25])
+        assert [token + 10 for token in read[6:12:2]] == read[7:12:2]
+        seen.add(tuple(read))
+    assert len(seen) > 12

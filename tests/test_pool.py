@@ -29,6 +29,8 @@ def baselines(tmp_path_factory):
             task.path,
             "--output",
             folder / task.path.name[-5:],
+            "--only",
+            "[popularity, own-history, linear]",
         ]
         subprocess.run([str(part) for part in command], check=True, capture_output=True)
     return folder

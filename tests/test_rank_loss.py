@@ -5,14 +5,20 @@ import math
 import pytest
 import torch
 
+from rank import row_chunks
+from rank.config import LossConfig
 from rank.loss import hierarchical_info_nce, threshold_loss
+from rank.row_chunks import loss_in_chunks
+from rank.trainer import stage_two_loss
 
 
 def naive_info_nce(scores, positive, ignored, group_ids, temperature=1.0, level_weights=None):
     num_levels, num_codes = group_ids.shape
     weights = level_weights or [1.0] * num_levels
+    temperatures = temperature if isinstance(temperature, list) else [temperature] * num_levels
     total = torch.zeros(())
     for level in range(num_levels):
+        temperature = temperatures[level]
         row_losses = []
         for row in range(scores.shape[0]):
             terms = []
@@ -72,23 +78,115 @@ def value_and_gradients(function, *inputs):
     return value.detach(), [tensor.grad for tensor in inputs]
 
 
-@pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize(("temperature", "weights"), [(1.0, None), (0.5, [1.0, 2.0, 0.5, 0.0])])
-def test_info_nce_equals_the_naive_loop(seed, temperature, weights):
+FORMS = [(1.0, None), (0.5, [1.0, 2.0, 0.5, 0.0]), ([1.0, 0.5, 2.0, 0.7], None), ([0.3, 1.0, 1.0, 2.0], [0, 1, 1, 3])]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("temperature", "weights"), FORMS)
+def test_info_nce_equals_the_naive_loop(dtype, seed, temperature, weights):
     scores, _, positive, ignored, groups = random_batch(seed)
+    scores = scores.to(dtype)
     fast = value_and_gradients(
         lambda s: hierarchical_info_nce(s, positive, ignored, groups, temperature, weights), scores
     )
-    slow = value_and_gradients(lambda s: naive_info_nce(s, positive, ignored, groups, temperature, weights), scores)
-    torch.testing.assert_close(fast, slow, rtol=1e-5, atol=1e-6)
+    slow = value_and_gradients(
+        lambda s: naive_info_nce(s.float(), positive, ignored, groups, temperature, weights), scores
+    )
+    assert fast[0].dtype == torch.float32
+    assert_equal(fast, slow)
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_threshold_loss_equals_the_naive_loop(seed):
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("seed", range(3))
+def test_threshold_loss_equals_the_naive_loop(dtype, seed):
     scores, eov, positive, ignored, _ = random_batch(seed)
+    scores, eov = scores.to(dtype), eov.to(dtype)
     fast = value_and_gradients(lambda s, e: threshold_loss(s, e, positive, ignored), scores, eov)
-    slow = value_and_gradients(lambda s, e: naive_threshold(s, e, positive, ignored), scores, eov)
-    torch.testing.assert_close(fast, slow, rtol=1e-5, atol=1e-6)
+    slow = value_and_gradients(lambda s, e: naive_threshold(s.float(), e.float(), positive, ignored), scores, eov)
+    assert_equal(fast, slow)
+
+
+def assert_equal(fast, slow):
+    """Values to float32's precision; gradients come back in the type of the logits, to that type's precision."""
+    torch.testing.assert_close(fast[0], slow[0], rtol=1e-5, atol=1e-6)
+    for one, other in zip(fast[1], slow[1], strict=True):
+        precise = one.dtype == torch.float32
+        torch.testing.assert_close(one, other, rtol=1e-5 if precise else 1e-2, atol=1e-6 if precise else 1e-4)
+
+
+def test_one_temperature_per_level_is_a_mean_of_single_levels():
+    scores, _, positive, ignored, groups = random_batch(6)
+    temperatures, weights = [0.5, 1.0, 2.0, 4.0], [1.0, 0.0, 2.0, 3.0]
+    single = [
+        hierarchical_info_nce(scores, positive, ignored, groups[level : level + 1], temperature)
+        for level, temperature in enumerate(temperatures)
+    ]
+    expected = sum(weight * loss for weight, loss in zip(weights, single, strict=True)) / sum(weights)
+    torch.testing.assert_close(
+        hierarchical_info_nce(scores, positive, ignored, groups, temperatures, weights), expected
+    )
+
+
+def test_numbers_are_one_per_level():
+    scores, _, positive, ignored, groups = random_batch(0)
+    with pytest.raises(ValueError, match="temperature needs one number per level: got 3 for 4 levels"):
+        hierarchical_info_nce(scores, positive, ignored, groups, [1.0, 1.0, 1.0])
+    with pytest.raises(ValueError, match="level_weights needs one number per level: got 2 for 4 levels"):
+        hierarchical_info_nce(scores, positive, ignored, groups, 1.0, [1.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"temperature": (1.0, 2.0)}, r"loss.temperature needs 4 numbers, one per level, got 2"),
+        ({"level_weights": (1.0,)}, r"loss.level_weights needs 4 numbers, one per level, got 1"),
+        ({"temperature": (1.0, 1.0, 0.0, 1.0)}, "a positive temperature"),
+        ({"level_weights": (0.0, 0.0, 0.0, 0.0)}, "one of them must be above 0"),
+        ({"level_weights": (1.0, -1.0, 1.0, 1.0)}, "cannot be negative"),
+    ],
+)
+def test_bad_loss_settings(settings, message):
+    with pytest.raises(ValueError, match=message):
+        LossConfig(**settings)
+
+
+def test_without_eov_only_info_nce_is_left():
+    scores, eov, positive, ignored, groups = random_batch(8)
+    config = LossConfig(threshold_weight=0.0)
+    eov.requires_grad_()
+    scores.requires_grad_()
+    loss = stage_two_loss(scores, eov, positive, ignored, groups, config)
+    torch.testing.assert_close(loss, hierarchical_info_nce(scores, positive, ignored, groups))
+    loss.backward()
+    assert eov.grad is None
+    with_eov = stage_two_loss(scores, eov, positive, ignored, groups, LossConfig(threshold_weight=0.3))
+    expected = loss + 0.3 * threshold_loss(scores, eov, positive, ignored)
+    torch.testing.assert_close(with_eov, expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("chunk", [1, 3, 100])
+def test_chunks_of_rows_equal_the_whole(chunk, dtype, monkeypatch):
+    """7 rows read 4 positions of 3 examples: shared positions and examples add up their gradients."""
+    scores, eov, positive, ignored, groups = random_batch(9)
+    monkeypatch.setattr(row_chunks, "CHUNK_ELEMENTS", chunk * (scores.shape[1] + 1))
+    row_read, row_example = torch.tensor([0, 1, 0, 2, 3, 3, 1]), torch.tensor([0, 0, 0, 1, 2, 2, 0])
+    logits, bonus = torch.cat([scores, eov[:, None]], dim=1)[:4].to(dtype), scores[4:] / 3
+    config, totals = LossConfig(known="ignore", temperature=0.7), torch.tensor([7.0, positive.any(dim=1).sum()])
+
+    def share(s, e, rows):
+        return stage_two_loss(s, e, positive[rows], ignored[rows], groups, config, totals)
+
+    def whole(logits, bonus):
+        read = logits.float()[row_read]
+        return stage_two_loss(read[:, :-1] + bonus[row_example], read[:, -1], positive, ignored, groups, config)
+
+    fast = value_and_gradients(lambda *inputs: loss_in_chunks(*inputs, row_read, row_example, share), logits, bonus)
+    slow = value_and_gradients(whole, logits, bonus)
+    assert_equal(fast, slow)
+    with torch.no_grad():
+        torch.testing.assert_close(loss_in_chunks(logits, bonus, row_read, row_example, share), slow[0])
 
 
 def test_uniform_scores_give_the_logarithm_of_the_candidates():
@@ -133,17 +231,6 @@ def test_ignored_columns_are_as_if_absent():
     torch.testing.assert_close(
         threshold_loss(scores, eov, positive, ignored),
         threshold_loss(scores[:, kept], eov, positive[:, kept], ignored[:, kept]),
-    )
-
-
-def test_bfloat16_logits_are_computed_in_float32():
-    scores, eov, positive, ignored, groups = random_batch(4)
-    scores, eov = scores.bfloat16(), eov.bfloat16()
-    from_bfloat16 = hierarchical_info_nce(scores, positive, ignored, groups)
-    assert from_bfloat16.dtype == torch.float32
-    torch.testing.assert_close(from_bfloat16, hierarchical_info_nce(scores.float(), positive, ignored, groups))
-    torch.testing.assert_close(
-        threshold_loss(scores, eov, positive, ignored), threshold_loss(scores.float(), eov.float(), positive, ignored)
     )
 
 

@@ -1,5 +1,7 @@
 """How a patient is written for the language model."""
 
+import itertools
+
 import pytest
 from small_model import ARCHITECTURE
 
@@ -24,8 +26,12 @@ def row(**changes):
     return {"age": 67, "sex": "F", "history": VISITS, "text": None} | changes
 
 
+def builder(tokenizer, **settings):
+    return PromptBuilder(tokenizer, PromptConfig(**settings), DEFINITIONS)
+
+
 def written(tokenizer, example, **settings):
-    return tokenizer.decode(PromptBuilder(tokenizer, PromptConfig(**settings)).build(example).ids)
+    return tokenizer.decode(builder(tokenizer, **settings).build(example).ids)
 
 
 def test_visits_are_written_oldest_first_and_repeats_once(tokenizer):
@@ -33,7 +39,7 @@ def test_visits_are_written_oldest_first_and_repeats_once(tokenizer):
 
 
 def test_every_code_is_one_token(tokenizer):
-    ids = PromptBuilder(tokenizer, PromptConfig()).build(row()).ids
+    ids = builder(tokenizer).build(row()).ids
     tokens = tokenizer.convert_ids_to_tokens(ids)
     assert [tokens.count(f"<{code}>") for code in DEFINITIONS] == [1, 1, 1]
 
@@ -50,20 +56,62 @@ def test_an_empty_history_is_a_prompt(tokenizer):
 
 
 def test_a_note_is_read_from_its_beginning(tokenizer):
-    builder = PromptBuilder(tokenizer, PromptConfig(max_text_tokens=3))
-    prompt = builder.build(row(text="Acute kidney failure, acute kidney failure", history=[]))
+    prompt = builder(tokenizer, max_text_tokens=3).build(
+        row(text="Acute kidney failure, acute kidney failure", history=[])
+    )
     assert prompt.lost_text_tokens > 0
     assert tokenizer.decode(prompt.ids).startswith("<s>67 FAcute")
 
 
 def test_oldest_visits_are_lost_first_and_counted(tokenizer, capsys):
-    builder = PromptBuilder(tokenizer, PromptConfig(max_tokens=12, days=False, demographics=False))
-    prompts = build_prompts(builder, [row(history=VISITS * 4)], "train")
-    assert len(prompts[0]) <= 12
-    assert tokenizer.decode(prompts[0]).endswith("<visit><584.9><next>")
-    assert "train: 4 oldest visits and the ends of 0 notes did not fit" in capsys.readouterr().out
+    short = builder(tokenizer, max_tokens=12, days=False, demographics=False)
+    prompts = build_prompts(short, [row(history=VISITS * 4)], "train")
+    assert len(prompts[0].ids) <= 12
+    assert tokenizer.decode(prompts[0].ids).endswith("<visit><584.9><next>")
+    assert "train: 4 oldest visits and the ends of 0 notes did not fit" in capsys.readouterr().err
 
 
-def test_a_code_without_a_token_is_kept_as_text(tokenizer):
-    text = written(tokenizer, row(history=[{"codes": ["999.9"], "days_before": 3}]))
-    assert text == "<s>67 F<visit>3<999.9><next>"
+def test_a_code_without_a_token_is_kept_as_text_and_counted(tokenizer, capsys):
+    example = row(history=[{"codes": ["999.9", "428.0"], "days_before": 3}])
+    assert written(tokenizer, example) == "<s>67 F<visit>3<999.9><428.0><next>"
+    assert written(tokenizer, example, history="definitions").endswith("<visit>3999.9;Congestive heart failure;<next>")
+    build_prompts(builder(tokenizer), [example, row()], "test")
+    assert "test: 1 codes of the histories are not among the model's" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        ("codes", "<visit>14<584.9><next>"),
+        ("codes+definitions", "<visit>14<584.9> Acute kidney failure<next>"),
+        ("definitions", "<visit>14Acute kidney failure;<next>"),
+    ],
+)
+def test_a_history_is_written_as_codes_or_as_words(tokenizer, form, expected):
+    text = written(tokenizer, row(), history=form)
+    assert text.startswith("<s>67 F<visit>120")
+    assert text.endswith(expected)
+
+
+@pytest.mark.parametrize("form", ["codes", "codes+definitions", "definitions"])
+def test_the_places_of_codes_in_a_prompt(tokenizer, form):
+    prompt = builder(tokenizer, history=form).build(row(text="Acute kidney failure"))
+    found = [
+        [tokenizer.decode(prompt.ids[start:end]) for start, end in itertools.pairwise(places)]
+        for places in prompt.visits
+    ]
+    words = {
+        "codes": "<{0}>",
+        "codes+definitions": "<{0}> {1}",
+        "definitions": "{1};",
+    }[form]
+    assert found == [
+        [words.format(code, DEFINITIONS[code]) for code in codes] for codes in (["428.0", "401.9"], ["584.9"])
+    ]
+
+
+def test_lost_visits_have_no_place(tokenizer):
+    short = builder(tokenizer, max_tokens=12, days=False, demographics=False).build(row(history=VISITS * 4))
+    assert short.lost_visits == 4
+    assert len(short.visits) == 4
+    assert short.visits[-1][-1] == len(short.ids) - 1

@@ -168,7 +168,7 @@ def test_tracking_records_numbers_and_no_patient(runs):
 def test_predict_on_the_command_line(runs):
     command = [sys.executable, "-m", "mera.cli", "predict", str(runs / "rank" / "checkpoint"), "--history", "i10;E11.9"]
     result = subprocess.run([*command, "--top", "3", "--json"], capture_output=True, text=True, check=True)
-    ranked = json.loads(result.stdout)
+    ranked = json.loads(result.stdout)["codes"]
     assert len(ranked) == 3
     assert set(ranked[0]) == {"code", "definition", "score", "probability", "predicted", "known"}
 

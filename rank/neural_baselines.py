@@ -1,0 +1,118 @@
+"""RETAIN and a plain Transformer encoder, trained on the task alone: no ontology, no language model, no bonus for codes
+seen before. What they read, and one short training loop for both."""
+
+import copy
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
+from transformers import get_cosine_schedule_with_warmup, set_seed
+
+from data.task import Task
+from mera.metrics import recall_at_k
+from mera.training import EpochSeededLengthSampler
+from rank.baselines import EVALUATED, BaselineScores
+from rank.config import NeuralBaselineConfig, NeuralLoss, TransformerBaselineConfig
+from rank.history_tensors import HistoryDataset
+from rank.history_transformer import HistoryTransformer
+from rank.retain import Retain
+
+
+def retain(task: Task, config: NeuralBaselineConfig, seed: int) -> BaselineScores:
+    """Scores of RETAIN, trained on the task's train split."""
+    set_seed(seed)
+    return _train_and_score(Retain(len(task.codes), config.width, config.dropout), task, config, seed, "retain")
+
+
+def transformer(task: Task, config: TransformerBaselineConfig, seed: int) -> BaselineScores:
+    """Scores of a Transformer encoder, trained on the task's train split."""
+    set_seed(seed)
+    model = HistoryTransformer(
+        len(task.codes), config.max_visits, config.width, config.layers, config.heads, config.dropout
+    )
+    return _train_and_score(model, task, config, seed, "transformer")
+
+
+def target_loss(scores: Tensor, targets: Tensor, kind: NeuralLoss) -> Tensor:
+    """scores (B, C) logits, targets (B, C) bool with one or more in each row -> scalar, the mean over rows.
+
+    softmax: -log softmax(scores), averaged over the row's targets. bce: binary cross-entropy, averaged over codes.
+    """
+    if kind == "bce":
+        return F.binary_cross_entropy_with_logits(scores, targets.float())
+    return F.cross_entropy(scores, targets / targets.sum(dim=1, keepdim=True))
+
+
+def _train_and_score(
+    model: nn.Module, task: Task, config: NeuralBaselineConfig, seed: int, name: str
+) -> BaselineScores:
+    """Train until validation recall@20 has not risen for `patience` epochs; the best epoch's weights score."""
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    data = HistoryDataset(task, "train", config.max_visits)
+    validation = HistoryDataset(task, "validation", config.max_visits)
+    sampler = EpochSeededLengthSampler(data.lengths(), config.batch_size, seed)
+    loader = DataLoader(data, config.batch_size, sampler=sampler, collate_fn=data.collate)
+    optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+    steps = config.epochs * len(loader)
+    schedule = get_cosine_schedule_with_warmup(optimizer, math.ceil(config.warmup * steps), steps)
+    log: list[dict[str, float]] = []
+    best_recall, best_epoch, best_weights = -1.0, 0, copy.deepcopy(model.state_dict())
+    for epoch in range(1, config.epochs + 1):
+        sampler.set_epoch(epoch)
+        loss = _train_epoch(model, loader, optimizer, schedule, config, f"{name}, epoch {epoch} of {config.epochs}")
+        scores = _scores(model, validation, config)
+        recall = float(recall_at_k(scores, task.targets("validation"), 20))
+        log += [{"epoch": epoch, "loss": loss}, {"epoch": epoch, "eval_recall_at_20": recall}]
+        if recall > best_recall:
+            best_recall, best_epoch, best_weights = recall, epoch, copy.deepcopy(model.state_dict())
+        elif epoch - best_epoch >= config.patience:
+            break
+    model.load_state_dict(best_weights)
+    return BaselineScores(
+        *(_scores(model, HistoryDataset(task, split, config.max_visits), config) for split in EVALUATED),
+        chosen={"epoch": best_epoch},
+        training=log,
+    )
+
+
+def _train_epoch(
+    model: nn.Module,
+    loader: DataLoader,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+    config: NeuralBaselineConfig,
+    label: str,
+) -> float:
+    """The mean loss of the epoch."""
+    device = next(model.parameters()).device
+    model.train()
+    total, num_batches = 0.0, 0
+    for batch in tqdm(loader, desc=label, unit="batch", leave=False):
+        batch = batch.to(device)
+        loss = target_loss(model(batch), batch.targets, config.loss)
+        if not loss.isfinite():
+            raise ValueError(f"{label}: the loss is not finite; lower the learning rate ({config.learning_rate})")
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        total, num_batches = total + loss.item(), num_batches + 1
+    return total / num_batches
+
+
+@torch.inference_mode()
+def _scores(model: nn.Module, data: HistoryDataset, config: NeuralBaselineConfig) -> np.ndarray:
+    """(N, C) float32. After a softmax loss they are log-probabilities, which one threshold can cut in every row;
+    a row's logits may all be shifted by any constant."""
+    device = next(model.parameters()).device
+    model.eval()
+    parts = []
+    for batch in DataLoader(data, config.batch_size, collate_fn=data.collate):
+        scores = model(batch.to(device)).float()
+        parts.append((scores.log_softmax(dim=1) if config.loss == "softmax" else scores).cpu().numpy())
+    return np.concatenate(parts)

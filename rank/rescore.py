@@ -1,0 +1,53 @@
+"""A trained model's test patients scored again in another way, as a run of its own: nothing is trained.
+
+python rank/rescore.py --run runs/rank --task prepared/diabetes130 --output runs/rank-plain-eov --eov_offset none
+"""
+
+import json
+from pathlib import Path
+
+from data.task import load_task
+from mera.config import parse_config
+from mera.entry_point import run_entry_point
+from mera.manifest import RunClock, build_manifest
+from mera.predictions import predictions_for_task, read_predictions, task_record, write_predictions
+from mera.run_directory import RunDirectory
+from rank.config import RescoreConfig
+from rank.decision import fit_decision_rule
+from rank.predict import Ranker
+
+
+def main() -> None:
+    config = parse_config(RescoreConfig, __doc__)
+    run, clock = RunDirectory(config.output), RunClock()
+    task = load_task(config.task)
+    trained = read_predictions(config.run)
+    if trained.manifest["task"]["fingerprint"] != task.fingerprint:
+        raise ValueError(f"{config.run} was trained on another task than {config.task}; give the one it was trained on")
+    ranker = Ranker.load(Path(config.run) / "checkpoint")
+    held_out = list(task.splits["validation"])
+    rule = fit_decision_rule(
+        *ranker.score(held_out, config.evaluation_batch_size),
+        task.targets("validation"),
+        ranker.rule.uses_eov,
+        config.eov_offset == "fitted",
+    )
+    scores, eov = ranker.score(list(task.splits["test"]), config.evaluation_batch_size)
+    changed = {"eov_offset": config.eov_offset}
+    manifest = build_manifest(
+        run=run.final.name,
+        model=config.name,
+        kind=trained.manifest["kind"],
+        config=trained.manifest["config"] | changed,
+        seed=trained.manifest["seed"],
+        task=task_record(task, "test"),
+        clock=clock,
+    )
+    manifest["calibration"] = {"slope": rule.slope, "intercept": rule.intercept}
+    predictions = predictions_for_task(task, "test", scores, rule.thresholds(eov), manifest, trained.records)
+    write_predictions(run.path("predictions"), predictions)
+    print(f"predictions: {run.finish()}")
+
+
+if __name__ == "__main__":
+    run_entry_point(main)

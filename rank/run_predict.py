@@ -1,0 +1,84 @@
+"""Rank the next diagnoses of one patient, or of every patient in a split of a prepared task.
+
+mera predict runs/rank/checkpoint --history "428.0,401.9;584.9" --days "120;14" --age 67 --sex F --top 10
+mera predict runs/rank/checkpoint --task prepared/diabetes130 --output ranked.parquet --phenotype heart_failure=428
+"""
+
+import argparse
+import sys
+
+from data.task import SPLITS
+from mera.entry_point import run_entry_point
+from rank.phenotypes import Phenotype
+from rank.predict import Ranker
+from rank.predict_task import rank_patient, rank_task
+from rank.ranked_files import as_json, check_suffix, write_ranked
+from rank.ranked_tables import print_measured, print_ranked
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="mera predict", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("checkpoint", help="checkpoint directory that rank/train.py wrote")
+    patient = parser.add_argument_group("one patient")
+    patient.add_argument("--history", default="", help="codes of each visit, oldest first: commas inside, ; between")
+    patient.add_argument("--days", default=None, help="days before now of each visit, separated by ;")
+    patient.add_argument("--age", type=int, default=None, help="age in years")
+    patient.add_argument("--sex", choices=["F", "M"], default=None)
+    patient.add_argument("--text", default=None, help="a note to read (coding tasks)")
+    task = parser.add_argument_group("many patients")
+    task.add_argument("--task", default=None, help="prepared task whose patients are ranked; needs --output")
+    task.add_argument("--split", choices=SPLITS, default="test", help="which of its splits (default: test)")
+    task.add_argument("--batch-size", type=int, default=64, help="patients in one forward pass (default: 64)")
+    parser.add_argument("--top", type=int, default=20, help="how many codes of each patient (default: 20)")
+    parser.add_argument(
+        "--phenotype",
+        action="append",
+        default=[],
+        metavar="NAME=PREFIX[,PREFIX]",
+        help="also the probability that any code under these prefixes comes next; may be given several times",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--output", default=None, help="file to write: .json or .parquet")
+    arguments = parser.parse_args()
+
+    if arguments.top < 1 or arguments.batch_size < 1:
+        raise ValueError("--top and --batch-size must be 1 or more")
+    if arguments.output is not None:
+        check_suffix(arguments.output)
+    phenotypes = [Phenotype.parse(text) for text in arguments.phenotype]
+    if arguments.task is not None:
+        if arguments.history or arguments.text:
+            raise ValueError("give either --task or one patient (--history, --text), not both")
+        if arguments.output is None:
+            raise ValueError("--task needs --output FILE.json or FILE.parquet")
+        ranker = Ranker.load(arguments.checkpoint)
+        examples, measured = rank_task(
+            ranker, arguments.task, arguments.split, phenotypes, arguments.top, arguments.batch_size
+        )
+        write_ranked(arguments.output, examples, measured)
+        print_measured(measured)
+        print(f"{len(examples)} patients ranked: {arguments.output}")
+        return
+    ranker = Ranker.load(arguments.checkpoint)
+    example = rank_patient(
+        ranker,
+        arguments.history,
+        arguments.days,
+        phenotypes,
+        top=arguments.top,
+        age=arguments.age,
+        sex=arguments.sex,
+        text=arguments.text,
+    )
+    if arguments.output is not None:
+        write_ranked(arguments.output, [example])
+    elif arguments.json:
+        sys.stdout.write(as_json(example.as_dict()))
+    else:
+        print_ranked(example)
+
+
+if __name__ == "__main__":
+    run_entry_point(main)
