@@ -27,7 +27,10 @@ def main() -> None:
     task = load_task(config.task)
     run.claim(config_dict(config), task.fingerprint)
     encoder = load_encoder(config.encoder, tokenizer_texts(task))
-    model = build_bi_encoder(encoder, config.variant, config.objective.attention_temperature)
+    objective = config.objective
+    model = build_bi_encoder(
+        encoder, config.variant, objective.attention_temperature, config.encoder, objective.cached_gradients
+    )
     trainer = build_trainer(model, task, config, run)
 
     trainer.train(resume_from_checkpoint=last_checkpoint(run))
