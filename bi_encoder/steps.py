@@ -54,7 +54,7 @@ def step_codes(
 def padded_targets(targets: Sequence[Sequence[int]]) -> Tensor:
     """True columns of each row (B, most), filled up with -1."""
     most = max(map(len, targets))
-    return torch.tensor([[*row, *[-1] * (most - len(row))] for row in targets])
+    return torch.tensor([[*row, *[-1] * (most - len(row))] for row in targets], dtype=torch.long)
 
 
 def true_pairs(targets: Tensor, owners: Tensor) -> Tensor:

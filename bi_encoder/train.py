@@ -17,7 +17,6 @@ from mera.config import config_dict, parse_config
 from mera.entry_point import run_entry_point
 from mera.manifest import RunClock
 from mera.run_directory import RunDirectory
-from mera.training import last_checkpoint
 
 
 def main() -> None:
@@ -33,7 +32,7 @@ def main() -> None:
     )
     trainer = build_trainer(model, task, config, run)
 
-    trainer.train(resume_from_checkpoint=last_checkpoint(run))
+    trainer.resume_and_train(run, config.training)
 
     if trainer.is_world_process_zero():
         measured = write_outputs(trainer, run, clock)

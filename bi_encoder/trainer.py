@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import Trainer, TrainingArguments
+from transformers import TrainingArguments
 
 from bi_encoder.batches import pad
 from bi_encoder.config import BiEncoderConfig, matryoshka_widths
@@ -23,13 +23,12 @@ from bi_encoder.windows import Windows, tokenize_windows
 from data.task import Task
 from mera import metrics
 from mera.run_directory import RunDirectory
-from mera.training import EpochSeededLengthSampler, training_arguments
+from mera.stage_trainer import StageTrainer
+from mera.training import training_arguments
 
 
-class BiEncoderTrainer(Trainer):
+class BiEncoderTrainer(StageTrainer):
     """Trains a `BiEncoder` at `widths` and validates on `task`'s validation split after each epoch."""
-
-    loss_is_scaled_for_ga = False
 
     def __init__(
         self,
@@ -48,6 +47,8 @@ class BiEncoderTrainer(Trainer):
         self.views = views
         self.hard_negatives = hard_negatives
         self._windows: dict[str, list[Windows]] = {}
+        # The loss below is normalised by the rows of the whole step, so the trainer must not divide it again.
+        self.loss_is_scaled_for_ga = True
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -55,7 +56,8 @@ class BiEncoderTrainer(Trainer):
         """Mean over the widths of the contrastive loss on prefixes of the full-width states.
 
         The candidates of all processes are candidates of each: they share out the encoding, then gather the embeddings
-        with their gradients. So W processes with B rows each train as one with W x B.
+        with their gradients. So W processes with B rows each train as one with W x B; accumulated batches do where the
+        candidates are all codes, since each batch brings its own.
         """
         views = gather_distinct(inputs["views"])
         own_ids = [self.views.token_ids[view] for view in own_share(views).tolist()]
@@ -68,8 +70,14 @@ class BiEncoderTrainer(Trainer):
         if first_pass and objective.first_pass_weight:
             loss = loss + objective.first_pass_weight * self._contrastive(first_pass, positive)
         num_rows = positive.any(dim=1).sum()
-        loss = loss * num_rows * num_processes() / sum_over_processes(num_rows).clamp(min=1)
+        step_rows = sum_over_processes(num_rows) if num_items_in_batch is None else num_items_in_batch
+        loss = loss * num_rows * num_processes() / step_rows.clamp(min=1)
         return (loss, similarities) if return_outputs else loss
+
+    def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: torch.device) -> Tensor:
+        """Rows with a true code of the whole optimiser step: all accumulated batches, all processes."""
+        num_rows = sum(int((batch["targets"] >= 0).any(dim=1).sum()) for batch in batch_samples)
+        return sum_over_processes(torch.tensor(num_rows, device=device))
 
     def _contrastive(self, similarities: list[Tensor], positive: Tensor) -> Tensor:
         temperature = self.bi_encoder_config.objective.temperature
@@ -115,11 +123,11 @@ class BiEncoderTrainer(Trainer):
             )
         return self._windows[split]
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> EpochSeededLengthSampler:
-        """The Trainer's hook for the order of the training examples."""
-        dataset = train_dataset if train_dataset is not None else self.train_dataset
-        batch_size = self.args.train_batch_size * self.args.world_size * self.args.gradient_accumulation_steps
-        return EpochSeededLengthSampler(list(dataset["length"]), batch_size, self.args.seed)
+    def example_lengths(self) -> list[int]:
+        return list(self.train_dataset["length"])
+
+    def blank(self, example: dict[str, Any]) -> dict[str, Any]:
+        return example | {"targets": []}
 
     def epoch_records(self) -> list[dict[str, float]]:
         """Epoch, step and validation metrics of each evaluation so far."""

@@ -26,6 +26,8 @@ class RankingExample:
     orders: list[list[int]]
     """permutations of (a part of) `targets`"""
     seen: SeenCodes
+    is_blank: bool = False
+    """has no rows, so it carries no loss"""
 
 
 class RankingDataset(Dataset):
@@ -118,7 +120,7 @@ class PartialOutputCollator:
             input_ids[index, prompt] = torch.tensor(example.prompt_ids)
             position_ids[index, prompt] = torch.arange(size)
             order_ids[index, prompt] = 0
-            if not example.orders:
+            if not example.orders and not example.is_blank:
                 rows.append((index, 0, example.targets, []))
             column = width
             for number, order in enumerate(example.orders, start=1):
@@ -146,8 +148,8 @@ class PartialOutputCollator:
             "position_ids": position_ids,
             "attention_mask": self._block_mask(order_ids, position_ids),
             "logits_to_keep": length - width + 1,
-            "row_example": torch.tensor([row[0] for row in rows]),
-            "row_position": torch.tensor([row[1] for row in rows]),
+            "row_example": torch.tensor([row[0] for row in rows], dtype=torch.long),
+            "row_position": torch.tensor([row[1] for row in rows], dtype=torch.long),
             "recurrence": recurrence,
             "positive": positive,
             "ignored": ignored,

@@ -1,0 +1,119 @@
+"""Which examples each process trains on in each step, so that the steps are the same however many processes there are.
+
+A step takes `batch_size x processes x gradient_accumulation` examples of an order that depends on seed and epoch alone.
+Where an epoch's last batch has too few for all processes, blank examples that carry no loss fill it up: the usual way
+out, examples from the epoch's beginning, would make the result depend on the number of processes.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+from transformers.trainer_pt_utils import LengthGroupedSampler
+
+ROWS_KEY = "example_rows"
+"""A batch's key for the row numbers of its examples in the training set; blanks have none."""
+
+
+class EpochSeededLengthSampler(LengthGroupedSampler):
+    """Batches of similar length, shuffled by seed and epoch alone.
+
+    Processes may draw other things from the global generator, so an order drawn from there could differ between them,
+    and they would no longer share out the examples.
+    """
+
+    def __init__(self, lengths: list[int], batch_size: int, seed: int):
+        super().__init__(batch_size, lengths=lengths)
+        self.seed = seed
+        self.set_epoch(0)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the Trainer before each epoch."""
+        self.generator = torch.Generator().manual_seed(self.seed + epoch)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an example stands: its row in the training set, and the batch it is drawn for."""
+
+    row: int
+    epoch: int
+    batch: int
+    is_blank: bool = False
+
+
+class ShareOfSteps:
+    """The batches of one process, as lists of `Place`. Every process gets as many batches, and rows in each, as others.
+
+    `order` yields the rows of an epoch; a batch of all processes is the next `batch_size x processes` of them.
+    """
+
+    def __init__(self, order: EpochSeededLengthSampler, batch_size: int, processes: int, process: int):
+        self.order, self.batch_size, self.processes, self.process = order, batch_size, processes, process
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return -(-len(self.order) // (self.batch_size * self.processes))
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the Trainer before each epoch."""
+        self.epoch = epoch
+        self.order.set_epoch(epoch)
+
+    def __iter__(self) -> Iterator[list[Place]]:
+        rows = list(self.order)
+        together = self.batch_size * self.processes
+        for batch, start in enumerate(range(0, len(rows), together)):
+            shared = rows[start : start + together]
+            size = -(-len(shared) // self.processes)
+            own = [Place(row, self.epoch, batch) for row in shared[self.process * size : (self.process + 1) * size]]
+            blanks = [Place(shared[0], self.epoch, batch, is_blank=True)] * (size - len(own))
+            yield own + blanks
+
+
+class PlacedExamples(Dataset):
+    """The training set, asked for by `Place`: (place, example) pairs, the example blanked where the place is blank."""
+
+    def __init__(self, examples: Any, blank: Callable[[Any], Any]):
+        self.examples, self.blank = examples, blank
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, place: Place) -> tuple[Place, Any]:
+        if hasattr(self.examples, "set_epoch"):
+            self.examples.set_epoch(place.epoch)
+        example = self.examples[place.row]
+        return place, self.blank(example) if place.is_blank else example
+
+
+@dataclass(frozen=True, slots=True)
+class SeededCollator:
+    """Runs `collator` with a generator seeded by (seed, epoch, batch), and adds the rows' numbers to the batch.
+
+    What a collator draws would otherwise depend on the process and on where a run was interrupted.
+    """
+
+    collator: Callable[[list[Any]], dict[str, Any]]
+    seed: int
+
+    def __call__(self, items: Sequence[tuple[Place, Any]]) -> dict[str, Any]:
+        place = items[0][0]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(hash((self.seed, place.epoch, place.batch)) % 2**63)
+            batch = self.collator([example for _, example in items])
+        batch[ROWS_KEY] = [place.row for place, _ in items if not place.is_blank]
+        return batch
+
+
+class StepLoader(DataLoader):
+    """The batches of one process."""
+
+    def __init__(self, examples: Any, blank: Callable[[Any], Any], share: ShareOfSteps, collator: Any, **more: Any):
+        super().__init__(PlacedExamples(examples, blank), batch_sampler=share, collate_fn=collator, **more)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the Trainer before each epoch."""
+        self.batch_sampler.set_epoch(epoch)
