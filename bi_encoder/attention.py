@@ -7,6 +7,11 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import normalize
+from torch.utils.checkpoint import checkpoint
+
+NUMBERS_AT_ONCE = 1 << 25
+"""Numbers of the two largest arrays, weights (B, C, T) and evidence (B, C, D), held in memory together: 128 MiB."""
 
 
 class LabelAttention(nn.Module):
@@ -23,11 +28,35 @@ class LabelAttention(nn.Module):
     def forward(self, token_states: Tensor, token_mask: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """token_states (B, T, D), token_mask (B, T) bool, labels (C, D) -> evidence (B, C, D), weights (B, C, T).
 
-        `weights` sum to 1 over the tokens of the mask and are 0 elsewhere; a text without any token has weights and
-        evidence 0. Memory grows with B x C x (T + D): hand over the labels in chunks where they are many.
+        `labels` may be (B, C, D): each text's own. `weights` sum to 1 over the tokens of the mask and are 0 elsewhere;
+        a text without any token has weights and evidence 0. Memory grows with B x C x (T + D).
         """
         mask = token_mask[:, None, :]
-        logits = torch.einsum("btd,cd->bct", token_states, labels) / self.log_temperature.exp()
+        logits = labels @ token_states.transpose(1, 2) / self.log_temperature.exp()
         weights = torch.softmax(logits.masked_fill(~mask, torch.finfo(logits.dtype).min), dim=-1)
         weights = weights.masked_fill(~mask, 0.0)
         return weights @ token_states, weights
+
+
+def attended_similarities(
+    attention: LabelAttention, token_states: Tensor, token_mask: Tensor, labels: Tensor, at_once: int = NUMBERS_AT_ONCE
+) -> Tensor:
+    """token_states (B, T, w), token_mask (B, T) bool, labels (C, w) or (B, C, w) -> cosine similarities (B, C) of each
+    label with its own evidence.
+
+    Labels are taken in chunks of about `at_once` numbers; where gradients are wanted each chunk is computed again in
+    the backward pass, so that memory does not grow with the number of labels but for the result.
+    """
+    states, labels = normalize(token_states, dim=-1), normalize(labels, dim=-1)
+    num_texts, num_tokens, width = states.shape
+    chunks = labels.split(max(1, at_once // (num_texts * (num_tokens + width))), dim=-2)
+    if len(chunks) > 1 and torch.is_grad_enabled():
+        found = [checkpoint(_similarities, attention, states, token_mask, c, use_reentrant=False) for c in chunks]
+    else:
+        found = [_similarities(attention, states, token_mask, chunk) for chunk in chunks]
+    return torch.cat(found, dim=1)
+
+
+def _similarities(attention: LabelAttention, states: Tensor, mask: Tensor, labels: Tensor) -> Tensor:
+    evidence, _ = attention(states, mask, labels)
+    return (normalize(evidence, dim=-1) * labels).sum(-1)

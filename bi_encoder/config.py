@@ -3,6 +3,7 @@
 from typing import Any, Literal
 
 from mera.config import config_class
+from mera.models import LoraSettings
 from mera.training import TrainingConfig
 
 Variant = Literal["retrieval", "mean_mrl", "laa_mrl"]
@@ -17,18 +18,37 @@ class EncoderConfig:
     """arguments of the Hugging Face config (model_type, hidden_size, ...), used where `pretrained` is unset"""
     tokenizer_size: int = 4000
     """vocabulary of the tokenizer trained for `architecture`"""
+    towers: Literal["shared", "separate"] = "shared"
+    """`shared`: one encoder reads texts and codes; `separate`: each has its own, started from the same weights"""
     max_query_tokens: int = 512
-    """longest note or history in tokens; longer ones are cut at the end and counted"""
+    """window of a note or history in tokens; longer ones are read in overlapping windows"""
+    window_overlap: int = 32
+    """tokens that neighbouring windows share, so that each token has context on both sides"""
+    training_windows: int = 1
+    """windows of a longer text that are read in training, the rest is cut; scoring reads all of them"""
     max_key_tokens: int = 48
     """longest definition in tokens"""
+    encode_at_once: int = 64
+    """texts, or windows, encoded together: where nothing is trained, and in training with cached gradients"""
     attention_implementation: str | None = None
-    """`sdpa`, `flash_attention_2`, `eager`; unset: what transformers prefers"""
+    """`sdpa`, `flash_attention_2`, `eager`; unset: flash attention on a GPU that has it, else what transformers
+    prefers"""
+    unpadded: bool = True
+    """encode batches without their padding where flash attention computes (it is what can skip it)"""
     gradient_checkpointing: bool = False
     """recompute activations in the backward pass: less memory, about a third more time"""
+    lora: LoraSettings = LoraSettings()
 
     def __post_init__(self) -> None:
         if (self.pretrained is None) == (self.architecture is None):
             raise ValueError("set either encoder.pretrained or encoder.architecture, not both and not neither")
+        if not 0 <= self.window_overlap <= self.max_query_tokens // 2:
+            raise ValueError(
+                f"encoder.window_overlap must be between 0 and half of max_query_tokens, "
+                f"{self.max_query_tokens // 2}; got {self.window_overlap}"
+            )
+        if self.training_windows < 1 or self.encode_at_once < 1:
+            raise ValueError("encoder.training_windows and encoder.encode_at_once must be at least 1")
 
 
 @config_class
@@ -39,10 +59,25 @@ class ObjectiveConfig:
     """where the label attention's temperature starts (`laa_mrl`); it is trained"""
     widths: tuple[int, ...] = (64, 128, 256, 768)
     """Matryoshka prefix widths, clipped to the encoder's hidden size; `retrieval` trains only the largest"""
+    first_pass_weight: float = 0.5
+    """weight of the mean-pooled loss in `laa_mrl`, which makes its vectors fit for the index; 0 trains the attention
+    alone, and every code has to be scored with it"""
     candidates_per_step: int = 256
-    """codes scored in a training step: those of the batch, then random others"""
+    """codes scored in a training step: those of the batch, their hard negatives, then random others"""
+    hard_negatives: Literal["none", "siblings", "mistakes", "both"] = "none"
+    """`siblings`: codes of the same subcategory, category or block as a true one; `mistakes`: codes that the index
+    ranks first and that are not true"""
+    hard_negatives_per_row: int = 4
+    """hard negatives drawn for each example, half of each kind with `both`; all examples of the step see them"""
+    refresh_mistakes_every: int = 1
+    """epochs after which the index is built again and searched for its mistakes"""
+    label_views: Literal["sampled", "both"] = "sampled"
+    """`sampled`: a step sees a code by its definition or by one of its synonyms; `both`: by both at once"""
     synonym_probability: float = 0.25
-    """chance that a training step sees a code by one of its synonyms instead of its definition"""
+    """with `sampled` views, the chance of a synonym, for codes that have one"""
+    cached_gradients: bool = False
+    """encode a step's texts again in the backward pass, `encoder.encode_at_once` at a time, so that memory does not
+    grow with the batch: the loss and its gradients stay the same, a step takes about a third longer"""
 
     def __post_init__(self) -> None:
         if self.temperature <= 0 or self.attention_temperature <= 0:
@@ -51,6 +86,10 @@ class ObjectiveConfig:
             raise ValueError(f"objective.widths must be positive numbers, got {list(self.widths)}")
         if not 0 <= self.synonym_probability <= 1:
             raise ValueError(f"objective.synonym_probability must be in [0, 1], got {self.synonym_probability}")
+        if self.first_pass_weight < 0:
+            raise ValueError(f"objective.first_pass_weight must not be negative, got {self.first_pass_weight}")
+        if self.hard_negatives_per_row < 1 or self.refresh_mistakes_every < 1:
+            raise ValueError("objective.hard_negatives_per_row and refresh_mistakes_every must be at least 1")
 
 
 @config_class
@@ -62,6 +101,14 @@ class SelectionConfig:
     """weights of log(1 + train count) tried as an addition to the scores; [0] turns the prior off"""
     batch_size: int = 64
     """examples per batch where nothing is trained"""
+    scoring: Literal["rerank", "full"] = "rerank"
+    """`laa_mrl`: score with label attention only the best codes of the mean-pooled first pass, or all codes"""
+    rerank_candidates: int = 1000
+    """codes of the first pass that label attention scores again"""
+
+    def __post_init__(self) -> None:
+        if self.rerank_candidates < 1:
+            raise ValueError(f"selection.rerank_candidates must be at least 1, got {self.rerank_candidates}")
 
 
 @config_class
@@ -76,6 +123,12 @@ class BiEncoderConfig:
     objective: ObjectiveConfig = ObjectiveConfig()
     training: TrainingConfig = TrainingConfig()
     selection: SelectionConfig = SelectionConfig()
+
+    def __post_init__(self) -> None:
+        if self.variant == "laa_mrl" and not self.objective.first_pass_weight and self.selection.scoring == "rerank":
+            raise ValueError(
+                "objective.first_pass_weight is 0, so there is no first pass to rerank; set selection.scoring to full"
+            )
 
 
 def matryoshka_widths(widths: tuple[int, ...], hidden_size: int) -> list[int]:

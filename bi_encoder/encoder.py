@@ -5,9 +5,10 @@ from collections.abc import Iterable
 
 from sentence_transformers.sentence_transformer.modules import Transformer
 from transformers import AutoConfig, AutoModel
+from transformers.utils import is_flash_attn_2_available
 
 from bi_encoder.config import EncoderConfig
-from mera.models import resolve_source
+from mera.models import LoraSettings, resolve_source
 from mera.tokenizer import train_tokenizer
 
 
@@ -29,14 +30,18 @@ def load_encoder(config: EncoderConfig, texts: Iterable[str]) -> Transformer:
 
 
 def _open(source: str, config: EncoderConfig) -> Transformer:
-    arguments = {"attn_implementation": config.attention_implementation} if config.attention_implementation else {}
-    # Padded batches throughout: label attention needs the token states of each text apart.
-    encoder = Transformer(source, model_kwargs=arguments, unpad_inputs=False)
+    attention = config.attention_implementation
+    if attention is None and is_flash_attn_2_available():
+        attention = "flash_attention_2"
+    arguments = {"attn_implementation": attention} if attention else {}
+    encoder = Transformer(source, model_kwargs=arguments, unpad_inputs=None if config.unpadded else False)
     limit = getattr(encoder.config, "max_position_embeddings", config.max_query_tokens)
     if config.max_query_tokens > limit:
         raise ValueError(
             f"encoder.max_query_tokens is {config.max_query_tokens}, but the encoder reads at most {limit} tokens"
         )
+    if not encoder.tokenizer.is_fast:
+        raise ValueError(f"the tokenizer of {config.pretrained!r} cannot tell where in a text its tokens are")
     encoder.max_seq_length = config.max_query_tokens
     if getattr(encoder.model, "pooler", None) is not None:
         # Token states are used, never the pooler's output; without gradients it would stop a distributed run.
@@ -44,6 +49,22 @@ def _open(source: str, config: EncoderConfig) -> Transformer:
     if config.gradient_checkpointing:
         encoder.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     return encoder
+
+
+def add_lora(encoder: Transformer, settings: LoraSettings) -> None:
+    """Freeze the encoder and train LoRA adapters on its linear layers (Hu et al. 2021); `merge_lora` undoes it."""
+    from peft import LoraConfig, get_peft_model
+
+    config = LoraConfig(
+        r=settings.rank, lora_alpha=settings.alpha, lora_dropout=settings.dropout, target_modules="all-linear"
+    )
+    encoder.model = get_peft_model(encoder.model, config)
+
+
+def merge_lora(encoder: Transformer) -> None:
+    """Put trained adapters into the weights, so that any Hugging Face tool opens what is saved."""
+    if hasattr(encoder.model, "merge_and_unload"):
+        encoder.model = encoder.model.merge_and_unload()
 
 
 def _build(config: EncoderConfig, texts: Iterable[str], folder: str) -> None:

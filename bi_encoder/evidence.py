@@ -8,6 +8,7 @@ from torch import Tensor
 
 from bi_encoder.model import BiEncoder
 from bi_encoder.texts import QueryText
+from bi_encoder.windows import window_batch, windows_with_offsets
 
 EVIDENCE_ROWS, EVIDENCE_CODES = 20, 10
 """Examples and codes of each whose evidence is kept with the predictions, for the report's example pages."""
@@ -24,7 +25,7 @@ class Span:
 
 @torch.no_grad()
 def evidence_spans(
-    model: BiEncoder, query: QueryText, keys: Tensor, *, max_tokens: int, mass: float = 0.5
+    model: BiEncoder, query: QueryText, keys: Tensor, *, max_tokens: int, overlap: int = 32, mass: float = 0.5
 ) -> list[list[Span]]:
     """For each code of `keys` (C, D), the fewest tokens of the note that hold `mass` of its attention.
 
@@ -35,19 +36,23 @@ def evidence_spans(
         raise ValueError("evidence is looked for in a note, but this example has none")
     was_training = model.training
     model.eval()
-    encoded = model.tokenizer(query.text, truncation=True, max_length=max_tokens, return_offsets_mapping=True)
-    inputs = {
-        "input_ids": torch.tensor([encoded["input_ids"]], device=model.device),
-        "attention_mask": torch.ones((1, len(encoded["input_ids"])), dtype=torch.long, device=model.device),
-    }
+    windows, offsets = windows_with_offsets(model.tokenizer, query.text, max_tokens, overlap)
+    batch = window_batch(model.tokenizer, [windows], overlap)
+    inputs = {name: value.to(model.device) for name, value in batch.items()}
     weights_CT = model.token_weights(inputs, keys)[0].cpu().numpy()
     model.train(was_training)
-    offsets = np.array(encoded["offset_mapping"])
     return [_spans(weights, offsets, query, mass) for weights in weights_CT]
 
 
 def evidence_record(
-    model: BiEncoder, queries: list[QueryText], keys: Tensor, scores: np.ndarray, codes: list[str], *, max_tokens: int
+    model: BiEncoder,
+    queries: list[QueryText],
+    keys: Tensor,
+    scores: np.ndarray,
+    codes: list[str],
+    *,
+    max_tokens: int,
+    overlap: int = 32,
 ) -> dict[str, dict[str, list[list[int]]]] | None:
     """Row -> code -> [start, end] in the note, for the EVIDENCE_CODES best codes of the first EVIDENCE_ROWS queries.
 
@@ -58,7 +63,7 @@ def evidence_record(
         if query.note_start is None:
             continue
         best = np.argsort(-scores[row], kind="stable")[:EVIDENCE_CODES]
-        spans = evidence_spans(model, query, keys[best], max_tokens=max_tokens)
+        spans = evidence_spans(model, query, keys[best], max_tokens=max_tokens, overlap=overlap)
         found[str(row)] = {
             codes[column]: [[span.start, span.end] for span in places]
             for column, places in zip(best, spans, strict=True)

@@ -1,27 +1,34 @@
-"""The bi-encoder: one encoder for texts and codes, and a head that compares them.
+"""The bi-encoder: one encoder for texts and codes or one for each, and a head that compares them.
 
-B texts, T tokens, C codes, D hidden size, w a Matryoshka prefix width.
+B texts, W windows of them, T tokens, C codes, D hidden size, w a Matryoshka prefix width.
 """
 
+import copy
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 import torch
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+from sentence_transformers.sentence_transformer.modules import Pooling, Router, Transformer
 from torch import Tensor, nn
-from torch.nn.functional import normalize
+from torch.nn.functional import normalize, pad
+from torch.utils.checkpoint import checkpoint
 
-from bi_encoder.attention import LabelAttention
+from bi_encoder.attention import LabelAttention, attended_similarities
+from bi_encoder.config import EncoderConfig
+from bi_encoder.encoder import add_lora, merge_lora
+from bi_encoder.gather import gather_rows
+from bi_encoder.unpadded import unpadded_states
+from bi_encoder.windows import join_windows
 
 RECORD_NAME = "bi_encoder.json"
 ATTENTION_NAME = "label_attention.safetensors"
-LABELS_AT_ONCE = 1024
-"""Codes whose label attention is held in memory together, where nothing is trained."""
+Tower = Literal["query", "document"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,21 +47,49 @@ class ModelRecord:
     """Weight of log(1 + train count) in the scores."""
     threshold: float | None = None
     """Codes that score above it are predicted."""
+    window_overlap: int = 32
+    """Tokens that neighbouring windows of a longer text share."""
+    rerank_candidates: int | None = None
+    """Codes of the mean-pooled first pass that label attention scores again; None: it scores all."""
     codes: list[str] = field(default_factory=list)
     """The candidates it was trained on, in column order."""
+
+
+class TokenStates(NamedTuple):
+    """The tokens of B texts as the encoder sees them, whatever windows they were read in."""
+
+    states: Tensor
+    """(B, T, D)"""
+    mask: Tensor
+    """(B, T) bool: tokens, not padding."""
+    content: Tensor
+    """(B, T) bool: tokens of the text itself, without those that the tokenizer adds around it."""
 
 
 class BiEncoder(nn.Module):
     """Scores texts against codes by cosine similarity, at any prefix width.
 
     With label attention each code is compared with its own evidence in the text, else with the mean of its tokens.
+    Batches of texts are those of `window_batch`, or plain `input_ids` and `attention_mask` where every text is one
+    window.
     """
 
-    def __init__(self, encoder: Transformer, attention: LabelAttention | None):
+    def __init__(
+        self,
+        encoder: Transformer,
+        attention: LabelAttention | None,
+        key_encoder: Transformer | None = None,
+        encode_at_once: int = 64,
+        cached_gradients: bool = False,
+    ):
+        """`key_encoder`: the tower of the codes; None: `encoder` reads them too."""
         super().__init__()
         self.encoder = encoder
+        self.key_encoder = key_encoder
         self.pooling = Pooling(encoder.get_embedding_dimension(), "mean")
         self.attention = attention
+        self.encode_at_once = encode_at_once
+        self.cached_gradients = cached_gradients
         special_ids = torch.tensor(sorted(encoder.tokenizer.all_special_ids))
         self.register_buffer("special_ids", special_ids, persistent=False)
 
@@ -75,41 +110,69 @@ class BiEncoder(nn.Module):
     def device(self) -> torch.device:
         return self.special_ids.device
 
-    def forward(self, queries: dict[str, Tensor], keys: dict[str, Tensor], widths: Sequence[int]) -> list[Tensor]:
-        """Token ids and masks (B, T) of texts, (C, T') of codes -> cosine similarities (B, C) at each width."""
-        return self.similarities(queries, self.embed(keys), widths)
+    def forward(
+        self, queries: dict[str, Tensor], keys: dict[str, Tensor], widths: Sequence[int], num_keys: int | None = None
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """A training step: texts of this process, and its share of the step's codes, (C', T') token ids and masks.
 
-    def embed(self, inputs: dict[str, Tensor]) -> Tensor:
-        """Token ids and mask (B, T) -> mean of the token states (B, D)."""
-        return self._pooled(self._states(inputs), inputs["attention_mask"])
+        Returns cosine similarities (B, C) at each width, and with label attention also those of the mean-pooled first
+        pass (without it, an empty list). C are the codes of all processes, the first `num_keys` of them.
+        """
+        keys = gather_rows(self.embed(keys, "document"))[:num_keys]
+        tokens = self.read(queries)
+        return self._compare(tokens, keys, widths), self._first_pass(tokens, keys, widths) if self.attention else []
 
-    def similarities(self, queries: dict[str, Tensor], keys: Tensor, widths: Sequence[int]) -> list[Tensor]:
-        """Token ids and mask (B, T), embeddings of codes (C, D) -> cosine similarities (B, C) at each width."""
-        states = self._states(queries)
-        # Divided by the temperature, a cosine rounded to bfloat16 would be off by a tenth.
-        with torch.autocast(self.device.type, enabled=False):
-            if self.attention is None:
-                pooled = self._pooled(states, queries["attention_mask"])
-                return [normalize(pooled[:, :w], dim=-1) @ normalize(keys[:, :w], dim=-1).T for w in widths]
-            mask = self.content_mask(queries)
-            return [self._attended(states[..., :w], mask, keys[:, :w]) for w in widths]
+    def embed(self, inputs: dict[str, Tensor], tower: Tower = "document") -> Tensor:
+        """Token ids and mask of texts -> mean of the token states (B, D). `tower` says which encoder reads them."""
+        if tower == "query":
+            tokens = self.read(inputs)
+            return self._pooled(tokens.states, tokens.mask)
+        encoder = self.encoder if self.key_encoder is None else self.key_encoder
+        return self._in_parts(lambda ids, mask: self._pooled(self._encode(encoder, ids, mask), mask), inputs)
+
+    def read(self, queries: dict[str, Tensor]) -> TokenStates:
+        """The token states of texts, their windows joined."""
+        ids, mask = queries["input_ids"], queries["attention_mask"].bool()
+        states = self._in_parts(lambda ids, mask: self._encode(self.encoder, ids, mask), queries)
+        windows = queries.get("windows_per_text")
+        if windows is not None and len(windows) < len(ids):
+            kept = queries["kept"]
+            states, ids, mask = (join_windows(values, kept, windows) for values in (states, ids, mask))
+        return TokenStates(states, mask, mask & ~torch.isin(ids, self.special_ids))
+
+    def similarities(
+        self, queries: dict[str, Tensor], keys: Tensor, widths: Sequence[int], rerank: int | None = None
+    ) -> list[Tensor]:
+        """Texts, embeddings of codes (C, D) -> cosine similarities (B, C) at each width.
+
+        With label attention and `rerank`, only the best `rerank` codes of the mean-pooled first pass at the same width
+        are attended; the others follow behind them, in the order and with the distances of the first pass.
+        """
+        tokens = self.read(queries)
+        if self.attention is None or rerank is None or rerank >= len(keys):
+            return self._compare(tokens, keys, widths)
+        first_pass = self._first_pass(tokens, keys, widths)
+        return [
+            self._reranked(tokens, keys, width, first, rerank) for width, first in zip(widths, first_pass, strict=True)
+        ]
 
     def token_weights(self, queries: dict[str, Tensor], keys: Tensor) -> Tensor:
-        """Token ids and mask (B, T), embeddings of codes (C, D) -> attention weights (B, C, T) at full width.
+        """Texts, embeddings of codes (C, D) -> attention weights (B, C, T) at full width.
 
         Raises ValueError where the model has no label attention.
         """
         if self.attention is None:
             raise ValueError("this model pools by the mean, so it has no evidence; train the variant laa_mrl for that")
-        states = normalize(self._states(queries), dim=-1)
-        return self.attention(states, self.content_mask(queries), normalize(keys, dim=-1))[1]
+        tokens = self.read(queries)
+        return self.attention(normalize(tokens.states, dim=-1), tokens.content, normalize(keys, dim=-1))[1]
 
     def content_mask(self, inputs: dict[str, Tensor]) -> Tensor:
         """(B, T) bool: tokens of the text itself, without padding and without the tokens added around it."""
         return inputs["attention_mask"].bool() & ~torch.isin(inputs["input_ids"], self.special_ids)
 
     def gradient_checkpointing_enable(self, **arguments) -> None:
-        self.encoder.model.gradient_checkpointing_enable(**arguments)
+        for encoder in self._towers():
+            encoder.model.gradient_checkpointing_enable(**arguments)
 
     def fingerprint(self) -> str:
         """sha256 over names and values of all weights: equal models embed alike."""
@@ -120,30 +183,96 @@ class BiEncoder(nn.Module):
         return digest.hexdigest()
 
     def save(self, path: str | Path, record: ModelRecord) -> None:
-        """A folder that `SentenceTransformer(path)` opens (mean pooling), plus the record and the label attention."""
+        """A folder that `SentenceTransformer(path)` opens (mean pooling), plus the record and the label attention.
+
+        Separate towers are its routes `query` and `document`: `encode_query` and `encode_document`. LoRA adapters are
+        merged into the weights.
+        """
         path = Path(path)
-        SentenceTransformer(modules=[self.encoder, self.pooling], device="cpu").save(str(path), create_model_card=False)
+        for encoder in self._towers():
+            merge_lora(encoder)
+        modules = [self.encoder, self.pooling]
+        if self.key_encoder is not None:
+            towers = ([self.encoder, self.pooling], [self.key_encoder, copy.deepcopy(self.pooling)])
+            modules = [Router.for_query_document(*towers, default_route="query")]
+        SentenceTransformer(modules=modules, device="cpu").save(str(path), create_model_card=False)
         if self.attention is not None:
             save_file(self.attention.state_dict(), path / ATTENTION_NAME)
         (path / RECORD_NAME).write_text(json.dumps(asdict(record), indent=2), encoding="utf-8")
 
-    def _states(self, inputs: dict[str, Tensor]) -> Tensor:
+    def _towers(self) -> list[Transformer]:
+        return [self.encoder] if self.key_encoder is None else [self.encoder, self.key_encoder]
+
+    def _in_parts(self, encode: Callable[[Tensor, Tensor], Tensor], inputs: dict[str, Tensor]) -> Tensor:
+        """`encode(ids, mask)` of all texts, `encode_at_once` of them at a time where that saves memory.
+
+        In training that is where gradients are cached (GradCache, Gao et al. 2021, arXiv 2101.06983): only the results
+        stay in memory, and the backward pass encodes one part after the other again. What the loss does with the
+        results, in this or in other processes, is not concerned.
+        """
+        ids, mask = inputs["input_ids"], inputs["attention_mask"].bool()
+        training = torch.is_grad_enabled()
+        if len(ids) <= self.encode_at_once or (training and not self.cached_gradients):
+            return encode(ids, mask)
+        parts = []
+        for part_ids, part_mask in zip(ids.split(self.encode_at_once), mask.split(self.encode_at_once), strict=True):
+            longest = int(part_mask.sum(1).max())
+            part = (part_ids[:, :longest], part_mask[:, :longest])
+            parts.append(checkpoint(encode, *part, use_reentrant=False) if training else encode(*part))
+            if parts[-1].ndim == 3:  # token states: as long as those of the other parts
+                parts[-1] = pad(parts[-1], (0, 0, 0, ids.shape[1] - longest))
+        return torch.cat(parts)
+
+    def _encode(self, encoder: Transformer, ids: Tensor, mask: Tensor) -> Tensor:
         """Token states (B, T, D) float32; on a GPU the encoder computes in bfloat16, in training and afterwards."""
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.device.type == "cuda"):
-            return self.encoder(dict(inputs))["token_embeddings"].float()
+            if encoder.can_flatten_inputs:
+                return unpadded_states(encoder, ids, mask).float()
+            return encoder({"input_ids": ids, "attention_mask": mask.long()})["token_embeddings"].float()
 
     def _pooled(self, states: Tensor, mask: Tensor) -> Tensor:
-        return self.pooling({"token_embeddings": states, "attention_mask": mask})["sentence_embedding"]
+        return self.pooling({"token_embeddings": states, "attention_mask": mask.long()})["sentence_embedding"]
 
-    def _attended(self, states: Tensor, mask: Tensor, keys: Tensor) -> Tensor:
-        states, keys = normalize(states, dim=-1), normalize(keys, dim=-1)
-        chunks = keys.split(len(keys) if torch.is_grad_enabled() else LABELS_AT_ONCE)
-        return torch.cat([_cosine_to_own_label(self.attention(states, mask, chunk)[0], chunk) for chunk in chunks], 1)
+    def _compare(self, tokens: TokenStates, keys: Tensor, widths: Sequence[int]) -> list[Tensor]:
+        if self.attention is None:
+            return self._first_pass(tokens, keys, widths)
+        # Divided by the temperature, a cosine rounded to bfloat16 would be off by a tenth.
+        with torch.autocast(self.device.type, enabled=False):
+            return [self._attended(tokens, keys, width) for width in widths]
+
+    def _attended(self, tokens: TokenStates, keys: Tensor, width: int) -> Tensor:
+        return attended_similarities(self.attention, tokens.states[..., :width], tokens.content, keys[..., :width])
+
+    def _first_pass(self, tokens: TokenStates, keys: Tensor, widths: Sequence[int]) -> list[Tensor]:
+        with torch.autocast(self.device.type, enabled=False):
+            pooled = self._pooled(tokens.states, tokens.mask)
+            return [normalize(pooled[:, :w], dim=-1) @ normalize(keys[:, :w], dim=-1).T for w in widths]
+
+    def _reranked(self, tokens: TokenStates, keys: Tensor, width: int, first_pass: Tensor, rerank: int) -> Tensor:
+        best = first_pass.topk(rerank, dim=1).indices
+        with torch.autocast(self.device.type, enabled=False):
+            attended = self._attended(tokens, keys[best], width)
+        rest = first_pass.scatter(1, best, -torch.inf)
+        gap = rest.amax(1, keepdim=True) - attended.amin(1, keepdim=True)
+        # Behind by a little, so that no code of the rest ties with the last of the best.
+        return (first_pass - gap - 1e-4).scatter(1, best, attended)
 
 
-def build_bi_encoder(encoder: Transformer, variant: str, attention_temperature: float) -> BiEncoder:
-    """The variant's model around `encoder`: only `laa_mrl` has label attention."""
-    return BiEncoder(encoder, LabelAttention(attention_temperature) if variant == "laa_mrl" else None)
+def build_bi_encoder(
+    encoder: Transformer,
+    variant: str,
+    attention_temperature: float,
+    settings: EncoderConfig | None = None,
+    cached_gradients: bool = False,
+) -> BiEncoder:
+    """The variant's model around `encoder`: only `laa_mrl` has label attention. `settings`: towers, LoRA, parts."""
+    attention = LabelAttention(attention_temperature) if variant == "laa_mrl" else None
+    if settings is None:
+        return BiEncoder(encoder, attention)
+    if settings.lora.rank:
+        add_lora(encoder, settings.lora)
+    key_encoder = copy.deepcopy(encoder) if settings.towers == "separate" else None
+    return BiEncoder(encoder, attention, key_encoder, settings.encode_at_once, cached_gradients)
 
 
 def load_bi_encoder(path: str | Path, codes: list[str] | None = None) -> tuple[BiEncoder, ModelRecord]:
@@ -164,13 +293,12 @@ def load_bi_encoder(path: str | Path, codes: list[str] | None = None) -> tuple[B
             f"({len(set(codes) ^ set(record.codes))} are in only one of the two); train on this task"
         )
     opened = SentenceTransformer(str(path), device="cpu")
-    opened[0].unpad_inputs = False
-    model = build_bi_encoder(opened[0], record.variant, attention_temperature=1.0)
+    attention = LabelAttention() if record.variant == "laa_mrl" else None
+    if isinstance(opened[0], Router):
+        towers = opened[0].sub_modules
+        model = BiEncoder(towers["query"][0], attention, towers["document"][0])
+    else:
+        model = BiEncoder(opened[0], attention)
     if model.attention is not None:
         model.attention.load_state_dict(load_file(path / ATTENTION_NAME))
     return model, record
-
-
-def _cosine_to_own_label(evidence: Tensor, labels: Tensor) -> Tensor:
-    """evidence (B, C, w), labels (C, w) of length 1 -> (B, C)."""
-    return (normalize(evidence, dim=-1) * labels).sum(-1)

@@ -10,7 +10,7 @@ from bi_encoder.evidence import evidence_record
 from bi_encoder.index import CodeIndex
 from bi_encoder.model import ModelRecord
 from bi_encoder.predict import embed_codes, popularity
-from bi_encoder.texts import query_texts
+from bi_encoder.texts import codes_without_definition, query_texts
 from bi_encoder.trainer import BiEncoderTrainer, choose_prior_weight, ranking_metrics
 from data.task import Task
 from mera.calibration import fit_platt
@@ -45,6 +45,8 @@ def write_outputs(trainer: BiEncoderTrainer, run: RunDirectory, clock: RunClock)
         temperature=config.objective.temperature,
         max_query_tokens=config.encoder.max_query_tokens,
         max_key_tokens=config.encoder.max_key_tokens,
+        window_overlap=config.encoder.window_overlap,
+        rerank_candidates=selection.rerank_candidates if selection.scoring == "rerank" else None,
         widths=trainer.widths,
         task_fingerprint=task.fingerprint,
         prior_weight=prior_weight,
@@ -62,10 +64,10 @@ def write_outputs(trainer: BiEncoderTrainer, run: RunDirectory, clock: RunClock)
         "validation_by_width_without_prior": {
             str(width): ranking_metrics(scores, targets) for width, scores in by_width.items()
         },
-        "queries_cut_at_max_tokens": {
-            split: sum(len(ids) >= config.encoder.max_query_tokens for ids in trainer.query_ids(split))
-            for split in ("validation", "test")
+        "queries_in_several_windows": {
+            split: sum(len(windows) > 1 for windows in trainer.query_windows(split)) for split in ("validation", "test")
         },
+        "codes_without_definition": len(codes_without_definition(task)),
         "epochs": trainer.epoch_records(),
     }
     write_json(run.path("metrics.json"), measured)
@@ -77,8 +79,8 @@ def write_outputs(trainer: BiEncoderTrainer, run: RunDirectory, clock: RunClock)
     }
     if model.attention is not None:
         queries = query_texts(task, "test")
-        max_tokens = config.encoder.max_query_tokens
-        records["evidence"] = evidence_record(model, queries, keys, test_scores, task.codes, max_tokens=max_tokens)
+        window = {"max_tokens": config.encoder.max_query_tokens, "overlap": config.encoder.window_overlap}
+        records["evidence"] = evidence_record(model, queries, keys, test_scores, task.codes, **window)
     predictions = predictions_for_task(task, "test", test_scores, threshold, manifest, records)
     write_predictions(run.path("predictions"), predictions)
     return measured

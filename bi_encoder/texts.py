@@ -20,7 +20,7 @@ class QueryText:
 def query_text(row: Mapping[str, Any], definitions: Mapping[str, str]) -> QueryText:
     """The example as text: age and sex, then its note, or, where it has none, its history written with definitions.
 
-    The newest visit comes first, because what exceeds the encoder's length is cut from the end.
+    The newest visit comes first, because what training leaves of a long text is its beginning.
     A first visit, without a note and without a history, is said to be one. Raises ValueError where the note is blank.
     """
     opening = _demographics(row["age"], row["sex"])
@@ -36,7 +36,7 @@ def query_text(row: Mapping[str, Any], definitions: Mapping[str, str]) -> QueryT
 
 def query_texts(task: Task, split: str) -> list[QueryText]:
     """`query_text` of each row of a split, in order. An error names the row, not the patient."""
-    definitions = dict(zip(task.codes, task.definitions, strict=True))
+    definitions = dict(zip(task.codes, key_texts(task), strict=True))
     texts = []
     for number, row in enumerate(task.splits[split], start=1):
         try:
@@ -47,14 +47,18 @@ def query_texts(task: Task, split: str) -> list[QueryText]:
 
 
 def key_texts(task: Task) -> list[str]:
-    """The definition of each candidate, in column order. Raises ValueError where one is missing."""
-    missing = [code for code, text in zip(task.codes, task.definitions, strict=True) if not (text or "").strip()]
-    if missing:
-        raise ValueError(
-            f"{len(missing)} of {len(task.codes)} candidate codes in {task.path} have no definition "
-            f"(the first: {missing[0]}); the bi-encoder reads codes by their definitions, so every code needs one"
-        )
-    return list(task.definitions)
+    """The definition of each candidate, in column order; for a code without one, that of its nearest group, or the
+    code itself."""
+    texts = [(text or "").strip() and text for text in task.definitions]
+    for column in codes_without_definition(task):
+        names = (task.group_names[level].get(task.groups(level)[column]) for level in ("subcategory", "category"))
+        texts[column] = next((name for name in names if name and name.strip()), f"ICD code {task.codes[column]}")
+    return texts
+
+
+def codes_without_definition(task: Task) -> list[int]:
+    """Columns of the candidates whose definition is empty."""
+    return [column for column, text in enumerate(task.definitions) if not (text or "").strip()]
 
 
 def tokenizer_texts(task: Task) -> list[str]:

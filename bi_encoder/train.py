@@ -17,7 +17,6 @@ from mera.config import config_dict, parse_config
 from mera.entry_point import run_entry_point
 from mera.manifest import RunClock
 from mera.run_directory import RunDirectory
-from mera.training import last_checkpoint
 
 
 def main() -> None:
@@ -27,10 +26,13 @@ def main() -> None:
     task = load_task(config.task)
     run.claim(config_dict(config), task.fingerprint)
     encoder = load_encoder(config.encoder, tokenizer_texts(task))
-    model = build_bi_encoder(encoder, config.variant, config.objective.attention_temperature)
+    objective = config.objective
+    model = build_bi_encoder(
+        encoder, config.variant, objective.attention_temperature, config.encoder, objective.cached_gradients
+    )
     trainer = build_trainer(model, task, config, run)
 
-    trainer.train(resume_from_checkpoint=last_checkpoint(run))
+    trainer.resume_and_train(run, config.training)
 
     if trainer.is_world_process_zero():
         measured = write_outputs(trainer, run, clock)

@@ -5,42 +5,83 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import Trainer, TrainingArguments
+from torch import Tensor
+from transformers import TrainingArguments
 
-from bi_encoder.batches import StepCollator, tokenize, training_examples
+from bi_encoder.batches import pad
 from bi_encoder.config import BiEncoderConfig, matryoshka_widths
+from bi_encoder.gather import gather_distinct, num_processes, own_share, sum_over_processes
+from bi_encoder.label_views import LabelViews
 from bi_encoder.loss import multi_positive_info_nce
+from bi_encoder.mistakes import RefreshMistakes
 from bi_encoder.model import BiEncoder
+from bi_encoder.negatives import HardNegatives
 from bi_encoder.predict import embed_codes, score_texts
-from bi_encoder.texts import key_texts, query_texts
+from bi_encoder.steps import StepCollator, training_examples, true_pairs
+from bi_encoder.texts import query_texts
+from bi_encoder.windows import Windows, tokenize_windows
 from data.task import Task
 from mera import metrics
 from mera.run_directory import RunDirectory
-from mera.training import EpochSeededLengthSampler, training_arguments
+from mera.stage_trainer import StageTrainer
+from mera.training import training_arguments
 
 
-class BiEncoderTrainer(Trainer):
+class BiEncoderTrainer(StageTrainer):
     """Trains a `BiEncoder` at `widths` and validates on `task`'s validation split after each epoch."""
 
-    loss_is_scaled_for_ga = False
-
-    def __init__(self, *, task: Task, config: BiEncoderConfig, widths: Sequence[int], **arguments: Any):
+    def __init__(
+        self,
+        *,
+        task: Task,
+        config: BiEncoderConfig,
+        widths: Sequence[int],
+        views: LabelViews,
+        hard_negatives: HardNegatives,
+        **arguments: Any,
+    ):
         super().__init__(**arguments)
         self.task = task
         self.bi_encoder_config = config
         self.widths = list(widths)
-        self._query_ids: dict[str, list[list[int]]] = {}
+        self.views = views
+        self.hard_negatives = hard_negatives
+        self._windows: dict[str, list[Windows]] = {}
+        # The loss below is normalised by the rows of the whole step, so the trainer must not divide it again.
+        self.loss_is_scaled_for_ga = True
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """Mean over the widths of the contrastive loss on prefixes of the full-width states."""
-        similarities = model(inputs["queries"], inputs["keys"], self.widths)
-        temperature = self.bi_encoder_config.objective.temperature
-        loss = torch.stack(
-            [multi_positive_info_nce(cosines, inputs["positive"], temperature) for cosines in similarities]
-        ).mean()
+        """Mean over the widths of the contrastive loss on prefixes of the full-width states.
+
+        The candidates of all processes are candidates of each: they share out the encoding, then gather the embeddings
+        with their gradients. So W processes with B rows each train as one with W x B; accumulated batches do where the
+        candidates are all codes, since each batch brings its own.
+        """
+        views = gather_distinct(inputs["views"])
+        own_ids = [self.views.token_ids[view] for view in own_share(views).tolist()]
+        keys = {name: value.to(views.device) for name, value in pad(self.bi_encoder.tokenizer, own_ids).items()}
+        similarities, first_pass = model(inputs["queries"], keys, self.widths, len(views))
+        positive = true_pairs(inputs["targets"], self.views.owner.to(views.device)[views])
+
+        objective = self.bi_encoder_config.objective
+        loss = self._contrastive(similarities, positive)
+        if first_pass and objective.first_pass_weight:
+            loss = loss + objective.first_pass_weight * self._contrastive(first_pass, positive)
+        num_rows = positive.any(dim=1).sum()
+        step_rows = sum_over_processes(num_rows) if num_items_in_batch is None else num_items_in_batch
+        loss = loss * num_rows * num_processes() / step_rows.clamp(min=1)
         return (loss, similarities) if return_outputs else loss
+
+    def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: torch.device) -> Tensor:
+        """Rows with a true code of the whole optimiser step: all accumulated batches, all processes."""
+        num_rows = sum(int((batch["targets"] >= 0).any(dim=1).sum()) for batch in batch_samples)
+        return sum_over_processes(torch.tensor(num_rows, device=device))
+
+    def _contrastive(self, similarities: list[Tensor], positive: Tensor) -> Tensor:
+        temperature = self.bi_encoder_config.objective.temperature
+        return torch.stack([multi_positive_info_nce(scores, positive, temperature) for scores in similarities]).mean()
 
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
@@ -62,28 +103,31 @@ class BiEncoderTrainer(Trainer):
         keys = embed_codes(self.bi_encoder, self.task, config.encoder.max_key_tokens, batch_size)
         return score_texts(
             self.bi_encoder,
-            self.query_ids(split),
+            self.query_windows(split),
             keys,
             widths=widths,
             temperature=config.objective.temperature,
+            overlap=config.encoder.window_overlap,
+            rerank=config.selection.rerank_candidates if config.selection.scoring == "rerank" else None,
             batch_size=batch_size,
             progress=f"scoring {split}" if progress and self.is_world_process_zero() else None,
         )
 
-    def query_ids(self, split: str) -> list[list[int]]:
-        """Token ids of a split's examples, kept for the next call."""
-        if split not in self._query_ids:
+    def query_windows(self, split: str) -> list[Windows]:
+        """All windows of a split's examples, kept for the next call."""
+        if split not in self._windows:
             texts = [query.text for query in query_texts(self.task, split)]
-            self._query_ids[split] = tokenize(
-                self.bi_encoder.tokenizer, texts, self.bi_encoder_config.encoder.max_query_tokens
+            encoder = self.bi_encoder_config.encoder
+            self._windows[split] = tokenize_windows(
+                self.bi_encoder.tokenizer, texts, encoder.max_query_tokens, encoder.window_overlap
             )
-        return self._query_ids[split]
+        return self._windows[split]
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> EpochSeededLengthSampler:
-        """The Trainer's hook for the order of the training examples."""
-        dataset = train_dataset if train_dataset is not None else self.train_dataset
-        batch_size = self.args.train_batch_size * self.args.world_size * self.args.gradient_accumulation_steps
-        return EpochSeededLengthSampler(list(dataset["length"]), batch_size, self.args.seed)
+    def example_lengths(self) -> list[int]:
+        return list(self.train_dataset["length"])
+
+    def blank(self, example: dict[str, Any]) -> dict[str, Any]:
+        return example | {"targets": []}
 
     def epoch_records(self) -> list[dict[str, float]]:
         """Epoch, step and validation metrics of each evaluation so far."""
@@ -99,12 +143,14 @@ def build_trainer(model: BiEncoder, task: Task, config: BiEncoderConfig, run: Ru
     """The trainer of a run: length-grouped batches, an evaluation and a checkpoint each epoch, the best epoch kept."""
     encoder, objective = config.encoder, config.objective
     tokenizer = model.tokenizer
+    views = LabelViews.of_task(task, tokenizer, encoder.max_key_tokens)
+    hard_negatives = HardNegatives.of_task(task, objective.hard_negatives, objective.hard_negatives_per_row)
     collator = StepCollator(
         tokenizer=tokenizer,
-        definition_ids=tokenize(tokenizer, key_texts(task), encoder.max_key_tokens),
-        synonym_ids=[tokenize(tokenizer, row, encoder.max_key_tokens) if row else [] for row in task.synonyms],
-        candidates_per_step=objective.candidates_per_step,
-        synonym_probability=objective.synonym_probability,
+        views=views,
+        hard_negatives=hard_negatives,
+        objective=objective,
+        window_overlap=encoder.window_overlap,
     )
     widths = matryoshka_widths(objective.widths, model.hidden_size)
     arguments = training_arguments(
@@ -116,16 +162,21 @@ def build_trainer(model: BiEncoder, task: Task, config: BiEncoderConfig, run: Ru
         greater_is_better=True,
         remove_unused_columns=False,
     )
-    return BiEncoderTrainer(
+    trainer = BiEncoderTrainer(
         task=task,
         config=config,
         widths=widths[-1:] if config.variant == "retrieval" else widths,
+        views=views,
+        hard_negatives=hard_negatives,
         model=model,
         args=TrainingArguments(**arguments),
         data_collator=collator,
-        train_dataset=training_examples(task, tokenizer, encoder.max_query_tokens),
-        eval_dataset=training_examples(task, tokenizer, encoder.max_query_tokens, "validation"),
+        train_dataset=training_examples(task, tokenizer, encoder),
+        eval_dataset=training_examples(task, tokenizer, encoder, "validation"),
     )
+    if hard_negatives.num_mistakes:
+        trainer.add_callback(RefreshMistakes(trainer))
+    return trainer
 
 
 def ranking_metrics(scores: np.ndarray, targets: np.ndarray) -> dict[str, float]:

@@ -18,7 +18,6 @@ from mera.manifest import RunClock, build_manifest
 from mera.models import add_lora, load_base_model
 from mera.predictions import task_record
 from mera.run_directory import RunDirectory, write_json
-from mera.training import last_checkpoint
 
 
 def main() -> None:
@@ -36,7 +35,7 @@ def main() -> None:
     trainer = build_trainer(model, tokenizer, examples, task, config, run)
 
     before = measure_recall(trainer.model, tokenizer, task, config.questions, config.evaluation_batch_size)
-    trainer.train(resume_from_checkpoint=last_checkpoint(run))
+    trainer.resume_and_train(run, config.training)
     after = measure_recall(unwrapped(trainer), tokenizer, task, config.questions, config.evaluation_batch_size)
 
     save_checkpoint(trainer, tokenizer, code_tokens, run.path("checkpoint"))

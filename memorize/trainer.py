@@ -9,6 +9,7 @@ from data.task import Task
 from memorize.config import MemorizeConfig
 from memorize.recall import measure_recall
 from mera.run_directory import RunDirectory
+from mera.stage_trainer import StageTrainer
 from mera.training import training_arguments
 
 
@@ -25,6 +26,8 @@ class StopWhenKnown(TrainerCallback):
         self, args: SFTConfig, state: TrainerState, control: TrainerControl, model: PreTrainedModel, **_: object
     ) -> None:
         epoch = round(state.epoch)
+        if control.should_training_stop:
+            return
         if self.config.stop_at is None or epoch % self.config.evaluate_every:
             return
         found = measure_recall(
@@ -42,6 +45,16 @@ class StopWhenKnown(TrainerCallback):
             control.should_training_stop = True
 
 
+class MemorizeTrainer(StageTrainer, SFTTrainer):
+    """TRL's trainer; `train_dataset` holds `input_ids` and `completion_mask`."""
+
+    def example_lengths(self) -> list[int]:
+        return [len(ids) for ids in self.train_dataset["input_ids"]]
+
+    def blank(self, example: dict[str, list[int]]) -> dict[str, list[int]]:
+        return example | {"completion_mask": [0] * len(example["completion_mask"])}
+
+
 def build_trainer(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -49,7 +62,7 @@ def build_trainer(
     task: Task,
     config: MemorizeConfig,
     run: RunDirectory,
-) -> SFTTrainer:
+) -> MemorizeTrainer:
     """`examples` hold `input_ids` and `completion_mask`; only completions carry loss. Batches group equal lengths:
     packing needs an attention kernel that keeps sequences apart, which a CPU does not have.
     """
@@ -59,13 +72,12 @@ def build_trainer(
         completion_only_loss=True,
         packing=False,
         max_length=config.model.max_length,
-        train_sampling_strategy="group_by_length",
         activation_checkpointing=config.model.gradient_checkpointing,
         logging_steps=50,
         save_strategy="steps",
         save_steps=0.1,
     )
-    return SFTTrainer(
+    return MemorizeTrainer(
         model=model,
         args=SFTConfig(**arguments),
         train_dataset=examples,

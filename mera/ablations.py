@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from rich.console import Console
 
-from mera.steps import Step, accelerate_command, mera_command, script_command, shown
+from mera.commands import Step, accelerate_command, mera_command, script_command, shown
 
 FULL = "full"
 ORDERS = (1, 2, 4)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mera.steps import ROOT, Step, accelerate_command, mera_command, shown
+from mera.commands import ROOT, Step, accelerate_command, mera_command, shown
 
 PATIENTS = 1500
 RECIPES = {"memorize": "tiny", "rank": "demo", "bi_encoder": "demo"}

@@ -5,11 +5,15 @@ directory left by an interrupted run is found again by the next one with the sam
 """
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 from mera.tracking import close_tracking
+
+MAY_CHANGE = {"batch_size", "gradient_accumulation", "keep_last", "save_every", "tracking"}
+"""Keys of `training` that an interrupted run may be resumed with another value of."""
 
 
 class RunDirectory:
@@ -28,9 +32,11 @@ class RunDirectory:
     def claim(self, config: dict[str, Any], task_fingerprint: str) -> None:
         """Note what is trained here (`run.json`), so that another run never resumes from its checkpoints.
 
-        Raises ValueError where an interrupted run with another configuration or another task left its files here.
+        Settings that may change on the way are left out; those of the batch are held against the checkpoint itself
+        (mera/resume.py), since another number of processes needs others. Raises ValueError where an interrupted run with another configuration or another task left its files here.
         """
-        wanted = json.loads(json.dumps(config | {"task_fingerprint": task_fingerprint}))
+        training = {key: value for key, value in config.get("training", {}).items() if key not in MAY_CHANGE}
+        wanted = json.loads(json.dumps(config | {"training": training, "task_fingerprint": task_fingerprint}))
         if not self.path("run.json").is_file():
             write_json(self.path("run.json"), wanted)
             return
@@ -55,5 +61,7 @@ class RunDirectory:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON."""
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    """Write `value` as indented JSON; another process sees all of it or nothing."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    beside.replace(path)

@@ -1,39 +1,119 @@
-"""The toolkit's own programs as commands that a user would type: what `mera demo` and `mera ablate` run."""
+"""Which examples each process trains on in each step, so that the steps are the same however many processes there are.
 
-import shlex
-import sys
+A step takes `batch_size x processes x gradient_accumulation` examples of an order that depends on seed and epoch alone.
+Where an epoch's last batch has too few for all processes, blank examples that carry no loss fill it up: the usual way
+out, examples from the epoch's beginning, would make the result depend on the number of processes.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+import torch
+from torch.utils.data import DataLoader, Dataset
+from transformers.trainer_pt_utils import LengthGroupedSampler
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Step:
-    """One command and the directory that it leaves when it has finished."""
-
-    name: str
-    command: list[str]
-    result: Path
+ROWS_KEY = "example_rows"
+"""A batch's key for the row numbers of its examples in the training set; blanks have none."""
 
 
-def mera_command(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "mera.cli", *map(str, arguments)]
+class EpochSeededLengthSampler(LengthGroupedSampler):
+    """Batches of similar length, shuffled by seed and epoch alone.
+
+    Processes may draw other things from the global generator, so an order drawn from there could differ between them,
+    and they would no longer share out the examples.
+    """
+
+    def __init__(self, lengths: list[int], batch_size: int, seed: int):
+        super().__init__(batch_size, lengths=lengths)
+        self.seed = seed
+        self.set_epoch(0)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the Trainer before each epoch."""
+        self.generator = torch.Generator().manual_seed(self.seed + epoch)
 
 
-def script_command(script: str, *arguments: object) -> list[str]:
-    """A script of a stage in one process."""
-    return [sys.executable, str(ROOT / script), *map(str, arguments)]
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an example stands: its row in the training set, and the batch it is drawn for."""
+
+    row: int
+    epoch: int
+    batch: int
+    is_blank: bool = False
 
 
-def accelerate_command(script: str, *arguments: object, engine: Path | None = None) -> list[str]:
-    """`script`, as `rank/train.py`; `engine`: an accelerate configuration, else accelerate decides."""
-    how = [] if engine is None else ["--config_file", str(engine)]
-    return [sys.executable, "-m", "accelerate.commands.launch", *how, str(ROOT / script), *map(str, arguments)]
+class ShareOfSteps:
+    """The batches of one process, as lists of `Place`. Every process gets as many batches, and rows in each, as others.
+
+    `order` yields the rows of an epoch; a batch of all processes is the next `batch_size x processes` of them.
+    """
+
+    def __init__(self, order: EpochSeededLengthSampler, batch_size: int, processes: int, process: int):
+        self.order, self.batch_size, self.processes, self.process = order, batch_size, processes, process
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return -(-len(self.order) // (self.batch_size * self.processes))
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the Trainer before each epoch."""
+        self.epoch = epoch
+        self.order.set_epoch(epoch)
+
+    def __iter__(self) -> Iterator[list[Place]]:
+        rows = list(self.order)
+        together = self.batch_size * self.processes
+        for batch, start in enumerate(range(0, len(rows), together)):
+            shared = rows[start : start + together]
+            size = -(-len(shared) // self.processes)
+            own = [Place(row, self.epoch, batch) for row in shared[self.process * size : (self.process + 1) * size]]
+            blanks = [Place(shared[0], self.epoch, batch, is_blank=True)] * (size - len(own))
+            yield own + blanks
 
 
-def shown(command: list[str]) -> str:
-    """The command as one would type it: `mera` and `accelerate launch` instead of the interpreter's path."""
-    names = {"mera.cli": ["mera"], "accelerate.commands.launch": ["accelerate", "launch"]}
-    typed = [*names[command[2]], *command[3:]] if command[1] == "-m" else ["python", *command[1:]]
-    return shlex.join(part.replace(f"{ROOT}/", "") for part in typed)
+class PlacedExamples(Dataset):
+    """The training set, asked for by `Place`: (place, example) pairs, the example blanked where the place is blank."""
+
+    def __init__(self, examples: Any, blank: Callable[[Any], Any]):
+        self.examples, self.blank = examples, blank
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, place: Place) -> tuple[Place, Any]:
+        if hasattr(self.examples, "set_epoch"):
+            self.examples.set_epoch(place.epoch)
+        example = self.examples[place.row]
+        return place, self.blank(example) if place.is_blank else example
+
+
+@dataclass(frozen=True, slots=True)
+class SeededCollator:
+    """Runs `collator` with a generator seeded by (seed, epoch, batch), and adds the rows' numbers to the batch.
+
+    What a collator draws would otherwise depend on the process and on where a run was interrupted.
+    """
+
+    collator: Callable[[list[Any]], dict[str, Any]]
+    seed: int
+
+    def __call__(self, items: Sequence[tuple[Place, Any]]) -> dict[str, Any]:
+        place = items[0][0]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(hash((self.seed, place.epoch, place.batch)) % 2**63)
+            batch = self.collator([example for _, example in items])
+        batch[ROWS_KEY] = [place.row for place, _ in items if not place.is_blank]
+        return batch
+
+
+class StepLoader(DataLoader):
+    """The batches of one process."""
+
+    def __init__(self, examples: Any, blank: Callable[[Any], Any], share: ShareOfSteps, collator: Any, **more: Any):
+        super().__init__(PlacedExamples(examples, blank), batch_sampler=share, collate_fn=collator, **more)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the Trainer before each epoch."""
+        self.batch_sampler.set_epoch(epoch)

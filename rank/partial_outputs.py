@@ -28,6 +28,8 @@ class RankingExample:
     orders: list[list[int]]
     """permutations of (a part of) `targets`"""
     seen: SeenCodes
+    is_blank: bool = False
+    """has no rows, so it carries no loss"""
 
 
 class RankingDataset(Dataset):
@@ -118,7 +120,7 @@ class PartialOutputCollator:
             position_ids[index, :size] = torch.arange(size)
             order_ids[index, :size] = PROMPT
             read[index, size - 1 : lengths[index]] = True
-            if not example.orders:
+            if not example.orders and not example.is_blank:
                 rows.append((index, num_read, example.targets, []))
             column = size
             for number, order in enumerate(example.orders, start=1):
@@ -148,8 +150,8 @@ class PartialOutputCollator:
             "position_ids": position_ids,
             "order_ids": order_ids,
             "logits_to_keep": read,
-            "row_read": torch.tensor([row[1] for row in rows]),
-            "row_example": torch.tensor([row[0] for row in rows]),
+            "row_read": torch.tensor([row[1] for row in rows], dtype=torch.long),
+            "row_example": torch.tensor([row[0] for row in rows], dtype=torch.long),
             "recurrence": recurrence,
             "positive": positive,
             "ignored": ignored,

@@ -19,6 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mera.engine import whole_parameters
+
 NUM_FEATURES = 3
 # At the model's learning rate the weights, which are of the size of a logit, would lag behind it. A code's own weights
 # see few examples and stay closer to the shared ones.
@@ -63,7 +65,8 @@ def recurrence_weights(model: nn.Module, num_codes: int) -> np.ndarray:
     """(C, 3) float32: the trained weights of `model`; zeros where it was trained without the term."""
     if not hasattr(model, "recurrence"):
         return np.zeros((num_codes, NUM_FEATURES), dtype=np.float32)
-    return model.recurrence.weights().detach().float().cpu().numpy()
+    with whole_parameters(model.recurrence.parameters()):
+        return model.recurrence.weights().detach().float().cpu().numpy()
 
 
 def add_recurrence(scores: np.ndarray, seen: Sequence[SeenCodes], weights: np.ndarray) -> np.ndarray:

@@ -3,7 +3,6 @@
 python rank/rescore.py --run runs/rank --task prepared/diabetes130 --output runs/rank-plain-eov --eov_offset none
 """
 
-import json
 from pathlib import Path
 
 from data.task import load_task

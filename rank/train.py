@@ -16,7 +16,6 @@ from mera.manifest import RunClock, build_manifest
 from mera.models import add_lora
 from mera.predictions import memorization_record, predictions_for_task, task_record, write_predictions
 from mera.run_directory import RunDirectory
-from mera.training import last_checkpoint
 from rank.attention import use_kernel
 from rank.candidate_head import read_candidates_only
 from rank.config import RankConfig
@@ -51,7 +50,7 @@ def main() -> None:
     trainer = build_trainer(
         model, training_examples(task, builder, config), collator, group_ids, validation, config, run
     )
-    trainer.train(resume_from_checkpoint=last_checkpoint(run))
+    trainer.resume_and_train(run, config.training)
 
     trained = trainer.accelerator.unwrap_model(trainer.model)
     uses_eov = config.loss.threshold_weight > 0

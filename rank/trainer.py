@@ -1,25 +1,27 @@
 """The Hugging Face Trainer with the stage-two loss, and validation by ranking."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel, Trainer, TrainingArguments
+from transformers import PreTrainedModel, TrainingArguments
 
 from mera.run_directory import RunDirectory
-from mera.training import EpochSeededLengthSampler, training_arguments
+from mera.stage_trainer import StageTrainer
+from mera.training import training_arguments
 from rank.attention import Kernel, orders_mask
 from rank.config import LossConfig, RankConfig
 from rank.loss import hierarchical_info_nce, threshold_loss
-from rank.partial_outputs import PartialOutputCollator, RankingDataset
+from rank.partial_outputs import PartialOutputCollator, RankingDataset, RankingExample
 from rank.row_chunks import loss_in_chunks
 from rank.validation import Validation
 
 BEST_METRIC = "recall_at_20"
 
 
-class RankTrainer(Trainer):
+class RankTrainer(StageTrainer):
     """Trains on partial outputs; `measure(model)` returns the validation metrics, which choose the best epoch."""
 
     def __init__(
@@ -80,10 +82,11 @@ class RankTrainer(Trainer):
         )
         return self.accelerator.reduce(counts, reduction="sum")
 
-    def _get_train_sampler(self, train_dataset: RankingDataset | None = None) -> EpochSeededLengthSampler:
-        dataset = self.train_dataset if train_dataset is None else train_dataset
-        step_examples = self.args.train_batch_size * self.args.world_size * self.args.gradient_accumulation_steps
-        return EpochSeededLengthSampler(dataset.lengths(), step_examples, self.args.seed)
+    def example_lengths(self) -> list[int]:
+        return self.train_dataset.lengths()
+
+    def blank(self, example: RankingExample) -> RankingExample:
+        return replace(example, targets=[], orders=[], is_blank=True)
 
     def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
         """The metrics of `measure`, logged and shown to the callbacks as `Trainer.evaluate` does."""
@@ -108,6 +111,8 @@ def stage_two_loss(
     With `step_rows` (rows, rows with a positive, of the whole optimiser step) the two means are turned into this
     batch's share of the step's means, so that accumulated batches and several processes add up to one large batch.
     """
+    if len(scores) == 0:
+        return (scores.sum() + eov.sum()) * 0.0  # blank examples alone
     info_nce = hierarchical_info_nce(scores, positive, ignored, group_ids, config.temperature, config.level_weights)
     threshold = threshold_loss(scores, eov, positive, ignored) if config.threshold_weight else scores.new_zeros(())
     if step_rows is not None:

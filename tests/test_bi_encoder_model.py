@@ -15,6 +15,7 @@ from bi_encoder.evidence import evidence_record, evidence_spans
 from bi_encoder.model import ModelRecord, build_bi_encoder, load_bi_encoder
 from bi_encoder.predict import embed_texts, score_texts
 from bi_encoder.texts import QueryText
+from bi_encoder.windows import tokenize_windows
 
 TEXTS = [
     "Heart failure, unspecified",
@@ -76,7 +77,7 @@ def test_save_and_load_give_the_same_scores_and_fingerprint(encoder, tmp_path, v
     assert opened.fingerprint() == model.fingerprint()
     inputs = encode(model, TEXTS)
     with torch.no_grad():
-        assert torch.allclose(opened(inputs, inputs, [32])[0], model(inputs, inputs, [32])[0], atol=1e-6)
+        assert torch.allclose(opened(inputs, inputs, [32])[0][0], model(inputs, inputs, [32])[0][0], atol=1e-6)
 
 
 def test_a_checkpoint_of_other_candidates_or_none_is_refused(mean_model, tmp_path):
@@ -103,17 +104,17 @@ def test_prefix_scores_equal_cutting_the_full_states(mean_model, attention_model
         states = mean_model.encoder(dict(inputs))["token_embeddings"]
         keys = mean_model.embed(inputs)
         narrow = normalize(keys[:, :8], dim=-1)
-        assert torch.allclose(mean_model(inputs, inputs, [8, 32])[0], narrow @ narrow.T, atol=1e-5)
+        assert torch.allclose(mean_model(inputs, inputs, [8, 32])[0][0], narrow @ narrow.T, atol=1e-5)
 
         mask = attention_model.content_mask(inputs)
         tokens = normalize(states[..., :8], dim=-1)
         evidence, _ = attention_model.attention(tokens, mask, narrow)
         expected = torch.einsum("bcd,cd->bc", normalize(evidence, dim=-1), narrow)
-        assert torch.allclose(attention_model(inputs, inputs, [8, 32])[0], expected, atol=1e-5)
+        assert torch.allclose(attention_model(inputs, inputs, [8, 32])[0][0], expected, atol=1e-5)
 
 
 def test_scores_do_not_depend_on_the_batch(attention_model):
-    ids = tokenize(attention_model.tokenizer, TEXTS, 64)
+    ids = tokenize_windows(attention_model.tokenizer, TEXTS, 64, 32)
     keys = embed_texts(attention_model, TEXTS, 64)
     arguments = {"widths": [8, 32], "temperature": 0.05}
     whole = score_texts(attention_model, ids, keys, batch_size=4, **arguments)

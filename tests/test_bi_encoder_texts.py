@@ -7,7 +7,7 @@ import pytest
 from tiny_task import make_tiny_task
 
 from bi_encoder.config import BiEncoderConfig, EncoderConfig, matryoshka_widths
-from bi_encoder.texts import key_texts, query_text, query_texts
+from bi_encoder.texts import codes_without_definition, key_texts, query_text, query_texts
 from mera.config import load_config
 
 CONFIGS = sorted((Path(__file__).parent.parent / "configs" / "bi_encoder").glob("*.yaml"))
@@ -64,11 +64,26 @@ def test_an_empty_note_is_refused_by_its_row_and_not_by_its_patient(tmp_path):
     assert rows[0]["patient_id"] not in str(raised.value)
 
 
-def test_a_code_without_a_definition_is_refused(tmp_path):
+def test_a_code_without_a_definition_is_read_by_its_group_or_its_name_and_counted(tmp_path):
     task = make_tiny_task(tmp_path / "task", patients=10)
-    broken = replace(task, definitions=["", *task.definitions[1:]])
-    with pytest.raises(ValueError, match=r"1 of 30 candidate codes .* have no definition \(the first: I10\)"):
-        key_texts(broken)
+    column = task.column
+    definitions = list(task.definitions)
+    for code in ("I50.22", "I10"):
+        definitions[column[code]] = " " if code == "I10" else None
+    names = {level: dict(groups) for level, groups in task.group_names.items()}
+    for level in ("subcategory", "category"):
+        names[level].pop("I10", None)
+        names[level].pop("I50.2", None)
+    broken = replace(task, definitions=definitions, group_names=names)
+    texts = key_texts(broken)
+    assert (texts[column["I50.22"]], texts[column["I10"]]) == ("Heart failure", "ICD code I10")
+    assert [text for text in texts if text in task.definitions] == [text for text in task.definitions if text in texts]
+    assert codes_without_definition(broken) == sorted([column["I10"], column["I50.22"]])
+    assert codes_without_definition(task) == []
+    history = [{"codes": ["I50.22"], "days_before": 3}]
+    rows = [row | {"history": history} for row in broken.splits["train"].to_list()]
+    queries = query_texts(replace(broken, splits={"train": rows}), "train")
+    assert queries[0].text.endswith("Visit 3 days before: Heart failure.")
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

@@ -1,0 +1,95 @@
+"""Hard negatives: codes that are easily taken for a true one of an example, and are not true for it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from data.task import Task
+
+SIBLING_LEVELS = ("subcategory", "category", "block", "chapter")
+"""From the nearest relatives to the furthest."""
+MISTAKES_PER_NEGATIVE = 4
+"""An example keeps so many of the index's mistakes for each one that a step draws."""
+
+
+@dataclass(kw_only=True, slots=True)
+class HardNegatives:
+    """Draws the hard negatives of an example. A true code of the example is never among them."""
+
+    num_siblings: int
+    """Siblings drawn for an example."""
+    num_mistakes: int
+    """Mistakes of the index drawn for an example."""
+    siblings: list[np.ndarray]
+    """For each code the columns of its nearest group with other members, itself included."""
+    mistakes: list[list[int]] = field(default_factory=list)
+    """For each training example the columns that the index wrongly ranks first; empty until it has been searched."""
+
+    @classmethod
+    def of_task(cls, task: Task, kind: str, per_row: int) -> "HardNegatives":
+        """`kind`: none, siblings, mistakes, or both (half of each)."""
+        num_siblings = {"none": 0, "siblings": per_row, "mistakes": 0, "both": per_row - per_row // 2}[kind]
+        num_mistakes = 0 if kind in ("none", "siblings") else per_row - num_siblings
+        found = sibling_columns(task) if num_siblings else []
+        return cls(num_siblings=num_siblings, num_mistakes=num_mistakes, siblings=found)
+
+    def draw(self, row: int, targets: Sequence[int]) -> list[int]:
+        """Columns for the example `row` of the training set with the true columns `targets`; fewer where there are
+        not enough. Draws from torch's global generator, which checkpoints restore."""
+        taken = set(targets)
+        drawn: list[int] = []
+        if self.num_siblings:
+            # Each true code offers one sibling in turn, so that a large block does not crowd out the others.
+            offers = (self.siblings[targets[number]] for number in _shuffled(len(targets)) * self.num_siblings)
+            drawn += _one_of_each(offers, self.num_siblings, taken)
+        if self.num_mistakes and self.mistakes:
+            offers = ([column] for column in _pick(self.mistakes[row]))
+            drawn += _one_of_each(offers, self.num_mistakes, taken)
+        return drawn
+
+    @property
+    def mistakes_kept(self) -> int:
+        return MISTAKES_PER_NEGATIVE * self.num_mistakes
+
+
+def sibling_columns(task: Task) -> list[np.ndarray]:
+    """For each code the columns of the first of SIBLING_LEVELS where it is not alone; of itself where it always is."""
+    found: list[np.ndarray | None] = [None] * len(task.codes)
+    for level in SIBLING_LEVELS:
+        groups = np.array(task.groups(level))
+        order = np.argsort(groups, kind="stable")
+        starts = np.flatnonzero(np.r_[True, groups[order][1:] != groups[order][:-1]])
+        for members in np.split(order, starts[1:]):
+            for column in members if len(members) > 1 else ():
+                if found[column] is None:
+                    found[column] = members
+    return [np.array([column]) if members is None else members for column, members in enumerate(found)]
+
+
+def wrong_first_codes(ranked: Iterable[Sequence[int]], targets: Iterable[Sequence[int]], keep: int) -> list[list[int]]:
+    """The first `keep` columns of each ranking that are not among the row's true columns."""
+    return [
+        [column for column in row if column not in true][:keep]
+        for row, true in zip(ranked, map(set, targets), strict=True)
+    ]
+
+
+def _one_of_each(offers: Iterable[Sequence[int]], count: int, taken: set[int]) -> list[int]:
+    """One column of each offer that is not `taken` yet, until there are `count`; `taken` grows by them."""
+    drawn = []
+    for offer in offers:
+        free = [int(column) for column in offer if int(column) not in taken]
+        if free and len(drawn) < count:
+            drawn.append(free[int(torch.randint(len(free), ()))])
+            taken.add(drawn[-1])
+    return drawn
+
+
+def _pick(columns: Sequence[int]) -> list[int]:
+    return [columns[position] for position in _shuffled(len(columns))]
+
+
+def _shuffled(length: int) -> list[int]:
+    return torch.randperm(length).tolist()

@@ -1,0 +1,88 @@
+"""What a training step sees: examples with their true codes, and the candidate codes it compares them with.
+
+B rows, C codes, V views of codes (their texts, see label_views.py).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import datasets
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from bi_encoder.config import EncoderConfig, ObjectiveConfig
+from bi_encoder.label_views import LabelViews
+from bi_encoder.negatives import HardNegatives
+from bi_encoder.texts import query_texts
+from bi_encoder.windows import tokenize_windows, window_batch
+from data.task import Task
+
+
+def training_examples(
+    task: Task, tokenizer: PreTrainedTokenizerBase, encoder: EncoderConfig, split: str = "train"
+) -> datasets.Dataset:
+    """One row per example: `row` (its number), `windows`, `length` (tokens), `targets` (columns of its codes)."""
+    column = task.column
+    texts = [query.text for query in query_texts(task, split)]
+    windows = tokenize_windows(
+        tokenizer, texts, encoder.max_query_tokens, encoder.window_overlap, encoder.training_windows
+    )
+    return datasets.Dataset.from_dict(
+        {
+            "row": list(range(len(texts))),
+            "windows": windows,
+            "length": [sum(map(len, row)) for row in windows],
+            "targets": [sorted({column[code] for code in codes}) for codes in task.splits[split]["targets"]],
+        }
+    )
+
+
+def step_codes(
+    targets: Sequence[Sequence[int]], hard_negatives: Sequence[Sequence[int]], num_codes: int, limit: int
+) -> Tensor:
+    """Columns of the codes of a step (C,), ascending: those true for a row, the rows' hard negatives, then random
+    others up to `limit`. Draws from torch's global generator, which checkpoints restore."""
+    is_chosen = torch.zeros(num_codes, dtype=torch.bool)
+    is_chosen[[code for row in (*targets, *hard_negatives) for code in row]] = True
+    others = torch.nonzero(~is_chosen).squeeze(1)
+    wanted = max(0, min(limit, num_codes) - int(is_chosen.sum()))
+    is_chosen[others[torch.randperm(len(others))[:wanted]]] = True
+    return torch.nonzero(is_chosen).squeeze(1)
+
+
+def padded_targets(targets: Sequence[Sequence[int]]) -> Tensor:
+    """True columns of each row (B, most), filled up with -1."""
+    most = max(map(len, targets))
+    return torch.tensor([[*row, *[-1] * (most - len(row))] for row in targets], dtype=torch.long)
+
+
+def true_pairs(targets: Tensor, owners: Tensor) -> Tensor:
+    """targets (B, L) as from `padded_targets`, the code each view belongs to (V,) -> (B, V) bool.
+
+    Every view of every code that is true for a row is a positive of the row, wherever it came from: another row of the
+    batch, another process, a hard negative of another row. So no true pair is a negative.
+    """
+    return (targets[:, :, None] == owners[None, None, :]).any(dim=1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepCollator:
+    """Pads examples and draws the step's candidates and the texts each of them is seen by."""
+
+    tokenizer: PreTrainedTokenizerBase
+    views: LabelViews
+    hard_negatives: HardNegatives
+    objective: ObjectiveConfig
+    window_overlap: int
+
+    def __call__(self, rows: list[dict]) -> dict:
+        """`queries` (windows, see `window_batch`), `targets` (B, L), `views` (V,) of the step's candidates."""
+        targets = [row["targets"] for row in rows]
+        hard = [self.hard_negatives.draw(row["row"], row["targets"]) for row in rows]
+        columns = step_codes(targets, hard, len(self.views.synonyms), self.objective.candidates_per_step)
+        return {
+            "queries": window_batch(self.tokenizer, [row["windows"] for row in rows], self.window_overlap),
+            "targets": padded_targets(targets),
+            "views": self.views.draw(columns.tolist(), self.objective.label_views, self.objective.synonym_probability),
+        }

@@ -1,0 +1,111 @@
+"""Texts longer than the encoder's window, in overlapping windows, and how their tokens are put together again.
+
+Each token is kept from one window only: of an overlap, the first half from the earlier window and the second half from
+the later one, so that every kept token has context on both sides. The kept tokens of a text, in order, are its tokens,
+as if the encoder had read it whole; label attention, pooling and evidence see no windows.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from transformers import PreTrainedTokenizerBase
+
+from bi_encoder.batches import pad
+
+Windows = list[list[int]]
+"""Token ids of each window of a text, with the tokens that the tokenizer adds around a text."""
+
+
+def tokenize_windows(
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    max_tokens: int,
+    overlap: int,
+    max_windows: int | None = None,
+) -> list[Windows]:
+    """The windows of each text, of at most `max_tokens` tokens; with `max_windows` the rest of a text is cut."""
+    windows: list[Windows] = [[] for _ in texts]
+    if not texts:
+        return windows
+    encoded = _overflowing(tokenizer, list(texts), max_tokens, overlap)
+    for ids, text in zip(encoded["input_ids"], encoded["overflow_to_sample_mapping"], strict=True):
+        if max_windows is None or len(windows[text]) < max_windows:
+            windows[text].append(ids)
+    return windows
+
+
+def windows_with_offsets(
+    tokenizer: PreTrainedTokenizerBase, text: str, max_tokens: int, overlap: int
+) -> tuple[Windows, np.ndarray]:
+    """The windows of one text, and the characters `[start, end)` of each of its kept tokens (T, 2)."""
+    encoded = _overflowing(tokenizer, [text], max_tokens, overlap, return_offsets_mapping=True)
+    kept = window_batch(tokenizer, [encoded["input_ids"]], overlap)["kept"].numpy()
+    offsets = [
+        np.array(places)[keep[: len(places)]] for places, keep in zip(encoded["offset_mapping"], kept, strict=True)
+    ]
+    return encoded["input_ids"], np.concatenate(offsets)
+
+
+def window_batch(tokenizer: PreTrainedTokenizerBase, texts: Sequence[Windows], overlap: int) -> dict[str, Tensor]:
+    """Windows of B texts, W in all -> `input_ids`, `attention_mask` and `kept` (W, T), `windows_per_text` (B,)."""
+    rows = [window for windows in texts for window in windows]
+    batch = pad(tokenizer, rows)
+    kept = batch["attention_mask"].bool()
+    before, after = _tokens_around(tokenizer)
+    row = 0
+    for windows in texts:
+        for position, window in enumerate(windows):
+            if position > 0:
+                kept[row, : before + overlap - overlap // 2] = False
+            if position < len(windows) - 1:
+                kept[row, len(window) - after - overlap // 2 :] = False
+            row += 1
+    return {**batch, "kept": kept, "windows_per_text": torch.tensor([len(windows) for windows in texts])}
+
+
+def join_windows(values: Tensor, kept: Tensor, windows_per_text: Tensor) -> Tensor:
+    """values (W, T, ...), kept (W, T) bool, windows_per_text (B,) -> (B, longest text, ...), zeros behind each text."""
+    counts = torch.stack([part.sum() for part in kept.sum(1).split(windows_per_text.tolist())])
+    return pad_sequence(values[kept].split(counts.tolist()), batch_first=True)
+
+
+def batches_of_windows(texts: Sequence[Windows], batch_size: int) -> Iterator[list[int]]:
+    """Row numbers of texts, longest first, so that memory runs out at once or never: at most `batch_size` windows
+    together, but for a text that alone has more."""
+    order = np.argsort([-sum(map(len, windows)) for windows in texts], kind="stable").tolist()
+    batch, size = [], 0
+    for row in order:
+        if batch and size + len(texts[row]) > batch_size:
+            yield batch
+            batch, size = [], 0
+        batch.append(row)
+        size += len(texts[row])
+    if batch:
+        yield batch
+
+
+def _overflowing(
+    tokenizer: PreTrainedTokenizerBase, texts: list[str], max_tokens: int, overlap: int, **more: bool
+) -> dict:
+    return tokenizer(
+        texts,
+        truncation=True,
+        max_length=max_tokens,
+        stride=overlap,
+        return_overflowing_tokens=True,
+        return_attention_mask=False,
+        return_token_type_ids=False,
+        **more,
+    )
+
+
+def _tokens_around(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:
+    """How many tokens the tokenizer puts before and after a text."""
+    empty, letter = tokenizer("")["input_ids"], tokenizer("a")["input_ids"]
+    before = 0
+    while before < len(empty) and empty[before] == letter[before]:
+        before += 1
+    return before, len(empty) - before

@@ -1,0 +1,76 @@
+"""The engine a process trains under: one process, DDP, DeepSpeed ZeRO or FSDP, on GPUs or, over gloo, on the CPU.
+
+`accelerate launch` tells the engine by environment variables; the functions here make a machine without a GPU follow
+them too, which accelerate and DeepSpeed do not do by themselves.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator
+
+import torch
+import torch.distributed
+from torch import nn
+from transformers import Trainer
+
+
+def prepare_engine() -> bool:
+    """Set up precision, and on the CPU the process group; returns whether there is a GPU.
+
+    bf16 is used where the GPU has it. Without a GPU everything is float32, whatever the launch file says.
+    Call it after the model is built: parts of transformers write files in the first process alone once a group exists.
+    """
+    on_gpu = torch.cuda.is_available()
+    bf16 = on_gpu and torch.cuda.is_bf16_supported()
+    os.environ["ACCELERATE_MIXED_PRECISION"] = "bf16" if bf16 else "no"
+    if on_gpu:
+        return True
+    if os.environ.get("ACCELERATE_USE_FSDP") == "true":
+        raise ValueError("FSDP needs GPUs: accelerate starts it nowhere else; use launch/accelerate/cpu.yaml here")
+    os.environ.setdefault("DS_ACCELERATOR", "cpu")  # else DeepSpeed looks for one, and warns
+    if uses_deepspeed() and not torch.distributed.is_initialized():
+        import deepspeed
+
+        deepspeed.init_distributed("gloo")
+    return False
+
+
+def uses_deepspeed() -> bool:
+    """Whether `accelerate launch` was told to use DeepSpeed."""
+    return os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() == "true"
+
+
+def zero_stage(trainer: Trainer) -> int:
+    """DeepSpeed's ZeRO stage; 0 without DeepSpeed."""
+    return trainer.accelerator.state.deepspeed_plugin.zero_stage if trainer.is_deepspeed_enabled else 0
+
+
+def engine_name(trainer: Trainer) -> str:
+    """One process, DDP, ZeRO-n or FSDP2, as messages call it."""
+    if trainer.is_deepspeed_enabled:
+        return f"ZeRO-{zero_stage(trainer)}"
+    if trainer.is_fsdp_enabled:
+        return "FSDP2"
+    return "DDP" if trainer.args.world_size > 1 else "one process"
+
+
+@contextlib.contextmanager
+def whole_parameters(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
+    """Within it each process can read these parameters, also where ZeRO-3 keeps them in pieces. All must enter it."""
+    parts = [parameter for parameter in parameters if hasattr(parameter, "ds_id")]
+    if not parts:
+        yield
+        return
+    import deepspeed
+
+    with deepspeed.zero.GatheredParameters(parts):
+        yield
+
+
+def all_agree_to(value: bool, device: torch.device) -> bool:
+    """Whether any process says True; every process must ask. For a decision that all must take in the same step."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return value
+    flag = torch.tensor(int(value), device=device)
+    torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MAX)
+    return bool(flag.item())

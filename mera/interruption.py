@@ -1,0 +1,63 @@
+"""Stopping in good order: SIGTERM or SIGUSR1 saves a checkpoint after the running step and ends the run.
+
+Slurm sends them before it takes a node back, `docker stop` and Kubernetes before they kill. The signal may reach the
+processes of a run in different steps, so after each step all of them ask each other.
+"""
+
+import signal
+import sys
+from types import FrameType
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from mera.engine import all_agree_to
+
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+
+
+class InterruptedRun(Exception):
+    """A signal ended training; what was trained is saved. `signal_number` says which."""
+
+    def __init__(self, message: str, signal_number: int):
+        super().__init__(message)
+        self.signal_number = signal_number
+
+
+class StopOnSignal(TrainerCallback):
+    """Ends training with a checkpoint once a signal came; `received` is then its number."""
+
+    def __init__(self, save_every: int = 0) -> None:
+        """`save_every`: steps between further checkpoints, 0: none."""
+        self.received: int | None = None
+        self.save_every = save_every
+        self._previous: dict[int, Any] = {}
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
+    ) -> None:
+        self._previous = {number: signal.signal(number, self._note) for number in SIGNALS}
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        if self.save_every and state.global_step % self.save_every == 0:
+            control.should_save = True
+        if all_agree_to(self.received is not None, args.device):
+            self.received = self.received or signal.SIGTERM
+            args.load_best_model_at_end = False
+            control.should_save = control.should_training_stop = True
+            control.should_evaluate = False
+            if state.is_world_process_zero:
+                print(f"{signal.Signals(self.received).name}: saving after step {state.global_step}", file=sys.stderr)
+
+    def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        if self.received is not None and control.should_training_stop:
+            control.should_evaluate = control.should_save = False  # the step has saved; there is no time to measure
+
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        if self.received is not None:
+            raise SystemExit(128 + number)  # asked twice: end at once
+        self.received = number

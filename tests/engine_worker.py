@@ -1,0 +1,114 @@
+"""Trains several small models, one after the other, under the engine it was launched with; writes their step losses.
+
+accelerate launch --config_file launch/accelerate/zero2.yaml --num_processes 2 tests/engine_worker.py RUNS.json OUTPUT
+
+RUNS.json: a list of {"name", "trainer", "task", "config"}; OUTPUT/NAME.json gets the losses, OUTPUT/NAME the checkpoint.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+from small_model import ARCHITECTURE
+from transformers import set_seed
+
+from bi_encoder.config import BiEncoderConfig
+from bi_encoder.encoder import load_encoder
+from bi_encoder.model import build_bi_encoder
+from bi_encoder.texts import tokenizer_texts as bi_encoder_texts
+from bi_encoder.trainer import build_trainer as build_bi_encoder_trainer
+from data.task import load_task
+from memorize.config import MemorizeConfig
+from memorize.questions import build_questions, tokenized, tokenizer_texts
+from memorize.trainer import build_trainer as build_memorize_trainer
+from mera.checkpoint import save_checkpoint
+from mera.code_tokens import EOV, add_code_tokens, marker_id, token_ids
+from mera.config import load_config
+from mera.entry_point import run_entry_point
+from mera.models import add_lora, load_base_model
+from mera.run_directory import RunDirectory
+from rank.config import RankConfig
+from rank.partial_outputs import PartialOutputCollator
+from rank.prompt import PromptBuilder
+from rank.recurrence import Recurrence
+from rank.start import load_for_task, training_examples
+from rank.trainer import build_trainer as build_rank_trainer
+from rank.validation import Validation
+
+TRAINING = {"training.epochs": 20, "training.learning_rate": 2e-3}  # more epochs than the 20 steps that are run
+LANGUAGE_MODEL = {"model.architecture": ARCHITECTURE, "model.tokenizer_size": 600, "model.lora.dropout": 0.0}
+ENCODER = {
+    "encoder.architecture": {
+        "model_type": "modernbert",
+        "hidden_size": 32,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+    },
+    "encoder.tokenizer_size": 600,
+    "encoder.max_query_tokens": 96,
+    "objective.widths": [16, 32],
+    "objective.synonym_probability": 0.0,
+}
+STEPS = 20
+
+
+def memorize(task, output, overrides):
+    config = load_config(MemorizeConfig, None, {"task": "x", "output": output, **LANGUAGE_MODEL, **overrides})
+    model, tokenizer = load_base_model(config.model, tokenizer_texts(task))
+    code_tokens = add_code_tokens(model, tokenizer, dict(zip(task.codes, task.definitions, strict=True)))
+    examples = tokenized(build_questions(task, config.questions), tokenizer, config.model.max_length)
+    if config.model.lora.rank:
+        model = add_lora(model, config.model.lora)
+    run = RunDirectory(config.output)
+    trainer = build_memorize_trainer(model, tokenizer, examples, task, config, run)
+    return run, config, trainer, lambda path: save_checkpoint(trainer, tokenizer, code_tokens, path)
+
+
+def rank(task, output, overrides):
+    config = load_config(RankConfig, None, {"task": "x", "output": output, **LANGUAGE_MODEL, **overrides})
+    model, tokenizer, code_tokens = load_for_task(config, task)
+    builder = PromptBuilder(tokenizer, config.prompt)
+    columns, eov_id = token_ids(tokenizer, task.codes), marker_id(tokenizer, EOV)
+    group_ids = torch.from_numpy(task.group_ids(config.loss.levels))
+    validation = Validation(task, builder, columns, eov_id, config.evaluation_batch_size)
+    collator = PartialOutputCollator(columns, tokenizer.pad_token_id, ignore_known=False)
+    model.recurrence = Recurrence(len(task.codes))
+    if config.model.lora.rank:
+        model = add_lora(model, config.model.lora, whole=["recurrence"])
+    run, examples = RunDirectory(config.output), training_examples(task, builder, config)
+    trainer = build_rank_trainer(model, examples, collator, group_ids, eov_id, validation, config, run)
+    return run, config, trainer, lambda path: save_checkpoint(trainer, tokenizer, code_tokens, path, "recurrence.")
+
+
+def bi_encoder(task, output, overrides):
+    config = load_config(BiEncoderConfig, None, {"task": "x", "output": output, **ENCODER, **overrides})
+    encoder = load_encoder(config.encoder, bi_encoder_texts(task))
+    model = build_bi_encoder(encoder, config.variant, config.objective.attention_temperature)
+    run = RunDirectory(config.output)
+    return run, config, build_bi_encoder_trainer(model, task, config, run), None
+
+
+def main():
+    runs, output = json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2])
+    for wanted in runs:
+        set_seed(0)
+        build = {"memorize": memorize, "rank": rank, "bi_encoder": bi_encoder}[wanted["trainer"]]
+        run, config, trainer, save = build(
+            load_task(wanted["task"]), str(output / "runs" / wanted["name"]), TRAINING | wanted["config"]
+        )
+        trainer.args.logging_steps, trainer.args.max_steps = 1, STEPS
+        trainer.args.eval_strategy, trainer.args.save_strategy = "no", "no"
+        trainer.args.load_best_model_at_end = False
+        trainer.resume_and_train(run, config.training)
+        if save is not None:
+            save(output / wanted["name"])
+        if trainer.is_world_process_zero():
+            losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+            output.mkdir(exist_ok=True)
+            (output / f"{wanted['name']}.json").write_text(json.dumps(losses))
+
+
+if __name__ == "__main__":
+    run_entry_point(main)
