@@ -25,6 +25,8 @@ class StopWhenKnown(TrainerCallback):
         self, args: SFTConfig, state: TrainerState, control: TrainerControl, model: PreTrainedModel, **_: object
     ) -> None:
         epoch = round(state.epoch)
+        if args.max_steps > 0:  # a rehearsal, which takes a few steps and no epoch
+            return
         if self.config.stop_at is None or epoch % self.config.evaluate_every:
             return
         found = measure_recall(
