@@ -7,7 +7,7 @@ from sentence_transformers.sentence_transformer.modules import Transformer
 from transformers import AutoConfig, AutoModel
 
 from bi_encoder.config import EncoderConfig
-from mera.models import resolve_source
+from mera.models import SAFE_LOADING, resolve_source, why_not_loaded
 from mera.tokenizer import train_tokenizer
 
 
@@ -23,13 +23,14 @@ def load_encoder(config: EncoderConfig, texts: Iterable[str]) -> Transformer:
     source = resolve_source(config.pretrained, "encoder.pretrained")
     try:
         return _open(source, config)
-    except OSError as error:
-        first_line = str(error).strip().splitlines()[0]
-        raise ValueError(f"cannot load the encoder {config.pretrained!r}: {first_line}") from error
+    except (OSError, ValueError) as error:
+        raise ValueError(f"cannot load the encoder {config.pretrained!r}: {why_not_loaded(source, error)}") from error
 
 
 def _open(source: str, config: EncoderConfig) -> Transformer:
-    arguments = {"attn_implementation": config.attention_implementation} if config.attention_implementation else {}
+    arguments = SAFE_LOADING | (
+        {"attn_implementation": config.attention_implementation} if config.attention_implementation else {}
+    )
     # Padded batches throughout: label attention needs the token states of each text apart.
     encoder = Transformer(source, model_kwargs=arguments, unpad_inputs=False)
     limit = getattr(encoder.config, "max_position_embeddings", config.max_query_tokens)

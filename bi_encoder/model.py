@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from bi_encoder.attention import LabelAttention
+from mera.models import SAFE_LOADING
 
 RECORD_NAME = "bi_encoder.json"
 ATTENTION_NAME = "label_attention.safetensors"
@@ -163,7 +164,7 @@ def load_bi_encoder(path: str | Path, codes: list[str] | None = None) -> tuple[B
             f"the checkpoint {path} was trained on {len(record.codes)} candidate codes, the task has {len(codes)} "
             f"({len(set(codes) ^ set(record.codes))} are in only one of the two); train on this task"
         )
-    opened = SentenceTransformer(str(path), device="cpu")
+    opened = SentenceTransformer(str(path), device="cpu", model_kwargs=dict(SAFE_LOADING), trust_remote_code=False)
     opened[0].unpad_inputs = False
     model = build_bi_encoder(opened[0], record.variant, attention_temperature=1.0)
     if model.attention is not None:

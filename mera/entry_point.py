@@ -1,20 +1,76 @@
-"""How an entry script ends: one clear sentence and a non-zero exit on bad input, a traceback on a bug."""
+"""How an entry script ends: one clear sentence and a non-zero exit on bad input, never a word about a patient.
 
+Our own errors name rows by number. A library's error may quote the value it stumbled over (`invalid literal for int():
+'Smith'`, `KeyError: 'J18.9'`), so its message stays hidden until it is asked for.
+"""
+
+import dis
 import os
 import sys
+import traceback
 from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("mera", "data", "memorize", "rank", "bi_encoder")
+ABOUT_THE_MACHINE = ("torch", "deepspeed", "accelerate")
+"""Libraries whose RuntimeErrors speak of memory, shapes and connections."""
+HINT = "MERA_TRACEBACK=1 shows where"
 
 
 def run_entry_point(main: Callable[[], None]) -> None:
-    """Run `main`; a ValueError or OSError (a missing file, a full disk) becomes `error: <sentence>` and exit code 1.
+    """Run `main`; an error becomes a sentence, or a stack without its message, and exit code 1.
 
-    In a distributed run only rank 0 prints. Set MERA_TRACEBACK=1 to see where the error was raised.
+    A ValueError raised by our code and any OSError (a missing file, a full disk) is `error: <sentence>`, printed by
+    rank 0 of a distributed run. Set MERA_TRACEBACK=1 to see the whole traceback of any error, values included.
     """
     try:
         main()
-    except (ValueError, OSError) as error:
+    except Exception as error:
         if os.environ.get("MERA_TRACEBACK") == "1":
             raise
-        if os.environ.get("RANK", "0") == "0":
-            print(f"error: {error} (MERA_TRACEBACK=1 shows where)", file=sys.stderr)
+        if not is_sentence(error):
+            print(without_values(error), file=sys.stderr)
+        elif os.environ.get("RANK", "0") == "0":
+            print(f"error: {error} ({HINT})", file=sys.stderr)
         raise SystemExit(1) from None
+
+
+def is_sentence(error: Exception) -> bool:
+    """Whether the error's message was written by us, or is the system's word on a file: safe to print."""
+    if isinstance(error, OSError):
+        return True
+    return isinstance(error, ValueError) and _raised_by_us(error)
+
+
+def without_values(error: Exception) -> str:
+    """The stack as file, line and source, and the error's type; its message only where it is about the machine."""
+    name = type(error).__name__
+    if isinstance(error, RuntimeError | MemoryError | ImportError) and _is_about_the_machine(error):
+        name += f": {error}"
+    else:
+        name += " (its message is hidden: it may quote a patient's data; MERA_TRACEBACK=1 shows it)"
+    return f"{''.join(traceback.format_tb(error.__traceback__))}error: {name}"
+
+
+def _raised_by_us(error: Exception) -> bool:
+    """A `raise` in one of our files; a built-in that failed there, such as `int(text)`, is not ours."""
+    frame = _innermost(error)
+    path = Path(frame.tb_frame.f_code.co_filename).resolve()
+    is_ours = path.is_relative_to(ROOT) and path.relative_to(ROOT).parts[0] in PACKAGES
+    return is_ours and frame.tb_frame.f_code.co_code[frame.tb_lasti] == dis.opmap["RAISE_VARARGS"]
+
+
+def _is_about_the_machine(error: Exception) -> bool:
+    if not isinstance(error, RuntimeError):
+        return True
+    return type(error).__module__.split(".")[0] == "torch" or any(
+        f"{os.sep}{library}{os.sep}" in _innermost(error).tb_frame.f_code.co_filename for library in ABOUT_THE_MACHINE
+    )
+
+
+def _innermost(error: Exception):
+    frame = error.__traceback__
+    while frame.tb_next is not None:
+        frame = frame.tb_next
+    return frame

@@ -11,6 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from mera.code_tokens import EOV, CodeTokens, marker_id, token_ids
+from mera.models import SAFE_LOADING
 from rank.config import PromptConfig
 from rank.decision import DecisionRule
 from rank.prompt import PromptBuilder, build_prompts
@@ -59,16 +60,16 @@ class Ranker:
         if not (path / FILE_NAME).is_file():
             raise ValueError(f"{path} has no {FILE_NAME}: give the checkpoint directory that rank/train.py wrote")
         saved = json.loads((path / FILE_NAME).read_text(encoding="utf-8"))
-        model = AutoModelForCausalLM.from_pretrained(path)
+        model = AutoModelForCausalLM.from_pretrained(path, **SAFE_LOADING)
         model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
         return cls(
             model,
-            AutoTokenizer.from_pretrained(path),
+            AutoTokenizer.from_pretrained(path, trust_remote_code=False),
             saved["candidates"],
             CodeTokens.load(path).definitions,
             PromptConfig(**saved["prompt"]),
             DecisionRule(**saved["rule"]),
-            np.load(path / RECURRENCE_FILE),
+            np.load(path / RECURRENCE_FILE, allow_pickle=False),
         )
 
     def save_settings(self, checkpoint: str | Path) -> None:

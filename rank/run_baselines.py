@@ -35,7 +35,7 @@ def main() -> None:
         write_run(config, task, run, clock, name, "baseline", found.test, threshold, found.chosen, calibration)
     if "oracle" in task.info:
         run, clock = RunDirectory(Path(config.output) / "oracle"), RunClock()
-        probabilities = np.load(task.path / task.info["oracle"])
+        probabilities = np.load(task.path / task.info["oracle"], allow_pickle=False)
         # With true probabilities in hand, the best threshold is known without a look at any target.
         threshold = best_threshold(probabilities, probabilities)
         calibration = {"scores": "probabilities"}
