@@ -8,7 +8,7 @@ from transformers import AutoConfig, AutoModel
 from transformers.utils import is_flash_attn_2_available
 
 from bi_encoder.config import EncoderConfig
-from mera.models import LoraSettings, resolve_source
+from mera.models import SAFE_LOADING, LoraSettings, resolve_source, why_not_loaded
 from mera.tokenizer import train_tokenizer
 
 
@@ -24,16 +24,15 @@ def load_encoder(config: EncoderConfig, texts: Iterable[str]) -> Transformer:
     source = resolve_source(config.pretrained, "encoder.pretrained")
     try:
         return _open(source, config)
-    except OSError as error:
-        first_line = str(error).strip().splitlines()[0]
-        raise ValueError(f"cannot load the encoder {config.pretrained!r}: {first_line}") from error
+    except (OSError, ValueError) as error:
+        raise ValueError(f"cannot load the encoder {config.pretrained!r}: {why_not_loaded(source, error)}") from error
 
 
 def _open(source: str, config: EncoderConfig) -> Transformer:
     attention = config.attention_implementation
     if attention is None and is_flash_attn_2_available():
         attention = "flash_attention_2"
-    arguments = {"attn_implementation": attention} if attention else {}
+    arguments = SAFE_LOADING | ({"attn_implementation": attention} if attention else {})
     encoder = Transformer(source, model_kwargs=arguments, unpad_inputs=None if config.unpadded else False)
     limit = getattr(encoder.config, "max_position_embeddings", config.max_query_tokens)
     if config.max_query_tokens > limit:

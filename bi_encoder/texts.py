@@ -8,6 +8,8 @@ from data.task import Task
 
 SEX_WORDS = {"F": "female", "M": "male"}
 FIRST_VISIT = "First visit."
+SHARED_BY = 10
+"""Patients who must share a word of their notes before a tokenizer learns it (the usual smallest cell of a table)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,9 +64,19 @@ def codes_without_definition(task: Task) -> list[int]:
 
 
 def tokenizer_texts(task: Task) -> list[str]:
-    """What a tokenizer of the task's own should know: definitions, synonyms, and the training examples."""
+    """What a tokenizer of the task's own should know: definitions, synonyms, and the training examples.
+
+    A tokenizer learns whole words and is saved with the model, so a word that fewer than SHARED_BY patients have, such
+    as a name or an identifier, is left out.
+    """
     synonyms = [synonym for row in task.synonyms for synonym in row]
-    return key_texts(task) + synonyms + [query.text for query in query_texts(task, "train")]
+    words = [query.text.split() for query in query_texts(task, "train")]
+    patients: dict[str, set[str]] = {}
+    for patient, text in zip(task.splits["train"]["patient_id"], words, strict=True):
+        for word in text:
+            patients.setdefault(word, set()).add(patient)
+    shared = {word for word, having in patients.items() if len(having) >= SHARED_BY}
+    return key_texts(task) + synonyms + [" ".join(word for word in text if word in shared) for text in words]
 
 
 def _demographics(age: int | None, sex: str | None) -> str:

@@ -12,18 +12,19 @@ from bi_encoder.model import build_bi_encoder
 from bi_encoder.outputs import write_outputs
 from bi_encoder.texts import tokenizer_texts
 from bi_encoder.trainer import build_trainer
+from data.few_rows import with_few_held_out
 from data.task import load_task
-from mera.config import config_dict, parse_config
+from mera.config import config_dict, parse_training_config
+from mera.dry_run import FEW_EXAMPLES, open_run, rehearse
 from mera.entry_point import run_entry_point
 from mera.manifest import RunClock
-from mera.run_directory import RunDirectory
 
 
 def main() -> None:
-    config = parse_config(BiEncoderConfig, __doc__)
-    run, clock = RunDirectory(config.output), RunClock()
+    config, dry_run = parse_training_config(BiEncoderConfig, __doc__)
+    run, clock = open_run(config.output, dry_run), RunClock()
     set_seed(config.training.seed)
-    task = load_task(config.task)
+    task = with_few_held_out(load_task(config.task), FEW_EXAMPLES) if dry_run else load_task(config.task)
     run.claim(config_dict(config), task.fingerprint)
     encoder = load_encoder(config.encoder, tokenizer_texts(task))
     objective = config.objective
@@ -32,6 +33,8 @@ def main() -> None:
     )
     trainer = build_trainer(model, task, config, run)
 
+    if dry_run:
+        return rehearse(trainer, trainer.evaluate)
     trainer.resume_and_train(run, config.training)
 
     if trainer.is_world_process_zero():

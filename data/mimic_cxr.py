@@ -107,7 +107,7 @@ def _studies(
 ) -> pl.DataFrame:
     """patient_id, admission_id (the study), text or null, time or null."""
     digest, rows = hashlib.sha256(), {}
-    for name, stored in _report_files(reports):
+    for number, (name, stored) in enumerate(_report_files(reports), start=1):
         found = _REPORT.search(name)
         if found is None:
             continue
@@ -115,7 +115,9 @@ def _studies(
         try:
             rows[found[1], found[2]] = report_text(stored.decode("utf-8"), sections)
         except UnicodeDecodeError as error:
-            raise ValueError(f"{reports}: {name} is not text in UTF-8 (byte {error.start})") from None
+            raise ValueError(
+                f"{reports}: file {number} in the order of names is not text in UTF-8 (byte {error.start})"
+            ) from None
     if not rows:
         raise FileNotFoundError(f"{reports} holds no reports named p10000032/s50414267.txt")
     files.append(InputFile(file_name=reports.name, sha256=digest.hexdigest()))

@@ -24,6 +24,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from data.private_files import private_files
 from data.task_rows import check_codes, count_targets, digest_table, rows_to_table
 
 LEVELS = ("all", "chapter", "block", "category", "subcategory")
@@ -116,7 +117,7 @@ def save_task(
     info: dict[str, Any],
     arrays: Mapping[str, np.ndarray] | None = None,
 ) -> Task:
-    """Write a prepared task, complete or not at all, and return it as read back.
+    """Write a prepared task, complete or not at all, readable by its owner alone, and return it as read back.
 
     `splits`: for each of SPLITS rows as in FEATURES, or a table of them. `codes`: code, definition, synonyms, and one
     column per level; `train_count` is added here. `groups`: level, group, name. `info`: becomes task.json, with
@@ -139,12 +140,14 @@ def save_task(
         "counts": {name: _split_counts(table) for name, table in tables.items()},
         "fingerprint": _fingerprint(digests, codes),
     }
+    path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.partial")
     shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
     try:
-        _write_parts(beside, tables, digests, codes, groups, arrays or {})
-        (beside / "task.json").write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        with private_files():
+            beside.mkdir()
+            _write_parts(beside, tables, digests, codes, groups, arrays or {})
+            (beside / "task.json").write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         os.replace(beside, path)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)

@@ -34,13 +34,28 @@ def rows_to_table(rows: Iterable[Mapping[str, Any]], schema: pa.Schema, spool: P
 
 
 def check_codes(name: str, table: pa.Table, codes: set[str]) -> None:
-    """Raise ValueError where split `name` has an example without targets, or a code that is not among `codes`."""
+    """Raise ValueError where split `name` has an example without targets, or a code that is not among `codes`: the
+    row is named by its number, not by what it holds.
+    """
     histories = pc.list_flatten(table["history"])
     used = [table["targets"], pc.struct_field(histories, "codes")]
-    for code in sorted({code for column in used for code in pc.unique(pc.list_flatten(column)).to_pylist()} - codes):
-        raise ValueError(f"the {name} split holds {code!r}, which is not among the candidate codes")
+    if {code for column in used for code in pc.unique(pc.list_flatten(column)).to_pylist()} - codes:
+        raise ValueError(
+            f"row {_first_row_outside(table, codes)} of the {name} split holds a code that is not among the candidate "
+            f"codes"
+        )
     if pc.min(pc.list_value_length(table["targets"])).as_py() == 0:
         raise ValueError(f"the {name} split holds an example without target codes")
+
+
+def _first_row_outside(table: pa.Table, codes: set[str]) -> int:
+    """The number, from 1, of the first row with a code that is not among `codes`."""
+    rows = zip(table["targets"].to_pylist(), table["history"].to_pylist(), strict=True)
+    return next(
+        number
+        for number, (targets, history) in enumerate(rows, start=1)
+        if not codes.issuperset([*targets, *(code for visit in history or [] for code in visit["codes"])])
+    )
 
 
 def count_targets(table: pa.Table, codes: Sequence[str]) -> np.ndarray:

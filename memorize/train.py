@@ -5,6 +5,7 @@ accelerate launch memorize/train.py --config configs/memorize/tiny.yaml --task p
 
 from transformers import set_seed
 
+from data.few_rows import with_few_codes
 from data.task import load_task
 from memorize.config import MemorizeConfig
 from memorize.questions import build_questions, tokenized, tokenizer_texts
@@ -12,17 +13,18 @@ from memorize.recall import measure_recall, report_recall
 from memorize.trainer import build_trainer, unwrapped
 from mera.checkpoint import save_checkpoint
 from mera.code_tokens import add_code_tokens
-from mera.config import config_dict, parse_config
+from mera.config import config_dict, parse_training_config
+from mera.dry_run import FEW_CODES, open_run, rehearse
 from mera.entry_point import run_entry_point
 from mera.manifest import RunClock, build_manifest
 from mera.models import add_lora, load_base_model
 from mera.predictions import task_record
-from mera.run_directory import RunDirectory, write_json
+from mera.run_directory import write_json
 
 
 def main() -> None:
-    config = parse_config(MemorizeConfig, __doc__)
-    run, clock = RunDirectory(config.output), RunClock()
+    config, dry_run = parse_training_config(MemorizeConfig, __doc__)
+    run, clock = open_run(config.output, dry_run), RunClock()
     set_seed(config.training.seed)
     task = load_task(config.task)
     run.claim(config_dict(config), task.fingerprint)
@@ -34,6 +36,9 @@ def main() -> None:
         model = add_lora(model, config.model.lora)
     trainer = build_trainer(model, tokenizer, examples, task, config, run)
 
+    if dry_run:
+        few = with_few_codes(task, FEW_CODES)
+        return rehearse(trainer, lambda: measure_recall(unwrapped(trainer), tokenizer, few, config.questions))
     before = measure_recall(trainer.model, tokenizer, task, config.questions, config.evaluation_batch_size)
     trainer.resume_and_train(run, config.training)
     after = measure_recall(unwrapped(trainer), tokenizer, task, config.questions, config.evaluation_batch_size)

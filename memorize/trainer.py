@@ -26,7 +26,7 @@ class StopWhenKnown(TrainerCallback):
         self, args: SFTConfig, state: TrainerState, control: TrainerControl, model: PreTrainedModel, **_: object
     ) -> None:
         epoch = round(state.epoch)
-        if control.should_training_stop:
+        if control.should_training_stop or args.max_steps > 0:  # a rehearsal takes a few steps and no epoch
             return
         if self.config.stop_at is None or epoch % self.config.evaluate_every:
             return

@@ -6,8 +6,8 @@ docstring becomes its line in `--help`. An unknown key is an error that names th
 
 import argparse
 import difflib
-from collections.abc import Sequence
-from dataclasses import asdict, fields, is_dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, dataclass_transform
 
@@ -15,6 +15,12 @@ import pydantic
 import yaml
 
 Config = TypeVar("Config")
+DRY_RUN = {
+    "--dry-run": {
+        "action": "store_true",
+        "help": "build everything, take two steps and a small evaluation, say what a run would take, and keep nothing",
+    }
+}
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
@@ -29,18 +35,42 @@ def parse_config(cls: type[Config], description: str, arguments: Sequence[str] |
 
     Prints help or an error and exits where argparse would (exit code 2 on bad usage).
     """
+    return parse_with_options(cls, description, {}, arguments)[0]
+
+
+def parse_training_config(
+    cls: type[Config], description: str, arguments: Sequence[str] | None = None
+) -> tuple[Config, bool]:
+    """`parse_config` for a command that trains, and whether `--dry-run` was given. A dry run tracks nothing."""
+    config, options = parse_with_options(cls, description, DRY_RUN, arguments)
+    if options.dry_run:
+        config = replace(config, training=replace(config.training, tracking="none"))
+    return config, options.dry_run
+
+
+def parse_with_options(
+    cls: type[Config],
+    description: str,
+    options: Mapping[str, Mapping[str, Any]],
+    arguments: Sequence[str] | None = None,
+) -> tuple[Config, argparse.Namespace]:
+    """`parse_config` for a command with options of its own: option name -> what `add_argument` takes."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file with the keys below, nested at the dots")
+    for name, settings in options.items():
+        parser.add_argument(name, **settings)
+    keys = parser.add_argument_group("keys of the configuration")
     for key, help_text in _help_lines(cls):
-        parser.add_argument(f"--{key}", dest=key, metavar="VALUE", default=argparse.SUPPRESS, help=help_text)
+        keys.add_argument(f"--{key}", dest=key, metavar="VALUE", default=argparse.SUPPRESS, help=help_text)
     known, unknown = parser.parse_known_args(arguments)
     if unknown:
         parser.error(_unknown_key_message(unknown[0].lstrip("-").split("=")[0], [key for key, _ in _help_lines(cls)]))
-    overrides = {key: yaml.safe_load(text) for key, text in vars(known).items() if key != "config"}
+    given = vars(known)
+    overrides = {key: yaml.safe_load(given.pop(key)) for key, _ in _help_lines(cls) if key in given}
     try:
-        return load_config(cls, known.config, overrides)
+        return load_config(cls, given.pop("config"), overrides), known
     except (ValueError, FileNotFoundError) as error:
         parser.error(str(error))
 

@@ -1,4 +1,4 @@
-"""How an entry script ends: one clear sentence and a non-zero exit on bad input, a traceback on a bug."""
+"""How an entry script ends: one clear sentence and a non-zero exit on bad input, never a word about a patient."""
 
 import ctypes
 import os
@@ -8,16 +8,19 @@ import time
 from collections.abc import Callable
 
 from mera.interruption import InterruptedRun
+from mera.safe_messages import is_sentence, without_values
 
+HINT = "MERA_TRACEBACK=1 shows where"
 PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 SECONDS_FOR_RANK_0 = 3
 
 
 def run_entry_point(main: Callable[[], None]) -> None:
-    """Run `main`; a ValueError or OSError (a missing file, a full disk) becomes `error: <sentence>` and exit code 1.
+    """Run `main`; an error becomes a sentence, or a stack without its message, and exit code 1.
 
-    A run that a signal ended exits with 128 + the signal's number, as a shell expects. In a distributed run the first
-    process speaks for all that have the same to say. Set MERA_TRACEBACK=1 to see where an error was raised.
+    A ValueError raised by our code and any OSError (a missing file, a full disk) is `error: <sentence>`. A run that a
+    signal ended exits with 128 + the signal's number, as a shell expects. In a distributed run the first process speaks
+    for all that have the same to say. Set MERA_TRACEBACK=1 to see the whole traceback of any error, values included.
     """
     _end_with_the_launcher()
     try:
@@ -25,10 +28,13 @@ def run_entry_point(main: Callable[[], None]) -> None:
     except InterruptedRun as stopped:
         _say(str(stopped))
         raise SystemExit(128 + stopped.signal_number) from None
-    except (ValueError, OSError) as error:
+    except Exception as error:
         if os.environ.get("MERA_TRACEBACK") == "1":
             raise
-        _say(f"error: {error} (MERA_TRACEBACK=1 shows where)")
+        if is_sentence(error):
+            _say(f"error: {error} ({HINT})")
+        else:
+            print(without_values(error), file=sys.stderr)
         raise SystemExit(1) from None
 
 

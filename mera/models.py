@@ -18,6 +18,8 @@ from mera.config import config_class
 from mera.tokenizer import train_tokenizer
 
 PACKAGE_PREFIX = "package:"
+SAFE_LOADING = {"use_safetensors": True, "trust_remote_code": False}
+"""For every `from_pretrained`: weights from safetensors, never from a pickle, and no code that comes with a model."""
 
 
 @config_class
@@ -65,16 +67,29 @@ def load_base_model(config: ModelConfig, texts: Iterable[str]) -> tuple[PreTrain
     source = resolve_source(config.base, "model.base")
     arguments = {"gguf_file": config.gguf_file} if config.gguf_file else {}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, **arguments)
-        model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, **arguments)
-    except OSError as error:
-        first_line = str(error).strip().splitlines()[0]
-        raise ValueError(f"cannot load the base model {config.base!r}: {first_line}") from error
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **arguments)
+        model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, **SAFE_LOADING, **arguments)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"cannot load the base model {config.base!r}: {why_not_loaded(source, error)}") from error
     if config.gguf_file:
         model = _without_quantization(model)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return model, tokenizer
+
+
+def why_not_loaded(source: str, error: Exception) -> str:
+    """One line for a model that `from_pretrained` refused: what to do about pickled weights and code of its own."""
+    folder = Path(source)
+    if folder.is_dir() and list(folder.glob("*.bin")) and not list(folder.glob("*.safetensors")):
+        return (
+            "its weights are pickled (.bin), and a pickle can run any program; where you trust it, convert it once: "
+            f"python -c \"from transformers import AutoModel as M; M.from_pretrained('{folder}', use_safetensors=False)"
+            f".save_pretrained('{folder}')\""
+        )
+    if "trust_remote_code" in str(error):
+        return "it needs code that comes with it, and such code is never run; choose a model that transformers knows"
+    return str(error).strip().splitlines()[0]
 
 
 def _without_quantization(model: PreTrainedModel) -> PreTrainedModel:

@@ -20,11 +20,14 @@ import json
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
+
+from mera.private_files import private_files
 
 CONTEXT_ROWS = 100
 """Examples whose history and note are copied into the folder: enough for example pages, no copy of every note."""
@@ -78,7 +81,7 @@ class Predictions:
 
 
 def write_predictions(folder: str | Path, predictions: Predictions) -> Path:
-    """Write `folder`, complete or not at all; an existing folder of the same name is replaced."""
+    """Write `folder`, complete or not at all and for its owner alone; one of the same name is replaced."""
     folder = Path(folder)
     codes = predictions.codes["code"].to_list()
     if predictions.scores.shape != (len(predictions.example_ids), len(codes)):
@@ -90,23 +93,29 @@ def write_predictions(folder: str | Path, predictions: Predictions) -> Path:
         raise ValueError("a record cannot be called manifest: manifest.json is the run's own")
     if not np.isfinite(predictions.scores).all():
         raise ValueError("scores contain NaN or infinity; the model diverged, so nothing was written")
+    folder.parent.mkdir(parents=True, exist_ok=True)
     beside = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
-    np.save(beside / "scores.npy", predictions.scores.astype(np.float32))
-    predictions.codes.write_parquet(beside / "codes.parquet")
-    _example_table(predictions, codes).write_parquet(beside / "examples.parquet")
-    if predictions.group_names is not None:
-        predictions.group_names.write_parquet(beside / "groups.parquet")
-    if predictions.trained_on is not None:
-        np.save(beside / "trained_on.npy", predictions.trained_on)
-    if predictions.context is not None:
-        predictions.context.head(CONTEXT_ROWS).write_parquet(beside / "context.parquet")
-    for name, value in ({"manifest": predictions.manifest} | predictions.records).items():
-        (beside / f"{name}.json").write_text(json.dumps(value, indent=2), encoding="utf-8")
+    with private_files():
+        beside.mkdir()
+        _write_parts(beside, predictions, codes)
     shutil.rmtree(folder, ignore_errors=True)
     beside.rename(folder)
     return folder
+
+
+def _write_parts(folder: Path, predictions: Predictions, codes: list[str]) -> None:
+    np.save(folder / "scores.npy", predictions.scores.astype(np.float32))
+    predictions.codes.write_parquet(folder / "codes.parquet")
+    _example_table(predictions, codes).write_parquet(folder / "examples.parquet")
+    if predictions.group_names is not None:
+        predictions.group_names.write_parquet(folder / "groups.parquet")
+    if predictions.trained_on is not None:
+        np.save(folder / "trained_on.npy", predictions.trained_on)
+    if predictions.context is not None:
+        predictions.context.head(CONTEXT_ROWS).write_parquet(folder / "context.parquet")
+    for name, value in ({"manifest": predictions.manifest} | predictions.records).items():
+        (folder / f"{name}.json").write_text(json.dumps(value, indent=2), encoding="utf-8")
 
 
 def read_predictions(path: str | Path) -> Predictions:
@@ -118,7 +127,7 @@ def read_predictions(path: str | Path) -> Predictions:
     folder = path if (path / "scores.npy").is_file() else path / "predictions"
     if not (folder / "scores.npy").is_file():
         raise FileNotFoundError(f"no predictions in {path} (looked for {folder / 'scores.npy'})")
-    scores = np.load(folder / "scores.npy")
+    scores = np.load(folder / "scores.npy", allow_pickle=False)
     codes = pl.read_parquet(folder / "codes.parquet")
     examples = pl.read_parquet(folder / "examples.parquet")
     records = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
@@ -141,7 +150,7 @@ def read_predictions(path: str | Path) -> Predictions:
         ages=examples["age"].fill_null(float("nan")).to_numpy() if "age" in examples.columns else None,
         sexes=examples["sex"].to_list() if "sex" in examples.columns else None,
         group_names=_read_optional(folder / "groups.parquet", pl.read_parquet),
-        trained_on=_read_optional(folder / "trained_on.npy", np.load),
+        trained_on=_read_optional(folder / "trained_on.npy", partial(np.load, allow_pickle=False)),
         context=_read_optional(folder / "context.parquet", pl.read_parquet),
         records=records,
     )

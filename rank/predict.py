@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from mera.code_tokens import EOV, CodeTokens, marker_id, token_ids
+from mera.models import SAFE_LOADING
 from rank.candidate_head import read_candidates_only
 from rank.config import PromptConfig
 from rank.decision import DecisionRule
@@ -64,7 +65,9 @@ class Ranker:
         if not (path / FILE_NAME).is_file():
             raise ValueError(f"{path} has no {FILE_NAME}: give the checkpoint directory that rank/train.py wrote")
         saved = json.loads((path / FILE_NAME).read_text(encoding="utf-8"))
-        model, tokenizer = AutoModelForCausalLM.from_pretrained(path), AutoTokenizer.from_pretrained(path)
+        model, tokenizer = AutoModelForCausalLM.from_pretrained(path, **SAFE_LOADING), AutoTokenizer.from_pretrained(
+            path, trust_remote_code=False
+        )
         read_candidates_only(model, token_ids(tokenizer, saved["candidates"]), marker_id(tokenizer, EOV))
         model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
         return cls(
@@ -74,7 +77,7 @@ class Ranker:
             CodeTokens.load(path).definitions,
             PromptConfig(**saved["prompt"]),
             DecisionRule(**saved["rule"]),
-            np.load(path / RECURRENCE_FILE),
+            np.load(path / RECURRENCE_FILE, allow_pickle=False),
         )
 
     def save_settings(self, checkpoint: str | Path) -> None:

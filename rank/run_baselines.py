@@ -53,7 +53,7 @@ def main() -> None:
         write_run(config, task, run, clock, "baseline", found, threshold, calibration)
     if with_oracle:
         run, clock = RunDirectory(Path(config.output) / "oracle"), RunClock()
-        probabilities = np.load(task.path / task.info["oracle"])
+        probabilities = np.load(task.path / task.info["oracle"], allow_pickle=False)
         # With true probabilities in hand, the best threshold is known without a look at any target.
         threshold = best_threshold(probabilities, probabilities)
         found = BaselineScores(validation=np.empty(0), test=probabilities, chosen={})

@@ -7,15 +7,16 @@ accelerate launch rank/train.py --config configs/rank/tiny.yaml --model.base run
 import torch
 from transformers import set_seed
 
+from data.few_rows import with_few_held_out
 from data.task import load_task
 from mera.checkpoint import save_checkpoint
 from mera.code_tokens import EOV, marker_id, token_ids
-from mera.config import config_dict, parse_config
+from mera.config import config_dict, parse_training_config
+from mera.dry_run import FEW_EXAMPLES, open_run, rehearse
 from mera.entry_point import run_entry_point
 from mera.manifest import RunClock, build_manifest
 from mera.models import add_lora
 from mera.predictions import memorization_record, predictions_for_task, task_record, write_predictions
-from mera.run_directory import RunDirectory
 from rank.attention import use_kernel
 from rank.candidate_head import read_candidates_only
 from rank.config import RankConfig
@@ -30,10 +31,10 @@ from rank.validation import Validation
 
 
 def main() -> None:
-    config = parse_config(RankConfig, __doc__)
-    run, clock = RunDirectory(config.output), RunClock()
+    config, dry_run = parse_training_config(RankConfig, __doc__)
+    run, clock = open_run(config.output, dry_run), RunClock()
     set_seed(config.training.seed)
-    task = load_task(config.task)
+    task = with_few_held_out(load_task(config.task), FEW_EXAMPLES) if dry_run else load_task(config.task)
     run.claim(config_dict(config), task.fingerprint)
     model, tokenizer, code_tokens = load_for_task(config, task)
     builder = PromptBuilder(tokenizer, config.prompt, code_tokens.definitions)
@@ -50,6 +51,8 @@ def main() -> None:
     trainer = build_trainer(
         model, training_examples(task, builder, config), collator, group_ids, validation, config, run
     )
+    if dry_run:
+        return rehearse(trainer, trainer.evaluate)
     trainer.resume_and_train(run, config.training)
 
     trained = trainer.accelerator.unwrap_model(trainer.model)

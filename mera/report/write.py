@@ -4,10 +4,12 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from mera.private_files import private_files
 from mera.report.compare import compare
 from mera.report.contents import section_parts
 from mera.report.example_pages import make_pages
@@ -58,6 +60,7 @@ def write_report(
         for group, content, prefix in zip(groups, report["tasks"], prefixes, strict=True)
     ]
     date = datetime.now(UTC).date().isoformat() if date_line else None
+    private = {page.name for section in sections for page in section.pages}
     files = {
         "index.html": render_html(report, sections, date),
         "report.md": render_markdown(report, sections, date),
@@ -69,7 +72,7 @@ def write_report(
         for table in (table for part in section.parts for table in part.tables):
             files[f"tables/{prefix}{table.name}.csv"] = to_csv(table)
             files[f"tables/{prefix}{table.name}.tex"] = to_latex(table)
-    return _write_folder(output, files) / "index.html"
+    return _write_folder(output, files, private) / "index.html"
 
 
 def _section(group: Comparable, content: dict[str, Any], prefix: str, with_examples: int) -> Section:
@@ -95,14 +98,17 @@ def _check_replaceable(output: Path) -> None:
         raise ValueError(f"{output} is a file; --output must be a folder")
 
 
-def _write_folder(output: Path, files: dict[str, str]) -> Path:
+def _write_folder(output: Path, files: dict[str, str], private: set[str]) -> Path:
+    """`private` names the files that hold patients' data, which have folders of their own."""
     partial, before = (output.with_name(f".{output.name}.{ending}") for ending in ("partial", "before"))
     for leftover in (partial, before):
         shutil.rmtree(leftover, ignore_errors=True)
     for name, content in files.items():
         path = partial / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content, encoding="utf-8", newline="\n")
+        partial.mkdir(parents=True, exist_ok=True)
+        with private_files() if name in private else nullcontext():
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(content, encoding="utf-8", newline="\n")
     if output.exists():
         os.replace(output, before)
     os.replace(partial, output)

@@ -1,0 +1,102 @@
+"""`--dry-run`: a rehearsal of a training run, which builds everything, takes two steps, and keeps nothing."""
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_utils import IntervalStrategy, SaveStrategy
+
+from mera.manifest import peak_memory
+from mera.run_directory import RunDirectory
+
+STEPS = 2
+FEW_EXAMPLES = 8
+"""Examples of each held-out split that a rehearsal evaluates."""
+FEW_CODES = 16
+"""Codes that a rehearsal of stage one is asked about."""
+
+
+class TemporaryRun(RunDirectory):
+    """A run directory that is gone when the process ends."""
+
+    def __init__(self, name: str):
+        self._folder = tempfile.TemporaryDirectory(prefix="mera-dry-run-")
+        super().__init__(Path(self._folder.name) / name)
+
+
+def open_run(output: str, dry_run: bool) -> RunDirectory:
+    """The run directory of `output`, or a temporary one of the same name."""
+    return TemporaryRun(Path(output).name) if dry_run else RunDirectory(output)
+
+
+class StepClock(TrainerCallback):
+    """Seconds of each optimiser step."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    def on_step_begin(self, *_: Any, **__: Any) -> None:
+        self._start = time.perf_counter()
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        self.seconds.append(time.perf_counter() - self._start)
+
+
+def rehearse(trainer: Trainer, evaluate: Callable[[], object]) -> None:
+    """Take two optimiser steps with `trainer`, call `evaluate`, and print what a whole run would take.
+
+    The batches of the first step are the longest ones (examples are grouped by length), so that a run which survives
+    this does not end in the middle for want of memory. Nothing is saved and nothing measured in between.
+    """
+    arguments = trainer.args
+    _, _, num_examples, _, step_examples, _, run_steps = trainer.set_initial_training_values(
+        arguments, trainer.get_train_dataloader()
+    )
+    clock = StepClock()
+    trainer.add_callback(clock)
+    _keep_nothing(arguments)
+    trainer.train()
+    start = time.perf_counter()
+    evaluate()
+    evaluation_seconds = time.perf_counter() - start
+    if trainer.is_world_process_zero():
+        print(_summary(clock.seconds, run_steps, num_examples, step_examples, evaluation_seconds))
+
+
+def _keep_nothing(arguments: TrainingArguments) -> None:
+    arguments.max_steps = STEPS
+    arguments.save_strategy = SaveStrategy.NO
+    arguments.eval_strategy = IntervalStrategy.NO
+    arguments.load_best_model_at_end = False
+
+
+def _summary(
+    step_seconds: list[float], run_steps: int, num_examples: int, step_examples: int, evaluation_seconds: float
+) -> str:
+    # The first step also allocates memory and compiles kernels.
+    steady = step_seconds[-1]
+    memory = peak_memory()
+    peaks = [f"{memory['host_bytes'] / 2**30:.2f} GiB of host memory"]
+    if "gpu_bytes" in memory:
+        peaks.append(f"{memory['gpu_bytes'] / 2**30:.2f} GiB of its GPU's memory")
+    return "\n".join(
+        [
+            f"dry run: {len(step_seconds)} steps of {step_examples} examples and a small evaluation "
+            f"({evaluation_seconds:.1f} s) went well; nothing was kept",
+            f"dry run: {1 / steady:.2f} steps/s, peak of this process {' and '.join(peaks)}",
+            f"dry run: would run {run_steps:,} steps on {num_examples:,} examples, about "
+            f"{_duration(run_steps * steady)} without evaluations",
+        ]
+    )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
