@@ -1,35 +1,68 @@
-"""The codes' embeddings on disk, and exact search in them. C codes, D width, Q queries."""
+"""The codes' embeddings on disk, memory-mapped when opened, and exact search in them. C codes, D width, Q queries."""
 
 import json
 from pathlib import Path
 
 import numpy as np
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
+
+from bi_encoder.top_k import top_k, top_k_columns
 
 
 class CodeIndex:
-    """Embeddings of codes, with the codes and the fingerprint of the model that made them."""
+    """Embeddings of codes, with the codes, their definitions, and the fingerprint of the model that made them."""
 
-    def __init__(self, embeddings: np.ndarray, codes: list[str], model_fingerprint: str):
+    def __init__(
+        self,
+        embeddings: np.ndarray,
+        codes: list[str],
+        model_fingerprint: str,
+        definitions: list[str] | None = None,
+        code_set: str = "",
+    ):
         self.embeddings = embeddings
         """(C, D) float32, rows of length 1."""
         self.codes = codes
         self.model_fingerprint = model_fingerprint
+        self.definitions = definitions
+        """What the codes were read by, in the same order; None where the index was built without them."""
+        self.code_set = code_set
+        """What the codes are all of, for example `icd10cm leaves`; empty: the candidates of a task."""
+        self._prefixes: dict[int, np.ndarray] = {}
 
     @classmethod
-    def build(cls, embeddings: np.ndarray, codes: list[str], model_fingerprint: str = "") -> "CodeIndex":
+    def build(
+        cls,
+        embeddings: np.ndarray,
+        codes: list[str],
+        model_fingerprint: str = "",
+        definitions: list[str] | None = None,
+        code_set: str = "",
+    ) -> "CodeIndex":
         """embeddings (C, D), any scale. Raises ValueError where they do not fit the codes or a row is all zeros."""
         if embeddings.ndim != 2 or len(embeddings) != len(codes):
             raise ValueError(f"embeddings have shape {embeddings.shape}, but there are {len(codes)} codes")
         if len(set(codes)) != len(codes):
             raise ValueError("the codes of an index must be distinct")
-        return cls(_unit_rows(embeddings.astype(np.float32)), list(codes), model_fingerprint)
+        if definitions is not None and len(definitions) != len(codes):
+            raise ValueError(f"there are {len(definitions)} definitions for {len(codes)} codes")
+        return cls(_unit_rows(embeddings.astype(np.float32)), list(codes), model_fingerprint, definitions, code_set)
 
     def search(
         self, queries: np.ndarray, k: int, first_pass_dim: int = 64, candidates: int = 1000
     ) -> tuple[list[list[str]], np.ndarray]:
         """The `k` nearest codes of each query, best first: codes, cosine similarities (Q, k) float32.
+
+        As `search_columns`, with the codes' names.
+        """
+        columns, scores = self.search_columns(queries, k, first_pass_dim, candidates)
+        return [[self.codes[column] for column in row] for row in columns.tolist()], scores
+
+    def search_columns(
+        self, queries: np.ndarray, k: int, first_pass_dim: int = 64, candidates: int = 1000
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Columns (Q, k) int and cosine similarities (Q, k) float32 of each query's nearest codes, best first.
 
         queries (Q, D), any scale. The first pass compares prefixes of `first_pass_dim` and keeps `candidates` codes,
         the second compares them at full width; both are exact, and with `candidates >= C` so is the whole.
@@ -40,36 +73,56 @@ class CodeIndex:
         k = min(k, len(self.codes))
         kept = max(k, candidates)
         if kept >= len(self.codes) or first_pass_dim >= queries.shape[1]:
-            columns, scores = _top(queries @ self.embeddings.T, k)
-        else:
-            prefixes = _unit_rows(self.embeddings[:, :first_pass_dim])
-            survivors, _ = _top(_unit_rows(queries[:, :first_pass_dim]) @ prefixes.T, kept)
-            rescored = np.einsum("qd,qnd->qn", queries, self.embeddings[survivors])
-            positions, scores = _top(rescored, k)
-            columns = np.take_along_axis(survivors, positions, axis=1)
-        return [[self.codes[column] for column in row] for row in columns], scores
+            return top_k(queries @ self.embeddings.T, k)
+        first_pass = _unit_rows(queries[:, :first_pass_dim]) @ self.prefixes(first_pass_dim).T
+        survivors = top_k_columns(first_pass, kept)
+        rescored = np.empty(survivors.shape, dtype=np.float32)
+        # One query at a time, columns ascending: what is gathered stays in the cache, and memory is read in order.
+        for row, columns in enumerate(survivors):
+            rescored[row] = self.embeddings[columns] @ queries[row]
+        positions, scores = top_k(rescored, k)
+        return np.take_along_axis(survivors, positions, axis=1), scores
+
+    def prefixes(self, width: int) -> np.ndarray:
+        """(C, width) float32: the first `width` numbers of each embedding at length 1, kept in memory for next time."""
+        if width not in self._prefixes:
+            self._prefixes[width] = _unit_rows(self.embeddings[:, :width])
+        return self._prefixes[width]
 
     def save(self, path: str | Path) -> None:
-        """Write one safetensors file; codes and fingerprint stand in its header."""
+        """Write one safetensors file, complete or not at all; codes, definitions and fingerprint are in its header."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         header = {"codes": json.dumps(self.codes), "model_fingerprint": self.model_fingerprint}
-        save_file({"embeddings": self.embeddings}, path, metadata=header)
+        header["code_set"] = self.code_set
+        if self.definitions is not None:
+            header["definitions"] = json.dumps(self.definitions)
+        beside = path.with_name(f".{path.name}.partial")
+        save_file({"embeddings": np.ascontiguousarray(self.embeddings)}, beside, metadata=header)
+        beside.rename(path)
 
     @classmethod
     def load(
         cls, path: str | Path, *, model_fingerprint: str | None = None, codes: list[str] | None = None
     ) -> "CodeIndex":
-        """Read an index. Give the fingerprint of the model that asks and the task's codes to have them checked.
+        """Open an index; the embeddings stay on disk until they are read, and processes share them.
 
-        Raises FileNotFoundError where there is none, ValueError where it is another model's or holds other codes.
+        Give the fingerprint of the model that asks and the task's codes to have them checked. Raises FileNotFoundError
+        where there is none, ValueError where the file is no index, is another model's, or holds other codes.
         """
         path = Path(path)
         if not path.is_file():
             raise FileNotFoundError(f"no code index at {path}; bi_encoder/train.py writes one")
-        with safe_open(path, framework="np") as file:
-            header = file.metadata()
-            index = cls(file.get_tensor("embeddings"), json.loads(header["codes"]), header["model_fingerprint"])
+        try:
+            # Through torch, because safetensors copies what it hands to NumPy.
+            with safe_open(path, framework="pt") as file:
+                header = file.metadata() or {}
+                embeddings = file.get_tensor("embeddings").numpy()
+        except SafetensorError as error:
+            raise ValueError(f"{path} is no code index, or a damaged one: {error}; build it again") from None
+        definitions = json.loads(header["definitions"]) if "definitions" in header else None
+        codes_here, code_set = json.loads(header["codes"]), header.get("code_set", "")
+        index = cls(embeddings, codes_here, header["model_fingerprint"], definitions, code_set)
         if model_fingerprint is not None:
             index.check_model(model_fingerprint)
         if codes is not None:
@@ -99,14 +152,3 @@ def _unit_rows(rows: np.ndarray) -> np.ndarray:
     if not (np.isfinite(lengths).all() and (lengths > 0).all()):
         raise ValueError("an embedding is zero or not finite, so it has no direction to compare")
     return rows / lengths
-
-
-def _top(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Columns (Q, k) and values (Q, k) of each row's largest scores, best first, ties by column."""
-    if k < scores.shape[1]:
-        columns = np.sort(np.argpartition(-scores, k - 1, axis=1)[:, :k], axis=1)
-    else:
-        columns = np.broadcast_to(np.arange(scores.shape[1]), scores.shape)
-    values = np.take_along_axis(scores, columns, axis=1)
-    order = np.argsort(-values, axis=1, kind="stable")
-    return np.take_along_axis(columns, order, axis=1), np.take_along_axis(values, order, axis=1)

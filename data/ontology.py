@@ -104,6 +104,13 @@ class Ontology(ABC):
         headings = (groups[level] for level in ("block", "chapter"))
         return [*codes, *(heading for heading in headings if heading not in (code, *codes))]
 
+    def nodes(self, leaves_only: bool = False) -> dict[str, str]:
+        """Every code, block and chapter with its title, in the edition's order; or only the codes with none below.
+
+        ICD-10-CM's 98,505 nodes are 98,466 names here: 39 blocks are called like their only category.
+        """
+        return {name: title for name, title, is_leaf in self._walk() if is_leaf or not leaves_only}
+
     @abstractmethod
     def definition(self, code: str) -> str:
         """The full title of `code`."""
@@ -111,6 +118,10 @@ class Ontology(ABC):
     @abstractmethod
     def synonyms(self, code: str) -> list[str]:
         """Other names of `code` that the edition lists; empty where it lists none."""
+
+    @abstractmethod
+    def _walk(self) -> Iterable[tuple[str, str, bool]]:
+        """Name, title and whether nothing is below it, of everything in the tree; the later of equal names counts."""
 
     @abstractmethod
     def _readings(self, text: str) -> Iterable[str]:
@@ -160,6 +171,14 @@ class _Icd9(Ontology):
     def synonyms(self, code: str) -> list[str]:
         self._check(code)
         return []
+
+    def _walk(self) -> Iterable[tuple[str, str, bool]]:
+        pending = list(reversed(self._search(None).children))
+        while pending:
+            node = pending.pop()
+            pending.extend(reversed(node.children or []))
+            name = node.code if "-" in node.code else self._dotted(node.code.replace(".", ""))
+            yield name, node.long_desc or node.short_desc, not node.children
 
     def _readings(self, text: str) -> Iterable[str]:
         whole, dot, rest = text.partition(".")
@@ -215,6 +234,18 @@ class _Icd10(Ontology):
         own = self.definition(code).casefold()
         terms = dict.fromkeys(" ".join(term.split()) for term in self._icd10.get_inclusion_term(code))
         return [term for term in terms if term.casefold() != own]
+
+    def _walk(self) -> Iterable[tuple[str, str, bool]]:
+        for node in self._icd10.get_all_codes():
+            if self._icd10.is_chapter(node):
+                yield *self._chapters[node], False
+            else:
+                title = self._icd10.get_description(node)
+                if "-" in node:
+                    # Twelve headings over other blocks (C00-C96) count as leaves in the package.
+                    yield node, _split_title(title)[0], False
+                else:
+                    yield node, title, self._icd10.is_leaf(node)
 
     def _readings(self, text: str) -> Iterable[str]:
         plain = text.replace(".", "")

@@ -45,6 +45,18 @@ def predict(context: typer.Context) -> None:
     _run([sys.executable, str(ROOT / "rank" / "run_predict.py"), *context.args])
 
 
+@app.command(context_settings=PASS_THROUGH)
+def search(context: typer.Context) -> None:
+    """Codes that a phrase or a note speaks of, with evidence: `mera search "flash pulmonary edema, hx CHF"`."""
+    _run([sys.executable, str(ROOT / "bi_encoder" / "search_codes.py"), *context.args])
+
+
+@app.command(context_settings=PASS_THROUGH, name="retrieval-baselines")
+def retrieval_baselines(context: typer.Context) -> None:
+    """BM25 and an untrained encoder: `mera retrieval-baselines --task prepared/NAME --output runs/NAME`."""
+    _run([sys.executable, str(ROOT / "bi_encoder" / "run_retrieval_baselines.py"), *context.args])
+
+
 @app.command()
 def report(
     runs: Annotated[list[Path], typer.Argument(help="run directories, each with a predictions folder")],

@@ -153,6 +153,29 @@ def test_hierarchy_equals_a_loop(runs, section):
     )
 
 
+def test_coarse_levels_equal_a_loop_over_groups(runs, section, report_folder):
+    run = read_predictions(runs[1])
+    found = find_run(section, "rank-tiny")["coarse_levels"]
+    assert list(found) == ["chapter", "block", "category"], "not all codes together"
+    for level, measured in found.items():
+        groups = run.codes[level].to_list()
+        names = sorted(set(groups))
+        shape = (len(run.scores), len(names))
+        scores, targets, predicted = np.full(shape, -np.inf), np.zeros(shape, bool), np.zeros(shape, bool)
+        for row in range(shape[0]):
+            for column, group in enumerate(groups):
+                place = names.index(group)
+                scores[row, place] = max(scores[row, place], run.scores[row, column])
+                targets[row, place] |= run.targets[row, column]
+                predicted[row, place] |= run.scores[row, column] > run.thresholds[row]
+        assert measured["map"]["value"] == pytest.approx(metrics.mean_average_precision(scores, targets))
+        assert measured["recall@20"]["value"] == pytest.approx(metrics.recall_at_k(scores, targets, 20))
+        assert measured["micro_f1"]["value"] == pytest.approx(metrics.f1(predicted, targets, "micro"))
+        assert measured["map"]["low"] < measured["map"]["value"] < measured["map"]["high"]
+    assert "micro_f1" not in find_run(section, "history")["coarse_levels"]["chapter"], "it has no threshold"
+    assert "At coarser levels of the ontology" in (report_folder / "index.html").read_text()
+
+
 def test_hierarchy_of_codes_without_a_group_and_of_one_level():
     scores = np.array([[3.0, 2.0, 1.0]])
     targets = np.array([[False, False, True]])

@@ -97,6 +97,7 @@ def _run_record(run: Measures, label: str) -> dict[str, Any]:
         "set_size": run.set_size,
         "precision_recall": run.precision_recall,
         "hierarchy": run.hierarchy,
+        "coarse_levels": run.coarse_levels,
         "reliability": run.reliability,
         "training": training_curve(run.records.get("training")),
         "memorization": memorization_rows(run.records.get("memorization")),

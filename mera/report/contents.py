@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mera.report.contents_of_runs import run_parts
+from mera.report.coarse_levels import LEVEL_METRICS
 from mera.report.drawing import Figure
 from mera.report.hierarchy import LEVEL_NAMES
 from mera.report.measure import METRICS
@@ -44,6 +45,7 @@ def section_parts(section: dict[str, Any], figures: list[Figure]) -> list[Part]:
         *_differences(section, drawn),
         *_ablations(section),
         *(_stratum(section, part, drawn) for part in section["strata"]),
+        *_coarse_levels(section),
         *_hierarchy(section, drawn),
         *run_parts(section, drawn.named),
     ]
@@ -175,6 +177,29 @@ def _stratum(section: dict[str, Any], part: dict[str, Any], drawn: _Figures) -> 
     )
     figures = drawn.named(f"strata-{part['key']}")
     return Part(key=table.name, title=part["title"], tables=[table], figures=figures)
+
+
+def _coarse_levels(section: dict[str, Any]) -> list[Part]:
+    levels = list(dict.fromkeys(level for run in section["runs"] for level in run["coarse_levels"]))[::-1]
+    if not levels:
+        return []
+    columns = [(level, metric) for level in levels for metric in LEVEL_METRICS]
+    table = Table(
+        name="coarse-levels",
+        caption="The same predictions with codes counted by their group. A group's score is that of its best code; it "
+        "is true, or predicted, where one of its codes is.",
+        columns=[
+            Column(key=f"{level}-{metric}", label=f"{LEVEL_NAMES[level]}: {LEVEL_METRICS[metric]}", format="percent")
+            for level, metric in columns
+        ],
+        rows=[
+            run_row(
+                run, [cell(run["coarse_levels"].get(level, {}).get(metric)) for level, metric in columns]
+            )
+            for run in section["runs"]
+        ],
+    )
+    return [Part(key="coarse-levels", title="At coarser levels of the ontology", tables=[table])]
 
 
 def _hierarchy(section: dict[str, Any], drawn: _Figures) -> list[Part]:

@@ -33,7 +33,7 @@ def hierarchy(ranking: metrics.Ranking, codes: pl.DataFrame, weights: np.ndarray
     if len(levels) < 2 or not len(ranking.rows):
         return None
     rows, columns = at_label_count(ranking)
-    right = np.stack([_in_a_true_group(_numbers(codes[level]), ranking, rows, columns) for level in levels])
+    right = np.stack([_in_a_true_group(group_numbers(codes[level]), ranking, rows, columns) for level in levels])
     exact = _in_a_true_group(np.arange(codes.height), ranking, rows, columns)
     # A level without a group for a code (null) is no step on the way down: what is right below is right above.
     right = np.logical_or.accumulate(np.vstack([right, exact[None, :]])[::-1], axis=0)[::-1]
@@ -59,7 +59,7 @@ def hierarchy(ranking: metrics.Ranking, codes: pl.DataFrame, weights: np.ndarray
     }
 
 
-def _numbers(groups: pl.Series) -> np.ndarray:
+def group_numbers(groups: pl.Series) -> np.ndarray:
     """(C,) int: equal numbers for equal groups; a code without a group is alone."""
     names = groups.cast(pl.String)
     numbers = np.unique(names.fill_null("").to_numpy(), return_inverse=True)[1]

@@ -8,7 +8,9 @@ import scipy.sparse
 
 from mera import bootstrap, metrics
 from mera.predictions import Predictions
+from mera.report.coarse_levels import coarse_levels
 from mera.report.decisions import at_label_count, precision_recall, set_size
+from mera.report.estimates import Estimate
 from mera.report.hierarchy import hierarchy
 from mera.report.load import Comparable
 from mera.report.reliability import reliability
@@ -67,6 +69,8 @@ class Measures:
     """None where the run sets no threshold."""
     precision_recall: dict[str, list[float]] | None
     hierarchy: dict[str, Any] | None
+    coarse_levels: dict[str, dict[str, Estimate]]
+    """MAP, recall@20 and micro F1 of groups, by level."""
     reliability: dict[str, Any] | None
     """None where the run has no probabilities."""
     records: dict[str, Any]
@@ -115,6 +119,7 @@ def measure(run: Predictions, shared: Comparable, strata: list[Stratification], 
         set_size=None if predicted is None else set_size(predicted, shared.targets, weights),
         precision_recall=precision_recall(run, shared.targets),
         hierarchy=hierarchy(ranking, shared.codes, weights),
+        coarse_levels=coarse_levels(run, shared.targets, shared.codes, weights),
         reliability=reliability(run, ranking, weights),
         records=run.records,
     )

@@ -1,0 +1,51 @@
+"""The largest scores of each row, exactly, and without partitioning the whole row. Q queries, C codes.
+
+Partitioning 100,000 scores takes longer than computing them at 64 dimensions. Here every 16th score gives a threshold
+that few others reach, and only those are looked at again. Where that sample misled and fewer than k reach it, the whole
+row is partitioned after all, so the answer is exact whatever the data.
+"""
+
+import numpy as np
+
+SAMPLE_STEP = 16
+
+
+def top_k(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Columns (Q, k) int64 and values (Q, k) of each row's largest scores (Q, C), best first, ties by column."""
+    columns = top_k_columns(scores, k)
+    values = np.take_along_axis(scores, columns, axis=1)
+    order = np.argsort(-values, axis=1, kind="stable")
+    return np.take_along_axis(columns, order, axis=1), np.take_along_axis(values, order, axis=1)
+
+
+def top_k_columns(scores: np.ndarray, k: int) -> np.ndarray:
+    """(Q, k) int64: the columns of each row's k largest scores (Q, C), ascending; of equal scores the first columns."""
+    found = np.empty((len(scores), k), dtype=np.int64)
+    thresholds = _low_thresholds(scores, k)
+    for row, (values, threshold) in enumerate(zip(scores, thresholds, strict=True)):
+        reach = np.flatnonzero(values >= threshold)
+        found[row] = reach[_largest(values[reach], k)] if len(reach) >= k else _largest(values, k)
+    return found
+
+
+def _low_thresholds(scores: np.ndarray, k: int) -> np.ndarray:
+    """(Q,) scores that at least k of the row probably reach, and not many more."""
+    sample = scores[:, ::SAMPLE_STEP]
+    expected = k / SAMPLE_STEP
+    # About `expected` of the k largest are in the sample; three standard deviations more make it almost certain.
+    rank = int(expected + 3 * expected**0.5) + 1
+    if 4 * rank > sample.shape[1]:
+        return np.full(len(scores), -np.inf, dtype=np.float32)
+    place = sample.shape[1] - rank
+    return np.partition(sample, place, axis=1)[:, place]
+
+
+def _largest(values: np.ndarray, k: int) -> np.ndarray:
+    """Positions (k,) of the k largest values (n,), ascending; of equal values the first."""
+    if k == len(values):
+        return np.arange(k)
+    # Values are partitioned rather than positions: NumPy does that several times as fast.
+    smallest = np.partition(values, len(values) - k)[len(values) - k]
+    above = np.flatnonzero(values > smallest)
+    equal = np.flatnonzero(values == smallest)[: k - len(above)]
+    return np.sort(np.concatenate([above, equal]))
