@@ -1,8 +1,10 @@
 """Embeddings of all processes in each of them, with gradients: the in-batch negatives of a distributed step."""
 
+from typing import Any
+
+import torch
 import torch.distributed
 from torch import Tensor
-from torch.distributed.nn.functional import all_gather
 
 
 def num_processes() -> int:
@@ -15,6 +17,21 @@ def process_index() -> int:
     return torch.distributed.get_rank() if num_processes() > 1 else 0
 
 
+class _GatherRows(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, rows: Tensor) -> Tensor:
+        gathered = [torch.empty_like(rows) for _ in range(num_processes())]
+        torch.distributed.all_gather(gathered, rows.contiguous())
+        return torch.cat(gathered)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        # Every backend can sum over processes; few can sum and scatter in one.
+        total = gradient.clone(memory_format=torch.contiguous_format)
+        torch.distributed.all_reduce(total)
+        return total.chunk(num_processes())[process_index()]
+
+
 def gather_rows(rows: Tensor) -> Tensor:
     """rows (n, ...) of this process, n equal in all -> (W n, ...) of the W processes, in their order.
 
@@ -22,7 +39,7 @@ def gather_rows(rows: Tensor) -> Tensor:
     the parameters' gradients over processes, as DDP and ZeRO do, the result is the gradient of the mean of their
     losses.
     """
-    return torch.cat(all_gather(rows)) if num_processes() > 1 else rows
+    return _GatherRows.apply(rows) if num_processes() > 1 else rows
 
 
 def gather_distinct(ids: Tensor) -> Tensor:
