@@ -65,8 +65,9 @@ class Ranker:
         if not (path / FILE_NAME).is_file():
             raise ValueError(f"{path} has no {FILE_NAME}: give the checkpoint directory that rank/train.py wrote")
         saved = json.loads((path / FILE_NAME).read_text(encoding="utf-8"))
-        model, tokenizer = AutoModelForCausalLM.from_pretrained(path, **SAFE_LOADING), AutoTokenizer.from_pretrained(
-            path, trust_remote_code=False
+        model, tokenizer = (
+            AutoModelForCausalLM.from_pretrained(path, **SAFE_LOADING),
+            AutoTokenizer.from_pretrained(path, trust_remote_code=False),
         )
         read_candidates_only(model, token_ids(tokenizer, saved["candidates"]), marker_id(tokenizer, EOV))
         model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()

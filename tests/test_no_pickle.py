@@ -13,9 +13,9 @@ from small_model import ARCHITECTURE
 
 from bi_encoder.config import EncoderConfig
 from bi_encoder.encoder import load_encoder
-from mera.entry_point import PACKAGES
 from mera.models import ModelConfig, load_base_model
 from mera.report import write_report
+from mera.safe_messages import PACKAGES
 
 ROOT = Path(__file__).parent.parent
 OUR_FILES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]

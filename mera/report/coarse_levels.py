@@ -5,8 +5,6 @@ The full ranking is used, so unlike the accuracies of `hierarchy` these need no 
 a level is a group of its own.
 """
 
-from typing import Any
-
 import numpy as np
 import polars as pl
 

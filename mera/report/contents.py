@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from mera.report.contents_of_runs import run_parts
 from mera.report.coarse_levels import LEVEL_METRICS
+from mera.report.contents_of_runs import run_parts
 from mera.report.drawing import Figure
 from mera.report.hierarchy import LEVEL_NAMES
 from mera.report.measure import METRICS
@@ -193,9 +193,7 @@ def _coarse_levels(section: dict[str, Any]) -> list[Part]:
             for level, metric in columns
         ],
         rows=[
-            run_row(
-                run, [cell(run["coarse_levels"].get(level, {}).get(metric)) for level, metric in columns]
-            )
+            run_row(run, [cell(run["coarse_levels"].get(level, {}).get(metric)) for level, metric in columns])
             for run in section["runs"]
         ],
     )
