@@ -14,7 +14,7 @@ from transformers import get_cosine_schedule_with_warmup, set_seed
 
 from data.task import Task
 from mera.metrics import recall_at_k
-from mera.training import EpochSeededLengthSampler
+from mera.steps import EpochSeededLengthSampler
 from rank.baselines import EVALUATED, BaselineScores
 from rank.config import NeuralBaselineConfig, NeuralLoss, TransformerBaselineConfig
 from rank.history_tensors import HistoryDataset
