@@ -39,6 +39,10 @@ def main() -> None:
 
     if trainer.is_world_process_zero():
         measured = write_outputs(trainer, run, clock)
+        if measured["codes_without_definition"]:
+            print(
+                f"codes without a definition, read by the name of their group: {measured['codes_without_definition']}"
+            )
         print("validation: " + ", ".join(f"{name} {value:.3f}" for name, value in measured["validation"].items()))
         print(f"predictions: {run.finish() / 'predictions'}")
 

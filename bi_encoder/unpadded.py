@@ -17,7 +17,7 @@ def unpadded_states(encoder: Transformer, input_ids: Tensor, mask: Tensor) -> Te
     longest = int(lengths.max())
     row = {
         "input_ids": input_ids[mask][None],
-        "position_ids": positions[None] + encoder._flatten_position_offset,
+        "position_ids": positions[None] + _first_position(encoder),
         "cu_seq_lens_q": bounds,
         "cu_seq_lens_k": bounds,
         "max_length_q": longest,
@@ -27,3 +27,8 @@ def unpadded_states(encoder: Transformer, input_ids: Tensor, mask: Tensor) -> Te
     states = flat.new_zeros((*mask.shape, flat.shape[-1]))
     states[mask] = flat
     return states
+
+
+def _first_position(encoder: Transformer) -> int:
+    """RoBERTa and its kin count positions from behind the padding index, and sentence-transformers knows which do."""
+    return getattr(encoder, "_flatten_position_offset", 0)

@@ -104,6 +104,56 @@ def test_a_variant_trains_and_leaves_a_complete_run(task, tmp_path, variant):
     assert not (final / "trainer").exists()
 
 
+def test_a_diagnosis_task_trains_with_hard_negatives_both_views_and_separate_towers(tmp_path):
+    task = make_tiny_task(tmp_path / "task", kind="diagnosis", patients=60)
+    changes = {
+        "encoder.towers": "separate",
+        "encoder.encode_at_once": 16,
+        "encoder.window_overlap": 8,
+        "encoder.training_windows": 2,
+        "encoder.max_query_tokens": 48,
+        "objective.cached_gradients": True,
+        "objective.hard_negatives": "both",
+        "objective.label_views": "both",
+        "objective.refresh_mistakes_every": 2,
+        "selection.rerank_candidates": 10,
+    }
+    run, trainer = start(task, configuration(task, tmp_path / "run", variant="laa_mrl", **changes))
+    searches = []
+    trainer.add_callback(NoteMistakes(trainer, searches))
+    untrained = trainer.score_split("validation", [64])[64]
+    trainer.train()
+
+    targets = task.targets("validation")
+    learnt = mean_average_precision(trainer.score_split("validation", [64])[64], targets)
+    assert learnt > mean_average_precision(untrained, targets) + 0.05
+    first, second, third = searches
+    assert first is second, "searched again after two epochs"
+    assert third is not second
+    assert third != second, "by another model"
+    true = trainer.train_dataset["targets"]
+    for found in (first, third):
+        assert all(len(row) == 8 for row in found)
+        assert not any(set(row) & set(codes) for row, codes in zip(found, true, strict=True))
+    measured = write_outputs(trainer, run, RunClock())
+    assert measured["queries_in_several_windows"]["test"] > 0
+    assert measured["codes_without_definition"] == 0
+    model, record = load_bi_encoder(run.finish() / "checkpoint", codes=task.codes)
+    assert model.key_encoder is not None
+    assert (record.rerank_candidates, record.window_overlap) == (10, 8)
+
+
+class NoteMistakes(TrainerCallback):
+    """Keeps the mistakes that each epoch trains with."""
+
+    def __init__(self, trainer, found):
+        self.trainer, self.found = trainer, found
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        if state.epoch == int(state.epoch):
+            self.found.append(self.trainer.hard_negatives.mistakes)
+
+
 class StopAfterFirstEpoch(TrainerCallback):
     def on_save(self, args, state, control, **kwargs):
         raise KeyboardInterrupt
