@@ -48,26 +48,32 @@ ENCODER = {
     },
     "encoder.tokenizer_size": 600,
     "encoder.max_query_tokens": 96,
+    "encoder.window_overlap": 16,
     "objective.widths": [16, 32],
     "objective.synonym_probability": 0.0,
 }
 STEPS = 20
 
 
-def memorize(task, output, overrides):
-    config = load_config(MemorizeConfig, None, {"task": "x", "output": output, **LANGUAGE_MODEL, **overrides})
+
+
+def memorize(task, config, run):
     model, tokenizer = load_base_model(config.model, tokenizer_texts(task))
     code_tokens = add_code_tokens(model, tokenizer, dict(zip(task.codes, task.definitions, strict=True)))
     examples = tokenized(build_questions(task, config.questions), tokenizer, config.model.max_length)
     if config.model.lora.rank:
         model = add_lora(model, config.model.lora)
-    run = RunDirectory(config.output)
-    trainer = build_memorize_trainer(model, tokenizer, examples, task, config, run)
-    return run, config, trainer, lambda path: save_checkpoint(trainer, tokenizer, code_tokens, path)
+
+    def train(path):
+        trainer = build_memorize_trainer(model, tokenizer, examples, task, config, run)
+        some_steps(trainer, run, config)
+        save_checkpoint(trainer, tokenizer, code_tokens, path)
+        return trainer
+
+    return train
 
 
-def rank(task, output, overrides):
-    config = load_config(RankConfig, None, {"task": "x", "output": output, **LANGUAGE_MODEL, **overrides})
+def rank(task, config, run):
     model, tokenizer, code_tokens = load_for_task(config, task)
     builder = PromptBuilder(tokenizer, config.prompt)
     columns, eov_id = token_ids(tokenizer, task.codes), marker_id(tokenizer, EOV)
@@ -77,37 +83,60 @@ def rank(task, output, overrides):
     model.recurrence = Recurrence(len(task.codes))
     if config.model.lora.rank:
         model = add_lora(model, config.model.lora, whole=["recurrence"])
-    run, examples = RunDirectory(config.output), training_examples(task, builder, config)
-    trainer = build_rank_trainer(model, examples, collator, group_ids, eov_id, validation, config, run)
-    return run, config, trainer, lambda path: save_checkpoint(trainer, tokenizer, code_tokens, path, "recurrence.")
+    examples = training_examples(task, builder, config)
+
+    def train(path):
+        trainer = build_rank_trainer(model, examples, collator, group_ids, eov_id, validation, config, run)
+        some_steps(trainer, run, config)
+        save_checkpoint(trainer, tokenizer, code_tokens, path, "recurrence.")
+        return trainer
+
+    return train
 
 
-def bi_encoder(task, output, overrides):
-    config = load_config(BiEncoderConfig, None, {"task": "x", "output": output, **ENCODER, **overrides})
-    encoder = load_encoder(config.encoder, bi_encoder_texts(task))
-    model = build_bi_encoder(encoder, config.variant, config.objective.attention_temperature)
-    run = RunDirectory(config.output)
-    return run, config, build_bi_encoder_trainer(model, task, config, run), None
+def bi_encoder(task, config, run):
+    encoder, objective = load_encoder(config.encoder, bi_encoder_texts(task)), config.objective
+    model = build_bi_encoder(
+        encoder, config.variant, objective.attention_temperature, config.encoder, objective.cached_gradients
+    )
+
+    def train(path):
+        trainer = build_bi_encoder_trainer(model, task, config, run)
+        some_steps(trainer, run, config)
+        return trainer
+
+    return train
+
+
+def some_steps(trainer, run, config):
+    trainer.args.logging_steps, trainer.args.max_steps = 1, STEPS
+    trainer.args.eval_strategy = trainer.args.save_strategy = "no"
+    trainer.args.load_best_model_at_end = False
+    trainer.resume_and_train(run, config.training)
+
+
+STAGES = {
+    "memorize": (MemorizeConfig, LANGUAGE_MODEL, memorize),
+    "rank": (RankConfig, LANGUAGE_MODEL, rank),
+    "bi_encoder": (BiEncoderConfig, ENCODER, bi_encoder),
+}
 
 
 def main():
     runs, output = json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2])
+    ready = {}
+    # All models are built before the first trainer is: it starts the engine, which changes how models are built.
     for wanted in runs:
         set_seed(0)
-        build = {"memorize": memorize, "rank": rank, "bi_encoder": bi_encoder}[wanted["trainer"]]
-        run, config, trainer, save = build(
-            load_task(wanted["task"]), str(output / "runs" / wanted["name"]), TRAINING | wanted["config"]
-        )
-        trainer.args.logging_steps, trainer.args.max_steps = 1, STEPS
-        trainer.args.eval_strategy, trainer.args.save_strategy = "no", "no"
-        trainer.args.load_best_model_at_end = False
-        trainer.resume_and_train(run, config.training)
-        if save is not None:
-            save(output / wanted["name"])
+        config_class, small, build = STAGES[wanted["trainer"]]
+        places = {"task": wanted["task"], "output": str(output / "runs" / wanted["name"])}
+        config = load_config(config_class, None, TRAINING | small | places | wanted["config"])
+        ready[wanted["name"]] = build(load_task(wanted["task"]), config, RunDirectory(config.output))
+    for name, train in ready.items():
+        trainer = train(output / name)
         if trainer.is_world_process_zero():
             losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-            output.mkdir(exist_ok=True)
-            (output / f"{wanted['name']}.json").write_text(json.dumps(losses))
+            (output / f"{name}.json").write_text(json.dumps(losses))
 
 
 if __name__ == "__main__":
