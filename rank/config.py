@@ -8,6 +8,7 @@ from mera.models import ModelConfig
 from mera.training import TrainingConfig
 from rank.attention import Kernel
 
+RareRecurrence = Literal["fitted", "none"]
 EovOffset = Literal["fitted", "none"]
 HistoryForm = Literal["codes", "codes+definitions", "definitions"]
 Decoding = Literal["rank", "autoregressive"]
@@ -71,8 +72,12 @@ class RankConfig:
     """orders of the targets drawn per example and epoch, all behind one prompt; 0: no partial outputs"""
     max_targets: int = 40
     """targets given in one order; the rest stay positives"""
+    prompt_weight: float = 1.0
+    """weight in the loss of the first position, where ranking reads, against 1 of each later one"""
     recurrence: bool = True
     """add a trained bonus to the scores of codes seen before (rank/recurrence.py)"""
+    rare_recurrence: RareRecurrence = "fitted"
+    """fitted: raise rare codes of the last visit further, as much as the validation metrics want; none: as trained"""
     history_dropout: float = 0.0
     """share of the prompt's codes left out at random in training, against overfitting on few patients"""
     shuffle_codes: bool = False
@@ -94,6 +99,8 @@ class RankConfig:
     def __post_init__(self) -> None:
         if self.orders < 0 or self.max_targets < 1:
             raise ValueError("orders must be 0 or more, max_targets 1 or more")
+        if self.prompt_weight <= 0:
+            raise ValueError("prompt_weight must be above 0")
         if not 0 <= self.history_dropout < 1:
             raise ValueError("history_dropout must be in [0, 1)")
 

@@ -21,6 +21,7 @@ def hierarchical_info_nce(
     group_ids: Tensor,
     temperature: float | Sequence[float] = 1.0,
     level_weights: Sequence[float] | None = None,
+    row_weights: Tensor | None = None,
 ) -> Tensor:
     """InfoNCE of every positive against the negatives of its own group, at every level of the ontology.
 
@@ -28,12 +29,12 @@ def hierarchical_info_nce(
 
         -log( e^{s_c/t} / (e^{s_c/t} + sum of e^{s_n/t} over n in c's group at l, n neither positive nor ignored) )
 
-    Mean over the row's positives, then over the rows that have one, then the (weighted) mean over levels; 0 if no row
+    Mean over the row's positives, then the (weighted) means over the rows that have one and over levels; 0 if no row
     has a positive.
 
     scores (N, C) logits; positive, ignored (N, C) bool; group_ids (L, C) int: equal numbers are one group;
-    temperature: one number, or one per level; level_weights: L numbers. Returns a float32 scalar. Raises ValueError
-    where the numbers are not one per level.
+    temperature: one number, or one per level; level_weights: L numbers; row_weights (N,), none of them 0. Returns a
+    float32 scalar. Raises ValueError where the numbers are not one per level.
     """
     num_levels = len(group_ids)
     temperatures = [temperature] * num_levels if isinstance(temperature, int | float) else list(temperature)
@@ -48,7 +49,8 @@ def hierarchical_info_nce(
         return scores_NC.sum() * 0.0
     score_P = scores_NC[row_P, column_P]
     positives_per_row_N = positive.sum(dim=1)
-    weight_P = 1.0 / (positives_per_row_N[row_P] * (positives_per_row_N > 0).sum())
+    weight_N = scores_NC.new_ones(len(scores)) if row_weights is None else row_weights.float()
+    weight_P = weight_N[row_P] / (positives_per_row_N[row_P] * weight_N[positives_per_row_N > 0].sum())
     negative_scores_NC = scores_NC.masked_fill(~negative_NC, float("-inf"))
     loss = scores_NC.new_zeros(())
     for ids_C, t, weight in zip(group_ids.to(scores.device), temperatures, weights, strict=True):
@@ -58,13 +60,16 @@ def hierarchical_info_nce(
     return loss
 
 
-def threshold_loss(scores: Tensor, eov: Tensor, positive: Tensor, ignored: Tensor) -> Tensor:
+def threshold_loss(
+    scores: Tensor, eov: Tensor, positive: Tensor, ignored: Tensor, row_weights: Tensor | None = None
+) -> Tensor:
     """Every positive above EOV, EOV above every negative (the adaptive threshold of ATLOP, Zhou et al., AAAI 2021).
 
         row loss = mean over positives of -log( e^{s_c} / (sum over positives e^{s} + e^{s_EOV}) )     (0 if none)
                  + -log( e^{s_EOV} / (e^{s_EOV} + sum over negatives e^{s}) )
 
-    Mean over rows. scores (N, C) logits, eov (N,) logits, positive, ignored (N, C) bool. Returns a float32 scalar.
+    (Weighted) mean over rows. scores (N, C) logits, eov (N,) logits, positive, ignored (N, C) bool, row_weights (N,).
+    Returns a float32 scalar.
     """
     scores_NC, eov_N = scores.float(), eov.float()
     negative_NC = ~(positive | ignored)
@@ -74,7 +79,9 @@ def threshold_loss(scores: Tensor, eov: Tensor, positive: Tensor, ignored: Tenso
     mean_positive_N = scores_NC.masked_fill(~positive, 0.0).sum(dim=1) / count_N.clamp(min=1)
     above_N = torch.where(count_N > 0, torch.logaddexp(positives_lse_N, eov_N) - mean_positive_N, 0.0)
     below_N = F.softplus(negatives_lse_N - eov_N)
-    return (above_N + below_N).mean()
+    if row_weights is None:
+        return (above_N + below_N).mean()
+    return (row_weights * (above_N + below_N)).sum() / row_weights.sum()
 
 
 def _group_logsumexp(scores_NC: Tensor, ids_C: Tensor) -> Tensor:

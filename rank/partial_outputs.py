@@ -98,12 +98,14 @@ class PartialOutputCollator:
     pad_id: int
     ignore_known: bool
     """known codes are left out of the loss instead of being negatives"""
+    prompt_weight: float = 1.0
+    """weight of the rows at the prompt's end, against 1 of each later position"""
 
     def __call__(self, examples: Sequence[RankingExample]) -> dict[str, Any]:
         """`input_ids`, `position_ids`, `order_ids` (B, T; see rank/attention.py); `logits_to_keep` (B, T) bool: the R
         positions whose logits are read; `row_read` (N,): which of these each row is; `row_example` (N,): whose row it
-        is; `recurrence` (B, C, 3): features of the codes seen before; `positive`, `ignored` (N, C) bool; `num_rows`,
-        `num_positive_rows` for normalising.
+        is; `row_weights` (N,); `recurrence` (B, C, 3): features of the codes seen before; `positive`, `ignored` (N, C)
+        bool; `weight_of_rows`, `weight_of_positive_rows`, two numbers, for normalising.
         """
         candidate_token = self.candidate_ids.tolist()
         lengths = [len(example.prompt_ids) + sum(map(len, example.orders)) for example in examples]
@@ -145,6 +147,7 @@ class PartialOutputCollator:
             positive[row, open_targets] = True
             if self.ignore_known:
                 ignored[row, known_codes] = True
+        row_weights = torch.tensor([1.0 if row[3] else self.prompt_weight for row in rows])
         return {
             "input_ids": input_ids,
             "position_ids": position_ids,
@@ -155,6 +158,7 @@ class PartialOutputCollator:
             "recurrence": recurrence,
             "positive": positive,
             "ignored": ignored,
-            "num_rows": len(rows),
-            "num_positive_rows": int(positive.any(dim=1).sum()),
+            "row_weights": row_weights,
+            "weight_of_rows": float(row_weights.sum()),
+            "weight_of_positive_rows": float(row_weights[positive.any(dim=1)].sum()),
         }

@@ -24,7 +24,7 @@ from rank.decision import fit_decision_rule
 from rank.partial_outputs import PartialOutputCollator
 from rank.predict import Ranker
 from rank.prompt import PromptBuilder
-from rank.recurrence import Recurrence, recurrence_weights
+from rank.recurrence import Recurrence, add_recurrence, fit_rare_bonus, recurrence_weights
 from rank.start import load_for_task, training_examples
 from rank.trainer import build_trainer
 from rank.validation import Validation
@@ -41,7 +41,9 @@ def main() -> None:
     candidate_ids, eov_id = token_ids(tokenizer, task.codes), marker_id(tokenizer, EOV)
     group_ids = torch.from_numpy(task.group_ids(config.loss.levels))
     validation = Validation(task, builder, config.evaluation_batch_size)
-    collator = PartialOutputCollator(candidate_ids, tokenizer.pad_token_id, config.loss.known == "ignore")
+    collator = PartialOutputCollator(
+        candidate_ids, tokenizer.pad_token_id, config.loss.known == "ignore", config.prompt_weight
+    )
     use_kernel(model, config.attention)
     if config.recurrence:
         model.recurrence = Recurrence(len(task.codes))
@@ -57,8 +59,13 @@ def main() -> None:
 
     trained = trainer.accelerator.unwrap_model(trainer.model)
     uses_eov = config.loss.threshold_weight > 0
-    rule = fit_decision_rule(*validation.scores(trained), validation.targets, uses_eov, config.eov_offset == "fitted")
     recurrence = recurrence_weights(trained, len(task.codes))
+    scores, eov = validation.scores(trained)
+    if config.recurrence and config.rare_recurrence == "fitted":
+        rare_bonus = fit_rare_bonus(scores, validation.seen, validation.targets, task.train_counts)
+        recurrence = recurrence + rare_bonus
+        scores = add_recurrence(scores, validation.seen, rare_bonus)
+    rule = fit_decision_rule(scores, eov, validation.targets, uses_eov, config.eov_offset == "fitted")
     ranker = Ranker(trained, tokenizer, task.codes, code_tokens.definitions, config.prompt, rule, recurrence)
     rows = list(task.splits["test"])
     if config.decoding == "rank":

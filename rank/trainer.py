@@ -62,11 +62,13 @@ class RankTrainer(StageTrainer):
         bonus = None if recurrence is None else recurrence(inputs["recurrence"])
         step_rows = num_items_in_batch
         if step_rows is None:
-            step_rows = torch.tensor([inputs["num_rows"], inputs["num_positive_rows"]], device=logits.device)
+            step_rows = torch.tensor([inputs["weight_of_rows"], inputs["weight_of_positive_rows"]])
+            step_rows = step_rows.to(logits.device)
 
         def share(scores: Tensor, eov: Tensor, rows: slice) -> Tensor:
             targets = (inputs["positive"][rows], inputs["ignored"][rows])
-            return stage_two_loss(scores, eov, *targets, self.group_ids, self.loss, step_rows)
+            weights = inputs["row_weights"][rows]
+            return stage_two_loss(scores, eov, *targets, self.group_ids, self.loss, weights, step_rows)
 
         loss = loss_in_chunks(logits, bonus, inputs["row_read"], inputs["row_example"], share)
         if num_items_in_batch is not None:
@@ -74,13 +76,14 @@ class RankTrainer(StageTrainer):
         return (loss, {"logits": logits}) if return_outputs else loss
 
     def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: torch.device) -> Tensor:
-        """(2,): rows, and rows with a positive, of the whole optimiser step: all accumulated batches, all processes."""
-        counts = torch.tensor(
-            [sum(batch[key] for batch in batch_samples) for key in ("num_rows", "num_positive_rows")],
+        """(2,): the weight of all rows, and of those with a positive, of the whole optimiser step: all accumulated
+        batches, all processes."""
+        weights = torch.tensor(
+            [sum(batch[key] for batch in batch_samples) for key in ("weight_of_rows", "weight_of_positive_rows")],
             dtype=torch.float32,
             device=device,
         )
-        return self.accelerator.reduce(counts, reduction="sum")
+        return self.accelerator.reduce(weights, reduction="sum")
 
     def example_lengths(self) -> list[int]:
         return self.train_dataset.lengths()
@@ -104,20 +107,28 @@ def stage_two_loss(
     ignored: Tensor,
     group_ids: Tensor,
     config: LossConfig,
+    row_weights: Tensor | None = None,
     step_rows: Tensor | None = None,
 ) -> Tensor:
     """hierarchical InfoNCE + threshold_weight * threshold loss, for one batch's rows (shapes as in rank/loss.py).
 
-    With `step_rows` (rows, rows with a positive, of the whole optimiser step) the two means are turned into this
-    batch's share of the step's means, so that accumulated batches and several processes add up to one large batch.
+    With `step_rows` (weight of the rows, weight of the rows with a positive, of the whole optimiser step) the two means
+    are turned into these rows' share of the step's means, so that chunks, accumulated batches and several processes add
+    up to one large batch.
     """
     if len(scores) == 0:
         return (scores.sum() + eov.sum()) * 0.0  # blank examples alone
-    info_nce = hierarchical_info_nce(scores, positive, ignored, group_ids, config.temperature, config.level_weights)
-    threshold = threshold_loss(scores, eov, positive, ignored) if config.threshold_weight else scores.new_zeros(())
+    if row_weights is None:
+        row_weights = scores.new_ones(len(scores), dtype=torch.float32)
+    info_nce = hierarchical_info_nce(
+        scores, positive, ignored, group_ids, config.temperature, config.level_weights, row_weights
+    )
+    threshold = scores.new_zeros(())
+    if config.threshold_weight:
+        threshold = threshold_loss(scores, eov, positive, ignored, row_weights)
     if step_rows is not None:
-        info_nce = info_nce * positive.any(dim=1).sum() / step_rows[1].clamp(min=1)
-        threshold = threshold * len(scores) / step_rows[0]
+        info_nce = info_nce * row_weights[positive.any(dim=1)].sum() / step_rows[1].clamp(min=1)
+        threshold = threshold * row_weights.sum() / step_rows[0]
     return info_nce + config.threshold_weight * threshold
 
 

@@ -4,8 +4,8 @@ import numpy as np
 from transformers import PreTrainedModel
 
 from data.task import Task
-from mera.metrics import recall_at_k, weighted_f1_at_label_count
 from rank.prompt import PromptBuilder, build_prompts
+from rank.quality import ranking_quality
 from rank.recurrence import add_recurrence, recurrence_weights, seen_codes
 from rank.scoring import score_prompts
 
@@ -28,10 +28,5 @@ class Validation:
         return add_recurrence(scores, self.seen, recurrence_weights(model, scores.shape[1])), eov
 
     def measure(self, model: PreTrainedModel) -> dict[str, float]:
-        """recall@10, recall@20 and weighted F1 at label count, 0 to 1."""
         scores, _ = self.scores(model)
-        return {
-            "recall_at_10": float(recall_at_k(scores, self.targets, 10)),
-            "recall_at_20": float(recall_at_k(scores, self.targets, 20)),
-            "weighted_f1_at_label_count": float(weighted_f1_at_label_count(scores, self.targets)),
-        }
+        return ranking_quality(scores, self.targets)

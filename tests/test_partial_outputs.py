@@ -27,6 +27,9 @@ EXAMPLES = [
 WITHOUT_ORDERS = [RankingExample(example.prompt_ids, example.targets, [], example.seen) for example in EXAMPLES]
 
 
+PROMPT_WEIGHT = 2.5
+
+
 def prompt(ids, visits=()):
     return Prompt(ids, [list(places) for places in visits])
 
@@ -51,7 +54,7 @@ def tiny_mistral(sliding_window=None, tied=False):
 
 def collated_loss(model, examples, config, sliding_window=None, step_rows=None):
     """What the trainer computes: candidates only, in chunks of rows."""
-    batch = PartialOutputCollator(CANDIDATES, PAD_ID, config.known == "ignore")(examples)
+    batch = PartialOutputCollator(CANDIDATES, PAD_ID, config.known == "ignore", PROMPT_WEIGHT)(examples)
     logits = model(
         input_ids=batch["input_ids"],
         attention_mask=orders_mask(batch["order_ids"], batch["position_ids"], sliding_window, "sdpa"),
@@ -59,18 +62,18 @@ def collated_loss(model, examples, config, sliding_window=None, step_rows=None):
         logits_to_keep=batch["logits_to_keep"],
     ).logits
     if step_rows is None:
-        step_rows = torch.tensor([batch["num_rows"], batch["num_positive_rows"]])
+        step_rows = torch.tensor([batch["weight_of_rows"], batch["weight_of_positive_rows"]])
 
     def share(scores, eov, rows):
         targets = (batch["positive"][rows], batch["ignored"][rows])
-        return stage_two_loss(scores, eov, *targets, GROUPS, config, step_rows)
+        return stage_two_loss(scores, eov, *targets, GROUPS, config, batch["row_weights"][rows], step_rows)
 
     return loss_in_chunks(logits, model.recurrence(batch["recurrence"]), batch["row_read"], batch["row_example"], share)
 
 
 def separate_loss(model, examples, config):
     """Each order and each number of known codes is a sequence of its own, without padding and without a mask."""
-    scores, eov, positive, ignored = [], [], [], []
+    scores, eov, positive, ignored, weights = [], [], [], [], []
     for example in examples:
         features = torch.zeros(NUM_CODES, 3)
         features[example.seen.columns] = torch.from_numpy(example.seen.features)
@@ -85,8 +88,9 @@ def separate_loss(model, examples, config):
                 positive[-1][[code for code in example.targets if code not in order[:known]]] = True
                 if config.known == "ignore":
                     ignored[-1][order[:known]] = True
+                weights.append(1.0 if known else PROMPT_WEIGHT)
     stacked = (torch.stack(part) for part in (scores, eov, positive, ignored))
-    return stage_two_loss(*stacked, GROUPS, config)
+    return stage_two_loss(*stacked, GROUPS, config, torch.tensor(weights))
 
 
 def assert_same_gradients(first, second):
@@ -125,10 +129,11 @@ def test_batch_split_in_two_adds_up_to_the_whole():
     model = tiny_mistral()
     read_candidates_only(model, CANDIDATES, EOV_ID)
     whole = collated_loss(model, EXAMPLES, config)
-    collator = PartialOutputCollator(CANDIDATES, PAD_ID, False)
+    collator = PartialOutputCollator(CANDIDATES, PAD_ID, False, PROMPT_WEIGHT)
     parts = [EXAMPLES[:1], EXAMPLES[1:]]
     batches = [collator(part) for part in parts]
-    step_rows = torch.tensor([sum(batch[key] for batch in batches) for key in ("num_rows", "num_positive_rows")])
+    keys = ("weight_of_rows", "weight_of_positive_rows")
+    step_rows = torch.tensor([sum(batch[key] for batch in batches) for key in keys])
     total = sum(collated_loss(model, part, config, step_rows=step_rows) for part in parts)
     torch.testing.assert_close(total, whole)
 
@@ -163,7 +168,7 @@ def test_a_hundred_targets_are_positives_though_forty_are_given():
     dataset = RankingDataset([prompt([1, 3])], [targets], [NOTHING_SEEN], num_orders=2, max_targets=40, seed=0)
     batch = PartialOutputCollator(candidates, PAD_ID, False)([dataset[0]])
     assert batch["input_ids"].shape == (1, 2 + 2 * 40)
-    assert batch["num_rows"] == 2 * 41
+    assert batch["weight_of_rows"] == 2 * 41
     assert batch["positive"].sum(dim=1).tolist() == 2 * list(range(100, 59, -1))
 
 
@@ -179,8 +184,15 @@ def test_rows_of_one_order():
     )
     assert [row.nonzero().flatten().tolist() for row in batch["positive"]] == [[4, 6, 9], [4, 9], [4], []]
     assert [row.nonzero().flatten().tolist() for row in batch["ignored"]] == [[], [6], [6, 9], [4, 6, 9]]
-    assert (batch["num_rows"], batch["num_positive_rows"]) == (4, 3)
+    assert (batch["weight_of_rows"], batch["weight_of_positive_rows"]) == (4, 3)
     assert batch["position_ids"].tolist() == [[0, 1, 2, 3, 4]]
+
+
+def test_the_prompts_end_has_its_weight_in_every_order():
+    collator = PartialOutputCollator(CANDIDATES, PAD_ID, False, prompt_weight=3.0)
+    batch = collator([RankingExample([1, 3], [4, 6], [[6, 4], [4, 6]], NOTHING_SEEN)])
+    assert batch["row_weights"].tolist() == [3, 1, 1, 3, 1, 1]
+    assert (batch["weight_of_rows"], batch["weight_of_positive_rows"]) == (10, 8)
 
 
 def test_orders_depend_on_seed_epoch_and_example_alone():

@@ -173,14 +173,17 @@ def test_chunks_of_rows_equal_the_whole(chunk, dtype, monkeypatch):
     monkeypatch.setattr(row_chunks, "CHUNK_ELEMENTS", chunk * (scores.shape[1] + 1))
     row_read, row_example = torch.tensor([0, 1, 0, 2, 3, 3, 1]), torch.tensor([0, 0, 0, 1, 2, 2, 0])
     logits, bonus = torch.cat([scores, eov[:, None]], dim=1)[:4].to(dtype), scores[4:] / 3
-    config, totals = LossConfig(known="ignore", temperature=0.7), torch.tensor([7.0, positive.any(dim=1).sum()])
+    config, weights = LossConfig(known="ignore", temperature=0.7), torch.linspace(0.5, 2.0, 7)
+    totals = torch.stack([weights.sum(), weights[positive.any(dim=1)].sum()])
 
     def share(s, e, rows):
-        return stage_two_loss(s, e, positive[rows], ignored[rows], groups, config, totals)
+        return stage_two_loss(s, e, positive[rows], ignored[rows], groups, config, weights[rows], totals)
 
     def whole(logits, bonus):
         read = logits.float()[row_read]
-        return stage_two_loss(read[:, :-1] + bonus[row_example], read[:, -1], positive, ignored, groups, config)
+        return stage_two_loss(
+            read[:, :-1] + bonus[row_example], read[:, -1], positive, ignored, groups, config, weights
+        )
 
     fast = value_and_gradients(lambda *inputs: loss_in_chunks(*inputs, row_read, row_example, share), logits, bonus)
     slow = value_and_gradients(whole, logits, bonus)
@@ -242,3 +245,18 @@ def test_a_group_far_below_the_rest_does_not_underflow():
     loss.backward()
     assert loss.item() == pytest.approx(math.log(2))
     torch.testing.assert_close(scores.grad, torch.tensor([[0.0, 0.0, -0.5, 0.5]]))
+
+
+def test_a_row_of_weight_three_counts_as_three_rows():
+    scores, eov, positive, ignored, groups = random_batch(10)
+    times = torch.tensor([3, 1, 1, 2, 1, 1, 4])
+    config = LossConfig(threshold_weight=0.7, temperature=0.5)
+
+    def repeated(scores, eov):
+        rows = torch.repeat_interleave(torch.arange(7), times)
+        return stage_two_loss(scores[rows], eov[rows], positive[rows], ignored[rows], groups, config)
+
+    def weighted(scores, eov):
+        return stage_two_loss(scores, eov, positive, ignored, groups, config, times.float())
+
+    assert_equal(value_and_gradients(weighted, scores, eov), value_and_gradients(repeated, scores, eov))

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from rank.recurrence import Recurrence, add_recurrence, recurrence_weights, seen_codes
+from rank.quality import ranking_quality
+from rank.recurrence import RARE_STRENGTHS, Recurrence, add_recurrence, fit_rare_bonus, recurrence_weights, seen_codes
 
 COLUMN = {"A": 0, "B": 1, "C": 2, "D": 3}
 HISTORY = [{"codes": ["A", "B", "A"]}, {"codes": ["B", "unknown"]}, {"codes": ["B", "C"]}]
@@ -48,3 +49,37 @@ def test_inference_adds_what_training_added():
 
 def test_a_model_without_the_term_has_zero_weights():
     np.testing.assert_array_equal(recurrence_weights(torch.nn.Linear(2, 2), 5), np.zeros((5, 3)))
+
+
+def rare_codes_recur(strength):
+    """Scores that rank perfectly once `strength` x rarity is added to the last visit's codes; 30 codes, one target."""
+    draw = np.random.default_rng(1)
+    train_counts = np.geomspace(1, 5000, 30).round().astype(int)
+    rarity = np.log((train_counts.max() + 1) / (train_counts + 1))
+    targets, seen = np.zeros((300, 30), dtype=bool), []
+    scores = draw.normal(scale=0.01, size=(300, 30)).astype(np.float32)
+    for row in range(300):
+        last, other = draw.choice(30, size=2, replace=False)
+        seen.append(seen_codes([{"codes": [str(last)]}], {str(code): code for code in range(30)}))
+        wanted = last if row % 2 else other
+        targets[row, wanted] = True
+        scores[row, wanted] += 0.3
+        scores[row, last] -= strength * rarity[last]
+    return scores, seen, targets, train_counts
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.3])
+def test_the_bonus_of_rare_codes_is_what_validation_wants(strength):
+    scores, seen, targets, train_counts = rare_codes_recur(strength)
+    bonus = fit_rare_bonus(scores, seen, targets, train_counts)
+    assert np.array_equal(bonus[:, :2], np.zeros((30, 2)))
+    assert bonus[-1, 2] == 0
+    qualities = {}
+    for tried in RARE_STRENGTHS:
+        weights = np.zeros((30, 3))
+        weights[:, 2] = tried * np.log((train_counts.max() + 1) / (train_counts + 1))
+        ranked = ranking_quality(add_recurrence(scores.copy(), seen, weights), targets)
+        qualities[tried] = sum(ranked.values())
+        if tried == strength:
+            np.testing.assert_allclose(bonus, weights, rtol=1e-5)
+    assert max(qualities, key=qualities.get) == strength
