@@ -71,7 +71,7 @@ def write_outputs(trainer: BiEncoderTrainer, run: RunDirectory, clock: RunClock)
         "epochs": trainer.epoch_records(),
     }
     write_json(run.path("metrics.json"), measured)
-    manifest = _manifest(config, task, run, clock)
+    manifest = _manifest(config, task, run, clock, trainer.tokens_trained_on())
     manifest["calibration"] = fit_platt(validation_scores - threshold, targets)
     records = {
         "training": trainer.state.log_history,
@@ -109,7 +109,7 @@ def _width_records(
     return found
 
 
-def _manifest(config: BiEncoderConfig, task: Task, run: RunDirectory, clock: RunClock) -> dict[str, Any]:
+def _manifest(config: BiEncoderConfig, task: Task, run: RunDirectory, clock: RunClock, tokens: int) -> dict[str, Any]:
     return build_manifest(
         run=run.final.name,
         model=f"bi-encoder {config.variant}",
@@ -118,4 +118,5 @@ def _manifest(config: BiEncoderConfig, task: Task, run: RunDirectory, clock: Run
         seed=config.training.seed,
         task=task_record(task, "test"),
         clock=clock,
+        tokens=tokens,
     )

@@ -54,6 +54,7 @@ def main() -> None:
             seed=config.training.seed,
             task=task_record(task, "train"),
             clock=clock,
+            tokens=trainer.tokens_trained_on(),
         )
         write_json(run.path("manifest.json"), manifest)
         write_json(run.path("recall.json"), {"before": before, "after": after, "codes": len(task.codes)})

@@ -36,6 +36,10 @@ class StageTrainer(Trainer):
         """Tokens of each training example, for batches of similar length."""
         raise TypeError(f"{type(self).__name__} must say how long its examples are")
 
+    def tokens_trained_on(self) -> int:
+        """Tokens of all examples times the epochs so far, over all processes, resumed or not; padding is not counted."""
+        return round(self.state.epoch * sum(self.example_lengths()))
+
     def blank(self, example: Any) -> Any:
         """An example of the same form that carries no loss."""
         raise TypeError(f"{type(self).__name__} must say what a blank example is")

@@ -84,6 +84,7 @@ def main() -> None:
             seed=config.training.seed,
             task=task_record(task, "test"),
             clock=clock,
+            tokens=trainer.tokens_trained_on(),
         )
         if config.decoding == "rank":
             manifest["calibration"] = {"slope": rule.slope, "intercept": rule.intercept}

@@ -74,6 +74,11 @@ def test_a_run_is_complete_and_leaves_nothing_beside_it(runs):
     assert manifest["task"]["fingerprint"] == load_task(runs / "task").fingerprint
     assert manifest["config"]["orders"] == 2
     assert manifest["seconds"] > 0
+    # Two epochs; an example has a prompt of at least <next>, two orders, and no more than its codes and demographics.
+    rows = load_task(runs / "task").splits["train"]
+    targets = sum(len(row["targets"]) for row in rows)
+    history = sum(len(visit["codes"]) + 8 for row in rows for visit in row["history"])
+    assert 2 * (len(rows) + 2 * targets) < manifest["tokens"] < 2 * (20 * len(rows) + 2 * targets + history)
 
 
 def test_the_same_seed_gives_the_same_predictions(runs):
