@@ -10,8 +10,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-CHUNK_ELEMENTS = 2**19
-"""Rows x candidates that go through the loss at once: 2 MB in float32."""
+CHUNK_ELEMENTS = 2**18
+"""Rows x candidates that go through the loss at once: 1 MB in float32."""
 
 ShareOfLoss = Callable[[Tensor, Tensor, slice], Tensor]
 """(scores (n, C), EOV (n,), which rows) -> these rows' share of the loss; the shares of all rows add up to it."""
