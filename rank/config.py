@@ -99,6 +99,24 @@ class RankConfig:
 
 
 @config_class
+class RescoreConfig:
+    run: str
+    """finished run of rank/train.py"""
+    task: str
+    """prepared task that it was trained on"""
+    output: str
+    """run directory to write"""
+    decoding: Decoding = "rank"
+    """rank: all codes by the first output token; autoregressive: codes one after the other until EOV"""
+    eov_offset: EovOffset = "fitted"
+    """fitted: a constant on the EOV score, chosen for micro F1 on validation; none: EOV as trained"""
+    evaluation_batch_size: int = 64
+    """patients scored at once"""
+    name: str = "stage two, rescored"
+    """the model's name in the report"""
+
+
+@config_class
 class NeuralBaselineConfig:
     width: int = 128
     """size of embeddings and hidden states"""
