@@ -23,9 +23,7 @@ class LabelAttention(nn.Module):
 
     def __init__(self, temperature: float = 0.1):
         super().__init__()
-        self.log_temperature = nn.Parameter(
-            torch.tensor([math.log(temperature)])
-        )  # ZeRO-3 and FSDP2 share out no scalar
+        self.log_temperature = nn.Parameter(torch.tensor([math.log(temperature)]))  # ZeRO-3 and FSDP2 share out no scalar
 
     def forward(self, token_states: Tensor, token_mask: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """token_states (B, T, D), token_mask (B, T) bool, labels (C, D) -> evidence (B, C, D), weights (B, C, T).

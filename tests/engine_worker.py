@@ -55,6 +55,8 @@ ENCODER = {
 STEPS = 20
 
 
+
+
 def memorize(task, config, run):
     model, tokenizer = load_base_model(config.model, tokenizer_texts(task))
     code_tokens = add_code_tokens(model, tokenizer, dict(zip(task.codes, task.definitions, strict=True)))

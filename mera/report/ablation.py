@@ -14,7 +14,10 @@ from mera.report.published import paper_finding
 MAX_CHANGES = 3
 """Runs that differ in more keys are different models, not ablations of one."""
 IGNORED_KEYS = frozenset(
-    {"output", "name", "task", "evaluation_batch_size", "training.tracking", "selection.batch_size", "model.dtype"}
+    {
+        *("output", "name", "task", "evaluation_batch_size", "selection.batch_size", "model.dtype", "attention"),
+        *("training.tracking", "training.keep_last", "training.save_every"),
+    }
 )
 """Where a run was written, what it is called, and how it was computed, not what was trained."""
 START_KEYS = ("model.base", "model.gguf_file", "model.architecture", "model.tokenizer_size", "model.max_length")
