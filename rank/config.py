@@ -124,16 +124,14 @@ class NeuralBaselineConfig:
     """share of hidden units dropped in training"""
     loss: NeuralLoss = "softmax"
     """softmax: cross-entropy over the target codes; bce: binary cross-entropy of every code"""
-    epochs: int = 15
-    """most passes over the training examples"""
-    patience: int = 3
-    """epochs without a better recall@20 on validation before training ends"""
+    epochs: int = 100
+    """most passes over the training examples; training ends when validation says so"""
+    patience: int = 2
+    """epochs without a better recall@20 on validation before the learning rate is cut, and at last training ends"""
     batch_size: int = 128
     """patients per step"""
     learning_rate: float = 1e-3
-    """peak learning rate of AdamW, on a cosine"""
-    warmup: float = 0.05
-    """share of the steps over which the learning rate rises"""
+    """learning rate of AdamW, before it is cut"""
     weight_decay: float = 0.01
     """AdamW weight decay"""
     max_visits: int = 50
