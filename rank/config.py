@@ -106,6 +106,24 @@ class RankConfig:
 
 
 @config_class
+class RescoreConfig:
+    run: str
+    """finished run of rank/train.py"""
+    task: str
+    """prepared task that it was trained on"""
+    output: str
+    """run directory to write"""
+    decoding: Decoding = "rank"
+    """rank: all codes by the first output token; autoregressive: codes one after the other until EOV"""
+    eov_offset: EovOffset = "fitted"
+    """fitted: a constant on the EOV score, chosen for micro F1 on validation; none: EOV as trained"""
+    evaluation_batch_size: int = 64
+    """patients scored at once"""
+    name: str = "stage two, rescored"
+    """the model's name in the report"""
+
+
+@config_class
 class NeuralBaselineConfig:
     width: int = 128
     """size of embeddings and hidden states"""
@@ -113,16 +131,14 @@ class NeuralBaselineConfig:
     """share of hidden units dropped in training"""
     loss: NeuralLoss = "softmax"
     """softmax: cross-entropy over the target codes; bce: binary cross-entropy of every code"""
-    epochs: int = 15
-    """most passes over the training examples"""
-    patience: int = 3
-    """epochs without a better recall@20 on validation before training ends"""
+    epochs: int = 100
+    """most passes over the training examples; training ends when validation says so"""
+    patience: int = 2
+    """epochs without a better recall@20 on validation before the learning rate is cut, and at last training ends"""
     batch_size: int = 128
     """patients per step"""
     learning_rate: float = 1e-3
-    """peak learning rate of AdamW, on a cosine"""
-    warmup: float = 0.05
-    """share of the steps over which the learning rate rises"""
+    """learning rate of AdamW, before it is cut"""
     weight_decay: float = 0.01
     """AdamW weight decay"""
     max_visits: int = 50

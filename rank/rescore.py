@@ -1,6 +1,6 @@
 """A trained model's test patients scored again in another way, as a run of its own: nothing is trained.
 
-python rank/rescore.py --run runs/rank --task prepared/diabetes130 --output runs/rank-plain-eov --eov_offset none
+python rank/rescore.py --run runs/rank --task prepared/diabetes130 --output runs/decoding --decoding autoregressive
 """
 
 from pathlib import Path
@@ -25,14 +25,21 @@ def main() -> None:
         raise ValueError(f"{config.run} was trained on another task than {config.task}; give the one it was trained on")
     ranker = Ranker.load(Path(config.run) / "checkpoint")
     held_out = list(task.splits["validation"])
-    rule = fit_decision_rule(
+    ranker.rule = fit_decision_rule(
         *ranker.score(held_out, config.evaluation_batch_size),
         task.targets("validation"),
         ranker.rule.uses_eov,
         config.eov_offset == "fitted",
     )
-    scores, eov = ranker.score(list(task.splits["test"]), config.evaluation_batch_size)
-    changed = {"eov_offset": config.eov_offset}
+    rows = list(task.splits["test"])
+    if config.decoding == "rank":
+        scores, eov = ranker.score(rows, config.evaluation_batch_size)
+        thresholds = ranker.rule.thresholds(eov)
+    else:
+        scores, thresholds = ranker.decode(
+            rows, config.evaluation_batch_size, trained.manifest["config"]["max_targets"]
+        )
+    changed = {"eov_offset": config.eov_offset, "decoding": config.decoding}
     manifest = build_manifest(
         run=run.final.name,
         model=config.name,
@@ -42,8 +49,9 @@ def main() -> None:
         task=task_record(task, "test"),
         clock=clock,
     )
-    manifest["calibration"] = {"slope": rule.slope, "intercept": rule.intercept}
-    predictions = predictions_for_task(task, "test", scores, rule.thresholds(eov), manifest, trained.records)
+    if config.decoding == "rank":
+        manifest["calibration"] = {"slope": ranker.rule.slope, "intercept": ranker.rule.intercept}
+    predictions = predictions_for_task(task, "test", scores, thresholds, manifest, trained.records)
     write_predictions(run.path("predictions"), predictions)
     print(f"predictions: {run.finish()}")
 

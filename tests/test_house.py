@@ -27,7 +27,13 @@ MAY_IMPORT = {
 }
 CONFIGS = {"memorize": MemorizeConfig, "rank": RankConfig, "bi_encoder": BiEncoderConfig}
 RECIPES = sorted((ROOT / "configs").glob("*/*.yaml"))
-ENTRY_SCRIPTS = ["memorize/train.py", "rank/train.py", "bi_encoder/train.py", "rank/run_baselines.py"]
+ENTRY_SCRIPTS = [
+    "memorize/train.py",
+    "rank/train.py",
+    "rank/rescore.py",
+    "bi_encoder/train.py",
+    "rank/run_baselines.py",
+]
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 

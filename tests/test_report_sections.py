@@ -13,7 +13,6 @@ from made_up_runs import change_run, find_run, make_rich_runs, make_runs
 from mera import bootstrap, metrics
 from mera.predictions import patient_hashes, read_predictions
 from mera.report import write_report
-from mera.report.ablation import find_ablations
 from mera.report.decisions import precision_recall
 from mera.report.estimates import estimate
 from mera.report.hierarchy import hierarchy
@@ -256,46 +255,6 @@ def test_bootstrap_of_the_rank_correlation_equals_built_resamples():
     ]
     assert bootstrap.spearman(weights, first, second) == pytest.approx(expected)
     assert np.isnan(bootstrap.spearman(weights, np.ones(40), second)).all()
-
-
-def make_section(*configs, kind="rank"):
-    runs = [
-        {"run": f"run-{number}", "kind": kind, "manifest": {"config": config}} for number, config in enumerate(configs)
-    ]
-    return {"runs": runs}
-
-
-def test_ablations_name_what_differs_and_skip_distant_runs():
-    base = {"loss": {"levels": ["all", "chapter"], "known": "negative"}, "orders": 1, "output": "runs/a", "eov": True}
-    no_levels = base | {"loss": {"levels": ["all"], "known": "negative"}, "output": "runs/b"}
-    distant = {"loss": {"levels": [], "known": "ignore"}, "orders": 9, "eov": False, "bonus": 1}
-    found = find_ablations(make_section(no_levels, base, base | {"eov": False}, distant))
-    assert found == [
-        {
-            "kind": "rank",
-            "reference": "run-1",
-            "runs": [
-                {"run": "run-0", "changes": [{"key": "loss.levels", "reference": "all, chapter", "changed": "all"}]},
-                {"run": "run-2", "changes": [{"key": "eov", "reference": "true", "changed": "false"}]},
-            ],
-        }
-    ]
-    chosen = find_ablations(make_section(no_levels, base, base | {"eov": False}), reference="run-0")
-    assert chosen[0]["reference"] == "run-0"
-    assert [len(run["changes"]) for run in chosen[0]["runs"]] == [1, 2]
-    assert find_ablations(make_section(base, distant)) == []
-    assert find_ablations(make_section(base, no_levels, kind="baseline")) == []
-
-
-def test_ablation_table_and_unknown_reference(runs, tmp_path):
-    changed = read_predictions(runs[1]).manifest["config"] | {"eov": "plain"}
-    other = change_run(runs[1], tmp_path / "no-eov", manifest={"config": changed})
-    write_report([runs[1], other], tmp_path / "report", bootstrap_samples=20, reference="rank-tiny")
-    page = (tmp_path / "report" / "index.html").read_text()
-    assert "eov: not set → plain" in page
-    assert "Ablations of MERA tiny (rank-tiny)" in page
-    with pytest.raises(ValueError, match="no run is called 'rank-tony'; the runs are "):
-        write_report([runs[1], other], tmp_path / "other", bootstrap_samples=20, reference="rank-tony")
 
 
 def test_published_rows_stand_only_beside_the_same_protocol(runs, tmp_path):

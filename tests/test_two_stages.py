@@ -199,3 +199,39 @@ def test_bad_input_is_one_sentence(runs, tmp_path):
     assert foreign.returncode != 0
     assert f"has no token for 1 of the task's 30 codes (for example {removed})" in foreign.stderr
     assert not (tmp_path / "rank").exists()
+
+
+def test_a_finished_run_can_be_scored_again_in_another_way(runs):
+    trained = read_predictions(runs / "rank")
+    command = [sys.executable, "rank/rescore.py", "--run", runs / "rank", "--task", runs / "task", "--output"]
+
+    def rescore(name, *options):
+        subprocess.run([*map(str, [*command, runs / "again" / name]), *options], cwd=ROOT, check=True)
+        return read_predictions(runs / "again" / name)
+
+    same = rescore("same")
+    np.testing.assert_allclose(same.scores, trained.scores, rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(same.predicted, trained.predicted)
+    plain = rescore("plain", "--eov_offset", "none")
+    np.testing.assert_allclose(plain.scores, trained.scores, rtol=1e-4, atol=1e-4)
+    assert np.ptp(plain.thresholds - trained.thresholds) < 1e-4  # lower or higher by one constant
+    assert abs(float(plain.thresholds[0] - trained.thresholds[0])) > 1e-3
+    written = rescore("written", "--decoding", "autoregressive", "--name", "decoding")
+    best = trained.scores.argmax(axis=1)
+    decoded = written.predicted.any(axis=1)
+    np.testing.assert_array_equal(written.scores.argmax(axis=1)[decoded], best[decoded])  # the first code written
+    assert written.manifest["config"] == trained.manifest["config"] | {"decoding": "autoregressive"}
+    assert written.manifest["model"] == "decoding"
+    assert written.records["training"] == trained.records["training"]
+
+    other = make_tiny_task(runs / "again" / "other-task", seed=5)
+    refused = subprocess.run(
+        [*map(str, [*command[:5], other.path, "--output", runs / "again" / "refused"])],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert refused.returncode == 1
+    assert f"{runs / 'rank'} was trained on another task than {other.path}" in refused.stderr
+    assert not (runs / "again" / "refused").exists()

@@ -12,7 +12,7 @@ import numpy as np
 
 from mera import bootstrap
 from mera.predictions import read_predictions
-from mera.report.ablation import find_ablations
+from mera.report.ablation import ablation_differences, find_ablations
 from mera.report.estimates import estimate, without_interval
 from mera.report.load import Comparable
 from mera.report.measure import METRICS, Measures, measure
@@ -48,6 +48,8 @@ def compare(shared: Comparable, bootstrap_samples: int, seed: int, reference: st
     )
     mark_best(section)
     section["ablations"] = find_ablations(section, reference)
+    for run in (run for found in section["ablations"] for run in found["runs"]):
+        run["differences"] = without_nan(ablation_differences(section, measured, run["pairs"]))
     section["summary"] = summarise(section)
     section["cautions"] = cautions(section)
     return section

@@ -3,18 +3,17 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from mera.report.ablation_table import ablation_parts
 from mera.report.coarse_levels import LEVEL_METRICS
 from mera.report.contents_of_runs import run_parts
 from mera.report.drawing import Figure
 from mera.report.hierarchy import LEVEL_NAMES
 from mera.report.measure import METRICS
-from mera.report.pairs import MIN_TESTED_PATIENTS, best_in_group, competitors, find_pair, is_real
-from mera.report.parts import Part, run_row
+from mera.report.pairs import MIN_TESTED_PATIENTS, best_in_group, competitors, find_pair
+from mera.report.parts import Part, pair_cell, run_row
 from mera.report.tables import Cell, Column, Row, Table, cell
-from mera.report.text import p_value
 
 METRIC_COLUMNS = [Column(key=metric.key, label=metric.label, format="percent") for metric in METRICS]
-ABLATION_METRICS = ("recall@20", "weighted_f1_at_label_count", "micro_f1", "map")
 BOLD_IN_GROUP = (
     "Bold: above every other model in that group by the paired test, Holm-corrected over this table; groups of fewer "
     f"than {MIN_TESTED_PATIENTS} patients are not tested."
@@ -43,7 +42,7 @@ def section_parts(section: dict[str, Any], figures: list[Figure]) -> list[Part]:
         ),
         *_published(section),
         *_differences(section, drawn),
-        *_ablations(section),
+        *ablation_parts(section),
         *(_stratum(section, part, drawn) for part in section["strata"]),
         *_coarse_levels(section),
         *_hierarchy(section, drawn),
@@ -109,47 +108,7 @@ def _differences(section: dict[str, Any], drawn: _Figures) -> list[Part]:
 
 def difference_cell(section: dict[str, Any], metric: str, first: str, second: str) -> Cell:
     """The paired difference first minus second, with its corrected p-value."""
-    pair = find_pair(section, metric, first, second)
-    if pair is None:
-        return Cell()
-    return Cell(
-        value=pair["difference"],
-        low=pair["low"],
-        high=pair["high"],
-        note=p_value(pair["p_holm"]) if pair["low"] is not None else "",
-        strong=is_real(pair),
-    )
-
-
-def _ablations(section: dict[str, Any]) -> list[Part]:
-    runs = {run["run"]: run for run in section["runs"]}
-    labels = {metric.key: metric.label for metric in METRICS}
-    parts = []
-    for found in section["ablations"]:
-        reference = runs[found["reference"]]
-        rows = []
-        for changed in found["runs"]:
-            changes = "; ".join(
-                f"{change['key']}: {change['reference']} → {change['changed']}" for change in changed["changes"]
-            )
-            cells = [
-                difference_cell(section, metric, changed["run"], found["reference"]) for metric in ABLATION_METRICS
-            ]
-            rows.append(Row(label=runs[changed["run"]]["label"], cells=[Cell(value=changes), *cells]))
-        table = Table(
-            name=f"ablation-{found['kind']}".replace("_", "-"),
-            caption=f"Runs whose configuration differs from {reference['label']} in at most 3 keys: points above (+) "
-            "or below (−) it on the same patients, 95% interval, Holm-adjusted p-value. One training run each: another "
-            "seed would move these numbers too.",
-            columns=[
-                Column(key="changes", label="What differs"),
-                *(Column(key=key, label=labels[key], format="points") for key in ABLATION_METRICS),
-            ],
-            rows=rows,
-        )
-        title = f"Ablations of {reference['label']}"
-        parts.append(Part(key=table.name, title=title, tables=[table]))
-    return parts
+    return pair_cell(find_pair(section, metric, first, second))
 
 
 def _stratum(section: dict[str, Any], part: dict[str, Any], drawn: _Figures) -> Part:

@@ -1,0 +1,129 @@
+"""Ablations in the report: which runs are compared, over seeds, and the paper's signs."""
+
+import json
+
+import pytest
+from made_up_runs import change_run, make_runs
+
+from mera.predictions import read_predictions
+from mera.report import write_report
+from mera.report.ablation import find_ablations
+from mera.report.published import paper_finding
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    return make_runs(tmp_path_factory.mktemp("ablations"))
+
+
+def make_section(*configs, kind="rank"):
+    runs = [
+        {"run": f"run-{number}", "kind": kind, "manifest": {"config": config}} for number, config in enumerate(configs)
+    ]
+    return {"runs": runs}
+
+
+def test_ablations_name_what_differs_and_skip_distant_runs():
+    base = {"loss": {"levels": ["all", "chapter"], "known": "negative"}, "orders": 1, "output": "runs/a", "eov": True}
+    no_levels = base | {"loss": {"levels": ["all"], "known": "negative"}, "output": "runs/b"}
+    distant = {"loss": {"levels": [], "known": "ignore"}, "orders": 9, "eov": False, "bonus": 1}
+    found = find_ablations(make_section(no_levels, base, base | {"eov": False}, distant))
+    assert [(part["kind"], part["reference"]) for part in found] == [("rank", "run-1")]
+    first, second = found[0]["runs"]
+    assert (first["run"], first["pairs"]) == ("run-0", [["run-0", "run-1"]])
+    assert first["changes"] == [{"key": "loss.levels", "reference": "all, chapter", "changed": "all"}]
+    assert first["paper"]["found"] == "F1 −7 to −10"
+    assert (second["run"], second["pairs"], second["paper"]) == ("run-2", [["run-2", "run-1"]], None)
+    assert second["changes"] == [{"key": "eov", "reference": "true", "changed": "false"}]
+    chosen = find_ablations(make_section(no_levels, base, base | {"eov": False}), reference="run-0")
+    assert chosen[0]["reference"] == "run-0"
+    assert [len(run["changes"]) for run in chosen[0]["runs"]] == [1, 2]
+    assert find_ablations(make_section(base, distant)) == []
+    assert find_ablations(make_section(base, no_levels, kind="baseline")) == []
+
+
+def test_a_run_without_stage_one_is_one_change_of_start():
+    architecture = {"model_type": "mistral", "hidden_size": 192, "num_hidden_layers": 4}
+    full = {"model": {"base": "runs/memorize/checkpoint", "architecture": None}, "orders": 1}
+    section = make_section(full, {"model": {"base": None, "architecture": architecture}, "orders": 1})
+    section["runs"][0]["memorization"] = [{"kind": "code to chapter", "before": 0.0, "after": 1.0}]
+    (found,) = find_ablations(section, reference="run-0")
+    assert found["runs"][0]["changes"] == [
+        {"key": "model.base", "reference": "runs/memorize/checkpoint", "changed": "random mistral"},
+        {"key": "stage one", "reference": "true", "changed": "false"},
+    ]
+    assert found["runs"][0]["paper"] == {"metric": "recall@20", "found": "lower recall"}
+
+
+def test_the_papers_finding_is_for_what_it_took_away():
+    def finding(key, changed, reference="x"):
+        found = paper_finding([{"key": key, "reference": reference, "changed": changed}])
+        return found and found["found"]
+
+    assert finding("loss.threshold_weight", "0.0", "0.2") == "F1 −4"
+    assert finding("loss.threshold_weight", "0.1", "0.2") is None
+    assert finding("decoding", "autoregressive", "rank") == "recall@20 −17"
+    assert finding("decoding", "rank", "autoregressive") is None
+    assert finding("loss.levels", "chapter") is None
+    two = [{"key": key, "reference": "x", "changed": "0"} for key in ("loss.threshold_weight", "orders")]
+    assert paper_finding(two) is None
+
+
+def test_ablations_with_seeds_are_means_of_pairs_of_equal_seeds(runs, tmp_path):
+    paths = []
+    config = {"training": {"epochs": 3}, "orders": 1}
+    for number, (seed, orders, scores) in enumerate(
+        [(0, 1, runs[1]), (1, 1, runs[2]), (0, 0, runs[2]), (1, 0, runs[3]), (2, 0, runs[0])]
+    ):
+        manifest = {
+            "config": config | {"orders": orders, "training": {"epochs": 3, "seed": seed}},
+            "kind": "rank",
+            "model": "one order" if orders else "no orders",
+        }
+        paths.append(change_run(scores, tmp_path / f"seeded-{number}", manifest=manifest))
+    write_report(paths, tmp_path / "report", bootstrap_samples=100, reference="seeded-0")
+    section = json.loads((tmp_path / "report" / "report.json").read_text())["tasks"][0]
+    (found,) = section["ablations"]
+    (run,) = found["runs"]
+    assert (found["reference"], run["run"]) == ("seeded-0", "seeded-2")
+    assert run["pairs"] == [["seeded-2", "seeded-0"], ["seeded-3", "seeded-1"]]
+    value = {run["run"]: run["metrics"]["recall@20"]["value"] for run in section["runs"]}
+    by_seed = [value["seeded-2"] - value["seeded-0"], value["seeded-3"] - value["seeded-1"]]
+    difference = run["differences"]["recall@20"]
+    assert difference["by_seed"] == pytest.approx(by_seed)
+    assert difference["difference"] == pytest.approx(sum(by_seed) / 2)
+    assert difference["low"] < difference["difference"] < difference["high"]
+    page = (tmp_path / "report" / "report.md").read_text()
+    assert "Means over up to 2 seeds" in page
+    assert "| no orders " in page
+
+
+def test_the_table_says_where_the_papers_sign_is_not_found(runs, tmp_path):
+    """Made up: what the paper finds worse is much better here, or much worse."""
+    config = {"loss": {"levels": ["all", "chapter"]}, "decoding": "rank"}
+    worse, better = {"loss": {"levels": ["all"]}, "decoding": "rank"}, config | {"decoding": "autoregressive"}
+    paths = [
+        change_run(source, tmp_path / name, manifest={"config": changed, "kind": "rank", "model": name})
+        for source, name, changed in [
+            (runs[1], "whole", config),
+            (runs[3], "flat", worse),
+            (runs[0], "written", better),
+        ]
+    ]
+    write_report(paths, tmp_path / "report", bootstrap_samples=100, reference="whole")
+    page = (tmp_path / "report" / "report.md").read_text()
+    rows = {line.split("|")[1].strip(): line for line in page.splitlines() if "→" in line}
+    for row, found, sign in (("flat", "F1 −7 to −10", "same sign"), ("written", "recall@20 −17", "other sign")):
+        assert found in rows[row]
+        assert sign in rows[row]
+
+
+def test_ablation_table_and_unknown_reference(runs, tmp_path):
+    changed = read_predictions(runs[1]).manifest["config"] | {"eov": "plain"}
+    other = change_run(runs[1], tmp_path / "no-eov", manifest={"config": changed})
+    write_report([runs[1], other], tmp_path / "report", bootstrap_samples=20, reference="rank-tiny")
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "eov: not set → plain" in page
+    assert "Ablations of MERA tiny (rank-tiny)" in page
+    with pytest.raises(ValueError, match="no run is called 'rank-tony'; the runs are "):
+        write_report([runs[1], other], tmp_path / "other", bootstrap_samples=20, reference="rank-tony")
