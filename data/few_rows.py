@@ -14,15 +14,3 @@ def with_few_held_out(task: Task, rows: int) -> Task:
         for name, split in task.splits.items()
     }
     return replace(task, splits=datasets.DatasetDict(kept))
-
-
-def with_few_codes(task: Task, codes: int) -> Task:
-    """`task` with only its first candidates, for questions on codes; its examples may hold other codes."""
-    return replace(
-        task,
-        codes=task.codes[:codes],
-        definitions=task.definitions[:codes],
-        synonyms=task.synonyms[:codes],
-        train_counts=task.train_counts[:codes],
-        code_table=task.code_table.head(codes),
-    )

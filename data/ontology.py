@@ -112,6 +112,10 @@ class Ontology(ABC):
         return {name: title for name, title, is_leaf in self._walk() if is_leaf or not leaves_only}
 
     @abstractmethod
+    def leaves(self) -> list[str]:
+        """Every code that has none below it, in the edition's order."""
+
+    @abstractmethod
     def definition(self, code: str) -> str:
         """The full title of `code`."""
 
@@ -163,6 +167,16 @@ class _Icd9(Ontology):
         for chapter in self._search(None).children:
             self._headings["chapter"][chapter.code] = chapter.short_desc
             self._headings["block"] |= {block.code: block.short_desc for block in chapter.children}
+
+    def leaves(self) -> list[str]:
+        found, waiting = [], list(reversed(self._search(None).children))
+        while waiting:
+            node = waiting.pop()
+            if node.children:
+                waiting += reversed(node.children)
+            else:
+                found.append(self._dotted(node.code))
+        return found
 
     def definition(self, code: str) -> str:
         node = self._search(self._check(code))
@@ -224,6 +238,9 @@ class _Icd10(Ontology):
             name, codes = _split_title(simple_icd_10_cm.get_description(number))
             self._chapters[number] = (codes or number, name)
         self._chapter_names = dict(self._chapters.values())
+
+    def leaves(self) -> list[str]:
+        return [code for code in self._icd10.get_all_codes() if self._icd10.is_leaf(code)]
 
     def definition(self, code: str) -> str:
         self._check(code)

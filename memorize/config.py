@@ -1,43 +1,106 @@
 """What stage one can be told: `memorize/train.py --help` prints these lines."""
 
+from typing import Literal
+
 from mera.code_tokens import Initialisation
 from mera.config import config_class
 from mera.models import ModelConfig
 from mera.training import TrainingConfig
 
+MAX_PHRASINGS = 4
+"""Wordings of each kind that can be trained on; one more is only ever measured (`memorize/questions.py`)."""
+
+
+@config_class
+class MixtureConfig:
+    """How often each kind of question is asked in an epoch: 1 asks each once in every wording, 0.25 a quarter of them
+    (drawn once), 2 each twice, 0 none."""
+
+    code_to_definition: float = 1.0
+    """weight of code -> definition"""
+    definition_to_code: float = 1.0
+    """weight of definition -> code"""
+    code_to_group: float = 1.0
+    """weight of code -> name of its group, at each of questions.levels"""
+    synonym_to_code: float = 1.0
+    """weight of synonym -> code, where the ontology has synonyms"""
+
+    def __post_init__(self) -> None:
+        for kind in ("code_to_definition", "definition_to_code", "code_to_group", "synonym_to_code"):
+            if getattr(self, kind) < 0:
+                raise ValueError(f"questions.mixture.{kind} must not be negative, got {getattr(self, kind)}")
+        if self.code_to_definition + self.definition_to_code == 0:
+            raise ValueError("questions.mixture asks neither for definitions nor for codes: nothing would be learnt")
+
 
 @config_class
 class QuestionConfig:
     phrasings: int = 2
-    """wordings per kind of question, 1 to 3"""
+    """wordings per kind of question, 1 to 4; a further one is never trained on, only measured"""
     levels: tuple[str, ...] = ("chapter", "block")
     """ontology levels asked about (code -> name of its group)"""
-    synonyms: bool = True
-    """ask synonym -> code where the ontology has synonyms"""
     held_out_synonyms: float = 0.1
     """share of the synonyms never trained on, to tell knowing from reciting"""
+    mixture: MixtureConfig = MixtureConfig()
+    atomic_tokens: bool = True
+    """one new token per code; false: codes stay text, spelt in the model's old tokens (ablation)"""
+    chat: Literal["auto", "always", "never"] = "auto"
+    """ask through the tokenizer's chat template: where it has one (auto), always, or never"""
 
     def __post_init__(self) -> None:
-        if not 1 <= self.phrasings <= 3:
-            raise ValueError("questions.phrasings must be 1, 2 or 3")
+        if not 1 <= self.phrasings <= MAX_PHRASINGS:
+            raise ValueError(f"questions.phrasings must be between 1 and {MAX_PHRASINGS}, got {self.phrasings}")
         if not 0 <= self.held_out_synonyms < 1:
-            raise ValueError("questions.held_out_synonyms must be in [0, 1)")
+            raise ValueError(f"questions.held_out_synonyms must be in [0, 1), got {self.held_out_synonyms}")
 
 
 @config_class
 class MemorizeConfig:
-    task: str
-    """prepared task whose candidate codes are learnt"""
     output: str
     """run directory to write, for example runs/memorize"""
     model: ModelConfig
+    task: str | None = None
+    """prepared task whose candidate codes are learnt"""
+    ontology: Literal["icd9cm", "icd10cm"] | None = None
+    """instead of a task: every leaf code of this ontology"""
+    num_codes: int | None = None
+    """only so many of the codes, spread evenly; unset: all"""
     questions: QuestionConfig = QuestionConfig()
     training: TrainingConfig = TrainingConfig()
     initialisation: Initialisation = "definition"
     """new code tokens start as the mean of their definition's tokens (definition) or as the library does (library)"""
+    attention: str | None = None
+    """attention kernel as Hugging Face names it (sdpa, flash_attention_2, ...); unset: the library's choice"""
+    packing: Literal["auto", "always", "never"] = "auto"
+    """a batch's questions in one row without padding; auto: where the attention kernel keeps them apart (flash
+    attention), else batches of equal length"""
+    replay: float = 0.0
+    """share of the training examples that is general text, against forgetting"""
+    replay_text: str | None = None
+    """UTF-8 text file for `replay`, a part of which is held out and measured; unset: the built-in text"""
     stop_at: float | None = None
     """end training at the first epoch with this exact match both ways, between 0 and 1; unset: train all epochs"""
     evaluate_every: int = 1
-    """epochs between the measurements that `stop_at` looks at"""
+    """epochs between the measurements that `stop_at` looks at and that curve.csv holds"""
     evaluation_batch_size: int = 64
     """questions asked at once when measuring"""
+    measure_pretrained: bool = True
+    """before training, also ask a pretrained base model in plain text with a few worked examples, codes as text"""
+    save_adapter: bool = False
+    """with LoRA: write the adapter, too (adapter/), beside the merged checkpoint"""
+
+    def __post_init__(self) -> None:
+        if (self.task is None) == (self.ontology is None):
+            raise ValueError("set either task (a prepared task) or ontology (icd9cm, icd10cm): what is to be memorized")
+        if self.num_codes is not None and self.num_codes < 1:
+            raise ValueError(f"num_codes must be at least 1, got {self.num_codes}")
+        if not 0 <= self.replay < 1:
+            raise ValueError(f"replay is a share of the training examples, in [0, 1), got {self.replay}")
+        if self.replay_text is not None and not self.replay:
+            raise ValueError("replay_text is set but replay is 0: set replay to the share of general text, such as 0.1")
+        if self.stop_at is not None and not 0 < self.stop_at <= 1:
+            raise ValueError(f"stop_at must be in (0, 1], got {self.stop_at}")
+        if self.save_adapter and not self.model.lora.rank:
+            raise ValueError("save_adapter needs LoRA: set model.lora.rank")
+        if self.evaluate_every < 1 or self.evaluation_batch_size < 1:
+            raise ValueError("evaluate_every and evaluation_batch_size must be at least 1")

@@ -1,150 +1,121 @@
 """How much of the ontology a model knows, by exact match.
 
 code -> definition and code -> group are generated greedily; definition -> code and synonym -> code are one forward
-pass whose first output token must be the code's, among the candidates. Where several codes share a definition, each of
-them is a right answer.
+pass whose first output token must be the code's, among the candidates (codes that are text are generated). Where
+several codes share a definition, each of them is a right answer.
 """
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-import torch
 from rich.console import Console
 from rich.table import Table
-from tqdm.auto import tqdm
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
-from data.task import Task
-from memorize.config import QuestionConfig
-from memorize.questions import (
-    Question,
-    code_questions,
-    definition_questions,
-    encode,
-    group_questions,
-    held_out_synonyms,
-    synonym_questions,
-)
-from mera.code_tokens import token_ids
+from memorize.answering import answer_with_codes, answer_with_text, recites
+from memorize.encoding import QuestionEncoder
+from memorize.questions import HELD_OUT_PHRASING, Question, QuestionBook
+
+BOTH_WAYS = ("code_to_definition", "definition_to_code")
+AT = 10
 
 
-def measure_recall(
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answers:
+    """Answers to questions of one kind, in the questions' order."""
+
+    questions: list[Question]
+    given: list[str]
+    """the text, or the code"""
+    right: list[bool]
+    right_at_10: list[bool] | None = None
+    """whether a right code is among the first ten; None where the answer is generated"""
+
+    def share(self) -> float:
+        return sum(self.right) / len(self.right)
+
+
+def all_questions(book: QuestionBook) -> dict[str, list[Question]]:
+    """What is measured, by name; kinds without a question are left out."""
+    synonyms = book.held_out_synonyms()
+    kinds = {
+        "code_to_definition": book.definitions(),
+        "definition_to_code": book.codes(),
+        **{f"code_to_{level}": book.groups(level) for level in book.config.levels},
+        "held_out_synonym_to_code": book.synonyms(synonyms),
+        "held_out_phrasing_code_to_definition": book.definitions(HELD_OUT_PHRASING),
+        "held_out_phrasing_definition_to_code": book.codes(HELD_OUT_PHRASING),
+    }
+    return {kind: questions for kind, questions in kinds.items() if questions}
+
+
+def ask(
     model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    task: Task,
-    config: QuestionConfig,
+    encoder: QuestionEncoder,
+    book: QuestionBook,
+    questions: dict[str, list[Question]],
     batch_size: int = 64,
-    both_ways_only: bool = False,
-) -> dict[str, float]:
-    """Share of exact answers (0 to 1) per kind of question, over all candidate codes.
-
-    Keys: `code_to_definition`, `definition_to_code`, and unless `both_ways_only`: `code_to_<level>` for each level
-    asked about and `held_out_synonym_to_code` where there are synonyms.
-    """
-    kinds = {"code_to_definition": definition_questions(task), "definition_to_code": code_questions(task)}
-    if not both_ways_only:
-        kinds |= {f"code_to_{level}": group_questions(task, level) for level in config.levels}
-        kinds["held_out_synonym_to_code"] = synonym_questions(held_out_synonyms(task, config))
-    answers = _right_codes(task)
-    was_training = model.training
-    model.eval()
+    one_line: bool = False,
+    never: Sequence[int] = (),
+) -> dict[str, Answers]:
+    """The model's answers to each kind of `questions`; `one_line` and `never` as in `answer_with_text`."""
     found = {}
-    for kind, questions in kinds.items():
-        if not questions:
+    for kind, asked in questions.items():
+        label = kind.replace("_", " ")
+        if asked[0].kind in ("code_to_definition", "code_to_group"):
+            given = answer_with_text(model, encoder, asked, batch_size, label, one_line, never)
+            right = [text == question.completion.strip() for text, question in zip(given, asked, strict=True)]
+            found[kind] = Answers(questions=asked, given=given, right=right)
             continue
-        if kind in ("definition_to_code", "held_out_synonym_to_code"):
-            given = _answer_with_codes(model, tokenizer, questions, task.codes, batch_size, kind)
-            right = [code in answers[question.code] for code, question in zip(given, questions, strict=True)]
+        right_codes = book.code_set.right_codes()
+        accepted = [right_codes[question.code] for question in asked]
+        if book.config.atomic_tokens:
+            codes = book.code_set.codes
+            given, place = answer_with_codes(model, encoder, asked, codes, accepted, batch_size, label)
+            at_10 = [rank < AT for rank in place]
         else:
-            texts = _answer_with_text(model, tokenizer, questions, batch_size, kind)
-            right = [
-                text.strip() == question.completion.strip() for text, question in zip(texts, questions, strict=True)
-            ]
-        found[kind] = sum(right) / len(right)
-    model.train(was_training)
+            given, at_10 = answer_with_text(model, encoder, asked, batch_size, label, one_line, never), None
+        right = [code in codes for code, codes in zip(given, accepted, strict=True)]
+        found[kind] = Answers(questions=asked, given=given, right=right, right_at_10=at_10)
     return found
 
 
-def report_recall(before: dict[str, float], after: dict[str, float]) -> None:
-    """Print the table of exact match before and after training."""
-    table = Table("exact match", "before", "after", title="What the model knows")
-    for kind, share in after.items():
-        table.add_row(kind.replace("_", " "), f"{before[kind]:.1%}", f"{share:.1%}")
+def shares(answers: dict[str, Answers]) -> dict[str, float]:
+    """Share of right answers (0 to 1) per kind; of held-out synonyms also with a right code among the first ten."""
+    found = {}
+    for kind, answer in answers.items():
+        found[kind] = answer.share()
+        if kind == "held_out_synonym_to_code" and answer.right_at_10 is not None:
+            found[f"{kind}_at_{AT}"] = sum(answer.right_at_10) / len(answer.right_at_10)
+    return found
+
+
+def both_ways(
+    model: PreTrainedModel, encoder: QuestionEncoder, book: QuestionBook, batch_size: int = 64
+) -> dict[str, float]:
+    """The shares of BOTH_WAYS without generating (see `recites`): what training is watched with."""
+    definitions = book.definitions()
+    recited = recites(model, encoder, definitions, batch_size)
+    if book.config.atomic_tokens:
+        codes = ask(model, encoder, book, {"definition_to_code": book.codes()}, batch_size)["definition_to_code"].right
+    else:
+        codes = recites(model, encoder, book.codes(), batch_size)
+    return {"code_to_definition": sum(recited) / len(recited), "definition_to_code": sum(codes) / len(codes)}
+
+
+def print_shares(columns: dict[str, dict[str, float] | None], title: str = "What the model knows") -> None:
+    """A table with a row per kind and a column for each of `columns` that was measured."""
+    measured = {name: found for name, found in columns.items() if found is not None}
+    table = Table("exact match", *measured, title=title)
+    for kind in dict.fromkeys(kind for found in measured.values() for kind in found):
+        table.add_row(kind.replace("_", " "), *(_percent(found.get(kind)) for found in measured.values()))
     Console().print(table)
 
 
-def _right_codes(task: Task) -> dict[str, set[str]]:
-    by_definition = defaultdict(set)
-    for code, definition in zip(task.codes, task.definitions, strict=True):
-        by_definition[definition].add(code)
-    return {code: by_definition[definition] for code, definition in zip(task.codes, task.definitions, strict=True)}
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.1%}"
 
 
-@torch.inference_mode()
-def _answer_with_codes(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    questions: Sequence[Question],
-    codes: list[str],
-    batch_size: int,
-    label: str,
-) -> list[str]:
-    candidates = token_ids(tokenizer, codes).to(model.device)
-    given = [""] * len(questions)
-    for indices, inputs in _batches(model, tokenizer, questions, batch_size, label):
-        logits = model(**inputs, logits_to_keep=1).logits[:, -1]
-        for index, best in zip(indices, logits[:, candidates].argmax(dim=-1).tolist(), strict=True):
-            given[index] = codes[best]
-    return given
-
-
-@torch.inference_mode()
-def _answer_with_text(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    questions: Sequence[Question],
-    batch_size: int,
-    label: str,
-) -> list[str]:
-    longest = max(len(encode(question, tokenizer)[1]) for question in questions)
-    given = [""] * len(questions)
-    for indices, inputs in _batches(model, tokenizer, questions, batch_size, label):
-        generated = model.generate(
-            **inputs,
-            max_new_tokens=longest,
-            do_sample=False,
-            temperature=None,
-            top_p=None,
-            top_k=None,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-        )
-        new = generated[:, inputs["input_ids"].shape[1] :]
-        for index, text in zip(indices, tokenizer.batch_decode(new, skip_special_tokens=True), strict=True):
-            given[index] = text
-    return given
-
-
-def _batches(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    questions: Sequence[Question],
-    batch_size: int,
-    label: str,
-) -> Iterator[tuple[list[int], dict[str, torch.Tensor]]]:
-    """Prompts of similar length together, padded on the left so that the answer follows each at once."""
-    prompts = [encode(question, tokenizer)[0] for question in questions]
-    order = sorted(range(len(prompts)), key=lambda index: -len(prompts[index]))
-    starts = range(0, len(order), batch_size)
-    for start in tqdm(starts, desc=f"measuring {label}", leave=False, disable=len(starts) < 3):
-        indices = order[start : start + batch_size]
-        width = len(prompts[indices[0]])
-        padded = [[tokenizer.pad_token_id] * (width - len(prompts[index])) + prompts[index] for index in indices]
-        mask = [[0] * (width - len(prompts[index])) + [1] * len(prompts[index]) for index in indices]
-        yield (
-            indices,
-            {
-                "input_ids": torch.tensor(padded, device=model.device),
-                "attention_mask": torch.tensor(mask, device=model.device),
-            },
-        )
+def is_known(found: dict[str, float], share: float, kinds: Sequence[str] = BOTH_WAYS) -> bool:
+    """Whether each of `kinds` reaches `share`."""
+    return min(found[kind] for kind in kinds) >= share

@@ -1,63 +1,63 @@
 """Stage one: the language model memorizes the codes.
 
 accelerate launch memorize/train.py --config configs/memorize/tiny.yaml --task prepared/diabetes130 --output runs/mem
+accelerate launch memorize/train.py --config configs/memorize/smollm2.yaml --ontology icd9cm --output runs/icd9cm
 """
 
 from transformers import set_seed
 
-from data.few_rows import with_few_codes
-from data.task import load_task
 from memorize.config import MemorizeConfig
-from memorize.questions import build_questions, tokenized, tokenizer_texts
-from memorize.recall import measure_recall, report_recall
-from memorize.trainer import build_trainer, unwrapped
+from memorize.encoding import QuestionEncoder
+from memorize.forgetting import measured_text
+from memorize.measurement import measure, pretrained_recall, recall_record
+from memorize.outputs import save_adapter, write_outputs
+from memorize.questions import QuestionBook, tokenizer_texts
+from memorize.recall import print_shares
+from memorize.start import context_length, give_tokens, is_pretrained, load_codes, training_examples
+from memorize.trainer import build_trainer, on_device, unwrapped, use_attention
 from mera.checkpoint import save_checkpoint
-from mera.code_tokens import add_code_tokens
 from mera.config import config_dict, parse_training_config
 from mera.dry_run import FEW_CODES, open_run, rehearse
 from mera.entry_point import run_entry_point
-from mera.manifest import RunClock, build_manifest
+from mera.manifest import RunClock
 from mera.models import add_lora, load_base_model
-from mera.predictions import task_record
-from mera.run_directory import write_json
 
 
 def main() -> None:
     config, dry_run = parse_training_config(MemorizeConfig, __doc__)
     run, clock = open_run(config.output, dry_run), RunClock()
     set_seed(config.training.seed)
-    task = load_task(config.task)
-    run.claim(config_dict(config), task.fingerprint)
-    model, tokenizer = load_base_model(config.model, tokenizer_texts(task))
-    definitions = dict(zip(task.codes, task.definitions, strict=True))
-    code_tokens = add_code_tokens(model, tokenizer, definitions, config.initialisation)
-    examples = tokenized(build_questions(task, config.questions), tokenizer, config.model.max_length)
+    code_set, source = load_codes(config)
+    run.claim(config_dict(config), source["fingerprint"])
+    text = measured_text(config.replay_text)
+
+    model, tokenizer = load_base_model(config.model, tokenizer_texts(code_set))
+    use_attention(model, config.attention)
+    code_tokens = give_tokens(model, tokenizer, code_set, config)
+    book, encoder = QuestionBook(code_set, config.questions), QuestionEncoder(tokenizer, config.questions)
+    examples, length = training_examples(book, encoder, model, config), context_length(model, config)
     if config.model.lora.rank:
         model = add_lora(model, config.model.lora)
-    trainer = build_trainer(model, tokenizer, examples, task, config, run)
+    trainer = build_trainer(model, tokenizer, examples, book, encoder, config, run)
 
+    batch_size = config.evaluation_batch_size
     if dry_run:
-        few = with_few_codes(task, FEW_CODES)
-        return rehearse(trainer, lambda: measure_recall(unwrapped(trainer), tokenizer, few, config.questions))
-    before = measure_recall(trainer.model, tokenizer, task, config.questions, config.evaluation_batch_size)
+        few = QuestionBook(code_set.spread(FEW_CODES), config.questions)
+        return rehearse(trainer, lambda: measure(unwrapped(trainer), encoder, few, text, length, batch_size))
+    asked_as_text = config.measure_pretrained and is_pretrained(config)
+    pretrained = pretrained_recall(on_device(trainer), encoder, book, batch_size) if asked_as_text else None
+    before = measure(on_device(trainer), encoder, book, text, length, batch_size)
     trainer.resume_and_train(run, config.training)
-    after = measure_recall(unwrapped(trainer), tokenizer, task, config.questions, config.evaluation_batch_size)
+    after = measure(unwrapped(trainer), encoder, book, text, length, batch_size)
 
+    if config.save_adapter:
+        save_adapter(trainer, run.path("adapter"))
     save_checkpoint(trainer, tokenizer, code_tokens, run.path("checkpoint"))
     if trainer.is_world_process_zero():
-        report_recall(before, after)
-        manifest = build_manifest(
-            run=run.final.name,
-            model="stage one",
-            kind="memorize",
-            config=config_dict(config),
-            seed=config.training.seed,
-            task=task_record(task, "train"),
-            clock=clock,
-            tokens=trainer.tokens_trained_on(),
-        )
-        write_json(run.path("manifest.json"), manifest)
-        write_json(run.path("recall.json"), {"before": before, "after": after, "codes": len(task.codes)})
+        recall = recall_record(code_set, before, after, pretrained)
+        print_shares({"pretrained, as text": pretrained, "before": recall["before"], "after": recall["after"]})
+        print(f"perplexity of general text: {before.perplexity:.1f} before, {after.perplexity:.1f} after")
+        write_outputs(run, config, code_set, source, recall, trainer, clock)
         print(f"checkpoint: {run.finish() / 'checkpoint'}")
 
 

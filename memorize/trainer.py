@@ -1,77 +1,111 @@
 """TRL's SFTTrainer on the completions of the questions, stopped when the model knows the codes."""
 
+import time
+from typing import Any
+
 import datasets
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, TrainerControl, TrainerState
 from trl import SFTConfig, SFTTrainer
 
-from data.task import Task
 from memorize.config import MemorizeConfig
-from memorize.recall import measure_recall
+from memorize.encoding import QuestionEncoder
+from memorize.questions import QuestionBook
+from memorize.recall import BOTH_WAYS, both_ways, is_known
 from mera.run_directory import RunDirectory
 from mera.stage_trainer import StageTrainer
 from mera.training import training_arguments
+
+CURVE_COLUMNS = ("step", "epoch", "train_seconds", *BOTH_WAYS)
 
 
 class StopWhenKnown(TrainerCallback):
     """Measures exact match both ways every few epochs and ends training once it reaches `config.stop_at`.
 
     Exact match, not loss: with too high a learning rate the loss looks converged while half the codes are unknown.
+    Every measurement is kept in the trainer's state (which survives a resume); `curve` reads them there.
     """
 
-    def __init__(self, task: Task, tokenizer: PreTrainedTokenizerBase, config: MemorizeConfig):
-        self.task, self.tokenizer, self.config = task, tokenizer, config
+    def __init__(self, book: QuestionBook, encoder: QuestionEncoder, config: MemorizeConfig):
+        self.book, self.encoder, self.config = book, encoder, config
+        self._train_seconds, self._since = 0.0, 0.0
+
+    def on_train_begin(
+        self, args: SFTConfig, state: TrainerState, control: TrainerControl, model: PreTrainedModel, **_: object
+    ) -> None:
+        earlier = curve(state)
+        self._train_seconds = earlier[-1]["train_seconds"] if earlier else 0.0
+        if state.global_step and self._is_due(state) and state.global_step not in {row["step"] for row in earlier}:
+            # The run was cut off between the checkpoint of an epoch's last step and that epoch's measurement.
+            self._measure(state, model)
+        self._since = time.perf_counter()
 
     def on_epoch_end(
         self, args: SFTConfig, state: TrainerState, control: TrainerControl, model: PreTrainedModel, **_: object
     ) -> None:
-        epoch = round(state.epoch)
         if control.should_training_stop or args.max_steps > 0:  # a rehearsal takes a few steps and no epoch
             return
-        if self.config.stop_at is None or epoch % self.config.evaluate_every:
+        if not self._is_due(state):
             return
-        found = measure_recall(
-            model,
-            self.tokenizer,
-            self.task,
-            self.config.questions,
-            self.config.evaluation_batch_size,
-            both_ways_only=True,
-        )
+        self._train_seconds += time.perf_counter() - self._since
+        found = self._measure(state, model)
+        if self.config.stop_at is not None and is_known(found, self.config.stop_at):
+            control.should_training_stop = True
+        self._since = time.perf_counter()
+
+    def _is_due(self, state: TrainerState) -> bool:
+        epoch = round(state.epoch, 6)
+        return state.global_step >= state.max_steps or (epoch == int(epoch) and epoch % self.config.evaluate_every == 0)
+
+    def _measure(self, state: TrainerState, model: PreTrainedModel) -> dict[str, float]:
+        epoch = round(state.epoch)
+        found = both_ways(model, self.encoder, self.book, self.config.evaluation_batch_size)
+        point = {"step": state.global_step, "epoch": epoch, "train_seconds": round(self._train_seconds, 1), **found}
+        state.log_history.append(point)
         if state.is_world_process_zero:
             shares = ", ".join(f"{kind.replace('_', ' ')} {share:.1%}" for kind, share in found.items())
             print(f"epoch {epoch}: {shares}", flush=True)
-        if min(found.values()) >= self.config.stop_at:
-            control.should_training_stop = True
+        return found
+
+
+def curve(state: TrainerState) -> list[dict[str, Any]]:
+    """What StopWhenKnown measured: rows of CURVE_COLUMNS. `train_seconds` leaves the measuring out."""
+    return [
+        {column: entry[column] for column in CURVE_COLUMNS} for entry in state.log_history if "train_seconds" in entry
+    ]
 
 
 class MemorizeTrainer(StageTrainer, SFTTrainer):
-    """TRL's trainer; `train_dataset` holds `input_ids` and `completion_mask`."""
+    """TRL's trainer, whose `train_dataset` holds `input_ids` and `labels` (-100 where no loss is carried)."""
 
     def example_lengths(self) -> list[int]:
         return [len(ids) for ids in self.train_dataset["input_ids"]]
 
     def blank(self, example: dict[str, list[int]]) -> dict[str, list[int]]:
-        return example | {"completion_mask": [0] * len(example["completion_mask"])}
+        return example | {"labels": [-100] * len(example["labels"])}
 
 
 def build_trainer(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     examples: datasets.Dataset,
-    task: Task,
+    book: QuestionBook,
+    encoder: QuestionEncoder,
     config: MemorizeConfig,
     run: RunDirectory,
 ) -> MemorizeTrainer:
-    """`examples` hold `input_ids` and `completion_mask`; only completions carry loss. Batches group equal lengths:
-    packing needs an attention kernel that keeps sequences apart, which a CPU does not have.
+    """`examples` hold `input_ids` and `completion_mask`; only completions carry loss.
+
+    The batches are the same number of questions either way: flattened into one row without padding where the attention
+    kernel keeps sequences apart, else of similar length.
     """
+    flat = flattens(model, config)
     arguments = training_arguments(
         config.training,
         run,
         completion_only_loss=True,
-        packing=False,
-        max_length=config.model.max_length,
+        padding_free=flat,
+        max_length=None,  # `tokenized` refuses what is too long; nothing is to be cut
         activation_checkpointing=config.model.gradient_checkpointing,
         logging_steps=50,
         save_strategy="steps",
@@ -82,8 +116,35 @@ def build_trainer(
         args=SFTConfig(**arguments),
         train_dataset=examples,
         processing_class=tokenizer,
-        callbacks=[StopWhenKnown(task, tokenizer, config)],
+        callbacks=[StopWhenKnown(book, encoder, config)],
     )
+
+
+def flattens(model: PreTrainedModel, config: MemorizeConfig) -> bool:
+    """Whether a batch becomes one row, its sequences told apart by their positions (see `packing` in the config).
+
+    Flash attention computes only within sequences. Other kernels build a mask over the whole row instead: right, but
+    slower than batches of equal length, so `auto` leaves them alone.
+    """
+    if config.packing == "auto":
+        return "flash" in (model.config._attn_implementation or "")
+    return config.packing == "always"
+
+
+def use_attention(model: PreTrainedModel, name: str | None) -> None:
+    """Switch `model` to the attention kernel `name`; None leaves it. Raises ValueError where it cannot be had."""
+    if name is None:
+        return
+    try:
+        model.set_attn_implementation(name)
+    except (ImportError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(f"attention: {name!r} cannot be used here ({reason}); unset it for the default") from None
+
+
+def on_device(trainer: SFTTrainer) -> torch.nn.Module:
+    """The model where it will train: engines move it only when training starts, and measuring comes before."""
+    return trainer.model.to(trainer.args.device)
 
 
 def unwrapped(trainer: SFTTrainer) -> torch.nn.Module:

@@ -13,11 +13,12 @@ from mera.models import merged
 def save_checkpoint(
     trainer: Trainer,
     tokenizer: PreTrainedTokenizerBase,
-    code_tokens: CodeTokens,
+    code_tokens: CodeTokens | None,
     path: str | Path,
     leave_out: str | None = None,
 ) -> None:
-    """Write weights (safetensors), config, tokenizer and `code_tokens.json`; every process must call this.
+    """Write weights (safetensors), config, tokenizer and, unless it is None, `code_tokens.json`; every process must
+    call this.
 
     LoRA adapters are merged, so that the next stage and any Hugging Face tool load one kind of checkpoint. Weights
     whose name begins with `leave_out` are not the language model's own and stay outside.
@@ -28,7 +29,8 @@ def save_checkpoint(
     if trainer.is_world_process_zero():
         model.save_pretrained(str(path), state_dict=state)
         tokenizer.save_pretrained(str(path))
-        code_tokens.save(path)
+        if code_tokens is not None:
+            code_tokens.save(path)
     trainer.accelerator.wait_for_everyone()
 
 

@@ -57,6 +57,12 @@ def retrieval_baselines(context: typer.Context) -> None:
     _run([sys.executable, str(ROOT / "bi_encoder" / "run_retrieval_baselines.py"), *context.args])
 
 
+@app.command(context_settings=PASS_THROUGH)
+def recall(context: typer.Context) -> None:
+    """What a checkpoint knows of the codes: `mera recall runs/memorize/checkpoint --task prepared/NAME`."""
+    _run([sys.executable, str(ROOT / "memorize" / "run_recall.py"), *context.args])
+
+
 @app.command()
 def report(
     runs: Annotated[list[Path], typer.Argument(help="run directories, each with a predictions folder")],

@@ -82,13 +82,16 @@ def add_code_tokens(
 
     With `definition`, a new row of the input and of the output embedding starts as the mean of its definition's token
     rows; with `library` it is what transformers does (a sample around the mean of the old rows). The vocabulary is
-    padded to a multiple of 64. Raises ValueError on a code without a definition.
+    padded to a multiple of 64; rows that the base model has beyond its tokenizer are dropped first, so that a new token
+    never takes an old row. Raises ValueError on a code without a definition.
     """
     texts = {code_token(code): text for code, text in definitions.items()} | MARKERS
     for token, text in texts.items():
         if not text.strip():
             raise ValueError(f"the code {token.strip('<>')} has no definition to learn")
     definition_ids = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts.values()]
+    if model.get_input_embeddings().num_embeddings > len(tokenizer):
+        model.resize_token_embeddings(len(tokenizer))
     tokenizer.add_tokens([AddedToken(token, normalized=False, special=False) for token in texts])
     model.resize_token_embeddings(
         len(tokenizer), pad_to_multiple_of=VOCABULARY_MULTIPLE, mean_resizing=initialisation == "library"

@@ -73,8 +73,12 @@ def load_base_model(config: ModelConfig, texts: Iterable[str]) -> tuple[PreTrain
         raise ValueError(f"cannot load the base model {config.base!r}: {why_not_loaded(source, error)}") from error
     if config.gguf_file:
         model = _without_quantization(model)
+    if tokenizer.eos_token is None:
+        raise ValueError(
+            f"the tokenizer of the base model {config.base!r} has no end-of-text token (eos): set one there"
+        )
     if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
+        tokenizer.pad_token = tokenizer.eos_token  # padding carries neither attention nor loss, so any token will do
     return model, tokenizer
 
 

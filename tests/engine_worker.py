@@ -19,8 +19,10 @@ from bi_encoder.model import build_bi_encoder
 from bi_encoder.texts import tokenizer_texts as bi_encoder_texts
 from bi_encoder.trainer import build_trainer as build_bi_encoder_trainer
 from data.task import load_task
+from memorize.code_set import task_codes
 from memorize.config import MemorizeConfig
-from memorize.questions import build_questions, tokenized, tokenizer_texts
+from memorize.encoding import QuestionEncoder, tokenized
+from memorize.questions import QuestionBook, tokenizer_texts
 from memorize.trainer import build_trainer as build_memorize_trainer
 from mera.checkpoint import save_checkpoint
 from mera.code_tokens import EOV, add_code_tokens, marker_id, token_ids
@@ -56,14 +58,16 @@ STEPS = 20
 
 
 def memorize(task, config, run):
-    model, tokenizer = load_base_model(config.model, tokenizer_texts(task))
-    code_tokens = add_code_tokens(model, tokenizer, dict(zip(task.codes, task.definitions, strict=True)))
-    examples = tokenized(build_questions(task, config.questions), tokenizer, config.model.max_length)
+    codes = task_codes(task)
+    model, tokenizer = load_base_model(config.model, tokenizer_texts(codes))
+    code_tokens = add_code_tokens(model, tokenizer, codes.meanings())
+    book, encoder = QuestionBook(codes, config.questions), QuestionEncoder(tokenizer, config.questions)
+    examples = tokenized(book.training(), encoder, config.model.max_length)
     if config.model.lora.rank:
         model = add_lora(model, config.model.lora)
 
     def train(path):
-        trainer = build_memorize_trainer(model, tokenizer, examples, task, config, run)
+        trainer = build_memorize_trainer(model, tokenizer, examples, book, encoder, config, run)
         some_steps(trainer, run, config)
         save_checkpoint(trainer, tokenizer, code_tokens, path)
         return trainer

@@ -95,3 +95,51 @@ def test_lora_trains_the_rows_of_both_embeddings_and_merging_keeps_them(tied):
 def test_a_base_model_that_cannot_be_had_is_one_sentence(settings, message):
     with pytest.raises(ValueError, match=message):
         load_base_model(ModelConfig(**settings), ["text"])
+
+
+def spare_rows(tied=False, rows=37):
+    """A base model with more rows than its tokenizer has tokens, as models padded for speed have."""
+    model, tokenizer = small_model(tied)
+    model.resize_token_embeddings(len(tokenizer) + rows)
+    return model, tokenizer
+
+
+@pytest.mark.parametrize("initialisation", ["definition", "library"])
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_vocabulary_larger_than_the_tokenizer_gives_no_old_row_to_a_code(tied, initialisation):
+    model, tokenizer = spare_rows(tied)
+    words = len(tokenizer)
+    with torch.no_grad():
+        model.get_input_embeddings().weight[words:] = 1e3
+    kept = model.get_input_embeddings().weight[:words].detach().clone()
+    add_code_tokens(model, tokenizer, DEFINITIONS, initialisation)
+    weight = model.get_input_embeddings().weight
+    torch.testing.assert_close(weight[:words], kept)
+    assert weight[words:].abs().max() < 100
+    assert len(weight) == -(-len(tokenizer) // 64) * 64 == model.config.vocab_size
+    assert (model.get_output_embeddings().weight is weight) == tied
+
+
+def test_the_loaded_tokenizer_is_fast_and_adds_no_space_around_a_code(tmp_path):
+    model, tokenizer = small_model()
+    add_code_tokens(model, tokenizer, DEFINITIONS)
+    tokenizer.save_pretrained(tmp_path)
+    loaded = AutoTokenizer.from_pretrained(tmp_path)
+    assert loaded.is_fast
+    for text in ("<428><428.0><E11.9>", "heart<428.0> failure", "Type 2 <E11.9>.", "<visit> 12 <V27.0><EOV>"):
+        assert loaded.decode(loaded(text, add_special_tokens=False)["input_ids"]) == text
+
+
+def test_a_base_model_without_a_pad_token_pads_with_eos(tmp_path):
+    model, tokenizer = small_model()
+    tokenizer.pad_token = None
+    tokenizer.save_pretrained(tmp_path)
+    model.save_pretrained(tmp_path)
+    assert AutoTokenizer.from_pretrained(tmp_path).pad_token is None
+    loaded = load_base_model(ModelConfig(base=str(tmp_path)), [])[1]
+    assert loaded.pad_token_id == loaded.eos_token_id is not None
+    loaded.eos_token = None
+    loaded.pad_token = None
+    loaded.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="has no end-of-text token"):
+        load_base_model(ModelConfig(base=str(tmp_path)), [])

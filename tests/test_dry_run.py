@@ -12,7 +12,7 @@ import wandb  # noqa: F401  (TRL imports it, and it makes temporary folders of i
 from small_model import ARCHITECTURE
 from tiny_task import make_tiny_task
 
-from data.few_rows import with_few_codes, with_few_held_out
+from data.few_rows import with_few_held_out
 from memorize.config import MemorizeConfig
 from mera.config import parse_training_config
 
@@ -86,8 +86,3 @@ def test_a_task_is_cut_down_without_changing_the_rest(task):
     assert [len(few.splits[name]) for name in ("train", "validation", "test")] == [len(task.splits["train"]), 3, 3]
     assert few.targets("test").tolist() == task.targets("test")[:3].tolist()
     assert len(with_few_held_out(task, 10_000).splits["test"]) == len(task.splits["test"])
-    asked = with_few_codes(task, 5)
-    assert asked.codes == task.codes[:5]
-    assert asked.groups("chapter") == task.groups("chapter")[:5]
-    assert len(asked.synonyms) == len(asked.definitions) == len(asked.train_counts) == 5
-    assert len(task.codes) == 30

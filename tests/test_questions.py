@@ -1,69 +1,114 @@
-"""The questions of stage one."""
+"""The questions of stage one, and how they become tokens."""
 
 import pytest
 from small_model import ARCHITECTURE
 from tiny_task import make_tiny_task
 
-from memorize.config import QuestionConfig
-from memorize.questions import (
-    build_questions,
-    encode,
-    group_questions,
-    held_out_synonyms,
-    tokenized,
-    tokenizer_texts,
-    trained_synonyms,
-)
+from memorize.code_set import ontology_codes, task_codes
+from memorize.config import MixtureConfig, QuestionConfig
+from memorize.encoding import QuestionEncoder, tokenized
+from memorize.questions import HELD_OUT_PHRASING, PHRASINGS, QuestionBook, tokenizer_texts, with_worked_examples
 from mera.code_tokens import add_code_tokens, code_token
 from mera.models import ModelConfig, load_base_model
 
+CHAT_TEMPLATE = (
+    "{% for m in messages %}<|{{ m['role'] }}|>\n{{ m['content'] }}<|end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+)
+
 
 @pytest.fixture(scope="module")
-def task(tmp_path_factory):
-    return make_tiny_task(tmp_path_factory.mktemp("questions") / "task")
+def codes(tmp_path_factory):
+    return task_codes(make_tiny_task(tmp_path_factory.mktemp("questions") / "task"))
 
 
-@pytest.fixture(scope="module")
-def tokenizer(task):
-    model, tokenizer = load_base_model(ModelConfig(architecture=ARCHITECTURE), tokenizer_texts(task))
-    add_code_tokens(model, tokenizer, dict(zip(task.codes, task.definitions, strict=True)))
+def make_tokenizer(codes):
+    model, tokenizer = load_base_model(ModelConfig(architecture=ARCHITECTURE), tokenizer_texts(codes))
+    add_code_tokens(model, tokenizer, codes.meanings())
     return tokenizer
 
 
-def test_every_code_is_asked_both_ways_in_every_wording(task):
-    questions = build_questions(task, QuestionConfig(phrasings=2, levels=("chapter",)))
+@pytest.fixture(scope="module")
+def tokenizer(codes):
+    return make_tokenizer(codes)
+
+
+@pytest.fixture(scope="module")
+def chat_tokenizer(codes):
+    tokenizer = make_tokenizer(codes)
+    tokenizer.add_tokens(["<|user|>", "<|assistant|>", "<|end|>"], special_tokens=True)
+    tokenizer.chat_template = CHAT_TEMPLATE
+    return tokenizer
+
+
+def test_every_code_is_asked_both_ways_in_every_wording(codes):
+    questions = QuestionBook(codes, QuestionConfig(phrasings=2, levels=("chapter",))).training()
     for kind in ("code_to_definition", "definition_to_code"):
         asked = [question.code for question in questions if question.kind == kind]
-        assert sorted(asked) == sorted(task.codes * 2)
+        assert sorted(asked) == sorted(codes.codes * 2)
     assert len({question.prompt for question in questions}) == len({(q.prompt, q.kind) for q in questions})
 
 
-def test_held_out_synonyms_are_not_trained_on(task):
-    config = QuestionConfig(held_out_synonyms=0.3)
-    held_out, trained = set(held_out_synonyms(task, config)), set(trained_synonyms(task, config))
+def test_one_wording_is_never_trained_on(codes):
+    book = QuestionBook(codes, QuestionConfig(phrasings=4))
+    trained = {question.prompt for question in book.training()}
+    held_out = [*book.definitions(HELD_OUT_PHRASING), *book.codes(HELD_OUT_PHRASING)]
+    assert len(held_out) == 2 * len(codes.codes)
+    assert not trained & {question.prompt for question in held_out}
+    assert all(len(wordings) == HELD_OUT_PHRASING + 1 for wordings in PHRASINGS.values())
+    wordings = " ".join(tokenizer_texts(codes))
+    assert PHRASINGS["code_to_definition"][HELD_OUT_PHRASING] not in wordings
+
+
+def test_the_mixture_says_how_often_each_kind_is_asked(codes):
+    def counts(**weights):
+        config = QuestionConfig(phrasings=1, levels=("chapter",), mixture=MixtureConfig(**weights))
+        kinds = [question.kind for question in QuestionBook(codes, config).training()]
+        return {kind: kinds.count(kind) for kind in PHRASINGS}
+
+    once = counts()
+    assert counts(code_to_definition=2.5)["code_to_definition"] == 2.5 * len(codes.codes)
+    assert counts(code_to_group=0.5)["code_to_group"] == round(0.5 * once["code_to_group"])
+    assert counts(synonym_to_code=0) == once | {"synonym_to_code": 0}
+
+
+def test_held_out_synonyms_are_not_trained_on(codes):
+    book = QuestionBook(codes, QuestionConfig(held_out_synonyms=0.3))
+    held_out, trained = set(book.held_out_synonyms()), set(book.trained_synonyms())
     assert held_out
     assert not held_out & trained
-    prompts = {question.prompt for question in build_questions(task, config)}
+    prompts = {question.prompt for question in book.training()}
     assert not any(synonym in prompt for _, synonym in held_out for prompt in prompts if f" {synonym} " in prompt)
-    assert held_out == set(held_out_synonyms(task, config))
+    assert held_out == set(book.held_out_synonyms())
 
 
-def test_group_questions_name_the_group(task):
-    questions = group_questions(task, "chapter")
-    assert {question.code for question in questions} == set(task.codes)
+def test_group_questions_name_the_group(codes):
+    questions = QuestionBook(codes, QuestionConfig()).groups("chapter")
+    assert {question.code for question in questions} == set(codes.codes)
     for question in questions:
-        group = task.groups("chapter")[task.codes.index(question.code)]
-        assert question.completion == " " + task.group_names["chapter"][group]
+        group = codes.groups("chapter")[codes.codes.index(question.code)]
+        assert question.completion == " " + codes.group_names["chapter"][group]
 
 
-def test_a_level_that_does_not_exist_is_refused(task):
+def test_a_level_that_does_not_exist_is_refused(codes):
     with pytest.raises(ValueError, match="unknown level 'chaptre'; the levels are all, chapter, block"):
-        group_questions(task, "chaptre")
+        QuestionBook(codes, QuestionConfig()).groups("chaptre")
 
 
-def test_only_the_completion_carries_loss_and_ends_with_eos(task, tokenizer):
-    questions = build_questions(task, QuestionConfig())
-    rows = tokenized(questions, tokenizer, 128)
+def test_codes_can_stay_text(codes, tokenizer):
+    book = QuestionBook(codes, QuestionConfig(atomic_tokens=False))
+    assert book.definitions()[0].prompt == f"{codes.codes[0]} means:"
+    assert book.codes()[0].completion == f" {codes.codes[0]}"
+    tokens = {code_token(code) for code in codes.codes}
+    for question in book.training():
+        ids = tokenizer(question.prompt + question.completion)["input_ids"]
+        assert not tokens & set(tokenizer.convert_ids_to_tokens(ids))
+
+
+def test_only_the_completion_carries_loss_and_ends_with_eos(codes, tokenizer):
+    config = QuestionConfig()
+    questions = QuestionBook(codes, config).training()
+    rows = tokenized(questions, QuestionEncoder(tokenizer, config), 128)
     for question, row in zip(questions, rows, strict=True):
         completion = [token for token, mask in zip(row["input_ids"], row["completion_mask"], strict=True) if mask]
         assert completion[-1] == tokenizer.eos_token_id
@@ -72,15 +117,68 @@ def test_only_the_completion_carries_loss_and_ends_with_eos(task, tokenizer):
             assert tokenizer.convert_ids_to_tokens(completion[:-1]) == [code_token(question.code)]
 
 
-def test_a_question_longer_than_the_model_is_refused(task, tokenizer):
-    questions = build_questions(task, QuestionConfig())
-    longest = max(sum(map(len, encode(question, tokenizer))) for question in questions)
-    assert len(tokenized(questions, tokenizer, longest)) == len(questions)
+def test_a_chat_model_is_asked_through_its_template(codes, chat_tokenizer):
+    config = QuestionConfig()
+    encoder = QuestionEncoder(chat_tokenizer, config)
+    book = QuestionBook(codes, config)
+    question = book.definitions()[0]
+    assert chat_tokenizer.decode(encoder.prompt(question)) == f"<|user|>\n{question.prompt}<|end|>\n<|assistant|>\n"
+    assert chat_tokenizer.decode(encoder.completion(question)) == question.completion.strip() + "<|end|>"
+    assert encoder.completion(book.codes()[0]) == chat_tokenizer.convert_tokens_to_ids(
+        [code_token(codes.codes[0]), "<|end|>"]
+    )
+    plain = QuestionEncoder(chat_tokenizer, QuestionConfig(chat="never"))
+    assert chat_tokenizer.decode(plain.prompt(question)) == chat_tokenizer.bos_token + question.prompt
+    assert plain.end_id == chat_tokenizer.eos_token_id
+
+
+def test_always_chatting_needs_a_template(tokenizer):
+    with pytest.raises(ValueError, match="tokenizer has no chat template: use auto"):
+        QuestionEncoder(tokenizer, QuestionConfig(chat="always"))
+    assert QuestionEncoder(tokenizer, QuestionConfig()).chat is False
+
+
+def test_worked_examples_show_other_codes(codes):
+    for question, asked in zip(
+        QuestionBook(codes, QuestionConfig()).codes(),
+        with_worked_examples(QuestionBook(codes, QuestionConfig()).codes()),
+        strict=True,
+    ):
+        assert asked.completion == question.completion
+        *shown, last = asked.prompt.split("\n")
+        assert (len(shown), last) == (3, question.prompt)
+        assert not any(line.endswith(question.completion) for line in shown)
+
+
+def test_a_question_longer_than_the_model_is_refused(codes, tokenizer):
+    config = QuestionConfig()
+    questions, encoder = QuestionBook(codes, config).training(), QuestionEncoder(tokenizer, config)
+    longest = max(len(encoder.prompt(question)) + len(encoder.completion(question)) for question in questions)
+    assert len(tokenized(questions, encoder, longest)) == len(questions)
     with pytest.raises(ValueError, match=rf"has {longest} tokens, the model takes {longest - 1}: raise"):
-        tokenized(questions, tokenizer, longest - 1)
+        tokenized(questions, encoder, longest - 1)
 
 
-@pytest.mark.parametrize("settings", [{"phrasings": 0}, {"phrasings": 4}, {"held_out_synonyms": 1.0}])
+@pytest.mark.parametrize("settings", [{"phrasings": 0}, {"phrasings": 5}, {"held_out_synonyms": 1.0}])
 def test_impossible_settings_are_refused(settings):
     with pytest.raises(ValueError, match="must be"):
         QuestionConfig(**settings)
+
+
+def test_an_impossible_mixture_is_refused():
+    with pytest.raises(ValueError, match="code_to_group must not be negative, got -1"):
+        MixtureConfig(code_to_group=-1)
+    with pytest.raises(ValueError, match="asks neither for definitions nor for codes"):
+        MixtureConfig(code_to_definition=0, definition_to_code=0)
+
+
+def test_an_ontology_alone_is_a_code_set():
+    codes = ontology_codes("icd9cm")
+    assert len(codes.codes) == 14567
+    assert codes.meanings()["428.0"] == "Congestive heart failure, unspecified"
+    assert codes.ambiguous() == 10
+    few = codes.spread(50)
+    assert len(few.codes) == 50
+    assert len(set(few.groups("chapter"))) > 12
+    assert few.definitions[7] == codes.meanings()[few.codes[7]]
+    assert few.spread(None) is few

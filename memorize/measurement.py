@@ -1,0 +1,120 @@
+"""Everything stage one measures, as recall.json and a checkpoint's memorized.json hold it."""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pydantic
+from transformers import PreTrainedModel
+
+from data.task import load_task
+from memorize.breakdown import breakdown
+from memorize.code_set import CodeSet, task_codes
+from memorize.config import QuestionConfig
+from memorize.encoding import QuestionEncoder
+from memorize.forgetting import perplexity
+from memorize.questions import QuestionBook, with_worked_examples
+from memorize.recall import Answers, all_questions, ask, shares
+from mera.code_tokens import CodeTokens, token_ids
+from mera.run_directory import write_json
+
+FILE_NAME = "memorized.json"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measurement:
+    """What a model knows of the codes (`answers`) and of general text (`perplexity`)."""
+
+    answers: dict[str, Answers]
+    perplexity: float
+
+    def shares(self) -> dict[str, float]:
+        return shares(self.answers)
+
+
+def measure(
+    model: PreTrainedModel,
+    encoder: QuestionEncoder,
+    book: QuestionBook,
+    text: list[str],
+    context_length: int,
+    batch_size: int = 64,
+) -> Measurement:
+    """Every kind of question, and the perplexity of the paragraphs in `text`."""
+    return Measurement(
+        answers=ask(model, encoder, book, all_questions(book), batch_size),
+        perplexity=perplexity(model, encoder.tokenizer, text, context_length),
+    )
+
+
+def pretrained_recall(
+    model: PreTrainedModel, encoder: QuestionEncoder, book: QuestionBook, batch_size: int
+) -> dict[str, float]:
+    """Exact match both ways of a base model as it came: codes as text, in plain text after a few worked examples.
+
+    `model` may already have code tokens: their rows are never generated, and no prompt holds one.
+    """
+    config = replace(book.config, atomic_tokens=False, chat="never")
+    as_text = QuestionBook(book.code_set, config)
+    asked = {"code_to_definition": as_text.definitions(), "definition_to_code": as_text.codes()}
+    asked = {kind: with_worked_examples(questions) for kind, questions in asked.items()}
+    rows = model.get_input_embeddings().num_embeddings
+    new = range(_first_new_row(encoder, book), rows) if book.config.atomic_tokens else ()
+    plain = QuestionEncoder(encoder.tokenizer, config)
+    return shares(ask(model, plain, as_text, asked, batch_size, one_line=True, never=new))
+
+
+def recall_record(
+    code_set: CodeSet, before: Measurement, after: Measurement, pretrained: dict[str, float] | None
+) -> dict[str, Any]:
+    """recall.json: shares before and after, and where the trained model is right and wrong (see `breakdown`)."""
+    return {
+        "codes": len(code_set.codes),
+        "edition": code_set.edition,
+        "pretrained_as_text": pretrained,
+        "before": before.shares(),
+        "after": after.shares(),
+        "perplexity": {"before": before.perplexity, "after": after.perplexity},
+        **breakdown(after.answers, code_set),
+    }
+
+
+def save_memorized(checkpoint: str | Path, code_set: CodeSet, config: QuestionConfig) -> None:
+    """Write what `mera recall` needs to ask the same questions again: the codes and how they are asked about."""
+    write_json(Path(checkpoint) / FILE_NAME, {"codes": code_set.record(), "questions": asdict(config)})
+
+
+def load_memorized(checkpoint: str | Path) -> tuple[CodeSet, QuestionConfig] | None:
+    """What `save_memorized` wrote; None where `checkpoint` has no such file."""
+    path = Path(checkpoint) / FILE_NAME
+    if not path.is_file():
+        return None
+    found = json.loads(path.read_text(encoding="utf-8"))
+    questions = pydantic.TypeAdapter(QuestionConfig).validate_python(found["questions"])
+    return CodeSet(**found["codes"]), questions
+
+
+def what_to_ask(checkpoint: Path, task: Path | None) -> tuple[CodeSet, QuestionConfig]:
+    """The codes and the wording: those the checkpoint was trained with, or the candidates of `task`.
+
+    Raises ValueError where the checkpoint does not say and no task is given, or has no token for a candidate.
+    """
+    if not checkpoint.is_dir():
+        raise FileNotFoundError(f"no checkpoint at {checkpoint}")
+    memorized = load_memorized(checkpoint)
+    questions = QuestionConfig() if memorized is None else memorized[1]
+    if questions.atomic_tokens:
+        code_tokens = CodeTokens.load(checkpoint)
+    if task is None:
+        if memorized is None:
+            raise ValueError(f"{checkpoint} does not say what it memorized (memorize/train.py notes it): pass --task")
+        return memorized
+    code_set = task_codes(load_task(task))
+    if questions.atomic_tokens:
+        code_tokens.require(code_set.codes, checkpoint)
+    return code_set, questions
+
+
+def _first_new_row(encoder: QuestionEncoder, book: QuestionBook) -> int:
+    return int(token_ids(encoder.tokenizer, book.code_set.codes).min())

@@ -1,0 +1,71 @@
+"""What a run of stage one leaves beside its weights: recall.json, curve.csv, manifest.json and the model card."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from memorize.code_set import CodeSet
+from memorize.config import MemorizeConfig
+from memorize.measurement import save_memorized
+from memorize.model_card import model_card
+from memorize.trainer import CURVE_COLUMNS, MemorizeTrainer, curve, unwrapped
+from mera.config import config_dict
+from mera.engine import whole_parameters
+from mera.manifest import RunClock, build_manifest
+from mera.run_directory import RunDirectory, write_json
+
+
+def write_outputs(
+    run: RunDirectory,
+    config: MemorizeConfig,
+    code_set: CodeSet,
+    source: dict[str, Any],
+    recall: dict[str, Any],
+    trainer: MemorizeTrainer,
+    clock: RunClock,
+) -> None:
+    """Write them into `run`, whose `checkpoint/` is there; `source` is the manifest's record of the codes."""
+    rows = curve(trainer.state)
+    with run.path("curve.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, CURVE_COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+    recall |= {"training": training_figures(trainer, rows)}
+    write_json(run.path("recall.json"), recall)
+    checkpoint = run.path("checkpoint")
+    save_memorized(checkpoint, code_set, config.questions)
+    (checkpoint / "README.md").write_text(model_card(config, code_set, recall), encoding="utf-8")
+    manifest = build_manifest(
+        run=run.final.name,
+        model="stage one",
+        kind="memorize",
+        config=config_dict(config),
+        seed=config.training.seed,
+        task=source,
+        clock=clock,
+        tokens=trainer.tokens_trained_on(),
+    )
+    write_json(run.path("manifest.json"), manifest)
+
+
+def training_figures(trainer: MemorizeTrainer, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Steps, epochs, seconds of training without the measurements, and how many tokens carried loss in a second."""
+    labels = trainer.train_dataset.with_format("numpy")["labels"]
+    in_epoch = sum(int((row[1:] != -100).sum()) for row in labels)  # the first token is predicted by none
+    state, seconds = trainer.state, rows[-1]["train_seconds"] if rows else None
+    return {
+        "steps": state.global_step,
+        "epochs": state.epoch,
+        "seconds": seconds,
+        "loss_tokens_per_epoch": in_epoch,
+        "loss_tokens_per_second": round(in_epoch * state.epoch / seconds, 1) if seconds else None,
+    }
+
+
+def save_adapter(trainer: MemorizeTrainer, path: Path) -> None:
+    """Write the LoRA adapter with the embeddings that were trained whole, before it is merged; every process must call
+    this. To load it, resize the base model's embeddings to the checkpoint's vocabulary first."""
+    model = unwrapped(trainer)
+    with whole_parameters(model.parameters()):
+        if trainer.is_world_process_zero():
+            model.save_pretrained(str(path))

@@ -1,0 +1,59 @@
+"""What a checkpoint knows of the codes: exact match both ways, groups, held-out synonyms and wording, and its errors.
+
+mera recall runs/memorize/checkpoint
+mera recall runs/rank/checkpoint --task prepared/diabetes130 --json recall.json
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from memorize.breakdown import breakdown, print_breakdown
+from memorize.encoding import QuestionEncoder
+from memorize.forgetting import measured_text
+from memorize.measurement import measure, what_to_ask
+from memorize.questions import QuestionBook
+from memorize.recall import print_shares
+from mera.entry_point import run_entry_point
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="mera recall", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "checkpoint", type=Path, help="checkpoint directory that memorize/train.py or rank/train.py wrote"
+    )
+    parser.add_argument(
+        "--task", type=Path, help="measure the candidates of this prepared task, also by their frequency in training"
+    )
+    parser.add_argument("--batch-size", type=int, default=64, help="questions asked at once (default: %(default)s)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to FILE")
+    arguments = parser.parse_args()
+    code_set, questions = what_to_ask(arguments.checkpoint, arguments.task)
+    tokenizer = AutoTokenizer.from_pretrained(arguments.checkpoint)
+    model = AutoModelForCausalLM.from_pretrained(arguments.checkpoint)
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    length = getattr(model.config, "max_position_embeddings", None) or 1024
+    found = measure(
+        model,
+        QuestionEncoder(tokenizer, questions),
+        QuestionBook(code_set, questions),
+        measured_text(None),
+        length,
+        arguments.batch_size,
+    )
+    where = breakdown(found.answers, code_set)
+    print_shares({"share": found.shares()}, title=f"What {arguments.checkpoint} knows of {len(code_set.codes):,} codes")
+    print_breakdown(where)
+    print(f"perplexity of general text: {found.perplexity:.1f}")
+    if arguments.json is not None:
+        record = {"codes": len(code_set.codes), "recall": found.shares(), "perplexity": found.perplexity, **where}
+        arguments.json.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    run_entry_point(main)

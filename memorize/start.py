@@ -1,0 +1,64 @@
+"""What a run of stage one starts from: the codes, a model with a token for each, and the training examples."""
+
+from typing import Any
+
+import datasets
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from data.task import load_task
+from memorize.code_set import CodeSet, ontology_codes, task_codes
+from memorize.config import MemorizeConfig
+from memorize.encoding import QuestionEncoder, tokenized
+from memorize.forgetting import replayed_text, with_replay
+from memorize.questions import QuestionBook
+from mera.code_tokens import CodeTokens, add_code_tokens, has_code_tokens
+from mera.predictions import task_record
+
+
+def load_codes(config: MemorizeConfig) -> tuple[CodeSet, dict[str, Any]]:
+    """The codes to learn, and what the manifest says of where they come from.
+
+    Raises FileNotFoundError where there is no such task, ValueError where it has no codes.
+    """
+    if config.ontology is not None:
+        codes = ontology_codes(config.ontology).spread(config.num_codes)
+        where = {"name": codes.name, "kind": "ontology", "edition": codes.edition, "fingerprint": codes.fingerprint()}
+        return codes, where | {"split": None}
+    task = load_task(config.task)
+    return task_codes(task).spread(config.num_codes), task_record(task, "train")
+
+
+def give_tokens(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, code_set: CodeSet, config: MemorizeConfig
+) -> CodeTokens | None:
+    """A token for each code, new or, where the base model is a checkpoint of ours, as trained; None where codes stay
+    text. Raises ValueError where a checkpoint has tokens for other codes."""
+    if not config.questions.atomic_tokens:
+        return None
+    if has_code_tokens(config.model.base):
+        code_tokens = CodeTokens.load(config.model.base)
+        code_tokens.require(code_set.codes, config.model.base)
+        return code_tokens
+    return add_code_tokens(model, tokenizer, code_set.meanings(), config.initialisation)
+
+
+def training_examples(
+    book: QuestionBook, encoder: QuestionEncoder, model: PreTrainedModel, config: MemorizeConfig
+) -> datasets.Dataset:
+    """The questions, and the replayed text, as token ids. Raises ValueError on a question longer than the context."""
+    length = context_length(model, config)
+    examples = tokenized(book.training(), encoder, length)
+    if not config.replay:
+        return examples
+    return with_replay(examples, config.replay, replayed_text(config.replay_text), encoder.tokenizer, length)
+
+
+def context_length(model: PreTrainedModel, config: MemorizeConfig) -> int:
+    """The longest input in tokens: `model.max_length`, or less where the base model takes less."""
+    own = getattr(model.config, "max_position_embeddings", None)
+    return config.model.max_length if own is None else min(own, config.model.max_length)
+
+
+def is_pretrained(config: MemorizeConfig) -> bool:
+    """Whether the base model comes with weights, and without code tokens: it knows what it has read elsewhere."""
+    return config.model.base is not None and not has_code_tokens(config.model.base)
