@@ -22,7 +22,7 @@ from mera.metrics import mean_average_precision
 
 EVALUATED = ("validation", "test")
 PRIOR_WEIGHTS = {
-    "bm25": (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0),
+    "bm25": (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0),
     "untrained": (0.0, 0.01, 0.02, 0.05, 0.1, 0.2),
 }
 """Weights of log(1 + train count) tried; BM25 scores reach some tens, cosines reach 1."""

@@ -34,13 +34,13 @@ def encoder_folder(task, tmp_path_factory):
 
 
 def words(text):
-    return re.findall(r"\b\w\w+\b", text.lower())
+    return [word for word in re.findall(r"\b\w\w+\b", text.lower()) if word not in ("of", "the", "with")]
 
 
 def formula(query, document, documents, k1=1.5, b=0.75):
     lengths = [len(words(text)) for text in documents]
     counts, total = Counter(words(document)), 0.0
-    for word in words(query):
+    for word in set(words(query)):
         having = sum(word in words(text) for text in documents)
         idf = math.log(1 + (len(documents) - having + 0.5) / (having + 0.5))
         damping = k1 * (1 - b + b * len(words(document)) / (sum(lengths) / len(lengths)))
@@ -49,11 +49,11 @@ def formula(query, document, documents, k1=1.5, b=0.75):
 
 
 def test_scores_equal_the_formula_word_by_word():
-    queries = ["HEART failure with anemia, heart!", "diabetes 2", "nothing known", ""]
+    queries = ["HEART failure with the heart", "diabetes 2", "nothing known", ""]
     found = Bm25(DOCUMENTS).scores(queries)
     expected = [[formula(query, document, DOCUMENTS) for document in DOCUMENTS] for query in queries]
     assert found == pytest.approx(np.array(expected), rel=1e-5)
-    assert found[0].argmax() == 0
+    assert found[0].argmax() == 1
     assert (found[2:] == 0).all()
 
 

@@ -49,9 +49,7 @@ def main() -> None:
 
 
 @torch.no_grad()
-def encode(
-    model: BiEncoder, ids: Sequence[list[int]], rows_of_batches: Iterable[list[int]]
-) -> tuple[float, torch.Tensor]:
+def encode(model: BiEncoder, ids: list[list[int]], rows_of_batches: Iterable[list[int]]) -> tuple[float, torch.Tensor]:
     """Texts per second, and their embeddings (N, D) in order."""
     found = torch.empty((len(ids), model.hidden_size))
     start = time.perf_counter()
