@@ -39,8 +39,8 @@ def agreement(weights: np.ndarray, offsets: np.ndarray, spans: Sequence[tuple[in
     """How the weights agree with the annotated spans of one code.
 
     Only tokens with characters count (not padding, nor the tokens added around a text), and only they are in chance.
-    None where no token touches a span: annotated characters beyond what the model read cannot be found, and are for the
-    caller to count. Weights need not sum to 1; where all are zero, the mass is 0 and the first token is pointed at.
+    None where no token touches a span: annotated characters that the model did not read cannot be found, and are for
+    the caller to count. Weights need not sum to 1; where all are zero, the mass is 0 and the first token is pointed at.
     """
     content = offsets[:, 1] > offsets[:, 0]
     weights, shares = weights[content], gold_shares(offsets[content], spans)

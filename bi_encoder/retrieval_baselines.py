@@ -61,7 +61,8 @@ def untrained_encoder(task: Task, model: BiEncoder, record: ModelRecord, max_que
     keys = normalize(embed_texts(model, key_texts(task), record.max_key_tokens), dim=-1)
 
     def score(texts: Sequence[str]) -> np.ndarray:
-        return (normalize(embed_texts(model, texts, max_query_tokens), dim=-1) @ keys.T).cpu().numpy()
+        found = embed_texts(model, texts, max_query_tokens, tower="query")
+        return (normalize(found, dim=-1) @ keys.T).cpu().numpy()
 
     return _best_view(task, score, PRIOR_WEIGHTS["untrained"])
 

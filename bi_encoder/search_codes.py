@@ -8,7 +8,6 @@ The codes are encoded once for each model (ICD-10-CM: some minutes on a CPU) and
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 from rich.console import Console
@@ -29,9 +28,6 @@ def main() -> None:
     path = options.index or index_path(options.model, options.ontology, options.codes)
     search = CodeSearch(model, record, open_index(path, model, record, options.ontology, options.codes))
     found = search.search(text, options.top, options.exact)
-    tokens = search.num_tokens(text)
-    if tokens > record.max_query_tokens:
-        print(f"warning: of {tokens:,} tokens, the first {record.max_query_tokens:,} were read", file=sys.stderr)
     if options.json:
         about = {"model": options.model, "ontology": options.ontology, "codes": json_ready(text, found)}
         print(json.dumps(about, indent=2, ensure_ascii=False))

@@ -18,6 +18,7 @@ from bi_encoder.model import BiEncoder, ModelRecord
 from bi_encoder.predict import embed_texts
 from bi_encoder.search_index import open_model
 from bi_encoder.texts import QueryText, key_texts, query_texts
+from bi_encoder.windows import window_batch, windows_with_offsets
 from data.task import Task, load_task
 
 
@@ -31,7 +32,7 @@ def main() -> None:
     for source in options.model:
         model, record = open_model(source)
         found, unread = compare(model, record, task, options.split)
-        print(f"{source}: {task.path.name}, {options.split}; {unread} annotated pairs lie beyond what the model read")
+        print(f"{source}: {task.path.name}, {options.split}; {unread} annotated pairs without a token")
         for name, pairs in found.items():
             means = mean_agreement(pairs)
             print(
@@ -42,7 +43,7 @@ def main() -> None:
 
 
 def compare(model: BiEncoder, record: ModelRecord, task: Task, split: str) -> tuple[dict[str, list[Agreement]], int]:
-    """Way of weighing tokens -> the agreement of each (note, code) with spans; and how many pairs were not read."""
+    """Way of weighing tokens -> the agreement of each (note, code) with spans; and how many pairs no token touches."""
     keys = embed_texts(model, key_texts(task), record.max_key_tokens)
     found, unread = defaultdict(list), 0
     for row, query in zip(task.splits[split], query_texts(task, split), strict=True):
@@ -52,7 +53,7 @@ def compare(model: BiEncoder, record: ModelRecord, task: Task, split: str) -> tu
         if not spans or query.note_start is None:
             continue
         columns = [task.column[code] for code in spans]
-        offsets, weights = token_weights(model, query, keys[columns], record.max_query_tokens)
+        offsets, weights = token_weights(model, record, query, keys[columns])
         for name, weights_CT in weights.items():
             for token_weight, gold in zip(weights_CT, spans.values(), strict=True):
                 pair = agreement(token_weight, offsets, gold)
@@ -65,19 +66,16 @@ def compare(model: BiEncoder, record: ModelRecord, task: Task, split: str) -> tu
 
 @torch.no_grad()
 def token_weights(
-    model: BiEncoder, query: QueryText, keys: torch.Tensor, max_tokens: int
+    model: BiEncoder, record: ModelRecord, query: QueryText, keys: torch.Tensor
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Characters of the note (T, 2) of each token, (0, 0) outside the note; way of weighing -> (C, T)."""
-    encoded = model.tokenizer(query.text, truncation=True, max_length=max_tokens, return_offsets_mapping=True)
-    inputs = {
-        "input_ids": torch.tensor([encoded["input_ids"]]),
-        "attention_mask": torch.ones((1, len(encoded["input_ids"])), dtype=torch.long),
-    }
-    offsets = np.maximum(np.array(encoded["offset_mapping"]) - query.note_start, 0)
-    norms = model.encoder(dict(inputs))["token_embeddings"][0].norm(dim=-1).numpy()
+    windows, places = windows_with_offsets(model.tokenizer, query.text, record.max_query_tokens, record.window_overlap)
+    batch = window_batch(model.tokenizer, [windows], record.window_overlap)
+    offsets = np.maximum(places - query.note_start, 0)
+    norms = model.read(batch).states[0].norm(dim=-1).numpy()
     weights = {"token norms": np.tile(norms, (len(keys), 1))}
     if model.attention is not None:
-        weights["label attention"] = model.token_weights(inputs, keys)[0].numpy()
+        weights["label attention"] = model.token_weights(batch, keys)[0].numpy()
     return offsets, weights
 
 
