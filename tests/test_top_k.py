@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bi_encoder.index import CodeIndex
-from bi_encoder.top_k import SAMPLE_STEP, top_k, top_k_columns
+from bi_encoder.top_k import SAMPLE_STEP, score_columns, top_k, top_k_columns
 
 
 def by_sorting(scores, k):
@@ -46,6 +46,17 @@ def test_a_sample_of_only_high_or_only_low_scores_does_not_mislead():
         scores = np.random.default_rng(1).random((2, 8000), dtype=np.float32) * 0.1 + np.float32(elsewhere)
         scores[:, ::SAMPLE_STEP] += np.float32(in_sample - elsewhere)
         check(scores, 900)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_threads_change_nothing(threads, monkeypatch):
+    monkeypatch.setattr("torch.get_num_threads", lambda: threads)
+    generator = np.random.default_rng(3)
+    check(generator.standard_normal((5, 3000)).astype(np.float32), 40)
+    queries, keys = (generator.standard_normal((rows, 8)).astype(np.float32) for rows in (5, 30))
+    columns = generator.integers(0, 30, (5, 7))
+    expected = [[keys[column] @ query for column in row] for query, row in zip(queries, columns, strict=True)]
+    assert score_columns(queries, keys, columns) == pytest.approx(np.array(expected), abs=1e-5)
 
 
 def test_the_index_finds_the_same_through_it_as_by_sorting_all_cosines():
