@@ -13,15 +13,18 @@ from sklearn.feature_extraction.text import CountVectorizer
 class Bm25:
     """Scores of texts against fixed documents.
 
-        score(q, d) = sum over words w of q, as often as q has them, of
+        score(q, d) = sum over the distinct words w of q of
                       idf(w) * f(w, d) * (k1 + 1) / (f(w, d) + k1 * (1 - b + b * |d| / mean |d|))
         idf(w)      = log(1 + (C - df(w) + 0.5) / (df(w) + 0.5))
 
-    Words are runs of two or more letters or digits, in lower case. Raises ValueError where no document has a word.
+    Words are runs of two or more letters or digits in lower case, without English stop words. A word that a text says
+    twice asks once, and "with" asks nothing: titles of codes are short, so "with" is rare in them and would count as
+    much as a disease (CodiEsp, best sentence, validation MAP: 0.17 without both rules, 0.30 with them).
+    Raises ValueError where no document has a word.
     """
 
     def __init__(self, documents: Sequence[str], k1: float = 1.5, b: float = 0.75):
-        self._vectorizer = CountVectorizer(token_pattern=r"(?u)\b\w\w+\b")
+        self._vectorizer = CountVectorizer(token_pattern=r"(?u)\b\w\w+\b", stop_words="english")
         try:
             counts = self._vectorizer.fit_transform(documents).astype(np.float32).tocoo()
         except ValueError:
@@ -37,4 +40,5 @@ class Bm25:
 
     def scores(self, queries: Sequence[str]) -> np.ndarray:
         """(Q, C) float32; a query without a known word has zeros."""
-        return (scipy.sparse.csr_array(self._vectorizer.transform(queries)) @ self._weights_VC).toarray()
+        asked = scipy.sparse.csr_array(self._vectorizer.transform(queries)).astype(bool).astype(np.float32)
+        return (asked @ self._weights_VC).toarray()

@@ -7,7 +7,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from bi_encoder.top_k import top_k, top_k_columns
+from bi_encoder.top_k import score_columns, top_k, top_k_columns
 
 
 class CodeIndex:
@@ -76,10 +76,7 @@ class CodeIndex:
             return top_k(queries @ self.embeddings.T, k)
         first_pass = _unit_rows(queries[:, :first_pass_dim]) @ self.prefixes(first_pass_dim).T
         survivors = top_k_columns(first_pass, kept)
-        rescored = np.empty(survivors.shape, dtype=np.float32)
-        # One query at a time, columns ascending: what is gathered stays in the cache, and memory is read in order.
-        for row, columns in enumerate(survivors):
-            rescored[row] = self.embeddings[columns] @ queries[row]
+        rescored = score_columns(queries, self.embeddings, survivors)
         positions, scores = top_k(rescored, k)
         return np.take_along_axis(survivors, positions, axis=1), scores
 

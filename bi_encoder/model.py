@@ -301,7 +301,7 @@ def load_bi_encoder(path: str | Path, codes: list[str] | None = None) -> tuple[B
     else:
         model = BiEncoder(opened[0], attention)
     if model.attention is not None:
-        weights = load_file(path / ATTENTION_NAME)
-        # Checkpoints from before the temperature became a vector of one hold a scalar.
-        model.attention.load_state_dict({name: value.reshape(-1) for name, value in weights.items()})
+        # Checkpoints from before ZeRO-3 was supported hold the temperature as a scalar.
+        weights = {name: value.reshape(-1) for name, value in load_file(path / ATTENTION_NAME).items()}
+        model.attention.load_state_dict(weights)
     return model, record

@@ -22,7 +22,7 @@ from mera.metrics import mean_average_precision
 
 EVALUATED = ("validation", "test")
 PRIOR_WEIGHTS = {
-    "bm25": (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0),
+    "bm25": (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0),
     "untrained": (0.0, 0.01, 0.02, 0.05, 0.1, 0.2),
 }
 """Weights of log(1 + train count) tried; BM25 scores reach some tens, cosines reach 1."""
@@ -61,7 +61,8 @@ def untrained_encoder(task: Task, model: BiEncoder, record: ModelRecord, max_que
     keys = normalize(embed_texts(model, key_texts(task), record.max_key_tokens), dim=-1)
 
     def score(texts: Sequence[str]) -> np.ndarray:
-        return (normalize(embed_texts(model, texts, max_query_tokens), dim=-1) @ keys.T).cpu().numpy()
+        found = embed_texts(model, texts, max_query_tokens, tower="query")
+        return (normalize(found, dim=-1) @ keys.T).cpu().numpy()
 
     return _best_view(task, score, PRIOR_WEIGHTS["untrained"])
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from bi_encoder.batches import pad, tokenize
 from bi_encoder.evidence import Span, evidence_spans
 from bi_encoder.index import CodeIndex
 from bi_encoder.model import BiEncoder, ModelRecord
-from bi_encoder.predict import embed_texts
+from bi_encoder.predict import embed_windows
 from bi_encoder.texts import QueryText
+from bi_encoder.windows import Windows, tokenize_windows, window_batch
 
 CANDIDATES = 1000
 """Codes that the first pass keeps for the second."""
@@ -37,10 +37,6 @@ class CodeSearch:
         index.check_model(model.fingerprint())
         self.model, self.record, self.index = model.eval(), record, index
 
-    def num_tokens(self, text: str) -> int:
-        """Tokens of the text; those beyond `record.max_query_tokens` are not read."""
-        return len(self.model.tokenizer(text, truncation=False, verbose=False)["input_ids"])
-
     def search(self, text: str, top: int = 20, exact: bool = False) -> list[FoundCode]:
         """The `top` codes, best first. `exact`: every code is compared at full width (and with label attention).
 
@@ -57,7 +53,9 @@ class CodeSearch:
         if self.model.attention is not None:
             query = QueryText(text=text, note_start=0)
             keys = torch.from_numpy(self.index.embeddings[columns]).to(self.model.device)
-            evidence = evidence_spans(self.model, query, keys, max_tokens=self.record.max_query_tokens)
+            evidence = evidence_spans(
+                self.model, query, keys, max_tokens=self.record.max_query_tokens, overlap=self.record.window_overlap
+            )
         return [
             FoundCode(code=self.index.codes[column], score=score, definition=definitions[column], evidence=spans)
             for column, score, spans in zip(columns.tolist(), scores.tolist(), evidence, strict=True)
@@ -65,22 +63,24 @@ class CodeSearch:
 
     def _rank(self, text: str, top: int, exact: bool) -> tuple[np.ndarray, np.ndarray]:
         """Columns (top,) and cosine similarities (top,), best first."""
+        record = self.record
+        windows = tokenize_windows(self.model.tokenizer, [text], record.max_query_tokens, record.window_overlap)
         num_codes, hidden_size = self.index.embeddings.shape
         top = min(top, num_codes)
         attends = self.model.attention is not None
         if attends and exact:
-            return self._attended(text, np.arange(num_codes), top)
-        vector = embed_texts(self.model, [text], self.record.max_query_tokens).cpu().numpy()
+            return self._attended(windows, np.arange(num_codes), top)
+        vector = embed_windows(self.model, windows, record.window_overlap).cpu().numpy()
         # Prefixes mean something only where the model was trained at them.
-        first_pass_dim = hidden_size if exact else min(self.record.widths)
+        first_pass_dim = hidden_size if exact else min(record.widths)
         kept = max(top, CANDIDATES)
         columns, scores = self.index.search_columns(vector, kept if attends else top, first_pass_dim, kept)
-        return self._attended(text, np.sort(columns[0]), top) if attends else (columns[0], scores[0])
+        return self._attended(windows, np.sort(columns[0]), top) if attends else (columns[0], scores[0])
 
     @torch.no_grad()
-    def _attended(self, text: str, columns: np.ndarray, top: int) -> tuple[np.ndarray, np.ndarray]:
-        ids = tokenize(self.model.tokenizer, [text], self.record.max_query_tokens)
-        inputs = {name: value.to(self.model.device) for name, value in pad(self.model.tokenizer, ids).items()}
+    def _attended(self, windows: list[Windows], columns: np.ndarray, top: int) -> tuple[np.ndarray, np.ndarray]:
+        batch = window_batch(self.model.tokenizer, windows, self.record.window_overlap)
+        inputs = {name: value.to(self.model.device) for name, value in batch.items()}
         keys = torch.from_numpy(self.index.embeddings[columns]).to(self.model.device)
         cosines = self.model.similarities(inputs, keys, [self.model.hidden_size])[0][0].cpu().numpy()
         best = np.argsort(-cosines, kind="stable")[:top]

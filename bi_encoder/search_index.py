@@ -43,7 +43,6 @@ def open_model(source: str) -> tuple[BiEncoder, ModelRecord]:
         raise ValueError(f"the encoder {source!r} is more than a transformer with mean pooling; search cannot use it")
     if poolings != ["mean"]:
         raise ValueError(f"the encoder {source!r} pools by {poolings}, search needs the mean")
-    encoder.unpad_inputs = False
     model = build_bi_encoder(encoder, "retrieval", attention_temperature=1.0).eval()
     tokens = encoder.max_seq_length or 512
     return model, ModelRecord(

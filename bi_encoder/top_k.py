@@ -1,11 +1,16 @@
-"""The largest scores of each row, exactly, and without partitioning the whole row. Q queries, C codes.
+"""The largest scores of each row, exactly, and without partitioning the whole row. Q queries, C codes, D width.
 
 Partitioning 100,000 scores takes longer than computing them at 64 dimensions. Here every 16th score gives a threshold
 that few others reach, and only those are looked at again. Where that sample misled and fewer than k reach it, the whole
-row is partitioned after all, so the answer is exact whatever the data.
+row is partitioned after all, so the answer is exact whatever the data. Rows are shared out over threads: NumPy lets go
+of the interpreter while it compares, partitions, gathers and multiplies.
 """
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
+import torch
 
 SAMPLE_STEP = 16
 
@@ -22,10 +27,41 @@ def top_k_columns(scores: np.ndarray, k: int) -> np.ndarray:
     """(Q, k) int64: the columns of each row's k largest scores (Q, C), ascending; of equal scores the first columns."""
     found = np.empty((len(scores), k), dtype=np.int64)
     thresholds = _low_thresholds(scores, k)
-    for row, (values, threshold) in enumerate(zip(scores, thresholds, strict=True)):
-        reach = np.flatnonzero(values >= threshold)
+
+    def fill(row: int) -> None:
+        values = scores[row]
+        reach = np.flatnonzero(values >= thresholds[row])
         found[row] = reach[_largest(values[reach], k)] if len(reach) >= k else _largest(values, k)
+
+    _in_threads(fill, len(scores))
     return found
+
+
+def score_columns(queries: np.ndarray, keys: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """(Q, n): the scalar product of each query (Q, D) with its own n rows `columns` (Q, n) of `keys` (C, D).
+
+    One query at a time and, with ascending columns, in the order of memory, what is gathered stays in the cache: three
+    times as fast as gathering (Q, n, D) at once.
+    """
+    found = np.empty(columns.shape, dtype=queries.dtype)
+
+    def fill(row: int) -> None:
+        found[row] = keys[columns[row]] @ queries[row]
+
+    _in_threads(fill, len(queries))
+    return found
+
+
+def _in_threads(fill: Callable[[int], None], num_rows: int) -> None:
+    """`fill(row)` for every row, by as many threads as torch computes with (OMP_NUM_THREADS)."""
+    threads = min(torch.get_num_threads(), num_rows)
+    if threads <= 1:
+        for row in range(num_rows):
+            fill(row)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        # One task a thread: a task a row would spend longer on handing rows over than on some of them.
+        list(pool.map(lambda first: [fill(row) for row in range(first, num_rows, threads)], range(threads)))
 
 
 def _low_thresholds(scores: np.ndarray, k: int) -> np.ndarray:

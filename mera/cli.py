@@ -48,7 +48,7 @@ def predict(context: typer.Context) -> None:
 @app.command(context_settings=PASS_THROUGH)
 def search(context: typer.Context) -> None:
     """Codes that a phrase or a note speaks of, with evidence: `mera search "flash pulmonary edema, hx CHF"`."""
-    _run([sys.executable, str(ROOT / "bi_encoder" / "search_codes.py"), *context.args])
+    _run([sys.executable, str(ROOT / "bi_encoder" / "run_search.py"), *context.args])
 
 
 @app.command(context_settings=PASS_THROUGH, name="retrieval-baselines")

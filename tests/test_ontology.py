@@ -172,6 +172,25 @@ def test_definitions_synonyms_and_ancestors():
         icd10.definition("E119")
 
 
+@pytest.mark.parametrize(("system", "nodes", "leaves"), [("icd10cm", 98_466, 74_719), ("icd9cm", 17_726, 14_567)])
+def test_nodes_are_codes_with_their_definitions_and_headings_with_their_names(system, nodes, leaves):
+    ontology = load_ontology(system)
+    everything, only_leaves = ontology.nodes(), ontology.nodes(leaves_only=True)
+    assert (len(everything), len(only_leaves)) == (nodes, leaves)
+    assert everything.items() >= only_leaves.items()
+    assert all(title.strip() for title in everything.values())
+    parents = set()
+    for code in list(only_leaves)[::97]:
+        assert only_leaves[code] == ontology.definition(code)
+        parents |= set(ontology.ancestors(code))
+        groups = ontology.groups(code)
+        for level in ("chapter", "block"):
+            if "-" in groups[level]:  # else a block with the name of its only category
+                assert everything[groups[level]] == ontology.group_name(level, groups[level])
+    assert parents <= everything.keys()
+    assert not parents & only_leaves.keys()
+
+
 def test_group_ids_are_equal_exactly_where_groups_are():
     ontology = load_ontology("icd10cm")
     codes = ["E11.9", "E11.21", "I10", "E11.22", "E78.5"]

@@ -1,0 +1,83 @@
+"""Does label attention look where the annotators did? Against the norms of token states, and against chance.
+
+python tests/benchmarks/bench_evidence.py --model CHECKPOINT --task TASK [--split test]
+
+For every annotated code of every note of the split: the share of the attention inside the annotated characters, and
+how often the heaviest token touches them (the pointing game). Norms are what mean pooling weighs a token by: the same
+for all codes of a note. `--model` may be given again, also with a mean-pooling model, which has norms only.
+"""
+
+import argparse
+from collections import defaultdict
+
+import numpy as np
+import torch
+
+from bi_encoder.evidence_measures import Agreement, agreement, mean_agreement
+from bi_encoder.model import BiEncoder, ModelRecord
+from bi_encoder.predict import embed_texts
+from bi_encoder.search_index import open_model
+from bi_encoder.texts import QueryText, key_texts, query_texts
+from bi_encoder.windows import window_batch, windows_with_offsets
+from data.task import Task, load_task
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", action="append", required=True)
+    parser.add_argument("--task", required=True)
+    parser.add_argument("--split", default="test")
+    options = parser.parse_args()
+    task = load_task(options.task)
+    for source in options.model:
+        model, record = open_model(source)
+        found, unread = compare(model, record, task, options.split)
+        print(f"{source}: {task.path.name}, {options.split}; {unread} annotated pairs without a token")
+        for name, pairs in found.items():
+            means = mean_agreement(pairs)
+            print(
+                f"  {name:16} {means['pairs']:6,} pairs   mass inside {means['mass']:.3f} (chance "
+                f"{means['mass_by_chance']:.3f}, {means['mass_over_chance']:.1f} x)   pointing game {means['hit']:.3f} "
+                f"(chance {means['hit_by_chance']:.3f}, {means['hit_over_chance']:.1f} x)"
+            )
+
+
+def compare(model: BiEncoder, record: ModelRecord, task: Task, split: str) -> tuple[dict[str, list[Agreement]], int]:
+    """Way of weighing tokens -> the agreement of each (note, code) with spans; and how many pairs no token touches."""
+    keys = embed_texts(model, key_texts(task), record.max_key_tokens)
+    found, unread = defaultdict(list), 0
+    for row, query in zip(task.splits[split], query_texts(task, split), strict=True):
+        spans = defaultdict(list)
+        for span in row["evidence"]:
+            spans[span["code"]].append((span["start"], span["end"]))
+        if not spans or query.note_start is None:
+            continue
+        columns = [task.column[code] for code in spans]
+        offsets, weights = token_weights(model, record, query, keys[columns])
+        for name, weights_CT in weights.items():
+            for token_weight, gold in zip(weights_CT, spans.values(), strict=True):
+                pair = agreement(token_weight, offsets, gold)
+                if pair is not None:
+                    found[name].append(pair)
+                elif name == "token norms":
+                    unread += 1
+    return found, unread
+
+
+@torch.no_grad()
+def token_weights(
+    model: BiEncoder, record: ModelRecord, query: QueryText, keys: torch.Tensor
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Characters of the note (T, 2) of each token, (0, 0) outside the note; way of weighing -> (C, T)."""
+    windows, places = windows_with_offsets(model.tokenizer, query.text, record.max_query_tokens, record.window_overlap)
+    batch = window_batch(model.tokenizer, [windows], record.window_overlap)
+    offsets = np.maximum(places - query.note_start, 0)
+    norms = model.read(batch).states[0].norm(dim=-1).numpy()
+    weights = {"token norms": np.tile(norms, (len(keys), 1))}
+    if model.attention is not None:
+        weights["label attention"] = model.token_weights(batch, keys)[0].numpy()
+    return offsets, weights
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""Searching all codes of ICD-10-CM: the funnel against one exact pass over all of them, in one process.
+
+OMP_NUM_THREADS=2 python tests/benchmarks/bench_search.py --index INDEX --model CHECKPOINT [--widen 768]
+
+`mera search --codes all --index INDEX --model CHECKPOINT` makes the index. Queries are names that the ontology lists
+beside the codes' titles (inclusion terms), which the index does not hold. `--widen W`: real vectors made W wide by
+appending a random projection of themselves at half weight, for the speed at a width that no model here has; the
+prefixes stay the model's own. The exact pass is measured with the top-k used here and with NumPy's argpartition.
+"""
+
+import argparse
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from bi_encoder.index import CodeIndex
+from bi_encoder.predict import embed_texts
+from bi_encoder.search_index import open_model
+from data.ontology import load_ontology
+
+K = 100
+BATCH = 32
+FIRST_PASS_DIM = 64
+CANDIDATES = (200, 400, 700, 1000, 2000)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--index", type=Path, required=True)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--widen", type=int)
+    parser.add_argument("--queries", type=int, default=512)
+    options = parser.parse_args()
+    queries = embed_queries(options.model, options.queries)
+    before = resident_mib()
+    start = time.perf_counter()
+    index = CodeIndex.load(options.index)
+    opened = time.perf_counter() - start
+    print(
+        f"opened {options.index.stat().st_size / 2**20:.0f} MiB in {opened:.2f} s, +{resident_mib() - before:.0f} MiB"
+    )
+    if options.widen:
+        generator = np.random.default_rng(0)
+        width = index.embeddings.shape[1]
+        extra = generator.standard_normal((width, options.widen - width), dtype=np.float32) * 0.5 / width**0.5
+        index = CodeIndex.build(np.hstack([index.embeddings, index.embeddings @ extra]), index.codes)
+        queries = np.hstack([queries, queries @ extra])
+    report(index, queries)
+    print(f"peak memory of the process {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
+
+
+def embed_queries(source: str, count: int) -> np.ndarray:
+    """(Q, D) of inclusion terms, drawn at random but the same each time."""
+    ontology = load_ontology("icd10cm")
+    terms = sorted({term for code in ontology.nodes(leaves_only=True) for term in ontology.synonyms(code)})
+    chosen = np.random.default_rng(0).permutation(len(terms))[:count]
+    model, record = open_model(source)
+    return embed_texts(model, [terms[place] for place in chosen], record.max_query_tokens).numpy()
+
+
+def report(index: CodeIndex, queries: np.ndarray) -> None:
+    width = index.embeddings.shape[1]
+    exact = np.vstack([index.search_columns(batch, K, width)[0] for batch in batches(queries)])
+    print(f"{len(index.codes):,} codes, {width} wide, {len(queries)} queries in batches of {BATCH}, k = {K}")
+    by_argpartition = speed(lambda batch: argpartition_search(index.embeddings, batch), queries)
+    ours = speed(lambda batch: index.search_columns(batch, K, width), queries)
+    print(f"exact, argpartition   {by_argpartition:7,.0f} queries/s")
+    print(f"exact, our top-k      {ours:7,.0f} queries/s   {ours / by_argpartition:4.2f} x")
+    one = speed(lambda batch: index.search_columns(batch, K, FIRST_PASS_DIM, max(CANDIDATES)), queries[:32], 1)
+    print(f"one query at a time   {1000 / one:7.1f} ms with {max(CANDIDATES):,} candidates")
+    for candidates in CANDIDATES:
+        found = np.vstack([index.search_columns(batch, K, FIRST_PASS_DIM, candidates)[0] for batch in batches(queries)])
+        recall = np.mean([len(set(a) & set(b)) / K for a, b in zip(found.tolist(), exact.tolist(), strict=True)])
+        reached = speed(lambda batch, n=candidates: index.search_columns(batch, K, FIRST_PASS_DIM, n), queries)
+        print(
+            f"funnel {FIRST_PASS_DIM} -> {width}, {candidates:5,} candidates: {reached:7,.0f} queries/s, recall@{K} "
+            f"{recall:.4f}, {reached / by_argpartition:4.2f} x exact by argpartition, {reached / ours:4.2f} x exact"
+        )
+    prefixes = index.prefixes(FIRST_PASS_DIM).nbytes
+    print(f"memory: embeddings {index.embeddings.nbytes / 2**20:.0f} MiB, first pass {prefixes / 2**20:.0f} MiB")
+
+
+def argpartition_search(embeddings: np.ndarray, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The usual way: all cosines, argpartition, then the k in order."""
+    queries = queries / np.linalg.norm(queries, axis=1, keepdims=True)
+    scores = queries @ embeddings.T
+    columns = np.argpartition(-scores, K - 1, axis=1)[:, :K]
+    values = np.take_along_axis(scores, columns, axis=1)
+    order = np.argsort(-values, axis=1)
+    return np.take_along_axis(columns, order, axis=1), np.take_along_axis(values, order, axis=1)
+
+
+def batches(queries: np.ndarray, size: int = BATCH) -> list[np.ndarray]:
+    return [queries[start : start + size] for start in range(0, len(queries), size)]
+
+
+def speed(search: Callable, queries: np.ndarray, size: int = BATCH, repeats: int = 3) -> float:
+    """Queries per second: the median of `repeats` passes, after one that warms up."""
+    parts = batches(queries, size)
+    search(parts[0])
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        for batch in parts:
+            search(batch)
+        seconds.append(time.perf_counter() - start)
+    return len(queries) / sorted(seconds)[repeats // 2]
+
+
+def resident_mib() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
+
+
+if __name__ == "__main__":
+    main()
