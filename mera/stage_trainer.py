@@ -37,7 +37,7 @@ class StageTrainer(Trainer):
         raise TypeError(f"{type(self).__name__} must say how long its examples are")
 
     def tokens_trained_on(self) -> int:
-        """Tokens of all examples times the epochs so far, over all processes, resumed or not; padding is not counted."""
+        """Tokens of all examples times the epochs so far, over all processes; padding is not counted."""
         return round(self.state.epoch * sum(self.example_lengths()))
 
     def blank(self, example: Any) -> Any:

@@ -83,7 +83,8 @@ class RankConfig:
     shuffle_codes: bool = False
     """reorder the codes within each visit at random in training: the order of a visit's codes says little"""
     eov_offset: EovOffset = "fitted"
-    """fitted: a constant on the EOV score, chosen for micro F1 on validation; none: EOV as trained"""
+    """fitted: EOV's share in the threshold and a constant on it, chosen for micro F1 on validation (rank/decision.py);
+    none: EOV as trained"""
     decoding: Decoding = "rank"
     """how test patients are ranked. rank: all codes by the first output token; autoregressive: codes are written one
     after the other until EOV, for comparison"""
@@ -116,7 +117,8 @@ class RescoreConfig:
     decoding: Decoding = "rank"
     """rank: all codes by the first output token; autoregressive: codes one after the other until EOV"""
     eov_offset: EovOffset = "fitted"
-    """fitted: a constant on the EOV score, chosen for micro F1 on validation; none: EOV as trained"""
+    """fitted: EOV's share in the threshold and a constant on it, chosen for micro F1 on validation (rank/decision.py);
+    none: EOV as trained"""
     evaluation_batch_size: int = 64
     """patients scored at once"""
     name: str = "stage two, rescored"

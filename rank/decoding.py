@@ -44,7 +44,7 @@ def decode(
     for step in range(min(max_codes, first_scores.shape[1])):
         scores_NC = (logits[:, :-1].float() + bonus_NC).masked_fill(~unwritten_NC, float("-inf"))
         best_N, column_N = scores_NC.max(dim=1)
-        thresholds = rule.thresholds(logits[:, -1].float().cpu().numpy())
+        thresholds = rule.thresholds(scores_NC.cpu().numpy(), logits[:, -1].float().cpu().numpy())
         goes_on_N &= best_N > torch.from_numpy(thresholds).to(device)
         if not goes_on_N.any():
             break

@@ -158,7 +158,7 @@ class Ranker:
         self, rows: Sequence[dict[str, Any]], scores: np.ndarray, eov: np.ndarray, top: int | None = None
     ) -> list[list[RankedCode]]:
         """Each row's candidates (or the first `top`), most likely first, from what `score` found."""
-        probabilities, thresholds = self.rule.probabilities(scores, eov), self.rule.thresholds(eov)
+        probabilities, thresholds = self.rule.probabilities(scores, eov), self.rule.thresholds(scores, eov)
         ranked = []
         for index, row in enumerate(rows):
             known = {code for visit in row["history"] or [] for code in visit["codes"]}

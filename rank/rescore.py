@@ -28,13 +28,13 @@ def main() -> None:
     ranker.rule = fit_decision_rule(
         *ranker.score(held_out, config.evaluation_batch_size),
         task.targets("validation"),
-        ranker.rule.uses_eov,
+        ranker.rule.eov_share > 0,
         config.eov_offset == "fitted",
     )
     rows = list(task.splits["test"])
     if config.decoding == "rank":
         scores, eov = ranker.score(rows, config.evaluation_batch_size)
-        thresholds = ranker.rule.thresholds(eov)
+        thresholds = ranker.rule.thresholds(scores, eov)
     else:
         scores, thresholds = ranker.decode(
             rows, config.evaluation_batch_size, trained.manifest["config"]["max_targets"]

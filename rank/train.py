@@ -70,7 +70,7 @@ def main() -> None:
     rows = list(task.splits["test"])
     if config.decoding == "rank":
         scores, eov = ranker.score(rows, config.evaluation_batch_size)
-        thresholds = rule.thresholds(eov)
+        thresholds = rule.thresholds(scores, eov)
     else:
         scores, thresholds = ranker.decode(rows, config.evaluation_batch_size, config.max_targets)
     save_checkpoint(trainer, tokenizer, code_tokens, run.path("checkpoint"), leave_out="recurrence.")

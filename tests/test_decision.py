@@ -17,25 +17,42 @@ def validation():
     return scores, eov, targets, probability
 
 
-def test_fitted_offset_is_the_best_constant_on_eov(validation):
+def reached(rule, scores, eov, targets):
+    return f1(scores > rule.thresholds(scores, eov)[:, None], targets, "micro")
+
+
+def test_an_exact_eov_is_kept_and_its_offset_is_the_best(validation):
+    """EOV says all of a row's shift, and the scores' log-sum-exp says it with noise."""
     scores, eov, targets, _ = validation
     rule = fit_decision_rule(scores, eov, targets, uses_eov=True, fit_offset=True)
-    reached = f1(scores > rule.thresholds(eov)[:, None], targets, "micro")
+    assert rule.eov_share == 1
     others = [f1(scores > (eov + offset)[:, None], targets, "micro") for offset in np.linspace(-6, 6, 200)]
-    assert reached >= max(others) - 1e-9
-    assert reached > f1(scores > eov[:, None], targets, "micro")
+    assert reached(rule, scores, eov, targets) >= max(others) - 1e-9
+    assert reached(rule, scores, eov, targets) > f1(scores > eov[:, None], targets, "micro")
+
+
+def test_a_noisy_eov_gets_a_smaller_share(validation):
+    scores, eov, targets, _ = validation
+    noisy = eov + np.random.default_rng(1).normal(scale=3.0, size=len(eov))
+    rule = fit_decision_rule(scores, noisy, targets, uses_eov=True, fit_offset=True)
+    assert rule.eov_share == 0.25
+    alone = [f1(scores > (noisy + offset)[:, None], targets, "micro") for offset in np.linspace(-6, 6, 200)]
+    assert reached(rule, scores, noisy, targets) > max(alone) + 0.05
 
 
 def test_without_a_fitted_offset_the_threshold_is_eov_itself(validation):
     scores, eov, targets, _ = validation
     rule = fit_decision_rule(scores, eov, targets, uses_eov=True, fit_offset=False)
-    np.testing.assert_array_equal(rule.thresholds(eov), eov)
+    np.testing.assert_array_equal(rule.thresholds(scores, eov), eov)
 
 
-def test_without_eov_the_threshold_is_one_constant(validation):
+def test_without_eov_the_cut_is_one_constant_on_log_probabilities(validation):
     scores, eov, targets, _ = validation
     rule = fit_decision_rule(scores, eov, targets, uses_eov=False, fit_offset=False)
-    assert len(set(rule.thresholds(eov).tolist())) == 1
+    log_normalisers = np.log(np.exp(scores.astype(np.float64)).sum(axis=1))
+    cuts = rule.thresholds(scores, eov) - log_normalisers
+    np.testing.assert_allclose(cuts, cuts[0], atol=1e-5)
+    np.testing.assert_array_equal(rule.thresholds(scores, eov), rule.thresholds(scores, 2 * eov))
 
 
 def test_probabilities_are_calibrated(validation):

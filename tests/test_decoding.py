@@ -32,7 +32,7 @@ def tiny_model(sliding_window=None):
 
 
 def rule(offset):
-    return DecisionRule(uses_eov=True, offset=offset, slope=1.0, intercept=0.0)
+    return DecisionRule(eov_share=1.0, offset=offset, slope=1.0, intercept=0.0)
 
 
 @torch.no_grad()

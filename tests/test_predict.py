@@ -38,7 +38,7 @@ def build(task, tied=False):
 
 
 def make_ranker(task, model, tokenizer, tokens):
-    rule = DecisionRule(uses_eov=True, offset=0.1, slope=0.8, intercept=-2.0)
+    rule = DecisionRule(eov_share=0.75, offset=0.1, slope=0.8, intercept=-2.0)
     recurrence = np.random.default_rng(0).normal(size=(len(task.codes), 3)).astype(np.float32)
     return Ranker(model.eval(), tokenizer, task.codes, tokens.definitions, PromptConfig(), rule, recurrence)
 

@@ -129,7 +129,7 @@ def test_a_loaded_checkpoint_ranks_as_the_run_did(runs):
     ranker, rows = Ranker.load(runs / "rank" / "checkpoint"), list(load_task(runs / "task").splits["test"])
     scores, eov = ranker.score(rows)
     np.testing.assert_allclose(scores, predictions.scores, rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(ranker.rule.thresholds(eov), predictions.thresholds, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(ranker.rule.thresholds(scores, eov), predictions.thresholds, rtol=1e-4, atol=1e-4)
 
 
 def test_padding_does_not_change_a_score(runs):
