@@ -17,14 +17,17 @@ from small_model import ARCHITECTURE
 from tiny_task import make_tiny_task
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from memorize.config import MixtureConfig, QuestionConfig
-from memorize.encoding import QuestionEncoder
+from memorize.code_set import task_codes
+from memorize.config import MemorizeConfig, MixtureConfig, QuestionConfig
+from memorize.encoding import QuestionEncoder, tokenized
 from memorize.measurement import load_memorized, what_to_ask
 from memorize.questions import QuestionBook, tokenizer_texts
 from memorize.recall import BOTH_WAYS, all_questions, ask, shares
-from memorize.trainer import flattens
-from mera.code_tokens import CodeTokens, code_token
+from memorize.trainer import build_trainer, flattens
+from mera.code_tokens import CodeTokens, add_code_tokens, code_token
+from mera.config import load_config
 from mera.models import ModelConfig, load_base_model
+from mera.run_directory import RunDirectory
 
 ROOT = Path(__file__).parent.parent
 SMALL = ARCHITECTURE | {"hidden_size": 32, "sliding_window": None}
@@ -238,6 +241,25 @@ def test_a_flattened_run_learns_the_same(task, tmp_path, monkeypatch):
     for name, weight in first.items():
         torch.testing.assert_close(second[name], weight, rtol=2e-2, atol=2e-3)
     assert padded["before"] == flat["before"]
+
+
+def test_a_blank_example_carries_no_loss_and_nothing_is_cut(task, tmp_path):
+    config = load_config(
+        MemorizeConfig,
+        None,
+        {"task": "t", "output": str(tmp_path / "run"), "model.architecture": SMALL, "model.max_length": 64},
+    )
+    codes = task_codes(task)
+    model, tokenizer = load_base_model(config.model, tokenizer_texts(codes))
+    add_code_tokens(model, tokenizer, codes.meanings())
+    book, encoder = QuestionBook(codes, config.questions), QuestionEncoder(tokenizer, config.questions)
+    examples = tokenized(book.training(), encoder, 64)
+    trainer = build_trainer(model, tokenizer, examples, book, encoder, config, RunDirectory(config.output))
+    assert trainer.train_dataset["input_ids"] == examples["input_ids"]
+    assert trainer.example_lengths() == [len(ids) for ids in examples["input_ids"]]
+    batch = trainer.data_collator([trainer.blank(trainer.train_dataset[0])])
+    assert (batch["labels"] == -100).all()
+    assert trainer.args.gradient_checkpointing is False
 
 
 def test_only_flash_attention_flattens_by_itself(task):
