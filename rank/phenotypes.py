@@ -48,6 +48,11 @@ class Phenotype:
         """(N,) bool: any of the row's `targets` is under the prefixes, whether it is a candidate or not."""
         return np.array([any(self._has(code) for code in row["targets"]) for row in rows], dtype=bool)
 
+    def was_known(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
+        """(N,) bool: any code of the row's history is under the prefixes."""
+        histories = [[code for visit in row["history"] or [] for code in visit["codes"]] for row in rows]
+        return np.array([any(map(self._has, codes)) for codes in histories], dtype=bool)
+
     def _has(self, code: str) -> bool:
         return _plain(code).startswith(tuple(_plain(prefix) for prefix in self.prefixes))
 
@@ -75,9 +80,10 @@ class Recalibration:
         return 1.0 / (1.0 + np.exp(-(self.slope * _logit(probabilities) + self.intercept)))
 
 
-def measure_phenotype(probabilities: np.ndarray, true: np.ndarray) -> dict[str, float | None]:
-    """What Chet reports for heart failure, ROC-AUC and F1 at 0.5, and AUPRC; 0 to 1. probabilities, true (N,).
+def measure_phenotype(probabilities: np.ndarray, true: np.ndarray, known: np.ndarray) -> dict[str, float | None]:
+    """What Chet reports for heart failure, ROC-AUC and F1 at 0.5, and AUPRC; 0 to 1. All arguments (N,).
 
+    `known`: the history has the phenotype; `f1_of_known` is the F1 of predicting just that, which a model has to beat.
     A number is None where it does not exist: no patient has the phenotype, or all have.
     """
     both = bool(true.any() and not true.all())
@@ -87,6 +93,7 @@ def measure_phenotype(probabilities: np.ndarray, true: np.ndarray) -> dict[str, 
         "roc_auc": float(roc_auc(probabilities[:, None], true[:, None], "micro")) if both else None,
         "auprc": float(average_precision_score(true, probabilities)) if both else None,
         "f1_at_0.5": float(f1((probabilities > 0.5)[:, None], true[:, None], "micro")) if both else None,
+        "f1_of_known": float(f1(known[:, None], true[:, None], "micro")) if both else None,
         "brier": float(np.mean((probabilities - true) ** 2)),
     }
 

@@ -64,7 +64,7 @@ def rank_task(
             known = ranker.phenotype_probabilities(phenotype, *validation[1:])
             probabilities = Recalibration.fit(known, phenotype.is_true(validation[0]))(probabilities)
         found[phenotype.name] = probabilities
-        measured[phenotype.name] = measure_phenotype(probabilities, phenotype.is_true(rows))
+        measured[phenotype.name] = measure_phenotype(probabilities, phenotype.is_true(rows), phenotype.was_known(rows))
     examples = [
         RankedExample(
             example_id=row["example_id"],

@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from mera.private_files import private_files
 from rank.predict import RankedCode
 
 SUFFIXES = (".json", ".parquet")
@@ -39,19 +40,19 @@ def write_ranked(
     path: str | Path, examples: Sequence[RankedExample], measured: Mapping[str, Any] | None = None
 ) -> None:
     """JSON: one object per example, and `measured` (phenotype -> metrics). Parquet: one row per example and code, with
-    a column `phenotype_NAME` for each phenotype. The file is complete or absent.
+    a column `phenotype_NAME` for each phenotype. The file is complete or absent, and its owner's alone.
     """
     path = Path(path)
     check_suffix(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.partial")
-    if path.suffix == ".json":
-        beside.write_text(
-            as_json({"examples": [example.as_dict() for example in examples], "measured": measured or {}})
-        )
-    else:
-        _table(examples).write_parquet(beside)
-    beside.replace(path)
+    with private_files():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".json":
+            found = {"examples": [example.as_dict() for example in examples], "measured": measured or {}}
+            beside.write_text(as_json(found), encoding="utf-8")
+        else:
+            _table(examples).write_parquet(beside)
+        beside.replace(path)
 
 
 def as_json(value: Any) -> str:

@@ -38,6 +38,11 @@ def test_truth_counts_codes_that_are_no_candidates():
     assert Phenotype.parse("x=428").is_true(rows).tolist() == [True, False, True]
 
 
+def test_known_is_what_the_history_says():
+    rows = [{"history": [{"codes": ["401.9"]}, {"codes": ["428.1"]}]}, {"history": []}, {"history": None}]
+    assert Phenotype.parse("x=428").was_known(rows).tolist() == [True, False, False]
+
+
 def test_recalibration_undoes_dependence_between_codes():
     """Three codes that always come together: 1 - prod(1 - p) is too large, and validation shows by how much."""
     random = np.random.default_rng(1)
@@ -56,14 +61,16 @@ def test_recalibration_without_cases_changes_nothing():
 
 
 def test_measures_by_hand():
-    found = measure_phenotype(np.array([0.9, 0.6, 0.4, 0.2]), np.array([True, False, True, False]))
+    true, known = np.array([True, False, True, False]), np.array([True, True, True, False])
+    found = measure_phenotype(np.array([0.9, 0.6, 0.4, 0.2]), true, known)
     assert found["prevalence"] == 0.5
     assert found["roc_auc"] == pytest.approx(3 / 4)
     assert found["auprc"] == pytest.approx((1 + 2 / 3) / 2)
     assert found["f1_at_0.5"] == pytest.approx(0.5)
+    assert found["f1_of_known"] == pytest.approx(4 / 5)
     assert found["brier"] == pytest.approx((0.01 + 0.36 + 0.36 + 0.04) / 4)
 
 
 def test_without_cases_the_measures_do_not_exist():
-    found = measure_phenotype(np.array([0.9, 0.6]), np.array([False, False]))
+    found = measure_phenotype(np.array([0.9, 0.6]), np.array([False, False]), np.array([True, False]))
     assert (found["roc_auc"], found["auprc"], found["f1_at_0.5"]) == (None, None, None)

@@ -147,6 +147,7 @@ def test_a_task_ranked_as_files(ranker, task, tmp_path):
     assert measured["heart_failure"]["patients"] == len(rows)
     for suffix in ("json", "parquet"):
         write_ranked(tmp_path / "new" / f"ranked.{suffix}", examples, measured)
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "new").iterdir()} == {0o600}
     found = json.loads((tmp_path / "new" / "ranked.json").read_text())
     assert found["measured"] == measured
     table = pl.read_parquet(tmp_path / "new" / "ranked.parquet")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from tiny_task import make_tiny_task
 
 from data.task import load_task
@@ -154,6 +155,32 @@ def test_ranking_one_patient(runs):
         ranker.rank([["I10"], ["I10"]], days_before=[3])
     with pytest.raises(ValueError, match="nothing to rank from"):
         ranker.rank([])
+
+
+def test_decoding_and_a_history_in_words_are_keys_of_the_recipe(runs):
+    output = runs / "elsewhere" / "decoded"
+    keys = {
+        "decoding": "autoregressive",
+        "prompt.history": "codes+definitions",
+        "loss.temperature": "[1, 0.5, 0.5, 2]",
+        "training.epochs": 1,
+    }
+    arguments = [part for key, value in keys.items() for part in (f"--{key}", value)]
+    trained = launch("rank/train.py", *rank_arguments(runs, output), *arguments)
+    assert trained.returncode == 0, trained.stderr[-2000:]
+    predictions = read_predictions(output)
+    assert predictions.manifest["config"]["decoding"] == "autoregressive"
+    assert "calibration" not in predictions.manifest
+    scores, thresholds = Ranker.load(output / "checkpoint").decode(list(load_task(runs / "task").splits["test"]))
+    np.testing.assert_allclose(scores, predictions.scores, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(thresholds, predictions.thresholds, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine can train with flex")
+def test_flex_attention_without_a_gpu_is_one_sentence(runs):
+    result = launch("rank/train.py", *rank_arguments(runs, runs / "elsewhere" / "flex"), "--attention", "flex")
+    assert result.returncode != 0
+    assert "error: attention: flex trains on a GPU only" in result.stderr
 
 
 def test_tracking_records_numbers_and_no_patient(runs):

@@ -101,7 +101,7 @@ def train_on(model: LlamaForCausalLM, examples: list[RankingExample]) -> None:
         logits_to_keep=batch["logits_to_keep"],
         use_cache=False,
     ).logits
-    totals = torch.tensor([batch["num_rows"], batch["num_positive_rows"]])
+    totals = torch.tensor([batch["weight_of_rows"], batch["weight_of_positive_rows"]])
     share = share_of(batch["positive"], batch["ignored"], groups_of(CODES), totals)
     loss_in_chunks(logits, None, batch["row_read"], batch["row_example"], share).backward()
 
@@ -110,7 +110,7 @@ def share_of(positive: torch.Tensor, ignored: torch.Tensor, groups: torch.Tensor
     config = LossConfig(levels=LEVELS)
 
     def share(scores: torch.Tensor, eov: torch.Tensor, rows: slice) -> torch.Tensor:
-        return stage_two_loss(scores, eov, positive[rows], ignored[rows], groups, config, totals)
+        return stage_two_loss(scores, eov, positive[rows], ignored[rows], groups, config, step_rows=totals)
 
     return share
 
@@ -175,7 +175,7 @@ def memory_of(form: str) -> None:
     head = torch.nn.Linear(WIDTH, VOCABULARY + CODES + 64, bias=False)
     head.weight.requires_grad_(False)
     hidden = torch.randn(*batch["input_ids"].shape, WIDTH, requires_grad=True)
-    totals = torch.tensor([batch["num_rows"], batch["num_positive_rows"]])
+    totals = torch.tensor([batch["weight_of_rows"], batch["weight_of_positive_rows"]])
     share = share_of(batch["positive"], batch["ignored"], groups_of(CODES), totals)
     hidden.grad = torch.zeros_like(hidden)
     before = resident()
