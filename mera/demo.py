@@ -80,7 +80,7 @@ def demo_steps(output: Path) -> list[Step]:
 
 
 def _run_names(folder: Path, kind: str) -> list[Path]:
-    more = ["stage-two", "own-history", "oracle"] if kind == "diagnosis" else []
+    more = ["stage-two", "own-history", "retain", "transformer", "oracle"] if kind == "diagnosis" else []
     return [folder / name for name in [*VARIANTS, "popularity", "linear", *more]]
 
 

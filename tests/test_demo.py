@@ -15,7 +15,7 @@ def test_every_compared_run_is_made_by_an_earlier_step(tmp_path):
     *steps, report = demo_steps(tmp_path / "demo")
     made = {step.result for step in steps}
     compared = [part for part in report.command if "/runs/" in part]
-    assert len(compared) == len(set(compared)) == 13
+    assert len(compared) == len(set(compared)) == 15
     folders_of_baselines = {step.result.parent for step in steps if step.name.startswith("baselines")}
     for run in compared:
         assert any(str(result) == run for result in made) or any(
