@@ -10,8 +10,11 @@ import torch
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
+from mera.config import DryRun
+from mera.host_memory import HostPeak
 from mera.manifest import peak_memory
 from mera.run_directory import RunDirectory
+from mera.step_estimate import write_estimate
 
 STEPS = 2
 FEW_EXAMPLES = 8
@@ -28,7 +31,7 @@ class TemporaryRun(RunDirectory):
         super().__init__(Path(self._folder.name) / name)
 
 
-def open_run(output: str, dry_run: bool) -> RunDirectory:
+def open_run(output: str, dry_run: DryRun | None) -> RunDirectory:
     """The run directory of `output`, or a temporary one of the same name."""
     return TemporaryRun(Path(output).name) if dry_run else RunDirectory(output)
 
@@ -48,12 +51,15 @@ class StepClock(TrainerCallback):
         self.seconds.append(time.perf_counter() - self._start)
 
 
-def rehearse(trainer: Trainer, evaluate: Callable[[], object]) -> None:
-    """Take two optimiser steps with `trainer`, call `evaluate`, and print what a whole run would take.
+def rehearse(trainer: Trainer, evaluate: Callable[[], object], dry_run: DryRun) -> None:
+    """Take two optimiser steps with `trainer`, call `evaluate`, and print what a whole run would take; or, where that
+    is all that is asked for, write the estimate (mera/step_estimate.py).
 
     The batches of the first step are the longest ones (examples are grouped by length), so that a run which survives
     this does not end in the middle for want of memory. Nothing is saved and nothing measured in between.
     """
+    if dry_run.estimate is not None:
+        return write_estimate(trainer, dry_run)
     arguments = trainer.args
     _, _, num_examples, _, step_examples, _, run_steps = trainer.set_initial_training_values(
         arguments, trainer.get_train_dataloader()
@@ -61,12 +67,14 @@ def rehearse(trainer: Trainer, evaluate: Callable[[], object]) -> None:
     clock = StepClock()
     trainer.add_callback(clock)
     _keep_nothing(arguments)
+    host_peak = HostPeak()
     trainer.train()
+    steps_bytes = host_peak.bytes()
     start = time.perf_counter()
     evaluate()
     evaluation_seconds = time.perf_counter() - start
     if trainer.is_world_process_zero():
-        print(_summary(clock.seconds, run_steps, num_examples, step_examples, evaluation_seconds))
+        print(_summary(clock.seconds, run_steps, num_examples, step_examples, evaluation_seconds, steps_bytes))
 
 
 def _keep_nothing(arguments: TrainingArguments) -> None:
@@ -77,12 +85,18 @@ def _keep_nothing(arguments: TrainingArguments) -> None:
 
 
 def _summary(
-    step_seconds: list[float], run_steps: int, num_examples: int, step_examples: int, evaluation_seconds: float
+    step_seconds: list[float],
+    run_steps: int,
+    num_examples: int,
+    step_examples: int,
+    evaluation_seconds: float,
+    steps_bytes: int | None,
 ) -> str:
     # The first step also allocates memory and compiles kernels.
     steady = step_seconds[-1]
     memory = peak_memory()
-    peaks = [f"{memory['host_bytes'] / 2**30:.2f} GiB of host memory"]
+    taken = "" if steps_bytes is None else f" ({steps_bytes / 2**30:.3f} of them by the steps)"
+    peaks = [f"{memory['host_bytes'] / 2**30:.2f} GiB of host memory{taken}"]
     if "gpu_bytes" in memory:
         peaks.append(f"{memory['gpu_bytes'] / 2**30:.2f} GiB of its GPU's memory")
     return "\n".join(
