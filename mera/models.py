@@ -51,8 +51,8 @@ class ModelConfig:
     gradient_checkpointing: bool = False
     """recompute activations in the backward pass: less memory, about a third more time"""
     lora: LoraSettings = LoraSettings()
-    weights: Literal["load", "none"] = "load"
-    """none: a model of the same shapes without weights, for `mera doctor`"""
+    weights: Literal["load", "random", "none"] = "load"
+    """random: the base model's shapes with random weights, to measure speed; none: without any, for `mera doctor`"""
 
     def __post_init__(self) -> None:
         if (self.base is None) == (self.architecture is None):
@@ -71,8 +71,9 @@ def load_base_model(config: ModelConfig, texts: Iterable[str]) -> tuple[PreTrain
     arguments = {"gguf_file": config.gguf_file} if config.gguf_file else {}
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **arguments)
-        if config.weights == "none":
-            return _without_weights(source, arguments, dtype), _with_padding(tokenizer, config.base)
+        if config.weights != "load":
+            empty = _shaped_like(source, arguments, dtype, config.weights == "random")
+            return empty, _with_padding(tokenizer, config.base)
         model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, **SAFE_LOADING, **arguments)
     except (OSError, ValueError) as error:
         raise ValueError(f"cannot load the base model {config.base!r}: {why_not_loaded(source, error)}") from error
@@ -91,11 +92,15 @@ def _with_padding(tokenizer: PreTrainedTokenizerBase, base: str) -> PreTrainedTo
     return tokenizer
 
 
-def _without_weights(source: str, arguments: dict[str, str], dtype: torch.dtype) -> PreTrainedModel:
-    """The architecture of `source`; nothing is read but its configuration, and nothing is allocated."""
+def _shaped_like(source: str, arguments: dict[str, str], dtype: torch.dtype, random: bool) -> PreTrainedModel:
+    """The architecture of `source`, of which only the configuration is read: with random weights, made on the GPU where
+    there is one, or without any, on the meta device."""
     model_config = AutoConfig.from_pretrained(source, trust_remote_code=False, **arguments)
     if hasattr(model_config, "quantization_config"):
         del model_config.quantization_config
+    if random:
+        with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+            return AutoModelForCausalLM.from_config(model_config, dtype=dtype)
     with init_empty_weights(include_buffers=True):
         model = AutoModelForCausalLM.from_config(model_config, dtype=dtype)
     model.hf_device_map = {"": "meta"}  # how transformers marks a model whose place is settled: the Trainer leaves it

@@ -54,7 +54,7 @@ def estimate(trainer: Trainer, precision: str = "float32") -> dict[str, Any]:
         "step_examples": step_examples,
         "epoch_steps": epoch_steps,
         "run_steps": run_steps,
-        "epoch_tokens": sum(_num_tokens(batch) for batch in _epoch(trainer)),
+        "epoch_tokens": sum(num_tokens(batch) for batch in _epoch(trainer)),
         "forward_bytes": forward_bytes,
         "peak_bytes": peak_bytes,
         "accumulated_bytes": accumulated_bytes + counts["gradient_bytes"],
@@ -88,8 +88,8 @@ def _epoch(trainer: Trainer) -> Iterator[Any]:
     yield from trainer.get_train_dataloader()
 
 
-def _num_tokens(batch: Any) -> int:
-    """Token ids of a batch, padding included: what is computed."""
+def num_tokens(batch: Any) -> int:
+    """Token ids of a trainer's batch, padding included: what is computed."""
     return sum(tensor.numel() for name, tensor in _named(batch) if name == "input_ids")
 
 

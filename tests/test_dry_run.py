@@ -60,7 +60,9 @@ def test_a_dry_run_takes_two_steps_and_leaves_nothing(stage, task, tmp_path, mon
     runpy.run_path(str(script), run_name="__main__")
     printed = capsys.readouterr().out
     assert f"dry run: 2 steps of {step_examples} examples and a small evaluation" in printed
-    assert re.search(r"dry run: [\d.]+ steps/s, peak of this process [\d.]+ GiB of host memory", printed)
+    assert re.search(
+        r"dry run: [\d.]+ steps/s, [\d,]+ tokens/s, peak of this process [\d.]+ GiB of host memory", printed
+    )
     steps, examples = re.search(r"would run ([\d,]+) steps on ([\d,]+) examples", printed).groups()
     epochs = {"memorize": 3, "rank": 5, "bi_encoder": 3}[stage]
     assert int(steps) == epochs * -(-int(examples) // step_examples)

@@ -70,8 +70,17 @@ def write_seven_billion(folder: Path, task: str) -> Path:
 
 def doctor(stage: str, recipe: str, task: str, engine: str, processes: int, more: list[str]) -> dict:
     command = [
-        *(sys.executable, "-m", "mera.cli", "doctor", "--config", f"configs/{stage}/{recipe}.yaml", "--json"),
-        *("--stage", stage, "--accelerate", f"launch/accelerate/{engine}.yaml", "--num-processes", str(processes)),
+        *(
+            sys.executable,
+            "-m",
+            "mera.cli",
+            "doctor",
+            "--config",
+            f"configs/{stage}/{recipe}.yaml",
+            "--json",
+            "--stage",
+        ),
+        *(stage, "--accelerate", f"launch/accelerate/{engine}.yaml", "--num-processes", str(processes)),
         *("--task", task, *more),
     ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -108,7 +117,7 @@ def compare(stage: str, recipe: str, task: str, seven_billion: Path) -> None:
 
 def hardware_table(task: str, seven_billion: Path) -> None:
     print(
-        "| recipe | launch | peak of one device | weights, gradients, optimizer, activations, buffers | steps | disk |"
+        "| recipe | launch | peak of a device (GiB) | weights, gradients, optimizer, activations, buffers | steps | disk |"
     )
     print("|---|---|---|---|---|---|")
     for stage, recipe, engine, processes, changes in HARDWARE:
