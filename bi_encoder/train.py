@@ -34,7 +34,7 @@ def main() -> None:
     trainer = build_trainer(model, task, config, run)
 
     if dry_run:
-        return rehearse(trainer, trainer.evaluate)
+        return rehearse(trainer, trainer.evaluate, dry_run)
     trainer.resume_and_train(run, config.training)
 
     if trainer.is_world_process_zero():

@@ -1,5 +1,6 @@
 """The `mera` command. It starts the stages as subprocesses, so that what it runs is what the README shows."""
 
+import json
 import shlex
 import subprocess
 import sys
@@ -186,6 +187,34 @@ def demo(
     except subprocess.CalledProcessError as error:
         _fail(f"this step failed (exit code {error.returncode}): {shlex.join(map(str, error.cmd))}")
     print(page)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def doctor(
+    context: typer.Context,
+    config: Annotated[Path, typer.Option(help="recipe: a YAML file of configs/")],
+    stage: Annotated[str | None, typer.Option(help="memorize, rank or bi_encoder; default: the recipe tells")] = None,
+    accelerate: Annotated[
+        str | None, typer.Option(help="settings of launch/accelerate; default: one process, on a GPU if there is one")
+    ] = None,
+    num_processes: Annotated[int | None, typer.Option(help="instead of the number in --accelerate")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Before a long run: its memory, steps and disk, and what is missing: `mera doctor --config configs/rank/tiny.yaml
+    --task prepared/NAME`. Every key of the recipe is an option here too; exit code 1 where something is missing."""
+    from mera.doctor.examination import examine
+    from mera.doctor.pages import print_examination
+
+    try:
+        with Console(stderr=True).status("building the model without its weights"):
+            found = examine(config, context.args, stage, accelerate, num_processes)
+    except (ValueError, FileNotFoundError) as error:
+        _fail(str(error))
+    if as_json:
+        print(json.dumps(found.record(), indent=2))
+    else:
+        print_examination(found, Console())
+    raise typer.Exit(1 if found.missing else 0)
 
 
 def _run(command: list[str]) -> None:

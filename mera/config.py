@@ -7,7 +7,7 @@ docstring becomes its line in `--help`. An unknown key is an error that names th
 import argparse
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, dataclass_transform
 
@@ -15,12 +15,27 @@ import pydantic
 import yaml
 
 Config = TypeVar("Config")
-DRY_RUN = {
+DRY_RUN_OPTIONS = {
     "--dry-run": {
         "action": "store_true",
         "help": "build everything, take two steps and a small evaluation, say what a run would take, and keep nothing",
-    }
+    },
+    "--estimate": {"metavar": "FILE", "help": "build everything but the weights, and write what a step needs (JSON)"},
+    "--estimate-as": {
+        "choices": ("float32", "autocast", "bfloat16"),
+        "default": "float32",
+        "help": "with --estimate: compute as written, in bf16 by autocast, or with weights in bf16 (DeepSpeed)",
+    },
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class DryRun:
+    """A command that trains was asked not to: to rehearse, or only to say what a step needs."""
+
+    estimate: Path | None = None
+    """File to write the estimate to; None: rehearse with real weights."""
+    precision: str = "float32"
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
@@ -40,12 +55,17 @@ def parse_config(cls: type[Config], description: str, arguments: Sequence[str] |
 
 def parse_training_config(
     cls: type[Config], description: str, arguments: Sequence[str] | None = None
-) -> tuple[Config, bool]:
-    """`parse_config` for a command that trains, and whether `--dry-run` was given. A dry run tracks nothing."""
-    config, options = parse_with_options(cls, description, DRY_RUN, arguments)
-    if options.dry_run:
-        config = replace(config, training=replace(config.training, tracking="none"))
-    return config, options.dry_run
+) -> tuple[Config, DryRun | None]:
+    """`parse_config` for a command that trains, and its `--dry-run` or `--estimate`, neither of which tracks."""
+    config, options = parse_with_options(cls, description, DRY_RUN_OPTIONS, arguments)
+    if not (options.dry_run or options.estimate):
+        return config, None
+    config = replace(config, training=replace(config.training, tracking="none"))
+    if options.estimate is None:
+        return config, DryRun()
+    if hasattr(config, "model"):
+        config = replace(config, model=replace(config.model, weights="none"))
+    return config, DryRun(estimate=Path(options.estimate), precision=options.estimate_as)
 
 
 def parse_with_options(
@@ -80,16 +100,7 @@ def load_config(cls: type[Config], path: str | Path | None = None, overrides: di
 
     Raises ValueError that names the file, the key and, for an unknown key, the nearest known one.
     """
-    values: dict[str, Any] = {}
-    if path is not None:
-        if not Path(path).is_file():
-            raise FileNotFoundError(f"config file not found: {path}")
-        try:
-            values = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-        except yaml.YAMLError as error:
-            raise ValueError(f"{path} is not valid YAML: {error}") from error
-        if not isinstance(values, dict):
-            raise ValueError(f"{path} must hold keys and values, got a {type(values).__name__}")
+    values = {} if path is None else _read_yaml(path)
     for key, value in (overrides or {}).items():
         _set_dotted(values, key, value)
     try:
@@ -100,9 +111,35 @@ def load_config(cls: type[Config], path: str | Path | None = None, overrides: di
         raise ValueError(f"bad configuration{where}: " + "; ".join(_problems(error, known))) from None
 
 
+def read_values(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """The keys of a recipe with `--dotted.key value` overrides, for who does not know the stage's configuration.
+
+    Raises ValueError on words that are not such pairs.
+    """
+    values = _read_yaml(path)
+    words = [part for word in overrides for part in (word.split("=", 1) if word.startswith("--") else [word])]
+    if len(words) % 2 or not all(key.startswith("--") for key in words[::2]):
+        raise ValueError(f"options come in pairs, --key value; got {' '.join(words)}")
+    for key, text in zip(words[::2], words[1::2], strict=True):
+        _set_dotted(values, key.removeprefix("--"), yaml.safe_load(text))
+    return values
+
+
 def config_dict(config: Any) -> dict[str, Any]:
     """The configuration as plain nested dictionaries, ready for YAML or JSON."""
     return asdict(config)
+
+
+def _read_yaml(path: str | Path) -> dict[str, Any]:
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"config file not found: {path}")
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} must hold keys and values, got a {type(values).__name__}")
+    return values
 
 
 def _set_dotted(values: dict[str, Any], key: str, value: Any) -> None:

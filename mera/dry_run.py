@@ -10,8 +10,11 @@ import torch
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
+from mera.config import DryRun
+from mera.host_memory import HostPeak
 from mera.manifest import peak_memory
 from mera.run_directory import RunDirectory
+from mera.step_estimate import num_tokens, write_estimate
 
 STEPS = 2
 FEW_EXAMPLES = 8
@@ -28,18 +31,25 @@ class TemporaryRun(RunDirectory):
         super().__init__(Path(self._folder.name) / name)
 
 
-def open_run(output: str, dry_run: bool) -> RunDirectory:
+def open_run(output: str, dry_run: DryRun | None) -> RunDirectory:
     """The run directory of `output`, or a temporary one of the same name."""
     return TemporaryRun(Path(output).name) if dry_run else RunDirectory(output)
 
 
 class StepClock(TrainerCallback):
-    """Seconds of each optimiser step."""
+    """Seconds of each optimiser step, and the tokens that this process computed in it, padding included."""
 
-    def __init__(self) -> None:
+    def __init__(self, trainer: Trainer) -> None:
         self.seconds: list[float] = []
+        self.tokens: list[int] = []
+        self._training_step, trainer.training_step = trainer.training_step, self._count
+
+    def _count(self, model: Any, inputs: Any, *more: Any, **options: Any) -> Any:
+        self.tokens[-1] += num_tokens(inputs)
+        return self._training_step(model, inputs, *more, **options)
 
     def on_step_begin(self, *_: Any, **__: Any) -> None:
+        self.tokens.append(0)
         self._start = time.perf_counter()
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
@@ -48,25 +58,30 @@ class StepClock(TrainerCallback):
         self.seconds.append(time.perf_counter() - self._start)
 
 
-def rehearse(trainer: Trainer, evaluate: Callable[[], object]) -> None:
-    """Take two optimiser steps with `trainer`, call `evaluate`, and print what a whole run would take.
+def rehearse(trainer: Trainer, evaluate: Callable[[], object], dry_run: DryRun) -> None:
+    """Take two optimiser steps with `trainer`, call `evaluate`, and print what a whole run would take; or, where that
+    is all that is asked for, write the estimate (mera/step_estimate.py).
 
     The batches of the first step are the longest ones (examples are grouped by length), so that a run which survives
     this does not end in the middle for want of memory. Nothing is saved and nothing measured in between.
     """
+    if dry_run.estimate is not None:
+        return write_estimate(trainer, dry_run)
     arguments = trainer.args
     _, _, num_examples, _, step_examples, _, run_steps = trainer.set_initial_training_values(
         arguments, trainer.get_train_dataloader()
     )
-    clock = StepClock()
+    clock = StepClock(trainer)
     trainer.add_callback(clock)
     _keep_nothing(arguments)
+    host_peak = HostPeak()
     trainer.train()
+    steps_bytes = host_peak.bytes()
     start = time.perf_counter()
     evaluate()
     evaluation_seconds = time.perf_counter() - start
     if trainer.is_world_process_zero():
-        print(_summary(clock.seconds, run_steps, num_examples, step_examples, evaluation_seconds))
+        print(_summary(clock, run_steps, num_examples, step_examples, evaluation_seconds, steps_bytes))
 
 
 def _keep_nothing(arguments: TrainingArguments) -> None:
@@ -77,19 +92,26 @@ def _keep_nothing(arguments: TrainingArguments) -> None:
 
 
 def _summary(
-    step_seconds: list[float], run_steps: int, num_examples: int, step_examples: int, evaluation_seconds: float
+    clock: StepClock,
+    run_steps: int,
+    num_examples: int,
+    step_examples: int,
+    evaluation_seconds: float,
+    steps_bytes: int | None,
 ) -> str:
     # The first step also allocates memory and compiles kernels.
-    steady = step_seconds[-1]
+    steady = clock.seconds[-1]
     memory = peak_memory()
-    peaks = [f"{memory['host_bytes'] / 2**30:.2f} GiB of host memory"]
+    taken = "" if steps_bytes is None else f" ({steps_bytes / 2**30:.3f} of them by the steps)"
+    peaks = [f"{memory['host_bytes'] / 2**30:.2f} GiB of host memory{taken}"]
     if "gpu_bytes" in memory:
         peaks.append(f"{memory['gpu_bytes'] / 2**30:.2f} GiB of its GPU's memory")
     return "\n".join(
         [
-            f"dry run: {len(step_seconds)} steps of {step_examples} examples and a small evaluation "
+            f"dry run: {len(clock.seconds)} steps of {step_examples} examples and a small evaluation "
             f"({evaluation_seconds:.1f} s) went well; nothing was kept",
-            f"dry run: {1 / steady:.2f} steps/s, peak of this process {' and '.join(peaks)}",
+            f"dry run: {1 / steady:.2f} steps/s, {clock.tokens[-1] / steady:,.0f} tokens/s, peak of this process "
+            f"{' and '.join(peaks)}",
             f"dry run: would run {run_steps:,} steps on {num_examples:,} examples, about "
             f"{_duration(run_steps * steady)} without evaluations",
         ]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from accelerate import init_empty_weights
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from mera.config import config_class
@@ -50,6 +51,8 @@ class ModelConfig:
     gradient_checkpointing: bool = False
     """recompute activations in the backward pass: less memory, about a third more time"""
     lora: LoraSettings = LoraSettings()
+    weights: Literal["load", "random", "none"] = "load"
+    """random: the base model's shapes with random weights, to measure speed; none: without any, for `mera doctor`"""
 
     def __post_init__(self) -> None:
         if (self.base is None) == (self.architecture is None):
@@ -68,18 +71,40 @@ def load_base_model(config: ModelConfig, texts: Iterable[str]) -> tuple[PreTrain
     arguments = {"gguf_file": config.gguf_file} if config.gguf_file else {}
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **arguments)
+        if config.weights != "load":
+            empty = _shaped_like(source, arguments, dtype, config.weights == "random")
+            return empty, _with_padding(tokenizer, config.base)
         model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, **SAFE_LOADING, **arguments)
     except (OSError, ValueError) as error:
         raise ValueError(f"cannot load the base model {config.base!r}: {why_not_loaded(source, error)}") from error
     if config.gguf_file:
         model = _without_quantization(model)
+    return model, _with_padding(tokenizer, config.base)
+
+
+def _with_padding(tokenizer: PreTrainedTokenizerBase, base: str) -> PreTrainedTokenizerBase:
     if tokenizer.eos_token is None:
         raise ValueError(
-            f"the tokenizer of the base model {config.base!r} has no end-of-text token (eos): set one there"
+            f"the tokenizer of the base model {base!r} has no end-of-text token (eos): set one there"
         )
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token  # padding carries neither attention nor loss, so any token will do
-    return model, tokenizer
+    return tokenizer
+
+
+def _shaped_like(source: str, arguments: dict[str, str], dtype: torch.dtype, random: bool) -> PreTrainedModel:
+    """The architecture of `source`, of which only the configuration is read: with random weights, made on the GPU where
+    there is one, or without any, on the meta device."""
+    model_config = AutoConfig.from_pretrained(source, trust_remote_code=False, **arguments)
+    if hasattr(model_config, "quantization_config"):
+        del model_config.quantization_config
+    if random:
+        with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+            return AutoModelForCausalLM.from_config(model_config, dtype=dtype)
+    with init_empty_weights(include_buffers=True):
+        model = AutoModelForCausalLM.from_config(model_config, dtype=dtype)
+    model.hf_device_map = {"": "meta"}  # how transformers marks a model whose place is settled: the Trainer leaves it
+    return model
 
 
 def why_not_loaded(source: str, error: Exception) -> str:

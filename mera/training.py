@@ -25,6 +25,9 @@ class TrainingConfig:
     """learning-rate schedule: cosine, linear, constant_with_warmup, ..."""
     weight_decay: float = 0.0
     """AdamW weight decay"""
+    optimizer: str = "adamw_torch_fused"
+    """as the Hugging Face Trainer names it; `adamw_bnb_8bit` (pip install bitsandbytes) is AdamW in a quarter of the
+    memory"""
     max_grad_norm: float = 1.0
     """gradient clipping"""
     seed: int = 0
@@ -59,6 +62,7 @@ def training_arguments(config: TrainingConfig, run: RunDirectory, **more: Any) -
         "learning_rate": config.learning_rate,
         "warmup_steps": config.warmup,
         "lr_scheduler_type": config.schedule,
+        "optim": config.optimizer,
         "weight_decay": config.weight_decay,
         "max_grad_norm": config.max_grad_norm,
         "seed": config.seed,

@@ -54,7 +54,7 @@ def main() -> None:
         model, training_examples(task, builder, config), collator, group_ids, validation, config, run
     )
     if dry_run:
-        return rehearse(trainer, trainer.evaluate)
+        return rehearse(trainer, trainer.evaluate, dry_run)
     trainer.resume_and_train(run, config.training)
 
     trained = trainer.accelerator.unwrap_model(trainer.model)

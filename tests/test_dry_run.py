@@ -14,7 +14,7 @@ from tiny_task import make_tiny_task
 
 from data.few_rows import with_few_held_out
 from memorize.config import MemorizeConfig
-from mera.config import parse_training_config
+from mera.config import DryRun, parse_training_config
 
 ROOT = Path(__file__).parent.parent
 LANGUAGE_MODEL = {"model.base": None, "model.architecture": ARCHITECTURE}
@@ -60,7 +60,9 @@ def test_a_dry_run_takes_two_steps_and_leaves_nothing(stage, task, tmp_path, mon
     runpy.run_path(str(script), run_name="__main__")
     printed = capsys.readouterr().out
     assert f"dry run: 2 steps of {step_examples} examples and a small evaluation" in printed
-    assert re.search(r"dry run: [\d.]+ steps/s, peak of this process [\d.]+ GiB of host memory", printed)
+    assert re.search(
+        r"dry run: [\d.]+ steps/s, [\d,]+ tokens/s, peak of this process [\d.]+ GiB of host memory", printed
+    )
     steps, examples = re.search(r"would run ([\d,]+) steps on ([\d,]+) examples", printed).groups()
     epochs = {"memorize": 3, "rank": 5, "bi_encoder": 3}[stage]
     assert int(steps) == epochs * -(-int(examples) // step_examples)
@@ -73,9 +75,9 @@ def test_a_dry_run_takes_two_steps_and_leaves_nothing(stage, task, tmp_path, mon
 def test_a_dry_run_tracks_nothing(capsys):
     given = ["--task", "t", "--output", "o", "--model.architecture", "{model_type: mistral}"]
     config, dry_run = parse_training_config(MemorizeConfig, "", [*given, "--training.tracking", "wandb"])
-    assert (config.training.tracking, dry_run) == ("wandb", False)
+    assert (config.training.tracking, dry_run) == ("wandb", None)
     config, dry_run = parse_training_config(MemorizeConfig, "", ["--dry-run", *given, "--training.tracking", "wandb"])
-    assert (config.training.tracking, dry_run) == ("none", True)
+    assert (config.training.tracking, dry_run) == ("none", DryRun())
     with pytest.raises(SystemExit):
         parse_training_config(MemorizeConfig, "", [*given, "--dry-runs"])
     assert "unknown key 'dry-runs'" in capsys.readouterr().err

@@ -1,0 +1,1 @@
+"""`mera doctor`: what a run will take, and what is missing for it."""

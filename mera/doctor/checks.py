@@ -1,0 +1,143 @@
+"""What a run needs and may lack, each with the command that mends it."""
+
+import importlib.metadata
+import importlib.util
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+from mera.doctor.engine import Engine
+from mera.models import PACKAGE_PREFIX, resolve_source
+
+GIB = 2**30
+PACKAGES = ("torch", "transformers", "accelerate", "trl", "peft", "datasets", "tokenizers", "sentence-transformers")
+HUB_SECONDS = 5
+
+
+def before_building(stage: str, values: Mapping[str, Any], engine: Engine, recipe: str) -> Iterator[str]:
+    """What stands in the way of even building the model: packages, the task, the base model."""
+    yield from _packages(values, engine)
+    task = values.get("task")
+    if task is None and not values.get("ontology"):
+        yield "no task is named: add --task prepared/NAME (`mera prepare` makes one)"
+    elif task is not None and not (Path(task) / "task.json").is_file():
+        yield f"no prepared task in {task}: mera prepare SOURCE --input FILES --output {task}"
+    yield from _base_model(stage, values, recipe)
+
+
+def before_running(values: Mapping[str, Any], engine: Engine) -> Iterator[str]:
+    """What would stop the run later: accelerators, compilers, an output that exists."""
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    wants_bf16 = (values.get("model") or {}).get("dtype") == "bfloat16"
+    if not engine.on_cpu and gpus < engine.processes:
+        yield (
+            f"{engine.name} wants {engine.processes} GPUs, {gpus or 'none'} found: run it where they are, set "
+            f"--num-processes, or train on the CPU with --accelerate launch/accelerate/cpu.yaml"
+        )
+    elif not gpus and wants_bf16:
+        yield "the recipe computes in bfloat16, made for GPUs, and none is found: --model.dtype float32 on a CPU"
+    elif gpus and engine.bf16 and not torch.cuda.is_bf16_supported():
+        yield f"{torch.cuda.get_device_name(0)} has no bfloat16: set mixed_precision to fp16 or no"
+    if engine.zero_stage is not None and (engine.offload_optimizer or engine.on_cpu):
+        for program, package in (("g++", "apt-get install g++"), ("ninja", "pip install ninja")):
+            if shutil.which(program) is None:
+                yield f"DeepSpeed compiles its CPU operators with {program}, which is not installed: {package}"
+    output = values.get("output")
+    if output is not None and Path(output).exists():
+        yield f"{output} already exists: choose another --output or remove it"
+
+
+def disk(output: str | None, needed: int) -> Iterator[str]:
+    """Whether the checkpoints fit where the run writes."""
+    folder = Path(output or ".").absolute()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        yield (
+            f"{folder} has {free / GIB:.1f} GiB free, the checkpoints need {needed / GIB:.1f} GiB: free some, or give "
+            f"an --output on another disk"
+        )
+
+
+def gpu_memory(engine: Engine, needed: int) -> Iterator[str]:
+    """Whether a step fits on the GPUs that are here."""
+    if engine.on_cpu or not torch.cuda.is_available():
+        return
+    smallest = min(torch.cuda.get_device_properties(i).total_memory for i in range(torch.cuda.device_count()))
+    if needed > smallest:
+        yield (
+            f"a step needs {needed / GIB:.1f} GiB on each GPU, the smallest has {smallest / GIB:.1f}: halve "
+            f"--training.batch_size and double --training.gradient_accumulation, add --model.gradient_checkpointing "
+            f"true or --model.lora.rank 32, or shard with launch/accelerate/zero3.yaml"
+        )
+
+
+def versions() -> dict[str, str]:
+    """Package -> installed version."""
+    return {name: _version(name) for name in (*PACKAGES, "deepspeed") if _version(name)}
+
+
+def accelerators() -> str:
+    """The GPUs in words."""
+    if not torch.cuda.is_available():
+        return "no GPU"
+    found = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
+    return ", ".join(f"{gpu.name} ({gpu.total_memory / GIB:.0f} GiB)" for gpu in found)
+
+
+def _packages(values: Mapping[str, Any], engine: Engine) -> Iterator[str]:
+    wanted = list(PACKAGES)
+    if engine.zero_stage is not None:
+        wanted.append("deepspeed")
+    if (values.get("training") or {}).get("tracking") == "wandb":
+        wanted.append("wandb")
+    for name in wanted:
+        if not _version(name):
+            yield f"the package {name} is not installed: pip install {name}"
+    for section in ("model", "encoder"):
+        kernel = (values.get(section) or {}).get("attention_implementation") or values.get("attention")
+        if kernel == "flash_attention_2" and importlib.util.find_spec("flash_attn") is None:
+            yield "flash attention is not installed: pip install flash-attn --no-build-isolation"
+
+
+def _base_model(stage: str, values: Mapping[str, Any], recipe: str) -> Iterator[str]:
+    section, key = ("encoder", "pretrained") if stage == "bi_encoder" else ("model", "base")
+    base = (values.get(section) or {}).get(key)
+    if base is None:
+        return
+    try:
+        source = resolve_source(base, f"{section}.{key}")
+    except ValueError as error:
+        if stage == "rank" and not str(base).startswith(PACKAGE_PREFIX):
+            yield (
+                f"{error}; stage one makes it: accelerate launch memorize/train.py --config "
+                f"configs/memorize/{recipe}.yaml --task {values.get('task') or 'prepared/NAME'} --output "
+                f"{Path(base).parent}"
+            )
+        else:
+            yield str(error)
+        return
+    if Path(source).is_dir():
+        return
+    try:
+        hf_hub_download(source, "config.json", etag_timeout=HUB_SECONDS)
+    except RepositoryNotFoundError:
+        yield f"the hub has no model {source}, or not for you: hf auth login, or correct {section}.{key}"
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError):
+        yield (
+            f"the model {source} is not on this machine and the hub cannot be reached: hf download {source} where "
+            f"there is a network, then --{section}.{key} FOLDER"
+        )
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None

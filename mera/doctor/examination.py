@@ -1,0 +1,111 @@
+"""The examination: read the recipe, look around, build the model without its weights, and add up."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mera.config import read_values
+from mera.doctor import checks
+from mera.doctor.engine import Engine, checkpoint_bytes, memory_of_a_device, peak, read_engine, steps
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+STAGE_KEYS = {
+    "bi_encoder": {"encoder", "variant", "objective", "selection"},
+    "rank": {"loss", "prompt", "orders", "recurrence", "history_dropout"},
+    "memorize": {"questions", "stop_at", "evaluate_every", "measure_pretrained"},
+}
+"""Keys that only recipes of a stage have."""
+KEPT_CHECKPOINTS = 3
+"""To resume from: the newest, the best, and the one being written."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examination:
+    stage: str
+    engine: Engine
+    versions: dict[str, str]
+    accelerators: str
+    missing: list[str]
+    estimate: dict[str, Any] | None = None
+    """As mera/step_estimate.py says it, for one process."""
+    memory: dict[str, int] = field(default_factory=dict)
+    """Bytes of one device by purpose; `host`: of the machine's memory."""
+    peak_bytes: int | None = None
+    run_steps: int | None = None
+    checkpoint_bytes: int | None = None
+    """Disk for everything the run keeps at once."""
+
+    def record(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def examine(
+    recipe: str | Path, overrides: Sequence[str], stage: str | None, accelerate: str | None, processes: int | None
+) -> Examination:
+    """`overrides`: `--dotted.key value ...` as the trainers take them.
+
+    Raises ValueError or FileNotFoundError where recipe, stage or accelerate settings cannot be read.
+    """
+    values = read_values(recipe, overrides)
+    stage = stage or guess_stage(values, recipe)
+    engine = read_engine(accelerate, processes, torch.cuda.is_available())
+    missing = list(checks.before_building(stage, values, engine, Path(recipe).stem))
+    looked = {"stage": stage, "engine": engine, "versions": checks.versions(), "accelerators": checks.accelerators()}
+    later = list(checks.before_running(values, engine))
+    if missing:
+        return Examination(**looked, missing=missing + later)
+    found = build_without_weights(stage, recipe, overrides, engine)
+    if isinstance(found, str):
+        return Examination(**looked, missing=[*later, found])
+    training = values.get("training") or {}
+    memory = memory_of_a_device(engine, found, training.get("gradient_accumulation", 1) > 1)
+    lora = bool(((values.get("model") or values.get("encoder") or {}).get("lora") or {}).get("rank"))
+    to_resume, final = checkpoint_bytes(found, lora)
+    kept = training.get("keep_last", KEPT_CHECKPOINTS - 2) + 2
+    needed = kept * to_resume + final
+    later += checks.gpu_memory(engine, peak(memory))
+    later += checks.disk(values.get("output"), needed)
+    return Examination(
+        **looked,
+        missing=later,
+        estimate=found,
+        memory=memory,
+        peak_bytes=peak(memory),
+        run_steps=steps(engine, found),
+        checkpoint_bytes=needed,
+    )
+
+
+def guess_stage(values: dict[str, Any], recipe: str | Path) -> str:
+    """The stage whose keys the recipe has, else the one its folder is named after. Raises ValueError on neither."""
+    having = [stage for stage, keys in STAGE_KEYS.items() if keys & set(values)]
+    if len(having) == 1:
+        return having[0]
+    folder = Path(recipe).resolve().parent.name
+    if folder in STAGE_KEYS:
+        return folder
+    raise ValueError(f"{recipe} does not tell its stage; add --stage {', '.join(STAGE_KEYS)}")
+
+
+def build_without_weights(
+    stage: str, recipe: str | Path, overrides: Sequence[str], engine: Engine
+) -> dict[str, Any] | str:
+    """The stage's own estimate (`train.py --estimate`), or its error as a sentence."""
+    with tempfile.TemporaryDirectory(prefix="mera-doctor-") as folder:
+        file = Path(folder) / "estimate.json"
+        command = [sys.executable, str(ROOT / stage / "train.py"), "--config", str(recipe), *overrides]
+        if not any(word.split("=")[0] == "--output" for word in overrides):
+            command += ["--output", str(Path(folder) / "run")]
+        command += ["--estimate", str(file), "--estimate-as", engine.precision]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if file.is_file():
+            return json.loads(file.read_text(encoding="utf-8"))
+    errors = [line for line in done.stderr.splitlines() if "error: " in line]
+    return (errors or done.stderr.splitlines() or ["the model could not be built"])[-1].split("error: ")[-1]

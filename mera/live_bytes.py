@@ -1,0 +1,102 @@
+"""How much memory tensors would take, without taking it.
+
+`hollow` turns a model's weights into PyTorch's fake tensors, which have a shape, a type and a device but no storage, so
+that a 7B model's step runs on any machine in seconds; `LiveBytes` adds up what is alive while it runs. (PyTorch's own
+`MemTracker` does the same, but cannot follow a model with frozen weights, such as LoRA's.)
+"""
+
+import math
+import weakref
+from functools import cache
+from typing import Any
+
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+
+class LiveBytes(TorchDispatchMode):
+    """Counts the bytes of the tensors made in this block: `live` now, `peak` the most at once.
+
+    Views and tensors made before count nothing, and what a kernel needs inside itself is not seen. With `touched`,
+    uninitialised memory counts only as far as something is written to it, as on a host whose pages are handed out when
+    they are used; a GPU hands out the whole. A fake tensor has no values: asked for its number (for a log), it says 1.
+    """
+
+    def __init__(self, touched: bool = False) -> None:
+        super().__init__()
+        self.touched = touched
+        self.live = self.peak = 0
+        self._counted: weakref.WeakKeyDictionary[torch.UntypedStorage, list[float]] = weakref.WeakKeyDictionary()
+
+    def ignore(self, model: nn.Module) -> None:
+        """Do not count the weights of `model` and what they will be views of."""
+        for tensor in [*model.parameters(), *model.buffers()]:
+            self._counted[tensor.untyped_storage()] = [math.inf]
+
+    def __torch_dispatch__(self, function: Any, types: Any, arguments: tuple = (), options: Any = None) -> Any:
+        options = options or {}
+        if function is torch.ops.aten._local_scalar_dense.default and isinstance(arguments[0], FakeTensor):
+            return 1
+        found = function(*arguments, **options)
+        if function._schema.is_mutable:
+            for tensor in _tensors([options.get("out"), arguments[:1]]):
+                self._count(tensor.untyped_storage(), tensor.numel() * tensor.element_size())
+            return found
+        is_empty = function._schema.name.startswith(("aten::empty", "aten::new_empty"))
+        for tensor in _tensors(found):
+            storage = tensor.untyped_storage()
+            if storage not in self._counted:
+                self._count(storage, 0 if is_empty and self.touched else storage.nbytes())
+        return found
+
+    def _count(self, storage: torch.UntypedStorage, size: int) -> None:
+        if storage not in self._counted:
+            counted = self._counted[storage] = [0]
+            weakref.finalize(storage, self._release, counted)
+        counted = self._counted[storage]
+        if size > counted[0]:
+            self.live += size - counted[0]
+            counted[0] = size
+            self.peak = max(self.peak, self.live)
+
+    def _release(self, counted: list[float]) -> None:
+        self.live -= counted[0]
+
+
+def _tensors(found: Any) -> list[torch.Tensor]:
+    return [leaf for leaf in tree_leaves(found) if isinstance(leaf, torch.Tensor)]
+
+
+def hollow(model: nn.Module, dtype: torch.dtype | None = None) -> nn.Module:
+    """Replace every weight and buffer of `model`, in place, by a fake one on the CPU; tied weights stay tied.
+
+    `dtype` converts floating-point weights. Whole numbers in real buffers stay. Real tensors may be mixed with the fake
+    ones: the results are fake.
+    """
+    replaced: dict[int, torch.Tensor] = {}
+    for module in model.modules():
+        for tensors in (module._parameters, module._buffers):
+            for name, tensor in tensors.items():
+                if tensor is not None and (tensor.is_floating_point() or tensor.is_meta):
+                    if id(tensor) not in replaced:
+                        replaced[id(tensor)] = _fake(tensor, dtype)
+                    tensors[name] = replaced[id(tensor)]
+    return model
+
+
+@cache
+def _mode() -> FakeTensorMode:
+    """One for the process: fake tensors of different modes do not mix."""
+    return FakeTensorMode(allow_non_fake_inputs=True)
+
+
+def _fake(tensor: torch.Tensor, dtype: torch.dtype | None) -> torch.Tensor:
+    kind = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
+    with _mode():
+        empty = torch.empty(tensor.shape, dtype=kind, device="cpu")
+    if not isinstance(tensor, nn.Parameter):
+        return empty
+    return nn.Parameter(empty, requires_grad=tensor.requires_grad)

@@ -1,0 +1,106 @@
+"""What one training step needs: a trainer's own loss on its own first batch, with a model that takes no memory.
+
+The batch is real and so is everything the trainer does with it; only weights, and what is computed from them, are fake
+(mera/live_bytes.py). So the estimate follows the code: LoRA, recomputed activations, chunked losses, any architecture.
+"""
+
+import gc
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._pytree import tree_leaves
+from transformers import Trainer
+
+from mera.config import DryRun
+from mera.live_bytes import LiveBytes, hollow
+
+
+def write_estimate(trainer: Trainer, dry_run: DryRun) -> None:
+    """Write `estimate(trainer)` as JSON to the file that `--estimate` names."""
+    dry_run.estimate.write_text(json.dumps(estimate(trainer, dry_run.precision), indent=2) + "\n", encoding="utf-8")
+
+
+def estimate(trainer: Trainer, precision: str = "float32") -> dict[str, Any]:
+    """Sizes in bytes on one device without sharding, and counts. The trainer's model is hollow afterwards.
+
+    `parameters`, `trainable`: numbers of weights; `weight_bytes`, `gradient_bytes`; `trainable_bytes` in the type they
+    have; `forward_bytes`: activations at the end of the forward pass; `peak_bytes`: the most that activations and
+    gradients take together, in a step whose gradients begin empty; `accumulated_bytes`: the same where the gradients
+    of an earlier batch are there already. `batch_shape` of the first, longest batch; `run_steps` and `epoch_tokens`.
+    """
+    arguments = trainer.args
+    loader = trainer.get_train_dataloader()
+    _, epoch_steps, num_examples, _, step_examples, _, run_steps = trainer.set_initial_training_values(
+        arguments, loader
+    )
+    batches, step_items = trainer.get_batch_samples(iter(loader), 1, torch.device("cpu"))
+    model = hollow(trainer.model, torch.bfloat16 if precision == "bfloat16" else None)
+    model.train()
+    if getattr(arguments, "activation_checkpointing", False):
+        if hasattr(model, "activation_checkpointing_enable"):
+            model.activation_checkpointing_enable()
+        else:
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    counts = _weights(model)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "autocast"):
+        forward_bytes, peak_bytes = _step(trainer, model, batches[0], step_items, on_host=precision == "float32")
+        _, accumulated_bytes = _step(trainer, model, batches[0], step_items, on_host=precision == "float32")
+    return counts | {
+        "batch_shape": _largest_ids(batches[0]),
+        "examples": num_examples,
+        "step_examples": step_examples,
+        "epoch_steps": epoch_steps,
+        "run_steps": run_steps,
+        "epoch_tokens": sum(num_tokens(batch) for batch in _epoch(trainer)),
+        "forward_bytes": forward_bytes,
+        "peak_bytes": peak_bytes,
+        "accumulated_bytes": accumulated_bytes + counts["gradient_bytes"],
+    }
+
+
+def _weights(model: nn.Module) -> dict[str, int]:
+    weights = list(model.parameters())
+    trained = [weight for weight in weights if weight.requires_grad]
+    return {
+        "parameters": sum(weight.numel() for weight in weights),
+        "trainable": sum(weight.numel() for weight in trained),
+        "weight_bytes": sum(weight.numel() * weight.element_size() for weight in weights),
+        "gradient_bytes": sum(weight.numel() * weight.element_size() for weight in trained),
+    }
+
+
+def _step(trainer: Trainer, model: nn.Module, batch: Any, step_items: Any, on_host: bool) -> tuple[int, int]:
+    """Bytes at the end of the forward pass and at the peak, beside what is there before."""
+    gc.collect()
+    live = LiveBytes(touched=on_host)
+    live.ignore(model)
+    with live:
+        loss = trainer.compute_loss(model, batch, num_items_in_batch=step_items)
+        forward_bytes = live.live
+        loss.backward()
+    return forward_bytes, live.peak
+
+
+def _epoch(trainer: Trainer) -> Iterator[Any]:
+    yield from trainer.get_train_dataloader()
+
+
+def num_tokens(batch: Any) -> int:
+    """Token ids of a trainer's batch, padding included: what is computed."""
+    return sum(tensor.numel() for name, tensor in _named(batch) if name == "input_ids")
+
+
+def _largest_ids(batch: Any) -> list[int]:
+    shapes = [list(tensor.shape) for name, tensor in _named(batch) if name == "input_ids"]
+    return max(shapes, key=lambda shape: shape[0] * shape[1], default=[])
+
+
+def _named(batch: Any, name: str = "") -> Iterator[tuple[str, torch.Tensor]]:
+    if hasattr(batch, "items"):
+        for key, value in batch.items():
+            yield from _named(value, key)
+    else:
+        yield from ((name, leaf) for leaf in tree_leaves(batch) if isinstance(leaf, torch.Tensor))
