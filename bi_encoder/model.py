@@ -301,5 +301,7 @@ def load_bi_encoder(path: str | Path, codes: list[str] | None = None) -> tuple[B
     else:
         model = BiEncoder(opened[0], attention)
     if model.attention is not None:
-        model.attention.load_state_dict(load_file(path / ATTENTION_NAME))
+        weights = load_file(path / ATTENTION_NAME)
+        # Checkpoints from before the temperature became a vector of one hold a scalar.
+        model.attention.load_state_dict({name: value.reshape(-1) for name, value in weights.items()})
     return model, record
