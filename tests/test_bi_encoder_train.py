@@ -143,6 +143,29 @@ def test_a_diagnosis_task_trains_with_hard_negatives_both_views_and_separate_tow
     assert (record.rerank_candidates, record.window_overlap) == (10, 8)
 
 
+def test_the_bioclinical_recipe_trains_a_tiny_modernbert(task, tmp_path):
+    """Its weights are not on the package index: all of its settings but the encoder and the batch."""
+    overrides = {
+        "task": str(task.path),
+        "output": str(tmp_path / "run"),
+        "encoder.pretrained": None,
+        "encoder.architecture": SMALL["encoder.architecture"],
+        "encoder.tokenizer_size": 800,
+        "training.epochs": 1,
+        "training.batch_size": 16,
+        "training.learning_rate": 2e-3,
+    }
+    config = load_config(BiEncoderConfig, ROOT / "configs" / "bi_encoder" / "bioclinical_modernbert.yaml", overrides)
+    _, trainer = start(task, config)
+    untrained = trainer.score_split("validation", [64])[64]
+    trainer.train()
+    assert trainer.bi_encoder.cached_gradients
+    assert trainer.bi_encoder.encoder.max_seq_length == 8192
+    targets = task.targets("validation")
+    learnt = mean_average_precision(trainer.score_split("validation", [64])[64], targets)
+    assert learnt > mean_average_precision(untrained, targets)
+
+
 class NoteMistakes(TrainerCallback):
     """Keeps the mistakes that each epoch trains with."""
 
