@@ -37,3 +37,17 @@ def length_sorted_batches(rows: Sequence[Sequence[int]], batch_size: int) -> Ite
     order = np.argsort([-len(row) for row in rows], kind="stable")
     for start in range(0, len(order), batch_size):
         yield order[start : start + batch_size].tolist()
+
+
+def parts_of_similar_length(lengths: Tensor, tokens_at_once: int | None) -> list[Tensor]:
+    """lengths (B,) -> row numbers of each part, longest first: a part's shortest text is at least half as long as its
+    longest, so little of it is padding, and the part padded holds at most `tokens_at_once` tokens (or one text)."""
+    order = lengths.argsort(descending=True, stable=True)
+    bounds, longest = [0], None
+    for position, length in enumerate(lengths[order].tolist()):
+        longest = length if longest is None else longest
+        full = tokens_at_once is not None and (position + 1 - bounds[-1]) * longest > tokens_at_once
+        if position > bounds[-1] and (full or 2 * length < longest):
+            bounds.append(position)
+            longest = length
+    return list(order.tensor_split(bounds[1:]))

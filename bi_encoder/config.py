@@ -28,8 +28,8 @@ class EncoderConfig:
     """windows of a longer text that are read in training, the rest is cut; scoring reads all of them"""
     max_key_tokens: int = 48
     """longest definition in tokens"""
-    encode_at_once: int = 64
-    """texts, or windows, encoded together: where nothing is trained, and in training with cached gradients"""
+    tokens_at_once: int = 32768
+    """tokens encoded together: where nothing is trained, and in training with cached gradients"""
     attention_implementation: str | None = None
     """`sdpa`, `flash_attention_2`, `eager`; unset: flash attention on a GPU that has it, else what transformers
     prefers"""
@@ -47,8 +47,8 @@ class EncoderConfig:
                 f"encoder.window_overlap must be between 0 and half of max_query_tokens, "
                 f"{self.max_query_tokens // 2}; got {self.window_overlap}"
             )
-        if self.training_windows < 1 or self.encode_at_once < 1:
-            raise ValueError("encoder.training_windows and encoder.encode_at_once must be at least 1")
+        if self.training_windows < 1 or self.tokens_at_once < 1:
+            raise ValueError("encoder.training_windows and encoder.tokens_at_once must be at least 1")
 
 
 @config_class
@@ -76,7 +76,7 @@ class ObjectiveConfig:
     synonym_probability: float = 0.25
     """with `sampled` views, the chance of a synonym, for codes that have one"""
     cached_gradients: bool = False
-    """encode a step's texts again in the backward pass, `encoder.encode_at_once` at a time, so that memory does not
+    """encode a step's texts again in the backward pass, `encoder.tokens_at_once` at a time, so that memory does not
     grow with the batch: the loss and its gradients stay the same, a step takes about a third longer"""
 
     def __post_init__(self) -> None:

@@ -72,3 +72,10 @@ def sum_over_processes(value: Tensor) -> Tensor:
     if num_processes() > 1:
         torch.distributed.all_reduce(value)
     return value
+
+
+def largest_over_processes(number: int, device: torch.device) -> int:
+    value = torch.tensor(number, device=device)
+    if num_processes() > 1:
+        torch.distributed.all_reduce(value, torch.distributed.ReduceOp.MAX)
+    return int(value)

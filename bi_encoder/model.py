@@ -20,9 +20,10 @@ from torch.nn.functional import normalize, pad
 from torch.utils.checkpoint import checkpoint
 
 from bi_encoder.attention import LabelAttention, attended_similarities
+from bi_encoder.batches import parts_of_similar_length
 from bi_encoder.config import EncoderConfig
 from bi_encoder.encoder import add_lora, merge_lora
-from bi_encoder.gather import gather_rows
+from bi_encoder.gather import gather_rows, largest_over_processes
 from bi_encoder.unpadded import unpadded_states
 from bi_encoder.windows import join_windows
 from mera.models import SAFE_LOADING
@@ -80,7 +81,7 @@ class BiEncoder(nn.Module):
         encoder: Transformer,
         attention: LabelAttention | None,
         key_encoder: Transformer | None = None,
-        encode_at_once: int = 64,
+        tokens_at_once: int = 32768,
         cached_gradients: bool = False,
     ):
         """`key_encoder`: the tower of the codes; None: `encoder` reads them too."""
@@ -89,7 +90,7 @@ class BiEncoder(nn.Module):
         self.key_encoder = key_encoder
         self.pooling = Pooling(encoder.get_embedding_dimension(), "mean")
         self.attention = attention
-        self.encode_at_once = encode_at_once
+        self.tokens_at_once = tokens_at_once
         self.cached_gradients = cached_gradients
         special_ids = torch.tensor(sorted(encoder.tokenizer.all_special_ids))
         self.register_buffer("special_ids", special_ids, persistent=False)
@@ -205,24 +206,31 @@ class BiEncoder(nn.Module):
         return [self.encoder] if self.key_encoder is None else [self.encoder, self.key_encoder]
 
     def _in_parts(self, encode: Callable[[Tensor, Tensor], Tensor], inputs: dict[str, Tensor]) -> Tensor:
-        """`encode(ids, mask)` of all texts, `encode_at_once` of them at a time where that saves memory.
+        """`encode(ids, mask)` of all texts, those of similar length together, so that little padding is encoded.
 
-        In training that is where gradients are cached (GradCache, Gao et al. 2021, arXiv 2101.06983): only the results
-        stay in memory, and the backward pass encodes one part after the other again. What the loss does with the
-        results, in this or in other processes, is not concerned.
+        At most `tokens_at_once` tokens are encoded together where nothing is trained, and where gradients are cached
+        (GradCache, Gao et al. 2021, arXiv 2101.06983): only the results stay in memory then, and the backward pass
+        encodes one part after the other again. What the loss does with the results, in this or in other processes, is
+        not concerned.
         """
         ids, mask = inputs["input_ids"], inputs["attention_mask"].bool()
-        training = torch.is_grad_enabled()
-        if len(ids) <= self.encode_at_once or (training and not self.cached_gradients):
-            return encode(ids, mask)
-        parts = []
-        for part_ids, part_mask in zip(ids.split(self.encode_at_once), mask.split(self.encode_at_once), strict=True):
-            longest = int(part_mask.sum(1).max())
-            part = (part_ids[:, :longest], part_mask[:, :longest])
-            parts.append(checkpoint(encode, *part, use_reentrant=False) if training else encode(*part))
-            if parts[-1].ndim == 3:  # token states: as long as those of the other parts
-                parts[-1] = pad(parts[-1], (0, 0, 0, ids.shape[1] - longest))
-        return torch.cat(parts)
+        training, lengths = torch.is_grad_enabled(), mask.sum(1)
+        cached = training and self.cached_gradients
+
+        def encode_part(rows: Tensor) -> Tensor:
+            longest = int(lengths[rows[0]])
+            part = (ids[rows, :longest], mask[rows, :longest])
+            result = checkpoint(encode, *part, use_reentrant=False) if cached else encode(*part)
+            # Token states are made as long as those of the other parts.
+            return pad(result, (0, 0, 0, ids.shape[1] - longest)) if result.ndim == 3 else result
+
+        order = parts_of_similar_length(lengths, self.tokens_at_once if cached or not training else None)
+        results = torch.cat([encode_part(rows) for rows in order])[torch.cat(order).argsort()]
+        if training:
+            # Engines that share out the weights collect them in every call, so all processes make equally many.
+            for _ in range(largest_over_processes(len(order), ids.device) - len(order)):
+                results = results + 0 * encode_part(order[-1][:1]).sum()
+        return results
 
     def _encode(self, encoder: Transformer, ids: Tensor, mask: Tensor) -> Tensor:
         """Token states (B, T, D) float32; on a GPU the encoder computes in bfloat16, in training and afterwards."""
@@ -273,7 +281,7 @@ def build_bi_encoder(
     if settings.lora.rank:
         add_lora(encoder, settings.lora)
     key_encoder = copy.deepcopy(encoder) if settings.towers == "separate" else None
-    return BiEncoder(encoder, attention, key_encoder, settings.encode_at_once, cached_gradients)
+    return BiEncoder(encoder, attention, key_encoder, settings.tokens_at_once, cached_gradients)
 
 
 def load_bi_encoder(path: str | Path, codes: list[str] | None = None) -> tuple[BiEncoder, ModelRecord]:

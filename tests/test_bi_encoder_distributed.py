@@ -33,7 +33,7 @@ SETTINGS = {
     "encoder.window_overlap": 8,
     "encoder.training_windows": 4,
     "encoder.towers": "separate",
-    "encoder.encode_at_once": 5,
+    "encoder.tokens_at_once": 100,
     "objective.widths": [8, 32],
     # The codes of the rows and no others, each by its definition: the same candidates however rows are shared out.
     "objective.candidates_per_step": 1,

@@ -8,7 +8,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
 
 from bi_encoder.attention import LabelAttention, attended_similarities
-from bi_encoder.batches import pad, tokenize
+from bi_encoder.batches import pad, parts_of_similar_length, tokenize
 from bi_encoder.config import EncoderConfig
 from bi_encoder.encoder import load_encoder
 from bi_encoder.loss import multi_positive_info_nce
@@ -40,7 +40,7 @@ def encoder():
 
 def step(model, at_once, cached):
     """Loss, gradients, and how many bytes the forward pass left for the backward pass."""
-    model.encode_at_once, model.cached_gradients = at_once, cached
+    model.tokens_at_once, model.cached_gradients = at_once, cached
     model.zero_grad()
     queries = window_batch(model.tokenizer, tokenize_windows(model.tokenizer, TEXTS, 64, 16), 16)
     keys = pad(model.tokenizer, tokenize(model.tokenizer, TEXTS, 16))
@@ -63,13 +63,23 @@ def step(model, at_once, cached):
 @pytest.mark.parametrize("variant", ["mean_mrl", "laa_mrl"])
 def test_cached_gradients_equal_the_plain_ones_by_value_and_by_gradient(encoder, variant):
     model = build_bi_encoder(encoder, variant, 0.1)
-    plain_loss, plain, plain_bytes = step(model, 2, cached=False)
-    cached_loss, cached, cached_bytes = step(model, 2, cached=True)
+    plain_loss, plain, plain_bytes = step(model, 80, cached=False)
+    cached_loss, cached, cached_bytes = step(model, 80, cached=True)
     assert cached_loss == pytest.approx(plain_loss, rel=1e-6)
     for found, expected in zip(cached, plain, strict=True):
         assert torch.allclose(found, expected, atol=1e-6)
     assert any(float(gradient.abs().max()) > 1e-3 for gradient in plain)
     assert cached_bytes < plain_bytes / 2
+
+
+def test_texts_are_encoded_with_others_of_their_length_within_a_budget():
+    lengths = torch.tensor([40, 3, 39, 9, 10, 0, 40, 20])
+    parts = parts_of_similar_length(lengths, tokens_at_once=100)
+    assert [sorted(lengths[rows].tolist()) for rows in parts] == [[40, 40], [20, 39], [9, 10], [3], [0]]
+    assert sorted(torch.cat(parts).tolist()) == list(range(8))
+    without_budget = parts_of_similar_length(lengths, tokens_at_once=None)
+    assert [len(rows) for rows in without_budget] == [4, 2, 1, 1]
+    assert [len(rows) for rows in parts_of_similar_length(torch.full((5,), 7), tokens_at_once=1)] == [1] * 5
 
 
 @pytest.mark.parametrize("own_labels", [False, True])

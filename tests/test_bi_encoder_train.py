@@ -109,7 +109,7 @@ def test_a_diagnosis_task_trains_with_hard_negatives_both_views_and_separate_tow
     task = make_tiny_task(tmp_path / "task", kind="diagnosis", patients=200)
     changes = {
         "encoder.towers": "separate",
-        "encoder.encode_at_once": 16,
+        "encoder.tokens_at_once": 400,
         "encoder.window_overlap": 8,
         "encoder.training_windows": 2,
         "encoder.max_query_tokens": 48,
