@@ -14,7 +14,7 @@ MAX_PHRASINGS = 4
 @config_class
 class MixtureConfig:
     """How often each kind of question is asked in an epoch: 1 asks each once in every wording, 0.25 a quarter of them
-    (drawn once), 2 each twice, 0 none."""
+    (drawn once: the others are never asked), 2 each twice, 0 none."""
 
     code_to_definition: float = 1.0
     """weight of code -> definition"""
