@@ -28,9 +28,8 @@ def print_measured(measured: Mapping[str, Mapping[str, float | None]]) -> None:
     """Percent, but for the number of patients; a dash where a number does not exist."""
     if not measured:
         return
-    names = list(next(iter(measured.values())))
-    table = Table("phenotype", *names)
-    for phenotype, values in measured.items():
-        shown = (f"{value:.1%}" if isinstance(value, float) else str(value or "-") for value in values.values())
-        table.add_row(phenotype, *shown)
+    table = Table("", *measured)
+    for name in next(iter(measured.values())):
+        values = (of_phenotype[name] for of_phenotype in measured.values())
+        table.add_row(name, *(f"{value:.1%}" if isinstance(value, float) else str(value or "-") for value in values))
     Console().print(table)

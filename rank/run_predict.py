@@ -48,6 +48,8 @@ def main() -> None:
     if arguments.output is not None:
         check_suffix(arguments.output)
     phenotypes = [Phenotype.parse(text) for text in arguments.phenotype]
+    if len({phenotype.name for phenotype in phenotypes}) < len(phenotypes):
+        raise ValueError("two phenotypes have the same name; give all prefixes of one together, NAME=PREFIX,PREFIX")
     if arguments.task is not None:
         if arguments.history or arguments.text:
             raise ValueError("give either --task or one patient (--history, --text), not both")

@@ -21,7 +21,6 @@ that other work on the machine does not count.
 
 import argparse
 import copy
-import resource
 import subprocess
 import sys
 import time
@@ -178,7 +177,7 @@ def memory_of(form: str) -> None:
     totals = torch.tensor([batch["weight_of_rows"], batch["weight_of_positive_rows"]])
     share = share_of(batch["positive"], batch["ignored"], groups_of(CODES), totals)
     hidden.grad = torch.zeros_like(hidden)
-    before = resident()
+    before = resident("VmRSS")
     if form.startswith("candidates"):
         head = CandidateHead(head, torch.cat([CANDIDATES, torch.tensor([EOV_ID])]))
         logits = head(hidden[batch["logits_to_keep"]])
@@ -190,12 +189,13 @@ def memory_of(form: str) -> None:
     else:
         rows = logits[batch["row_read"]]
         share(rows[:, :-1], rows[:, -1], slice(None)).backward()
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before)
+    print(resident("VmHWM") - before)
 
 
-def resident() -> int:
-    with open("/proc/self/statm", encoding="ascii") as file:
-        return int(file.read().split()[1]) * resource.getpagesize()
+def resident(name: str) -> int:
+    """Bytes: `VmRSS` now, `VmHWM` at the peak. (getrusage's maximum is inherited from the process that started us.)"""
+    with open("/proc/self/status", encoding="ascii") as file:
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith(name))
 
 
 @torch.inference_mode()
