@@ -139,7 +139,7 @@ class NeuralBaselineConfig:
     """epochs without a better recall@20 on validation before the learning rate is cut, and at last training ends"""
     batch_size: int = 128
     """patients per step"""
-    learning_rate: float = 1e-3
+    learning_rate: float = 1e-2
     """learning rate of AdamW, before it is cut"""
     weight_decay: float = 0.01
     """AdamW weight decay"""
@@ -155,8 +155,10 @@ class NeuralBaselineConfig:
 
 @config_class
 class TransformerBaselineConfig(NeuralBaselineConfig):
-    dropout: float = 0.1
+    dropout: float = 0.3
     """share of hidden units dropped in training"""
+    learning_rate: float = 1e-3
+    """learning rate of AdamW, before it is cut"""
     layers: int = 2
     """encoder layers"""
     heads: int = 4
