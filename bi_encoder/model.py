@@ -225,11 +225,12 @@ class BiEncoder(nn.Module):
             return pad(result, (0, 0, 0, ids.shape[1] - longest)) if result.ndim == 3 else result
 
         order = parts_of_similar_length(lengths, self.tokens_at_once if cached or not training else None)
+        # Engines that share out the weights collect them in every call, so all processes make equally many, and agree
+        # how many before the first: collectives have to come in the same order everywhere.
+        calls = largest_over_processes(len(order), ids.device) if training else len(order)
         results = torch.cat([encode_part(rows) for rows in order])[torch.cat(order).argsort()]
-        if training:
-            # Engines that share out the weights collect them in every call, so all processes make equally many.
-            for _ in range(largest_over_processes(len(order), ids.device) - len(order)):
-                results = results + 0 * encode_part(order[-1][:1]).sum()
+        for _ in range(calls - len(order)):
+            results = results + 0 * encode_part(order[-1][:1]).sum()
         return results
 
     def _encode(self, encoder: Transformer, ids: Tensor, mask: Tensor) -> Tensor:
