@@ -84,9 +84,7 @@ def load_base_model(config: ModelConfig, texts: Iterable[str]) -> tuple[PreTrain
 
 def _with_padding(tokenizer: PreTrainedTokenizerBase, base: str) -> PreTrainedTokenizerBase:
     if tokenizer.eos_token is None:
-        raise ValueError(
-            f"the tokenizer of the base model {base!r} has no end-of-text token (eos): set one there"
-        )
+        raise ValueError(f"the tokenizer of the base model {base!r} has no end-of-text token (eos): set one there")
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token  # padding carries neither attention nor loss, so any token will do
     return tokenizer
