@@ -43,8 +43,7 @@ def main() -> None:
     batch_size = config.evaluation_batch_size
     if dry_run:
         few = QuestionBook(code_set.spread(FEW_CODES), config.questions)
-        evaluate = lambda: measure(unwrapped(trainer), encoder, few, text, length, batch_size)
-        return rehearse(trainer, evaluate, dry_run)
+        return rehearse(trainer, lambda: measure(unwrapped(trainer), encoder, few, text, length, batch_size), dry_run)
     asked_as_text = config.measure_pretrained and is_pretrained(config)
     pretrained = pretrained_recall(on_device(trainer), encoder, book, batch_size) if asked_as_text else None
     before = measure(on_device(trainer), encoder, book, text, length, batch_size)

@@ -40,6 +40,8 @@ class LiveBytes(TorchDispatchMode):
         options = options or {}
         if function is torch.ops.aten._local_scalar_dense.default and isinstance(arguments[0], FakeTensor):
             return 1
+        if function is torch.ops.aten.index.Tensor:
+            arguments = (arguments[0], _as_numbers(arguments[1]))
         found = function(*arguments, **options)
         if function._schema.is_mutable:
             for tensor in _tensors([options.get("out"), arguments[:1]]):
@@ -64,6 +66,15 @@ class LiveBytes(TorchDispatchMode):
 
     def _release(self, counted: list[float]) -> None:
         self.live -= counted[0]
+
+
+def _as_numbers(indices: list[torch.Tensor | None]) -> list[torch.Tensor | None]:
+    """Real masks among `indices` as the positions they choose: how many those are cannot be known of a fake mask."""
+    found: list[torch.Tensor | None] = []
+    for index in indices:
+        is_mask = index is not None and index.dtype == torch.bool and not isinstance(index, FakeTensor)
+        found += index.nonzero(as_tuple=True) if is_mask else [index]
+    return found
 
 
 def _tensors(found: Any) -> list[torch.Tensor]:

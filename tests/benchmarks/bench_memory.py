@@ -116,9 +116,8 @@ def compare(stage: str, recipe: str, task: str, seven_billion: Path) -> None:
 
 
 def hardware_table(task: str, seven_billion: Path) -> None:
-    print(
-        "| recipe | launch | peak of a device (GiB) | weights, gradients, optimizer, activations, buffers | steps | disk |"
-    )
+    parts = "weights, gradients, optimizer, activations, buffers (GiB)"
+    print(f"| recipe | launch | peak of a device | {parts} | steps | disk |")
     print("|---|---|---|---|---|---|")
     for stage, recipe, engine, processes, changes in HARDWARE:
         found = doctor(stage, recipe, task, engine, processes, [*overrides(stage, recipe, seven_billion), *changes])
