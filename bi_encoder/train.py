@@ -36,6 +36,7 @@ def main() -> None:
     if dry_run:
         return rehearse(trainer, trainer.evaluate, dry_run)
     trainer.resume_and_train(run, config.training)
+    trainer.gather_model()
 
     if trainer.is_world_process_zero():
         measured = write_outputs(trainer, run, clock)

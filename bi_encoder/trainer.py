@@ -1,5 +1,6 @@
 """The Hugging Face Trainer with the contrastive loss, and a validation that ranks every candidate."""
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from bi_encoder.texts import query_texts
 from bi_encoder.windows import Windows, tokenize_windows
 from data.task import Task
 from mera import metrics
+from mera.engine import shares_out_parameters
 from mera.run_directory import RunDirectory
 from mera.stage_trainer import StageTrainer
 from mera.training import training_arguments
@@ -38,14 +40,17 @@ class BiEncoderTrainer(StageTrainer):
         widths: Sequence[int],
         views: LabelViews,
         hard_negatives: HardNegatives,
+        whole_copy: BiEncoder | None = None,
         **arguments: Any,
     ):
+        """`whole_copy`: a copy of the model that the engine does not touch, see `gather_model`."""
         super().__init__(**arguments)
         self.task = task
         self.bi_encoder_config = config
         self.widths = list(widths)
         self.views = views
         self.hard_negatives = hard_negatives
+        self.whole_copy = whole_copy
         self._windows: dict[str, list[Windows]] = {}
         # The loss below is normalised by the rows of the whole step, so the trainer must not divide it again.
         self.loss_is_scaled_for_ga = True
@@ -133,6 +138,18 @@ class BiEncoderTrainer(StageTrainer):
         """Epoch, step and validation metrics of each evaluation so far."""
         return [dict(entry) for entry in self.state.log_history if "eval_recall_at_20" in entry]
 
+    def gather_model(self) -> None:
+        """After training, where the engine keeps the parameters in pieces: put the whole model into the first process.
+
+        Every process must call it; from then on the first one can score and save alone.
+        """
+        if self.whole_copy is None:
+            return
+        weights = self.accelerator.get_state_dict(self.model_wrapped)
+        if self.is_world_process_zero():
+            self.whole_copy.load_state_dict(weights)
+            self.model = self.whole_copy.to(self.args.device)
+
     @property
     def bi_encoder(self) -> BiEncoder:
         """The model, without what accelerate wraps around it."""
@@ -168,6 +185,7 @@ def build_trainer(model: BiEncoder, task: Task, config: BiEncoderConfig, run: Ru
         widths=widths[-1:] if config.variant == "retrieval" else widths,
         views=views,
         hard_negatives=hard_negatives,
+        whole_copy=copy.deepcopy(model) if shares_out_parameters() else None,
         model=model,
         args=TrainingArguments(**arguments),
         data_collator=collator,

@@ -19,7 +19,7 @@ def answering(model: PreTrainedModel) -> Iterator[None]:
     """The model in evaluation mode and without gradients, afterwards as it was."""
     was_training = model.training
     model.eval()
-    with torch.inference_mode():
+    with torch.no_grad():  # not inference_mode: training could not use what ZeRO-3 gathers in it
         yield
     model.train(was_training)
 

@@ -5,13 +5,21 @@ from typing import Any
 
 import datasets
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, TrainerControl, TrainerState
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+)
 from trl import SFTConfig, SFTTrainer
 
 from memorize.config import MemorizeConfig
 from memorize.encoding import QuestionEncoder
 from memorize.questions import QuestionBook
 from memorize.recall import BOTH_WAYS, both_ways, is_known
+from mera.engine import zero_stage
 from mera.run_directory import RunDirectory
 from mera.stage_trainer import StageTrainer
 from mera.training import training_arguments
@@ -80,6 +88,15 @@ class MemorizeTrainer(StageTrainer, SFTTrainer):
 
     def example_lengths(self) -> list[int]:
         return [len(ids) for ids in self.train_dataset["input_ids"]]
+
+    def compute_loss(self, model: torch.nn.Module, inputs: dict[str, Any], *more: Any, **named: Any) -> Any:
+        """TRL's loss; under ZeRO-3 the model's own, equal one.
+
+        TRL multiplies by the output matrix itself, and ZeRO-3 takes that to pieces again before the backward pass.
+        """
+        if zero_stage(self) < 3:
+            return super().compute_loss(model, inputs, *more, **named)
+        return Trainer.compute_loss(self, model, inputs | {"use_cache": False}, *more, **named)
 
     def blank(self, example: dict[str, list[int]]) -> dict[str, list[int]]:
         return example | {"labels": [-100] * len(example["labels"])}

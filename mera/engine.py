@@ -25,7 +25,7 @@ def prepare_engine() -> bool:
     os.environ["ACCELERATE_MIXED_PRECISION"] = "bf16" if bf16 else "no"
     if on_gpu:
         return True
-    if os.environ.get("ACCELERATE_USE_FSDP") == "true":
+    if os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true":
         raise ValueError("FSDP needs GPUs: accelerate starts it nowhere else; use launch/accelerate/cpu.yaml here")
     os.environ.setdefault("DS_ACCELERATOR", "cpu")  # else DeepSpeed looks for one, and warns
     if uses_deepspeed() and not torch.distributed.is_initialized():
@@ -38,6 +38,12 @@ def prepare_engine() -> bool:
 def uses_deepspeed() -> bool:
     """Whether `accelerate launch` was told to use DeepSpeed."""
     return os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() == "true"
+
+
+def shares_out_parameters() -> bool:
+    """Whether `accelerate launch` was told to keep each parameter in pieces: ZeRO-3 or FSDP."""
+    zero3 = uses_deepspeed() and os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE") == "3"
+    return zero3 or os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
 
 
 def zero_stage(trainer: Trainer) -> int:

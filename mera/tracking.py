@@ -3,10 +3,13 @@
 import netrc
 import os
 import sys
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import Literal
 
 Tracking = Literal["none", "wandb"]
+SECONDS_TO_ANSWER = 5
 
 
 def set_up_tracking(tracking: Tracking, run_name: str, directory: Path) -> list[str]:
@@ -32,6 +35,10 @@ def set_up_tracking(tracking: Tracking, run_name: str, directory: Path) -> list[
     )
     if not _logged_in():
         os.environ.setdefault("WANDB_MODE", "offline")
+    elif os.environ.get("WANDB_MODE", "online") == "online" and not _reachable():
+        os.environ["WANDB_MODE"] = "offline"
+        if os.environ.get("RANK", "0") == "0":
+            print("warning: W&B cannot be reached; the run is kept offline (`wandb sync` uploads it)", file=sys.stderr)
     return ["wandb"]
 
 
@@ -41,10 +48,21 @@ def close_tracking() -> None:
         sys.modules["wandb"].finish()
 
 
+def _reachable() -> bool:
+    """Whether W&B's server answers; asked once, since its client would wait for minutes and then end the run."""
+    try:
+        urllib.request.urlopen(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai"), timeout=SECONDS_TO_ANSWER)
+    except urllib.error.HTTPError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
 def _logged_in() -> bool:
     if os.environ.get("WANDB_API_KEY"):
         return True
     try:
         return netrc.netrc().authenticators("api.wandb.ai") is not None
-    except (FileNotFoundError, netrc.NetrcParseError):
+    except (OSError, netrc.NetrcParseError):
         return False

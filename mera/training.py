@@ -33,7 +33,7 @@ class TrainingConfig:
     seed: int = 0
     """seed of initial weights, shuffling and orders"""
     keep_last: int = 2
-    """checkpoints kept to resume from, besides the best one; with 2 there is one to go back to if the newest is damaged"""
+    """checkpoints kept to resume from, besides the best one; 2 leave one to go back to if the newest is damaged"""
     save_every: int = 0
     """steps between checkpoints, besides those that are saved anyway (stage one: each tenth of the training, else each
     epoch); 0: none"""

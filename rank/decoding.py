@@ -14,7 +14,7 @@ from rank.decision import DecisionRule
 from rank.scoring import pad_left
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def decode(
     model: PreTrainedModel,
     prompts: Sequence[list[int]],

@@ -8,7 +8,8 @@ from tqdm.auto import tqdm
 from transformers import PreTrainedModel
 
 
-@torch.inference_mode()
+# Not inference_mode: ZeRO-3 would keep what it gathers in it, and training could not use that afterwards.
+@torch.no_grad()
 def score_prompts(
     model: PreTrainedModel,
     prompts: Sequence[list[int]],

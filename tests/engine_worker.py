@@ -2,7 +2,7 @@
 
 accelerate launch --config_file launch/accelerate/zero2.yaml --num_processes 2 tests/engine_worker.py RUNS.json OUTPUT
 
-RUNS.json: a list of {"name", "trainer", "task", "config"}; OUTPUT/NAME.json gets the losses, OUTPUT/NAME the checkpoint.
+RUNS.json: a list of {"name", "trainer", "task", "config"}. OUTPUT/NAME.json gets the losses, OUTPUT/NAME the model.
 """
 
 import json
@@ -27,9 +27,11 @@ from memorize.trainer import build_trainer as build_memorize_trainer
 from mera.checkpoint import save_checkpoint
 from mera.code_tokens import EOV, add_code_tokens, marker_id, token_ids
 from mera.config import load_config
+from mera.engine import zero_stage
 from mera.entry_point import run_entry_point
 from mera.models import add_lora, load_base_model
 from mera.run_directory import RunDirectory
+from rank.candidate_head import read_candidates_only
 from rank.config import RankConfig
 from rank.partial_outputs import PartialOutputCollator
 from rank.prompt import PromptBuilder
@@ -77,18 +79,19 @@ def memorize(task, config, run):
 
 def rank(task, config, run):
     model, tokenizer, code_tokens = load_for_task(config, task)
-    builder = PromptBuilder(tokenizer, config.prompt)
+    builder = PromptBuilder(tokenizer, config.prompt, code_tokens.definitions)
     columns, eov_id = token_ids(tokenizer, task.codes), marker_id(tokenizer, EOV)
     group_ids = torch.from_numpy(task.group_ids(config.loss.levels))
-    validation = Validation(task, builder, columns, eov_id, config.evaluation_batch_size)
-    collator = PartialOutputCollator(columns, tokenizer.pad_token_id, ignore_known=False)
+    validation = Validation(task, builder, config.evaluation_batch_size)
+    collator = PartialOutputCollator(columns, tokenizer.pad_token_id, False, config.prompt_weight)
     model.recurrence = Recurrence(len(task.codes))
     if config.model.lora.rank:
         model = add_lora(model, config.model.lora, whole=["recurrence"])
+    read_candidates_only(model, columns, eov_id)
     examples = training_examples(task, builder, config)
 
     def train(path):
-        trainer = build_rank_trainer(model, examples, collator, group_ids, eov_id, validation, config, run)
+        trainer = build_rank_trainer(model, examples, collator, group_ids, validation, config, run)
         some_steps(trainer, run, config)
         save_checkpoint(trainer, tokenizer, code_tokens, path, "recurrence.")
         return trainer
@@ -110,11 +113,14 @@ def bi_encoder(task, config, run):
     return train
 
 
-def some_steps(trainer, run, config):
+def some_steps(trainer, run, settings):
     trainer.args.logging_steps, trainer.args.max_steps = 1, STEPS
     trainer.args.eval_strategy = trainer.args.save_strategy = "no"
     trainer.args.load_best_model_at_end = False
-    trainer.resume_and_train(run, config.training)
+    if zero_stage(trainer) == 3:  # else it would leave these small matrices whole
+        config = trainer.accelerator.state.deepspeed_plugin.deepspeed_config
+        config["zero_optimization"]["stage3_param_persistence_threshold"] = 0
+    trainer.resume_and_train(run, settings.training)
 
 
 STAGES = {
