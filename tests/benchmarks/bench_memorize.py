@@ -180,16 +180,9 @@ def _draw(rows: list[dict[str, Any]], path: Path, num_codes: int) -> None:
     figure, axes = pyplot.subplots(figsize=(6.5, 4), layout="constrained")
     for name, color in zip(NAMES, ("#1f5fa8", "#c4622d"), strict=True):
         points = [row for row in rows if row["initialisation"] == name]
-        axes.plot([int(row["step"]) for row in points], [100 * _both(row) for row in points], color=color, lw=2)
-        last = points[-1]
-        axes.annotate(
-            NAMES[name],
-            (int(last["step"]), 100 * _both(last)),
-            (-8, -14),
-            textcoords="offset points",
-            ha="right",
-            color=color,
-        )
+        steps, shares = [int(row["step"]) for row in points], [100 * _both(row) for row in points]
+        axes.plot(steps, shares, color=color, lw=2, label=NAMES[name])
+    axes.legend(loc="upper left", frameon=False)
     axes.axhline(100 * KNOWN, color="#888888", lw=0.8, ls=":")
     axes.set(xlabel="optimiser steps", ylabel="exact match, the worse of both ways (%)", ylim=(0, 102))
     axes.set_title(f"{num_codes} ICD-9-CM codes: where new code tokens start from", fontsize=10)
