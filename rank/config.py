@@ -129,7 +129,7 @@ class RescoreConfig:
 class NeuralBaselineConfig:
     width: int = 128
     """size of embeddings and hidden states"""
-    dropout: float = 0.5
+    dropout: float = 0.3
     """share of hidden units dropped in training"""
     loss: NeuralLoss = "softmax"
     """softmax: cross-entropy over the target codes; bce: binary cross-entropy of every code"""
@@ -155,8 +155,6 @@ class NeuralBaselineConfig:
 
 @config_class
 class TransformerBaselineConfig(NeuralBaselineConfig):
-    dropout: float = 0.3
-    """share of hidden units dropped in training"""
     learning_rate: float = 1e-3
     """learning rate of AdamW, before it is cut"""
     layers: int = 2
