@@ -7,6 +7,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from bi_encoder.first_pass import FirstPass, FirstPassKind, unit_rows
 from bi_encoder.top_k import score_columns, top_k, top_k_columns
 
 
@@ -29,7 +30,7 @@ class CodeIndex:
         """What the codes were read by, in the same order; None where the index was built without them."""
         self.code_set = code_set
         """What the codes are all of, for example `icd10cm leaves`; empty: the candidates of a task."""
-        self._prefixes: dict[int, np.ndarray] = {}
+        self._first_passes: dict[tuple[FirstPassKind, int], FirstPass] = {}
 
     @classmethod
     def build(
@@ -47,44 +48,53 @@ class CodeIndex:
             raise ValueError("the codes of an index must be distinct")
         if definitions is not None and len(definitions) != len(codes):
             raise ValueError(f"there are {len(definitions)} definitions for {len(codes)} codes")
-        return cls(_unit_rows(embeddings.astype(np.float32)), list(codes), model_fingerprint, definitions, code_set)
+        return cls(unit_rows(embeddings.astype(np.float32)), list(codes), model_fingerprint, definitions, code_set)
 
     def search(
-        self, queries: np.ndarray, k: int, first_pass_dim: int = 64, candidates: int = 1000
+        self,
+        queries: np.ndarray,
+        k: int,
+        first_pass_dim: int = 64,
+        candidates: int = 1000,
+        first_pass: FirstPassKind = "prefix",
     ) -> tuple[list[list[str]], np.ndarray]:
         """The `k` nearest codes of each query, best first: codes, cosine similarities (Q, k) float32.
 
         As `search_columns`, with the codes' names.
         """
-        columns, scores = self.search_columns(queries, k, first_pass_dim, candidates)
+        columns, scores = self.search_columns(queries, k, first_pass_dim, candidates, first_pass)
         return [[self.codes[column] for column in row] for row in columns.tolist()], scores
 
     def search_columns(
-        self, queries: np.ndarray, k: int, first_pass_dim: int = 64, candidates: int = 1000
+        self,
+        queries: np.ndarray,
+        k: int,
+        first_pass_dim: int = 64,
+        candidates: int = 1000,
+        first_pass: FirstPassKind = "prefix",
     ) -> tuple[np.ndarray, np.ndarray]:
         """Columns (Q, k) int and cosine similarities (Q, k) float32 of each query's nearest codes, best first.
 
-        queries (Q, D), any scale. The first pass compares prefixes of `first_pass_dim` and keeps `candidates` codes,
-        the second compares them at full width; both are exact, and with `candidates >= C` so is the whole.
+        queries (Q, D), any scale. The first pass compares vectors of `first_pass_dim` numbers (see `FirstPass`) and
+        keeps `candidates` codes, the second compares those at full width. With `candidates >= C` or
+        `first_pass_dim >= D` there is one exact pass.
         """
         if queries.ndim != 2 or queries.shape[1] != self.embeddings.shape[1]:
             raise ValueError(f"queries have shape {queries.shape}, the index is {self.embeddings.shape[1]} wide")
-        queries = _unit_rows(queries.astype(np.float32))
+        queries = unit_rows(queries.astype(np.float32))
         k = min(k, len(self.codes))
         kept = max(k, candidates)
         if kept >= len(self.codes) or first_pass_dim >= queries.shape[1]:
             return top_k(queries @ self.embeddings.T, k)
-        first_pass = _unit_rows(queries[:, :first_pass_dim]) @ self.prefixes(first_pass_dim).T
-        survivors = top_k_columns(first_pass, kept)
-        rescored = score_columns(queries, self.embeddings, survivors)
-        positions, scores = top_k(rescored, k)
+        survivors = top_k_columns(self.first_pass(first_pass, first_pass_dim).scores(queries), kept)
+        positions, scores = top_k(score_columns(queries, self.embeddings, survivors), k)
         return np.take_along_axis(survivors, positions, axis=1), scores
 
-    def prefixes(self, width: int) -> np.ndarray:
-        """(C, width) float32: the first `width` numbers of each embedding at length 1, kept in memory for next time."""
-        if width not in self._prefixes:
-            self._prefixes[width] = _unit_rows(self.embeddings[:, :width])
-        return self._prefixes[width]
+    def first_pass(self, kind: FirstPassKind, width: int) -> FirstPass:
+        """The short vectors of all codes, made by the first search that wants them."""
+        if (kind, width) not in self._first_passes:
+            self._first_passes[kind, width] = FirstPass(self.embeddings, width, kind)
+        return self._first_passes[kind, width]
 
     def save(self, path: str | Path) -> None:
         """Write one safetensors file, complete or not at all; codes, definitions and fingerprint are in its header."""
@@ -142,10 +152,3 @@ class CodeIndex:
                 f"this index holds {len(self.codes)} codes, the task has {len(codes)} candidates, and {different} are "
                 f"in only one of the two (or their order differs); build the index for this task"
             )
-
-
-def _unit_rows(rows: np.ndarray) -> np.ndarray:
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    if not (np.isfinite(lengths).all() and (lengths > 0).all()):
-        raise ValueError("an embedding is zero or not finite, so it has no direction to compare")
-    return rows / lengths

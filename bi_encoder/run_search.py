@@ -60,7 +60,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--exact",
         action="store_true",
-        help="compare every code at full width, instead of the best 1,000 of a first pass",
+        help="with label attention: score every code with it, not only the best 1,000 of a first pass",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     return parser.parse_args()

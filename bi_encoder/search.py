@@ -38,7 +38,7 @@ class CodeSearch:
         self.model, self.record, self.index = model.eval(), record, index
 
     def search(self, text: str, top: int = 20, exact: bool = False) -> list[FoundCode]:
-        """The `top` codes, best first. `exact`: every code is compared at full width (and with label attention).
+        """The `top` codes, best first. `exact`: label attention scores every code, not only the first pass's best.
 
         The popularity prior of a trained model is left out: most codes of an ontology were never counted. Raises
         ValueError where the text is blank or holds no token, or `top` is below 1.
@@ -71,10 +71,8 @@ class CodeSearch:
         if attends and exact:
             return self._attended(windows, np.arange(num_codes), top)
         vector = embed_windows(self.model, windows, record.window_overlap).cpu().numpy()
-        # Prefixes mean something only where the model was trained at them.
-        first_pass_dim = hidden_size if exact else min(record.widths)
-        kept = max(top, CANDIDATES)
-        columns, scores = self.index.search_columns(vector, kept if attends else top, first_pass_dim, kept)
+        # A single query compares all codes at full width in some milliseconds, sooner than short vectors are made.
+        columns, scores = self.index.search_columns(vector, max(top, CANDIDATES) if attends else top, hidden_size)
         return self._attended(windows, np.sort(columns[0]), top) if attends else (columns[0], scores[0])
 
     @torch.no_grad()

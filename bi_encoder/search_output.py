@@ -37,21 +37,37 @@ def codes_table(text: str, found: list[FoundCode], in_colour: bool) -> Table:
 
 
 def highlighted(text: str, spans: list[Span], in_colour: bool) -> Text:
-    """The evidence with a few words around it, on one line; where there are no colours, between asterisks."""
-    shown, end = Text(), 0
-    for index, span in enumerate(spans):
-        before = max(end, span.start - CONTEXT)
+    """The evidence in whole words, with a few others around it, on one line; without colours between asterisks."""
+    shown, end, spans = Text(), 0, _whole_words(text, spans)
+    for index, (first, last) in enumerate(spans):
+        before = max(end, first - CONTEXT)
         if before > end:
             shown.append(" ... " if index else "... ")
-        shown.append(_one_line(text[before : span.start]))
-        words = _one_line(text[span.start : span.end])
+        shown.append(_one_line(text[before:first]))
+        words = _one_line(text[first:last])
         shown.append(words if in_colour else f"*{words}*", style="bold reverse" if in_colour else "")
-        following = spans[index + 1].start if index + 1 < len(spans) else len(text)
-        end = min(span.end + CONTEXT, following)
-        shown.append(_one_line(text[span.end : end]))
+        following = spans[index + 1][0] if index + 1 < len(spans) else len(text)
+        end = min(last + CONTEXT, following)
+        shown.append(_one_line(text[last:end]))
     if spans and end < len(text):
         shown.append(" ...")
     return shown
+
+
+def _whole_words(text: str, spans: list[Span]) -> list[tuple[int, int]]:
+    """The spans, each widened to the words it touches: tokens are parts of words. What then meets is one span."""
+    found: list[tuple[int, int]] = []
+    for span in spans:
+        first, last = span.start, span.end
+        while first > 0 and text[first - 1].isalnum() and text[first].isalnum():
+            first -= 1
+        while last < len(text) and text[last - 1].isalnum() and text[last].isalnum():
+            last += 1
+        if found and first <= found[-1][1]:
+            first, last = found[-1][0], max(found[-1][1], last)
+            found.pop()
+        found.append((first, last))
+    return found
 
 
 def _one_line(text: str) -> str:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bi_encoder.first_pass import principal_directions, unit_rows
 from bi_encoder.index import CodeIndex
 from bi_encoder.top_k import SAMPLE_STEP, score_columns, top_k, top_k_columns
 
@@ -66,13 +67,38 @@ def test_the_index_finds_the_same_through_it_as_by_sorting_all_cosines():
     index = CodeIndex.build(embeddings, [str(number) for number in range(6000)])
     columns, _ = index.search_columns(queries, k=20, first_pass_dim=24)
     assert np.array_equal(columns, by_sorting(queries @ index.embeddings.T, 20))
-    prefix = queries[:, :8] @ index.prefixes(8).T
+    prefix = unit_rows(queries[:, :8]) @ unit_rows(index.embeddings[:, :8]).T
     survivors = np.sort(by_sorting(prefix, 300), axis=1)
     columns, scores = index.search_columns(queries, k=20, first_pass_dim=8, candidates=300)
     for row in range(5):
         cosines = index.embeddings[survivors[row]] @ (queries[row] / np.linalg.norm(queries[row]))
         assert columns[row].tolist() == survivors[row][np.argsort(-cosines, kind="stable")[:20]].tolist()
         assert scores[row] == pytest.approx(np.sort(cosines)[::-1][:20], abs=1e-6)
+
+
+def near_a_plane(generator, rows, width=32, inner=6):
+    """Rows that differ mostly in `inner` directions, none of them an axis, as embeddings do."""
+    turned, _ = np.linalg.qr(generator.standard_normal((width, width)))
+    scales = np.where(np.arange(width) < inner, 1.0, 0.05)
+    return ((generator.standard_normal((rows, width)) * scales) @ turned).astype(np.float32)
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_principal_directions_find_what_prefixes_of_the_same_width_do_not(native, monkeypatch):
+    monkeypatch.setattr("bi_encoder.first_pass.multiplies_bfloat16", lambda: native)
+    rows = near_a_plane(np.random.default_rng(4), 4040)
+    index, queries = CodeIndex.build(rows[40:], [str(number) for number in range(4000)]), rows[:40]
+    exact, _ = index.search_columns(queries, k=10, first_pass_dim=32)
+
+    def recall(kind):
+        found, _ = index.search_columns(queries, k=10, first_pass_dim=6, candidates=100, first_pass=kind)
+        return np.mean([len(set(a) & set(b)) / 10 for a, b in zip(found.tolist(), exact.tolist(), strict=True)])
+
+    assert recall("principal") > 0.95 > recall("prefix")
+    directions = principal_directions(index.embeddings, 6)
+    assert directions.T @ directions == pytest.approx(np.eye(6), abs=1e-5)
+    with pytest.raises(ValueError, match="by prefix or principal, got 'random'"):
+        index.search_columns(queries, k=10, first_pass_dim=6, candidates=100, first_pass="random")
 
 
 def test_an_opened_index_is_on_disk_not_in_memory(tmp_path):

@@ -1,6 +1,6 @@
 """Encoding texts: batches of one length against batches as they come; and the label-aware re-rank of a note.
 
-python tests/benchmarks/bench_encoding.py --model CHECKPOINT [--texts 3000]
+python tests/benchmarks/bench_encoding.py --model CHECKPOINT [--texts 1500]
 
 Texts: titles of ICD-10-CM codes, and notes of 5 to 500 words made of them, half of them short, as hospital notes are.
 """
@@ -18,14 +18,14 @@ from bi_encoder.search_index import open_model
 from data.ontology import load_ontology
 
 BATCH = 64
-NOTES = 200
+NOTES = 128
 CANDIDATES = 1000
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True)
-    parser.add_argument("--texts", type=int, default=3000)
+    parser.add_argument("--texts", type=int, default=1500)
     options = parser.parse_args()
     model, record = open_model(options.model)
     generator = np.random.default_rng(0)
@@ -36,8 +36,13 @@ def main() -> None:
     for name, texts in {"titles": chosen, "notes": notes}.items():
         ids = tokenize(model.tokenizer, texts, record.max_query_tokens)
         in_order = [list(range(start, min(start + BATCH, len(ids)))) for start in range(0, len(ids), BATCH)]
-        as_they_come, first = encode(model, ids, in_order)
-        grouped, second = encode(model, ids, length_sorted_batches(ids, BATCH))
+        grouped_rows = list(length_sorted_batches(ids, BATCH))
+        as_they_come, grouped = 0.0, 0.0
+        for _ in range(2):  # the faster of two: other work on the machine only ever slows one down
+            speed, first = encode(model, ids, in_order)
+            as_they_come = max(as_they_come, speed)
+            speed, second = encode(model, ids, grouped_rows)
+            grouped = max(grouped, speed)
         assert torch.allclose(first, second, atol=1e-4)
         print(
             f"{name}: {len(ids):,} texts of {np.mean([len(row) for row in ids]):.0f} tokens on average, at most "
@@ -74,7 +79,7 @@ def rerank(model: BiEncoder, note: str, max_tokens: int) -> None:
             start = time.perf_counter()
             run()
             seconds.append(time.perf_counter() - start)
-        measured[name] = 1000 * sorted(seconds)[len(seconds) // 2]
+        measured[name] = 1000 * min(seconds)
     print(
         f"a note of {inputs['input_ids'].shape[1]} tokens: encoded in {measured['encode']:.0f} ms; its {CANDIDATES:,} "
         f"candidates re-ranked with label attention in {measured['both'] - measured['encode']:.0f} ms more"
