@@ -12,6 +12,8 @@ from safetensors.numpy import load_file
 from tiny_task import make_tiny_task
 from transformers import AutoModelForCausalLM
 
+from mera.engine import prepare_engine
+
 ROOT = Path(__file__).parent.parent
 LAUNCH_FILES = ROOT / "launch" / "accelerate"
 LORA = {
@@ -101,8 +103,16 @@ def test_two_processes_train_as_one(engine, task, alone, tmp_path):
         assert not hasattr(loaded, "peft_config")
 
 
-def test_fsdp_is_refused_without_a_gpu(task, tmp_path):
-    (tmp_path / "runs.json").write_text(json.dumps(wanted_runs(task, 4)[:1]))
-    refused = launch("fsdp2", 2, "tests/engine_worker.py", tmp_path / "runs.json", tmp_path)
-    assert refused.returncode != 0
-    assert "error: FSDP needs GPUs" in refused.stderr
+def test_fsdp_is_refused_without_a_gpu(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with pytest.raises(ValueError, match="FSDP needs GPUs: accelerate starts it nowhere else"):
+        prepare_engine()
+
+
+def test_a_recipe_for_gpus_is_float32_on_the_cpu(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    assert prepare_engine() is False
+    assert os.environ["ACCELERATE_MIXED_PRECISION"] == "no"

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from safetensors.numpy import load_file
 from tiny_task import make_tiny_task
 
 from mera.predictions import read_predictions
@@ -40,13 +41,20 @@ def undisturbed(task, tmp_path_factory):
     return output
 
 
-def command(task, output, *more, processes=1):
+def command(task, output, *more, processes=1, engine=None):
     batch = ("--training.batch_size", 8 // processes)
     places = ("--task", task.path, "--output", output, "--model.architecture", MODEL)
     size = ("--model.tokenizer_size", 600, "--training.epochs", EPOCHS, "--orders", 2)
     options = (*places, *size, *batch, "--training.learning_rate", 1e-3, *more)
-    engine = f"launch/accelerate/{'cpu' if processes == 1 else 'ddp'}.yaml"
-    return [*LAUNCH, engine, "--num_processes", str(processes), "rank/train.py", *map(str, options)]
+    engine = engine or ("cpu" if processes == 1 else "ddp")
+    return [
+        *LAUNCH,
+        f"launch/accelerate/{engine}.yaml",
+        "--num_processes",
+        str(processes),
+        "rank/train.py",
+        *map(str, options),
+    ]
 
 
 def environment(**changes):
@@ -54,9 +62,9 @@ def environment(**changes):
     return kept | {"OMP_NUM_THREADS": "1"} | changes
 
 
-def begin(task, output, *more, processes=1, **settings):
+def begin(task, output, *more, processes=1, engine=None, **settings):
     return subprocess.Popen(
-        command(task, output, *more, processes=processes),
+        command(task, output, *more, processes=processes, engine=engine),
         cwd=ROOT,
         env=environment(),
         start_new_session=True,
@@ -67,9 +75,9 @@ def begin(task, output, *more, processes=1, **settings):
     )
 
 
-def finish(task, output, *more, processes=1, changes=None, **settings):
+def finish(task, output, *more, processes=1, engine=None, changes=None, **settings):
     return subprocess.run(
-        command(task, output, *more, processes=processes),
+        command(task, output, *more, processes=processes, engine=engine),
         cwd=ROOT,
         env=environment(**(changes or {})),
         capture_output=True,
@@ -188,6 +196,25 @@ def test_two_processes_save_on_sigterm_and_go_on_as_one(task, undisturbed, tmp_p
     assert refused.returncode != 0
     assert "a step takes 3 examples here (1 processes x batch 3 x accumulation 1) and took 8 before" in refused.stderr
     resumed = finish(task, output)
+    assert resumed.returncode == 0, resumed.stderr[-2000:]
+    assert_equal_results(output, undisturbed, tolerance=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["zero2", "zero3"])
+def test_deepspeed_resumes_with_as_many_processes_and_says_so_with_others(engine, task, undisturbed, tmp_path):
+    output = tmp_path / "run"
+    run = begin(task, output, processes=2, engine=engine)
+    wait_for(lambda: checkpoints(trainer_folder(output)), run)
+    run.terminate()
+    run.communicate(timeout=40)
+    refused = finish(task, output, processes=1, engine=engine)
+    stage = engine[-1]
+    assert f"ZeRO-{stage} keeps the optimizer in one piece for each process, 2 before and 1 here" in refused.stderr
+    assert f"written under ZeRO-{stage} and this is DDP" in finish(task, output, processes=2).stderr
+    weights = load_file(checkpoints(trainer_folder(output))[0] / "model.safetensors")
+    assert min(weight.size for weight in weights.values()) > 0, "the weights of a checkpoint are whole"
+    resumed = finish(task, output, processes=2, engine=engine)
     assert resumed.returncode == 0, resumed.stderr[-2000:]
     assert_equal_results(output, undisturbed, tolerance=1e-3)
 
