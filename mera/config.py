@@ -171,6 +171,12 @@ def _unknown_key_message(key: str, known: list[str]) -> str:
     return f"unknown key {key!r}; did you mean {nearest[0]!r}?"
 
 
+def _description(cls: type, name: str) -> str:
+    """The field's docstring; pydantic reads those of `cls` alone, not of a field that it inherits."""
+    parents = [getattr(parent, "__pydantic_fields__", {}) for parent in cls.__mro__]
+    return next((known[name].description for known in parents if name in known and known[name].description), "")
+
+
 def _help_lines(cls: type, prefix: str = "") -> list[tuple[str, str]]:
     lines = []
     described = cls.__pydantic_fields__
@@ -181,6 +187,6 @@ def _help_lines(cls: type, prefix: str = "") -> list[tuple[str, str]]:
             lines += _help_lines(info.annotation, f"{key}.")
         else:
             default = "required" if info.is_required() else f"default: {info.get_default(call_default_factory=True)}"
-            text = " ".join((info.description or "").split())
+            text = " ".join(_description(cls, field.name).split())
             lines.append((key, f"{text} ({default})".replace("%", "%%")))
     return lines
