@@ -184,8 +184,6 @@ def test_the_table_shows_evidence_in_its_words():
     assert text[18:20] + text[24:25] == "lmy"
     shown = highlighted(text, parts, in_colour=False).plain
     assert shown.startswith("No fever. Flash *pulmonary* edema"), "whole words"
-        "whole words"
-    )
     coloured = highlighted(text, spans, in_colour=True)
     assert [coloured.plain[part.start : part.end] for part in coloured.spans] == ["Flash pulmonary edema", "CHF"]
     assert highlighted(text, [], in_colour=False).plain == ""
