@@ -7,6 +7,7 @@ The batch is real and so is everything the trainer does with it; only weights, a
 import gc
 import json
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import torch
@@ -16,6 +17,9 @@ from transformers import Trainer
 
 from mera.config import DryRun
 from mera.live_bytes import LiveBytes, hollow
+
+SAMPLED_BATCHES = 32
+"""Batches whose tokens are counted, to reckon those of an epoch."""
 
 
 def write_estimate(trainer: Trainer, dry_run: DryRun) -> None:
@@ -54,7 +58,7 @@ def estimate(trainer: Trainer, precision: str = "float32") -> dict[str, Any]:
         "step_examples": step_examples,
         "epoch_steps": epoch_steps,
         "run_steps": run_steps,
-        "epoch_tokens": sum(num_tokens(batch) for batch in _epoch(trainer)),
+        "epoch_tokens": _epoch_tokens(trainer),
         "forward_bytes": forward_bytes,
         "peak_bytes": peak_bytes,
         "accumulated_bytes": accumulated_bytes + counts["gradient_bytes"],
@@ -84,8 +88,11 @@ def _step(trainer: Trainer, model: nn.Module, batch: Any, step_items: Any, on_ho
     return forward_bytes, live.peak
 
 
-def _epoch(trainer: Trainer) -> Iterator[Any]:
-    yield from trainer.get_train_dataloader()
+def _epoch_tokens(trainer: Trainer) -> int:
+    """Tokens of an epoch, padding included, reckoned from its first batches."""
+    loader = trainer.get_train_dataloader()
+    counts = [num_tokens(batch) for batch in islice(loader, SAMPLED_BATCHES)]
+    return round(sum(counts) / len(counts) * len(loader))
 
 
 def num_tokens(batch: Any) -> int:

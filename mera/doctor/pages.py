@@ -33,7 +33,7 @@ def _print_plan(found: Examination, console: Console) -> None:
     lines = {
         "stage": f"{found.stage}, {engine.name}, {engine.processes} process{'es' if engine.processes > 1 else ''}",
         "model": f"{plan['parameters']:,} parameters, {plan['trainable']:,} of them trained",
-        "data": f"{plan['examples']:,} examples, {plan['epoch_tokens']:,} tokens an epoch (with padding)",
+        "data": f"{plan['examples']:,} examples, about {plan['epoch_tokens']:,} tokens an epoch (with padding)",
         "steps": f"{found.run_steps:,}; the longest batch of one process: {batch} tokens",
         "disk for checkpoints": _size(found.checkpoint_bytes),
     }
