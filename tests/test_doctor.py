@@ -275,7 +275,8 @@ def test_the_command_counts_a_recipe_and_exits_by_what_is_missing(task, tmp_path
     assert 30 < vocabulary <= 2048 + 64
     assert plan["weight_bytes"] == 4 * plan["parameters"]
     assert found["memory"]["optimizer"] == 2 * plan["weight_bytes"]
-    assert found["run_steps"] == 2 * -(-plan["examples"] // 32)
+    assert found["run_steps"] == 2 * -(-plan["examples"] // plan["step_examples"])
+    assert plan["step_examples"] == recipe["training"]["batch_size"]
     assert plan["peak_bytes"] >= plan["forward_bytes"] > 0
     assert not (tmp_path / "run").exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["recipe.yaml"]

@@ -1,6 +1,7 @@
 """What `mera doctor` estimates against what the steps take, on the CPU; and the table of what each recipe needs.
 
-python tests/benchmarks/bench_memory.py --task prepared/diabetes130 --recipes tiny smollm2
+python tests/benchmarks/bench_memory.py --task prepared/diabetes130 --recipes tiny
+python tests/benchmarks/bench_memory.py --task prepared/diabetes130 --recipes smollm2 --batch-size 4
 python tests/benchmarks/bench_memory.py --task prepared/diabetes130 --table
 
 Measured: resident memory that two optimiser steps add to a process that has built everything (`--dry-run`), in a
@@ -100,8 +101,10 @@ def measured_bytes(stage: str, recipe: str, task: str, more: list[str]) -> float
     return float(re.search(r"\(([\d.]+) of them by the steps\)", done.stdout)[1]) * GIB
 
 
-def compare(stage: str, recipe: str, task: str, seven_billion: Path) -> None:
+def compare(stage: str, recipe: str, task: str, seven_billion: Path, batch_size: int | None) -> None:
     more = overrides(stage, recipe, seven_billion)
+    if batch_size is not None:
+        more += ["--training.batch_size", str(batch_size)]
     found = doctor(stage, recipe, task, "cpu", 1, more)
     if found["peak_bytes"] is None:
         print(f"{stage}/{recipe}: {'; '.join(found['missing'])}")
@@ -138,6 +141,7 @@ def main() -> None:
     parser.add_argument("--task", required=True, help="a prepared task with histories")
     parser.add_argument("--recipes", nargs="+", default=["tiny"], help="recipes to run on the CPU")
     parser.add_argument("--stages", nargs="+", default=STAGES, choices=STAGES)
+    parser.add_argument("--batch-size", type=int, help="instead of the recipe's, where the machine is too small for it")
     parser.add_argument("--table", action="store_true", help="only estimate, for the hardware each recipe is meant for")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -148,7 +152,7 @@ def main() -> None:
         for recipe in arguments.recipes:
             for stage in arguments.stages:
                 if (ROOT / "configs" / stage / f"{recipe}.yaml").is_file():
-                    compare(stage, recipe, arguments.task, seven_billion)
+                    compare(stage, recipe, arguments.task, seven_billion, arguments.batch_size)
 
 
 if __name__ == "__main__":
