@@ -3,7 +3,7 @@
 from typing import Any
 
 from mera.report.measure import METRICS
-from mera.report.pairs import LEADING_METRIC, competitors, find_pair, is_real
+from mera.report.pairs import LEADING_METRIC, best_in_group, competitors, find_pair, is_real
 from mera.report.text import interval, number, p_value, percent
 
 RARE_GROUPS = ("unseen", "1-10")
@@ -130,9 +130,10 @@ def _on_rare_codes(section: dict[str, Any], runs: list[dict[str, Any]]) -> list[
         if not estimate["value"]:
             found.append(f"Of the {group['targets']:,} true {codes}, no model finds any among its first 20.")
         else:
+            tested = "more than every other model" if best_in_group(part, place) == top["run"] else "not for certain"
             found.append(
                 f"Of the {group['targets']:,} true {codes}, {top['label']} finds most among its first 20: "
-                f"{percent(estimate['value'])}% ({interval(estimate)}; not tested)."
+                f"{percent(estimate['value'])}% ({interval(estimate)}; by the paired test, {tested})."
             )
     return found
 
