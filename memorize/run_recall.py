@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to FILE")
     arguments = parser.parse_args()
     code_set, questions = what_to_ask(arguments.checkpoint, arguments.task)
-    tokenizer = AutoTokenizer.from_pretrained(arguments.checkpoint)
+    tokenizer = AutoTokenizer.from_pretrained(arguments.checkpoint, trust_remote_code=False)
     model = AutoModelForCausalLM.from_pretrained(arguments.checkpoint)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     length = getattr(model.config, "max_position_embeddings", None) or 1024

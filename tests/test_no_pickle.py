@@ -74,7 +74,7 @@ def test_pickled_weights_are_refused(malicious, tmp_path):
     with pytest.raises(ValueError, match=r"its weights are pickled \(.bin\), and a pickle can run any program"):
         load_base_model(ModelConfig(base=str(malicious)), [])
     with pytest.raises(ValueError, match=r"cannot load the encoder .* its weights are pickled"):
-        load_encoder(EncoderConfig(pretrained=str(malicious), max_query_tokens=16), [])
+        load_encoder(EncoderConfig(pretrained=str(malicious), max_query_tokens=16, window_overlap=4), [])
     assert not (tmp_path / "exploded").exists()
     pickle.loads((malicious / "pytorch_model.bin").read_bytes())
     assert (tmp_path / "exploded").exists()  # the bomb does work
@@ -89,7 +89,7 @@ def test_code_that_comes_with_a_model_is_refused(malicious, tmp_path):
     with pytest.raises(ValueError, match="it needs code that comes with it, and such code is never run"):
         load_base_model(ModelConfig(base=str(malicious)), [])
     with pytest.raises(ValueError, match="it needs code that comes with it, and such code is never run"):
-        load_encoder(EncoderConfig(pretrained=str(malicious), max_query_tokens=16), [])
+        load_encoder(EncoderConfig(pretrained=str(malicious), max_query_tokens=16, window_overlap=4), [])
     assert not (tmp_path / "exploded").exists()
 
 

@@ -23,6 +23,7 @@ CANDIDATE_LISTS = {
     "added_tokens.json",
     "bi_encoder.json",
     "code_tokens.json",
+    "memorized.json",
     "codes.safetensors",
     "ranking.json",
     "tokenizer.json",

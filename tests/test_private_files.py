@@ -132,7 +132,13 @@ def test_our_sentences_and_the_machines_are_told_whole(capsys, monkeypatch):
     with pytest.raises(SystemExit):
         mera.entry_point.run_entry_point(lambda: torch.nn.Linear(2, 2)(torch.zeros(3)))
     assert "error: RuntimeError: " in capsys.readouterr().err
+    waited = []
     monkeypatch.setenv("RANK", "1")
+    monkeypatch.setattr(
+        mera.entry_point.time, "sleep", lambda seconds: waited.append((seconds, capsys.readouterr().err))
+    )
+    monkeypatch.setattr(mera.entry_point.signal, "signal", lambda *_: None)
     with pytest.raises(SystemExit):
         mera.entry_point.run_entry_point(ours)
-    assert capsys.readouterr().err == ""
+    assert waited == [(mera.entry_point.SECONDS_FOR_RANK_0, "")]  # rank 0 speaks first
+    assert "error: no prepared task" in capsys.readouterr().err
