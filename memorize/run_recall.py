@@ -18,6 +18,7 @@ from memorize.measurement import measure, what_to_ask
 from memorize.questions import QuestionBook
 from memorize.recall import print_shares
 from mera.entry_point import run_entry_point
+from mera.models import SAFE_LOADING
 
 
 def main() -> None:
@@ -35,7 +36,7 @@ def main() -> None:
     arguments = parser.parse_args()
     code_set, questions = what_to_ask(arguments.checkpoint, arguments.task)
     tokenizer = AutoTokenizer.from_pretrained(arguments.checkpoint, trust_remote_code=False)
-    model = AutoModelForCausalLM.from_pretrained(arguments.checkpoint)
+    model = AutoModelForCausalLM.from_pretrained(arguments.checkpoint, **SAFE_LOADING)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     length = getattr(model.config, "max_position_embeddings", None) or 1024
     found = measure(
