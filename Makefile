@@ -15,7 +15,7 @@ demo: install
 	$(VENV)/bin/mera demo
 
 test: install lint
-	$(VENV)/bin/python -m pytest --durations 10
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --durations 15
 
 lint: install
 	$(VENV)/bin/ruff check .
