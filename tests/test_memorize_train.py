@@ -113,6 +113,7 @@ def test_the_saved_checkpoint_knows_what_the_model_in_memory_knew(task, tmp_path
         strict=True,
     ):
         torch.testing.assert_close(found.weight.to(kept.weight.dtype), kept.weight)
+    assert recall_of(adapted, checkpoint) == recall["after"]
 
 
 def test_a_killed_run_resumes_to_the_same_recall_and_curve(task, tmp_path, monkeypatch):
