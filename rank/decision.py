@@ -61,6 +61,24 @@ def fit_decision_rule(
     return DecisionRule(eov_share=share, offset=offset, **calibration)
 
 
+def threshold_record(
+    rule: DecisionRule, scores: np.ndarray, eov: np.ndarray, targets: np.ndarray, uses_eov: bool
+) -> dict[str, float | None]:
+    """The manifest's `threshold`: the rule, and what it is worth on the validation split, on which it was fitted.
+
+    Micro F1 of the rule, of EOV as it was trained (None without EOV), and of the best fixed threshold, one constant on
+    the log-probabilities of all examples. scores (N, C), eov (N,), targets (N, C) bool.
+    """
+    fitted = f1(scores > rule.thresholds(scores, eov)[:, None], targets, "micro")
+    return {
+        "eov_share": rule.eov_share,
+        "offset": rule.offset,
+        "validation_micro_f1": fitted,
+        "validation_micro_f1_eov": f1(scores > eov[:, None], targets, "micro") if uses_eov else None,
+        "validation_micro_f1_fixed": _fitted_offset(scores, eov, targets, 0.0)[0],
+    }
+
+
 def _fitted_offset(
     scores: np.ndarray, eov: np.ndarray, targets: np.ndarray, share: float
 ) -> tuple[float, tuple[float, float]]:

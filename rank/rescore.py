@@ -12,7 +12,7 @@ from mera.manifest import RunClock, build_manifest
 from mera.predictions import predictions_for_task, read_predictions, task_record, write_predictions
 from mera.run_directory import RunDirectory
 from rank.config import RescoreConfig
-from rank.decision import fit_decision_rule
+from rank.decision import fit_decision_rule, threshold_record
 from rank.predict import Ranker
 
 
@@ -25,12 +25,9 @@ def main() -> None:
         raise ValueError(f"{config.run} was trained on another task than {config.task}; give the one it was trained on")
     ranker = Ranker.load(Path(config.run) / "checkpoint")
     held_out = list(task.splits["validation"])
-    ranker.rule = fit_decision_rule(
-        *ranker.score(held_out, config.evaluation_batch_size),
-        task.targets("validation"),
-        ranker.rule.eov_share > 0,
-        config.eov_offset == "fitted",
-    )
+    validation = (*ranker.score(held_out, config.evaluation_batch_size), task.targets("validation"))
+    uses_eov = ranker.rule.eov_share > 0
+    ranker.rule = fit_decision_rule(*validation, uses_eov, config.eov_offset == "fitted")
     rows = list(task.splits["test"])
     if config.decoding == "rank":
         scores, eov = ranker.score(rows, config.evaluation_batch_size)
@@ -51,6 +48,7 @@ def main() -> None:
     )
     if config.decoding == "rank":
         manifest["calibration"] = {"slope": ranker.rule.slope, "intercept": ranker.rule.intercept}
+        manifest["threshold"] = threshold_record(ranker.rule, *validation, uses_eov)
     predictions = predictions_for_task(task, "test", scores, thresholds, manifest, trained.records)
     write_predictions(run.path("predictions"), predictions)
     print(f"predictions: {run.finish()}")

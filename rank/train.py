@@ -20,7 +20,7 @@ from mera.predictions import memorization_record, predictions_for_task, task_rec
 from rank.attention import use_kernel
 from rank.candidate_head import read_candidates_only
 from rank.config import RankConfig
-from rank.decision import fit_decision_rule
+from rank.decision import fit_decision_rule, threshold_record
 from rank.partial_outputs import PartialOutputCollator
 from rank.predict import Ranker
 from rank.prompt import PromptBuilder
@@ -66,6 +66,7 @@ def main() -> None:
         recurrence = recurrence + rare_bonus
         scores = add_recurrence(scores, validation.seen, rare_bonus)
     rule = fit_decision_rule(scores, eov, validation.targets, uses_eov, config.eov_offset == "fitted")
+    threshold = threshold_record(rule, scores, eov, validation.targets, uses_eov)
     ranker = Ranker(trained, tokenizer, task.codes, code_tokens.definitions, config.prompt, rule, recurrence)
     rows = list(task.splits["test"])
     if config.decoding == "rank":
@@ -87,7 +88,7 @@ def main() -> None:
             tokens=trainer.tokens_trained_on(),
         )
         if config.decoding == "rank":
-            manifest["calibration"] = {"slope": rule.slope, "intercept": rule.intercept}
+            manifest |= {"calibration": {"slope": rule.slope, "intercept": rule.intercept}, "threshold": threshold}
         records = {
             "training": trainer.state.log_history,
             "memorization": memorization_record(config.model.base),

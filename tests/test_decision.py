@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mera.metrics import f1
-from rank.decision import fit_decision_rule
+from rank.decision import fit_decision_rule, threshold_record
 
 
 @pytest.fixture
@@ -61,3 +61,15 @@ def test_probabilities_are_calibrated(validation):
     found = rule.probabilities(scores, eov)
     assert abs(found.mean() - targets.mean()) < 1e-3
     assert np.abs(found - probability).mean() < 0.02
+
+
+@pytest.mark.parametrize("uses_eov", [True, False])
+def test_the_record_says_what_each_threshold_reaches(validation, uses_eov):
+    scores, eov, targets, _ = validation
+    rule = fit_decision_rule(scores, eov, targets, uses_eov, fit_offset=True)
+    record = threshold_record(rule, scores, eov, targets, uses_eov)
+    assert record["validation_micro_f1"] == reached(rule, scores, eov, targets)
+    assert record["validation_micro_f1_eov"] == (f1(scores > eov[:, None], targets, "micro") if uses_eov else None)
+    log_probs = scores - np.log(np.exp(scores.astype(np.float64)).sum(axis=1, keepdims=True))
+    fixed = max(f1(log_probs > cut, targets, "micro") for cut in np.unique(log_probs)[::7])
+    assert fixed <= record["validation_micro_f1_fixed"] + 1e-9 < fixed + 0.01

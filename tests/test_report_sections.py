@@ -217,6 +217,14 @@ def test_true_probabilities_are_calibrated_and_halved_ones_are_not(runs, section
     assert find_run(section, "history")["reliability"] is None, "calibration needs a threshold to measure from"
 
 
+def test_the_fitted_threshold_stands_beside_eov_alone_and_the_best_fixed_one(report_folder):
+    with (report_folder / "tables" / "thresholds.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert row.pop("model") == "MERA tiny"
+    assert [float(row[key]) for key in row if "fixed" in key] == [0.2987]
+    assert {0.75, 0.305, 0.0102} <= {float(value) for value in row.values() if value.replace(".", "").isdigit()}
+
+
 def test_precision_recall_equals_scikit_learn(runs, section):
     run = read_predictions(runs[1])
     curve = precision_recall(run, run.targets)

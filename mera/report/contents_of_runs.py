@@ -46,7 +46,33 @@ def _decisions(section: dict[str, Any], figures: FigureFinder) -> Part:
         ],
     )
     drawn = figures("set-size", "precision-recall")
-    return Part(key="set-size", title="How many codes are predicted", tables=[table], figures=drawn)
+    tables = [table, *_thresholds(section)]
+    return Part(key="set-size", title="How many codes are predicted", tables=tables, figures=drawn)
+
+
+def _thresholds(section: dict[str, Any]) -> list[Table]:
+    runs = [run for run in section["runs"] if run["manifest"].get("threshold")]
+    if not runs:
+        return []
+    columns = [
+        Column(key="eov_share", label="EOV's share of the threshold", format="hundredths"),
+        Column(key="validation_micro_f1_eov", label="EOV as trained: micro F1, validation", format="percent"),
+        Column(key="validation_micro_f1", label="Fitted: micro F1, validation", format="percent"),
+        Column(key="validation_micro_f1_fixed", label="Best fixed threshold: micro F1, validation", format="percent"),
+    ]
+    return [
+        Table(
+            name="thresholds",
+            caption="On the validation split, where the threshold was fitted: the EOV token's score as it was trained; "
+            "the threshold that is used, EOV's share and the rest from the scores' log-sum-exp, plus a constant; and "
+            "for comparison the best of all fixed thresholds on log-probabilities.",
+            columns=columns,
+            rows=[
+                run_row(run, [Cell(value=run["manifest"]["threshold"].get(column.key)) for column in columns])
+                for run in runs
+            ],
+        )
+    ]
 
 
 def _calibration(section: dict[str, Any], figures: FigureFinder) -> list[Part]:
