@@ -75,6 +75,9 @@ def test_a_run_is_complete_and_leaves_nothing_beside_it(runs):
     assert manifest["task"]["fingerprint"] == load_task(runs / "task").fingerprint
     assert manifest["config"]["orders"] == 2
     assert manifest["seconds"] > 0
+    threshold = manifest["threshold"]
+    assert 0 < threshold["validation_micro_f1_fixed"] < 1
+    assert threshold["validation_micro_f1"] >= threshold["validation_micro_f1_eov"]
     # Two epochs; an example has a prompt of at least <next>, two orders, and no more than its codes and demographics.
     rows = load_task(runs / "task").splits["train"]
     targets = sum(len(row["targets"]) for row in rows)
@@ -170,7 +173,7 @@ def test_decoding_and_a_history_in_words_are_keys_of_the_recipe(runs):
     assert trained.returncode == 0, trained.stderr[-2000:]
     predictions = read_predictions(output)
     assert predictions.manifest["config"]["decoding"] == "autoregressive"
-    assert "calibration" not in predictions.manifest
+    assert not {"calibration", "threshold"} & set(predictions.manifest)
     scores, thresholds = Ranker.load(output / "checkpoint").decode(list(load_task(runs / "task").splits["test"]))
     np.testing.assert_allclose(scores, predictions.scores, rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(thresholds, predictions.thresholds, rtol=1e-3, atol=1e-3)
