@@ -7,6 +7,9 @@ from mera.report.measure import METRICS
 from mera.report.parts import Part, pair_cell
 from mera.report.tables import Cell, Column, Row, Table
 
+SHOWN = 0.0005
+"""The smallest difference that the table does not round to 0.0 points."""
+
 
 def ablation_parts(section: dict[str, Any]) -> list[Part]:
     """One part for each kind of model that has ablations."""
@@ -34,7 +37,7 @@ def ablation_parts(section: dict[str, Any]) -> list[Part]:
         if with_paper:
             caption += (
                 " Ma et al. (AAAI 2025) took the same things away on MIMIC-III and MIMIC-IV with a 7B model: compare "
-                "the signs, not the sizes."
+                "the signs, not the sizes. Not clear: the interval holds 0, or the difference rounds to it."
             )
         table = Table(
             name=f"ablation-{found['kind']}".replace("_", "-"),
@@ -77,11 +80,12 @@ def _paper_cell(found: dict[str, Any]) -> Cell:
     if difference is None:
         return Cell()
     sign = "same sign" if difference["difference"] < 0 else "other sign"
-    return Cell(
-        value=paper["found"], note=sign if _is_clear(difference) else f"{sign}, not clear: the interval holds 0"
-    )
+    return Cell(value=paper["found"], note=sign if _is_clear(difference) else f"{sign}, not clear")
 
 
 def _is_clear(difference: dict[str, Any]) -> bool:
+    """The interval leaves 0 out, and the difference shows in the table, which has one decimal of a point."""
     low, high = difference["low"], difference["high"]
-    return low is not None and high is not None and (low > 0 or high < 0)
+    if low is None or high is None or abs(difference["difference"]) < SHOWN:
+        return False
+    return low > 0 or high < 0
