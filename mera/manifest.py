@@ -121,7 +121,7 @@ def _git(root: Path, *arguments: str) -> str:
 
 
 def _command() -> str:
-    script = Path(sys.argv[0])
-    root = Path(__file__).resolve().parent.parent
+    """As one would type it in the project's folder: nothing of where that lies on this machine."""
+    script, root = Path(sys.argv[0]), Path(__file__).resolve().parent.parent
     name = script.resolve().relative_to(root) if script.resolve().is_relative_to(root) else Path(script.name)
-    return " ".join([str(name), *sys.argv[1:]])
+    return " ".join([str(name), *(argument.replace(f"{root}{os.sep}", "") for argument in sys.argv[1:])])

@@ -1,9 +1,12 @@
 """A run directory is complete or absent, and resumes only what it began."""
 
 import json
+import sys
+from pathlib import Path
 
 import pytest
 
+from mera.manifest import RunClock, build_manifest
 from mera.run_directory import RunDirectory
 
 
@@ -33,3 +36,18 @@ def test_an_interrupted_run_is_resumed_only_by_itself(tmp_path):
         RunDirectory(tmp_path / "a").claim(config, "another")
     recorded = json.loads((tmp_path / ".a.partial" / "run.json").read_text())
     assert recorded["levels"] == ["all", "chapter"]
+
+
+def test_the_recorded_command_does_not_say_where_the_project_lies(monkeypatch):
+    root = Path(__file__).resolve().parent.parent
+    arguments = [
+        "--config",
+        str(root / "configs" / "rank" / "tiny.yaml"),
+        "--task",
+        "prepared/x",
+        "--output",
+        "/data/r",
+    ]
+    monkeypatch.setattr(sys, "argv", [str(root / "rank" / "train.py"), *arguments])
+    manifest = build_manifest(run="r", model="m", kind="rank", config={}, seed=0, task={}, clock=RunClock())
+    assert manifest["command"] == "rank/train.py --config configs/rank/tiny.yaml --task prepared/x --output /data/r"
