@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 import torch
+from small_encoder import SMALL_ARCHITECTURE, make_encoder
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
 
@@ -22,20 +23,11 @@ TEXTS = [
     "Type 2 diabetes mellitus without complications",
     "Fever and a cough since Monday, crackles on the left.",
 ]
-ARCHITECTURE = {
-    "model_type": "modernbert",
-    "hidden_size": 32,
-    "intermediate_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "local_attention": 16,
-}
 
 
 @pytest.fixture(scope="module")
 def encoder():
-    torch.manual_seed(0)
-    return load_encoder(EncoderConfig(architecture=ARCHITECTURE, tokenizer_size=400, max_query_tokens=64), TEXTS)
+    return make_encoder(TEXTS)
 
 
 def step(model, at_once, cached):
@@ -140,5 +132,5 @@ def test_unpadded_batches_give_the_states_of_padded_ones(encoder):
 
 def test_an_encoder_without_flash_attention_pads(encoder):
     assert encoder.can_flatten_inputs is False
-    config = EncoderConfig(architecture=ARCHITECTURE, tokenizer_size=300, max_query_tokens=64, unpadded=False)
+    config = EncoderConfig(architecture=SMALL_ARCHITECTURE, tokenizer_size=300, max_query_tokens=64, unpadded=False)
     assert load_encoder(config, TEXTS).unpad_inputs is False

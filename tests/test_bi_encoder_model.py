@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
+from small_encoder import make_encoder
 from torch.nn.functional import normalize
 
 from bi_encoder.batches import pad, tokenize
@@ -23,20 +24,11 @@ TEXTS = [
     "72 year old female. Admitted with heart failure and anemia, no fever.",
     "Anemia",
 ]
-ARCHITECTURE = {
-    "model_type": "modernbert",
-    "hidden_size": 32,
-    "intermediate_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "local_attention": 16,
-}
 
 
 @pytest.fixture(scope="module")
 def encoder():
-    torch.manual_seed(0)
-    return load_encoder(EncoderConfig(architecture=ARCHITECTURE, tokenizer_size=400, max_query_tokens=64), TEXTS)
+    return make_encoder(TEXTS)
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from small_encoder import SMALL_ARCHITECTURE, make_encoder
 
 from bi_encoder.config import EncoderConfig
-from bi_encoder.encoder import load_encoder
 from bi_encoder.evidence import evidence_spans
 from bi_encoder.model import build_bi_encoder
 from bi_encoder.predict import embed_texts, embed_windows, score_texts
@@ -14,21 +14,11 @@ from bi_encoder.windows import batches_of_windows, join_windows, tokenize_window
 
 WORDS = ["Le café", "😀 était", "fermé;", "e\u0301tat", "👩\u200d⚕️ heart", "failure,", "ANEMIA", "ﬁrst", "noted"]
 NOTE = " ".join(f"{word} {number}" for number, word in enumerate(WORDS * 30))
-ARCHITECTURE = {
-    "model_type": "modernbert",
-    "hidden_size": 32,
-    "intermediate_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "local_attention": 16,
-}
 
 
 @pytest.fixture(scope="module")
 def model():
-    torch.manual_seed(0)
-    config = EncoderConfig(architecture=ARCHITECTURE, tokenizer_size=400, max_query_tokens=64)
-    return build_bi_encoder(load_encoder(config, [NOTE]), "laa_mrl", 0.1).eval()
+    return build_bi_encoder(make_encoder([NOTE]), "laa_mrl", 0.1).eval()
 
 
 def whole(tokenizer, text):
@@ -122,4 +112,4 @@ def test_a_note_of_100_000_tokens_is_read_to_its_end(model):
 
 def test_an_overlap_of_more_than_half_a_window_is_refused():
     with pytest.raises(ValueError, match="window_overlap must be between 0 and half of max_query_tokens, 32; got 40"):
-        EncoderConfig(architecture=ARCHITECTURE, max_query_tokens=64, window_overlap=40)
+        EncoderConfig(architecture=SMALL_ARCHITECTURE, max_query_tokens=64, window_overlap=40)
