@@ -2,6 +2,7 @@
 
 import json
 import random
+import runpy
 import subprocess
 import sys
 from dataclasses import replace
@@ -21,7 +22,6 @@ from rank.partial_outputs import RankingDataset
 from rank.predict import Ranker
 from rank.prompt import PromptBuilder, build_prompts
 from rank.recurrence import seen_codes
-from rank.run_predict import main as predict
 from rank.start import require_past_notes
 
 ROOT = Path(__file__).parent.parent
@@ -257,13 +257,28 @@ def test_a_run_reads_the_notes(trained):
     np.testing.assert_allclose(ranker.score(rows)[0], others, rtol=1e-4, atol=1e-4)
 
 
+def test_no_note_is_in_the_log_or_outside_the_predictions(trained):
+    task, _, path, result = trained
+    notes = {told["text"] for split in task.splits.values() for row in split for told in row["history"]} - {None}
+    sentences = {note[:50] for note in notes}
+    kept = b"".join(file.read_bytes() for file in (path / "predictions").iterdir() if file.suffix != ".parquet")
+    others = [file.read_bytes() for file in path.rglob("*") if file.is_file() and "predictions" not in file.parts]
+    assert others
+    for stored in [result.stdout.encode(), result.stderr.encode(), kept, *others]:
+        assert not [sentence for sentence in sentences if sentence.encode() in stored]
+
+
 def test_predict_reads_the_notes_of_a_task_and_does_without_them(trained, tmp_path, monkeypatch, capsys):
     task, bare, path, _ = trained
     ranker = Ranker.load(path / "checkpoint")
+
+    def predict(command):
+        monkeypatch.setattr(sys, "argv", list(map(str, command)))
+        runpy.run_path(str(ROOT / "rank" / "run_predict.py"), run_name="__main__")
+
     for source, name in ((task, "notes.json"), (bare, "bare.json")):
         command = ["predict", path / "checkpoint", "--task", source.path, "--output", tmp_path / name]
-        monkeypatch.setattr(sys, "argv", list(map(str, command)))
-        predict()
+        predict(command)
         said = f"the model reads notes of past visits, and {source.path} has none: ranking by codes alone"
         assert (said in capsys.readouterr().err) == (source is bare)
         rows = list(source.splits["test"])
@@ -272,7 +287,6 @@ def test_predict_reads_the_notes_of_a_task_and_does_without_them(trained, tmp_pa
         for example, codes in zip(examples, expected, strict=True):
             found = [code["score"] for code in example["codes"]]
             np.testing.assert_allclose(found, [code.score for code in codes], rtol=1e-4, atol=1e-4)
-    monkeypatch.setattr(sys, "argv", ["predict", str(path / "checkpoint"), "--history", "I10;E11.9", "--json"])
     capsys.readouterr()
-    predict()
+    predict(["predict", path / "checkpoint", "--history", "I10;E11.9", "--json"])
     assert len(json.loads(capsys.readouterr().out)["codes"]) == 20
