@@ -108,7 +108,7 @@ def _patients(
             spans = tuple(span for span in evidence.get(admission_id, ()) if span[0] in codes)
             more = dict(zip(optional, rest, strict=True))
             if texts:
-                more["text"] = texts[patient_id, admission_id]
+                more["text"] = texts.get((patient_id, admission_id))
             visits.append(
                 Visit(
                     admission_id=admission_id,

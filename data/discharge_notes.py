@@ -4,22 +4,30 @@ The addenda rule: the text of an admission is its discharge summaries and then i
 line between them; a note that repeats another of the same admission word for word is left out. An admission with
 addenda only has no summary, and its notes are dropped. MIMIC-III notes marked as errors are dropped. Everything is
 counted.
+
+Where notes are told as history, one that was charted after the patient's next admission began is dropped: it may tell
+what is to be predicted.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
+from data.cohort import KEY
 from data.csv_tables import InputFile
 from data.ledger import Ledger
 from data.note_spool import NoteSpool, Piece, SpooledText
 from data.note_stream import NoteStream
 
-Notes = dict[tuple[str, str], SpooledText]
-"""(patient id, admission id) -> the text of the admission."""
+Key = tuple[str, str]
+"""Patient id, admission id."""
+Notes = dict[Key, SpooledText]
+"""The text of each admission."""
+NextAdmissions = Mapping[Key, str]
+"""When the patient's next admission begins, as `2151-01-20 18:00:00`, for admissions that are not the last."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -34,10 +42,13 @@ class _Note:
     place: Piece
 
 
-def read_mimic3_notes(path: str | Path, ledger: Ledger) -> tuple[Notes, InputFile]:
+def read_mimic3_notes(
+    path: str | Path, ledger: Ledger, next_admissions: NextAdmissions | None = None
+) -> tuple[Notes, InputFile]:
     """A text for each admission with a discharge summary; and the file.
 
-    `path`: NOTEEVENTS.csv(.gz) or its folder. Raises FileNotFoundError or ValueError where it cannot be used.
+    `path`: NOTEEVENTS.csv(.gz) or its folder. `next_admissions`: notes charted later than these are dropped. Raises
+    FileNotFoundError or ValueError where it cannot be used.
     """
     columns = [
         "row_id",
@@ -52,7 +63,7 @@ def read_mimic3_notes(path: str | Path, ledger: Ledger) -> tuple[Notes, InputFil
     ]
     stream = NoteStream(path, "NOTEEVENTS", columns)
 
-    def usable(spool: NoteSpool) -> Iterator[tuple[tuple[str, str], _Note]]:
+    def usable(spool: NoteSpool) -> Iterator[tuple[Key, _Note]]:
         for row_id, patient, admission, date, time, category, description, error, text in stream:
             ledger.read("notes", 1)
             reason = _unusable(patient, admission, text)
@@ -60,28 +71,32 @@ def read_mimic3_notes(path: str | Path, ledger: Ledger) -> tuple[Notes, InputFil
                 reason = "not a discharge summary"
             elif error.strip() == "1":
                 reason = "marked as an error"
+            when = time.strip() or date.strip()
+            reason = reason or _too_late(_key(patient, admission), when, next_admissions)
             if reason is not None:
                 ledger.drop("notes", reason)
                 continue
             is_addendum = description.strip().lower() == "addendum"
-            when = time.strip() or date.strip()
             yield _key(patient, admission), _Note(is_addendum, when, _number(row_id), row_id, *spool.add(text.strip()))
 
     return _one_text_per_admission(usable, ledger), stream.file
 
 
-def read_mimic4_notes(path: str | Path, ledger: Ledger) -> tuple[Notes, InputFile]:
+def read_mimic4_notes(
+    path: str | Path, ledger: Ledger, next_admissions: NextAdmissions | None = None
+) -> tuple[Notes, InputFile]:
     """The same for discharge.csv(.gz) of MIMIC-IV-Note or the folder `note` that holds it."""
     columns = ["note_id", "subject_id", "hadm_id", "note_type", "note_seq", "charttime", "text"]
     folder = Path(path)
     stream = NoteStream(folder / "note" if (folder / "note").is_dir() else folder, "discharge", columns)
 
-    def usable(spool: NoteSpool) -> Iterator[tuple[tuple[str, str], _Note]]:
+    def usable(spool: NoteSpool) -> Iterator[tuple[Key, _Note]]:
         for note_id, patient, admission, note_type, number, time, text in stream:
             ledger.read("notes", 1)
             reason = _unusable(patient, admission, text)
             if note_type.strip().upper() not in ("DS", "AD"):
                 reason = "not a discharge summary"
+            reason = reason or _too_late(_key(patient, admission), time.strip(), next_admissions)
             if reason is not None:
                 ledger.drop("notes", reason)
                 continue
@@ -92,14 +107,26 @@ def read_mimic4_notes(path: str | Path, ledger: Ledger) -> tuple[Notes, InputFil
     return _one_text_per_admission(usable, ledger), stream.file
 
 
-def visits_with_notes(visits: pl.DataFrame, notes: Notes, ledger: Ledger) -> pl.DataFrame:
-    """The visits that have notes, with their number; the others, and notes of other admissions, are counted."""
+def next_admissions(visits: pl.DataFrame) -> NextAdmissions:
+    """From a visits table as in `data.cohort`, `order` in seconds."""
+    ordered = visits.sort("patient_id", "order", "admission_id", nulls_last=True)
+    following = ordered.with_columns(pl.col("order").shift(-1).over("patient_id")).drop_nulls("order")
+    begins = pl.from_epoch("order", "s").dt.strftime("%Y-%m-%d %H:%M:%S")
+    return {(patient, admission): begin for patient, admission, begin in following.select(*KEY, begins).iter_rows()}
+
+
+def visits_with_notes(visits: pl.DataFrame, notes: Notes, ledger: Ledger, required: bool = True) -> pl.DataFrame:
+    """The visits that have notes, with their number; the others, and notes of other admissions, are counted.
+
+    Without `required` all visits stay, those that have none with the number 0.
+    """
     counts = pl.DataFrame(
         [(*key, len(text.pieces)) for key, text in notes.items()],
         schema={"patient_id": pl.String, "admission_id": pl.String, "num_notes": pl.Int64},
         orient="row",
     )
-    joined = visits.join(counts, on=["patient_id", "admission_id"], how="inner")
+    joined = visits.join(counts, on=KEY, how="inner" if required else "left")
+    joined = joined.with_columns(pl.col("num_notes").fill_null(0))
     ledger.drop("visits", "without a discharge summary", visits.height - joined.height)
     lost = visits["patient_id"].n_unique() - joined["patient_id"].n_unique()
     ledger.drop("patients", "without a discharge summary", lost)
@@ -107,7 +134,7 @@ def visits_with_notes(visits: pl.DataFrame, notes: Notes, ledger: Ledger) -> pl.
     return joined
 
 
-def _key(patient: str, admission: str) -> tuple[str, str]:
+def _key(patient: str, admission: str) -> Key:
     # Notes without an admission are empty here, and ids are `12345.0` in copies that pandas has written.
     return patient.strip().removesuffix(".0"), admission.strip().removesuffix(".0")
 
@@ -118,15 +145,19 @@ def _unusable(patient: str, admission: str, text: str) -> str | None:
     return None if text.strip() else "empty"
 
 
+def _too_late(key: Key, time: str, next_admissions: NextAdmissions | None) -> str | None:
+    """A date without a time is the beginning of that day."""
+    limit = (next_admissions or {}).get(key)
+    return "charted after the next admission began" if limit is not None and not "" < time <= limit else None
+
+
 def _number(text: str) -> int:
     return int(text) if text.strip().isdecimal() else 0
 
 
-def _one_text_per_admission(
-    usable: Callable[[NoteSpool], Iterable[tuple[tuple[str, str], _Note]]], ledger: Ledger
-) -> Notes:
+def _one_text_per_admission(usable: Callable[[NoteSpool], Iterable[tuple[Key, _Note]]], ledger: Ledger) -> Notes:
     spool = NoteSpool()
-    of_admission: dict[tuple[str, str], list[_Note]] = defaultdict(list)
+    of_admission: dict[Key, list[_Note]] = defaultdict(list)
     for key, note in usable(spool):
         of_admission[key].append(note)
     texts = {}

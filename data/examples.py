@@ -15,12 +15,14 @@ def diagnosis_rows(
     max_history: int | None = None,
     primary_only: bool = False,
     first_visits: bool = False,
+    past_notes: bool = False,
 ) -> Iterator[Row]:
     """The codes of the last visit from the visits before it; with `every_visit`, of each visit but the first; with
     `first_visits`, of the first as well, from nothing but age and sex.
 
     At most `max_history` visits, the latest, are told. With `primary_only` the targets are the diagnosis listed first;
-    a visit whose first diagnosis is no usable code is then no target.
+    a visit whose first diagnosis is no usable code is then no target. With `past_notes` the visits of the history, and
+    only they, come with their notes.
     """
     for patient in patients:
         last = len(patient.visits) - 1
@@ -31,7 +33,7 @@ def diagnosis_rows(
             if not codes:
                 continue
             history = patient.visits[:index][-max_history:] if max_history else patient.visits[:index]
-            told = [{"codes": visit.codes, "days_before": _days_between(visit, target)} for visit in history]
+            told = [_told(visit, target, past_notes) for visit in history]
             yield {**_about(patient, target), "history": told, "text": None, "targets": codes, "evidence": ()}
 
 
@@ -56,6 +58,12 @@ def _about(patient: Patient, target: Visit) -> Row:
         "age": target.age,
         "sex": patient.sex,
     }
+
+
+def _told(visit: Visit, target: Visit, past_notes: bool) -> dict[str, Any]:
+    """A visit of the history of `target`."""
+    told = {"codes": visit.codes, "days_before": _days_between(visit, target)}
+    return {**told, "text": None if visit.text is None else str(visit.text)} if past_notes else told
 
 
 def _days_between(visit: Visit, target: Visit) -> int | None:

@@ -10,9 +10,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from data.summary import accounting_table
+from data.summary import accounting_table, past_notes_line
 from data.task import Task, load_task
-from data.task_figures import TaskFigures, figures_of, plot_figures
+from data.task_figures import SplitFigures, TaskFigures, figures_of, plot_figures
 from data.user_errors import run_command
 
 
@@ -46,6 +46,8 @@ def _print(task: Task, figures: TaskFigures, console: Console) -> None:
         "codes to predict": [_spread(split.targets_per_example) for split in each],
         "visits in the history": [_spread(split.visits_per_history) for split in each],
         "words in the note": [_spread(split.words_per_note) for split in each],
+        "past visits with a note": [_with_note(split) for split in each],
+        "words in a past note": [_spread(split.words_per_past_note) for split in each],
         "targets new to the patient": [_percent(split.new_share) for split in each],
         "targets no training example has": [_percent(split.unseen_share) for split in each],
         "examples with evidence": [f"{split.with_evidence:,}" if split.with_evidence else "-" for split in each],
@@ -64,6 +66,8 @@ def _print(task: Task, figures: TaskFigures, console: Console) -> None:
     console.print(top)
     if "accounting" in info:
         console.print(accounting_table(info["accounting"]))
+    if "past_notes" in info:
+        console.print(past_notes_line(info["past_notes"]), highlight=False)
     for event, count in info.get("changed", {}).items():
         console.print(f"{count:,} times: {event}", highlight=False)
     unknown = info.get("unknown_codes", {})
@@ -76,6 +80,11 @@ def _spread(values: np.ndarray) -> str:
         return "-"
     low, middle, high = np.percentile(values, [5, 50, 95])
     return f"{middle:.0f} ({low:.0f} to {high:.0f})"
+
+
+def _with_note(split: SplitFigures) -> str:
+    noted = len(split.words_per_past_note)
+    return _percent(noted / split.visits_per_history.sum()) if noted else "-"
 
 
 def _percent(share: float | None) -> str:

@@ -13,7 +13,7 @@ import polars as pl
 from data.code_columns import by_ontology, mark_primary, resolve_codes
 from data.cohort import Patient, build_cohort
 from data.csv_tables import InputFile
-from data.discharge_notes import read_mimic4_notes, visits_with_notes
+from data.discharge_notes import next_admissions, read_mimic4_notes, visits_with_notes
 from data.gem import by_gem
 from data.ledger import Ledger
 from data.mimic import admission_visits, diagnoses_table, read_mimic_table
@@ -24,14 +24,19 @@ _SYSTEM_OF_VERSION = {"9": "icd9cm", "10": "icd10cm"}
 
 
 def read_mimic4(
-    folder: str | Path, ledger: Ledger, code_system: str | None = None, notes: str | Path | None = None
+    folder: str | Path,
+    ledger: Ledger,
+    code_system: str | None = None,
+    notes: str | Path | None = None,
+    past_notes: bool = False,
 ) -> tuple[list[Patient], list[InputFile], str]:
     """The cohort, the files it was read from, and the system (`icd9cm` or `icd10cm`) its codes are in.
 
     `folder` holds the tables of module hosp, or a folder `hosp` that does. `code_system` is one of CODE_SYSTEMS; None
     is enough where all rows have one version. With `notes`, the file `discharge` of MIMIC-IV-Note or its folder, visits
-    are the admissions that have a discharge summary (see `data.discharge_notes`). Raises ValueError where versions are
-    mixed and none is chosen, and ValueError or FileNotFoundError where a table cannot be used.
+    are the admissions that have a discharge summary (see `data.discharge_notes`); with `past_notes`, for histories, all
+    admissions with the summaries they have. Raises ValueError where versions are mixed and none is chosen, and
+    ValueError or FileNotFoundError where a table cannot be used.
     """
     folder = Path(folder) / "hosp" if (Path(folder) / "hosp").is_dir() else Path(folder)
     admissions = read_mimic_table(folder, "admissions", ["subject_id", "hadm_id", "admittime", "deathtime"])
@@ -42,8 +47,8 @@ def read_mimic4(
     files = [admissions.file, patients.file, diagnoses]
     texts = None
     if notes is not None:
-        texts, file = read_mimic4_notes(notes, ledger)
-        visits = visits_with_notes(visits, texts, ledger)
+        texts, file = read_mimic4_notes(notes, ledger, next_admissions(visits) if past_notes else None)
+        visits = visits_with_notes(visits, texts, ledger, required=not past_notes)
         files.append(file)
     return build_cohort(visits, codes, ledger, texts=texts), files, system
 

@@ -18,8 +18,9 @@ from data.filters import coarsen, drop_patients, drop_rare_codes, keep_last_visi
 from data.ledger import Ledger
 from data.near_duplicates import drop_near_duplicates
 from data.ontology import load_ontology
+from data.past_notes import note_counts, only_past_notes
 from data.split_options import SplitOptions
-from data.task import SPLITS, Task, as_table, save_task
+from data.task import FEATURES, PAST_NOTES_FEATURES, SPLITS, Task, as_table, save_task
 
 GRANULARITIES = ("full", "category", "ccs")
 Oracle = Callable[[Sequence[Row], Sequence[str]], np.ndarray]
@@ -65,6 +66,8 @@ class TaskOptions:
     """`diagnosis`: how many visits before the target are told, the latest ones."""
     primary_only: bool = False
     """Targets are the diagnosis listed first."""
+    past_notes: bool = False
+    """`diagnosis`: the visits of a history come with their notes, where they have any."""
 
     def __post_init__(self) -> None:
         if self.min_visits < 2:
@@ -150,6 +153,11 @@ def _write(
             if not (options.every_visit and name == "train"):
                 parts[name] = keep_last_visits(members, options.max_history + 1, ledger)
     patients = [patient for members in parts.values() for patient in members]
+    facts = dict(source.facts)
+    if options.past_notes:
+        patients = only_past_notes(patients, split_of, ledger)
+        parts = {name: [patient for patient in patients if split_of[patient.patient_id] == name] for name in SPLITS}
+        facts["past_notes"] = note_counts(patients)
     _check_ledger(ledger, patients)
     codes = sorted(codes or occurring_codes(patients))
     table = code_table(codes, names)
@@ -160,22 +168,23 @@ def _write(
         "edition": names.edition,
         "protocol": split.record() | ({"cohort": cohort} if split.protocol == "kfold" else {}),
         "options": {**asdict(options), **source.options},
-        **source.facts,
+        **facts,
         "inputs": {file.file_name: file.sha256 for file in source.files},
         **ledger.record(),
     }
     # Notes of a whole hospital do not fit into memory, so their tables are mapped from files until the task is written.
     with tempfile.TemporaryDirectory(prefix="mera-task-") as folder:
-        spool = Path(folder) if kind == "coding" else None
+        spool = Path(folder) if kind == "coding" or options.past_notes else None
+        features = PAST_NOTES_FEATURES if options.past_notes else FEATURES
         tables = {
-            name: as_table(_rows(kind, name, members, options), spool / name if spool else None)
+            name: as_table(_rows(kind, name, members, options), spool / name if spool else None, features)
             for name, members in parts.items()
         }
         arrays = {}
         if oracle is not None and tables[SPLITS[-1]].num_rows:
             arrays["oracle.npy"] = oracle(tables[SPLITS[-1]].to_pylist(), codes)
             info["oracle"] = "oracle.npy"
-        return save_task(output, tables, table, group_table(table, names), info, arrays)
+        return save_task(output, tables, table, group_table(table, names), info, arrays, features)
 
 
 def _split(patients: Sequence[Patient], source: Source, options: TaskOptions, split: SplitOptions) -> dict[str, str]:
@@ -200,6 +209,7 @@ def _rows(kind: str, split: str, patients: Sequence[Patient], options: TaskOptio
         first_visits=options.first_visits and training,
         max_history=options.max_history,
         primary_only=options.primary_only,
+        past_notes=options.past_notes,
     )
 
 

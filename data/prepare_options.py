@@ -9,7 +9,13 @@ from data.eicu import VISITS
 from data.mimic4 import CODE_SYSTEMS
 from data.report_sections import SECTIONS
 from data.source_help import EXAMPLES
-from data.task_arguments import add_code_options, add_history_options, add_split_options, add_training_visits
+from data.task_arguments import (
+    add_code_options,
+    add_history_options,
+    add_past_notes,
+    add_split_options,
+    add_training_visits,
+)
 from data.user_table import SYSTEMS as TABLE_SYSTEMS
 
 
@@ -26,10 +32,12 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     mimic3 = _diagnosis_source(sources, "mimic3", "FOLDER", "folder with the tables")
     _add_kind(mimic3, "coding: with the discharge summaries of NOTEEVENTS")
     mimic3.add_argument("--notes", metavar="FILE", help="NOTEEVENTS.csv.gz or its folder (default: in --input)")
+    add_past_notes(mimic3)
     mimic4 = _diagnosis_source(sources, "mimic4", "FOLDER", "folder with the tables, or the one above hosp")
     _add_code_system(mimic4)
     _add_kind(mimic4, "coding: with the discharge summaries of --notes")
     mimic4.add_argument("--notes", metavar="FILE", help="discharge.csv.gz of MIMIC-IV-Note, or its folder")
+    add_past_notes(mimic4)
     _add_mimic_cxr(sources)
     _add_eicu(sources)
     _diagnosis_source(sources, "desynpuf", "PATH", "claims and beneficiaries, or folders of them", several=True)
@@ -111,6 +119,7 @@ def _add_eicu(sources: argparse._SubParsersAction) -> None:
 def _add_table(sources: argparse._SubParsersAction) -> None:
     parser = _diagnosis_source(sources, "table", "FILE", "CSV (.csv, .tsv, plain, gzipped or zipped) or .parquet")
     _add_kind(parser, "coding: codes of a visit from its --text")
+    add_past_notes(parser)
     columns = {
         "patient": "id of the patient",
         "visit": "id of the visit (default: rows of one time)",
@@ -147,5 +156,6 @@ def _add_synthetic(sources: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--patients", type=int, default=1500, metavar="N", help="how many (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the cohort (default: %(default)s)")
+    add_past_notes(parser)
     add_training_visits(parser)
     add_split_options(parser)

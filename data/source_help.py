@@ -11,14 +11,19 @@ MIMIC-III: the folder with ADMISSIONS, PATIENTS and DIAGNOSES_ICD, as .csv or .c
   mera prepare mimic3 --input mimic-iii/1.4 --output prepared/mimic3
   mera prepare mimic3 --input mimic-iii/1.4 --protocol chet --output prepared/mimic3-chet
   mera prepare mimic3 --input mimic-iii/1.4 --kind coding --output prepared/mimic3-coding
-      discharge summaries of NOTEEVENTS, in the same folder or named by --notes""",
+      discharge summaries of NOTEEVENTS, in the same folder or named by --notes
+  mera prepare mimic3 --input mimic-iii/1.4 --past-notes --output prepared/mimic3-notes
+      next diagnoses, with the discharge summaries of the visits before""",
     "mimic4": """\
 MIMIC-IV: the folder hosp with admissions, patients and diagnoses_icd, as .csv or .csv.gz.
 
   mera prepare mimic4 --input mimiciv/3.1/hosp --code-system to-icd10 --output prepared/mimic4
   mera prepare mimic4 --input mimiciv/3.1/hosp --code-system icd9 --output prepared/mimic4-icd9
   mera prepare mimic4 --input mimiciv/3.1/hosp --notes mimic-iv-note/2.2/note --kind coding \\
-      --code-system icd10 --output prepared/mimic4-coding""",
+      --code-system icd10 --output prepared/mimic4-coding
+  mera prepare mimic4 --input mimiciv/3.1/hosp --notes mimic-iv-note/2.2/note --past-notes --max-history 10 \\
+      --code-system to-icd10 --output prepared/mimic4-notes
+      next diagnoses, with the discharge summaries of the visits before""",
     "mimic-cxr": """\
 MIMIC-CXR: radiology reports with the codes of the hospital admission or ED stay they were made in.
 
@@ -53,7 +58,8 @@ A table of your own: CSV or Parquet, one row per diagnosis, or per visit with a 
   mera prepare table --input visits.csv --patient pid --visit vid --time date --code icd \\
       --code-system icd10 --output prepared/mine
   mera prepare table --input notes.parquet --patient pid --visit vid --code codes --code-separator ";" \\
-      --text note --kind coding --code-system icd10 --output prepared/my-notes""",
+      --text note --kind coding --code-system icd10 --output prepared/my-notes
+      --past-notes instead of --kind coding: next diagnoses, with the notes of the visits before""",
     "synthetic": """\
 Invented patients with real ICD-10-CM codes, whose true next-visit probabilities are known.
 

@@ -20,22 +20,34 @@ from data.user_table import SYSTEMS, TableColumns, read_user_table
 Arguments = argparse.Namespace
 
 
+def _check_notes_are_read(arguments: Arguments, kind: str, option: str, given: str | None) -> None:
+    if given is not None and kind == "diagnosis" and not arguments.past_notes:
+        raise ValueError(
+            f"{option} is read with --kind coding, or with --past-notes for the notes of a history; give one of them, "
+            f"or leave {option} out"
+        )
+
+
 def _read_diabetes130(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
     patients, files = read_diabetes130(arguments.input, ledger)
     return Source(name="diabetes130", system="icd9cm", patients=patients, ledger=ledger, files=files)
 
 
 def _read_mimic3(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
-    notes = (arguments.notes or arguments.input) if kind == "coding" else None
-    patients, files = read_mimic3(arguments.input, ledger, notes)
+    _check_notes_are_read(arguments, kind, "--notes", arguments.notes)
+    notes = (arguments.notes or arguments.input) if kind == "coding" or arguments.past_notes else None
+    patients, files = read_mimic3(arguments.input, ledger, notes, arguments.past_notes)
     return Source(name="mimic3", system="icd9cm", patients=patients, ledger=ledger, files=files)
 
 
 def _read_mimic4(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
-    if kind == "coding" and arguments.notes is None:
-        raise ValueError("--kind coding needs --notes: discharge.csv.gz of MIMIC-IV-Note, or the folder that holds it")
-    notes = arguments.notes if kind == "coding" else None
-    patients, files, system = read_mimic4(arguments.input, ledger, arguments.code_system, notes)
+    _check_notes_are_read(arguments, kind, "--notes", arguments.notes)
+    if (kind == "coding" or arguments.past_notes) and arguments.notes is None:
+        asked = "--past-notes" if arguments.past_notes else "--kind coding"
+        raise ValueError(f"{asked} needs --notes: discharge.csv.gz of MIMIC-IV-Note, or the folder that holds it")
+    patients, files, system = read_mimic4(
+        arguments.input, ledger, arguments.code_system, arguments.notes, arguments.past_notes
+    )
     options = {"code_system": arguments.code_system or system.removesuffix("cm")}
     return Source(name="mimic4", system=system, patients=patients, ledger=ledger, files=files, options=options)
 
@@ -100,16 +112,21 @@ def _read_meds(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
 
 
 def _read_table(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
-    if kind == "coding" and arguments.text is None:
-        raise ValueError("--kind coding needs --text, the column with the notes")
+    _check_notes_are_read(arguments, kind, "--text", arguments.text)
+    if (kind == "coding" or arguments.past_notes) and arguments.text is None:
+        asked = "--past-notes" if arguments.past_notes else "--kind coding"
+        raise ValueError(f"{asked} needs --text, the column with the notes")
     if arguments.primary_only and arguments.position is None and arguments.code_separator is None:
         raise ValueError("--primary-only needs --position or --code-separator, to tell which code of a visit is first")
-    columns = TableColumns(
-        **{name: getattr(arguments, name) for name in TableColumns.__dataclass_fields__ if name != "text"},
-        text=arguments.text if kind == "coding" else None,
-    )
+    columns = TableColumns(**{name: getattr(arguments, name) for name in TableColumns.__dataclass_fields__})
     patients, files = read_user_table(
-        arguments.input, columns, ledger, arguments.code_system, arguments.separator, arguments.code_separator
+        arguments.input,
+        columns,
+        ledger,
+        arguments.code_system,
+        arguments.separator,
+        arguments.code_separator,
+        arguments.past_notes,
     )
     return Source(
         name="table",
@@ -122,8 +139,10 @@ def _read_table(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
 
 
 def _read_synthetic(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
-    patients = synthetic_cohort(arguments.patients, arguments.seed, with_notes=kind == "coding")
+    with_notes = kind == "coding" or arguments.past_notes
+    patients = synthetic_cohort(arguments.patients, arguments.seed, with_notes=with_notes)
     ledger.read("patients", len(patients))
+    ledger.read("notes", sum(visit.num_notes for patient in patients for visit in patient.visits))
     ledger.read("visits", sum(len(patient.visits) for patient in patients))
     ledger.read("diagnoses", sum(len(visit.codes) for patient in patients for visit in patient.visits))
     return Source(

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -22,6 +23,8 @@ CHET_SIZES = {"mimic3": (6000, 493, 1000), "mimic4": (8000, 1000, 1000)}
 def prepare(arguments: argparse.Namespace) -> list[Task]:
     """Run the source that `arguments` (of `data.prepare_options`) names, and print a summary of each task."""
     options, split = _task_options(arguments), _split_options(arguments)
+    if options.past_notes and arguments.kind == "coding":
+        raise ValueError("--past-notes is for --kind diagnosis: a coding task has no history")
     kinds = ("diagnosis", "coding") if arguments.kind == "both" else (arguments.kind,)
     outputs = {kind: f"{arguments.output}-{kind}" if len(kinds) > 1 else arguments.output for kind in kinds}
     for output in outputs.values():
@@ -33,7 +36,8 @@ def prepare(arguments: argparse.Namespace) -> list[Task]:
             source = READERS[arguments.source](arguments, kind, Ledger())
             advance(f"writing the {kind} task")
             oracle = oracle_probabilities if arguments.source == "synthetic" and kind == "diagnosis" else None
-            tasks += prepare_tasks(output, kind, source, options, split, oracle)
+            past_notes = options.past_notes and kind == "diagnosis"
+            tasks += prepare_tasks(output, kind, source, replace(options, past_notes=past_notes), split, oracle)
     for task in tasks:
         print_summary(task)
     return tasks

@@ -19,10 +19,21 @@ def print_summary(task: Task) -> None:
         table.add_row(name, f"{counts['patients']:,}", f"{counts['examples']:,}", per_example)
     console.print(table)
     console.print(accounting_table(task.info["accounting"]))
+    if "past_notes" in task.info:
+        console.print(past_notes_line(task.info["past_notes"]), highlight=False)
     for event, count in task.info["changed"].items():
         console.print(f"{count:,} times: {event}", highlight=False)
     console.print(f"{len(task.codes):,} candidate codes ({task.info['edition']})", highlight=False)
     console.print(f"prepared task: {task.path}", soft_wrap=True, highlight=False)
+
+
+def past_notes_line(counts: Mapping[str, int]) -> str:
+    """`counts` as `past_notes` in task.json."""
+    return (
+        f"past notes: {counts['visits_with_a_note']:,} visits before a last one have a note "
+        f"({counts['visits_with_several_notes']:,} put together from several), "
+        f"{counts['visits_without_a_note']:,} have none"
+    )
 
 
 def accounting_table(accounting: Mapping[str, Mapping[str, Any]]) -> Table:

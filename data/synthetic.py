@@ -76,4 +76,12 @@ def _visit(
     index: int, codes: list[str], age: int, day: int, sex: str, note_generator: np.random.Generator | None
 ) -> Visit:
     text, evidence = (None, ()) if note_generator is None else write_note(codes, age, sex, note_generator)
-    return Visit(admission_id=str(index + 1), codes=tuple(codes), age=age, day=day, text=text, evidence=evidence)
+    return Visit(
+        admission_id=str(index + 1),
+        codes=tuple(codes),
+        age=age,
+        day=day,
+        text=text,
+        num_notes=int(text is not None),
+        evidence=evidence,
+    )

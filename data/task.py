@@ -54,6 +54,11 @@ FEATURES = datasets.Features(
 `age` in years at the target visit and `sex` (`F`, `M`) may be null; `text`: the note, or null; `evidence`: character
 spans `[start, end)` of `text` that support a code, empty where the source has none."""
 
+PAST_NOTES_FEATURES = datasets.Features(
+    {**FEATURES, "history": datasets.List({**FEATURES["history"].feature, "text": datasets.Value("string")})}
+)
+"""The same with the notes of past visits: each visit of `history` has its own `text`, the note or null."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Task:
@@ -76,6 +81,11 @@ class Task:
     @property
     def fingerprint(self) -> str:
         return self.info["fingerprint"]
+
+    @property
+    def has_past_notes(self) -> bool:
+        """Whether the visits of a history come with their notes."""
+        return _has_past_notes(self.splits[SPLITS[0]].features)
 
     @property
     def column(self) -> dict[str, int]:
@@ -116,21 +126,22 @@ def save_task(
     groups: pl.DataFrame,
     info: dict[str, Any],
     arrays: Mapping[str, np.ndarray] | None = None,
+    features: datasets.Features = FEATURES,
 ) -> Task:
     """Write a prepared task, complete or not at all, readable by its owner alone, and return it as read back.
 
-    `splits`: for each of SPLITS rows as in FEATURES, or a table of them. `codes`: code, definition, synonyms, and one
-    column per level; `train_count` is added here. `groups`: level, group, name. `info`: becomes task.json, with
-    `fingerprint`, `counts` and `candidates` added here. `arrays`: file name (`oracle.npy`) -> an array to keep in the
-    folder. Raises ValueError where `path` exists, a split is empty, a patient is in two splits, or a code has no row in
-    `codes`.
+    `splits`: for each of SPLITS rows as in `features` (FEATURES or PAST_NOTES_FEATURES), or a table of them. `codes`:
+    code, definition, synonyms, and one column per level; `train_count` is added here. `groups`: level, group, name.
+    `info`: becomes task.json, with `fingerprint`, `counts` and `candidates` added here. `arrays`: file name
+    (`oracle.npy`) -> an array to keep in the folder. Raises ValueError where `path` exists, a split is empty, a patient
+    is in two splits, or a code has no row in `codes`.
     """
     path = Path(path)
     if path.exists():
         raise ValueError(f"{path} already exists; choose another --output or remove it")
     if set(splits) != set(SPLITS):
         raise ValueError(f"a task has the splits {', '.join(SPLITS)}; got {', '.join(sorted(splits))}")
-    tables = {name: as_table(splits[name]) for name in SPLITS}
+    tables = {name: as_table(splits[name], features=features) for name in SPLITS}
     _check_splits(tables, set(codes["code"]))
     codes = codes.with_columns(pl.Series("train_count", count_targets(tables["train"], codes["code"].to_list())))
     digests = {name: digest_table(table) for name, table in tables.items()}
@@ -146,7 +157,7 @@ def save_task(
     try:
         with private_files():
             beside.mkdir()
-            _write_parts(beside, tables, digests, codes, groups, arrays or {})
+            _write_parts(beside, tables, features, digests, codes, groups, arrays or {})
             (beside / "task.json").write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         os.replace(beside, path)
     except BaseException:
@@ -155,15 +166,18 @@ def save_task(
     return load_task(path)
 
 
-def as_table(rows: pa.Table | Iterable[Mapping[str, Any]], spool: Path | None = None) -> pa.Table:
-    """Rows as in FEATURES as one table, on disk at `spool` where one is given; a table stays as it is."""
-    return rows if isinstance(rows, pa.Table) else rows_to_table(rows, FEATURES.arrow_schema, spool)
+def as_table(
+    rows: pa.Table | Iterable[Mapping[str, Any]], spool: Path | None = None, features: datasets.Features = FEATURES
+) -> pa.Table:
+    """Rows as in `features` as one table, on disk at `spool` where one is given; a table stays as it is."""
+    return rows if isinstance(rows, pa.Table) else rows_to_table(rows, features.arrow_schema, spool)
 
 
 def load_task(path: str | Path) -> Task:
     """Read a prepared task.
 
-    Raises FileNotFoundError where `path` holds none, ValueError where a patient is in two splits.
+    Raises FileNotFoundError where `path` holds none, ValueError where a patient is in two splits, or only some splits
+    have the notes of past visits.
     """
     path = Path(path)
     if not (path / "task.json").is_file():
@@ -172,6 +186,8 @@ def load_task(path: str | Path) -> Task:
     table = pl.read_parquet(path / "codes.parquet")
     groups = pl.read_parquet(path / "groups.parquet")
     _check_patients({name: _patient_ids(splits[name].data.column("patient_id")) for name in SPLITS})
+    if len({_has_past_notes(splits[name].features) for name in SPLITS}) > 1:
+        raise ValueError(f"in {path} only some splits have notes of past visits; prepare the task again")
     names: dict[str, dict[str, str]] = {level: {} for level in LEVELS}
     for level, group, name in groups.select("level", "group", "name").iter_rows():
         names[level][group] = name
@@ -191,6 +207,7 @@ def load_task(path: str | Path) -> Task:
 def _write_parts(
     folder: Path,
     tables: Mapping[str, pa.Table],
+    features: datasets.Features,
     digests: Mapping[str, str],
     codes: pl.DataFrame,
     groups: pl.DataFrame,
@@ -201,7 +218,7 @@ def _write_parts(
         {
             name: datasets.Dataset(
                 datasets.table.InMemoryTable(tables[name]),
-                info=datasets.DatasetInfo(features=FEATURES),
+                info=datasets.DatasetInfo(features=features),
                 fingerprint=digests[name][:16],
             )
             for name in SPLITS
@@ -222,6 +239,10 @@ def _check_splits(tables: Mapping[str, pa.Table], codes: set[str]) -> None:
     _check_patients({name: _patient_ids(table["patient_id"]) for name, table in tables.items()})
     for name, table in tables.items():
         check_codes(name, table, codes)
+
+
+def _has_past_notes(features: datasets.Features) -> bool:
+    return "text" in features["history"].feature
 
 
 def _check_patients(patients: Mapping[str, set[str]]) -> None:

@@ -36,6 +36,16 @@ def add_training_visits(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_past_notes(parser: argparse.ArgumentParser) -> None:
+    """--past-notes: for sources whose visits have notes."""
+    parser.add_argument(
+        "--past-notes",
+        action="store_true",
+        help="diagnosis: tell the notes of the visits in the history, never of the visit to predict; with "
+        "--every-visit a note is stored once for each later visit, which --max-history bounds",
+    )
+
+
 def add_code_options(parser: argparse.ArgumentParser) -> None:
     """--granularity, --min-code-count, --primary-only."""
     default = TaskOptions()

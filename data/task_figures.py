@@ -31,6 +31,8 @@ class SplitFigures:
     """(examples with a note,) int."""
     with_evidence: int
     """Examples with evidence."""
+    words_per_past_note: np.ndarray
+    """(visits of histories with a note,) int; a visit that is told to several examples counts for each."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,6 +81,10 @@ def _split_figures(task: Task, name: str) -> SplitFigures:
     in_train = pl.DataFrame({"code": task.codes, "count": task.train_counts}).filter(pl.col("count") > 0)
     unseen = targets.join(in_train, on="code", how="anti").height
     words = rows["text"].drop_nulls().str.count_matches(r"\S+")
+    past_words = np.zeros(0, dtype=np.uint32)
+    if task.has_past_notes:
+        counted = rows.select(pl.col("history").list.eval(pl.element().struct.field("text").str.count_matches(r"\S+")))
+        past_words = counted["history"].explode().drop_nulls().to_numpy()
     return SplitFigures(
         patients=rows["patient_id"].n_unique(),
         examples=rows.height,
@@ -88,6 +94,7 @@ def _split_figures(task: Task, name: str) -> SplitFigures:
         unseen_share=unseen / targets.height,
         words_per_note=words.to_numpy(),
         with_evidence=int((rows["evidence"].list.len() > 0).sum()) if "evidence" in rows.columns else 0,
+        words_per_past_note=past_words,
     )
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 BATCH_ROWS = 5_000
+BATCH_CHARACTERS = 1 << 28
+"""Arrow counts the bytes of a batch's strings in 31 bits, and a character has up to four."""
 
 
 def rows_to_table(rows: Iterable[Mapping[str, Any]], schema: pa.Schema, spool: Path | None = None) -> pa.Table:
@@ -106,6 +107,13 @@ def _feed(leaves: dict[str, Any], name: str, values: np.ndarray) -> None:
 
 
 def _batches(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
-    iterator = iter(rows)
-    while batch := list(islice(iterator, BATCH_ROWS)):
+    batch: list[Mapping[str, Any]] = []
+    characters = 0
+    for row in rows:
+        batch.append(row)
+        characters += sum(len(visit.get("text") or "") for visit in row["history"] or ()) + len(row["text"] or "")
+        if len(batch) == BATCH_ROWS or characters >= BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
         yield batch

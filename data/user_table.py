@@ -49,9 +49,11 @@ def read_user_table(
     code_system: str,
     separator: str | None = None,
     code_separator: str | None = None,
+    past_notes: bool = False,
 ) -> tuple[list[Patient], list[InputFile]]:
     """The cohort in the edition `code_system` (`icd9` or `icd10`), and the file.
 
+    Where `columns` names a text, visits without one are dropped, unless `past_notes` wants the texts as history only.
     Raises FileNotFoundError or ValueError where the file cannot be used.
     """
     if code_system not in SYSTEMS:
@@ -63,7 +65,7 @@ def read_user_table(
     named = rows.drop_nulls(["patient", "visit"])
     ledger.drop("diagnoses", "row without a patient or visit", rows.height - named.height)
     timed = _with_order(named, columns, ledger)
-    visits = _visits(timed, columns, ledger)
+    visits = _visits(timed, columns, ledger, past_notes)
     diagnoses = timed.select(patient_id="patient", admission_id="visit", position="place", raw="code")
     system = SYSTEMS[code_system]
     codes = resolve_codes(diagnoses, by_ontology(load_ontology(system)), system, ledger)
@@ -104,7 +106,7 @@ def _with_order(rows: pl.DataFrame, columns: TableColumns, ledger: Ledger) -> pl
     return timed
 
 
-def _visits(rows: pl.DataFrame, columns: TableColumns, ledger: Ledger) -> pl.DataFrame:
+def _visits(rows: pl.DataFrame, columns: TableColumns, ledger: Ledger, past_notes: bool) -> pl.DataFrame:
     first = rows.group_by("patient", "visit").agg(
         pl.col("order", "day").min(),
         sex=_one(pl.col("sex").str.to_uppercase().str.slice(0, 1)) if columns.sex else pl.lit(None, dtype=pl.String),
@@ -114,6 +116,7 @@ def _visits(rows: pl.DataFrame, columns: TableColumns, ledger: Ledger) -> pl.Dat
         text=pl.col("text").drop_nulls().unique().sort().str.join("\n\n")
         if columns.text
         else pl.lit(None, dtype=pl.String),
+        num_texts=pl.col("text").drop_nulls().n_unique() if columns.text else pl.lit(0),
     )
     ledger.read("visits", first.height)
     ledger.read("patients", first["patient"].n_unique())
@@ -128,7 +131,12 @@ def _visits(rows: pl.DataFrame, columns: TableColumns, ledger: Ledger) -> pl.Dat
     )
     if not columns.text:
         return visits
-    texts = first.select(text=pl.when(pl.col("text").str.strip_chars() != "").then("text"), num_notes=pl.lit(1))
+    text = pl.when(pl.col("text").str.strip_chars() != "").then("text")
+    if past_notes:
+        texts = first.select(text=text, num_notes=pl.when(text.is_not_null()).then("num_texts").otherwise(0))
+        ledger.read("notes", texts["num_notes"].sum())
+        return visits.hstack(texts.get_columns())
+    texts = first.select(text=text, num_notes=pl.lit(1))
     noted = visits.hstack(texts.get_columns()).drop_nulls("text")
     ledger.read("notes", noted.height)
     ledger.drop("visits", "without a note", visits.height - noted.height)

@@ -10,7 +10,8 @@ Optional, for the report to say more; a folder without them is complete:
   examples.parquet   also previous_visits, age, sex (null: unknown)
   groups.parquet     level, group, name: what the groups in codes.parquet are called
   trained_on.npy     hashes of the patients of train and validation, none of whom may be among the examples
-  context.parquet    history, text, evidence of the first examples, for the report's example pages
+  context.parquet    history (with its notes, where the task has past notes), text, evidence of the first examples, for
+                     the report's example pages
   <record>.json      anything else worth reading: `training` (the trainer's log), `memorization` (recall of stage one),
                      `widths` (quality and speed at each Matryoshka width), `evidence` (row -> code -> spans)
 """
@@ -36,6 +37,8 @@ CONTEXT_SCHEMA = {
     "text": pl.String,
     "evidence": pl.List(pl.Struct({"code": pl.String, "start": pl.Int32, "end": pl.Int32})),
 }
+PAST_NOTES_HISTORY = pl.List(pl.Struct({"codes": pl.List(pl.String), "days_before": pl.Int32, "text": pl.String}))
+"""`history` in CONTEXT_SCHEMA, where the visits come with their notes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,7 +69,7 @@ class Predictions:
     trained_on: np.ndarray | None = None
     """uint64 `patient_hashes` of the patients the model was trained or tuned on."""
     context: pl.DataFrame | None = None
-    """At most CONTEXT_ROWS rows of CONTEXT_SCHEMA: the first examples."""
+    """At most CONTEXT_ROWS rows of CONTEXT_SCHEMA (or with PAST_NOTES_HISTORY): the first examples."""
     records: dict[str, Any] = field(default_factory=dict)
     """Name -> JSON-ready value; kept as `<name>.json`."""
 
@@ -268,10 +271,11 @@ def _example_table(predictions: Predictions, codes: list[str]) -> pl.DataFrame:
 
 def _context(rows: Any) -> pl.DataFrame:
     first = rows.select(range(min(CONTEXT_ROWS, len(rows))))
-    columns = [name for name in CONTEXT_SCHEMA if name in first.column_names]
-    return pl.DataFrame(
-        {name: list(first[name]) for name in columns}, schema={name: CONTEXT_SCHEMA[name] for name in columns}
-    )
+    values = {name: list(first[name]) for name in CONTEXT_SCHEMA if name in first.column_names}
+    schema = {name: CONTEXT_SCHEMA[name] for name in values}
+    if any("text" in visit for history in values.get("history", ()) for visit in history or ()):
+        schema["history"] = PAST_NOTES_HISTORY
+    return pl.DataFrame(values, schema=schema)
 
 
 def _read_optional(path: Path, read: Callable[[Path], Any]) -> Any:

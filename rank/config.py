@@ -26,8 +26,15 @@ class PromptConfig:
     """write the days before the target visit, where the task has dates"""
     max_text_tokens: int = 512
     """tokens of a note that are read, from its beginning"""
+    past_note_tokens: int = 0
+    """tokens of the notes of past visits that are read in all, newest note first, each from its beginning, where
+    max_tokens leaves room beside the visits' codes; 0: none. Needs a task prepared with --past-notes"""
     max_tokens: int = 768
     """longest prompt; the oldest visits are dropped first"""
+
+    def __post_init__(self) -> None:
+        if self.past_note_tokens < 0:
+            raise ValueError(f"prompt.past_note_tokens must be 0 or more, got {self.past_note_tokens}")
 
 
 @config_class

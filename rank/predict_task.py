@@ -50,6 +50,8 @@ def rank_task(
     patients: codes that come together make 1 - prod(1 - p) too large.
     """
     task = load_task(path)
+    if ranker.prompt.past_note_tokens and not task.has_past_notes:
+        print(f"the model reads notes of past visits, and {path} has none: ranking by codes alone", file=sys.stderr)
     rows = list(task.splits[split])
     scores, eov = ranker.score(rows, batch_size)
     found: dict[str, np.ndarray] = {}

@@ -2,10 +2,14 @@
 
 Codes are single tokens, definitions, or both (`prompt.history`); the number after `<visit>` is the days before the
 target visit. After `<next>` the first output token's distribution ranks the codes.
+
+Notes of past visits (`prompt.past_note_tokens`) stand behind the codes of their visit: `<visit> 14 <584.9> Admitted for
+...`. Codes go before notes: notes get what room the visits' codes leave, so that no visit is lost to a note. The newest
+note is read first; the one that no longer fits is cut at its end, and the older ones are left out.
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +28,12 @@ class Prompt:
     """oldest visits that did not fit"""
     lost_text_tokens: int = 0
     """tokens at the note's end that did not fit"""
+    read_notes: int = 0
+    """notes of past visits of which something is read"""
+    cut_notes: int = 0
+    """among them, those whose end did not fit: at most one"""
+    lost_notes: int = 0
+    """notes of past visits of which nothing is read"""
     plain_codes: int = 0
     """codes that the model has no token (or, written out, no definition) for: they stand there as plain text"""
 
@@ -39,7 +49,8 @@ class PromptBuilder:
         self._text_ids: dict[str, list[int]] = {}
 
     def build(self, row: dict[str, Any]) -> Prompt:
-        """`row` has `age`, `sex`, `history` (visits with `codes`, `days_before`) and `text`, each possibly null.
+        """`row` has `age`, `sex`, `history` (visits with `codes`, `days_before`, perhaps `text`) and `text`, each
+        possibly null.
 
         A code that the model does not know is written as plain text, so that nothing of the history is lost.
         """
@@ -59,15 +70,49 @@ class PromptBuilder:
                 continue
             room -= length
             kept_visits.append(pieces)
+        past_notes, cut_notes, lost_notes = self._past_notes(row["history"] or [], len(kept_visits), room)
         ids, places = [*start, *kept_note], []
-        for opening, *codes in reversed(kept_visits):
+        for (opening, *codes), past_note in zip(reversed(kept_visits), reversed(past_notes), strict=True):
             ids += opening
             places.append([len(ids)])
             for code in codes:
                 ids += code
                 places[-1].append(len(ids))
+            ids += past_note
         plain = sum(self._is_plain(code) for visit in row["history"] or [] for code in dict.fromkeys(visit["codes"]))
-        return Prompt([*ids, self._next], places, lost, len(note) - len(kept_note), plain)
+        return Prompt(
+            ids=[*ids, self._next],
+            visits=places,
+            lost_visits=lost,
+            lost_text_tokens=len(note) - len(kept_note),
+            read_notes=sum(map(bool, past_notes)),
+            cut_notes=cut_notes,
+            lost_notes=lost_notes,
+            plain_codes=plain,
+        )
+
+    def _past_notes(
+        self, history: Sequence[dict[str, Any]], num_kept: int, room: int
+    ) -> tuple[list[list[int]], int, int]:
+        """What is read of the note of each of the `num_kept` latest visits, newest first; notes cut, notes left out.
+
+        Notes that nothing is read of are not even tokenized.
+        """
+        read: list[list[int]] = [[] for _ in range(num_kept)]
+        cut = lost = 0
+        if not self.config.past_note_tokens:
+            return read, cut, lost
+        left = max(0, min(self.config.past_note_tokens, room))
+        for place, visit in enumerate(reversed(history)):
+            text = (visit.get("text") or "").strip()
+            if place < num_kept and left and text:
+                note = self._encode(text, keep=False)
+                read[place] = note[:left]
+                cut += len(note) > left
+                left -= len(read[place])
+            elif text:
+                lost += 1
+        return read, cut, lost
 
     def _visit_pieces(self, visit: dict[str, Any]) -> list[list[int]]:
         """The tokens that open a visit, then those of each code; a code that is repeated is written once."""
@@ -97,14 +142,23 @@ class PromptBuilder:
         return ids
 
 
-def build_prompts(builder: PromptBuilder, rows: Sequence[dict[str, Any]], name: str) -> list[Prompt]:
-    """Prompts of all rows; says how much did not fit or was not known, in counts only."""
+def build_prompts(builder: PromptBuilder, rows: Iterable[dict[str, Any]], name: str) -> list[Prompt]:
+    """Prompts of all rows, taken one at a time; says how much did not fit or was not known, in counts only."""
     prompts = [builder.build(row) for row in rows]
     lost_visits = sum(prompt.lost_visits for prompt in prompts)
     cut_notes = sum(prompt.lost_text_tokens > 0 for prompt in prompts)
     if lost_visits or cut_notes:
         print(
             f"{name}: {lost_visits} oldest visits and the ends of {cut_notes} notes did not fit into the prompt",
+            file=sys.stderr,
+        )
+    read, cut, lost = (
+        sum(getattr(prompt, count) for prompt in prompts) for count in ("read_notes", "cut_notes", "lost_notes")
+    )
+    if read or lost:
+        print(
+            f"{name}: of {read + lost} notes of past visits, {read - cut} are read whole, {cut} without their ends and "
+            f"{lost} not at all (prompt.past_note_tokens {builder.config.past_note_tokens})",
             file=sys.stderr,
         )
     plain_codes = sum(prompt.plain_codes for prompt in prompts)

@@ -1,14 +1,26 @@
 """What stage two starts from: a model with a token for each candidate, and the training examples."""
 
+from collections.abc import Iterator
+from typing import Any
+
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from data.task import Task
 from mera.code_tokens import CodeTokens, add_code_tokens, has_code_tokens
 from mera.models import load_base_model
-from rank.config import RankConfig
+from rank.config import PromptConfig, RankConfig
 from rank.partial_outputs import RankingDataset
 from rank.prompt import PromptBuilder, build_prompts
 from rank.recurrence import seen_codes
+
+
+def require_past_notes(task: Task, prompt: PromptConfig) -> None:
+    """Raise ValueError where the prompt is to hold notes of past visits and the task has none."""
+    if prompt.past_note_tokens and not task.has_past_notes:
+        raise ValueError(
+            f"prompt.past_note_tokens is {prompt.past_note_tokens}, but {task.path} has no notes of past visits; "
+            f"prepare it with `mera prepare SOURCE --past-notes`, or set prompt.past_note_tokens to 0"
+        )
 
 
 def load_for_task(config: RankConfig, task: Task) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, CodeTokens]:
@@ -26,13 +38,20 @@ def load_for_task(config: RankConfig, task: Task) -> tuple[PreTrainedModel, PreT
 
 
 def training_examples(task: Task, builder: PromptBuilder, config: RankConfig) -> RankingDataset:
-    """The task's training rows as prompts and target columns."""
+    """The task's training rows as prompts and target columns. Rows are read once, one at a time: notes are long."""
     column = task.column
-    rows = list(task.splits["train"])
+    targets, seen = [], []
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for row in task.splits["train"]:
+            targets.append([column[code] for code in row["targets"]])
+            seen.append(seen_codes(row["history"], column))
+            yield row
+
     return RankingDataset(
-        build_prompts(builder, rows, "train"),
-        [[column[code] for code in row["targets"]] for row in rows],
-        [seen_codes(row["history"], column) for row in rows],
+        build_prompts(builder, rows(), "train"),
+        targets,
+        seen,
         num_orders=config.orders,
         max_targets=config.max_targets,
         seed=config.training.seed,

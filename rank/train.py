@@ -25,7 +25,7 @@ from rank.partial_outputs import PartialOutputCollator
 from rank.predict import Ranker
 from rank.prompt import PromptBuilder
 from rank.recurrence import Recurrence, add_recurrence, fit_rare_bonus, recurrence_weights
-from rank.start import load_for_task, training_examples
+from rank.start import load_for_task, require_past_notes, training_examples
 from rank.trainer import build_trainer
 from rank.validation import Validation
 
@@ -35,6 +35,7 @@ def main() -> None:
     run, clock = open_run(config.output, dry_run), RunClock()
     set_seed(config.training.seed)
     task = with_few_held_out(load_task(config.task), FEW_EXAMPLES) if dry_run else load_task(config.task)
+    require_past_notes(task, config.prompt)
     run.claim(config_dict(config), task.fingerprint)
     model, tokenizer, code_tokens = load_for_task(config, task)
     builder = PromptBuilder(tokenizer, config.prompt, code_tokens.definitions)

@@ -1,4 +1,4 @@
-"""Pages of single patients (`--with-examples`): history, note with its evidence, every model's ranking side by side.
+"""Pages of single patients (`--with-examples`): history, notes with their evidence, all models' rankings side by side.
 
 The first examples of the split are shown, not chosen ones. These pages are the only part of a report that holds
 patients' data.
@@ -100,6 +100,7 @@ def _visits(group: Comparable, row: int) -> list[dict[str, Any]]:
         {
             "days_before": visit["days_before"],
             "codes": [{"code": code, "definition": definition.get(code, "")} for code in visit["codes"]],
+            "note": visit.get("text"),
         }
         for visit in visits
     ]
