@@ -110,6 +110,9 @@ FOUND = {
     "forward_bytes": 5000,
     "peak_bytes": 6000,
     "accumulated_bytes": 7500,
+    "trained_embeddings": 200,
+    "layer_parameters": 100,
+    "outside_parameters": 300,
     "examples": 100,
     "step_examples": 8,
     "epoch_steps": 13,
@@ -141,12 +144,48 @@ def test_zero_splits_what_its_stage_says(stage, weights, gradients, optimizer):
     assert (memory["weights"], memory["gradients"], memory["optimizer"]) == (weights, gradients, optimizer)
     assert memory["activations"] == 5000
     assert memory["host"] == 0
+    # DeepSpeed's bucket has its full size, and ZeRO-3 gathers what it needs.
+    assert memory["buffers"] == 2 * 500_000_000 + (2 * 1000 if stage == 3 else 0)
+
+
+def test_where_the_update_needs_more_than_the_backward_pass_it_counts():
+    large = FOUND | {"parameters": 8 * 10**9, "trainable": 8 * 10**9, "forward_bytes": 10**9, "peak_bytes": 10**9}
+    large["gradient_bytes"] = large["weight_bytes"] = 16 * 10**9
+    buffers = {
+        stage: memory_of_a_device(Engine(name="z", processes=4, zero_stage=stage, bf16=True), large, accumulates=False)[
+            "buffers"
+        ]
+        for stage in (2, 3)
+    }
+    # Float32 gradients of a quarter of the weights, of a thousand million at once under ZeRO-3, without activations.
+    assert buffers == {2: 4 * 2 * 10**9 - 10**9, 3: 4 * 10**9 - 10**9}
+
+
+@pytest.mark.parametrize("settings", [{}, {"zero_stage": 2, "bf16": True}, {"fsdp": True, "bf16": True}])
+def test_an_optimizer_of_8_bits_keeps_the_averages_of_embeddings_whole(settings):
+    sizes = [
+        memory_of_a_device(Engine(name="x", **settings), FOUND, False, bits)["optimizer"] for bits in (False, True)
+    ]
+    averages = 2 * 800 + 8 * 200
+    if "zero_stage" in settings:
+        assert sizes == [12_000, 4000 + averages]
+    else:
+        assert sizes == [8000 if "fsdp" in settings else 4000, averages]
+
+
+def test_fsdp_keeps_what_is_frozen_as_it_is():
+    lora = FOUND | {"trainable": 100, "gradient_bytes": 400, "weight_bytes": 2200}
+    memory = memory_of_a_device(Engine(name="f", processes=2, fsdp=True, bf16=True), lora, accumulates=False)
+    assert (memory["weights"], memory["gradients"], memory["optimizer"]) == ((400 + 1800) // 2, 200, 400)
+    # The embeddings and two layers whole in bf16, and gradients of all that is trained.
+    assert memory["buffers"] == 2 * (300 + 2 * 100) + 2 * 100
 
 
 def test_offloaded_parts_move_to_the_host():
     engine = Engine(name="z", processes=4, zero_stage=3, bf16=True, offload_optimizer=True, offload_weights=True)
     memory = memory_of_a_device(engine, FOUND, accumulates=False)
-    assert (memory["weights"], memory["optimizer"], memory["host"]) == (0, 0, 4 * (500 + 3000))
+    assert (memory["weights"], memory["optimizer"], memory["host"]) == (0, 0, 4 * (500 + 500 + 3000) + 4000)
+    assert memory["gradients"] == 0
     sharded = memory_of_a_device(Engine(name="f", processes=4, fsdp=True), FOUND, accumulates=False)
     assert (sharded["weights"], sharded["gradients"], sharded["optimizer"]) == (1000, 1000, 2000)
 

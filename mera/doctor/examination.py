@@ -65,7 +65,8 @@ def examine(
     if isinstance(found, str):
         return Examination(**looked, missing=[*later, found])
     training = values.get("training") or {}
-    memory = memory_of_a_device(engine, found, training.get("gradient_accumulation", 1) > 1)
+    accumulates, eight_bit = training.get("gradient_accumulation", 1) > 1, "8bit" in training.get("optimizer", "")
+    memory = memory_of_a_device(engine, found, accumulates, eight_bit)
     lora = bool(((values.get("model") or values.get("encoder") or {}).get("lora") or {}).get("rank"))
     to_resume, final = checkpoint_bytes(found, lora)
     kept = training.get("keep_last", KEPT_CHECKPOINTS - 2) + 2
