@@ -142,14 +142,14 @@ def test_one_process_holds_everything():
 def test_zero_splits_what_its_stage_says(stage, weights, gradients, optimizer):
     memory = memory_of_a_device(Engine(name="z", processes=4, zero_stage=stage, bf16=True), FOUND, accumulates=False)
     assert (memory["weights"], memory["gradients"], memory["optimizer"]) == (weights, gradients, optimizer)
-    assert memory["activations"] == 5000
+    assert memory["activations"] == 7500 - 2000
     assert memory["host"] == 0
     # DeepSpeed's bucket has its full size, and ZeRO-3 gathers what it needs.
     assert memory["buffers"] == 2 * 500_000_000 + (2 * 1000 if stage == 3 else 0)
 
 
 def test_where_the_update_needs_more_than_the_backward_pass_it_counts():
-    large = FOUND | {"parameters": 8 * 10**9, "trainable": 8 * 10**9, "forward_bytes": 10**9, "peak_bytes": 10**9}
+    large = FOUND | {"parameters": 8 * 10**9, "trainable": 8 * 10**9, "accumulated_bytes": 17 * 10**9}
     large["gradient_bytes"] = large["weight_bytes"] = 16 * 10**9
     buffers = {
         stage: memory_of_a_device(Engine(name="z", processes=4, zero_stage=stage, bf16=True), large, accumulates=False)[

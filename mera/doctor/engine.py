@@ -77,7 +77,6 @@ def memory_of_a_device(
     if engine.zero_stage is not None:
         return _under_deepspeed(engine, found, eight_bit)
     trained, n = found["trainable"], engine.processes
-    activations = max(found["forward_bytes"], found["peak_bytes"] - found["gradient_bytes"])
     if engine.fsdp:
         # accelerate keeps what is trained in float32, in pieces; a layer and the next, and what is in no layer (the
         # embeddings), are whole in bf16, and so are a layer's gradients and the embeddings' until they are shared out.
@@ -87,10 +86,11 @@ def memory_of_a_device(
             "weights": (4 * trained + frozen) // n,
             "gradients": 4 * trained // n,
             "optimizer": _moment_bytes(found, 8 * trained, eight_bit) // n,
-            "activations": activations,
+            "activations": _activations(found),
             "buffers": 2 * whole + 2 * min(trained, whole - found["layer_parameters"]),
             "host": 0,
         }
+    activations = max(found["forward_bytes"], found["peak_bytes"] - found["gradient_bytes"])
     together = found["accumulated_bytes"] if accumulates else found["peak_bytes"]
     return {
         "weights": found["weight_bytes"],
@@ -108,8 +108,7 @@ def _under_deepspeed(engine: Engine, found: dict[str, Any], eight_bit: bool) -> 
     Moved with the optimizer: the gradients, in bf16 and, for the update, in float32.
     """
     weights, gradients = found["weight_bytes"], found["gradient_bytes"]
-    trained, n = found["trainable"], engine.processes
-    activations = max(found["forward_bytes"], found["peak_bytes"] - gradients)
+    trained, n, activations = found["trainable"], engine.processes, _activations(found)
     size = 2 if engine.bf16 else 4
     backward = size * (min(trained, BUCKET_WEIGHTS) if engine.on_cpu else BUCKET_WEIGHTS)
     if engine.zero_stage == 3:
@@ -133,6 +132,12 @@ def _under_deepspeed(engine: Engine, found: dict[str, Any], eight_bit: bool) -> 
     if engine.offload_optimizer:
         memory["host"] += 4 * trained
     return memory
+
+
+def _activations(found: dict[str, Any]) -> int:
+    """The most that a step takes where gradients go elsewhere as soon as they are there: what a step that adds to
+    gradients takes beside them. (At the peak of a step that makes them, activations may be past their own.)"""
+    return found["accumulated_bytes"] - found["gradient_bytes"]
 
 
 def _moment_bytes(found: dict[str, Any], plain: int, eight_bit: bool) -> int:
