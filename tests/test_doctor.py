@@ -208,6 +208,7 @@ def test_launch_files_are_read(tmp_path):
     assert engines["single_gpu"].precision == "autocast"
     assert read_engine(ROOT / "launch/accelerate/zero2.yaml", 8, has_gpu=False).processes == 8
     assert read_engine(None, None, has_gpu=True).precision == "autocast"
+    assert [read_engine(None, count, has_gpu=True).name for count in (None, 4)] == ["one process", "DDP"]
     with pytest.raises(FileNotFoundError, match="accelerate settings not found"):
         read_engine(tmp_path / "no.yaml", None, has_gpu=False)
     (tmp_path / "other.yaml").write_text("a: 1")

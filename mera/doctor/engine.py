@@ -46,7 +46,8 @@ def read_engine(path: str | Path | None, processes: int | None, has_gpu: bool) -
     Raises FileNotFoundError where `path` is missing, ValueError where it is no accelerate settings file.
     """
     if path is None:
-        return Engine(name="one process", processes=processes or 1, on_cpu=not has_gpu, bf16=has_gpu)
+        count = processes or 1
+        return Engine(name="one process" if count == 1 else "DDP", processes=count, on_cpu=not has_gpu, bf16=has_gpu)
     if not Path(path).is_file():
         raise FileNotFoundError(f"accelerate settings not found: {path}; launch/accelerate/ has some")
     settings = yaml.safe_load(Path(path).read_text(encoding="utf-8"))

@@ -29,6 +29,8 @@ from mera.tokenizer import train_tokenizer
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 GIB = 2**30
+REPEATS = 3
+"""Measurements of which the median is told: what of the memory freed before is used again differs between runs."""
 STAGES = ("memorize", "rank", "bi_encoder")
 ALL_PARAMETERS = ("--model.lora.rank", "0")
 SHARDED = ("zero2", "zero3", "zero3_offload", "fsdp2")
@@ -126,10 +128,11 @@ def compare(stage: str, recipe: str, task: str, folder: Path, batch_size: int | 
         print(f"{stage}/{recipe}: {'; '.join(found['missing'])}")
         return
     estimated = found["peak_bytes"] - found["memory"]["weights"]  # the weights are there before the steps
-    measured = measured_bytes(stage, recipe, task, more)
+    measured = sorted(measured_bytes(stage, recipe, task, more) for _ in range(REPEATS))
+    low, median, high = (size / GIB for size in (measured[0], measured[REPEATS // 2], measured[-1]))
     print(
         f"{stage}/{recipe}: batch {found['estimate']['batch_shape']}, estimated {estimated / GIB:.3f} GiB, measured "
-        f"{measured / GIB:.3f} GiB, ratio {estimated / measured:.2f}",
+        f"{median:.3f} GiB ({low:.3f} to {high:.3f}), ratio {estimated / GIB / median:.2f}",
         flush=True,
     )
 
