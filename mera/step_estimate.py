@@ -52,7 +52,8 @@ def estimate(trainer: Trainer, precision: str = "float32") -> dict[str, Any]:
     counts = _weights(model)
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "autocast"):
         forward_bytes, peak_bytes = _step(trainer, model, batches[0], step_items, on_host=precision == "float32")
-        _, accumulated_bytes = _step(trainer, model, batches[0], step_items, on_host=precision == "float32")
+        let_gradients_go(model)
+        _, passing_bytes = _step(trainer, model, batches[0], step_items, on_host=precision == "float32")
     return counts | {
         "batch_shape": _largest_ids(batches[0]),
         "examples": num_examples,
@@ -62,7 +63,7 @@ def estimate(trainer: Trainer, precision: str = "float32") -> dict[str, Any]:
         "epoch_tokens": epoch_tokens(loader),
         "forward_bytes": forward_bytes,
         "peak_bytes": peak_bytes,
-        "accumulated_bytes": accumulated_bytes + counts["gradient_bytes"],
+        "accumulated_bytes": passing_bytes + counts["gradient_bytes"],
     }
 
 
@@ -81,6 +82,21 @@ def _weights(model: nn.Module) -> dict[str, int]:
         "layer_parameters": max(layers),
         "outside_parameters": _numel(model) - sum(layers),
     }
+
+
+def let_gradients_go(model: nn.Module) -> None:
+    """From now on every gradient leaves as soon as it is there: added to an earlier one, or handed to other processes.
+
+    (Left where it is, a fake gradient would not be added in place, as a real one is, but beside the earlier one.)
+    """
+    for weight in model.parameters():
+        if weight.requires_grad:
+            weight.grad = None
+            weight.register_post_accumulate_grad_hook(_forget_gradient)
+
+
+def _forget_gradient(weight: torch.Tensor) -> None:
+    weight.grad = None
 
 
 def _numel(module: nn.Module) -> int:

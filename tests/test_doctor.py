@@ -18,6 +18,7 @@ from mera.doctor.engine import Engine, checkpoint_bytes, memory_of_a_device, pea
 from mera.doctor.examination import examine, guess_stage
 from mera.live_bytes import LiveBytes, hollow
 from mera.models import LoraSettings, ModelConfig, add_lora, load_base_model
+from mera.step_estimate import let_gradients_go
 
 ROOT = Path(__file__).parent.parent
 RECIPES = sorted((ROOT / "configs").glob("*/*.yaml"))
@@ -78,6 +79,23 @@ def test_a_hollow_model_takes_what_the_real_one_takes():
     # Kept for the backward pass: the gelu's input and output, the loss's input; the rest is small.
     kept = 4 * (2 * 128 * 256 + 128 * 64)
     assert kept <= found[0][0] <= 1.2 * kept
+
+
+def test_gradients_that_leave_at_once_are_not_counted_together():
+    peaks = []
+    for leave in (False, True):
+        model, inputs = hollow(nn.Sequential(*(nn.Linear(256, 256) for _ in range(8)))), torch.zeros(2, 256)
+        if leave:
+            let_gradients_go(model)
+        live = LiveBytes()
+        live.ignore(model)
+        with live:
+            model(inputs).sum().backward()
+        peaks.append(live.peak)
+        assert all((weight.grad is None) == leave for weight in model.parameters())
+    layer = 4 * 256 * 256
+    assert peaks[0] >= 8 * layer
+    assert layer <= peaks[1] < 3 * layer
 
 
 def test_hollow_weights_stay_tied_and_change_their_type():
