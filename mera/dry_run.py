@@ -2,7 +2,8 @@
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from mera.config import DryRun
 from mera.host_memory import HostPeak
 from mera.manifest import peak_memory
 from mera.run_directory import RunDirectory
-from mera.step_estimate import num_tokens, write_estimate
+from mera.step_estimate import epoch_tokens, num_tokens, write_estimate
+from mera.steps import EpochSeededLengthSampler
 
 STEPS = 2
 FEW_EXAMPLES = 8
@@ -34,6 +36,23 @@ class TemporaryRun(RunDirectory):
 def open_run(output: str, dry_run: DryRun | None) -> RunDirectory:
     """The run directory of `output`, or a temporary one of the same name."""
     return TemporaryRun(Path(output).name) if dry_run else RunDirectory(output)
+
+
+class FirstStepAgain:
+    """The rows of an epoch's first step, time and again: the longest batch is met with the optimizer's state there."""
+
+    def __init__(self, order: EpochSeededLengthSampler, step_examples: int):
+        self._order, self._step_examples = order, step_examples
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the Trainer before each epoch."""
+        self._order.set_epoch(epoch)
+
+    def __iter__(self) -> Iterator[int]:
+        return islice(cycle(islice(self._order, self._step_examples)), len(self))
 
 
 class StepClock(TrainerCallback):
@@ -62,15 +81,18 @@ def rehearse(trainer: Trainer, evaluate: Callable[[], object], dry_run: DryRun) 
     """Take two optimiser steps with `trainer`, call `evaluate`, and print what a whole run would take; or, where that
     is all that is asked for, write the estimate (mera/step_estimate.py).
 
-    The batches of the first step are the longest ones (examples are grouped by length), so that a run which survives
-    this does not end in the middle for want of memory. Nothing is saved and nothing measured in between.
+    Both steps take the longest batches of the training set, the second one beside the optimizer's state, so that a run
+    which survives this does not end in the middle for want of memory. Nothing is saved and nothing measured in between.
     """
     if dry_run.estimate is not None:
         return write_estimate(trainer, dry_run)
-    arguments = trainer.args
-    _, _, num_examples, _, step_examples, _, run_steps = trainer.set_initial_training_values(
-        arguments, trainer.get_train_dataloader()
+    arguments, loader = trainer.args, trainer.get_train_dataloader()
+    _, epoch_steps, num_examples, _, step_examples, _, run_steps = trainer.set_initial_training_values(
+        arguments, loader
     )
+    run_tokens = epoch_tokens(loader) * run_steps / epoch_steps
+    loader.batch_sampler.order = FirstStepAgain(loader.batch_sampler.order, step_examples)
+    trainer.get_train_dataloader = lambda: loader
     clock = StepClock(trainer)
     trainer.add_callback(clock)
     _keep_nothing(arguments)
@@ -81,7 +103,7 @@ def rehearse(trainer: Trainer, evaluate: Callable[[], object], dry_run: DryRun) 
     evaluate()
     evaluation_seconds = time.perf_counter() - start
     if trainer.is_world_process_zero():
-        print(_summary(clock, run_steps, num_examples, step_examples, evaluation_seconds, steps_bytes))
+        print(_summary(clock, run_steps, run_tokens, num_examples, step_examples, evaluation_seconds, steps_bytes))
 
 
 def _keep_nothing(arguments: TrainingArguments) -> None:
@@ -94,13 +116,14 @@ def _keep_nothing(arguments: TrainingArguments) -> None:
 def _summary(
     clock: StepClock,
     run_steps: int,
+    run_tokens: float,
     num_examples: int,
     step_examples: int,
     evaluation_seconds: float,
     steps_bytes: int | None,
 ) -> str:
     # The first step also allocates memory and compiles kernels.
-    steady = clock.seconds[-1]
+    seconds, tokens = clock.seconds[-1], clock.tokens[-1]
     memory = peak_memory()
     taken = "" if steps_bytes is None else f" ({steps_bytes / 2**30:.3f} of them by the steps)"
     peaks = [f"{memory['host_bytes'] / 2**30:.2f} GiB of host memory{taken}"]
@@ -110,10 +133,10 @@ def _summary(
         [
             f"dry run: {len(clock.seconds)} steps of {step_examples} examples and a small evaluation "
             f"({evaluation_seconds:.1f} s) went well; nothing was kept",
-            f"dry run: {1 / steady:.2f} steps/s, {clock.tokens[-1] / steady:,.0f} tokens/s, peak of this process "
-            f"{' and '.join(peaks)}",
+            f"dry run: {1 / seconds:.2f} steps/s, {tokens / seconds:,.0f} tokens/s with the longest batch, peak of "
+            f"this process {' and '.join(peaks)}",
             f"dry run: would run {run_steps:,} steps on {num_examples:,} examples, about "
-            f"{_duration(run_steps * steady)} without evaluations",
+            f"{_duration(run_tokens / tokens * seconds)} without evaluations",
         ]
     )
 

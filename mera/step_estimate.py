@@ -7,7 +7,6 @@ The batch is real and so is everything the trainer does with it; only weights, a
 import gc
 import json
 from collections.abc import Iterator
-from itertools import islice
 from typing import Any
 
 import torch
@@ -17,6 +16,7 @@ from transformers import Trainer
 
 from mera.config import DryRun
 from mera.live_bytes import LiveBytes, hollow
+from mera.steps import StepLoader
 
 SAMPLED_BATCHES = 32
 """Batches whose tokens are counted, to reckon those of an epoch."""
@@ -30,8 +30,9 @@ def write_estimate(trainer: Trainer, dry_run: DryRun) -> None:
 def estimate(trainer: Trainer, precision: str = "float32") -> dict[str, Any]:
     """Sizes in bytes on one device without sharding, and counts. The trainer's model is hollow afterwards.
 
-    `parameters`, `trainable`: numbers of weights; `weight_bytes`, `gradient_bytes`; `trainable_bytes` in the type they
-    have; `forward_bytes`: activations at the end of the forward pass; `peak_bytes`: the most that activations and
+    `parameters`, `trainable`: numbers of weights, `trained_embeddings` of them in embeddings, `layer_parameters` in the
+    largest layer, `outside_parameters` in no layer; `weight_bytes`, `gradient_bytes` in the type they have;
+    `forward_bytes`: activations at the end of the forward pass; `peak_bytes`: the most that activations and
     gradients take together, in a step whose gradients begin empty; `accumulated_bytes`: the same where the gradients
     of an earlier batch are there already. `batch_shape` of the first, longest batch; `run_steps` and `epoch_tokens`.
     """
@@ -51,29 +52,55 @@ def estimate(trainer: Trainer, precision: str = "float32") -> dict[str, Any]:
     counts = _weights(model)
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "autocast"):
         forward_bytes, peak_bytes = _step(trainer, model, batches[0], step_items, on_host=precision == "float32")
-        _, accumulated_bytes = _step(trainer, model, batches[0], step_items, on_host=precision == "float32")
+        let_gradients_go(model)
+        _, passing_bytes = _step(trainer, model, batches[0], step_items, on_host=precision == "float32")
     return counts | {
         "batch_shape": _largest_ids(batches[0]),
         "examples": num_examples,
         "step_examples": step_examples,
         "epoch_steps": epoch_steps,
         "run_steps": run_steps,
-        "epoch_tokens": _epoch_tokens(trainer),
+        "epoch_tokens": epoch_tokens(loader),
         "forward_bytes": forward_bytes,
         "peak_bytes": peak_bytes,
-        "accumulated_bytes": accumulated_bytes + counts["gradient_bytes"],
+        "accumulated_bytes": passing_bytes + counts["gradient_bytes"],
     }
 
 
 def _weights(model: nn.Module) -> dict[str, int]:
     weights = list(model.parameters())
     trained = [weight for weight in weights if weight.requires_grad]
+    embeddings = {module.weight for module in model.modules() if isinstance(module, nn.Embedding)}
+    lists = (list(module) for module in model.modules() if isinstance(module, nn.ModuleList))
+    layers = max(([_numel(layer) for layer in found] for found in lists), key=sum, default=[0])
     return {
         "parameters": sum(weight.numel() for weight in weights),
         "trainable": sum(weight.numel() for weight in trained),
         "weight_bytes": sum(weight.numel() * weight.element_size() for weight in weights),
         "gradient_bytes": sum(weight.numel() * weight.element_size() for weight in trained),
+        "trained_embeddings": sum(weight.numel() for weight in embeddings if weight.requires_grad),
+        "layer_parameters": max(layers),
+        "outside_parameters": _numel(model) - sum(layers),
     }
+
+
+def let_gradients_go(model: nn.Module) -> None:
+    """From now on every gradient leaves as soon as it is there: added to an earlier one, or handed to other processes.
+
+    (Left where it is, a fake gradient would not be added in place, as a real one is, but beside the earlier one.)
+    """
+    for weight in model.parameters():
+        if weight.requires_grad:
+            weight.grad = None
+            weight.register_post_accumulate_grad_hook(_forget_gradient)
+
+
+def _forget_gradient(weight: torch.Tensor) -> None:
+    weight.grad = None
+
+
+def _numel(module: nn.Module) -> int:
+    return sum(weight.numel() for weight in module.parameters())
 
 
 def _step(trainer: Trainer, model: nn.Module, batch: Any, step_items: Any, on_host: bool) -> tuple[int, int]:
@@ -88,11 +115,12 @@ def _step(trainer: Trainer, model: nn.Module, batch: Any, step_items: Any, on_ho
     return forward_bytes, live.peak
 
 
-def _epoch_tokens(trainer: Trainer) -> int:
-    """Tokens of an epoch, padding included, reckoned from its first batches."""
-    loader = trainer.get_train_dataloader()
-    counts = [num_tokens(batch) for batch in islice(loader, SAMPLED_BATCHES)]
-    return round(sum(counts) / len(counts) * len(loader))
+def epoch_tokens(loader: StepLoader) -> int:
+    """Tokens of an epoch of one process, padding included, reckoned from batches taken evenly from all of it."""
+    batches = list(loader.batch_sampler)
+    sampled = batches[:: -(-len(batches) // SAMPLED_BATCHES)]
+    counts = [num_tokens(loader.collate_fn([loader.dataset[place] for place in batch])) for batch in sampled]
+    return round(sum(counts) / len(counts) * len(batches))
 
 
 def num_tokens(batch: Any) -> int:

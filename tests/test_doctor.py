@@ -18,6 +18,7 @@ from mera.doctor.engine import Engine, checkpoint_bytes, memory_of_a_device, pea
 from mera.doctor.examination import examine, guess_stage
 from mera.live_bytes import LiveBytes, hollow
 from mera.models import LoraSettings, ModelConfig, add_lora, load_base_model
+from mera.step_estimate import let_gradients_go
 
 ROOT = Path(__file__).parent.parent
 RECIPES = sorted((ROOT / "configs").glob("*/*.yaml"))
@@ -80,6 +81,23 @@ def test_a_hollow_model_takes_what_the_real_one_takes():
     assert kept <= found[0][0] <= 1.2 * kept
 
 
+def test_gradients_that_leave_at_once_are_not_counted_together():
+    peaks = []
+    for leave in (False, True):
+        model, inputs = hollow(nn.Sequential(*(nn.Linear(256, 256) for _ in range(8)))), torch.zeros(2, 256)
+        if leave:
+            let_gradients_go(model)
+        live = LiveBytes()
+        live.ignore(model)
+        with live:
+            model(inputs).sum().backward()
+        peaks.append(live.peak)
+        assert all((weight.grad is None) == leave for weight in model.parameters())
+    layer = 4 * 256 * 256
+    assert peaks[0] >= 8 * layer
+    assert layer <= peaks[1] < 3 * layer
+
+
 def test_hollow_weights_stay_tied_and_change_their_type():
     model, _ = load_base_model(ModelConfig(architecture=ARCHITECTURE | {"tie_word_embeddings": True}), ["text"])
     sizes = {name: weight.shape for name, weight in model.named_parameters()}
@@ -110,6 +128,9 @@ FOUND = {
     "forward_bytes": 5000,
     "peak_bytes": 6000,
     "accumulated_bytes": 7500,
+    "trained_embeddings": 200,
+    "layer_parameters": 100,
+    "outside_parameters": 300,
     "examples": 100,
     "step_examples": 8,
     "epoch_steps": 13,
@@ -139,14 +160,50 @@ def test_one_process_holds_everything():
 def test_zero_splits_what_its_stage_says(stage, weights, gradients, optimizer):
     memory = memory_of_a_device(Engine(name="z", processes=4, zero_stage=stage, bf16=True), FOUND, accumulates=False)
     assert (memory["weights"], memory["gradients"], memory["optimizer"]) == (weights, gradients, optimizer)
-    assert memory["activations"] == 5000
+    assert memory["activations"] == 7500 - 2000
     assert memory["host"] == 0
+    # DeepSpeed's bucket has its full size, and ZeRO-3 gathers what it needs.
+    assert memory["buffers"] == 2 * 500_000_000 + (2 * 1000 if stage == 3 else 0)
+
+
+def test_where_the_update_needs_more_than_the_backward_pass_it_counts():
+    large = FOUND | {"parameters": 8 * 10**9, "trainable": 8 * 10**9, "accumulated_bytes": 17 * 10**9}
+    large["gradient_bytes"] = large["weight_bytes"] = 16 * 10**9
+    buffers = {
+        stage: memory_of_a_device(Engine(name="z", processes=4, zero_stage=stage, bf16=True), large, accumulates=False)[
+            "buffers"
+        ]
+        for stage in (2, 3)
+    }
+    # Float32 gradients of a quarter of the weights, of a thousand million at once under ZeRO-3, without activations.
+    assert buffers == {2: 4 * 2 * 10**9 - 10**9, 3: 4 * 10**9 - 10**9}
+
+
+@pytest.mark.parametrize("settings", [{}, {"zero_stage": 2, "bf16": True}, {"fsdp": True, "bf16": True}])
+def test_an_optimizer_of_8_bits_keeps_the_averages_of_embeddings_whole(settings):
+    sizes = [
+        memory_of_a_device(Engine(name="x", **settings), FOUND, False, bits)["optimizer"] for bits in (False, True)
+    ]
+    averages = 2 * 800 + 8 * 200
+    if "zero_stage" in settings:
+        assert sizes == [12_000, 4000 + averages]
+    else:
+        assert sizes == [8000 if "fsdp" in settings else 4000, averages]
+
+
+def test_fsdp_keeps_what_is_frozen_as_it_is():
+    lora = FOUND | {"trainable": 100, "gradient_bytes": 400, "weight_bytes": 2200}
+    memory = memory_of_a_device(Engine(name="f", processes=2, fsdp=True, bf16=True), lora, accumulates=False)
+    assert (memory["weights"], memory["gradients"], memory["optimizer"]) == ((400 + 1800) // 2, 200, 400)
+    # The embeddings and two layers whole in bf16, and gradients of all that is trained.
+    assert memory["buffers"] == 2 * (300 + 2 * 100) + 2 * 100
 
 
 def test_offloaded_parts_move_to_the_host():
     engine = Engine(name="z", processes=4, zero_stage=3, bf16=True, offload_optimizer=True, offload_weights=True)
     memory = memory_of_a_device(engine, FOUND, accumulates=False)
-    assert (memory["weights"], memory["optimizer"], memory["host"]) == (0, 0, 4 * (500 + 3000))
+    assert (memory["weights"], memory["optimizer"], memory["host"]) == (0, 0, 4 * (500 + 500 + 3000) + 4000)
+    assert memory["gradients"] == 0
     sharded = memory_of_a_device(Engine(name="f", processes=4, fsdp=True), FOUND, accumulates=False)
     assert (sharded["weights"], sharded["gradients"], sharded["optimizer"]) == (1000, 1000, 2000)
 
@@ -169,6 +226,7 @@ def test_launch_files_are_read(tmp_path):
     assert engines["single_gpu"].precision == "autocast"
     assert read_engine(ROOT / "launch/accelerate/zero2.yaml", 8, has_gpu=False).processes == 8
     assert read_engine(None, None, has_gpu=True).precision == "autocast"
+    assert [read_engine(None, count, has_gpu=True).name for count in (None, 4)] == ["one process", "DDP"]
     with pytest.raises(FileNotFoundError, match="accelerate settings not found"):
         read_engine(tmp_path / "no.yaml", None, has_gpu=False)
     (tmp_path / "other.yaml").write_text("a: 1")

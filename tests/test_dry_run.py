@@ -5,9 +5,11 @@ import os
 import re
 import runpy
 import tempfile
+from itertools import islice
 from pathlib import Path
 
 import pytest
+import torch
 import wandb  # noqa: F401  (TRL imports it, and it makes temporary folders of its own then)
 from small_model import ARCHITECTURE
 from tiny_task import make_tiny_task
@@ -15,6 +17,9 @@ from tiny_task import make_tiny_task
 from data.few_rows import with_few_held_out
 from memorize.config import MemorizeConfig
 from mera.config import DryRun, parse_training_config
+from mera.dry_run import FirstStepAgain
+from mera.step_estimate import SAMPLED_BATCHES, epoch_tokens, num_tokens
+from mera.steps import EpochSeededLengthSampler, SeededCollator, ShareOfSteps, StepLoader
 
 ROOT = Path(__file__).parent.parent
 LANGUAGE_MODEL = {"model.base": None, "model.architecture": ARCHITECTURE}
@@ -61,7 +66,8 @@ def test_a_dry_run_takes_two_steps_and_leaves_nothing(stage, task, tmp_path, mon
     printed = capsys.readouterr().out
     assert f"dry run: 2 steps of {step_examples} examples and a small evaluation" in printed
     assert re.search(
-        r"dry run: [\d.]+ steps/s, [\d,]+ tokens/s, peak of this process [\d.]+ GiB of host memory", printed
+        r"dry run: [\d.]+ steps/s, [\d,]+ tokens/s with the longest batch, peak of this process [\d.]+ GiB of host",
+        printed,
     )
     steps, examples = re.search(r"would run ([\d,]+) steps on ([\d,]+) examples", printed).groups()
     epochs = {"memorize": 3, "rank": 5, "bi_encoder": 3}[stage]
@@ -70,6 +76,34 @@ def test_a_dry_run_takes_two_steps_and_leaves_nothing(stage, task, tmp_path, mon
         assert int(examples) == len(task.splits["train"])
     assert files_under(tmp_path, task.path) == before
     assert not [name for name in os.environ if name.startswith("WANDB_") and "mera" in os.environ[name]]
+
+
+def test_both_steps_of_a_rehearsal_take_the_longest_batches():
+    lengths = [3, 9, 4, 8, 1, 7, 2, 6, 5, 5]
+    share = ShareOfSteps(EpochSeededLengthSampler(lengths, 4, seed=0), 2, 1, 0)
+    plain = [[place.row for place in batch] for batch in share]
+    share.order = FirstStepAgain(share.order, 4)  # two batches of two are a step
+    share.set_epoch(0)
+    rows = [[place.row for place in batch] for batch in share]
+    assert len(rows) == len(plain) == len(share) == 5
+    assert rows[:4] == plain[:2] + plain[:2]
+    assert max(lengths[row] for row in rows[0]) == 9
+
+
+def test_tokens_of_an_epoch_are_reckoned_from_batches_of_all_of_it():
+    lengths = list(range(1, 401))
+    examples = [{"input_ids": torch.zeros(1, length)} for length in lengths]
+
+    def padded(some):
+        return {"input_ids": torch.zeros(len(some), max(each["input_ids"].shape[1] for each in some))}
+
+    share = ShareOfSteps(EpochSeededLengthSampler(lengths, 2, seed=0), 2, 1, 0)
+    loader = StepLoader(examples, lambda example: example, share, SeededCollator(padded, 0))
+    true = sum(num_tokens(batch) for batch in loader)
+    # The 32 first batches, sorted by length within hundreds, hold the longest texts of that hundred.
+    assert epoch_tokens(loader) == pytest.approx(true, rel=0.1)
+    first = [num_tokens(batch) for batch in islice(loader, SAMPLED_BATCHES)]
+    assert sum(first) / len(first) * len(loader) > 1.2 * true
 
 
 def test_a_dry_run_tracks_nothing(capsys):

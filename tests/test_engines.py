@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file
+from small_model import ARCHITECTURE
 from tiny_task import make_tiny_task
 from transformers import AutoModelForCausalLM
 
@@ -22,6 +24,15 @@ LORA = {
     "bi_encoder": {"encoder.lora.rank": 4, "encoder.lora.dropout": 0.0},
 }
 STEP_EXAMPLES = 8
+FEW_QUESTIONS = {
+    "questions.phrasings": 1,
+    "questions.mixture.synonym_to_code": 0.5,
+    "questions.mixture.code_to_group": 0,
+}
+"""Stage one's 75: within the steps that are run an epoch ends with a batch of 3, as it does for the other trainers."""
+CACHED = {"objective.cached_gradients": True, "encoder.tokens_at_once": 200}
+WITH_CPU_OPTIMIZER = pytest.param("zero3_offload", marks=pytest.mark.slow)
+"""DeepSpeed compiles its AdamW for the CPU first."""
 
 
 def launch(engine, processes, *arguments):
@@ -39,15 +50,21 @@ def launch(engine, processes, *arguments):
 
 def wanted_runs(task, batch_size, accumulation=1):
     batch = {"training.batch_size": batch_size, "training.gradient_accumulation": accumulation}
-    suffix = "" if accumulation == 1 else "-accumulated"
-    runs = [
-        {"name": f"{trainer}{suffix}", "trainer": trainer, "task": str(task.path), "config": batch} for trainer in LORA
-    ]
+    runs = {(trainer, ""): {} for trainer in LORA}
     if accumulation == 1:
-        for trainer, lora in LORA.items():
-            config = batch | lora | {"training.learning_rate": 2e-2}
-            runs.append({"name": f"{trainer}-lora", "trainer": trainer, "task": str(task.path), "config": config})
-    return runs
+        runs |= {(trainer, "-lora"): lora | {"training.learning_rate": 5e-3} for trainer, lora in LORA.items()}
+        runs["bi_encoder", "-cached"] = CACHED
+    else:
+        runs = {(trainer, "-accumulated"): {} for trainer in LORA}
+    return [
+        {
+            "name": trainer + suffix,
+            "trainer": trainer,
+            "task": str(task.path),
+            "config": batch | changes | (FEW_QUESTIONS if trainer == "memorize" else {}),
+        }
+        for (trainer, suffix), changes in runs.items()
+    ]
 
 
 def train(folder, engine, processes, runs):
@@ -61,7 +78,7 @@ def train(folder, engine, processes, runs):
 
 @pytest.fixture(scope="module")
 def task(tmp_path_factory):
-    """51 training examples: the last batch of each epoch has 3 of 8, and for two processes one blank."""
+    """51 training examples: the last batch of each epoch has 3 of 8, for two processes with one blank."""
     return make_tiny_task(tmp_path_factory.mktemp("prepared") / "task", patients=73)
 
 
@@ -85,7 +102,14 @@ def test_accumulated_batches_equal_one_large_batch(alone):
         assert losses[trainer][-1] < losses[trainer][0]
 
 
-@pytest.mark.parametrize("engine", ["ddp", pytest.param("zero1", marks=pytest.mark.slow), "zero2", "zero3"])
+def test_cached_gradients_change_nothing(alone):
+    _, losses = alone
+    np.testing.assert_allclose(losses["bi_encoder-cached"], losses["bi_encoder"], atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "engine", ["ddp", pytest.param("zero1", marks=pytest.mark.slow), "zero2", "zero3", WITH_CPU_OPTIMIZER]
+)
 def test_two_processes_train_as_one(engine, task, alone, tmp_path):
     folder, expected = alone
     found = train(tmp_path / engine, engine, 2, wanted_runs(task, STEP_EXAMPLES // 2))
@@ -101,6 +125,26 @@ def test_two_processes_train_as_one(engine, task, alone, tmp_path):
         assert not report["missing_keys"]
         assert not report["unexpected_keys"]
         assert not hasattr(loaded, "peft_config")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trainer", LORA)
+@pytest.mark.parametrize("engine", sorted(path.stem for path in LAUNCH_FILES.glob("*.yaml")))
+def test_every_launch_file_starts_every_trainer(engine, trainer, task, tmp_path):
+    """On the CPU where there is no GPU; FSDP says that it needs one."""
+    options = {"--config": f"configs/{trainer}/tiny.yaml", "--task": task.path, "--output": tmp_path / "run"}
+    options |= {"--training.batch_size": 4}
+    if trainer == "rank":
+        options |= {"--model.base": "null", "--model.architecture": json.dumps(ARCHITECTURE)}
+    words = [word for option in options.items() for word in option]
+    processes = 1 if engine in ("cpu", "single_gpu") else 2
+    done = launch(engine, processes, f"{trainer}/train.py", *words, "--dry-run")
+    if engine == "fsdp2" and not torch.cuda.is_available():
+        assert done.returncode != 0
+        assert "error: FSDP needs GPUs: accelerate starts it nowhere else" in done.stderr
+    else:
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert f"dry run: 2 steps of {4 * processes} examples and a small evaluation" in done.stdout
 
 
 def test_fsdp_is_refused_without_a_gpu(monkeypatch):

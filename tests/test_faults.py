@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import re
 import resource
 import signal
@@ -17,7 +18,7 @@ from safetensors.numpy import load_file
 from tiny_task import make_tiny_task
 
 from mera.predictions import read_predictions
-from mera.resume import checkpoints, find_damage
+from mera.resume import checkpoints, find_damage, step_of
 
 ROOT = Path(__file__).parent.parent
 MODEL = "{model_type: mistral, hidden_size: 32, intermediate_size: 64, num_hidden_layers: 1, " + (
@@ -109,38 +110,72 @@ def assert_equal_results(output, undisturbed, tolerance=0.0):
     assert sorted(path.name for path in output.parent.iterdir() if path.name.startswith(f".{output.name}")) == []
 
 
-def test_killed_in_the_middle_of_a_save(task, undisturbed, tmp_path):
-    output = tmp_path / "run"
-    staging = trainer_folder(output) / ".partial"
-    for _ in range(5):
-        run = begin(task, output, "--training.save_every", 1)
-        wait_for(lambda: checkpoints(trainer_folder(output)) and list(staging.glob("*/*")), run, pause=0.0005)
-        os.killpg(run.pid, signal.SIGKILL)
-        run.communicate()
-        if list(staging.glob("*/*")):
+def kill_at(condition, run, send):
+    """SIGKILL by `send(signal)` at a moment at which `condition` holds: while one looks, the processes stand still."""
+    deadline = time.monotonic() + 300
+    while True:
+        send(signal.SIGSTOP)
+        time.sleep(0.005)
+        if condition():
             break
-    assert list(staging.glob("*/*")), "no kill came in the middle of a save"
-    assert not output.exists()
-    assert all(find_damage(checkpoint) is None for checkpoint in checkpoints(trainer_folder(output)))
+        send(signal.SIGCONT)
+        assert run.poll() is None, f"the run ended too early: {run.stdout.read()[-2000:]}"
+        assert time.monotonic() < deadline
+        time.sleep(random.uniform(0.001, 0.02))
+    send(signal.SIGKILL)
+
+
+def in_mid_save(output):
+    return bool(list((trainer_folder(output) / ".partial").glob("*/*")))
+
+
+def in_mid_step(output):
+    return bool(checkpoints(trainer_folder(output))) and not in_mid_save(output)
+
+
+def begin_to_save(task, output, **settings):
+    """A run that saves often, after its first checkpoint."""
+    run = begin(task, output, "--training.save_every", 2, **settings)
+    newest = checkpoints(trainer_folder(output))[:1]
+    wait_for(lambda: checkpoints(trainer_folder(output))[:1] != newest, run)
+    return run
+
+
+def newest_step(output):
+    return step_of(checkpoints(trainer_folder(output))[0])
+
+
+def test_a_run_killed_in_mid_step_and_in_mid_save_goes_on(task, undisturbed, tmp_path):
+    output = tmp_path / "run"
+    for moment in (in_mid_step, in_mid_save):
+        run = begin_to_save(task, output)
+        kill_at(lambda moment=moment: moment(output), run, lambda number, run=run: os.killpg(run.pid, number))
+        run.communicate()
+        assert moment(output)
+        assert not output.exists()
+        assert all(find_damage(checkpoint) is None for checkpoint in checkpoints(trainer_folder(output)))
     resumed = finish(task, output)
     assert resumed.returncode == 0, resumed.stderr[-2000:]
     assert_equal_results(output, undisturbed)
 
 
-def test_a_process_that_dies_ends_the_others(task, undisturbed, tmp_path):
-    output = tmp_path / "run"
-    run = begin(task, output, processes=2)
-    wait_for(lambda: checkpoints(trainer_folder(output)), run)
-    workers = [
-        process
-        for process in psutil.Process(run.pid).children(recursive=True)
-        if process.environ().get("RANK") in ("0", "1")
-    ]
-    assert len(workers) == 2
-    next(worker for worker in workers if worker.environ()["RANK"] == "1").kill()
-    run.communicate(timeout=120)
-    assert run.returncode != 0
-    assert not [worker for worker in workers if worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE]
+def test_a_process_that_dies_ends_the_others_and_the_run_goes_on(task, undisturbed, tmp_path):
+    output, reached = tmp_path / "run", 0
+    # The first process writes the checkpoints; the second one dies in a step.
+    for rank, moment in (("1", in_mid_step), ("0", in_mid_save)):
+        run = begin_to_save(task, output, processes=2)
+        assert newest_step(output) > reached, "the second run began where the first one was"
+        workers = {
+            process.environ()["RANK"]: process
+            for process in psutil.Process(run.pid).children(recursive=True)
+            if process.environ().get("RANK") in ("0", "1")
+        }
+        assert workers.keys() == {"0", "1"}
+        kill_at(lambda moment=moment: moment(output), run, workers[rank].send_signal)
+        run.communicate(timeout=120)
+        assert run.returncode != 0
+        assert not [each for each in workers.values() if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
+        reached = newest_step(output)
     # One process goes on where two were, with the same examples in each step.
     resumed = finish(task, output)
     assert resumed.returncode == 0, resumed.stderr[-2000:]

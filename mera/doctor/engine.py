@@ -13,9 +13,12 @@ import yaml
 
 MASTER_AND_MOMENTS = 12
 BUCKET_WEIGHTS = 500_000_000
-"""DeepSpeed's default reduce and gather buckets, in weights."""
+"""DeepSpeed's bucket for gradients on their way, in weights; a GPU gives all of it, however small
+the model; a host only what is written to."""
 LIVE_WEIGHTS = 1_000_000_000
 """Weights that ZeRO-3 gathers at once by default."""
+SUBGROUP_WEIGHTS = 1_000_000_000
+"""Weights that ZeRO-3 updates at once by default."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +46,8 @@ def read_engine(path: str | Path | None, processes: int | None, has_gpu: bool) -
     Raises FileNotFoundError where `path` is missing, ValueError where it is no accelerate settings file.
     """
     if path is None:
-        return Engine(name="one process", processes=processes or 1, on_cpu=not has_gpu, bf16=has_gpu)
+        count = processes or 1
+        return Engine(name="one process" if count == 1 else "DDP", processes=count, on_cpu=not has_gpu, bf16=has_gpu)
     if not Path(path).is_file():
         raise FileNotFoundError(f"accelerate settings not found: {path}; launch/accelerate/ has some")
     settings = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
@@ -63,38 +67,85 @@ def read_engine(path: str | Path | None, processes: int | None, has_gpu: bool) -
     )
 
 
-def memory_of_a_device(engine: Engine, found: dict[str, Any], accumulates: bool) -> dict[str, int]:
+def memory_of_a_device(
+    engine: Engine, found: dict[str, Any], accumulates: bool, eight_bit: bool = False
+) -> dict[str, int]:
     """Bytes on one device by purpose, from an estimate of mera/step_estimate.py; `host`: moved off it, for all
     processes of one machine. The purposes other than `host` add up to the peak.
+
+    `eight_bit`: the optimizer keeps its averages in one byte each, but those of embeddings in four (bitsandbytes).
     """
-    trained, weights, gradients = found["trainable"], found["weight_bytes"], found["gradient_bytes"]
-    together = found["accumulated_bytes"] if accumulates else found["peak_bytes"]
-    activations = max(found["forward_bytes"], found["peak_bytes"] - gradients)
-    n = engine.processes
-    if engine.zero_stage is None and not engine.fsdp:
-        grown = max(0, together - activations)
-        memory = {"weights": weights, "gradients": grown, "optimizer": 2 * gradients, "activations": activations}
-        return memory | {"buffers": gradients if n > 1 else 0, "host": 0}
+    if engine.zero_stage is not None:
+        return _under_deepspeed(engine, found, eight_bit)
+    trained, n = found["trainable"], engine.processes
     if engine.fsdp:
-        # accelerate keeps float32 weights in pieces and gathers a layer at a time in bf16.
-        pieces = {"weights": 4 * found["parameters"] // n, "gradients": 4 * trained // n, "optimizer": 8 * trained // n}
-        return pieces | {"activations": activations, "buffers": 2 * min(found["parameters"], BUCKET_WEIGHTS), "host": 0}
-    optimizer = MASTER_AND_MOMENTS * trained // n
+        # accelerate keeps what is trained in float32, in pieces; a layer and the next, and what is in no layer (the
+        # embeddings), are whole in bf16, and so are a layer's gradients and the embeddings' until they are shared out.
+        frozen = found["weight_bytes"] - found["gradient_bytes"]
+        whole = found["outside_parameters"] + 2 * found["layer_parameters"]
+        return {
+            "weights": (4 * trained + frozen) // n,
+            "gradients": 4 * trained // n,
+            "optimizer": _moment_bytes(found, 8 * trained, eight_bit) // n,
+            "activations": _activations(found),
+            "buffers": 2 * whole + 2 * min(trained, whole - found["layer_parameters"]),
+            "host": 0,
+        }
+    activations = max(found["forward_bytes"], found["peak_bytes"] - found["gradient_bytes"])
+    together = found["accumulated_bytes"] if accumulates else found["peak_bytes"]
+    return {
+        "weights": found["weight_bytes"],
+        "gradients": max(0, together - activations),
+        "optimizer": _moment_bytes(found, 2 * found["gradient_bytes"], eight_bit),
+        "activations": activations,
+        "buffers": found["gradient_bytes"] if n > 1 else 0,
+        "host": 0,
+    }
+
+
+def _under_deepspeed(engine: Engine, found: dict[str, Any], eight_bit: bool) -> dict[str, int]:
+    """Of a step's two parts, the backward pass and the optimizer's update, the one that needs more.
+
+    Moved with the optimizer: the gradients, in bf16 and, for the update, in float32.
+    """
+    weights, gradients = found["weight_bytes"], found["gradient_bytes"]
+    trained, n, activations = found["trainable"], engine.processes, _activations(found)
+    size = 2 if engine.bf16 else 4
+    backward = size * (min(trained, BUCKET_WEIGHTS) if engine.on_cpu else BUCKET_WEIGHTS)
+    if engine.zero_stage == 3:
+        backward += size * min(found["parameters"], LIVE_WEIGHTS)
+    piece = trained // n
+    update = 4 * (min(piece, SUBGROUP_WEIGHTS) if engine.zero_stage == 3 else piece)
+    if engine.offload_optimizer:
+        update = 0
     memory = {
         "weights": weights // n if engine.zero_stage == 3 else weights,
         "gradients": gradients // n if engine.zero_stage >= 2 else gradients,
-        "optimizer": optimizer,
+        "optimizer": 4 * piece + _moment_bytes(found, 8 * trained, eight_bit) // n,
         "activations": activations,
-        "buffers": 2 * 2 * min(trained, BUCKET_WEIGHTS),
+        "buffers": max(backward, update - activations),
         "host": 0,
     }
-    if engine.zero_stage == 3:
-        memory["buffers"] += 2 * min(found["parameters"], LIVE_WEIGHTS)
-    for purpose, moved in (("optimizer", engine.offload_optimizer), ("weights", engine.offload_weights)):
-        if moved:
-            memory["host"] += memory[purpose] * n
-            memory[purpose] = 0
+    moved = ["optimizer", "gradients"] if engine.offload_optimizer else []
+    for purpose in moved + (["weights"] if engine.offload_weights else []):
+        memory["host"] += memory[purpose] * n
+        memory[purpose] = 0
+    if engine.offload_optimizer:
+        memory["host"] += 4 * trained
     return memory
+
+
+def _activations(found: dict[str, Any]) -> int:
+    """The most that a step takes where gradients go elsewhere as soon as they are there: what a step that adds to
+    gradients takes beside them. (At the peak of a step that makes them, activations may be past their own.)"""
+    return found["accumulated_bytes"] - found["gradient_bytes"]
+
+
+def _moment_bytes(found: dict[str, Any], plain: int, eight_bit: bool) -> int:
+    """AdamW's two averages of every trained weight; `plain`: where they are not kept in 8 bits."""
+    if not eight_bit:
+        return plain
+    return 2 * (found["trainable"] - found["trained_embeddings"]) + 8 * found["trained_embeddings"]
 
 
 def peak(memory: dict[str, int]) -> int:

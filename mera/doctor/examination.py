@@ -14,6 +14,7 @@ import torch
 from mera.config import read_values
 from mera.doctor import checks
 from mera.doctor.engine import Engine, checkpoint_bytes, memory_of_a_device, peak, read_engine, steps
+from mera.training import TrainingConfig
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 STAGE_KEYS = {
@@ -22,8 +23,8 @@ STAGE_KEYS = {
     "memorize": {"questions", "stop_at", "evaluate_every", "measure_pretrained"},
 }
 """Keys that only recipes of a stage have."""
-KEPT_CHECKPOINTS = 3
-"""To resume from: the newest, the best, and the one being written."""
+FURTHER_CHECKPOINTS = 2
+"""Besides training.keep_last: the best, and the one being written."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,10 +66,11 @@ def examine(
     if isinstance(found, str):
         return Examination(**looked, missing=[*later, found])
     training = values.get("training") or {}
-    memory = memory_of_a_device(engine, found, training.get("gradient_accumulation", 1) > 1)
+    accumulates, eight_bit = training.get("gradient_accumulation", 1) > 1, "8bit" in training.get("optimizer", "")
+    memory = memory_of_a_device(engine, found, accumulates, eight_bit)
     lora = bool(((values.get("model") or values.get("encoder") or {}).get("lora") or {}).get("rank"))
     to_resume, final = checkpoint_bytes(found, lora)
-    kept = training.get("keep_last", KEPT_CHECKPOINTS - 2) + 2
+    kept = training.get("keep_last", TrainingConfig().keep_last) + FURTHER_CHECKPOINTS
     needed = kept * to_resume + final
     later += checks.gpu_memory(engine, peak(memory))
     later += checks.disk(values.get("output"), needed)

@@ -11,7 +11,7 @@ PURPOSES = {
     "gradients": "gradients",
     "optimizer": "optimizer",
     "activations": "activations of the longest batch",
-    "buffers": "communication buffers",
+    "buffers": "communication buffers, weights gathered",
 }
 
 
@@ -30,11 +30,13 @@ def print_examination(found: Examination, console: Console) -> None:
 def _print_plan(found: Examination, console: Console) -> None:
     plan, engine = found.estimate, found.engine
     batch = " x ".join(f"{size:,}" for size in plan["batch_shape"])
+    count = f"{engine.processes} process{'es' if engine.processes > 1 else ''}"
+    started = engine.name if engine.name == "one process" else f"{engine.name}, {count}"
     lines = {
-        "stage": f"{found.stage}, {engine.name}, {engine.processes} process{'es' if engine.processes > 1 else ''}",
+        "stage": f"{found.stage}, {started}",
         "model": f"{plan['parameters']:,} parameters, {plan['trainable']:,} of them trained",
         "data": f"{plan['examples']:,} examples, about {plan['epoch_tokens']:,} tokens an epoch (with padding)",
-        "steps": f"{found.run_steps:,}; the longest batch of one process: {batch} tokens",
+        "steps": f"{found.run_steps:,} in all; the longest batch of one process: {batch} tokens",
         "disk for checkpoints": _size(found.checkpoint_bytes),
     }
     for name, text in lines.items():

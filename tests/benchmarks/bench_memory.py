@@ -2,7 +2,7 @@
 
 python tests/benchmarks/bench_memory.py --task prepared/diabetes130 --recipes tiny
 python tests/benchmarks/bench_memory.py --task prepared/diabetes130 --recipes smollm2 --batch-size 4
-python tests/benchmarks/bench_memory.py --task prepared/diabetes130 --table
+python tests/benchmarks/bench_memory.py --task prepared/diabetes130 --notes prepared/codiesp-en --table
 
 Measured: resident memory that two optimiser steps add to a process that has built everything (`--dry-run`), in a
 process whose allocator gives freed memory back at once (MALLOC_MMAP_THRESHOLD_). The table needs no weights: the 7B
@@ -16,39 +16,50 @@ import re
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
-from transformers import AutoConfig
+from transformers import AutoConfig, AutoModel
 
 from data.task import load_task
+from mera.config import read_values
+from mera.doctor.engine import memory_of_a_device, peak, read_engine
 from mera.tokenizer import train_tokenizer
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 GIB = 2**30
+REPEATS = 3
+"""Measurements of which the median is told: what of the memory freed before is used again differs between runs."""
 STAGES = ("memorize", "rank", "bi_encoder")
-HARDWARE = (
-    ("memorize", "tiny", "cpu", 1, ()),
-    ("rank", "tiny", "cpu", 1, ()),
-    ("bi_encoder", "tiny", "cpu", 1, ()),
-    ("memorize", "smollm2", "single_gpu", 1, ()),
-    ("rank", "smollm2", "single_gpu", 1, ()),
-    ("memorize", "biomistral", "single_gpu", 1, ()),
-    ("memorize", "biomistral", "zero2", 8, ()),
-    ("memorize", "biomistral", "zero3", 8, ("--model.lora.rank", "0")),
-    ("rank", "biomistral", "single_gpu", 1, ()),
-    ("rank", "biomistral", "zero2", 8, ()),
-    ("rank", "biomistral", "zero3", 8, ("--model.lora.rank", "0")),
-    ("bi_encoder", "minilm", "single_gpu", 1, ()),
+ALL_PARAMETERS = ("--model.lora.rank", "0")
+SHARDED = ("zero2", "zero3", "zero3_offload", "fsdp2")
+TABLE = (
+    ("memorize", "biomistral", (), SHARDED),
+    ("rank", "biomistral", (), SHARDED),
+    ("memorize", "biomistral", ALL_PARAMETERS, SHARDED),
+    ("rank", "biomistral", ALL_PARAMETERS, SHARDED),
+    ("memorize", "smollm2", (), ("ddp",)),
+    ("rank", "smollm2", (), ("ddp",)),
+    ("bi_encoder", "bioclinical_modernbert", (), ("ddp",)),
+    ("bi_encoder", "minilm", (), ("ddp",)),
+    ("memorize", "tiny", (), ("cpu",)),
+    ("rank", "tiny", (), ("cpu",)),
+    ("bi_encoder", "tiny", (), ("cpu",)),
 )
+"""Stage, recipe, changes to it, launch files."""
+CARDS = {24: 22, 40: 37, 80: 76}
+"""GB that a GPU is sold with -> GiB of it that a step may take, beside CUDA and fragmentation."""
+COUNTS = (1, 2, 4, 8)
 
 
-def overrides(stage: str, recipe: str, seven_billion: Path) -> list[str]:
-    """Stage two starts here from the base model of stage one, so that no checkpoint is needed."""
+def overrides(stage: str, recipe: str, folder: Path) -> list[str]:
+    """Stage two starts here from the base model of stage one, so that no checkpoint is needed; models of the hub are
+    replaced by those of their shape in `folder`."""
+    if recipe in ("biomistral", "bioclinical_modernbert"):
+        return ["--encoder.pretrained" if stage == "bi_encoder" else "--model.base", str(folder / recipe)]
     if stage == "bi_encoder":
         return []
-    if recipe == "biomistral":
-        return ["--model.base", str(seven_billion)]
     if stage == "memorize":
         return []
     model = yaml.safe_load((ROOT / "configs" / "memorize" / f"{recipe}.yaml").read_text())["model"]
@@ -59,14 +70,21 @@ def overrides(stage: str, recipe: str, seven_billion: Path) -> list[str]:
     return words
 
 
-def write_seven_billion(folder: Path, task: str) -> Path:
+def write_seven_billion(folder: Path, task: str) -> None:
     """Configuration and tokenizer of a 7B Mistral, without weights."""
     tokenizer = train_tokenizer(load_task(task).definitions, 2000, 32_768)
     tokenizer.add_tokens([f"<filler {number}>" for number in range(32_000 - len(tokenizer))])
     tokenizer.save_pretrained(folder)
     special = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
     AutoConfig.for_model("mistral", vocab_size=32_000, sliding_window=None, **special).save_pretrained(folder)
-    return folder
+
+
+def write_modern_bert(folder: Path, task: str) -> None:
+    """ModernBERT-base's shape with random weights, and a tokenizer."""
+    tokenizer = train_tokenizer(load_task(task).definitions, 2000, 8192, encoder=True)
+    tokenizer.save_pretrained(folder)
+    special = {name: getattr(tokenizer, name) for name in ("pad_token_id", "cls_token_id", "sep_token_id")}
+    AutoModel.from_config(AutoConfig.for_model("modernbert", **special)).save_pretrained(folder)
 
 
 def doctor(stage: str, recipe: str, task: str, engine: str, processes: int, more: list[str]) -> dict:
@@ -101,8 +119,8 @@ def measured_bytes(stage: str, recipe: str, task: str, more: list[str]) -> float
     return float(re.search(r"\(([\d.]+) of them by the steps\)", done.stdout)[1]) * GIB
 
 
-def compare(stage: str, recipe: str, task: str, seven_billion: Path, batch_size: int | None) -> None:
-    more = overrides(stage, recipe, seven_billion)
+def compare(stage: str, recipe: str, task: str, folder: Path, batch_size: int | None) -> None:
+    more = overrides(stage, recipe, folder)
     if batch_size is not None:
         more += ["--training.batch_size", str(batch_size)]
     found = doctor(stage, recipe, task, "cpu", 1, more)
@@ -110,49 +128,68 @@ def compare(stage: str, recipe: str, task: str, seven_billion: Path, batch_size:
         print(f"{stage}/{recipe}: {'; '.join(found['missing'])}")
         return
     estimated = found["peak_bytes"] - found["memory"]["weights"]  # the weights are there before the steps
-    measured = measured_bytes(stage, recipe, task, more)
+    measured = sorted(measured_bytes(stage, recipe, task, more) for _ in range(REPEATS))
+    low, median, high = (size / GIB for size in (measured[0], measured[REPEATS // 2], measured[-1]))
     print(
         f"{stage}/{recipe}: batch {found['estimate']['batch_shape']}, estimated {estimated / GIB:.3f} GiB, measured "
-        f"{measured / GIB:.3f} GiB, ratio {estimated / measured:.2f}",
+        f"{median:.3f} GiB ({low:.3f} to {high:.3f}), ratio {estimated / GIB / median:.2f}",
         flush=True,
     )
 
 
-def hardware_table(task: str, seven_billion: Path) -> None:
-    parts = "weights, gradients, optimizer, activations, buffers (GiB)"
-    print(f"| recipe | launch | peak of a device | {parts} | steps | disk |")
-    print("|---|---|---|---|---|---|")
-    for stage, recipe, engine, processes, changes in HARDWARE:
-        found = doctor(stage, recipe, task, engine, processes, [*overrides(stage, recipe, seven_billion), *changes])
-        if found["peak_bytes"] is None:
-            print(f"| {stage}/{recipe} | {engine} x {processes} | {'; '.join(found['missing'])} | | | |", flush=True)
-            continue
-        parts = ", ".join(f"{size / GIB:.2f}" for purpose, size in found["memory"].items() if purpose != "host")
-        name = f"`{stage}/{recipe}`" + (f" {' '.join(changes)}" if changes else "")
-        print(
-            f"| {name} | {engine} x {processes} | {found['peak_bytes'] / GIB:.2f} GiB | {parts} | "
-            f"{found['run_steps']:,} | {found['checkpoint_bytes'] / GIB:.2f} GiB |",
-            flush=True,
-        )
+def hardware_table(task: str, notes: str, folder: Path) -> None:
+    """GiB a device, and the smallest card that has them; a recipe is built once for all engines that compute alike."""
+    built: dict[tuple, dict] = {}
+    print("| recipe | launch file | " + " | ".join(f"{count} GPU" for count in COUNTS) + " | host | disk |")
+    print("|---" * (4 + len(COUNTS)) + "|")
+    for stage, recipe, changes, launch_files in TABLE:
+        for launch_file in launch_files:
+            engine = read_engine(ROOT / "launch" / "accelerate" / f"{launch_file}.yaml", 1, has_gpu=True)
+            key = (stage, recipe, changes, engine.precision)
+            if key not in built:
+                more = [*overrides(stage, recipe, folder), *changes]
+                built[key] = doctor(stage, recipe, notes if stage == "bi_encoder" else task, launch_file, 1, more)
+            found = built[key]
+            name = f"`{stage}/{recipe}`" + (", all parameters" if changes else "")
+            if found["estimate"] is None:
+                print(f"| {name} | {launch_file} | {'; '.join(found['missing'])} |", flush=True)
+                continue
+            values = read_values(ROOT / "configs" / stage / f"{recipe}.yaml")
+            accumulates = values["training"].get("gradient_accumulation", 1) > 1
+            counts = (1,) if engine.on_cpu else COUNTS
+            sizes = [
+                memory_of_a_device(replace(engine, processes=count), found["estimate"], accumulates) for count in counts
+            ]
+            cells = [fitting(peak(size)) for size in sizes] if not engine.on_cpu else [f"{peak(sizes[0]) / GIB:.2f}"]
+            host = f"{sizes[0]['host'] / GIB:.0f}" if sizes[0]["host"] else ""
+            cells += [""] * (len(COUNTS) - len(cells)) + [host, f"{found['checkpoint_bytes'] / GIB:.1f}"]
+            print(f"| {name} | {launch_file} | {' | '.join(cells)} |", flush=True)
+
+
+def fitting(size: int) -> str:
+    cards = [card for card, usable in CARDS.items() if size <= usable * GIB]
+    return f"{size / GIB:.1f}" + (f" ({cards[0]})" if cards else "")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", required=True, help="a prepared task with histories")
+    parser.add_argument("--notes", help="a prepared task with notes, for the bi-encoder's rows of the table")
     parser.add_argument("--recipes", nargs="+", default=["tiny"], help="recipes to run on the CPU")
     parser.add_argument("--stages", nargs="+", default=STAGES, choices=STAGES)
     parser.add_argument("--batch-size", type=int, help="instead of the recipe's, where the machine is too small for it")
     parser.add_argument("--table", action="store_true", help="only estimate, for the hardware each recipe is meant for")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        seven_billion = write_seven_billion(Path(folder) / "mistral-7b", arguments.task)
+        write_seven_billion(Path(folder) / "biomistral", arguments.task)
         if arguments.table:
-            hardware_table(arguments.task, seven_billion)
+            write_modern_bert(Path(folder) / "bioclinical_modernbert", arguments.task)
+            hardware_table(arguments.task, arguments.notes or arguments.task, Path(folder))
             return
         for recipe in arguments.recipes:
             for stage in arguments.stages:
                 if (ROOT / "configs" / stage / f"{recipe}.yaml").is_file():
-                    compare(stage, recipe, arguments.task, seven_billion, arguments.batch_size)
+                    compare(stage, recipe, arguments.task, Path(folder), arguments.batch_size)
 
 
 if __name__ == "__main__":
