@@ -38,6 +38,10 @@ class EncoderConfig:
     gradient_checkpointing: bool = False
     """recompute activations in the backward pass: less memory, about a third more time"""
     lora: LoraSettings = LoraSettings()
+    rotation: Literal["none", "principal"] = "none"
+    """`principal`: before training, turn the space so that the directions in which the definitions differ most come
+    first. Scores at full width stay the same, prefixes start with most of what an encoder trained without Matryoshka
+    spreads over all numbers"""
 
     def __post_init__(self) -> None:
         if (self.pretrained is None) == (self.architecture is None):

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 import torch
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.modules import Pooling, Router, Transformer
+from sentence_transformers.sentence_transformer.modules import Dense, Pooling, Router, Transformer
 from torch import Tensor, nn
 from torch.nn.functional import normalize, pad
 from torch.utils.checkpoint import checkpoint
@@ -83,11 +83,14 @@ class BiEncoder(nn.Module):
         key_encoder: Transformer | None = None,
         tokens_at_once: int = 32768,
         cached_gradients: bool = False,
+        rotation: Dense | None = None,
     ):
-        """`key_encoder`: the tower of the codes; None: `encoder` reads them too."""
+        """`key_encoder`: the tower of the codes; None: `encoder` reads them too. `rotation`: a linear map of the token
+        states of both towers, see rotation.py."""
         super().__init__()
         self.encoder = encoder
         self.key_encoder = key_encoder
+        self.rotation = rotation
         self.pooling = Pooling(encoder.get_embedding_dimension(), "mean")
         self.attention = attention
         self.tokens_at_once = tokens_at_once
@@ -193,9 +196,10 @@ class BiEncoder(nn.Module):
         path = Path(path)
         for encoder in self._towers():
             merge_lora(encoder)
-        modules = [self.encoder, self.pooling]
+        head = [self.pooling] if self.rotation is None else [self.rotation, self.pooling]
+        modules = [self.encoder, *head]
         if self.key_encoder is not None:
-            towers = ([self.encoder, self.pooling], [self.key_encoder, copy.deepcopy(self.pooling)])
+            towers = (modules, [self.key_encoder, *copy.deepcopy(head)])
             modules = [Router.for_query_document(*towers, default_route="query")]
         SentenceTransformer(modules=modules, device="cpu").save(str(path), create_model_card=False)
         if self.attention is not None:
@@ -237,8 +241,14 @@ class BiEncoder(nn.Module):
         """Token states (B, T, D) float32; on a GPU the encoder computes in bfloat16, in training and afterwards."""
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.device.type == "cuda"):
             if encoder.can_flatten_inputs:
-                return unpadded_states(encoder, ids, mask).float()
-            return encoder({"input_ids": ids, "attention_mask": mask.long()})["token_embeddings"].float()
+                states = unpadded_states(encoder, ids, mask)
+            else:
+                states = encoder({"input_ids": ids, "attention_mask": mask.long()})["token_embeddings"]
+        if self.rotation is None:
+            return states.float()
+        with torch.autocast(self.device.type, enabled=False):
+            linear = self.rotation.linear
+            return linear(states.to(linear.weight.dtype)).float()
 
     def _pooled(self, states: Tensor, mask: Tensor) -> Tensor:
         return self.pooling({"token_embeddings": states, "attention_mask": mask.long()})["sentence_embedding"]
@@ -306,9 +316,11 @@ def load_bi_encoder(path: str | Path, codes: list[str] | None = None) -> tuple[B
     attention = LabelAttention() if record.variant == "laa_mrl" else None
     if isinstance(opened[0], Router):
         towers = opened[0].sub_modules
-        model = BiEncoder(towers["query"][0], attention, towers["document"][0])
+        query, key_encoder = list(towers["query"]), towers["document"][0]
     else:
-        model = BiEncoder(opened[0], attention)
+        query, key_encoder = list(opened), None
+    rotation = next((module for module in query if isinstance(module, Dense)), None)
+    model = BiEncoder(query[0], attention, key_encoder, rotation=rotation)
     if model.attention is not None:
         # Checkpoints from before ZeRO-3 was supported hold the temperature as a scalar.
         weights = {name: value.reshape(-1) for name, value in load_file(path / ATTENTION_NAME).items()}

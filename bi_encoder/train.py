@@ -10,7 +10,8 @@ from bi_encoder.config import BiEncoderConfig
 from bi_encoder.encoder import load_encoder
 from bi_encoder.model import build_bi_encoder
 from bi_encoder.outputs import write_outputs
-from bi_encoder.texts import tokenizer_texts
+from bi_encoder.rotation import turn_to_principal_directions
+from bi_encoder.texts import key_texts, tokenizer_texts
 from bi_encoder.trainer import build_trainer
 from data.few_rows import with_few_held_out
 from data.task import load_task
@@ -31,6 +32,8 @@ def main() -> None:
     model = build_bi_encoder(
         encoder, config.variant, objective.attention_temperature, config.encoder, objective.cached_gradients
     )
+    if config.encoder.rotation == "principal":
+        turn_to_principal_directions(model, key_texts(task), config.encoder.max_key_tokens)
     trainer = build_trainer(model, task, config, run)
 
     if dry_run:

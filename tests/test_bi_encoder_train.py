@@ -17,7 +17,8 @@ from bi_encoder.index import CodeIndex
 from bi_encoder.model import build_bi_encoder, load_bi_encoder
 from bi_encoder.outputs import write_outputs
 from bi_encoder.predict import embed_codes
-from bi_encoder.texts import tokenizer_texts
+from bi_encoder.rotation import turn_to_principal_directions
+from bi_encoder.texts import key_texts, tokenizer_texts
 from bi_encoder.trainer import build_trainer, choose_prior_weight
 from mera.config import load_config
 from mera.manifest import RunClock
@@ -64,6 +65,8 @@ def start(task, config):
     model = build_bi_encoder(
         encoder, config.variant, objective.attention_temperature, config.encoder, objective.cached_gradients
     )
+    if config.encoder.rotation == "principal":
+        turn_to_principal_directions(model, key_texts(task), config.encoder.max_key_tokens)
     return run, build_trainer(model, task, config, run)
 
 
@@ -184,9 +187,10 @@ class StopAfterFirstEpoch(TrainerCallback):
 
 
 def test_an_interrupted_run_resumes_and_ends_with_the_same_predictions(task, tmp_path):
-    _, whole = start(task, configuration(task, tmp_path / "whole", **{"training.epochs": 2}))
+    changes = {"training.epochs": 2, "encoder.rotation": "principal"}
+    _, whole = start(task, configuration(task, tmp_path / "whole", **changes))
     whole.train()
-    config = configuration(task, tmp_path / "resumed", **{"training.epochs": 2})
+    config = configuration(task, tmp_path / "resumed", **changes)
     _, interrupted = start(task, config)
     interrupted.add_callback(StopAfterFirstEpoch())
     with pytest.raises(KeyboardInterrupt):
@@ -236,6 +240,11 @@ def test_the_command_trains_and_refuses_an_unknown_variant(task, tmp_path):
     assert refused.returncode == 2
     assert "variant: Input should be 'retrieval', 'mean_mrl' or 'laa_mrl' (got 'laa')" in refused.stderr
 
-    done = subprocess.run([*command, "--variant", "mean_mrl"], **settings, check=False)
+    command += ["--variant", "mean_mrl", "--encoder.rotation", "principal"]
+    done = subprocess.run(command, **settings, check=False)
     assert done.returncode == 0, done.stderr
     assert f"predictions: {tmp_path / 'run' / 'predictions'}" in done.stdout
+    model, _ = load_bi_encoder(tmp_path / "run" / "checkpoint", codes=task.codes)
+    weight = model.rotation.linear.weight
+    # One epoch moves it a little; without the start it would be no rotation at all.
+    assert torch.allclose(weight @ weight.T, torch.eye(64), atol=0.2)

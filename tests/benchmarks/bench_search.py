@@ -6,15 +6,18 @@ OMP_NUM_THREADS=2 python tests/benchmarks/bench_search.py --index INDEX --model 
 beside the codes' titles (inclusion terms), which the index does not hold. `--widen W`: real vectors made W wide by
 appending a random projection of themselves at half weight, for the speed at a width that no model here has; the
 prefixes stay the model's own. The exact pass is measured with the top-k used here and with NumPy's argpartition.
+`--faiss` adds FAISS (Douze et al. 2024, arXiv 2401.08281), where `faiss-cpu` is installed; nothing else here needs it.
 """
 
 import argparse
+import importlib.util
 import resource
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from bi_encoder.index import CodeIndex
 from bi_encoder.predict import embed_texts
@@ -34,6 +37,13 @@ FUNNELS = [
     ("principal", 128, 1000),
 ]
 """Kind and width of the first pass, and the candidates it keeps."""
+FAISS_INDEXES = [
+    ("Flat", None, [None]),
+    ("HNSW32", "efSearch", [128, 256, 512]),
+    ("IVF512,Flat", "nprobe", [8, 16, 32, 64]),
+    ("PCA128,Flat,RFlat", "k_factor_rf", [4, 5]),
+]
+"""What FAISS's index_factory makes, and the values of its setting of recall against speed."""
 
 
 def main() -> None:
@@ -45,6 +55,7 @@ def main() -> None:
     parser.add_argument(
         "--cpu-time", action="store_true", help="count CPU seconds, with OMP_NUM_THREADS=1: for a machine that is busy"
     )
+    parser.add_argument("--faiss", action="store_true", help="measure FAISS's indexes too")
     options = parser.parse_args()
     queries = embed_queries(options.model, options.queries)
     before = resident_mib()
@@ -60,7 +71,10 @@ def main() -> None:
         extra = generator.standard_normal((width, options.widen - width), dtype=np.float32) * 0.5 / width**0.5
         index = CodeIndex.build(np.hstack([index.embeddings, index.embeddings @ extra]), index.codes)
         queries = np.hstack([queries, queries @ extra])
-    report(index, queries, time.process_time if options.cpu_time else time.perf_counter)
+    clock = time.process_time if options.cpu_time else time.perf_counter
+    exact, speed_of_exact = report(index, queries, clock)
+    if options.faiss:
+        report_faiss(index.embeddings, queries, exact, speed_of_exact, clock)
     print(f"peak memory of the process {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
 
 
@@ -73,7 +87,8 @@ def embed_queries(source: str, count: int) -> np.ndarray:
     return embed_texts(model, [terms[place] for place in chosen], record.max_query_tokens).numpy()
 
 
-def report(index: CodeIndex, queries: np.ndarray, clock: Callable[[], float]) -> None:
+def report(index: CodeIndex, queries: np.ndarray, clock: Callable[[], float]) -> tuple[np.ndarray, float]:
+    """Prints our searches; returns the columns (Q, K) of the exact pass and its queries/s."""
     width = index.embeddings.shape[1]
     exact = np.vstack([index.search_columns(batch, K, width)[0] for batch in batches(queries)])
     print(f"{len(index.codes):,} codes, {width} wide, {len(queries)} queries in batches of {BATCH}, k = {K}")
@@ -86,7 +101,7 @@ def report(index: CodeIndex, queries: np.ndarray, clock: Callable[[], float]) ->
     for kind, dim, candidates in FUNNELS:
         settings = {"first_pass_dim": dim, "candidates": candidates, "first_pass": kind}
         found = np.vstack([index.search_columns(batch, K, **settings)[0] for batch in batches(queries)])
-        recall = np.mean([len(set(a) & set(b)) / K for a, b in zip(found.tolist(), exact.tolist(), strict=True)])
+        recall = recall_of(found, exact)
         reached = speed(lambda batch, settings=settings: index.search_columns(batch, K, **settings), queries, clock)
         print(
             f"{kind:9} {dim:3} -> {width}, {candidates:5,} candidates: {reached:7,.0f} queries/s, recall@{K} "
@@ -94,6 +109,41 @@ def report(index: CodeIndex, queries: np.ndarray, clock: Callable[[], float]) ->
             f"+{index.first_pass(kind, dim).num_bytes / 2**20:.0f} MiB"
         )
     print(f"embeddings {index.embeddings.nbytes / 2**20:.0f} MiB")
+    return exact, ours
+
+
+def report_faiss(
+    embeddings: np.ndarray, queries: np.ndarray, exact: np.ndarray, ours: float, clock: Callable[[], float]
+) -> None:
+    """Prints FAISS's indexes: what they cost to build, queries/s, recall against `exact` (Q, K)."""
+    if importlib.util.find_spec("faiss") is None:
+        print("FAISS is not installed, so it is not compared; `pip install faiss-cpu` adds it")
+        return
+    import faiss
+
+    faiss.omp_set_num_threads(torch.get_num_threads())
+    queries = queries / np.linalg.norm(queries, axis=1, keepdims=True)
+    for name, setting, values in FAISS_INDEXES:
+        start, before = clock(), resident_mib()
+        index = faiss.index_factory(embeddings.shape[1], name, faiss.METRIC_INNER_PRODUCT)
+        index.train(embeddings)
+        index.add(embeddings)
+        built, grown = clock() - start, resident_mib() - before
+        print(f"FAISS {name}: built in {built:.1f} s, +{grown:.0f} MiB")
+        for value in values:
+            if setting:
+                # ParameterSpace reaches through what the factory wraps around an index.
+                faiss.ParameterSpace().set_index_parameter(index, setting, value)
+            found = np.vstack([index.search(batch, K)[1] for batch in batches(queries)])
+            reached = speed(lambda batch, index=index: index.search(batch, K), queries, clock)
+            print(
+                f"  {setting or 'exact'} {value or '':4} {reached:7,.0f} queries/s, recall@{K} "
+                f"{recall_of(found, exact):.4f}, {reached / ours:5.2f} x exact"
+            )
+
+
+def recall_of(found: np.ndarray, exact: np.ndarray) -> float:
+    return float(np.mean([len(set(a) & set(b)) / K for a, b in zip(found.tolist(), exact.tolist(), strict=True)]))
 
 
 def argpartition_search(embeddings: np.ndarray, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
