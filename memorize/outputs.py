@@ -66,6 +66,6 @@ def save_adapter(trainer: MemorizeTrainer, path: Path) -> None:
     """Write the LoRA adapter with the embeddings that were trained whole, before it is merged; every process must call
     this. To load it, resize the base model's embeddings to the checkpoint's vocabulary first."""
     model = unwrapped(trainer)
-    with whole_parameters(model.parameters()):
+    with whole_parameters(model):
         if trainer.is_world_process_zero():
             model.save_pretrained(str(path))

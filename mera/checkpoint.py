@@ -42,7 +42,7 @@ def _consolidated(trainer: Trainer) -> tuple[PreTrainedModel, dict[str, Tensor]]
     if zero_stage(trainer) < 3:
         model = merged(model)
         return model, model.state_dict()
-    with whole_parameters(model.parameters()):
+    with whole_parameters(model):
         model = merged(model)
         if not trainer.is_world_process_zero():
             return model, {}

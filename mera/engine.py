@@ -61,14 +61,22 @@ def engine_name(trainer: Trainer) -> str:
 
 
 @contextlib.contextmanager
-def whole_parameters(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
-    """Within it each process can read these parameters, also where ZeRO-3 keeps them in pieces. All must enter it."""
-    parts = [parameter for parameter in parameters if hasattr(parameter, "ds_id")]
+def whole_parameters(model: nn.Module, parameters: Iterable[nn.Parameter] | None = None) -> Iterator[None]:
+    """Within it each process can read these parameters of `model`, or all of them, also where ZeRO-3 keeps them in
+    pieces. All must enter it; `model` is the one that the engine was given."""
+    chosen = model.parameters() if parameters is None else parameters
+    parts = [parameter for parameter in chosen if hasattr(parameter, "ds_id")]
     if not parts:
         yield
         return
     import deepspeed
 
+    # DeepSpeed fetches ahead what the last pass used next. What this pass then did not use is still on its way, and
+    # can be neither gathered nor put back before it has come.
+    on_their_way = getattr(model, "ds_inflight_param_registry", {})
+    for parameter in parts:
+        if parameter in on_their_way:
+            on_their_way.pop(parameter).wait()
     with deepspeed.zero.GatheredParameters(parts):
         yield
 
