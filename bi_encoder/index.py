@@ -8,7 +8,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from bi_encoder.first_pass import FirstPass, FirstPassKind, unit_rows
-from bi_encoder.top_k import score_columns, top_k, top_k_columns
+from bi_encoder.top_k import in_parts, score_columns, top_k, top_k_columns
 
 
 class CodeIndex:
@@ -86,9 +86,14 @@ class CodeIndex:
         kept = max(k, candidates)
         if kept >= len(self.codes) or first_pass_dim >= queries.shape[1]:
             return top_k(queries @ self.embeddings.T, k)
-        survivors = top_k_columns(self.first_pass(first_pass, first_pass_dim).scores(queries), kept)
-        positions, scores = top_k(score_columns(queries, self.embeddings, survivors), k)
-        return np.take_along_axis(survivors, positions, axis=1), scores
+        short = self.first_pass(first_pass, first_pass_dim)
+
+        def funnel(some: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            survivors = top_k_columns(short.scores(some), kept)
+            positions, scores = top_k(score_columns(some, self.embeddings, survivors), k)
+            return np.take_along_axis(survivors, positions, axis=1), scores
+
+        return in_parts(funnel, queries)
 
     def first_pass(self, kind: FirstPassKind, width: int) -> FirstPass:
         """The short vectors of all codes, made by the first search that wants them."""

@@ -2,15 +2,17 @@
 
 Partitioning 100,000 scores takes longer than computing them at 64 dimensions. Here every 16th score gives a threshold
 that few others reach, and only those are looked at again. Where that sample misled and fewer than k reach it, the whole
-row is partitioned after all, so the answer is exact whatever the data. Rows are shared out over threads: NumPy lets go
-of the interpreter while it compares, partitions, gathers and multiplies.
+row is partitioned after all, so the answer is exact whatever the data. Rows are shared out over threads: NumPy and
+torch let go of the interpreter while they compare, partition, gather and multiply.
 """
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 import numpy as np
 import torch
+from threadpoolctl import ThreadpoolController
 
 SAMPLE_STEP = 16
 
@@ -50,6 +52,35 @@ def score_columns(queries: np.ndarray, keys: np.ndarray, columns: np.ndarray) ->
 
     _in_threads(fill, len(queries))
     return found
+
+
+def in_parts(work: Callable[[np.ndarray], tuple[np.ndarray, ...]], rows: np.ndarray) -> tuple[np.ndarray, ...]:
+    """`work(rows)`, by as many threads as torch computes with (OMP_NUM_THREADS), each with a part of the rows.
+
+    Within a part nothing is shared out again: threads that wait for one another at every product, and spin meanwhile,
+    made two slower than one.
+    """
+    available = torch.get_num_threads()
+    threads = min(available, len(rows))
+    if threads <= 1:
+        return work(rows)
+
+    def alone(part: np.ndarray) -> tuple[np.ndarray, ...]:
+        torch.set_num_threads(1)  # of this thread, and MKL's of all, which is why it is set back below
+        return work(part)
+
+    try:
+        with _blas().limit(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
+            found = list(pool.map(alone, np.array_split(rows, threads)))
+    finally:
+        torch.set_num_threads(available)
+    return tuple(np.concatenate(parts) for parts in zip(*found, strict=True))
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    """Made once: it looks through all loaded libraries."""
+    return ThreadpoolController()
 
 
 def _in_threads(fill: Callable[[int], None], num_rows: int) -> None:

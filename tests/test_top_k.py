@@ -4,12 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bi_encoder.first_pass import principal_directions, unit_rows
 from bi_encoder.index import CodeIndex
-from bi_encoder.top_k import SAMPLE_STEP, score_columns, top_k, top_k_columns
+from bi_encoder.top_k import SAMPLE_STEP, in_parts, score_columns, top_k, top_k_columns
 
 
 def by_sorting(scores, k):
@@ -109,3 +110,24 @@ def test_an_opened_index_is_on_disk_not_in_memory(tmp_path):
     maps = [line for line in Path("/proc/self/maps").read_text().splitlines() if str(tmp_path / "i") in line]
     assert maps, "the file is mapped into memory"
     assert opened.search(opened.embeddings[:2], k=1)[0] == [["0"], ["1"]]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_work_in_parts_is_the_work_on_the_whole_and_leaves_the_threads_as_they_were(threads):
+    rows = np.random.default_rng(0).normal(size=(7, 40)).astype(np.float32)
+    before, seen = torch.get_num_threads(), []
+
+    def work(part):
+        seen.append((len(part), torch.get_num_threads()))
+        return top_k(part, 5)
+
+    torch.set_num_threads(threads)
+    try:
+        columns, values = in_parts(work, rows)
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_array_equal(columns, top_k(rows, 5)[0])
+    np.testing.assert_array_equal(values, top_k(rows, 5)[1])
+    assert sorted(size for size, _ in seen) == sorted(len(part) for part in np.array_split(rows, threads))
+    assert {inside for _, inside in seen} == {1}
