@@ -239,7 +239,8 @@ class BiEncoder(nn.Module):
 
     def _encode(self, encoder: Transformer, ids: Tensor, mask: Tensor) -> Tensor:
         """Token states (B, T, D) float32; on a GPU the encoder computes in bfloat16, in training and afterwards."""
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.device.type == "cuda"):
+        kind = self.device.type
+        with torch.autocast(kind, dtype=torch.bfloat16, enabled=kind == "cuda" or torch.is_autocast_enabled(kind)):
             if encoder.can_flatten_inputs:
                 states = unpadded_states(encoder, ids, mask)
             else:

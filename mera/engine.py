@@ -14,19 +14,22 @@ from torch import nn
 from transformers import Trainer
 
 
-def prepare_engine() -> bool:
+def prepare_engine(cpu_bf16: bool = False) -> bool:
     """Set up precision, and on the CPU the process group; returns whether there is a GPU.
 
-    bf16 is used where the GPU has it. Without a GPU everything is float32, whatever the launch file says.
+    bf16 is used where the GPU has it. Without a GPU everything is float32, whatever the launch file says, unless
+    `cpu_bf16` asks for autocast to bf16; raises ValueError where DeepSpeed would have to do that.
     Call it after the model is built: parts of transformers write files in the first process alone once a group exists.
     """
     on_gpu = torch.cuda.is_available()
-    bf16 = on_gpu and torch.cuda.is_bf16_supported()
+    bf16 = torch.cuda.is_bf16_supported() if on_gpu else cpu_bf16
     os.environ["ACCELERATE_MIXED_PRECISION"] = "bf16" if bf16 else "no"
     if on_gpu:
         return True
     if os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true":
         raise ValueError("FSDP needs GPUs: accelerate starts it nowhere else; use launch/accelerate/cpu.yaml here")
+    if cpu_bf16 and uses_deepspeed():
+        raise ValueError("training.cpu_bf16 is not for DeepSpeed on the CPU; set it to false, or use ddp.yaml")
     os.environ.setdefault("DS_ACCELERATOR", "cpu")  # else DeepSpeed looks for one, and warns
     if uses_deepspeed() and not torch.distributed.is_initialized():
         import deepspeed

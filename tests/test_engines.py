@@ -67,6 +67,11 @@ def wanted_runs(task, batch_size, accumulation=1):
     ]
 
 
+def bf16_runs(task):
+    runs = [run for run in wanted_runs(task, STEP_EXAMPLES) if run["name"] in LORA]
+    return [run | {"name": run["name"] + "-bf16", "config": run["config"] | {"training.cpu_bf16": True}} for run in runs]
+
+
 def train(folder, engine, processes, runs):
     """Losses by run name."""
     folder.mkdir()
@@ -86,7 +91,7 @@ def task(tmp_path_factory):
 def alone(task, tmp_path_factory):
     """One process: the folder, and the losses by run name."""
     folder = tmp_path_factory.mktemp("engines") / "one"
-    runs = wanted_runs(task, STEP_EXAMPLES) + wanted_runs(task, 1, accumulation=STEP_EXAMPLES)
+    runs = wanted_runs(task, STEP_EXAMPLES) + wanted_runs(task, 1, accumulation=STEP_EXAMPLES) + bf16_runs(task)
     return folder, train(folder, "cpu", 1, runs)
 
 
@@ -105,6 +110,14 @@ def test_accumulated_batches_equal_one_large_batch(alone):
 def test_cached_gradients_change_nothing(alone):
     _, losses = alone
     np.testing.assert_allclose(losses["bi_encoder-cached"], losses["bi_encoder"], atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("trainer", LORA)
+def test_bf16_on_the_cpu_rounds_and_no_more(trainer, alone):
+    _, losses = alone
+    found, expected = np.array(losses[f"{trainer}-bf16"]), np.array(losses[trainer])
+    np.testing.assert_allclose(found, expected, rtol=0.03)
+    assert (found != expected).any()
 
 
 @pytest.mark.parametrize(
@@ -160,3 +173,11 @@ def test_a_recipe_for_gpus_is_float32_on_the_cpu(monkeypatch):
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
     assert prepare_engine() is False
     assert os.environ["ACCELERATE_MIXED_PRECISION"] == "no"
+
+
+def test_bf16_on_the_cpu_is_not_for_deepspeed(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    with pytest.raises(ValueError, match=r"training.cpu_bf16 is not for DeepSpeed on the CPU; set it to false"):
+        prepare_engine(cpu_bf16=True)
