@@ -69,7 +69,8 @@ def wanted_runs(task, batch_size, accumulation=1):
 
 def bf16_runs(task):
     runs = [run for run in wanted_runs(task, STEP_EXAMPLES) if run["name"] in LORA]
-    return [run | {"name": run["name"] + "-bf16", "config": run["config"] | {"training.cpu_bf16": True}} for run in runs]
+    in_bf16 = {"training.cpu_bf16": True}
+    return [run | {"name": run["name"] + "-bf16", "config": run["config"] | in_bf16} for run in runs]
 
 
 def train(folder, engine, processes, runs):
