@@ -63,6 +63,8 @@ class ObjectiveConfig:
     """where the label attention's temperature starts (`laa_mrl`); it is trained"""
     widths: tuple[int, ...] = (64, 128, 256, 768)
     """Matryoshka prefix widths, clipped to the encoder's hidden size; `retrieval` trains only the largest"""
+    width_weights: tuple[float, ...] | None = None
+    """weights of the losses at `widths`, one for each; unset: all count alike"""
     first_pass_weight: float = 0.5
     """weight of the mean-pooled loss in `laa_mrl`, which makes its vectors fit for the index; 0 trains the attention
     alone, and every code has to be scored with it"""
@@ -88,6 +90,12 @@ class ObjectiveConfig:
             raise ValueError("objective.temperature and objective.attention_temperature must be greater than 0")
         if not self.widths or min(self.widths) < 1:
             raise ValueError(f"objective.widths must be positive numbers, got {list(self.widths)}")
+        weights = self.width_weights
+        if weights is not None and (len(weights) != len(self.widths) or min(weights) <= 0):
+            raise ValueError(
+                f"objective.width_weights needs {len(self.widths)} positive numbers, one for each of objective.widths; "
+                f"got {list(weights)}"
+            )
         if not 0 <= self.synonym_probability <= 1:
             raise ValueError(f"objective.synonym_probability must be in [0, 1], got {self.synonym_probability}")
         if self.first_pass_weight < 0:
@@ -138,3 +146,14 @@ class BiEncoderConfig:
 def matryoshka_widths(widths: tuple[int, ...], hidden_size: int) -> list[int]:
     """The distinct widths in ascending order, clipped to `hidden_size`, which is always among them."""
     return sorted({min(width, hidden_size) for width in widths} | {hidden_size})
+
+
+def matryoshka_weights(objective: ObjectiveConfig, hidden_size: int) -> list[float]:
+    """The weights of `matryoshka_widths`, mean 1. Of widths clipped to the same the first counts; a hidden size beyond
+    all widths has the weight of the largest."""
+    given = objective.width_weights or [1.0] * len(objective.widths)
+    pairs = sorted(zip(objective.widths, given, strict=True))
+    found: dict[int, float] = {}
+    for width, weight in [*pairs, (hidden_size, pairs[-1][1])]:
+        found.setdefault(min(width, hidden_size), weight)
+    return [weight * len(found) / sum(found.values()) for weight in found.values()]

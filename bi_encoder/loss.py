@@ -1,5 +1,7 @@
 """The contrastive loss. B rows, C candidate codes."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
@@ -20,3 +22,12 @@ def multi_positive_info_nce(scores: Tensor, positive: Tensor, temperature: float
     num_positives = positive.sum(dim=1)
     loss_B = loss_BC.sum(dim=1) / num_positives.clamp(min=1)
     return loss_B.sum() / (num_positives > 0).sum().clamp(min=1)
+
+
+def matryoshka_info_nce(
+    scores: Sequence[Tensor], positive: Tensor, temperature: float, width_weights: Sequence[float]
+) -> Tensor:
+    """Mean over the widths of weight x InfoNCE, for W score matrices (B, C), one of each prefix width (Kusupati et al.
+    2022, arXiv 2205.13147), and W weights of mean 1 -> scalar float32."""
+    losses = torch.stack([multi_positive_info_nce(of_width, positive, temperature) for of_width in scores])
+    return (losses * losses.new_tensor(width_weights)).mean()

@@ -10,10 +10,10 @@ from torch import Tensor
 from transformers import TrainingArguments
 
 from bi_encoder.batches import pad
-from bi_encoder.config import BiEncoderConfig, matryoshka_widths
+from bi_encoder.config import BiEncoderConfig, matryoshka_weights, matryoshka_widths
 from bi_encoder.gather import gather_distinct, num_processes, own_share, sum_over_processes
 from bi_encoder.label_views import LabelViews
-from bi_encoder.loss import multi_positive_info_nce
+from bi_encoder.loss import matryoshka_info_nce
 from bi_encoder.mistakes import RefreshMistakes
 from bi_encoder.model import BiEncoder
 from bi_encoder.negatives import HardNegatives
@@ -38,6 +38,7 @@ class BiEncoderTrainer(StageTrainer):
         task: Task,
         config: BiEncoderConfig,
         widths: Sequence[int],
+        width_weights: Sequence[float],
         views: LabelViews,
         hard_negatives: HardNegatives,
         whole_copy: BiEncoder | None = None,
@@ -47,7 +48,7 @@ class BiEncoderTrainer(StageTrainer):
         super().__init__(**arguments)
         self.task = task
         self.bi_encoder_config = config
-        self.widths = list(widths)
+        self.widths, self.width_weights = list(widths), list(width_weights)
         self.views = views
         self.hard_negatives = hard_negatives
         self.whole_copy = whole_copy
@@ -58,7 +59,7 @@ class BiEncoderTrainer(StageTrainer):
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """Mean over the widths of the contrastive loss on prefixes of the full-width states.
+        """(Weighted) mean over the widths of the contrastive loss on prefixes of the full-width states.
 
         The candidates of all processes are candidates of each: they share out the encoding, then gather the embeddings
         with their gradients. So W processes with B rows each train as one with W x B; accumulated batches do where the
@@ -86,7 +87,7 @@ class BiEncoderTrainer(StageTrainer):
 
     def _contrastive(self, similarities: list[Tensor], positive: Tensor) -> Tensor:
         temperature = self.bi_encoder_config.objective.temperature
-        return torch.stack([multi_positive_info_nce(scores, positive, temperature) for scores in similarities]).mean()
+        return matryoshka_info_nce(similarities, positive, temperature, self.width_weights)
 
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
@@ -170,6 +171,7 @@ def build_trainer(model: BiEncoder, task: Task, config: BiEncoderConfig, run: Ru
         window_overlap=encoder.window_overlap,
     )
     widths = matryoshka_widths(objective.widths, model.hidden_size)
+    one_width = config.variant == "retrieval"
     arguments = training_arguments(
         config.training,
         run,
@@ -182,7 +184,8 @@ def build_trainer(model: BiEncoder, task: Task, config: BiEncoderConfig, run: Ru
     trainer = BiEncoderTrainer(
         task=task,
         config=config,
-        widths=widths[-1:] if config.variant == "retrieval" else widths,
+        widths=widths[-1:] if one_width else widths,
+        width_weights=[1.0] if one_width else matryoshka_weights(objective, model.hidden_size),
         views=views,
         hard_negatives=hard_negatives,
         whole_copy=copy.deepcopy(model) if shares_out_parameters() else None,

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from bi_encoder.loss import multi_positive_info_nce
+from bi_encoder.loss import matryoshka_info_nce, multi_positive_info_nce
 
 
 def naive_loss(scores, positive, temperature):
@@ -66,3 +66,10 @@ def test_rows_that_are_all_positive_are_zero_and_keep_gradients_finite():
     loss.backward()
     assert loss.item() == 0
     assert torch.isfinite(scores.grad).all()
+
+
+def test_each_width_counts_by_its_weight():
+    (narrow, positive), (wide, _) = random_batch(5), random_batch(6)
+    found = matryoshka_info_nce([narrow, wide], positive, 0.5, [1.6, 0.4])
+    expected = (1.6 * naive_loss(narrow, positive, 0.5) + 0.4 * naive_loss(wide, positive, 0.5)) / 2
+    assert found.item() == pytest.approx(expected, rel=1e-5)

@@ -3,10 +3,17 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tiny_task import make_tiny_task
 
-from bi_encoder.config import BiEncoderConfig, EncoderConfig, matryoshka_widths
+from bi_encoder.config import (
+    BiEncoderConfig,
+    EncoderConfig,
+    ObjectiveConfig,
+    matryoshka_weights,
+    matryoshka_widths,
+)
 from bi_encoder.texts import codes_without_definition, key_texts, query_text, query_texts
 from mera.config import load_config
 
@@ -111,3 +118,26 @@ def test_widths_are_clipped_to_the_hidden_size_which_is_always_there():
     assert matryoshka_widths((64, 128, 256, 768), 384) == [64, 128, 256, 384]
     assert matryoshka_widths((64, 128, 256, 768), 768) == [64, 128, 256, 768]
     assert matryoshka_widths((64,), 128) == [64, 128]
+
+
+@pytest.mark.parametrize(
+    ("widths", "weights", "hidden_size", "expected"),
+    [
+        ((64, 128, 256, 768), None, 384, [1, 1, 1, 1]),
+        ((64, 128, 256, 768), (4, 2, 1, 1), 384, [2, 1, 0.5, 0.5]),
+        ((768, 64), (1, 3), 384, [1.5, 0.5]),
+        ((64, 256, 768), (2, 1, 5), 128, [4 / 3, 2 / 3]),
+        ((64, 128), (3, 1), 384, [9 / 5, 3 / 5, 3 / 5]),
+        ((64,), None, 128, [1, 1]),
+    ],
+)
+def test_weights_belong_to_the_widths_and_have_mean_1(widths, weights, hidden_size, expected):
+    objective = ObjectiveConfig(widths=widths, width_weights=weights)
+    assert len(matryoshka_widths(widths, hidden_size)) == len(expected)
+    np.testing.assert_allclose(matryoshka_weights(objective, hidden_size), expected)
+
+
+@pytest.mark.parametrize("weights", [(1.0,), (1.0, 0.0)])
+def test_weights_that_fit_no_widths_are_refused(weights):
+    with pytest.raises(ValueError, match=r"objective.width_weights needs 2 positive numbers, one for each of"):
+        ObjectiveConfig(widths=(64, 128), width_weights=weights)
