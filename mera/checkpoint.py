@@ -6,7 +6,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
 
 from mera.code_tokens import CodeTokens
-from mera.engine import whole_parameters, zero_stage
+from mera.engine import has_whole_parameters, whole_parameters
 from mera.models import merged
 
 
@@ -39,7 +39,7 @@ def _consolidated(trainer: Trainer) -> tuple[PreTrainedModel, dict[str, Tensor]]
     model = trainer.accelerator.unwrap_model(trainer.model)
     if not hasattr(model, "merge_and_unload"):
         return model, trainer.accelerator.get_state_dict(trainer.model_wrapped) or {}
-    if zero_stage(trainer) < 3:
+    if has_whole_parameters(trainer):
         model = merged(model)
         return model, model.state_dict()
     with whole_parameters(model):

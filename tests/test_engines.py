@@ -122,7 +122,7 @@ def test_bf16_on_the_cpu_rounds_and_no_more(trainer, alone):
 
 
 @pytest.mark.parametrize(
-    "engine", ["ddp", pytest.param("zero1", marks=pytest.mark.slow), "zero2", "zero3", WITH_CPU_OPTIMIZER]
+    "engine", ["ddp", pytest.param("zero1", marks=pytest.mark.slow), "zero2", "zero3", "fsdp2", WITH_CPU_OPTIMIZER]
 )
 def test_two_processes_train_as_one(engine, task, alone, tmp_path):
     folder, expected = alone
