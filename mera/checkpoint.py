@@ -24,6 +24,8 @@ def save_checkpoint(
     whose name begins with `leave_out` are not the language model's own and stay outside.
     """
     model, state = _consolidated(trainer)
+    # What is gathered from pieces no longer says that it is tied, and would be written twice.
+    state = {name: weight for name, weight in state.items() if name not in model.all_tied_weights_keys}
     if leave_out is not None:
         state = {name: weight for name, weight in state.items() if not name.startswith(leave_out)}
     if trainer.is_world_process_zero():
