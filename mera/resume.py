@@ -1,8 +1,8 @@
 """Checkpoints to resume from: each is complete or absent, and is checked byte by byte before it is used.
 
 `<run>/trainer/checkpoint-STEP` holds the model (safetensors, consolidated), and what only resuming needs: optimizer,
-schedule and random generators, in DeepSpeed's shards where DeepSpeed trains (FSDP's are whole). `complete.json`, written last, lists every
-file with its size and sha256, and says how the run was started.
+schedule and random generators, in DeepSpeed's shards where DeepSpeed trains, whole elsewhere. `complete.json`, written
+last, lists every file with its size and sha256, and says how the run was started.
 """
 
 import hashlib
