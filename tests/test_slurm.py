@@ -17,13 +17,18 @@ ROOT = Path(__file__).parent.parent
 SLURM = ROOT / "launch" / "slurm"
 SCRIPTS = [*SLURM.glob("*.sbatch"), ROOT / "launch" / "two_stage.sh"]
 STUBS = {
-    # A process group for each node. Like the real one it kills its tasks when it gets SIGTERM itself.
+    # A process group for each node. Like the real one it kills its tasks when it gets SIGTERM itself. Launchers of two
+    # nodes on one machine would see the port of the rendezvous taken, unless the first one is there first.
     "srun": """
         while [[ "$1" == --* ]]; do shift; done
-        trap 'kill -KILL $(sed s/^/-/ "$RECORD/groups")' TERM
+        trap 'kill -KILL -- $(sed s/^/-/ "$RECORD/groups")' TERM
         : > "$RECORD/groups"
         for node in $(seq 0 $((SLURM_NNODES - 1))); do
           SLURM_NODEID=$node setsid "$@" & echo $! >> "$RECORD/groups"
+          until [ -z "$FIRST_NODE_LISTENS" ] || (: < "/dev/tcp/localhost/$FIRST_NODE_LISTENS") 2>/dev/null; do
+            kill -0 $! || exit 1
+            sleep 0.1
+          done
         done
         code=0
         for task in $(cat "$RECORD/groups"); do wait "$task" || code=$?; done
@@ -69,7 +74,7 @@ class MakeBelieveSlurm:
     def submit(self, script, *arguments, **settings):
         job = {
             "SLURM_SUBMIT_DIR": ROOT,
-            "SLURM_JOB_ID": 700_000 + os.getpid() % 20_000,
+            "SLURM_JOB_ID": 7,
             "SLURM_JOB_NODELIST": "node[0-1]",
             "SLURM_NNODES": self.nodes,
             "SLURM_GPUS_ON_NODE": 1,
@@ -175,7 +180,9 @@ def test_a_job_is_stopped_and_queued_again_and_ends(engine, nodes, tmp_path):
     task, output = make_tiny_task(tmp_path / "task", patients=70), tmp_path / "run"
     words = ["--task", task.path, "--output", output, "--model.architecture", ARCHITECTURE, "--training.epochs", 30]
     job = (SLURM / "train.sbatch", engine, "rank/train.py", *words, "--training.batch_size", 4)
-    run = slurm.submit(*job)
+    number = os.getpid() % 20_000
+    settings = {"SLURM_JOB_ID": number} | ({"FIRST_NODE_LISTENS": 20_000 + number} if nodes > 1 else {})
+    run = slurm.submit(*job, **settings)
     trainer = output.parent / ".run.partial" / "trainer"
     slurm.wait_for(lambda: list(trainer.glob("checkpoint-*/complete.json")), run)
     run.send_signal(signal.SIGUSR1)
@@ -183,7 +190,7 @@ def test_a_job_is_stopped_and_queued_again_and_ends(engine, nodes, tmp_path):
     assert run.returncode == 0, text[-3000:]
     assert "SIGTERM: saving after step" in text
     assert len(slurm.calls("scontrol requeue")) == 1
-    again = slurm.submit(*job)
+    again = slurm.submit(*job, **settings)
     text, _ = again.communicate(timeout=300)
     assert again.returncode == 0, text[-3000:]
     assert len(slurm.calls("scontrol requeue")) == 1
