@@ -7,10 +7,11 @@ them too, which accelerate and DeepSpeed do not do by themselves.
 import contextlib
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 import torch.distributed
-from accelerate import DistributedType, PartialState
+from accelerate import Accelerator, DistributedType, PartialState
 from torch import nn
 from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
@@ -65,6 +66,17 @@ def let_fsdp_start_on_the_cpu() -> None:
     state = PartialState()
     if uses_fsdp() and state.distributed_type == DistributedType.MULTI_CPU:
         state.distributed_type = DistributedType.MULTI_GPU  # all instances of PartialState share their attributes
+
+
+def keep_precise_outputs(accelerator: Accelerator) -> None:
+    """Under FSDP2 in bf16, leave the outputs of the model as they are; elsewhere do nothing. Call it before training.
+
+    accelerate has FSDP2 round what the whole model returns to bf16: the loss, and cosines that are still to be divided
+    by a small temperature.
+    """
+    plugin = getattr(accelerator.state, "fsdp_plugin", None)
+    if plugin is not None and plugin.mixed_precision_policy is not None:
+        plugin.mixed_precision_policy = replace(plugin.mixed_precision_policy, output_dtype=None)
 
 
 def zero_stage(trainer: Trainer) -> int:

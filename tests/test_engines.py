@@ -66,8 +66,8 @@ def wanted_runs(task, batch_size, accumulation=1):
     ]
 
 
-def bf16_runs(task):
-    runs = [run for run in wanted_runs(task, STEP_EXAMPLES) if run["name"] in LORA]
+def bf16_runs(task, batch_size):
+    runs = [run for run in wanted_runs(task, batch_size) if run["name"] in LORA]
     in_bf16 = {"training.cpu_bf16": True}
     return [run | {"name": run["name"] + "-bf16", "config": run["config"] | in_bf16} for run in runs]
 
@@ -91,7 +91,8 @@ def task(tmp_path_factory):
 def alone(task, tmp_path_factory):
     """One process: the folder, and the losses by run name."""
     folder = tmp_path_factory.mktemp("engines") / "one"
-    runs = wanted_runs(task, STEP_EXAMPLES) + wanted_runs(task, 1, accumulation=STEP_EXAMPLES) + bf16_runs(task)
+    runs = wanted_runs(task, STEP_EXAMPLES) + wanted_runs(task, 1, accumulation=STEP_EXAMPLES)
+    runs += bf16_runs(task, STEP_EXAMPLES)
     return folder, train(folder, "cpu", 1, runs)
 
 
@@ -125,10 +126,15 @@ def test_bf16_on_the_cpu_rounds_and_no_more(trainer, alone):
 )
 def test_two_processes_train_as_one(engine, task, alone, tmp_path):
     folder, expected = alone
-    found = train(tmp_path / engine, engine, 2, wanted_runs(task, STEP_EXAMPLES // 2))
+    runs = wanted_runs(task, STEP_EXAMPLES // 2)
+    if engine == "fsdp2":  # it has a way of its own to compute in bf16
+        runs += bf16_runs(task, STEP_EXAMPLES // 2)
+    found = train(tmp_path / engine, engine, 2, runs)
     assert {name.partition("-")[0] for name in found} == set(LORA)
     for name, losses in found.items():
-        np.testing.assert_allclose(losses, expected[name], atol=1e-4, rtol=0, err_msg=f"{engine} {name}")
+        # A loss that is itself rounded to bf16 is off by 2e-3; FSDP2 rounds the bi-encoder's temperature with the rest.
+        close = {"atol": 1e-4, "rtol": 0} if "bf16" not in name else {"rtol": 5e-3 if "bi_" in name else 1e-3}
+        np.testing.assert_allclose(losses, expected[name], **close, err_msg=f"{engine} {name}")
     for name in ("memorize", "memorize-lora", "rank", "rank-lora"):
         one, two = weights(folder / name), weights(tmp_path / engine / name)
         assert one.keys() == two.keys()
