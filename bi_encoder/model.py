@@ -104,6 +104,13 @@ class BiEncoder(nn.Module):
         return self.encoder.config
 
     @property
+    def _no_split_modules(self) -> list[str]:
+        """Classes of the encoder's layers: accelerate reads here what FSDP is to collect and let go one by one."""
+        present = {type(module).__name__ for module in self.modules()}
+        named = {name for encoder in self._towers() for name in encoder.model._no_split_modules or ()}
+        return sorted(named & present)
+
+    @property
     def hidden_size(self) -> int:
         return self.pooling.embedding_dimension
 
@@ -123,7 +130,7 @@ class BiEncoder(nn.Module):
         Returns cosine similarities (B, C) at each width, and with label attention also those of the mean-pooled first
         pass (without it, an empty list). C are the codes of all processes, the first `num_keys` of them.
         """
-        keys = gather_rows(self.embed(keys, "document"))[:num_keys]
+        keys = gather_rows(self._embed_documents(keys))[:num_keys]
         tokens = self.read(queries)
         return self._compare(tokens, keys, widths), self._first_pass(tokens, keys, widths) if self.attention else []
 
@@ -132,6 +139,9 @@ class BiEncoder(nn.Module):
         if tower == "query":
             tokens = self.read(inputs)
             return self._pooled(tokens.states, tokens.mask)
+        return self._embed_documents(inputs)
+
+    def _embed_documents(self, inputs: dict[str, Tensor]) -> Tensor:
         encoder = self.encoder if self.key_encoder is None else self.key_encoder
         return self._in_parts(lambda ids, mask: self._pooled(self._encode(encoder, ids, mask), mask), inputs)
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import TrainingArguments
+from torch.distributed.fsdp import register_fsdp_forward_method
+from transformers import TrainerCallback, TrainingArguments
 
 from bi_encoder.batches import pad
 from bi_encoder.config import BiEncoderConfig, matryoshka_weights, matryoshka_widths
@@ -27,6 +28,15 @@ from mera.engine import shares_out_parameters
 from mera.run_directory import RunDirectory
 from mera.stage_trainer import StageTrainer
 from mera.training import training_arguments
+
+
+class MethodsForFSDP(TrainerCallback):
+    """FSDP2 collects the weights when `forward` is called, and for the methods that are named to it: those by which a
+    model that is training is validated. Elsewhere this does nothing."""
+
+    def on_train_begin(self, *_: Any, model: torch.nn.Module, **__: Any) -> None:
+        for name in ("embed", "similarities"):
+            register_fsdp_forward_method(model, name)
 
 
 class BiEncoderTrainer(StageTrainer):
@@ -55,6 +65,7 @@ class BiEncoderTrainer(StageTrainer):
         self._windows: dict[str, list[Windows]] = {}
         # The loss below is normalised by the rows of the whole step, so the trainer must not divide it again.
         self.loss_is_scaled_for_ga = True
+        self.add_callback(MethodsForFSDP())
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None

@@ -19,7 +19,7 @@ from memorize.config import MemorizeConfig
 from memorize.encoding import QuestionEncoder
 from memorize.questions import QuestionBook
 from memorize.recall import BOTH_WAYS, both_ways, is_known
-from mera.engine import zero_stage
+from mera.engine import has_whole_parameters
 from mera.run_directory import RunDirectory
 from mera.stage_trainer import StageTrainer
 from mera.training import training_arguments
@@ -90,11 +90,12 @@ class MemorizeTrainer(StageTrainer, SFTTrainer):
         return [len(ids) for ids in self.train_dataset["input_ids"]]
 
     def compute_loss(self, model: torch.nn.Module, inputs: dict[str, Any], *more: Any, **named: Any) -> Any:
-        """TRL's loss; under ZeRO-3 the model's own, equal one.
+        """TRL's loss; under ZeRO-3 and FSDP the model's own, equal one.
 
-        TRL multiplies by the output matrix itself, and ZeRO-3 takes that to pieces again before the backward pass.
+        TRL multiplies by the output matrix itself. ZeRO-3 takes that to pieces again before the backward pass; under
+        FSDP2 with LoRA each process then trains its piece of the matrix on its own examples alone.
         """
-        if zero_stage(self) < 3:
+        if has_whole_parameters(self):
             return super().compute_loss(model, inputs, *more, **named)
         return Trainer.compute_loss(self, model, inputs | {"use_cache": False}, *more, **named)
 

@@ -6,7 +6,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
 
 from mera.code_tokens import CodeTokens
-from mera.engine import whole_parameters, zero_stage
+from mera.engine import has_whole_parameters, whole_parameters
 from mera.models import merged
 
 
@@ -24,6 +24,8 @@ def save_checkpoint(
     whose name begins with `leave_out` are not the language model's own and stay outside.
     """
     model, state = _consolidated(trainer)
+    # What is gathered from pieces no longer says that it is tied, and would be written twice.
+    state = {name: weight for name, weight in state.items() if name not in model.all_tied_weights_keys}
     if leave_out is not None:
         state = {name: weight for name, weight in state.items() if not name.startswith(leave_out)}
     if trainer.is_world_process_zero():
@@ -39,7 +41,7 @@ def _consolidated(trainer: Trainer) -> tuple[PreTrainedModel, dict[str, Tensor]]
     model = trainer.accelerator.unwrap_model(trainer.model)
     if not hasattr(model, "merge_and_unload"):
         return model, trainer.accelerator.get_state_dict(trainer.model_wrapped) or {}
-    if zero_stage(trainer) < 3:
+    if has_whole_parameters(trainer):
         model = merged(model)
         return model, model.state_dict()
     with whole_parameters(model):

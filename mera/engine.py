@@ -6,11 +6,15 @@ them too, which accelerate and DeepSpeed do not do by themselves.
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 import torch.distributed
+from accelerate import Accelerator, DistributedType, PartialState
 from torch import nn
+from torch.distributed.fsdp import FSDPModule
+from torch.distributed.tensor import DTensor
 from transformers import Trainer
 
 
@@ -26,8 +30,6 @@ def prepare_engine(cpu_bf16: bool = False) -> bool:
     os.environ["ACCELERATE_MIXED_PRECISION"] = "bf16" if bf16 else "no"
     if on_gpu:
         return True
-    if os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true":
-        raise ValueError("FSDP needs GPUs: accelerate starts it nowhere else; use launch/accelerate/cpu.yaml here")
     if cpu_bf16 and uses_deepspeed():
         raise ValueError("training.cpu_bf16 is not for DeepSpeed on the CPU; set it to false, or use ddp.yaml")
     os.environ.setdefault("DS_ACCELERATOR", "cpu")  # else DeepSpeed looks for one, and warns
@@ -43,15 +45,48 @@ def uses_deepspeed() -> bool:
     return os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() == "true"
 
 
+def uses_fsdp() -> bool:
+    """Whether `accelerate launch` was told to use FSDP."""
+    return os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
+
+
 def shares_out_parameters() -> bool:
     """Whether `accelerate launch` was told to keep each parameter in pieces: ZeRO-3 or FSDP."""
     zero3 = uses_deepspeed() and os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE") == "3"
-    return zero3 or os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
+    return zero3 or uses_fsdp()
+
+
+def let_fsdp_start_on_the_cpu() -> None:
+    """Call it before an `Accelerator` is made. Where there is a GPU, or another engine, it does nothing.
+
+    FSDP2 trains over gloo as over nccl, but accelerate turns it on for the kinds of processes that have GPUs alone: for
+    others it forgets that it was asked. So processes on the CPU call themselves such a kind until it has looked. Their
+    device and their process group are there already, and stay what they are.
+    """
+    state = PartialState()
+    if uses_fsdp() and state.distributed_type == DistributedType.MULTI_CPU:
+        state.distributed_type = DistributedType.MULTI_GPU  # all instances of PartialState share their attributes
+
+
+def keep_precise_outputs(accelerator: Accelerator) -> None:
+    """Under FSDP2 in bf16, leave the outputs of the model as they are; elsewhere do nothing. Call it before training.
+
+    accelerate has FSDP2 round what the whole model returns to bf16: the loss, and cosines that are still to be divided
+    by a small temperature.
+    """
+    plugin = getattr(accelerator.state, "fsdp_plugin", None)
+    if plugin is not None and plugin.mixed_precision_policy is not None:
+        plugin.mixed_precision_policy = replace(plugin.mixed_precision_policy, output_dtype=None)
 
 
 def zero_stage(trainer: Trainer) -> int:
     """DeepSpeed's ZeRO stage; 0 without DeepSpeed."""
     return trainer.accelerator.state.deepspeed_plugin.zero_stage if trainer.is_deepspeed_enabled else 0
+
+
+def has_whole_parameters(trainer: Trainer) -> bool:
+    """Whether every process has all parameters whole: not so under ZeRO-3 and FSDP."""
+    return zero_stage(trainer) < 3 and not trainer.is_fsdp_enabled
 
 
 def engine_name(trainer: Trainer) -> str:
@@ -64,11 +99,17 @@ def engine_name(trainer: Trainer) -> str:
 
 
 @contextlib.contextmanager
-def whole_parameters(model: nn.Module, parameters: Iterable[nn.Parameter] | None = None) -> Iterator[None]:
-    """Within it each process can read these parameters of `model`, or all of them, also where ZeRO-3 keeps them in
-    pieces. All must enter it; `model` is the one that the engine was given."""
-    chosen = model.parameters() if parameters is None else parameters
-    parts = [parameter for parameter in chosen if hasattr(parameter, "ds_id")]
+def whole_parameters(model: nn.Module, part: nn.Module | None = None) -> Iterator[None]:
+    """Within it every process can read the parameters of `part`, a submodule of `model`, or, without `part`, the first
+    process those of the whole model, also where ZeRO-3 or FSDP2 keeps them in pieces.
+
+    All must enter it; `model` is the one that the engine was given.
+    """
+    if isinstance(model, FSDPModule):
+        with _whole_fsdp_parameters(model, part):
+            yield
+        return
+    parts = [parameter for parameter in (part or model).parameters() if hasattr(parameter, "ds_id")]
     if not parts:
         yield
         return
@@ -82,6 +123,32 @@ def whole_parameters(model: nn.Module, parameters: Iterable[nn.Parameter] | None
             on_their_way.pop(parameter).wait()
     with deepspeed.zero.GatheredParameters(parts):
         yield
+
+
+@contextlib.contextmanager
+def _whole_fsdp_parameters(model: FSDPModule, part: nn.Module | None) -> Iterator[None]:
+    """Whole copies in the place of FSDP2's pieces, on the CPU; where all are asked for, processes but the first get
+    them without content, so that the host need not hold a model for each."""
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            module.reshard()  # what stayed whole after a pass is in the precision of the pass, the pieces are in full
+    keep = part is not None or torch.distributed.get_rank() == 0
+    pieces = [
+        (module, name, parameter)
+        for module in (part or model).modules()
+        for name, parameter in module._parameters.items()
+        if isinstance(parameter, DTensor)
+    ]
+    whole: dict[nn.Parameter, nn.Parameter] = {}  # tied ones stay one
+    for _, _, piece in pieces:
+        if piece not in whole:
+            values = piece.detach().full_tensor().to("cpu" if keep else "meta")
+            whole[piece] = nn.Parameter(values, piece.requires_grad)
+    for module, name, piece in pieces:
+        module._parameters[name] = whole[piece]
+    yield
+    for module, name, piece in pieces:
+        module._parameters[name] = piece
 
 
 def all_agree_to(value: bool, device: torch.device) -> bool:

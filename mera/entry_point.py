@@ -53,5 +53,7 @@ def _say(sentence: str) -> None:
 def _end_with_the_launcher() -> None:
     """Get SIGTERM when `accelerate launch` dies, which otherwise leaves its processes behind (Linux only)."""
     launched = "ACCELERATE_MIXED_PRECISION" in os.environ or "TORCHELASTIC_RUN_ID" in os.environ
+    if launched:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a launcher that ignores it (launch/*.sh) hands that down
     if launched and sys.platform == "linux":
         ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGTERM)

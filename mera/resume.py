@@ -1,8 +1,8 @@
 """Checkpoints to resume from: each is complete or absent, and is checked byte by byte before it is used.
 
 `<run>/trainer/checkpoint-STEP` holds the model (safetensors, consolidated), and what only resuming needs: optimizer,
-schedule and random generators, in DeepSpeed's shards where DeepSpeed trains. `complete.json`, written last, lists every
-file with its size and sha256, and says how the run was started.
+schedule and random generators, in DeepSpeed's shards where DeepSpeed trains, whole elsewhere. `complete.json`, written
+last, lists every file with its size and sha256, and says how the run was started.
 """
 
 import hashlib
@@ -44,7 +44,7 @@ class Start:
         plain = {"one process", "DDP"}
         if self.engine != other.engine and not {self.engine, other.engine} <= plain:
             return f"it was written under {other.engine} and this is {self.engine}; launch it with {other.engine} again"
-        if self.processes != other.processes and self.engine not in plain:
+        if self.processes != other.processes and self.engine.startswith("ZeRO"):
             return (
                 f"{self.engine} keeps the optimizer in one piece for each process, {other.processes} before and "
                 f"{self.processes} here; launch it with --num_processes {other.processes} again"

@@ -11,7 +11,7 @@ import torch
 from transformers import Trainer
 from transformers.trainer_callback import ExportableState
 
-from mera.engine import engine_name
+from mera.engine import engine_name, keep_precise_outputs, let_fsdp_start_on_the_cpu
 from mera.interruption import InterruptedRun, StopOnSignal
 from mera.resume import PREFIX, Start, checkpoints, newest_usable, prune, seal
 from mera.run_directory import RunDirectory
@@ -31,6 +31,12 @@ class StageTrainer(Trainer):
         super().__init__(*positional, **arguments)
         self.stop_on_signal = StopOnSignal()
         self.add_callback(self.stop_on_signal)
+
+    def create_accelerator_and_postprocess(self) -> None:
+        """Called by the Trainer when it is built."""
+        let_fsdp_start_on_the_cpu()
+        super().create_accelerator_and_postprocess()
+        keep_precise_outputs(self.accelerator)
 
     def example_lengths(self) -> list[int]:
         """Tokens of each training example, for batches of similar length."""

@@ -69,7 +69,7 @@ def recurrence_weights(model: nn.Module, num_codes: int) -> np.ndarray:
     """(C, 3) float32: the trained weights of `model`; zeros where it was trained without the term."""
     if not hasattr(model, "recurrence"):
         return np.zeros((num_codes, NUM_FEATURES), dtype=np.float32)
-    with whole_parameters(model, model.recurrence.parameters()):
+    with whole_parameters(model, model.recurrence):
         return model.recurrence.weights().detach().float().cpu().numpy()
 
 

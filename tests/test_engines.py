@@ -1,4 +1,4 @@
-"""One process, DDP and ZeRO train alike: the losses of 20 steps, and the checkpoints that come out."""
+"""One process, DDP, ZeRO and FSDP2 train alike: the losses of 20 steps, and the checkpoints that come out."""
 
 import json
 import os
@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from safetensors.numpy import load_file
 from small_model import ARCHITECTURE
 from tiny_task import make_tiny_task
@@ -67,8 +66,8 @@ def wanted_runs(task, batch_size, accumulation=1):
     ]
 
 
-def bf16_runs(task):
-    runs = [run for run in wanted_runs(task, STEP_EXAMPLES) if run["name"] in LORA]
+def bf16_runs(task, batch_size):
+    runs = [run for run in wanted_runs(task, batch_size) if run["name"] in LORA]
     in_bf16 = {"training.cpu_bf16": True}
     return [run | {"name": run["name"] + "-bf16", "config": run["config"] | in_bf16} for run in runs]
 
@@ -92,7 +91,8 @@ def task(tmp_path_factory):
 def alone(task, tmp_path_factory):
     """One process: the folder, and the losses by run name."""
     folder = tmp_path_factory.mktemp("engines") / "one"
-    runs = wanted_runs(task, STEP_EXAMPLES) + wanted_runs(task, 1, accumulation=STEP_EXAMPLES) + bf16_runs(task)
+    runs = wanted_runs(task, STEP_EXAMPLES) + wanted_runs(task, 1, accumulation=STEP_EXAMPLES)
+    runs += bf16_runs(task, STEP_EXAMPLES)
     return folder, train(folder, "cpu", 1, runs)
 
 
@@ -122,14 +122,19 @@ def test_bf16_on_the_cpu_rounds_and_no_more(trainer, alone):
 
 
 @pytest.mark.parametrize(
-    "engine", ["ddp", pytest.param("zero1", marks=pytest.mark.slow), "zero2", "zero3", WITH_CPU_OPTIMIZER]
+    "engine", ["ddp", pytest.param("zero1", marks=pytest.mark.slow), "zero2", "zero3", "fsdp2", WITH_CPU_OPTIMIZER]
 )
 def test_two_processes_train_as_one(engine, task, alone, tmp_path):
     folder, expected = alone
-    found = train(tmp_path / engine, engine, 2, wanted_runs(task, STEP_EXAMPLES // 2))
+    runs = wanted_runs(task, STEP_EXAMPLES // 2)
+    if engine == "fsdp2":  # it has a way of its own to compute in bf16
+        runs += bf16_runs(task, STEP_EXAMPLES // 2)
+    found = train(tmp_path / engine, engine, 2, runs)
     assert {name.partition("-")[0] for name in found} == set(LORA)
     for name, losses in found.items():
-        np.testing.assert_allclose(losses, expected[name], atol=1e-4, rtol=0, err_msg=f"{engine} {name}")
+        # A loss that is itself rounded to bf16 is off by 2e-3; FSDP2 rounds the bi-encoder's temperature with the rest.
+        close = {"atol": 1e-4, "rtol": 0} if "bf16" not in name else {"rtol": 5e-3 if "bi_" in name else 1e-3}
+        np.testing.assert_allclose(losses, expected[name], **close, err_msg=f"{engine} {name}")
     for name in ("memorize", "memorize-lora", "rank", "rank-lora"):
         one, two = weights(folder / name), weights(tmp_path / engine / name)
         assert one.keys() == two.keys()
@@ -145,7 +150,7 @@ def test_two_processes_train_as_one(engine, task, alone, tmp_path):
 @pytest.mark.parametrize("trainer", LORA)
 @pytest.mark.parametrize("engine", sorted(path.stem for path in LAUNCH_FILES.glob("*.yaml")))
 def test_every_launch_file_starts_every_trainer(engine, trainer, task, tmp_path):
-    """On the CPU where there is no GPU; FSDP says that it needs one."""
+    """On the CPU where there is no GPU."""
     options = {"--config": f"configs/{trainer}/tiny.yaml", "--task": task.path, "--output": tmp_path / "run"}
     options |= {"--training.batch_size": 4}
     if trainer == "rank":
@@ -153,20 +158,8 @@ def test_every_launch_file_starts_every_trainer(engine, trainer, task, tmp_path)
     words = [word for option in options.items() for word in option]
     processes = 1 if engine in ("cpu", "single_gpu") else 2
     done = launch(engine, processes, f"{trainer}/train.py", *words, "--dry-run")
-    if engine == "fsdp2" and not torch.cuda.is_available():
-        assert done.returncode != 0
-        assert "error: FSDP needs GPUs: accelerate starts it nowhere else" in done.stderr
-    else:
-        assert done.returncode == 0, done.stderr[-3000:]
-        assert f"dry run: 2 steps of {4 * processes} examples and a small evaluation" in done.stdout
-
-
-def test_fsdp_is_refused_without_a_gpu(monkeypatch):
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
-    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
-    with pytest.raises(ValueError, match="FSDP needs GPUs: accelerate starts it nowhere else"):
-        prepare_engine()
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert f"dry run: 2 steps of {4 * processes} examples and a small evaluation" in done.stdout
 
 
 def test_a_recipe_for_gpus_is_float32_on_the_cpu(monkeypatch):

@@ -254,6 +254,22 @@ def test_deepspeed_resumes_with_as_many_processes_and_says_so_with_others(engine
     assert_equal_results(output, undisturbed, tolerance=1e-3)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2)])
+def test_fsdp_resumes_with_another_number_of_processes(before, after, task, undisturbed, tmp_path):
+    output = tmp_path / "run"
+    run = begin(task, output, processes=before, engine="fsdp2")
+    wait_for(lambda: checkpoints(trainer_folder(output)), run)
+    run.terminate()
+    text, _ = run.communicate(timeout=120)
+    assert re.search(r"stopped after step \d+ of", text)
+    saved = checkpoints(trainer_folder(output))[0]
+    assert load_file(saved / "model.safetensors")["model.embed_tokens.weight"].ndim == 2, "the weights are whole"
+    resumed = finish(task, output, processes=after, engine="fsdp2")
+    assert resumed.returncode == 0, resumed.stderr[-2000:]
+    assert_equal_results(output, undisturbed, tolerance=1e-3)
+
+
 def test_a_full_disk(task, undisturbed, tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()

@@ -98,16 +98,17 @@ def other_start(**changes):
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("written", "changes"),
     [
-        {},
-        {"processes": 1, "batch_size": 8, "engine": "one process"},
-        {"processes": 4, "batch_size": 2},
-        {"processes": 1, "batch_size": 2, "gradient_accumulation": 4},
+        ({}, {}),
+        ({}, {"processes": 1, "batch_size": 8, "engine": "one process"}),
+        ({}, {"processes": 4, "batch_size": 2}),
+        ({}, {"processes": 1, "batch_size": 2, "gradient_accumulation": 4}),
+        ({"engine": "FSDP2"}, {"engine": "FSDP2", "processes": 4, "batch_size": 2}),
     ],
 )
-def test_another_number_of_processes_may_go_on_where_a_step_takes_the_same_examples(changes, tmp_path):
-    path = made_checkpoint(tmp_path / "trainer", 5)
+def test_another_number_of_processes_may_go_on_where_a_step_takes_the_same_examples(written, changes, tmp_path):
+    path = made_checkpoint(tmp_path / "trainer", 5, other_start(**written))
     assert newest_usable(tmp_path / "trainer", other_start(**changes)) == path
 
 
@@ -117,6 +118,7 @@ def test_another_number_of_processes_may_go_on_where_a_step_takes_the_same_examp
         ({}, {"processes": 4}, r"takes 16 examples here \(4 processes x batch 4 x accumulation 1\) and took 8 before"),
         ({"engine": "ZeRO-2"}, {}, r"written under ZeRO-2 and this is DDP; launch it with ZeRO-2 again, or remove"),
         ({}, {"engine": "ZeRO-3"}, r"written under DDP and this is ZeRO-3; launch it with DDP again"),
+        ({"engine": "FSDP2"}, {}, r"written under FSDP2 and this is DDP; launch it with FSDP2 again"),
         (
             {"engine": "ZeRO-3"},
             {"engine": "ZeRO-3", "processes": 1, "batch_size": 8},
