@@ -146,9 +146,11 @@ def _whole_fsdp_parameters(model: FSDPModule, part: nn.Module | None) -> Iterato
             whole[piece] = nn.Parameter(values, piece.requires_grad)
     for module, name, piece in pieces:
         module._parameters[name] = whole[piece]
-    yield
-    for module, name, piece in pieces:
-        module._parameters[name] = piece
+    try:
+        yield
+    finally:
+        for module, name, piece in pieces:
+            module._parameters[name] = piece
 
 
 def all_agree_to(value: bool, device: torch.device) -> bool:
