@@ -26,6 +26,10 @@ DRY_RUN_OPTIONS = {
         "default": "float32",
         "help": "with --estimate: compute as written, in bf16 by autocast, or with weights in bf16 (DeepSpeed)",
     },
+    "--estimate-in-pieces": {
+        "action": "store_true",
+        "help": "with --estimate: as under an engine that keeps the parameters in pieces (ZeRO-3, FSDP)",
+    },
 }
 
 
@@ -36,6 +40,8 @@ class DryRun:
     estimate: Path | None = None
     """File to write the estimate to; None: rehearse with real weights."""
     precision: str = "float32"
+    in_pieces: bool = False
+    """Whether the engine to estimate for keeps each parameter in pieces."""
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
@@ -65,7 +71,9 @@ def parse_training_config(
         return config, DryRun()
     if hasattr(config, "model"):
         config = replace(config, model=replace(config.model, weights="none"))
-    return config, DryRun(estimate=Path(options.estimate), precision=options.estimate_as)
+    return config, DryRun(
+        estimate=Path(options.estimate), precision=options.estimate_as, in_pieces=options.estimate_in_pieces
+    )
 
 
 def parse_with_options(

@@ -5,6 +5,8 @@ import gc
 from pathlib import Path
 
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+LARGEST_GAP, SMALLEST_GAP = 1 << 26, 1 << 16
+"""Bytes; smaller gaps have no room for a tensor that matters."""
 
 
 class HostPeak:
@@ -12,7 +14,7 @@ class HostPeak:
 
     def __init__(self) -> None:
         self._before = None
-        _give_back_unused()
+        self._gaps = _close_gaps()
         try:
             CLEAR.write_text("5")  # the peak begins anew
             self._before = _status("VmRSS")
@@ -20,15 +22,61 @@ class HostPeak:
             return
 
     def bytes(self) -> int | None:
-        return None if self._before is None else max(0, _status("VmHWM") - self._before)
+        """To be asked once, at the end of what is measured."""
+        found = None if self._before is None else max(0, _status("VmHWM") - self._before)
+        for gap in self._gaps:
+            _c_library().free(gap)
+        self._gaps = []
+        return found
 
 
-def _give_back_unused() -> None:
-    """What nobody uses any more would make room for what is to be measured: hundreds of MiB after tables are read."""
+class _HeapSizes(ctypes.Structure):
+    """`struct mallinfo2` of the GNU C library: sizes in bytes, but for the numbers of chunks."""
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in (
+            *("heap", "free_chunks", "free_small", "own_mappings", "in_own_mappings", "unused", "free_in_small"),
+            *("used", "free", "free_at_end"),
+        )
+    ]
+
+
+def _close_gaps() -> list[int]:
+    """Give back what nobody uses any more, and see to it that it stays away; returns addresses to `free` afterwards.
+
+    What tables and tokenizers leave behind are gaps in the heap, hundreds of MiB of them. The system gets their pages
+    here. But a tensor that is put into a gap takes pages anew, and they stay when the tensor goes: the peak would hold
+    tens of MiB that no tensor has any more. So the gaps are taken, which needs next to no pages.
+    """
     gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of the GNU C library
-    if trim is not None:
-        trim(0)
+    library = _c_library()
+    if not hasattr(library, "malloc_trim"):  # not the GNU C library
+        return []
+    library.malloc_trim(0)
+    if not hasattr(library, "mallinfo2"):  # older than 2.33
+        return []
+    taken, size = [], LARGEST_GAP
+    while size >= SMALLEST_GAP:
+        before = library.mallinfo2()
+        address = library.malloc(size)
+        after = library.mallinfo2()
+        if address is not None:
+            taken.append(address)
+        if address is None or (after.heap, after.own_mappings) != (before.heap, before.own_mappings):
+            size //= 2  # no gap of this size is left
+    return taken
+
+
+def _c_library() -> ctypes.CDLL:
+    library = ctypes.CDLL(None)
+    library.malloc.restype = ctypes.c_void_p
+    library.malloc.argtypes = [ctypes.c_size_t]
+    library.free.argtypes = [ctypes.c_void_p]
+    library.free.restype = None
+    if hasattr(library, "mallinfo2"):
+        library.mallinfo2.restype = _HeapSizes
+    return library
 
 
 def _status(name: str) -> int:

@@ -26,6 +26,8 @@ class StageTrainer(Trainer):
 
     keep_last = 2
     """checkpoints kept for resuming, besides the best one"""
+    estimated_in_pieces = False
+    """a step is estimated (mera/step_estimate.py) as of an engine that keeps the parameters in pieces"""
 
     def __init__(self, *positional: Any, **arguments: Any):
         super().__init__(*positional, **arguments)

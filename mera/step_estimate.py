@@ -24,11 +24,14 @@ SAMPLED_BATCHES = 32
 
 def write_estimate(trainer: Trainer, dry_run: DryRun) -> None:
     """Write `estimate(trainer)` as JSON to the file that `--estimate` names."""
-    dry_run.estimate.write_text(json.dumps(estimate(trainer, dry_run.precision), indent=2) + "\n", encoding="utf-8")
+    found = estimate(trainer, dry_run.precision, dry_run.in_pieces)
+    dry_run.estimate.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
 
-def estimate(trainer: Trainer, precision: str = "float32") -> dict[str, Any]:
+def estimate(trainer: Trainer, precision: str = "float32", in_pieces: bool = False) -> dict[str, Any]:
     """Sizes in bytes on one device without sharding, and counts. The trainer's model is hollow afterwards.
+
+    `in_pieces`: the trainer's loss is to be the one that it takes where an engine keeps the parameters in pieces.
 
     `parameters`, `trainable`: numbers of weights, `trained_embeddings` of them in embeddings, `layer_parameters` in the
     largest layer, `outside_parameters` in no layer; `weight_bytes`, `gradient_bytes` in the type they have;
@@ -37,6 +40,7 @@ def estimate(trainer: Trainer, precision: str = "float32") -> dict[str, Any]:
     of an earlier batch are there already. `batch_shape` of the first, longest batch; `run_steps` and `epoch_tokens`.
     """
     arguments = trainer.args
+    trainer.estimated_in_pieces = in_pieces
     loader = trainer.get_train_dataloader()
     _, epoch_steps, num_examples, _, step_examples, _, run_steps = trainer.set_initial_training_values(
         arguments, loader

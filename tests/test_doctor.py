@@ -1,6 +1,7 @@
 """`mera doctor`: sizes against what tensors take, engines against arithmetic, and every missing thing with its mend."""
 
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -224,6 +225,7 @@ def test_launch_files_are_read(tmp_path):
     assert (engines["zero2"].zero_stage, engines["zero3"].zero_stage) == (2, 3)
     assert engines["zero2"].precision == "bfloat16"
     assert engines["single_gpu"].precision == "autocast"
+    assert {name for name, engine in engines.items() if engine.in_pieces} == {"zero3", "zero3_offload", "fsdp2"}
     assert read_engine(ROOT / "launch/accelerate/zero2.yaml", 8, has_gpu=False).processes == 8
     assert read_engine(None, None, has_gpu=True).precision == "autocast"
     assert [read_engine(None, count, has_gpu=True).name for count in (None, 4)] == ["one process", "DDP"]
@@ -338,6 +340,50 @@ def test_the_command_counts_a_recipe_and_exits_by_what_is_missing(task, tmp_path
     assert plan["peak_bytes"] >= plan["forward_bytes"] > 0
     assert not (tmp_path / "run").exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["recipe.yaml"]
+
+
+@pytest.fixture
+def estimated(task, tmp_path, monkeypatch):
+    """`estimated("memorize", "--estimate-in-pieces")`: what the trainer writes."""
+
+    def run(stage, *options):
+        file = tmp_path / "estimate.json"
+        words = ["--config", ROOT / f"configs/{stage}/tiny.yaml", "--task", task.path, "--output", tmp_path / "run"]
+        words += ["--model.architecture", json.dumps(ARCHITECTURE), "--estimate", file, *options]
+        monkeypatch.setattr("sys.argv", [str(ROOT / stage / "train.py"), *map(str, words)])
+        runpy.run_path(str(ROOT / stage / "train.py"), run_name="__main__")
+        return json.loads(file.read_text())
+
+    return run
+
+
+def test_stage_one_holds_all_logits_where_parameters_are_in_pieces(estimated):
+    whole, pieces = (estimated("memorize", *options) for options in ((), ("--estimate-in-pieces",)))
+    rows, length = whole["batch_shape"]
+    layer = 16 * 16 * 2 + 16 * 8 * 2 + 3 * 16 * 32 + 2 * 16
+    vocabulary = (whole["parameters"] - layer - 16) // (2 * 16)
+    logits = 4 * rows * length * vocabulary
+    # The logarithms of the softmax are kept for the backward pass, which makes gradients of the same size of them.
+    assert pieces["forward_bytes"] - whole["forward_bytes"] == pytest.approx(logits, rel=0.02)
+    assert pieces["peak_bytes"] >= 2 * logits
+    assert {name for name in whole if whole[name] != pieces[name]} == {
+        "forward_bytes",
+        "peak_bytes",
+        "accumulated_bytes",
+    }
+
+
+def test_the_doctor_asks_for_parameters_in_pieces_where_the_engine_keeps_them_so(tmp_path, monkeypatch):
+    asked = []
+
+    def run(command, **_):
+        asked.append("--estimate-in-pieces" in command)
+        Path(command[command.index("--estimate") + 1]).write_text("{}")
+
+    monkeypatch.setattr(examination.subprocess, "run", run)
+    for engine in (Engine(name="zero2", zero_stage=2), Engine(name="zero3", zero_stage=3), Engine(name="f", fsdp=True)):
+        examination.build_without_weights("memorize", tmp_path / "recipe.yaml", [], engine)
+    assert asked == [False, True, True]
 
 
 def test_an_error_of_the_trainer_is_what_is_missing(task, monkeypatch):

@@ -39,6 +39,11 @@ class Engine:
             return "bfloat16"
         return "autocast" if self.bf16 else "float32"
 
+    @property
+    def in_pieces(self) -> bool:
+        """Whether each parameter is kept in pieces, so that a trainer may compute its loss in another way."""
+        return self.zero_stage == 3 or self.fsdp
+
 
 def read_engine(path: str | Path | None, processes: int | None, has_gpu: bool) -> Engine:
     """The engine of an accelerate settings file; without one, a single process on what there is.

@@ -106,6 +106,8 @@ def build_without_weights(
         if not any(word.split("=")[0] == "--output" for word in overrides):
             command += ["--output", str(Path(folder) / "run")]
         command += ["--estimate", str(file), "--estimate-as", engine.precision]
+        if engine.in_pieces:
+            command.append("--estimate-in-pieces")
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if file.is_file():
             return json.loads(file.read_text(encoding="utf-8"))

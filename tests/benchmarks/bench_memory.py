@@ -5,8 +5,9 @@ python tests/benchmarks/bench_memory.py --task prepared/diabetes130 --recipes sm
 python tests/benchmarks/bench_memory.py --task prepared/diabetes130 --notes prepared/codiesp-en --table
 
 Measured: resident memory that two optimiser steps add to a process that has built everything (`--dry-run`), in a
-process whose allocator gives freed memory back at once (MALLOC_MMAP_THRESHOLD_). The table needs no weights: the 7B
-model is Mistral's published shape with a stand-in tokenizer of 32,000 entries.
+process whose allocator gives freed memory back at once (MALLOC_MMAP_THRESHOLD_; mera/host_memory.py takes the gaps in
+its heap away). The table needs no weights: the 7B model is Mistral's published shape with a stand-in tokenizer of
+32,000 entries.
 """
 
 import argparse
@@ -30,7 +31,7 @@ from mera.tokenizer import train_tokenizer
 ROOT = Path(__file__).resolve().parent.parent.parent
 GIB = 2**30
 REPEATS = 3
-"""Measurements of which the median is told: what of the memory freed before is used again differs between runs."""
+"""Measurements of which the median is told: what Python and the libraries take beside tensors differs a little."""
 STAGES = ("memorize", "rank", "bi_encoder")
 ALL_PARAMETERS = ("--model.lora.rank", "0")
 SHARDED = ("zero2", "zero3", "zero3_offload", "fsdp2")
@@ -145,7 +146,7 @@ def hardware_table(task: str, notes: str, folder: Path) -> None:
     for stage, recipe, changes, launch_files in TABLE:
         for launch_file in launch_files:
             engine = read_engine(ROOT / "launch" / "accelerate" / f"{launch_file}.yaml", 1, has_gpu=True)
-            key = (stage, recipe, changes, engine.precision)
+            key = (stage, recipe, changes, engine.precision, engine.in_pieces)
             if key not in built:
                 more = [*overrides(stage, recipe, folder), *changes]
                 built[key] = doctor(stage, recipe, notes if stage == "bi_encoder" else task, launch_file, 1, more)
