@@ -122,7 +122,7 @@ def _write_parts(folder: Path, predictions: Predictions, codes: list[str]) -> No
 
 
 def read_predictions(path: str | Path) -> Predictions:
-    """Read a prediction folder, or a run directory that holds one.
+    """Read a prediction folder, or a run directory that holds one; the run is called as its directory is called now.
 
     Raises FileNotFoundError where neither is there, ValueError where scores and tables do not fit together.
     """
@@ -140,6 +140,9 @@ def read_predictions(path: str | Path) -> Predictions:
             f"codes.parquet {codes.height}"
         )
     column = {code: index for index, code in enumerate(codes["code"])}
+    manifest = records.pop("manifest")
+    if folder.name == "predictions":
+        manifest["run"] = folder.resolve().parent.name
     return Predictions(
         scores=scores,
         targets=code_matrix(examples["targets"], column),
@@ -148,7 +151,7 @@ def read_predictions(path: str | Path) -> Predictions:
         example_ids=examples["example_id"].to_list(),
         patient_ids=examples["patient_id"].to_list(),
         codes=codes,
-        manifest=records.pop("manifest"),
+        manifest=manifest,
         previous_visits=examples["previous_visits"].to_numpy() if "previous_visits" in examples.columns else None,
         ages=examples["age"].fill_null(float("nan")).to_numpy() if "age" in examples.columns else None,
         sexes=examples["sex"].to_list() if "sex" in examples.columns else None,

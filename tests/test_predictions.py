@@ -38,8 +38,8 @@ def make_predictions(**changes) -> Predictions:
 
 def test_written_predictions_read_back_equal(tmp_path):
     written = make_predictions()
-    write_predictions(tmp_path / "run" / "predictions", written)
-    for path in (tmp_path / "run", tmp_path / "run" / "predictions"):
+    write_predictions(tmp_path / "tiny" / "predictions", written)
+    for path in (tmp_path / "tiny", tmp_path / "tiny" / "predictions"):
         read = read_predictions(path)
         assert read.name == "tiny"
         assert read.scores.dtype == np.float32
@@ -49,6 +49,14 @@ def test_written_predictions_read_back_equal(tmp_path):
         assert (read.example_ids, read.patient_ids) == (["e1", "e2"], ["p1", "p2"])
         assert read.codes.equals(written.codes)
         assert read.manifest == written.manifest
+
+
+def test_a_run_is_called_as_its_directory_is(tmp_path, monkeypatch):
+    write_predictions(tmp_path / "tiny" / "predictions", make_predictions())
+    (tmp_path / "tiny").rename(tmp_path / "moved")
+    assert read_predictions(tmp_path / "moved").name == "moved"
+    monkeypatch.chdir(tmp_path / "moved")
+    assert read_predictions(".").name == "moved"
 
 
 def test_a_row_without_a_threshold_predicts_nothing():
@@ -69,8 +77,8 @@ def test_rows_without_targets_and_an_empty_history_keep_their_types(tmp_path):
 def test_an_existing_folder_is_replaced_and_nothing_is_left_beside(tmp_path):
     write_predictions(tmp_path / "predictions", make_predictions())
     (tmp_path / "predictions" / "stale").write_text("old")
-    write_predictions(tmp_path / "predictions", make_predictions(manifest={"run": "newer"}))
-    assert read_predictions(tmp_path).name == "newer"
+    write_predictions(tmp_path / "predictions", make_predictions(manifest={"run": "tiny", "note": "newer"}))
+    assert read_predictions(tmp_path).manifest["note"] == "newer"
     assert not (tmp_path / "predictions" / "stale").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["predictions"]
 

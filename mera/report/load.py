@@ -54,7 +54,7 @@ def group_runs(paths: Sequence[str | Path], by_task: bool = False) -> list[Compa
         if (fingerprint, run.name) in names:
             raise ValueError(
                 f"two runs are called {run.name!r}: {names[fingerprint, run.name]} and {path}; "
-                "give each run once, under its own name"
+                "give each run once, and rename the directory of one where they are two"
             )
         names[fingerprint, run.name] = path
         if fingerprint in groups:
