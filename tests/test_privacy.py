@@ -17,6 +17,8 @@ from mera.report import write_report
 
 ROOT = Path(__file__).parent.parent
 SURNAME, PATIENT, EXAMPLE = "Zyxquander", "PATIENT-QWXZ-7781", "EXAMPLE-QWXZ-7782"
+DAYS_BEFORE = 1_377_813_559
+"""Ten digits: logs are full of times whose fractions of a second have any nine."""
 RARE_CODE, RARE_DEFINITION = "Q99.7XQ", "Vortlemby wobbling syndrome"
 ROWS_OF_ONE_PATIENT = {"train": 2, "validation": 1, "test": 1}
 CANDIDATE_LISTS = {
@@ -81,7 +83,7 @@ def plant_canaries(folder):
                 "example_id": f"{EXAMPLE}-{name}-{number}",
                 "patient_id": f"{PATIENT}-{name}",
                 "text": f"{rows[number]['text']} " + f"Mr. {SURNAME} says so. " * 40,
-                "history": [{"codes": [RARE_CODE, "I10"], "days_before": 77_813}, *rows[number]["history"]],
+                "history": [{"codes": [RARE_CODE, "I10"], "days_before": DAYS_BEFORE}, *rows[number]["history"]],
                 "targets": [*rows[number]["targets"], RARE_CODE],
             }
         splits[name] = rows
@@ -174,7 +176,7 @@ def test_no_canary_leaves_prepared_and_predictions(trained):
     names = {path.name for path in found}
     assert {"model.safetensors", "tokenizer.json", "manifest.json", "index.html", "metrics.json"} <= names
     assert [path for path in found if path.suffix == ".wandb"]
-    never = [SURNAME, PATIENT, EXAMPLE, "77813", "QWXZ"]
+    never = [SURNAME, PATIENT, EXAMPLE, str(DAYS_BEFORE), "QWXZ"]
     for path, content in found.items():
         for canary in (*never, *([] if path.name in CANDIDATE_LISTS else [RARE_CODE, RARE_DEFINITION])):
             assert canary.encode() not in content, f"{canary} in {path}"
