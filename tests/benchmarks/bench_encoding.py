@@ -40,8 +40,10 @@ def main() -> None:
 
     def padded(inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         """The encoder's own way with a batch, all of its padding computed; `model.embed` looks at lengths again."""
-        states = model.encoder(dict(inputs))["token_embeddings"]
-        return model.pooling({"token_embeddings": states, **inputs})["sentence_embedding"]
+        read = inputs | model.encoder(dict(inputs))
+        if model.rotation is not None:
+            read |= model.rotation(read)
+        return model.pooling(read)["sentence_embedding"]
 
     for name, texts in {"titles": chosen, "notes": notes}.items():
         ids = tokenize(model.tokenizer, texts, record.max_query_tokens)
