@@ -13,6 +13,7 @@ from mera.commands import Step, accelerate_command, mera_command, script_command
 
 FULL = "full"
 ORDERS = (1, 2, 4)
+ATLOP_EOV = {"loss.threshold_form": "atlop", "loss.threshold_weight": 0.2}
 START_KEYS = ("base", "gguf_file", "architecture", "tokenizer_size", "max_length")
 """What of a stage-one run's `model` section says where it started."""
 
@@ -81,6 +82,7 @@ def variants(plan: AblationPlan) -> list[Variant]:
         Variant(name="finest-only", label=f"{levels[-1]} only", keys={"loss.levels": levels[-1:]}),
         Variant(name="no-eov", label="without EOV", keys={"loss.threshold_weight": 0}),
         Variant(name="plain-eov", label="EOV as trained", keys={"eov_offset": "none"}, trains=False),
+        Variant(name="atlop-eov", label="EOV trained as in ATLOP", keys=ATLOP_EOV),
         Variant(name="no-partial-outputs", label="without partial outputs", keys={"orders": 0}),
         *(
             Variant(name=f"orders-{number}", label=f"{number} order{'s' * (number > 1)}", keys={"orders": number})
@@ -90,6 +92,8 @@ def variants(plan: AblationPlan) -> list[Variant]:
         Variant(name="no-recurrence", label="without recurrence", keys={"recurrence": False}),
         Variant(name="decoding", label="decoding", keys={"decoding": "autoregressive"}, trains=False),
     ]
+    if plan.value("loss.threshold_form") != "probability":
+        found = [variant for variant in found if variant.name != "atlop-eov"]  # the full model is that
     names = [variant.name for variant in found]
     for name in plan.only:
         if name not in (FULL, *names):

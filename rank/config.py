@@ -8,6 +8,7 @@ from mera.models import ModelConfig
 from mera.training import TrainingConfig
 from rank.attention import Kernel
 
+ThresholdForm = Literal["atlop", "probability"]
 RareRecurrence = Literal["fitted", "none"]
 EovOffset = Literal["fitted", "none"]
 HistoryForm = Literal["codes", "codes+definitions", "definitions"]
@@ -47,6 +48,12 @@ class LossConfig:
     """InfoNCE temperature: one number, or one per level"""
     threshold_weight: float = 0.2
     """weight of the EOV threshold loss; 0 trains without EOV"""
+    threshold_form: ThresholdForm = "atlop"
+    """how EOV is trained. atlop: above all negatives together, below each positive (the design's form); probability:
+    at the score of a code that is a target with threshold_probability (rank/loss.py)"""
+    threshold_probability: float = 0.2
+    """with threshold_form probability: codes that are more probable than this are to be above EOV; half of the micro F1
+    that can be reached is a good choice"""
     known: Literal["negative", "ignore"] = "negative"
     """target codes already given in a partial output: trained down (negative) or left out (ignore)"""
 
@@ -60,6 +67,8 @@ class LossConfig:
         temperatures = [self.temperature] if isinstance(self.temperature, float) else self.temperature
         if not self.levels or min(temperatures) <= 0 or self.threshold_weight < 0:
             raise ValueError("loss needs at least one level, a positive temperature and a threshold_weight >= 0")
+        if not 0 < self.threshold_probability < 1:
+            raise ValueError("loss.threshold_probability must be above 0 and below 1")
         if self.level_weights is not None and (min(self.level_weights) < 0 or not sum(self.level_weights)):
             raise ValueError("loss.level_weights cannot be negative, and one of them must be above 0")
 

@@ -79,6 +79,11 @@ def threshold_record(
     }
 
 
+def best_micro_f1(scores: np.ndarray, eov: np.ndarray, targets: np.ndarray, uses_eov: bool) -> float:
+    """Of EOV and a constant (without EOV: of the scores' log-sum-exp and a constant) as the threshold."""
+    return _fitted_offset(scores, eov, targets, 1.0 if uses_eov else 0.0)[0]
+
+
 def _fitted_offset(
     scores: np.ndarray, eov: np.ndarray, targets: np.ndarray, share: float
 ) -> tuple[float, tuple[float, float]]:

@@ -1,12 +1,14 @@
 """The stage-two loss: hierarchical InfoNCE over the ontology's levels, and the EOV threshold.
 
-Both functions are this project's reading of Ma et al., "Memorize and Rank" (AAAI 2025, arXiv 2501.17326), whose
-equations were not available to us; the formulas are in their docstrings. They compute in float32 whatever the logits'
-type, and without loops over rows, groups or codes.
+`hierarchical_info_nce` and `threshold_loss` are this project's reading of Ma et al., "Memorize and Rank" (AAAI 2025,
+arXiv 2501.17326), whose equations were not available to us; `probability_threshold_loss` is another way to train EOV.
+The formulas are in their docstrings. All compute in float32 whatever the logits' type, and without loops over rows,
+groups or codes.
 
 Shape suffixes: N rows (one position of one order of one example), C candidate codes, L levels, P positive entries.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -82,6 +84,32 @@ def threshold_loss(
     if row_weights is None:
         return (above_N + below_N).mean()
     return (row_weights * (above_N + below_N)).sum() / row_weights.sum()
+
+
+def probability_threshold_loss(
+    scores: Tensor,
+    eov: Tensor,
+    positive: Tensor,
+    ignored: Tensor,
+    probability: float,
+    row_weights: Tensor | None = None,
+) -> Tensor:
+    """EOV at the score of a code that is a target with `probability`: the log-likelihood of every code by itself.
+
+        p_c = sigmoid(s_c - s_EOV + logit(probability))
+        row loss = sum over positives of -log p_c  +  sum over negatives of -log(1 - p_c)
+
+    `threshold_loss` wants EOV above all negatives together, so where no code is certain it ends above nearly all codes.
+    Here the cut can be put where it is worth most: F1 is highest if codes are predicted from a probability of half that
+    F1 (Lipton et al., ECML PKDD 2014). (Weighted) mean over rows; shapes as in `threshold_loss`, `probability` within
+    (0, 1). Returns a float32 scalar.
+    """
+    log_odds_NC = scores.float() - eov.float()[:, None] + math.log(probability / (1 - probability))
+    loss_NC = F.softplus(log_odds_NC) - torch.where(positive, log_odds_NC, 0.0)
+    loss_N = loss_NC.masked_fill(ignored, 0.0).sum(dim=1)
+    if row_weights is None:
+        return loss_N.mean()
+    return (row_weights * loss_N).sum() / row_weights.sum()
 
 
 def _group_logsumexp(scores_NC: Tensor, ids_C: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ has no such term; `recurrence: false` trains without it.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,8 @@ from rank.quality import ranking_quality
 NUM_FEATURES = 3
 LAST_VISIT = 2
 """Number of the feature that is 1 for the codes of the last visit."""
-RARE_STRENGTHS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
+RARE_STRENGTHS = (0.1, 0.2, 0.3, 0.4, 0.5)
+MICRO_F1_COST = 0.001
 # At the model's learning rate the weights, which are of the size of a logit, would lag behind it. A code's own weights
 # see few examples and stay closer to the shared ones.
 SHARED_SCALE, CODE_SCALE = 10.0, 3.0
@@ -81,23 +82,35 @@ def add_recurrence(scores: np.ndarray, seen: Sequence[SeenCodes], weights: np.nd
 
 
 def fit_rare_bonus(
-    scores: np.ndarray, seen: Sequence[SeenCodes], targets: np.ndarray, train_counts: np.ndarray
+    scores: np.ndarray,
+    seen: Sequence[SeenCodes],
+    targets: np.ndarray,
+    train_counts: np.ndarray,
+    micro_f1: Callable[[np.ndarray], float],
 ) -> np.ndarray:
     """(C, 3): what to add to the trained weights, so that rare codes of the last visit stand higher.
 
     Training by likelihood ranks by probability, where a rare code that recurs stays below common new ones; F1 per code
     and recall want it higher. As in logit adjustment (Menon et al., ICLR 2021), a multiple of -log frequency is added,
-    here to the codes of the last visit only; of `RARE_STRENGTHS` the one with the best mean of recall@10, recall@20
-    and weighted F1 at label count is taken, the smallest of equals.
+    here to the codes of the last visit only. Micro F1 counts every code alike and wants probabilities, so of
+    0 and `RARE_STRENGTHS` those that lower it by more than `MICRO_F1_COST` are out; of the others the one with the best
+    mean of recall@10, recall@20 and weighted F1 at label count is taken, the smallest of equals.
 
-    scores (N, C), `seen` N, targets (N, C) bool: the validation split; train_counts (C,).
+    scores (N, C), `seen` N, targets (N, C) bool: the validation split; train_counts (C,); micro_f1: scores (N, C) ->
+    the micro F1 of what is predicted from them.
     """
     rarity = np.log((train_counts.max() + 1) / (train_counts + 1)).astype(np.float32)
-    best, best_quality = None, -np.inf
+    best = np.zeros((len(rarity), NUM_FEATURES), dtype=np.float32)
+    best_quality, least_micro_f1 = _mean_quality(scores, targets), micro_f1(scores) - MICRO_F1_COST
     for strength in RARE_STRENGTHS:
-        bonus = np.zeros((len(rarity), NUM_FEATURES), dtype=np.float32)
+        bonus = np.zeros_like(best)
         bonus[:, LAST_VISIT] = strength * rarity
-        quality = np.mean(list(ranking_quality(add_recurrence(scores.copy(), seen, bonus), targets).values()))
-        if quality > best_quality:
+        raised = add_recurrence(scores.copy(), seen, bonus)
+        quality = _mean_quality(raised, targets)
+        if quality > best_quality and micro_f1(raised) >= least_micro_f1:
             best, best_quality = bonus, quality
     return best
+
+
+def _mean_quality(scores: np.ndarray, targets: np.ndarray) -> float:
+    return float(np.mean(list(ranking_quality(scores, targets).values())))

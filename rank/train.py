@@ -20,7 +20,7 @@ from mera.predictions import memorization_record, predictions_for_task, task_rec
 from rank.attention import use_kernel
 from rank.candidate_head import read_candidates_only
 from rank.config import RankConfig
-from rank.decision import fit_decision_rule, threshold_record
+from rank.decision import best_micro_f1, fit_decision_rule, threshold_record
 from rank.partial_outputs import PartialOutputCollator
 from rank.predict import Ranker
 from rank.prompt import PromptBuilder
@@ -63,7 +63,13 @@ def main() -> None:
     recurrence = recurrence_weights(trained, len(task.codes))
     scores, eov = validation.scores(trained)
     if config.recurrence and config.rare_recurrence == "fitted":
-        rare_bonus = fit_rare_bonus(scores, validation.seen, validation.targets, task.train_counts)
+        rare_bonus = fit_rare_bonus(
+            scores,
+            validation.seen,
+            validation.targets,
+            task.train_counts,
+            micro_f1=lambda raised: best_micro_f1(raised, eov, validation.targets, uses_eov),
+        )
         recurrence = recurrence + rare_bonus
         scores = add_recurrence(scores, validation.seen, rare_bonus)
     rule = fit_decision_rule(scores, eov, validation.targets, uses_eov, config.eov_offset == "fitted")

@@ -13,7 +13,7 @@ from mera.stage_trainer import StageTrainer
 from mera.training import training_arguments
 from rank.attention import Kernel, orders_mask
 from rank.config import LossConfig, RankConfig
-from rank.loss import hierarchical_info_nce, threshold_loss
+from rank.loss import hierarchical_info_nce, probability_threshold_loss, threshold_loss
 from rank.partial_outputs import PartialOutputCollator, RankingDataset, RankingExample
 from rank.row_chunks import loss_in_chunks
 from rank.validation import Validation
@@ -125,7 +125,11 @@ def stage_two_loss(
     )
     threshold = scores.new_zeros(())
     if config.threshold_weight:
-        threshold = threshold_loss(scores, eov, positive, ignored, row_weights)
+        inputs = (scores, eov, positive, ignored)
+        if config.threshold_form == "probability":
+            threshold = probability_threshold_loss(*inputs, config.threshold_probability, row_weights)
+        else:
+            threshold = threshold_loss(*inputs, row_weights)
     if step_rows is not None:
         info_nce = info_nce * row_weights[positive.any(dim=1)].sum() / step_rows[1].clamp(min=1)
         threshold = threshold * row_weights.sum() / step_rows[0]

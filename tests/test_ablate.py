@@ -68,6 +68,7 @@ def test_each_run_changes_one_thing(plan):
         "orders-4": ("orders", 4),
         "no-recurrence": ("recurrence", False),
         "plain-eov": ("eov_offset", "none"),
+        "atlop-eov": ("loss.threshold_form", "atlop"),
         "decoding": ("decoding", "autoregressive"),
     }
     assert set(steps) == {"no-stage-one", *changed}

@@ -7,7 +7,7 @@ import torch
 
 from rank import row_chunks
 from rank.config import LossConfig
-from rank.loss import hierarchical_info_nce, threshold_loss
+from rank.loss import hierarchical_info_nce, probability_threshold_loss, threshold_loss
 from rank.row_chunks import loss_in_chunks
 from rank.trainer import stage_two_loss
 
@@ -48,6 +48,18 @@ def naive_threshold(scores, eov, positive, ignored):
         loss = -torch.log(threshold / (threshold + sum(negatives)))
         if positives:
             loss = loss + sum(-torch.log(p / (sum(positives) + threshold)) for p in positives) / len(positives)
+        row_losses.append(loss)
+    return torch.stack(row_losses).mean()
+
+
+def naive_probability_threshold(scores, eov, positive, ignored, probability):
+    row_losses = []
+    for row in range(scores.shape[0]):
+        loss = torch.zeros(())
+        for code in range(scores.shape[1]):
+            odds = torch.exp(scores[row, code] - eov[row]) * probability / (1 - probability)
+            if not ignored[row, code]:
+                loss = loss - torch.log(odds / (1 + odds) if positive[row, code] else 1 / (1 + odds))
         row_losses.append(loss)
     return torch.stack(row_losses).mean()
 
@@ -107,6 +119,28 @@ def test_threshold_loss_equals_the_naive_loop(dtype, seed):
     assert_equal(fast, slow)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("probability", [0.1, 0.5, 0.9])
+def test_probability_threshold_loss_equals_the_naive_loop(dtype, probability):
+    scores, eov, positive, ignored, _ = random_batch(4)
+    inputs, more = (scores.to(dtype), eov.to(dtype)), (positive, ignored, probability)
+    fast = value_and_gradients(lambda s, e: probability_threshold_loss(s, e, *more), *inputs)
+    slow = value_and_gradients(lambda s, e: naive_probability_threshold(s.float(), e.float(), *more), *inputs)
+    assert_equal(fast, slow)
+
+
+def test_the_probability_threshold_is_where_it_was_asked_to_be():
+    """Codes that are targets of 1, 2 and 4 of 5 patients: the best scores are log-odds, and EOV's those of 40%."""
+    positive = torch.tensor([[row < 1, row < 2, row < 4] for row in range(5)])
+    frequencies, eov = torch.tensor([0.2, 0.4, 0.8]), torch.tensor(3.0, requires_grad=True)
+    scores = (frequencies.logit() - math.log(0.4 / 0.6) + eov.detach()).requires_grad_()
+    inputs = (scores.expand(5, -1), eov.expand(5), positive, torch.zeros_like(positive))
+    probability_threshold_loss(*inputs, probability=0.4).backward()
+    torch.testing.assert_close(scores.grad, torch.zeros(3))
+    torch.testing.assert_close(eov.grad, torch.zeros(()))
+    assert ((scores > eov) == (frequencies > 0.4)).all()
+
+
 def assert_equal(fast, slow):
     """Values to float32's precision; gradients come back in the type of the logits, to that type's precision."""
     torch.testing.assert_close(fast[0], slow[0], rtol=1e-5, atol=1e-6)
@@ -144,6 +178,7 @@ def test_numbers_are_one_per_level():
         ({"temperature": (1.0, 1.0, 0.0, 1.0)}, "a positive temperature"),
         ({"level_weights": (0.0, 0.0, 0.0, 0.0)}, "one of them must be above 0"),
         ({"level_weights": (1.0, -1.0, 1.0, 1.0)}, "cannot be negative"),
+        ({"threshold_probability": 1.0}, "above 0 and below 1"),
     ],
 )
 def test_bad_loss_settings(settings, message):
@@ -163,17 +198,23 @@ def test_without_eov_only_info_nce_is_left():
     with_eov = stage_two_loss(scores, eov, positive, ignored, groups, LossConfig(threshold_weight=0.3))
     expected = loss + 0.3 * threshold_loss(scores, eov, positive, ignored)
     torch.testing.assert_close(with_eov, expected)
+    config = LossConfig(threshold_weight=0.1, threshold_form="probability", threshold_probability=0.3)
+    with_eov = stage_two_loss(scores, eov, positive, ignored, groups, config)
+    expected = loss + 0.1 * probability_threshold_loss(scores, eov, positive, ignored, 0.3)
+    torch.testing.assert_close(with_eov, expected)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("chunk", [1, 3, 100])
-def test_chunks_of_rows_equal_the_whole(chunk, dtype, monkeypatch):
+@pytest.mark.parametrize("form", ["atlop", "probability"])
+def test_chunks_of_rows_equal_the_whole(form, chunk, dtype, monkeypatch):
     """7 rows read 4 positions of 3 examples: shared positions and examples add up their gradients."""
     scores, eov, positive, ignored, groups = random_batch(9)
     monkeypatch.setattr(row_chunks, "CHUNK_ELEMENTS", chunk * (scores.shape[1] + 1))
     row_read, row_example = torch.tensor([0, 1, 0, 2, 3, 3, 1]), torch.tensor([0, 0, 0, 1, 2, 2, 0])
     logits, bonus = torch.cat([scores, eov[:, None]], dim=1)[:4].to(dtype), scores[4:] / 3
-    config, weights = LossConfig(known="ignore", temperature=0.7), torch.linspace(0.5, 2.0, 7)
+    config = LossConfig(known="ignore", temperature=0.7, threshold_form=form)
+    weights = torch.linspace(0.5, 2.0, 7)
     totals = torch.stack([weights.sum(), weights[positive.any(dim=1)].sum()])
 
     def share(s, e, rows):
@@ -221,6 +262,10 @@ def test_permuting_the_candidates_changes_nothing():
     torch.testing.assert_close(
         threshold_loss(permuted[0], eov, *permuted[1:]), threshold_loss(scores, eov, positive, ignored)
     )
+    torch.testing.assert_close(
+        probability_threshold_loss(permuted[0], eov, *permuted[1:], 0.2),
+        probability_threshold_loss(scores, eov, positive, ignored, 0.2),
+    )
 
 
 def test_ignored_columns_are_as_if_absent():
@@ -247,10 +292,11 @@ def test_a_group_far_below_the_rest_does_not_underflow():
     torch.testing.assert_close(scores.grad, torch.tensor([[0.0, 0.0, -0.5, 0.5]]))
 
 
-def test_a_row_of_weight_three_counts_as_three_rows():
+@pytest.mark.parametrize("form", ["atlop", "probability"])
+def test_a_row_of_weight_three_counts_as_three_rows(form):
     scores, eov, positive, ignored, groups = random_batch(10)
     times = torch.tensor([3, 1, 1, 2, 1, 1, 4])
-    config = LossConfig(threshold_weight=0.7, temperature=0.5)
+    config = LossConfig(threshold_weight=0.7, temperature=0.5, threshold_form=form)
 
     def repeated(scores, eov):
         rows = torch.repeat_interleave(torch.arange(7), times)

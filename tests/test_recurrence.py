@@ -71,11 +71,11 @@ def rare_codes_recur(strength):
 @pytest.mark.parametrize("strength", [0.0, 0.3])
 def test_the_bonus_of_rare_codes_is_what_validation_wants(strength):
     scores, seen, targets, train_counts = rare_codes_recur(strength)
-    bonus = fit_rare_bonus(scores, seen, targets, train_counts)
+    bonus = fit_rare_bonus(scores, seen, targets, train_counts, micro_f1=lambda raised: 0.3)
     assert np.array_equal(bonus[:, :2], np.zeros((30, 2)))
     assert bonus[-1, 2] == 0
     qualities = {}
-    for tried in RARE_STRENGTHS:
+    for tried in (0.0, *RARE_STRENGTHS):
         weights = np.zeros((30, 3))
         weights[:, 2] = tried * np.log((train_counts.max() + 1) / (train_counts + 1))
         ranked = ranking_quality(add_recurrence(scores.copy(), seen, weights), targets)
@@ -83,3 +83,18 @@ def test_the_bonus_of_rare_codes_is_what_validation_wants(strength):
         if tried == strength:
             np.testing.assert_allclose(bonus, weights, rtol=1e-5)
     assert max(qualities, key=qualities.get) == strength
+
+
+@pytest.mark.parametrize(("cost", "expected"), [(0.0009, 0.3), (0.0011, 0.2), (0.5, 0.0)])
+def test_the_bonus_of_rare_codes_may_not_cost_micro_f1(cost, expected):
+    """Strengths above 0.2 lower it a little, those below gain nothing; or any bonus ruins it."""
+    scores, seen, targets, train_counts = rare_codes_recur(0.3)
+    rarest = train_counts.argmin()
+
+    def micro_f1(raised):
+        strength = (raised - scores)[:, rarest].max() / np.log((train_counts.max() + 1) / (train_counts[rarest] + 1))
+        return 0.8 - cost * (strength > (0.01 if cost == 0.5 else 0.25))
+
+    bonus = fit_rare_bonus(scores, seen, targets, train_counts, micro_f1)
+    found = bonus[rarest, 2] / np.log((train_counts.max() + 1) / (train_counts[rarest] + 1))
+    assert found == pytest.approx(expected)
