@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from small_model import ARCHITECTURE
 from tiny_task import make_tiny_task
@@ -81,6 +82,7 @@ class MakeBelieveSlurm:
             "SLURM_CPUS_PER_TASK": 4,
             "RECORD": self.record,
             "OMP_NUM_THREADS": 1,
+            "PYTHONFAULTHANDLER": 1,
             "PATH": f"{self.bin}:{Path(sys.executable).parent}:{os.environ['PATH']}",
         }
         return subprocess.Popen(
@@ -95,6 +97,19 @@ class MakeBelieveSlurm:
     def calls(self, start=""):
         path = self.record / "calls"
         return [line for line in path.read_text().splitlines() if line.startswith(start)] if path.is_file() else []
+
+    def end_of(self, job, seconds):
+        """Its output. A job that stands still is ended, and what it wrote shows where each of its processes stood."""
+        try:
+            return job.communicate(timeout=seconds)[0]
+        except subprocess.TimeoutExpired:
+            processes = psutil.Process(job.pid).children(recursive=True)
+            standing = [" ".join([str(process.pid), process.status(), *process.cmdline()]) for process in processes]
+            for process in reversed(processes):
+                process.send_signal(signal.SIGABRT)  # faulthandler then writes its stacks
+            job.kill()
+            text = job.communicate(timeout=60)[0]
+            pytest.fail(f"still running after {seconds} s:\n" + "\n".join([*standing, text[-20_000:]]))
 
     def wait_for(self, found, job, seconds=300):
         deadline = time.monotonic() + seconds
@@ -186,12 +201,12 @@ def test_a_job_is_stopped_and_queued_again_and_ends(engine, nodes, tmp_path):
     trainer = output.parent / ".run.partial" / "trainer"
     slurm.wait_for(lambda: list(trainer.glob("checkpoint-*/complete.json")), run)
     run.send_signal(signal.SIGUSR1)
-    text, _ = run.communicate(timeout=120)
+    text = slurm.end_of(run, seconds=120)
     assert run.returncode == 0, text[-3000:]
     assert "SIGTERM: saving after step" in text
     assert len(slurm.calls("scontrol requeue")) == 1
     again = slurm.submit(*job, **settings)
-    text, _ = again.communicate(timeout=300)
+    text = slurm.end_of(again, seconds=300)
     assert again.returncode == 0, text[-3000:]
     assert len(slurm.calls("scontrol requeue")) == 1
     assert len(read_predictions(output).scores) > 0
