@@ -49,8 +49,8 @@ class LossConfig:
     threshold_weight: float = 0.2
     """weight of the EOV threshold loss; 0 trains without EOV"""
     threshold_form: ThresholdForm = "atlop"
-    """how EOV is trained. atlop: above all negatives together, below each positive (the design's form); probability:
-    at the score of a code that is a target with threshold_probability (rank/loss.py)"""
+    """how EOV is trained. atlop: above all negatives together, below each positive (the plain form); probability: at the
+    score of a code that is a target with threshold_probability (rank/loss.py)"""
     threshold_probability: float = 0.2
     """with threshold_form probability: codes that are more probable than this are to be above EOV; half of the micro F1
     that can be reached is a good choice"""
@@ -93,7 +93,8 @@ class RankConfig:
     recurrence: bool = True
     """add a trained bonus to the scores of codes seen before (rank/recurrence.py)"""
     rare_recurrence: RareRecurrence = "fitted"
-    """fitted: raise rare codes of the last visit further, as much as the validation metrics want; none: as trained"""
+    """fitted: raise rare codes of the last visit further, as much as the ranking on validation wants and micro F1 there
+    allows; none: as trained"""
     history_dropout: float = 0.0
     """share of the prompt's codes left out at random in training, against overfitting on few patients"""
     shuffle_codes: bool = False
