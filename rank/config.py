@@ -49,8 +49,8 @@ class LossConfig:
     threshold_weight: float = 0.2
     """weight of the EOV threshold loss; 0 trains without EOV"""
     threshold_form: ThresholdForm = "atlop"
-    """how EOV is trained. atlop: above all negatives together, below each positive (the plain form); probability: at the
-    score of a code that is a target with threshold_probability (rank/loss.py)"""
+    """how EOV is trained. atlop: above all negatives together, below each positive (the plain form); probability: at
+    the score of a code that is a target with threshold_probability (rank/loss.py)"""
     threshold_probability: float = 0.2
     """with threshold_form probability: codes that are more probable than this are to be above EOV; half of the micro F1
     that can be reached is a good choice"""

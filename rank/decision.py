@@ -19,9 +19,9 @@ class DecisionRule:
 
         eov_share * EOV + (1 - eov_share) * log(sum over candidates of e^score) + offset
 
-    Trained in the form `atlop` on few patients, EOV is a noisy threshold: on Diabetes-130's validation patients it strays
-    by a random 0.2 from the scores' log-sum-exp, a threshold that needs no training. Sharing the two keeps what EOV has
-    learned of the size of the set and averages the noise out. With `eov_share` 0 the cut is one constant on
+    Trained in the form `atlop` on few patients, EOV is a noisy threshold: on Diabetes-130's validation patients it
+    strays by a random 0.2 from the scores' log-sum-exp, a threshold that needs no training. Sharing the two keeps what
+    EOV has learned of the size of the set and averages the noise out. With `eov_share` 0 the cut is one constant on
     log-probabilities.
     """
 
