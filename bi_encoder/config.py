@@ -42,8 +42,18 @@ class EncoderConfig:
     """`principal`: before training, turn the space so that the directions in which the definitions differ most come
     first. Scores at full width stay the same, prefixes start with most of what an encoder trained without Matryoshka
     spreads over all numbers"""
+    rotation_learning_rate: float | None = None
+    """peak learning rate of the map that `rotation` gives the model, which starts as a rotation and is trained; unset:
+    training.learning_rate. One matrix behind a trained encoder bears, and needs, far larger steps than the encoder"""
 
     def __post_init__(self) -> None:
+        if self.rotation_learning_rate is not None:
+            if self.rotation == "none":
+                raise ValueError("encoder.rotation_learning_rate is set, but encoder.rotation is none")
+            if self.rotation_learning_rate <= 0:
+                raise ValueError(
+                    f"encoder.rotation_learning_rate must be greater than 0, got {self.rotation_learning_rate}"
+                )
         if (self.pretrained is None) == (self.architecture is None):
             raise ValueError("set either encoder.pretrained or encoder.architecture, not both and not neither")
         if not 0 <= self.window_overlap <= self.max_query_tokens // 2:

@@ -7,11 +7,8 @@ accelerate launch bi_encoder/train.py --config configs/bi_encoder/tiny.yaml --ta
 from transformers import set_seed
 
 from bi_encoder.config import BiEncoderConfig
-from bi_encoder.encoder import load_encoder
-from bi_encoder.model import build_bi_encoder
 from bi_encoder.outputs import write_outputs
-from bi_encoder.rotation import turn_to_principal_directions
-from bi_encoder.texts import key_texts, tokenizer_texts
+from bi_encoder.start import model_for_task
 from bi_encoder.trainer import build_trainer
 from data.few_rows import with_few_held_out
 from data.task import load_task
@@ -27,14 +24,7 @@ def main() -> None:
     set_seed(config.training.seed)
     task = with_few_held_out(load_task(config.task), FEW_EXAMPLES) if dry_run else load_task(config.task)
     run.claim(config_dict(config), task.fingerprint)
-    encoder = load_encoder(config.encoder, tokenizer_texts(task))
-    objective = config.objective
-    model = build_bi_encoder(
-        encoder, config.variant, objective.attention_temperature, config.encoder, objective.cached_gradients
-    )
-    if config.encoder.rotation == "principal":
-        turn_to_principal_directions(model, key_texts(task), config.encoder.max_key_tokens)
-    trainer = build_trainer(model, task, config, run)
+    trainer = build_trainer(model_for_task(config, task), task, config, run)
 
     if dry_run:
         return rehearse(trainer, trainer.evaluate, dry_run)

@@ -91,6 +91,17 @@ class BiEncoderTrainer(StageTrainer):
         loss = loss * num_rows * num_processes() / step_rows.clamp(min=1)
         return (loss, similarities) if return_outputs else loss
 
+    def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
+        """The Trainer's, with the map of `encoder.rotation` in a group of its own where it has its own learning rate.
+        Called by the Trainer, with the model as an engine has wrapped it."""
+        if self.optimizer is not None:
+            return self.optimizer
+        optimizer = super().create_optimizer(model)
+        learning_rate = self.bi_encoder_config.encoder.rotation_learning_rate
+        if learning_rate is not None:
+            give_own_group(optimizer, self.bi_encoder.rotation.linear.weight, learning_rate)
+        return optimizer
+
     def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: torch.device) -> Tensor:
         """Rows with a true code of the whole optimiser step: all accumulated batches, all processes."""
         num_rows = sum(int((batch["targets"] >= 0).any(dim=1).sum()) for batch in batch_samples)
@@ -209,6 +220,13 @@ def build_trainer(model: BiEncoder, task: Task, config: BiEncoderConfig, run: Ru
     if hard_negatives.num_mistakes:
         trainer.add_callback(RefreshMistakes(trainer))
     return trainer
+
+
+def give_own_group(optimizer: torch.optim.Optimizer, parameter: torch.nn.Parameter, learning_rate: float) -> None:
+    """Move `parameter` out of its group of `optimizer`, into one that differs in the learning rate alone."""
+    group = next(group for group in optimizer.param_groups if any(one is parameter for one in group["params"]))
+    group["params"] = [one for one in group["params"] if one is not parameter]
+    optimizer.add_param_group({**group, "params": [parameter], "lr": learning_rate})
 
 
 def ranking_metrics(scores: np.ndarray, targets: np.ndarray) -> dict[str, float]:

@@ -14,9 +14,7 @@ from small_model import ARCHITECTURE
 from transformers import set_seed
 
 from bi_encoder.config import BiEncoderConfig
-from bi_encoder.encoder import load_encoder
-from bi_encoder.model import build_bi_encoder
-from bi_encoder.texts import tokenizer_texts as bi_encoder_texts
+from bi_encoder.start import model_for_task
 from bi_encoder.trainer import build_trainer as build_bi_encoder_trainer
 from data.task import load_task
 from memorize.code_set import task_codes
@@ -53,6 +51,8 @@ ENCODER = {
     "encoder.tokenizer_size": 600,
     "encoder.max_query_tokens": 96,
     "encoder.window_overlap": 16,
+    "encoder.rotation": "principal",
+    "encoder.rotation_learning_rate": 1e-2,
     "objective.widths": [16, 32],
     "objective.synonym_probability": 0.0,
 }
@@ -100,10 +100,7 @@ def rank(task, config, run):
 
 
 def bi_encoder(task, config, run):
-    encoder, objective = load_encoder(config.encoder, bi_encoder_texts(task)), config.objective
-    model = build_bi_encoder(
-        encoder, config.variant, objective.attention_temperature, config.encoder, objective.cached_gradients
-    )
+    model = model_for_task(config, task)
 
     def train(path):
         trainer = build_bi_encoder_trainer(model, task, config, run)

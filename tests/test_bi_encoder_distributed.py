@@ -10,10 +10,8 @@ from tiny_task import make_tiny_task
 from transformers import set_seed
 
 from bi_encoder.config import BiEncoderConfig
-from bi_encoder.encoder import load_encoder
 from bi_encoder.gather import gather_distinct, own_share
-from bi_encoder.model import build_bi_encoder
-from bi_encoder.texts import tokenizer_texts
+from bi_encoder.start import model_for_task
 from bi_encoder.trainer import build_trainer
 from data.task import load_task
 from mera.config import load_config
@@ -48,9 +46,7 @@ def step_gradients(task_path, output, slices, cached):
     config = load_config(BiEncoderConfig, None, SETTINGS | overrides)
     task = load_task(task_path)
     set_seed(0)
-    encoder = load_encoder(config.encoder, tokenizer_texts(task))
-    model = build_bi_encoder(encoder, config.variant, 0.1, config.encoder, cached)
-    trainer = build_trainer(model, task, config, RunDirectory(output))
+    trainer = build_trainer(model_for_task(config, task), task, config, RunDirectory(output))
     wrapped = trainer.accelerator.prepare_model(trainer.model)
     weights = {name: weight for name, weight in trainer.model.named_parameters() if weight.requires_grad}
     found = []

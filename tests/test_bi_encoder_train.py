@@ -12,13 +12,11 @@ from tiny_task import make_tiny_task
 from transformers import TrainerCallback, set_seed
 
 from bi_encoder.config import BiEncoderConfig
-from bi_encoder.encoder import load_encoder
 from bi_encoder.index import CodeIndex
-from bi_encoder.model import build_bi_encoder, load_bi_encoder
+from bi_encoder.model import load_bi_encoder
 from bi_encoder.outputs import write_outputs
 from bi_encoder.predict import embed_codes
-from bi_encoder.rotation import turn_to_principal_directions
-from bi_encoder.texts import key_texts, tokenizer_texts
+from bi_encoder.start import model_for_task
 from bi_encoder.trainer import build_trainer, choose_prior_weight
 from mera.config import load_config
 from mera.manifest import RunClock
@@ -60,14 +58,7 @@ def start(task, config):
     """What bi_encoder/train.py does before it trains."""
     run = RunDirectory(config.output)
     set_seed(config.training.seed)
-    encoder = load_encoder(config.encoder, tokenizer_texts(task))
-    objective = config.objective
-    model = build_bi_encoder(
-        encoder, config.variant, objective.attention_temperature, config.encoder, objective.cached_gradients
-    )
-    if config.encoder.rotation == "principal":
-        turn_to_principal_directions(model, key_texts(task), config.encoder.max_key_tokens)
-    return run, build_trainer(model, task, config, run)
+    return run, build_trainer(model_for_task(config, task), task, config, run)
 
 
 @pytest.mark.parametrize("variant", ["retrieval", "mean_mrl", "laa_mrl"])
@@ -181,13 +172,43 @@ class NoteMistakes(TrainerCallback):
             self.found.append(self.trainer.hard_negatives.mistakes)
 
 
+def test_the_map_of_the_rotation_has_its_own_learning_rate_on_the_same_schedule(task, tmp_path):
+    moved = {}
+    for learning_rate in (None, 1e-3):
+        changes = {"training.learning_rate": 1e-5, "training.weight_decay": 0.5, "training.epochs": 1}
+        changes |= {"encoder.rotation": "principal", "encoder.rotation_learning_rate": learning_rate}
+        _, trainer = start(task, configuration(task, tmp_path / str(learning_rate), **changes))
+        weights = dict(trainer.model.named_parameters())
+        before = {name: weight.detach().clone() for name, weight in weights.items()}
+        trainer.train()
+        moved[learning_rate] = {
+            name: float((weight - before[name]).abs().max().detach()) for name, weight in weights.items()
+        }
+        grouped = [weight for group in trainer.optimizer.param_groups for weight in group["params"]]
+        assert sorted(map(id, grouped)) == sorted(map(id, weights.values())), "each weight is in one group"
+        assert trainer.optimizer.param_groups[-1]["weight_decay"] == (0 if learning_rate is None else 0.5)
+
+    # Adam's steps are as long as the learning rate, so a hundred times as long for the map; nothing else moves more.
+    name = "rotation.linear.weight"
+    assert moved[1e-3][name] > 30 * moved[None][name]
+    assert all(moved[1e-3][other] < 3 * moved[None][other] for other in moved[None] if other != name)
+
+
+def test_a_learning_rate_without_a_rotation_is_refused(task, tmp_path):
+    with pytest.raises(ValueError, match=r"rotation_learning_rate is set, but encoder\.rotation is none"):
+        configuration(task, tmp_path, **{"encoder.rotation_learning_rate": 1e-3})
+    changes = {"encoder.rotation": "principal", "encoder.rotation_learning_rate": 0}
+    with pytest.raises(ValueError, match="must be greater than 0, got 0"):
+        configuration(task, tmp_path, **changes)
+
+
 class StopAfterFirstEpoch(TrainerCallback):
     def on_save(self, args, state, control, **kwargs):
         raise KeyboardInterrupt
 
 
 def test_an_interrupted_run_resumes_and_ends_with_the_same_predictions(task, tmp_path):
-    changes = {"training.epochs": 2, "encoder.rotation": "principal"}
+    changes = {"training.epochs": 2, "encoder.rotation": "principal", "encoder.rotation_learning_rate": 0.01}
     _, whole = start(task, configuration(task, tmp_path / "whole", **changes))
     whole.train()
     config = configuration(task, tmp_path / "resumed", **changes)
