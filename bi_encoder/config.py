@@ -45,6 +45,9 @@ class EncoderConfig:
     rotation_learning_rate: float | None = None
     """peak learning rate of the map that `rotation` gives the model, which starts as a rotation and is trained; unset:
     training.learning_rate. One matrix behind a trained encoder bears, and needs, far larger steps than the encoder"""
+    embedding_dropout: float = 0.0
+    """share of the encoder's numbers that a training step leaves out, before `rotation`, for a whole text at once. What
+    it makes the space say more than once, narrow prefixes say too"""
 
     def __post_init__(self) -> None:
         if self.rotation_learning_rate is not None:
@@ -56,6 +59,8 @@ class EncoderConfig:
                 )
         if (self.pretrained is None) == (self.architecture is None):
             raise ValueError("set either encoder.pretrained or encoder.architecture, not both and not neither")
+        if not 0 <= self.embedding_dropout < 1:
+            raise ValueError(f"encoder.embedding_dropout must be in [0, 1), got {self.embedding_dropout}")
         if not 0 <= self.window_overlap <= self.max_query_tokens // 2:
             raise ValueError(
                 f"encoder.window_overlap must be between 0 and half of max_query_tokens, "
