@@ -45,9 +45,6 @@ class EncoderConfig:
     rotation_learning_rate: float | None = None
     """peak learning rate of the map that `rotation` gives the model, which starts as a rotation and is trained; unset:
     training.learning_rate. One matrix behind a trained encoder bears, and needs, far larger steps than the encoder"""
-    embedding_dropout: float = 0.0
-    """share of the encoder's numbers that a training step leaves out, before `rotation`, for a whole text at once. What
-    it makes the space say more than once, narrow prefixes say too"""
 
     def __post_init__(self) -> None:
         if self.rotation_learning_rate is not None:
@@ -59,8 +56,6 @@ class EncoderConfig:
                 )
         if (self.pretrained is None) == (self.architecture is None):
             raise ValueError("set either encoder.pretrained or encoder.architecture, not both and not neither")
-        if not 0 <= self.embedding_dropout < 1:
-            raise ValueError(f"encoder.embedding_dropout must be in [0, 1), got {self.embedding_dropout}")
         if not 0 <= self.window_overlap <= self.max_query_tokens // 2:
             raise ValueError(
                 f"encoder.window_overlap must be between 0 and half of max_query_tokens, "
@@ -120,6 +115,25 @@ class ObjectiveConfig:
 
 
 @config_class
+class RefineConfig:
+    steps: int = 0
+    """steps that train the last linear map alone, when the rest is done: on embeddings that are computed once, against
+    every code, with mean pooling only; takes seconds. 0: none"""
+    batch_size: int = 64
+    """texts per step"""
+    learning_rate: float = 1e-3
+    """peak learning rate, which falls to 0"""
+    dropout: float = 0.3
+    """share of the dimensions of a text that a step leaves out"""
+
+    def __post_init__(self) -> None:
+        if self.steps < 0 or self.batch_size < 1 or self.learning_rate <= 0:
+            raise ValueError("refine.steps must not be negative, refine.batch_size and learning_rate must be positive")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"refine.dropout must be in [0, 1), got {self.dropout}")
+
+
+@config_class
 class SelectionConfig:
     keep_best_by: Literal["recall_at_20", "mean_average_precision"] = "mean_average_precision"
     """validation metric that chooses the epoch and the popularity prior; recall at 20 says little where notes are easy
@@ -149,6 +163,7 @@ class BiEncoderConfig:
     encoder: EncoderConfig
     objective: ObjectiveConfig = ObjectiveConfig()
     training: TrainingConfig = TrainingConfig()
+    refine: RefineConfig = RefineConfig()
     selection: SelectionConfig = SelectionConfig()
 
     def __post_init__(self) -> None:
@@ -156,6 +171,8 @@ class BiEncoderConfig:
             raise ValueError(
                 "objective.first_pass_weight is 0, so there is no first pass to rerank; set selection.scoring to full"
             )
+        if self.variant == "laa_mrl" and self.refine.steps:
+            raise ValueError("refine.steps is for mean pooling; label attention compares more than two vectors")
 
 
 def matryoshka_widths(widths: tuple[int, ...], hidden_size: int) -> list[int]:

@@ -84,15 +84,12 @@ class BiEncoder(nn.Module):
         tokens_at_once: int = 32768,
         cached_gradients: bool = False,
         rotation: Dense | None = None,
-        embedding_dropout: float = 0.0,
     ):
         """`key_encoder`: the tower of the codes; None: `encoder` reads them too. `rotation`: a linear map of the token
-        states of both towers, see rotation.py. `embedding_dropout`: share of the dimensions left out in training, drawn
-        for each window."""
+        states of both towers, see rotation.py."""
         super().__init__()
         self.encoder = encoder
         self.key_encoder = key_encoder
-        self.dropout = nn.Dropout1d(embedding_dropout)
         self.rotation = rotation
         self.pooling = Pooling(encoder.get_embedding_dimension(), "mean")
         self.attention = attention
@@ -258,7 +255,6 @@ class BiEncoder(nn.Module):
                 states = unpadded_states(encoder, ids, mask)
             else:
                 states = encoder({"input_ids": ids, "attention_mask": mask.long()})["token_embeddings"]
-        states = self.dropout(states.mT).mT  # the same for all tokens of a window: their mean would hide other gaps
         if self.rotation is None:
             return states.float()
         with torch.autocast(self.device.type, enabled=False):
@@ -307,14 +303,7 @@ def build_bi_encoder(
     if settings.lora.rank:
         add_lora(encoder, settings.lora)
     key_encoder = copy.deepcopy(encoder) if settings.towers == "separate" else None
-    return BiEncoder(
-        encoder,
-        attention,
-        key_encoder,
-        settings.tokens_at_once,
-        cached_gradients,
-        embedding_dropout=settings.embedding_dropout,
-    )
+    return BiEncoder(encoder, attention, key_encoder, settings.tokens_at_once, cached_gradients)
 
 
 def load_bi_encoder(path: str | Path, codes: list[str] | None = None) -> tuple[BiEncoder, ModelRecord]:

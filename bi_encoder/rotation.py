@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import torch
 from sentence_transformers.sentence_transformer.modules import Dense
+from torch import Tensor
 
 from bi_encoder.first_pass import principal_directions, unit_rows
 from bi_encoder.model import BiEncoder
@@ -20,13 +21,20 @@ def turn_to_principal_directions(model: BiEncoder, texts: Sequence[str], max_tok
     with the rest. Its rows are the principal directions of the embeddings of `texts`, cut at `max_tokens`, in
     descending order of their second moments.
     """
+    embeddings = unit_rows(embed_texts(model, texts, max_tokens).cpu().numpy())
+    append_map(model, torch.from_numpy(principal_directions(embeddings, model.hidden_size).T.copy()))
+
+
+def append_map(model: BiEncoder, weight: Tensor) -> None:
+    """Put the linear map `weight` (D, D) behind the encoder of `model`, and behind the map that it has already."""
+    if model.rotation is not None:
+        weight = weight @ model.rotation.linear.weight.detach().to(weight)
     size = model.hidden_size
-    directions = principal_directions(unit_rows(embed_texts(model, texts, max_tokens).cpu().numpy()), size)
     model.rotation = Dense(
         size,
         size,
         bias=False,
         activation_function=None,
-        init_weight=torch.from_numpy(directions.T.copy()).to(model.device),
+        init_weight=weight.to(model.device),
         module_input_name="token_embeddings",
     )

@@ -8,6 +8,7 @@ from transformers import set_seed
 
 from bi_encoder.config import BiEncoderConfig
 from bi_encoder.outputs import write_outputs
+from bi_encoder.refine import refine
 from bi_encoder.start import model_for_task
 from bi_encoder.trainer import build_trainer
 from data.few_rows import with_few_held_out
@@ -32,6 +33,8 @@ def main() -> None:
     trainer.gather_model()
 
     if trainer.is_world_process_zero():
+        if config.refine.steps:
+            refine(trainer)
         measured = write_outputs(trainer, run, clock)
         if measured["codes_without_definition"]:
             print(

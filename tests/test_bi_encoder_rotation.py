@@ -1,5 +1,4 @@
-"""What stands between encoder and pooling: the rotation, which changes nothing at full width before training and gives
-prefixes the most, saved and opened as trained; and the dropout of embeddings."""
+"""The rotation before training: nothing changes at full width, prefixes hold the most; saved and opened as trained."""
 
 import numpy as np
 import pytest
@@ -105,44 +104,3 @@ def test_another_rotation_is_another_model():
     with torch.no_grad():
         turned.rotation.linear.weight[0, 0] += 1e-3
     assert turned.fingerprint() != before
-
-
-def test_dropout_leaves_dimensions_out_of_whole_texts_and_only_in_training():
-    plain, dropped = make_model("mean_mrl", False), make_model("mean_mrl", False, embedding_dropout=0.5)
-    whole = plain.read(encode(plain, NOTES))
-    assert torch.equal(dropped.read(encode(dropped, NOTES)).states, whole.states)
-
-    dropped.dropout.train()
-    states = dropped.read(encode(dropped, NOTES)).states
-    kept = ~(states == 0).all(dim=1)  # (texts, dimensions)
-    assert 0.25 < kept.float().mean() < 0.75
-    assert not torch.equal(kept[0], kept[1]), "each text loses others"
-    assert torch.allclose(states, 2 * whole.states * kept[:, None, :], atol=1e-5)
-
-
-def test_what_is_dropped_before_the_rotation_is_missing_from_all_that_it_turns():
-    turned = make_model("mean_mrl", True, embedding_dropout=0.5)
-    turned.dropout.train()
-    states = turned.read(encode(turned, NOTES)).states
-    lost = (states @ turned.rotation.linear.weight).abs().amax(dim=1) < 1e-5  # turned back
-    assert 0.25 < lost.float().mean() < 0.75
-    assert (states.abs().amax(dim=1) > 1e-3).all(), "every number that is compared still says something"
-
-
-def test_cached_gradients_are_those_of_one_pass_with_dropout_too():
-    gradients = []
-    for cached in (False, True):
-        model = make_model("laa_mrl", True, embedding_dropout=0.3)
-        model.dropout.train()
-        model.cached_gradients, model.tokens_at_once = cached, 10_000
-        torch.manual_seed(3)
-        similarities, _ = model(encode(model, NOTES), encode(model, CODES), [8, 32])
-        sum(multi_positive_info_nce(scores, TRUE, 0.05) for scores in similarities).backward()
-        gradients.append({name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None})
-    for name, gradient in gradients[0].items():
-        assert torch.allclose(gradients[1][name], gradient, atol=1e-5), name
-
-
-def test_a_dropout_of_everything_is_refused():
-    with pytest.raises(ValueError, match=r"embedding_dropout must be in \[0, 1\), got 1"):
-        EncoderConfig(architecture=SMALL_ARCHITECTURE, embedding_dropout=1.0)

@@ -261,11 +261,13 @@ def test_the_command_trains_and_refuses_an_unknown_variant(task, tmp_path):
     assert refused.returncode == 2
     assert "variant: Input should be 'retrieval', 'mean_mrl' or 'laa_mrl' (got 'laa')" in refused.stderr
 
-    command += ["--variant", "mean_mrl", "--encoder.rotation", "principal"]
+    command += ["--variant", "mean_mrl", "--encoder.rotation", "principal", "--refine.steps", "20"]
     done = subprocess.run(command, **settings, check=False)
     assert done.returncode == 0, done.stderr
     assert f"predictions: {tmp_path / 'run' / 'predictions'}" in done.stdout
     model, _ = load_bi_encoder(tmp_path / "run" / "checkpoint", codes=task.codes)
     weight = model.rotation.linear.weight
-    # One epoch moves it a little; without the start it would be no rotation at all.
+    # One epoch, and twenty steps alone, move it a little; without the start it would be no rotation at all.
     assert torch.allclose(weight @ weight.T, torch.eye(64), atol=0.2)
+    index = CodeIndex.load(tmp_path / "run" / "index" / "codes.safetensors", model_fingerprint=model.fingerprint())
+    assert index.codes == task.codes, "what is saved is the refined model, all of it"
