@@ -52,7 +52,7 @@ ENCODER = {
     "encoder.max_query_tokens": 96,
     "encoder.window_overlap": 16,
     "encoder.rotation": "principal",
-    "encoder.rotation_learning_rate": 1e-2,
+    "encoder.rotation_learning_rate": 4e-3,
     "objective.widths": [16, 32],
     "objective.synonym_probability": 0.0,
 }
