@@ -1,6 +1,6 @@
 """Training the last linear map alone, behind an encoder that is done.
 
-What a step of the whole model costs is encoding: so it sees few candidates, and there are few of them. Here texts and
+What a step of the whole model costs is encoding: so it sees few candidates, and steps are few. Here texts and
 codes are encoded once, and a map of their embeddings takes hundreds of steps in seconds, each against every code. It
 starts as the rotation to the principal directions (see rotation.py). Dropout of whole dimensions before it keeps it
 from fitting the few training texts, and what the space must say more than once, narrow prefixes say too. Only for mean
@@ -45,12 +45,12 @@ def refined_map(
 ) -> Tensor:
     """(D, D): the map of embeddings, of texts (N, D) as of codes (C, D), that ranks the true codes, positive (N, C)
     bool, first at all `widths`. It leaves torch's generator as it was."""
-    queries, keys = normalize(queries.detach(), dim=-1), normalize(keys.detach(), dim=-1)
+    queries, keys = normalize(queries, dim=-1), normalize(keys, dim=-1)
     size = keys.shape[1]
     weight = nn.Parameter(torch.from_numpy(principal_directions(keys.cpu().numpy(), size).T).to(keys.device))
     optimizer = torch.optim.AdamW([weight], lr=settings.learning_rate, weight_decay=0.0)
     schedule = LinearLR(optimizer, start_factor=1.0, end_factor=0.0, total_iters=settings.steps)
-    with torch.random.fork_rng(), torch.enable_grad():
+    with torch.random.fork_rng():
         torch.manual_seed(seed)
         for _ in range(settings.steps):
             rows = torch.randint(len(queries), (settings.batch_size,)).to(keys.device)

@@ -16,6 +16,7 @@ from bi_encoder.index import CodeIndex
 from bi_encoder.model import load_bi_encoder
 from bi_encoder.outputs import write_outputs
 from bi_encoder.predict import embed_codes
+from bi_encoder.refine import refine
 from bi_encoder.start import model_for_task
 from bi_encoder.trainer import build_trainer, choose_prior_weight
 from mera.config import load_config
@@ -200,6 +201,17 @@ def test_a_learning_rate_without_a_rotation_is_refused(task, tmp_path):
     changes = {"encoder.rotation": "principal", "encoder.rotation_learning_rate": 0}
     with pytest.raises(ValueError, match="must be greater than 0, got 0"):
         configuration(task, tmp_path, **changes)
+
+
+def test_refining_a_run_ranks_its_training_texts_better_at_each_width(task, tmp_path):
+    _, trainer = start(task, configuration(task, tmp_path / "run", variant="mean_mrl", **{"refine.steps": 100}))
+    targets = task.targets("train")
+    before = trainer.score_split("train", [16, 64])
+    refine(trainer)
+    after = trainer.score_split("train", [16, 64])
+    for width in (16, 64):
+        gained = mean_average_precision(after[width], targets) - mean_average_precision(before[width], targets)
+        assert gained > 0.05, width
 
 
 class StopAfterFirstEpoch(TrainerCallback):
