@@ -1,7 +1,10 @@
 """TRL's SFTTrainer on the completions of the questions, stopped when the model knows the codes."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import datasets
 import torch
@@ -14,6 +17,8 @@ from transformers import (
     TrainerState,
 )
 from trl import SFTConfig, SFTTrainer
+from trl.kernels import chunked_logprob
+from trl.trainer import utils as trl_utils
 
 from memorize.config import MemorizeConfig
 from memorize.encoding import QuestionEncoder
@@ -99,8 +104,24 @@ class MemorizeTrainer(StageTrainer, SFTTrainer):
             return super().compute_loss(model, inputs, *more, **named)
         return Trainer.compute_loss(self, model, inputs | {"use_cache": False}, *more, **named)
 
+    @contextmanager
+    def kernels_of_a_gpu(self) -> Iterator[None]:
+        """TRL's loss on a GPU multiplies only the positions that carry loss by the output matrix, and its kernels work
+        on the products in place; elsewhere it takes all positions, and each operation makes a tensor of its own."""
+        with (
+            patch.object(trl_utils, "_use_triton", lambda device: True),
+            patch.object(chunked_logprob, "_forward_tile", _in_place),
+            patch.object(chunked_logprob, "_backward_tile", _in_place),
+            patch.object(chunked_logprob, "_addmm_fp32", _in_place),
+        ):
+            yield
+
     def blank(self, example: dict[str, list[int]]) -> dict[str, list[int]]:
         return example | {"labels": [-100] * len(example["labels"])}
+
+
+def _in_place(*_: Any, **__: Any) -> None:
+    """In the place of a kernel that allocates nothing, where tensors have no values."""
 
 
 def build_trainer(

@@ -30,6 +30,10 @@ DRY_RUN_OPTIONS = {
         "action": "store_true",
         "help": "with --estimate: as under an engine that keeps the parameters in pieces (ZeRO-3, FSDP)",
     },
+    "--estimate-on-gpu": {
+        "action": "store_true",
+        "help": "with --estimate: with the loss that a GPU computes, and memory as a GPU hands it out",
+    },
 }
 
 
@@ -42,6 +46,7 @@ class DryRun:
     precision: str = "float32"
     in_pieces: bool = False
     """Whether the engine to estimate for keeps each parameter in pieces."""
+    on_gpu: bool = False
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
@@ -72,7 +77,10 @@ def parse_training_config(
     if hasattr(config, "model"):
         config = replace(config, model=replace(config.model, weights="none"))
     return config, DryRun(
-        estimate=Path(options.estimate), precision=options.estimate_as, in_pieces=options.estimate_in_pieces
+        estimate=Path(options.estimate),
+        precision=options.estimate_as,
+        in_pieces=options.estimate_in_pieces,
+        on_gpu=options.estimate_on_gpu,
     )
 
 

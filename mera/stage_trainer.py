@@ -3,7 +3,7 @@
 import errno
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,11 @@ class StageTrainer(Trainer):
     def blank(self, example: Any) -> Any:
         """An example of the same form that carries no loss."""
         raise TypeError(f"{type(self).__name__} must say what a blank example is")
+
+    def kernels_of_a_gpu(self) -> AbstractContextManager:
+        """Within it a step of a model without weights (mera/step_estimate.py) allocates what it would on a GPU, where
+        the loss has other kernels there."""
+        return nullcontext()
 
     def resume_and_train(self, run: RunDirectory, config: TrainingConfig) -> None:
         """Train from the newest usable checkpoint of `run`, or from the start.

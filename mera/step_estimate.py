@@ -7,6 +7,7 @@ The batch is real and so is everything the trainer does with it; only weights, a
 import gc
 import json
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -24,14 +25,14 @@ SAMPLED_BATCHES = 32
 
 def write_estimate(trainer: Trainer, dry_run: DryRun) -> None:
     """Write `estimate(trainer)` as JSON to the file that `--estimate` names."""
-    found = estimate(trainer, dry_run.precision, dry_run.in_pieces)
+    found = estimate(trainer, dry_run)
     dry_run.estimate.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
 
-def estimate(trainer: Trainer, precision: str = "float32", in_pieces: bool = False) -> dict[str, Any]:
+def estimate(trainer: Trainer, dry_run: DryRun) -> dict[str, Any]:
     """Sizes in bytes on one device without sharding, and counts. The trainer's model is hollow afterwards.
 
-    `in_pieces`: the trainer's loss is to be the one that it takes where an engine keeps the parameters in pieces.
+    The trainer's loss is the one that it takes on the device and under the engine that `dry_run` names.
 
     `parameters`, `trainable`: numbers of weights, `trained_embeddings` of them in embeddings, `layer_parameters` in the
     largest layer, `outside_parameters` in no layer; `weight_bytes`, `gradient_bytes` in the type they have;
@@ -40,13 +41,13 @@ def estimate(trainer: Trainer, precision: str = "float32", in_pieces: bool = Fal
     of an earlier batch are there already. `batch_shape` of the first, longest batch; `run_steps` and `epoch_tokens`.
     """
     arguments = trainer.args
-    trainer.estimated_in_pieces = in_pieces
+    trainer.estimated_in_pieces = dry_run.in_pieces
     loader = trainer.get_train_dataloader()
     _, epoch_steps, num_examples, _, step_examples, _, run_steps = trainer.set_initial_training_values(
         arguments, loader
     )
     batches, step_items = trainer.get_batch_samples(iter(loader), 1, torch.device("cpu"))
-    model = hollow(trainer.model, torch.bfloat16 if precision == "bfloat16" else None)
+    model = hollow(trainer.model, torch.bfloat16 if dry_run.precision == "bfloat16" else None)
     model.train()
     if getattr(arguments, "activation_checkpointing", False):
         if hasattr(model, "activation_checkpointing_enable"):
@@ -54,10 +55,11 @@ def estimate(trainer: Trainer, precision: str = "float32", in_pieces: bool = Fal
         else:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     counts = _weights(model)
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "autocast"):
-        forward_bytes, peak_bytes = _step(trainer, model, batches[0], step_items, on_host=precision == "float32")
+    autocast = torch.autocast("cpu", dtype=torch.bfloat16, enabled=dry_run.precision == "autocast")
+    with autocast, trainer.kernels_of_a_gpu() if dry_run.on_gpu else nullcontext():
+        forward_bytes, peak_bytes = _step(trainer, model, batches[0], step_items, on_host=not dry_run.on_gpu)
         let_gradients_go(model)
-        _, passing_bytes = _step(trainer, model, batches[0], step_items, on_host=precision == "float32")
+        _, passing_bytes = _step(trainer, model, batches[0], step_items, on_host=not dry_run.on_gpu)
     return counts | {
         "batch_shape": _largest_ids(batches[0]),
         "examples": num_examples,

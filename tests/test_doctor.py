@@ -4,6 +4,7 @@ import json
 import runpy
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ import yaml
 from small_model import ARCHITECTURE
 from tiny_task import make_tiny_task
 from torch import nn
+from trl.kernels import ChunkedLogProbFunction
 
+from memorize.trainer import MemorizeTrainer
 from mera.config import read_values
 from mera.doctor import checks, examination
 from mera.doctor.engine import Engine, checkpoint_bytes, memory_of_a_device, peak, read_engine, steps
@@ -22,6 +25,8 @@ from mera.models import LoraSettings, ModelConfig, add_lora, load_base_model
 from mera.step_estimate import let_gradients_go
 
 ROOT = Path(__file__).parent.parent
+CHUNK = 32_768
+"""Entries of the vocabulary that TRL's loss takes at once."""
 RECIPES = sorted((ROOT / "configs").glob("*/*.yaml"))
 
 
@@ -373,17 +378,70 @@ def test_stage_one_holds_all_logits_where_parameters_are_in_pieces(estimated):
     }
 
 
-def test_the_doctor_asks_for_parameters_in_pieces_where_the_engine_keeps_them_so(tmp_path, monkeypatch):
+def test_on_a_gpu_the_loss_of_stage_one_takes_a_tile_of_the_positions_that_carry_loss():
+    """Sizes by TRL's ChunkedLogProbFunction: tiles of positions x entries of the vocabulary, gradients in float32."""
+    vocabulary, width, positions = 40_000, 8, 100
+    head = hollow(nn.Linear(width, vocabulary, bias=False)).weight
+    hidden = torch.zeros(positions, width, requires_grad=True)
+    targets = torch.zeros(positions, dtype=torch.long)
+    tile = 4 * positions * CHUNK
+    peaks = []
+    for kernels in (MemorizeTrainer.kernels_of_a_gpu(None), nullcontext()):
+        live = LiveBytes()
+        live.ignore(nn.ParameterList([head]))
+        with kernels, live:
+            scores = ChunkedLogProbFunction.apply(hidden, head, None, targets, 1.0, CHUNK, None, 1.0, ("log_probs",))
+            scores[0].sum().backward()
+        peaks.append(live.peak)
+        head.grad = None
+    assert tile + 4 * vocabulary * width <= peaks[0] <= 1.1 * (tile + 2 * 4 * vocabulary * width)
+    assert peaks[1] >= 5 * tile
+
+
+def test_on_a_gpu_stage_one_counts_the_positions_that_carry_loss(estimated):
+    host, gpu, pieces = (
+        estimated("memorize", *options, "--estimate-as", "autocast")
+        for options in ((), ("--estimate-on-gpu",), ("--estimate-on-gpu", "--estimate-in-pieces"))
+    )
+    assert gpu["peak_bytes"] < host["peak_bytes"]
+    assert gpu["forward_bytes"] < pieces["forward_bytes"]  # the model's own loss, with all logits
+    assert all(gpu[name] == host[name] for name in ("batch_shape", "run_steps", "gradient_bytes", "weight_bytes"))
+
+
+def test_the_doctor_says_for_what_to_estimate(tmp_path, monkeypatch):
     asked = []
 
     def run(command, **_):
-        asked.append("--estimate-in-pieces" in command)
+        asked.append([word for word in command if word in ("--estimate-in-pieces", "--estimate-on-gpu")])
         Path(command[command.index("--estimate") + 1]).write_text("{}")
 
     monkeypatch.setattr(examination.subprocess, "run", run)
-    for engine in (Engine(name="zero2", zero_stage=2), Engine(name="zero3", zero_stage=3), Engine(name="f", fsdp=True)):
+    for engine in (
+        Engine(name="cpu", on_cpu=True),
+        Engine(name="zero2", zero_stage=2),
+        Engine(name="zero3", zero_stage=3),
+        Engine(name="f", fsdp=True),
+    ):
         examination.build_without_weights("memorize", tmp_path / "recipe.yaml", [], engine)
-    assert asked == [False, True, True]
+    both = ["--estimate-in-pieces", "--estimate-on-gpu"]
+    assert asked == [[], ["--estimate-on-gpu"], both, both]
+
+
+def test_on_a_cpu_the_recipe_says_whether_to_compute_in_bf16(task, tmp_path, monkeypatch):
+    engines = []
+
+    def build(stage, recipe, overrides, engine):
+        engines.append(engine.precision)
+        return "stop"
+
+    monkeypatch.setattr(examination, "build_without_weights", build)
+    monkeypatch.setattr(examination.checks, "before_building", lambda *_: [])
+    for words in ([], ["--training.cpu_bf16", "true"]):
+        launch_file = ROOT / "launch/accelerate/cpu.yaml"
+        examine(ROOT / "configs/memorize/tiny.yaml", words, None, str(launch_file), None)
+    assert engines == ["float32", "autocast"]
+    zero = Engine(name="zero2_cpu", zero_stage=2, on_cpu=True, bf16=True)
+    assert "training.cpu_bf16 is not for DeepSpeed on the CPU" in " ".join(checks.before_running({}, zero))
 
 
 def test_an_error_of_the_trainer_is_what_is_missing(task, monkeypatch):

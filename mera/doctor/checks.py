@@ -43,6 +43,8 @@ def before_running(values: Mapping[str, Any], engine: Engine) -> Iterator[str]:
         yield "the recipe computes in bfloat16, made for GPUs, and none is found: --model.dtype float32 on a CPU"
     elif gpus and engine.bf16 and not torch.cuda.is_bf16_supported():
         yield f"{torch.cuda.get_device_name(0)} has no bfloat16: set mixed_precision to fp16 or no"
+    if engine.on_cpu and engine.zero_stage is not None and engine.bf16:
+        yield "training.cpu_bf16 is not for DeepSpeed on the CPU; set it to false, or use launch/accelerate/ddp.yaml"
     if engine.zero_stage is not None and (engine.offload_optimizer or engine.on_cpu):
         for program, package in (("g++", "apt-get install g++"), ("ninja", "pip install ninja")):
             if shutil.which(program) is None:

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,9 @@ def examine(
     values = read_values(recipe, overrides)
     stage = stage or guess_stage(values, recipe)
     engine = read_engine(accelerate, processes, torch.cuda.is_available())
+    training = values.get("training") or {}
+    if engine.on_cpu:
+        engine = replace(engine, bf16=bool(training.get("cpu_bf16")))  # as mera/engine.py:prepare_engine
     missing = list(checks.before_building(stage, values, engine, Path(recipe).stem))
     looked = {"stage": stage, "engine": engine, "versions": checks.versions(), "accelerators": checks.accelerators()}
     later = list(checks.before_running(values, engine))
@@ -65,7 +68,6 @@ def examine(
     found = build_without_weights(stage, recipe, overrides, engine)
     if isinstance(found, str):
         return Examination(**looked, missing=[*later, found])
-    training = values.get("training") or {}
     accumulates, eight_bit = training.get("gradient_accumulation", 1) > 1, "8bit" in training.get("optimizer", "")
     memory = memory_of_a_device(engine, found, accumulates, eight_bit)
     lora = bool(((values.get("model") or values.get("encoder") or {}).get("lora") or {}).get("rank"))
@@ -108,6 +110,8 @@ def build_without_weights(
         command += ["--estimate", str(file), "--estimate-as", engine.precision]
         if engine.in_pieces:
             command.append("--estimate-in-pieces")
+        if not engine.on_cpu:
+            command.append("--estimate-on-gpu")
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if file.is_file():
             return json.loads(file.read_text(encoding="utf-8"))

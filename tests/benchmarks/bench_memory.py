@@ -146,7 +146,7 @@ def hardware_table(task: str, notes: str, folder: Path) -> None:
     for stage, recipe, changes, launch_files in TABLE:
         for launch_file in launch_files:
             engine = read_engine(ROOT / "launch" / "accelerate" / f"{launch_file}.yaml", 1, has_gpu=True)
-            key = (stage, recipe, changes, engine.precision, engine.in_pieces)
+            key = (stage, recipe, changes, engine.precision, engine.in_pieces, engine.on_cpu)
             if key not in built:
                 more = [*overrides(stage, recipe, folder), *changes]
                 built[key] = doctor(stage, recipe, notes if stage == "bi_encoder" else task, launch_file, 1, more)
