@@ -1,13 +1,13 @@
 """What `mera doctor` estimates against what the steps take, on the CPU; and the table of what each recipe needs.
 
 python tests/benchmarks/bench_memory.py --task prepared/diabetes130 --recipes tiny
-python tests/benchmarks/bench_memory.py --task prepared/diabetes130 --recipes smollm2 --batch-size 4
+python tests/benchmarks/bench_memory.py --task prepared/diabetes130 --recipes smollm2 --training.batch_size 4
 python tests/benchmarks/bench_memory.py --task prepared/diabetes130 --notes prepared/codiesp-en --table
 
 Measured: resident memory that two optimiser steps add to a process that has built everything (`--dry-run`), in a
 process whose allocator gives freed memory back at once (MALLOC_MMAP_THRESHOLD_; mera/host_memory.py takes the gaps in
 its heap away). The table needs no weights: the 7B model is Mistral's published shape with a stand-in tokenizer of
-32,000 entries.
+32,000 entries. Keys of the recipes may follow, for the doctor and the run.
 """
 
 import argparse
@@ -120,10 +120,8 @@ def measured_bytes(stage: str, recipe: str, task: str, more: list[str]) -> float
     return float(re.search(r"\(([\d.]+) of them by the steps\)", done.stdout)[1]) * GIB
 
 
-def compare(stage: str, recipe: str, task: str, folder: Path, batch_size: int | None) -> None:
-    more = overrides(stage, recipe, folder)
-    if batch_size is not None:
-        more += ["--training.batch_size", str(batch_size)]
+def compare(stage: str, recipe: str, task: str, folder: Path, keys: list[str]) -> None:
+    more = [*overrides(stage, recipe, folder), *keys]
     found = doctor(stage, recipe, task, "cpu", 1, more)
     if found["peak_bytes"] is None:
         print(f"{stage}/{recipe}: {'; '.join(found['missing'])}")
@@ -178,9 +176,8 @@ def main() -> None:
     parser.add_argument("--notes", help="a prepared task with notes, for the bi-encoder's rows of the table")
     parser.add_argument("--recipes", nargs="+", default=["tiny"], help="recipes to run on the CPU")
     parser.add_argument("--stages", nargs="+", default=STAGES, choices=STAGES)
-    parser.add_argument("--batch-size", type=int, help="instead of the recipe's, where the machine is too small for it")
     parser.add_argument("--table", action="store_true", help="only estimate, for the hardware each recipe is meant for")
-    arguments = parser.parse_args()
+    arguments, keys = parser.parse_known_args()
     with tempfile.TemporaryDirectory() as folder:
         write_seven_billion(Path(folder) / "biomistral", arguments.task)
         if arguments.table:
@@ -190,7 +187,7 @@ def main() -> None:
         for recipe in arguments.recipes:
             for stage in arguments.stages:
                 if (ROOT / "configs" / stage / f"{recipe}.yaml").is_file():
-                    compare(stage, recipe, arguments.task, Path(folder), arguments.batch_size)
+                    compare(stage, recipe, arguments.task, Path(folder), keys)
 
 
 if __name__ == "__main__":
