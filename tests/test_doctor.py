@@ -6,10 +6,12 @@ import subprocess
 import sys
 from contextlib import nullcontext
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
 import yaml
+from huggingface_hub.errors import OfflineModeIsEnabled, RepositoryNotFoundError
 from small_model import ARCHITECTURE
 from tiny_task import make_tiny_task
 from torch import nn
@@ -278,15 +280,30 @@ def test_what_is_missing_is_said_with_its_mend(task, tmp_path, monkeypatch):
     assert f"{tmp_path / 'run'} already exists" in missing(task, tmp_path)
 
 
-def test_an_unreachable_hub_is_said_with_its_mend(task, tmp_path, monkeypatch):
-    def unreachable(*arguments, **options):
-        raise checks.LocalEntryNotFoundError("no network")
+class NoAnswer(Exception):
+    """What an HTTP library raises."""
 
-    monkeypatch.setattr(checks, "hf_hub_download", unreachable)
-    said = missing(task, tmp_path, stage="memorize")
-    assert (
-        "the model BioMistral/BioMistral-7B is not on this machine and the hub cannot be reached: hf download" in said
-    )
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        (NoAnswer(), "BioMistral/BioMistral-7B is not on this machine and the hub cannot be reached: hf download"),
+        (OfflineModeIsEnabled(), "the hub cannot be reached"),
+        (RepositoryNotFoundError("", response=Mock()), "the hub has no model BioMistral/BioMistral-7B, or not for you"),
+    ],
+)
+def test_a_model_of_the_hub_that_cannot_be_had(answer, sentence, task, tmp_path, monkeypatch):
+    asked = Mock(side_effect=answer)
+    monkeypatch.setattr(checks, "model_info", asked)
+    assert sentence in missing(task, tmp_path, stage="memorize")
+    assert asked.call_args.kwargs["timeout"] == checks.HUB_SECONDS
+
+
+def test_the_hub_is_not_asked_for_what_was_downloaded(task, tmp_path, monkeypatch):
+    monkeypatch.setattr(checks, "model_info", Mock(side_effect=AssertionError))
+    monkeypatch.setattr(checks, "try_to_load_from_cache", lambda source, name: f"/somewhere/{source}/{name}")
+    monkeypatch.setattr(examination, "build_without_weights", lambda *_: "as far as building")
+    assert "as far as building" in missing(task, tmp_path, stage="memorize")
 
 
 def test_missing_packages_programs_disk_and_memory(task, tmp_path, monkeypatch):

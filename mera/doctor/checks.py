@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+from huggingface_hub import model_info, try_to_load_from_cache
+from huggingface_hub.errors import RepositoryNotFoundError
 
 from mera.doctor.engine import Engine
 from mera.models import PACKAGE_PREFIX, resolve_source
@@ -125,13 +125,13 @@ def _base_model(stage: str, values: Mapping[str, Any], recipe: str) -> Iterator[
         else:
             yield str(error)
         return
-    if Path(source).is_dir():
+    if Path(source).is_dir() or isinstance(try_to_load_from_cache(source, "config.json"), str):
         return
     try:
-        hf_hub_download(source, "config.json", etag_timeout=HUB_SECONDS)
+        model_info(source, timeout=HUB_SECONDS)
     except RepositoryNotFoundError:
         yield f"the hub has no model {source}, or not for you: hf auth login, or correct {section}.{key}"
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError):
+    except Exception:  # a class of the HTTP library, which differs with the version of huggingface_hub
         yield (
             f"the model {source} is not on this machine and the hub cannot be reached: hf download {source} where "
             f"there is a network, then --{section}.{key} FOLDER"
