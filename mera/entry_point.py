@@ -1,11 +1,15 @@
 """How an entry script ends: one clear sentence and a non-zero exit on bad input, never a word about a patient."""
 
+import atexit
 import ctypes
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable
+from typing import NoReturn
+
+import torch.distributed
 
 from mera.interruption import InterruptedRun
 from mera.safe_messages import is_sentence, without_values
@@ -23,11 +27,12 @@ def run_entry_point(main: Callable[[], None]) -> None:
     for all that have the same to say. Set MERA_TRACEBACK=1 to see the whole traceback of any error, values included.
     """
     _end_with_the_launcher()
+    code = 0
     try:
         main()
     except InterruptedRun as stopped:
         _say(str(stopped))
-        raise SystemExit(128 + stopped.signal_number) from None
+        code = 128 + stopped.signal_number
     except Exception as error:
         if os.environ.get("MERA_TRACEBACK") == "1":
             raise
@@ -35,7 +40,25 @@ def run_entry_point(main: Callable[[], None]) -> None:
             _say(f"error: {error} ({HINT})")
         else:
             print(without_values(error), file=sys.stderr)
-        raise SystemExit(1) from None
+        code = 1
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        _exit_without_teardown(code)
+    if code:
+        raise SystemExit(code)
+
+
+def _exit_without_teardown(code: int) -> NoReturn:
+    """End the process as Python ends, but for taking the interpreter down, as the processes of `multiprocessing` do.
+
+    For processes of a group. A thread of gloo may still hold the tensors of the last collective. To let them go it
+    needs the interpreter; if that is being taken down, the thread dies, and with it, by SIGABRT, a process whose work
+    is done (pytorch/pytorch#190489). `destroy_process_group` does not prevent it: while a DDP model or a functional
+    collective still refers to the group, its threads stay.
+    """
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _say(sentence: str) -> None:

@@ -18,8 +18,9 @@ ROOT = Path(__file__).parent.parent
 SLURM = ROOT / "launch" / "slurm"
 SCRIPTS = [*SLURM.glob("*.sbatch"), ROOT / "launch" / "two_stage.sh"]
 STUBS = {
-    # A process group for each node. Like the real one it kills its tasks when it gets SIGTERM itself. Launchers of two
-    # nodes on one machine would see the port of the rendezvous taken, unless the first one is there first.
+    # A process group for each node. Like the real one it kills its tasks when it gets SIGTERM itself, and, as it is
+    # always called with --kill-on-bad-exit, when one of them fails. Launchers of two nodes on one machine would see the
+    # port of the rendezvous taken, unless the first one is there first.
     "srun": """
         while [[ "$1" == --* ]]; do shift; done
         trap 'kill -KILL -- $(sed s/^/-/ "$RECORD/groups")' TERM
@@ -31,9 +32,11 @@ STUBS = {
             sleep 0.1
           done
         done
-        code=0
-        for task in $(cat "$RECORD/groups"); do wait "$task" || code=$?; done
-        exit "$code"
+        for task in $(cat "$RECORD/groups"); do
+          code=0
+          wait -n || code=$?
+          if [ "$code" != 0 ]; then kill -KILL -- $(sed s/^/-/ "$RECORD/groups"); exit "$code"; fi
+        done
     """,
     "scancel": 'kill -"${1#--signal=}" -- $(sed s/^/-/ "$RECORD/groups")',
     "scontrol": """
