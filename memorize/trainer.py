@@ -17,8 +17,6 @@ from transformers import (
     TrainerState,
 )
 from trl import SFTConfig, SFTTrainer
-from trl.kernels import chunked_logprob
-from trl.trainer import utils as trl_utils
 
 from memorize.config import MemorizeConfig
 from memorize.encoding import QuestionEncoder
@@ -108,6 +106,9 @@ class MemorizeTrainer(StageTrainer, SFTTrainer):
     def kernels_of_a_gpu(self) -> Iterator[None]:
         """TRL's loss on a GPU multiplies only the positions that carry loss by the output matrix, and its kernels work
         on the products in place; elsewhere it takes all positions, and each operation makes a tensor of its own."""
+        from trl.kernels import chunked_logprob  # names of TRL's own, which only an estimate may stumble over
+        from trl.trainer import utils as trl_utils
+
         with (
             patch.object(trl_utils, "_use_triton", lambda device: True),
             patch.object(chunked_logprob, "_forward_tile", _in_place),
