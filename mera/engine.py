@@ -17,6 +17,8 @@ from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 from transformers import Trainer
 
+NO_CPU_BF16_UNDER_DEEPSPEED = "training.cpu_bf16 is not for DeepSpeed on the CPU; set it to false, or use ddp.yaml"
+
 
 def prepare_engine(cpu_bf16: bool = False) -> bool:
     """Set up precision, and on the CPU the process group; returns whether there is a GPU.
@@ -31,7 +33,7 @@ def prepare_engine(cpu_bf16: bool = False) -> bool:
     if on_gpu:
         return True
     if cpu_bf16 and uses_deepspeed():
-        raise ValueError("training.cpu_bf16 is not for DeepSpeed on the CPU; set it to false, or use ddp.yaml")
+        raise ValueError(NO_CPU_BF16_UNDER_DEEPSPEED)
     os.environ.setdefault("DS_ACCELERATOR", "cpu")  # else DeepSpeed looks for one, and warns
     if uses_deepspeed() and not torch.distributed.is_initialized():
         import deepspeed

@@ -5,6 +5,7 @@ import ctypes
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from typing import NoReturn
@@ -48,13 +49,15 @@ def run_entry_point(main: Callable[[], None]) -> None:
 
 
 def _exit_without_teardown(code: int) -> NoReturn:
-    """End the process as Python ends, but for taking the interpreter down, as the processes of `multiprocessing` do.
+    """End the process as Python ends, threads awaited and exit handlers called, but for taking the interpreter down: as
+    the processes of `multiprocessing` end.
 
     For processes of a group. A thread of gloo may still hold the tensors of the last collective. To let them go it
     needs the interpreter; if that is being taken down, the thread dies, and with it, by SIGABRT, a process whose work
     is done (pytorch/pytorch#190489). `destroy_process_group` does not prevent it: while a DDP model or a functional
     collective still refers to the group, its threads stay.
     """
+    threading._shutdown()
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import random
 from pathlib import Path
 
 from data.prepare_options import parse_arguments
@@ -9,6 +10,7 @@ from data.sources import prepare
 from data.task import SPLITS
 
 EVEN = ("--fractions", 0.5, 0.25, 0.25)
+WORDS = [f"word{chr(97 + first)}{chr(97 + second)}" for first in range(26) for second in range(20)]
 
 
 def run(*arguments):
@@ -55,3 +57,9 @@ def write_csv(path: Path, rows, quoting=csv.QUOTE_MINIMAL):
     with opened(path, "wt", encoding="utf-8", newline="") as file:
         csv.writer(file, quoting=quoting, lineterminator="\n").writerows(rows)
     return path
+
+
+def note(patient, visit, part=""):
+    """A note that says whose it is, with <tags> & signs, and else differs from every other."""
+    words = " ".join(random.Random(f"{patient}/{visit}/{part}").sample(WORDS, 40))
+    return f"canary-{patient}-{visit}{part} <b>&amp; {words}"

@@ -12,6 +12,7 @@ from huggingface_hub import model_info, try_to_load_from_cache
 from huggingface_hub.errors import RepositoryNotFoundError
 
 from mera.doctor.engine import Engine
+from mera.engine import NO_CPU_BF16_UNDER_DEEPSPEED
 from mera.models import PACKAGE_PREFIX, resolve_source
 
 GIB = 2**30
@@ -44,7 +45,7 @@ def before_running(values: Mapping[str, Any], engine: Engine) -> Iterator[str]:
     elif gpus and engine.bf16 and not torch.cuda.is_bf16_supported():
         yield f"{torch.cuda.get_device_name(0)} has no bfloat16: set mixed_precision to fp16 or no"
     if engine.on_cpu and engine.zero_stage is not None and engine.bf16:
-        yield "training.cpu_bf16 is not for DeepSpeed on the CPU; set it to false, or use launch/accelerate/ddp.yaml"
+        yield NO_CPU_BF16_UNDER_DEEPSPEED
     if engine.zero_stage is not None and (engine.offload_optimizer or engine.on_cpu):
         for program, package in (("g++", "apt-get install g++"), ("ninja", "pip install ninja")):
             if shutil.which(program) is None:

@@ -178,6 +178,8 @@ def main() -> None:
     parser.add_argument("--stages", nargs="+", default=STAGES, choices=STAGES)
     parser.add_argument("--table", action="store_true", help="only estimate, for the hardware each recipe is meant for")
     arguments, keys = parser.parse_known_args()
+    if arguments.table and keys:
+        parser.error(f"the table is of the recipes as they are; remove {' '.join(keys)}")
     with tempfile.TemporaryDirectory() as folder:
         write_seven_billion(Path(folder) / "biomistral", arguments.task)
         if arguments.table:
