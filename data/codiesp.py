@@ -16,12 +16,22 @@ import polars as pl
 
 from data.code_columns import by_ontology, resolve_codes
 from data.cohort import Evidence, Patient, build_cohort
-from data.csv_tables import InputFile, read_table, stripped
 from data.ledger import Ledger
 from data.ontology import UnknownCode, load_ontology
+from data.table_files.columns import column, read_columns
+from data.table_files.meanings import Meaning
+from data.table_files.stored_files import InputFile
 
 LANGUAGES = ("en", "es")
 _FOLDERS = ("train", "dev", "test")
+DOCUMENT, CODE = column("document", Meaning.ID), column("raw", Meaning.CODE)
+SPANS = (
+    DOCUMENT,
+    column("label", Meaning.WORD),
+    CODE,
+    column("words", Meaning.TEXT),
+    column("places", Meaning.WORD),
+)
 _NO_SPANS = pl.DataFrame(schema={"document": pl.String, "raw": pl.String, "places": pl.String})
 
 
@@ -44,11 +54,12 @@ def read_codiesp(
     for name in present:
         texts = _read_texts(folder / name / ("text_files" if language == "es" else "text_files_en"), files)
         visits.append(pl.DataFrame({"patient_id": list(texts), "text": list(texts.values()), "folder": name}))
-        table = read_table(folder / name / f"{name}D.tsv", ["document", "raw"], separator="\t", has_header=False)
-        diagnoses.append(stripped(table).with_row_index("position"))
+        path = folder / name / f"{name}D.tsv"
+        table = read_columns(path, (DOCUMENT, CODE), ledger, separator="\t", has_header=False)
+        diagnoses.append(table.rows.with_row_index("position"))
         files.append(table.file)
         if language == "es":
-            spans.append(_read_spans(folder / name / f"{name}X.tsv", files))
+            spans.append(_read_spans(folder / name / f"{name}X.tsv", files, ledger))
     documents = _unique_documents(pl.concat(visits), ledger)
     ledger.read("diagnoses", sum(table.height for table in diagnoses))
     codes = pl.concat(diagnoses).select(
@@ -97,13 +108,12 @@ def _read_texts(folder: Path, files: list[InputFile]) -> dict[str, str]:
     return texts
 
 
-def _read_spans(path: Path, files: list[InputFile]) -> pl.DataFrame:
+def _read_spans(path: Path, files: list[InputFile], ledger: Ledger) -> pl.DataFrame:
     if not path.is_file():
         return _NO_SPANS
-    columns = ["document", "label", "raw", "words", "places"]
-    table = read_table(path, columns, separator="\t", has_header=False, quoted=False)
+    table = read_columns(path, SPANS, ledger, separator="\t", has_header=False, quoted=False)
     files.append(table.file)
-    return stripped(table).filter(pl.col("label") == "DIAGNOSTICO").select("document", "raw", "places")
+    return table.rows.filter(pl.col("label") == "DIAGNOSTICO").select("document", "raw", "places")
 
 
 def _evidence(spans: pl.DataFrame, texts: dict[str, str], ledger: Ledger) -> dict[str, list[Evidence]]:

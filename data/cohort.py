@@ -66,11 +66,17 @@ def build_cohort(
     `visits` has VISIT_COLUMNS with one row per visit, less what the adapter dropped and told the ledger. `diagnoses`
     has DIAGNOSIS_COLUMNS; rows whose visit is not in `visits` are dropped and counted, and so are repeats within a
     visit, visits without a code, and patients without a visit. `evidence`: by admission id; what supports a code that
-    its visit lacks is left out. `texts`: by patient and admission id, where `visits` does not hold them.
+    its visit lacks is left out. `texts`: by patient and admission id, where `visits` does not hold them. Raises
+    ValueError where no diagnosis has a visit.
     """
     ordered_visits = visits.sort("patient_id", "order", "admission_id", nulls_last=True).with_row_index("visit")
     names = diagnoses["code"].unique().sort()
     known = _number(diagnoses, names).join(ordered_visits.select(*KEY, "visit"), on=KEY, how="inner").drop(KEY)
+    if known.is_empty() and diagnoses.height and visits.height:
+        raise ValueError(
+            f"none of the {diagnoses.height:,} diagnoses belongs to one of the {visits.height:,} visits: the ids of "
+            "patients or visits in the two tables are not the same"
+        )
     ledger.drop("diagnoses", "visit dropped or not listed", diagnoses.height - known.height)
     ordered = known.sort("visit", "position", "code", nulls_last=True)
     unique = ordered.unique(["visit", "code"], keep="first", maintain_order=True)

@@ -5,22 +5,40 @@ dated by its admission. The codes carry almost no signal about a patient: use th
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 
 from data.code_columns import by_ontology, resolve_codes
 from data.cohort import Patient, build_cohort
-from data.csv_tables import InputFile, SourceTable, read_table, stripped
+from data.leading_zeros import with_leading_zeros
 from data.ledger import Ledger
 from data.ontology import load_ontology
+from data.table_files.columns import Column, ColumnForms, TypedTable, column, read_columns
+from data.table_files.meanings import Meaning
+from data.table_files.stored_files import InputFile
 
 DIAGNOSES = tuple(f"icd9_dgns_cd_{number}" for number in range(1, 11))
-CLAIM_COLUMNS = ("desynpuf_id", "clm_id", "segment", "clm_from_dt", "clm_admsn_dt", *DIAGNOSES)
-PERSON_COLUMNS = ("desynpuf_id", "bene_birth_dt", "bene_sex_ident_cd")
+CLAIM_COLUMNS = (
+    column("desynpuf_id", Meaning.ID),
+    column("clm_id", Meaning.NUMBER_ID),
+    column("segment", Meaning.WHOLE),
+    column("clm_from_dt", Meaning.TIME),
+    column("clm_admsn_dt", Meaning.TIME),
+    *(column(name, Meaning.CODE) for name in DIAGNOSES),
+)
+PERSON_COLUMNS = (
+    column("desynpuf_id", Meaning.ID),
+    column("bene_birth_dt", Meaning.TIME),
+    column("bene_sex_ident_cd", Meaning.SEX),
+)
+SEXES = {"1": "M", "2": "F"}
 
 
-def read_desynpuf(paths: Sequence[str | Path], ledger: Ledger) -> tuple[list[Patient], list[InputFile]]:
+def read_desynpuf(
+    paths: Sequence[str | Path], ledger: Ledger, forms: ColumnForms | None = None, zeros: str | None = None
+) -> tuple[list[Patient], list[InputFile]]:
     """The cohort in ICD-9-CM, and the files it was read from.
 
     `paths`: folders, or files as published (`DE1_0_2008_to_2010_Inpatient_Claims_Sample_1.zip` or .csv, and
@@ -28,8 +46,13 @@ def read_desynpuf(paths: Sequence[str | Path], ledger: Ledger) -> tuple[list[Pat
     FileNotFoundError or ValueError where there are no claims, or a file cannot be used.
     """
     files = [file for path in paths for file in _files(Path(path))]
-    claims = [read_table(path, CLAIM_COLUMNS) for path in files if "inpatient_claims" in path.name.lower()]
-    people = [read_table(path, PERSON_COLUMNS) for path in files if "beneficiary_summary" in path.name.lower()]
+    forms = forms or ColumnForms()
+    forms = replace(forms, sex_values=SEXES | forms.sex_values)
+
+    def read(part: str, columns: Sequence[Column]) -> list[TypedTable]:
+        return [read_columns(path, columns, ledger, forms) for path in files if part in path.name.lower()]
+
+    claims, people = read("inpatient_claims", CLAIM_COLUMNS), read("beneficiary_summary", PERSON_COLUMNS)
     if not claims:
         raise FileNotFoundError(f"no file named *Inpatient_Claims* in {', '.join(map(str, paths))}")
     segments = _segments(claims, ledger)
@@ -41,9 +64,10 @@ def read_desynpuf(paths: Sequence[str | Path], ledger: Ledger) -> tuple[list[Pat
             "raw",
             patient_id="desynpuf_id",
             admission_id="clm_id",
-            position=pl.col("segment").cast(pl.Int64, strict=False) * len(DIAGNOSES) + pl.col("number"),
+            position=pl.col("segment") * len(DIAGNOSES) + pl.col("number"),
         )
     )
+    diagnoses = with_leading_zeros(diagnoses, "icd9cm", ledger, zeros)
     codes = resolve_codes(diagnoses, by_ontology(load_ontology("icd9cm")), "icd9cm", ledger)
     return build_cohort(visits, codes, ledger), [table.file for table in [*claims, *people]]
 
@@ -54,9 +78,9 @@ def _files(path: Path) -> list[Path]:
     return [path]
 
 
-def _segments(claims: Sequence[SourceTable], ledger: Ledger) -> pl.DataFrame:
+def _segments(claims: Sequence[TypedTable], ledger: Ledger) -> pl.DataFrame:
     """A row per segment of a claim with an id; sorted, so that of two with the same id the same one stays."""
-    rows = pl.concat([stripped(table) for table in claims])
+    rows = pl.concat([table.rows for table in claims])
     ledger.read("diagnoses", rows.height * len(DIAGNOSES))
     named = rows.drop_nulls(["desynpuf_id", "clm_id"])
     unique = named.sort(pl.all(), nulls_last=True).unique(["clm_id", "segment"], keep="first", maintain_order=True)
@@ -69,8 +93,7 @@ def _visits(segments: pl.DataFrame, people: pl.DataFrame, ledger: Ledger) -> pl.
     claims = segments.unique(["desynpuf_id", "clm_id"], keep="first", maintain_order=True)
     ledger.read("visits", claims.height)
     ledger.read("patients", claims["desynpuf_id"].n_unique())
-    date = pl.coalesce(_date("clm_admsn_dt"), _date("clm_from_dt"))
-    dated = claims.with_columns(date=date).drop_nulls("date")
+    dated = claims.with_columns(date=pl.coalesce("clm_admsn_dt", "clm_from_dt")).drop_nulls("date")
     ledger.drop("visits", "without a date", claims.height - dated.height)
     lost = claims["desynpuf_id"].n_unique() - dated["desynpuf_id"].n_unique()
     ledger.drop("patients", "without a dated claim", lost)
@@ -79,19 +102,16 @@ def _visits(segments: pl.DataFrame, people: pl.DataFrame, ledger: Ledger) -> pl.
         patient_id="desynpuf_id",
         admission_id="clm_id",
         order=pl.col("date").dt.epoch("d"),
-        sex=pl.col("bene_sex_ident_cd").replace_strict({"1": "M", "2": "F"}, default=None, return_dtype=pl.String),
-        age=((pl.col("date") - _date("bene_birth_dt")).dt.total_days() / 365.25).floor().cast(pl.Int64),
+        sex="bene_sex_ident_cd",
+        age=((pl.col("date") - pl.col("bene_birth_dt")).dt.total_days() / 365.25).floor().cast(pl.Int64),
         day=pl.col("date").dt.epoch("d").cast(pl.Int64),
         period=pl.col("date").dt.epoch("d").cast(pl.Int64),
     )
 
 
-def _people(tables: Sequence[SourceTable]) -> pl.DataFrame:
+def _people(tables: Sequence[TypedTable]) -> pl.DataFrame:
     if not tables:
-        return pl.DataFrame(schema=dict.fromkeys(PERSON_COLUMNS, pl.String))
-    rows = pl.concat([stripped(table) for table in tables]).sort(pl.all(), nulls_last=True)
+        schema = {"desynpuf_id": pl.String, "bene_birth_dt": pl.Datetime("us"), "bene_sex_ident_cd": pl.String}
+        return pl.DataFrame(schema=schema)
+    rows = pl.concat([table.rows for table in tables]).sort(pl.all(), nulls_last=True)
     return rows.unique("desynpuf_id", keep="first", maintain_order=True)
-
-
-def _date(column: str) -> pl.Expr:
-    return pl.col(column).str.to_date("%Y%m%d", strict=False)

@@ -11,21 +11,32 @@ import polars as pl
 
 from data.code_columns import by_ontology, resolve_codes
 from data.cohort import Patient, build_cohort
-from data.csv_tables import InputFile, read_table, stripped
 from data.ledger import Ledger
 from data.ontology import load_ontology
+from data.table_files.columns import ColumnForms, column, read_columns
+from data.table_files.meanings import Meaning
+from data.table_files.stored_files import InputFile
 
 DIAGNOSES = ("diag_1", "diag_2", "diag_3")
-COLUMNS = ("encounter_id", "patient_nbr", "gender", "age", *DIAGNOSES)
+COLUMNS = (
+    column("encounter_id", Meaning.NUMBER_ID),
+    column("order", Meaning.WHOLE, header="encounter_id"),
+    column("patient_nbr", Meaning.NUMBER_ID),
+    column("gender", Meaning.SEX),
+    column("age", Meaning.AGE),
+    *(column(name, Meaning.CODE) for name in DIAGNOSES),
+)
 
 
-def read_diabetes130(path: str | Path, ledger: Ledger) -> tuple[list[Patient], list[InputFile]]:
+def read_diabetes130(
+    path: str | Path, ledger: Ledger, forms: ColumnForms | None = None
+) -> tuple[list[Patient], list[InputFile]]:
     """The cohort in ICD-9-CM, and the file it was read from.
 
-    Raises ValueError or FileNotFoundError where the file cannot be used (see `read_table`).
+    Raises ValueError or FileNotFoundError where the file cannot be used (see `read_columns`).
     """
-    source = read_table(path, COLUMNS)
-    rows = stripped(source, missing=("", "?"))
+    source = read_columns(path, COLUMNS, ledger, forms)
+    rows = source.rows
     ledger.read("visits", rows.height)
     ledger.read("diagnoses", rows.height * len(DIAGNOSES))
     ledger.read("patients", rows["patient_nbr"].drop_nulls().n_unique())
@@ -33,9 +44,9 @@ def read_diabetes130(path: str | Path, ledger: Ledger) -> tuple[list[Patient], l
     visits = rows.select(
         patient_id="patient_nbr",
         admission_id="encounter_id",
-        order=pl.col("encounter_id").cast(pl.Int64, strict=False),
-        sex=pl.col("gender").replace_strict({"Female": "F", "Male": "M"}, default=None, return_dtype=pl.String),
-        age=pl.col("age").str.extract(r"^\[(\d{1,3})-\d+\)$").cast(pl.Int64) + 5,
+        order="order",
+        sex="gender",
+        age="age",
         day=pl.lit(None, dtype=pl.Int64),
     )
     diagnoses = rows.unpivot(DIAGNOSES, index=["patient_nbr", "encounter_id"]).rename(

@@ -17,10 +17,12 @@ from pathlib import Path
 import polars as pl
 
 from data.cohort import KEY
-from data.csv_tables import InputFile
 from data.ledger import Ledger
 from data.note_spool import NoteSpool, Piece, SpooledText
-from data.note_stream import NoteStream
+from data.table_files import meanings
+from data.table_files.note_stream import NoteStream
+from data.table_files.stored_files import InputFile
+from data.table_files.times import iso_time
 
 Key = tuple[str, str]
 """Patient id, admission id."""
@@ -43,12 +45,15 @@ class _Note:
 
 
 def read_mimic3_notes(
-    path: str | Path, ledger: Ledger, next_admissions: NextAdmissions | None = None
+    path: str | Path,
+    ledger: Ledger,
+    next_admissions: NextAdmissions | None = None,
+    date_format: str | None = None,
 ) -> tuple[Notes, InputFile]:
     """A text for each admission with a discharge summary; and the file.
 
-    `path`: NOTEEVENTS.csv(.gz) or its folder. `next_admissions`: notes charted later than these are dropped. Raises
-    FileNotFoundError or ValueError where it cannot be used.
+    `path`: NOTEEVENTS.csv(.gz) or its folder. `next_admissions`: notes charted later than these are dropped.
+    `date_format`: of its times, beside ISO. Raises FileNotFoundError or ValueError where it cannot be used.
     """
     columns = [
         "row_id",
@@ -62,6 +67,7 @@ def read_mimic3_notes(
         "text",
     ]
     stream = NoteStream(path, "NOTEEVENTS", columns)
+    clock = _Clock("NOTEEVENTS, charttime or chartdate", date_format)
 
     def usable(spool: NoteSpool) -> Iterator[tuple[Key, _Note]]:
         for row_id, patient, admission, date, time, category, description, error, text in stream:
@@ -69,26 +75,31 @@ def read_mimic3_notes(
             reason = _unusable(patient, admission, text)
             if category.strip().lower() != "discharge summary":
                 reason = "not a discharge summary"
-            elif error.strip() == "1":
+            elif meanings.is_true(error):
                 reason = "marked as an error"
-            when = time.strip() or date.strip()
+            when = clock.read(time) or clock.read(date)
             reason = reason or _too_late(_key(patient, admission), when, next_admissions)
             if reason is not None:
                 ledger.drop("notes", reason)
                 continue
             is_addendum = description.strip().lower() == "addendum"
             yield _key(patient, admission), _Note(is_addendum, when, _number(row_id), row_id, *spool.add(text.strip()))
+        clock.report(ledger)
 
     return _one_text_per_admission(usable, ledger), stream.file
 
 
 def read_mimic4_notes(
-    path: str | Path, ledger: Ledger, next_admissions: NextAdmissions | None = None
+    path: str | Path,
+    ledger: Ledger,
+    next_admissions: NextAdmissions | None = None,
+    date_format: str | None = None,
 ) -> tuple[Notes, InputFile]:
     """The same for discharge.csv(.gz) of MIMIC-IV-Note or the folder `note` that holds it."""
     columns = ["note_id", "subject_id", "hadm_id", "note_type", "note_seq", "charttime", "text"]
     folder = Path(path)
     stream = NoteStream(folder / "note" if (folder / "note").is_dir() else folder, "discharge", columns)
+    clock = _Clock("discharge, charttime", date_format)
 
     def usable(spool: NoteSpool) -> Iterator[tuple[Key, _Note]]:
         for note_id, patient, admission, note_type, number, time, text in stream:
@@ -96,13 +107,15 @@ def read_mimic4_notes(
             reason = _unusable(patient, admission, text)
             if note_type.strip().upper() not in ("DS", "AD"):
                 reason = "not a discharge summary"
-            reason = reason or _too_late(_key(patient, admission), time.strip(), next_admissions)
+            when = clock.read(time)
+            reason = reason or _too_late(_key(patient, admission), when, next_admissions)
             if reason is not None:
                 ledger.drop("notes", reason)
                 continue
             is_addendum = note_type.strip().upper() == "AD"
             place = spool.add(text.strip())
-            yield _key(patient, admission), _Note(is_addendum, time.strip(), _number(number), note_id, *place)
+            yield _key(patient, admission), _Note(is_addendum, when, _number(number), note_id, *place)
+        clock.report(ledger)
 
     return _one_text_per_admission(usable, ledger), stream.file
 
@@ -134,15 +147,52 @@ def visits_with_notes(visits: pl.DataFrame, notes: Notes, ledger: Ledger, requir
     return joined
 
 
+class _Clock:
+    """Times of notes as `2151-01-20 18:00:00`, so that they compare as texts; counts those that are none."""
+
+    def __init__(self, column: str, date_format: str | None) -> None:
+        self._column, self._date_format = column, date_format
+        self._num_read, self._unreadable = 0, 0
+        self._forms: list[str] = []
+
+    def read(self, text: str) -> str:
+        """Empty where `text` says no time."""
+        text = text.strip()
+        if meanings.is_nothing(text):
+            return ""
+        moment = iso_time(text, self._date_format)
+        self._num_read += bool(moment)
+        if not moment:
+            self._unreadable += 1
+            self._forms = list(dict.fromkeys([*self._forms, meanings.form_of(text)]))[:3]
+        return moment
+
+    def report(self, ledger: Ledger) -> None:
+        """To be called when all are read. Raises ValueError where none was a time."""
+        if not self._unreadable:
+            return
+        if not self._num_read:
+            raise ValueError(
+                f"{self._column}: none of the {self._unreadable:,} values is a date or time; they look like "
+                f"{', '.join(self._forms)}; --date-format says how to read them"
+            )
+        ledger.unreadable(self._column, "a date or time", self._unreadable, self._forms)
+
+
 def _key(patient: str, admission: str) -> Key:
-    # Notes without an admission are empty here, and ids are `12345.0` in copies that pandas has written.
-    return patient.strip().removesuffix(".0"), admission.strip().removesuffix(".0")
+    return _id(patient), _id(admission)
+
+
+def _id(text: str) -> str:
+    """As `NUMBER_ID` of `data.table_files.columns` spells it; empty where there is none."""
+    text = text.strip()
+    return "" if meanings.is_nothing(text) else meanings.whole_number(text) or text
 
 
 def _unusable(patient: str, admission: str, text: str) -> str | None:
     if not all(_key(patient, admission)):
         return "without an admission or patient id"
-    return None if text.strip() else "empty"
+    return "empty" if meanings.is_nothing(text.strip()) else None
 
 
 def _too_late(key: Key, time: str, next_admissions: NextAdmissions | None) -> str | None:
@@ -152,7 +202,7 @@ def _too_late(key: Key, time: str, next_admissions: NextAdmissions | None) -> st
 
 
 def _number(text: str) -> int:
-    return int(text) if text.strip().isdecimal() else 0
+    return int(meanings.whole_number(text.strip()) or 0)
 
 
 def _one_text_per_admission(usable: Callable[[NoteSpool], Iterable[tuple[Key, _Note]]], ledger: Ledger) -> Notes:

@@ -1,10 +1,11 @@
 """eICU Collaborative Research Database (Pollard et al. 2018): tables patient and diagnosis.
 
 A visit is a hospital stay with the diagnoses of its ICU stays, or with `visit="unit"` each ICU stay. The data have a
-year of discharge and no dates: hospital stays are ordered by year, and within a year by their id, which is no time;
-how many that concerns is counted in task.json. ICU stays of one hospital stay are in order of admission. The column
-icd9code lists codes of both editions (`401.9, I10`), some in the wrong place, so that each is taken for what it is.
-Diagnoses are ordered Primary, Major, Other, then by time. Ages over 89 become 90. A demo of 2,520 ICU stays is open.
+year of discharge and no dates: a hospital stay in which the patient died comes last, the others are ordered by year,
+within a year by age, and then by their id, which is no time; how many that concerns is counted in task.json. ICU stays
+of one hospital stay are in order of admission. The column icd9code lists codes of both editions (`401.9, I10`), some in
+the wrong place, so that each is taken for what it is. Diagnoses are ordered Primary, Major, Other, then by time. Ages
+over 89 become 90. A demo of 2,520 ICU stays is open.
 """
 
 from pathlib import Path
@@ -13,20 +14,42 @@ import polars as pl
 
 from data.code_columns import DroppedCode, Resolve, Resolved, resolve_codes
 from data.cohort import Patient, build_cohort
-from data.csv_tables import InputFile, find_table, read_table, stripped
 from data.ledger import Ledger
-from data.mimic import OLDEST_AGE
 from data.ontology import Ontology, UnknownCode, load_ontology
+from data.table_files.columns import ColumnForms, column, read_columns
+from data.table_files.meanings import Meaning
+from data.table_files.stored_files import InputFile, find_table
 
 VISITS = ("hospital", "unit")
 SYSTEMS = {"icd9": "icd9cm", "icd10": "icd10cm"}
+UNIT_STAY = column("patientunitstayid", Meaning.NUMBER_ID)
+STAYS = (
+    UNIT_STAY,
+    column("patienthealthsystemstayid", Meaning.NUMBER_ID),
+    column("uniquepid", Meaning.ID),
+    column("gender", Meaning.SEX),
+    column("age", Meaning.AGE),
+    column("hospitaldischargeyear", Meaning.WHOLE),
+    column("hospitaladmitoffset", Meaning.WHOLE),
+    column("hospitaldischargestatus", Meaning.WORD, optional=True),
+)
+DIAGNOSES = (
+    UNIT_STAY,
+    column("icd9code", Meaning.CODE),
+    column("diagnosispriority", Meaning.WORD),
+    column("diagnosisoffset", Meaning.WHOLE),
+)
 PRIORITIES = {"primary": 0, "major": 1, "other": 2}
 _LONGEST_OFFSET = 10_000_000
 """Minutes; more than any stay lasts, so that priority sorts before time."""
 
 
 def read_eicu(
-    folder: str | Path, ledger: Ledger, code_system: str = "icd9", visit: str = "hospital"
+    folder: str | Path,
+    ledger: Ledger,
+    code_system: str = "icd9",
+    visit: str = "hospital",
+    forms: ColumnForms | None = None,
 ) -> tuple[list[Patient], list[InputFile], str]:
     """The cohort, the files it was read from, and the ontology its codes are in.
 
@@ -37,17 +60,13 @@ def read_eicu(
         raise ValueError(f"--code-system must be one of {', '.join(SYSTEMS)} for eicu, got {code_system!r}")
     if visit not in VISITS:
         raise ValueError(f"--visit must be one of {', '.join(VISITS)}, got {visit!r}")
-    columns = ["patientunitstayid", "patienthealthsystemstayid", "uniquepid", "gender", "age"]
-    times = ["hospitaldischargeyear", "hospitaladmitoffset"]
-    people = read_table(find_table(folder, "patient"), [*columns, *times])
-    diagnoses = read_table(
-        find_table(folder, "diagnosis"), ["patientunitstayid", "icd9code", "diagnosispriority", "diagnosisoffset"]
-    )
-    stays = _unit_stays(stripped(people), visit, ledger)
-    rows = stripped(diagnoses)
+    people = read_columns(find_table(folder, "patient"), STAYS, ledger, forms)
+    diagnoses = read_columns(find_table(folder, "diagnosis"), DIAGNOSES, ledger, forms)
+    stays = _unit_stays(people.rows, visit, ledger)
+    rows = diagnoses.rows
     ledger.read("diagnoses", rows.height)
     priority = pl.col("diagnosispriority").str.to_lowercase().replace_strict(PRIORITIES, default=len(PRIORITIES))
-    offset = pl.col("diagnosisoffset").cast(pl.Int64, strict=False).fill_null(0)
+    offset = pl.col("diagnosisoffset").fill_null(0)
     known = rows.join(
         stays.select("patientunitstayid", "patient_id", "admission_id"), on="patientunitstayid", how="inner"
     )
@@ -78,23 +97,36 @@ def _unit_stays(rows: pl.DataFrame, visit: str, ledger: Ledger) -> pl.DataFrame:
         ("ICU stay listed twice", named.height - unique.height),
     ):
         ledger.change(f"{reason}, left out", count)
-    year = pl.col("hospitaldischargeyear").cast(pl.Int64, strict=False)
-    # Minutes from the ICU's admission back to the hospital's: the more negative, the later in the stay.
-    minutes = -pl.col("hospitaladmitoffset").cast(pl.Int64, strict=False)
-    timed = unique.with_columns(year=year, minutes=minutes).sort(
-        "uniquepid", "year", "patienthealthsystemstayid", "minutes", "patientunitstayid", nulls_last=True
+    died = pl.lit(None, dtype=pl.String)
+    if "hospitaldischargestatus" in unique.columns:
+        died = pl.col("hospitaldischargestatus")
+    timed = unique.with_columns(
+        year="hospitaldischargeyear",
+        # Minutes from the ICU's admission back to the hospital's: the more negative, the later in the stay.
+        minutes=-pl.col("hospitaladmitoffset"),
+        died=(died.str.to_lowercase() == "expired").fill_null(False).any().over("patienthealthsystemstayid"),
+        # Of the stay as a whole: an age may be missing in one ICU stay.
+        age_of_stay=pl.col("age").max().over("patienthealthsystemstayid"),
+    ).sort(
+        "uniquepid",
+        "died",
+        "year",
+        "age_of_stay",
+        "patienthealthsystemstayid",
+        "minutes",
+        "patientunitstayid",
+        nulls_last=True,
     )
     hospital_stays = timed.unique(["uniquepid", "patienthealthsystemstayid"])
-    tied = hospital_stays.filter(pl.len().over("uniquepid", "year") > 1).height
-    ledger.change("hospital stays whose order within a year is not known, taken by their id", tied)
-    age = pl.col("age").str.strip_chars("> ").cast(pl.Int64, strict=False)
+    same = hospital_stays.filter(pl.len().over("uniquepid", "year", "died", "age_of_stay") > 1).height
+    ledger.change("hospital stays whose order within a year is not known, taken by their id", same)
     return timed.with_row_index("order").select(
         "patientunitstayid",
         "order",
         patient_id="uniquepid",
         admission_id=stay,
-        sex=pl.col("gender").replace_strict({"Female": "F", "Male": "M"}, default=None, return_dtype=pl.String),
-        age=pl.when(pl.col("age").str.starts_with(">")).then(OLDEST_AGE).otherwise(age),
+        sex="gender",
+        age="age",
         day=pl.lit(None, dtype=pl.Int64),
         period="year",
     )

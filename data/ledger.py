@@ -4,10 +4,12 @@ Something is added only where a mapping turns one code into several.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
 LISTED_CODES = 50
+LISTED_FORMS = 3
 UNITS = ("diagnoses", "visits", "patients", "notes")
 
 
@@ -20,6 +22,7 @@ class Ledger:
         self._added: dict[str, Counter[str]] = {unit: Counter() for unit in UNITS}
         self._changed: Counter[str] = Counter()
         self._unknown_codes: Counter[str] = Counter()
+        self._unreadable: dict[str, dict[str, Any]] = {}
 
     def read(self, unit: str, count: int) -> None:
         """`count` more of `unit` came in."""
@@ -43,6 +46,12 @@ class Ledger:
     def unknown_code(self, raw: str, count: int) -> None:
         """A code dropped because no ontology knows it; task.json lists the most frequent."""
         self._unknown_codes[raw] += count
+
+    def unreadable(self, column: str, meaning: str, count: int, forms: Sequence[str]) -> None:
+        """`count` values of `column` do not hold `meaning`; `forms`: what some look like, letters and digits masked."""
+        record = self._unreadable.setdefault(column, {"meaning": meaning, "values": 0, "forms": []})
+        record["values"] += count
+        record["forms"] = list(dict.fromkeys([*record["forms"], *forms]))[:LISTED_FORMS]
 
     def copy(self) -> "Ledger":
         """The counts so far, to be carried on apart from these."""
@@ -74,6 +83,7 @@ class Ledger:
             "dropped": diagnoses["dropped"],
             "accounting": units,
             "changed": dict(sorted(self._changed.items())),
+            "unreadable": dict(sorted(self._unreadable.items())),
             "unknown_codes": dict(
                 sorted(self._unknown_codes.items(), key=lambda item: (-item[1], item[0]))[:LISTED_CODES]
             ),

@@ -1,77 +1,136 @@
 """MEDS, the Medical Event Data Standard: Parquet shards with subject_id, time, code.
 
 Diagnoses are the events whose code names an ICD edition: `ICD10CM/I50.9`, `ICD9CM//4280`, `DIAGNOSIS//ICD//10//I509`.
-MEDS has no visits: those of one subject with the same value of `visit_column` (MIMIC's shards have hadm_id), or else
-on one calendar day, are a visit at its earliest time. Within a visit codes have no order. Birth (MEDS_BIRTH) gives the
-age, `GENDER//F` or `GENDER//M` the sex. metadata/subject_splits.parquet, where it is there, serves `--protocol given`.
+What other prefixes hold (`HOSPITAL_DIAGNOSIS//ICD10CM//I50.9`) is read where the user asks for it, else counted under
+the prefix's name, apart from events that are no diagnoses; so are other editions than CM. MEDS has no visits: those of
+one subject with the same value of `visit_column` (MIMIC's shards have hadm_id), or else on one calendar day, are a
+visit at its earliest time. Within a visit codes have no order. Birth (MEDS_BIRTH) gives the age, `GENDER//F` or
+`GENDER//M` the sex. metadata/subject_splits.parquet, where it is there, serves `--protocol given`.
 """
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 import polars as pl
 
 from data.cohort import Patient, build_cohort
-from data.csv_tables import InputFile
-from data.event_tables import parse_times, read_parquet
 from data.ledger import Ledger
 from data.mimic4 import resolve_versions
+from data.table_files.columns import ColumnForms, TypedTable, column, read_columns
+from data.table_files.meanings import Meaning
+from data.table_files.stored_files import InputFile
 
-DIAGNOSIS = r"(?i)^(?:(?:DIAGNOSIS|CONDITION|DX)/+)?ICD[-_]?(?:/+)?(9|10)[-_]?(?:CM)?/+(\S+)$"
+PREFIXES = ("", "DIAGNOSIS", "CONDITION", "DX")
+"""What may stand before the edition, in upper case, without being asked for."""
+_DIAGNOSIS = (
+    r"(?i)^\s*(?:(?<prefix>[^/:]+(?:/+[^/:]+)*?)/+)?ICD[-_]?(?:/+)?(?<version>9|10)[-_]?(?<edition>[A-Z]{2,3})?"
+    r"(?:/+|:|_)\s*(?<icd>[A-Z0-9.]+)\s*(?:/+.*)?$"
+)
+_OF_A_DIAGNOSIS = r"(?i)DIAG|CONDITION|PROBLEM|DX"
 SEX = r"(?i)^(?:MEDS_)?(?:GENDER|SEX)/+([FM])(?:EMALE|ALE)?$"
-SPLIT_NAMES = {"train": "train", "tuning": "validation", "held_out": "test"}
+SPLIT_NAMES = {
+    "train": "train",
+    "tuning": "validation",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "held_out": "test",
+    "test": "test",
+}
 
 
 def read_meds(
-    folder: str | Path, ledger: Ledger, code_system: str | None = None, visit_column: str | None = None
+    folder: str | Path,
+    ledger: Ledger,
+    code_system: str | None = None,
+    visit_column: str | None = None,
+    prefixes: Collection[str] = (),
+    forms: ColumnForms | None = None,
+    zeros: str | None = None,
 ) -> tuple[list[Patient], list[InputFile], str, dict[str, str] | None]:
     """The cohort, the files it was read from, the ontology of its codes, and subject -> split where the data have it.
 
-    `folder`: the data set (with a folder data) or the folder of the shards. `code_system` as in `data.mimic4`. Raises
-    FileNotFoundError or ValueError where there are no shards, or one cannot be used.
+    `folder`: the data set (with a folder data) or the folder of the shards. `code_system` as in `data.mimic4`.
+    `prefixes`: of diagnoses, beside PREFIXES. Raises FileNotFoundError or ValueError where there are no shards, one
+    cannot be used, or no event is a diagnosis.
     """
     folder = Path(folder)
     shards = folder / "data" if (folder / "data").is_dir() else folder
     paths = sorted(shards.rglob("*.parquet"))
     if not paths:
         raise FileNotFoundError(f"no .parquet shards in {shards}; --input must name a MEDS data set")
-    names = {"subject_id": "subject_id", "time": "time", "code": "code"}
+    columns = [
+        column("subject_id", Meaning.NUMBER_ID),
+        column("time", Meaning.TIME),
+        column("code", Meaning.WORD),
+    ]
     if visit_column is not None:
-        names["visit"] = visit_column
-    tables = [read_parquet(path, names) for path in paths]
-    events = pl.concat([_wanted(table.rows, ledger) for table in tables])
+        columns.append(column("visit", Meaning.NUMBER_ID, header=visit_column))
+    tables = [read_columns(path, columns, ledger, forms) for path in paths]
+    wanted = {*PREFIXES, *(prefix.strip("/").upper() for prefix in prefixes)}
+    events = pl.concat([_wanted(table, wanted, ledger) for table in tables])
     diagnoses = events.filter(pl.col("icd_code").is_not_null() & pl.col("subject_id").is_not_null())
-    dated = diagnoses.with_columns(time=parse_times("time")).drop_nulls("time")
+    if diagnoses.is_empty():
+        raise ValueError(f"no event of {folder} is a diagnosis that is read{_named_apart(ledger)}")
+    dated = diagnoses.drop_nulls("time")
     ledger.drop("diagnoses", "without a time", diagnoses.height - dated.height)
     visit = pl.col("visit") if visit_column is not None else pl.col("time").dt.strftime("%Y-%m-%d")
-    placed = dated.with_columns(hadm_id=visit, seq_num=pl.lit(None, dtype=pl.String)).drop_nulls("hadm_id")
+    placed = dated.with_columns(hadm_id=visit, seq_num=pl.lit(None, dtype=pl.Int64)).drop_nulls("hadm_id")
     ledger.drop("diagnoses", f"no {visit_column}", dated.height - placed.height)
-    codes, system = resolve_versions(placed, code_system, ledger)
+    codes, system = resolve_versions(placed, code_system, ledger, zeros=zeros)
     patients = build_cohort(_visits(placed, events, ledger), codes, ledger)
     files = [
-        InputFile(file_name=str(path.relative_to(folder)), sha256=table.sha256)
+        InputFile(file_name=str(path.relative_to(folder)), sha256=table.file.sha256)
         for path, table in zip(paths, tables, strict=True)
     ]
-    return patients, files, system, _given_split(folder, files)
+    return patients, files, system, _given_split(folder, files, ledger)
 
 
-def _wanted(rows: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
+def _wanted(table: TypedTable, prefixes: Collection[str], ledger: Ledger) -> pl.DataFrame:
     """The diagnoses, births and sexes of one shard, with what their code says in columns of its own."""
-    parsed = rows.with_columns(
-        icd_version=pl.col("code").str.extract(DIAGNOSIS, 1),
-        icd_code=pl.col("code").str.extract(DIAGNOSIS, 2),
-        sex=pl.col("code").str.extract(SEX, 1).str.to_uppercase(),
-        is_birth=pl.col("code").str.to_uppercase() == "MEDS_BIRTH",
-    )
+    rows = table.rows
+    parts = _parts_of_codes(rows["code"], prefixes)
+    parsed = rows.join(parts, on="code", how="left", maintain_order="left", nulls_equal=True)
     ledger.read("diagnoses", rows.height)
     unnamed = parsed.filter(pl.col("icd_code").is_not_null() & pl.col("subject_id").is_null()).height
     ledger.drop("diagnoses", "event without a subject", unnamed)
-    ledger.drop("diagnoses", "event that is no ICD diagnosis", parsed["icd_code"].null_count())
+    for (reason,), group in parsed.filter(pl.col("icd_code").is_null()).group_by(["apart"]):
+        ledger.drop("diagnoses", reason or "event that is no ICD diagnosis", group.height)
     return parsed.filter(pl.col("icd_code").is_not_null() | pl.col("sex").is_not_null() | pl.col("is_birth"))
 
 
+def _parts_of_codes(codes: pl.Series, prefixes: Collection[str]) -> pl.DataFrame:
+    """A row per different code: icd_version, icd_code, sex, is_birth, and `apart`: why a diagnosis is not read."""
+    distinct = pl.DataFrame({"code": codes.unique()})
+    found = distinct.with_columns(pl.col("code").str.extract_groups(_DIAGNOSIS).alias("found")).unnest("found")
+    prefix = pl.col("prefix").fill_null("").str.to_uppercase()
+    edition = pl.col("edition").fill_null("CM").str.to_uppercase()
+    is_read = pl.col("version").is_not_null() & prefix.is_in(list(prefixes)) & (edition == "CM")
+    of_a_diagnosis = prefix.is_in(list(prefixes)) | prefix.str.contains(_OF_A_DIAGNOSIS)
+    # A prefix is a name of the data set's vocabulary; anything else might be a patient's text.
+    name = pl.when(prefix.str.contains(r"^[A-Z0-9_/ -]{1,60}$")).then(prefix).otherwise(pl.lit("another"))
+    under_prefix = pl.format("diagnosis under the prefix {}, not asked for", name)
+    of_edition = pl.format("diagnosis in the edition ICD{}{}, which is not read", "version", edition)
+    is_apart = pl.col("version").is_not_null() & of_a_diagnosis & ~is_read
+    return found.select(
+        "code",
+        icd_version=pl.when(is_read).then(pl.col("version").cast(pl.Int64)),
+        icd_code=pl.when(is_read).then("icd"),
+        sex=pl.col("code").str.extract(SEX, 1).str.to_uppercase(),
+        is_birth=(pl.col("code").str.to_uppercase() == "MEDS_BIRTH").fill_null(False),
+        apart=pl.when(is_apart).then(pl.when(prefix.is_in(list(prefixes))).then(of_edition).otherwise(under_prefix)),
+    )
+
+
+def _named_apart(ledger: Ledger) -> str:
+    apart = [f"{count:,} are {reason}" for reason, count in ledger.record()["dropped"].items() if "prefix" in reason]
+    return f"; {', '.join(apart)}: --diagnosis-prefix NAME takes them" if apart else ""
+
+
 def _visits(diagnoses: pl.DataFrame, events: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
-    birth = events.filter("is_birth").with_columns(birth=parse_times("time"))
+    birth = events.filter("is_birth").with_columns(birth="time")
     people = (
         birth.group_by("subject_id")
         .agg(pl.col("birth").min())
@@ -99,14 +158,15 @@ def _visits(diagnoses: pl.DataFrame, events: pl.DataFrame, ledger: Ledger) -> pl
     )
 
 
-def _given_split(folder: Path, files: list[InputFile]) -> dict[str, str] | None:
+def _given_split(folder: Path, files: list[InputFile], ledger: Ledger) -> dict[str, str] | None:
     path = folder / "metadata" / "subject_splits.parquet"
     if not path.is_file():
         return None
-    table = read_parquet(path, {"subject_id": "subject_id", "split": "split"})
-    files.append(InputFile(file_name=str(path.relative_to(folder)), sha256=table.sha256))
-    return {
-        subject: SPLIT_NAMES[re.sub(r"\W", "_", split.lower())]
-        for subject, split in table.rows.drop_nulls().select("subject_id", "split").iter_rows()
-        if re.sub(r"\W", "_", split.lower()) in SPLIT_NAMES
-    }
+    columns = (column("subject_id", Meaning.NUMBER_ID), column("split", Meaning.WORD))
+    table = read_columns(path, columns, ledger)
+    files.append(InputFile(file_name=str(path.relative_to(folder)), sha256=table.file.sha256))
+    named = (
+        (subject, SPLIT_NAMES.get(re.sub(r"\W", "_", split.lower())))
+        for subject, split in table.rows.drop_nulls().iter_rows()
+    )
+    return {subject: split for subject, split in named if split is not None}

@@ -1,32 +1,38 @@
 """What MIMIC-III and MIMIC-IV have in common: admissions with times, deaths and ages."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 
-from data.csv_tables import SourceTable, find_table, read_table, stripped
 from data.ledger import Ledger
+from data.table_files.columns import Column, ColumnForms, TypedTable, column, read_columns
+from data.table_files.meanings import OLDEST_AGE, Meaning
+from data.table_files.stored_files import find_table
 
-OLDEST_AGE = 90
-"""MIMIC hides ages over 89 (by impossible birth dates, or one value for all); they become this one."""
+PATIENT = column("subject_id", Meaning.NUMBER_ID)
+ADMISSION = column("hadm_id", Meaning.NUMBER_ID)
+ADMISSIONS = (PATIENT, ADMISSION, column("admittime", Meaning.TIME), column("deathtime", Meaning.TIME))
+VERSIONED_CODES = (
+    column("seq_num", Meaning.WHOLE),
+    column("icd_code", Meaning.CODE),
+    column("icd_version", Meaning.WHOLE),
+)
 
 
 def read_mimic_table(
-    folder: str | Path, name: str, columns: Sequence[str], optional: Sequence[str] = ()
-) -> SourceTable:
-    """Table `name` of a MIMIC folder, values stripped, empty ones null (errors as in `data.csv_tables`)."""
-    source = read_table(find_table(folder, name), columns, optional=optional)
-    return replace(source, rows=stripped(source))
+    folder: str | Path, name: str, columns: Sequence[Column], ledger: Ledger, forms: ColumnForms | None = None
+) -> TypedTable:
+    """`columns` of table `name` in a MIMIC folder (errors as in `data.table_files.columns`)."""
+    return read_columns(find_table(folder, name), columns, ledger, forms)
 
 
 def admission_visits(admissions: pl.DataFrame, patients: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
     """The visits table for `build_cohort`, one row per usable admission; what is unusable goes to the ledger.
 
     `admissions`: subject_id, hadm_id, admittime, deathtime. `patients`: subject_id, gender, dod, and for the age either
-    dob or anchor_age and anchor_year; all strings. With anchor_year_group, `period` is the year of the admission as
-    nearly as MIMIC-IV tells it (to about three years); else it is null, because dates are shifted patient by patient.
+    dob or anchor_age and anchor_year. With anchor_year_group, `period` is the year of the admission as nearly as
+    MIMIC-IV tells it (to about three years); else it is null, because dates are shifted patient by patient.
     """
     ledger.read("visits", admissions.height)
     ledger.read("patients", admissions["subject_id"].drop_nulls().n_unique())
@@ -35,10 +41,10 @@ def admission_visits(admissions: pl.DataFrame, patients: pl.DataFrame, ledger: L
     # Sorted first, so that of two rows with one id the same one stays whatever their order in the file.
     unique = named.sort(pl.all(), nulls_last=True).unique(["subject_id", "hadm_id"], keep="first", maintain_order=True)
     ledger.drop("visits", "duplicate admission", named.height - unique.height)
-    timed = unique.with_columns(parse_time("admittime"), parse_time("deathtime")).drop_nulls(["admittime"])
+    timed = unique.drop_nulls(["admittime"])
     ledger.drop("visits", "without an admission time", unique.height - timed.height)
     people = patients.sort(pl.all(), nulls_last=True).unique(["subject_id"], keep="first", maintain_order=True)
-    joined = timed.join(people.with_columns(parse_time("dod")), on="subject_id", how="left", maintain_order="left")
+    joined = timed.join(people, on="subject_id", how="left", maintain_order="left")
     dead = (pl.col("deathtime") < pl.col("admittime")) | (pl.col("dod").dt.date() < pl.col("admittime").dt.date())
     alive = joined.filter(~dead.fill_null(False))
     ledger.drop("visits", "death before admission", joined.height - alive.height)
@@ -51,8 +57,8 @@ def admission_visits(admissions: pl.DataFrame, patients: pl.DataFrame, ledger: L
         patient_id="subject_id",
         admission_id="hadm_id",
         order=pl.col("admittime").dt.epoch("s"),
-        sex=pl.when(pl.col("gender").str.to_uppercase().is_in(["F", "M"])).then(pl.col("gender").str.to_uppercase()),
-        age=_age_from_birth() if "dob" in patients.columns else _age_from_anchor(),
+        sex="gender",
+        age=_age_from_birth() if "dob" in patients.columns else age_from_anchor().clip(0, OLDEST_AGE),
         day=pl.col("admittime").dt.epoch("d").cast(pl.Int64),
         period=_real_year() if "anchor_year_group" in patients.columns else pl.lit(None, dtype=pl.Int64),
     )
@@ -62,38 +68,23 @@ def diagnoses_table(
     rows: pl.DataFrame, code_column: str, stay: str = "hadm_id", keep: Sequence[str] = ()
 ) -> pl.DataFrame:
     """A table of diagnoses with the names that `resolve_codes` and `build_cohort` expect, and the columns to `keep`."""
-    return rows.select(
-        *keep,
-        patient_id="subject_id",
-        admission_id=stay,
-        position=pl.col("seq_num").cast(pl.Int64, strict=False),
-        raw=code_column,
-    )
+    return rows.select(*keep, patient_id="subject_id", admission_id=stay, position="seq_num", raw=code_column)
 
 
-def parse_time(column: str) -> pl.Expr:
-    """Date and time, or a date alone (midnight); anything else becomes null."""
-    return pl.coalesce(
-        pl.col(column).str.to_datetime("%Y-%m-%d %H:%M:%S", strict=False),
-        pl.col(column).str.to_datetime("%Y-%m-%d", strict=False),
-    )
+def age_from_anchor() -> pl.Expr:
+    """Age at `admittime` by anchor_age, the patient's age in anchor_year."""
+    return pl.col("anchor_age") + pl.col("admittime").dt.year() - pl.col("anchor_year")
 
 
 def _real_year() -> pl.Expr:
     """The first year of the patient's anchor_year_group (`2011 - 2013`) plus the years since the anchor."""
-    first = pl.col("anchor_year_group").str.extract(r"^(\d{4})").cast(pl.Int64, strict=False)
-    return first + pl.col("admittime").dt.year() - pl.col("anchor_year").cast(pl.Int64, strict=False)
+    first = pl.col("anchor_year_group").str.extract(r"^(\d{4})").cast(pl.Int64)
+    return first + pl.col("admittime").dt.year() - pl.col("anchor_year")
 
 
 def _age_from_birth() -> pl.Expr:
-    birth, admission = parse_time("dob"), pl.col("admittime")
+    birth, admission = pl.col("dob"), pl.col("admittime")
     same_month = admission.dt.month() == birth.dt.month()
     before_birthday = (admission.dt.month() < birth.dt.month()) | (same_month & (admission.dt.day() < birth.dt.day()))
     years = admission.dt.year() - birth.dt.year() - before_birthday.cast(pl.Int32)
     return years.cast(pl.Int64).clip(0, OLDEST_AGE)
-
-
-def _age_from_anchor() -> pl.Expr:
-    anchor_age = pl.col("anchor_age").cast(pl.Int64, strict=False)
-    anchor_year = pl.col("anchor_year").cast(pl.Int64, strict=False)
-    return (anchor_age + pl.col("admittime").dt.year() - anchor_year).clip(0, OLDEST_AGE)

@@ -12,15 +12,34 @@ import polars as pl
 
 from data.code_columns import by_ontology, mark_primary, resolve_codes
 from data.cohort import Patient, build_cohort
-from data.csv_tables import InputFile
 from data.discharge_notes import next_admissions, read_mimic4_notes, visits_with_notes
 from data.gem import by_gem
+from data.leading_zeros import with_leading_zeros
 from data.ledger import Ledger
-from data.mimic import admission_visits, diagnoses_table, read_mimic_table
+from data.mimic import (
+    ADMISSION,
+    ADMISSIONS,
+    PATIENT,
+    VERSIONED_CODES,
+    admission_visits,
+    diagnoses_table,
+    read_mimic_table,
+)
 from data.ontology import load_ontology
+from data.table_files.columns import ColumnForms, column
+from data.table_files.meanings import Meaning
+from data.table_files.stored_files import InputFile
 
 CODE_SYSTEMS = ("icd9", "icd10", "to-icd9", "to-icd10", "mixed")
-_SYSTEM_OF_VERSION = {"9": "icd9cm", "10": "icd10cm"}
+PATIENTS = (
+    PATIENT,
+    column("gender", Meaning.SEX),
+    column("anchor_age", Meaning.AGE),
+    column("anchor_year", Meaning.WHOLE),
+    column("dod", Meaning.TIME),
+    column("anchor_year_group", Meaning.WORD, optional=True),
+)
+_SYSTEM_OF_VERSION = {9: "icd9cm", 10: "icd10cm"}
 
 
 def read_mimic4(
@@ -29,6 +48,8 @@ def read_mimic4(
     code_system: str | None = None,
     notes: str | Path | None = None,
     past_notes: bool = False,
+    forms: ColumnForms | None = None,
+    zeros: str | None = None,
 ) -> tuple[list[Patient], list[InputFile], str]:
     """The cohort, the files it was read from, and the system (`icd9cm` or `icd10cm`) its codes are in.
 
@@ -39,39 +60,41 @@ def read_mimic4(
     ValueError or FileNotFoundError where a table cannot be used.
     """
     folder = Path(folder) / "hosp" if (Path(folder) / "hosp").is_dir() else Path(folder)
-    admissions = read_mimic_table(folder, "admissions", ["subject_id", "hadm_id", "admittime", "deathtime"])
-    person = ["subject_id", "gender", "anchor_age", "anchor_year", "dod"]
-    patients = read_mimic_table(folder, "patients", person, optional=["anchor_year_group"])
-    codes, system, diagnoses = _read_diagnoses(folder, code_system, ledger)
+    admissions = read_mimic_table(folder, "admissions", ADMISSIONS, ledger, forms)
+    patients = read_mimic_table(folder, "patients", PATIENTS, ledger, forms)
+    codes, system, diagnoses = _read_diagnoses(folder, code_system, ledger, zeros)
     visits = admission_visits(admissions.rows, patients.rows, ledger)
     files = [admissions.file, patients.file, diagnoses]
     texts = None
     if notes is not None:
-        texts, file = read_mimic4_notes(notes, ledger, next_admissions(visits) if past_notes else None)
+        date_format = None if forms is None else forms.date_format
+        texts, file = read_mimic4_notes(notes, ledger, next_admissions(visits) if past_notes else None, date_format)
         visits = visits_with_notes(visits, texts, ledger, required=not past_notes)
         files.append(file)
     return build_cohort(visits, codes, ledger, texts=texts), files, system
 
 
-def _read_diagnoses(folder: Path, code_system: str | None, ledger: Ledger) -> tuple[pl.DataFrame, str, InputFile]:
+def _read_diagnoses(
+    folder: Path, code_system: str | None, ledger: Ledger, zeros: str | None
+) -> tuple[pl.DataFrame, str, InputFile]:
     """Canonical codes, their system, and the file, whose millions of rows as text are then no longer kept."""
-    columns = ["subject_id", "hadm_id", "seq_num", "icd_code", "icd_version"]
-    table = read_mimic_table(folder, "diagnoses_icd", columns)
+    table = read_mimic_table(folder, "diagnoses_icd", (PATIENT, ADMISSION, *VERSIONED_CODES), ledger)
     ledger.read("diagnoses", table.rows.height)
-    return *resolve_versions(table.rows, code_system, ledger), table.file
+    return *resolve_versions(table.rows, code_system, ledger, zeros=zeros), table.file
 
 
 def resolve_versions(
-    rows: pl.DataFrame, code_system: str | None, ledger: Ledger, stay: str = "hadm_id"
+    rows: pl.DataFrame, code_system: str | None, ledger: Ledger, stay: str = "hadm_id", zeros: str | None = None
 ) -> tuple[pl.DataFrame, str]:
     """The diagnoses of both versions as one table of canonical codes, and the ontology they are in.
 
-    `rows`: subject_id, the id of the `stay`, seq_num, icd_code, icd_version; all strings. `mixed` is `to-icd10`.
+    `rows`: subject_id, the id of the `stay`, seq_num, icd_code, icd_version. `zeros`: what the user says of ICD-9 codes
+    without leading zeros. `mixed` is `to-icd10`.
     Raises ValueError as `read_mimic4` does.
     """
     code_system = _choose(rows["icd_version"], code_system)
     table = mark_primary(diagnoses_table(rows, "icd_code", stay, keep=["icd_version"]))
-    codes = [_codes_of_version(table, version, code_system, ledger) for version in _SYSTEM_OF_VERSION]
+    codes = [_codes_of_version(table, version, code_system, ledger, zeros) for version in _SYSTEM_OF_VERSION]
     of_no_version = table.filter(~pl.col("icd_version").is_in(list(_SYSTEM_OF_VERSION)).fill_null(False))
     ledger.drop("diagnoses", "icd_version is neither 9 nor 10", of_no_version.height)
     return pl.concat(codes), _target_of(code_system)
@@ -81,9 +104,13 @@ def _target_of(code_system: str) -> str:
     return "icd9cm" if code_system.endswith("icd9") else "icd10cm"
 
 
-def _codes_of_version(rows: pl.DataFrame, version: str, code_system: str, ledger: Ledger) -> pl.DataFrame:
+def _codes_of_version(
+    rows: pl.DataFrame, version: int, code_system: str, ledger: Ledger, zeros: str | None
+) -> pl.DataFrame:
     own, wanted = _SYSTEM_OF_VERSION[version], _target_of(code_system)
     table = rows.filter(pl.col("icd_version") == version).drop("icd_version")
+    if own == wanted or code_system.startswith("to-"):
+        table = with_leading_zeros(table, own, ledger, zeros)
     if own == wanted:
         return resolve_codes(table, by_ontology(load_ontology(own)), own, ledger)
     if not code_system.startswith("to-"):
@@ -101,7 +128,7 @@ def _choose(versions: pl.Series, code_system: str | None) -> str:
     present = [version for version, count in counts.items() if count]
     if len(present) > 1:
         raise ValueError(
-            f"diagnoses_icd mixes ICD-9 ({counts['9']:,} rows) and ICD-10 ({counts['10']:,} rows); choose with "
+            f"diagnoses_icd mixes ICD-9 ({counts[9]:,} rows) and ICD-10 ({counts[10]:,} rows); choose with "
             "--code-system: icd9 or icd10 keep one version, to-icd9 or to-icd10 (or mixed) "
             "translate the other by the GEMs"
         )

@@ -18,12 +18,35 @@ from typing import Any
 import polars as pl
 
 from data.cohort import Patient, build_cohort
-from data.csv_tables import InputFile, read_table, stripped
 from data.ledger import Ledger
-from data.mimic import parse_time, read_mimic_table
+from data.mimic import ADMISSION, PATIENT, VERSIONED_CODES, age_from_anchor, read_mimic_table
 from data.mimic4 import resolve_versions
 from data.report_sections import SECTIONS, report_text
+from data.table_files.columns import ColumnForms, column, read_columns
+from data.table_files.meanings import Meaning
+from data.table_files.stored_files import InputFile
 
+STUDIES = (
+    PATIENT,
+    column("study_id", Meaning.NUMBER_ID),
+    column("studydate", Meaning.TIME),
+    column("studytime", Meaning.NUMBER),
+)
+ED_STAY = column("stay_id", Meaning.NUMBER_ID)
+ED_STAYS = (
+    PATIENT,
+    ED_STAY,
+    column("intime", Meaning.TIME),
+    column("outtime", Meaning.TIME),
+    column("gender", Meaning.SEX),
+)
+HOSP_STAYS = (PATIENT, ADMISSION, column("admittime", Meaning.TIME), column("dischtime", Meaning.TIME))
+PATIENTS = (
+    PATIENT,
+    column("gender", Meaning.SEX),
+    column("anchor_age", Meaning.AGE),
+    column("anchor_year", Meaning.WHOLE),
+)
 _REPORT = re.compile(r"(?:^|/)p(\d+)/s(\d+)\.txt$")
 RULES = {
     "hosp": "study time within admittime and dischtime of a hosp admission",
@@ -40,6 +63,8 @@ def read_mimic_cxr(
     ed: str | Path | None = None,
     code_system: str | None = None,
     sections: Sequence[str] = SECTIONS,
+    forms: ColumnForms | None = None,
+    zeros: str | None = None,
 ) -> tuple[list[Patient], list[InputFile], str, dict[str, Any]]:
     """The cohort (visits are studies with a note), the files, the ontology of the codes, and facts about the join.
 
@@ -51,10 +76,11 @@ def read_mimic_cxr(
         raise ValueError("mimic-cxr needs one of --hosp and --ed: where the codes of a study come from")
     kind = "hosp" if hosp is not None else "ed"
     files: list[InputFile] = []
-    studies = _studies(Path(reports), Path(metadata), sections, ledger, files)
-    stays, rows = _hosp(Path(hosp), files) if hosp is not None else _ed(Path(ed), files)
+    studies = _studies(Path(reports), Path(metadata), sections, ledger, files, forms)
+    read_stays = _hosp if hosp is not None else _ed
+    stays, rows = read_stays(Path(hosp or ed), files, ledger, forms)
     ledger.read("diagnoses", rows.height)
-    codes, system = resolve_versions(rows, code_system, ledger, stay="stay_id")
+    codes, system = resolve_versions(rows, code_system, ledger, stay="stay_id", zeros=zeros)
     timed = studies.drop_nulls("time")
     matched = (
         timed.join(stays, left_on="patient_id", right_on="subject_id", how="inner")
@@ -103,7 +129,12 @@ def _codes_of_studies(codes: pl.DataFrame, studies: pl.DataFrame, ledger: Ledger
 
 
 def _studies(
-    reports: Path, metadata: Path, sections: Sequence[str], ledger: Ledger, files: list[InputFile]
+    reports: Path,
+    metadata: Path,
+    sections: Sequence[str],
+    ledger: Ledger,
+    files: list[InputFile],
+    forms: ColumnForms | None,
 ) -> pl.DataFrame:
     """patient_id, admission_id (the study), text or null, time or null."""
     digest, rows = hashlib.sha256(), {}
@@ -121,12 +152,13 @@ def _studies(
     if not rows:
         raise FileNotFoundError(f"{reports} holds no reports named p10000032/s50414267.txt")
     files.append(InputFile(file_name=reports.name, sha256=digest.hexdigest()))
-    table = read_table(metadata, ["subject_id", "study_id", "studydate", "studytime"])
+    table = read_columns(metadata, STUDIES, ledger, forms)
     files.append(table.file)
-    clock = pl.col("studytime").str.extract(r"^(\d{1,6})").str.zfill(6)
+    # hhmmss with a fraction, as a number: 91501.5 is a quarter past nine.
+    clock = pl.col("studytime").floor().cast(pl.Int64)
+    seconds = clock // 10_000 * 3600 + clock // 100 % 100 * 60 + clock % 100
     times = (
-        stripped(table)
-        .with_columns(time=(pl.col("studydate") + clock).str.to_datetime("%Y%m%d%H%M%S", strict=False))
+        table.rows.with_columns(time=pl.col("studydate") + pl.duration(seconds=seconds))
         .group_by(patient_id="subject_id", admission_id="study_id")
         .agg(pl.col("time").min())
     )
@@ -161,42 +193,29 @@ def _report_files(path: Path) -> Iterator[tuple[str, bytes]]:
         raise FileNotFoundError(f"reports not found: {path}; give the folder files or mimic-cxr-reports.zip")
 
 
-def _hosp(folder: Path, files: list[InputFile]) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _hosp(
+    folder: Path, files: list[InputFile], ledger: Ledger, forms: ColumnForms | None
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     folder = folder / "hosp" if (folder / "hosp").is_dir() else folder
-    admissions = read_mimic_table(folder, "admissions", ["subject_id", "hadm_id", "admittime", "dischtime"])
-    patients = read_mimic_table(folder, "patients", ["subject_id", "gender", "anchor_age", "anchor_year"])
-    diagnoses = read_mimic_table(
-        folder, "diagnoses_icd", ["subject_id", "hadm_id", "seq_num", "icd_code", "icd_version"]
-    )
+    admissions = read_mimic_table(folder, "admissions", HOSP_STAYS, ledger, forms)
+    patients = read_mimic_table(folder, "patients", PATIENTS, ledger, forms)
+    diagnoses = read_mimic_table(folder, "diagnoses_icd", (PATIENT, ADMISSION, *VERSIONED_CODES), ledger)
     files += [admissions.file, patients.file, diagnoses.file]
     people = patients.rows.sort(pl.all(), nulls_last=True).unique("subject_id", keep="first", maintain_order=True)
-    age = pl.col("anchor_age").cast(pl.Int64, strict=False) - pl.col("anchor_year").cast(pl.Int64, strict=False)
     stays = admissions.rows.join(people, on="subject_id", how="left", maintain_order="left").select(
-        "subject_id",
-        stay_id="hadm_id",
-        start=parse_time("admittime"),
-        end=parse_time("dischtime"),
-        sex=_sex("gender"),
-        age=age + parse_time("admittime").dt.year(),
+        "subject_id", stay_id="hadm_id", start="admittime", end="dischtime", sex="gender", age=age_from_anchor()
     )
     return stays, diagnoses.rows.rename({"hadm_id": "stay_id"})
 
 
-def _ed(folder: Path, files: list[InputFile]) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _ed(
+    folder: Path, files: list[InputFile], ledger: Ledger, forms: ColumnForms | None
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     folder = folder / "ed" if (folder / "ed").is_dir() else folder
-    edstays = read_mimic_table(folder, "edstays", ["subject_id", "stay_id", "intime", "outtime", "gender"])
-    diagnoses = read_mimic_table(folder, "diagnosis", ["subject_id", "stay_id", "seq_num", "icd_code", "icd_version"])
+    edstays = read_mimic_table(folder, "edstays", ED_STAYS, ledger, forms)
+    diagnoses = read_mimic_table(folder, "diagnosis", (PATIENT, ED_STAY, *VERSIONED_CODES), ledger)
     files += [edstays.file, diagnoses.file]
     stays = edstays.rows.select(
-        "subject_id",
-        "stay_id",
-        start=parse_time("intime"),
-        end=parse_time("outtime"),
-        sex=_sex("gender"),
-        age=pl.lit(None, dtype=pl.Int64),
+        "subject_id", "stay_id", start="intime", end="outtime", sex="gender", age=pl.lit(None, dtype=pl.Int64)
     )
     return stays, diagnoses.rows
-
-
-def _sex(column: str) -> pl.Expr:
-    return pl.when(pl.col(column).str.to_uppercase().is_in(["F", "M"])).then(pl.col(column).str.to_uppercase())

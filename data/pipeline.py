@@ -12,7 +12,6 @@ import numpy as np
 from data.ccs import load_ccs
 from data.code_table import CodeNames, code_table, group_table
 from data.cohort import Patient
-from data.csv_tables import InputFile
 from data.examples import Row, coding_rows, diagnosis_rows, occurring_codes
 from data.filters import coarsen, drop_patients, drop_rare_codes, keep_last_visits, keep_primary_targets
 from data.ledger import Ledger
@@ -20,6 +19,7 @@ from data.near_duplicates import drop_near_duplicates
 from data.ontology import load_ontology
 from data.past_notes import note_counts, only_past_notes
 from data.split_options import SplitOptions
+from data.table_files.stored_files import InputFile
 from data.task import FEATURES, PAST_NOTES_FEATURES, SPLITS, Task, as_table, save_task
 
 GRANULARITIES = ("full", "category", "ccs")
@@ -123,9 +123,21 @@ def _filter(source: Source, kind: str, options: TaskOptions) -> list[Patient]:
         reason = f"fewer than {options.min_visits} visits"
         patients = drop_patients(patients, lambda patient: len(patient.visits) >= options.min_visits, reason, ledger)
     if not patients:
-        needed = f"{options.min_visits} visits" if kind == "diagnosis" else "a note"
-        raise ValueError(f"no patient of {source.name} has {needed} with a usable code")
+        raise ValueError(_why_nobody_is_left(source, kind, options))
     return patients
+
+
+def _why_nobody_is_left(source: Source, kind: str, options: TaskOptions) -> str:
+    """The likeliest cause in a sentence; the ledger's account says the rest."""
+    if kind == "coding":
+        return f"no patient of {source.name} has a note with a usable code"
+    most = max((len(patient.visits) for patient in source.patients), default=0)
+    hint = ""
+    if most == 1 and len(source.patients) > 1:
+        hint = f": each of {len(source.patients):,} patients has a single visit; is the patient's id really one?"
+    elif most:
+        hint = f": the most that one has is {most}"
+    return f"no patient of {source.name} has {options.min_visits} visits with a usable code{hint}"
 
 
 def _write(

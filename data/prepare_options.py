@@ -11,6 +11,7 @@ from data.report_sections import SECTIONS
 from data.source_help import EXAMPLES
 from data.task_arguments import (
     add_code_options,
+    add_column_options,
     add_history_options,
     add_past_notes,
     add_split_options,
@@ -45,6 +46,13 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     meds = _diagnosis_source(sources, "meds", "FOLDER", "the data set, or the folder of its shards")
     _add_code_system(meds)
     meds.add_argument("--visit-column", metavar="NAME", help="id of the visit (default: events of one day are a visit)")
+    meds.add_argument(
+        "--diagnosis-prefix",
+        nargs="+",
+        default=(),
+        metavar="NAME",
+        help="also take diagnoses whose codes begin so, such as HOSPITAL_DIAGNOSIS (always: DIAGNOSIS, CONDITION, DX)",
+    )
     _add_table(sources)
     _add_synthetic(sources)
     return parser.parse_args(arguments)
@@ -70,6 +78,7 @@ def _diagnosis_source(
     parser.set_defaults(kind="diagnosis")
     add_history_options(parser)
     add_code_options(parser)
+    add_column_options(parser, zeros=name not in ("diabetes130", "eicu"))
     add_split_options(parser)
     return parser
 
@@ -103,6 +112,7 @@ def _add_mimic_cxr(sources: argparse._SubParsersAction) -> None:
     parser.set_defaults(kind="coding")
     _add_code_system(parser)
     add_code_options(parser)
+    add_column_options(parser)
     add_split_options(parser)
 
 
@@ -123,18 +133,18 @@ def _add_table(sources: argparse._SubParsersAction) -> None:
     columns = {
         "patient": "id of the patient",
         "visit": "id of the visit (default: rows of one time)",
-        "time": "ISO date or time, YYYYMMDD, or days as numbers (default: visits in order of their ids)",
+        "time": "date or time, or days as numbers (default: visits in order of their ids)",
         "code": "diagnosis code",
         "position": "number that orders the codes of a visit",
-        "sex": "F or M, or words that begin so",
-        "age": "years",
+        "sex": "F or M, or words for them in one of many languages; see --sex-values",
+        "age": "years, as 67, 67.0, >89, 90+ or [60-70)",
         "text": "note of the visit",
     }
     for name, meaning in columns.items():
         parser.add_argument(f"--{name}", required=name in ("patient", "code"), metavar="COLUMN", help=meaning)
     parser.add_argument("--code-system", required=True, choices=tuple(TABLE_SYSTEMS), help="the edition of the codes")
     parser.add_argument("--code-separator", metavar="TEXT", help="what stands between the codes, where a row has many")
-    parser.add_argument("--separator", metavar="CHAR", help="of a CSV (default: comma; tab for .tsv and .txt)")
+    parser.add_argument("--separator", metavar="CHAR", help="of a CSV (default: found by the header)")
 
 
 def _add_codiesp(sources: argparse._SubParsersAction) -> None:

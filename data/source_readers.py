@@ -15,9 +15,16 @@ from data.mimic4 import read_mimic4
 from data.mimic_cxr import read_mimic_cxr
 from data.pipeline import Source
 from data.synthetic import synthetic_cohort
+from data.table_files.columns import ColumnForms
+from data.table_files.meanings import parse_sex_values
 from data.user_table import SYSTEMS, TableColumns, read_user_table
 
 Arguments = argparse.Namespace
+
+
+def _forms(arguments: Arguments) -> ColumnForms:
+    sexes = {} if arguments.sex_values is None else parse_sex_values(arguments.sex_values)
+    return ColumnForms(date_format=arguments.date_format, sex_values=sexes)
 
 
 def _check_notes_are_read(arguments: Arguments, kind: str, option: str, given: str | None) -> None:
@@ -29,14 +36,16 @@ def _check_notes_are_read(arguments: Arguments, kind: str, option: str, given: s
 
 
 def _read_diabetes130(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
-    patients, files = read_diabetes130(arguments.input, ledger)
+    patients, files = read_diabetes130(arguments.input, ledger, _forms(arguments))
     return Source(name="diabetes130", system="icd9cm", patients=patients, ledger=ledger, files=files)
 
 
 def _read_mimic3(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
     _check_notes_are_read(arguments, kind, "--notes", arguments.notes)
     notes = (arguments.notes or arguments.input) if kind == "coding" or arguments.past_notes else None
-    patients, files = read_mimic3(arguments.input, ledger, notes, arguments.past_notes)
+    patients, files = read_mimic3(
+        arguments.input, ledger, notes, arguments.past_notes, _forms(arguments), arguments.codes_without_zeros
+    )
     return Source(name="mimic3", system="icd9cm", patients=patients, ledger=ledger, files=files)
 
 
@@ -46,7 +55,13 @@ def _read_mimic4(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
         asked = "--past-notes" if arguments.past_notes else "--kind coding"
         raise ValueError(f"{asked} needs --notes: discharge.csv.gz of MIMIC-IV-Note, or the folder that holds it")
     patients, files, system = read_mimic4(
-        arguments.input, ledger, arguments.code_system, arguments.notes, arguments.past_notes
+        arguments.input,
+        ledger,
+        arguments.code_system,
+        arguments.notes,
+        arguments.past_notes,
+        _forms(arguments),
+        arguments.codes_without_zeros,
     )
     options = {"code_system": arguments.code_system or system.removesuffix("cm")}
     return Source(name="mimic4", system=system, patients=patients, ledger=ledger, files=files, options=options)
@@ -61,6 +76,8 @@ def _read_mimic_cxr(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
         ed=arguments.ed,
         code_system=arguments.code_system,
         sections=arguments.sections,
+        forms=_forms(arguments),
+        zeros=arguments.codes_without_zeros,
     )
     return Source(
         name="mimic-cxr",
@@ -74,13 +91,15 @@ def _read_mimic_cxr(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
 
 
 def _read_eicu(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
-    patients, files, system = read_eicu(arguments.input, ledger, arguments.code_system, arguments.visit)
+    patients, files, system = read_eicu(
+        arguments.input, ledger, arguments.code_system, arguments.visit, _forms(arguments)
+    )
     options = {"code_system": arguments.code_system, "visit": arguments.visit}
     return Source(name="eicu", system=system, patients=patients, ledger=ledger, files=files, options=options)
 
 
 def _read_desynpuf(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
-    patients, files = read_desynpuf(arguments.input, ledger)
+    patients, files = read_desynpuf(arguments.input, ledger, _forms(arguments), arguments.codes_without_zeros)
     return Source(name="desynpuf", system="icd9cm", patients=patients, ledger=ledger, files=files)
 
 
@@ -98,7 +117,15 @@ def _read_codiesp(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
 
 
 def _read_meds(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
-    patients, files, system, given = read_meds(arguments.input, ledger, arguments.code_system, arguments.visit_column)
+    patients, files, system, given = read_meds(
+        arguments.input,
+        ledger,
+        arguments.code_system,
+        arguments.visit_column,
+        arguments.diagnosis_prefix,
+        _forms(arguments),
+        arguments.codes_without_zeros,
+    )
     options = {"code_system": arguments.code_system, "visit_column": arguments.visit_column}
     return Source(
         name="meds",
@@ -127,6 +154,8 @@ def _read_table(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
         arguments.separator,
         arguments.code_separator,
         arguments.past_notes,
+        _forms(arguments),
+        arguments.codes_without_zeros,
     )
     return Source(
         name="table",

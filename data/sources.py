@@ -12,7 +12,7 @@ from data.ledger import Ledger
 from data.pipeline import TaskOptions, prepare_tasks, task_folders
 from data.source_readers import READERS
 from data.split_options import SplitOptions
-from data.summary import print_summary
+from data.summary import print_account, print_summary
 from data.synthetic import oracle_probabilities
 from data.task import Task
 
@@ -32,12 +32,13 @@ def prepare(arguments: argparse.Namespace) -> list[Task]:
     tasks: list[Task] = []
     with _progress() as advance:
         for kind, output in outputs.items():
-            advance(f"reading for the {kind} task")
-            source = READERS[arguments.source](arguments, kind, Ledger())
-            advance(f"writing the {kind} task")
-            oracle = oracle_probabilities if arguments.source == "synthetic" and kind == "diagnosis" else None
-            past_notes = options.past_notes and kind == "diagnosis"
-            tasks += prepare_tasks(output, kind, source, replace(options, past_notes=past_notes), split, oracle)
+            with _account_before_failure() as ledger:
+                advance(f"reading for the {kind} task")
+                source = READERS[arguments.source](arguments, kind, ledger)
+                advance(f"writing the {kind} task")
+                oracle = oracle_probabilities if arguments.source == "synthetic" and kind == "diagnosis" else None
+                past_notes = options.past_notes and kind == "diagnosis"
+                tasks += prepare_tasks(output, kind, source, replace(options, past_notes=past_notes), split, oracle)
     for task in tasks:
         print_summary(task)
     return tasks
@@ -72,6 +73,19 @@ def _check_free(output: str, split: SplitOptions) -> None:
     for folder in task_folders(output, split):
         if folder.exists():
             raise ValueError(f"{folder} already exists; choose another --output or remove it")
+
+
+@contextmanager
+def _account_before_failure() -> Iterator[Ledger]:
+    """A ledger that says on stderr what was read and dropped so far where the block fails."""
+    ledger = Ledger()
+    try:
+        yield ledger
+    except ValueError:
+        record = ledger.record()
+        if any(unit["read"] for unit in record["accounting"].values()):
+            print_account(record, Console(stderr=True))
+        raise
 
 
 @contextmanager

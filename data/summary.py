@@ -18,13 +18,25 @@ def print_summary(task: Task) -> None:
         per_example = f"{counts['targets'] / counts['examples']:.1f}"
         table.add_row(name, f"{counts['patients']:,}", f"{counts['examples']:,}", per_example)
     console.print(table)
-    console.print(accounting_table(task.info["accounting"]))
+    print_account(task.info, console)
     if "past_notes" in task.info:
         console.print(past_notes_line(task.info["past_notes"]), highlight=False)
-    for event, count in task.info["changed"].items():
-        console.print(f"{count:,} times: {event}", highlight=False)
     console.print(f"{len(task.codes):,} candidate codes ({task.info['edition']})", highlight=False)
     console.print(f"prepared task: {task.path}", soft_wrap=True, highlight=False)
+
+
+def print_account(record: Mapping[str, Any], console: Console) -> None:
+    """Where every row went, what could not be read and what was changed; `record` as `Ledger.record` makes it."""
+    console.print(accounting_table(record["accounting"]))
+    for column, unreadable in record.get("unreadable", {}).items():
+        console.print(
+            f"{unreadable['values']:,} values of {column} are not {unreadable['meaning']}; they look like "
+            f"{', '.join(unreadable['forms'])}",
+            highlight=False,
+            markup=False,
+        )
+    for event, count in record["changed"].items():
+        console.print(f"{count:,} times: {event}", highlight=False, markup=False)
 
 
 def past_notes_line(counts: Mapping[str, int]) -> str:

@@ -2,6 +2,7 @@
 
 import argparse
 
+from data.leading_zeros import KEEP, RESTORE
 from data.pipeline import GRANULARITIES, TaskOptions
 from data.split_options import PROTOCOLS, SplitOptions
 
@@ -44,6 +45,28 @@ def add_past_notes(parser: argparse.ArgumentParser) -> None:
         help="diagnosis: tell the notes of the visits in the history, never of the visit to predict; with "
         "--every-visit a note is stored once for each later visit, which --max-history bounds",
     )
+
+
+def add_column_options(parser: argparse.ArgumentParser, zeros: bool = True) -> None:
+    """--date-format, --sex-values, --codes-without-zeros: what columns do not say of themselves."""
+    options = parser.add_argument_group("how the columns are written, where they do not show it themselves")
+    options.add_argument(
+        "--date-format",
+        metavar="FORMAT",
+        help="of dates and times, as %%d/%%m/%%Y or '%%m/%%d/%%Y %%H:%%M' (default: ISO, and what a column proves)",
+    )
+    options.add_argument(
+        "--sex-values", metavar="F=..,M=..", help="values of the column of the sex that are no known words"
+    )
+    if zeros:
+        options.add_argument(
+            "--codes-without-zeros",
+            nargs="?",
+            choices=(RESTORE, KEEP),
+            const=RESTORE,
+            help="of ICD-9 codes that were stored as numbers: put zeros back before a code where only one can be "
+            "meant, and drop the others (restore, the same as no value); or take the codes as they stand (keep)",
+        )
 
 
 def add_code_options(parser: argparse.ArgumentParser) -> None:

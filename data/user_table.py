@@ -7,12 +7,24 @@ import polars as pl
 
 from data.code_columns import by_ontology, resolve_codes
 from data.cohort import Patient, build_cohort
-from data.csv_tables import InputFile
-from data.event_tables import parse_times, read_columns
+from data.leading_zeros import with_leading_zeros
 from data.ledger import Ledger
 from data.ontology import load_ontology
+from data.table_files.columns import ColumnForms, column, read_columns
+from data.table_files.meanings import Meaning
+from data.table_files.stored_files import InputFile
 
 SYSTEMS = {"icd9": "icd9cm", "icd10": "icd10cm"}
+MEANINGS = {
+    "patient": Meaning.ID,
+    "visit": Meaning.ID,
+    "time": Meaning.TIME_OR_DAYS,
+    "code": Meaning.CODE,
+    "position": Meaning.NUMBER,
+    "sex": Meaning.SEX,
+    "age": Meaning.AGE,
+    "text": Meaning.TEXT,
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,7 +37,7 @@ class TableColumns:
     visit: str | None = None
     """Id of the visit; None: rows of a patient with the same time are one."""
     time: str | None = None
-    """ISO dates or times, YYYYMMDD, or plain numbers of days; None: visits are in the order of their ids."""
+    """Dates or times (`data.table_files.times`), or numbers of days; None: visits are in the order of their ids."""
     position: str | None = None
     """Numbers that order the codes of a visit; None: their order in a list of codes, else by code."""
     sex: str | None = None
@@ -50,33 +62,44 @@ def read_user_table(
     separator: str | None = None,
     code_separator: str | None = None,
     past_notes: bool = False,
+    forms: ColumnForms | None = None,
+    zeros: str | None = None,
 ) -> tuple[list[Patient], list[InputFile]]:
     """The cohort in the edition `code_system` (`icd9` or `icd10`), and the file.
 
     Where `columns` names a text, visits without one are dropped, unless `past_notes` wants the texts as history only.
-    Raises FileNotFoundError or ValueError where the file cannot be used.
+    `forms`: what the user says of the columns; `zeros`: of codes without leading zeros (`data.leading_zeros`). Raises
+    FileNotFoundError or ValueError where the file cannot be used.
     """
     if code_system not in SYSTEMS:
         raise ValueError(f"--code-system must be one of {', '.join(SYSTEMS)} for a table, got {code_system!r}")
-    table = read_columns(path, columns.named(), separator)
-    rows = table.rows.with_columns(visit=pl.col("visit" if columns.visit is not None else "time"))
+    wanted = [column(name, MEANINGS[name], header=header) for name, header in columns.named().items()]
+    table = read_columns(path, wanted, ledger, forms, separator=separator)
+    rows = table.rows if columns.visit is not None else table.rows.with_columns(visit=_time_as_id(table.rows))
     rows = _one_code_a_row(rows, code_separator)
     ledger.read("diagnoses", rows.height)
     named = rows.drop_nulls(["patient", "visit"])
     ledger.drop("diagnoses", "row without a patient or visit", rows.height - named.height)
+    ledger.read("visits", named.select("patient", "visit").n_unique())
+    ledger.read("patients", named["patient"].n_unique())
     timed = _with_order(named, columns, ledger)
     visits = _visits(timed, columns, ledger, past_notes)
-    diagnoses = timed.select(patient_id="patient", admission_id="visit", position="place", raw="code")
     system = SYSTEMS[code_system]
+    diagnoses = timed.select(patient_id="patient", admission_id="visit", position="place", raw="code")
+    diagnoses = with_leading_zeros(diagnoses, system, ledger, zeros)
     codes = resolve_codes(diagnoses, by_ontology(load_ontology(system)), system, ledger)
     return build_cohort(visits, codes, ledger), [table.file]
 
 
+def _time_as_id(rows: pl.DataFrame) -> pl.Series:
+    """Rows of a patient with one time are one visit, however the time is written."""
+    moments = rows["time"].dt.strftime("%Y-%m-%d %H:%M:%S").str.strip_suffix(" 00:00:00")
+    return moments.fill_null(rows["time_days"].cast(pl.String).str.strip_suffix(".0"))
+
+
 def _one_code_a_row(rows: pl.DataFrame, code_separator: str | None) -> pl.DataFrame:
     """`place` orders the codes of a visit: the user's numbers, or the order of the list, or nothing."""
-    number = (
-        pl.col("position").cast(pl.Float64, strict=False) if "position" in rows.columns else pl.lit(None, pl.Float64)
-    )
+    number = pl.col("position") if "position" in rows.columns else pl.lit(None, pl.Float64)
     if code_separator is None:
         return rows.with_columns(place=number)
     listed = rows.with_columns(pl.col("code").str.split(code_separator), number=number)
@@ -87,48 +110,38 @@ def _one_code_a_row(rows: pl.DataFrame, code_separator: str | None) -> pl.DataFr
 
 
 def _with_order(rows: pl.DataFrame, columns: TableColumns, ledger: Ledger) -> pl.DataFrame:
-    """`order`, in seconds where there are times; `day` where there are days."""
+    """`order`, in seconds where there are times; `day` where there are days. Rows without a time go, and with them the
+    visits and patients that have no other; the ledger counts each.
+    """
     if columns.time is None:
         number = rows["visit"].cast(pl.Int64, strict=False)
         ledger.change("visits in the order of their ids: no --time", rows.select("patient", "visit").n_unique())
         # Numbers as numbers, other ids by their rank as text.
         order = number if number.null_count() == 0 else rows["visit"].rank("dense").cast(pl.Int64)
         return rows.with_columns(order=order, day=pl.lit(None, dtype=pl.Int64))
-    days = pl.col("time").cast(pl.Float64, strict=False)
-    moments = rows.select(moment=parse_times("time"), days=days)
-    if moments["moment"].null_count() <= moments["days"].null_count():
-        order, day = moments["moment"].dt.epoch("s"), moments["moment"].dt.epoch("d").cast(pl.Int64)
+    if rows["time_days"].null_count() == rows.height:
+        order, day = pl.col("time").dt.epoch("s"), pl.col("time").dt.epoch("d").cast(pl.Int64)
     else:
-        order = (moments["days"] * 86_400).cast(pl.Int64, strict=False)
-        day = moments["days"].floor().cast(pl.Int64, strict=False)
+        order, day = (pl.col("time_days") * 86_400).cast(pl.Int64), pl.col("time_days").floor().cast(pl.Int64)
     timed = rows.with_columns(order=order, day=day).drop_nulls("order")
-    ledger.drop("diagnoses", "row without a usable time", rows.height - timed.height)
+    reason = "without a usable time"
+    ledger.drop("diagnoses", f"row {reason}", rows.height - timed.height)
+    for unit, key in (("visits", ["patient", "visit"]), ("patients", ["patient"])):
+        ledger.drop(unit, reason, rows.select(key).n_unique() - timed.select(key).n_unique())
     return timed
 
 
 def _visits(rows: pl.DataFrame, columns: TableColumns, ledger: Ledger, past_notes: bool) -> pl.DataFrame:
     first = rows.group_by("patient", "visit").agg(
         pl.col("order", "day").min(),
-        sex=_one(pl.col("sex").str.to_uppercase().str.slice(0, 1)) if columns.sex else pl.lit(None, dtype=pl.String),
-        age=_one(pl.col("age").cast(pl.Float64, strict=False).floor().cast(pl.Int64, strict=False))
-        if columns.age
-        else pl.lit(None, dtype=pl.Int64),
+        sex=_one(pl.col("sex")) if columns.sex else pl.lit(None, dtype=pl.String),
+        age=_one(pl.col("age")) if columns.age else pl.lit(None, dtype=pl.Int64),
         text=pl.col("text").drop_nulls().unique().sort().str.join("\n\n")
         if columns.text
         else pl.lit(None, dtype=pl.String),
         num_texts=pl.col("text").drop_nulls().n_unique() if columns.text else pl.lit(0),
     )
-    ledger.read("visits", first.height)
-    ledger.read("patients", first["patient"].n_unique())
-    visits = first.select(
-        "order",
-        "day",
-        "age",
-        pl.when(pl.col("sex").is_in(["F", "M"])).then("sex").alias("sex"),
-        patient_id="patient",
-        admission_id="visit",
-        period="day",
-    )
+    visits = first.select("order", "day", "age", "sex", patient_id="patient", admission_id="visit", period="day")
     if not columns.text:
         return visits
     text = pl.when(pl.col("text").str.strip_chars() != "").then("text")

@@ -35,7 +35,7 @@ def assert_refused(tmp_path, content, message):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "is empty; expected a CSV with the columns encounter_id"),
+        ("", "is empty; expected a table with a header"),
         ("  \n\n", "is empty"),
         (HEADER + "\n", "has a header but no rows"),
         (GOOD.replace("diag_2", "second"), "has no column diag_2; found encounter_id, .*second"),
@@ -45,7 +45,7 @@ def assert_refused(tmp_path, content, message):
         (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "is not a CSV in UTF-8"),
         (b"PK\x03\x04\x00\x00\x00", "is a damaged or protected zip file"),
         (GOOD.encode() + b"\x00", "is not a CSV: it holds binary data"),
-        (GOOD + "1,2,3,4,5,6,7,8,9,10\n", "is not a valid CSV"),
+        (GOOD + "1,2,3,4,5,6,7,8,9,10\n", "line 42: 10 fields where the first line has 7"),
         ("just a sentence\nand another\n", "has no column encounter_id"),
     ],
 )
@@ -56,7 +56,7 @@ def test_unusable_file(tmp_path, content, message):
 def test_missing_file_and_folder_instead_of_file(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"input file not found: .*nowhere.csv"):
         run("diabetes130", "--input", tmp_path / "nowhere.csv", "--output", tmp_path / "task")
-    with pytest.raises(ValueError, match="is a folder; --input must name one CSV file"):
+    with pytest.raises(ValueError, match="is a folder; --input must name one file"):
         run("diabetes130", "--input", tmp_path, "--output", tmp_path / "task")
 
 

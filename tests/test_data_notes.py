@@ -7,8 +7,8 @@ import zipfile
 import pytest
 from prepare_case import EVEN, assert_adds_up, dropped, every_row, example_of, run, write_csv
 
-from data.note_stream import NoteStream
 from data.report_sections import find_sections, report_text
+from data.table_files.note_stream import NoteStream
 
 # Row order of MIMIC-III v1.4, headers quoted, numbers bare, texts quoted with line breaks inside.
 NOTE_HEADER = [
@@ -148,7 +148,7 @@ def test_mimic4_discharge_notes(tmp_path):
         (b"", "has no column row_id"),
         (b"row_id,text\n", "has a header but no rows"),
         (b"row_id,text\n1,a,b\n", "has 3 fields in row 2, its header 2"),
-        (b'row_id,text\n1,"never closed\n', "is not a valid CSV: unexpected end of data"),
+        (b'row_id,text\n1,"never closed\n', "line 2: a quote is opened or closed wrongly"),
         (b"row_id,text\n1,caf\xe9\n", "is not a CSV in UTF-8"),
         (b"row_id,text\n1,a\x00b\n", "row 2 holds binary data"),
         (gzip.compress(b"row_id,text\n1,a\n" * 50, mtime=0)[:-12], "is cut off"),

@@ -8,7 +8,8 @@ import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from data.csv_tables import InputFile, find_table
+from data.table_files.stored_files import InputFile, find_table
+from data.table_files.text_tables import describe_header
 
 LONGEST_FIELD = 1 << 30
 
@@ -37,17 +38,21 @@ class NoteStream:
                 lines = io.TextIOWrapper(io.BufferedReader(_Hashed(stored, self._digest)), "utf-8", newline="")
                 if stored.peek(2)[:2] == b"\x1f\x8b":
                     lines = io.TextIOWrapper(gzip.GzipFile(fileobj=lines.detach()), "utf-8", newline="")
-                yield from self._rows(csv.reader(lines, strict=True))
+                reader = csv.reader(lines, strict=True)
+                yield from self._rows(reader)
         except EOFError:
             raise ValueError(
                 f"{self._path} is cut off: the gzip stream ends early; download or copy it again"
             ) from None
-        except (gzip.BadGzipFile, zlib.error) as error:
-            raise ValueError(f"{self._path} is a damaged gzip file ({error}); download or copy it again") from None
+        except (gzip.BadGzipFile, zlib.error):
+            raise ValueError(f"{self._path} is a damaged gzip file; download or copy it again") from None
         except UnicodeDecodeError as error:
             raise ValueError(f"{self._path} is not a CSV in UTF-8 (byte {error.object[error.start]:#x})") from None
-        except csv.Error as error:
-            raise ValueError(f"{self._path} is not a valid CSV: {error}") from None
+        except csv.Error:
+            raise ValueError(
+                f"{self._path}, line {reader.line_num:,}: a quote is opened or closed wrongly; export the file again, "
+                "quoted"
+            ) from None
         finally:
             csv.field_size_limit(longest)
 
@@ -55,9 +60,8 @@ class NoteStream:
         header = [name.strip().lower().removeprefix("\ufeff") for name in next(reader, [])]
         missing = [name for name in self._columns if name not in header]
         if missing:
-            raise ValueError(
-                f"{self._path} has no column {', '.join(missing)}; found {', '.join(header[:12]) or 'none'}"
-            )
+            described = describe_header(header, next(reader, []), self._columns)
+            raise ValueError(f"{self._path} has no column {', '.join(missing)}; {described}. Is it the right file?")
         places = [header.index(name) for name in self._columns]
         empty = True
         for number, row in enumerate(reader, start=2):

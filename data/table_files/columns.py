@@ -1,0 +1,272 @@
+"""Columns that mean something: each is declared with what it holds, read as text, and parsed by that meaning's rule.
+
+What does not parse is counted by column, with the first forms it takes (letters and digits masked, never a value), and
+becomes null. A column of which nothing parses ends the run with the cause: it is another column, or in another form,
+than the reader took it for. Sexes and ids in forms that lose or confuse something are refused outright.
+
+Validation libraries for data frames (pandera, dataframely) check values that already have a type; here the work is to
+give each text its type by the meaning of its column, and to say what has none, which they leave to Polars' own casts.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+
+from data.ledger import Ledger
+from data.table_files import meanings
+from data.table_files.meanings import Meaning
+from data.table_files.stored_files import InputFile
+from data.table_files.text_tables import TextTable, read_text_table
+from data.table_files.times import Times, UnreadableTimes, parse_times, proves_day_first
+
+_LISTED_FORMS = 3
+_ODD_ID = r"^[+-]?0\d|^[+-]?\d+[.,]0*$|^[+-]?\d[\d.,]*[eE]"
+_IS_NUMBER = r"^[+-]?\d+(?:\.0*|,0{1,2})?$|^[+-]?\d(?:[.,]\d+)?[eE]\+?\d+$"
+_AS_FLOAT = re.compile(r"[1-9]\d*\.0+")
+_DAYS_SUFFIX = "_days"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Column:
+    """One column that a reader asks for."""
+
+    name: str
+    """As the reader calls it."""
+    meaning: Meaning
+    header: str | None = None
+    """As the file calls it, in any case; None: as the reader does."""
+    optional: bool = False
+    """Whether the file may lack it."""
+
+
+def column(name: str, meaning: Meaning, header: str | None = None, optional: bool = False) -> Column:
+    return Column(name=name, meaning=meaning, header=header, optional=optional)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ColumnForms:
+    """What a user says of the forms in the files."""
+
+    date_format: str | None = None
+    """Of `strptime`; None: the forms of `data.table_files.times`."""
+    sex_values: dict[str, str] = field(default_factory=dict)
+    """Value in lower case -> `F` or `M`, beside the words that are known."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TypedTable:
+    """Columns of a file with the types of their meanings: ids, codes, words and texts String, whole numbers and ages
+    Int64, numbers Float64, times Datetime, flags Boolean, sexes `F`, `M` or null.
+    """
+
+    rows: pl.DataFrame
+    file: InputFile
+
+
+def read_columns(
+    path: str | Path,
+    columns: Sequence[Column],
+    ledger: Ledger,
+    forms: ColumnForms | None = None,
+    *,
+    separator: str | None = None,
+    has_header: bool = True,
+    quoted: bool = True,
+) -> TypedTable:
+    """`columns` of a CSV or Parquet file, by their meanings; what cannot be read goes to the ledger.
+
+    A time column that may hold days (`TIME_OR_DAYS`) comes as itself and as `<name>_days`, Float64, of which one is
+    null throughout. Errors as in `read_text_table`, and a ValueError naming file and column where a whole column cannot
+    be read, or a value must not be guessed at.
+    """
+    headers = {each.name: each.header or each.name for each in columns}
+    optional = [each.name for each in columns if each.optional]
+    text = read_text_table(path, headers, optional=optional, separator=separator, has_header=has_header, quoted=quoted)
+    ledger.change("empty line, left out", text.num_blank)
+    ledger.change("row with fewer fields than the header, the rest taken for empty", text.num_short)
+    ledger.change("quote that encloses nothing, read as it stands", text.num_stray_quotes)
+    present = [each for each in columns if each.name in text.rows.columns]
+    return TypedTable(rows=_typed(text, present, ledger, forms or ColumnForms()), file=text.file)
+
+
+def _typed(text: TextTable, columns: Sequence[Column], ledger: Ledger, forms: ColumnForms) -> pl.DataFrame:
+    values = {each.name: without_nothing(text.rows[each.name]) for each in columns}
+    day_first = _proof_of_any(text.path, columns, values)
+    typed: dict[str, pl.Series] = {}
+    for each in columns:
+        header = each.header or each.name
+        place = _Place(path=text.path, header=header, meaning=each.meaning)
+        own = values.pop(each.name)
+        if own.dtype == pl.Datetime:
+            typed |= _stored_times(each, own)
+            continue
+        match each.meaning:
+            case Meaning.TEXT | Meaning.WORD:
+                typed[each.name] = own
+            case Meaning.CODE:
+                if each.name in text.stored_as_numbers:
+                    raise ValueError(
+                        f"{text.path}: column {header} is stored as numbers, so codes have lost their zeros (038.9 is "
+                        f"38.9, 250.00 is 250); export it as text"
+                    )
+                typed[each.name] = own
+            case Meaning.ID | Meaning.NUMBER_ID:
+                typed[each.name] = _ids(own, place, ledger)
+            case Meaning.TIME | Meaning.TIME_OR_DAYS:
+                times = _times(own, place, forms.date_format, day_first)
+                typed[each.name] = times.moments
+                if each.meaning == Meaning.TIME_OR_DAYS:
+                    nothing = pl.repeat(None, len(own), dtype=pl.Float64, eager=True)
+                    typed[each.name + _DAYS_SUFFIX] = nothing if times.days is None else times.days
+                _report(place, own, times.moments if times.days is None else times.days, ledger)
+            case _:
+                typed[each.name] = _scalars(own, place, forms, ledger)
+    return pl.DataFrame({name: series.alias(name) for name, series in typed.items()})
+
+
+def _stored_times(each: Column, values: pl.Series) -> dict[str, pl.Series]:
+    """A column that the file itself holds as times."""
+    if each.meaning == Meaning.TIME_OR_DAYS:
+        days = pl.repeat(None, len(values), dtype=pl.Float64, eager=True)
+        return {each.name: values, each.name + _DAYS_SUFFIX: days}
+    return {each.name: values if each.meaning == Meaning.TIME else values.dt.strftime("%Y-%m-%d %H:%M:%S")}
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A column in its file, for messages."""
+
+    path: Path
+    header: str
+    meaning: Meaning
+
+    def __str__(self) -> str:
+        return f"{self.path}: column {self.header}"
+
+
+def without_nothing(values: pl.Series) -> pl.Series:
+    """`values` without spaces around them, null where nothing is there (see `meanings.NOTHING`); times as they are."""
+    if values.dtype == pl.Datetime:
+        return values
+    values = values.str.strip_chars()
+    short = values.filter(values.str.len_bytes() <= meanings.LONGEST_NOTHING).unique()
+    empty = [word for word in short if word is not None and meanings.is_nothing(word)]
+    return values.replace(dict.fromkeys(empty)) if empty else values
+
+
+def _ids(values: pl.Series, place: _Place, ledger: Ledger) -> pl.Series:
+    """One spelling for each id: where the column holds numbers, `1000.0` and `01000` are 1000.
+
+    In a column that holds other ids too, only the `.0` goes: there 01000 may be somebody else.
+    """
+    is_odd = values.str.contains(_ODD_ID)
+    odd = values.filter(is_odd.fill_null(False)).unique()
+    if not len(odd):
+        return values
+    numeric = place.meaning == Meaning.NUMBER_ID or bool(values.str.contains(_IS_NUMBER).all())
+    spelled = {}
+    for text in odd:
+        number = meanings.whole_number(text)
+        if number is None and numeric and "e" in text.lower():
+            raise ValueError(
+                f"{place} holds ids as {meanings.form_of(text)}, which have lost digits; export them as text"
+            )
+        if number is not None and (numeric or _AS_FLOAT.fullmatch(text)):
+            spelled[text] = number
+    count = int(values.is_in(list(spelled)).sum())
+    ledger.change(f"id in {place.header} read as a number (1000.0 and 01000 are 1000)", count)
+    return values.replace(spelled)
+
+
+def _scalars(values: pl.Series, place: _Place, forms: ColumnForms, ledger: Ledger) -> pl.Series:
+    """Values that are few, or read fast as numbers: each different text is read once."""
+    if place.meaning in (Meaning.WHOLE, Meaning.NUMBER):
+        kind = pl.Int64 if place.meaning == Meaning.WHOLE else pl.Float64
+        fast = values.cast(kind, strict=False)
+        if fast.null_count() == values.null_count():
+            return fast
+    distinct = values.drop_nulls().unique()
+    match place.meaning:
+        case Meaning.WHOLE:
+            read = {text: _int(meanings.whole_number(text)) for text in distinct}
+        case Meaning.NUMBER:
+            read = {text: meanings.number(text) for text in distinct}
+        case Meaning.AGE:
+            read = {text: meanings.age(text) for text in distinct}
+        case Meaning.FLAG:
+            read = {text: meanings.flag(text) for text in distinct}
+        case Meaning.SEX:
+            read = _sexes(values, distinct, place, forms.sex_values)
+    kind = {Meaning.WHOLE: pl.Int64, Meaning.AGE: pl.Int64, Meaning.NUMBER: pl.Float64, Meaning.FLAG: pl.Boolean}
+    typed = values.replace_strict(
+        list(read), list(read.values()), default=None, return_dtype=kind.get(place.meaning, pl.String)
+    )
+    _report(place, values, typed, ledger)
+    return typed.replace({"": None}) if place.meaning == Meaning.SEX else typed
+
+
+def _int(digits: str | None) -> int | None:
+    return None if digits is None or len(digits) > 18 else int(digits)
+
+
+def _sexes(values: pl.Series, distinct: pl.Series, place: _Place, given: dict[str, str]) -> dict[str, str | None]:
+    """Text -> `F`, `M`, or empty for an unknown sex. Raises ValueError on a text whose sex would be a guess."""
+    numbers = {text: meanings.whole_number(text) or text.lower() for text in distinct}
+    by_number = meanings.ISO_5218 if "2" in numbers.values() and "0" not in numbers.values() else {}
+    letters = set(numbers.values()) & meanings.AMBIGUOUS_WITH_M
+    unclear = dict.fromkeys(letters | {"m"}) if letters and "m" in numbers.values() else {}
+    known = by_number | unclear | given
+    read = {text: known.get(number, meanings.sex(number)) for text, number in numbers.items()}
+    unread = [text for text, sex in read.items() if sex is None]
+    if unread:
+        counts = values.filter(values.is_in(unread)).value_counts(sort=True).iter_rows()
+        listed = ", ".join(f"{meanings.form_of(text)} ({count:,} rows)" for text, count in counts)
+        raise ValueError(
+            f"{place} holds values that do not say whether they mean F or M: {listed}; say so with "
+            "--sex-values F=...,M=..."
+        )
+    return read
+
+
+def _times(values: pl.Series, place: _Place, date_format: str | None, day_first: bool | None) -> Times:
+    try:
+        return parse_times(values, date_format, day_first, allow_days=place.meaning == Meaning.TIME_OR_DAYS)
+    except UnreadableTimes as error:
+        raise ValueError(f"{place}: {error}") from None
+
+
+def _proof_of_any(path: Path, columns: Sequence[Column], values: dict[str, pl.Series]) -> bool | None:
+    """Whether the days come first in the time columns that show it; None where none does, or they differ."""
+    proofs = set()
+    for each in columns:
+        if each.meaning in (Meaning.TIME, Meaning.TIME_OR_DAYS):
+            own = values[each.name]
+            if own.dtype == pl.Datetime:
+                continue
+            such = own.filter(own.str.contains(r"^\d{1,2}[/. -]\d{1,2}[/. -]\d{4}").fill_null(False))
+            if len(such):
+                try:
+                    proofs.add(proves_day_first(such))
+                except UnreadableTimes as error:
+                    raise ValueError(f"{path}: column {each.header or each.name}: {error}") from None
+    known = proofs - {None}
+    return known.pop() if len(known) == 1 else None
+
+
+def _report(place: _Place, values: pl.Series, typed: pl.Series, ledger: Ledger) -> None:
+    """Count what is there and was not read. Raises ValueError where that is all there is."""
+    failed = typed.is_null() & values.is_not_null()
+    count = int(failed.sum())
+    if not count:
+        return
+    texts = values.filter(failed)
+    forms = list(dict.fromkeys(map(meanings.form_of, texts.head(1000))))[:_LISTED_FORMS]
+    there = len(values) - values.null_count()
+    if count == there:
+        raise ValueError(
+            f"{place}: none of its {there:,} values is {place.meaning.value}; they look like {', '.join(forms)}"
+        )
+    ledger.unreadable(f"{place.path.name}, {place.header}", place.meaning.value, count, forms)

@@ -1,0 +1,161 @@
+"""What the values of a column mean, and the forms each meaning is written in.
+
+Every reader takes a text without spaces around it and gives None where the text has no such meaning. What is not there
+at all (`is_nothing`) is told apart before: empty fields and the words that pandas, R, SQL and spreadsheets write for
+them.
+"""
+
+import functools
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+
+OLDEST_AGE = 90
+"""Data sets hide ages over 89 (by impossible birth dates, `>89`, or one value for all); they become this one."""
+LARGEST_AGE = 120
+
+_NOTHING = "nan none null nil na n/a #n/a <na> nat \\n (null) <null> . ? - --"
+NOTHING = frozenset(["", *_NOTHING.split()])
+"""In lower case. What stands for nothing in any column."""
+LONGEST_NOTHING = max(map(len, NOTHING))
+
+
+class Meaning(StrEnum):
+    """What a column holds; the value is how messages call it."""
+
+    ID = "an id"
+    NUMBER_ID = "a number that is an id"
+    WHOLE = "a whole number"
+    NUMBER = "a number"
+    TIME = "a date or time"
+    TIME_OR_DAYS = "a date, a time or a number of days"
+    CODE = "a code"
+    SEX = "a sex"
+    AGE = "an age"
+    FLAG = "a yes or no"
+    WORD = "a word"
+    TEXT = "a text"
+
+
+_SEX_WORDS = {
+    "F": "f female woman girl w weiblich weibl frau mujer femenino femenina hembra fem femme féminin feminin féminine "
+    "feminine donna femmina femminile feminino feminina mulher vrouw vrouwelijk kvinna kvinde kvinne kvinnlig nainen "
+    "kobieta žena zena nő 女 女性 여 여성 여자 8532 248152002",
+    "M": "m h male man boy männlich maennlich männl maennl mann hombre masculino varón varon masc homme masculin "
+    "uomo maschio maschile homem mannelijk mand manlig mies mężczyzna muž férfi 男 男性 남 남성 남자 8507 248153007",
+    "": "u unk unknown unbekannt desconocido inconnu sconosciuto desconhecido onbekend okänd other o x d divers "
+    "diverse diverso otro autre altro andere unspecified undetermined indeterminate indeterminado ambiguous intersex "
+    "unknown/invalid not_specified non-binary nonbinary nb 8521 8551 8570",
+}
+"""Words of common languages and of OMOP's and SNOMED's codes, in lower case, spaces as `_`; last, what is no known
+sex."""
+_SEX_OF_WORD = {word: sex for sex, words in _SEX_WORDS.items() for word in words.split()}
+AMBIGUOUS_WITH_M = frozenset("hv")
+"""Where one of these letters stands in a column, its M may be a woman (mujer) or a man."""
+ISO_5218 = {"1": "M", "2": "F", "9": ""}
+"""Sex by number; read so only where a column holds a 2, since 0 and 1 stand for either."""
+_TRUE = frozenset(["1", "t", "true", "y", "yes", "j", "ja", "x", "si", "sí", "s", "oui", "o"])
+_FALSE = frozenset(["0", "f", "false", "n", "no", "nein", "non"])
+
+_WHOLE = re.compile(r"([+-]?)0*(\d+)(?:\.0*|,0{1,2})?")
+_NUMBER = re.compile(r"[+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][+-]?\d+)?")
+_EXPONENT = re.compile(r"([+-]?)(\d+)(?:[.,](\d+))?[eE]\+?(\d+)")
+_AGE_RANGE = re.compile(r"\[?\(?\s*(\d{1,3})\s*(?:-|–|to|bis|a)\s*(\d{1,3})\s*([\])]?)")
+_AGE_UNITS = {"": 1, "y": 1, "d": 365, "w": 52, "m": 12}
+_AGE = re.compile(
+    r"(\d{1,3})(?:[.,]\d*)?\s*(y|m|w|d)?(?:r|rs|ear|ears|o|/o|\.o\.|onths?|onat|onate|eeks?|ays?)?\.?(?:\s*old)?"
+)
+_OTHER_YEARS = re.compile(r"(\d{1,3})\s*(?:jahre?|años|anos|ans|anni|jaar|år)")
+
+
+def is_nothing(text: str) -> bool:
+    return len(text) <= LONGEST_NOTHING and text.lower() in NOTHING
+
+
+def whole_number(text: str) -> str | None:
+    """The digits of `12`, `12.0`, `012` or `1,2e+01`-like forms that lose nothing, without leading zeros."""
+    found = _WHOLE.fullmatch(text)
+    if found is not None:
+        return ("-" if found[1] == "-" and found[2] != "0" else "") + found[2]
+    found = _EXPONENT.fullmatch(text)
+    if found is None:
+        return None
+    fraction, exponent = (found[3] or ""), int(found[4])
+    # `1.23e+07` is what a spreadsheet shows of 12,345,678: the other digits are gone.
+    if exponent > 300 or (fraction and exponent > len(fraction)) or fraction[exponent:].strip("0"):
+        return None
+    digits = (found[2] + fraction[:exponent].ljust(exponent, "0")).lstrip("0") or "0"
+    return ("-" if found[1] == "-" and digits != "0" else "") + digits
+
+
+def number(text: str) -> float | None:
+    """A decimal number, with a point or a comma."""
+    return float(text.replace(",", ".")) if _NUMBER.fullmatch(text) else None
+
+
+def sex(text: str) -> str | None:
+    """`F`, `M`, or an empty text for a sex that is recorded as unknown."""
+    return _SEX_OF_WORD.get("_".join(text.lower().rstrip(".").split()))
+
+
+def flag(text: str) -> bool | None:
+    word = text.lower()
+    if word in _TRUE:
+        return True
+    if word in _FALSE:
+        return False
+    digits = whole_number(text)
+    return None if digits is None else digits != "0"
+
+
+def age(text: str) -> int | None:
+    """Completed years; a range is read as its middle, `>89` and `90+` as the first age it can be. Ages outside 0 to
+    120 are None.
+    """
+    years = _years(text.lower().strip())
+    return years if years is not None and 0 <= years <= LARGEST_AGE else None
+
+
+def _years(text: str) -> int | None:
+    between = _AGE_RANGE.fullmatch(text)
+    if between is not None:
+        low, high = int(between[1]), int(between[2])
+        return (low + high + (between[3] == "]" or not between[3])) // 2 if low <= high else None
+    for marks, shift in ((("≥", ">=", "=>"), 0), ((">",), 1), (("≤", "<=", "=<"), 0), (("<",), -1)):
+        for mark in marks:
+            if text.startswith(mark):
+                bound = _years(text.removeprefix(mark).strip())
+                return None if bound is None else max(0, bound + shift)
+    if text.endswith("+"):
+        return _years(text.removesuffix("+").strip())
+    found = _AGE.fullmatch(text) or _OTHER_YEARS.fullmatch(text)
+    if found is None:
+        return None
+    unit = found[2] if found.re is _AGE and found[2] else ""
+    return int(found[1]) // _AGE_UNITS[unit]
+
+
+@functools.lru_cache(maxsize=4096)
+def is_true(text: str) -> bool:
+    """Whether a flag is set; one that says nothing is not, one that cannot be read is."""
+    text = text.strip()
+    return not is_nothing(text) and flag(text) is not False
+
+
+def form_of(text: str) -> str:
+    """`text` with its letters and digits masked, so that it shows a form and no value: `Aaaaa`, `99/99/9999`."""
+    masked = ("A" if c.isupper() else "a" if c.isalpha() else "9" if c.isdigit() else c for c in text[:_LONGEST_FORM])
+    return "".join(masked) + ("..." if len(text) > _LONGEST_FORM else "")
+
+
+_LONGEST_FORM = 24
+
+
+def parse_sex_values(text: str) -> Mapping[str, str]:
+    """`--sex-values F=Kvinna,F=K,M=Mann` as value in lower case -> sex. Raises ValueError on another form."""
+    pairs = [part.partition("=") for part in text.split(",")]
+    if not all(
+        sex in ("F", "M") and value.strip() for sex, _, value in ((s.strip().upper(), e, v) for s, e, v in pairs)
+    ):
+        raise ValueError(f"--sex-values must look like F=woman,M=man, got {text!r}")
+    return {value.strip().lower(): name.strip().upper() for name, _, value in pairs}

@@ -1,0 +1,118 @@
+"""Input files as they lie on disk: found, unpacked, and known to be text."""
+
+import codecs
+import gzip
+import hashlib
+import io
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+CHUNK = 1 << 24
+"""Bytes looked at in one go: what is computed from them is several times as large."""
+_TABLE_SUFFIXES = (".csv", ".txt", ".tsv")
+_BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InputFile:
+    """What a task remembers of a file it was made from."""
+
+    file_name: str
+    sha256: str
+
+    @classmethod
+    def of(cls, path: Path, stored: bytes) -> "InputFile":
+        return cls(file_name=path.name, sha256=hashlib.sha256(stored).hexdigest())
+
+
+def read_bytes(path: Path) -> bytes:
+    """A whole input file. Raises FileNotFoundError or ValueError where there is none."""
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; --input must name one file here")
+    if not path.is_file():
+        raise FileNotFoundError(f"input file not found: {path}")
+    return path.read_bytes()
+
+
+def read_text(path: Path) -> tuple[bytes, InputFile]:
+    """The text of a file, plain, gzipped or alone in a zip, as UTF-8 without a byte order mark, lines ended by a
+    newline; and the file.
+
+    Raises FileNotFoundError where there is no such file, and ValueError naming it where it is empty, cut off or no
+    text.
+    """
+    stored = read_bytes(path)
+    file = InputFile.of(path, stored)
+    text = _as_utf8(path, _unpack(path, stored))
+    if not text or text.isspace():
+        raise ValueError(f"{path} is empty; expected a table with a header")
+    if b"\x00" in text:
+        raise ValueError(f"{path} is not a CSV: it holds binary data")
+    if b"\n" not in text:
+        text = text.replace(b"\r", b"\n")
+    return text, file
+
+
+def find_table(folder: str | Path, name: str) -> Path:
+    """The file in `folder` that holds table `name`, as `name.csv` or `name.csv.gz` in any case.
+
+    Raises FileNotFoundError where there is none.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"input folder not found: {folder}; --input must name the folder with {name}.csv.gz")
+    accepted = {f"{name}.csv".lower(), f"{name}.csv.gz".lower()}
+    matches = sorted(path for path in folder.iterdir() if path.name.lower() in accepted)
+    if not matches:
+        raise FileNotFoundError(f"{folder} holds neither {name}.csv nor {name}.csv.gz; is it the right folder?")
+    if len(matches) > 1:
+        raise ValueError(f"{folder} holds {' and '.join(path.name for path in matches)}; keep one of them")
+    return matches[0]
+
+
+def _unpack(path: Path, stored: bytes) -> bytes:
+    if stored.startswith(b"PK\x03\x04"):
+        return _unzip(path, stored)
+    if not stored.startswith(b"\x1f\x8b"):
+        return stored
+    try:
+        return gzip.decompress(stored)
+    except EOFError:
+        raise ValueError(f"{path} is cut off: the gzip stream ends early; download or copy it again") from None
+    except (gzip.BadGzipFile, zlib.error):
+        raise ValueError(f"{path} is a damaged gzip file; download or copy it again") from None
+
+
+def _unzip(path: Path, stored: bytes) -> bytes:
+    try:
+        with zipfile.ZipFile(io.BytesIO(stored)) as archive:
+            names = [name for name in archive.namelist() if name.lower().endswith(_TABLE_SUFFIXES)]
+            if len(names) != 1:
+                raise ValueError(f"{path} holds {len(names)} tables; unpack it and name one")
+            return archive.read(names[0])
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError):
+        raise ValueError(f"{path} is a damaged or protected zip file; download or copy it again") from None
+
+
+def _as_utf8(path: Path, text: bytes) -> bytes:
+    for mark, encoding in _BYTE_ORDER_MARKS:
+        if text.startswith(mark):
+            if encoding == "utf-8":
+                text = text.removeprefix(mark)
+                break
+            try:
+                return text.decode(encoding).encode()
+            except UnicodeDecodeError as error:
+                raise ValueError(f"{path} is damaged: byte {error.start} is not text in {encoding.upper()}") from None
+    if text.isascii():
+        return text
+    decoder, start = codecs.getincrementaldecoder("utf-8")(), 0
+    try:
+        for start in range(0, len(text), CHUNK):
+            decoder.decode(text[start : start + CHUNK], final=start + CHUNK >= len(text))
+    except UnicodeDecodeError as error:
+        place = max(0, start + error.start)
+        raise ValueError(f"{path} is not a CSV in UTF-8 (byte {place} is not text); save it as UTF-8") from None
+    return text

@@ -1,0 +1,176 @@
+"""The columns of a CSV or Parquet file as text; what they mean is the business of `data.table_files.columns`."""
+
+import io
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from data.table_files.csv_layout import CsvLayout, find_separator, header_names, inspect_csv
+from data.table_files.stored_files import InputFile, read_bytes, read_text
+
+PARQUET_SUFFIXES = (".parquet", ".pq")
+_LISTED_HEADERS = 12
+_NAME, _DIGIT = re.compile(r"[^\W\d][\w .:/()-]{0,60}|"), re.compile(r"\d")
+_LARGEST_EXACT_FLOAT = 2**53
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TextTable:
+    """Columns of a file: every value a string or null, and of a Parquet file dates and times as Datetime."""
+
+    path: Path
+    file: InputFile
+    rows: pl.DataFrame
+    """Named as asked for. Values keep their leading zeros and the spaces around them."""
+    stored_as_numbers: frozenset[str] = frozenset()
+    """Columns that the file itself holds as numbers, so that leading zeros are gone."""
+    num_blank: int = 0
+    """Empty lines, left out."""
+    num_short: int = 0
+    """Rows with fewer fields than the header; what is missing at their end is null."""
+    num_stray_quotes: int = 0
+    """Quotes that enclose nothing, read as they stand."""
+
+
+def read_text_table(
+    path: str | Path,
+    headers: Mapping[str, str],
+    *,
+    optional: Sequence[str] = (),
+    separator: str | None = None,
+    has_header: bool = True,
+    quoted: bool = True,
+) -> TextTable:
+    """`headers` (our name -> the file's, whatever the case) of a Parquet file (.parquet, .pq) or a CSV.
+
+    Of `optional` (our names) those whose column is missing are left out. `separator`: None finds it by the header, with
+    a tab preferred for .tsv and .txt. Without a header `headers` names all columns in order. `quoted`: whether quotes
+    may enclose fields. Raises FileNotFoundError where there is no such file, and ValueError naming it where it is
+    empty, cut off, no table, lacks a column, or has another number of rows than a parser finds in it.
+    """
+    path = Path(path)
+    if path.suffix.lower() in PARQUET_SUFFIXES:
+        return _read_parquet(path, headers, optional)
+    if separator is not None and len(separator.encode()) != 1:
+        raise ValueError(f"--separator must be one character, got {separator!r}")
+    text, file = read_text(path)
+    first = text[: text.index(b"\n")] if b"\n" in text else text
+    wanted = {ours: theirs.strip().lower() for ours, theirs in headers.items()}
+    if separator is None:
+        tabbed = {".tsv", ".txt"} & {suffix.lower() for suffix in path.suffixes}
+        separator = find_separator(first, wanted.values(), "\t" if tabbed else ",")
+    found = header_names(first, separator) if has_header else list(wanted.values())
+    second = text[len(first) + 1 :].split(b"\n", 1)[0]
+    places = _places(path, wanted, found, optional, header_names(second, separator) if has_header else None)
+    layout = inspect_csv(path, text, separator, quoted)
+    rows = _parse(path, text, layout, sorted(set(places.values())), has_header)
+    if not has_header and rows.width != len(found):
+        raise ValueError(f"{path} has {rows.width} columns where {len(found)} were expected ({', '.join(found)})")
+    order = {place: number for number, place in enumerate(sorted(set(places.values())))}
+    rows = rows.select(**{ours: pl.col(rows.columns[order[place]]) for ours, place in places.items()})
+    if rows.is_empty():
+        raise ValueError(f"{path} has a header but no rows")
+    if not layout.quoted:
+        rows = rows.with_columns(pl.all().str.strip_chars().str.replace('(?s)^"(.*)"$', "${1}"))
+    return TextTable(
+        path=path,
+        file=file,
+        rows=rows,
+        num_blank=len(layout.blank),
+        num_short=layout.num_short,
+        num_stray_quotes=layout.num_stray_quotes,
+    )
+
+
+def _places(
+    path: Path, wanted: Mapping[str, str], found: list[str], optional: Sequence[str], row: list[str] | None
+) -> dict[str, int]:
+    """Our name -> the number of its column. `row`: the first row of a CSV; None: `found` is sure to hold names."""
+    missing = [theirs for ours, theirs in wanted.items() if theirs not in found and ours not in optional]
+    if missing:
+        described = describe_header(found, row, wanted.values())
+        raise ValueError(f"{path} has no column {', '.join(missing)}; {described}. Is it the right file?")
+    twice = sorted({theirs for theirs in wanted.values() if found.count(theirs) > 1})
+    if twice:
+        raise ValueError(f"{path} has several columns called {', '.join(twice)}; rename all but one")
+    return {ours: found.index(theirs) for ours, theirs in wanted.items() if theirs in found}
+
+
+def describe_header(found: Sequence[str], row: Sequence[str] | None, wanted: Iterable[str]) -> str:
+    """The names in the first line, unless that may be a patient's row: a file without a header.
+
+    It is a header where it holds one of the `wanted` names, or where some name has no digit and the value below has.
+    """
+    is_header = row is None or not set(wanted).isdisjoint(found)
+    if not is_header:
+        is_header = all(map(_NAME.fullmatch, found)) and any(
+            not _DIGIT.search(name) and _DIGIT.search(value) for name, value in zip(found, row, strict=False)
+        )
+    if not is_header:
+        return "its first line does not look like names of columns"
+    more = f" and {len(found) - _LISTED_HEADERS} more" if len(found) > _LISTED_HEADERS else ""
+    return f"found {', '.join(found[:_LISTED_HEADERS])}{more}"
+
+
+def _parse(path: Path, text: bytes, layout: CsvLayout, places: list[int], has_header: bool) -> pl.DataFrame:
+    """The columns at `places`; without a header, all."""
+    try:
+        rows = pl.read_csv(
+            io.BytesIO(text),
+            has_header=has_header,
+            columns=places if has_header else None,
+            separator=layout.separator,
+            quote_char='"' if layout.quoted else None,
+            infer_schema=False,
+        )
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        # The parser's own words may quote a patient's row.
+        raise ValueError(f"{path} is not a valid CSV with the separator {layout.separator!r}") from None
+    expected = layout.num_records - has_header
+    if rows.height != expected:
+        raise ValueError(
+            f"{path} has {expected:,} rows, but {rows.height:,} could be read; export the file again, quoted"
+        )
+    if len(layout.blank):
+        blank = pl.Series(layout.blank - has_header)
+        rows = rows.with_row_index("row").filter(~pl.col("row").is_in(blank.implode())).drop("row")
+    return rows
+
+
+def _read_parquet(path: Path, headers: Mapping[str, str], optional: Sequence[str]) -> TextTable:
+    stored = read_bytes(path)
+    file = InputFile.of(path, stored)
+    try:
+        schema = pl.read_parquet_schema(io.BytesIO(stored))
+        wanted = {ours: theirs.strip().lower() for ours, theirs in headers.items()}
+        places = _places(path, wanted, [name.strip().lower() for name in schema], optional, None)
+        names = {ours: list(schema)[place] for ours, place in places.items()}
+        rows = pl.read_parquet(io.BytesIO(stored), columns=list(dict.fromkeys(names.values())))
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
+        raise ValueError(f"{path} is not a valid Parquet file; write or copy it again") from None
+    numeric = frozenset(ours for ours, theirs in names.items() if rows.schema[theirs].is_numeric())
+    return TextTable(
+        path=path,
+        file=file,
+        rows=rows.select(**{ours: _as_text(path, theirs, rows[theirs]) for ours, theirs in names.items()}),
+        stored_as_numbers=numeric,
+    )
+
+
+def _as_text(path: Path, column: str, values: pl.Series) -> pl.Series:
+    """Dates and times as Datetime, by the clock of their zone; numbers as Polars writes them, which
+    `data.table_files.meanings` reads back.
+    """
+    kind = values.dtype
+    if kind.is_float() and (values.abs().max() or 0) >= _LARGEST_EXACT_FLOAT:
+        raise ValueError(f"{path}: column {column} holds whole numbers too large for the floats they are stored as")
+    if kind == pl.Datetime:
+        return values.dt.replace_time_zone(None).cast(pl.Datetime("us"))
+    if kind == pl.Date:
+        return values.cast(pl.Datetime("us"))
+    if kind.is_nested() or kind in (pl.Binary, pl.Object, pl.Duration, pl.Time):
+        raise ValueError(f"{path}: column {column} holds {kind}, which is neither text, a number nor a time")
+    return values.cast(pl.String)

@@ -1,0 +1,185 @@
+"""Dates and times as other tools write them.
+
+ISO 8601 in its usual forms is read as it stands: the day and the clock of the place, whatever offset follows (`Z`,
+`UTC`, `+01:00`), since the visits of a patient are counted in days of that place. Dates that begin with a day or a
+month are read only where the column proves which it is: a number above 12 in one of the two places. Two-digit years are
+not read.
+"""
+
+import functools
+import re
+from dataclasses import dataclass
+
+import polars as pl
+
+_ZONE = r"(:\d\d(?:[.,]\d+)?|[Tt ]\d{4,6}(?:[.,]\d+)?)\s*(?:[Zz]|UTC|GMT|[+-]\d\d(?::?\d\d)?)$"
+_ZONE_OF_DATE = r"^(\d{4}-\d\d-\d\d)\s*(?:[Zz]|UTC|GMT)$"
+_FRACTION = r"(:\d\d)[.,]\d+"
+_ISO = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d")
+_COMPACT = {r"^\d{8}$": "%Y%m%d", r"^\d{8} \d{4}$": "%Y%m%d %H%M", r"^\d{8} ?\d{6}$": "%Y%m%d %H%M%S"}
+_NAMED_MONTHS = ("%d-%b-%Y", "%d-%B-%Y", "%b-%d-%Y", "%B-%d-%Y", "%d%b%Y")
+_CLOCKS = ("", " %H:%M:%S", " %H:%M", " %I:%M:%S %p", " %I:%M %p")
+_LARGEST_DAY = 1_000_000
+"""Days since the year 0 reach 740,000; a larger number counts something else."""
+_EPOCHS = ((18, "nanoseconds"), (15, "microseconds"), (12, "milliseconds"), (9, "seconds"))
+
+
+_TIDY = re.compile(r"\d{4}-[01]\d-[0-3]\d( [0-2]\d:[0-5]\d:[0-5]\d)?")
+
+
+class UnreadableTimes(ValueError):
+    """A whole column of times that must not be guessed at; the message says why and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Times:
+    """A column of times."""
+
+    moments: pl.Series
+    """Datetime; null where the text is none."""
+    days: pl.Series | None = None
+    """Float64: where the column holds plain numbers of days instead."""
+
+
+def parse_times(
+    values: pl.Series, date_format: str | None = None, day_first: bool | None = None, allow_days: bool = False
+) -> Times:
+    """`values`: texts without spaces around them, or null. `date_format`: of `strptime`, tried before any other.
+
+    `day_first`: what another column of the table proves, used where this one proves nothing. `allow_days`: plain
+    numbers are days. Raises UnreadableTimes where day and month cannot be told apart, or numbers count no days.
+    """
+    found = _unknown(len(values))
+    if date_format is not None:
+        found = _as_moments(values, date_format)
+    # As they stand first: tidying a million texts that need none costs more than reading them.
+    found = _first(found, _rest(values, found), _ISO[:1])
+    rest = _tidied(_rest(values, found))
+    found = _first(found, rest, _ISO)
+    for pattern, form in _COMPACT.items():
+        if found.null_count():
+            # The parser would take 2020101 for a date as well.
+            whole = pl.select(pl.when(rest.str.contains(pattern)).then(rest)).to_series()
+            found = _first(found, whole.str.replace(r"^(\d{8})(\d)", "${1} ${2}"), (form,))
+    if allow_days and (days := _as_days(values, found)) is not None:
+        return Times(moments=found, days=days)
+    rest = _rest(values, found)
+    if rest.null_count() < len(rest):
+        texts = _dashed(_tidied(rest))
+        found = _first(found, texts, [date + clock for date in _NAMED_MONTHS for clock in _CLOCKS])
+        found = found.fill_null(_numeric_dates(texts, day_first))
+    return Times(moments=found)
+
+
+@functools.lru_cache(maxsize=4096)
+def iso_time(text: str, date_format: str | None = None) -> str:
+    """One time as `2151-01-20 18:00:00`; empty where it is none, or does not show whether its day comes first."""
+    if _TIDY.fullmatch(text):
+        return text if len(text) > 10 else f"{text} 00:00:00"
+    try:
+        moment = parse_times(pl.Series([text]), date_format).moments[0]
+    except UnreadableTimes:
+        return ""
+    return "" if moment is None else moment.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def proves_day_first(values: pl.Series) -> bool | None:
+    """True or False where numbers above 12 show which comes first; None where nothing does.
+
+    Raises UnreadableTimes where both are shown.
+    """
+    parts = _dashed(_tidied(values)).str.extract_groups(r"^(\d{1,2})-(\d{1,2})-\d{4}").struct.unnest()
+    first, second = (parts[:, place].cast(pl.Int32) > 12 for place in (0, 1))
+    if first.any() and second.any():
+        raise UnreadableTimes("some begin with the day and some with the month; write all in one form, as 2020-01-31")
+    return True if first.any() else False if second.any() else None
+
+
+def _tidied(texts: pl.Series) -> pl.Series:
+    """Without zone and fraction of a second, a space before the clock."""
+    return (
+        texts.str.replace(_ZONE, "${1}")
+        .str.replace(_ZONE_OF_DATE, "${1}")
+        .str.replace(_FRACTION, "${1}")
+        .str.replace(r"^(\d{4})/(\d{1,2})/(\d{1,2})", "${1}-${2}-${3}")
+        .str.replace(r"(\d)[Tt](\d)", "${1} ${2}")
+        .str.replace(r"^(\d{1,2}[A-Za-z]{3}\d{4}):", "${1} ")
+        .str.replace(r"\s+", " ")
+    )
+
+
+def _dashed(texts: pl.Series) -> pl.Series:
+    """The date's own separators as dashes: `31.1.2020`, `1/31/2020`, `31 Jan 2020`, `Jan 31, 2020`."""
+    return texts.str.replace(r"^(\w+)[/. -]+(\w+)[/., -]+(\d{4})", "${1}-${2}-${3}")
+
+
+def _rest(values: pl.Series, found: pl.Series) -> pl.Series:
+    """What is not read yet; else null."""
+    if found.null_count() == len(found):
+        return values
+    return pl.select(pl.when(found.is_null()).then(values)).to_series()
+
+
+def _first(found: pl.Series, texts: pl.Series, forms: tuple[str, ...] | list[str]) -> pl.Series:
+    for form in forms:
+        if found.null_count() == 0:
+            break
+        found = found.fill_null(_as_moments(texts, form))
+    return found
+
+
+def _as_moments(texts: pl.Series, form: str) -> pl.Series:
+    has_clock = any(mark in form for mark in ("%H", "%I", "%T", "%R", "%c"))
+    try:
+        if has_clock:
+            return texts.str.to_datetime(form, strict=False, time_unit="us").dt.replace_time_zone(None)
+        return texts.str.to_date(form, strict=False).cast(pl.Datetime("us"))
+    except pl.exceptions.PolarsError:
+        raise UnreadableTimes(f"--date-format {form!r} is no format of strptime, such as %d.%m.%Y") from None
+
+
+def _as_days(values: pl.Series, found: pl.Series) -> pl.Series | None:
+    """`values` as numbers of days, where more of them are numbers than dates."""
+    numbers = values.str.replace(",", ".", literal=True).cast(pl.Float64, strict=False)
+    num_numbers = len(numbers) - numbers.null_count()
+    num_dates = len(found) - found.null_count()
+    if not num_numbers or num_numbers <= num_dates:
+        return None
+    reason = _why_no_days(numbers.drop_nulls())
+    if reason is not None:
+        raise UnreadableTimes(f"the numbers in it {reason}; give dates such as 2020-01-31, or numbers of days")
+    return numbers
+
+
+def _why_no_days(numbers: pl.Series) -> str | None:
+    """What `numbers` look like that are no days; None where they can be."""
+    largest = numbers.abs().max()
+    whole = (numbers == numbers.floor()).all()
+    if largest > _LARGEST_DAY:
+        digits = len(f"{largest:.0f}")
+        unit = next((name for length, name in _EPOCHS if digits > length), None)
+        return f"look like {unit} since 1970" if unit else "are too large to be days"
+    if whole and numbers.is_between(1900_01, 2100_12).all() and (numbers % 100).is_between(1, 12).all():
+        return "look like years with months (YYYYMM)"
+    if whole and numbers.is_between(1900, 2100).all():
+        return "look like years"
+    return None
+
+
+def _unknown(length: int) -> pl.Series:
+    return pl.repeat(None, length, dtype=pl.Datetime("us"), eager=True)
+
+
+def _numeric_dates(texts: pl.Series, day_first: bool | None) -> pl.Series:
+    """Dates of which day or month come first."""
+    if not texts.str.contains(r"^\d{1,2}-\d{1,2}-\d{4}").any():
+        return _unknown(len(texts))
+    proof = proves_day_first(texts)
+    first = day_first if proof is None else proof
+    if first is None:
+        raise UnreadableTimes(
+            "it does not show whether the day or the month comes first; say so with --date-format, for example "
+            "%d/%m/%Y or %m/%d/%Y"
+        )
+    date = "%d-%m-%Y" if first else "%m-%d-%Y"
+    return _first(_unknown(len(texts)), texts, [date + clock for clock in _CLOCKS])
