@@ -1,11 +1,11 @@
 """eICU Collaborative Research Database (Pollard et al. 2018): tables patient and diagnosis.
 
 A visit is a hospital stay with the diagnoses of its ICU stays, or with `visit="unit"` each ICU stay. The data have a
-year of discharge and no dates: a hospital stay in which the patient died comes last, the others are ordered by year,
-within a year by age, and then by their id, which is no time; how many that concerns is counted in task.json. ICU stays
-of one hospital stay are in order of admission. The column icd9code lists codes of both editions (`401.9, I10`), some in
-the wrong place, so that each is taken for what it is. Diagnoses are ordered Primary, Major, Other, then by time. Ages
-over 89 become 90. A demo of 2,520 ICU stays is open.
+year of discharge and no dates: a hospital stay in which the patient died comes last (of two such, the second cannot be
+and is left out), the others are ordered by year, within a year by age, and then by their id, which is no time; how many
+that concerns is counted in task.json. ICU stays of one hospital stay are in order of admission. The column icd9code
+lists codes of both editions (`401.9, I10`), some in the wrong place, so that each is taken for what it is. Diagnoses
+are ordered Primary, Major, Other, then by time. Ages over 89 become 90. A demo of 2,520 ICU stays is open.
 """
 
 from pathlib import Path
@@ -117,6 +117,7 @@ def _unit_stays(rows: pl.DataFrame, visit: str, ledger: Ledger) -> pl.DataFrame:
         "patientunitstayid",
         nulls_last=True,
     )
+    timed = _without_stays_after_death(timed, stay, ledger)
     hospital_stays = timed.unique(["uniquepid", "patienthealthsystemstayid"])
     same = hospital_stays.filter(pl.len().over("uniquepid", "year", "died", "age_of_stay") > 1).height
     ledger.change("hospital stays whose order within a year is not known, taken by their id", same)
@@ -130,6 +131,14 @@ def _unit_stays(rows: pl.DataFrame, visit: str, ledger: Ledger) -> pl.DataFrame:
         day=pl.lit(None, dtype=pl.Int64),
         period="year",
     )
+
+
+def _without_stays_after_death(stays: pl.DataFrame, stay: str, ledger: Ledger) -> pl.DataFrame:
+    """`stays`, in order, with one hospital stay of each patient in which they died, the first."""
+    first = pl.col("patienthealthsystemstayid").filter(pl.col("died")).first().over("uniquepid")
+    alive = stays.filter(~pl.col("died") | (pl.col("patienthealthsystemstayid") == first))
+    ledger.drop("visits", "death before admission", stays[stay].n_unique() - alive[stay].n_unique())
+    return alive
 
 
 def _of_either_edition(wanted: str) -> Resolve:

@@ -43,9 +43,12 @@ def with_leading_zeros(diagnoses: pl.DataFrame, system: str, ledger: Ledger, cho
     if not as_floats and len(wrong) < _FEWEST_CODES and num_wrong < _SMALLEST_SHARE * num_rows:
         return diagnoses
     if choice is None:
+        sign = f"{num_wrong:,} of {num_rows:,} rows hold one that is a billable code only with a zero before it"
+        if as_floats:
+            sign = f"{num_rows:,} rows end in .0"
         raise ValueError(
-            f"the ICD-9 codes were stored as numbers and lost their zeros: none begins with 0, and {num_wrong:,} of "
-            f"{num_rows:,} rows hold one that is a billable code only with a zero before it. Export them as text; or "
+            f"the ICD-9 codes were stored as numbers and lost their zeros: none begins with 0, and {sign}. Export them "
+            "as text; or "
             "--codes-without-zeros puts the zeros back where only one code can be meant (--codes-without-zeros keep "
             "takes the codes as they stand)"
         )

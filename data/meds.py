@@ -125,8 +125,10 @@ def _parts_of_codes(codes: pl.Series, prefixes: Collection[str]) -> pl.DataFrame
 
 
 def _named_apart(ledger: Ledger) -> str:
-    apart = [f"{count:,} are {reason}" for reason, count in ledger.record()["dropped"].items() if "prefix" in reason]
-    return f"; {', '.join(apart)}: --diagnosis-prefix NAME takes them" if apart else ""
+    """The diagnoses that are there and not read, for a message; --diagnosis-prefix takes those of another prefix."""
+    apart = [f"{count:,} {reason}" for reason, count in ledger.record()["dropped"].items() if "diagnosis " in reason]
+    hint = " (--diagnosis-prefix NAME takes them)" if any("prefix" in reason for reason in apart) else ""
+    return f": {', '.join(apart)}{hint}" if apart else ""
 
 
 def _visits(diagnoses: pl.DataFrame, events: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:

@@ -22,7 +22,7 @@ from data.table_files.stored_files import InputFile
 from data.table_files.text_tables import TextTable, read_text_table
 from data.table_files.times import Times, UnreadableTimes, parse_times, proves_day_first
 
-_LISTED_FORMS = 3
+_LISTED_FORMS, _LISTED_SEXES = 3, 8
 _ODD_ID = r"^[+-]?0\d|^[+-]?\d+[.,]0*$|^[+-]?\d[\d.,]*[eE]"
 _IS_NUMBER = r"^[+-]?\d+(?:\.0*|,0{1,2})?$|^[+-]?\d(?:[.,]\d+)?[eE]\+?\d+$"
 _AS_FLOAT = re.compile(r"[1-9]\d*\.0+")
@@ -222,8 +222,13 @@ def _sexes(values: pl.Series, distinct: pl.Series, place: _Place, given: dict[st
     read = {text: known.get(number, meanings.sex(number)) for text, number in numbers.items()}
     unread = [text for text, sex in read.items() if sex is None]
     if unread:
-        counts = values.filter(values.is_in(unread)).value_counts(sort=True).iter_rows()
-        listed = ", ".join(f"{meanings.form_of(text)} ({count:,} rows)" for text, count in counts)
+        counts: dict[str, list[int]] = {}
+        for text, count in values.filter(values.is_in(unread)).value_counts(sort=True).iter_rows():
+            counts.setdefault(meanings.form_of(text), []).append(count)
+        listed = ", ".join(
+            f"{form} ({sum(rows):,} rows" + (f", {len(rows)} different values)" if len(rows) > 1 else ")")
+            for form, rows in list(counts.items())[:_LISTED_SEXES]
+        )
         raise ValueError(
             f"{place} holds values that do not say whether they mean F or M: {listed}; say so with "
             "--sex-values F=...,M=..."
