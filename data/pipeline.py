@@ -137,6 +137,10 @@ def _why_nobody_is_left(source: Source, kind: str, options: TaskOptions) -> str:
         hint = f": each of {len(source.patients):,} patients has a single visit; is the patient's id really one?"
     elif most:
         hint = f": the most that one has is {most}"
+    else:
+        dropped = source.ledger.record()["dropped"]
+        reason = max(dropped, key=dropped.__getitem__, default=None)
+        hint = f": {dropped[reason]:,} diagnoses were dropped ({reason})" if reason is not None else ""
     return f"no patient of {source.name} has {options.min_visits} visits with a usable code{hint}"
 
 

@@ -13,6 +13,7 @@ from data.ontology import load_ontology
 from data.table_files.columns import ColumnForms, column, read_columns
 from data.table_files.meanings import Meaning
 from data.table_files.stored_files import InputFile
+from data.unusable_codes import why_no_code_is_known
 
 SYSTEMS = {"icd9": "icd9cm", "icd10": "icd10cm"}
 MEANINGS = {
@@ -87,7 +88,10 @@ def read_user_table(
     system = SYSTEMS[code_system]
     diagnoses = timed.select(patient_id="patient", admission_id="visit", position="place", raw="code")
     diagnoses = with_leading_zeros(diagnoses, system, ledger, zeros)
-    codes = resolve_codes(diagnoses, by_ontology(load_ontology(system)), system, ledger)
+    ontology = load_ontology(system)
+    codes = resolve_codes(diagnoses, by_ontology(ontology), system, ledger)
+    if codes.is_empty() and diagnoses.height:
+        raise ValueError(f"{path}: column {columns.code}: {why_no_code_is_known(diagnoses['raw'], ontology)}")
     return build_cohort(visits, codes, ledger), [table.file]
 
 

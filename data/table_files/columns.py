@@ -55,6 +55,10 @@ class ColumnForms:
     sex_values: dict[str, str] = field(default_factory=dict)
     """Value in lower case -> `F` or `M`, beside the words that are known."""
 
+    def __post_init__(self) -> None:
+        if self.date_format is not None and not re.search(r"%[dejDFx]", self.date_format):
+            raise ValueError(f"--date-format must be a format of strptime, as %d.%m.%Y, got {self.date_format!r}")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TypedTable:

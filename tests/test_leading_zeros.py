@@ -1,0 +1,49 @@
+"""ICD-9 codes that were stored as numbers."""
+
+import polars as pl
+import pytest
+
+from data.leading_zeros import KEEP, RESTORE, with_leading_zeros
+from data.ledger import Ledger
+
+TRUE = ["0389", "00845", "0380", "25000", "4019", "4280", "486", "5849"]
+AS_NUMBERS = [code.lstrip("0") for code in TRUE]
+
+
+def restored(codes, choice=None, system="icd9cm"):
+    ledger = Ledger()
+    rows = with_leading_zeros(pl.DataFrame({"raw": codes}, schema={"raw": pl.String}), system, ledger, choice)
+    return rows["raw"].to_list(), ledger.record()
+
+
+@pytest.mark.parametrize(
+    "codes",
+    [
+        TRUE,
+        ["038.9", "250.00", "401.9"],
+        ["38.9", "8.45", "250.0", "401.9"],
+        ["8", "38", "250", "V45"],
+        ["25000", "4019", "V4581", "E8788", None],
+        ["25000", "4019", "4280", "41401", "389"] + ["4019"] * 200,
+    ],
+    ids=["text", "dotted", "dotted-numbers", "categories", "nothing-could", "one-slip"],
+)
+def test_columns_that_lost_nothing_pass(codes):
+    assert restored(codes)[0] == codes
+
+
+@pytest.mark.parametrize("codes", [AS_NUMBERS, [f"{code}.0" for code in AS_NUMBERS]], ids=["whole", "floats"])
+def test_columns_of_numbers_are_refused(codes):
+    with pytest.raises(ValueError, match=r"stored as numbers and lost their zeros.*--codes-without-zeros puts"):
+        restored(codes)
+    assert restored(codes, choice=KEEP)[0] == codes
+    assert restored(codes, system="icd10cm")[0] == codes
+
+
+@pytest.mark.parametrize("suffix", ["", ".0"])
+def test_zeros_are_put_back_where_one_code_can_be_meant(suffix):
+    codes, record = restored([code + suffix for code in AS_NUMBERS], choice=RESTORE)
+    # 845 may have been 084.5 (malaria) or 008.45: it is dropped. 389 and 380 are categories, no billable codes.
+    assert codes == ["0389", "0380", "25000", "4019", "4280", "486", "5849"]
+    assert record["dropped"] == {"several codes are possible without their leading zeros": 1}
+    assert record["changed"] == {"leading zeros of an ICD-9 code put back": 2 if not suffix else 7}

@@ -1,0 +1,115 @@
+"""Dates and times as other tools write them."""
+
+from datetime import datetime
+
+import polars as pl
+import pytest
+
+from data.table_files.columns import ColumnForms
+from data.table_files.times import UnreadableTimes, iso_time, parse_times
+
+MOMENT = datetime(2020, 3, 4, 5, 6, 7)
+MIDNIGHT = datetime(2020, 3, 4)
+
+
+def moments(*texts, **options):
+    return parse_times(pl.Series(list(texts), dtype=pl.String), **options).moments.to_list()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2020-03-04 05:06:07",
+        "2020-03-04T05:06:07",
+        "2020-03-04T05:06:07Z",
+        "2020-03-04 05:06:07 UTC",
+        "2020-03-04 05:06:07.000",
+        "2020-03-04T05:06:07.123456Z",
+        "2020-03-04T05:06:07+01:00",
+        "2020-03-04 05:06:07-0500",
+        "2020-03-04 05:06:07+00",
+        "2020/03/04 05:06:07",
+        "20200304 050607",
+        "20200304T050607Z",
+        "20200304050607",
+        "04-Mar-2020 05:06:07",
+        "04MAR2020:05:06:07",
+    ],
+)
+def test_one_moment_in_many_forms(text):
+    assert moments(text) == [MOMENT]
+    assert iso_time(text) == "2020-03-04 05:06:07"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2020-03-04", "2020/03/04", "20200304", "2020-3-4", "2020-03-04Z", "4 March 2020", "Mar 4, 2020", "04MAR2020"],
+)
+def test_one_day_in_many_forms(text):
+    assert moments(text) == [MIDNIGHT]
+
+
+@pytest.mark.parametrize(
+    "text", ["2020-13-01", "2020101", "202001", "4.3.20", "yesterday", "2020-03-04 25:00:00", "12"]
+)
+def test_what_is_no_time_is_null(text):
+    assert moments("2020-03-04", text) == [MIDNIGHT, None]
+
+
+@pytest.mark.parametrize("mark", ["/", ".", "-"])
+def test_the_column_proves_whether_the_day_comes_first(mark):
+    day_first = [text.replace("/", mark) for text in ("04/03/2020", "31/01/2020")]
+    assert moments(*day_first) == [MIDNIGHT, datetime(2020, 1, 31)]
+    month_first = [text.replace("/", mark) for text in ("03/04/2020 5:06", "01/31/2020 11:59 PM")]
+    assert moments(*month_first) == [datetime(2020, 3, 4, 5, 6), datetime(2020, 1, 31, 23, 59)]
+
+
+def test_without_a_proof_the_user_is_asked():
+    with pytest.raises(UnreadableTimes, match="whether the day or the month comes first; say so with --date-format"):
+        moments("04/03/2020", "01/02/2020")
+    assert moments("04/03/2020", date_format="%d/%m/%Y") == [MIDNIGHT]
+    assert moments("03/04/2020", date_format="%m/%d/%Y") == [MIDNIGHT]
+    assert moments("04/03/2020", day_first=True) == [MIDNIGHT]
+
+
+def test_a_column_in_two_orders_is_refused():
+    with pytest.raises(UnreadableTimes, match="some begin with the day and some with the month"):
+        moments("31/01/2020", "01/31/2020")
+
+
+def test_a_format_of_ones_own():
+    assert moments("4|3|2020 5h06", date_format="%d|%m|%Y %Hh%M") == [datetime(2020, 3, 4, 5, 6)]
+    assert moments("2020-03-04", date_format="%d.%m.%Y") == [MIDNIGHT]
+    with pytest.raises(ValueError, match=r"--date-format must be a format of strptime, as %d.%m.%Y, got 'day'"):
+        ColumnForms(date_format="day")
+
+
+@pytest.mark.parametrize("days", [["1", "30.5", "400"], ["43831", "43832", None], ["0", "12,5"], ["-3", "0"]])
+def test_numbers_are_days_where_they_may_be(days):
+    times = parse_times(pl.Series(days), allow_days=True)
+    assert times.days.to_list() == [None if day is None else float(day.replace(",", ".")) for day in days]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "reason"),
+    [
+        (["1577836800", "1577923200"], "look like seconds since 1970"),
+        (["1577836800000"], "look like milliseconds since 1970"),
+        (["1577836800000000"], "look like microseconds since 1970"),
+        (["202001", "202012"], r"look like years with months \(YYYYMM\)"),
+        (["2019", "2020"], "look like years"),
+    ],
+)
+def test_numbers_that_are_no_days_are_refused_with_the_reason(numbers, reason):
+    with pytest.raises(UnreadableTimes, match=f"the numbers in it {reason}"):
+        parse_times(pl.Series(numbers), allow_days=True)
+
+
+def test_numbers_are_no_days_where_none_are_asked_for():
+    assert moments("12", "13") == [None, None]
+
+
+def test_nothing_and_empty_columns():
+    assert moments(None, None) == [None, None]
+    assert moments() == []
+    assert iso_time("04/03/2020") == ""
