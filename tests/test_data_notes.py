@@ -94,6 +94,37 @@ def test_mimic3_summaries_come_first_then_addenda_each_oldest_first(tmp_path):
     assert_adds_up(task)
 
 
+def read_csv(path):
+    with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
+        return list(csv.reader(file))
+
+
+@pytest.mark.parametrize(("flag", "enters"), [("1.0", False), ("True", False), ("y", False), ("0.0", True), ("", True)])
+def test_notes_filed_in_error_never_enter(tmp_path, flag, enters):
+    folder = write_mimic3(tmp_path / "m3")
+    path = folder / "NOTEEVENTS.csv.gz"
+    rows = read_csv(path)
+    rows.append(
+        [98, "1.0", "10.0", "2130-01-24T00:00:00Z", "nan", "", "Discharge summary", "Addendum", "", flag, "late"]
+    )
+    write_csv(path, rows, csv.QUOTE_ALL)
+    (task,) = run("mimic3", "--input", folder, "--kind", "coding", "--output", tmp_path / "t", *EVEN)
+    assert example_of(task, "1")["text"].endswith("\n\nlate") == enters
+    assert dropped(task, "notes")["marked as an error"] == 2 - enters
+
+
+def test_times_of_notes_that_cannot_be_read_are_counted(tmp_path):
+    folder = write_mimic3(tmp_path / "m3")
+    path = folder / "NOTEEVENTS.csv.gz"
+    rows = read_csv(path)
+    rows[1][3] = "20 Jan"
+    write_csv(path, rows, csv.QUOTE_ALL)
+    (task,) = run("mimic3", "--input", folder, "--kind", "coding", "--output", tmp_path / "t", *EVEN)
+    assert task.info["unreadable"] == {
+        "NOTEEVENTS, charttime or chartdate": {"meaning": "a date or time", "values": 1, "forms": ["99 Aaa"]}
+    }
+
+
 def test_diagnosis_tasks_never_hold_a_note(tmp_path):
     folder = write_mimic3(tmp_path / "m3")
     with pytest.raises(ValueError, match="no patient of mimic3 has 2 visits"):

@@ -74,6 +74,29 @@ def test_eicu_unit_stays_are_ordered_within_the_hospital_stay(tmp_path):
     assert example_of(task, "002-1")["targets"] == ["428.0"]
 
 
+def test_eicu_stays_end_with_death_and_ages_order_a_year(tmp_path):
+    header = (
+        "patientunitstayid patienthealthsystemstayid gender age hospitaladmitoffset hospitaldischargeyear uniquepid"
+    )
+    patients = [[*header.split(), "hospitaldischargestatus"]]
+    diagnoses = [["patientunitstayid", "diagnosisoffset", "icd9code", "diagnosispriority"]]
+    stays = [("41", 62, "Expired", "410.9"), ("42", 62, "Alive", "428.0"), ("43", 61, "Alive", "401.9")]
+    for person in range(1, 9):
+        for stay, age, status, code in [*stays, ("44", 62, "Expired", "486")] if person == 1 else stays:
+            name = f"{person}{stay}"
+            patients.append([name, name, "Male", age, "-1", "2014.0", f"002-{person}", status])
+            diagnoses.append([name, "1.0", code, "Primary"])
+    write_csv(tmp_path / "in" / "patient.csv", patients)
+    write_csv(tmp_path / "in" / "diagnosis.csv", diagnoses)
+    (task,) = run("eicu", "--input", tmp_path / "in", "--output", tmp_path / "t", *EVEN)
+    for person in ("002-1", "002-2"):
+        row = example_of(task, person)
+        assert [visit["codes"] for visit in row["history"]] == [["401.9"], ["428.0"]]
+        assert (row["targets"], row["age"]) == (["410.9"], 62)
+    assert dropped(task, "visits") == {"death before admission": 1}
+    assert_adds_up(task)
+
+
 def test_eicu_demo_in_full(tmp_path):
     (task,) = run("eicu", "--input", shared_data("eicudemo"), "--output", tmp_path / "t")
     assert {unit: record["read"] for unit, record in task.info["accounting"].items()} == {
@@ -193,6 +216,41 @@ def test_meds_visit_column_and_given_splits(tmp_path):
         run("meds", "--input", tmp_path / "nowhere", "--output", tmp_path / "u")
 
 
+def test_meds_diagnoses_that_are_not_read_are_named(tmp_path):
+    forms = ["HOSPITAL_DIAGNOSIS//ICD10CM//I50.9", "ED_DIAGNOSIS//ICD//10//E119", "ICD10GM/E11.90", "LAB//1//mg"]
+    read = ["DIAGNOSIS//ICD//10//I10//POA", "ICD10CM:N17.9", "icd10cm/j18.9 ", "DIAGNOSIS//ICD10_E785"]
+    events = [
+        (subject, datetime(2020, visit, 3), form, float("nan") if visit == 3 else float(visit))
+        for subject in range(8)
+        for visit in (1, 2, 3)
+        for form in [*forms, *read]
+    ]
+    (tmp_path / "in" / "data").mkdir(parents=True)
+    (tmp_path / "in" / "metadata").mkdir()
+    pl.DataFrame(events, schema=["subject_id", "time", "code", "hadm_id"], orient="row").write_parquet(
+        tmp_path / "in" / "data" / "0.parquet"
+    )
+    splits = ["train"] * 4 + ["validation"] * 2 + ["test"] * 2
+    pl.DataFrame({"subject_id": range(8), "split": splits}).write_parquet(
+        tmp_path / "in" / "metadata" / "subject_splits.parquet"
+    )
+    options = ("--visit-column", "hadm_id", "--protocol", "given")
+    (task,) = run("meds", "--input", tmp_path / "in", *options, "--output", tmp_path / "t")
+    assert example_of(task, "0")["targets"] == ["E78.5", "I10", "J18.9", "N17.9"]
+    assert split_of(task)["4"] == "validation"
+    assert dropped(task, "diagnoses") == {
+        "diagnosis under the prefix HOSPITAL_DIAGNOSIS, not asked for": 24,
+        "diagnosis under the prefix ED_DIAGNOSIS, not asked for": 24,
+        "diagnosis in the edition ICD10GM, which is not read": 24,
+        "event that is no ICD diagnosis": 24,
+        "no hadm_id": 32,
+    }
+    assert_adds_up(task)
+    more = ("--diagnosis-prefix", "hospital_diagnosis", "ED_DIAGNOSIS")
+    (task,) = run("meds", "--input", tmp_path / "in", *options, *more, "--output", tmp_path / "u")
+    assert example_of(task, "0")["targets"] == ["E11.9", "E78.5", "I10", "I50.9", "J18.9", "N17.9"]
+
+
 def table_rows():
     rows = [["Person", "Stay", "When", "Rank", "Dx", "Sex", "Years", "Letter"]]
     for person in range(1, 9):
@@ -252,7 +310,7 @@ def test_a_table_as_parquet_with_lists_of_codes(tmp_path):
         (("--code", "Dx", "--visit", "Stay", "--code-system", "icd10", "--kind", "coding"), "needs --text"),
         (("--code", "Dx", "--visit", "Stay", "--code-system", "icd10", "--primary-only"), "needs --position"),
         (("--code", "Dx", "--visit", "Stay", "--code-system", "icd10", "--separator", "ab"), "must be one character"),
-        (("--code", "Dx", "--visit", "Stay", "--code-system", "icd9"), "no patient of table has 2 visits"),
+        (("--code", "Dx", "--visit", "Stay", "--code-system", "icd9"), "most are codes of ICD-10-CM"),
     ],
 )
 def test_tables_that_cannot_be(tmp_path, options, message):
