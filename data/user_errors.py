@@ -34,10 +34,10 @@ def run_command(main: Callable[[], None]) -> None:
 
 
 def _raised_by_us(error: Exception) -> bool:
-    """A `raise` in this package; a built-in that failed here, such as `int(text)`, is not ours."""
+    """A `raise` in this package or below it; a built-in that failed here, such as `int(text)`, is not ours."""
     frame = error.__traceback__
     while frame.tb_next is not None:
         frame = frame.tb_next
     code = frame.tb_frame.f_code
-    is_ours = Path(code.co_filename).resolve().parent == Path(__file__).resolve().parent
+    is_ours = Path(code.co_filename).resolve().is_relative_to(Path(__file__).resolve().parent)
     return is_ours and code.co_code[frame.tb_lasti] == dis.opmap["RAISE_VARARGS"]

@@ -99,6 +99,10 @@ def ours():
     load_task("nowhere")
 
 
+def ours_in_a_folder_below():
+    exec(compile("raise ValueError('row 3 has no date')", str(ROOT / "data" / "columns" / "made_up.py"), "exec"))
+
+
 def torch_shapes():
     torch.zeros(2) @ torch.zeros(3)
 
@@ -126,6 +130,9 @@ def test_our_sentences_and_the_machines_are_told_whole(capsys, monkeypatch):
         with pytest.raises(SystemExit):
             run(ours)
         assert "error: no prepared task in nowhere (task.json is missing)" in capsys.readouterr().err
+        with pytest.raises(SystemExit):
+            run(ours_in_a_folder_below)
+        assert "error: row 3 has no date" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         mera.entry_point.run_entry_point(torch_shapes)
     assert "hidden" in capsys.readouterr().err  # a RuntimeError of torch raised from this file, not from its own
