@@ -13,6 +13,7 @@ from data.task import load_task
 from mera.calibration import fit_platt
 from mera.config import config_dict, parse_config
 from mera.entry_point import run_entry_point
+from mera.finished_runs import finished_before
 from mera.manifest import RunClock, build_manifest
 from mera.predictions import predictions_for_task, task_record, write_predictions
 from mera.run_directory import RunDirectory
@@ -22,14 +23,18 @@ from mera.threshold import best_threshold
 def main() -> None:
     config = parse_config(RetrievalBaselinesConfig, __doc__)
     task = load_task(config.task)
-    encoder = open_model(config.encoder)
     baselines = {
         "BM25": lambda: bm25(task),
-        "untrained encoder": lambda: untrained_encoder(task, *encoder, config.max_query_tokens),
+        "untrained encoder": lambda: untrained_encoder(task, *open_model(config.encoder), config.max_query_tokens),
     }
-    for name, baseline in track(baselines.items(), description="baselines"):
-        run, clock = RunDirectory(Path(config.output) / name.lower().replace(" ", "-")), RunClock()
-        found = baseline()
+    settings = {"untrained encoder": {key: config_dict(config)[key] for key in ("encoder", "max_query_tokens")}}
+    folders = {name: Path(config.output) / name.lower().replace(" ", "-") for name in baselines}
+    finished = [name for name in folders if finished_before(folders[name], task.fingerprint, settings.get(name))]
+    for name in finished:
+        print(f"finished before: {folders[name]}")
+    runs = {name: RunDirectory(folders[name]) for name in baselines if name not in finished}  # before any work
+    for name, run in track(runs.items(), description="baselines"):
+        clock, found = RunClock(), baselines[name]()
         targets = task.targets("validation")
         threshold = best_threshold(found.validation, targets)
         manifest = build_manifest(

@@ -1,7 +1,6 @@
 """From a cohort to prepared tasks on disk: filter, split, make examples, write."""
 
 import hashlib
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -189,18 +188,14 @@ def _write(
         **ledger.record(),
     }
     # Notes of a whole hospital do not fit into memory, so their tables are mapped from files until the task is written.
-    with tempfile.TemporaryDirectory(prefix="mera-task-") as folder:
-        spool = Path(folder) if kind == "coding" or options.past_notes else None
-        features = PAST_NOTES_FEATURES if options.past_notes else FEATURES
-        tables = {
-            name: as_table(_rows(kind, name, members, options), spool / name if spool else None, features)
-            for name, members in parts.items()
-        }
-        arrays = {}
-        if oracle is not None and tables[SPLITS[-1]].num_rows:
-            arrays["oracle.npy"] = oracle(tables[SPLITS[-1]].to_pylist(), codes)
-            info["oracle"] = "oracle.npy"
-        return save_task(output, tables, table, group_table(table, names), info, arrays, features)
+    on_disk = kind == "coding" or options.past_notes
+    features = PAST_NOTES_FEATURES if options.past_notes else FEATURES
+    tables = {name: as_table(_rows(kind, name, members, options), on_disk, features) for name, members in parts.items()}
+    arrays = {}
+    if oracle is not None and tables[SPLITS[-1]].num_rows:
+        arrays["oracle.npy"] = oracle(tables[SPLITS[-1]].to_pylist(), codes)
+        info["oracle"] = "oracle.npy"
+    return save_task(output, tables, table, group_table(table, names), info, arrays, features)
 
 
 def _split(patients: Sequence[Patient], source: Source, options: TaskOptions, split: SplitOptions) -> dict[str, str]:

@@ -1,20 +1,21 @@
 """Run one source: read it, write its tasks, say what came out."""
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from data.folder_lock import FolderLock
 from data.ledger import Ledger
 from data.pipeline import TaskOptions, prepare_tasks, task_folders
 from data.source_readers import READERS
 from data.split_options import SplitOptions
 from data.summary import print_account, print_summary
 from data.synthetic import oracle_probabilities
-from data.task import Task
+from data.task import Task, lock_task
 
 CHET_SIZES = {"mimic3": (6000, 493, 1000), "mimic4": (8000, 1000, 1000)}
 """Patients in train, validation and test in the papers that use the protocol."""
@@ -27,10 +28,8 @@ def prepare(arguments: argparse.Namespace) -> list[Task]:
         raise ValueError("--past-notes is for --kind diagnosis: a coding task has no history")
     kinds = ("diagnosis", "coding") if arguments.kind == "both" else (arguments.kind,)
     outputs = {kind: f"{arguments.output}-{kind}" if len(kinds) > 1 else arguments.output for kind in kinds}
-    for output in outputs.values():
-        _check_free(output, split)
     tasks: list[Task] = []
-    with _progress() as advance:
+    with _places(outputs.values(), split), _progress() as advance:
         for kind, output in outputs.items():
             with _account_before_failure() as ledger:
                 advance(f"reading for the {kind} task")
@@ -68,11 +67,22 @@ def _split_options(arguments: argparse.Namespace) -> SplitOptions:
     )
 
 
-def _check_free(output: str, split: SplitOptions) -> None:
-    """Before the work rather than after it; `save_task` checks again."""
-    for folder in task_folders(output, split):
+@contextmanager
+def _places(outputs: Iterable[str], split: SplitOptions) -> Iterator[None]:
+    """Within it the places of all tasks are this process's. Before the work rather than after it: ValueError where a
+    task is there already or another process makes it."""
+    folders = [folder for output in outputs for folder in task_folders(output, split)]
+    for folder in folders:
         if folder.exists():
             raise ValueError(f"{folder} already exists; choose another --output or remove it")
+    locks: list[FolderLock] = []
+    try:
+        for folder in folders:
+            locks.append(lock_task(folder))
+        yield
+    finally:
+        for lock in locks:
+            lock.release()
 
 
 @contextmanager

@@ -24,6 +24,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from data.folder_lock import FolderLock
 from data.private_files import private_files
 from data.task_rows import check_codes, count_targets, digest_table, rows_to_table
 
@@ -151,26 +152,36 @@ def save_task(
         "counts": {name: _split_counts(table) for name, table in tables.items()},
         "fingerprint": _fingerprint(digests, codes),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.partial")
-    shutil.rmtree(beside, ignore_errors=True)
+    lock = lock_task(path)
+    beside = lock.folder
     try:
+        lock.clear()
         with private_files():
-            beside.mkdir()
             _write_parts(beside, tables, features, digests, codes, groups, arrays or {})
             (beside / "task.json").write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         os.replace(beside, path)
+        lock.release(path)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
+        lock.release()
         raise
     return load_task(path)
 
 
+def lock_task(path: str | Path) -> FolderLock:
+    """The place beside `path` where `save_task` writes it, for this process alone. Raises ValueError where another one
+    is making the same task."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with private_files():
+        return FolderLock(path.with_name(f".{path.name}.partial"))
+
+
 def as_table(
-    rows: pa.Table | Iterable[Mapping[str, Any]], spool: Path | None = None, features: datasets.Features = FEATURES
+    rows: pa.Table | Iterable[Mapping[str, Any]], on_disk: bool = False, features: datasets.Features = FEATURES
 ) -> pa.Table:
-    """Rows as in `features` as one table, on disk at `spool` where one is given; a table stays as it is."""
-    return rows if isinstance(rows, pa.Table) else rows_to_table(rows, features.arrow_schema, spool)
+    """Rows as in `features` as one table, in a nameless file where `on_disk` says so; a table stays as it is."""
+    return rows if isinstance(rows, pa.Table) else rows_to_table(rows, features.arrow_schema, on_disk)
 
 
 def load_task(path: str | Path) -> Task:

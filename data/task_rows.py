@@ -1,8 +1,9 @@
 """Examples as Arrow tables: built in batches, checked and fingerprinted by columns."""
 
 import hashlib
+import mmap
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,11 @@ BATCH_CHARACTERS = 1 << 28
 """Arrow counts the bytes of a batch's strings in 31 bits, and a character has up to four."""
 
 
-def rows_to_table(rows: Iterable[Mapping[str, Any]], schema: pa.Schema, spool: Path | None = None) -> pa.Table:
+def rows_to_table(rows: Iterable[Mapping[str, Any]], schema: pa.Schema, on_disk: bool = False) -> pa.Table:
     """A table with the columns of `schema`, from dicts with its names as keys, taken a batch at a time.
 
-    With `spool`, a file to write, the table lies on disk and is mapped into memory.
+    With `on_disk` the table lies in a file of TMPDIR and is mapped into memory. The file has no name: nobody else can
+    open it, and it is gone when the process is, however that ends.
     """
     batches = (
         pa.RecordBatch.from_arrays(
@@ -26,12 +28,15 @@ def rows_to_table(rows: Iterable[Mapping[str, Any]], schema: pa.Schema, spool: P
         )
         for batch in _batches(rows)
     )
-    if spool is None:
+    if not on_disk:
         return pa.Table.from_batches(batches, schema=schema)
-    with pa.OSFile(str(spool), "wb") as file, pa.ipc.new_stream(file, schema) as writer:
-        for batch in batches:
-            writer.write_batch(batch)
-    return pa.ipc.open_stream(pa.memory_map(str(spool))).read_all()
+    with tempfile.TemporaryFile(prefix="mera-task-") as file:
+        with pa.ipc.new_stream(file, schema) as writer:
+            for batch in batches:
+                writer.write_batch(batch)
+        file.flush()
+        mapped = pa.py_buffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    return pa.ipc.open_stream(pa.BufferReader(mapped)).read_all()
 
 
 def check_codes(name: str, table: pa.Table, codes: set[str]) -> None:

@@ -10,6 +10,9 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from data.stop_signals import Stopped, say_stopped, stopping_in_order
+from data.text_encoding import use_utf8
+
 HINT = "MERA_TRACEBACK=1 shows where"
 
 
@@ -17,10 +20,15 @@ def run_command(main: Callable[[], None]) -> None:
     """Run `main`; an error becomes a sentence, or a stack without its message, and exit code 1.
 
     A ValueError raised by our code and any OSError (a missing file, a full disk) is `error: <sentence>`; the message
-    of any other may quote a patient's data and is hidden. MERA_TRACEBACK=1 shows the whole traceback.
+    of any other may quote a patient's data and is hidden. MERA_TRACEBACK=1 shows the whole traceback. SIGTERM, Ctrl-C
+    and a closed terminal end it in order, with one sentence and exit code 128 + the signal's number.
     """
+    use_utf8()
     try:
-        main()
+        with stopping_in_order():
+            main()
+    except (Stopped, KeyboardInterrupt) as stopped:
+        raise SystemExit(say_stopped(stopped)) from None
     except Exception as error:
         if os.environ.get("MERA_TRACEBACK") == "1":
             raise

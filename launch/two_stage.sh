@@ -28,7 +28,7 @@ stop() { # to all processes of what is running: the launcher of a single one doe
 }
 trap stop INT TERM
 set -m # each command is a process group of its own
-run() { # run NAME COMMAND...: skip what has finished; hand SIGTERM on and wait until it has saved
+run() { # run RESULT COMMAND...: skip what has finished; hand SIGTERM on and wait until it has saved
   local result=$1 code=0
   shift
   if [ -n "$stopping" ]; then return 143; fi
@@ -52,8 +52,7 @@ run "$runs/memorize" "${launcher[@]}" memorize/train.py \
   --config "configs/memorize/$recipe.yaml" --task "$task" --output "$runs/memorize"
 run "$runs/stage-two" "${launcher[@]}" rank/train.py \
   --config "configs/rank/$recipe.yaml" --model.base "$runs/memorize/checkpoint" --task "$task" --output "$runs/stage-two"
-run "$runs/popularity" mera baselines --task "$task" --output "$runs"
+run "" mera baselines --task "$task" --output "$runs"
 predictions=()
 for folder in "$runs"/*/predictions; do predictions+=("$(dirname "$folder")"); done
-rm -rf "$runs/report"
 mera report "${predictions[@]}" --output "$runs/report"

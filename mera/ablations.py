@@ -1,7 +1,7 @@
 """`mera ablate`: stage two as its recipe says, and again with one thing taken away or changed, each as a run."""
 
 import json
-import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,10 @@ from typing import Any
 import yaml
 from rich.console import Console
 
+from mera.children import run_child
 from mera.commands import Step, accelerate_command, mera_command, script_command, shown
+from mera.finished_runs import finished_before
+from mera.folder_lock import FolderLock
 
 FULL = "full"
 ORDERS = (1, 2, 4)
@@ -115,33 +118,47 @@ def run_ablations(plan: AblationPlan, report: Path, dry_run: bool = False) -> Pa
     """Run what has not finished yet, then the report on all of it; return the report's page (None after a dry run).
 
     An interrupted run resumes. A run that fails does not keep the others from running. Raises ValueError at the end
-    where some have failed.
+    where some have failed, and before anything trains where `output` holds something else, or another process works
+    there.
     """
-    console, steps = Console(), ablation_steps(plan)
-    failed = []
+    steps = ablation_steps(plan)
+    if dry_run:
+        for command in [*(step.command for step in steps), _comparison(steps, report)]:
+            print(shown(command))
+        return None
+    lock, console, failed = FolderLock(plan.output), Console(), []
+    fingerprint = _fingerprint(plan.task)
+    finished = [step for step in steps if all(finished_before(result, fingerprint) for result in step.results)]
     for number, step in enumerate(steps, start=1):
-        if dry_run:
-            print(shown(step.command))
-            continue
         console.rule(f"[bold]{number}/{len(steps)} {step.name}")
-        if step.result.exists():
-            console.print(f"finished before: {step.result}")
+        if step in finished:
+            console.print(f"finished before: {', '.join(map(str, step.results))}", soft_wrap=True, highlight=False)
             continue
         console.print(shown(step.command), soft_wrap=True, highlight=False)
-        if subprocess.run(step.command, check=False).returncode:
+        if run_child(step.command):
             failed.append(step.name)
-    finished = [step.result for step in steps if dry_run or step.result.exists()]
-    comparison = mera_command("report", *finished, "--reference", FULL, "--output", report)
-    if dry_run:
-        print(shown(comparison))
-        return None
-    if FULL in [result.name for result in finished]:
+    if FULL not in failed:
+        comparison = _comparison([step for step in steps if step.name not in failed], report)
         console.rule("[bold]report")
         console.print(shown(comparison), soft_wrap=True, highlight=False)
-        subprocess.run(comparison, check=True)
+        code = run_child(comparison)
+        if code:
+            raise ValueError(f"the report failed (exit code {code}): {shown(comparison)}")
+    lock.release()
     if failed:
         raise ValueError(f"failed: {', '.join(failed)}; the same command tries again what is missing")
     return report / "index.html"
+
+
+def _comparison(steps: Sequence[Step], report: Path) -> list[str]:
+    results = [result for step in steps for result in step.results]
+    return mera_command("report", *results, "--reference", FULL, "--output", report)
+
+
+def _fingerprint(task: Path) -> str | None:
+    """Of a prepared task, as its task.json says it; None where there is no task, which the first run will say."""
+    path = task / "task.json"
+    return json.loads(path.read_text(encoding="utf-8")).get("fingerprint") if path.is_file() else None
 
 
 def _step(plan: AblationPlan, variant: Variant, seed: int, checkpoint: Path) -> Step:
@@ -153,14 +170,14 @@ def _step(plan: AblationPlan, variant: Variant, seed: int, checkpoint: Path) -> 
     if not variant.trains:
         trained = plan.output / run_name(FULL)
         command = script_command("rank/rescore.py", "--run", trained, *where, *_arguments(variant.keys))
-        return Step(name=result.name, command=command, result=result)
+        return Step(name=result.name, command=command, results=(result,))
     keys = {"model.base": str(checkpoint)} | variant.keys | ({"training.seed": seed} if plan.seeds > 1 else {})
     if variant.name == "no-stage-one":
         keys |= _start_of(checkpoint)
     command = accelerate_command(
         "rank/train.py", "--config", plan.recipe, *plan.overrides, *where, *_arguments(keys), engine=plan.engine
     )
-    return Step(name=result.name, command=command, result=result)
+    return Step(name=result.name, command=command, results=(result,))
 
 
 def _start_of(checkpoint: Path) -> dict[str, Any]:

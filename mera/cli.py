@@ -1,8 +1,6 @@
 """The `mera` command. It starts the stages as subprocesses, so that what it runs is what the README shows."""
 
 import json
-import shlex
-import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,9 +8,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from mera.children import run_child
+from mera.safe_group import SafeGroup
+
 ROOT = Path(__file__).resolve().parent.parent
 
 app = typer.Typer(
+    cls=SafeGroup,
     help="Rank ICD diagnosis codes with a language model that memorized them, and compare it honestly.",
     no_args_is_help=True,
     add_completion=False,
@@ -84,20 +86,17 @@ def report(
     """Compare runs on the same task, side by side: `mera report runs/a runs/b --output report/`."""
     from mera.report import write_report
 
-    try:
-        with Console(stderr=True).status(f"comparing {len(runs)} runs with {bootstrap_samples:,} resamples"):
-            page = write_report(
-                runs,
-                output,
-                by_task=by_task,
-                bootstrap_samples=bootstrap_samples,
-                seed=seed,
-                reference=reference,
-                with_examples=with_examples,
-                date_line=not no_date,
-            )
-    except (ValueError, FileNotFoundError) as error:
-        _fail(str(error))
+    with Console(stderr=True).status(f"comparing {len(runs)} runs with {bootstrap_samples:,} resamples"):
+        page = write_report(
+            runs,
+            output,
+            by_task=by_task,
+            bootstrap_samples=bootstrap_samples,
+            seed=seed,
+            reference=reference,
+            with_examples=with_examples,
+            date_line=not no_date,
+        )
     if with_examples:
         print(f"warning: {page.parent / 'examples'} holds patients' data; do not pass it on", file=sys.stderr)
     print(page)
@@ -112,10 +111,7 @@ def compare(
     """The main table in the terminal: `mera compare runs/a runs/b`."""
     from mera.report import print_comparison
 
-    try:
-        print_comparison(runs, bootstrap_samples=bootstrap_samples, seed=seed)
-    except (ValueError, FileNotFoundError) as error:
-        _fail(str(error))
+    print_comparison(runs, bootstrap_samples=bootstrap_samples, seed=seed)
 
 
 @app.command()
@@ -126,10 +122,7 @@ def pool(
     """Put the folds of a k-fold task together: `mera pool runs/demo-fold*/linear --output runs/demo/linear`."""
     from mera.pool import pool_folds
 
-    try:
-        print(pool_folds(runs, output))
-    except (ValueError, FileNotFoundError) as error:
-        _fail(str(error))
+    print(pool_folds(runs, output))
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -164,12 +157,7 @@ def ablate(
         seeds=seeds,
         engine=engine,
     )
-    try:
-        page = run_ablations(plan, report or output.with_name(f"{output.name}-report"), dry_run=dry_run)
-    except (ValueError, FileNotFoundError) as error:
-        _fail(str(error))
-    except subprocess.CalledProcessError as error:
-        _fail(f"the report failed (exit code {error.returncode}): {shlex.join(map(str, error.cmd))}")
+    page = run_ablations(plan, report or output.with_name(f"{output.name}-report"), dry_run=dry_run)
     if page is not None:
         print(page)
 
@@ -182,11 +170,7 @@ def demo(
     """The whole pipeline on a synthetic cohort, on the CPU, in minutes; prints the report's path last."""
     from mera.demo import run_demo
 
-    try:
-        page = run_demo(output, fresh=fresh)
-    except subprocess.CalledProcessError as error:
-        _fail(f"this step failed (exit code {error.returncode}): {shlex.join(map(str, error.cmd))}")
-    print(page)
+    print(run_demo(output, fresh=fresh))
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -205,11 +189,8 @@ def doctor(
     from mera.doctor.examination import examine
     from mera.doctor.pages import print_examination
 
-    try:
-        with Console(stderr=True).status("building the model without its weights"):
-            found = examine(config, context.args, stage, accelerate, num_processes)
-    except (ValueError, FileNotFoundError) as error:
-        _fail(str(error))
+    with Console(stderr=True).status("building the model without its weights"):
+        found = examine(config, context.args, stage, accelerate, num_processes)
     if as_json:
         print(json.dumps(found.record(), indent=2))
     else:
@@ -218,12 +199,7 @@ def doctor(
 
 
 def _run(command: list[str]) -> None:
-    raise typer.Exit(subprocess.run(command, check=False).returncode)
-
-
-def _fail(message: str) -> None:
-    print(f"error: {message}", file=sys.stderr)
-    raise typer.Exit(1) from None
+    raise typer.Exit(run_child(command))
 
 
 if __name__ == "__main__":

@@ -10,11 +10,12 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
-    """One command and the directory that it leaves when it has finished."""
+    """One command and the directories that it leaves when it has finished."""
 
     name: str
     command: list[str]
-    result: Path
+    results: tuple[Path, ...]
+    """None: it is done again each time."""
 
 
 def mera_command(*arguments: object) -> list[str]:

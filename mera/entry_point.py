@@ -8,14 +8,17 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import NoReturn
 
+import huggingface_hub.constants
 import torch.distributed
 
 from mera.interruption import InterruptedRun
-from mera.safe_messages import is_sentence, without_values
+from mera.safe_messages import is_sentence, told, wants_traceback
+from mera.stop_signals import Stopped, say_stopped, stopping_in_order
+from mera.text_encoding import use_utf8
 
-HINT = "MERA_TRACEBACK=1 shows where"
 PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 SECONDS_FOR_RANK_0 = 3
 
@@ -23,24 +26,31 @@ SECONDS_FOR_RANK_0 = 3
 def run_entry_point(main: Callable[[], None]) -> None:
     """Run `main`; an error becomes a sentence, or a stack without its message, and exit code 1.
 
-    A ValueError raised by our code and any OSError (a missing file, a full disk) is `error: <sentence>`. A run that a
-    signal ended exits with 128 + the signal's number, as a shell expects. In a distributed run the first process speaks
-    for all that have the same to say. Set MERA_TRACEBACK=1 to see the whole traceback of any error, values included.
+    A ValueError raised by our code and any OSError (a missing file, a full disk) is `error: <sentence>`. What a signal
+    ended exits with 128 + the signal's number, as a shell expects. In a distributed run the first process speaks for
+    all that have the same to say. Set MERA_TRACEBACK=1 to see the whole traceback of any error, values included.
     """
+    use_utf8()
     _end_with_the_launcher()
+    huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY = True  # TRL reports each trainer that is built
+    # A process of a group may stand in a collective, where Python hears no signal: there the system ends it.
+    alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
     code = 0
     try:
-        main()
+        with stopping_in_order() if alone else nullcontext():
+            main()
     except InterruptedRun as stopped:
         _say(str(stopped))
         code = 128 + stopped.signal_number
+    except (Stopped, KeyboardInterrupt) as stopped:
+        code = say_stopped(stopped)
     except Exception as error:
-        if os.environ.get("MERA_TRACEBACK") == "1":
+        if wants_traceback():
             raise
         if is_sentence(error):
-            _say(f"error: {error} ({HINT})")
+            _say(told(error))
         else:
-            print(without_values(error), file=sys.stderr)
+            print(told(error), file=sys.stderr)
         code = 1
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         _exit_without_teardown(code)

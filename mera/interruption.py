@@ -1,7 +1,7 @@
-"""Stopping in good order: SIGTERM or SIGUSR1 saves a checkpoint after the running step and ends the run.
+"""Stopping in good order: SIGTERM, SIGUSR1 or Ctrl-C saves a checkpoint after the running step and ends the run.
 
-Slurm sends them before it takes a node back, `docker stop` and Kubernetes before they kill. The signal may reach the
-processes of a run in different steps, so after each step all of them ask each other.
+Slurm sends the first two before it takes a node back, `docker stop` and Kubernetes the first before they kill. The
+signal may reach the processes of a run in different steps, so after each step all of them ask each other.
 """
 
 import signal
@@ -12,8 +12,9 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from mera.engine import all_agree_to
+from mera.stop_signals import name_of
 
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 
 class InterruptedRun(Exception):
@@ -36,7 +37,9 @@ class StopOnSignal(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
     ) -> None:
-        self._previous = {number: signal.signal(number, self._note) for number in SIGNALS}
+        # A background job of a script is told to ignore Ctrl-C, which is meant for what runs in front.
+        heard = [n for n in SIGNALS if n != signal.SIGINT or signal.getsignal(n) is not signal.SIG_IGN]
+        self._previous = {number: signal.signal(number, self._note) for number in heard}
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         if self.save_every and state.global_step % self.save_every == 0:
@@ -47,7 +50,7 @@ class StopOnSignal(TrainerCallback):
             control.should_save = control.should_training_stop = True
             control.should_evaluate = False
             if state.is_world_process_zero:
-                print(f"{signal.Signals(self.received).name}: saving after step {state.global_step}", file=sys.stderr)
+                print(f"{name_of(self.received)}: saving after step {state.global_step}", file=sys.stderr)
 
     def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         if self.received is not None and control.should_training_stop:

@@ -21,13 +21,22 @@ import json
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from mera.folder_replacement import replace_folder
+from mera.prediction_parts import (
+    EXAMPLE_COLUMNS,
+    WRITE_AGAIN,
+    check_codes_known,
+    check_finite,
+    read_array,
+    read_json,
+    read_table,
+)
 from mera.private_files import private_files
 
 CONTEXT_ROWS = 100
@@ -102,8 +111,7 @@ def write_predictions(folder: str | Path, predictions: Predictions) -> Path:
     with private_files():
         beside.mkdir()
         _write_parts(beside, predictions, codes)
-    shutil.rmtree(folder, ignore_errors=True)
-    beside.rename(folder)
+    replace_folder(beside, folder)
     return folder
 
 
@@ -124,22 +132,27 @@ def _write_parts(folder: Path, predictions: Predictions, codes: list[str]) -> No
 def read_predictions(path: str | Path) -> Predictions:
     """Read a prediction folder, or a run directory that holds one; the run is called as its directory is called now.
 
-    Raises FileNotFoundError where neither is there, ValueError where scores and tables do not fit together.
+    Raises FileNotFoundError where neither is there, ValueError where a part is damaged, scores and tables do not fit
+    together, or a score is no number.
     """
     path = Path(path)
     folder = path if (path / "scores.npy").is_file() else path / "predictions"
     if not (folder / "scores.npy").is_file():
         raise FileNotFoundError(f"no predictions in {path} (looked for {folder / 'scores.npy'})")
-    scores = np.load(folder / "scores.npy", allow_pickle=False)
-    codes = pl.read_parquet(folder / "codes.parquet")
-    examples = pl.read_parquet(folder / "examples.parquet")
-    records = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
+    scores = read_array(folder / "scores.npy")
+    codes = read_table(folder / "codes.parquet", ["code"])
+    examples = read_table(folder / "examples.parquet", EXAMPLE_COLUMNS)
+    records = {path.stem: read_json(path) for path in sorted(folder.glob("*.json"))}
     if scores.shape != (examples.height, codes.height):
         raise ValueError(
             f"{folder} is damaged: scores.npy is {scores.shape}, examples.parquet has {examples.height} rows, "
             f"codes.parquet {codes.height}"
         )
+    check_finite(scores, folder / "scores.npy")
     column = {code: index for index, code in enumerate(codes["code"])}
+    check_codes_known(examples, column, folder / "examples.parquet")
+    if not isinstance(records.get("manifest"), dict):
+        raise FileNotFoundError(f"{folder} has no manifest.json; {WRITE_AGAIN}")
     manifest = records.pop("manifest")
     if folder.name == "predictions":
         manifest["run"] = folder.resolve().parent.name
@@ -155,9 +168,9 @@ def read_predictions(path: str | Path) -> Predictions:
         previous_visits=examples["previous_visits"].to_numpy() if "previous_visits" in examples.columns else None,
         ages=examples["age"].fill_null(float("nan")).to_numpy() if "age" in examples.columns else None,
         sexes=examples["sex"].to_list() if "sex" in examples.columns else None,
-        group_names=_read_optional(folder / "groups.parquet", pl.read_parquet),
-        trained_on=_read_optional(folder / "trained_on.npy", partial(np.load, allow_pickle=False)),
-        context=_read_optional(folder / "context.parquet", pl.read_parquet),
+        group_names=_read_optional(folder / "groups.parquet", read_table),
+        trained_on=_read_optional(folder / "trained_on.npy", read_array),
+        context=_read_optional(folder / "context.parquet", read_table),
         records=records,
     )
 

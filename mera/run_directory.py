@@ -1,7 +1,8 @@
 """A run directory: complete or absent.
 
 Work happens in `<parent>/.<name>.partial`; when everything is there it is renamed to `<parent>/<name>`. A partial
-directory left by an interrupted run is found again by the next one with the same name, which resumes from it.
+directory left by an interrupted run is found again by the next one with the same name, which resumes from it. While a
+process works in it, another one is refused (mera/folder_lock.py).
 """
 
 import json
@@ -10,6 +11,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from mera.folder_lock import FolderLock
 from mera.tracking import close_tracking
 
 MAY_CHANGE = {"batch_size", "gradient_accumulation", "keep_last", "save_every", "tracking"}
@@ -19,15 +21,20 @@ MAY_CHANGE = {"batch_size", "gradient_accumulation", "keep_last", "save_every", 
 class RunDirectory:
     """Where a run writes: `partial` while it works, `final` once `finish` has renamed it.
 
-    Raises ValueError where `final` already exists.
+    In a distributed run the first process holds the lock for all. Raises ValueError where `final` already exists, or
+    another run works there.
     """
 
     def __init__(self, output: str | Path):
         self.final = Path(output)
         self.partial = self.final.parent / f".{self.final.name}.partial"
-        if self.final.exists():
-            raise ValueError(f"{self.final} already exists; choose another --output or remove it")
-        self.partial.mkdir(parents=True, exist_ok=True)
+        self._check_absent()
+        if os.environ.get("RANK", "0") == "0":
+            self._lock = FolderLock(self.partial)
+            self._check_absent()  # another run may have finished between
+        else:
+            self._lock = None
+            self.partial.mkdir(parents=True, exist_ok=True)
 
     def claim(self, config: dict[str, Any], task_fingerprint: str) -> None:
         """Note what is trained here (`run.json`), so that another run never resumes from its checkpoints.
@@ -56,9 +63,15 @@ class RunDirectory:
     def finish(self) -> Path:
         """Make the run visible under its final name, without the trainer's resume state; return that name."""
         close_tracking()
-        shutil.rmtree(self.path("trainer"), ignore_errors=True)
         self.partial.rename(self.final)
+        shutil.rmtree(self.final / "trainer", ignore_errors=True)
+        if self._lock is not None:
+            self._lock.release(self.final)
         return self.final
+
+    def _check_absent(self) -> None:
+        if self.final.exists():
+            raise ValueError(f"{self.final} already exists; choose another --output or remove it")
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -10,6 +10,7 @@ import traceback
 from pathlib import Path
 from types import TracebackType
 
+HINT = "MERA_TRACEBACK=1 shows where"
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("mera", "data", "memorize", "rank", "bi_encoder")
 ABOUT_THE_MACHINE = ("torch", "deepspeed", "accelerate")
@@ -21,6 +22,16 @@ def is_sentence(error: Exception) -> bool:
     if isinstance(error, OSError):
         return True
     return isinstance(error, ValueError) and _raised_by_us(error)
+
+
+def told(error: Exception) -> str:
+    """What is printed of an error: its sentence where that is safe, else where it came from."""
+    return f"error: {error} ({HINT})" if is_sentence(error) else without_values(error)
+
+
+def wants_traceback() -> bool:
+    """Whether the user asked to see whole errors, values included."""
+    return os.environ.get("MERA_TRACEBACK") == "1"
 
 
 def without_values(error: Exception) -> str:

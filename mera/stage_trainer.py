@@ -12,6 +12,7 @@ from transformers import Trainer
 from transformers.trainer_callback import ExportableState
 
 from mera.engine import engine_name, keep_precise_outputs, let_fsdp_start_on_the_cpu
+from mera.folder_replacement import replace_folder
 from mera.interruption import InterruptedRun, StopOnSignal
 from mera.resume import PREFIX, Start, checkpoints, newest_usable, prune, seal
 from mera.run_directory import RunDirectory
@@ -125,8 +126,7 @@ class StageTrainer(Trainer):
             if self.is_world_process_zero():
                 seal(staging, self.start())
         if self.is_world_process_zero():
-            shutil.rmtree(final, ignore_errors=True)  # a damaged one of the same step, which was not resumed from
-            staging.rename(final)
+            replace_folder(staging, final)  # there may be a damaged one of the same step, which was not resumed from
             prune(folder, self.keep_last, self.state.best_model_checkpoint, self.state.global_step)
         self.accelerator.wait_for_everyone()
 

@@ -15,6 +15,7 @@ from data.task import Task, load_task
 from mera.calibration import fit_platt
 from mera.config import config_dict, parse_config
 from mera.entry_point import run_entry_point
+from mera.finished_runs import finished_before
 from mera.manifest import RunClock, build_manifest
 from mera.predictions import predictions_for_task, task_record, write_predictions
 from mera.run_directory import RunDirectory
@@ -28,7 +29,7 @@ MODEL_NAMES = {"own-history": "own history", "retain": "RETAIN", "transformer": 
 
 def main() -> None:
     config = parse_config(BaselinesConfig, __doc__)
-    task = load_task(config.task)
+    task, folder = load_task(config.task), Path(config.output)
     baselines: dict[str, Callable[[Task], BaselineScores]] = {"popularity": popularity, "linear": linear}
     if has_history(task):
         baselines |= {
@@ -40,24 +41,31 @@ def main() -> None:
     with_oracle = "oracle" in task.info and "oracle" in config.only
     if not chosen and not with_oracle:
         raise ValueError(f"{config.task} lacks the data (a history, true probabilities) for {', '.join(config.only)}")
-    for name in [*chosen, *["oracle"] * with_oracle]:  # said before anything trains
-        if (Path(config.output) / name).exists():
-            raise ValueError(f"{Path(config.output) / name} already exists; choose another --output, or --only others")
-    progress = tqdm(chosen, desc="baselines", unit="baseline")
+    wanted = [*chosen, *["oracle"] * with_oracle]
+    finished = [name for name in wanted if finished_before(folder / name, task.fingerprint, settings_of(config, name))]
+    for name in finished:
+        print(f"finished before: {folder / name}")
+    runs = {name: RunDirectory(folder / name) for name in wanted if name not in finished}  # before anything trains
+    progress = tqdm([name for name in chosen if name in runs], desc="baselines", unit="baseline")
     for name in progress:
         progress.set_postfix_str(name)
-        run, clock = RunDirectory(Path(config.output) / name), RunClock()
+        clock = RunClock()
         found = baselines[name](task)
         threshold = best_threshold(found.validation, task.targets("validation"))
         calibration = fit_platt(found.validation - threshold, task.targets("validation"))
-        write_run(config, task, run, clock, "baseline", found, threshold, calibration)
-    if with_oracle:
-        run, clock = RunDirectory(Path(config.output) / "oracle"), RunClock()
+        write_run(config, task, runs[name], clock, "baseline", found, threshold, calibration)
+    if "oracle" in runs:
+        clock = RunClock()
         probabilities = np.load(task.path / task.info["oracle"], allow_pickle=False)
         # With true probabilities in hand, the best threshold is known without a look at any target.
         threshold = best_threshold(probabilities, probabilities)
         found = BaselineScores(validation=np.empty(0), test=probabilities, chosen={})
-        write_run(config, task, run, clock, "oracle", found, threshold, {"scores": "probabilities"})
+        write_run(config, task, runs["oracle"], clock, "oracle", found, threshold, {"scores": "probabilities"})
+
+
+def settings_of(config: BaselinesConfig, name: str) -> dict[str, Any]:
+    """What of the configuration a baseline depends on."""
+    return {key: config_dict(config)[key] for key in ("seed", name)} if hasattr(config, name) else {}
 
 
 def write_run(

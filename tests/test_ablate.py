@@ -2,7 +2,6 @@
 
 import json
 import shlex
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -116,23 +115,36 @@ def test_a_dry_run_prints_commands_that_can_be_typed(plan, tmp_path, capsys):
 def test_finished_runs_are_kept_and_a_failure_does_not_stop_the_others(plan, tmp_path, monkeypatch):
     started = []
 
-    def run(command, check):
+    def finish(output, fingerprint="of the task"):
+        (output / "predictions").mkdir(parents=True)
+        manifest = {"task": {"fingerprint": fingerprint}, "config": {}}
+        (output / "predictions" / "manifest.json").write_text(json.dumps(manifest))
+
+    def run(command):
         output = Path(command[command.index("--output") + 1])
         started.append(output.name)
-        if output.name != "no-eov":
-            output.mkdir(parents=True)
-        return subprocess.CompletedProcess(command, returncode=int(output.name == "no-eov"))
+        if output.name not in ("no-eov", "report"):
+            finish(output)
+        return int(output.name == "no-eov")
 
-    monkeypatch.setattr(ablations.subprocess, "run", run)
+    monkeypatch.setattr(ablations, "run_child", run)
+    (tmp_path / "task").mkdir()
+    (tmp_path / "task" / "task.json").write_text('{"fingerprint": "of the task"}')
+    plan = with_changes(plan, task=tmp_path / "task")
     asked = with_changes(plan, only=("no-eov", "no-recurrence"))
     with pytest.raises(ValueError, match=r"failed: no-eov; the same command tries again what is missing"):
         run_ablations(asked, tmp_path / "report")
     assert started == ["full", "no-eov", "no-recurrence", "report"]
-    (plan.output / "no-eov").mkdir()
+    finish(plan.output / "no-eov")
     started.clear()
-    (tmp_path / "report").rmdir()
     assert run_ablations(asked, tmp_path / "report") == tmp_path / "report" / "index.html"
     assert started == ["report"]
+    for name, message in (("no-hierarchy", "is a run of another task"), ("chapter-only", "holds no finished run")):
+        (plan.output / name).mkdir() if name == "chapter-only" else finish(plan.output / name, "another")
+        started.clear()
+        with pytest.raises(ValueError, match=message):
+            run_ablations(with_changes(plan, only=("no-recurrence", name)), tmp_path / "report")
+        assert started == []
 
 
 @pytest.mark.parametrize(

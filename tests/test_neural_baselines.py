@@ -148,9 +148,15 @@ def test_the_command_writes_the_runs_that_were_asked_for(task, tmp_path):
     assert found.manifest["config"]["chosen_on_validation"]["epoch"] in (1, 2, 3)
     assert found.manifest["calibration"]["slope"] > 0
     assert len(found.records["training"]) == 6
-    again = subprocess.run([*map(str, command), *options], cwd=ROOT, check=False, capture_output=True, text=True)
-    assert again.returncode == 1
-    assert "already exists; choose another --output, or --only others" in again.stderr
+    more = [*map(str, command), "--only", "[retain, popularity, linear]", *options[2:]]
+    again = subprocess.run(more, cwd=ROOT, check=False, capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    kept = [line for line in again.stdout.splitlines() if line.startswith("finished before")]
+    assert kept == [f"finished before: {tmp_path / 'runs' / name}" for name in ("popularity", "retain")]
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["linear", "popularity", "retain"]
+    other = subprocess.run([*more, "--retain.epochs", "2"], cwd=ROOT, check=False, capture_output=True, text=True)
+    assert other.returncode == 1
+    assert f"{tmp_path / 'runs' / 'retain'} already exists and differs in retain" in other.stderr
 
 
 def test_bad_settings_are_one_sentence():

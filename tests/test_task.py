@@ -82,8 +82,8 @@ def test_the_fingerprint_follows_each_value_and_not_how_rows_are_cut_into_batche
     rows = [row(f"p{number}") for number in range(50)]
     table = as_table(rows)
     assert digest_table(pa.concat_tables([as_table(rows[:7]), as_table(rows[7:])])) == digest_table(table)
-    assert digest_table(as_table(rows, spool=tmp_path / "rows.arrow")) == digest_table(table)
-    assert as_table(rows, spool=tmp_path / "rows.arrow").to_pylist() == rows
+    assert digest_table(as_table(rows, on_disk=True)) == digest_table(table)
+    assert as_table(rows, on_disk=True).to_pylist() == rows
     changes = (
         {"age": None},
         {"age": 0},

@@ -104,5 +104,6 @@ def _as_yaml(value: Any) -> str:
 
 
 def _markdown_cell(value: Any) -> str:
-    """A text that cannot break out of its table cell or become markup."""
-    return re.sub(r"([\\|`*_<>\[\]])", r"\\\1", " ".join(str(value).split()))
+    """A text that cannot break out of its table cell or become markup, of Markdown or of the HTML it may hold."""
+    text = re.sub(r"([\\|`*_\[\]])", r"\\\1", " ".join(str(value).split()))
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

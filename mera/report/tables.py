@@ -9,6 +9,8 @@ from typing import Any
 
 from mera.report import text
 
+FORMULA_STARTS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
+"""What spreadsheets begin a formula with, also in full width."""
 FORMATS: dict[str, Callable[[Any], str]] = {
     "percent": text.percent,
     "points": lambda value: text.percent(value, signed=True),
@@ -107,8 +109,21 @@ def to_csv(table: Table) -> str:
         values = [
             getattr(found, name) for found, kept in zip(row.cells, parts.values(), strict=True) for _, name in kept
         ]
-        writer.writerow([row.label, *([row.note] if has_notes else []), *("" if v is None else v for v in values)])
+        cells = [row.label, *([row.note] if has_notes else []), *("" if v is None else v for v in values)]
+        writer.writerow([plain_cell(value) for value in cells])
     return buffer.getvalue()
+
+
+def plain_cell(value: Any) -> Any:
+    """A text that no spreadsheet takes for a formula: one that begins like a formula gets an apostrophe before it. A
+    number is no text."""
+    if not isinstance(value, str) or not value.lstrip().startswith(FORMULA_STARTS):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value
 
 
 def to_latex(table: Table) -> str:

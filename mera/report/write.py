@@ -1,7 +1,6 @@
 """Prediction folders in, report folder out."""
 
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -9,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from mera.folder_lock import FolderLock
+from mera.folder_replacement import replace_folder, restore_folder
 from mera.private_files import private_files
 from mera.report.compare import compare
 from mera.report.contents import section_parts
@@ -42,10 +43,45 @@ def write_report(
     patients' data. `output` is written beside and renamed: complete or as it was before. Returns index.html.
 
     Raises FileNotFoundError where a run has no predictions; ValueError where runs cannot be compared, where no run is
-    called `reference`, or where `output` holds something that is not a report.
+    called `reference`, where `output` holds something that is not a report, or another process writes it.
     """
-    output = Path(output) if Path(output).name else Path(output).resolve()
-    _check_replaceable(output)
+    # A link stays a link: what it points to is replaced.
+    output = Path(output).resolve() if Path(output).is_symlink() or not Path(output).name else Path(output)
+    lock = FolderLock(output.with_name(f".{output.name}.partial"))
+    try:
+        restore_folder(output)
+        _check_replaceable(output)
+        lock.clear()
+        files, private = _contents(
+            run_paths,
+            by_task=by_task,
+            bootstrap_samples=bootstrap_samples,
+            seed=seed,
+            date_line=date_line,
+            reference=reference,
+            with_examples=with_examples,
+        )
+        _write_files(lock.folder, files, private)
+        replace_folder(lock.folder, output)
+        lock.release(output)
+    except BaseException:
+        shutil.rmtree(lock.folder, ignore_errors=True)
+        lock.release()
+        raise
+    return output / "index.html"
+
+
+def _contents(
+    run_paths: Sequence[str | Path],
+    *,
+    by_task: bool,
+    bootstrap_samples: int,
+    seed: int,
+    date_line: bool,
+    reference: str | None,
+    with_examples: int,
+) -> tuple[dict[str, str], set[str]]:
+    """File name -> content, and the names of those that hold patients' data."""
     groups = group_runs(run_paths, by_task)
     report = {
         "format": FORMAT,
@@ -72,7 +108,7 @@ def write_report(
         for table in (table for part in section.parts for table in part.tables):
             files[f"tables/{prefix}{table.name}.csv"] = to_csv(table)
             files[f"tables/{prefix}{table.name}.tex"] = to_latex(table)
-    return _write_folder(output, files, private) / "index.html"
+    return files, private
 
 
 def _section(group: Comparable, content: dict[str, Any], prefix: str, with_examples: int) -> Section:
@@ -98,19 +134,14 @@ def _check_replaceable(output: Path) -> None:
         raise ValueError(f"{output} is a file; --output must be a folder")
 
 
-def _write_folder(output: Path, files: dict[str, str], private: set[str]) -> Path:
+def _write_files(folder: Path, files: dict[str, str], private: set[str]) -> None:
     """`private` names the files that hold patients' data, which have folders of their own."""
-    partial, before = (output.with_name(f".{output.name}.{ending}") for ending in ("partial", "before"))
-    for leftover in (partial, before):
-        shutil.rmtree(leftover, ignore_errors=True)
     for name, content in files.items():
-        path = partial / name
-        partial.mkdir(parents=True, exist_ok=True)
+        path = folder / name
         with private_files() if name in private else nullcontext():
             path.parent.mkdir(exist_ok=True)
-            path.write_text(content, encoding="utf-8", newline="\n")
-    if output.exists():
-        os.replace(output, before)
-    os.replace(partial, output)
-    shutil.rmtree(before, ignore_errors=True)
-    return output
+            try:
+                path.write_text(content, encoding="utf-8", newline="\n")
+            except OSError as error:
+                cause = error.strerror or type(error).__name__
+                raise OSError(f"cannot write {path}: {cause}; what was there before is as it was") from None

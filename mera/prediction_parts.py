@@ -1,0 +1,67 @@
+"""The files of a prediction folder, read one by one: what is damaged is named by file and row, never by its content."""
+
+import json
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+EXAMPLE_COLUMNS = ("example_id", "patient_id", "targets", "seen", "threshold")
+WRITE_AGAIN = "write the predictions again"
+
+
+def read_array(path: Path) -> np.ndarray:
+    """Raises ValueError where the file is no array, is cut off, or would need a pickle."""
+    try:
+        return np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        if "allow_pickle" in str(error):
+            raise ValueError(f"{path} is damaged, or holds a pickle (allow_pickle=False); {WRITE_AGAIN}") from None
+        raise ValueError(f"{path} is damaged: it cannot be read as a NumPy array; {WRITE_AGAIN}") from None
+
+
+def read_table(path: Path, columns: Sequence[str] = ()) -> pl.DataFrame:
+    """Raises ValueError where the file is no Parquet, or lacks one of `columns`; FileNotFoundError where it is gone."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing; {WRITE_AGAIN}")
+    try:
+        table = pl.read_parquet(path)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        raise ValueError(f"{path} is damaged: it cannot be read as Parquet; {WRITE_AGAIN}") from None
+    missing = [name for name in columns if name not in table.columns]
+    if missing:
+        raise ValueError(f"{path} has no column {', '.join(missing)}; {WRITE_AGAIN}")
+    return table
+
+
+def read_json(path: Path) -> Any:
+    """Raises ValueError where the file is no JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise ValueError(f"{path} is damaged: it cannot be read as JSON; {WRITE_AGAIN}") from None
+
+
+def check_finite(scores: np.ndarray, path: Path) -> None:
+    """Raise ValueError where a score of (N, C) is NaN or infinite."""
+    if scores.dtype.kind not in "fiu":
+        raise ValueError(f"{path} holds no numbers but {scores.dtype}; {WRITE_AGAIN}")
+    rows = np.flatnonzero(~np.isfinite(scores).all(axis=1))
+    if len(rows):
+        raise ValueError(
+            f"{path} holds NaN or infinity in {len(rows)} of {len(scores)} rows (the first: row {rows[0] + 1}), which "
+            f"cannot be ranked; look for a model that diverged, and {WRITE_AGAIN}"
+        )
+
+
+def check_codes_known(examples: pl.DataFrame, codes: Collection[str], path: Path) -> None:
+    """Raise ValueError where `targets` or `seen` is missing in a row, or holds a code that is not among `codes`."""
+    for name in ("targets", "seen"):
+        if examples[name].dtype != pl.List(pl.String):
+            raise ValueError(f"{path}: column {name} holds no lists of codes; {WRITE_AGAIN}")
+        for number, row in enumerate(examples[name].to_list(), start=1):
+            if row is None or not all(code in codes for code in row):
+                what = "no list" if row is None else "a code that is not among the run's codes"
+                raise ValueError(f"{path}: row {number} holds {what} in {name}; {WRITE_AGAIN}")
