@@ -246,11 +246,13 @@ def _data_card(section: dict[str, Any]) -> Part:
     facts = [f"{label}: {task[key]}" for key, label in known.items() if task.get(key)]
     facts.append(f"Candidates: {section['candidates']:,} codes")
     dropped = [f"{count:,} x {reason}" for reason, count in _counts(task.get("dropped")).items()]
-    unknown = sum(_counts(task.get("unknown_codes")).values())
+    unknown = _counts(task.get("unknown_code_counts"))
     if dropped:
         facts.append(f"Dropped rows: {'; '.join(dropped)}")
-    if unknown:
-        facts.append(f"Codes that the ontology does not know: {unknown:,}")
+    if unknown.get("distinct"):
+        facts.append(
+            f"Codes that the ontology does not know: {unknown['distinct']:,} in {unknown.get('rows', 0):,} rows"
+        )
     table = Table(
         name="data",
         corner="Split",
