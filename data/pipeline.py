@@ -15,7 +15,7 @@ from data.examples import Row, coding_rows, diagnosis_rows, occurring_codes
 from data.filters import coarsen, drop_patients, drop_rare_codes, keep_last_visits, keep_primary_targets
 from data.ledger import Ledger
 from data.near_duplicates import drop_near_duplicates
-from data.ontology import load_ontology
+from data.ontology import Ontology, load_ontology
 from data.past_notes import note_counts, only_past_notes
 from data.split_options import SplitOptions
 from data.table_files.stored_files import InputFile
@@ -32,7 +32,7 @@ class Source:
 
     name: str
     system: str
-    """The ontology of its codes: `icd9cm` or `icd10cm`."""
+    """The ontology of its codes, as `load_ontology` calls it."""
     patients: Sequence[Patient]
     ledger: Ledger
     files: Sequence[InputFile] = ()
@@ -44,6 +44,12 @@ class Source:
     """The task's codes; None: those that occur in it."""
     given_split: Mapping[str, str] | None = None
     """patient id -> split, where the source comes with its own."""
+    edition: Ontology | None = None
+    """The ontology itself, where it came with the data; None: `load_ontology(system)`."""
+
+    @property
+    def ontology(self) -> Ontology:
+        return self.edition or load_ontology(self.system)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,7 +99,7 @@ def prepare_tasks(
     ValueError where too few patients are left.
     """
     patients = _filter(source, kind, options)
-    names: CodeNames = load_ccs(source.system) if options.granularity == "ccs" else load_ontology(source.system)
+    names: CodeNames = load_ccs(source.system) if options.granularity == "ccs" else source.ontology
     outputs = task_folders(output, split)
     return [
         _write(path, kind, source, patients, names, options, part, oracle)
@@ -110,7 +116,7 @@ def task_folders(output: str | Path, split: SplitOptions) -> list[Path]:
 def _filter(source: Source, kind: str, options: TaskOptions) -> list[Patient]:
     patients, ledger = list(source.patients), source.ledger
     if options.granularity == "category":
-        ontology = load_ontology(source.system)
+        ontology = source.ontology
         patients = coarsen(patients, lambda code: ontology.groups(code)["category"], "category", ledger)
     if options.granularity == "ccs":
         patients = coarsen(patients, load_ccs(source.system).group_of, "CCS group", ledger)
