@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from mera.code_tokens import EOV, CodeTokens, marker_id, token_ids
-from mera.models import SAFE_LOADING
+from mera.models import LOCAL_LOADING
 from rank.candidate_head import read_candidates_only
 from rank.config import PromptConfig
 from rank.decision import DecisionRule
@@ -66,8 +66,8 @@ class Ranker:
             raise ValueError(f"{path} has no {FILE_NAME}: give the checkpoint directory that rank/train.py wrote")
         saved = json.loads((path / FILE_NAME).read_text(encoding="utf-8"))
         model, tokenizer = (
-            AutoModelForCausalLM.from_pretrained(path, **SAFE_LOADING),
-            AutoTokenizer.from_pretrained(path, trust_remote_code=False),
+            AutoModelForCausalLM.from_pretrained(path, **LOCAL_LOADING),
+            AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True),
         )
         read_candidates_only(model, token_ids(tokenizer, saved["candidates"]), marker_id(tokenizer, EOV))
         model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()

@@ -112,7 +112,7 @@ def build_without_weights(
             command.append("--estimate-in-pieces")
         if not engine.on_cpu:
             command.append("--estimate-on-gpu")
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
         if file.is_file():
             return json.loads(file.read_text(encoding="utf-8"))
     errors = [line for line in done.stderr.splitlines() if "error: " in line]
