@@ -61,7 +61,7 @@ A table of your own: CSV or Parquet, one row per diagnosis, or per visit with a 
   mera prepare table --input notes.parquet --patient pid --visit vid --code codes --code-separator ";" \\
       --text note --kind coding --code-system icd10 --output prepared/my-notes
       --past-notes instead of --kind coding: next diagnoses, with the notes of the visits before
-  mera prepare table --input export.csv --patient pid --time admitted --code icd --sex sex --date-format %d.%m.%Y \
+  mera prepare table --input export.csv --patient pid --time admitted --code icd --sex sex --date-format %d.%m.%Y \\
       --sex-values F=2,M=1 --code-system icd9 --codes-without-zeros --output prepared/mine
 
 What a column may hold, and what happens to the rest: docs/data.md.""",
