@@ -6,6 +6,15 @@ from typing import Any
 
 DASH = "—"
 
+CANDIDATE_RULES = {
+    "train": "candidates are the codes of the training and validation patients",
+    "ontology": "candidates are all codes of the ontology",
+    "all": "candidates are all codes that occur in the task",
+    "file": "candidates are the codes of a list",
+    "source": "candidates are the codes that the source names",
+}
+"""By the name of the rule in task.json."""
+
 
 def percent(value: float | None, signed: bool = False) -> str:
     """`0.6123` -> `61.2`; with a sign where it is a difference."""
