@@ -240,7 +240,8 @@ class _Icd10(Ontology):
         self._chapter_names = dict(self._chapters.values())
 
     def leaves(self) -> list[str]:
-        return [code for code in self._icd10.get_all_codes() if self._icd10.is_leaf(code)]
+        # Twelve headings over other blocks (C00-C96) count as leaves in the package.
+        return [code for code in self._icd10.get_all_codes() if self._icd10.is_leaf(code) and "-" not in code]
 
     def definition(self, code: str) -> str:
         self._check(code)

@@ -8,6 +8,14 @@ from rich.table import Table
 
 from data.task import SPLITS, Task
 
+_RULES = {
+    "train": "the codes of train and validation",
+    "ontology": "every leaf of the ontology, and the other codes of train and validation",
+    "all": "every code of the task, those of test alone included",
+    "file": "the list in {file}",
+    "source": "the source's own list",
+}
+
 
 def print_summary(task: Task) -> None:
     """Two tables, the number of candidates, and the task's path last."""
@@ -22,7 +30,30 @@ def print_summary(task: Task) -> None:
     if "past_notes" in task.info:
         console.print(past_notes_line(task.info["past_notes"]), highlight=False)
     console.print(f"{len(task.codes):,} candidate codes ({task.info['edition']})", highlight=False)
+    print_candidates(task, console)
     console.print(f"prepared task: {task.path}", soft_wrap=True, highlight=False)
+
+
+def print_candidates(task: Task, console: Console) -> None:
+    """How the candidates were chosen, and what of each split lies outside them."""
+    rule = task.candidates_rule
+    console.print(f"candidates: {_RULES[rule['name']].format(file=rule.get('file'))}", highlight=False, markup=False)
+    if rule.get("repeated_in_file"):
+        console.print(f"{rule['repeated_in_file']:,} entries of the file repeat a candidate", highlight=False)
+    for name, count in task.info.get("outside_candidates", {}).items():
+        if count["targets"]:
+            counts = task.info["counts"][name]
+            console.print(
+                f"{name}: {count['targets']:,} of {counts['targets']:,} true codes ({count['codes']:,} different), in "
+                f"{count['examples']:,} of {counts['examples']:,} examples, are no candidates and "
+                + ("not trained on" if name == "train" else "count as missed"),
+                highlight=False,
+            )
+    if rule.get("training_examples_dropped"):
+        console.print(
+            f"train: {rule['training_examples_dropped']:,} examples without a candidate to predict were dropped",
+            highlight=False,
+        )
 
 
 def print_account(record: Mapping[str, Any], console: Console) -> None:

@@ -103,7 +103,7 @@ def task_codes(task: Task) -> CodeSet:
 
 
 def ontology_codes(system: str) -> CodeSet:
-    """Every leaf of the ontology `icd9cm` (14,567 codes) or `icd10cm` (74,736)."""
+    """Every leaf of the ontology `icd9cm` (14,567 codes) or `icd10cm` (74,724)."""
     ontology = load_ontology(system)
     table = code_table(ontology.leaves(), ontology)
     names: dict[str, dict[str, str]] = {level: {} for level in LEVELS}

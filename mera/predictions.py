@@ -217,7 +217,7 @@ def predictions_for_task(
     if thresholds is None:
         thresholds = float("nan")
     targets, seen = rows["targets"], [[code for visit in past for code in visit["codes"]] for past in rows["history"]]
-    others = _occurring(getattr(task, "other_code_table", task.code_table[:0]), [*targets, *seen])
+    others = _occurring(task.other_code_table, [*targets, *seen])
     codes = pl.concat([task.code_table, others]) if others.height else task.code_table
     column = {code: index for index, code in enumerate(codes["code"])}
     scores = np.asarray(scores, dtype=np.float32)

@@ -126,7 +126,7 @@ def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
         ({"test": [row("a")]}, "1 patients are in both train and test; a patient belongs to one split"),
         ({"validation": [row("a"), row("b")]}, "2 patients are in both train and validation"),
         ({"test": []}, "the test split is empty"),
-        ({"test": [row("d", ("Z99.9",))]}, "row 1 of the test split holds a code that is not among the candidate"),
+        ({"test": [row("d", ("Z99.9",))]}, "row 1 of the test split holds a code that is not among the candidates"),
         ({"train": [row("a"), row("x", history=(("Z99.9",),))]}, "row 2 of the train split holds a code"),
         ({"test": [row("d", ())]}, "the test split holds an example without target codes"),
         ({"extra": [row("f")]}, "a task has the splits train, validation, test"),
