@@ -52,7 +52,7 @@ def _outside_candidates(section: dict[str, Any]) -> list[str]:
     return [
         f"{outside['targets']:,} of the {section['targets']:,} true codes "
         f"({percent(outside['targets'] / section['targets'])}%; {outside['codes']:,} different ones) are no candidates "
-        f"({CANDIDATE_RULES[section['candidates_rule']]}): they count as missed in every metric."
+        f"(candidates are {CANDIDATE_RULES[section['candidates_rule']]}): they count as missed in every metric."
     ]
 
 

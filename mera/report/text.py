@@ -7,11 +7,11 @@ from typing import Any
 DASH = "—"
 
 CANDIDATE_RULES = {
-    "train": "candidates are the codes of the training and validation patients",
-    "ontology": "candidates are all codes of the ontology",
-    "all": "candidates are all codes that occur in the task",
-    "file": "candidates are the codes of a list",
-    "source": "candidates are the codes that the source names",
+    "train": "the codes of the training and validation patients",
+    "ontology": "all codes of the ontology",
+    "all": "all codes that occur in the task",
+    "file": "the codes of a list",
+    "source": "the codes that the source names",
 }
 """By the name of the rule in task.json."""
 
