@@ -202,7 +202,8 @@ def test_predictions_of_a_task_get_columns_for_what_occurs():
 
 @pytest.mark.parametrize("make", [make_runs, make_rich_runs])
 def test_the_report_counts_them(tmp_path, make):
-    runs = [with_outside(path, f"{path.name}-x") for path in make(tmp_path)]
+    _, model, _, baseline, _ = make(tmp_path)
+    runs = [with_outside(path, f"{path.name}-x") for path in (baseline, model)]
     page = write_report(
         runs, tmp_path / "report", bootstrap_samples=20, with_examples=2 if make is make_rich_runs else 0
     )
@@ -231,7 +232,7 @@ def test_the_report_counts_them(tmp_path, make):
 
 
 def test_candidates_that_only_test_knows_are_named(tmp_path):
-    page = write_report(make_runs(tmp_path), tmp_path / "report", bootstrap_samples=10)
+    page = write_report(make_runs(tmp_path)[3:4], tmp_path / "report", bootstrap_samples=10)
     text = (page.parent / "report.md").read_text(encoding="utf-8")
     assert "The candidates are all codes that occur in the task" in text
     assert "they count as missed" not in text
