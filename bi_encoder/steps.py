@@ -22,7 +22,7 @@ from data.task import Task
 def training_examples(
     task: Task, tokenizer: PreTrainedTokenizerBase, encoder: EncoderConfig, split: str = "train"
 ) -> datasets.Dataset:
-    """One row per example: `row` (its number), `windows`, `length` (tokens), `targets` (columns of the true candidates)."""
+    """One row per example: `row` (its number), `windows`, `length` (tokens), `targets` (columns of its codes)."""
     texts = [query.text for query in query_texts(task, split)]
     windows = tokenize_windows(
         tokenizer, texts, encoder.max_query_tokens, encoder.window_overlap, encoder.training_windows
