@@ -40,15 +40,10 @@ def print_candidates(task: Task, console: Console) -> None:
     console.print(f"candidates: {_RULES[rule['name']].format(file=rule.get('file'))}", highlight=False, markup=False)
     if rule.get("repeated_in_file"):
         console.print(f"{rule['repeated_in_file']:,} entries of the file repeat a candidate", highlight=False)
-    for name, count in task.info.get("outside_candidates", {}).items():
-        if count["targets"]:
-            counts = task.info["counts"][name]
-            console.print(
-                f"{name}: {count['targets']:,} of {counts['targets']:,} true codes ({count['codes']:,} different), in "
-                f"{count['examples']:,} of {counts['examples']:,} examples, are no candidates and "
-                + ("not trained on" if name == "train" else "count as missed"),
-                highlight=False,
-            )
+    for name in SPLITS:
+        outside = task.outside_sentence(name)
+        if outside is not None:
+            console.print(outside, highlight=False)
     if rule.get("training_examples_dropped"):
         console.print(
             f"train: {rule['training_examples_dropped']:,} examples without a candidate to predict were dropped",

@@ -131,6 +131,22 @@ class Task:
         """(L, C) int64: at each level, codes with the same number are in the same group."""
         return np.stack([np.unique(self.groups(level), return_inverse=True)[1] for level in levels]).astype(np.int64)
 
+    def target_columns(self, split: str) -> list[list[int]]:
+        """For each example the columns of the candidates among its targets, in their order; other codes have none."""
+        column = self.column
+        return [[column[code] for code in codes if code in column] for codes in self.splits[split]["targets"]]
+
+    def outside_sentence(self, split: str) -> str | None:
+        """How many true codes of a split are no candidates, and what becomes of them; None where there are none."""
+        outside, counts = self.info.get("outside_candidates", {}).get(split), self.info["counts"][split]
+        if outside is None or not outside["targets"]:
+            return None
+        return (
+            f"{split}: {outside['targets']:,} of {counts['targets']:,} true codes ({outside['codes']:,} different), in "
+            f"{outside['examples']:,} of {counts['examples']:,} examples, are no candidates and "
+            + ("not trained on" if split == "train" else "count as missed")
+        )
+
     def targets(self, split: str) -> np.ndarray:
         """(N, C) bool: the candidates to predict. A row's `targets` may hold more: codes that are no candidates."""
         return self._code_matrix(self.splits[split]["targets"])

@@ -1,7 +1,7 @@
 """Ranking patients with a trained checkpoint: `Ranker.load("runs/rank/checkpoint").rank([["428.0"], ["584.9"]])`."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,11 @@ class Ranker:
         }
         np.save(Path(checkpoint) / RECURRENCE_FILE, self.recurrence)
         (Path(checkpoint) / FILE_NAME).write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+
+    def add_definitions(self, definitions: Mapping[str, str]) -> None:
+        """What prompts that write definitions shall say of codes without a token: those of a history that are no
+        candidates. The definition of a code that has a token stays as it was trained."""
+        self.builder.definitions = {**definitions, **self.builder.definitions}
 
     def score(self, rows: Sequence[dict[str, Any]], batch_size: int = 64) -> tuple[np.ndarray, np.ndarray]:
         """scores (N, C) and EOV (N,) of rows as in a prepared task: one forward pass each."""

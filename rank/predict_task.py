@@ -52,6 +52,7 @@ def rank_task(
     task = load_task(path)
     if ranker.prompt.past_note_tokens and not task.has_past_notes:
         print(f"the model reads notes of past visits, and {path} has none: ranking by codes alone", file=sys.stderr)
+    ranker.add_definitions(task.all_definitions)
     rows = list(task.splits[split])
     scores, eov = ranker.score(rows, batch_size)
     found: dict[str, np.ndarray] = {}

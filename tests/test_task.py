@@ -78,6 +78,17 @@ def test_the_fingerprint_follows_rows_and_codes_but_not_the_folder(tmp_path):
     assert save(tmp_path / "c", splits(test=[row("e")])).fingerprint != first.fingerprint
 
 
+def test_the_fingerprint_of_a_task_without_other_codes_is_the_one_it_always_had(tmp_path):
+    """Runs on tasks made before candidates could be chosen are compared with runs of today."""
+    expected = "d9a4f4a384914f0bfedc785f9e4d11ca14cc025af6e2a3f995d6e84ef0af83a4"
+    assert save(tmp_path / "task").fingerprint == expected
+    assert save(tmp_path / "same", other_codes=code_frame([])).fingerprint == expected
+    with_others = save(
+        tmp_path / "others", splits(test=[row("d", ("I10", "K21.9"))]), other_codes=code_frame(["K21.9"])
+    )
+    assert with_others.fingerprint not in (expected, save(tmp_path / "d", splits(test=[row("d")])).fingerprint)
+
+
 def test_the_fingerprint_follows_each_value_and_not_how_rows_are_cut_into_batches(tmp_path):
     rows = [row(f"p{number}") for number in range(50)]
     table = as_table(rows)
