@@ -53,7 +53,8 @@ def resolve_codes(diagnoses: pl.DataFrame, resolve: Resolve, system: str, ledger
     if "primary" not in diagnoses.columns:
         diagnoses = mark_primary(diagnoses)
     results = []
-    for raw, count in diagnoses["raw"].value_counts().sort("raw").iter_rows():
+    counts = diagnoses.group_by("raw").agg(rows=pl.len(), patients=pl.col("patient_id").n_unique()).sort("raw")
+    for raw, count, patients in counts.iter_rows():
         if raw is None:
             ledger.drop("diagnoses", "no code in the row", count)
             continue
@@ -61,7 +62,7 @@ def resolve_codes(diagnoses: pl.DataFrame, resolve: Resolve, system: str, ledger
             resolved = resolve(raw)
         except UnknownCode:
             ledger.drop("diagnoses", f"not a code of {system}", count)
-            ledger.unknown_code(raw, count)
+            ledger.unknown_code(raw, count, patients)
             continue
         except DroppedCode as reason:
             ledger.drop("diagnoses", str(reason), count)

@@ -53,6 +53,8 @@ CONTEXT_SCHEMA = {
     "text": pl.String,
     "evidence": pl.List(pl.Struct({"code": pl.String, "start": pl.Int32, "end": pl.Int32})),
 }
+UNKNOWN_CODES = ("unknown_codes", "unknown_code_counts")
+"""What task.json says of codes that no ontology knows: some of them, which stay there, and how many there are."""
 PAST_NOTES_HISTORY = pl.List(pl.Struct({"codes": pl.List(pl.String), "days_before": pl.Int32, "text": pl.String}))
 """`history` in CONTEXT_SCHEMA, where the visits come with their notes."""
 
@@ -179,6 +181,8 @@ def read_predictions(path: str | Path) -> Predictions:
         codes = pl.concat([codes, others.select(codes.columns)])
     column = {code: index for index, code in enumerate(codes["code"])}
     check_codes_known(examples, column, folder / "examples.parquet")
+    if isinstance(manifest.get("task"), dict):
+        manifest["task"] = without_unknown_codes(manifest["task"])
     if folder.name == "predictions":
         manifest["run"] = folder.resolve().parent.name
     return Predictions(
@@ -266,8 +270,8 @@ def task_record(task: Any, split: str) -> dict[str, Any]:
     Runs are comparable where `fingerprint` and `split` are equal. The rest of task.json is there where it is known.
     """
     known = ("source", "ontology", "edition", "counts", "candidates", "candidates_rule", "outside_candidates")
-    known += ("dropped", "unknown_codes", "inputs")
-    return {
+    known += ("dropped", *UNKNOWN_CODES, "inputs")
+    record = {
         "name": task.path.name,
         "kind": task.info["kind"],
         "fingerprint": task.fingerprint,
@@ -275,6 +279,16 @@ def task_record(task: Any, split: str) -> dict[str, Any]:
         "protocol": task.info["protocol"]["name"],
         "split_protocol": task.info["protocol"],
     } | {key: task.info[key] for key in known if key in task.info}
+    return without_unknown_codes(record)
+
+
+def without_unknown_codes(record: dict[str, Any]) -> dict[str, Any]:
+    """A task record with the number of its unknown codes in place of the codes, which may be anybody's free text."""
+    listed, counts = (record.get(key) for key in UNKNOWN_CODES)
+    if counts is None and isinstance(listed, dict):  # tasks and runs of before kept the codes alone
+        counts = {"distinct": len(listed), "rows": sum(count for count in listed.values() if isinstance(count, int))}
+    kept = {key: value for key, value in record.items() if key not in UNKNOWN_CODES}
+    return kept | ({} if counts is None else {UNKNOWN_CODES[1]: counts})
 
 
 def memorization_record(base: str | Path | None) -> dict[str, Any] | None:

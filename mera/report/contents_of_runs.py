@@ -250,11 +250,13 @@ def _data_card(section: dict[str, Any]) -> Part:
     if outside:
         facts.append(f"True codes outside the candidates, counted as missed: {outside:,} of {section['targets']:,}")
     dropped = [f"{count:,} x {reason}" for reason, count in _counts(task.get("dropped")).items()]
-    unknown = sum(_counts(task.get("unknown_codes")).values())
+    unknown = _counts(task.get("unknown_code_counts"))
     if dropped:
         facts.append(f"Dropped rows: {'; '.join(dropped)}")
-    if unknown:
-        facts.append(f"Codes that the ontology does not know: {unknown:,}")
+    if unknown.get("distinct"):
+        facts.append(
+            f"Codes that the ontology does not know: {unknown['distinct']:,} in {unknown.get('rows', 0):,} rows"
+        )
     table = Table(
         name="data",
         corner="Split",
