@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -79,6 +81,12 @@ def _protocol(fold: Predictions) -> dict:
 def _fold(fold: Predictions) -> int:
     if _protocol(fold).get("name") != "kfold":
         raise ValueError(f"the run {fold.name!r} is not of a k-fold task; mera pool takes one run for each fold")
+    missing = [key for key in ("fold", *SAME_IN_ALL_FOLDS) if _protocol(fold).get(key) is None]
+    if missing:
+        raise ValueError(
+            f"the manifest of the run {fold.name!r} does not say the {', '.join(missing)} of its k-fold task; prepare "
+            "the task again"
+        )
     return _protocol(fold)["fold"]
 
 
@@ -86,18 +94,33 @@ def _check(folds: Sequence[Predictions]) -> None:
     if not folds:
         raise ValueError("give the runs to pool, one for each fold")
     for key, name in SAME_IN_ALL_FOLDS.items():
-        values = list(dict.fromkeys(json.dumps(_protocol(fold).get(key)) for fold in folds))
-        if len(values) > 1:
-            shown = "" if key == "cohort" else f" ({' and '.join(values)})"
-            raise ValueError(
-                f"the runs are of different {name}{shown}; pool the folds of one `mera prepare --protocol kfold`"
-            )
+        _check_same(name, [_protocol(fold)[key] for fold in folds], show=key != "cohort")
+    _check_same("rules of candidates", [_candidates_rule(fold) for fold in folds])
+    _check_same("splits", [fold.manifest["task"]["split"] for fold in folds])
     if len({fold.manifest["model"] for fold in folds}) > 1:
         names = ", ".join(sorted({fold.manifest["model"] for fold in folds}))
         raise ValueError(f"the runs are of different models ({names}); pool each model's folds on their own")
     wanted, given = list(range(_protocol(folds[0])["folds"])), [_protocol(fold)["fold"] for fold in folds]
     if given != wanted:
         raise ValueError(f"a pool needs each of the folds {wanted} once, got {given}")
+    tested = Counter(patient for fold in folds for patient in set(fold.patient_ids))
+    repeated = sum(count > 1 for count in tested.values())
+    if repeated:
+        raise ValueError(f"{repeated:,} patients were tested in more than one of the folds; prepare the task again")
+
+
+def _check_same(what: str, values: Sequence[Any], show: bool = True) -> None:
+    different = list(dict.fromkeys(json.dumps(value) for value in values))
+    if len(different) > 1:
+        shown = f" ({' and '.join(different)})" if show else ""
+        raise ValueError(
+            f"the runs are of different {what}{shown}; pool the folds of one `mera prepare --protocol kfold`"
+        )
+
+
+def _candidates_rule(fold: Predictions) -> str | None:
+    """Its name; None in a manifest that was written before tasks had a choice."""
+    return fold.manifest["task"].get("candidates_rule", {}).get("name")
 
 
 def _all_codes(folds: Sequence[Predictions]) -> tuple[pl.DataFrame, int]:

@@ -238,8 +238,9 @@ def test_candidates_that_only_test_knows_are_named(tmp_path):
     assert "they count as missed" not in text
 
 
-def fold(path, number, columns, seed=0, folds=2, cohort="c"):
-    """A run on one fold that has candidates of its own: `columns` of the made-up run's codes."""
+def fold(path, number, columns, seed=0, folds=2, cohort="c", rule="train", patients=None):
+    """A run on one fold that has candidates of its own: `columns` of the made-up run's codes. `patients`: the number of
+    the fold whose patients it has, else its own."""
     run = read_predictions(path)
     rows = np.arange(number, NUM_EXAMPLES, 2)
     outside = np.setdiff1d(np.arange(NUM_CODES), columns)
@@ -247,16 +248,20 @@ def fold(path, number, columns, seed=0, folds=2, cohort="c"):
     scores = run.scores[np.ix_(rows, order)]
     scores[:, len(columns) :] = -np.inf
     protocol = {"name": "kfold", "seed": seed, "fractions": [0.7, 0.1, 0.2], "folds": folds, "fold": number}
-    task = run.manifest["task"] | {"split_protocol": protocol | {"cohort": cohort}}
+    task = run.manifest["task"] | {
+        "split_protocol": protocol | {"cohort": cohort},
+        "candidates_rule": {"name": rule},
+    }
+    first = number if patients is None else patients
     return change_run(
         path,
-        path.parent / f"fold{number}-{seed}-{folds}-{cohort}-{len(columns)}",
+        path.parent / f"fold{number}-{seed}-{folds}-{cohort}-{rule}-{patients}-{len(columns)}",
         scores=scores,
         targets=run.targets[np.ix_(rows, order)],
         seen=run.seen[np.ix_(rows, order)],
         thresholds=run.thresholds[rows],
         example_ids=[run.example_ids[row] for row in rows],
-        patient_ids=[f"{row}" for row in rows],
+        patient_ids=[f"{row}" for row in range(first, NUM_EXAMPLES, 2)],
         codes=run.codes[order.tolist()],
         num_outside=len(outside),
         manifest={"task": task},
@@ -286,11 +291,17 @@ def test_folds_with_candidates_of_their_own_are_pooled(tmp_path):
         ({"seed": 7}, r"different split seeds \(0 and 7\)"),
         ({"folds": 3}, r"different numbers of folds \(2 and 3\)"),
         ({"cohort": "d"}, "of different cohorts; pool the folds of one"),
+        ({"rule": "all"}, r'different rules of candidates \("train" and "all"\)'),
+        ({"number": 0}, r"needs each of the folds \[0, 1\] once, got \[0, 0\]"),
+        ({"cohort": None}, "does not say the cohort of its k-fold task; prepare the task again"),
+        ({"patients": 0}, "60 patients were tested in more than one of the folds"),
     ],
 )
 def test_folds_of_different_protocols_are_refused(tmp_path, change, message):
     source = make_runs(tmp_path)[1]
     columns = np.arange(NUM_CODES)
     with pytest.raises(ValueError, match=message):
-        pool_folds([fold(source, 0, columns), fold(source, 1, columns, **change)], tmp_path / "pooled")
+        pool_folds(
+            [fold(source, 0, columns), fold(source, **{"number": 1, "columns": columns} | change)], tmp_path / "pooled"
+        )
     assert not (tmp_path / "pooled").exists()
