@@ -16,12 +16,15 @@ import importlib.metadata
 import logging
 import re
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
+from data.retired_codes import was_icd10_code
 from data.task import LEVELS
+from data.written_codes import bare_code
 
 SYSTEMS = ("icd9cm", "icd10cm")
 
@@ -38,12 +41,12 @@ class Ontology(ABC):
     """The release and the package it was read from."""
 
     def normalize(self, raw: str) -> str:
-        """The canonical code that `raw` writes, repairing its form only: case, spaces, a missing dot, padding.
+        """The canonical code that `raw` writes, repairing its form only: case, spaces, a missing dot, padding, and what
+        `data.written_codes` takes off.
 
         Raises UnknownCode naming `raw` where no such code exists.
         """
-        text = re.sub(r"\s+", "", str(raw)).upper()
-        for candidate in self._readings(text):
+        for candidate in self._readings(bare_code(raw)):
             if self._exists(candidate):
                 return self._dotted(candidate)
         raise UnknownCode(f"{raw!r} is not a code of {self.edition}")
@@ -56,7 +59,7 @@ class Ontology(ABC):
         try:
             return self.normalize(raw), True
         except UnknownCode:
-            ancestor = self._surviving_ancestor(re.sub(r"[\s.]+", "", str(raw)).upper())
+            ancestor = self._surviving_ancestor(bare_code(raw).replace(".", ""))
             if ancestor is None:
                 raise
             return self._dotted(ancestor), False
@@ -290,16 +293,35 @@ class _Icd10(Ontology):
         raise UnknownCode(f"{group!r} is not a {level} of {self.edition}")
 
     def _surviving_ancestor(self, plain: str) -> str | None:
-        """A retired injury code without its encounter letter and the placeholders before it: S03.0XXA -> S03.0.
+        """Above a retired code, the nearest that is left, if only the category: S03.0XXA -> S03.0, Z22.50 -> Z22.
 
-        Only codes with a seventh character: cutting others would accept any text that begins like a code.
+        Retired is what was a code (`data.retired_codes`), or what would be one if the code it begins with had no codes
+        below it: then placeholders and a seventh character that its category uses are all that follows.
         """
-        if re.fullmatch(r"[A-Z]\d[0-9A-Z]{4}[A-Z]", plain) is None:
+        if not (was_icd10_code(plain) or self._ends_in_placeholders(plain)):
             return None
-        shorter = plain[:-1].rstrip("X")
-        while len(shorter) > 3 and not self._exists(shorter):
-            shorter = shorter[:-1].rstrip("X")
-        return shorter if len(shorter) > 3 else None
+        shorter = plain[:-1]
+        while len(shorter) > 3 and (shorter.endswith("X") or not self._exists(shorter)):
+            shorter = shorter[:-1]
+        return shorter if self._exists(shorter) else None
+
+    def _ends_in_placeholders(self, plain: str) -> bool:
+        found = re.fullmatch(r"([A-Z]\d[0-9A-Z]{2,3}?)X+([0-9A-Z])", plain)
+        return (
+            len(plain) == 7
+            and found is not None
+            and self._exists(found[1])
+            and found[2] in self._seventh_characters().get(plain[:3], ())
+        )
+
+    @functools.cache  # noqa: B019 (an ontology lives as long as the process)
+    def _seventh_characters(self) -> dict[str, set[str]]:
+        """Category -> the seventh characters of the codes in it."""
+        characters: dict[str, set[str]] = defaultdict(set)
+        for code in self._icd10.get_all_codes():
+            if len(code) == 8 and code[3] == ".":
+                characters[code[:3]].add(code[-1])
+        return characters
 
 
 @functools.cache

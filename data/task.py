@@ -10,11 +10,11 @@
 Reading a task needs no ontology package: definitions, synonyms, groups and their names are in the folder.
 """
 
-import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from data.task_rows import (
     num_without_target_among,
     rows_to_table,
 )
+from data.task_verification import digests_of, fingerprint_of, remember_verified, stamps_of, verify_task
 
 LEVELS = ("all", "chapter", "block", "category", "subcategory")
 SPLITS = ("train", "validation", "test")
@@ -204,7 +205,7 @@ def save_task(
         "candidates": codes.height,
         "counts": {name: _split_counts(table) for name, table in tables.items()},
         "outside_candidates": {name: count_outside(table, candidates) for name, table in tables.items()},
-        "fingerprint": _fingerprint(digests, codes, others),
+        "fingerprint": fingerprint_of(digests, codes, others),
     }
     lock = lock_task(path)
     beside = lock.folder
@@ -212,8 +213,10 @@ def save_task(
         lock.clear()
         with private_files():
             _write_parts(beside, tables, features, digests, codes, others, groups, arrays or {})
+            info["digests"] = digests_of(beside, digests, info)
             (beside / "task.json").write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         os.replace(beside, path)
+        remember_verified(path, stamps_of(path))
         lock.release(path)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
@@ -241,19 +244,32 @@ def as_table(
 def load_task(path: str | Path) -> Task:
     """Read a prepared task.
 
-    Raises FileNotFoundError where `path` holds none, ValueError where a patient is in two splits, or only some splits
-    have the notes of past visits.
+    Raises FileNotFoundError where `path` holds none, ValueError where a file cannot be read, a patient is in two
+    splits, only some splits have the notes of past visits, or anything was changed since the task was made.
     """
     path = Path(path)
     if not (path / "task.json").is_file():
         raise FileNotFoundError(f"no prepared task in {path} (task.json is missing); make one with `mera prepare`")
-    splits = datasets.load_from_disk(str(path))
-    table = pl.read_parquet(path / "codes.parquet")
-    others = path / "other_codes.parquet"
-    groups = pl.read_parquet(path / "groups.parquet")
+    with _damaged(path, "task.json"):
+        info = json.loads((path / "task.json").read_text(encoding="utf-8"))
+        missing = {"fingerprint", "counts"} - set(info)
+    if missing:
+        raise ValueError(f"{path / 'task.json'} lacks {' and '.join(sorted(missing))}; prepare the task again")
+    with _damaged(path, "a split"):
+        splits = datasets.load_from_disk(str(path))
+        tables = {name: splits[name].data.table for name in SPLITS}
+    with _damaged(path, "codes.parquet"):
+        table = pl.read_parquet(path / "codes.parquet")
+    others = table.clear()
+    if (path / "other_codes.parquet").is_file():
+        with _damaged(path, "other_codes.parquet"):
+            others = pl.read_parquet(path / "other_codes.parquet")
+    with _damaged(path, "groups.parquet"):
+        groups = pl.read_parquet(path / "groups.parquet")
     _check_patients({name: _patient_ids(splits[name].data.column("patient_id")) for name in SPLITS})
     if len({_has_past_notes(splits[name].features) for name in SPLITS}) > 1:
         raise ValueError(f"in {path} only some splits have notes of past visits; prepare the task again")
+    verify_task(path, tables, table, others, info)
     names: dict[str, dict[str, str]] = {level: {} for level in LEVELS}
     for level, group, name in groups.select("level", "group", "name").iter_rows():
         names[level][group] = name
@@ -265,10 +281,21 @@ def load_task(path: str | Path) -> Task:
         synonyms=table["synonyms"].to_list(),
         train_counts=table["train_count"].to_numpy(),
         code_table=table,
-        other_code_table=pl.read_parquet(others) if others.is_file() else table.clear(),
+        other_code_table=others,
         group_names=names,
-        info=json.loads((path / "task.json").read_text(encoding="utf-8")),
+        info=info,
     )
+
+
+@contextmanager
+def _damaged(path: Path, part: str) -> Iterator[None]:
+    """Raise ValueError where the block cannot read its part of the task; libraries' words may quote a row."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException, pl.exceptions.PolarsError):
+        raise ValueError(
+            f"the task in {path} is damaged or incomplete: {part} cannot be read; prepare it again"
+        ) from None
 
 
 def _write_parts(
@@ -338,16 +365,6 @@ def _split_counts(table: pa.Table) -> dict[str, int]:
         "patients": len(_patient_ids(table["patient_id"])),
         "targets": pc.sum(pc.list_value_length(table["targets"])).as_py(),
     }
-
-
-def _fingerprint(digests: Mapping[str, str], codes: pl.DataFrame, others: pl.DataFrame) -> str:
-    digest = hashlib.sha256()
-    digest.update(codes.write_json().encode())
-    if others.height:
-        digest.update(f"other codes {others.write_json()}\n".encode())
-    for name in SPLITS:
-        digest.update(f"{name} {digests[name]}\n".encode())
-    return digest.hexdigest()
 
 
 class _no_progress_bars:

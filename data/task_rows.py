@@ -120,12 +120,19 @@ def _digest(name: str, array: pa.Array, leaves: dict[str, Any]) -> None:
     elif pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
         filled = pc.fill_null(array, "").cast(pa.large_string())
         _feed(leaves, f"{name}/length", pc.binary_length(filled).cast(pa.int64()).to_numpy(zero_copy_only=False))
-        for start in range(0, len(filled), BATCH_ROWS):
-            leaves.setdefault(f"{name}/text", hashlib.sha256()).update(
-                "".join(filled[start : start + BATCH_ROWS].to_pylist()).encode()
-            )
+        if len(filled):
+            leaves.setdefault(f"{name}/text", hashlib.sha256()).update(_characters(filled))
     else:
         _feed(leaves, f"{name}/value", pc.fill_null(array, 0).cast(pa.int64()).to_numpy(zero_copy_only=False))
+
+
+def _characters(strings: pa.LargeStringArray) -> memoryview:
+    """The UTF-8 of all strings one after the other, as Arrow holds them."""
+    _, offsets, characters = strings.buffers()
+    if characters is None:
+        return memoryview(b"")
+    places = np.frombuffer(offsets, dtype=np.int64)
+    return memoryview(characters)[places[strings.offset] : places[strings.offset + len(strings)]]
 
 
 def _feed(leaves: dict[str, Any], name: str, values: np.ndarray) -> None:

@@ -34,6 +34,8 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=64, help="questions asked at once (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to FILE")
     arguments = parser.parse_args()
+    if arguments.batch_size < 1:
+        raise ValueError(f"--batch-size must be 1 or more, got {arguments.batch_size}")
     code_set, questions = what_to_ask(arguments.checkpoint, arguments.task)
     tokenizer = AutoTokenizer.from_pretrained(arguments.checkpoint, trust_remote_code=False, local_files_only=True)
     model = AutoModelForCausalLM.from_pretrained(arguments.checkpoint, **LOCAL_LOADING)

@@ -19,7 +19,8 @@ def baselines(tmp_path_factory):
     """The folders of the baselines' runs, one for each fold."""
     folder = tmp_path_factory.mktemp("pool")
     source = shared_data("mimic3demo")
-    tasks = run("mimic3", "--input", source, "--output", folder / "demo", "--protocol", "kfold", "--folds", FOLDS)
+    options = ("--protocol", "kfold", "--folds", FOLDS, "--candidates", "all")
+    tasks = run("mimic3", "--input", source, "--output", folder / "demo", *options)
     for task in tasks:
         command = [
             sys.executable,

@@ -114,13 +114,6 @@ def test_the_fingerprint_follows_each_value_and_not_how_rows_are_cut_into_batche
     assert digest_table(as_table([*rows[1:], rows[0]])) not in seen
 
 
-def test_a_task_keeps_the_fingerprint_it_was_written_with(tmp_path):
-    task = save(tmp_path / "task")
-    info = json.loads((task.path / "task.json").read_text())
-    (task.path / "task.json").write_text(json.dumps(info | {"fingerprint": "of an earlier version"}))
-    assert load_task(task.path).fingerprint == "of an earlier version"
-
-
 def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
     def fail(*_, **__):
         raise OSError("disk full")
