@@ -26,12 +26,21 @@ class DroppedCode(ValueError):
     """A code that has no place in the task; its message is the reason the ledger gives."""
 
 
-def by_ontology(ontology: Ontology) -> Resolve:
-    """Codes as `ontology` has them; a retired code becomes its ancestor."""
+def by_ontology(ontology: Ontology, granularity: str = "full") -> Resolve:
+    """Codes as `ontology` has them; a retired code becomes its ancestor.
+
+    Where the `granularity` of the task is `category`, a code that the ontology does not know in full becomes its
+    category.
+    """
 
     def resolve(raw: str) -> Resolved:
-        code, exact = ontology.resolve(raw)
-        return Resolved((code,), None if exact else "retired code replaced by its ancestor")
+        try:
+            code, exact = ontology.resolve(raw)
+        except UnknownCode:
+            if granularity != "category":
+                raise
+            return Resolved((ontology.category(raw),), "full code unknown, its category kept")
+        return Resolved((code,), None if exact else ontology.ancestor_change)
 
     return resolve
 

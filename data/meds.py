@@ -49,6 +49,7 @@ def read_meds(
     prefixes: Collection[str] = (),
     forms: ColumnForms | None = None,
     zeros: str | None = None,
+    granularity: str = "full",
 ) -> tuple[list[Patient], list[InputFile], str, dict[str, str] | None]:
     """The cohort, the files it was read from, the ontology of its codes, and subject -> split where the data have it.
 
@@ -79,7 +80,7 @@ def read_meds(
     visit = pl.col("visit") if visit_column is not None else pl.col("time").dt.strftime("%Y-%m-%d")
     placed = dated.with_columns(hadm_id=visit, seq_num=pl.lit(None, dtype=pl.Int64)).drop_nulls("hadm_id")
     ledger.drop("diagnoses", f"no {visit_column}", dated.height - placed.height)
-    codes, system = resolve_versions(placed, code_system, ledger, zeros=zeros)
+    codes, system = resolve_versions(placed, code_system, ledger, zeros=zeros, granularity=granularity)
     patients = build_cohort(_visits(placed, events, ledger), codes, ledger)
     files = [
         InputFile(file_name=str(path.relative_to(folder)), sha256=table.file.sha256)

@@ -33,14 +33,15 @@ def read_mimic3(
     past_notes: bool = False,
     forms: ColumnForms | None = None,
     zeros: str | None = None,
+    granularity: str = "full",
 ) -> tuple[list[Patient], list[InputFile]]:
     """The cohort in ICD-9-CM, and the files it was read from.
 
     `folder` holds the tables as .csv or .csv.gz, names and headers in any case. With `notes`, the file NOTEEVENTS or
     its folder, visits are the admissions that have a discharge summary (see `data.discharge_notes`); with `past_notes`,
     for histories, all admissions with the summaries they have. `forms`: what the user says of the columns; `zeros`: of
-    codes without leading zeros (`data.leading_zeros`). Raises FileNotFoundError or ValueError where a file
-    cannot be used.
+    codes without leading zeros (`data.leading_zeros`); `granularity`: of the task (`by_ontology`). Raises
+    FileNotFoundError or ValueError where a file cannot be used.
     """
     admissions = read_mimic_table(folder, "ADMISSIONS", ADMISSIONS, ledger, forms)
     patients = read_mimic_table(folder, "PATIENTS", PATIENTS, ledger, forms)
@@ -55,5 +56,5 @@ def read_mimic3(
         visits = visits_with_notes(visits, texts, ledger, required=not past_notes)
         files.append(file)
     rows = with_leading_zeros(diagnoses_table(diagnoses.rows, "icd9_code"), "icd9cm", ledger, zeros)
-    codes = resolve_codes(rows, by_ontology(load_ontology("icd9cm")), "icd9cm", ledger)
+    codes = resolve_codes(rows, by_ontology(load_ontology("icd9cm"), granularity), "icd9cm", ledger)
     return build_cohort(visits, codes, ledger, texts=texts), files

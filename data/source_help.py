@@ -58,6 +58,7 @@ A table of your own: CSV or Parquet, one row per diagnosis, or per visit with a 
 
   mera prepare table --input visits.csv --patient pid --visit vid --time date --code icd \\
       --code-system icd10 --output prepared/mine
+      icd10who in place of icd10: the WHO's edition; --codes icd10gm.csv in its place: a national one
   mera prepare table --input notes.parquet --patient pid --visit vid --code codes --code-separator ";" \\
       --text note --kind coding --code-system icd10 --output prepared/my-notes
       --past-notes instead of --kind coding: next diagnoses, with the notes of the visits before

@@ -108,7 +108,7 @@ def task_codes(task: Task) -> CodeSet:
 
 
 def ontology_codes(system: str) -> CodeSet:
-    """Every leaf of the ontology `icd9cm` (14,567 codes) or `icd10cm` (74,724)."""
+    """Every leaf of the ontology `icd9cm` (14,567 codes), `icd10cm` (74,719) or `icd10who` (10,658)."""
     ontology = load_ontology(system)
     table = code_table(ontology.leaves(), ontology)
     names: dict[str, dict[str, str]] = {level: {} for level in LEVELS}
