@@ -212,5 +212,5 @@ def test_a_table_of_diagnoses_says_which_edition_it_is_of(chilean_table, tmp_pat
         prepared(chilean_table, tmp_path / "none")
     with pytest.raises(ValueError, match="--codes is the table of an edition of ICD-10"):
         prepared(chilean_table, tmp_path / "nine", "--code-system", "icd9", "--codes", "x.csv")
-    with pytest.raises(ValueError, match="--granularity ccs groups codes of ICD-9-CM and ICD-10-CM, got .* icd10who"):
+    with pytest.raises(ValueError, match=r"--granularity ccs groups codes of ICD-9-CM and ICD-10-CM, got .* icd10who"):
         prepared(chilean_table, tmp_path / "ccs", "--code-system", "icd10who", "--granularity", "ccs")
