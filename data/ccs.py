@@ -75,6 +75,14 @@ class Grouping:
                 return found
         return None
 
+    def leaves(self) -> list[str]:
+        """Every group."""
+        return list(self._names)
+
+    def normalize(self, raw: str) -> str:
+        """The group that `raw` names, whatever its case. Raises UnknownCode where there is none."""
+        return self._check(str(raw).strip().upper())
+
     def definition(self, code: str) -> str:
         return self._names[self._check(code)]
 

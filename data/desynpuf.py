@@ -25,8 +25,8 @@ CLAIM_COLUMNS = (
     column("clm_id", Meaning.NUMBER_ID),
     column("segment", Meaning.WHOLE),
     column("clm_from_dt", Meaning.TIME),
-    column("clm_admsn_dt", Meaning.TIME),
-    *(column(name, Meaning.CODE) for name in DIAGNOSES),
+    column("clm_admsn_dt", Meaning.TIME, may_be_empty=True),
+    *(column(name, Meaning.CODE, may_be_empty=True) for name in DIAGNOSES),
 )
 PERSON_COLUMNS = (
     column("desynpuf_id", Meaning.ID),

@@ -68,7 +68,7 @@ def read_meds(
         column("code", Meaning.WORD),
     ]
     if visit_column is not None:
-        columns.append(column("visit", Meaning.NUMBER_ID, header=visit_column))
+        columns.append(column("visit", Meaning.NUMBER_ID, header=visit_column, may_be_empty=True))
     tables = [read_columns(path, columns, ledger, forms) for path in paths]
     wanted = {*PREFIXES, *(prefix.strip("/").upper() for prefix in prefixes)}
     events = pl.concat([_wanted(table, wanted, ledger) for table in tables])

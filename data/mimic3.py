@@ -17,7 +17,12 @@ from data.table_files.columns import ColumnForms, column
 from data.table_files.meanings import Meaning
 from data.table_files.stored_files import InputFile
 
-PATIENTS = (PATIENT, column("gender", Meaning.SEX), column("dob", Meaning.TIME), column("dod", Meaning.TIME))
+PATIENTS = (
+    PATIENT,
+    column("gender", Meaning.SEX),
+    column("dob", Meaning.TIME),
+    column("dod", Meaning.TIME, may_be_empty=True),
+)
 DIAGNOSES = (PATIENT, ADMISSION, column("seq_num", Meaning.WHOLE), column("icd9_code", Meaning.CODE))
 
 

@@ -36,7 +36,7 @@ PATIENTS = (
     column("gender", Meaning.SEX),
     column("anchor_age", Meaning.AGE),
     column("anchor_year", Meaning.WHOLE),
-    column("dod", Meaning.TIME),
+    column("dod", Meaning.TIME, may_be_empty=True),
     column("anchor_year_group", Meaning.WORD, optional=True),
 )
 _SYSTEM_OF_VERSION = {9: "icd9cm", 10: "icd10cm"}

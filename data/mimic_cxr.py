@@ -186,10 +186,9 @@ def _report_files(path: Path) -> Iterator[tuple[str, bytes]]:
             with zipfile.ZipFile(path) as archive:
                 for name in sorted(archive.namelist()):
                     yield name, archive.read(name) if name.endswith(".txt") else b""
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-            raise ValueError(
-                f"{path} is a damaged or protected zip file ({error}); download or copy it again"
-            ) from None
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError):
+            # The library names the member, and with it the patient.
+            raise ValueError(f"{path} is a damaged or protected zip file; download or copy it again") from None
     else:
         raise FileNotFoundError(f"reports not found: {path}; give the folder files or mimic-cxr-reports.zip")
 

@@ -10,6 +10,7 @@ from data.mimic4 import CODE_SYSTEMS
 from data.report_sections import SECTIONS
 from data.source_help import EXAMPLES
 from data.task_arguments import (
+    add_candidates,
     add_code_options,
     add_column_options,
     add_history_options,
@@ -78,6 +79,7 @@ def _diagnosis_source(
     parser.set_defaults(kind="diagnosis")
     add_history_options(parser)
     add_code_options(parser)
+    add_candidates(parser)
     add_column_options(parser, zeros=name not in ("diabetes130", "eicu"))
     add_split_options(parser)
     return parser
@@ -112,6 +114,7 @@ def _add_mimic_cxr(sources: argparse._SubParsersAction) -> None:
     parser.set_defaults(kind="coding")
     _add_code_system(parser)
     add_code_options(parser)
+    add_candidates(parser)
     add_column_options(parser)
     add_split_options(parser)
 
@@ -163,6 +166,7 @@ def _add_codiesp(sources: argparse._SubParsersAction) -> None:
     parser.add_argument("--language", choices=LANGUAGES, default="en", help="of the notes (default: %(default)s)")
     parser.set_defaults(kind="coding")
     add_code_options(parser)
+    add_candidates(parser)
     add_split_options(parser, protocol="given")
 
 
@@ -178,4 +182,5 @@ def _add_synthetic(sources: argparse._SubParsersAction) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the cohort (default: %(default)s)")
     add_past_notes(parser)
     add_training_visits(parser)
+    add_candidates(parser, "the codes of the model that invents the patients")
     add_split_options(parser)

@@ -11,6 +11,14 @@ from data.unknown_codes import FEWEST_PATIENTS, code_form
 
 PRINTED_CODES = 5
 
+_RULES = {
+    "train": "the codes of train and validation",
+    "ontology": "every leaf of the ontology, and the other codes of train and validation",
+    "all": "every code of the task, those of test alone included",
+    "file": "the list in {file}",
+    "source": "the source's own list",
+}
+
 
 def print_summary(task: Task) -> None:
     """Two tables, the number of candidates, and the task's path last."""
@@ -25,7 +33,25 @@ def print_summary(task: Task) -> None:
     if "past_notes" in task.info:
         console.print(past_notes_line(task.info["past_notes"]), highlight=False)
     console.print(f"{len(task.codes):,} candidate codes ({task.info['edition']})", highlight=False)
+    print_candidates(task, console)
     console.print(f"prepared task: {task.path}", soft_wrap=True, highlight=False)
+
+
+def print_candidates(task: Task, console: Console) -> None:
+    """How the candidates were chosen, and what of each split lies outside them."""
+    rule = task.candidates_rule
+    console.print(f"candidates: {_RULES[rule['name']].format(file=rule.get('file'))}", highlight=False, markup=False)
+    if rule.get("repeated_in_file"):
+        console.print(f"{rule['repeated_in_file']:,} entries of the file repeat a candidate", highlight=False)
+    for name in SPLITS:
+        outside = task.outside_sentence(name)
+        if outside is not None:
+            console.print(outside, highlight=False)
+    if rule.get("training_examples_dropped"):
+        console.print(
+            f"train: {rule['training_examples_dropped']:,} examples without a candidate to predict were dropped",
+            highlight=False,
+        )
 
 
 def print_account(record: Mapping[str, Any], console: Console) -> None:

@@ -45,6 +45,11 @@ class CodeSet:
         """code -> definition."""
         return dict(zip(self.codes, self.definitions, strict=True))
 
+    def texts(self) -> list[str]:
+        """Every definition, synonym and name of a group."""
+        names = [name for groups in self.group_names.values() for name in groups.values()]
+        return [*self.definitions, *(text for texts in self.synonyms for text in texts), *names]
+
     def right_codes(self) -> dict[str, set[str]]:
         """code -> the codes with the same definition: where a definition has several codes, each is a right answer."""
         by_definition = defaultdict(set)

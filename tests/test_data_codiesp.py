@@ -78,7 +78,7 @@ def test_a_folder_that_is_not_the_corpus(tmp_path):
 
 def test_codiesp_in_full_every_label_resolves(tmp_path):
     folder = shared_data("codiesp")
-    (task,) = run("codiesp", "--input", folder, "--language", "es", "--output", tmp_path / "t")
+    (task,) = run("codiesp", "--input", folder, "--language", "es", "--output", tmp_path / "t", "--candidates", "all")
     assert task.info["rows_read"] == task.info["rows_used"] == 5639 + 2677
     assert task.info["unknown_codes"] == {}
     assert {name: len(task.splits[name]) for name in task.splits} == {"train": 441, "validation": 59, "test": 250}
