@@ -215,6 +215,7 @@ def build_trainer(model: BiEncoder, task: Task, config: BiEncoderConfig, run: Ru
         views=views,
         hard_negatives=hard_negatives,
         whole_copy=copy.deepcopy(model) if shares_out_parameters() else None,
+        min_steps=config.training.min_steps,
         model=model,
         args=TrainingArguments(**arguments),
         data_collator=collator,

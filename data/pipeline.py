@@ -29,7 +29,7 @@ from data.examples import Row, coding_rows, diagnosis_rows
 from data.filters import coarsen, drop_patients, drop_rare_codes, keep_last_visits, keep_primary_targets
 from data.ledger import Ledger
 from data.near_duplicates import drop_near_duplicates
-from data.ontology import load_ontology
+from data.ontology import Ontology, load_ontology
 from data.past_notes import note_counts, only_past_notes
 from data.split_options import SplitOptions
 from data.table_files.stored_files import InputFile
@@ -47,7 +47,7 @@ class Source:
 
     name: str
     system: str
-    """The ontology of its codes: `icd9cm` or `icd10cm`."""
+    """The ontology of its codes, as `load_ontology` calls it."""
     patients: Sequence[Patient]
     ledger: Ledger
     files: Sequence[InputFile] = ()
@@ -59,6 +59,12 @@ class Source:
     """The task's codes where the user names no others; None: the rule `train` finds them."""
     given_split: Mapping[str, str] | None = None
     """patient id -> split, where the source comes with its own."""
+    edition: Ontology | None = None
+    """The ontology itself, where it came with the data; None: `load_ontology(system)`."""
+
+    @property
+    def ontology(self) -> Ontology:
+        return self.edition or load_ontology(self.system)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,7 +119,7 @@ def prepare_tasks(
     `oracle(test rows, candidates)` is kept as `oracle.npy` where the source knows the true probabilities. Raises
     ValueError where too few patients are left, or the file of `options.candidates` holds what is no code.
     """
-    names: CodeNames = load_ccs(source.system) if options.granularity == "ccs" else load_ontology(source.system)
+    names: CodeNames = load_ccs(source.system) if options.granularity == "ccs" else source.ontology
     named = _named_candidates(source, options, names)
     patients = _filter(source, kind, options)
     outputs = task_folders(output, split)
@@ -139,7 +145,7 @@ def _named_candidates(source: Source, options: TaskOptions, names: CodeNames) ->
     """The list that the user or else the source gives; None where the rule is to look at the patients."""
     rule = _candidate_rule(source, options)
     if rule == FILE_RULE:
-        reader = candidate_reader(load_ontology(source.system), names, options.granularity)
+        reader = candidate_reader(source.ontology, names, options.granularity)
         return read_code_list(options.candidates, reader, names.edition)
     return source.candidates if rule == SOURCE_RULE else None
 
@@ -147,7 +153,7 @@ def _named_candidates(source: Source, options: TaskOptions, names: CodeNames) ->
 def _filter(source: Source, kind: str, options: TaskOptions) -> list[Patient]:
     patients, ledger = list(source.patients), source.ledger
     if options.granularity == "category":
-        ontology = load_ontology(source.system)
+        ontology = source.ontology
         patients = coarsen(patients, lambda code: ontology.groups(code)["category"], "category", ledger)
     if options.granularity == "ccs":
         patients = coarsen(patients, load_ccs(source.system).group_of, "CCS group", ledger)

@@ -145,7 +145,17 @@ def _add_table(sources: argparse._SubParsersAction) -> None:
     }
     for name, meaning in columns.items():
         parser.add_argument(f"--{name}", required=name in ("patient", "code"), metavar="COLUMN", help=meaning)
-    parser.add_argument("--code-system", required=True, choices=tuple(TABLE_SYSTEMS), help="the edition of the codes")
+    parser.add_argument(
+        "--code-system",
+        choices=tuple(TABLE_SYSTEMS),
+        help="the edition of the codes: icd9 and icd10 of the United States (CM), icd10who of the WHO",
+    )
+    parser.add_argument(
+        "--codes",
+        metavar="TABLE",
+        help="instead: a national edition of ICD-10 (GM, AM, CIE-10 ...), CSV or Parquet with the columns code, "
+        "definition and perhaps parent",
+    )
     parser.add_argument("--code-separator", metavar="TEXT", help="what stands between the codes, where a row has many")
     parser.add_argument("--separator", metavar="CHAR", help="of a CSV (default: found by the header)")
 

@@ -7,6 +7,9 @@ from rich.console import Console
 from rich.table import Table
 
 from data.task import SPLITS, Task
+from data.unknown_codes import FEWEST_PATIENTS, code_form
+
+PRINTED_CODES = 5
 
 _RULES = {
     "train": "the codes of train and validation",
@@ -61,8 +64,25 @@ def print_account(record: Mapping[str, Any], console: Console) -> None:
             highlight=False,
             markup=False,
         )
+    unknown = unknown_codes_line(record)
+    if unknown is not None:
+        console.print(unknown, highlight=False, markup=False, soft_wrap=True)
     for event, count in record["changed"].items():
         console.print(f"{count:,} times: {event}", highlight=False, markup=False)
+
+
+def unknown_codes_line(record: Mapping[str, Any]) -> str | None:
+    """How many codes no edition knows and the most frequent ones that may be listed; None where there is none."""
+    listed = record.get("unknown_codes", {})
+    counts = record.get("unknown_code_counts", {"distinct": len(listed), "rows": sum(listed.values())})
+    if not counts["distinct"]:
+        return None
+    line = f"{counts['distinct']:,} codes that the edition does not know, in {counts['rows']:,} rows"
+    codes = [f"{code} ({rows:,})" for code, rows in listed.items() if code_form(code) == code]
+    most = ", ".join(codes[:PRINTED_CODES])
+    if not most:
+        return f"{line}; none has the form of a code and {FEWEST_PATIENTS} patients, so none is listed"
+    return f"{line}; the most frequent: {most}"
 
 
 def past_notes_line(counts: Mapping[str, int]) -> str:

@@ -77,7 +77,8 @@ def add_code_options(parser: argparse.ArgumentParser) -> None:
         "--granularity",
         choices=GRANULARITIES,
         default=default.granularity,
-        help="codes in full, cut to their category, or their CCS (ICD-9) or CCSR (ICD-10) group (default: %(default)s)",
+        help="codes in full; cut to their category, also where only that is known; or their CCS (ICD-9) or CCSR "
+        "(ICD-10) group (default: %(default)s)",
     )
     parser.add_argument(
         "--min-code-count",

@@ -1,10 +1,14 @@
 """Metrics of ranked and of predicted codes: arrays in, number out. NumPy and SciPy only.
 
 Legend: N examples, C candidate codes, K ranked codes kept, T targets = all (example, code) pairs that are true, in the
-order of `np.nonzero(targets)`. `scores` (N, C) float, larger = more likely, finite; `targets` and `predicted` (N, C)
-bool. Equal scores are ranked by column, lower column first. A mean over rows leaves out rows without a target, as
-nothing can be right there. A metric that is undefined (no target at all, no negative) is NaN. All lie in [0, 1] except
-`spearman`.
+order of `np.nonzero(targets)`. `scores` (N, C) float, larger = more likely; `targets` and `predicted` (N, C) bool.
+Equal scores are ranked by column, lower column first. A mean over rows leaves out rows without a target, as nothing can
+be right there. A metric that is undefined (no target at all, no negative) is NaN. All lie in [0, 1] except `spearman`.
+
+A score of -inf says that the model could not name the code: it is no candidate. It is never retrieved and never
+predicted, however few codes there are, and a target with it counts as missed: it adds nothing to a row's average
+precision, gain or hits, and stands in their denominators (the rule of CodiEsp's official evaluation). ROC-AUC takes
+-inf for the lowest score of all, equal to itself: a code that is never a candidate ranks its rows at random (0.5).
 """
 
 from collections.abc import Iterator
@@ -14,6 +18,8 @@ from typing import Literal
 import numpy as np
 import scipy.stats
 
+NOT_RETRIEVED = np.iinfo(np.int32).max
+"""The rank of a target whose score is -inf."""
 BLOCK_ELEMENTS = 4_000_000
 """Scores sorted at once: bounds the memory of a ranking at about 100 MB, whatever N is."""
 
@@ -23,13 +29,15 @@ class Ranking:
     """Where the targets stand in their rows' rankings; all the row metrics need, sorted once."""
 
     top: np.ndarray
-    """(N, K) int32: columns, best first."""
+    """(N, K) int32: columns, best first; those past `num_retrievable` are no candidates."""
     rows: np.ndarray
     """(T,) int64: the example of each target."""
     columns: np.ndarray
     """(T,) int64: the code of each target."""
     ranks: np.ndarray
-    """(T,) int32: the target's place in its row, 0 = best."""
+    """(T,) int32: the target's place in its row, 0 = best; NOT_RETRIEVED where its score is -inf."""
+    num_retrievable: np.ndarray
+    """(N,) int: scores above -inf in each row."""
 
     @property
     def num_targets(self) -> np.ndarray:
@@ -53,13 +61,16 @@ def rank_targets(scores: np.ndarray, targets: np.ndarray, k: int = 100) -> Ranki
     top = np.empty((len(scores), kept), dtype=np.int32)
     rows, columns = np.nonzero(targets)
     ranks = np.empty(len(rows), dtype=np.int32)
+    num_retrievable = np.empty(len(scores), dtype=np.int64)
     for block, order in _sorted_blocks(scores):
         top[block] = order[:, :kept]
+        num_retrievable[block] = np.count_nonzero(scores[block] != -np.inf, axis=1)
         places = np.empty_like(order)
         np.put_along_axis(places, order, np.arange(order.shape[1])[None, :], axis=1)
         first, last = np.searchsorted(rows, [block.start, block.stop])
         ranks[first:last] = places[rows[first:last] - block.start, columns[first:last]]
-    return Ranking(top=top, rows=rows, columns=columns, ranks=ranks)
+    ranks[ranks >= num_retrievable[rows]] = NOT_RETRIEVED
+    return Ranking(top=top, rows=rows, columns=columns, ranks=ranks, num_retrievable=num_retrievable)
 
 
 def row_recall(ranking: Ranking, k: int, denominator: Literal["labels", "min"] = "labels") -> np.ndarray:
@@ -85,12 +96,13 @@ def row_ndcg(ranking: Ranking, k: int) -> np.ndarray:
 
 
 def row_average_precision(ranking: Ranking) -> np.ndarray:
-    """(N,) mean over a row's targets of the precision at the target's place."""
+    """(N,) mean over a row's targets of the precision at the target's place, 0 for one that is not retrieved."""
     order = np.lexsort((ranking.ranks, ranking.rows))
     rows, ranks = ranking.rows[order], ranking.ranks[order]
     row_starts = np.concatenate([[0], np.cumsum(ranking.num_targets)])
     hits_so_far = np.arange(len(rows)) - row_starts[rows] + 1
-    total = np.bincount(rows, weights=hits_so_far / (ranks + 1.0), minlength=len(ranking.top))
+    precision = np.where(ranks == NOT_RETRIEVED, 0.0, hits_so_far / (ranks + 1.0))
+    total = np.bincount(rows, weights=precision, minlength=len(ranking.top))
     return _ratio(total, ranking.num_targets)
 
 
@@ -123,8 +135,11 @@ def mean_over_rows(values: np.ndarray) -> float:
 
 
 def predict_label_count(ranking: Ranking) -> np.ndarray:
-    """(N, K) bool: which of `ranking.top` are predicted when each row predicts as many codes as it truly has."""
-    return np.arange(ranking.top.shape[1])[None, :] < ranking.num_targets[:, None]
+    """(N, K) bool: which of `ranking.top` are predicted when each row predicts as many codes as it truly has; fewer
+    where it has fewer candidates.
+    """
+    num_predicted = np.minimum(ranking.num_targets, ranking.num_retrievable)
+    return np.arange(ranking.top.shape[1])[None, :] < num_predicted[:, None]
 
 
 def weighted_f1_at_label_count(scores: np.ndarray, targets: np.ndarray) -> float:

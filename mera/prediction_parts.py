@@ -12,10 +12,12 @@ EXAMPLE_COLUMNS = ("example_id", "patient_id", "targets", "seen", "threshold")
 WRITE_AGAIN = "write the predictions again"
 
 
-def read_array(path: Path) -> np.ndarray:
-    """Raises ValueError where the file is no array, is cut off, or would need a pickle."""
+def read_array(path: Path, mapped: bool = False) -> np.ndarray:
+    """`mapped`: left on disk and read where it is used. Raises ValueError where the file is no array, is cut off, or
+    would need a pickle.
+    """
     try:
-        return np.load(path, allow_pickle=False)
+        return np.load(path, allow_pickle=False, mmap_mode="r" if mapped else None)
     except (ValueError, EOFError) as error:
         if "allow_pickle" in str(error):
             raise ValueError(f"{path} is damaged, or holds a pickle (allow_pickle=False); {WRITE_AGAIN}") from None
@@ -44,11 +46,16 @@ def read_json(path: Path) -> Any:
         raise ValueError(f"{path} is damaged: it cannot be read as JSON; {WRITE_AGAIN}") from None
 
 
-def check_finite(scores: np.ndarray, path: Path) -> None:
-    """Raise ValueError where a score of (N, C) is NaN or infinite."""
+def check_finite(scores: np.ndarray, path: Path, may_be_missing: bool = False) -> None:
+    """Raise ValueError where a score of (N, C) is NaN or infinite; with `may_be_missing` -inf says that a code was no
+    candidate.
+    """
     if scores.dtype.kind not in "fiu":
         raise ValueError(f"{path} holds no numbers but {scores.dtype}; {WRITE_AGAIN}")
-    rows = np.flatnonzero(~np.isfinite(scores).all(axis=1))
+    numbers = np.isfinite(scores)
+    if may_be_missing:
+        numbers |= np.isneginf(scores)
+    rows = np.flatnonzero(~numbers.all(axis=1))
     if len(rows):
         raise ValueError(
             f"{path} holds NaN or infinity in {len(rows)} of {len(scores)} rows (the first: row {rows[0] + 1}), which "

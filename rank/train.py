@@ -26,6 +26,7 @@ from rank.predict import Ranker
 from rank.prompt import PromptBuilder
 from rank.recurrence import Recurrence, add_recurrence, fit_rare_bonus, recurrence_weights
 from rank.start import load_for_task, require_past_notes, training_examples
+from rank.trained_on import TrainedOn
 from rank.trainer import build_trainer
 from rank.validation import Validation
 
@@ -74,7 +75,10 @@ def main() -> None:
         scores = add_recurrence(scores, validation.seen, rare_bonus)
     rule = fit_decision_rule(scores, eov, validation.targets, uses_eov, config.eov_offset == "fitted")
     threshold = threshold_record(rule, scores, eov, validation.targets, uses_eov)
-    ranker = Ranker(trained, tokenizer, task.codes, code_tokens.definitions, config.prompt, rule, recurrence)
+    trained_on = TrainedOn.of_task(task, config.prompt)
+    ranker = Ranker(
+        trained, tokenizer, task.codes, code_tokens.definitions, config.prompt, rule, recurrence, trained_on
+    )
     ranker.add_definitions(task.all_definitions)
     rows = list(task.splits["test"])
     if config.decoding == "rank":

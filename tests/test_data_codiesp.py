@@ -42,7 +42,7 @@ def test_folders_are_the_splits_and_codes_lose_their_stray_x(tmp_path):
     assert {name for name, split in places.items() if split == "test"} == {"S-dev-0", "S-dev-1", "S-dev-2"}
     assert sorted(places.values()).count("validation") == 1
     assert dropped(task, "diagnoses") == {"not a code of icd10cm": 11}
-    assert task.info["unknown_codes"] == {"q99zz": 11}
+    assert task.info["unknown_codes"] == {"Q99ZZ": 11}
     assert all(row["text"].startswith("Case ") and row["evidence"] == [] for row in every_row(task))
     assert_adds_up(task)
 

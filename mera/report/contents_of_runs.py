@@ -7,7 +7,7 @@ from mera.report.drawing import Figure
 from mera.report.parts import Part, run_row
 from mera.report.records import WIDTH_METRICS
 from mera.report.tables import Cell, Column, Row, Table, cell, without_empty_columns
-from mera.report.text import hardware, number
+from mera.report.text import CANDIDATE_RULES, hardware, number
 
 FigureFinder = Callable[..., list[Figure]]
 
@@ -244,13 +244,19 @@ def _data_card(section: dict[str, Any]) -> Part:
         "protocol": "Split",
     }
     facts = [f"{label}: {task[key]}" for key, label in known.items() if task.get(key)]
-    facts.append(f"Candidates: {section['candidates']:,} codes")
+    outside = section["outside_candidates"]["targets"]
+    rule = CANDIDATE_RULES[section["candidates_rule"]]
+    facts.append(f"Candidates: {section['candidates']:,} codes ({rule})")
+    if outside:
+        facts.append(f"True codes outside the candidates, counted as missed: {outside:,} of {section['targets']:,}")
     dropped = [f"{count:,} x {reason}" for reason, count in _counts(task.get("dropped")).items()]
-    unknown = sum(_counts(task.get("unknown_codes")).values())
+    unknown = _counts(task.get("unknown_code_counts"))
     if dropped:
         facts.append(f"Dropped rows: {'; '.join(dropped)}")
-    if unknown:
-        facts.append(f"Codes that the ontology does not know: {unknown:,}")
+    if unknown.get("distinct"):
+        facts.append(
+            f"Codes that the ontology does not know: {unknown['distinct']:,} in {unknown.get('rows', 0):,} rows"
+        )
     table = Table(
         name="data",
         corner="Split",

@@ -15,8 +15,24 @@ OPTIONAL_PARTS = ("previous_visits", "ages", "sexes", "group_names", "context")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Outside:
+    """True codes that no model may name, since they are no candidates: they count as missed."""
+
+    targets: int
+    """(example, code) pairs."""
+    codes: int
+    """Different codes."""
+    num_candidates: int
+
+    @classmethod
+    def of(cls, run: Predictions) -> "Outside":
+        missing = run.targets & np.isneginf(run.scores)
+        return cls(targets=int(missing.sum()), codes=int(missing.any(axis=0).sum()), num_candidates=run.num_candidates)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Comparable:
-    """Runs that were scored on the same examples, and what they share. N examples, C candidates."""
+    """Runs that were scored on the same examples, and what they share. N examples, C codes (see `Predictions`)."""
 
     paths: list[Path]
     first_run: str
@@ -30,6 +46,7 @@ class Comparable:
     """(N, C) bool."""
     seen: np.ndarray
     """(N, C) bool."""
+    outside: Outside
     previous_visits: np.ndarray | None = None
     ages: np.ndarray | None = None
     sexes: list[str | None] | None = None
@@ -77,6 +94,7 @@ def group_runs(paths: Sequence[str | Path], by_task: bool = False) -> list[Compa
                 codes=run.codes,
                 targets=run.targets,
                 seen=run.seen,
+                outside=Outside.of(run),
                 **{part: getattr(run, part) for part in OPTIONAL_PARTS},
             )
     return list(groups.values())

@@ -56,8 +56,9 @@ def reliability(run: Predictions, ranking: metrics.Ranking, weights: np.ndarray)
 def _probabilities(scores: np.ndarray, thresholds: np.ndarray, how: dict[str, Any]) -> np.ndarray:
     if how.get("scores") == "probabilities":
         return np.clip(scores.astype(np.float64), 0.0, 1.0)
-    margin = scores.astype(np.float64) - thresholds[:, None]
-    return scipy.special.expit(how["slope"] * margin + how["intercept"])
+    margin = np.where(np.isneginf(scores), 0.0, scores.astype(np.float64) - thresholds[:, None])
+    # A code that is no candidate is given no chance.
+    return np.where(np.isneginf(scores), 0.0, scipy.special.expit(how["slope"] * margin + how["intercept"]))
 
 
 def _all_pairs(run: Predictions, how: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
