@@ -62,8 +62,8 @@ class CandidateFile:
     num_repeated: int
     """Entries that name a candidate another entry names already."""
     num_changed: int
-    """Entries that are no code of the edition themselves, such as retired ones: the ancestor that stands for them in the
-    rows is the candidate."""
+    """Entries that are no code of the edition themselves, such as retired ones: the ancestor that stands for them in
+    the rows is the candidate."""
 
 
 def read_candidate_file(path: str | Path, resolve: Resolve, edition: str) -> CandidateFile:
