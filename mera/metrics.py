@@ -1,10 +1,14 @@
 """Metrics of ranked and of predicted codes: arrays in, number out. NumPy and SciPy only.
 
-Legend: N examples, C candidate codes, K ranked codes kept, T targets = all (example, code) pairs that are true, in the
-order of `np.nonzero(targets)`. `scores` (N, C) float, larger = more likely, finite; `targets` and `predicted` (N, C)
-bool. Equal scores are ranked by column, lower column first. A mean over rows leaves out rows without a target, as
-nothing can be right there. A metric that is undefined (no target at all, no negative) is NaN. All lie in [0, 1] except
-`spearman`.
+Legend: N examples, C codes, K ranked codes kept, T targets = all (example, code) pairs that are true, in the order of
+`np.nonzero(targets)`. `scores` (N, C) float, larger = more likely; `targets` and `predicted` (N, C) bool. Equal scores
+are ranked by column, lower column first. A mean over rows leaves out rows without a target, as nothing can be right
+there. A metric that is undefined (no target at all, no negative) is NaN. All lie in [0, 1] except `spearman`.
+
+A score of -inf says that the code is no candidate for the example, so that it can never be retrieved. As a target it is
+missed, whatever k is: it counts among the row's targets and gains nothing (the rule of CodiEsp's official evaluation,
+where a code that a system does not return adds 0 to the average precision). As no target it is not there: it is neither
+predicted nor a negative that a target could be ranked above.
 """
 
 from collections.abc import Iterator
@@ -16,6 +20,8 @@ import scipy.stats
 
 BLOCK_ELEMENTS = 4_000_000
 """Scores sorted at once: bounds the memory of a ranking at about 100 MB, whatever N is."""
+NEVER = np.iinfo(np.int32).max
+"""The rank of a target that is no candidate: beyond every k."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,13 +29,15 @@ class Ranking:
     """Where the targets stand in their rows' rankings; all the row metrics need, sorted once."""
 
     top: np.ndarray
-    """(N, K) int32: columns, best first."""
+    """(N, K) int32: columns, best first; those that are no candidates stand at the end."""
     rows: np.ndarray
     """(T,) int64: the example of each target."""
     columns: np.ndarray
     """(T,) int64: the code of each target."""
     ranks: np.ndarray
-    """(T,) int32: the target's place in its row, 0 = best."""
+    """(T,) int32: the target's place in its row, 0 = best; NEVER where it is no candidate."""
+    num_candidates: np.ndarray
+    """(N,) int: codes of each row that can be retrieved."""
 
     @property
     def num_targets(self) -> np.ndarray:
@@ -38,7 +46,10 @@ class Ranking:
 
 
 def rank_candidates(scores: np.ndarray, k: int | None = None) -> np.ndarray:
-    """(N, min(k, C)) int32 columns of the k highest scores of each row, best first; all C of them where k is None."""
+    """(N, min(k, C)) int32 columns of the k highest scores of each row, best first; all C of them where k is None.
+
+    Where a row has fewer candidates than that, columns that are none follow.
+    """
     num_columns = scores.shape[1]
     top = np.empty((len(scores), num_columns if k is None else min(k, num_columns)), dtype=np.int32)
     for rows, order in _sorted_blocks(scores):
@@ -53,13 +64,16 @@ def rank_targets(scores: np.ndarray, targets: np.ndarray, k: int = 100) -> Ranki
     top = np.empty((len(scores), kept), dtype=np.int32)
     rows, columns = np.nonzero(targets)
     ranks = np.empty(len(rows), dtype=np.int32)
+    num_candidates = np.empty(len(scores), dtype=np.int64)
     for block, order in _sorted_blocks(scores):
         top[block] = order[:, :kept]
         places = np.empty_like(order)
         np.put_along_axis(places, order, np.arange(order.shape[1])[None, :], axis=1)
         first, last = np.searchsorted(rows, [block.start, block.stop])
         ranks[first:last] = places[rows[first:last] - block.start, columns[first:last]]
-    return Ranking(top=top, rows=rows, columns=columns, ranks=ranks)
+        num_candidates[block] = scores.shape[1] - np.isneginf(scores[block]).sum(axis=1)
+    ranks[np.isneginf(scores[rows, columns])] = NEVER
+    return Ranking(top=top, rows=rows, columns=columns, ranks=ranks, num_candidates=num_candidates)
 
 
 def row_recall(ranking: Ranking, k: int, denominator: Literal["labels", "min"] = "labels") -> np.ndarray:
@@ -85,12 +99,13 @@ def row_ndcg(ranking: Ranking, k: int) -> np.ndarray:
 
 
 def row_average_precision(ranking: Ranking) -> np.ndarray:
-    """(N,) mean over a row's targets of the precision at the target's place."""
+    """(N,) mean over a row's targets of the precision at the target's place, 0 for a target that is no candidate."""
     order = np.lexsort((ranking.ranks, ranking.rows))
     rows, ranks = ranking.rows[order], ranking.ranks[order]
     row_starts = np.concatenate([[0], np.cumsum(ranking.num_targets)])
     hits_so_far = np.arange(len(rows)) - row_starts[rows] + 1
-    total = np.bincount(rows, weights=hits_so_far / (ranks + 1.0), minlength=len(ranking.top))
+    precision = np.where(ranks < NEVER, hits_so_far / (ranks + 1.0), 0.0)
+    total = np.bincount(rows, weights=precision, minlength=len(ranking.top))
     return _ratio(total, ranking.num_targets)
 
 
@@ -123,8 +138,12 @@ def mean_over_rows(values: np.ndarray) -> float:
 
 
 def predict_label_count(ranking: Ranking) -> np.ndarray:
-    """(N, K) bool: which of `ranking.top` are predicted when each row predicts as many codes as it truly has."""
-    return np.arange(ranking.top.shape[1])[None, :] < ranking.num_targets[:, None]
+    """(N, K) bool: which of `ranking.top` are predicted when each row predicts as many codes as it truly has.
+
+    A row with fewer candidates than true codes predicts all of its candidates.
+    """
+    count = np.minimum(ranking.num_targets, ranking.num_candidates)
+    return np.arange(ranking.top.shape[1])[None, :] < count[:, None]
 
 
 def weighted_f1_at_label_count(scores: np.ndarray, targets: np.ndarray) -> float:
@@ -177,6 +196,9 @@ def roc_auc(scores: np.ndarray, targets: np.ndarray, average: Literal["micro", "
     """Chance that a target scores above a non-target, ties counting half (Mann-Whitney).
 
     `micro`: over all (example, code) pairs. `macro`: per code over examples, then the mean over codes with both.
+    Non-targets are those that can be retrieved; a target that is no candidate scores below all of them. So `micro`
+    counts the true codes outside the candidates as ranked last, and `macro` is over the codes that can be scored: a
+    code that is a candidate for no example has no non-target.
     """
     _check_shapes(scores, targets)
     targets = targets.astype(bool)
@@ -188,7 +210,8 @@ def roc_auc(scores: np.ndarray, targets: np.ndarray, average: Literal["micro", "
 
 
 def roc_auc_by_code(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """(C,) ROC-AUC of each code over the rows; NaN for a code without a target or without a non-target."""
+    """(C,) ROC-AUC of each code over the rows; NaN for a code without a target or without a non-target (see
+    `roc_auc`)."""
     _check_shapes(scores, targets)
     targets = targets.astype(bool)
     support = targets.sum(axis=0)
@@ -207,9 +230,10 @@ def spearman(first: np.ndarray, second: np.ndarray) -> float:
 
 def _auc(scores: np.ndarray, positive: np.ndarray) -> float:
     """AUC from the places of the positives among the sorted scores; sorts values, never indices, which is cheap."""
-    ordered = np.sort(scores)
+    no_negative = np.isneginf(scores) & ~positive
+    ordered = np.sort(scores[~no_negative] if no_negative.any() else scores)
     chosen = scores[positive]
-    num_positive, num_negative = len(chosen), len(scores) - len(chosen)
+    num_positive, num_negative = len(chosen), len(ordered) - len(chosen)
     if not num_positive or not num_negative:
         return float("nan")
     below = np.searchsorted(ordered, chosen, side="left").sum(dtype=np.float64)
