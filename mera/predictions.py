@@ -1,12 +1,17 @@
 """The prediction folder: what a model hands to the report.
 
 predictions/
-  scores.npy         (N, C) float32, larger = more likely; columns in the order of codes.parquet
+  scores.npy         (N, candidates) float32, larger = more likely; columns in the order of codes.parquet. Finite, but
+                     for -inf in pooled folds, where a code was no candidate in the example's fold
   examples.parquet   example_id, patient_id, targets, seen (codes in the history), threshold (null: none)
   codes.parquet      code, definition, train_count, one column per level: as in the prepared task
   manifest.json      what produced it (see mera/manifest.py)
 
-Optional, for the report to say more; a folder without them is complete:
+Optional; a folder without them is complete:
+  other_codes.parquet  as codes.parquet, for the codes of `targets` and `seen` that are no candidates: there is nothing
+                     of them in scores.npy, and where they are true they are missed
+
+Optional, for the report to say more:
   examples.parquet   also previous_visits, age, sex (null: unknown)
   groups.parquet     level, group, name: what the groups in codes.parquet are called
   trained_on.npy     hashes of the patients of train and validation, none of whom may be among the examples
@@ -32,10 +37,12 @@ from mera.prediction_parts import (
     EXAMPLE_COLUMNS,
     WRITE_AGAIN,
     check_codes_known,
-    check_finite,
+    join_codes,
     read_array,
     read_json,
+    read_scores,
     read_table,
+    unrankable_rows,
 )
 from mera.private_files import private_files
 
@@ -52,10 +59,11 @@ PAST_NOTES_HISTORY = pl.List(pl.Struct({"codes": pl.List(pl.String), "days_befor
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Predictions:
-    """Scores of one model for one task's split. N examples, C candidate codes."""
+    """Scores of one model for one task's split. N examples, C codes: the candidates and, after them, the codes outside
+    the candidates that are true or seen somewhere."""
 
     scores: np.ndarray
-    """(N, C) float32."""
+    """(N, C) float32; -inf where the code is no candidate for the example, so that it can never be retrieved."""
     targets: np.ndarray
     """(N, C) bool."""
     seen: np.ndarray
@@ -67,6 +75,8 @@ class Predictions:
     codes: pl.DataFrame
     """C rows, in column order."""
     manifest: dict[str, Any]
+    num_outside: int = 0
+    """The last so many codes are candidates for no example."""
     previous_visits: np.ndarray | None = None
     """(N,) int: visits in the example's history."""
     ages: np.ndarray | None = None
@@ -93,7 +103,11 @@ class Predictions:
 
 
 def write_predictions(folder: str | Path, predictions: Predictions) -> Path:
-    """Write `folder`, complete or not at all and for its owner alone; one of the same name is replaced."""
+    """Write `folder`, complete or not at all and for its owner alone; one of the same name is replaced.
+
+    Raises ValueError where scores and codes do not fit together, a score is no number, or a code outside the candidates
+    has one.
+    """
     folder = Path(folder)
     codes = predictions.codes["code"].to_list()
     if predictions.scores.shape != (len(predictions.example_ids), len(codes)):
@@ -103,8 +117,11 @@ def write_predictions(folder: str | Path, predictions: Predictions) -> Path:
         )
     if "manifest" in predictions.records:
         raise ValueError("a record cannot be called manifest: manifest.json is the run's own")
-    if not np.isfinite(predictions.scores).all():
+    num_candidates = len(codes) - predictions.num_outside
+    if len(unrankable_rows(predictions.scores[:, :num_candidates], _is_pooled(predictions.manifest))):
         raise ValueError("scores contain NaN or infinity; the model diverged, so nothing was written")
+    if not np.isneginf(predictions.scores[:, num_candidates:]).all():
+        raise ValueError("a code outside the candidates has a score; only candidates are ranked")
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(beside, ignore_errors=True)
@@ -116,8 +133,11 @@ def write_predictions(folder: str | Path, predictions: Predictions) -> Path:
 
 
 def _write_parts(folder: Path, predictions: Predictions, codes: list[str]) -> None:
-    np.save(folder / "scores.npy", predictions.scores.astype(np.float32))
-    predictions.codes.write_parquet(folder / "codes.parquet")
+    num_candidates = len(codes) - predictions.num_outside
+    np.save(folder / "scores.npy", predictions.scores[:, :num_candidates].astype(np.float32, copy=False))
+    predictions.codes.head(num_candidates).write_parquet(folder / "codes.parquet")
+    if predictions.num_outside:
+        predictions.codes.tail(predictions.num_outside).write_parquet(folder / "other_codes.parquet")
     _example_table(predictions, codes).write_parquet(folder / "examples.parquet")
     if predictions.group_names is not None:
         predictions.group_names.write_parquet(folder / "groups.parquet")
@@ -139,21 +159,20 @@ def read_predictions(path: str | Path) -> Predictions:
     folder = path if (path / "scores.npy").is_file() else path / "predictions"
     if not (folder / "scores.npy").is_file():
         raise FileNotFoundError(f"no predictions in {path} (looked for {folder / 'scores.npy'})")
-    scores = read_array(folder / "scores.npy")
     codes = read_table(folder / "codes.parquet", ["code"])
+    others = _read_optional(folder / "other_codes.parquet", lambda path: read_table(path, codes.columns))
+    num_outside = 0 if others is None else others.height
     examples = read_table(folder / "examples.parquet", EXAMPLE_COLUMNS)
     records = {path.stem: read_json(path) for path in sorted(folder.glob("*.json"))}
-    if scores.shape != (examples.height, codes.height):
-        raise ValueError(
-            f"{folder} is damaged: scores.npy is {scores.shape}, examples.parquet has {examples.height} rows, "
-            f"codes.parquet {codes.height}"
-        )
-    check_finite(scores, folder / "scores.npy")
-    column = {code: index for index, code in enumerate(codes["code"])}
-    check_codes_known(examples, column, folder / "examples.parquet")
     if not isinstance(records.get("manifest"), dict):
         raise FileNotFoundError(f"{folder} has no manifest.json; {WRITE_AGAIN}")
     manifest = records.pop("manifest")
+    scores = read_scores(
+        folder / "scores.npy", (examples.height, codes.height), num_outside=num_outside, pooled=_is_pooled(manifest)
+    )
+    codes = join_codes(codes, others, folder)
+    column = {code: index for index, code in enumerate(codes["code"])}
+    check_codes_known(examples, column, folder / "examples.parquet")
     if folder.name == "predictions":
         manifest["run"] = folder.resolve().parent.name
     return Predictions(
@@ -165,6 +184,7 @@ def read_predictions(path: str | Path) -> Predictions:
         patient_ids=examples["patient_id"].to_list(),
         codes=codes,
         manifest=manifest,
+        num_outside=num_outside,
         previous_visits=examples["previous_visits"].to_numpy() if "previous_visits" in examples.columns else None,
         ages=examples["age"].fill_null(float("nan")).to_numpy() if "age" in examples.columns else None,
         sexes=examples["sex"].to_list() if "sex" in examples.columns else None,
@@ -185,20 +205,30 @@ def predictions_for_task(
 ) -> Predictions:
     """Predictions for `split` of a `data.task.Task`; `thresholds` per row, one for all, or None for no threshold.
 
-    `records`: what else the report may read; entries that are None are left out.
+    `scores`: (N, candidates of the task). `records`: what else the report may read; entries that are None are left out.
     """
     rows = task.splits[split]
+    targets = list(rows["targets"])
+    seen = [[code for visit in history for code in visit["codes"]] for history in rows["history"]]
+    others = _other_codes(task, {code for row in (*targets, *seen) for code in row})
+    codes = task.code_table if others is None else pl.concat([task.code_table, others])
+    column = {code: index for index, code in enumerate(codes["code"])}
+    num_outside = codes.height - task.code_table.height
+    scores = np.asarray(scores, dtype=np.float32)
+    if num_outside:
+        scores = np.pad(scores, [(0, 0), (0, num_outside)], constant_values=-np.inf)
     if thresholds is None:
         thresholds = float("nan")
     return Predictions(
-        scores=np.asarray(scores, dtype=np.float32),
-        targets=task.targets(split),
-        seen=task.seen(split),
+        scores=scores,
+        targets=code_matrix(targets, column),
+        seen=code_matrix(seen, column),
         thresholds=np.broadcast_to(np.asarray(thresholds, dtype=np.float32), (len(rows),)),
         example_ids=list(rows["example_id"]),
         patient_ids=list(rows["patient_id"]),
-        codes=task.code_table,
+        codes=codes,
         manifest=manifest,
+        num_outside=num_outside,
         previous_visits=np.array([len(history) for history in rows["history"]], dtype=np.int32),
         ages=np.array([np.nan if age is None else age for age in rows["age"]], dtype=np.float32),
         sexes=list(rows["sex"]),
@@ -220,7 +250,18 @@ def task_record(task: Any, split: str) -> dict[str, Any]:
 
     Runs are comparable where `fingerprint` and `split` are equal. The rest of task.json is there where it is known.
     """
-    known = ("source", "ontology", "edition", "counts", "candidates", "dropped", "unknown_codes", "inputs")
+    known = (
+        "source",
+        "ontology",
+        "edition",
+        "counts",
+        "candidates",
+        "candidates_rule",
+        "outside_candidates",
+        "dropped",
+        "unknown_codes",
+        "inputs",
+    )
     return {
         "name": task.path.name,
         "kind": task.info["kind"],
@@ -258,6 +299,20 @@ def code_matrix(rows: Sequence[Sequence[str]], column: dict[str, int]) -> np.nda
     for index, row in enumerate(rows):
         matrix[index, [column[code] for code in row]] = True
     return matrix
+
+
+def _other_codes(task: Any, used: set[str]) -> pl.DataFrame | None:
+    """The rows of the task's codes outside its candidates that are in `used`; None where it has none of them."""
+    others = getattr(task, "other_code_table", None)
+    if others is None:
+        return None
+    others = others.filter(pl.col("code").is_in(list(used)))
+    return others.select(task.code_table.columns) if others.height else None
+
+
+def _is_pooled(manifest: dict[str, Any]) -> bool:
+    """Whether several folds stand together, whose candidates may differ."""
+    return "pooled" in manifest
 
 
 def _code_lists(matrix: np.ndarray, codes: list[str]) -> list[list[str]]:
