@@ -13,8 +13,10 @@ WRITE_AGAIN = "write the predictions again"
 
 
 def read_array(path: Path, mapped: bool = False) -> np.ndarray:
-    """The array, or with `mapped` a view of the file. Raises ValueError where the file is no array, is cut off, or would
-    need a pickle."""
+    """The array, or with `mapped` a view of the file.
+
+    Raises ValueError where the file is no array, is cut off, or would need a pickle.
+    """
     try:
         return np.load(path, allow_pickle=False, mmap_mode="r" if mapped else None)
     except (ValueError, EOFError) as error:
@@ -86,7 +88,7 @@ def join_codes(codes: pl.DataFrame, others: pl.DataFrame | None, folder: Path) -
     if others is not None:
         codes = pl.concat([codes, others.select(codes.columns)], how="vertical_relaxed")
     if codes["code"].is_duplicated().any():
-        raise ValueError(f"{folder} is damaged: a code stands twice in codes.parquet, other_codes.parquet; {WRITE_AGAIN}")
+        raise ValueError(f"{folder} is damaged: a code stands twice in its tables of codes; {WRITE_AGAIN}")
     return codes
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from mera import bootstrap
 from mera.predictions import read_predictions
 from mera.report.ablation import ablation_differences, find_ablations
+from mera.report.candidates import candidates_rule, outside_candidates
 from mera.report.estimates import estimate, without_interval
 from mera.report.load import Comparable
 from mera.report.measure import METRICS, Measures, measure
@@ -35,7 +36,9 @@ def compare(shared: Comparable, bootstrap_samples: int, seed: int, reference: st
             "task": shared.task,
             "examples": len(shared.example_ids),
             "patients": num_patients,
-            "candidates": shared.codes.height,
+            "candidates": shared.num_candidates,
+            "candidates_rule": candidates_rule(shared.task),
+            "outside_candidates": outside_candidates(shared.targets, shared.outside),
             "targets": int(shared.targets.sum()),
             "targets_per_example": float(shared.targets.sum(axis=1).mean()),
             "leading_metric": LEADING_METRIC,

@@ -38,13 +38,16 @@ def set_size(predicted: np.ndarray, targets: np.ndarray, weights: np.ndarray) ->
 
 
 def precision_recall(run: Predictions, targets: np.ndarray) -> dict[str, list[float]] | None:
-    """Micro precision and recall while one constant is added to every row's threshold; None without any target.
+    """Micro precision and recall while one constant is added to every row's threshold; None without any target that
+    is a candidate.
 
     Where a run sets no threshold, one cut over all rows' scores takes its place. The cuts are scores of targets, at
     CURVE_POINTS steps of recall; equal scores are predicted together.
     """
     base = np.where(np.isfinite(run.thresholds), run.thresholds, 0.0).astype(np.float32)
     found = np.sort(run.scores[targets] - base[np.nonzero(targets)[0]])
+    num_targets = len(found)
+    found = found[np.isfinite(found)]
     if not len(found):
         return None
     steps = np.unique(np.linspace(0, len(found) - 1, min(CURVE_POINTS, len(found))).round().astype(np.int64))
@@ -57,7 +60,7 @@ def precision_recall(run: Predictions, targets: np.ndarray) -> dict[str, list[fl
         passed += np.bincount(np.searchsorted(cuts, margins, side="right"), minlength=len(cuts) + 1)
     num_predicted = np.cumsum(passed[::-1])[::-1][1:]
     hits = len(found) - np.searchsorted(found, cuts, side="left")
-    return {"recall": (hits / len(found))[::-1].tolist(), "precision": (hits / num_predicted)[::-1].tolist()}
+    return {"recall": (hits / num_targets)[::-1].tolist(), "precision": (hits / num_predicted)[::-1].tolist()}
 
 
 def _size_curve(sizes: np.ndarray, true_sizes: np.ndarray) -> list[list[float]]:
