@@ -16,6 +16,7 @@ def tokenize(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_token
         list(texts),
         truncation=True,
         max_length=max_tokens,
+        split_special_tokens=True,  # a text that says [SEP] or </s> holds characters there
         return_attention_mask=False,
         return_token_type_ids=False,
     )

@@ -2,13 +2,15 @@
 
 import tempfile
 from collections.abc import Iterable
+from pathlib import Path
 
+from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Transformer
 from transformers import AutoConfig, AutoModel
 from transformers.utils import is_flash_attn_2_available
 
 from bi_encoder.config import EncoderConfig
-from mera.models import SAFE_LOADING, LoraSettings, resolve_source, why_not_loaded
+from mera.models import SAFE_LOADING, LoraSettings, has_pickled_weights, pickle_refusal, resolve_source, why_not_loaded
 from mera.tokenizer import train_tokenizer
 
 
@@ -28,12 +30,33 @@ def load_encoder(config: EncoderConfig, texts: Iterable[str]) -> Transformer:
         raise ValueError(f"cannot load the encoder {config.pretrained!r}: {why_not_loaded(source, error)}") from error
 
 
+def open_sentence_transformer(source: str) -> SentenceTransformer:
+    """A folder or a Hugging Face name, on the CPU. Raises ValueError where a folder has weights in a pickle alone, and
+    what the library raises where it cannot be opened."""
+    if has_pickled_weights(Path(source)):
+        raise ValueError(pickle_refusal(Path(source)))
+    return SentenceTransformer(
+        source,
+        device="cpu",
+        model_kwargs=dict(SAFE_LOADING),
+        trust_remote_code=False,
+        local_files_only=Path(source).is_dir(),
+    )
+
+
 def _open(source: str, config: EncoderConfig) -> Transformer:
     attention = config.attention_implementation
     if attention is None and is_flash_attn_2_available():
         attention = "flash_attention_2"
     arguments = SAFE_LOADING | ({"attn_implementation": attention} if attention else {})
-    encoder = Transformer(source, model_kwargs=arguments, unpad_inputs=None if config.unpadded else False)
+    here = {"local_files_only": Path(source).is_dir()}
+    encoder = Transformer(
+        source,
+        model_kwargs=arguments | here,
+        processor_kwargs=here,
+        config_kwargs=here,
+        unpad_inputs=None if config.unpadded else False,
+    )
     limit = getattr(encoder.config, "max_position_embeddings", config.max_query_tokens)
     if config.max_query_tokens > limit:
         raise ValueError(

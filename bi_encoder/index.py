@@ -1,6 +1,7 @@
 """The codes' embeddings on disk, memory-mapped when opened, and exact search in them. C codes, D width, Q queries."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -109,9 +110,13 @@ class CodeIndex:
         header["code_set"] = self.code_set
         if self.definitions is not None:
             header["definitions"] = json.dumps(self.definitions)
-        beside = path.with_name(f".{path.name}.partial")
-        save_file({"embeddings": np.ascontiguousarray(self.embeddings)}, beside, metadata=header)
-        beside.rename(path)
+        beside = path.with_name(f".{path.name}.{os.getpid()}.partial")  # two searches may build it at once
+        try:
+            save_file({"embeddings": np.ascontiguousarray(self.embeddings)}, beside, metadata=header)
+            beside.rename(path)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
 
     @classmethod
     def load(

@@ -22,11 +22,10 @@ from torch.utils.checkpoint import checkpoint
 from bi_encoder.attention import LabelAttention, attended_similarities
 from bi_encoder.batches import parts_of_similar_length
 from bi_encoder.config import EncoderConfig
-from bi_encoder.encoder import add_lora, merge_lora
+from bi_encoder.encoder import add_lora, merge_lora, open_sentence_transformer
 from bi_encoder.gather import gather_rows, largest_over_processes
 from bi_encoder.unpadded import unpadded_states
 from bi_encoder.windows import join_windows
-from mera.models import SAFE_LOADING
 
 RECORD_NAME = "bi_encoder.json"
 ATTENTION_NAME = "label_attention.safetensors"
@@ -323,7 +322,7 @@ def load_bi_encoder(path: str | Path, codes: list[str] | None = None) -> tuple[B
             f"the checkpoint {path} was trained on {len(record.codes)} candidate codes, the task has {len(codes)} "
             f"({len(set(codes) ^ set(record.codes))} are in only one of the two); train on this task"
         )
-    opened = SentenceTransformer(str(path), device="cpu", model_kwargs=dict(SAFE_LOADING), trust_remote_code=False)
+    opened = open_sentence_transformer(str(path))
     attention = LabelAttention() if record.variant == "laa_mrl" else None
     if isinstance(opened[0], Router):
         towers = opened[0].sub_modules

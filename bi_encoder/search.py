@@ -30,6 +30,14 @@ class FoundCode:
     """Where in the text the model looked; empty without label attention."""
 
 
+def check_request(text: str, top: int) -> None:
+    """Raises ValueError where there is nothing to search for, or nothing to show."""
+    if not text.strip():
+        raise ValueError("there is nothing to search for: the text is empty")
+    if top < 1:
+        raise ValueError(f"the number of codes to show must be at least 1, got {top}")
+
+
 class CodeSearch:
     """Ranks the codes of `index` for a text. Raises ValueError where the index is another model's."""
 
@@ -43,10 +51,7 @@ class CodeSearch:
         The popularity prior of a trained model is left out: most codes of an ontology were never counted. Raises
         ValueError where the text is blank or holds no token, or `top` is below 1.
         """
-        if not text.strip():
-            raise ValueError("there is nothing to search for: the text is empty")
-        if top < 1:
-            raise ValueError(f"the number of codes to show must be at least 1, got {top}")
+        check_request(text, top)
         columns, scores = self._rank(text, top, exact)
         definitions = self.index.definitions or [""] * len(self.index.codes)
         evidence: list[list[Span]] = [[] for _ in columns]

@@ -5,15 +5,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 from tqdm.auto import tqdm
 
+from bi_encoder.encoder import open_sentence_transformer
 from bi_encoder.index import CodeIndex
 from bi_encoder.model import RECORD_NAME, BiEncoder, ModelRecord, build_bi_encoder, load_bi_encoder
 from bi_encoder.predict import embed_texts
 from data.ontology import load_ontology
-from mera.models import resolve_source
+from mera.models import resolve_source, why_not_loaded
 
 CODE_SETS = ("leaves", "all")
 """`leaves`: codes with none below them, those that can be billed; `all`: every code, block and chapter."""
@@ -34,9 +34,9 @@ def open_model(source: str) -> tuple[BiEncoder, ModelRecord]:
         raise ValueError(f"{source} is a run; search with its checkpoint, --model {Path(source) / 'checkpoint'}")
     folder = resolve_source(source, "--model")
     try:
-        opened = SentenceTransformer(folder, device="cpu")
+        opened = open_sentence_transformer(folder)
     except (OSError, ValueError) as error:
-        raise ValueError(f"cannot open the encoder {source!r}: {str(error).strip().splitlines()[0]}") from error
+        raise ValueError(f"cannot open the encoder {source!r}: {why_not_loaded(folder, error)}") from error
     encoder, *others = opened
     poolings = [module.pooling_mode for module in others if isinstance(module, Pooling)]
     if not isinstance(encoder, Transformer) or any(not isinstance(part, Pooling | Normalize) for part in others):

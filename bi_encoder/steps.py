@@ -23,7 +23,6 @@ def training_examples(
     task: Task, tokenizer: PreTrainedTokenizerBase, encoder: EncoderConfig, split: str = "train"
 ) -> datasets.Dataset:
     """One row per example: `row` (its number), `windows`, `length` (tokens), `targets` (columns of its codes)."""
-    column = task.column
     texts = [query.text for query in query_texts(task, split)]
     windows = tokenize_windows(
         tokenizer, texts, encoder.max_query_tokens, encoder.window_overlap, encoder.training_windows
@@ -33,7 +32,7 @@ def training_examples(
             "row": list(range(len(texts))),
             "windows": windows,
             "length": [sum(map(len, row)) for row in windows],
-            "targets": [sorted({column[code] for code in codes}) for codes in task.splits[split]["targets"]],
+            "targets": [sorted(set(columns)) for columns in task.target_columns(split)],
         }
     )
 

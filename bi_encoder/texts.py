@@ -1,6 +1,6 @@
 """What the two towers read: an example as a query text, a code as its key text."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +8,8 @@ from data.task import Task
 
 SEX_WORDS = {"F": "female", "M": "male"}
 FIRST_VISIT = "First visit."
+NAMING_LEVELS = ("subcategory", "category")
+"""Levels whose names stand for a code without a definition, the nearest first."""
 SHARED_BY = 10
 """Patients who must share a word of their notes before a tokenizer learns it (the usual smallest cell of a table)."""
 
@@ -38,7 +40,7 @@ def query_text(row: Mapping[str, Any], definitions: Mapping[str, str]) -> QueryT
 
 def query_texts(task: Task, split: str) -> list[QueryText]:
     """`query_text` of each row of a split, in order. An error names the row, not the patient."""
-    definitions = dict(zip(task.codes, key_texts(task), strict=True))
+    definitions = dict(zip(task.codes, key_texts(task), strict=True)) | _other_texts(task)
     texts = []
     for number, row in enumerate(task.splits[split], start=1):
         try:
@@ -51,11 +53,11 @@ def query_texts(task: Task, split: str) -> list[QueryText]:
 def key_texts(task: Task) -> list[str]:
     """The definition of each candidate, in column order; for a code without one, that of its nearest group, or the
     code itself."""
-    texts = [(text or "").strip() and text for text in task.definitions]
-    for column in codes_without_definition(task):
-        names = (task.group_names[level].get(task.groups(level)[column]) for level in ("subcategory", "category"))
-        texts[column] = next((name for name in names if name and name.strip()), f"ICD code {task.codes[column]}")
-    return texts
+    groups = {level: task.groups(level) for level in NAMING_LEVELS}
+    return [
+        _readable(task, code, definition, [groups[level][column] for level in NAMING_LEVELS])
+        for column, (code, definition) in enumerate(zip(task.codes, task.definitions, strict=True))
+    ]
 
 
 def codes_without_definition(task: Task) -> list[int]:
@@ -77,6 +79,18 @@ def tokenizer_texts(task: Task) -> list[str]:
             patients.setdefault(word, set()).add(patient)
     shared = {word for word, having in patients.items() if len(having) >= SHARED_BY}
     return key_texts(task) + synonyms + [" ".join(word for word in text if word in shared) for text in words]
+
+
+def _other_texts(task: Task) -> dict[str, str]:
+    """The same of the codes of the rows that are no candidates: a history may hold them."""
+    rows = task.other_code_table.select("code", "definition", *NAMING_LEVELS).iter_rows()
+    return {code: _readable(task, code, definition, groups) for code, definition, *groups in rows}
+
+
+def _readable(task: Task, code: str, definition: str | None, groups: Sequence[str]) -> str:
+    """`groups`: the code's at NAMING_LEVELS."""
+    names = (task.group_names[level].get(group) for level, group in zip(NAMING_LEVELS, groups, strict=True))
+    return next((text for text in (definition, *names) if text and text.strip()), f"ICD code {code}")
 
 
 def _demographics(age: int | None, sex: str | None) -> str:

@@ -1,6 +1,7 @@
 """The Hugging Face Trainer with the contrastive loss, and a validation that ranks every candidate."""
 
 import copy
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -182,6 +183,9 @@ class BiEncoderTrainer(StageTrainer):
 def build_trainer(model: BiEncoder, task: Task, config: BiEncoderConfig, run: RunDirectory) -> BiEncoderTrainer:
     """The trainer of a run: length-grouped batches, an evaluation and a checkpoint each epoch, the best epoch kept."""
     encoder, objective = config.encoder, config.objective
+    outside = task.outside_sentence("train")
+    if outside is not None:
+        print(outside, file=sys.stderr)
     tokenizer = model.tokenizer
     views = LabelViews.of_task(task, tokenizer, encoder.max_key_tokens)
     hard_negatives = HardNegatives.of_task(task, objective.hard_negatives, objective.hard_negatives_per_row)
@@ -211,6 +215,7 @@ def build_trainer(model: BiEncoder, task: Task, config: BiEncoderConfig, run: Ru
         views=views,
         hard_negatives=hard_negatives,
         whole_copy=copy.deepcopy(model) if shares_out_parameters() else None,
+        min_steps=config.training.min_steps,
         model=model,
         args=TrainingArguments(**arguments),
         data_collator=collator,

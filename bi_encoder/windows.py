@@ -96,6 +96,7 @@ def _overflowing(
         max_length=max_tokens,
         stride=overlap,
         return_overflowing_tokens=True,
+        split_special_tokens=True,  # a note that says [SEP] or </s> holds characters there
         return_attention_mask=False,
         return_token_type_ids=False,
         **more,

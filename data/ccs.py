@@ -75,6 +75,14 @@ class Grouping:
                 return found
         return None
 
+    def leaves(self) -> list[str]:
+        """Every group."""
+        return list(self._names)
+
+    def normalize(self, raw: str) -> str:
+        """The group that `raw` names, whatever its case. Raises UnknownCode where there is none."""
+        return self._check(str(raw).strip().upper())
+
     def definition(self, code: str) -> str:
         return self._names[self._check(code)]
 
@@ -102,7 +110,11 @@ class Grouping:
 
 @functools.cache
 def load_ccs(system: str) -> Grouping:
-    """The groups of the codes of ontology `system`."""
+    """The groups of the codes of ontology `system`. Raises ValueError where the CCS does not know its codes."""
+    if system not in ("icd9cm", "icd10cm"):
+        raise ValueError(
+            f"--granularity ccs groups codes of ICD-9-CM and ICD-10-CM, got codes of {system}; category takes any"
+        )
     return _read_ccs() if system == "icd9cm" else _read_ccsr()
 
 

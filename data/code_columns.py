@@ -26,12 +26,21 @@ class DroppedCode(ValueError):
     """A code that has no place in the task; its message is the reason the ledger gives."""
 
 
-def by_ontology(ontology: Ontology) -> Resolve:
-    """Codes as `ontology` has them; a retired code becomes its ancestor."""
+def by_ontology(ontology: Ontology, granularity: str = "full") -> Resolve:
+    """Codes as `ontology` has them; a retired code becomes its ancestor.
+
+    Where the `granularity` of the task is `category`, a code that the ontology does not know in full becomes its
+    category.
+    """
 
     def resolve(raw: str) -> Resolved:
-        code, exact = ontology.resolve(raw)
-        return Resolved((code,), None if exact else "retired code replaced by its ancestor")
+        try:
+            code, exact = ontology.resolve(raw)
+        except UnknownCode:
+            if granularity != "category":
+                raise
+            return Resolved((ontology.category(raw),), "full code unknown, its category kept")
+        return Resolved((code,), None if exact else ontology.ancestor_change)
 
     return resolve
 
@@ -53,7 +62,8 @@ def resolve_codes(diagnoses: pl.DataFrame, resolve: Resolve, system: str, ledger
     if "primary" not in diagnoses.columns:
         diagnoses = mark_primary(diagnoses)
     results = []
-    for raw, count in diagnoses["raw"].value_counts().sort("raw").iter_rows():
+    counts = diagnoses.group_by("raw").agg(rows=pl.len(), patients=pl.col("patient_id").n_unique()).sort("raw")
+    for raw, count, patients in counts.iter_rows():
         if raw is None:
             ledger.drop("diagnoses", "no code in the row", count)
             continue
@@ -61,7 +71,7 @@ def resolve_codes(diagnoses: pl.DataFrame, resolve: Resolve, system: str, ledger
             resolved = resolve(raw)
         except UnknownCode:
             ledger.drop("diagnoses", f"not a code of {system}", count)
-            ledger.unknown_code(raw, count)
+            ledger.unknown_code(raw, count, patients)
             continue
         except DroppedCode as reason:
             ledger.drop("diagnoses", str(reason), count)

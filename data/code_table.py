@@ -1,4 +1,4 @@
-"""The candidates of a task as tables: definitions, synonyms, groups and their names."""
+"""The codes of a task as tables: definitions, synonyms, groups and their names."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,8 @@ def code_table(codes: Sequence[str], ontology: CodeNames) -> pl.DataFrame:
             "synonyms": [ontology.synonyms(code) for code in codes],
             **{level: [group[level] for group in groups] for level in LEVELS},
         },
-        schema_overrides={"synonyms": pl.List(pl.String)},
+        schema={"code": pl.String, "definition": pl.String, "synonyms": pl.List(pl.String)}
+        | dict.fromkeys(LEVELS, pl.String),
     )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import polars as pl
 
-from data.code_columns import by_ontology, resolve_codes
+from data.code_columns import Resolve, by_ontology, resolve_codes
 from data.cohort import Evidence, Patient, build_cohort
 from data.ledger import Ledger
 from data.ontology import UnknownCode, load_ontology
@@ -36,7 +36,7 @@ _NO_SPANS = pl.DataFrame(schema={"document": pl.String, "raw": pl.String, "place
 
 
 def read_codiesp(
-    folder: str | Path, ledger: Ledger, language: str = "en"
+    folder: str | Path, ledger: Ledger, language: str = "en", granularity: str = "full"
 ) -> tuple[list[Patient], list[InputFile], dict[str, str]]:
     """The cohort in ICD-10-CM, one visit with a note for each document, the files, and document -> split.
 
@@ -65,9 +65,10 @@ def read_codiesp(
     codes = pl.concat(diagnoses).select(
         "raw", position=pl.col("position").cast(pl.Int64), patient_id="document", admission_id="document"
     )
-    resolved = resolve_codes(codes, by_ontology(load_ontology("icd10cm")), "icd10cm", ledger)
+    resolve = by_ontology(load_ontology("icd10cm"), granularity)
+    resolved = resolve_codes(codes, resolve, "icd10cm", ledger)
     texts = dict(documents.select("patient_id", "text").iter_rows())
-    evidence = _evidence(pl.concat(spans), texts, ledger) if spans else {}
+    evidence = _evidence(pl.concat(spans), texts, resolve, ledger) if spans else {}
     patients = build_cohort(documents, resolved, ledger, evidence)
     split_of_folder = {"train": "train", "dev": "validation" if "test" in present else "test", "test": "test"}
     given = {document: split_of_folder[name] for document, name in documents.select("patient_id", "folder").iter_rows()}
@@ -116,13 +117,14 @@ def _read_spans(path: Path, files: list[InputFile], ledger: Ledger) -> pl.DataFr
     return table.rows.filter(pl.col("label") == "DIAGNOSTICO").select("document", "raw", "places")
 
 
-def _evidence(spans: pl.DataFrame, texts: dict[str, str], ledger: Ledger) -> dict[str, list[Evidence]]:
+def _evidence(
+    spans: pl.DataFrame, texts: dict[str, str], resolve: Resolve, ledger: Ledger
+) -> dict[str, list[Evidence]]:
     """document -> its evidence in order; a piece of a split reference is a span of its own."""
-    ontology = load_ontology("icd10cm")
     found: dict[str, set[Evidence]] = defaultdict(set)
     for document, raw, places in spans.drop_nulls().iter_rows():
         try:
-            code = ontology.resolve(raw)[0]
+            (code,) = resolve(raw).codes
         except UnknownCode:
             continue
         for place in places.split(";"):

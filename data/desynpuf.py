@@ -25,8 +25,8 @@ CLAIM_COLUMNS = (
     column("clm_id", Meaning.NUMBER_ID),
     column("segment", Meaning.WHOLE),
     column("clm_from_dt", Meaning.TIME),
-    column("clm_admsn_dt", Meaning.TIME),
-    *(column(name, Meaning.CODE) for name in DIAGNOSES),
+    column("clm_admsn_dt", Meaning.TIME, may_be_empty=True),
+    *(column(name, Meaning.CODE, may_be_empty=True) for name in DIAGNOSES),
 )
 PERSON_COLUMNS = (
     column("desynpuf_id", Meaning.ID),
@@ -37,7 +37,11 @@ SEXES = {"1": "M", "2": "F"}
 
 
 def read_desynpuf(
-    paths: Sequence[str | Path], ledger: Ledger, forms: ColumnForms | None = None, zeros: str | None = None
+    paths: Sequence[str | Path],
+    ledger: Ledger,
+    forms: ColumnForms | None = None,
+    zeros: str | None = None,
+    granularity: str = "full",
 ) -> tuple[list[Patient], list[InputFile]]:
     """The cohort in ICD-9-CM, and the files it was read from.
 
@@ -68,7 +72,7 @@ def read_desynpuf(
         )
     )
     diagnoses = with_leading_zeros(diagnoses, "icd9cm", ledger, zeros)
-    codes = resolve_codes(diagnoses, by_ontology(load_ontology("icd9cm")), "icd9cm", ledger)
+    codes = resolve_codes(diagnoses, by_ontology(load_ontology("icd9cm"), granularity), "icd9cm", ledger)
     return build_cohort(visits, codes, ledger), [table.file for table in [*claims, *people]]
 
 

@@ -29,7 +29,7 @@ COLUMNS = (
 
 
 def read_diabetes130(
-    path: str | Path, ledger: Ledger, forms: ColumnForms | None = None
+    path: str | Path, ledger: Ledger, forms: ColumnForms | None = None, granularity: str = "full"
 ) -> tuple[list[Patient], list[InputFile]]:
     """The cohort in ICD-9-CM, and the file it was read from.
 
@@ -52,9 +52,8 @@ def read_diabetes130(
     diagnoses = rows.unpivot(DIAGNOSES, index=["patient_nbr", "encounter_id"]).rename(
         {"patient_nbr": "patient_id", "encounter_id": "admission_id", "variable": "position", "value": "raw"}
     )
-    return build_cohort(
-        visits, resolve_codes(diagnoses, by_ontology(load_ontology("icd9cm")), "icd9cm", ledger), ledger
-    ), [source.file]
+    codes = resolve_codes(diagnoses, by_ontology(load_ontology("icd9cm"), granularity), "icd9cm", ledger)
+    return build_cohort(visits, codes, ledger), [source.file]
 
 
 def _one_row_per_encounter(rows: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import polars as pl
 
-from data.code_columns import DroppedCode, Resolve, Resolved, resolve_codes
+from data.code_columns import DroppedCode, Resolve, Resolved, by_ontology, resolve_codes
 from data.cohort import Patient, build_cohort
 from data.ledger import Ledger
-from data.ontology import Ontology, UnknownCode, load_ontology
+from data.ontology import UnknownCode, load_ontology
 from data.table_files.columns import ColumnForms, column, read_columns
 from data.table_files.meanings import Meaning
 from data.table_files.stored_files import InputFile, find_table
@@ -50,6 +50,7 @@ def read_eicu(
     code_system: str = "icd9",
     visit: str = "hospital",
     forms: ColumnForms | None = None,
+    granularity: str = "full",
 ) -> tuple[list[Patient], list[InputFile], str]:
     """The cohort, the files it was read from, and the ontology its codes are in.
 
@@ -79,7 +80,7 @@ def read_eicu(
         primary=(priority == 0).fill_null(False),
     )
     system = SYSTEMS[code_system]
-    codes = resolve_codes(table, _of_either_edition(system), f"{system}, or not of either edition", ledger)
+    codes = resolve_codes(table, _of_either_edition(system, granularity), f"{system}, or not of either edition", ledger)
     visits = stays.unique(["patient_id", "admission_id"], keep="first", maintain_order=True)
     return build_cohort(visits.drop("patientunitstayid"), codes, ledger), [people.file, diagnoses.file], system
 
@@ -141,29 +142,33 @@ def _without_stays_after_death(stays: pl.DataFrame, stay: str, ledger: Ledger) -
     return alive
 
 
-def _of_either_edition(wanted: str) -> Resolve:
+def _of_either_edition(wanted: str, granularity: str) -> Resolve:
     """The codes of the `wanted` edition in a list that mixes both."""
-    editions = {system: load_ontology(system) for system in SYSTEMS.values()}
+    editions = {system: by_ontology(load_ontology(system)) for system in SYSTEMS.values()}
+    # A category is looked for only where no edition has the code.
+    looser = {system: by_ontology(load_ontology(system), granularity) for system in SYSTEMS.values()}
 
     def resolve(raw: str) -> Resolved:
         found: dict[str, list[str]] = {system: [] for system in editions}
+        change = None
         for part in filter(None, (part.strip() for part in raw.split(","))):
-            for system, ontology in editions.items():
-                code = _resolved(ontology, part)
-                if code is not None:
-                    found[system].append(code)
+            for system, of_edition in (*editions.items(), *looser.items()):
+                resolved = _resolved(of_edition, part)
+                if resolved is not None:
+                    found[system] += resolved.codes
+                    change = resolved.change if system == wanted and resolved.change else change
                     break
         if not any(found.values()):
             raise UnknownCode(f"{raw!r} holds no ICD code")
         if not found[wanted]:
             raise DroppedCode(f"no {wanted} code in the row")
-        return Resolved(tuple(dict.fromkeys(found[wanted])))
+        return Resolved(tuple(dict.fromkeys(found[wanted])), change)
 
     return resolve
 
 
-def _resolved(ontology: Ontology, raw: str) -> str | None:
+def _resolved(resolve: Resolve, raw: str) -> Resolved | None:
     try:
-        return ontology.resolve(raw)[0]
+        return resolve(raw)
     except UnknownCode:
         return None

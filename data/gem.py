@@ -9,6 +9,7 @@ from importlib.resources import files
 
 from data.code_columns import DroppedCode, Resolve, Resolved
 from data.ontology import Ontology, UnknownCode, load_ontology
+from data.written_codes import bare_code
 
 _FILES = {("icd9cm", "icd10cm"): "icd9toicd10cmgem.csv", ("icd10cm", "icd9cm"): "icd10cmtoicd9gem.csv"}
 
@@ -34,7 +35,7 @@ def by_gem(source: str, target: str) -> Resolve:
 
     def resolve(raw: str) -> Resolved:
         code = source_ontology.resolve(raw)[0]
-        plain = re.sub(r"[\s.]", "", raw).upper()
+        plain = bare_code(raw).replace(".", "")
         if plain not in clusters:
             plain = code.replace(".", "")
         if plain not in clusters:

@@ -10,7 +10,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from data.summary import accounting_table, past_notes_line
+from data.summary import past_notes_line, print_account, print_candidates, unknown_codes_line
 from data.task import Task, load_task
 from data.task_figures import SplitFigures, TaskFigures, figures_of, plot_figures
 from data.user_errors import run_command
@@ -60,19 +60,18 @@ def _print(task: Task, figures: TaskFigures, console: Console) -> None:
     for label, count in figures.codes_by_frequency.items():
         frequency.add_row(label, f"{count:,}", _percent(count / max(1, len(task.codes))))
     console.print(frequency)
+    print_candidates(task, console)
     top = Table("code", "definition", "training examples", title="Most frequent codes")
     for code, definition, count in figures.top_codes:
         top.add_row(code, definition, f"{count:,}")
     console.print(top)
     if "accounting" in info:
-        console.print(accounting_table(info["accounting"]))
+        print_account(info, console)
     if "past_notes" in info:
         console.print(past_notes_line(info["past_notes"]), highlight=False)
-    for event, count in info.get("changed", {}).items():
-        console.print(f"{count:,} times: {event}", highlight=False)
-    unknown = info.get("unknown_codes", {})
-    listed = ", ".join(f"{code} ({count})" for code, count in list(unknown.items())[:20])
-    console.print(f"codes no edition knows: {listed or 'none'}", highlight=False, markup=False)
+    console.print(
+        unknown_codes_line(info) or "codes no edition knows: none", highlight=False, markup=False, soft_wrap=True
+    )
 
 
 def _spread(values: np.ndarray) -> str:

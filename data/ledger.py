@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
-LISTED_CODES = 50
+from data.unknown_codes import UnknownCodes
+
 LISTED_FORMS = 3
 UNITS = ("diagnoses", "visits", "patients", "notes")
 
@@ -21,7 +22,7 @@ class Ledger:
         self._dropped: dict[str, Counter[str]] = {unit: Counter() for unit in UNITS}
         self._added: dict[str, Counter[str]] = {unit: Counter() for unit in UNITS}
         self._changed: Counter[str] = Counter()
-        self._unknown_codes: Counter[str] = Counter()
+        self._unknown_codes = UnknownCodes()
         self._unreadable: dict[str, dict[str, Any]] = {}
 
     def read(self, unit: str, count: int) -> None:
@@ -43,9 +44,9 @@ class Ledger:
         if count:
             self._changed[event] += count
 
-    def unknown_code(self, raw: str, count: int) -> None:
-        """A code dropped because no ontology knows it; task.json lists the most frequent."""
-        self._unknown_codes[raw] += count
+    def unknown_code(self, raw: str, rows: int, patients: int) -> None:
+        """A code dropped because no ontology knows it, from so many rows of so many patients."""
+        self._unknown_codes.add(raw, rows, patients)
 
     def unreadable(self, column: str, meaning: str, count: int, forms: Sequence[str]) -> None:
         """`count` values of `column` do not hold `meaning`; `forms`: what some look like, letters and digits masked."""
@@ -65,7 +66,9 @@ class Ledger:
         assert self.used(unit) == count, f"{unit}: {self.used(unit)} by the ledger, {count} in the task"
 
     def record(self) -> dict[str, Any]:
-        """For task.json: `rows_read`, `rows_used` and `dropped` count diagnoses; `accounting` holds every unit."""
+        """For task.json: `rows_read`, `rows_used` and `dropped` count diagnoses; `accounting` holds every unit;
+        `unknown_codes` holds what may be listed (`data.unknown_codes`), and `unknown_code_counts` counts all.
+        """
         units = {
             unit: {
                 "read": self._read[unit],
@@ -84,7 +87,6 @@ class Ledger:
             "accounting": units,
             "changed": dict(sorted(self._changed.items())),
             "unreadable": dict(sorted(self._unreadable.items())),
-            "unknown_codes": dict(
-                sorted(self._unknown_codes.items(), key=lambda item: (-item[1], item[0]))[:LISTED_CODES]
-            ),
+            "unknown_codes": self._unknown_codes.listed(),
+            "unknown_code_counts": self._unknown_codes.counts(),
         }

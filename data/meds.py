@@ -49,6 +49,7 @@ def read_meds(
     prefixes: Collection[str] = (),
     forms: ColumnForms | None = None,
     zeros: str | None = None,
+    granularity: str = "full",
 ) -> tuple[list[Patient], list[InputFile], str, dict[str, str] | None]:
     """The cohort, the files it was read from, the ontology of its codes, and subject -> split where the data have it.
 
@@ -67,7 +68,7 @@ def read_meds(
         column("code", Meaning.WORD),
     ]
     if visit_column is not None:
-        columns.append(column("visit", Meaning.NUMBER_ID, header=visit_column))
+        columns.append(column("visit", Meaning.NUMBER_ID, header=visit_column, may_be_empty=True))
     tables = [read_columns(path, columns, ledger, forms) for path in paths]
     wanted = {*PREFIXES, *(prefix.strip("/").upper() for prefix in prefixes)}
     events = pl.concat([_wanted(table, wanted, ledger) for table in tables])
@@ -79,7 +80,7 @@ def read_meds(
     visit = pl.col("visit") if visit_column is not None else pl.col("time").dt.strftime("%Y-%m-%d")
     placed = dated.with_columns(hadm_id=visit, seq_num=pl.lit(None, dtype=pl.Int64)).drop_nulls("hadm_id")
     ledger.drop("diagnoses", f"no {visit_column}", dated.height - placed.height)
-    codes, system = resolve_versions(placed, code_system, ledger, zeros=zeros)
+    codes, system = resolve_versions(placed, code_system, ledger, zeros=zeros, granularity=granularity)
     patients = build_cohort(_visits(placed, events, ledger), codes, ledger)
     files = [
         InputFile(file_name=str(path.relative_to(folder)), sha256=table.file.sha256)

@@ -12,7 +12,12 @@ from data.table_files.stored_files import find_table
 
 PATIENT = column("subject_id", Meaning.NUMBER_ID)
 ADMISSION = column("hadm_id", Meaning.NUMBER_ID)
-ADMISSIONS = (PATIENT, ADMISSION, column("admittime", Meaning.TIME), column("deathtime", Meaning.TIME))
+ADMISSIONS = (
+    PATIENT,
+    ADMISSION,
+    column("admittime", Meaning.TIME),
+    column("deathtime", Meaning.TIME, may_be_empty=True),
+)
 VERSIONED_CODES = (
     column("seq_num", Meaning.WHOLE),
     column("icd_code", Meaning.CODE),

@@ -17,7 +17,12 @@ from data.table_files.columns import ColumnForms, column
 from data.table_files.meanings import Meaning
 from data.table_files.stored_files import InputFile
 
-PATIENTS = (PATIENT, column("gender", Meaning.SEX), column("dob", Meaning.TIME), column("dod", Meaning.TIME))
+PATIENTS = (
+    PATIENT,
+    column("gender", Meaning.SEX),
+    column("dob", Meaning.TIME),
+    column("dod", Meaning.TIME, may_be_empty=True),
+)
 DIAGNOSES = (PATIENT, ADMISSION, column("seq_num", Meaning.WHOLE), column("icd9_code", Meaning.CODE))
 
 
@@ -28,14 +33,15 @@ def read_mimic3(
     past_notes: bool = False,
     forms: ColumnForms | None = None,
     zeros: str | None = None,
+    granularity: str = "full",
 ) -> tuple[list[Patient], list[InputFile]]:
     """The cohort in ICD-9-CM, and the files it was read from.
 
     `folder` holds the tables as .csv or .csv.gz, names and headers in any case. With `notes`, the file NOTEEVENTS or
     its folder, visits are the admissions that have a discharge summary (see `data.discharge_notes`); with `past_notes`,
     for histories, all admissions with the summaries they have. `forms`: what the user says of the columns; `zeros`: of
-    codes without leading zeros (`data.leading_zeros`). Raises FileNotFoundError or ValueError where a file
-    cannot be used.
+    codes without leading zeros (`data.leading_zeros`); `granularity`: of the task (`by_ontology`). Raises
+    FileNotFoundError or ValueError where a file cannot be used.
     """
     admissions = read_mimic_table(folder, "ADMISSIONS", ADMISSIONS, ledger, forms)
     patients = read_mimic_table(folder, "PATIENTS", PATIENTS, ledger, forms)
@@ -50,5 +56,5 @@ def read_mimic3(
         visits = visits_with_notes(visits, texts, ledger, required=not past_notes)
         files.append(file)
     rows = with_leading_zeros(diagnoses_table(diagnoses.rows, "icd9_code"), "icd9cm", ledger, zeros)
-    codes = resolve_codes(rows, by_ontology(load_ontology("icd9cm")), "icd9cm", ledger)
+    codes = resolve_codes(rows, by_ontology(load_ontology("icd9cm"), granularity), "icd9cm", ledger)
     return build_cohort(visits, codes, ledger, texts=texts), files

@@ -36,7 +36,7 @@ PATIENTS = (
     column("gender", Meaning.SEX),
     column("anchor_age", Meaning.AGE),
     column("anchor_year", Meaning.WHOLE),
-    column("dod", Meaning.TIME),
+    column("dod", Meaning.TIME, may_be_empty=True),
     column("anchor_year_group", Meaning.WORD, optional=True),
 )
 _SYSTEM_OF_VERSION = {9: "icd9cm", 10: "icd10cm"}
@@ -50,6 +50,7 @@ def read_mimic4(
     past_notes: bool = False,
     forms: ColumnForms | None = None,
     zeros: str | None = None,
+    granularity: str = "full",
 ) -> tuple[list[Patient], list[InputFile], str]:
     """The cohort, the files it was read from, and the system (`icd9cm` or `icd10cm`) its codes are in.
 
@@ -62,7 +63,7 @@ def read_mimic4(
     folder = Path(folder) / "hosp" if (Path(folder) / "hosp").is_dir() else Path(folder)
     admissions = read_mimic_table(folder, "admissions", ADMISSIONS, ledger, forms)
     patients = read_mimic_table(folder, "patients", PATIENTS, ledger, forms)
-    codes, system, diagnoses = _read_diagnoses(folder, code_system, ledger, zeros)
+    codes, system, diagnoses = _read_diagnoses(folder, code_system, ledger, zeros, granularity)
     visits = admission_visits(admissions.rows, patients.rows, ledger)
     files = [admissions.file, patients.file, diagnoses]
     texts = None
@@ -75,26 +76,33 @@ def read_mimic4(
 
 
 def _read_diagnoses(
-    folder: Path, code_system: str | None, ledger: Ledger, zeros: str | None
+    folder: Path, code_system: str | None, ledger: Ledger, zeros: str | None, granularity: str
 ) -> tuple[pl.DataFrame, str, InputFile]:
     """Canonical codes, their system, and the file, whose millions of rows as text are then no longer kept."""
     table = read_mimic_table(folder, "diagnoses_icd", (PATIENT, ADMISSION, *VERSIONED_CODES), ledger)
     ledger.read("diagnoses", table.rows.height)
-    return *resolve_versions(table.rows, code_system, ledger, zeros=zeros), table.file
+    return *resolve_versions(table.rows, code_system, ledger, zeros=zeros, granularity=granularity), table.file
 
 
 def resolve_versions(
-    rows: pl.DataFrame, code_system: str | None, ledger: Ledger, stay: str = "hadm_id", zeros: str | None = None
+    rows: pl.DataFrame,
+    code_system: str | None,
+    ledger: Ledger,
+    stay: str = "hadm_id",
+    zeros: str | None = None,
+    granularity: str = "full",
 ) -> tuple[pl.DataFrame, str]:
     """The diagnoses of both versions as one table of canonical codes, and the ontology they are in.
 
     `rows`: subject_id, the id of the `stay`, seq_num, icd_code, icd_version. `zeros`: what the user says of ICD-9 codes
-    without leading zeros. `mixed` is `to-icd10`.
-    Raises ValueError as `read_mimic4` does.
+    without leading zeros; `granularity`: of the task (`by_ontology`). `mixed` is `to-icd10`. Translations prefer what
+    the rows of the wanted version hold (`data.gem`). Raises ValueError as `read_mimic4` does.
     """
     code_system = _choose(rows["icd_version"], code_system)
     table = mark_primary(diagnoses_table(rows, "icd_code", stay, keep=["icd_version"]))
-    codes = [_codes_of_version(table, version, code_system, ledger, zeros) for version in _SYSTEM_OF_VERSION]
+    codes = [
+        _codes_of_version(table, version, code_system, ledger, zeros, granularity) for version in _SYSTEM_OF_VERSION
+    ]
     of_no_version = table.filter(~pl.col("icd_version").is_in(list(_SYSTEM_OF_VERSION)).fill_null(False))
     ledger.drop("diagnoses", "icd_version is neither 9 nor 10", of_no_version.height)
     return pl.concat(codes), _target_of(code_system)
@@ -105,14 +113,14 @@ def _target_of(code_system: str) -> str:
 
 
 def _codes_of_version(
-    rows: pl.DataFrame, version: int, code_system: str, ledger: Ledger, zeros: str | None
+    rows: pl.DataFrame, version: int, code_system: str, ledger: Ledger, zeros: str | None, granularity: str
 ) -> pl.DataFrame:
     own, wanted = _SYSTEM_OF_VERSION[version], _target_of(code_system)
     table = rows.filter(pl.col("icd_version") == version).drop("icd_version")
     if own == wanted or code_system.startswith("to-"):
         table = with_leading_zeros(table, own, ledger, zeros)
     if own == wanted:
-        return resolve_codes(table, by_ontology(load_ontology(own)), own, ledger)
+        return resolve_codes(table, by_ontology(load_ontology(own), granularity), own, ledger)
     if not code_system.startswith("to-"):
         ledger.drop("diagnoses", f"{own} row, not asked for", table.height)
         table = table.clear()

@@ -65,6 +65,7 @@ def read_mimic_cxr(
     sections: Sequence[str] = SECTIONS,
     forms: ColumnForms | None = None,
     zeros: str | None = None,
+    granularity: str = "full",
 ) -> tuple[list[Patient], list[InputFile], str, dict[str, Any]]:
     """The cohort (visits are studies with a note), the files, the ontology of the codes, and facts about the join.
 
@@ -80,7 +81,7 @@ def read_mimic_cxr(
     read_stays = _hosp if hosp is not None else _ed
     stays, rows = read_stays(Path(hosp or ed), files, ledger, forms)
     ledger.read("diagnoses", rows.height)
-    codes, system = resolve_versions(rows, code_system, ledger, stay="stay_id", zeros=zeros)
+    codes, system = resolve_versions(rows, code_system, ledger, stay="stay_id", zeros=zeros, granularity=granularity)
     timed = studies.drop_nulls("time")
     matched = (
         timed.join(stays, left_on="patient_id", right_on="subject_id", how="inner")
@@ -185,10 +186,9 @@ def _report_files(path: Path) -> Iterator[tuple[str, bytes]]:
             with zipfile.ZipFile(path) as archive:
                 for name in sorted(archive.namelist()):
                     yield name, archive.read(name) if name.endswith(".txt") else b""
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-            raise ValueError(
-                f"{path} is a damaged or protected zip file ({error}); download or copy it again"
-            ) from None
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError):
+            # The library names the member, and with it the patient.
+            raise ValueError(f"{path} is a damaged or protected zip file; download or copy it again") from None
     else:
         raise FileNotFoundError(f"reports not found: {path}; give the folder files or mimic-cxr-reports.zip")
 

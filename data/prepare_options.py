@@ -10,6 +10,7 @@ from data.mimic4 import CODE_SYSTEMS
 from data.report_sections import SECTIONS
 from data.source_help import EXAMPLES
 from data.task_arguments import (
+    add_candidates,
     add_code_options,
     add_column_options,
     add_history_options,
@@ -78,6 +79,7 @@ def _diagnosis_source(
     parser.set_defaults(kind="diagnosis")
     add_history_options(parser)
     add_code_options(parser)
+    add_candidates(parser)
     add_column_options(parser, zeros=name not in ("diabetes130", "eicu"))
     add_split_options(parser)
     return parser
@@ -112,6 +114,7 @@ def _add_mimic_cxr(sources: argparse._SubParsersAction) -> None:
     parser.set_defaults(kind="coding")
     _add_code_system(parser)
     add_code_options(parser)
+    add_candidates(parser)
     add_column_options(parser)
     add_split_options(parser)
 
@@ -142,7 +145,17 @@ def _add_table(sources: argparse._SubParsersAction) -> None:
     }
     for name, meaning in columns.items():
         parser.add_argument(f"--{name}", required=name in ("patient", "code"), metavar="COLUMN", help=meaning)
-    parser.add_argument("--code-system", required=True, choices=tuple(TABLE_SYSTEMS), help="the edition of the codes")
+    parser.add_argument(
+        "--code-system",
+        choices=tuple(TABLE_SYSTEMS),
+        help="the edition of the codes: icd9 and icd10 of the United States (CM), icd10who of the WHO",
+    )
+    parser.add_argument(
+        "--codes",
+        metavar="TABLE",
+        help="instead: a national edition of ICD-10 (GM, AM, CIE-10 ...), CSV or Parquet with the columns code, "
+        "definition and perhaps parent",
+    )
     parser.add_argument("--code-separator", metavar="TEXT", help="what stands between the codes, where a row has many")
     parser.add_argument("--separator", metavar="CHAR", help="of a CSV (default: found by the header)")
 
@@ -153,6 +166,7 @@ def _add_codiesp(sources: argparse._SubParsersAction) -> None:
     parser.add_argument("--language", choices=LANGUAGES, default="en", help="of the notes (default: %(default)s)")
     parser.set_defaults(kind="coding")
     add_code_options(parser)
+    add_candidates(parser)
     add_split_options(parser, protocol="given")
 
 
@@ -168,4 +182,5 @@ def _add_synthetic(sources: argparse._SubParsersAction) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the cohort (default: %(default)s)")
     add_past_notes(parser)
     add_training_visits(parser)
+    add_candidates(parser, "the codes of the model that invents the patients")
     add_split_options(parser)

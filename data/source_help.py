@@ -51,15 +51,21 @@ MEDS: a data set of Parquet shards with subject_id, time, code.
 
   mera prepare meds --input meds/ --code-system icd10 --output prepared/meds
   mera prepare meds --input mimic-iv-meds/ --visit-column hadm_id --code-system to-icd10 --protocol given \\
-      --output prepared/meds-mimic4""",
+      --output prepared/meds-mimic4
+  mera prepare meds --input meds/ --diagnosis-prefix HOSPITAL_DIAGNOSIS --code-system icd10 --output prepared/meds""",
     "table": """\
 A table of your own: CSV or Parquet, one row per diagnosis, or per visit with a list of codes.
 
   mera prepare table --input visits.csv --patient pid --visit vid --time date --code icd \\
       --code-system icd10 --output prepared/mine
+      icd10who in place of icd10: the WHO's edition; --codes icd10gm.csv in its place: a national one
   mera prepare table --input notes.parquet --patient pid --visit vid --code codes --code-separator ";" \\
       --text note --kind coding --code-system icd10 --output prepared/my-notes
-      --past-notes instead of --kind coding: next diagnoses, with the notes of the visits before""",
+      --past-notes instead of --kind coding: next diagnoses, with the notes of the visits before
+  mera prepare table --input export.csv --patient pid --time admitted --code icd --sex sex --date-format %d.%m.%Y \\
+      --sex-values F=2,M=1 --code-system icd9 --codes-without-zeros --output prepared/mine
+
+What a column may hold, and what happens to the rest: docs/data.md.""",
     "synthetic": """\
 Invented patients with real ICD-10-CM codes, whose true next-visit probabilities are known.
 

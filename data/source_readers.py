@@ -13,6 +13,7 @@ from data.meds import read_meds
 from data.mimic3 import read_mimic3
 from data.mimic4 import read_mimic4
 from data.mimic_cxr import read_mimic_cxr
+from data.national_edition import read_national_edition
 from data.pipeline import Source
 from data.synthetic import synthetic_cohort
 from data.table_files.columns import ColumnForms
@@ -36,7 +37,7 @@ def _check_notes_are_read(arguments: Arguments, kind: str, option: str, given: s
 
 
 def _read_diabetes130(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
-    patients, files = read_diabetes130(arguments.input, ledger, _forms(arguments))
+    patients, files = read_diabetes130(arguments.input, ledger, _forms(arguments), arguments.granularity)
     return Source(name="diabetes130", system="icd9cm", patients=patients, ledger=ledger, files=files)
 
 
@@ -44,7 +45,13 @@ def _read_mimic3(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
     _check_notes_are_read(arguments, kind, "--notes", arguments.notes)
     notes = (arguments.notes or arguments.input) if kind == "coding" or arguments.past_notes else None
     patients, files = read_mimic3(
-        arguments.input, ledger, notes, arguments.past_notes, _forms(arguments), arguments.codes_without_zeros
+        arguments.input,
+        ledger,
+        notes,
+        arguments.past_notes,
+        _forms(arguments),
+        arguments.codes_without_zeros,
+        arguments.granularity,
     )
     return Source(name="mimic3", system="icd9cm", patients=patients, ledger=ledger, files=files)
 
@@ -62,6 +69,7 @@ def _read_mimic4(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
         arguments.past_notes,
         _forms(arguments),
         arguments.codes_without_zeros,
+        arguments.granularity,
     )
     options = {"code_system": arguments.code_system or system.removesuffix("cm")}
     return Source(name="mimic4", system=system, patients=patients, ledger=ledger, files=files, options=options)
@@ -78,6 +86,7 @@ def _read_mimic_cxr(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
         sections=arguments.sections,
         forms=_forms(arguments),
         zeros=arguments.codes_without_zeros,
+        granularity=arguments.granularity,
     )
     return Source(
         name="mimic-cxr",
@@ -92,19 +101,21 @@ def _read_mimic_cxr(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
 
 def _read_eicu(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
     patients, files, system = read_eicu(
-        arguments.input, ledger, arguments.code_system, arguments.visit, _forms(arguments)
+        arguments.input, ledger, arguments.code_system, arguments.visit, _forms(arguments), arguments.granularity
     )
     options = {"code_system": arguments.code_system, "visit": arguments.visit}
     return Source(name="eicu", system=system, patients=patients, ledger=ledger, files=files, options=options)
 
 
 def _read_desynpuf(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
-    patients, files = read_desynpuf(arguments.input, ledger, _forms(arguments), arguments.codes_without_zeros)
+    patients, files = read_desynpuf(
+        arguments.input, ledger, _forms(arguments), arguments.codes_without_zeros, arguments.granularity
+    )
     return Source(name="desynpuf", system="icd9cm", patients=patients, ledger=ledger, files=files)
 
 
 def _read_codiesp(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
-    patients, files, given = read_codiesp(arguments.input, ledger, arguments.language)
+    patients, files, given = read_codiesp(arguments.input, ledger, arguments.language, arguments.granularity)
     return Source(
         name="codiesp",
         system="icd10cm",
@@ -125,6 +136,7 @@ def _read_meds(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
         arguments.diagnosis_prefix,
         _forms(arguments),
         arguments.codes_without_zeros,
+        arguments.granularity,
     )
     options = {"code_system": arguments.code_system, "visit_column": arguments.visit_column}
     return Source(
@@ -145,6 +157,14 @@ def _read_table(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
         raise ValueError(f"{asked} needs --text, the column with the notes")
     if arguments.primary_only and arguments.position is None and arguments.code_separator is None:
         raise ValueError("--primary-only needs --position or --code-separator, to tell which code of a visit is first")
+    if arguments.code_system is None and arguments.codes is None:
+        raise ValueError("a table needs --code-system or --codes, to say which edition its codes are of")
+    if arguments.code_system == "icd9" and arguments.codes is not None:
+        raise ValueError("--codes is the table of an edition of ICD-10; leave --code-system icd9 out")
+    edition, edition_files = None, []
+    if arguments.codes is not None:
+        edition, file = read_national_edition(arguments.codes, ledger)
+        edition_files.append(file)
     columns = TableColumns(**{name: getattr(arguments, name) for name in TableColumns.__dataclass_fields__})
     patients, files = read_user_table(
         arguments.input,
@@ -156,13 +176,16 @@ def _read_table(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
         arguments.past_notes,
         _forms(arguments),
         arguments.codes_without_zeros,
+        arguments.granularity,
+        edition,
     )
     return Source(
         name="table",
-        system=SYSTEMS[arguments.code_system],
+        system=SYSTEMS[arguments.code_system] if edition is None else edition.system,
+        edition=edition,
         patients=patients,
         ledger=ledger,
-        files=files,
+        files=[*files, *edition_files],
         options={"code_system": arguments.code_system, "columns": columns.named()},
     )
 

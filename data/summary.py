@@ -7,6 +7,17 @@ from rich.console import Console
 from rich.table import Table
 
 from data.task import SPLITS, Task
+from data.unknown_codes import FEWEST_PATIENTS, code_form
+
+PRINTED_CODES = 5
+
+_RULES = {
+    "train": "the codes of train and validation",
+    "ontology": "every leaf of the ontology, and the other codes of train and validation",
+    "all": "every code of the task, those of test alone included",
+    "file": "the list in {file}",
+    "source": "the source's own list",
+}
 
 
 def print_summary(task: Task) -> None:
@@ -22,7 +33,25 @@ def print_summary(task: Task) -> None:
     if "past_notes" in task.info:
         console.print(past_notes_line(task.info["past_notes"]), highlight=False)
     console.print(f"{len(task.codes):,} candidate codes ({task.info['edition']})", highlight=False)
+    print_candidates(task, console)
     console.print(f"prepared task: {task.path}", soft_wrap=True, highlight=False)
+
+
+def print_candidates(task: Task, console: Console) -> None:
+    """How the candidates were chosen, and what of each split lies outside them."""
+    rule = task.candidates_rule
+    console.print(f"candidates: {_RULES[rule['name']].format(file=rule.get('file'))}", highlight=False, markup=False)
+    if rule.get("repeated_in_file"):
+        console.print(f"{rule['repeated_in_file']:,} entries of the file repeat a candidate", highlight=False)
+    for name in SPLITS:
+        outside = task.outside_sentence(name)
+        if outside is not None:
+            console.print(outside, highlight=False)
+    if rule.get("training_examples_dropped"):
+        console.print(
+            f"train: {rule['training_examples_dropped']:,} examples without a candidate to predict were dropped",
+            highlight=False,
+        )
 
 
 def print_account(record: Mapping[str, Any], console: Console) -> None:
@@ -35,8 +64,25 @@ def print_account(record: Mapping[str, Any], console: Console) -> None:
             highlight=False,
             markup=False,
         )
+    unknown = unknown_codes_line(record)
+    if unknown is not None:
+        console.print(unknown, highlight=False, markup=False, soft_wrap=True)
     for event, count in record["changed"].items():
         console.print(f"{count:,} times: {event}", highlight=False, markup=False)
+
+
+def unknown_codes_line(record: Mapping[str, Any]) -> str | None:
+    """How many codes no edition knows and the most frequent ones that may be listed; None where there is none."""
+    listed = record.get("unknown_codes", {})
+    counts = record.get("unknown_code_counts", {"distinct": len(listed), "rows": sum(listed.values())})
+    if not counts["distinct"]:
+        return None
+    line = f"{counts['distinct']:,} codes that the edition does not know, in {counts['rows']:,} rows"
+    codes = [f"{code} ({rows:,})" for code, rows in listed.items() if code_form(code) == code]
+    most = ", ".join(codes[:PRINTED_CODES])
+    if not most:
+        return f"{line}; none has the form of a code and {FEWEST_PATIENTS} patients, so none is listed"
+    return f"{line}; the most frequent: {most}"
 
 
 def past_notes_line(counts: Mapping[str, int]) -> str:

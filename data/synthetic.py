@@ -58,7 +58,8 @@ def synthetic_cohort(num_patients: int, seed: int, with_notes: bool = False) -> 
 
 
 def oracle_probabilities(rows: Sequence[Mapping[str, Any]], codes: Sequence[str]) -> np.ndarray:
-    """(N, C) float32: the chance of each of `codes` being among a row's targets, given its history, age and sex.
+    """(N, C) float32: the chance of each of `codes` being among a row's targets, given its history, age and sex; 0 for
+    a code that the model does not have.
 
     `rows` are examples of the synthetic `diagnosis` task (`data.task.FEATURES`). Nothing is used that a
     model is not told, so no model can rank better in expectation.
@@ -69,7 +70,10 @@ def oracle_probabilities(rows: Sequence[Mapping[str, Any]], codes: Sequence[str]
     female = np.array([row["sex"] == "F" for row in rows])
     column = {code: index for index, code in enumerate(model.codes)}
     chances = model.code_probabilities(stages, past, ages, female)
-    return chances[:, [column[code] for code in codes]].astype(np.float32)
+    found = np.zeros((len(rows), len(codes)), dtype=np.float32)
+    known = [place for place, code in enumerate(codes) if code in column]
+    found[:, known] = chances[:, [column[codes[place]] for place in known]]
+    return found
 
 
 def _visit(

@@ -3,17 +3,18 @@
     prepared/<name>/
       train/ validation/ test/ dataset_dict.json   a Hugging Face DatasetDict (`save_to_disk`)
       codes.parquet                                the candidates, in column order
+    other_codes.parquet                          codes of the rows that are no candidates, if there are any
       groups.parquet                               level, group, name: what each group is called
       task.json                                    provenance: source, protocol, counts, what was dropped and why
 
 Reading a task needs no ontology package: definitions, synonyms, groups and their names are in the folder.
 """
 
-import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,15 @@ import pyarrow.compute as pc
 
 from data.folder_lock import FolderLock
 from data.private_files import private_files
-from data.task_rows import check_codes, count_targets, digest_table, rows_to_table
+from data.task_rows import (
+    check_codes,
+    count_outside,
+    count_targets,
+    digest_table,
+    num_without_target_among,
+    rows_to_table,
+)
+from data.task_verification import digests_of, fingerprint_of, remember_verified, stamps_of, verify_task
 
 LEVELS = ("all", "chapter", "block", "category", "subcategory")
 SPLITS = ("train", "validation", "test")
@@ -74,6 +83,8 @@ class Task:
     """(C,) int: training examples with the code among their targets."""
     code_table: pl.DataFrame
     """codes.parquet as read."""
+    other_code_table: pl.DataFrame
+    """other_codes.parquet as read: codes of the rows that are no candidates, with the same columns; perhaps empty."""
     group_names: dict[str, dict[str, str]]
     """level -> group -> its name."""
     info: dict[str, Any]
@@ -84,6 +95,11 @@ class Task:
         return self.info["fingerprint"]
 
     @property
+    def candidates_rule(self) -> dict[str, Any]:
+        """How the candidates were chosen: `name` (train, ontology, all, file, source), and `file`."""
+        return self.info.get("candidates_rule", {"name": "all"})
+
+    @property
     def has_past_notes(self) -> bool:
         """Whether the visits of a history come with their notes."""
         return _has_past_notes(self.splits[SPLITS[0]].features)
@@ -91,6 +107,20 @@ class Task:
     @property
     def column(self) -> dict[str, int]:
         return {code: index for index, code in enumerate(self.codes)}
+
+    @property
+    def all_definitions(self) -> dict[str, str]:
+        """code -> definition, of the candidates and the other codes of the rows."""
+        tables = (self.code_table, self.other_code_table)
+        return {code: text for table in tables for code, text in table.select("code", "definition").iter_rows()}
+
+    def definition(self, code: str) -> str:
+        """The definition of a candidate or another code of the rows. Raises KeyError on any other."""
+        for table in (self.code_table, self.other_code_table):
+            found = table.filter(pl.col("code") == code)["definition"]
+            if len(found):
+                return found[0]
+        raise KeyError(code)
 
     def groups(self, level: str) -> list[str]:
         """The group of each candidate at `level`."""
@@ -102,12 +132,28 @@ class Task:
         """(L, C) int64: at each level, codes with the same number are in the same group."""
         return np.stack([np.unique(self.groups(level), return_inverse=True)[1] for level in levels]).astype(np.int64)
 
+    def target_columns(self, split: str) -> list[list[int]]:
+        """For each example the columns of the candidates among its targets, in their order; other codes have none."""
+        column = self.column
+        return [[column[code] for code in codes if code in column] for codes in self.splits[split]["targets"]]
+
+    def outside_sentence(self, split: str) -> str | None:
+        """How many true codes of a split are no candidates, and what becomes of them; None where there are none."""
+        outside, counts = self.info.get("outside_candidates", {}).get(split), self.info["counts"][split]
+        if outside is None or not outside["targets"]:
+            return None
+        return (
+            f"{split}: {outside['targets']:,} of {counts['targets']:,} true codes ({outside['codes']:,} different), in "
+            f"{outside['examples']:,} of {counts['examples']:,} examples, are no candidates and "
+            + ("not trained on" if split == "train" else "count as missed")
+        )
+
     def targets(self, split: str) -> np.ndarray:
-        """(N, C) bool: the codes to predict."""
+        """(N, C) bool: the candidates to predict. A row's `targets` may hold more: codes that are no candidates."""
         return self._code_matrix(self.splits[split]["targets"])
 
     def seen(self, split: str) -> np.ndarray:
-        """(N, C) bool: the codes that stand in the history."""
+        """(N, C) bool: the candidates that stand in the history."""
         return self._code_matrix(
             [[code for visit in history for code in visit["codes"]] for history in self.splits[split]["history"]]
         )
@@ -116,7 +162,7 @@ class Task:
         column = self.column
         matrix = np.zeros((len(rows), len(self.codes)), dtype=bool)
         for index, row in enumerate(rows):
-            matrix[index, [column[code] for code in row]] = True
+            matrix[index, [column[code] for code in row if code in column]] = True
         return matrix
 
 
@@ -128,14 +174,17 @@ def save_task(
     info: dict[str, Any],
     arrays: Mapping[str, np.ndarray] | None = None,
     features: datasets.Features = FEATURES,
+    other_codes: pl.DataFrame | None = None,
 ) -> Task:
     """Write a prepared task, complete or not at all, readable by its owner alone, and return it as read back.
 
     `splits`: for each of SPLITS rows as in `features` (FEATURES or PAST_NOTES_FEATURES), or a table of them. `codes`:
     code, definition, synonyms, and one column per level; `train_count` is added here. `groups`: level, group, name.
-    `info`: becomes task.json, with `fingerprint`, `counts` and `candidates` added here. `arrays`: file name
-    (`oracle.npy`) -> an array to keep in the folder. Raises ValueError where `path` exists, a split is empty, a patient
-    is in two splits, or a code has no row in `codes`.
+    `info`: becomes task.json, with `fingerprint`, `counts`, `candidates` and `outside_candidates` added here. `arrays`:
+    file name (`oracle.npy`) -> an array to keep in the folder. `other_codes`: the codes of the rows that are no
+    candidates, with the columns of `codes`. Raises ValueError where `path` exists, a split is empty, a patient is in
+    two splits, a code of the rows has no row in `codes` or `other_codes`, or there is no candidate to predict in a
+    training example or in all of validation.
     """
     path = Path(path)
     if path.exists():
@@ -143,23 +192,31 @@ def save_task(
     if set(splits) != set(SPLITS):
         raise ValueError(f"a task has the splits {', '.join(SPLITS)}; got {', '.join(sorted(splits))}")
     tables = {name: as_table(splits[name], features=features) for name in SPLITS}
-    _check_splits(tables, set(codes["code"]))
-    codes = codes.with_columns(pl.Series("train_count", count_targets(tables["train"], codes["code"].to_list())))
+    others = codes.clear() if other_codes is None else other_codes
+    candidates = codes["code"].to_list()
+    _check_splits(tables, candidates, others["code"].to_list())
+    codes, others = (
+        part.with_columns(pl.Series("train_count", count_targets(tables["train"], part["code"].to_list())))
+        for part in (codes, others)
+    )
     digests = {name: digest_table(table) for name, table in tables.items()}
     info = {
         **info,
         "candidates": codes.height,
         "counts": {name: _split_counts(table) for name, table in tables.items()},
-        "fingerprint": _fingerprint(digests, codes),
+        "outside_candidates": {name: count_outside(table, candidates) for name, table in tables.items()},
+        "fingerprint": fingerprint_of(digests, codes, others),
     }
     lock = lock_task(path)
     beside = lock.folder
     try:
         lock.clear()
         with private_files():
-            _write_parts(beside, tables, features, digests, codes, groups, arrays or {})
+            _write_parts(beside, tables, features, digests, codes, others, groups, arrays or {})
+            info["digests"] = digests_of(beside, digests, info)
             (beside / "task.json").write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         os.replace(beside, path)
+        remember_verified(path, stamps_of(path))
         lock.release(path)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
@@ -187,18 +244,32 @@ def as_table(
 def load_task(path: str | Path) -> Task:
     """Read a prepared task.
 
-    Raises FileNotFoundError where `path` holds none, ValueError where a patient is in two splits, or only some splits
-    have the notes of past visits.
+    Raises FileNotFoundError where `path` holds none, ValueError where a file cannot be read, a patient is in two
+    splits, only some splits have the notes of past visits, or anything was changed since the task was made.
     """
     path = Path(path)
     if not (path / "task.json").is_file():
         raise FileNotFoundError(f"no prepared task in {path} (task.json is missing); make one with `mera prepare`")
-    splits = datasets.load_from_disk(str(path))
-    table = pl.read_parquet(path / "codes.parquet")
-    groups = pl.read_parquet(path / "groups.parquet")
+    with _damaged(path, "task.json"):
+        info = json.loads((path / "task.json").read_text(encoding="utf-8"))
+        missing = {"fingerprint", "counts"} - set(info)
+    if missing:
+        raise ValueError(f"{path / 'task.json'} lacks {' and '.join(sorted(missing))}; prepare the task again")
+    with _damaged(path, "a split"):
+        splits = datasets.load_from_disk(str(path))
+        tables = {name: splits[name].data.table for name in SPLITS}
+    with _damaged(path, "codes.parquet"):
+        table = pl.read_parquet(path / "codes.parquet")
+    others = table.clear()
+    if (path / "other_codes.parquet").is_file():
+        with _damaged(path, "other_codes.parquet"):
+            others = pl.read_parquet(path / "other_codes.parquet")
+    with _damaged(path, "groups.parquet"):
+        groups = pl.read_parquet(path / "groups.parquet")
     _check_patients({name: _patient_ids(splits[name].data.column("patient_id")) for name in SPLITS})
     if len({_has_past_notes(splits[name].features) for name in SPLITS}) > 1:
         raise ValueError(f"in {path} only some splits have notes of past visits; prepare the task again")
+    verify_task(path, tables, table, others, info)
     names: dict[str, dict[str, str]] = {level: {} for level in LEVELS}
     for level, group, name in groups.select("level", "group", "name").iter_rows():
         names[level][group] = name
@@ -210,9 +281,21 @@ def load_task(path: str | Path) -> Task:
         synonyms=table["synonyms"].to_list(),
         train_counts=table["train_count"].to_numpy(),
         code_table=table,
+        other_code_table=others,
         group_names=names,
-        info=json.loads((path / "task.json").read_text(encoding="utf-8")),
+        info=info,
     )
+
+
+@contextmanager
+def _damaged(path: Path, part: str) -> Iterator[None]:
+    """Raise ValueError where the block cannot read its part of the task; libraries' words may quote a row."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException, pl.exceptions.PolarsError):
+        raise ValueError(
+            f"the task in {path} is damaged or incomplete: {part} cannot be read; prepare it again"
+        ) from None
 
 
 def _write_parts(
@@ -221,6 +304,7 @@ def _write_parts(
     features: datasets.Features,
     digests: Mapping[str, str],
     codes: pl.DataFrame,
+    others: pl.DataFrame,
     groups: pl.DataFrame,
     arrays: Mapping[str, np.ndarray],
 ) -> None:
@@ -238,18 +322,26 @@ def _write_parts(
     with _no_progress_bars():
         dataset.save_to_disk(str(folder))
     codes.write_parquet(folder / "codes.parquet")
+    if others.height:
+        others.write_parquet(folder / "other_codes.parquet")
     groups.write_parquet(folder / "groups.parquet")
     for name, array in arrays.items():
         np.save(folder / name, array)
 
 
-def _check_splits(tables: Mapping[str, pa.Table], codes: set[str]) -> None:
+def _check_splits(tables: Mapping[str, pa.Table], candidates: Sequence[str], others: Sequence[str]) -> None:
     for name, table in tables.items():
         if not table.num_rows:
             raise ValueError(f"the {name} split is empty: too few patients are left after filtering")
     _check_patients({name: _patient_ids(table["patient_id"]) for name, table in tables.items()})
+    assert set(candidates).isdisjoint(others), "a candidate is no other code"
     for name, table in tables.items():
-        check_codes(name, table, codes)
+        check_codes(name, table, {*candidates, *others})
+    without = {name: num_without_target_among(tables[name], candidates) for name in ("train", "validation")}
+    if without["train"]:
+        raise ValueError(f"{without['train']} examples of the train split have no candidate among their targets")
+    if without["validation"] == tables["validation"].num_rows:
+        raise ValueError("no example of the validation split has a candidate among its targets: nothing can be chosen")
 
 
 def _has_past_notes(features: datasets.Features) -> bool:
@@ -273,14 +365,6 @@ def _split_counts(table: pa.Table) -> dict[str, int]:
         "patients": len(_patient_ids(table["patient_id"])),
         "targets": pc.sum(pc.list_value_length(table["targets"])).as_py(),
     }
-
-
-def _fingerprint(digests: Mapping[str, str], codes: pl.DataFrame) -> str:
-    digest = hashlib.sha256()
-    digest.update(codes.write_json().encode())
-    for name in SPLITS:
-        digest.update(f"{name} {digests[name]}\n".encode())
-    return digest.hexdigest()
 
 
 class _no_progress_bars:

@@ -2,6 +2,7 @@
 
 import argparse
 
+from data.candidates import DEFAULT_RULE, RULES
 from data.leading_zeros import KEEP, RESTORE
 from data.pipeline import GRANULARITIES, TaskOptions
 from data.split_options import PROTOCOLS, SplitOptions
@@ -76,7 +77,8 @@ def add_code_options(parser: argparse.ArgumentParser) -> None:
         "--granularity",
         choices=GRANULARITIES,
         default=default.granularity,
-        help="codes in full, cut to their category, or their CCS (ICD-9) or CCSR (ICD-10) group (default: %(default)s)",
+        help="codes in full; cut to their category, also where only that is known; or their CCS (ICD-9) or CCSR "
+        "(ICD-10) group (default: %(default)s)",
     )
     parser.add_argument(
         "--min-code-count",
@@ -89,6 +91,18 @@ def add_code_options(parser: argparse.ArgumentParser) -> None:
         "--primary-only",
         action="store_true",
         help="targets are only the diagnosis listed first; histories keep all codes",
+    )
+
+
+def add_candidates(parser: argparse.ArgumentParser, default: str = DEFAULT_RULE) -> None:
+    """--candidates; `default` says in words what happens without it."""
+    parser.add_argument(
+        "--candidates",
+        metavar="{" + ",".join(RULES) + ",FILE}",
+        help="the codes to rank. train: those of any visit of train and validation patients; ontology: every code that "
+        "has none below it, and what train has besides; all: those of test patients too, of which no model should "
+        "know; FILE: a list, one code a line, or the column code of a CSV or Parquet file. True codes outside stay "
+        f"targets and count as missed (default: {default})",
     )
 
 

@@ -78,7 +78,8 @@ def _split_figures(task: Task, name: str) -> SplitFigures:
     targets = rows.select("row", code="targets").explode("code")
     seen = told.explode("code").drop_nulls().unique()
     new = targets.join(seen, on=["row", "code"], how="anti").height
-    in_train = pl.DataFrame({"code": task.codes, "count": task.train_counts}).filter(pl.col("count") > 0)
+    counts = pl.concat(table.select("code", "train_count") for table in (task.code_table, task.other_code_table))
+    in_train = counts.filter(pl.col("train_count") > 0)
     unseen = targets.join(in_train, on="code", how="anti").height
     words = rows["text"].drop_nulls().str.count_matches(r"\S+")
     past_words = np.zeros(0, dtype=np.uint32)

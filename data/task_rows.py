@@ -39,16 +39,24 @@ def rows_to_table(rows: Iterable[Mapping[str, Any]], schema: pa.Schema, on_disk:
     return pa.ipc.open_stream(pa.BufferReader(mapped)).read_all()
 
 
+def codes_of_rows(tables: Iterable[pa.Table]) -> set[str]:
+    """Every code among the targets and in the histories."""
+    columns = (
+        column
+        for table in tables
+        for column in (table["targets"], pc.struct_field(pc.list_flatten(table["history"]), "codes"))
+    )
+    return {code for column in columns for code in pc.unique(pc.list_flatten(column)).to_pylist()}
+
+
 def check_codes(name: str, table: pa.Table, codes: set[str]) -> None:
     """Raise ValueError where split `name` has an example without targets, or a code that is not among `codes`: the
     row is named by its number, not by what it holds.
     """
-    histories = pc.list_flatten(table["history"])
-    used = [table["targets"], pc.struct_field(histories, "codes")]
-    if {code for column in used for code in pc.unique(pc.list_flatten(column)).to_pylist()} - codes:
+    if codes_of_rows([table]) - codes:
         raise ValueError(
-            f"row {_first_row_outside(table, codes)} of the {name} split holds a code that is not among the candidate "
-            f"codes"
+            f"row {_first_row_outside(table, codes)} of the {name} split holds a code that is not among the "
+            "candidates, nor among the other codes of the task"
         )
     if pc.min(pc.list_value_length(table["targets"])).as_py() == 0:
         raise ValueError(f"the {name} split holds an example without target codes")
@@ -62,6 +70,19 @@ def _first_row_outside(table: pa.Table, codes: set[str]) -> int:
         for number, (targets, history) in enumerate(rows, start=1)
         if not codes.issuperset([*targets, *(code for visit in history or [] for code in visit["codes"])])
     )
+
+
+def count_outside(table: pa.Table, candidates: Sequence[str]) -> dict[str, int]:
+    """Targets of `table` that are no candidates, the examples that have one or more, and how many codes these are."""
+    targets = pl.DataFrame({"code": pl.from_arrow(table["targets"])}).with_row_index("row").explode("code")
+    outside = targets.filter(~pl.col("code").is_in(list(candidates)))
+    return {"examples": outside["row"].n_unique(), "targets": outside.height, "codes": outside["code"].n_unique()}
+
+
+def num_without_target_among(table: pa.Table, candidates: Sequence[str]) -> int:
+    """The examples that have no target among `candidates`."""
+    targets = pl.DataFrame({"code": pl.from_arrow(table["targets"])}).with_row_index("row").explode("code")
+    return table.num_rows - targets.filter(pl.col("code").is_in(list(candidates)))["row"].n_unique()
 
 
 def count_targets(table: pa.Table, codes: Sequence[str]) -> np.ndarray:
@@ -99,12 +120,19 @@ def _digest(name: str, array: pa.Array, leaves: dict[str, Any]) -> None:
     elif pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
         filled = pc.fill_null(array, "").cast(pa.large_string())
         _feed(leaves, f"{name}/length", pc.binary_length(filled).cast(pa.int64()).to_numpy(zero_copy_only=False))
-        for start in range(0, len(filled), BATCH_ROWS):
-            leaves.setdefault(f"{name}/text", hashlib.sha256()).update(
-                "".join(filled[start : start + BATCH_ROWS].to_pylist()).encode()
-            )
+        if len(filled):
+            leaves.setdefault(f"{name}/text", hashlib.sha256()).update(_characters(filled))
     else:
         _feed(leaves, f"{name}/value", pc.fill_null(array, 0).cast(pa.int64()).to_numpy(zero_copy_only=False))
+
+
+def _characters(strings: pa.LargeStringArray) -> memoryview:
+    """The UTF-8 of all strings one after the other, as Arrow holds them."""
+    _, offsets, characters = strings.buffers()
+    if characters is None:
+        return memoryview(b"")
+    places = np.frombuffer(offsets, dtype=np.int64)
+    return memoryview(characters)[places[strings.offset] : places[strings.offset + len(strings)]]
 
 
 def _feed(leaves: dict[str, Any], name: str, values: np.ndarray) -> None:

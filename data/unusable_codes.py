@@ -5,7 +5,7 @@ import polars as pl
 from data.ontology import Ontology, UnknownCode, load_ontology
 from data.table_files.meanings import form_of
 
-EDITIONS = {"icd9cm": "icd9", "icd10cm": "icd10"}
+EDITIONS = {"icd9cm": "icd9", "icd10cm": "icd10", "icd10who": "icd10who"}
 """Ontology -> how --code-system calls it."""
 SEPARATORS = (";", ",", "|", "/", " ")
 _LOOKED_AT = 500

@@ -9,13 +9,13 @@ from data.code_columns import by_ontology, resolve_codes
 from data.cohort import Patient, build_cohort
 from data.leading_zeros import with_leading_zeros
 from data.ledger import Ledger
-from data.ontology import load_ontology
+from data.ontology import Ontology, load_ontology
 from data.table_files.columns import ColumnForms, column, read_columns
 from data.table_files.meanings import Meaning
 from data.table_files.stored_files import InputFile
 from data.unusable_codes import why_no_code_is_known
 
-SYSTEMS = {"icd9": "icd9cm", "icd10": "icd10cm"}
+SYSTEMS = {"icd9": "icd9cm", "icd10": "icd10cm", "icd10who": "icd10who"}
 MEANINGS = {
     "patient": Meaning.ID,
     "visit": Meaning.ID,
@@ -59,20 +59,22 @@ def read_user_table(
     path: str | Path,
     columns: TableColumns,
     ledger: Ledger,
-    code_system: str,
+    code_system: str | None,
     separator: str | None = None,
     code_separator: str | None = None,
     past_notes: bool = False,
     forms: ColumnForms | None = None,
     zeros: str | None = None,
+    granularity: str = "full",
+    edition: Ontology | None = None,
 ) -> tuple[list[Patient], list[InputFile]]:
-    """The cohort in the edition `code_system` (`icd9` or `icd10`), and the file.
+    """The cohort in the edition `code_system` (of SYSTEMS) or, where there is one, in `edition`; and the file.
 
     Where `columns` names a text, visits without one are dropped, unless `past_notes` wants the texts as history only.
-    `forms`: what the user says of the columns; `zeros`: of codes without leading zeros (`data.leading_zeros`). Raises
-    FileNotFoundError or ValueError where the file cannot be used.
+    `forms`: what the user says of the columns; `zeros`: of codes without leading zeros (`data.leading_zeros`);
+    `granularity`: of the task (`by_ontology`). Raises FileNotFoundError or ValueError where the file cannot be used.
     """
-    if code_system not in SYSTEMS:
+    if edition is None and code_system not in SYSTEMS:
         raise ValueError(f"--code-system must be one of {', '.join(SYSTEMS)} for a table, got {code_system!r}")
     wanted = [column(name, MEANINGS[name], header=header) for name, header in columns.named().items()]
     table = read_columns(path, wanted, ledger, forms, separator=separator)
@@ -85,11 +87,10 @@ def read_user_table(
     ledger.read("patients", named["patient"].n_unique())
     timed = _with_order(named, columns, ledger)
     visits = _visits(timed, columns, ledger, past_notes)
-    system = SYSTEMS[code_system]
+    ontology = edition or load_ontology(SYSTEMS[code_system])
     diagnoses = timed.select(patient_id="patient", admission_id="visit", position="place", raw="code")
-    diagnoses = with_leading_zeros(diagnoses, system, ledger, zeros)
-    ontology = load_ontology(system)
-    codes = resolve_codes(diagnoses, by_ontology(ontology), system, ledger)
+    diagnoses = with_leading_zeros(diagnoses, ontology.system, ledger, zeros)
+    codes = resolve_codes(diagnoses, by_ontology(ontology, granularity), ontology.system, ledger)
     if codes.is_empty() and diagnoses.height:
         raise ValueError(f"{path}: column {columns.code}: {why_no_code_is_known(diagnoses['raw'], ontology)}")
     return build_cohort(visits, codes, ledger), [table.file]

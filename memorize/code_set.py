@@ -45,6 +45,11 @@ class CodeSet:
         """code -> definition."""
         return dict(zip(self.codes, self.definitions, strict=True))
 
+    def texts(self) -> list[str]:
+        """Every definition, synonym and name of a group."""
+        names = [name for groups in self.group_names.values() for name in groups.values()]
+        return [*self.definitions, *(text for texts in self.synonyms for text in texts), *names]
+
     def right_codes(self) -> dict[str, set[str]]:
         """code -> the codes with the same definition: where a definition has several codes, each is a right answer."""
         by_definition = defaultdict(set)
@@ -103,7 +108,7 @@ def task_codes(task: Task) -> CodeSet:
 
 
 def ontology_codes(system: str) -> CodeSet:
-    """Every leaf of the ontology `icd9cm` (14,567 codes) or `icd10cm` (74,736)."""
+    """Every leaf of the ontology `icd9cm` (14,567 codes), `icd10cm` (74,719) or `icd10who` (10,658)."""
     ontology = load_ontology(system)
     table = code_table(ontology.leaves(), ontology)
     names: dict[str, dict[str, str]] = {level: {} for level in LEVELS}

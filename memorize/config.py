@@ -61,7 +61,7 @@ class MemorizeConfig:
     model: ModelConfig
     task: str | None = None
     """prepared task whose candidate codes are learnt"""
-    ontology: Literal["icd9cm", "icd10cm"] | None = None
+    ontology: Literal["icd9cm", "icd10cm", "icd10who"] | None = None
     """instead of a task: every leaf code of this ontology"""
     num_codes: int | None = None
     """only so many of the codes, spread evenly; unset: all"""
@@ -91,7 +91,9 @@ class MemorizeConfig:
 
     def __post_init__(self) -> None:
         if (self.task is None) == (self.ontology is None):
-            raise ValueError("set either task (a prepared task) or ontology (icd9cm, icd10cm): what is to be memorized")
+            raise ValueError(
+                "set either task (a prepared task) or ontology (icd9cm, icd10cm, icd10who): what is to be memorized"
+            )
         if self.num_codes is not None and self.num_codes < 1:
             raise ValueError(f"num_codes must be at least 1, got {self.num_codes}")
         if not 0 <= self.replay < 1:

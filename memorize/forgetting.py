@@ -5,7 +5,7 @@ never trained on, the others are what `replay` mixes in where the user names no 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from memorize.answering import answering
+from mera.plain_text import PlainText
 
 BUILT_IN_TEXT = Path(__file__).parent / "general_text.txt"
 CHUNK_TOKENS = 256
@@ -43,14 +44,17 @@ def with_replay(
     paragraphs: Sequence[str],
     tokenizer: PreTrainedTokenizerBase,
     max_length: int,
+    codes: Iterable[str] = (),
 ) -> datasets.Dataset:
     """`examples` and so many pieces of `paragraphs` that they are `share` of the result; every token of a piece carries
-    loss. Pieces are repeated where the text is short."""
+    loss. Pieces are repeated where the text is short. A paragraph that writes one of `codes` as its token is written
+    (`<428.0>`) holds characters there, no code."""
     number = round(len(examples) * share / (1 - share))
     if not number:
         return examples
     start = [tokenizer.bos_token_id] if tokenizer.bos_token_id is not None else []
-    pieces = [start + piece for piece in _pieces(paragraphs, tokenizer, min(max_length, CHUNK_TOKENS) - len(start))]
+    length = min(max_length, CHUNK_TOKENS) - len(start)
+    pieces = [start + piece for piece in _pieces(paragraphs, PlainText(tokenizer, codes), length)]
     chosen = list(islice(cycle(pieces), number))
     masks = [[0] * len(start) + [1] * (len(piece) - len(start)) for piece in chosen]
     return datasets.concatenate_datasets(
@@ -59,13 +63,18 @@ def with_replay(
 
 
 def perplexity(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, paragraphs: Sequence[str], max_length: int
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    paragraphs: Sequence[str],
+    max_length: int,
+    codes: Iterable[str] = (),
 ) -> float:
-    """exp of the mean negative log-probability of a token of `paragraphs` given those before it in its paragraph."""
+    """exp of the mean negative log-probability of a token of `paragraphs` given those before it in its paragraph;
+    `codes` are characters there, as in `with_replay`."""
     start = [tokenizer.bos_token_id] if tokenizer.bos_token_id is not None else []
     total, tokens = 0.0, 0
     with answering(model):
-        for piece in _pieces(paragraphs, tokenizer, min(max_length, CHUNK_TOKENS) - len(start)):
+        for piece in _pieces(paragraphs, PlainText(tokenizer, codes), min(max_length, CHUNK_TOKENS) - len(start)):
             ids = torch.tensor([start + piece], device=model.device)
             logits = model(input_ids=ids).logits[0, :-1].float()
             total += cross_entropy(logits, ids[0, 1:], reduction="sum").item()
@@ -73,11 +82,11 @@ def perplexity(
     return math.exp(total / tokens) if total / tokens < 700 else math.inf
 
 
-def _pieces(paragraphs: Sequence[str], tokenizer: PreTrainedTokenizerBase, length: int) -> list[list[int]]:
+def _pieces(paragraphs: Sequence[str], plain: PlainText, length: int) -> list[list[int]]:
     """Token ids of the paragraphs, cut after `length`; a piece of one token predicts nothing and is left out."""
     found = []
     for text in paragraphs:
-        ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+        ids = plain.ids(text)
         found += [ids[at : at + length] for at in range(0, len(ids), length)]
     return [piece for piece in found if len(piece) > 1]
 

@@ -44,7 +44,7 @@ def measure(
     """Every kind of question, and the perplexity of the paragraphs in `text`."""
     return Measurement(
         answers=ask(model, encoder, book, all_questions(book), batch_size),
-        perplexity=perplexity(model, encoder.tokenizer, text, context_length),
+        perplexity=perplexity(model, encoder.tokenizer, text, context_length, book.code_set.codes),
     )
 
 

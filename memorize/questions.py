@@ -141,10 +141,8 @@ def with_worked_examples(questions: Sequence[Question]) -> list[Question]:
 
 def tokenizer_texts(code_set: CodeSet) -> list[str]:
     """The ontology's own text, on which a small model's tokenizer is trained."""
-    names = [name for groups in code_set.group_names.values() for name in groups.values()]
     wordings = [wording for wordings in PHRASINGS.values() for wording in wordings[:HELD_OUT_PHRASING]]
-    synonyms = [synonym for synonyms in code_set.synonyms for synonym in synonyms]
-    return [*code_set.definitions, *synonyms, *names, *wordings, *(str(number) for number in range(1000))]
+    return [*code_set.texts(), *wordings, *(str(number) for number in range(1000))]
 
 
 def _as_often(questions: list[Question], weight: float) -> list[Question]:

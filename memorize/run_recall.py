@@ -18,7 +18,7 @@ from memorize.measurement import measure, what_to_ask
 from memorize.questions import QuestionBook
 from memorize.recall import print_shares
 from mera.entry_point import run_entry_point
-from mera.models import SAFE_LOADING
+from mera.models import LOCAL_LOADING
 
 
 def main() -> None:
@@ -34,9 +34,11 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=64, help="questions asked at once (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to FILE")
     arguments = parser.parse_args()
+    if arguments.batch_size < 1:
+        raise ValueError(f"--batch-size must be 1 or more, got {arguments.batch_size}")
     code_set, questions = what_to_ask(arguments.checkpoint, arguments.task)
-    tokenizer = AutoTokenizer.from_pretrained(arguments.checkpoint, trust_remote_code=False)
-    model = AutoModelForCausalLM.from_pretrained(arguments.checkpoint, **SAFE_LOADING)
+    tokenizer = AutoTokenizer.from_pretrained(arguments.checkpoint, trust_remote_code=False, local_files_only=True)
+    model = AutoModelForCausalLM.from_pretrained(arguments.checkpoint, **LOCAL_LOADING)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     length = getattr(model.config, "max_position_embeddings", None) or 1024
     found = measure(

@@ -12,6 +12,7 @@ from memorize.encoding import QuestionEncoder, tokenized
 from memorize.forgetting import replayed_text, with_replay
 from memorize.questions import QuestionBook
 from mera.code_tokens import CodeTokens, add_code_tokens, has_code_tokens
+from mera.plain_text import require_plain
 from mera.predictions import task_record
 
 
@@ -32,14 +33,17 @@ def give_tokens(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, code_set: CodeSet, config: MemorizeConfig
 ) -> CodeTokens | None:
     """A token for each code, new or, where the base model is a checkpoint of ours, as trained; None where codes stay
-    text. Raises ValueError where a checkpoint has tokens for other codes."""
+    text. Raises ValueError where a checkpoint has tokens for other codes, or a definition, a synonym or a group's name
+    says one of the tokens."""
     if not config.questions.atomic_tokens:
         return None
     if has_code_tokens(config.model.base):
         code_tokens = CodeTokens.load(config.model.base)
         code_tokens.require(code_set.codes, config.model.base)
-        return code_tokens
-    return add_code_tokens(model, tokenizer, code_set.meanings(), config.initialisation)
+    else:
+        code_tokens = add_code_tokens(model, tokenizer, code_set.meanings(), config.initialisation)
+    require_plain(tokenizer, code_set.codes, code_set.texts())
+    return code_tokens
 
 
 def training_examples(
@@ -50,7 +54,8 @@ def training_examples(
     examples = tokenized(book.training(), encoder, length)
     if not config.replay:
         return examples
-    return with_replay(examples, config.replay, replayed_text(config.replay_text), encoder.tokenizer, length)
+    paragraphs = replayed_text(config.replay_text)
+    return with_replay(examples, config.replay, paragraphs, encoder.tokenizer, length, book.code_set.codes)
 
 
 def context_length(model: PreTrainedModel, config: MemorizeConfig) -> int:

@@ -152,6 +152,7 @@ def build_trainer(
         save_steps=0.1,
     )
     return MemorizeTrainer(
+        min_steps=config.training.min_steps,
         model=model,
         args=SFTConfig(**arguments),
         train_dataset=examples,

@@ -126,25 +126,25 @@ def run_ablations(plan: AblationPlan, report: Path, dry_run: bool = False) -> Pa
         for command in [*(step.command for step in steps), _comparison(steps, report)]:
             print(shown(command))
         return None
-    lock, console, failed = FolderLock(plan.output), Console(), []
-    fingerprint = _fingerprint(plan.task)
-    finished = [step for step in steps if all(finished_before(result, fingerprint) for result in step.results)]
-    for number, step in enumerate(steps, start=1):
-        console.rule(f"[bold]{number}/{len(steps)} {step.name}")
-        if step in finished:
-            console.print(f"finished before: {', '.join(map(str, step.results))}", soft_wrap=True, highlight=False)
-            continue
-        console.print(shown(step.command), soft_wrap=True, highlight=False)
-        if run_child(step.command):
-            failed.append(step.name)
-    if FULL not in failed:
-        comparison = _comparison([step for step in steps if step.name not in failed], report)
-        console.rule("[bold]report")
-        console.print(shown(comparison), soft_wrap=True, highlight=False)
-        code = run_child(comparison)
-        if code:
-            raise ValueError(f"the report failed (exit code {code}): {shown(comparison)}")
-    lock.release()
+    console, failed = Console(), []
+    with FolderLock(plan.output):
+        fingerprint = _fingerprint(plan.task)
+        finished = [step for step in steps if all(finished_before(result, fingerprint) for result in step.results)]
+        for number, step in enumerate(steps, start=1):
+            console.rule(f"[bold]{number}/{len(steps)} {step.name}")
+            if step in finished:
+                console.print(f"finished before: {', '.join(map(str, step.results))}", soft_wrap=True, highlight=False)
+                continue
+            console.print(shown(step.command), soft_wrap=True, highlight=False)
+            if run_child(step.command):
+                failed.append(step.name)
+        if FULL not in failed:
+            comparison = _comparison([step for step in steps if step.name not in failed], report)
+            console.rule("[bold]report")
+            console.print(shown(comparison), soft_wrap=True, highlight=False)
+            code = run_child(comparison)
+            if code:
+                raise ValueError(f"the report failed (exit code {code}): {shown(comparison)}")
     if failed:
         raise ValueError(f"failed: {', '.join(failed)}; the same command tries again what is missing")
     return report / "index.html"

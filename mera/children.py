@@ -44,6 +44,8 @@ def run_child(command: Sequence[str]) -> int:
         code = child.wait()
         if ending.received is not None:
             ending.wait_for_the_rest()
+    if libc is not None:
+        libc.prctl(CHILD_SUBREAPER, 0)
     if ending.received is not None and code:
         stopped = Stopped(ending.received)
         stopped.told = code > 0  # in its own words; one that a signal ended had none

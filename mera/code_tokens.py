@@ -37,7 +37,9 @@ class CodeTokens:
         """Raises ValueError where `checkpoint` was not written by this toolkit."""
         path = Path(checkpoint) / FILE_NAME
         if not path.is_file():
-            raise ValueError(f"{checkpoint} has no {FILE_NAME}: it is not a checkpoint of memorize/ or rank/")
+            inside = path.parent / "checkpoint"
+            hint = f"; {inside} is one" if (inside / FILE_NAME).is_file() else ""
+            raise ValueError(f"{checkpoint} has no {FILE_NAME}: it is not a checkpoint of memorize/ or rank/{hint}")
         return CodeTokens(definitions=json.loads(path.read_text(encoding="utf-8"))["definitions"])
 
     def require(self, codes: Sequence[str], checkpoint: str | Path) -> None:

@@ -27,23 +27,21 @@ def run_demo(output: Path, fresh: bool = False) -> Path:
 
     Raises ValueError where a step fails (what finished before is kept), or another process works in `output`.
     """
-    lock = FolderLock(output)
-    if fresh:
-        for name in MADE:
-            shutil.rmtree(output / name, ignore_errors=True)
     console, steps, started = Console(), demo_steps(output), time.perf_counter()
-    for number, step in enumerate(steps, start=1):
-        console.rule(f"[bold]{number}/{len(steps)} {step.name}")
-        if step.results and all(is_complete(result) for result in step.results):
-            console.print(f"finished before: {', '.join(map(str, step.results))}", soft_wrap=True, highlight=False)
-            continue
-        console.print(shown(step.command), soft_wrap=True, highlight=False)
-        code = run_child(step.command)
-        if code:
-            raise ValueError(
-                f"this step failed (exit code {code}): {shown(step.command)}; what finished before is kept"
-            )
-    lock.release()
+    with FolderLock(output):
+        if fresh:
+            for name in MADE:
+                shutil.rmtree(output / name, ignore_errors=True)
+        for number, step in enumerate(steps, start=1):
+            console.rule(f"[bold]{number}/{len(steps)} {step.name}")
+            if step.results and all(is_complete(result) for result in step.results):
+                console.print(f"finished before: {', '.join(map(str, step.results))}", soft_wrap=True, highlight=False)
+                continue
+            command = shown(step.command)
+            console.print(command, soft_wrap=True, highlight=False)
+            code = run_child(step.command)
+            if code:
+                raise ValueError(f"this step failed (exit code {code}), what finished before is kept: {command}")
     console.print(f"finished in {(time.perf_counter() - started) / 60:.1f} minutes; the report:")
     return output / "report" / "index.html"
 

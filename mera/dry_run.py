@@ -15,6 +15,7 @@ from mera.config import DryRun
 from mera.host_memory import HostPeak
 from mera.manifest import peak_memory
 from mera.run_directory import RunDirectory
+from mera.stage_trainer import StageTrainer
 from mera.step_estimate import epoch_tokens, num_tokens, write_estimate
 from mera.steps import EpochSeededLengthSampler
 
@@ -77,7 +78,7 @@ class StepClock(TrainerCallback):
         self.seconds.append(time.perf_counter() - self._start)
 
 
-def rehearse(trainer: Trainer, evaluate: Callable[[], object], dry_run: DryRun) -> None:
+def rehearse(trainer: StageTrainer, evaluate: Callable[[], object], dry_run: DryRun) -> None:
     """Take two optimiser steps with `trainer`, call `evaluate`, and print what a whole run would take; or, where that
     is all that is asked for, write the estimate (mera/step_estimate.py).
 
@@ -86,6 +87,7 @@ def rehearse(trainer: Trainer, evaluate: Callable[[], object], dry_run: DryRun) 
     """
     if dry_run.estimate is not None:
         return write_estimate(trainer, dry_run)
+    trainer.tell_steps()
     arguments, loader = trainer.args, trainer.get_train_dataloader()
     _, epoch_steps, num_examples, _, step_examples, _, run_steps = trainer.set_initial_training_values(
         arguments, loader

@@ -15,6 +15,7 @@ import huggingface_hub.constants
 import torch.distributed
 
 from mera.interruption import InterruptedRun
+from mera.launcher import end_launcher_quietly
 from mera.safe_messages import is_sentence, told, wants_traceback
 from mera.stop_signals import Stopped, say_stopped, stopping_in_order
 from mera.text_encoding import use_utf8
@@ -44,6 +45,8 @@ def run_entry_point(main: Callable[[], None]) -> None:
         code = 128 + stopped.signal_number
     except (Stopped, KeyboardInterrupt) as stopped:
         code = say_stopped(stopped)
+        if code == 128 + signal.SIGINT:
+            end_launcher_quietly()
     except Exception as error:
         if wants_traceback():
             raise

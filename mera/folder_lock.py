@@ -70,6 +70,12 @@ class FolderLock:
             _held[self._identity].folder, _held[self._identity].made = folder, False
         self._release()
 
+    def __enter__(self) -> "FolderLock":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
     def _take(self) -> Identity | None:
         """The lock file, taken; None where it was replaced meanwhile."""
         path = self.folder / NAME

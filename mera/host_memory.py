@@ -16,7 +16,7 @@ class HostPeak:
         self._before = None
         self._gaps = _close_gaps()
         try:
-            CLEAR.write_text("5")  # the peak begins anew
+            CLEAR.write_text("5", encoding="ascii")  # the peak begins anew
             self._before = _status("VmRSS")
         except OSError:
             return
@@ -80,5 +80,9 @@ def _c_library() -> ctypes.CDLL:
 
 
 def _status(name: str) -> int:
-    line = next(line for line in STATUS.read_text().splitlines() if line.startswith(f"{name}:"))
+    line = next(
+        line
+        for line in STATUS.read_text(encoding="ascii", errors="replace").splitlines()
+        if line.startswith(f"{name}:")
+    )
     return int(line.split()[1]) * 1024

@@ -12,6 +12,7 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from mera.engine import all_agree_to
+from mera.launcher import end_launcher_quietly
 from mera.stop_signals import name_of
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
@@ -61,5 +62,7 @@ class StopOnSignal(TrainerCallback):
             signal.signal(number, handler)
 
     def _note(self, number: int, _: FrameType | None) -> None:
+        if number == signal.SIGINT:
+            end_launcher_quietly()
         # Asked again, by the launcher or when it dies, the run is already on its way out.
         self.received = self.received or number

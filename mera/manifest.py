@@ -116,7 +116,7 @@ def peak_memory() -> dict[str, int]:
 
 def _git(root: Path, *arguments: str) -> str:
     return subprocess.run(
-        ["git", "-C", str(root), *arguments], check=True, capture_output=True, text=True
+        ["git", "-C", str(root), *arguments], check=True, capture_output=True, encoding="utf-8"
     ).stdout.strip()
 
 

@@ -1,14 +1,14 @@
 """Metrics of ranked and of predicted codes: arrays in, number out. NumPy and SciPy only.
 
-Legend: N examples, C codes, K ranked codes kept, T targets = all (example, code) pairs that are true, in the order of
-`np.nonzero(targets)`. `scores` (N, C) float, larger = more likely; `targets` and `predicted` (N, C) bool. Equal scores
-are ranked by column, lower column first. A mean over rows leaves out rows without a target, as nothing can be right
-there. A metric that is undefined (no target at all, no negative) is NaN. All lie in [0, 1] except `spearman`.
+Legend: N examples, C candidate codes, K ranked codes kept, T targets = all (example, code) pairs that are true, in the
+order of `np.nonzero(targets)`. `scores` (N, C) float, larger = more likely; `targets` and `predicted` (N, C) bool.
+Equal scores are ranked by column, lower column first. A mean over rows leaves out rows without a target, as nothing can
+be right there. A metric that is undefined (no target at all, no negative) is NaN. All lie in [0, 1] except `spearman`.
 
-A score of -inf says that the code is no candidate for the example, so that it can never be retrieved. As a target it is
-missed, whatever k is: it counts among the row's targets and gains nothing (the rule of CodiEsp's official evaluation,
-where a code that a system does not return adds 0 to the average precision). As no target it is not there: it is neither
-predicted nor a negative that a target could be ranked above.
+A score of -inf says that the model could not name the code: it is no candidate. It is never retrieved and never
+predicted, however few codes there are, and a target with it counts as missed: it adds nothing to a row's average
+precision, gain or hits, and stands in their denominators (the rule of CodiEsp's official evaluation). ROC-AUC takes
+-inf for the lowest score of all, equal to itself: a code that is never a candidate ranks its rows at random (0.5).
 """
 
 from collections.abc import Iterator
@@ -18,10 +18,10 @@ from typing import Literal
 import numpy as np
 import scipy.stats
 
+NOT_RETRIEVED = np.iinfo(np.int32).max
+"""The rank of a target whose score is -inf."""
 BLOCK_ELEMENTS = 4_000_000
 """Scores sorted at once: bounds the memory of a ranking at about 100 MB, whatever N is."""
-NEVER = np.iinfo(np.int32).max
-"""The rank of a target that is no candidate: beyond every k."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,15 +29,15 @@ class Ranking:
     """Where the targets stand in their rows' rankings; all the row metrics need, sorted once."""
 
     top: np.ndarray
-    """(N, K) int32: columns, best first; those that are no candidates stand at the end."""
+    """(N, K) int32: columns, best first; those past `num_retrievable` are no candidates."""
     rows: np.ndarray
     """(T,) int64: the example of each target."""
     columns: np.ndarray
     """(T,) int64: the code of each target."""
     ranks: np.ndarray
-    """(T,) int32: the target's place in its row, 0 = best; NEVER where it is no candidate."""
-    num_candidates: np.ndarray
-    """(N,) int: codes of each row that can be retrieved."""
+    """(T,) int32: the target's place in its row, 0 = best; NOT_RETRIEVED where its score is -inf."""
+    num_retrievable: np.ndarray
+    """(N,) int: scores above -inf in each row."""
 
     @property
     def num_targets(self) -> np.ndarray:
@@ -46,10 +46,7 @@ class Ranking:
 
 
 def rank_candidates(scores: np.ndarray, k: int | None = None) -> np.ndarray:
-    """(N, min(k, C)) int32 columns of the k highest scores of each row, best first; all C of them where k is None.
-
-    Where a row has fewer candidates than that, columns that are none follow.
-    """
+    """(N, min(k, C)) int32 columns of the k highest scores of each row, best first; all C of them where k is None."""
     num_columns = scores.shape[1]
     top = np.empty((len(scores), num_columns if k is None else min(k, num_columns)), dtype=np.int32)
     for rows, order in _sorted_blocks(scores):
@@ -64,16 +61,16 @@ def rank_targets(scores: np.ndarray, targets: np.ndarray, k: int = 100) -> Ranki
     top = np.empty((len(scores), kept), dtype=np.int32)
     rows, columns = np.nonzero(targets)
     ranks = np.empty(len(rows), dtype=np.int32)
-    num_candidates = np.empty(len(scores), dtype=np.int64)
+    num_retrievable = np.empty(len(scores), dtype=np.int64)
     for block, order in _sorted_blocks(scores):
         top[block] = order[:, :kept]
+        num_retrievable[block] = np.count_nonzero(scores[block] != -np.inf, axis=1)
         places = np.empty_like(order)
         np.put_along_axis(places, order, np.arange(order.shape[1])[None, :], axis=1)
         first, last = np.searchsorted(rows, [block.start, block.stop])
         ranks[first:last] = places[rows[first:last] - block.start, columns[first:last]]
-        num_candidates[block] = scores.shape[1] - np.isneginf(scores[block]).sum(axis=1)
-    ranks[np.isneginf(scores[rows, columns])] = NEVER
-    return Ranking(top=top, rows=rows, columns=columns, ranks=ranks, num_candidates=num_candidates)
+    ranks[ranks >= num_retrievable[rows]] = NOT_RETRIEVED
+    return Ranking(top=top, rows=rows, columns=columns, ranks=ranks, num_retrievable=num_retrievable)
 
 
 def row_recall(ranking: Ranking, k: int, denominator: Literal["labels", "min"] = "labels") -> np.ndarray:
@@ -99,12 +96,12 @@ def row_ndcg(ranking: Ranking, k: int) -> np.ndarray:
 
 
 def row_average_precision(ranking: Ranking) -> np.ndarray:
-    """(N,) mean over a row's targets of the precision at the target's place, 0 for a target that is no candidate."""
+    """(N,) mean over a row's targets of the precision at the target's place, 0 for one that is not retrieved."""
     order = np.lexsort((ranking.ranks, ranking.rows))
     rows, ranks = ranking.rows[order], ranking.ranks[order]
     row_starts = np.concatenate([[0], np.cumsum(ranking.num_targets)])
     hits_so_far = np.arange(len(rows)) - row_starts[rows] + 1
-    precision = np.where(ranks < NEVER, hits_so_far / (ranks + 1.0), 0.0)
+    precision = np.where(ranks == NOT_RETRIEVED, 0.0, hits_so_far / (ranks + 1.0))
     total = np.bincount(rows, weights=precision, minlength=len(ranking.top))
     return _ratio(total, ranking.num_targets)
 
@@ -138,12 +135,11 @@ def mean_over_rows(values: np.ndarray) -> float:
 
 
 def predict_label_count(ranking: Ranking) -> np.ndarray:
-    """(N, K) bool: which of `ranking.top` are predicted when each row predicts as many codes as it truly has.
-
-    A row with fewer candidates than true codes predicts all of its candidates.
+    """(N, K) bool: which of `ranking.top` are predicted when each row predicts as many codes as it truly has; fewer
+    where it has fewer candidates.
     """
-    count = np.minimum(ranking.num_targets, ranking.num_candidates)
-    return np.arange(ranking.top.shape[1])[None, :] < count[:, None]
+    num_predicted = np.minimum(ranking.num_targets, ranking.num_retrievable)
+    return np.arange(ranking.top.shape[1])[None, :] < num_predicted[:, None]
 
 
 def weighted_f1_at_label_count(scores: np.ndarray, targets: np.ndarray) -> float:
@@ -196,9 +192,6 @@ def roc_auc(scores: np.ndarray, targets: np.ndarray, average: Literal["micro", "
     """Chance that a target scores above a non-target, ties counting half (Mann-Whitney).
 
     `micro`: over all (example, code) pairs. `macro`: per code over examples, then the mean over codes with both.
-    Non-targets are those that can be retrieved; a target that is no candidate scores below all of them. So `micro`
-    counts the true codes outside the candidates as ranked last, and `macro` is over the codes that can be scored: a
-    code that is a candidate for no example has no non-target.
     """
     _check_shapes(scores, targets)
     targets = targets.astype(bool)
@@ -210,8 +203,7 @@ def roc_auc(scores: np.ndarray, targets: np.ndarray, average: Literal["micro", "
 
 
 def roc_auc_by_code(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """(C,) ROC-AUC of each code over the rows; NaN for a code without a target or without a non-target (see
-    `roc_auc`)."""
+    """(C,) ROC-AUC of each code over the rows; NaN for a code without a target or without a non-target."""
     _check_shapes(scores, targets)
     targets = targets.astype(bool)
     support = targets.sum(axis=0)
@@ -230,10 +222,9 @@ def spearman(first: np.ndarray, second: np.ndarray) -> float:
 
 def _auc(scores: np.ndarray, positive: np.ndarray) -> float:
     """AUC from the places of the positives among the sorted scores; sorts values, never indices, which is cheap."""
-    no_negative = np.isneginf(scores) & ~positive
-    ordered = np.sort(scores[~no_negative] if no_negative.any() else scores)
+    ordered = np.sort(scores)
     chosen = scores[positive]
-    num_positive, num_negative = len(chosen), len(ordered) - len(chosen)
+    num_positive, num_negative = len(chosen), len(scores) - len(chosen)
     if not num_positive or not num_negative:
         return float("nan")
     below = np.searchsorted(ordered, chosen, side="left").sum(dtype=np.float64)

@@ -21,6 +21,8 @@ from mera.tokenizer import train_tokenizer
 PACKAGE_PREFIX = "package:"
 SAFE_LOADING = {"use_safetensors": True, "trust_remote_code": False}
 """For every `from_pretrained`: weights from safetensors, never from a pickle, and no code that comes with a model."""
+LOCAL_LOADING = SAFE_LOADING | {"local_files_only": True}
+"""For what is a folder here: the same, and nobody asks a hub about it."""
 
 
 @config_class
@@ -68,7 +70,9 @@ def load_base_model(config: ModelConfig, texts: Iterable[str]) -> tuple[PreTrain
     if config.base is None:
         return _build(config, texts, dtype)
     source = resolve_source(config.base, "model.base")
-    arguments = {"gguf_file": config.gguf_file} if config.gguf_file else {}
+    arguments = {"local_files_only": Path(source).is_dir()}
+    if config.gguf_file:
+        arguments["gguf_file"] = config.gguf_file
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **arguments)
         if config.weights != "load":
@@ -90,7 +94,7 @@ def _with_padding(tokenizer: PreTrainedTokenizerBase, base: str) -> PreTrainedTo
     return tokenizer
 
 
-def _shaped_like(source: str, arguments: dict[str, str], dtype: torch.dtype, random: bool) -> PreTrainedModel:
+def _shaped_like(source: str, arguments: dict[str, Any], dtype: torch.dtype, random: bool) -> PreTrainedModel:
     """The architecture of `source`, of which only the configuration is read: with random weights, made on the GPU where
     there is one, or without any, on the meta device."""
     model_config = AutoConfig.from_pretrained(source, trust_remote_code=False, **arguments)
@@ -108,15 +112,33 @@ def _shaped_like(source: str, arguments: dict[str, str], dtype: torch.dtype, ran
 def why_not_loaded(source: str, error: Exception) -> str:
     """One line for a model that `from_pretrained` refused: what to do about pickled weights and code of its own."""
     folder = Path(source)
-    if folder.is_dir() and list(folder.glob("*.bin")) and not list(folder.glob("*.safetensors")):
-        return (
-            "its weights are pickled (.bin), and a pickle can run any program; where you trust it, convert it once: "
-            f"python -c \"from transformers import AutoModel as M; M.from_pretrained('{folder}', use_safetensors=False)"
-            f".save_pretrained('{folder}')\""
-        )
+    if (folder / "adapter_config.json").is_file():
+        return "it is a LoRA adapter, which is no model by itself; give the checkpoint, in which the adapter is merged"
+    if has_pickled_weights(folder):
+        return pickle_refusal(folder)
     if "trust_remote_code" in str(error):
         return "it needs code that comes with it, and such code is never run; choose a model that transformers knows"
     return str(error).strip().splitlines()[0]
+
+
+def pickle_refusal(folder: Path) -> str:
+    return (
+        "its weights are pickled (.bin), and a pickle can run any program; where you trust it, convert it once: "
+        f"python -c \"from transformers import AutoModel as M; M.from_pretrained('{folder}', use_safetensors=False)"
+        f".save_pretrained('{folder}')\""
+    )
+
+
+def has_pickled_weights(folder: Path) -> bool:
+    """Whether a model's folder, or that of one of its modules, has its weights in a pickle alone."""
+    return any(not list(path.parent.glob("*.safetensors")) for path in folder.rglob("*.bin") if _is_pickle(path))
+
+
+def _is_pickle(path: Path) -> bool:
+    """By its first bytes: a torch archive, or a pickle as it was before there were any."""
+    with path.open("rb") as file:
+        start = file.read(4)
+    return start.startswith((b"PK\x03\x04", b"\x80"))
 
 
 def _without_quantization(model: PreTrainedModel) -> PreTrainedModel:

@@ -1,7 +1,9 @@
 """Putting the folds of a k-fold task together: every patient was tested once, so it is one test to the report."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+import json
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,23 +16,21 @@ from mera.run_directory import RunDirectory
 
 SAME_IN_ALL_FOLDS = {
     "cohort": "cohorts",
-    "seed": "seeds (--split-seed)",
-    "folds": "numbers of folds (--folds)",
-    "fractions": "shares of training and validation (--fractions)",
+    "folds": "numbers of folds",
+    "seed": "split seeds",
+    "fractions": "fractions",
 }
-"""Entries of `split_protocol` that one `mera prepare` gives to all of its folds, and what a refusal calls them."""
-OF_ONE_FOLD = ("counts", "outside_candidates")
-"""Entries of a task record that say nothing of the other folds."""
+"""Keys of the split protocol, and what messages call them."""
 
 
 def pool_folds(paths: Sequence[str | Path], output: str | Path) -> Path:
     """Concatenate the predictions of one model on all folds of one cohort into the run `output`; return it.
 
-    Folds may have different candidates: the pool has the codes of all, and where a code was no candidate in an
-    example's fold its score is -inf there. Scores of different folds come from different models: metrics within a row
-    (recall, F1 at each model's own threshold) are as good as ever, metrics across rows (ROC-AUC) suffer where the
-    models' scales differ. A code's train count is the mean over the folds. Raises ValueError where the runs are no
-    complete set of folds of one cohort.
+    Scores of different folds come from different models: metrics within a row (recall, F1 at each model's own
+    threshold) are as good as ever, metrics across rows (ROC-AUC) suffer where the models' scales differ. Each fold has
+    the candidates of its own training patients; the pooled run has them all, with a score of -inf where a code was no
+    candidate of the row's fold. A code's train count is the mean over the folds. Raises ValueError where the runs are
+    no complete set of folds of one cohort.
     """
     folds = sorted((read_predictions(path) for path in paths), key=_fold)
     _check(folds)
@@ -40,18 +40,18 @@ def pool_folds(paths: Sequence[str | Path], output: str | Path) -> Path:
     run = RunDirectory(output)
     pooled = replace(
         first,
-        scores=_in_columns_of(codes, folds, lambda fold: fold.scores, -np.inf),
-        targets=_in_columns_of(codes, folds, lambda fold: fold.targets, False),
-        seen=_in_columns_of(codes, folds, lambda fold: fold.seen, False),
+        scores=_stacked([fold.scores for fold in folds], folds, codes, -np.inf, np.float32),
+        targets=_stacked([fold.targets for fold in folds], folds, codes, False, bool),
+        seen=_stacked([fold.seen for fold in folds], folds, codes, False, bool),
         thresholds=np.concatenate([fold.thresholds for fold in folds]),
         example_ids=[name for fold in folds for name in fold.example_ids],
         patient_ids=[name for fold in folds for name in fold.patient_ids],
         codes=codes,
         num_outside=num_outside,
+        group_names=_all_groups(folds),
         previous_visits=_concatenated([fold.previous_visits for fold in folds]),
         ages=_concatenated([fold.ages for fold in folds]),
         sexes=None if first.sexes is None else [sex for fold in folds for sex in fold.sexes],
-        group_names=_all_group_names(folds),
         trained_on=None,  # each patient was tested by a model that had not seen them, and trained the others
         context=None,
         records={},
@@ -60,12 +60,13 @@ def pool_folds(paths: Sequence[str | Path], output: str | Path) -> Path:
             "run": run.final.name,
             "seconds": round(sum(fold.manifest.get("seconds") or 0 for fold in folds), 1),
             "pooled": [fold.manifest["command"] for fold in folds if "command" in fold.manifest],
-            "task": {key: value for key, value in first.manifest["task"].items() if key not in OF_ONE_FOLD}
+            "task": first.manifest["task"]
             | {
                 "name": first.manifest["task"]["name"].rsplit("-fold", 1)[0],
                 "fingerprint": hashlib.sha256(fingerprints.encode()).hexdigest(),
                 "split": f"all {len(folds)} folds",
                 "candidates": codes.height - num_outside,
+                "outside_candidates": None,
             },
         },
     )
@@ -73,91 +74,85 @@ def pool_folds(paths: Sequence[str | Path], output: str | Path) -> Path:
     return run.finish()
 
 
-def _protocol(fold: Predictions) -> dict[str, Any]:
+def _protocol(fold: Predictions) -> dict:
     return fold.manifest["task"].get("split_protocol", {})
 
 
 def _fold(fold: Predictions) -> int:
-    protocol = _protocol(fold)
-    if protocol.get("name") != "kfold":
+    if _protocol(fold).get("name") != "kfold":
         raise ValueError(f"the run {fold.name!r} is not of a k-fold task; mera pool takes one run for each fold")
-    if not {"fold", "folds", "cohort", "seed"} <= protocol.keys():
-        raise ValueError(f"the manifest of {fold.name!r} does not say which fold it is; write the predictions again")
-    return protocol["fold"]
+    missing = [key for key in ("fold", *SAME_IN_ALL_FOLDS) if _protocol(fold).get(key) is None]
+    if missing:
+        raise ValueError(
+            f"the manifest of the run {fold.name!r} does not say the {', '.join(missing)} of its k-fold task; prepare "
+            "the task again"
+        )
+    return _protocol(fold)["fold"]
 
 
 def _check(folds: Sequence[Predictions]) -> None:
     if not folds:
         raise ValueError("give the runs to pool, one for each fold")
     for key, name in SAME_IN_ALL_FOLDS.items():
-        if len({str(_protocol(fold).get(key)) for fold in folds}) > 1:
-            values = "" if key == "cohort" else f" ({', '.join(str(_protocol(fold).get(key)) for fold in folds)})"
-            raise ValueError(
-                f"the runs are of different {name}{values}, so patients would be tested twice or never; pool the folds "
-                "of one `mera prepare --protocol kfold`"
-            )
-    tasks = [fold.manifest["task"] for fold in folds]
-    rules = dict.fromkeys(str((task.get("candidates_rule") or {"name": "all"})["name"]) for task in tasks)
-    if len(rules) > 1:
-        raise ValueError(f"the runs have different rules for candidates ({', '.join(rules)}); pool those of one rule")
-    splits = dict.fromkeys(task.get("split") for task in tasks)
-    if len(splits) > 1:
-        raise ValueError(f"the runs scored different splits ({', '.join(map(str, splits))}); pool those of one split")
+        _check_same(name, [_protocol(fold)[key] for fold in folds], show=key != "cohort")
+    _check_same("rules of candidates", [_candidates_rule(fold) for fold in folds])
+    _check_same("splits", [fold.manifest["task"]["split"] for fold in folds])
     if len({fold.manifest["model"] for fold in folds}) > 1:
         names = ", ".join(sorted({fold.manifest["model"] for fold in folds}))
         raise ValueError(f"the runs are of different models ({names}); pool each model's folds on their own")
     wanted, given = list(range(_protocol(folds[0])["folds"])), [_protocol(fold)["fold"] for fold in folds]
     if given != wanted:
         raise ValueError(f"a pool needs each of the folds {wanted} once, got {given}")
-    patients = [set(fold.patient_ids) for fold in folds]
-    twice = sum(map(len, patients)) - len(set().union(*patients))
-    if twice:
-        raise ValueError(f"{twice} patients are in several of the folds; pool the folds of one `mera prepare`")
+    tested = Counter(patient for fold in folds for patient in set(fold.patient_ids))
+    repeated = sum(count > 1 for count in tested.values())
+    if repeated:
+        raise ValueError(f"{repeated:,} patients were tested in more than one of the folds; prepare the task again")
+
+
+def _check_same(what: str, values: Sequence[Any], show: bool = True) -> None:
+    different = list(dict.fromkeys(json.dumps(value) for value in values))
+    if len(different) > 1:
+        shown = f" ({' and '.join(different)})" if show else ""
+        raise ValueError(
+            f"the runs are of different {what}{shown}; pool the folds of one `mera prepare --protocol kfold`"
+        )
+
+
+def _candidates_rule(fold: Predictions) -> str | None:
+    """Its name; None in a manifest that was written before tasks had a choice."""
+    return fold.manifest["task"].get("candidates_rule", {}).get("name")
 
 
 def _all_codes(folds: Sequence[Predictions]) -> tuple[pl.DataFrame, int]:
-    """The codes that are candidates in some fold, then the others, and how many those are.
-
-    Each part is in the order of the first fold where all folds have the same codes, else sorted by code.
-    """
-    columns = [name for name in folds[0].codes.columns if all(name in fold.codes.columns for fold in folds)]
-    tables = [fold.codes.select(columns) for fold in folds]
-    candidates = _union([table.head(len(table) - fold.num_outside) for table, fold in zip(tables, folds, strict=True)])
-    others = _union([table.tail(fold.num_outside) for table, fold in zip(tables, folds, strict=True)])
-    others = others.filter(~pl.col("code").is_in(candidates["code"].to_list()))
-    codes = pl.concat([candidates, others], how="vertical_relaxed")
-    counts = dict.fromkeys(codes["code"], 0)
-    for code, count in (row for table in tables for row in table.select("code", "train_count").iter_rows()):
-        counts[code] += count
-    mean = (np.array(list(counts.values())) / len(folds)).round().astype(np.int64)
-    return codes.with_columns(pl.Series("train_count", mean)), others.height
+    """The codes of all folds, what is a candidate of one before what is of none; and the number of the latter."""
+    candidates = pl.concat([fold.codes[: fold.num_candidates] for fold in folds])
+    counts = candidates.group_by("code").agg(total=pl.col("train_count").sum())
+    named = candidates.unique("code", keep="first", maintain_order=True)
+    if named.height > folds[0].num_candidates:
+        named = named.sort("code")
+    mean = (pl.col("total") / len(folds)).round().cast(pl.Int64)
+    named = named.join(counts, on="code", maintain_order="left").with_columns(train_count=mean).drop("total")
+    others = pl.concat([fold.codes[fold.num_candidates :] for fold in folds]).unique("code", maintain_order=True)
+    others = others.join(named, on="code", how="anti").with_columns(pl.col("train_count").cast(pl.Int64))
+    return pl.concat([named, others.select(named.columns)]), others.height
 
 
-def _union(tables: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    first = tables[0]
-    if all(table["code"].equals(first["code"]) for table in tables):
-        return first
-    return pl.concat(tables, how="vertical_relaxed").unique("code", keep="first", maintain_order=True).sort("code")
-
-
-def _in_columns_of(
-    codes: pl.DataFrame, folds: Sequence[Predictions], matrix: Callable[[Predictions], np.ndarray], missing: Any
+def _stacked(
+    parts: Sequence[np.ndarray], folds: Sequence[Predictions], codes: pl.DataFrame, nothing: float, dtype: type
 ) -> np.ndarray:
-    """(N, C): the folds' rows one under the other, each code in its column of `codes`; else `missing`."""
+    """The rows of all folds over the columns of `codes`, `nothing` where a fold lacks the code."""
     column = {code: index for index, code in enumerate(codes["code"])}
-    shape = (sum(len(fold.example_ids) for fold in folds), len(column))
-    pooled = np.full(shape, missing, dtype=matrix(folds[0]).dtype)
+    whole = np.full((sum(map(len, parts)), codes.height), nothing, dtype=dtype)
     start = 0
-    for fold in folds:
-        stop = start + len(fold.example_ids)
-        pooled[start:stop, [column[code] for code in fold.codes["code"]]] = matrix(fold)
-        start = stop
-    return pooled
+    for part, fold in zip(parts, folds, strict=True):
+        whole[start : start + len(part), [column[code] for code in fold.codes["code"]]] = part
+        start += len(part)
+    return whole
 
 
-def _all_group_names(folds: Sequence[Predictions]) -> pl.DataFrame | None:
-    names = [fold.group_names for fold in folds if fold.group_names is not None]
-    return pl.concat(names).unique(["level", "group"], keep="first", maintain_order=True) if names else None
+def _all_groups(folds: Sequence[Predictions]) -> pl.DataFrame | None:
+    tables = [fold.group_names for fold in folds if fold.group_names is not None]
+    return pl.concat(tables).unique(["level", "group"], keep="first", maintain_order=True) if tables else None
 
 
 def _concatenated(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:

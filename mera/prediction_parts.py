@@ -13,9 +13,8 @@ WRITE_AGAIN = "write the predictions again"
 
 
 def read_array(path: Path, mapped: bool = False) -> np.ndarray:
-    """The array, or with `mapped` a view of the file.
-
-    Raises ValueError where the file is no array, is cut off, or would need a pickle.
+    """`mapped`: left on disk and read where it is used. Raises ValueError where the file is no array, is cut off, or
+    would need a pickle.
     """
     try:
         return np.load(path, allow_pickle=False, mmap_mode="r" if mapped else None)
@@ -47,49 +46,21 @@ def read_json(path: Path) -> Any:
         raise ValueError(f"{path} is damaged: it cannot be read as JSON; {WRITE_AGAIN}") from None
 
 
-def read_scores(path: Path, shape: tuple[int, int], *, num_outside: int, pooled: bool) -> np.ndarray:
-    """scores.npy, which must have `shape` (N, candidates), with `num_outside` further columns of -inf: (N, C).
-
-    The file is never in memory twice. Raises ValueError where it has another shape, or scores that cannot be ranked: in
-    pooled folds -inf can, where the code was no candidate in the row's fold.
+def check_finite(scores: np.ndarray, path: Path, may_be_missing: bool = False) -> None:
+    """Raise ValueError where a score of (N, C) is NaN or infinite; with `may_be_missing` -inf says that a code was no
+    candidate.
     """
-    stored = read_array(path, mapped=num_outside > 0)
-    if stored.shape != shape:
-        raise ValueError(
-            f"{path.parent} is damaged: {path.name} is {stored.shape}, examples.parquet has {shape[0]} rows, "
-            f"codes.parquet {shape[1]}"
-        )
-    if stored.dtype.kind not in "fiu":
-        raise ValueError(f"{path} holds no numbers but {stored.dtype}; {WRITE_AGAIN}")
-    rows = unrankable_rows(stored, pooled)
+    if scores.dtype.kind not in "fiu":
+        raise ValueError(f"{path} holds no numbers but {scores.dtype}; {WRITE_AGAIN}")
+    numbers = np.isfinite(scores)
+    if may_be_missing:
+        numbers |= np.isneginf(scores)
+    rows = np.flatnonzero(~numbers.all(axis=1))
     if len(rows):
         raise ValueError(
-            f"{path} holds NaN or infinity in {len(rows)} of {len(stored)} rows (the first: row {rows[0] + 1}), which "
+            f"{path} holds NaN or infinity in {len(rows)} of {len(scores)} rows (the first: row {rows[0] + 1}), which "
             f"cannot be ranked; look for a model that diverged, and {WRITE_AGAIN}"
         )
-    if not num_outside:
-        return stored
-    scores = np.full((shape[0], shape[1] + num_outside), -np.inf, dtype=np.float32)
-    scores[:, : shape[1]] = stored
-    return scores
-
-
-def unrankable_rows(scores: np.ndarray, pooled: bool) -> np.ndarray:
-    """Numbers of the rows of (N, candidates) that hold NaN or infinity; with `pooled`, -inf is one only where a row
-    holds nothing else."""
-    rankable = np.isfinite(scores)
-    if not pooled:
-        return np.flatnonzero(~rankable.all(axis=1))
-    return np.flatnonzero(~(rankable | np.isneginf(scores)).all(axis=1) | ~rankable.any(axis=1))
-
-
-def join_codes(codes: pl.DataFrame, others: pl.DataFrame | None, folder: Path) -> pl.DataFrame:
-    """The candidates and after them the codes outside. Raises ValueError where a code is there twice."""
-    if others is not None:
-        codes = pl.concat([codes, others.select(codes.columns)], how="vertical_relaxed")
-    if codes["code"].is_duplicated().any():
-        raise ValueError(f"{folder} is damaged: a code stands twice in its tables of codes; {WRITE_AGAIN}")
-    return codes
 
 
 def check_codes_known(examples: pl.DataFrame, codes: Collection[str], path: Path) -> None:

@@ -1,17 +1,19 @@
 """The prediction folder: what a model hands to the report.
 
 predictions/
-  scores.npy         (N, candidates) float32, larger = more likely; columns in the order of codes.parquet. Finite, but
-                     for -inf in pooled folds, where a code was no candidate in the example's fold
+  scores.npy         (N, C) float32, larger = more likely; columns in the order of codes.parquet
   examples.parquet   example_id, patient_id, targets, seen (codes in the history), threshold (null: none)
   codes.parquet      code, definition, train_count, one column per level: as in the prepared task
   manifest.json      what produced it (see mera/manifest.py)
 
-Optional; a folder without them is complete:
-  other_codes.parquet  as codes.parquet, for the codes of `targets` and `seen` that are no candidates: there is nothing
-                     of them in scores.npy, and where they are true they are missed
+True codes that are no candidates stand in `targets` of examples.parquet and in
 
-Optional, for the report to say more:
+  other_codes.parquet   the columns of codes.parquet, for codes in `targets` or `seen` that are no candidates
+
+and count as missed: `read_predictions` gives them columns behind the candidates', with a score of -inf. In a run pooled
+from folds a score of scores.npy is -inf where the code was no candidate of the fold.
+
+Optional, for the report to say more; a folder without them is complete:
   examples.parquet   also previous_visits, age, sex (null: unknown)
   groups.parquet     level, group, name: what the groups in codes.parquet are called
   trained_on.npy     hashes of the patients of train and validation, none of whom may be among the examples
@@ -37,12 +39,10 @@ from mera.prediction_parts import (
     EXAMPLE_COLUMNS,
     WRITE_AGAIN,
     check_codes_known,
-    join_codes,
+    check_finite,
     read_array,
     read_json,
-    read_scores,
     read_table,
-    unrankable_rows,
 )
 from mera.private_files import private_files
 
@@ -53,17 +53,20 @@ CONTEXT_SCHEMA = {
     "text": pl.String,
     "evidence": pl.List(pl.Struct({"code": pl.String, "start": pl.Int32, "end": pl.Int32})),
 }
+UNKNOWN_CODES = ("unknown_codes", "unknown_code_counts")
+"""What task.json says of codes that no ontology knows: some of them, which stay there, and how many there are."""
 PAST_NOTES_HISTORY = pl.List(pl.Struct({"codes": pl.List(pl.String), "days_before": pl.Int32, "text": pl.String}))
 """`history` in CONTEXT_SCHEMA, where the visits come with their notes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Predictions:
-    """Scores of one model for one task's split. N examples, C codes: the candidates and, after them, the codes outside
-    the candidates that are true or seen somewhere."""
+    """Scores of one model for one task's split. N examples, C codes: the candidates and, behind them, `num_outside`
+    codes that are true or seen somewhere and no candidates.
+    """
 
     scores: np.ndarray
-    """(N, C) float32; -inf where the code is no candidate for the example, so that it can never be retrieved."""
+    """(N, C) float32; -inf where the code is no candidate."""
     targets: np.ndarray
     """(N, C) bool."""
     seen: np.ndarray
@@ -76,7 +79,7 @@ class Predictions:
     """C rows, in column order."""
     manifest: dict[str, Any]
     num_outside: int = 0
-    """The last so many codes are candidates for no example."""
+    """The last so many columns are no candidates."""
     previous_visits: np.ndarray | None = None
     """(N,) int: visits in the example's history."""
     ages: np.ndarray | None = None
@@ -97,17 +100,17 @@ class Predictions:
         return self.manifest["run"]
 
     @property
+    def num_candidates(self) -> int:
+        return self.codes.height - self.num_outside
+
+    @property
     def predicted(self) -> np.ndarray:
         """(N, C) bool, all False in rows without a threshold."""
         return self.scores > self.thresholds[:, None]
 
 
 def write_predictions(folder: str | Path, predictions: Predictions) -> Path:
-    """Write `folder`, complete or not at all and for its owner alone; one of the same name is replaced.
-
-    Raises ValueError where scores and codes do not fit together, a score is no number, or a code outside the candidates
-    has one.
-    """
+    """Write `folder`, complete or not at all and for its owner alone; one of the same name is replaced."""
     folder = Path(folder)
     codes = predictions.codes["code"].to_list()
     if predictions.scores.shape != (len(predictions.example_ids), len(codes)):
@@ -117,11 +120,11 @@ def write_predictions(folder: str | Path, predictions: Predictions) -> Path:
         )
     if "manifest" in predictions.records:
         raise ValueError("a record cannot be called manifest: manifest.json is the run's own")
-    num_candidates = len(codes) - predictions.num_outside
-    if len(unrankable_rows(predictions.scores[:, :num_candidates], _is_pooled(predictions.manifest))):
+    scores = predictions.scores[:, : predictions.num_candidates]
+    if not (np.isfinite(scores) | (np.isneginf(scores) & ("pooled" in predictions.manifest))).all():
         raise ValueError("scores contain NaN or infinity; the model diverged, so nothing was written")
-    if not np.isneginf(predictions.scores[:, num_candidates:]).all():
-        raise ValueError("a code outside the candidates has a score; only candidates are ranked")
+    if not np.isneginf(predictions.scores[:, predictions.num_candidates :]).all():
+        raise ValueError("a code that is no candidate has a score")
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(beside, ignore_errors=True)
@@ -133,11 +136,11 @@ def write_predictions(folder: str | Path, predictions: Predictions) -> Path:
 
 
 def _write_parts(folder: Path, predictions: Predictions, codes: list[str]) -> None:
-    num_candidates = len(codes) - predictions.num_outside
-    np.save(folder / "scores.npy", predictions.scores[:, :num_candidates].astype(np.float32, copy=False))
-    predictions.codes.head(num_candidates).write_parquet(folder / "codes.parquet")
+    num_candidates = predictions.num_candidates
+    np.save(folder / "scores.npy", predictions.scores[:, :num_candidates].astype(np.float32))
+    predictions.codes[:num_candidates].write_parquet(folder / "codes.parquet")
     if predictions.num_outside:
-        predictions.codes.tail(predictions.num_outside).write_parquet(folder / "other_codes.parquet")
+        predictions.codes[num_candidates:].write_parquet(folder / "other_codes.parquet")
     _example_table(predictions, codes).write_parquet(folder / "examples.parquet")
     if predictions.group_names is not None:
         predictions.group_names.write_parquet(folder / "groups.parquet")
@@ -160,19 +163,26 @@ def read_predictions(path: str | Path) -> Predictions:
     if not (folder / "scores.npy").is_file():
         raise FileNotFoundError(f"no predictions in {path} (looked for {folder / 'scores.npy'})")
     codes = read_table(folder / "codes.parquet", ["code"])
-    others = _read_optional(folder / "other_codes.parquet", lambda path: read_table(path, codes.columns))
-    num_outside = 0 if others is None else others.height
+    others = _read_optional(folder / "other_codes.parquet", read_table)
+    scores = read_array(folder / "scores.npy", mapped=others is not None)
     examples = read_table(folder / "examples.parquet", EXAMPLE_COLUMNS)
     records = {path.stem: read_json(path) for path in sorted(folder.glob("*.json"))}
-    if not isinstance(records.get("manifest"), dict):
+    if scores.shape != (examples.height, codes.height):
+        raise ValueError(
+            f"{folder} is damaged: scores.npy is {scores.shape}, examples.parquet has {examples.height} rows, "
+            f"codes.parquet {codes.height}"
+        )
+    manifest = records.pop("manifest", None)
+    if not isinstance(manifest, dict):
         raise FileNotFoundError(f"{folder} has no manifest.json; {WRITE_AGAIN}")
-    manifest = records.pop("manifest")
-    scores = read_scores(
-        folder / "scores.npy", (examples.height, codes.height), num_outside=num_outside, pooled=_is_pooled(manifest)
-    )
-    codes = join_codes(codes, others, folder)
+    check_finite(scores, folder / "scores.npy", may_be_missing="pooled" in manifest)
+    if others is not None:
+        scores = _with_outside(scores, others.height)
+        codes = pl.concat([codes, others.select(codes.columns)])
     column = {code: index for index, code in enumerate(codes["code"])}
     check_codes_known(examples, column, folder / "examples.parquet")
+    if isinstance(manifest.get("task"), dict):
+        manifest["task"] = without_unknown_codes(manifest["task"])
     if folder.name == "predictions":
         manifest["run"] = folder.resolve().parent.name
     return Predictions(
@@ -184,7 +194,7 @@ def read_predictions(path: str | Path) -> Predictions:
         patient_ids=examples["patient_id"].to_list(),
         codes=codes,
         manifest=manifest,
-        num_outside=num_outside,
+        num_outside=0 if others is None else others.height,
         previous_visits=examples["previous_visits"].to_numpy() if "previous_visits" in examples.columns else None,
         ages=examples["age"].fill_null(float("nan")).to_numpy() if "age" in examples.columns else None,
         sexes=examples["sex"].to_list() if "sex" in examples.columns else None,
@@ -205,22 +215,18 @@ def predictions_for_task(
 ) -> Predictions:
     """Predictions for `split` of a `data.task.Task`; `thresholds` per row, one for all, or None for no threshold.
 
-    `scores`: (N, candidates of the task). `records`: what else the report may read; entries that are None are left out.
+    `records`: what else the report may read; entries that are None are left out.
     """
     rows = task.splits[split]
-    targets = list(rows["targets"])
-    seen = [[code for visit in history for code in visit["codes"]] for history in rows["history"]]
-    others = _other_codes(task, {code for row in (*targets, *seen) for code in row})
-    codes = task.code_table if others is None else pl.concat([task.code_table, others])
-    column = {code: index for index, code in enumerate(codes["code"])}
-    num_outside = codes.height - task.code_table.height
-    scores = np.asarray(scores, dtype=np.float32)
-    if num_outside:
-        scores = np.pad(scores, [(0, 0), (0, num_outside)], constant_values=-np.inf)
     if thresholds is None:
         thresholds = float("nan")
+    targets, seen = rows["targets"], [[code for visit in past for code in visit["codes"]] for past in rows["history"]]
+    others = _occurring(task.other_code_table, [*targets, *seen])
+    codes = pl.concat([task.code_table, others]) if others.height else task.code_table
+    column = {code: index for index, code in enumerate(codes["code"])}
+    scores = np.asarray(scores, dtype=np.float32)
     return Predictions(
-        scores=scores,
+        scores=_with_outside(scores, others.height) if others.height else scores,
         targets=code_matrix(targets, column),
         seen=code_matrix(seen, column),
         thresholds=np.broadcast_to(np.asarray(thresholds, dtype=np.float32), (len(rows),)),
@@ -228,7 +234,7 @@ def predictions_for_task(
         patient_ids=list(rows["patient_id"]),
         codes=codes,
         manifest=manifest,
-        num_outside=num_outside,
+        num_outside=others.height,
         previous_visits=np.array([len(history) for history in rows["history"]], dtype=np.int32),
         ages=np.array([np.nan if age is None else age for age in rows["age"]], dtype=np.float32),
         sexes=list(rows["sex"]),
@@ -245,24 +251,27 @@ def predictions_for_task(
     )
 
 
+def _occurring(codes: pl.DataFrame, rows: Iterable[Sequence[str]]) -> pl.DataFrame:
+    """The rows of a code table whose codes stand in `rows`."""
+    wanted = {code for row in rows for code in row} if codes.height else set()
+    return codes.filter(pl.col("code").is_in(list(wanted)))
+
+
+def _with_outside(scores: np.ndarray, num_outside: int) -> np.ndarray:
+    """(N, C) -> (N, C + num_outside) float32, -inf in the new columns; the scores are held once."""
+    wider = np.full((len(scores), scores.shape[1] + num_outside), -np.inf, dtype=np.float32)
+    wider[:, : scores.shape[1]] = scores
+    return wider
+
+
 def task_record(task: Any, split: str) -> dict[str, Any]:
     """What a manifest says of the `data.task.Task` that was scored; the report prints it as the data card.
 
     Runs are comparable where `fingerprint` and `split` are equal. The rest of task.json is there where it is known.
     """
-    known = (
-        "source",
-        "ontology",
-        "edition",
-        "counts",
-        "candidates",
-        "candidates_rule",
-        "outside_candidates",
-        "dropped",
-        "unknown_codes",
-        "inputs",
-    )
-    return {
+    known = ("source", "ontology", "edition", "counts", "candidates", "candidates_rule", "outside_candidates")
+    known += ("dropped", *UNKNOWN_CODES, "inputs")
+    record = {
         "name": task.path.name,
         "kind": task.info["kind"],
         "fingerprint": task.fingerprint,
@@ -270,6 +279,16 @@ def task_record(task: Any, split: str) -> dict[str, Any]:
         "protocol": task.info["protocol"]["name"],
         "split_protocol": task.info["protocol"],
     } | {key: task.info[key] for key in known if key in task.info}
+    return without_unknown_codes(record)
+
+
+def without_unknown_codes(record: dict[str, Any]) -> dict[str, Any]:
+    """A task record with the number of its unknown codes in place of the codes, which may be anybody's free text."""
+    listed, counts = (record.get(key) for key in UNKNOWN_CODES)
+    if counts is None and isinstance(listed, dict):  # tasks and runs of before kept the codes alone
+        counts = {"distinct": len(listed), "rows": sum(count for count in listed.values() if isinstance(count, int))}
+    kept = {key: value for key, value in record.items() if key not in UNKNOWN_CODES}
+    return kept | ({} if counts is None else {UNKNOWN_CODES[1]: counts})
 
 
 def memorization_record(base: str | Path | None) -> dict[str, Any] | None:
@@ -299,20 +318,6 @@ def code_matrix(rows: Sequence[Sequence[str]], column: dict[str, int]) -> np.nda
     for index, row in enumerate(rows):
         matrix[index, [column[code] for code in row]] = True
     return matrix
-
-
-def _other_codes(task: Any, used: set[str]) -> pl.DataFrame | None:
-    """The rows of the task's codes outside its candidates that are in `used`; None where it has none of them."""
-    others = getattr(task, "other_code_table", None)
-    if others is None:
-        return None
-    others = others.filter(pl.col("code").is_in(list(used)))
-    return others.select(task.code_table.columns) if others.height else None
-
-
-def _is_pooled(manifest: dict[str, Any]) -> bool:
-    """Whether several folds stand together, whose candidates may differ."""
-    return "pooled" in manifest
 
 
 def _code_lists(matrix: np.ndarray, codes: list[str]) -> list[list[str]]:

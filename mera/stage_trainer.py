@@ -1,7 +1,9 @@
 """What the trainers of all stages add to the Hugging Face Trainer: equal steps, safe checkpoints, no NaN."""
 
 import errno
+import math
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -16,7 +18,15 @@ from mera.folder_replacement import replace_folder
 from mera.interruption import InterruptedRun, StopOnSignal
 from mera.resume import PREFIX, Start, checkpoints, newest_usable, prune, seal
 from mera.run_directory import RunDirectory
-from mera.steps import ROWS_KEY, EpochSeededLengthSampler, SeededCollator, ShareOfSteps, StepLoader
+from mera.steps import (
+    ROWS_KEY,
+    EpochSeededLengthSampler,
+    SeededCollator,
+    ShareOfSteps,
+    StepLoader,
+    raised_epochs,
+    too_few_steps,
+)
 from mera.training import TrainingConfig
 
 STAGING = ".partial"
@@ -30,10 +40,14 @@ class StageTrainer(Trainer):
     estimated_in_pieces = False
     """a step is estimated (mera/step_estimate.py) as of an engine that keeps the parameters in pieces"""
 
-    def __init__(self, *positional: Any, **arguments: Any):
+    def __init__(self, *positional: Any, min_steps: int = 0, **arguments: Any):
+        """`min_steps`: optimiser steps that are taken at least; the epochs of the arguments are raised for them."""
         super().__init__(*positional, **arguments)
         self.stop_on_signal = StopOnSignal()
         self.add_callback(self.stop_on_signal)
+        self.min_steps, self.asked_epochs = min_steps, self.args.num_train_epochs
+        if min_steps:
+            self.args.num_train_epochs = raised_epochs(self.asked_epochs, self.epoch_steps(), min_steps)
 
     def create_accelerator_and_postprocess(self) -> None:
         """Called by the Trainer when it is built."""
@@ -44,6 +58,27 @@ class StageTrainer(Trainer):
     def example_lengths(self) -> list[int]:
         """Tokens of each training example, for batches of similar length."""
         raise TypeError(f"{type(self).__name__} must say how long its examples are")
+
+    def epoch_steps(self) -> int:
+        """Optimiser steps of an epoch, the same in every process."""
+        batches = -(-len(self.train_dataset) // (self.args.train_batch_size * self.args.world_size))
+        return -(-batches // self.args.gradient_accumulation_steps)
+
+    def tell_steps(self) -> None:
+        """Say on stderr where there are more epochs than were asked for, or too few steps to learn from."""
+        epochs, steps = self.args.num_train_epochs, math.ceil(self.args.num_train_epochs * self.epoch_steps())
+        if not self.is_world_process_zero():
+            return
+        if epochs != self.asked_epochs:
+            print(
+                f"{epochs:g} epochs instead of {self.asked_epochs:g}, for at least {self.min_steps:,} optimiser steps "
+                f"(training.min_steps)",
+                file=sys.stderr,
+                flush=True,
+            )
+        too_few = too_few_steps(steps)
+        if too_few is not None:
+            print(f"warning: {too_few}", file=sys.stderr, flush=True)
 
     def tokens_trained_on(self) -> int:
         """Tokens of all examples times the epochs so far, over all processes; padding is not counted."""
@@ -64,6 +99,7 @@ class StageTrainer(Trainer):
         Raises InterruptedRun where a signal ended training, ValueError where the loss is not a number any more or the
         checkpoint was written under a start that this one cannot go on from.
         """
+        self.tell_steps()
         folder = run.path("trainer")
         self.keep_last, self.stop_on_signal.save_every = config.keep_last, config.save_every
         found = [newest_usable(folder, self.start()) if self.is_world_process_zero() else None]

@@ -17,19 +17,20 @@ from transformers import Trainer
 
 from mera.config import DryRun
 from mera.live_bytes import LiveBytes, hollow
+from mera.stage_trainer import StageTrainer
 from mera.steps import StepLoader
 
 SAMPLED_BATCHES = 32
 """Batches whose tokens are counted, to reckon those of an epoch."""
 
 
-def write_estimate(trainer: Trainer, dry_run: DryRun) -> None:
+def write_estimate(trainer: StageTrainer, dry_run: DryRun) -> None:
     """Write `estimate(trainer)` as JSON to the file that `--estimate` names."""
     found = estimate(trainer, dry_run)
     dry_run.estimate.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
 
-def estimate(trainer: Trainer, dry_run: DryRun) -> dict[str, Any]:
+def estimate(trainer: StageTrainer, dry_run: DryRun) -> dict[str, Any]:
     """Sizes in bytes on one device without sharding, and counts. The trainer's model is hollow afterwards.
 
     The trainer's loss is the one that it takes on the device and under the engine that `dry_run` names.
@@ -39,6 +40,7 @@ def estimate(trainer: Trainer, dry_run: DryRun) -> dict[str, Any]:
     `forward_bytes`: activations at the end of the forward pass; `peak_bytes`: the most that activations and
     gradients take together, in a step whose gradients begin empty; `accumulated_bytes`: the same where the gradients
     of an earlier batch are there already. `batch_shape` of the first, longest batch; `run_steps` and `epoch_tokens`.
+    `asked_epochs` and `min_steps` as the recipe has them, of which the steps of more processes follow.
     """
     arguments = trainer.args
     trainer.estimated_in_pieces = dry_run.in_pieces
@@ -66,6 +68,8 @@ def estimate(trainer: Trainer, dry_run: DryRun) -> dict[str, Any]:
         "step_examples": step_examples,
         "epoch_steps": epoch_steps,
         "run_steps": run_steps,
+        "asked_epochs": trainer.asked_epochs,
+        "min_steps": trainer.min_steps,
         "epoch_tokens": epoch_tokens(loader),
         "forward_bytes": forward_bytes,
         "peak_bytes": peak_bytes,

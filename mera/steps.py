@@ -5,6 +5,7 @@ Where an epoch's last batch has too few for all processes, blank examples that c
 out, examples from the epoch's beginning, would make the result depend on the number of processes.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,23 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 
 ROWS_KEY = "example_rows"
 """A batch's key for the row numbers of its examples in the training set; blanks have none."""
+FEW_STEPS = 100
+"""Fewer optimiser steps than this are too few to learn from, whatever the model."""
+
+
+def raised_epochs(epochs: float, epoch_steps: int, min_steps: int) -> float:
+    """`epochs`, or the whole number of epochs of `epoch_steps` each that makes at least `min_steps` steps."""
+    return epochs if math.ceil(epochs * epoch_steps) >= min_steps else math.ceil(min_steps / epoch_steps)
+
+
+def too_few_steps(run_steps: int) -> str | None:
+    """A sentence where a run of so many optimiser steps is too short to learn from."""
+    if run_steps >= FEW_STEPS:
+        return None
+    return (
+        f"{run_steps} optimiser steps are too few to learn from (fewer than {FEW_STEPS}): raise training.min_steps or "
+        f"training.epochs, or make training.batch_size smaller"
+    )
 
 
 class EpochSeededLengthSampler(LengthGroupedSampler):

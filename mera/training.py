@@ -12,7 +12,10 @@ from mera.tracking import Tracking, set_up_tracking
 @config_class
 class TrainingConfig:
     epochs: float = 3.0
-    """passes over the training examples"""
+    """passes over the training examples; more where they are fewer than min_steps"""
+    min_steps: int = 0
+    """optimiser steps that are planned at least: on few patients the epochs, also those given on the command line, are
+    raised to as many as that needs; 0: the epochs alone count"""
     batch_size: int = 32
     """examples per device and step"""
     gradient_accumulation: int = 1
@@ -46,8 +49,10 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         if self.epochs <= 0 or self.batch_size < 1 or self.gradient_accumulation < 1:
             raise ValueError("training.epochs, batch_size and gradient_accumulation must be positive")
-        if self.keep_last < 1 or self.save_every < 0:
-            raise ValueError("training.keep_last must be 1 or more, training.save_every 0 or more")
+        if self.keep_last < 1 or self.save_every < 0 or self.min_steps < 0:
+            raise ValueError(
+                "training.keep_last must be 1 or more, training.save_every and training.min_steps 0 or more"
+            )
 
 
 def training_arguments(config: TrainingConfig, run: RunDirectory, **more: Any) -> dict[str, Any]:

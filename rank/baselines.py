@@ -4,6 +4,7 @@ RETAIN and a Transformer encoder are in rank/neural_baselines.py.
 Each function returns scores for the validation and the test split; larger is more likely.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from sklearn.linear_model import Ridge
 
 from data.task import Task
 from mera.metrics import recall_at_k
+from rank.history_columns import history_columns
 
 EVALUATED = ("validation", "test")
 RIDGE_PENALTIES = (10.0, 100.0, 1000.0)
@@ -40,17 +42,18 @@ def own_history(task: Task) -> BaselineScores:
     """The number of earlier visits with the code; ties, and codes never seen, by popularity."""
     prior = _log_prior(task)
     tie_break = 0.5 * prior / max(float(prior.max()), 1.0)
-    return BaselineScores(*(_visit_counts(task, split) + tie_break for split in EVALUATED), chosen={})
+    return BaselineScores(*(_visit_counts(task, split, task.column) + tie_break for split in EVALUATED), chosen={})
 
 
 def linear(task: Task) -> BaselineScores:
     """Closed-form ridge regression from the input to the target codes (one output per code).
 
-    Features: visits with each code, the last visit's codes, age, sex, and TF-IDF of the words of a note where the task
-    has notes. The penalty is chosen by recall@20 on validation.
+    Features: visits with each code (`history_columns`), the last visit's codes, age, sex, and TF-IDF of the words of a
+    note where the task has notes. The penalty is chosen by recall@20 on validation.
     """
     vectorizer = _fit_words(task)
-    features = {split: _features(task, split, vectorizer) for split in ("train", *EVALUATED)}
+    column = history_columns(task)
+    features = {split: _features(task, split, column, vectorizer) for split in ("train", *EVALUATED)}
     targets = task.targets("train").astype(np.float32)
     best: tuple[float, float, Ridge] | None = None
     for penalty in RIDGE_PENALTIES:
@@ -74,21 +77,19 @@ def _log_prior(task: Task) -> np.ndarray:
     return np.log1p(task.train_counts).astype(np.float32)
 
 
-def _visit_counts(task: Task, split: str) -> np.ndarray:
-    column = task.column
+def _visit_counts(task: Task, split: str, column: Mapping[str, int]) -> np.ndarray:
     counts = np.zeros((len(task.splits[split]), len(column)), dtype=np.float32)
     for row, history in enumerate(task.splits[split]["history"]):
         for visit in history:
-            counts[row, [column[code] for code in set(visit["codes"])]] += 1
+            counts[row, [column[code] for code in set(visit["codes"]) if code in column]] += 1
     return counts
 
 
-def _last_visit(task: Task, split: str) -> np.ndarray:
-    column = task.column
+def _last_visit(task: Task, split: str, column: Mapping[str, int]) -> np.ndarray:
     present = np.zeros((len(task.splits[split]), len(column)), dtype=np.float32)
     for row, history in enumerate(task.splits[split]["history"]):
         if history:
-            present[row, [column[code] for code in history[-1]["codes"]]] = 1
+            present[row, [column[code] for code in history[-1]["codes"] if code in column]] = 1
     return present
 
 
@@ -99,13 +100,13 @@ def _fit_words(task: Task) -> TfidfVectorizer | None:
     return TfidfVectorizer(max_features=MAX_WORDS, ngram_range=(1, 2), sublinear_tf=True, dtype=np.float32).fit(notes)
 
 
-def _features(task: Task, split: str, vectorizer: TfidfVectorizer | None) -> np.ndarray:
+def _features(task: Task, split: str, column: Mapping[str, int], vectorizer: TfidfVectorizer | None) -> np.ndarray:
     rows = task.splits[split]
     age = np.array([value if value is not None else 60 for value in rows["age"]], dtype=np.float32)[:, None] / 100
     female = np.array([value == "F" for value in rows["sex"]], dtype=np.float32)[:, None]
     blocks = [age, female]
     if has_history(task):
-        blocks += [np.log1p(_visit_counts(task, split)), _last_visit(task, split)]
+        blocks += [np.log1p(_visit_counts(task, split, column)), _last_visit(task, split, column)]
     if vectorizer is not None:
         blocks.append(vectorizer.transform([text or "" for text in rows["text"]]).toarray())
     return np.hstack(blocks)

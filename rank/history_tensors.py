@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
 from data.task import Task
+from rank.history_columns import history_columns
 
 AGE_STEP = 5
 """years in one age group"""
@@ -26,7 +27,7 @@ class History:
     """One patient before the target visit."""
 
     codes: Tensor
-    """(T,) column + 1 of each code"""
+    """(T,) column + 1 of each code, as `history_columns` numbers them"""
     visits: Tensor
     """(T,) the visit of each code, 0 the latest"""
     gaps: Tensor
@@ -34,7 +35,7 @@ class History:
     age: int
     sex: int
     targets: list[int]
-    """columns of the target codes"""
+    """columns of the targets that are candidates"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +63,12 @@ class HistoryDataset(Dataset):
     """The rows of one split of a task; of long histories the latest `max_visits`."""
 
     def __init__(self, task: Task, split: str, max_visits: int):
-        column = task.column
-        self.histories = [_history(row, column, max_visits) for row in task.splits[split]]
-        self.num_codes = len(column)
+        column = history_columns(task)
+        self.num_codes = len(task.codes)
+        targets = task.target_columns(split)
+        self.histories = [
+            _history(row, column, max_visits, of_row) for row, of_row in zip(task.splits[split], targets, strict=True)
+        ]
 
     def __len__(self) -> int:
         return len(self.histories)
@@ -91,10 +95,13 @@ class HistoryDataset(Dataset):
         )
 
 
-def _history(row: dict[str, Any], column: dict[str, int], max_visits: int) -> History:
+def _history(row: dict[str, Any], column: dict[str, int], max_visits: int, targets: list[int]) -> History:
     latest_first = row["history"][::-1][:max_visits]
     codes = [
-        (column[code] + 1, visit) for visit, told in enumerate(latest_first) for code in dict.fromkeys(told["codes"])
+        (column[code] + 1, visit)
+        for visit, told in enumerate(latest_first)
+        for code in dict.fromkeys(told["codes"])
+        if code in column
     ]
     pairs = torch.tensor(codes, dtype=torch.long).reshape(-1, 2)
     return History(
@@ -103,7 +110,7 @@ def _history(row: dict[str, Any], column: dict[str, int], max_visits: int) -> Hi
         gaps=torch.tensor([_gap(told["days_before"]) for told in latest_first], dtype=torch.long),
         age=0 if row["age"] is None else min(1 + max(row["age"], 0) // AGE_STEP, NUM_AGES - 1),
         sex={"F": 1, "M": 2}.get(row["sex"], 0),
-        targets=[column[code] for code in row["targets"]],
+        targets=targets,
     )
 
 

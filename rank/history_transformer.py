@@ -13,9 +13,19 @@ FEED_FORWARD = 4
 class HistoryTransformer(nn.Module):
     """Shape suffixes: B patients, T codes, D width, C codes to rank."""
 
-    def __init__(self, num_codes: int, max_visits: int, width: int, layers: int, heads: int, dropout: float):
+    def __init__(
+        self,
+        num_codes: int,
+        max_visits: int,
+        width: int,
+        layers: int,
+        heads: int,
+        dropout: float,
+        num_read: int | None = None,
+    ):
+        """`num_read`: codes of histories that are read, the candidates first; None: the candidates alone."""
         super().__init__()
-        self.code = nn.Embedding(1 + num_codes, width, padding_idx=0)
+        self.code = nn.Embedding(1 + (num_read or num_codes), width, padding_idx=0)
         self.visit, self.gap = nn.Embedding(max_visits, width), nn.Embedding(NUM_GAPS, width)
         self.age, self.sex = nn.Embedding(NUM_AGES, width), nn.Embedding(NUM_SEXES, width)
         for embedding in (self.code, self.visit, self.gap, self.age, self.sex):

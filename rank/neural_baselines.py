@@ -16,6 +16,7 @@ from mera.metrics import recall_at_k
 from mera.steps import EpochSeededLengthSampler
 from rank.baselines import EVALUATED, BaselineScores
 from rank.config import NeuralBaselineConfig, NeuralLoss, TransformerBaselineConfig
+from rank.history_columns import history_columns
 from rank.history_tensors import HistoryDataset
 from rank.history_transformer import HistoryTransformer
 from rank.retain import Retain
@@ -26,14 +27,21 @@ LEARNING_RATE_CUT, MAX_CUTS = 0.3, 2
 def retain(task: Task, config: NeuralBaselineConfig, seed: int) -> BaselineScores:
     """Scores of RETAIN, trained on the task's train split."""
     set_seed(seed)
-    return _train_and_score(Retain(len(task.codes), config.width, config.dropout), task, config, seed, "retain")
+    model = Retain(len(task.codes), config.width, config.dropout, len(history_columns(task)))
+    return _train_and_score(model, task, config, seed, "retain")
 
 
 def transformer(task: Task, config: TransformerBaselineConfig, seed: int) -> BaselineScores:
     """Scores of a Transformer encoder, trained on the task's train split."""
     set_seed(seed)
     model = HistoryTransformer(
-        len(task.codes), config.max_visits, config.width, config.layers, config.heads, config.dropout
+        len(task.codes),
+        config.max_visits,
+        config.width,
+        config.layers,
+        config.heads,
+        config.dropout,
+        len(history_columns(task)),
     )
     return _train_and_score(model, task, config, seed, "transformer")
 

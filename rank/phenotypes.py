@@ -26,7 +26,7 @@ class Phenotype:
     def parse(cls, text: str) -> "Phenotype":
         """From `heart_failure=428` or `heart_failure=I50,I11.0`; raises ValueError on anything else."""
         name, _, prefixes = text.partition("=")
-        found = tuple(prefix.strip().upper() for prefix in prefixes.split(",") if prefix.strip())
+        found = tuple("".join(prefix.split()).upper() for prefix in prefixes.split(",") if prefix.strip())
         if not name.strip() or not found:
             raise ValueError(f"a phenotype is NAME=PREFIX[,PREFIX ...], for example heart_failure=428; got {text!r}")
         return cls(name.strip(), found)
@@ -40,7 +40,7 @@ class Phenotype:
         if not found:
             raise ValueError(
                 f"phenotype {self.name}: none of the model's {len(candidates)} codes begins with "
-                f"{' or '.join(self.prefixes)}"
+                f"{' or '.join(self.prefixes)}; they are written like {', '.join(candidates[:3])}"
             )
         return np.array(found)
 

@@ -1,7 +1,7 @@
 """Ranking patients with a trained checkpoint: `Ranker.load("runs/rank/checkpoint").rank([["428.0"], ["584.9"]])`."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,18 @@ from tqdm.auto import tqdm
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from mera.code_tokens import EOV, CodeTokens, marker_id, token_ids
-from mera.models import SAFE_LOADING
+from mera.models import LOCAL_LOADING
 from rank.candidate_head import read_candidates_only
+from rank.code_reader import CodeReader
 from rank.config import PromptConfig
 from rank.decision import DecisionRule
 from rank.decoding import decode, scores_of_decoded
+from rank.patient_input import given_codes, read_age, read_days, read_sex, require_known, require_seen
 from rank.phenotypes import Phenotype, any_of
 from rank.prompt import PromptBuilder, build_prompts
 from rank.recurrence import SeenCodes, add_recurrence, seen_codes
 from rank.scoring import score_prompts
+from rank.trained_on import TrainedOn
 
 FILE_NAME, RECURRENCE_FILE = "ranking.json", "recurrence.npy"
 
@@ -50,12 +53,15 @@ class Ranker:
         prompt: PromptConfig,
         rule: DecisionRule,
         recurrence: np.ndarray,
+        trained_on: TrainedOn | None = None,
     ):
-        """`model` reads candidates only (rank/candidate_head.py)."""
+        """`model` reads candidates only (rank/candidate_head.py); `trained_on`: None where nothing is known of it."""
         self.model, self.tokenizer = model, tokenizer
         self.candidates, self.definitions = list(candidates), definitions
         self.prompt, self.rule, self.recurrence = prompt, rule, recurrence
         self.column = {code: index for index, code in enumerate(self.candidates)}
+        self.trained_on = trained_on or TrainedOn()
+        self.reader = CodeReader(definitions, self.trained_on)
         self.builder = PromptBuilder(tokenizer, prompt, definitions)
 
     @classmethod
@@ -63,11 +69,13 @@ class Ranker:
         """Read a checkpoint of rank/train.py. Raises ValueError where `checkpoint` is not one."""
         path = Path(checkpoint)
         if not (path / FILE_NAME).is_file():
-            raise ValueError(f"{path} has no {FILE_NAME}: give the checkpoint directory that rank/train.py wrote")
+            inside = path / "checkpoint"
+            hint = f": {inside}" if (inside / FILE_NAME).is_file() else ""
+            raise ValueError(f"{path} has no {FILE_NAME}: give the checkpoint directory that rank/train.py wrote{hint}")
         saved = json.loads((path / FILE_NAME).read_text(encoding="utf-8"))
         model, tokenizer = (
-            AutoModelForCausalLM.from_pretrained(path, **SAFE_LOADING),
-            AutoTokenizer.from_pretrained(path, trust_remote_code=False),
+            AutoModelForCausalLM.from_pretrained(path, **LOCAL_LOADING),
+            AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True),
         )
         read_candidates_only(model, token_ids(tokenizer, saved["candidates"]), marker_id(tokenizer, EOV))
         model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
@@ -79,6 +87,7 @@ class Ranker:
             PromptConfig(**saved["prompt"]),
             DecisionRule(**saved["rule"]),
             np.load(path / RECURRENCE_FILE, allow_pickle=False),
+            TrainedOn.read(saved.get("trained_on", {})),
         )
 
     def save_settings(self, checkpoint: str | Path) -> None:
@@ -87,9 +96,15 @@ class Ranker:
             "candidates": self.candidates,
             "prompt": asdict(self.prompt),
             "rule": asdict(self.rule),
+            "trained_on": asdict(self.trained_on),
         }
         np.save(Path(checkpoint) / RECURRENCE_FILE, self.recurrence)
         (Path(checkpoint) / FILE_NAME).write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+
+    def add_definitions(self, definitions: Mapping[str, str]) -> None:
+        """What prompts that write definitions shall say of codes without a token: those of a history that are no
+        candidates. The definition of a code that has a token stays as it was trained."""
+        self.builder.definitions = {**definitions, **self.builder.definitions}
 
     def score(self, rows: Sequence[dict[str, Any]], batch_size: int = 64) -> tuple[np.ndarray, np.ndarray]:
         """scores (N, C) and EOV (N,) of rows as in a prepared task: one forward pass each."""
@@ -127,13 +142,10 @@ class Ranker:
         sex: str | None = None,
         text: str | None = None,
         top: int | None = None,
+        allow_unknown: bool = False,
     ) -> list[RankedCode]:
-        """All candidates (or the first `top`), most likely first.
-
-        `history`: visits, oldest first, each a list of canonical codes; `days_before`: one number per visit.
-        Raises ValueError where `days_before` and `history` differ in length, or nothing at all is given.
-        """
-        row = self.row(history, days_before=days_before, age=age, sex=sex, text=text)
+        """All candidates (or the first `top`), most likely first. The arguments are as `row` takes them."""
+        row = self.row(history, days_before=days_before, age=age, sex=sex, text=text, allow_unknown=allow_unknown)
         return self.ranked([row], *self.score([row]), top=top)[0]
 
     def row(
@@ -144,15 +156,29 @@ class Ranker:
         age: int | None = None,
         sex: str | None = None,
         text: str | None = None,
+        allow_unknown: bool = False,
     ) -> dict[str, Any]:
-        """A patient as a row of a prepared task has it. Raises ValueError as `rank` does."""
-        if not any(history) and not text and age is None and sex is None:
+        """A patient as a row of a prepared task has it.
+
+        `history`: visits, oldest first, each a list of codes, written with or without a dot; `days_before`: one whole
+        number per visit, which must not ascend; `age`: whole years; `sex`: `F` or `M`; `text`: a note.
+
+        Raises ValueError where nothing at all is given, a value is none of these, the model does not know most of the
+        codes, or it has never seen a note or a history that is given; of these last, `allow_unknown` makes warnings.
+        """
+        text = text if text and text.strip() else None
+        visits = self.reader.visits(given_codes(history))
+        if not any(visits) and text is None and age is None and sex is None:
             raise ValueError("nothing to rank from: give a history, a note, or at least age and sex")
-        if days_before is not None and len(days_before) != len(history):
-            raise ValueError(f"days_before has {len(days_before)} numbers for {len(history)} visits")
-        days = list(days_before) if days_before is not None else [None] * len(history)
-        visits = [{"codes": list(codes), "days_before": day} for codes, day in zip(history, days, strict=True)]
-        return {"age": age, "sex": sex, "history": visits, "text": text}
+        days = [None] * len(visits) if days_before is None else read_days(days_before, len(visits))
+        require_seen(self.reader, history=any(visits), note=text is not None, allow_unknown=allow_unknown)
+        require_known(self.reader, visits, allow_unknown=allow_unknown)
+        return {
+            "age": read_age(age),
+            "sex": read_sex(sex),
+            "history": [{"codes": codes, "days_before": day} for codes, day in zip(visits, days, strict=True)],
+            "text": text,
+        }
 
     def ranked(
         self, rows: Sequence[dict[str, Any]], scores: np.ndarray, eov: np.ndarray, top: int | None = None

@@ -2,10 +2,13 @@
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from data.task import load_task
+from data.task import Task, load_task
+from rank.code_reader import GROUPED_SYSTEMS
+from rank.patient_input import refuse, require_known, require_seen
 from rank.phenotypes import Phenotype, Recalibration, measure_phenotype
 from rank.predict import Ranker
 from rank.ranked_files import RankedExample
@@ -18,20 +21,29 @@ def rank_patient(
     phenotypes: Sequence[Phenotype],
     *,
     top: int,
-    age: int | None,
+    age: str | int | None,
     sex: str | None,
     text: str | None,
+    allow_unknown: bool = False,
 ) -> RankedExample:
-    """`history`: `428.0,401.9;584.9`, oldest visit first; `days`: `120;14`. Raises ValueError on what is neither.
+    """`history`: `428.0,401.9;584.9`, oldest visit first; `days`: `120;14`. Raises ValueError as `Ranker.row` does.
 
-    Codes that the model does not have are named on stderr and read as plain text.
+    A few codes that the model does not have are named on stderr and read as plain text.
     """
     visits = [visit.split(",") for visit in history.split(";") if visit.strip()]
-    codes = [[code.strip().upper() for code in visit if code.strip()] for visit in visits]
-    unknown = sorted({code for visit in codes for code in visit} - set(ranker.definitions))
+    codes = [[code for code in visit if code.strip()] for visit in visits]
+    row = ranker.row(
+        codes,
+        days_before=days.split(";") if days else None,
+        age=age,
+        sex=sex,
+        text=text,
+        allow_unknown=allow_unknown,
+    )
+    unknown = ranker.reader.unknown(visit["codes"] for visit in row["history"])
     if unknown:
-        print(f"not among the model's codes, read as plain text: {', '.join(unknown)}", file=sys.stderr)
-    row = ranker.row(codes, days_before=_days(days) if days else None, age=age, sex=sex, text=text)
+        print(f"not among the model's codes, read as plain text: {', '.join(sorted(set(unknown)))}", file=sys.stderr)
+    _say_all(ranker, top)
     scores, eov = ranker.score([row])
     return RankedExample(
         codes=ranker.ranked([row], scores, eov, top=top)[0],
@@ -42,17 +54,33 @@ def rank_patient(
 
 
 def rank_task(
-    ranker: Ranker, path: str, split: str, phenotypes: Sequence[Phenotype], top: int, batch_size: int
+    ranker: Ranker,
+    path: str,
+    split: str,
+    phenotypes: Sequence[Phenotype],
+    top: int,
+    batch_size: int,
+    allow_unknown: bool = False,
 ) -> tuple[list[RankedExample], dict[str, dict[str, float | None]]]:
     """The patients of a split, ranked, and what `measure_phenotype` finds for each phenotype.
 
     Where there are phenotypes and `split` is not validation, their probabilities are recalibrated on the validation
     patients: codes that come together make 1 - prod(1 - p) too large.
+
+    Raises ValueError where the task is of another ontology, or has what the model has never seen, as `Ranker.row` does
+    for one patient; with `allow_unknown` these are warnings.
     """
     task = load_task(path)
+    _require_same_ontology(ranker, task, allow_unknown)
+    _say_all(ranker, top)
     if ranker.prompt.past_note_tokens and not task.has_past_notes:
         print(f"the model reads notes of past visits, and {path} has none: ranking by codes alone", file=sys.stderr)
-    rows = list(task.splits[split])
+    ranker.add_definitions(task.all_definitions)
+    rows = _rows(ranker, task, split)
+    histories = [visit["codes"] for row in rows for visit in row["history"]]
+    notes = any(row["text"] for row in rows)
+    require_seen(ranker.reader, history=any(histories), note=notes, allow_unknown=allow_unknown)
+    require_known(ranker.reader, histories, whose="the histories'", allow_unknown=allow_unknown)
     scores, eov = ranker.score(rows, batch_size)
     found: dict[str, np.ndarray] = {}
     measured = {}
@@ -61,7 +89,7 @@ def rank_task(
         probabilities = ranker.phenotype_probabilities(phenotype, scores, eov)
         if split != "validation":
             if validation is None:
-                held_out = list(task.splits["validation"])
+                held_out = _rows(ranker, task, "validation")
                 validation = (held_out, *ranker.score(held_out, batch_size))
             known = ranker.phenotype_probabilities(phenotype, *validation[1:])
             probabilities = Recalibration.fit(known, phenotype.is_true(validation[0]))(probabilities)
@@ -79,8 +107,38 @@ def rank_task(
     return examples, measured
 
 
-def _days(text: str) -> list[int]:
-    try:
-        return [int(day) for day in text.split(";")]
-    except ValueError:
-        raise ValueError(f"--days takes whole numbers separated by ;, one for each visit, got {text!r}") from None
+def _rows(ranker: Ranker, task: Task, split: str) -> list[dict[str, Any]]:
+    """The rows of a split, their codes as the model writes them: a model of categories reads a task of full codes."""
+    read = ranker.reader.read
+    return [
+        row
+        | {
+            "history": [visit | {"codes": list(map(read, visit["codes"]))} for visit in row["history"] or []],
+            "targets": list(dict.fromkeys(map(read, row["targets"]))),
+        }
+        for row in task.splits[split]
+    ]
+
+
+def _require_same_ontology(ranker: Ranker, task: Task, allow_unknown: bool) -> None:
+    """Raises ValueError where the task's codes are of another ontology than the model's, and not of the one whose codes
+    fall into the model's groups. Says how codes are read where the model's are coarser."""
+    trained_on, ontology = ranker.trained_on, task.info.get("ontology")
+    if trained_on.ontology is None or ontology is None:
+        return
+    if ontology not in (trained_on.ontology, GROUPED_SYSTEMS.get(trained_on.ontology)):
+        refuse(
+            f"{task.path} is a task of {task.info.get('edition') or ontology}, and the model was trained on "
+            f"{trained_on.edition or trained_on.ontology}",
+            allow_unknown,
+        )
+    changed = sum(ranker.reader.read(code) != code for code in task.codes)
+    if changed:
+        print(
+            f"{changed:,} of the task's {len(task.codes):,} codes are read as the model's coarser ones", file=sys.stderr
+        )
+
+
+def _say_all(ranker: Ranker, top: int) -> None:
+    if top > len(ranker.candidates):
+        print(f"the model ranks {len(ranker.candidates):,} codes: --top {top} shows all of them", file=sys.stderr)

@@ -3,6 +3,9 @@
 Codes are single tokens, definitions, or both (`prompt.history`); the number after `<visit>` is the days before the
 target visit. After `<next>` the first output token's distribution ranks the codes.
 
+Notes, and all else that is written in words, are plain text: a note that says `<next>` or `<428.0>` adds no marker and
+no code (mera/plain_text.py).
+
 Notes of past visits (`prompt.past_note_tokens`) stand behind the codes of their visit: `<visit> 14 <584.9> Admitted for
 ...`. Codes go before notes: notes get what room the visits' codes leave, so that no visit is lost to a note. The newest
 note is read first; the one that no longer fits is cut at its end, and the older ones are left out.
@@ -15,7 +18,8 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from mera.code_tokens import NEXT, VISIT, code_token, marker_id
+from mera.code_tokens import MARKERS, NEXT, VISIT, code_token, marker_id
+from mera.plain_text import PlainText
 from rank.config import PromptConfig
 
 
@@ -45,7 +49,13 @@ class PromptBuilder:
         """`definitions`: of the codes that have a token, and perhaps of others."""
         self.tokenizer, self.config, self.definitions = tokenizer, config, definitions
         self._visit, self._next = marker_id(tokenizer, VISIT), marker_id(tokenizer, NEXT)
-        self._tokens = tokenizer.get_added_vocab()
+        self._text = PlainText(tokenizer, definitions)
+        added = tokenizer.get_added_vocab()
+        self._code_ids = {
+            code: added[code_token(code)]
+            for code in definitions
+            if code_token(code) in added and code_token(code) not in MARKERS
+        }
         self._text_ids: dict[str, list[int]] = {}
 
     def build(self, row: dict[str, Any]) -> Prompt:
@@ -58,7 +68,7 @@ class PromptBuilder:
         if self.config.demographics:
             known = [str(value) for value in (row["age"], row["sex"]) if value is not None]
             start = start + self._encode(" ".join(known))
-        note = self._encode(row["text"], keep=False) if row["text"] else []
+        note = self._text.ids(row["text"]) if row["text"] else []
         kept_note = note[: self.config.max_text_tokens]
         room = self.config.max_tokens - len(start) - len(kept_note) - 1
         kept_visits, lost = [], 0
@@ -106,7 +116,7 @@ class PromptBuilder:
         for place, visit in enumerate(reversed(history)):
             text = (visit.get("text") or "").strip()
             if place < num_kept and left and text:
-                note = self._encode(text, keep=False)
+                note = self._text.ids(text)
                 read[place] = note[:left]
                 cut += len(note) > left
                 left -= len(read[place])
@@ -118,28 +128,22 @@ class PromptBuilder:
         """The tokens that open a visit, then those of each code; a code that is repeated is written once."""
         days = visit["days_before"]
         opening = [self._visit] + (self._encode(str(days)) if self.config.days and days is not None else [])
-        return [opening, *(self._encode(self._written(code)) for code in dict.fromkeys(visit["codes"]))]
+        return [opening, *map(self._written, dict.fromkeys(visit["codes"]))]
 
-    def _written(self, code: str) -> str:
-        if self.config.history == "codes":
-            return code_token(code)
+    def _written(self, code: str) -> list[int]:
         definition = self.definitions.get(code, code)
-        return f"{definition};" if self.config.history == "definitions" else f"{code_token(code)} {definition}"
+        if self.config.history == "definitions":
+            return self._encode(f"{definition};")
+        token = [self._code_ids[code]] if code in self._code_ids else self._encode(code_token(code))
+        return token if self.config.history == "codes" else token + self._encode(f" {definition}")
 
     def _is_plain(self, code: str) -> bool:
-        return (
-            code not in self.definitions
-            if self.config.history == "definitions"
-            else code_token(code) not in self._tokens
-        )
+        return code not in (self.definitions if self.config.history == "definitions" else self._code_ids)
 
-    def _encode(self, text: str, keep: bool = True) -> list[int]:
-        if text in self._text_ids:
-            return self._text_ids[text]
-        ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        if keep:
-            self._text_ids[text] = ids
-        return ids
+    def _encode(self, text: str) -> list[int]:
+        if text not in self._text_ids:
+            self._text_ids[text] = self._text.ids(text)
+        return self._text_ids[text]
 
 
 def build_prompts(builder: PromptBuilder, rows: Iterable[dict[str, Any]], name: str) -> list[Prompt]:

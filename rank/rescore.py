@@ -24,6 +24,7 @@ def main() -> None:
     if trained.manifest["task"]["fingerprint"] != task.fingerprint:
         raise ValueError(f"{config.run} was trained on another task than {config.task}; give the one it was trained on")
     ranker = Ranker.load(Path(config.run) / "checkpoint")
+    ranker.add_definitions(task.all_definitions)
     held_out = list(task.splits["validation"])
     validation = (*ranker.score(held_out, config.evaluation_batch_size), task.targets("validation"))
     uses_eov = ranker.rule.eov_share > 0

@@ -13,9 +13,10 @@ from rank.history_tensors import NUM_AGES, NUM_GAPS, NUM_SEXES, HistoryBatch
 class Retain(nn.Module):
     """Shape suffixes: B patients, V visits (0 the latest), D width, C codes."""
 
-    def __init__(self, num_codes: int, width: int, dropout: float):
+    def __init__(self, num_codes: int, width: int, dropout: float, num_read: int | None = None):
+        """`num_read`: codes of histories that are read, the candidates first; None: the candidates alone."""
         super().__init__()
-        self.code = nn.Embedding(1 + num_codes, width, padding_idx=0)
+        self.code = nn.Embedding(1 + (num_read or num_codes), width, padding_idx=0)
         self.gap = nn.Embedding(NUM_GAPS, width)
         self.age, self.sex = nn.Embedding(NUM_AGES, width), nn.Embedding(NUM_SEXES, width)
         self.visit_gru = nn.GRU(width, width, batch_first=True)

@@ -22,11 +22,13 @@ def main() -> None:
     )
     parser.add_argument("checkpoint", help="checkpoint directory that rank/train.py wrote")
     patient = parser.add_argument_group("one patient")
-    patient.add_argument("--history", default="", help="codes of each visit, oldest first: commas inside, ; between")
-    patient.add_argument("--days", default=None, help="days before now of each visit, separated by ;")
-    patient.add_argument("--age", type=int, default=None, help="age in years")
-    patient.add_argument("--sex", choices=["F", "M"], default=None)
-    patient.add_argument("--text", default=None, help="a note to read (coding tasks)")
+    patient.add_argument(
+        "--history", default="", help="codes of each visit, oldest first: commas inside, ; between; I509 is I50.9"
+    )
+    patient.add_argument("--days", default=None, help="days before now of each visit, oldest first, separated by ;")
+    patient.add_argument("--age", default=None, help="age in whole years")
+    patient.add_argument("--sex", default=None, help="F or M")
+    patient.add_argument("--text", default=None, help="a note to read, for a model that was trained on notes")
     task = parser.add_argument_group("many patients")
     task.add_argument("--task", default=None, help="prepared task whose patients are ranked; needs --output")
     task.add_argument("--split", choices=SPLITS, default="test", help="which of its splits (default: test)")
@@ -38,6 +40,12 @@ def main() -> None:
         default=[],
         metavar="NAME=PREFIX[,PREFIX]",
         help="also the probability that any code under these prefixes comes next; may be given several times",
+    )
+    parser.add_argument(
+        "--allow-unknown",
+        action="store_true",
+        help="rank, with a warning, from what the model has never seen: mostly unknown codes, a task of another "
+        "ontology, a note or a history where it was trained without",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--output", default=None, help="file to write: .json or .parquet")
@@ -51,13 +59,19 @@ def main() -> None:
     if len({phenotype.name for phenotype in phenotypes}) < len(phenotypes):
         raise ValueError("two phenotypes have the same name; give all prefixes of one together, NAME=PREFIX,PREFIX")
     if arguments.task is not None:
-        if arguments.history or arguments.text:
-            raise ValueError("give either --task or one patient (--history, --text), not both")
+        if any((arguments.history, arguments.text, arguments.days, arguments.age, arguments.sex)):
+            raise ValueError("give either --task or one patient (--history, --days, --age, --sex, --text), not both")
         if arguments.output is None:
             raise ValueError("--task needs --output FILE.json or FILE.parquet")
         ranker = Ranker.load(arguments.checkpoint)
         examples, measured = rank_task(
-            ranker, arguments.task, arguments.split, phenotypes, arguments.top, arguments.batch_size
+            ranker,
+            arguments.task,
+            arguments.split,
+            phenotypes,
+            arguments.top,
+            arguments.batch_size,
+            arguments.allow_unknown,
         )
         write_ranked(arguments.output, examples, measured)
         print_measured(measured)
@@ -73,6 +87,7 @@ def main() -> None:
         age=arguments.age,
         sex=arguments.sex,
         text=arguments.text,
+        allow_unknown=arguments.allow_unknown,
     )
     if arguments.output is not None:
         write_ranked(arguments.output, [example])

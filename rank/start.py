@@ -1,5 +1,6 @@
 """What stage two starts from: a model with a token for each candidate, and the training examples."""
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -38,19 +39,24 @@ def load_for_task(config: RankConfig, task: Task) -> tuple[PreTrainedModel, PreT
 
 
 def training_examples(task: Task, builder: PromptBuilder, config: RankConfig) -> RankingDataset:
-    """The task's training rows as prompts and target columns. Rows are read once, one at a time: notes are long."""
+    """The task's training rows as prompts and target columns. Rows are read once, one at a time: notes are long.
+
+    True codes that are no candidates have no column, so they are neither positives nor negatives; stderr says how many.
+    """
     column = task.column
-    targets, seen = [], []
+    seen = []
+    outside = task.outside_sentence("train")
+    if outside is not None:
+        print(outside, file=sys.stderr)
 
     def rows() -> Iterator[dict[str, Any]]:
         for row in task.splits["train"]:
-            targets.append([column[code] for code in row["targets"]])
             seen.append(seen_codes(row["history"], column))
             yield row
 
     return RankingDataset(
         build_prompts(builder, rows(), "train"),
-        targets,
+        task.target_columns("train"),
         seen,
         num_orders=config.orders,
         max_targets=config.max_targets,

@@ -26,6 +26,7 @@ from rank.predict import Ranker
 from rank.prompt import PromptBuilder
 from rank.recurrence import Recurrence, add_recurrence, fit_rare_bonus, recurrence_weights
 from rank.start import load_for_task, require_past_notes, training_examples
+from rank.trained_on import TrainedOn
 from rank.trainer import build_trainer
 from rank.validation import Validation
 
@@ -38,7 +39,7 @@ def main() -> None:
     require_past_notes(task, config.prompt)
     run.claim(config_dict(config), task.fingerprint)
     model, tokenizer, code_tokens = load_for_task(config, task)
-    builder = PromptBuilder(tokenizer, config.prompt, code_tokens.definitions)
+    builder = PromptBuilder(tokenizer, config.prompt, task.all_definitions | code_tokens.definitions)
     candidate_ids, eov_id = token_ids(tokenizer, task.codes), marker_id(tokenizer, EOV)
     group_ids = torch.from_numpy(task.group_ids(config.loss.levels))
     validation = Validation(task, builder, config.evaluation_batch_size)
@@ -74,7 +75,11 @@ def main() -> None:
         scores = add_recurrence(scores, validation.seen, rare_bonus)
     rule = fit_decision_rule(scores, eov, validation.targets, uses_eov, config.eov_offset == "fitted")
     threshold = threshold_record(rule, scores, eov, validation.targets, uses_eov)
-    ranker = Ranker(trained, tokenizer, task.codes, code_tokens.definitions, config.prompt, rule, recurrence)
+    trained_on = TrainedOn.of_task(task, config.prompt)
+    ranker = Ranker(
+        trained, tokenizer, task.codes, code_tokens.definitions, config.prompt, rule, recurrence, trained_on
+    )
+    ranker.add_definitions(task.all_definitions)
     rows = list(task.splits["test"])
     if config.decoding == "rank":
         scores, eov = ranker.score(rows, config.evaluation_batch_size)

@@ -160,6 +160,7 @@ def build_trainer(
         )
     )
     return RankTrainer(
+        min_steps=config.training.min_steps,
         model=model,
         args=arguments,
         train_dataset=dataset,

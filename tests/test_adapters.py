@@ -67,7 +67,8 @@ def test_diabetes130_counts_every_trouble(tmp_path):
         "used": 13,
         "dropped": {"fewer than 2 visits": 1},
     }
-    assert task.info["unknown_codes"] == {"ABC": 1}
+    assert task.info["unknown_codes"] == {}
+    assert task.info["unknown_code_counts"] == {"distinct": 1, "rows": 1}
     assert_adds_up(task)
 
 

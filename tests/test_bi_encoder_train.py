@@ -40,6 +40,7 @@ SMALL = {
     "encoder.max_query_tokens": 128,
     "objective.widths": [16, 64],
     "training.epochs": 3,
+    "training.min_steps": 0,
     "training.batch_size": 16,
     "training.learning_rate": 2e-3,
 }

@@ -59,6 +59,11 @@ def test_another_candidate_set_is_refused(tmp_path):
     with pytest.raises(ValueError, match="not a checkpoint of memorize/ or rank/"):
         CodeTokens.load(tmp_path)
 
+    (tmp_path / "checkpoint").mkdir()
+    CodeTokens(definitions=DEFINITIONS).save(tmp_path / "checkpoint")
+    with pytest.raises(ValueError, match=r"not a checkpoint of memorize/ or rank/; .*/checkpoint is one"):
+        CodeTokens.load(tmp_path)
+
 
 def test_a_code_without_a_definition_is_refused():
     model, tokenizer = small_model()

@@ -146,6 +146,8 @@ def test_the_user_says_what_a_sex_means(tmp_path):
         (">89", 90),
         ("> 89", 90),
         ("90+", 90),
+        ("90 or older", 90),
+        ("90 years and over", 90),
         ("≥90", 90),
         ("<1", 0),
         ("[60-70)", 65),

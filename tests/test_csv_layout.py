@@ -48,6 +48,17 @@ def test_marks_of_other_systems(tmp_path):
         assert read(tmp_path, stored)[0] == expected
 
 
+def test_tables_written_one_behind_the_other(tmp_path):
+    part = "a,b\n1,2\n".encode("utf-8-sig")
+    rows, changed = read(tmp_path, part + part)
+    assert rows == [("1", "2"), ("1", "2")]
+    assert changed == {"row that repeats the header, left out": 1}
+
+
+def test_a_spreadsheet_may_name_its_separator(tmp_path):
+    assert read(tmp_path, "sep=;\r\na;b\r\n1,5;2\r\n")[0] == [("1,5", "2")]
+
+
 def test_stray_quotes_of_an_unquoted_export_are_text(tmp_path):
     text = 'a,c,b\n1,scar 5" long,x\n2,"late effect,y\n3,plain,"z"\n4,mass",w\n'
     rows, changed = read(tmp_path, text)

@@ -20,7 +20,7 @@ def task(tmp_path_factory):
     for patient in range(8):
         for visit in range(3):
             codes = ["I10", "E11.9"] if visit < 2 else ["I10", f"M54.{patient % 2 + 2}"]
-            rows += [[f"p{patient}", visit, f"2020-0{visit + 1}-01", code] for code in [*codes, "unknown"]]
+            rows += [[f"p{patient}", visit, f"2020-0{visit + 1}-01", code] for code in [*codes, "Q99.ZZ"]]
     columns = ("--patient", "pid", "--visit", "vid", "--time", "day", "--code", "dx", "--code-system", "icd10")
     source = write_csv(folder / "t.csv", rows)
     return run("table", "--input", source, *columns, "--every-visit", *EVEN, "--output", folder / "task")[0]
@@ -50,7 +50,7 @@ def test_the_command_prints_and_plots(task, tmp_path):
     for plot in plots:
         command = [sys.executable, "-m", "data.inspect_task", str(task.path), "--plot", str(plot), "--top", "3"]
         result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
-    assert "unknown (24)" in result.stdout
+    assert "Q99.ZZ (24)" in result.stdout
     assert "targets new to the patient" in result.stdout
     assert "words in the note" not in result.stdout
     assert plots[0].read_bytes() == plots[1].read_bytes()

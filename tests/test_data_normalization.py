@@ -111,6 +111,8 @@ def test_seventh_characters_stay_as_they_are(data):
 def test_a_retired_injury_code_becomes_an_ancestor_of_it(data, letter):
     ontology = load_ontology("icd10cm")
     parent = drawn(data, "icd10cm", r"[ST]\d\d\.\d")
+    # Where a category has no seventh characters (T31), such a text is no code and never was.
+    assume(any(code.startswith(parent[:3]) for code in codes_like("icd10cm", r".{7}[ADS]")))
     retired = f"{parent.replace('.', '')}XX{letter}"
     found, exact = ontology.resolve(retired)
     assert retired.startswith(found.replace(".", "").rstrip("X"))

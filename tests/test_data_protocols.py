@@ -93,8 +93,8 @@ def test_the_folds_together_test_everyone_once(folds, patients, seed):
         assert set(split.values()) == set(SPLITS)
 
 
-def test_kfold_writes_a_task_for_each_fold_with_the_same_candidates(tmp_path):
-    tasks = prepare_table(tmp_path, "cv", "--protocol", "kfold", "--folds", 4)
+def test_kfold_writes_a_task_for_each_fold_and_with_all_the_same_candidates(tmp_path):
+    tasks = prepare_table(tmp_path, "cv", "--protocol", "kfold", "--folds", 4, "--candidates", "all")
     assert [task.path.name for task in tasks] == ["cv-fold0", "cv-fold1", "cv-fold2", "cv-fold3"]
     assert len({tuple(task.codes) for task in tasks}) == 1
     assert len({task.info["protocol"]["cohort"] for task in tasks}) == 1
@@ -103,7 +103,7 @@ def test_kfold_writes_a_task_for_each_fold_with_the_same_candidates(tmp_path):
     assert sorted(tested) == [f"p{number:02d}" for number in range(20)]
     for task in tasks:
         assert_adds_up(task)
-    (one,) = prepare_table(tmp_path, "one", "--protocol", "kfold", "--folds", 4, "--fold", 2)
+    (one,) = prepare_table(tmp_path, "one", "--protocol", "kfold", "--folds", 4, "--fold", 2, "--candidates", "all")
     assert (one.path.name, one.fingerprint) == ("one", tasks[2].fingerprint)
     (tmp_path / "busy-fold3").mkdir()
     with pytest.raises(ValueError, match="busy-fold3 already exists"):
@@ -151,7 +151,7 @@ def test_rare_codes_go_and_are_counted(tmp_path):
     assert "M54.5" not in task.codes
     assert dropped(task, "diagnoses")["code in fewer than 4 visits"] == 3
     assert_adds_up(task)
-    (whole,) = prepare_table(tmp_path, "u", "--min-code-count", 3)
+    (whole,) = prepare_table(tmp_path, "u", "--min-code-count", 3, "--candidates", "all")
     assert "M54.5" in whole.codes
 
 
@@ -184,7 +184,7 @@ def test_primary_targets_keep_whole_histories(tmp_path):
 
 
 def test_ccs_groups_stand_where_codes_stood(tmp_path):
-    (task,) = prepare_table(tmp_path, "t", "--granularity", "ccs")
+    (task,) = prepare_table(tmp_path, "t", "--granularity", "ccs", "--candidates", "all")
     assert task.codes == ["CIR007", "CIR019", "END002", "FAC025", "GEN002", "MUS038", "RSP002"]
     assert all(task.definitions)
     assert task.groups("chapter")[task.column["CIR019"]] == "CIR"

@@ -1,5 +1,6 @@
 """`mera doctor`: engines against arithmetic, recipes and launch files, and the command as a whole."""
 
+import io
 import json
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from rich.console import Console
 from small_model import ARCHITECTURE
 from tiny_task import make_tiny_task
 
@@ -14,6 +16,8 @@ from mera.config import read_values
 from mera.doctor import checks, examination
 from mera.doctor.engine import Engine, checkpoint_bytes, memory_of_a_device, peak, read_engine, steps
 from mera.doctor.examination import examine, guess_stage
+from mera.doctor.pages import print_examination
+from mera.steps import too_few_steps
 
 ROOT = Path(__file__).parent.parent
 RECIPES = sorted((ROOT / "configs").glob("*/*.yaml"))
@@ -39,6 +43,8 @@ FOUND = {
     "step_examples": 8,
     "epoch_steps": 13,
     "run_steps": 39,
+    "asked_epochs": 3,
+    "min_steps": 0,
 }
 
 
@@ -115,6 +121,8 @@ def test_offloaded_parts_move_to_the_host():
 def test_steps_and_disk():
     assert steps(Engine(name="x"), FOUND) == 39
     assert steps(Engine(name="x", processes=4), FOUND) == 12
+    assert steps(Engine(name="x"), FOUND | {"asked_epochs": 1.5}) == 20  # as the Trainer rounds
+    assert steps(Engine(name="x", processes=4), FOUND | {"min_steps": 30}) == 32  # 8 epochs of 4 steps
     assert checkpoint_bytes(FOUND | {"trainable": 10, "gradient_bytes": 20}, lora=True) == (140, 2000)
     assert checkpoint_bytes(FOUND, lora=False) == (14_000, 2000)
 
@@ -180,10 +188,35 @@ def test_the_command_counts_a_recipe_and_exits_by_what_is_missing(task, tmp_path
     assert plan["weight_bytes"] == 4 * plan["parameters"]
     assert found["memory"]["optimizer"] == 2 * plan["weight_bytes"]
     assert found["run_steps"] == 2 * -(-plan["examples"] // plan["step_examples"])
+    assert found["too_few_steps"] == too_few_steps(found["run_steps"])
     assert plan["step_examples"] == recipe["training"]["batch_size"]
     assert plan["peak_bytes"] >= plan["forward_bytes"] > 0
     assert not (tmp_path / "run").exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["recipe.yaml"]
+
+
+def printed(found):
+    console = Console(record=True, width=200, file=io.StringIO())
+    print_examination(found, console)
+    return console.export_text()
+
+
+def test_the_doctor_says_when_a_run_is_too_short_or_is_made_longer():
+    engine, looked = Engine(name="one process"), {"versions": {}, "accelerators": "no GPU", "missing": []}
+    memory = memory_of_a_device(engine, FOUND, accumulates=False)
+    sizes = {"memory": memory, "peak_bytes": peak(memory), "checkpoint_bytes": 1}
+
+    def page(**changes):
+        plan = FOUND | {"batch_shape": [8, 10], "epoch_tokens": 1000} | changes
+        run_steps = steps(engine, plan)
+        numbers = {"estimate": plan, "run_steps": run_steps, "too_few_steps": too_few_steps(run_steps)}
+        return printed(examination.Examination(stage="rank", engine=engine, **looked, **sizes, **numbers))
+
+    assert "too short: 39 optimiser steps are too few to learn from (fewer than 100)" in page()
+    longer = page(min_steps=200)
+    assert "steps: 208 in all (16 epochs instead of 3, for training.min_steps 200)" in longer
+    assert "too short" not in longer
+    assert "instead of" not in page(asked_epochs=20, min_steps=200)
 
 
 def test_the_doctor_says_for_what_to_estimate(tmp_path, monkeypatch):

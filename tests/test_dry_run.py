@@ -61,6 +61,7 @@ def test_a_dry_run_takes_two_steps_and_leaves_nothing(stage, task, tmp_path, mon
     script = ROOT / stage / "train.py"
     arguments = ["--config", str(ROOT / "configs" / stage / "tiny.yaml"), "--task", str(task.path)]
     arguments += ["--output", "runs/x", "--dry-run", "--training.tracking", "wandb", *options(settings)]
+    arguments += ["--training.min_steps", "0"]
     monkeypatch.setattr("sys.argv", [str(script), *arguments])
     runpy.run_path(str(script), run_name="__main__")
     printed = capsys.readouterr().out
@@ -76,6 +77,24 @@ def test_a_dry_run_takes_two_steps_and_leaves_nothing(stage, task, tmp_path, mon
         assert int(examples) == len(task.splits["train"])
     assert files_under(tmp_path, task.path) == before
     assert not [name for name in os.environ if name.startswith("WANDB_") and "mera" in os.environ[name]]
+
+
+@pytest.mark.parametrize("stage", CASES)
+def test_a_dry_run_counts_the_least_number_of_steps(stage, task, tmp_path, monkeypatch, capsys):
+    settings, _ = CASES[stage]
+    monkeypatch.chdir(tmp_path)
+    script = ROOT / stage / "train.py"
+    arguments = ["--config", str(ROOT / "configs" / stage / "tiny.yaml"), "--task", str(task.path)]
+    arguments += ["--output", "runs/x", "--dry-run", *options(settings | {"training.epochs": 2})]
+    monkeypatch.setattr("sys.argv", [str(script), *arguments, "--training.min_steps", "1001"])
+    runpy.run_path(str(script), run_name="__main__")
+    printed = capsys.readouterr()
+    steps, examples = re.search(r"would run ([\d,]+) steps on ([\d,]+) examples", printed.out).groups()
+    epoch_steps = -(-int(examples.replace(",", "")) // CASES[stage][1])
+    epochs = -(-1001 // epoch_steps)
+    assert int(steps.replace(",", "")) == epochs * epoch_steps
+    assert f"{epochs} epochs instead of 2, for at least 1,001 optimiser steps (training.min_steps)" in printed.err
+    assert "too few" not in printed.err
 
 
 def test_both_steps_of_a_rehearsal_take_the_longest_batches():

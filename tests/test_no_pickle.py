@@ -9,11 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from made_up_runs import make_runs
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Dense, Pooling
+from small_encoder import make_encoder
 from small_model import ARCHITECTURE
 
 from bi_encoder.config import EncoderConfig
 from bi_encoder.encoder import load_encoder
-from mera.models import ModelConfig, load_base_model
+from bi_encoder.search_index import open_model
+from mera.models import ModelConfig, has_pickled_weights, load_base_model
 from mera.report import write_report
 from mera.safe_messages import PACKAGES
 
@@ -45,8 +49,12 @@ def test_our_code_loads_no_pickle_and_runs_no_foreign_code(path):
         if name in ("np.load", "numpy.load"):
             assert given.get("allow_pickle") is False
         if name.endswith("from_pretrained"):
-            needed = "trust_remote_code" if "Tokenizer" in name or "Config" in name else "SAFE_LOADING"
-            assert needed in given, name
+            needed = (
+                {"trust_remote_code"} if "Tokenizer" in name or "Config" in name else {"SAFE_LOADING", "LOCAL_LOADING"}
+            )
+            assert needed & set(given), name
+        if name in ("SentenceTransformer", "Transformer"):
+            assert path.name == "encoder.py" or "modules" in given, "open_sentence_transformer refuses pickles"
 
 
 class Bomb:
@@ -75,9 +83,24 @@ def test_pickled_weights_are_refused(malicious, tmp_path):
         load_base_model(ModelConfig(base=str(malicious)), [])
     with pytest.raises(ValueError, match=r"cannot load the encoder .* its weights are pickled"):
         load_encoder(EncoderConfig(pretrained=str(malicious), max_query_tokens=16, window_overlap=4), [])
+    with pytest.raises(ValueError, match=r"cannot open the encoder .* its weights are pickled"):
+        open_model(str(malicious))
     assert not (tmp_path / "exploded").exists()
     pickle.loads((malicious / "pytorch_model.bin").read_bytes())
     assert (tmp_path / "exploded").exists()  # the bomb does work
+
+
+def test_a_module_with_pickled_weights_is_refused(tmp_path):
+    encoder = make_encoder(["some text"])
+    parts = [encoder, Pooling(encoder.get_embedding_dimension(), "mean"), Dense(32, 32)]
+    SentenceTransformer(modules=parts, device="cpu").save(str(tmp_path / "model"), create_model_card=False)
+    assert not has_pickled_weights(tmp_path / "model")
+    (weights,) = (tmp_path / "model").glob("*_Dense/model.safetensors")
+    weights.unlink()
+    weights.with_name("pytorch_model.bin").write_bytes(pickle.dumps(Bomb(tmp_path / "exploded")))
+    with pytest.raises(ValueError, match=r"cannot open the encoder .* its weights are pickled"):
+        open_model(str(tmp_path / "model"))
+    assert not (tmp_path / "exploded").exists()
 
 
 def test_code_that_comes_with_a_model_is_refused(malicious, tmp_path):

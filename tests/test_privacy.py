@@ -116,7 +116,7 @@ def stage(sandbox, script, task, output, *more, crashing=False, **settings):
     return [
         *(str(ROOT / script), crashing, "--config", str(ROOT / Path("configs") / Path(script).parent / "tiny.yaml")),
         *("--task", str(task), "--output", str(sandbox / "runs" / output), "--training.tracking", "wandb"),
-        *("--training.epochs", "2", "--training.batch_size", "16", *options, *more),
+        *("--training.epochs", "2", "--training.min_steps", "0", "--training.batch_size", "16", *options, *more),
     ]
 
 

@@ -13,6 +13,7 @@ from made_up_runs import change_run, find_run, make_rich_runs, make_runs
 from mera import bootstrap, metrics
 from mera.predictions import patient_hashes, read_predictions
 from mera.report import write_report
+from mera.report.contents import shallow_rankings
 from mera.report.decisions import precision_recall
 from mera.report.estimates import estimate
 from mera.report.hierarchy import hierarchy
@@ -323,3 +324,26 @@ def test_intervals_stay_within_what_a_number_can_be(section):
     shifted = estimate(np.array([0.98, 0.9, 0.5, 0.99]))
     assert (shifted["value"], shifted["high"]) == (0.98, 1.0)
     assert estimate(np.array([0.98, 0.9, 0.5, 0.99]), bounds=(0.0, np.inf))["high"] > 1
+
+
+@pytest.mark.parametrize(
+    ("candidates", "said"),
+    [
+        (32, " Of 32 candidates the first 10 are 31% and 20 are 62%: a ranking by chance"),
+        (60, " Of 60 candidates the first 20 are 33%: "),
+        (8, " Of 8 candidates the first 8 are 100%: "),
+        (100, ""),
+        (773, ""),
+    ],
+)
+def test_a_first_k_that_is_a_large_share_of_the_candidates_is_said_beside_the_main_table(candidates, said):
+    sentence = shallow_rankings(candidates)
+    assert sentence.startswith(said)
+    assert bool(sentence) == bool(said)
+
+
+def test_that_sentence_stands_in_the_report(section, report_folder):
+    sentence = shallow_rankings(section["candidates"])
+    for name in ("index.html", "report.md"):
+        assert ("a ranking by chance finds" in (report_folder / name).read_text()) == bool(sentence)
+    assert sentence, "the made-up runs rank few candidates"

@@ -2,6 +2,7 @@
 
 import math
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -104,18 +105,27 @@ def test_the_untrained_encoder_scores_cosines_plus_the_prior(task, encoder_folde
 def test_the_command_writes_two_runs_that_the_report_reads(task, encoder_folder, tmp_path):
     command = [sys.executable, "bi_encoder/run_retrieval_baselines.py", "--task", task.path, "--output", tmp_path]
     environment = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
-    done = subprocess.run(
-        [*command, "--encoder", encoder_folder, "--max_query_tokens", "64"],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+
+    def start(*more):
+        words = [*command, "--encoder", encoder_folder, "--max_query_tokens", "64", *more]
+        return subprocess.run(
+            words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=120
+        )
+
+    done = start()
     assert done.returncode == 0, done.stderr
     for name, model in {"bm25": "BM25", "untrained-encoder": "untrained encoder"}.items():
         run = read_predictions(tmp_path / name)
         assert (run.manifest["model"], run.manifest["kind"]) == (model, "baseline")
         assert np.isfinite(run.thresholds).all()
         assert run.manifest["config"]["chosen_on_validation"]["view"] in ("whole text", "best sentence")
+    shutil.rmtree(tmp_path / "untrained-encoder")
+    again = start()
+    assert again.returncode == 0, again.stderr
+    assert [line for line in again.stdout.splitlines() if line.startswith("finished")] == [
+        f"finished before: {tmp_path / 'bm25'}"
+    ]
+    assert (tmp_path / "untrained-encoder" / "predictions").is_dir()
+    other = start("--max_query_tokens", "32")
+    assert other.returncode == 1
+    assert f"{tmp_path / 'untrained-encoder'} already exists and differs in max_query_tokens" in other.stderr

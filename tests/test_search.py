@@ -12,6 +12,7 @@ import torch
 from rich.console import Console
 from small_encoder import make_encoder, save_plain
 
+from bi_encoder import run_search
 from bi_encoder.evidence import Span
 from bi_encoder.index import CodeIndex
 from bi_encoder.model import ModelRecord, build_bi_encoder
@@ -218,3 +219,13 @@ def test_the_command_refuses_text_that_is_not_utf8_in_one_sentence(plain_folder,
     assert refused.returncode == 1
     assert "latin.txt is not text in UTF-8 (byte 0); convert it" in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["  "], "the text is empty"), (["chest pain", "--top", "0"], "the number of codes to show must be at least 1")],
+)
+def test_what_cannot_be_searched_for_is_refused_before_a_model_is_opened(monkeypatch, arguments, message):
+    monkeypatch.setattr(sys, "argv", ["mera search", *arguments, "--model", "runs/nowhere"])
+    with pytest.raises(ValueError, match=message):
+        run_search.main()

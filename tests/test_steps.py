@@ -1,9 +1,25 @@
 """Any number of processes takes the same steps: the same examples in each, blanks where the last batch is too small."""
 
+import math
+
 import pytest
 import torch
+from transformers import TrainingArguments
 
-from mera.steps import ROWS_KEY, EpochSeededLengthSampler, SeededCollator, ShareOfSteps, StepLoader
+from mera.resume import checkpoints, newest_usable
+from mera.run_directory import RunDirectory
+from mera.stage_trainer import StageTrainer
+from mera.steps import (
+    FEW_STEPS,
+    ROWS_KEY,
+    EpochSeededLengthSampler,
+    SeededCollator,
+    ShareOfSteps,
+    StepLoader,
+    raised_epochs,
+    too_few_steps,
+)
+from mera.training import TrainingConfig
 
 
 def shares(num_examples, batch_size, processes, epoch=0):
@@ -81,3 +97,101 @@ def test_blank_examples_have_no_row_number():
     assert [batch[ROWS_KEY] for batch in other][-1] == []
     assert other[-1]["examples"][0]["blank"]
     assert sorted(row for batch in own + other for row in batch[ROWS_KEY]) == list(range(5))
+
+
+@pytest.mark.parametrize(
+    ("epochs", "epoch_steps", "min_steps", "expected"),
+    [
+        (5, 4, 0, 5),
+        (5, 4, 20, 5),
+        (5, 4, 21, 6),
+        (5, 4, 480, 120),
+        (2.5, 4, 10, 2.5),  # the Trainer rounds 2.5 epochs of 4 steps up to 10
+        (2.5, 3, 8, 2.5),
+        (2.5, 3, 9, 3),
+        (5, 300, 480, 5),
+        (1, 1, 7, 7),
+    ],
+)
+def test_epochs_are_raised_for_few_steps_alone(epochs, epoch_steps, min_steps, expected):
+    raised = raised_epochs(epochs, epoch_steps, min_steps)
+    assert raised == expected
+    assert math.ceil(raised * epoch_steps) >= min_steps
+
+
+def test_a_run_that_is_too_short_is_named():
+    assert too_few_steps(FEW_STEPS) is None
+    assert too_few_steps(20).startswith("20 optimiser steps are too few to learn from (fewer than 100)")
+    with pytest.raises(ValueError, match=r"training.min_steps 0 or more"):
+        TrainingConfig(min_steps=-1)
+
+
+class Line(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, x, labels):
+        loss = ((self.weight * x - labels) ** 2).mean()
+        return {"loss": loss}
+
+
+class LineTrainer(StageTrainer):
+    def example_lengths(self):
+        return [1] * len(self.train_dataset)
+
+    def blank(self, example):
+        return example
+
+
+def line_trainer(folder, min_steps, epochs=2.0, **changes):
+    torch.manual_seed(0)
+    rows = [{"x": torch.tensor([float(row)]), "labels": torch.tensor([2.0 * row])} for row in range(10)]
+    settings = {
+        "output_dir": str(folder / "trainer"),
+        "num_train_epochs": epochs,
+        "per_device_train_batch_size": 4,
+        "learning_rate": 0.05,
+        "save_strategy": "epoch",
+        "report_to": [],
+        "use_cpu": True,
+        "remove_unused_columns": False,
+        "disable_tqdm": True,
+    }
+    arguments = TrainingArguments(**settings | changes)
+    return LineTrainer(min_steps=min_steps, model=Line(), args=arguments, train_dataset=rows)
+
+
+def test_training_takes_at_least_the_steps_that_are_asked_for(tmp_path, capsys):
+    trainer, run = line_trainer(tmp_path, 10), RunDirectory(tmp_path / "run")
+    assert trainer.epoch_steps() == 3
+    trainer.resume_and_train(run, TrainingConfig())
+    assert (trainer.state.global_step, trainer.state.epoch) == (12, 4)
+    told = capsys.readouterr().err
+    assert "4 epochs instead of 2, for at least 10 optimiser steps (training.min_steps)" in told
+    assert "warning: 12 optimiser steps are too few to learn from" in told
+
+
+def test_accumulated_batches_are_one_step(tmp_path):
+    trainer = line_trainer(tmp_path, 10, gradient_accumulation_steps=2)
+    assert (trainer.epoch_steps(), trainer.args.num_train_epochs) == (2, 5)
+
+
+def test_without_a_minimum_the_epochs_count(tmp_path, capsys):
+    trainer = line_trainer(tmp_path, 0)
+    trainer.resume_and_train(RunDirectory(tmp_path / "run"), TrainingConfig())
+    assert trainer.state.global_step == 6
+    assert "instead of" not in capsys.readouterr().err
+
+
+def test_a_resumed_run_takes_the_same_steps(tmp_path):
+    whole = line_trainer(tmp_path / "whole", 10)
+    whole.train()
+    first = line_trainer(tmp_path, 10)
+    first.args.max_steps = 6  # cut off after two of the four epochs
+    first.train()
+    start = first.start()
+    assert checkpoints(tmp_path / "trainer")
+    resumed = line_trainer(tmp_path, 10)
+    resumed.train(resume_from_checkpoint=str(newest_usable(tmp_path / "trainer", start)))
+    assert (resumed.state.global_step, resumed.state.max_steps) == (12, 12)

@@ -177,6 +177,11 @@ def test_what_cannot_be_read_is_in_the_account(tmp_path, capsys):
     assert "1 without a usable time" in printed
 
 
+def test_an_empty_column_is_named(tmp_path):
+    task = prepared(tmp_path, lambda row: row | {"seq": "nan"}, "--position", "seq")
+    assert task.info["changed"] == {"row of table.csv, whose column seq is empty throughout": 48}
+
+
 @pytest.mark.parametrize(
     ("change", "options", "message"),
     [

@@ -7,6 +7,7 @@ There is signal in it: chronic codes return in every later visit, and a note say
 """
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -78,12 +79,17 @@ FILLERS = ("Seen in clinic today.", "Denies fever or chills.", "Takes all medica
 
 
 def make_tiny_task(
-    path: str | Path, kind: Literal["diagnosis", "coding"] = "diagnosis", patients: int = 60, seed: int = 0
+    path: str | Path,
+    kind: Literal["diagnosis", "coding"] = "diagnosis",
+    patients: int = 60,
+    seed: int = 0,
+    outside: Sequence[str] = (),
 ) -> Task:
     """Write a task of `patients` patients at `path` (which must not exist) and return it.
 
     `diagnosis`: a history of 1-4 visits, no text. `coding`: a note of a few sentences with the evidence span of each
-    code, and a short history. One example per patient; 70% train, 15% validation, 15% test.
+    code, and a short history. One example per patient; 70% train, 15% validation, 15% test. `outside`: codes that are
+    no candidates; they stay in the rows of every split, as with a list of candidates that lacks them.
     """
     rng = random.Random(seed)
     codes = _code_table()
@@ -104,7 +110,9 @@ def make_tiny_task(
         "dropped": {},
         "inputs": {},
     }
-    return save_task(path, splits, codes, _group_table(codes), info)
+    is_outside = pl.col("code").is_in(list(outside))
+    groups = _group_table(codes)
+    return save_task(path, splits, codes.filter(~is_outside), groups, info, other_codes=codes.filter(is_outside))
 
 
 def _code_table() -> pl.DataFrame:

@@ -40,10 +40,14 @@ class Column:
     """As the file calls it, in any case; None: as the reader does."""
     optional: bool = False
     """Whether the file may lack it."""
+    may_be_empty: bool = False
+    """Whether nothing is amiss where it holds no value at all, as the deaths of a small sample."""
 
 
-def column(name: str, meaning: Meaning, header: str | None = None, optional: bool = False) -> Column:
-    return Column(name=name, meaning=meaning, header=header, optional=optional)
+def column(
+    name: str, meaning: Meaning, header: str | None = None, optional: bool = False, may_be_empty: bool = False
+) -> Column:
+    return Column(name=name, meaning=meaning, header=header, optional=optional, may_be_empty=may_be_empty)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,6 +95,7 @@ def read_columns(
     text = read_text_table(path, headers, optional=optional, separator=separator, has_header=has_header, quoted=quoted)
     ledger.change("empty line, left out", text.num_blank)
     ledger.change("row with fewer fields than the header, the rest taken for empty", text.num_short)
+    ledger.change("row that repeats the header, left out", text.num_headers)
     ledger.change("quote that encloses nothing, read as it stands", text.num_stray_quotes)
     present = [each for each in columns if each.name in text.rows.columns]
     return TypedTable(rows=_typed(text, present, ledger, forms or ColumnForms()), file=text.file)
@@ -104,6 +109,8 @@ def _typed(text: TextTable, columns: Sequence[Column], ledger: Ledger, forms: Co
         header = each.header or each.name
         place = _Place(path=text.path, header=header, meaning=each.meaning)
         own = values.pop(each.name)
+        if len(own) and own.null_count() == len(own) and not each.may_be_empty:
+            ledger.change(f"row of {text.path.name}, whose column {header} is empty throughout", len(own))
         if own.dtype == pl.Datetime:
             typed |= _stored_times(each, own)
             continue
@@ -275,7 +282,8 @@ def _report(place: _Place, values: pl.Series, typed: pl.Series, ledger: Ledger) 
     forms = list(dict.fromkeys(map(meanings.form_of, texts.head(1000))))[:_LISTED_FORMS]
     there = len(values) - values.null_count()
     if count == there:
+        hint = "; --date-format says how to read them" if typed.dtype == pl.Datetime else ""
         raise ValueError(
-            f"{place}: none of its {there:,} values is {place.meaning.value}; they look like {', '.join(forms)}"
+            f"{place}: none of its {there:,} values is {place.meaning.value}; they look like {', '.join(forms)}{hint}"
         )
     ledger.unreadable(f"{place.path.name}, {place.header}", place.meaning.value, count, forms)

@@ -65,6 +65,10 @@ _AGE_UNITS = {"": 1, "y": 1, "d": 365, "w": 52, "m": 12}
 _AGE = re.compile(
     r"(\d{1,3})(?:[.,]\d*)?\s*(y|m|w|d)?(?:r|rs|ear|ears|o|/o|\.o\.|onths?|onat|onate|eeks?|ays?)?\.?(?:\s*old)?"
 )
+_AT_LEAST = re.compile(
+    r"(\d{1,3})\s*(?:y|years?|jahre?|años|ans)?\s*"
+    r"(?:\+|(?:and|or|&|und|oder|y|o|et|ou)\s+(?:over|older|above|more|up|älter|mehr|más|mas|mayor|plus))"
+)
 _OTHER_YEARS = re.compile(r"(\d{1,3})\s*(?:jahre?|años|anos|ans|anni|jaar|år)")
 
 
@@ -126,8 +130,9 @@ def _years(text: str) -> int | None:
             if text.startswith(mark):
                 bound = _years(text.removeprefix(mark).strip())
                 return None if bound is None else max(0, bound + shift)
-    if text.endswith("+"):
-        return _years(text.removesuffix("+").strip())
+    at_least = _AT_LEAST.fullmatch(text)
+    if at_least is not None:
+        return int(at_least[1])
     found = _AGE.fullmatch(text) or _OTHER_YEARS.fullmatch(text)
     if found is None:
         return None

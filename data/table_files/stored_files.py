@@ -50,6 +50,8 @@ def read_text(path: Path) -> tuple[bytes, InputFile]:
         raise ValueError(f"{path} is empty; expected a table with a header")
     if b"\x00" in text:
         raise ValueError(f"{path} is not a CSV: it holds binary data")
+    if codecs.BOM_UTF8 in text:  # files with a mark, one written behind the other
+        text = text.replace(codecs.BOM_UTF8, b"")
     if b"\n" not in text:
         text = text.replace(b"\r", b"\n")
     return text, file

@@ -1,5 +1,6 @@
 """The columns of a CSV or Parquet file as text; what they mean is the business of `data.table_files.columns`."""
 
+import contextlib
 import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,6 +14,8 @@ from data.table_files.stored_files import InputFile, read_bytes, read_text
 
 PARQUET_SUFFIXES = (".parquet", ".pq")
 _LISTED_HEADERS = 12
+_SEPARATOR_LINE = re.compile(rb'"?sep=([;,|\t])"?\r?\n', re.IGNORECASE)
+"""What spreadsheets write above the header."""
 _NAME, _DIGIT = re.compile(r"[^\W\d][\w .:/()-]{0,60}|"), re.compile(r"\d")
 _LARGEST_EXACT_FLOAT = 2**53
 
@@ -33,6 +36,8 @@ class TextTable:
     """Rows with fewer fields than the header; what is missing at their end is null."""
     num_stray_quotes: int = 0
     """Quotes that enclose nothing, read as they stand."""
+    num_headers: int = 0
+    """Rows that repeat the header, left out."""
 
 
 def read_text_table(
@@ -57,6 +62,9 @@ def read_text_table(
     if separator is not None and len(separator.encode()) != 1:
         raise ValueError(f"--separator must be one character, got {separator!r}")
     text, file = read_text(path)
+    told = _SEPARATOR_LINE.match(text)
+    if told is not None:
+        separator, text = separator or told[1].decode(), text[told.end() :]
     first = text[: text.index(b"\n")] if b"\n" in text else text
     wanted = {ours: theirs.strip().lower() for ours, theirs in headers.items()}
     if separator is None:
@@ -71,6 +79,7 @@ def read_text_table(
         raise ValueError(f"{path} has {rows.width} columns where {len(found)} were expected ({', '.join(found)})")
     order = {place: number for number, place in enumerate(sorted(set(places.values())))}
     rows = rows.select(**{ours: pl.col(rows.columns[order[place]]) for ours, place in places.items()})
+    rows, num_headers = _without_headers(rows, wanted) if has_header else (rows, 0)
     if rows.is_empty():
         raise ValueError(f"{path} has a header but no rows")
     if not layout.quoted:
@@ -82,7 +91,17 @@ def read_text_table(
         num_blank=len(layout.blank),
         num_short=layout.num_short,
         num_stray_quotes=layout.num_stray_quotes,
+        num_headers=num_headers,
     )
+
+
+def _without_headers(rows: pl.DataFrame, wanted: Mapping[str, str]) -> tuple[pl.DataFrame, int]:
+    """`rows` without those that repeat the header, as tables written one behind the other do; and how many."""
+    is_header = pl.all_horizontal(
+        pl.col(ours).str.strip_chars().str.strip_chars('"').str.to_lowercase() == wanted[ours] for ours in rows.columns
+    )
+    kept = rows.filter(~is_header.fill_null(False))
+    return kept, rows.height - kept.height
 
 
 def _places(
@@ -171,6 +190,7 @@ def _as_text(path: Path, column: str, values: pl.Series) -> pl.Series:
         return values.dt.replace_time_zone(None).cast(pl.Datetime("us"))
     if kind == pl.Date:
         return values.cast(pl.Datetime("us"))
-    if kind.is_nested() or kind in (pl.Binary, pl.Object, pl.Duration, pl.Time):
-        raise ValueError(f"{path}: column {column} holds {kind}, which is neither text, a number nor a time")
-    return values.cast(pl.String)
+    if not kind.is_nested() and kind not in (pl.Object, pl.Duration, pl.Time):
+        with contextlib.suppress(pl.exceptions.PolarsError):
+            return values.cast(pl.String)
+    raise ValueError(f"{path}: column {column} holds {kind}, which is neither text, a number nor a time")

@@ -14,6 +14,7 @@ import polars as pl
 
 _ZONE = r"(:\d\d(?:[.,]\d+)?|[Tt ]\d{4,6}(?:[.,]\d+)?)\s*(?:[Zz]|UTC|GMT|[+-]\d\d(?::?\d\d)?)$"
 _ZONE_OF_DATE = r"^(\d{4}-\d\d-\d\d)\s*(?:[Zz]|UTC|GMT)$"
+_NUMBER_AS_FLOAT = r"^(\d{8}|\d{14})\.0*$"
 _FRACTION = r"(:\d\d)[.,]\d+"
 _ISO = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d")
 _COMPACT = {r"^\d{8}$": "%Y%m%d", r"^\d{8} \d{4}$": "%Y%m%d %H%M", r"^\d{8} ?\d{6}$": "%Y%m%d %H%M%S"}
@@ -98,7 +99,8 @@ def proves_day_first(values: pl.Series) -> bool | None:
 def _tidied(texts: pl.Series) -> pl.Series:
     """Without zone and fraction of a second, a space before the clock."""
     return (
-        texts.str.replace(_ZONE, "${1}")
+        texts.str.replace(_NUMBER_AS_FLOAT, "${1}")
+        .str.replace(_ZONE, "${1}")
         .str.replace(_ZONE_OF_DATE, "${1}")
         .str.replace(_FRACTION, "${1}")
         .str.replace(r"^(\d{4})/(\d{1,2})/(\d{1,2})", "${1}-${2}-${3}")

@@ -5,11 +5,14 @@ DeepSpeed, weights and gradients are in bf16 and the optimizer keeps 12 bytes fo
 and AdamW's two averages), of which each of n processes holds a part.
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from mera.steps import raised_epochs
 
 MASTER_AND_MOMENTS = 12
 BUCKET_WEIGHTS = 500_000_000
@@ -167,4 +170,4 @@ def checkpoint_bytes(found: dict[str, Any], lora: bool) -> tuple[int, int]:
 def steps(engine: Engine, found: dict[str, Any]) -> int:
     """Optimiser steps of the run with this engine's processes; the estimate's are those of one."""
     epoch = -(-found["examples"] // (found["step_examples"] * engine.processes))
-    return round(found["run_steps"] / found["epoch_steps"] * epoch)
+    return math.ceil(raised_epochs(found["asked_epochs"], epoch, found["min_steps"]) * epoch)

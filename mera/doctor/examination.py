@@ -14,6 +14,7 @@ import torch
 from mera.config import read_values
 from mera.doctor import checks
 from mera.doctor.engine import Engine, checkpoint_bytes, memory_of_a_device, peak, read_engine, steps
+from mera.steps import too_few_steps
 from mera.training import TrainingConfig
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -40,6 +41,8 @@ class Examination:
     """Bytes of one device by purpose; `host`: of the machine's memory."""
     peak_bytes: int | None = None
     run_steps: int | None = None
+    too_few_steps: str | None = None
+    """A sentence where the run is too short to learn from."""
     checkpoint_bytes: int | None = None
     """Disk for everything the run keeps at once."""
 
@@ -76,13 +79,15 @@ def examine(
     needed = kept * to_resume + final
     later += checks.gpu_memory(engine, peak(memory))
     later += checks.disk(values.get("output"), needed)
+    run_steps = steps(engine, found)
     return Examination(
         **looked,
         missing=later,
         estimate=found,
         memory=memory,
         peak_bytes=peak(memory),
-        run_steps=steps(engine, found),
+        run_steps=run_steps,
+        too_few_steps=too_few_steps(run_steps),
         checkpoint_bytes=needed,
     )
 
@@ -112,7 +117,7 @@ def build_without_weights(
             command.append("--estimate-in-pieces")
         if not engine.on_cpu:
             command.append("--estimate-on-gpu")
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
         if file.is_file():
             return json.loads(file.read_text(encoding="utf-8"))
     errors = [line for line in done.stderr.splitlines() if "error: " in line]

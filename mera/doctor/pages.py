@@ -4,6 +4,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mera.doctor.examination import Examination
+from mera.steps import raised_epochs
 
 GIB = 2**30
 PURPOSES = {
@@ -21,6 +22,8 @@ def print_examination(found: Examination, console: Console) -> None:
     console.print(f"found: {found.accelerators}; {versions}", highlight=False, soft_wrap=True)
     if found.estimate is not None:
         _print_plan(found, console)
+    if found.too_few_steps is not None:
+        console.print(f"[bold yellow]too short[/]: {found.too_few_steps}", highlight=False, soft_wrap=True)
     for sentence in found.missing:
         console.print(f"[bold red]missing[/]: {sentence}", highlight=False, soft_wrap=True)
     if not found.missing:
@@ -36,7 +39,7 @@ def _print_plan(found: Examination, console: Console) -> None:
         "stage": f"{found.stage}, {started}",
         "model": f"{plan['parameters']:,} parameters, {plan['trainable']:,} of them trained",
         "data": f"{plan['examples']:,} examples, about {plan['epoch_tokens']:,} tokens an epoch (with padding)",
-        "steps": f"{found.run_steps:,} in all; the longest batch of one process: {batch} tokens",
+        "steps": f"{found.run_steps:,} in all{_raised(found)}; the longest batch of one process: {batch} tokens",
         "disk for checkpoints": _size(found.checkpoint_bytes),
     }
     for name, text in lines.items():
@@ -55,6 +58,16 @@ def _print_plan(found: Examination, console: Console) -> None:
         "about 0.6 GiB for Python and its libraries" if engine.on_cpu else "about 1 GiB for CUDA, and fragmentation"
     )
     console.print(f"beside it: {beside}", highlight=False)
+
+
+def _raised(found: Examination) -> str:
+    """What training.min_steps did to the number of steps."""
+    plan = found.estimate
+    epoch_steps = -(-plan["examples"] // (plan["step_examples"] * found.engine.processes))
+    epochs = raised_epochs(plan["asked_epochs"], epoch_steps, plan["min_steps"])
+    if epochs == plan["asked_epochs"]:
+        return ""
+    return f" ({epochs:g} epochs instead of {plan['asked_epochs']:g}, for training.min_steps {plan['min_steps']:,})"
 
 
 def _size(number: int) -> str:

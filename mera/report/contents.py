@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mera.report.ablation_table import ablation_parts
-from mera.report.candidates import describe_candidates
 from mera.report.coarse_levels import LEVEL_METRICS
 from mera.report.contents_of_runs import run_parts
 from mera.report.drawing import Figure
@@ -38,7 +37,6 @@ def section_parts(section: dict[str, Any], figures: list[Figure]) -> list[Part]:
         Part(
             key="models",
             title="All models, all metrics",
-            text=describe_candidates(section),
             tables=[_main_table(section)],
             figures=drawn.named("recall-curves"),
         ),
@@ -53,11 +51,27 @@ def section_parts(section: dict[str, Any], figures: list[Figure]) -> list[Part]:
     return parts
 
 
+LARGE_SHARE = 0.2
+"""Share of the candidates from which on a first k holds so many of them that recall says little."""
+
+
+def shallow_rankings(candidates: int) -> str:
+    """A sentence, after a space, where the first 10 or 20 codes are a large share of the candidates; else nothing."""
+    large = dict.fromkeys(min(k, candidates) for k in (10, 20) if k > LARGE_SHARE * candidates)
+    if not large:
+        return ""
+    named = " and ".join(f"{k} are {k / candidates:.0%}" for k in large)
+    return (
+        f" Of {candidates} candidates the first {named}: a ranking by chance finds as large a share of the true codes, "
+        f"so compare recall with the baselines', and look at MAP and Precision@5."
+    )
+
+
 def _main_table(section: dict[str, Any]) -> Table:
     return Table(
         name="models",
         caption="Highest recall@20 first. Bold: above every other model, each difference supported by the paired test "
-        "after Holm's correction. Definitions are at the end of the page.",
+        f"after Holm's correction. Definitions are at the end of the page.{shallow_rankings(section['candidates'])}",
         columns=METRIC_COLUMNS,
         rows=[
             run_row(run, [cell(run["metrics"][metric.key], run["metrics"][metric.key]["best"]) for metric in METRICS])

@@ -38,16 +38,15 @@ def set_size(predicted: np.ndarray, targets: np.ndarray, weights: np.ndarray) ->
 
 
 def precision_recall(run: Predictions, targets: np.ndarray) -> dict[str, list[float]] | None:
-    """Micro precision and recall while one constant is added to every row's threshold; None without any target that
-    is a candidate.
+    """Micro precision and recall while one constant is added to every row's threshold; None without any target.
 
     Where a run sets no threshold, one cut over all rows' scores takes its place. The cuts are scores of targets, at
-    CURVE_POINTS steps of recall; equal scores are predicted together.
+    CURVE_POINTS steps of recall; equal scores are predicted together. Targets that are no candidates are never found.
     """
     base = np.where(np.isfinite(run.thresholds), run.thresholds, 0.0).astype(np.float32)
-    found = np.sort(run.scores[targets] - base[np.nonzero(targets)[0]])
+    found = run.scores[targets] - base[np.nonzero(targets)[0]]
     num_targets = len(found)
-    found = found[np.isfinite(found)]
+    found = np.sort(found[~np.isneginf(found)])
     if not len(found):
         return None
     steps = np.unique(np.linspace(0, len(found) - 1, min(CURVE_POINTS, len(found))).round().astype(np.int64))

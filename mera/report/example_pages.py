@@ -49,17 +49,21 @@ def make_pages(group: Comparable, section: dict[str, Any], count: int, prefix: s
 
 def _ranking(run: Predictions, label: str, row: int) -> dict[str, Any]:
     order = np.argsort(-run.scores[row], kind="stable")
-    order = order[: len(order) - np.isneginf(run.scores[row]).sum()]  # the candidates
+    num_retrievable = int(np.count_nonzero(~np.isneginf(run.scores[row])))
     predicted = int(run.predicted[row].sum())
-    shown = order[: min(max(SHOWN_CODES, predicted), MOST_CODES)]
+    shown = order[: min(max(SHOWN_CODES, predicted), MOST_CODES, num_retrievable)]
     codes = run.codes["code"].to_list()
-    places = {int(column): place for place, column in enumerate(order, start=1)}
+    places = np.empty(len(order), dtype=np.int64)
+    places[order] = np.arange(len(order))
     return {
         "label": label,
         "run": run.name,
         "has_threshold": bool(math.isfinite(run.thresholds[row])),
         "num_predicted": predicted,
-        "places": {codes[column]: places.get(int(column)) for column in np.flatnonzero(run.targets[row])},
+        "places": {
+            codes[column]: None if np.isneginf(run.scores[row, column]) else int(places[column]) + 1
+            for column in np.flatnonzero(run.targets[row])
+        },
         "evidence": run.records.get("evidence", {}).get(str(row), {}),
         "codes": [
             {

@@ -8,7 +8,6 @@ import numpy as np
 import polars as pl
 
 from mera.predictions import Predictions, patient_hashes, read_predictions
-from mera.report.candidates import candidates_rule
 
 TASK_KEYS = ("fingerprint", "split")
 OPTIONAL_PARTS = ("previous_visits", "ages", "sexes", "group_names", "context")
@@ -16,9 +15,24 @@ OPTIONAL_PARTS = ("previous_visits", "ages", "sexes", "group_names", "context")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Outside:
+    """True codes that no model may name, since they are no candidates: they count as missed."""
+
+    targets: int
+    """(example, code) pairs."""
+    codes: int
+    """Different codes."""
+    num_candidates: int
+
+    @classmethod
+    def of(cls, run: Predictions) -> "Outside":
+        missing = run.targets & np.isneginf(run.scores)
+        return cls(targets=int(missing.sum()), codes=int(missing.any(axis=0).sum()), num_candidates=run.num_candidates)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Comparable:
-    """Runs that were scored on the same examples, and what they share. N examples, C codes: the candidates and, after
-    them, the codes outside the candidates that are true or seen somewhere."""
+    """Runs that were scored on the same examples, and what they share. N examples, C codes (see `Predictions`)."""
 
     paths: list[Path]
     first_run: str
@@ -32,19 +46,12 @@ class Comparable:
     """(N, C) bool."""
     seen: np.ndarray
     """(N, C) bool."""
-    outside: np.ndarray
-    """(T,) bool, targets in the order of `np.nonzero(targets)`: the code is no candidate for the example."""
-    num_outside: int
-    """The last so many codes are candidates for no example."""
+    outside: Outside
     previous_visits: np.ndarray | None = None
     ages: np.ndarray | None = None
     sexes: list[str | None] | None = None
     group_names: pl.DataFrame | None = None
     context: pl.DataFrame | None = None
-
-    @property
-    def num_candidates(self) -> int:
-        return self.codes.height - self.num_outside
 
 
 def group_runs(paths: Sequence[str | Path], by_task: bool = False) -> list[Comparable]:
@@ -74,7 +81,7 @@ def group_runs(paths: Sequence[str | Path], by_task: bool = False) -> list[Compa
             other = next(iter(groups.values()))
             raise ValueError(
                 f"runs {other.first_run!r} and {run.name!r} were scored on different tasks: "
-                f"{_describe(other.task, run.manifest['task'])} and {_describe(run.manifest['task'], other.task)}; "
+                f"{_describe(other.task)} and {_describe(run.manifest['task'])}; "
                 "report them apart, or in one report with a section per task (--by-task)"
             )
         else:
@@ -87,8 +94,7 @@ def group_runs(paths: Sequence[str | Path], by_task: bool = False) -> list[Compa
                 codes=run.codes,
                 targets=run.targets,
                 seen=run.seen,
-                outside=_outside(run),
-                num_outside=run.num_outside,
+                outside=Outside.of(run),
                 **{part: getattr(run, part) for part in OPTIONAL_PARTS},
             )
     return list(groups.values())
@@ -130,16 +136,13 @@ def _check_same_examples(group: Comparable, run: Predictions) -> None:
     for what, mine, theirs in (
         ("example ids", group.example_ids, run.example_ids),
         ("patient ids", group.patient_ids, run.patient_ids),
-        ("candidate codes", *(_candidates(side) for side in (group, run))),
-        ("true codes outside the candidates", group.codes["code"].to_list(), run.codes["code"].to_list()),
+        ("candidate codes", group.codes["code"].to_list(), run.codes["code"].to_list()),
     ):
         if mine != theirs:
             raise ValueError(f"{both}: their {what} differ{_first_difference(mine, theirs)}")
     if not np.array_equal(group.targets, run.targets):
         row = int(np.flatnonzero((group.targets != run.targets).any(axis=1))[0])
         raise ValueError(f"{both}: their targets differ, first in row {row + 1}")
-    if not np.array_equal(group.outside, _outside(run)):
-        raise ValueError(f"{both}: a true code is a candidate in one of them and not in the other")
     if not np.array_equal(group.seen, run.seen):
         row = int(np.flatnonzero((group.seen != run.seen).any(axis=1))[0])
         raise ValueError(f"{both}: their codes seen before differ, first in row {row + 1}")
@@ -152,15 +155,5 @@ def _first_difference(mine: list[str], theirs: list[str]) -> str:
     return f", first in row {row + 1}"  # not the ids themselves: they are the patients'
 
 
-def _outside(run: Predictions) -> np.ndarray:
-    return np.isneginf(run.scores[run.targets])
-
-
-def _candidates(side: Comparable | Predictions) -> list[str]:
-    return side.codes["code"].head(side.codes.height - side.num_outside).to_list()
-
-
-def _describe(task: dict, other: dict) -> str:
-    rule, other_rule = candidates_rule(task)["name"], candidates_rule(other)["name"]
-    candidates = "" if rule == other_rule else f", candidates {rule}"
-    return f"{task.get('name', 'unnamed')} (fingerprint {task['fingerprint'][:12]}{candidates})"
+def _describe(task: dict) -> str:
+    return f"{task.get('name', 'unnamed')} (fingerprint {task['fingerprint'][:12]})"

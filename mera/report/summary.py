@@ -4,7 +4,7 @@ from typing import Any
 
 from mera.report.measure import METRICS
 from mera.report.pairs import LEADING_METRIC, best_in_group, competitors, find_pair, is_real
-from mera.report.text import interval, number, p_value, percent
+from mera.report.text import CANDIDATE_RULES, interval, number, p_value, percent
 
 RARE_GROUPS = ("unseen", "1-10")
 """Frequency groups that the summary says a word about: the paper's open question."""
@@ -15,7 +15,8 @@ def summarise(section: dict[str, Any]) -> list[str]:
     runs = competitors(section)
     sentences = [
         f"{section['examples']:,} examples of {section['patients']:,} patients, {section['candidates']:,} candidate "
-        f"codes, {section['targets_per_example']:.1f} true codes per example."
+        f"codes, {section['targets_per_example']:.1f} true codes per example.",
+        *_outside_candidates(section),
     ]
     if not runs:
         return [*sentences, "Only oracle runs were given, so there is no model to compare."]
@@ -44,6 +45,17 @@ def summarise(section: dict[str, Any]) -> list[str]:
     return sentences
 
 
+def _outside_candidates(section: dict[str, Any]) -> list[str]:
+    outside = section["outside_candidates"]
+    if not outside["targets"]:
+        return []
+    return [
+        f"{outside['targets']:,} of the {section['targets']:,} true codes "
+        f"({percent(outside['targets'] / section['targets'])}%; {outside['codes']:,} different ones) are no candidates "
+        f"(candidates are {CANDIDATE_RULES[section['candidates_rule']]}): they count as missed in every metric."
+    ]
+
+
 def cautions(section: dict[str, Any]) -> list[str]:
     """What the numbers do not show."""
     runs = competitors(section)
@@ -53,6 +65,12 @@ def cautions(section: dict[str, Any]) -> list[str]:
         "The intervals come from resampling the patients of this split. They do not cover another training seed, "
         "another split or another hospital.",
     ]
+    if section["candidates_rule"] == "all":
+        found.append(
+            "The candidates are all codes that occur in the task, those that only its test patients have included: no "
+            "ranking had to doubt a code of test, which flatters every model (`mera prepare --candidates train` does "
+            "not)."
+        )
     if len(runs) > 2:
         found.append(
             f"p-values are corrected (Holm) for all {len(section['pairs'])} comparisons of this section; the intervals "

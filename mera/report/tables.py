@@ -115,15 +115,18 @@ def to_csv(table: Table) -> str:
 
 
 def plain_cell(value: Any) -> Any:
-    """A text that no spreadsheet takes for a formula: one that begins like a formula gets an apostrophe before it. A
-    number is no text."""
-    if not isinstance(value, str) or not value.lstrip().startswith(FORMULA_STARTS):
+    """A text on one line that no spreadsheet takes for a formula: one that begins like a formula gets an apostrophe
+    before it. A number is no text."""
+    if not isinstance(value, str):
         return value
+    text = " ".join(value.split())
+    if not text.startswith(FORMULA_STARTS):
+        return text
     try:
-        float(value)
+        float(text)
     except ValueError:
-        return f"'{value}"
-    return value
+        return f"'{text}"
+    return text
 
 
 def to_latex(table: Table) -> str:

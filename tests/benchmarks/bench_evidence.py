@@ -45,14 +45,15 @@ def main() -> None:
 def compare(model: BiEncoder, record: ModelRecord, task: Task, split: str) -> tuple[dict[str, list[Agreement]], int]:
     """Way of weighing tokens -> the agreement of each (note, code) with spans; and how many pairs no token touches."""
     keys = embed_texts(model, key_texts(task), record.max_key_tokens)
+    column = task.column
     found, unread = defaultdict(list), 0
     for row, query in zip(task.splits[split], query_texts(task, split), strict=True):
         spans = defaultdict(list)
-        for span in row["evidence"]:
+        for span in (span for span in row["evidence"] if span["code"] in column):
             spans[span["code"]].append((span["start"], span["end"]))
         if not spans or query.note_start is None:
             continue
-        columns = [task.column[code] for code in spans]
+        columns = [column[code] for code in spans]
         offsets, weights = token_weights(model, record, query, keys[columns])
         for name, weights_CT in weights.items():
             for token_weight, gold in zip(weights_CT, spans.values(), strict=True):

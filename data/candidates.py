@@ -1,0 +1,175 @@
+"""The candidates of a task: which codes a ranking has to choose from.
+
+A code that only test patients have must not be told to a model, so the rule of a task without another one is `train`.
+Codes outside the candidates stay in the rows: a true one counts as missed.
+"""
+
+import contextlib
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from data.ccs import Grouping
+from data.cohort import Patient
+from data.examples import Row, occurring_codes
+from data.filters import drop_patients, drop_visits
+from data.ledger import Ledger
+from data.ontology import Ontology, UnknownCode
+from data.table_files.stored_files import InputFile, read_text
+from data.table_files.text_tables import PARQUET_SUFFIXES, read_text_table
+
+RULES = ("train", "ontology", "all")
+"""`train`: the codes of any visit of train and validation patients; `ontology`: every leaf, and what else `train` has;
+`all`: what occurs anywhere, test included. Anything else names a file."""
+DEFAULT_RULE, FILE_RULE, SOURCE_RULE = "train", "file", "source"
+_TABLE_SUFFIXES = (".csv", ".tsv", *PARQUET_SUFFIXES)
+_LISTED_LINES = 10
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Candidates:
+    """The codes that a task ranks, sorted, and the rule that chose them."""
+
+    codes: Sequence[str]
+    rule: str
+    """One of RULES, `file`, or `source`: the source comes with its own list."""
+    code_list: "CodeList | None" = None
+
+    def record(self) -> dict[str, Any]:
+        """For task.json."""
+        if self.code_list is None:
+            return {"name": self.rule}
+        repeated = {"repeated_in_file": self.code_list.num_repeated} if self.code_list.num_repeated else {}
+        return {"name": self.rule, "file": self.code_list.file.file_name} | repeated
+
+    def files(self) -> list[InputFile]:
+        """The file they were read from, if any."""
+        return [] if self.code_list is None else [self.code_list.file]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CodeList:
+    """Candidates that the user wrote into a file."""
+
+    file: InputFile
+    codes: Sequence[str]
+    num_repeated: int
+    """Entries that name a code another entry names already."""
+
+
+def read_code_list(path: str | Path, candidate_of: Callable[[str], str], edition: str) -> CodeList:
+    """The codes of a text file, one a line, or of the column `code` of a CSV or Parquet file.
+
+    `candidate_of`: what a code of the file is among the candidates of the task; it raises UnknownCode. Raises
+    FileNotFoundError where there is no such file, and ValueError with the lines whose code `edition` does not know.
+    """
+    path = Path(path)
+    entries, file, unit = _read_entries(path)
+    codes: dict[str, None] = {}
+    unknown, known = [], 0
+    for number, raw in entries:
+        try:
+            codes[candidate_of(raw)] = None
+            known += 1
+        except UnknownCode:
+            unknown.append(number)
+    if unknown:
+        more = len(unknown) - _LISTED_LINES
+        places = ", ".join(map(str, unknown[:_LISTED_LINES])) + (f" and {more:,} more" if more > 0 else "")
+        raise ValueError(
+            f"{path} holds {len(unknown):,} entries that are no code of {edition} ({unit} {places}); correct or remove "
+            "them"
+        )
+    if not codes:
+        raise ValueError(f"{path} holds no code; --candidates FILE takes one a line, or a column named code")
+    return CodeList(file=file, codes=sorted(codes), num_repeated=known - len(codes))
+
+
+def _read_entries(path: Path) -> tuple[list[tuple[int, str]], InputFile, str]:
+    """(number, text) of each entry, the file, and what the numbers count."""
+    if not {suffix.lower() for suffix in path.suffixes} & set(_TABLE_SUFFIXES):
+        text, file = read_text(path)
+        lines = enumerate((line.strip() for line in text.decode().splitlines()), start=1)
+        return [(number, line) for number, line in lines if line and line.lower() != "code"], file, "line"
+    table = read_text_table(path, {"code": "code"})
+    if table.stored_as_numbers:
+        raise ValueError(f"{path}: the column code holds numbers, which have lost zeros; export it as text")
+    # Blank lines are left out of the rows, so that only without them a row says which line it is.
+    unit, first = ("row", 1) if table.num_blank or path.suffix.lower() in PARQUET_SUFFIXES else ("line", 2)
+    codes = table.rows["code"].cast(pl.String).str.strip_chars()
+    return [(number, raw) for number, raw in enumerate(codes, start=first) if raw], table.file, unit
+
+
+def candidate_reader(ontology: Ontology, names: Ontology | Grouping, granularity: str) -> Callable[[str], str]:
+    """What makes a code as somebody writes it one of a task of this granularity; it raises UnknownCode.
+
+    Where the task has groups, both a group and a code below it are understood.
+    """
+
+    def group(raw: str) -> str:
+        with contextlib.suppress(UnknownCode):
+            return names.normalize(raw)
+        found = names.group_of(ontology.normalize(raw))
+        if found is None:
+            raise UnknownCode(f"{raw!r} has no group in {names.edition}")
+        return found
+
+    if granularity == "ccs":
+        return group
+    if granularity == "category":
+        return lambda raw: ontology.groups(ontology.normalize(raw))["category"]
+    return ontology.normalize
+
+
+def choose_candidates(
+    rule: str,
+    *,
+    named: CodeList | Sequence[str] | None,
+    trained: Iterable[Patient],
+    everyone: Iterable[Patient],
+    names: Ontology | Grouping,
+    granularity: str,
+) -> Candidates:
+    """The candidates by `rule`. `named`: the list of the file, or of the source; `trained`: the patients of train and
+    validation; `everyone`: those whose codes `all` takes."""
+    if isinstance(named, CodeList):
+        return Candidates(codes=named.codes, rule=FILE_RULE, code_list=named)
+    if rule == SOURCE_RULE:
+        return Candidates(codes=sorted(named), rule=SOURCE_RULE)
+    if rule == "all":
+        return Candidates(codes=occurring_codes(everyone), rule=rule)
+    codes = set(occurring_codes(trained))
+    if rule == "ontology":
+        leaves = names.leaves()
+        codes |= {names.groups(code)["category"] for code in leaves} if granularity == "category" else set(leaves)
+    return Candidates(codes=sorted(codes), rule=rule)
+
+
+def drop_outside_training(
+    patients: Sequence[Patient],
+    candidates: Collection[str],
+    rows_of: Callable[[Sequence[Patient]], Iterable[Row]] | None,
+    ledger: Ledger,
+) -> tuple[list[Patient], int]:
+    """Training patients without the examples that have no target among `candidates`, as far as patients and visits go;
+    and the number of these examples.
+
+    `rows_of`: the examples of a patient; None: each visit is one. A patient keeps visits that the history of another
+    example tells, so `has_candidate` has to look at each row as well.
+    """
+    reason = "training example without a candidate"
+    if rows_of is None:
+        before = sum(len(patient.visits) for patient in patients)
+        kept = drop_visits(patients, lambda _, visit: not candidates.isdisjoint(visit.codes), reason, ledger)
+        return kept, before - sum(len(patient.visits) for patient in kept)
+    has = {patient.patient_id: [has_candidate(row, candidates) for row in rows_of([patient])] for patient in patients}
+    kept = drop_patients(patients, lambda patient: any(has[patient.patient_id]), reason, ledger)
+    return kept, sum(each.count(False) for each in has.values())
+
+
+def has_candidate(row: Row, candidates: Collection[str]) -> bool:
+    """Whether any target of the example is a candidate."""
+    return not candidates.isdisjoint(row["targets"])

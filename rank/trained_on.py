@@ -1,0 +1,45 @@
+"""What a checkpoint of stage two was trained on: whose codes they are, and what of a patient it has seen.
+
+`ranking.json` holds it. A checkpoint of an older version says nothing: every field is None, and nothing is refused for
+it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import pyarrow.compute as pc
+
+from data.task import Task
+from rank.config import PromptConfig
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainedOn:
+    ontology: str | None = None
+    """`icd9cm`, `icd10cm`, or `ccs`, `ccsr` for their groups, as task.json has it"""
+    edition: str | None = None
+    granularity: str | None = None
+    """`full`, `category` or `ccs`: `mera prepare --granularity`"""
+    history: bool | None = None
+    """whether any training example had a visit before the target's"""
+    note: bool | None = None
+    """whether any training example had a note, and the prompt has room for one"""
+
+    @classmethod
+    def of_task(cls, task: Task, prompt: PromptConfig) -> "TrainedOn":
+        """What training on `task` with this prompt shows to a model."""
+        train = task.splits["train"].data
+        lengths = pc.sum(pc.list_value_length(train.column("history"))).as_py()
+        return cls(
+            ontology=task.info.get("ontology"),
+            edition=task.info.get("edition"),
+            granularity=task.info.get("options", {}).get("granularity"),
+            history=bool(lengths),
+            note=prompt.max_text_tokens > 0 and train.column("text").null_count < train.num_rows,
+        )
+
+    @classmethod
+    def read(cls, saved: Mapping[str, Any]) -> "TrainedOn":
+        """From ranking.json; what a later version may have added is left out."""
+        return cls(**{field.name: saved[field.name] for field in fields(cls) if field.name in saved})
