@@ -92,7 +92,9 @@ def test_hand_values():
     nothing = np.full_like(scores, -np.inf)
     assert metrics.mean_average_precision(nothing, targets) == 0.0
     assert metrics.weighted_f1_at_label_count(nothing, targets) == 0.0
-    assert metrics.roc_auc(np.array([[-np.inf], [-np.inf]]), np.array([[True], [False]]), "macro") == 0.5
+    assert math.isnan(metrics.roc_auc(np.array([[-np.inf], [-np.inf]]), np.array([[True], [False]]), "macro"))
+    # Columns 0 and 2 against column 1, the only candidate that is no target; column 3 loses, column 4 is not there.
+    assert metrics.roc_auc(scores, targets, "micro") == pytest.approx((1 + 0 + 0) / 3)
 
 
 @pytest.mark.parametrize("seed", range(3))
