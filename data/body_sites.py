@@ -1,0 +1,95 @@
+"""Body sites that a title names, to tell whether one title is more specific about the place than another."""
+
+import functools
+import re
+
+SYSTEMS = {
+    "circulatory": ("circulatory", "cardiovascular"),
+    "respiratory": ("respiratory",),
+    "digestive": ("digestive", "gastrointestinal"),
+    "genitourinary": ("genitourinary", "urogenital"),
+    "nervous": ("nervous", "neurolog"),
+    "endocrine": ("endocrin",),
+    "musculoskeletal": ("musculoskeletal",),
+    "skin": ("skin", "subcutaneous", "dermatolog", "cutaneous"),
+    "blood": ("blood", "hematolog"),
+}
+"""System -> how words that name it begin."""
+ORGANS: dict[str, tuple[str | None, tuple[str, ...]]] = {
+    "spleen": ("blood", ("spleen", "splenic")),
+    "bone marrow": ("blood", ("marrow",)),
+    "heart": ("circulatory", ("heart", "cardi", "myocard", "atrial", "atrium", "ventric")),
+    "valve": ("circulatory", ("mitral", "aortic", "tricuspid")),
+    "artery": ("circulatory", ("arter", "aorta", "coronar", "carotid")),
+    "vein": ("circulatory", ("vein", "venous", "veins", "portal")),
+    "lung": ("respiratory", ("lung", "pulmon", "pneum")),
+    "airway": ("respiratory", ("trache", "bronch", "laryn", "pharyn", "nose", "nasal", "sinus")),
+    "pleura": ("respiratory", ("pleur",)),
+    "esophagus": ("digestive", ("esophag",)),
+    "stomach": ("digestive", ("stomach", "gastri", "gastro")),
+    "bowel": (
+        "digestive",
+        ("intestin", "bowel", "colon", "colonic", "duoden", "ileum", "rectum", "rectal", "anus", "anal"),
+    ),
+    "liver": ("digestive", ("liver", "hepat")),
+    "biliary": ("digestive", ("gallbladder", "biliary", "bile")),
+    "pancreas": ("digestive", ("pancrea",)),
+    "peritoneum": ("digestive", ("periton", "retroperiton")),
+    "mouth": ("digestive", ("mouth", "tooth", "teeth", "dental", "tongue", "lip", "oral")),
+    "kidney": ("genitourinary", ("kidney", "renal", "nephr")),
+    "bladder": ("genitourinary", ("bladder", "urethr", "ureter")),
+    "male organs": ("genitourinary", ("prostat", "testi", "penis")),
+    "female organs": ("genitourinary", ("uterus", "uterine", "ovar", "vagin", "cervix")),
+    "breast": (None, ("breast", "mammary")),
+    "brain": ("nervous", ("brain", "cerebr", "mening")),
+    "spine": ("musculoskeletal", ("spine", "spinal", "vertebra", "cervical", "thoracic", "lumbar", "sacral")),
+    "thyroid": ("endocrine", ("thyroid",)),
+    "pituitary": ("endocrine", ("pituitar",)),
+    "adrenal": ("endocrine", ("adren",)),
+    "eye": (None, ("eye", "eyes", "ocular", "ophthalm")),
+    "ear": (None, ("ear", "ears", "mastoid", "otolog", "aural")),
+    "retina": ("eye", ("retin", "macula")),
+    "lens": ("eye", ("lens", "catarac")),
+    "cornea": ("eye", ("corne",)),
+    "head": (None, ("head", "skull", "face", "facial", "jaw", "mandib", "scalp")),
+    "neck": (None, ("neck",)),
+    "trunk": (None, ("chest", "thorax", "abdom", "pelvi", "back", "groin", "rib", "ribs")),
+    "shoulder": (None, ("shoulder", "clavic", "scapul")),
+    "arm": (None, ("arm", "arms", "humer", "elbow", "forearm", "radius", "ulna")),
+    "hand": (None, ("hand", "hands", "wrist", "finger", "thumb")),
+    "hip": (None, ("hip", "hips", "femur", "femoral", "thigh")),
+    "leg": (None, ("leg", "legs", "knee", "tibia", "fibula", "calf")),
+    "foot": (None, ("foot", "feet", "ankle", "toe", "toes", "heel")),
+    "right": (None, ("right",)),
+    "left": (None, ("left",)),
+    "both sides": (None, ("bilateral",)),
+}
+"""Organ, place or side -> what it is part of, where that is named here, and how words that name it begin."""
+_ORGAN_WEIGHT, _SYSTEM_WEIGHT = 2, 1
+_SHORTEST_BEGINNING = 5
+"""Shorter ones must be the whole word: `ear` is not in `early`."""
+
+
+def added_sites(title: str, of: str) -> int:
+    """How much more `title` says of the place than the title `of`: 2 for each organ, 1 for each system, 0 for none.
+
+    What an organ that `of` names is part of is nothing new.
+    """
+    organs, systems = _sites(title)
+    source_organs, source_systems = _sites(of)
+    above = {ORGANS[organ][0] for organ in source_organs}
+    return _ORGAN_WEIGHT * len(organs - source_organs - above) + _SYSTEM_WEIGHT * len(systems - source_systems - above)
+
+
+@functools.cache
+def _sites(title: str) -> tuple[frozenset[str], frozenset[str]]:
+    """The organs and the systems that the words of `title` name."""
+    words = re.findall(r"[a-z]+", title.lower())
+    organs = frozenset(organ for organ, (_, stems) in ORGANS.items() if _any_begins(words, stems))
+    return organs, frozenset(system for system, stems in SYSTEMS.items() if _any_begins(words, stems))
+
+
+def _any_begins(words: list[str], stems: tuple[str, ...]) -> bool:
+    return any(
+        word == stem or (len(stem) >= _SHORTEST_BEGINNING and word.startswith(stem)) for word in words for stem in stems
+    )
