@@ -307,3 +307,23 @@ def test_folds_of_different_protocols_are_refused(tmp_path, change, message):
             [fold(source, 0, columns), fold(source, **{"number": 1, "columns": columns} | change)], tmp_path / "pooled"
         )
     assert not (tmp_path / "pooled").exists()
+
+
+def test_what_was_missed_is_among_the_unseen_and_only_candidates_are_counted_as_such(tmp_path):
+    source = make_runs(tmp_path)[1]
+    columns = [np.arange(0, 50), np.arange(10, 58)]
+    pooled = pool_folds([fold(source, n, columns[n]) for n in (0, 1)], tmp_path / "pooled")
+    run = read_predictions(pooled)
+    page = write_report([pooled], tmp_path / "report", bootstrap_samples=10)
+    section = json.loads((page.parent / "report.json").read_text(encoding="utf-8"))["tasks"][0]
+    strata = {part["key"]: part["groups"] for part in section["strata"]}
+    unseen, *others = strata["frequency"]
+    counts = run.codes["train_count"].to_numpy()
+    is_missed = run.targets & np.isneginf(run.scores)
+    assert is_missed[:, : run.num_candidates].any()
+    assert (counts[is_missed.any(axis=0)] > 0).any()
+    assert unseen["targets"] == (run.targets & (is_missed | (counts == 0))).sum()
+    assert sum(group["targets"] for group in others) == (run.targets & ~is_missed & (counts > 0)).sum()
+    assert unseen["codes"] == (counts[: run.num_candidates] == 0).sum()
+    for groups in (strata["frequency"], strata["chapter"]):
+        assert sum(group["codes"] for group in groups) == run.num_candidates

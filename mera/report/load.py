@@ -23,11 +23,19 @@ class Outside:
     codes: int
     """Different codes."""
     num_candidates: int
+    is_missed: np.ndarray
+    """(T,) bool, targets in the order of `np.nonzero(targets)`: the code is no candidate for its example. In a run
+    pooled from folds a code may be one for some examples and not for others."""
 
     @classmethod
     def of(cls, run: Predictions) -> "Outside":
-        missing = run.targets & np.isneginf(run.scores)
-        return cls(targets=int(missing.sum()), codes=int(missing.any(axis=0).sum()), num_candidates=run.num_candidates)
+        is_missed = np.isneginf(run.scores[run.targets])
+        return cls(
+            targets=int(is_missed.sum()),
+            codes=len(np.unique(np.nonzero(run.targets)[1][is_missed])),
+            num_candidates=run.num_candidates,
+            is_missed=is_missed,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
