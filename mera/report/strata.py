@@ -45,15 +45,19 @@ def stratify(shared: Comparable) -> list[Stratification]:
 
 def _by_frequency(shared: Comparable) -> Stratification:
     _, columns = np.nonzero(shared.targets)
-    frequency = _group_numbers(shared.codes["train_count"].to_numpy(), FREQUENCY_GROUPS)
+    is_candidate = _is_candidate(shared)
+    # No model could learn a code that is no candidate, however often it occurs in train.
+    counts = np.where(is_candidate, shared.codes["train_count"].to_numpy(), 0)
+    frequency = _group_numbers(counts, FREQUENCY_GROUPS)
     labels = [label for _, label in FREQUENCY_GROUPS]
     return Stratification(
         key="frequency",
         title="Code frequency in train",
-        definition="Groups by the number of training examples that have the code as a target.",
+        definition="Groups by the number of training examples that have the code as a target."
+        + (" Codes that are no candidates are among the unseen." if shared.outside.targets else ""),
         labels=labels,
         group_of_target=frequency[columns],
-        num_codes=np.bincount(frequency, minlength=len(labels)).tolist(),
+        num_codes=np.bincount(frequency[is_candidate], minlength=len(labels)).tolist(),
     )
 
 
@@ -141,8 +145,13 @@ def _by_chapter(shared: Comparable) -> Stratification | None:
         definition="Groups by the chapter that the code belongs to.",
         labels=[f"{group}: {names[group]}" if names.get(group, group) != group else group for group in groups],
         group_of_target=chapter_of_code[columns],
-        num_codes=np.bincount(chapter_of_code).tolist(),
+        num_codes=np.bincount(chapter_of_code[_is_candidate(shared)], minlength=len(groups)).tolist(),
     )
+
+
+def _is_candidate(shared: Comparable) -> np.ndarray:
+    """(C,) bool: whether the code is a candidate of some example."""
+    return np.arange(shared.codes.height) < shared.outside.num_candidates
 
 
 def _group_numbers(values: np.ndarray, groups: tuple[tuple[int | None, str], ...]) -> np.ndarray:
