@@ -214,7 +214,9 @@ def test_the_report_counts_them(tmp_path, make):
     missing = int(run.targets[:, -NUM_OUTSIDE:].sum())
     assert section["outside_candidates"] == {
         "targets": missing,
+        "share": pytest.approx(missing / run.targets.sum()),
         "codes": int(run.targets[:, -NUM_OUTSIDE:].any(axis=0).sum()),
+        "examples": int(run.targets[:, -NUM_OUTSIDE:].any(axis=1).sum()),
     }
     assert section["candidates"] == NUM_CODES - NUM_OUTSIDE
     assert section["candidates_rule"] == "train"
@@ -285,6 +287,24 @@ def test_folds_with_candidates_of_their_own_are_pooled(tmp_path):
             np.testing.assert_array_equal(pooled.targets[part, place], run.targets[rows, column])
             expected = run.scores[rows, column] if column in columns[number] else np.full(len(rows), -np.inf)
             np.testing.assert_array_equal(pooled.scores[part, place], expected)
+    assert not {"counts", "outside_candidates"} & set(pooled.manifest["task"]), "they are the first fold's"
+    write_report([tmp_path / "pooled"], tmp_path / "report", bootstrap_samples=5)
+    card = pl.read_csv(tmp_path / "report" / "tables" / "data.csv").row(0, named=True)
+    missing = int(np.isneginf(pooled.scores[pooled.targets]).sum())
+    assert (card["examples"], card["outside"], card["targets"]) == (NUM_EXAMPLES, missing, pooled.targets.sum())
+    assert missing > 0
+
+
+@pytest.mark.parametrize(("value", "columns"), [(np.nan, 1), (np.inf, 1), (-np.inf, slice(None))])
+def test_pooled_scores_that_no_fold_explains_are_refused(tmp_path, value, columns):
+    source = make_runs(tmp_path)[1]
+    pool_folds([fold(source, number, np.arange(10 * number, 50)) for number in (0, 1)], tmp_path / "pooled")
+    path = tmp_path / "pooled" / "predictions" / "scores.npy"
+    scores = np.load(path)
+    scores[3, columns] = value
+    np.save(path, scores)
+    with pytest.raises(ValueError, match=r"scores.npy holds NaN or infinity in 1 of 120 rows \(the first: row 4\)"):
+        read_predictions(tmp_path / "pooled")
 
 
 @pytest.mark.parametrize(
