@@ -29,6 +29,9 @@ from data.ontology import UnknownCode, load_ontology
         ("icd10cm", "I10", "401.9"),
         ("icd10cm", "I25.10", "414.01"),  # of a native artery, although 414.00 is unspecified
         ("icd10cm", "E78.5", "272.4"),
+        ("icd9cm", "9623", "T38.3X1A"),  # no intent is known: an accident, not the assault that the GEM lists, too
+        ("icd9cm", "960.0", "T36.0X1A"),
+        ("icd9cm", "514", "J81.1"),  # `Hypostatic pneumonia, unspecified organism` is no unspecified disease
     ],
 )
 def test_a_choice_by_the_titles_alone(source, raw, code):
