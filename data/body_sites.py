@@ -81,15 +81,23 @@ def added_sites(title: str, of: str) -> int:
     return _ORGAN_WEIGHT * len(organs - source_organs - above) + _SYSTEM_WEIGHT * len(systems - source_systems - above)
 
 
-@functools.cache
-def _sites(title: str) -> tuple[frozenset[str], frozenset[str]]:
+def _sites(title: str) -> tuple[set[str], set[str]]:
     """The organs and the systems that the words of `title` name."""
-    words = re.findall(r"[a-z]+", title.lower())
-    organs = frozenset(organ for organ, (_, stems) in ORGANS.items() if _any_begins(words, stems))
-    return organs, frozenset(system for system, stems in SYSTEMS.items() if _any_begins(words, stems))
+    organs: set[str] = set()
+    systems: set[str] = set()
+    for word in re.findall(r"[a-z]+", title.lower()):
+        named = _named_by(word)
+        organs |= named[0]
+        systems |= named[1]
+    return organs, systems
 
 
-def _any_begins(words: list[str], stems: tuple[str, ...]) -> bool:
-    return any(
-        word == stem or (len(stem) >= _SHORTEST_BEGINNING and word.startswith(stem)) for word in words for stem in stems
-    )
+@functools.cache
+def _named_by(word: str) -> tuple[frozenset[str], frozenset[str]]:
+    """The organs and the systems that one word names; titles share most of their words."""
+    organs = frozenset(organ for organ, (_, stems) in ORGANS.items() if _begins(word, stems))
+    return organs, frozenset(system for system, stems in SYSTEMS.items() if _begins(word, stems))
+
+
+def _begins(word: str, stems: tuple[str, ...]) -> bool:
+    return any(word == stem or (len(stem) >= _SHORTEST_BEGINNING and word.startswith(stem)) for stem in stems)

@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 
 from data.ccs import Grouping
+from data.code_columns import Resolve, Resolved, by_ontology
 from data.cohort import Patient
 from data.examples import Row, occurring_codes
 from data.filters import drop_patients, drop_visits
@@ -36,44 +37,51 @@ class Candidates:
     codes: Sequence[str]
     rule: str
     """One of RULES, `file`, or `source`: the source comes with its own list."""
-    code_list: "CodeList | None" = None
+    listed: "CandidateFile | None" = None
 
     def record(self) -> dict[str, Any]:
         """For task.json."""
-        if self.code_list is None:
+        if self.listed is None:
             return {"name": self.rule}
-        repeated = {"repeated_in_file": self.code_list.num_repeated} if self.code_list.num_repeated else {}
-        return {"name": self.rule, "file": self.code_list.file.file_name} | repeated
+        counts = {"repeated_in_file": self.listed.num_repeated, "changed_in_file": self.listed.num_changed}
+        return {"name": self.rule, "file": self.listed.file.file_name} | {
+            name: count for name, count in counts.items() if count
+        }
 
     def files(self) -> list[InputFile]:
         """The file they were read from, if any."""
-        return [] if self.code_list is None else [self.code_list.file]
+        return [] if self.listed is None else [self.listed.file]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CodeList:
+class CandidateFile:
     """Candidates that the user wrote into a file."""
 
     file: InputFile
     codes: Sequence[str]
     num_repeated: int
-    """Entries that name a code another entry names already."""
+    """Entries that name a candidate another entry names already."""
+    num_changed: int
+    """Entries that are no code of the edition themselves, such as retired ones: the ancestor that stands for them in
+    the rows is the candidate."""
 
 
-def read_code_list(path: str | Path, candidate_of: Callable[[str], str], edition: str) -> CodeList:
+def read_candidate_file(path: str | Path, resolve: Resolve, edition: str) -> CandidateFile:
     """The codes of a text file, one a line, or of the column `code` of a CSV or Parquet file.
 
-    `candidate_of`: what a code of the file is among the candidates of the task; it raises UnknownCode. Raises
-    FileNotFoundError where there is no such file, and ValueError with the lines whose code `edition` does not know.
+    `resolve`: what a code of the file is among the candidates of the task. Raises ValueError with the lines whose code
+    `edition` does not know.
     """
     path = Path(path)
     entries, file, unit = _read_entries(path)
     codes: dict[str, None] = {}
-    unknown, known = [], 0
+    unknown, num_known, num_changed = [], 0, 0
     for number, raw in entries:
         try:
-            codes[candidate_of(raw)] = None
-            known += 1
+            resolved = resolve(raw)
+            codes |= dict.fromkeys(resolved.codes)
+            num_known += 1
+            num_changed += resolved.change is not None
         except UnknownCode:
             unknown.append(number)
     if unknown:
@@ -85,7 +93,7 @@ def read_code_list(path: str | Path, candidate_of: Callable[[str], str], edition
         )
     if not codes:
         raise ValueError(f"{path} holds no code; --candidates FILE takes one a line, or a column named code")
-    return CodeList(file=file, codes=sorted(codes), num_repeated=known - len(codes))
+    return CandidateFile(file=file, codes=sorted(codes), num_repeated=num_known - len(codes), num_changed=num_changed)
 
 
 def _read_entries(path: Path) -> tuple[list[tuple[int, str]], InputFile, str]:
@@ -103,31 +111,34 @@ def _read_entries(path: Path) -> tuple[list[tuple[int, str]], InputFile, str]:
     return [(number, raw) for number, raw in enumerate(codes, start=first) if raw], table.file, unit
 
 
-def candidate_reader(ontology: Ontology, names: Ontology | Grouping, granularity: str) -> Callable[[str], str]:
-    """What makes a code as somebody writes it one of a task of this granularity; it raises UnknownCode.
+def candidate_reader(ontology: Ontology, names: Ontology | Grouping, granularity: str) -> Resolve:
+    """What makes a code as somebody writes it one of a task of this granularity, as the codes of its rows are made;
+    it raises UnknownCode.
 
     Where the task has groups, both a group and a code below it are understood.
     """
+    by_code = by_ontology(ontology, granularity)
 
-    def group(raw: str) -> str:
-        with contextlib.suppress(UnknownCode):
-            return names.normalize(raw)
-        found = names.group_of(ontology.normalize(raw))
-        if found is None:
+    def resolve(raw: str) -> Resolved:
+        if granularity == "ccs":
+            with contextlib.suppress(UnknownCode):
+                return Resolved((names.normalize(raw),))
+        resolved = by_code(raw)
+        if granularity == "full":
+            return resolved
+        (code,) = resolved.codes
+        group = names.group_of(code) if granularity == "ccs" else ontology.groups(code)["category"]
+        if group is None:
             raise UnknownCode(f"{raw!r} has no group in {names.edition}")
-        return found
+        return Resolved((group,), resolved.change)
 
-    if granularity == "ccs":
-        return group
-    if granularity == "category":
-        return lambda raw: ontology.groups(ontology.normalize(raw))["category"]
-    return ontology.normalize
+    return resolve
 
 
 def choose_candidates(
     rule: str,
     *,
-    named: CodeList | Sequence[str] | None,
+    named: CandidateFile | Sequence[str] | None,
     trained: Iterable[Patient],
     everyone: Iterable[Patient],
     names: Ontology | Grouping,
@@ -135,8 +146,8 @@ def choose_candidates(
 ) -> Candidates:
     """The candidates by `rule`. `named`: the list of the file, or of the source; `trained`: the patients of train and
     validation; `everyone`: those whose codes `all` takes."""
-    if isinstance(named, CodeList):
-        return Candidates(codes=named.codes, rule=FILE_RULE, code_list=named)
+    if isinstance(named, CandidateFile):
+        return Candidates(codes=named.codes, rule=FILE_RULE, listed=named)
     if rule == SOURCE_RULE:
         return Candidates(codes=sorted(named), rule=SOURCE_RULE)
     if rule == "all":

@@ -128,6 +128,8 @@ def _best(title: str, context: str, choice: Mapping[str, bool], ontology: Ontolo
 
     `context`: the title and the headings above it.
     """
+    if len(choice) == 1:
+        return next(iter(choice))
     titles = {code: ontology.definition(code) for code in choice}
     covered = {code: len(_stems(title) & _stems(name)) for code, name in titles.items()}
     sites = {code: added_sites(name, context) for code, name in titles.items()}

@@ -14,13 +14,13 @@ from data.candidates import (
     FILE_RULE,
     RULES,
     SOURCE_RULE,
+    CandidateFile,
     Candidates,
-    CodeList,
     candidate_reader,
     choose_candidates,
     drop_outside_training,
     has_candidate,
-    read_code_list,
+    read_candidate_file,
 )
 from data.ccs import load_ccs
 from data.code_table import CodeNames, code_table, group_table
@@ -141,12 +141,12 @@ def _candidate_rule(source: Source, options: TaskOptions) -> str:
     return options.candidates if options.candidates in RULES else FILE_RULE
 
 
-def _named_candidates(source: Source, options: TaskOptions, names: CodeNames) -> CodeList | Sequence[str] | None:
+def _named_candidates(source: Source, options: TaskOptions, names: CodeNames) -> CandidateFile | Sequence[str] | None:
     """The list that the user or else the source gives; None where the rule is to look at the patients."""
     rule = _candidate_rule(source, options)
     if rule == FILE_RULE:
         reader = candidate_reader(source.ontology, names, options.granularity)
-        return read_code_list(options.candidates, reader, names.edition)
+        return read_candidate_file(options.candidates, reader, names.edition)
     return source.candidates if rule == SOURCE_RULE else None
 
 
@@ -192,7 +192,7 @@ def _write(
     source: Source,
     patients: Sequence[Patient],
     names: CodeNames,
-    named: CodeList | Sequence[str] | None,
+    named: CandidateFile | Sequence[str] | None,
     options: TaskOptions,
     split: SplitOptions,
     oracle: Oracle | None,

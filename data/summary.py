@@ -41,8 +41,12 @@ def print_candidates(task: Task, console: Console) -> None:
     """How the candidates were chosen, and what of each split lies outside them."""
     rule = task.candidates_rule
     console.print(f"candidates: {_RULES[rule['name']].format(file=rule.get('file'))}", highlight=False, markup=False)
-    if rule.get("repeated_in_file"):
-        console.print(f"{rule['repeated_in_file']:,} entries of the file repeat a candidate", highlight=False)
+    for name, what in (
+        ("repeated_in_file", "repeat a candidate"),
+        ("changed_in_file", "are retired or unknown in full: their ancestor is the candidate"),
+    ):
+        if rule.get(name):
+            console.print(f"{rule[name]:,} entries of the file {what}", highlight=False)
     for name in SPLITS:
         outside = task.outside_sentence(name)
         if outside is not None:

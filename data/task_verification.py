@@ -106,6 +106,8 @@ def remember_verified(path: Path, stamps: Stamps) -> None:
 def _differences(
     path: Path, row_digests: Mapping[str, str], expected: Mapping[str, Any], info: Mapping[str, Any]
 ) -> list[str]:
+    if not isinstance(expected, dict) or not {"rows", "files", "facts"} <= expected.keys():
+        return ["task.json itself"]
     found = [f"the {name} split" for name, digest in row_digests.items() if expected["rows"].get(name) != digest]
     files = _file_digests(path)
     found += [name for name in HASHED_FILES if expected["files"].get(name) != files.get(name)]

@@ -89,23 +89,23 @@ def macro_roc_auc(weights: np.ndarray, scores: np.ndarray, targets: np.ndarray) 
     """Mean over codes, with both classes in the resample, of the code's ROC-AUC.
 
     Each target is compared once with all rows of its column; the weighted number of negatives below it in every
-    resample is then one matrix product. Costs T * N * B multiply-adds.
+    resample is then one matrix product. Costs T * N * B multiply-adds. Scores of -inf as in `mera.metrics.roc_auc`.
     """
+    negatives = ~targets & ~np.isneginf(scores)
     columns, rows = np.nonzero(targets.T)
     by_row = np.ascontiguousarray(weights.T)
-    total = weights.sum(axis=1, dtype=np.float64)
     mean, num_codes = np.zeros((2, len(weights)))
     for start, stop in _blocks_of_whole_columns(columns):
         column, row = columns[start:stop], rows[start:stop]
         chosen = scores[row, column][:, None]
         others = np.ascontiguousarray(scores[:, column].T)
         below = (others < chosen) + np.float32(0.5) * (others == chosen)
-        below *= ~targets[:, column].T
+        below *= negatives[:, column].T
         won = by_row[row] * (below.astype(np.float32) @ by_row)
         first = np.flatnonzero(np.diff(column, prepend=-1))
         won_per_code = np.add.reduceat(won, first, axis=0, dtype=np.float64)
         positives = np.add.reduceat(by_row[row], first, axis=0, dtype=np.float64)
-        pairs = positives * (total - positives)
+        pairs = positives * (negatives[:, column[first]].T.astype(np.float32) @ by_row)
         mean += np.divide(won_per_code, pairs, out=np.zeros_like(pairs), where=pairs > 0).sum(axis=0)
         num_codes += (pairs > 0).sum(axis=0)
     with np.errstate(invalid="ignore"):
@@ -113,7 +113,7 @@ def macro_roc_auc(weights: np.ndarray, scores: np.ndarray, targets: np.ndarray) 
 
 
 def micro_roc_auc(weights: np.ndarray, scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """ROC-AUC over all (example, code) pairs.
+    """ROC-AUC over all (example, code) pairs; scores of -inf as in `mera.metrics.roc_auc`.
 
     `won[i, j]` counts the pairs (target of row i, non-target of row j) in which the target scores higher; a resample
     with weights w then has the AUC (w won w) / (w targets * w non-targets).
@@ -123,13 +123,14 @@ def micro_roc_auc(weights: np.ndarray, scores: np.ndarray, targets: np.ndarray) 
     order = np.argsort(chosen, kind="stable")
     rows, chosen = rows[order], chosen[order]
     won = np.empty((len(scores), len(scores)))
+    num_negatives = np.empty(len(scores), dtype=np.int64)
     for row in range(len(scores)):
-        negatives = np.sort(scores[row, ~targets[row]])
+        negatives = np.sort(scores[row, ~targets[row] & ~np.isneginf(scores[row])])
+        num_negatives[row] = len(negatives)
         places = np.searchsorted(negatives, chosen, side="left") + np.searchsorted(negatives, chosen, side="right")
         won[:, row] = np.bincount(rows, weights=places / 2, minlength=len(scores))
     weights = weights.astype(np.float64)
-    num_targets = targets.sum(axis=1)
-    pairs = (weights @ num_targets) * (weights @ (targets.shape[1] - num_targets))
+    pairs = (weights @ targets.sum(axis=1)) * (weights @ num_negatives)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(pairs > 0, ((weights @ won) * weights).sum(axis=1) / pairs, np.nan)
 

@@ -7,8 +7,9 @@ be right there. A metric that is undefined (no target at all, no negative) is Na
 
 A score of -inf says that the model could not name the code: it is no candidate. It is never retrieved and never
 predicted, however few codes there are, and a target with it counts as missed: it adds nothing to a row's average
-precision, gain or hits, and stands in their denominators (the rule of CodiEsp's official evaluation). ROC-AUC takes
--inf for the lowest score of all, equal to itself: a code that is never a candidate ranks its rows at random (0.5).
+precision, gain or hits, and stands in their denominators (the rule of CodiEsp's official evaluation). As no target it
+is not there: ROC-AUC ranks a target with -inf below every non-target that has a score, and no other pair is a
+non-target. Otherwise codes that nobody could name would be easy non-targets, which raise the value.
 """
 
 from collections.abc import Iterator
@@ -191,7 +192,9 @@ def f1_from_counts(hits: np.ndarray, num_predicted: np.ndarray, num_targets: np.
 def roc_auc(scores: np.ndarray, targets: np.ndarray, average: Literal["micro", "macro"]) -> float:
     """Chance that a target scores above a non-target, ties counting half (Mann-Whitney).
 
-    `micro`: over all (example, code) pairs. `macro`: per code over examples, then the mean over codes with both.
+    `micro`: over all (example, code) pairs. `macro`: per code over examples, then the mean over codes with both. Only
+    pairs with a score are non-targets, so `macro` leaves out a code that is never a candidate; in `micro` its targets
+    lose against every non-target.
     """
     _check_shapes(scores, targets)
     targets = targets.astype(bool)
@@ -203,7 +206,8 @@ def roc_auc(scores: np.ndarray, targets: np.ndarray, average: Literal["micro", "
 
 
 def roc_auc_by_code(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """(C,) ROC-AUC of each code over the rows; NaN for a code without a target or without a non-target."""
+    """(C,) ROC-AUC of each code over the rows; NaN for a code without a target or without a non-target that has a
+    score."""
     _check_shapes(scores, targets)
     targets = targets.astype(bool)
     support = targets.sum(axis=0)
@@ -222,9 +226,10 @@ def spearman(first: np.ndarray, second: np.ndarray) -> float:
 
 def _auc(scores: np.ndarray, positive: np.ndarray) -> float:
     """AUC from the places of the positives among the sorted scores; sorts values, never indices, which is cheap."""
-    ordered = np.sort(scores)
+    neither = np.isneginf(scores) & ~positive
+    ordered = np.sort(scores[~neither] if neither.any() else scores)
     chosen = scores[positive]
-    num_positive, num_negative = len(chosen), len(scores) - len(chosen)
+    num_positive, num_negative = len(chosen), len(ordered) - len(chosen)
     if not num_positive or not num_negative:
         return float("nan")
     below = np.searchsorted(ordered, chosen, side="left").sum(dtype=np.float64)

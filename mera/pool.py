@@ -21,6 +21,8 @@ SAME_IN_ALL_FOLDS = {
     "fractions": "fractions",
 }
 """Keys of the split protocol, and what messages call them."""
+OF_ONE_FOLD = ("counts", "outside_candidates")
+"""What the task record of a fold says of its own splits only."""
 
 
 def pool_folds(paths: Sequence[str | Path], output: str | Path) -> Path:
@@ -60,13 +62,12 @@ def pool_folds(paths: Sequence[str | Path], output: str | Path) -> Path:
             "run": run.final.name,
             "seconds": round(sum(fold.manifest.get("seconds") or 0 for fold in folds), 1),
             "pooled": [fold.manifest["command"] for fold in folds if "command" in fold.manifest],
-            "task": first.manifest["task"]
+            "task": {key: value for key, value in first.manifest["task"].items() if key not in OF_ONE_FOLD}
             | {
                 "name": first.manifest["task"]["name"].rsplit("-fold", 1)[0],
                 "fingerprint": hashlib.sha256(fingerprints.encode()).hexdigest(),
                 "split": f"all {len(folds)} folds",
                 "candidates": codes.height - num_outside,
-                "outside_candidates": None,
             },
         },
     )

@@ -48,13 +48,13 @@ def read_json(path: Path) -> Any:
 
 def check_finite(scores: np.ndarray, path: Path, may_be_missing: bool = False) -> None:
     """Raise ValueError where a score of (N, C) is NaN or infinite; with `may_be_missing` -inf says that a code was no
-    candidate.
+    candidate, and a row of nothing else is refused.
     """
     if scores.dtype.kind not in "fiu":
         raise ValueError(f"{path} holds no numbers but {scores.dtype}; {WRITE_AGAIN}")
     numbers = np.isfinite(scores)
     if may_be_missing:
-        numbers |= np.isneginf(scores)
+        numbers |= np.isneginf(scores) & numbers.any(axis=1, keepdims=True)
     rows = np.flatnonzero(~numbers.all(axis=1))
     if len(rows):
         raise ValueError(

@@ -137,7 +137,7 @@ def write_predictions(folder: str | Path, predictions: Predictions) -> Path:
 
 def _write_parts(folder: Path, predictions: Predictions, codes: list[str]) -> None:
     num_candidates = predictions.num_candidates
-    np.save(folder / "scores.npy", predictions.scores[:, :num_candidates].astype(np.float32))
+    np.save(folder / "scores.npy", predictions.scores[:, :num_candidates].astype(np.float32, copy=False))
     predictions.codes[:num_candidates].write_parquet(folder / "codes.parquet")
     if predictions.num_outside:
         predictions.codes[num_candidates:].write_parquet(folder / "other_codes.parquet")
@@ -163,7 +163,7 @@ def read_predictions(path: str | Path) -> Predictions:
     if not (folder / "scores.npy").is_file():
         raise FileNotFoundError(f"no predictions in {path} (looked for {folder / 'scores.npy'})")
     codes = read_table(folder / "codes.parquet", ["code"])
-    others = _read_optional(folder / "other_codes.parquet", read_table)
+    others = _read_optional(folder / "other_codes.parquet", lambda path: read_table(path, codes.columns))
     scores = read_array(folder / "scores.npy", mapped=others is not None)
     examples = read_table(folder / "examples.parquet", EXAMPLE_COLUMNS)
     records = {path.stem: read_json(path) for path in sorted(folder.glob("*.json"))}
@@ -178,7 +178,9 @@ def read_predictions(path: str | Path) -> Predictions:
     check_finite(scores, folder / "scores.npy", may_be_missing="pooled" in manifest)
     if others is not None:
         scores = _with_outside(scores, others.height)
-        codes = pl.concat([codes, others.select(codes.columns)])
+        codes = pl.concat([codes, others.select(codes.columns)], how="vertical_relaxed")
+    if codes["code"].is_duplicated().any():
+        raise ValueError(f"{folder} is damaged: a code stands twice in its tables of codes; {WRITE_AGAIN}")
     column = {code: index for index, code in enumerate(codes["code"])}
     check_codes_known(examples, column, folder / "examples.parquet")
     if isinstance(manifest.get("task"), dict):

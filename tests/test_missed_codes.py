@@ -92,7 +92,9 @@ def test_hand_values():
     nothing = np.full_like(scores, -np.inf)
     assert metrics.mean_average_precision(nothing, targets) == 0.0
     assert metrics.weighted_f1_at_label_count(nothing, targets) == 0.0
-    assert metrics.roc_auc(np.array([[-np.inf], [-np.inf]]), np.array([[True], [False]]), "macro") == 0.5
+    assert math.isnan(metrics.roc_auc(np.array([[-np.inf], [-np.inf]]), np.array([[True], [False]]), "macro"))
+    # Columns 0 and 2 against column 1, the only candidate that is no target; column 3 loses, column 4 is not there.
+    assert metrics.roc_auc(scores, targets, "micro") == pytest.approx((1 + 0 + 0) / 3)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -212,7 +214,9 @@ def test_the_report_counts_them(tmp_path, make):
     missing = int(run.targets[:, -NUM_OUTSIDE:].sum())
     assert section["outside_candidates"] == {
         "targets": missing,
+        "share": pytest.approx(missing / run.targets.sum()),
         "codes": int(run.targets[:, -NUM_OUTSIDE:].any(axis=0).sum()),
+        "examples": int(run.targets[:, -NUM_OUTSIDE:].any(axis=1).sum()),
     }
     assert section["candidates"] == NUM_CODES - NUM_OUTSIDE
     assert section["candidates_rule"] == "train"
@@ -283,6 +287,24 @@ def test_folds_with_candidates_of_their_own_are_pooled(tmp_path):
             np.testing.assert_array_equal(pooled.targets[part, place], run.targets[rows, column])
             expected = run.scores[rows, column] if column in columns[number] else np.full(len(rows), -np.inf)
             np.testing.assert_array_equal(pooled.scores[part, place], expected)
+    assert not {"counts", "outside_candidates"} & set(pooled.manifest["task"]), "they are the first fold's"
+    write_report([tmp_path / "pooled"], tmp_path / "report", bootstrap_samples=5)
+    card = pl.read_csv(tmp_path / "report" / "tables" / "data.csv").row(0, named=True)
+    missing = int(np.isneginf(pooled.scores[pooled.targets]).sum())
+    assert (card["examples"], card["outside"], card["targets"]) == (NUM_EXAMPLES, missing, pooled.targets.sum())
+    assert missing > 0
+
+
+@pytest.mark.parametrize(("value", "columns"), [(np.nan, 1), (np.inf, 1), (-np.inf, slice(None))])
+def test_pooled_scores_that_no_fold_explains_are_refused(tmp_path, value, columns):
+    source = make_runs(tmp_path)[1]
+    pool_folds([fold(source, number, np.arange(10 * number, 50)) for number in (0, 1)], tmp_path / "pooled")
+    path = tmp_path / "pooled" / "predictions" / "scores.npy"
+    scores = np.load(path)
+    scores[3, columns] = value
+    np.save(path, scores)
+    with pytest.raises(ValueError, match=r"scores.npy holds NaN or infinity in 1 of 120 rows \(the first: row 4\)"):
+        read_predictions(tmp_path / "pooled")
 
 
 @pytest.mark.parametrize(
@@ -305,3 +327,23 @@ def test_folds_of_different_protocols_are_refused(tmp_path, change, message):
             [fold(source, 0, columns), fold(source, **{"number": 1, "columns": columns} | change)], tmp_path / "pooled"
         )
     assert not (tmp_path / "pooled").exists()
+
+
+def test_what_was_missed_is_among_the_unseen_and_only_candidates_are_counted_as_such(tmp_path):
+    source = make_runs(tmp_path)[1]
+    columns = [np.arange(0, 50), np.arange(10, 58)]
+    pooled = pool_folds([fold(source, n, columns[n]) for n in (0, 1)], tmp_path / "pooled")
+    run = read_predictions(pooled)
+    page = write_report([pooled], tmp_path / "report", bootstrap_samples=10)
+    section = json.loads((page.parent / "report.json").read_text(encoding="utf-8"))["tasks"][0]
+    strata = {part["key"]: part["groups"] for part in section["strata"]}
+    unseen, *others = strata["frequency"]
+    counts = run.codes["train_count"].to_numpy()
+    is_missed = run.targets & np.isneginf(run.scores)
+    assert is_missed[:, : run.num_candidates].any()
+    assert (counts[is_missed.any(axis=0)] > 0).any()
+    assert unseen["targets"] == (run.targets & (is_missed | (counts == 0))).sum()
+    assert sum(group["targets"] for group in others) == (run.targets & ~is_missed & (counts > 0)).sum()
+    assert unseen["codes"] == (counts[: run.num_candidates] == 0).sum()
+    for groups in (strata["frequency"], strata["chapter"]):
+        assert sum(group["codes"] for group in groups) == run.num_candidates

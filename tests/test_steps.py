@@ -1,6 +1,7 @@
 """Any number of processes takes the same steps: the same examples in each, blanks where the last batch is too small."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -195,3 +196,14 @@ def test_a_resumed_run_takes_the_same_steps(tmp_path):
     resumed = line_trainer(tmp_path, 10)
     resumed.train(resume_from_checkpoint=str(newest_usable(tmp_path / "trainer", start)))
     assert (resumed.state.global_step, resumed.state.max_steps) == (12, 12)
+
+
+@pytest.mark.parametrize(("batch_size", "processes", "accumulation"), [(4, 1, 1), (2, 2, 1), (1, 2, 2), (1, 1, 4)])
+def test_the_steps_of_an_epoch_do_not_depend_on_how_a_step_is_shared_out(batch_size, processes, accumulation):
+    class Shared:
+        train_dataset = range(10)
+        args = SimpleNamespace(
+            train_batch_size=batch_size, world_size=processes, gradient_accumulation_steps=accumulation
+        )
+
+    assert StageTrainer.epoch_steps(Shared()) == 3

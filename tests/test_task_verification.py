@@ -93,6 +93,7 @@ EDITS = {
     "candidates": (lambda task: change_info(task, candidates=4), "task.json itself"),
     "rule": (lambda task: change_info(task, candidates_rule={"name": "all"}), "task.json itself"),
     "kind": (lambda task: change_info(task, kind="coding"), "task.json itself"),
+    "no digests": (lambda task: change_info(task, digests={}), "task.json itself"),
     "protocol": (lambda task: change_info(task, protocol={"name": "random", "seed": 1}), "task.json itself"),
     "ontology": (lambda task: change_info(task, ontology="icd9cm"), "task.json itself"),
 }

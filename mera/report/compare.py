@@ -13,6 +13,7 @@ import numpy as np
 from mera import bootstrap
 from mera.predictions import read_predictions
 from mera.report.ablation import ablation_differences, find_ablations
+from mera.report.candidates import candidates_record
 from mera.report.estimates import estimate, without_interval
 from mera.report.load import Comparable
 from mera.report.measure import METRICS, Measures, measure
@@ -35,10 +36,8 @@ def compare(shared: Comparable, bootstrap_samples: int, seed: int, reference: st
             "task": shared.task,
             "examples": len(shared.example_ids),
             "patients": num_patients,
-            "candidates": shared.outside.num_candidates,
-            "candidates_rule": (shared.task.get("candidates_rule") or {"name": "all"})["name"],
+            **candidates_record(shared.task, int(shared.targets.sum()), shared.outside),
             "targets": int(shared.targets.sum()),
-            "outside_candidates": {"targets": shared.outside.targets, "codes": shared.outside.codes},
             "targets_per_example": float(shared.targets.sum(axis=1).mean()),
             "leading_metric": LEADING_METRIC,
             "runs": [_run_record(run, label) for run, label in zip(measured, _labels(measured), strict=True)],

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mera.report.ablation_table import ablation_parts
+from mera.report.candidates import describe_candidates
 from mera.report.coarse_levels import LEVEL_METRICS
 from mera.report.contents_of_runs import run_parts
 from mera.report.drawing import Figure
@@ -37,6 +38,7 @@ def section_parts(section: dict[str, Any], figures: list[Figure]) -> list[Part]:
         Part(
             key="models",
             title="All models, all metrics",
+            text=describe_candidates(section),
             tables=[_main_table(section)],
             figures=drawn.named("recall-curves"),
         ),

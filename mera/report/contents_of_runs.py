@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
+from mera.report.candidates import rule_in_words
 from mera.report.drawing import Figure
 from mera.report.parts import Part, run_row
 from mera.report.records import WIDTH_METRICS
 from mera.report.tables import Cell, Column, Row, Table, cell, without_empty_columns
-from mera.report.text import CANDIDATE_RULES, hardware, number
+from mera.report.text import hardware, number, percent
 
 FigureFinder = Callable[..., list[Figure]]
 
@@ -244,11 +245,13 @@ def _data_card(section: dict[str, Any]) -> Part:
         "protocol": "Split",
     }
     facts = [f"{label}: {task[key]}" for key, label in known.items() if task.get(key)]
-    outside = section["outside_candidates"]["targets"]
-    rule = CANDIDATE_RULES[section["candidates_rule"]]
-    facts.append(f"Candidates: {section['candidates']:,} codes ({rule})")
-    if outside:
-        facts.append(f"True codes outside the candidates, counted as missed: {outside:,} of {section['targets']:,}")
+    facts.append(f"Candidates: {section['candidates']:,} codes ({rule_in_words(section)})")
+    outside = section["outside_candidates"]
+    if outside["targets"]:
+        facts.append(
+            f"True codes outside the candidates, counted as missed: {outside['targets']:,} of {section['targets']:,} "
+            f"({percent(outside['share'])}%)"
+        )
     dropped = [f"{count:,} x {reason}" for reason, count in _counts(task.get("dropped")).items()]
     unknown = _counts(task.get("unknown_code_counts"))
     if dropped:
@@ -266,13 +269,24 @@ def _data_card(section: dict[str, Any]) -> Part:
             Column(key="examples", label="Examples", format="whole"),
             Column(key="patients", label="Patients", format="whole"),
             Column(key="targets", label="True codes", format="whole"),
+            Column(key="outside", label="Outside the candidates", format="whole"),
+            Column(key="outside_share", label="Share of the true codes, %", format="percent"),
         ],
         rows=[
-            Row(label=name, cells=[Cell(value=split.get(key)) for key in ("examples", "patients", "targets")])
+            Row(label=name, cells=[Cell(value=value) for value in _split_values(section, name, split)])
             for name, split in counts.items()
         ],
     )
     return Part(key="data", title="Data card", text=". ".join(facts) + ".", tables=[table])
+
+
+def _split_values(section: dict[str, Any], name: str, split: dict[str, Any]) -> list[float | None]:
+    """Examples, patients, true codes, those outside the candidates, and their share."""
+    recorded = (section["task"].get("outside_candidates") or {}).get(name) or {}
+    outside = section["outside_candidates"] if name == section["task"]["split"] else recorded
+    targets, missed = split.get("targets"), outside.get("targets")
+    share = missed / targets if targets and missed is not None else None
+    return [split.get("examples"), split.get("patients"), targets, missed, share]
 
 
 def _counts(found: Any) -> dict[str, int]:

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from mera.predictions import Predictions, patient_hashes, read_predictions
+from mera.report.candidates import rule_name
 
 TASK_KEYS = ("fingerprint", "split")
 OPTIONAL_PARTS = ("previous_visits", "ages", "sexes", "group_names", "context")
@@ -22,12 +23,24 @@ class Outside:
     """(example, code) pairs."""
     codes: int
     """Different codes."""
+    examples: int
+    """Examples with such a code."""
     num_candidates: int
+    is_missed: np.ndarray
+    """(T,) bool, targets in the order of `np.nonzero(targets)`: the code is no candidate for its example. In a run
+    pooled from folds a code may be one for some examples and not for others."""
 
     @classmethod
     def of(cls, run: Predictions) -> "Outside":
-        missing = run.targets & np.isneginf(run.scores)
-        return cls(targets=int(missing.sum()), codes=int(missing.any(axis=0).sum()), num_candidates=run.num_candidates)
+        is_missed = np.isneginf(run.scores[run.targets])
+        rows, columns = np.nonzero(run.targets)
+        return cls(
+            targets=int(is_missed.sum()),
+            codes=len(np.unique(columns[is_missed])),
+            examples=len(np.unique(rows[is_missed])),
+            num_candidates=run.num_candidates,
+            is_missed=is_missed,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,7 +94,7 @@ def group_runs(paths: Sequence[str | Path], by_task: bool = False) -> list[Compa
             other = next(iter(groups.values()))
             raise ValueError(
                 f"runs {other.first_run!r} and {run.name!r} were scored on different tasks: "
-                f"{_describe(other.task)} and {_describe(run.manifest['task'])}; "
+                f"{_describe(other.task, run.manifest['task'])} and {_describe(run.manifest['task'], other.task)}; "
                 "report them apart, or in one report with a section per task (--by-task)"
             )
         else:
@@ -136,13 +149,16 @@ def _check_same_examples(group: Comparable, run: Predictions) -> None:
     for what, mine, theirs in (
         ("example ids", group.example_ids, run.example_ids),
         ("patient ids", group.patient_ids, run.patient_ids),
-        ("candidate codes", group.codes["code"].to_list(), run.codes["code"].to_list()),
+        ("candidate codes", _candidates(group, group.outside.num_candidates), _candidates(run, run.num_candidates)),
+        ("codes outside the candidates", group.codes["code"].to_list(), run.codes["code"].to_list()),
     ):
         if mine != theirs:
             raise ValueError(f"{both}: their {what} differ{_first_difference(mine, theirs)}")
     if not np.array_equal(group.targets, run.targets):
         row = int(np.flatnonzero((group.targets != run.targets).any(axis=1))[0])
         raise ValueError(f"{both}: their targets differ, first in row {row + 1}")
+    if group.outside != Outside.of(run):
+        raise ValueError(f"{both}: a true code is a candidate in one of them and not in the other")
     if not np.array_equal(group.seen, run.seen):
         row = int(np.flatnonzero((group.seen != run.seen).any(axis=1))[0])
         raise ValueError(f"{both}: their codes seen before differ, first in row {row + 1}")
@@ -155,5 +171,10 @@ def _first_difference(mine: list[str], theirs: list[str]) -> str:
     return f", first in row {row + 1}"  # not the ids themselves: they are the patients'
 
 
-def _describe(task: dict) -> str:
-    return f"{task.get('name', 'unnamed')} (fingerprint {task['fingerprint'][:12]})"
+def _candidates(side: Comparable | Predictions, number: int) -> list[str]:
+    return side.codes["code"].head(number).to_list()
+
+
+def _describe(task: dict, other: dict) -> str:
+    candidates = "" if rule_name(task) == rule_name(other) else f", candidates {rule_name(task)}"
+    return f"{task.get('name', 'unnamed')} (fingerprint {task['fingerprint'][:12]}{candidates})"

@@ -2,7 +2,8 @@
 
 A run has probabilities where its manifest says how to get them: `calibration: {slope, intercept}` stands for
 sigmoid(slope * (score - threshold) + intercept) (Platt 1999), `calibration: {scores: probabilities}` for the scores
-themselves. Fitted on validation, never on the rows that are measured here.
+themselves. Fitted on validation, never on the rows that are measured here. Pairs of an example and a code that is no
+candidate for it (score -inf) have no probability and are left out.
 """
 
 from typing import Any
@@ -30,11 +31,13 @@ def reliability(run: Predictions, ranking: metrics.Ranking, weights: np.ndarray)
     if not how or (how.get("scores") != "probabilities" and not np.isfinite(run.thresholds).all()):
         return None
     chosen = ranking.top[:, :FIRST]
-    first = _probabilities(np.take_along_axis(run.scores, chosen, axis=1), run.thresholds, how)
+    scores = np.take_along_axis(run.scores, chosen, axis=1)
+    scored = ~np.isneginf(scores)
+    first = _probabilities(scores, run.thresholds, how)
     true = np.take_along_axis(run.targets, chosen, axis=1)
-    edges = np.unique(np.quantile(first, np.linspace(0, 1, NUM_BINS + 1)[1:-1]))
+    edges = np.unique(np.quantile(first[scored], np.linspace(0, 1, NUM_BINS + 1)[1:-1]))
     bins = np.searchsorted(edges, first, side="right")
-    sums = _bin_sums(first, true, bins, len(edges) + 1)
+    sums = _bin_sums(first, true, bins, len(edges) + 1, scored)
     observed = bootstrap.ratio_of_sums(weights, sums[1], sums[2]).T
     everything = _all_pairs(run, how)
     return {
@@ -54,11 +57,12 @@ def reliability(run: Predictions, ranking: metrics.Ranking, weights: np.ndarray)
 
 
 def _probabilities(scores: np.ndarray, thresholds: np.ndarray, how: dict[str, Any]) -> np.ndarray:
+    """Any number in [0, 1] where a score is -inf."""
+    scores = np.where(np.isneginf(scores), 0, scores)
     if how.get("scores") == "probabilities":
         return np.clip(scores.astype(np.float64), 0.0, 1.0)
-    margin = np.where(np.isneginf(scores), 0.0, scores.astype(np.float64) - thresholds[:, None])
-    # A code that is no candidate is given no chance.
-    return np.where(np.isneginf(scores), 0.0, scipy.special.expit(how["slope"] * margin + how["intercept"]))
+    margin = scores.astype(np.float64) - thresholds[:, None]
+    return scipy.special.expit(how["slope"] * margin + how["intercept"])
 
 
 def _all_pairs(run: Predictions, how: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -67,22 +71,24 @@ def _all_pairs(run: Predictions, how: dict[str, Any]) -> tuple[np.ndarray, np.nd
     rows_at_once = max(1, BLOCK_ELEMENTS // run.scores.shape[1])
     for start in range(0, len(run.scores), rows_at_once):
         block = slice(start, start + rows_at_once)
+        scored = ~np.isneginf(run.scores[block])
         probabilities = _probabilities(run.scores[block], run.thresholds[block], how)
         bins = np.minimum((probabilities * NUM_BINS).astype(np.int64), NUM_BINS - 1)
-        sums = _bin_sums(probabilities, run.targets[block], bins, NUM_BINS)
-        parts.append((*sums, np.square(probabilities - run.targets[block]).mean(axis=1)))
+        sums = _bin_sums(probabilities, run.targets[block], bins, NUM_BINS, scored)
+        errors = np.square(probabilities - run.targets[block])
+        parts.append((*sums, np.where(scored, errors, 0).sum(axis=1) / scored.sum(axis=1)))
     return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
 
 
 def _bin_sums(
-    probabilities: np.ndarray, true: np.ndarray, bins: np.ndarray, num_bins: int
+    probabilities: np.ndarray, true: np.ndarray, bins: np.ndarray, num_bins: int, scored: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(N, bins) sums of probability, of truths, and of pairs."""
+    """(N, bins) sums of probability, of truths, and of pairs, over the pairs that are `scored`."""
     num_rows = len(bins)
-    cells = (bins + num_bins * np.arange(num_rows)[:, None]).ravel()
+    cells = (bins + num_bins * np.arange(num_rows)[:, None])[scored]
     counted = [
         np.bincount(cells, weights=values, minlength=num_rows * num_bins).reshape(num_rows, num_bins)
-        for values in (probabilities.ravel(), true.ravel(), None)
+        for values in (probabilities[scored], true[scored], None)
     ]
     return counted[0], counted[1], counted[2].astype(np.float64)
 

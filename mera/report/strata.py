@@ -47,13 +47,15 @@ def _by_frequency(shared: Comparable) -> Stratification:
     _, columns = np.nonzero(shared.targets)
     frequency = _group_numbers(shared.codes["train_count"].to_numpy(), FREQUENCY_GROUPS)
     labels = [label for _, label in FREQUENCY_GROUPS]
+    missed = " True codes outside the candidates are among the unseen." if shared.outside.targets else ""
     return Stratification(
         key="frequency",
         title="Code frequency in train",
-        definition="Groups by the number of training examples that have the code as a target.",
+        definition=f"Groups by the number of training examples that have the code as a target.{missed}",
         labels=labels,
-        group_of_target=frequency[columns],
-        num_codes=np.bincount(frequency, minlength=len(labels)).tolist(),
+        # What is no candidate was not trained on, whatever other folds or histories hold.
+        group_of_target=np.where(shared.outside.is_missed, 0, frequency[columns]),
+        num_codes=np.bincount(frequency[: shared.outside.num_candidates], minlength=len(labels)).tolist(),
     )
 
 
@@ -141,7 +143,7 @@ def _by_chapter(shared: Comparable) -> Stratification | None:
         definition="Groups by the chapter that the code belongs to.",
         labels=[f"{group}: {names[group]}" if names.get(group, group) != group else group for group in groups],
         group_of_target=chapter_of_code[columns],
-        num_codes=np.bincount(chapter_of_code).tolist(),
+        num_codes=np.bincount(chapter_of_code[: shared.outside.num_candidates], minlength=len(groups)).tolist(),
     )
 
 

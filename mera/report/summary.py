@@ -4,7 +4,7 @@ from typing import Any
 
 from mera.report.measure import METRICS
 from mera.report.pairs import LEADING_METRIC, best_in_group, competitors, find_pair, is_real
-from mera.report.text import CANDIDATE_RULES, interval, number, p_value, percent
+from mera.report.text import interval, number, p_value, percent
 
 RARE_GROUPS = ("unseen", "1-10")
 """Frequency groups that the summary says a word about: the paper's open question."""
@@ -15,8 +15,7 @@ def summarise(section: dict[str, Any]) -> list[str]:
     runs = competitors(section)
     sentences = [
         f"{section['examples']:,} examples of {section['patients']:,} patients, {section['candidates']:,} candidate "
-        f"codes, {section['targets_per_example']:.1f} true codes per example.",
-        *_outside_candidates(section),
+        f"codes, {section['targets_per_example']:.1f} true codes per example."
     ]
     if not runs:
         return [*sentences, "Only oracle runs were given, so there is no model to compare."]
@@ -43,17 +42,6 @@ def summarise(section: dict[str, Any]) -> list[str]:
             f"{interval(share)}); the oracle ranks by the probabilities that generated the data."
         )
     return sentences
-
-
-def _outside_candidates(section: dict[str, Any]) -> list[str]:
-    outside = section["outside_candidates"]
-    if not outside["targets"]:
-        return []
-    return [
-        f"{outside['targets']:,} of the {section['targets']:,} true codes "
-        f"({percent(outside['targets'] / section['targets'])}%; {outside['codes']:,} different ones) are no candidates "
-        f"(candidates are {CANDIDATE_RULES[section['candidates_rule']]}): they count as missed in every metric."
-    ]
 
 
 def cautions(section: dict[str, Any]) -> list[str]:

@@ -9,6 +9,7 @@ import rich.console
 import rich.table
 import rich.text
 
+from mera.report.candidates import describe_candidates
 from mera.report.compare import compare
 from mera.report.contents import difference_cell
 from mera.report.load import group_runs
@@ -36,7 +37,7 @@ def print_comparison(
     console.print(_values(section))
     if len(competitors(section)) > 1:
         console.print(_differences(section))
-    console.print(rich.text.Text(" ".join(section["summary"])))
+    console.print(rich.text.Text(" ".join([*section["summary"], describe_candidates(section)])))
 
 
 def _values(section: dict[str, Any]) -> rich.table.Table:

@@ -6,15 +6,6 @@ from typing import Any
 
 DASH = "—"
 
-CANDIDATE_RULES = {
-    "train": "the codes of the training and validation patients",
-    "ontology": "all codes of the ontology",
-    "all": "all codes that occur in the task",
-    "file": "the codes of a list",
-    "source": "the codes that the source names",
-}
-"""By the name of the rule in task.json."""
-
 
 def percent(value: float | None, signed: bool = False) -> str:
     """`0.6123` -> `61.2`; with a sign where it is a difference."""
