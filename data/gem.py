@@ -62,7 +62,7 @@ def by_gem(source: str, target: str, native: Mapping[str, int] | None = None) ->
             raise DroppedCode(f"no {target} code for it in the GEM")
         title = source_ontology.definition(code)
         groups = source_ontology.groups(code)
-        context = " ".join([title, *(source_ontology.group_name(level, groups[level]) for level in groups)])
+        context = "\n".join([title, *(source_ontology.group_name(level, groups[level]) for level in groups)])
         choices = [_known(alternatives, target_ontology) for alternatives in clusters[plain]]
         codes = tuple(
             dict.fromkeys(_best(title, context, choice, target_ontology, own_use) for choice in choices if choice)
@@ -126,7 +126,7 @@ class _OwnUse:
 def _best(title: str, context: str, choice: Mapping[str, bool], ontology: Ontology, own_use: "_OwnUse") -> str:
     """The code of `choice` that `by_gem` takes for a source code called `title`; `max` keeps the first of equals.
 
-    `context`: the title and the headings above it.
+    `context`: the title and the headings above it, a line each.
     """
     if len(choice) == 1:
         return next(iter(choice))
