@@ -56,15 +56,18 @@ ORGANS: dict[str, tuple[str | None, tuple[str, ...]]] = {
     "trunk": (None, ("chest", "thorax", "abdom", "pelvi", "back", "groin", "rib", "ribs")),
     "shoulder": (None, ("shoulder", "clavic", "scapul")),
     "arm": (None, ("arm", "arms", "humer", "elbow", "forearm", "radius", "ulna")),
-    "hand": (None, ("hand", "hands", "wrist", "finger", "thumb")),
-    "hip": (None, ("hip", "hips", "femur", "femoral", "thigh")),
+    "hand": ("arm", ("hand", "hands", "wrist", "finger", "thumb")),
+    "hip": ("leg", ("hip", "hips", "femur", "femoral", "thigh")),
     "leg": (None, ("leg", "legs", "knee", "tibia", "fibula", "calf")),
-    "foot": (None, ("foot", "feet", "ankle", "toe", "toes", "heel")),
+    "foot": ("leg", ("foot", "feet", "ankle", "toe", "toes", "heel")),
     "right": (None, ("right",)),
     "left": (None, ("left",)),
     "both sides": (None, ("bilateral",)),
 }
 """Organ, place or side -> what it is part of, where that is named here, and how words that name it begin."""
+_LIMBS = {"upper (limb|extremity)": "arm", "lower (limb|extremity)": "leg"}
+_EXCEPTION = re.compile(r"\b(except|excluding|other than)\b.*")
+"""What follows on the line is named only to be left out."""
 _ORGAN_WEIGHT, _SYSTEM_WEIGHT = 2, 1
 _SHORTEST_BEGINNING = 5
 """Shorter ones must be the whole word: `ear` is not in `early`."""
@@ -73,11 +76,13 @@ _SHORTEST_BEGINNING = 5
 def added_sites(title: str, of: str) -> int:
     """How much more `title` says of the place than the title `of`: 2 for each organ, 1 for each system, 0 for none.
 
-    What an organ that `of` names is part of is nothing new.
+    What an organ that `of` names is part of is nothing new, and neither is another organ of its system: it stands
+    beside, not below (a chronic bronchitis for a chronic disease of the lung).
     """
     organs, systems = _sites(title)
     source_organs, source_systems = _sites(of)
     above = {ORGANS[organ][0] for organ in source_organs}
+    organs = frozenset(organ for organ in organs if ORGANS[organ][0] not in above & SYSTEMS.keys())
     return _ORGAN_WEIGHT * len(organs - source_organs - above) + _SYSTEM_WEIGHT * len(systems - source_systems - above)
 
 
@@ -85,7 +90,10 @@ def _sites(title: str) -> tuple[set[str], set[str]]:
     """The organs and the systems that the words of `title` name."""
     organs: set[str] = set()
     systems: set[str] = set()
-    for word in re.findall(r"[a-z]+", title.lower()):
+    text = _EXCEPTION.sub("", title.lower())
+    for limb, organ in _LIMBS.items():
+        text = re.sub(limb, organ, text)
+    for word in re.findall(r"[a-z]+", text):
         named = _named_by(word)
         organs |= named[0]
         systems |= named[1]

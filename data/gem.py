@@ -17,7 +17,10 @@ _FILES = {("icd9cm", "icd10cm"): "icd9toicd10cmgem.csv", ("icd10cm", "icd9cm"): 
 
 _FUNCTION_WORDS = frozenset(re.findall(r"\w+", "a an and as by in of or the to with"))
 _EMPTY_WORDS = _FUNCTION_WORDS | frozenset(re.findall(r"\w+", "classified elsewhere nec nos not other unspecified"))
-_UNSPECIFIED = frozenset(("unspecified", "nos"))
+_UNSPECIFIED = re.compile(r"\bunspecified\b(?! organism| trimester| number)|\bnos\b", re.IGNORECASE)
+"""Not what only says so of a circumstance: pulmonary congestion, 514, is no `pneumonia, unspecified organism`."""
+_INTENT = re.compile(r"\b(?:assault|self-harm|suicide|undetermined)\b", re.IGNORECASE)
+"""An intent beside the accident, which coders are to assume of a poisoning where none is known."""
 _STEM_LENGTH = 6
 """So many letters of `diabetic` and `diabetes` are the same."""
 
@@ -32,13 +35,14 @@ def by_gem(source: str, target: str, native: Mapping[str, int] | None = None) ->
     1. its title is that of the source code (K56.0 for paralytic ileus, 560.1);
     2. it names fewer organs, or else systems, that neither the source's title nor the headings above it name
        (`data.body_sites`; for an infection after an operation, 998.59, T81.4 and not the abscess K68.11);
-    3. the target edition still has it: of a retired one an ancestor is left;
-    4. it is the unspecified one, names no such place, and leaves out no word of the source's title that another has
+    3. it tells of no intent that the source does not (poisonings whose intent is unknown count as accidents);
+    4. the target edition still has it: of a retired one an ancestor is left;
+    5. it is the unspecified one, names no such place, and leaves out no word of the source's title that another has
        (E78.5 for 272.4, but not 414.00 for I25.10, which is of native arteries);
-    5. the hospital uses it, or else its category, more often itself: `native`, canonical code -> rows written in the
+    6. the hospital uses it, or else its category, more often itself: `native`, canonical code -> rows written in the
        target edition;
-    6. its title shares more words with the source's (for I10, 401.9 rather than the malignant 401.0);
-    7. it comes first in the GEM.
+    7. its title shares more words with the source's (for I10, 401.9 rather than the malignant 401.0);
+    8. it comes first in the GEM.
 
     Where the GEM says that only several codes together translate one (a combination), all of them come back, from its
     first scenario. A code that the source edition has retired is still translated where the GEM (of 2018) has it.
@@ -58,7 +62,7 @@ def by_gem(source: str, target: str, native: Mapping[str, int] | None = None) ->
             raise DroppedCode(f"no {target} code for it in the GEM")
         title = source_ontology.definition(code)
         groups = source_ontology.groups(code)
-        context = " ".join([title, *(source_ontology.group_name(level, groups[level]) for level in groups)])
+        context = "\n".join([title, *(source_ontology.group_name(level, groups[level]) for level in groups)])
         choices = [_known(alternatives, target_ontology) for alternatives in clusters[plain]]
         codes = tuple(
             dict.fromkeys(_best(title, context, choice, target_ontology, own_use) for choice in choices if choice)
@@ -122,7 +126,7 @@ class _OwnUse:
 def _best(title: str, context: str, choice: Mapping[str, bool], ontology: Ontology, own_use: "_OwnUse") -> str:
     """The code of `choice` that `by_gem` takes for a source code called `title`; `max` keeps the first of equals.
 
-    `context`: the title and the headings above it.
+    `context`: the title and the headings above it, a line each.
     """
     if len(choice) == 1:
         return next(iter(choice))
@@ -136,8 +140,9 @@ def _best(title: str, context: str, choice: Mapping[str, bool], ontology: Ontolo
         return (
             words - _FUNCTION_WORDS == _words(title) - _FUNCTION_WORDS,
             -sites[code],
+            not _INTENT.search(titles[code]) or bool(_INTENT.search(title)),
             choice[code],
-            bool(words & _UNSPECIFIED) and not sites[code] and covered[code] == most,
+            bool(_UNSPECIFIED.search(titles[code])) and not sites[code] and covered[code] == most,
             *own_use.counts(code),
             _shared_words(title, titles[code]),
         )

@@ -29,6 +29,11 @@ from data.ontology import UnknownCode, load_ontology
         ("icd10cm", "I10", "401.9"),
         ("icd10cm", "I25.10", "414.01"),  # of a native artery, although 414.00 is unspecified
         ("icd10cm", "E78.5", "272.4"),
+        ("icd9cm", "9623", "T38.3X1A"),  # no intent is known: an accident, not the assault that the GEM lists, too
+        ("icd9cm", "960.0", "T36.0X1A"),
+        ("icd9cm", "514", "J81.1"),  # `Hypostatic pneumonia, unspecified organism` is no unspecified disease
+        ("icd10cm", "J44.1", "491.21"),  # bronchitis is as much of the lung as asthma
+        ("icd10cm", "L03.116", "682.6"),  # of the lower limb: the leg except foot, not the foot
     ],
 )
 def test_a_choice_by_the_titles_alone(source, raw, code):
@@ -66,6 +71,9 @@ def test_what_the_hospital_uses_decides_among_equals_and_never_brings_an_organ_i
         ("Injury of the skin and of the respiratory system", "Injury", 2),
         ("Early tears of a slip", "Injury", 0),  # no ear, no lip
         ("Fracture of right femur", "Fracture of femur", 2),
+        ("Cellulitis of leg, except foot", "Cellulitis of the lower limb", 0),
+        ("Cellulitis of foot", "Cellulitis of the lower limb", 2),
+        ("Chronic bronchitis", "Chronic obstructive pulmonary disease", 0),
     ],
 )
 def test_sites_that_a_title_adds(title, of, added):
