@@ -15,6 +15,12 @@ from rank.trained_on import TrainedOn
 
 GROUPED_SYSTEMS = {"ccs": "icd9cm", "ccsr": "icd10cm"}
 """ontology of a task of groups -> that of the codes in them"""
+UNNAMED_SYSTEMS = ("icd9cm", "icd10cm")
+"""What a checkpoint that does not say its ontology can have been trained on: an older version knew no others."""
+ICD10_CODE = re.compile(r"([A-Z]\d[0-9A-Z])(?:\.[0-9A-Z]+|[0-9A-Z]*)")
+"""A code of any edition of ICD-10, whose category is its first three characters."""
+MARKS = "+*!#†‡-. "
+"""What tables of national editions write behind a code."""
 LOOKED_AT = 200
 """Codes that are tried when the likeliest edition is asked for."""
 
@@ -51,7 +57,7 @@ class CodeReader:
         said = self.trained_on.ontology
         if said is not None:
             return GROUPED_SYSTEMS.get(said, said if said in SYSTEMS else None)
-        having = [system for system in SYSTEMS if _share(sorted(self.codes), load_ontology(system)) > 0.9]
+        having = [system for system in UNNAMED_SYSTEMS if _share(sorted(self.codes), load_ontology(system)) > 0.9]
         return having[0] if len(having) == 1 else None
 
     def why_unknown(self, codes: Sequence[str]) -> str:
@@ -76,7 +82,7 @@ class CodeReader:
     def _canonical(self, text: str) -> str | None:
         """By the ontology and the granularity of the model; None where it is no code there."""
         if self.system is None:
-            return None
+            return self._without_edition(text.upper().rstrip(MARKS))
         ontology = load_ontology(self.system)
         try:
             code = ontology.resolve(text)[0]
@@ -87,6 +93,15 @@ class CodeReader:
         if code in self.codes or not self._of_categories:
             return code
         return ontology.groups(code)["category"]
+
+    def _without_edition(self, text: str) -> str | None:
+        """By the model's own codes, where the table of its edition is not at hand: a code that they hold, or its
+        category where the model is one of categories. Whether the edition has any other code cannot be told."""
+        if text in self._by_form:
+            return self._by_form[text]
+        code = ICD10_CODE.fullmatch(text)
+        is_known = code is not None and self.trained_on.granularity == "category" and code[1] in self.codes
+        return code[1] if is_known else None
 
     @functools.cached_property
     def _of_categories(self) -> bool:

@@ -18,6 +18,17 @@ MOST_UNKNOWN = 0.5
 GO_ON = "to go on all the same, pass --allow-unknown (in Python: allow_unknown=True)"
 
 
+def given_codes(history: Sequence[Sequence[str]]) -> list[list[str]]:
+    """The codes of each visit, without those that are blank. Raises ValueError where a visit is a text instead of a
+    list of codes, whose letters would be read as codes, or a code is no text."""
+    for number, visit in enumerate(history, start=1):
+        if isinstance(visit, str):
+            raise ValueError(f"a history is a list of visits, each a list of codes; visit {number} is a text")
+        if not all(isinstance(code, str) for code in visit):
+            raise ValueError(f"a code is a text, such as 'I50.9' or '428.0'; visit {number} holds something else")
+    return [[code for code in visit if code.strip()] for visit in history]
+
+
 def read_age(value: Any) -> int | None:
     """Whole years from `67`, `67.0` or "67.0". Raises ValueError on anything else, and outside 0 to 120."""
     if value is None:

@@ -18,7 +18,7 @@ from rank.code_reader import CodeReader
 from rank.config import PromptConfig
 from rank.decision import DecisionRule
 from rank.decoding import decode, scores_of_decoded
-from rank.patient_input import read_age, read_days, read_sex, require_known, require_seen
+from rank.patient_input import given_codes, read_age, read_days, read_sex, require_known, require_seen
 from rank.phenotypes import Phenotype, any_of
 from rank.prompt import PromptBuilder, build_prompts
 from rank.recurrence import SeenCodes, add_recurrence, seen_codes
@@ -162,7 +162,7 @@ class Ranker:
         codes, or it has never seen a note or a history that is given; of these last, `allow_unknown` makes warnings.
         """
         text = text if text and text.strip() else None
-        visits = self.reader.visits(history)
+        visits = self.reader.visits(given_codes(history))
         if not any(visits) and text is None and age is None and sex is None:
             raise ValueError("nothing to rank from: give a history, a note, or at least age and sex")
         days = [None] * len(visits) if days_before is None else read_days(days_before, len(visits))

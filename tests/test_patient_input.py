@@ -279,3 +279,48 @@ def test_a_run_folder_is_no_checkpoint_but_holds_one(ranker, tmp_path):
     ranker.save_settings(tmp_path / "checkpoint")
     with pytest.raises(ValueError, match=r"give the checkpoint directory that rank/train.py wrote: .*/checkpoint$"):
         Ranker.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("history", "message"),
+    [
+        (["I10", "E11.9"], "visit 1 is a text"),
+        ([["I10"], "E11.9"], "visit 2 is a text"),
+        ([["I10"], [4280]], "visit 2 holds something else"),
+        ([["I10", None]], "visit 1 holds something else"),
+    ],
+)
+def test_a_history_is_lists_of_texts(ranker, history, message):
+    with pytest.raises(ValueError, match=message):
+        ranker.rank(history)
+
+
+def test_blank_codes_are_none(ranker):
+    assert ranker.rank([["I10", " ", ""], ["E11.9"]]) == ranker.rank([["I10"], ["E11.9"]])
+    with pytest.raises(ValueError, match="nothing to rank from"):
+        ranker.rank([["", " "]])
+
+
+@pytest.mark.parametrize("codes", [["I50.9", "E11.9", "N17.9"], ["I50", "E11", "N17"]])
+def test_an_older_checkpoint_is_of_icd10cm_though_the_who_has_its_codes_too(codes, monkeypatch):
+    monkeypatch.setattr("rank.code_reader.SYSTEMS", ("icd9cm", "icd10cm", "icd10who"))
+    reader = CodeReader(codes, TrainedOn())
+    assert reader.system == "icd10cm"
+    assert reader.read("i509") == codes[0]
+    assert reader.read("S03.0XXA") == ("S03.0" if "." in codes[0] else "S03")
+
+
+@pytest.mark.parametrize("raw", ["i50.9", "I509", "I50", "I50.-", "I50.90", "I50.9+", " i 50.9 "])
+def test_a_code_of_a_national_edition_is_in_its_category(raw):
+    national = TrainedOn(ontology="codes:gm2025", edition="gm2025.csv", granularity="category")
+    assert CodeReader(["I50", "E11"], national).read(raw) == "I50"
+
+
+def test_what_a_national_edition_does_not_have_cannot_be_told():
+    full = TrainedOn(ontology="codes:gm2025", edition="gm2025.csv", granularity="full")
+    reader = CodeReader(["I50.9", "E11.90"], full)
+    given = ["i509", "I50.9+", "E1190", "E11.9", "I50.90"]
+    assert [reader.read(raw) for raw in given] == ["I50.9", "I50.9", "E11.90", "E11.9", "I50.90"]
+    categories = replace(full, granularity="category")
+    assert CodeReader(["I50"], categories).read("E11.9") == "E11.9"
+    assert CodeReader(["I50"], categories).read("4280") == "4280"
