@@ -2,7 +2,8 @@
 
 Diagnoses are the events whose code names an ICD edition: `ICD10CM/I50.9`, `ICD9CM//4280`, `DIAGNOSIS//ICD//10//I509`.
 What other prefixes hold (`HOSPITAL_DIAGNOSIS//ICD10CM//I50.9`) is read where the user asks for it, else counted under
-the prefix's name, apart from events that are no diagnoses; so are other editions than CM. MEDS has no visits: those of
+the prefix's name, apart from events that are no diagnoses; so are other editions than CM, or with `icd10who`, for
+codes of the WHO's ICD-10 (`ICD10//I50.9`, `ICD10WHO//I50.9`), other editions than that. MEDS has no visits: those of
 one subject with the same value of `visit_column` (MIMIC's shards have hadm_id), or else on one calendar day, are a
 visit at its earliest time. Within a visit codes have no order. Birth (MEDS_BIRTH) gives the age, `GENDER//F` or
 `GENDER//M` the sex. metadata/subject_splits.parquet, where it is there, serves `--protocol given`.
@@ -14,9 +15,12 @@ from pathlib import Path
 
 import polars as pl
 
+from data.code_columns import by_ontology, resolve_codes
 from data.cohort import Patient, build_cohort
 from data.ledger import Ledger
+from data.mimic import diagnoses_table
 from data.mimic4 import resolve_versions
+from data.ontology import load_ontology
 from data.table_files.columns import ColumnForms, TypedTable, column, read_columns
 from data.table_files.meanings import Meaning
 from data.table_files.stored_files import InputFile
@@ -27,6 +31,10 @@ _DIAGNOSIS = (
     r"(?i)^\s*(?:(?<prefix>[^/:]+(?:/+[^/:]+)*?)/+)?ICD[-_]?(?:/+)?(?<version>9|10)[-_]?(?<edition>[A-Z]{2,3})?"
     r"(?:/+|:|_)\s*(?<icd>[A-Z0-9.]+)\s*(?:/+.*)?$"
 )
+WHO = "icd10who"
+_EDITIONS = {WHO: ("", "WHO")}
+_AMERICAN = ("", "CM")
+"""What may stand behind `ICD10` where the user asks for an edition; nothing is the one that is asked for."""
 _OF_A_DIAGNOSIS = r"(?i)DIAG|CONDITION|PROBLEM|DX"
 SEX = r"(?i)^(?:MEDS_)?(?:GENDER|SEX)/+([FM])(?:EMALE|ALE)?$"
 SPLIT_NAMES = {
@@ -53,7 +61,7 @@ def read_meds(
 ) -> tuple[list[Patient], list[InputFile], str, dict[str, str] | None]:
     """The cohort, the files it was read from, the ontology of its codes, and subject -> split where the data have it.
 
-    `folder`: the data set (with a folder data) or the folder of the shards. `code_system` as in `data.mimic4`.
+    `folder`: the data set (with a folder data) or the folder of the shards. `code_system` as in `data.mimic4`, or WHO.
     `prefixes`: of diagnoses, beside PREFIXES. Raises FileNotFoundError or ValueError where there are no shards, one
     cannot be used, or no event is a diagnosis.
     """
@@ -71,7 +79,8 @@ def read_meds(
         columns.append(column("visit", Meaning.NUMBER_ID, header=visit_column, may_be_empty=True))
     tables = [read_columns(path, columns, ledger, forms) for path in paths]
     wanted = {*PREFIXES, *(prefix.strip("/").upper() for prefix in prefixes)}
-    events = pl.concat([_wanted(table, wanted, ledger) for table in tables])
+    editions = _EDITIONS.get(code_system, _AMERICAN)
+    events = pl.concat([_wanted(table, wanted, editions, ledger) for table in tables])
     diagnoses = events.filter(pl.col("icd_code").is_not_null() & pl.col("subject_id").is_not_null())
     if diagnoses.is_empty():
         raise ValueError(f"no event of {folder} is a diagnosis that is read{_named_apart(ledger)}")
@@ -80,7 +89,10 @@ def read_meds(
     visit = pl.col("visit") if visit_column is not None else pl.col("time").dt.strftime("%Y-%m-%d")
     placed = dated.with_columns(hadm_id=visit, seq_num=pl.lit(None, dtype=pl.Int64)).drop_nulls("hadm_id")
     ledger.drop("diagnoses", f"no {visit_column}", dated.height - placed.height)
-    codes, system = resolve_versions(placed, code_system, ledger, zeros=zeros, granularity=granularity)
+    if code_system == WHO:
+        codes, system = _codes_of_the_who(placed, ledger, granularity), WHO
+    else:
+        codes, system = resolve_versions(placed, code_system, ledger, zeros=zeros, granularity=granularity)
     patients = build_cohort(_visits(placed, events, ledger), codes, ledger)
     files = [
         InputFile(file_name=str(path.relative_to(folder)), sha256=table.file.sha256)
@@ -89,10 +101,17 @@ def read_meds(
     return patients, files, system, _given_split(folder, files, ledger)
 
 
-def _wanted(table: TypedTable, prefixes: Collection[str], ledger: Ledger) -> pl.DataFrame:
+def _codes_of_the_who(placed: pl.DataFrame, ledger: Ledger, granularity: str) -> pl.DataFrame:
+    of_version_10 = placed.filter(pl.col("icd_version") == 10)
+    ledger.drop("diagnoses", "icd9cm row, not asked for", placed.height - of_version_10.height)
+    table = diagnoses_table(of_version_10, "icd_code")
+    return resolve_codes(table, by_ontology(load_ontology(WHO), granularity), WHO, ledger)
+
+
+def _wanted(table: TypedTable, prefixes: Collection[str], editions: Collection[str], ledger: Ledger) -> pl.DataFrame:
     """The diagnoses, births and sexes of one shard, with what their code says in columns of its own."""
     rows = table.rows
-    parts = _parts_of_codes(rows["code"], prefixes)
+    parts = _parts_of_codes(rows["code"], prefixes, editions)
     parsed = rows.join(parts, on="code", how="left", maintain_order="left", nulls_equal=True)
     ledger.read("diagnoses", rows.height)
     unnamed = parsed.filter(pl.col("icd_code").is_not_null() & pl.col("subject_id").is_null()).height
@@ -102,13 +121,13 @@ def _wanted(table: TypedTable, prefixes: Collection[str], ledger: Ledger) -> pl.
     return parsed.filter(pl.col("icd_code").is_not_null() | pl.col("sex").is_not_null() | pl.col("is_birth"))
 
 
-def _parts_of_codes(codes: pl.Series, prefixes: Collection[str]) -> pl.DataFrame:
+def _parts_of_codes(codes: pl.Series, prefixes: Collection[str], editions: Collection[str]) -> pl.DataFrame:
     """A row per different code: icd_version, icd_code, sex, is_birth, and `apart`: why a diagnosis is not read."""
     distinct = pl.DataFrame({"code": codes.unique()})
     found = distinct.with_columns(pl.col("code").str.extract_groups(_DIAGNOSIS).alias("found")).unnest("found")
     prefix = pl.col("prefix").fill_null("").str.to_uppercase()
-    edition = pl.col("edition").fill_null("CM").str.to_uppercase()
-    is_read = pl.col("version").is_not_null() & prefix.is_in(list(prefixes)) & (edition == "CM")
+    edition = pl.col("edition").fill_null("").str.to_uppercase()
+    is_read = pl.col("version").is_not_null() & prefix.is_in(list(prefixes)) & edition.is_in(list(editions))
     of_a_diagnosis = prefix.is_in(list(prefixes)) | prefix.str.contains(_OF_A_DIAGNOSIS)
     # A prefix is a name of the data set's vocabulary; anything else might be a patient's text.
     name = pl.when(prefix.str.contains(r"^[A-Z0-9_/ -]{1,60}$")).then(prefix).otherwise(pl.lit("another"))

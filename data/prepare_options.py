@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from data.codiesp import LANGUAGES
 from data.eicu import SYSTEMS as EICU_SYSTEMS
 from data.eicu import VISITS
+from data.meds import WHO
 from data.mimic4 import CODE_SYSTEMS
 from data.report_sections import SECTIONS
 from data.source_help import EXAMPLES
@@ -45,7 +46,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     _diagnosis_source(sources, "desynpuf", "PATH", "claims and beneficiaries, or folders of them", several=True)
     _add_codiesp(sources)
     meds = _diagnosis_source(sources, "meds", "FOLDER", "the data set, or the folder of its shards")
-    _add_code_system(meds)
+    _add_code_system(meds, (*CODE_SYSTEMS, WHO))
     meds.add_argument("--visit-column", metavar="NAME", help="id of the visit (default: events of one day are a visit)")
     meds.add_argument(
         "--diagnosis-prefix",
@@ -85,11 +86,12 @@ def _diagnosis_source(
     return parser
 
 
-def _add_code_system(parser: argparse.ArgumentParser) -> None:
+def _add_code_system(parser: argparse.ArgumentParser, choices: Sequence[str] = CODE_SYSTEMS) -> None:
     parser.add_argument(
         "--code-system",
-        choices=CODE_SYSTEMS,
-        help="keep one ICD version, or translate the other to it by the GEMs; needed where both are present",
+        choices=choices,
+        help="keep one ICD version, or translate the other to it by the GEMs; needed where both are present"
+        + ("; icd10who: the edition of the WHO" if WHO in choices else ""),
     )
 
 

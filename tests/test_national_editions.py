@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from datetime import datetime
 
 import polars as pl
 import pytest
@@ -214,3 +215,27 @@ def test_a_table_of_diagnoses_says_which_edition_it_is_of(chilean_table, tmp_pat
         prepared(chilean_table, tmp_path / "nine", "--code-system", "icd9", "--codes", "x.csv")
     with pytest.raises(ValueError, match=r"--granularity ccs groups codes of ICD-9-CM and ICD-10-CM, got .* icd10who"):
         prepared(chilean_table, tmp_path / "ccs", "--code-system", "icd10who", "--granularity", "ccs")
+
+
+def test_meds_codes_can_be_of_the_who(tmp_path):
+    folder = tmp_path / "meds" / "data"
+    folder.mkdir(parents=True)
+    codes = ["ICD10//F17.1", "ICD10WHO//T81.0", "ICD10CM//E11.9", "ICD9//4280"]
+    events = [(patient, datetime(2020, month, 1), code) for patient in range(12) for month in (1, 2) for code in codes]
+    pl.DataFrame(events, schema=["subject_id", "time", "code"], orient="row").write_parquet(folder / "0.parquet")
+    arguments = [
+        "meds",
+        "--input",
+        str(tmp_path / "meds"),
+        "--code-system",
+        "icd10who",
+        "--output",
+        str(tmp_path / "o"),
+    ]
+    (task,) = prepare(parse_arguments(arguments))
+    assert task.codes == ["F17.1", "T81.0"]
+    assert task.info["ontology"] == "icd10who"
+    assert task.info["dropped"] == {
+        "diagnosis in the edition ICD10CM, which is not read": 24,
+        "icd9cm row, not asked for": 24,
+    }
