@@ -74,7 +74,7 @@ def ran(tmp_path_factory):
     runs, recipes = folder / "runs", ROOT / "configs"
     adapter, checkpoint = runs / "memorize" / "adapter", runs / "memorize" / "checkpoint"
     none = ("--model.architecture", "null")
-    few = ("--training.epochs", 0.1)
+    few = ("--training.epochs", 0.1, "--training.min_steps", 0)
     small = ("--model.base", "null", "--model.architecture", MODEL, "--model.tokenizer_size", 600, *few)
     lora = ("--model.lora.rank", 2, "--save_adapter", "true")
     stage_one = ("--config", recipes / "memorize" / "tiny.yaml", "--task", task)
