@@ -62,8 +62,8 @@ def resolve_codes(diagnoses: pl.DataFrame, resolve: Resolve, system: str, ledger
     if "primary" not in diagnoses.columns:
         diagnoses = mark_primary(diagnoses)
     results = []
-    counts = diagnoses.group_by("raw").agg(rows=pl.len(), patients=pl.col("patient_id").n_unique()).sort("raw")
-    for raw, count, patients in counts.iter_rows():
+    unknown = []
+    for raw, count in diagnoses["raw"].value_counts().sort("raw").iter_rows():
         if raw is None:
             ledger.drop("diagnoses", "no code in the row", count)
             continue
@@ -71,7 +71,7 @@ def resolve_codes(diagnoses: pl.DataFrame, resolve: Resolve, system: str, ledger
             resolved = resolve(raw)
         except UnknownCode:
             ledger.drop("diagnoses", f"not a code of {system}", count)
-            ledger.unknown_code(raw, count, patients)
+            unknown.append(raw)
             continue
         except DroppedCode as reason:
             ledger.drop("diagnoses", str(reason), count)
@@ -80,5 +80,9 @@ def resolve_codes(diagnoses: pl.DataFrame, resolve: Resolve, system: str, ledger
             ledger.change(resolved.change, count)
         ledger.add("diagnoses", "one code became several", count * (len(resolved.codes) - 1))
         results += [(raw, code) for code in resolved.codes]
+    of_unknown = diagnoses.filter(pl.col("raw").is_in(unknown)).group_by("raw")
+    counts = of_unknown.agg(rows=pl.len(), patients=pl.col("patient_id").n_unique()).sort("raw")
+    for raw, rows, patients in counts.iter_rows():
+        ledger.unknown_code(raw, rows, patients)
     codes_of = pl.DataFrame(results, schema={"raw": pl.String, "code": pl.String}, orient="row")
     return diagnoses.join(codes_of, on="raw", how="inner").drop("raw")

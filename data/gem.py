@@ -53,6 +53,12 @@ def by_gem(source: str, target: str, native: Mapping[str, int] | None = None) ->
     clusters = _read_gem(source, target)
     source_ontology, target_ontology = load_ontology(source), load_ontology(target)
 
+    @functools.cache
+    def titles(code: str) -> tuple[str, str]:
+        """Of the code, and with the headings above it, a line each."""
+        title, groups = source_ontology.definition(code), source_ontology.groups(code)
+        return title, "\n".join([title, *(source_ontology.group_name(level, groups[level]) for level in groups)])
+
     def resolve(raw: str) -> Resolved:
         code = source_ontology.resolve(raw)[0]
         plain = bare_code(raw).replace(".", "")
@@ -60,12 +66,13 @@ def by_gem(source: str, target: str, native: Mapping[str, int] | None = None) ->
             plain = code.replace(".", "")
         if plain not in clusters:
             raise DroppedCode(f"no {target} code for it in the GEM")
-        title = source_ontology.definition(code)
-        groups = source_ontology.groups(code)
-        context = "\n".join([title, *(source_ontology.group_name(level, groups[level]) for level in groups)])
         choices = [_known(alternatives, target_ontology) for alternatives in clusters[plain]]
         codes = tuple(
-            dict.fromkeys(_best(title, context, choice, target_ontology, own_use) for choice in choices if choice)
+            dict.fromkeys(
+                next(iter(choice)) if len(choice) == 1 else _best(*titles(code), choice, target_ontology, own_use)
+                for choice in choices
+                if choice
+            )
         )
         if not codes:
             raise DroppedCode(f"its {target} code in the GEM is no longer valid")
@@ -128,8 +135,6 @@ def _best(title: str, context: str, choice: Mapping[str, bool], ontology: Ontolo
 
     `context`: the title and the headings above it, a line each.
     """
-    if len(choice) == 1:
-        return next(iter(choice))
     titles = {code: ontology.definition(code) for code in choice}
     covered = {code: len(_stems(title) & _stems(name)) for code, name in titles.items()}
     sites = {code: added_sites(name, context) for code, name in titles.items()}

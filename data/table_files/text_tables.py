@@ -79,7 +79,8 @@ def read_text_table(
         raise ValueError(f"{path} has {rows.width} columns where {len(found)} were expected ({', '.join(found)})")
     order = {place: number for number, place in enumerate(sorted(set(places.values())))}
     rows = rows.select(**{ours: pl.col(rows.columns[order[place]]) for ours, place in places.items()})
-    rows, num_headers = _without_headers(rows, wanted) if has_header else (rows, 0)
+    repeated = has_header and text.count(first.strip()) > 1
+    rows, num_headers = _without_headers(rows, wanted) if repeated else (rows, 0)
     if rows.is_empty():
         raise ValueError(f"{path} has a header but no rows")
     if not layout.quoted:
