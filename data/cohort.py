@@ -9,6 +9,7 @@ import polars as pl
 
 from data.ledger import Ledger
 from data.note_spool import SpooledText
+from data.table_files.columns import id_order
 
 Evidence = tuple[str, int, int]
 """A code and the characters `[start, end)` of the note that support it."""
@@ -69,7 +70,11 @@ def build_cohort(
     its visit lacks is left out. `texts`: by patient and admission id, where `visits` does not hold them. Raises
     ValueError where no diagnosis has a visit.
     """
-    ordered_visits = visits.sort("patient_id", "order", "admission_id", nulls_last=True).with_row_index("visit")
+    by_id = visits.with_columns(tie=id_order(visits["admission_id"]))
+    ordered_visits = by_id.sort("patient_id", "order", "tie", "admission_id", nulls_last=True).drop("tie")
+    ordered_visits = ordered_visits.with_row_index("visit")
+    sexes = visits.drop_nulls("sex").group_by("patient_id").agg(pl.col("sex").n_unique())
+    ledger.change("patient recorded with both sexes, which is left out", sexes.filter(pl.col("sex") > 1).height)
     names = diagnoses["code"].unique().sort()
     known = _number(diagnoses, names).join(ordered_visits.select(*KEY, "visit"), on=KEY, how="inner").drop(KEY)
     if known.is_empty() and diagnoses.height and visits.height:

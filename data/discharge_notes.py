@@ -198,7 +198,11 @@ def _unusable(patient: str, admission: str, text: str) -> str | None:
 def _too_late(key: Key, time: str, next_admissions: NextAdmissions | None) -> str | None:
     """A date without a time is the beginning of that day."""
     limit = (next_admissions or {}).get(key)
-    return "charted after the next admission began" if limit is not None and not "" < time <= limit else None
+    if limit is None or "" < time <= limit:
+        return None
+    return (
+        "charted after the next admission began" if time else "without a time, so perhaps of after the next admission"
+    )
 
 
 def _number(text: str) -> int:

@@ -39,6 +39,7 @@ DIAGNOSES = (
     column("diagnosispriority", Meaning.WORD),
     column("diagnosisoffset", Meaning.WHOLE),
 )
+STATUSES = ("alive", "expired")
 PRIORITIES = {"primary": 0, "major": 1, "other": 2}
 _LONGEST_OFFSET = 10_000_000
 """Minutes; more than any stay lasts, so that priority sorts before time."""
@@ -101,6 +102,11 @@ def _unit_stays(rows: pl.DataFrame, visit: str, ledger: Ledger) -> pl.DataFrame:
     died = pl.lit(None, dtype=pl.String)
     if "hospitaldischargestatus" in unique.columns:
         died = pl.col("hospitaldischargestatus")
+    known = pl.lit(True) if "hospitaldischargestatus" not in unique.columns else died.str.to_lowercase().is_in(STATUSES)
+    ledger.change(
+        "hospitaldischargestatus is neither Alive nor Expired, taken as alive",
+        unique.filter(~known.fill_null(True)).height,
+    )
     timed = unique.with_columns(
         year="hospitaldischargeyear",
         # Minutes from the ICU's admission back to the hospital's: the more negative, the later in the stay.

@@ -130,7 +130,7 @@ def _parts_of_codes(codes: pl.Series, prefixes: Collection[str], editions: Colle
     is_read = pl.col("version").is_not_null() & prefix.is_in(list(prefixes)) & edition.is_in(list(editions))
     of_a_diagnosis = prefix.is_in(list(prefixes)) | prefix.str.contains(_OF_A_DIAGNOSIS)
     # A prefix is a name of the data set's vocabulary; anything else might be a patient's text.
-    name = pl.when(prefix.str.contains(r"^[A-Z0-9_/ -]{1,60}$")).then(prefix).otherwise(pl.lit("another"))
+    name = pl.when(prefix.str.contains(r"^[A-Z][A-Z_/-]{0,60}$")).then(prefix).otherwise(pl.lit("another"))
     under_prefix = pl.format("diagnosis under the prefix {}, not asked for", name)
     of_edition = pl.format("diagnosis in the edition ICD{}{}, which is not read", "version", edition)
     is_apart = pl.col("version").is_not_null() & of_a_diagnosis & ~is_read
@@ -191,4 +191,9 @@ def _given_split(folder: Path, files: list[InputFile], ledger: Ledger) -> dict[s
         (subject, SPLIT_NAMES.get(re.sub(r"\W", "_", split.lower())))
         for subject, split in table.rows.drop_nulls().iter_rows()
     )
+    different = (
+        table.rows.drop_nulls().group_by("subject_id").agg(pl.col("split").n_unique()).filter(pl.col("split") > 1)
+    )
+    if different.height:
+        raise ValueError(f"{path} puts {different.height:,} subjects into several splits; a patient belongs to one")
     return {subject: split for subject, split in named if split is not None}

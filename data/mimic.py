@@ -58,12 +58,15 @@ def admission_visits(admissions: pl.DataFrame, patients: pl.DataFrame, ledger: L
         "without a usable admission",
         admissions["subject_id"].drop_nulls().n_unique() - alive["subject_id"].n_unique(),
     )
+    age = _age_from_birth() if "dob" in patients.columns else age_from_anchor()
+    ages = alive.select(age=age)["age"]
+    ledger.change("birth after the admission, the age left out", int((ages < 0).sum()))
     return alive.select(
         patient_id="subject_id",
         admission_id="hadm_id",
         order=pl.col("admittime").dt.epoch("s"),
         sex="gender",
-        age=_age_from_birth() if "dob" in patients.columns else age_from_anchor().clip(0, OLDEST_AGE),
+        age=pl.when(age >= 0).then(age.clip(upper_bound=OLDEST_AGE)),
         day=pl.col("admittime").dt.epoch("d").cast(pl.Int64),
         period=_real_year() if "anchor_year_group" in patients.columns else pl.lit(None, dtype=pl.Int64),
     )
@@ -92,4 +95,4 @@ def _age_from_birth() -> pl.Expr:
     same_month = admission.dt.month() == birth.dt.month()
     before_birthday = (admission.dt.month() < birth.dt.month()) | (same_month & (admission.dt.day() < birth.dt.day()))
     years = admission.dt.year() - birth.dt.year() - before_birthday.cast(pl.Int32)
-    return years.cast(pl.Int64).clip(0, OLDEST_AGE)
+    return years.cast(pl.Int64)

@@ -172,7 +172,10 @@ def _filter(source: Source, kind: str, options: TaskOptions) -> list[Patient]:
 def _why_nobody_is_left(source: Source, kind: str, options: TaskOptions) -> str:
     """The likeliest cause in a sentence; the ledger's account says the rest."""
     if kind == "coding":
-        return f"no patient of {source.name} has a note with a usable code"
+        dropped = source.ledger.record()["accounting"].get("notes", {}).get("dropped", {})
+        most = max(dropped, key=dropped.__getitem__, default=None)
+        hint = "" if most is None else f": {dropped[most]:,} notes were dropped ({most})"
+        return f"no patient of {source.name} has a note with a usable code{hint}"
     most = max((len(patient.visits) for patient in source.patients), default=0)
     hint = ""
     if most == 1 and len(source.patients) > 1:

@@ -10,7 +10,7 @@ from data.cohort import Patient, build_cohort
 from data.leading_zeros import with_leading_zeros
 from data.ledger import Ledger
 from data.ontology import Ontology, load_ontology
-from data.table_files.columns import ColumnForms, column, read_columns
+from data.table_files.columns import ColumnForms, column, id_order, read_columns
 from data.table_files.meanings import Meaning
 from data.table_files.stored_files import InputFile
 from data.unusable_codes import why_no_code_is_known
@@ -110,7 +110,8 @@ def _one_code_a_row(rows: pl.DataFrame, code_separator: str | None) -> pl.DataFr
     listed = rows.with_columns(pl.col("code").str.split(code_separator), number=number)
     listed = listed.with_columns(place=pl.int_ranges(pl.col("code").list.len()).cast(pl.List(pl.Float64)))
     exploded = listed.filter(pl.col("code").list.len() > 0).explode("code", "place")
-    stripped = exploded.with_columns(pl.col("code").str.strip_chars().replace({"": None}))
+    # A list may come with the brackets and quotes of the program that wrote it.
+    stripped = exploded.with_columns(pl.col("code").str.strip_chars(" \t[](){}\"'").replace({"": None}))
     return stripped.with_columns(place=pl.col("number").fill_null(0) * 1e6 + pl.col("place")).drop("number")
 
 
@@ -119,11 +120,8 @@ def _with_order(rows: pl.DataFrame, columns: TableColumns, ledger: Ledger) -> pl
     visits and patients that have no other; the ledger counts each.
     """
     if columns.time is None:
-        number = rows["visit"].cast(pl.Int64, strict=False)
         ledger.change("visits in the order of their ids: no --time", rows.select("patient", "visit").n_unique())
-        # Numbers as numbers, other ids by their rank as text.
-        order = number if number.null_count() == 0 else rows["visit"].rank("dense").cast(pl.Int64)
-        return rows.with_columns(order=order, day=pl.lit(None, dtype=pl.Int64))
+        return rows.with_columns(order=id_order(rows["visit"]), day=pl.lit(None, dtype=pl.Int64))
     if rows["time_days"].null_count() == rows.height:
         order, day = pl.col("time").dt.epoch("s"), pl.col("time").dt.epoch("d").cast(pl.Int64)
     else:
@@ -146,6 +144,9 @@ def _visits(rows: pl.DataFrame, columns: TableColumns, ledger: Ledger, past_note
         else pl.lit(None, dtype=pl.String),
         num_texts=pl.col("text").drop_nulls().n_unique() if columns.text else pl.lit(0),
     )
+    for name in (name for name in ("sex", "age") if getattr(columns, name) is not None):
+        several = rows.drop_nulls(name).group_by("patient", "visit").agg(pl.col(name).n_unique())
+        ledger.change(f"visit whose rows differ in {name}, which is left out", several.filter(pl.col(name) > 1).height)
     visits = first.select("order", "day", "age", "sex", patient_id="patient", admission_id="visit", period="day")
     if not columns.text:
         return visits

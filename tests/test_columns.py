@@ -49,6 +49,7 @@ def test_a_word_that_begins_like_nothing_is_kept():
         ("1.5E2", None),
         ("12.5", None),
         ("1,000", None),
+        ("1.000", None),
         ("1 2", None),
         ("1.23e+07", None),
         ("twelve", None),
@@ -82,6 +83,7 @@ def test_a_column_of_which_nothing_can_be_read_ends_the_run(tmp_path):
         (["0", "00", "0.0"], ["0"] * 3),
         (["A1", "01000", "1000", "1000.0"], ["A1", "01000", "1000", "1000"]),
         (["12345678901234567890", "012345678901234567890"], ["12345678901234567890"] * 2),
+        (["1.000", "1"], ["1.000", "1"]),
         (["002-1234", "2-1234"], ["002-1234", "2-1234"]),
         # Hexadecimal ids may look like numbers with an exponent.
         (["1234567890123E45", "00AB"], ["1234567890123E45", "00AB"]),

@@ -177,6 +177,40 @@ def test_what_cannot_be_read_is_in_the_account(tmp_path, capsys):
     assert "1 without a usable time" in printed
 
 
+@pytest.mark.parametrize(
+    ("ids", "order"),
+    [(("9", "10"), ("--time", "day")), (("V9", "V10"), ()), (("9", "10"), ())],
+    ids=["same-day", "words", "numbers"],
+)
+def test_ids_with_numbers_are_ordered_as_numbers(tmp_path, ids, order):
+    def change(row):
+        first = row["vid"].endswith("1")
+        own = {"vid": ids[0] if first else ids[1], "day": "2020-01-01", "dx": "I10" if first else "E11.9"}
+        return row | own | ({"vid": f"X{row['vid']}"} if row["pid"] == "12" else {})
+
+    source = write_table(tmp_path / "table.csv", small_table(change))
+    options = ("--patient", "pid", "--visit", "vid", "--code", "dx", "--code-system", "icd10", *order)
+    (task,) = run("table", "--input", source, *options, *EVEN, "--output", tmp_path / "task")
+    assert {tuple(row["targets"]) for row in every_row(task)} == {("E11.9",)}
+
+
+def test_what_differs_within_a_visit_or_a_patient_is_counted(tmp_path):
+    def change(row):
+        sex = {"11": "F", "12": "M"}.get(row["vid"], "F")
+        return row | {"sex": sex, "age": row["seq"] if row["vid"] == "21" else "50"}
+
+    task = prepared(tmp_path, change, "--sex", "sex", "--age", "age")
+    assert task.info["changed"] == {
+        "patient recorded with both sexes, which is left out": 1,
+        "visit whose rows differ in age, which is left out": 1,
+    }
+
+
+def test_lists_may_come_with_brackets(tmp_path):
+    task = prepared(tmp_path, lambda row: row | {"dx": '["I10", "E11.9"]'}, "--code-separator", ",")
+    assert {tuple(row["targets"]) for row in every_row(task)} == {("I10", "E11.9")}
+
+
 def test_an_empty_column_is_named(tmp_path):
     task = prepared(tmp_path, lambda row: row | {"seq": "nan"}, "--position", "seq")
     assert task.info["changed"] == {"row of table.csv, whose column seq is empty throughout": 48}

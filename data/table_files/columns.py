@@ -24,8 +24,9 @@ from data.table_files.times import Times, UnreadableTimes, parse_times, proves_d
 
 _LISTED_FORMS, _LISTED_SEXES = 3, 8
 _ODD_ID = r"^[+-]?0\d|^[+-]?\d+[.,]0*$|^[+-]?\d[\d.,]*[eE]"
-_IS_NUMBER = r"^[+-]?\d+(?:\.0*|,0{1,2})?$|^[+-]?\d(?:[.,]\d+)?[eE]\+?\d+$"
-_AS_FLOAT = re.compile(r"[1-9]\d*\.0+")
+_IS_NUMBER = r"^[+-]?\d+(?:\.(?:0{0,2}|0{4,})|,0{1,2})?$|^[+-]?\d(?:[.,]\d+)?[eE]\+?\d+$"
+_AS_FLOAT = re.compile(r"[1-9]\d*\.(?:0{1,2}|0{4,})")
+_LONGEST_NUMBER = 30
 _DAYS_SUFFIX = "_days"
 
 
@@ -190,6 +191,19 @@ def _ids(values: pl.Series, place: _Place, ledger: Ledger) -> pl.Series:
     count = int(values.is_in(list(spelled)).sum())
     ledger.change(f"id in {place.header} read as a number (1000.0 and 01000 are 1000)", count)
     return values.replace(spelled)
+
+
+def id_order(ids: pl.Series) -> pl.Series:
+    """(N,) numbers that sort ids as a reader would: numbers as numbers, also within other ids (V9 before V10)."""
+    numbers = ids.cast(pl.Int64, strict=False)
+    if numbers.null_count() == ids.null_count():
+        return numbers
+    distinct = sorted(ids.drop_nulls().unique().to_list(), key=_natural)
+    return ids.replace_strict(distinct, list(range(len(distinct))), default=None, return_dtype=pl.Int64)
+
+
+def _natural(text: str) -> list[str]:
+    return [part.zfill(_LONGEST_NUMBER) if part.isdecimal() else part for part in re.split(r"(\d+)", text)]
 
 
 def _scalars(values: pl.Series, place: _Place, forms: ColumnForms, ledger: Ledger) -> pl.Series:

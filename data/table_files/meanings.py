@@ -57,7 +57,8 @@ ISO_5218 = {"1": "M", "2": "F", "9": ""}
 _TRUE = frozenset(["1", "t", "true", "y", "yes", "j", "ja", "x", "si", "sí", "s", "oui", "o"])
 _FALSE = frozenset(["0", "f", "false", "n", "no", "nein", "non"])
 
-_WHOLE = re.compile(r"([+-]?)0*(\d+)(?:\.0*|,0{1,2})?")
+_WHOLE = re.compile(r"([+-]?)0*(\d+)(?:\.(?:0{0,2}|0{4,})|,0{1,2})?")
+"""Not three zeros: 1.000 and 1,000 may be a thousand."""
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][+-]?\d+)?")
 _EXPONENT = re.compile(r"([+-]?)(\d+)(?:[.,](\d+))?[eE]\+?(\d+)")
 _AGE_RANGE = re.compile(r"\[?\(?\s*(\d{1,3})\s*(?:-|–|to|bis|a)\s*(\d{1,3})\s*([\])]?)")

@@ -90,7 +90,9 @@ def _unpack(path: Path, stored: bytes) -> bytes:
 def _unzip(path: Path, stored: bytes) -> bytes:
     try:
         with zipfile.ZipFile(io.BytesIO(stored)) as archive:
-            names = [name for name in archive.namelist() if name.lower().endswith(_TABLE_SUFFIXES)]
+            # Archives of macOS hold a second, hidden file for each.
+            shown = (name for name in archive.namelist() if not name.split("/")[-1].startswith("._"))
+            names = [name for name in shown if name.lower().endswith(_TABLE_SUFFIXES)]
             if len(names) != 1:
                 raise ValueError(f"{path} holds {len(names)} tables; unpack it and name one")
             return archive.read(names[0])

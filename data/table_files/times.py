@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-_ZONE = r"(:\d\d(?:[.,]\d+)?|[Tt ]\d{4,6}(?:[.,]\d+)?)\s*(?:[Zz]|UTC|GMT|[+-]\d\d(?::?\d\d)?)$"
+_ZONE = r"(:\d\d(?:[.,]\d+)?|[Tt ]\d{4,6}(?:[.,]\d+)?)\s*(?:[Zz]|[A-Z]{3,5}|[+-]\d\d(?::?\d\d)?)$"
 _ZONE_OF_DATE = r"^(\d{4}-\d\d-\d\d)\s*(?:[Zz]|UTC|GMT)$"
 _NUMBER_AS_FLOAT = r"^(\d{8}|\d{14})\.0*$"
 _FRACTION = r"(:\d\d)[.,]\d+"
