@@ -97,6 +97,16 @@ def test_eicu_stays_end_with_death_and_ages_order_a_year(tmp_path):
     assert_adds_up(task)
 
 
+def test_eicu_stays_of_an_unknown_end_are_counted(tmp_path):
+    folder = write_eicu(tmp_path / "eicu")
+    table = pl.read_csv(folder / "patient.csv.gz", infer_schema=False)
+    table = table.with_columns(hospitaldischargestatus=pl.lit("Dead"))
+    (folder / "patient.csv.gz").unlink()
+    table.write_csv(folder / "patient.csv")
+    (task,) = run("eicu", "--input", folder, "--output", tmp_path / "t", *EVEN)
+    assert task.info["changed"]["hospitaldischargestatus is neither Alive nor Expired, taken as alive"] == 19
+
+
 def test_eicu_demo_in_full(tmp_path):
     (task,) = run("eicu", "--input", shared_data("eicudemo"), "--output", tmp_path / "t")
     assert {unit: record["read"] for unit, record in task.info["accounting"].items()} == {
@@ -249,6 +259,26 @@ def test_meds_diagnoses_that_are_not_read_are_named(tmp_path):
     more = ("--diagnosis-prefix", "hospital_diagnosis", "ED_DIAGNOSIS")
     (task,) = run("meds", "--input", tmp_path / "in", *options, *more, "--output", tmp_path / "u")
     assert example_of(task, "0")["targets"] == ["E11.9", "E78.5", "I10", "I50.9", "J18.9", "N17.9"]
+
+
+def test_meds_subjects_of_several_splits_are_refused(tmp_path):
+    folder = write_meds(tmp_path / "meds")
+    path = folder / "metadata" / "subject_splits.parquet"
+    splits = pl.read_parquet(path)
+    pl.concat([splits, splits.head(2).with_columns(split=pl.lit("held_out"))]).write_parquet(path)
+    with pytest.raises(ValueError, match="puts 2 subjects into several splits; a patient belongs to one"):
+        run("meds", "--input", folder, "--protocol", "given", "--output", tmp_path / "t")
+
+
+def test_a_prefix_that_may_be_a_text_is_not_shown(tmp_path):
+    folder = write_meds(tmp_path / "meds")
+    for path in (folder / "data").rglob("*.parquet"):
+        table = pl.read_parquet(path)
+        named = pl.when(pl.col("code").str.contains("ICD")).then(pl.lit("Zyxquander Diagnosis 1//ICD10CM//E11.9"))
+        table.with_columns(code=named.otherwise("code")).write_parquet(path)
+    with pytest.raises(ValueError, match="diagnosis under the prefix another, not asked for") as caught:
+        run("meds", "--input", folder, "--output", tmp_path / "t")
+    assert "ZYX" not in str(caught.value).upper()
 
 
 def table_rows():
