@@ -3,8 +3,9 @@
 from typing import Any, Literal
 
 from mera.config import config_class
-from mera.models import LoraSettings
-from mera.training import TrainingConfig
+from mera.language_models.models import LoraSettings
+from mera.system.errors import UserError
+from mera.training.settings import TrainingConfig
 
 Variant = Literal["retrieval", "mean_mrl", "laa_mrl"]
 
@@ -49,20 +50,20 @@ class EncoderConfig:
     def __post_init__(self) -> None:
         if self.rotation_learning_rate is not None:
             if self.rotation == "none":
-                raise ValueError("encoder.rotation_learning_rate is set, but encoder.rotation is none")
+                raise UserError("encoder.rotation_learning_rate is set, but encoder.rotation is none")
             if self.rotation_learning_rate <= 0:
-                raise ValueError(
+                raise UserError(
                     f"encoder.rotation_learning_rate must be greater than 0, got {self.rotation_learning_rate}"
                 )
         if (self.pretrained is None) == (self.architecture is None):
-            raise ValueError("set either encoder.pretrained or encoder.architecture, not both and not neither")
+            raise UserError("set either encoder.pretrained or encoder.architecture, not both and not neither")
         if not 0 <= self.window_overlap <= self.max_query_tokens // 2:
-            raise ValueError(
+            raise UserError(
                 f"encoder.window_overlap must be between 0 and half of max_query_tokens, "
                 f"{self.max_query_tokens // 2}; got {self.window_overlap}"
             )
         if self.training_windows < 1 or self.tokens_at_once < 1:
-            raise ValueError("encoder.training_windows and encoder.tokens_at_once must be at least 1")
+            raise UserError("encoder.training_windows and encoder.tokens_at_once must be at least 1")
 
 
 @config_class
@@ -97,21 +98,21 @@ class ObjectiveConfig:
 
     def __post_init__(self) -> None:
         if self.temperature <= 0 or self.attention_temperature <= 0:
-            raise ValueError("objective.temperature and objective.attention_temperature must be greater than 0")
+            raise UserError("objective.temperature and objective.attention_temperature must be greater than 0")
         if not self.widths or min(self.widths) < 1:
-            raise ValueError(f"objective.widths must be positive numbers, got {list(self.widths)}")
+            raise UserError(f"objective.widths must be positive numbers, got {list(self.widths)}")
         weights = self.width_weights
         if weights is not None and (len(weights) != len(self.widths) or min(weights) <= 0):
-            raise ValueError(
+            raise UserError(
                 f"objective.width_weights needs {len(self.widths)} positive numbers, one for each of objective.widths; "
                 f"got {list(weights)}"
             )
         if not 0 <= self.synonym_probability <= 1:
-            raise ValueError(f"objective.synonym_probability must be in [0, 1], got {self.synonym_probability}")
+            raise UserError(f"objective.synonym_probability must be in [0, 1], got {self.synonym_probability}")
         if self.first_pass_weight < 0:
-            raise ValueError(f"objective.first_pass_weight must not be negative, got {self.first_pass_weight}")
+            raise UserError(f"objective.first_pass_weight must not be negative, got {self.first_pass_weight}")
         if self.hard_negatives_per_row < 1 or self.refresh_mistakes_every < 1:
-            raise ValueError("objective.hard_negatives_per_row and refresh_mistakes_every must be at least 1")
+            raise UserError("objective.hard_negatives_per_row and refresh_mistakes_every must be at least 1")
 
 
 @config_class
@@ -128,9 +129,9 @@ class RefineConfig:
 
     def __post_init__(self) -> None:
         if self.steps < 0 or self.batch_size < 1 or self.learning_rate <= 0:
-            raise ValueError("refine.steps must not be negative, refine.batch_size and learning_rate must be positive")
+            raise UserError("refine.steps must not be negative, refine.batch_size and learning_rate must be positive")
         if not 0 <= self.dropout < 1:
-            raise ValueError(f"refine.dropout must be in [0, 1), got {self.dropout}")
+            raise UserError(f"refine.dropout must be in [0, 1), got {self.dropout}")
 
 
 @config_class
@@ -149,7 +150,7 @@ class SelectionConfig:
 
     def __post_init__(self) -> None:
         if self.rerank_candidates < 1:
-            raise ValueError(f"selection.rerank_candidates must be at least 1, got {self.rerank_candidates}")
+            raise UserError(f"selection.rerank_candidates must be at least 1, got {self.rerank_candidates}")
 
 
 @config_class
@@ -168,11 +169,11 @@ class BiEncoderConfig:
 
     def __post_init__(self) -> None:
         if self.variant == "laa_mrl" and not self.objective.first_pass_weight and self.selection.scoring == "rerank":
-            raise ValueError(
+            raise UserError(
                 "objective.first_pass_weight is 0, so there is no first pass to rerank; set selection.scoring to full"
             )
         if self.variant == "laa_mrl" and self.refine.steps:
-            raise ValueError("refine.steps is for mean pooling; label attention compares more than two vectors")
+            raise UserError("refine.steps is for mean pooling; label attention compares more than two vectors")
 
 
 def matryoshka_widths(widths: tuple[int, ...], hidden_size: int) -> list[int]:

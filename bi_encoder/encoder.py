@@ -10,8 +10,16 @@ from transformers import AutoConfig, AutoModel
 from transformers.utils import is_flash_attn_2_available
 
 from bi_encoder.config import EncoderConfig
-from mera.models import SAFE_LOADING, LoraSettings, has_pickled_weights, pickle_refusal, resolve_source, why_not_loaded
-from mera.tokenizer import train_tokenizer
+from mera.language_models.models import (
+    SAFE_LOADING,
+    LoraSettings,
+    has_pickled_weights,
+    pickle_refusal,
+    resolve_source,
+    why_not_loaded,
+)
+from mera.language_models.tokenizer import train_tokenizer
+from mera.system.errors import UserError
 
 
 def load_encoder(config: EncoderConfig, texts: Iterable[str]) -> Transformer:
@@ -27,14 +35,14 @@ def load_encoder(config: EncoderConfig, texts: Iterable[str]) -> Transformer:
     try:
         return _open(source, config)
     except (OSError, ValueError) as error:
-        raise ValueError(f"cannot load the encoder {config.pretrained!r}: {why_not_loaded(source, error)}") from error
+        raise UserError(f"cannot load the encoder {config.pretrained!r}: {why_not_loaded(source, error)}") from error
 
 
 def open_sentence_transformer(source: str) -> SentenceTransformer:
     """A folder or a Hugging Face name, on the CPU. Raises ValueError where a folder has weights in a pickle alone, and
     what the library raises where it cannot be opened."""
     if has_pickled_weights(Path(source)):
-        raise ValueError(pickle_refusal(Path(source)))
+        raise UserError(pickle_refusal(Path(source)))
     return SentenceTransformer(
         source,
         device="cpu",
@@ -59,11 +67,11 @@ def _open(source: str, config: EncoderConfig) -> Transformer:
     )
     limit = getattr(encoder.config, "max_position_embeddings", config.max_query_tokens)
     if config.max_query_tokens > limit:
-        raise ValueError(
+        raise UserError(
             f"encoder.max_query_tokens is {config.max_query_tokens}, but the encoder reads at most {limit} tokens"
         )
     if not encoder.tokenizer.is_fast:
-        raise ValueError(f"the tokenizer of {config.pretrained!r} cannot tell where in a text its tokens are")
+        raise UserError(f"the tokenizer of {config.pretrained!r} cannot tell where in a text its tokens are")
     encoder.max_seq_length = config.max_query_tokens
     if getattr(encoder.model, "pooler", None) is not None:
         # Token states are used, never the pooler's output; without gradients it would stop a distributed run.
@@ -93,7 +101,7 @@ def _build(config: EncoderConfig, texts: Iterable[str], folder: str) -> None:
     settings = dict(config.architecture)
     model_type = settings.pop("model_type", None)
     if model_type is None:
-        raise ValueError("encoder.architecture needs a model_type, for example modernbert")
+        raise UserError("encoder.architecture needs a model_type, for example modernbert")
     tokenizer = train_tokenizer(texts, config.tokenizer_size, config.max_query_tokens, encoder=True)
     model_config = AutoConfig.for_model(
         model_type,

@@ -9,6 +9,7 @@ from torch import Tensor
 from bi_encoder.model import BiEncoder
 from bi_encoder.texts import QueryText
 from bi_encoder.windows import window_batch, windows_with_offsets
+from mera.system.errors import UserError
 
 EVIDENCE_ROWS, EVIDENCE_CODES = 20, 10
 """Examples and codes of each whose evidence is kept with the predictions, for the report's example pages."""
@@ -33,7 +34,7 @@ def evidence_spans(
     Raises ValueError where the model has no label attention or the query was not written from a note.
     """
     if query.note_start is None:
-        raise ValueError("evidence is looked for in a note, but this example has none")
+        raise UserError("evidence is looked for in a note, but this example has none")
     was_training = model.training
     model.eval()
     windows, offsets = windows_with_offsets(model.tokenizer, query.text, max_tokens, overlap)

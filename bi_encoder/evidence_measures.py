@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mera.system.errors import UserError
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Agreement:
@@ -58,7 +60,7 @@ def agreement(weights: np.ndarray, offsets: np.ndarray, spans: Sequence[tuple[in
 def mean_agreement(found: Sequence[Agreement]) -> dict[str, float]:
     """Means over codes and notes, and how many times chance the mass and the hits are; raises ValueError on nothing."""
     if not found:
-        raise ValueError("there is no annotated evidence in what the model read, so nothing can be compared with it")
+        raise UserError("there is no annotated evidence in what the model read, so nothing can be compared with it")
     means = {name: float(np.mean([getattr(one, name) for one in found])) for name in Agreement.__dataclass_fields__}
     return means | {
         "pairs": len(found),

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from bi_encoder.index import CodeIndex
 from bi_encoder.negatives import wrong_first_codes
 from bi_encoder.predict import embed_codes, embed_windows
+from bi_encoder.search.index import CodeIndex
 
 if TYPE_CHECKING:
     from bi_encoder.trainer import BiEncoderTrainer

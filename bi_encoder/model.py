@@ -26,6 +26,7 @@ from bi_encoder.encoder import add_lora, merge_lora, open_sentence_transformer
 from bi_encoder.gather import gather_rows, largest_over_processes
 from bi_encoder.unpadded import unpadded_states
 from bi_encoder.windows import join_windows
+from mera.system.errors import UserError
 
 RECORD_NAME = "bi_encoder.json"
 ATTENTION_NAME = "label_attention.safetensors"
@@ -176,7 +177,7 @@ class BiEncoder(nn.Module):
         Raises ValueError where the model has no label attention.
         """
         if self.attention is None:
-            raise ValueError("this model pools by the mean, so it has no evidence; train the variant laa_mrl for that")
+            raise UserError("this model pools by the mean, so it has no evidence; train the variant laa_mrl for that")
         tokens = self.read(queries)
         return self.attention(normalize(tokens.states, dim=-1), tokens.content, normalize(keys, dim=-1))[1]
 
@@ -318,7 +319,7 @@ def load_bi_encoder(path: str | Path, codes: list[str] | None = None) -> tuple[B
     known = {entry.name for entry in fields(ModelRecord)}
     record = ModelRecord(**{name: value for name, value in values.items() if name in known})
     if codes is not None and codes != record.codes:
-        raise ValueError(
+        raise UserError(
             f"the checkpoint {path} was trained on {len(record.codes)} candidate codes, the task has {len(codes)} "
             f"({len(set(codes) ^ set(record.codes))} are in only one of the two); train on this task"
         )

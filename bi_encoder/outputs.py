@@ -7,18 +7,18 @@ import numpy as np
 
 from bi_encoder.config import BiEncoderConfig, matryoshka_widths
 from bi_encoder.evidence import evidence_record
-from bi_encoder.index import CodeIndex
 from bi_encoder.model import ModelRecord
 from bi_encoder.predict import embed_codes, popularity
+from bi_encoder.search.index import CodeIndex
 from bi_encoder.texts import codes_without_definition, query_texts
 from bi_encoder.trainer import BiEncoderTrainer, choose_prior_weight, ranking_metrics
 from data.task import Task
-from mera.calibration import fit_platt
 from mera.config import config_dict
-from mera.manifest import RunClock, build_manifest
-from mera.predictions import predictions_for_task, task_record, write_predictions
-from mera.run_directory import RunDirectory, write_json
-from mera.threshold import best_threshold
+from mera.evaluation.calibration import fit_platt
+from mera.evaluation.threshold import best_threshold
+from mera.runs.manifest import RunClock, build_manifest
+from mera.runs.predictions import predictions_for_task, task_record, write_predictions
+from mera.runs.run_directory import RunDirectory, write_json
 
 SPEED_QUERIES = 512
 """Searches timed at each width."""

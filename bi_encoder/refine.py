@@ -15,10 +15,10 @@ from torch.nn.functional import dropout, normalize
 from torch.optim.lr_scheduler import LinearLR
 
 from bi_encoder.config import RefineConfig
-from bi_encoder.first_pass import principal_directions
 from bi_encoder.loss import matryoshka_info_nce
 from bi_encoder.predict import embed_codes, embed_windows
 from bi_encoder.rotation import append_map
+from bi_encoder.search.first_pass import principal_directions
 from bi_encoder.trainer import BiEncoderTrainer
 
 

@@ -11,9 +11,9 @@ import torch
 from sentence_transformers.sentence_transformer.modules import Dense
 from torch import Tensor
 
-from bi_encoder.first_pass import principal_directions, unit_rows
 from bi_encoder.model import BiEncoder
 from bi_encoder.predict import embed_texts
+from bi_encoder.search.first_pass import principal_directions, unit_rows
 
 
 def turn_to_principal_directions(model: BiEncoder, texts: Sequence[str], max_tokens: int) -> None:

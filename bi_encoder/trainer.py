@@ -24,11 +24,11 @@ from bi_encoder.steps import StepCollator, training_examples, true_pairs
 from bi_encoder.texts import query_texts
 from bi_encoder.windows import Windows, tokenize_windows
 from data.task import Task
-from mera import metrics
-from mera.engine import shares_out_parameters
-from mera.run_directory import RunDirectory
-from mera.stage_trainer import StageTrainer
-from mera.training import training_arguments
+from mera.evaluation import metrics
+from mera.runs.run_directory import RunDirectory
+from mera.training.engine import shares_out_parameters
+from mera.training.settings import training_arguments
+from mera.training.stage_trainer import StageTrainer
 
 
 class MethodsForFSDP(TrainerCallback):

@@ -15,7 +15,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,51 +23,33 @@ import datasets
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from data.folder_lock import FolderLock
-from data.private_files import private_files
-from data.task_rows import (
-    check_codes,
+from data.editions.edition import LEVELS
+from data.task_folder.features import FEATURES, PAST_NOTES_FEATURES, SPLITS, has_past_notes
+from data.task_folder.parts import check_patients, check_splits, patient_ids, split_counts, write_parts
+from data.task_folder.task_rows import (
     count_outside,
     count_targets,
     digest_table,
-    num_without_target_among,
     rows_to_table,
 )
-from data.task_verification import digests_of, fingerprint_of, remember_verified, stamps_of, verify_task
+from data.task_folder.task_verification import digests_of, fingerprint_of, remember_verified, stamps_of, verify_task
+from mera.system.errors import UserError
+from mera.system.folder_lock import FolderLock
+from mera.system.private_files import private_files
 
-LEVELS = ("all", "chapter", "block", "category", "subcategory")
-SPLITS = ("train", "validation", "test")
-
-FEATURES = datasets.Features(
-    {
-        "example_id": datasets.Value("string"),
-        "patient_id": datasets.Value("string"),
-        "age": datasets.Value("int32"),
-        "sex": datasets.Value("string"),
-        "history": datasets.List(
-            {"codes": datasets.List(datasets.Value("string")), "days_before": datasets.Value("int32")}
-        ),
-        "text": datasets.Value("string"),
-        "targets": datasets.List(datasets.Value("string")),
-        "evidence": datasets.List(
-            {
-                "code": datasets.Value("string"),
-                "start": datasets.Value("int32"),
-                "end": datasets.Value("int32"),
-            }
-        ),
-    }
-)
-"""One row = one example. `history`: visits, oldest first, `days_before` the target visit (null without dates);
-`age` in years at the target visit and `sex` (`F`, `M`) may be null; `text`: the note, or null; `evidence`: character
-spans `[start, end)` of `text` that support a code, empty where the source has none."""
-
-PAST_NOTES_FEATURES = datasets.Features(
-    {**FEATURES, "history": datasets.List({**FEATURES["history"].feature, "text": datasets.Value("string")})}
-)
-"""The same with the notes of past visits: each visit of `history` has its own `text`, the note or null."""
+__all__ = [
+    "FEATURES",
+    "LEVELS",
+    "PAST_NOTES_FEATURES",
+    "SPLITS",
+    "Task",
+    "as_table",
+    "load_task",
+    "lock_task",
+    "save_task",
+    "with_few_held_out",
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,7 +84,7 @@ class Task:
     @property
     def has_past_notes(self) -> bool:
         """Whether the visits of a history come with their notes."""
-        return _has_past_notes(self.splits[SPLITS[0]].features)
+        return has_past_notes(self.splits[SPLITS[0]].features)
 
     @property
     def column(self) -> dict[str, int]:
@@ -125,7 +107,7 @@ class Task:
     def groups(self, level: str) -> list[str]:
         """The group of each candidate at `level`."""
         if level not in LEVELS:
-            raise ValueError(f"unknown level {level!r}; the levels are {', '.join(LEVELS)}")
+            raise UserError(f"unknown level {level!r}; the levels are {', '.join(LEVELS)}")
         return self.code_table[level].to_list()
 
     def group_ids(self, levels: Sequence[str]) -> np.ndarray:
@@ -188,13 +170,13 @@ def save_task(
     """
     path = Path(path)
     if path.exists():
-        raise ValueError(f"{path} already exists; choose another --output or remove it")
+        raise UserError(f"{path} already exists; choose another --output or remove it")
     if set(splits) != set(SPLITS):
-        raise ValueError(f"a task has the splits {', '.join(SPLITS)}; got {', '.join(sorted(splits))}")
+        raise UserError(f"a task has the splits {', '.join(SPLITS)}; got {', '.join(sorted(splits))}")
     tables = {name: as_table(splits[name], features=features) for name in SPLITS}
     others = codes.clear() if other_codes is None else other_codes
     candidates = codes["code"].to_list()
-    _check_splits(tables, candidates, others["code"].to_list())
+    check_splits(tables, candidates, others["code"].to_list())
     codes, others = (
         part.with_columns(pl.Series("train_count", count_targets(tables["train"], part["code"].to_list())))
         for part in (codes, others)
@@ -203,7 +185,7 @@ def save_task(
     info = {
         **info,
         "candidates": codes.height,
-        "counts": {name: _split_counts(table) for name, table in tables.items()},
+        "counts": {name: split_counts(table) for name, table in tables.items()},
         "outside_candidates": {name: count_outside(table, candidates) for name, table in tables.items()},
         "fingerprint": fingerprint_of(digests, codes, others),
     }
@@ -212,7 +194,7 @@ def save_task(
     try:
         lock.clear()
         with private_files():
-            _write_parts(beside, tables, features, digests, codes, others, groups, arrays or {})
+            write_parts(beside, tables, features, digests, codes, others, groups, arrays or {})
             info["digests"] = digests_of(beside, digests, info)
             (beside / "task.json").write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         os.replace(beside, path)
@@ -254,7 +236,7 @@ def load_task(path: str | Path) -> Task:
         info = json.loads((path / "task.json").read_text(encoding="utf-8"))
         missing = {"fingerprint", "counts"} - set(info)
     if missing:
-        raise ValueError(f"{path / 'task.json'} lacks {' and '.join(sorted(missing))}; prepare the task again")
+        raise UserError(f"{path / 'task.json'} lacks {' and '.join(sorted(missing))}; prepare the task again")
     with _damaged(path, "a split"):
         splits = datasets.load_from_disk(str(path))
         tables = {name: splits[name].data.table for name in SPLITS}
@@ -266,9 +248,9 @@ def load_task(path: str | Path) -> Task:
             others = pl.read_parquet(path / "other_codes.parquet")
     with _damaged(path, "groups.parquet"):
         groups = pl.read_parquet(path / "groups.parquet")
-    _check_patients({name: _patient_ids(splits[name].data.column("patient_id")) for name in SPLITS})
-    if len({_has_past_notes(splits[name].features) for name in SPLITS}) > 1:
-        raise ValueError(f"in {path} only some splits have notes of past visits; prepare the task again")
+    check_patients({name: patient_ids(splits[name].data.column("patient_id")) for name in SPLITS})
+    if len({has_past_notes(splits[name].features) for name in SPLITS}) > 1:
+        raise UserError(f"in {path} only some splits have notes of past visits; prepare the task again")
     verify_task(path, tables, table, others, info)
     names: dict[str, dict[str, str]] = {level: {} for level in LEVELS}
     for level, group, name in groups.select("level", "group", "name").iter_rows():
@@ -287,93 +269,21 @@ def load_task(path: str | Path) -> Task:
     )
 
 
+def with_few_held_out(task: Task, rows: int) -> Task:
+    """For a rehearsal: `task` with only the first `rows` examples of validation and test; training examples are as they were."""
+    splits = {
+        name: split if name == "train" else split.select(range(min(rows, len(split))))
+        for name, split in task.splits.items()
+    }
+    return replace(task, splits=datasets.DatasetDict(splits))
+
+
 @contextmanager
 def _damaged(path: Path, part: str) -> Iterator[None]:
     """Raise ValueError where the block cannot read its part of the task; libraries' words may quote a row."""
     try:
         yield
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException, pl.exceptions.PolarsError):
-        raise ValueError(
+        raise UserError(
             f"the task in {path} is damaged or incomplete: {part} cannot be read; prepare it again"
         ) from None
-
-
-def _write_parts(
-    folder: Path,
-    tables: Mapping[str, pa.Table],
-    features: datasets.Features,
-    digests: Mapping[str, str],
-    codes: pl.DataFrame,
-    others: pl.DataFrame,
-    groups: pl.DataFrame,
-    arrays: Mapping[str, np.ndarray],
-) -> None:
-    # `datasets` would draw its fingerprint at random, and no two runs would write the same bytes.
-    dataset = datasets.DatasetDict(
-        {
-            name: datasets.Dataset(
-                datasets.table.InMemoryTable(tables[name]),
-                info=datasets.DatasetInfo(features=features),
-                fingerprint=digests[name][:16],
-            )
-            for name in SPLITS
-        }
-    )
-    with _no_progress_bars():
-        dataset.save_to_disk(str(folder))
-    codes.write_parquet(folder / "codes.parquet")
-    if others.height:
-        others.write_parquet(folder / "other_codes.parquet")
-    groups.write_parquet(folder / "groups.parquet")
-    for name, array in arrays.items():
-        np.save(folder / name, array)
-
-
-def _check_splits(tables: Mapping[str, pa.Table], candidates: Sequence[str], others: Sequence[str]) -> None:
-    for name, table in tables.items():
-        if not table.num_rows:
-            raise ValueError(f"the {name} split is empty: too few patients are left after filtering")
-    _check_patients({name: _patient_ids(table["patient_id"]) for name, table in tables.items()})
-    assert set(candidates).isdisjoint(others), "a candidate is no other code"
-    for name, table in tables.items():
-        check_codes(name, table, {*candidates, *others})
-    without = {name: num_without_target_among(tables[name], candidates) for name in ("train", "validation")}
-    if without["train"]:
-        raise ValueError(f"{without['train']} examples of the train split have no candidate among their targets")
-    if without["validation"] == tables["validation"].num_rows:
-        raise ValueError("no example of the validation split has a candidate among its targets: nothing can be chosen")
-
-
-def _has_past_notes(features: datasets.Features) -> bool:
-    return "text" in features["history"].feature
-
-
-def _check_patients(patients: Mapping[str, set[str]]) -> None:
-    for first, second in (("train", "validation"), ("train", "test"), ("validation", "test")):
-        shared = len(patients[first] & patients[second])
-        if shared:
-            raise ValueError(f"{shared} patients are in both {first} and {second}; a patient belongs to one split")
-
-
-def _patient_ids(column: pa.ChunkedArray) -> set[str]:
-    return set(column.unique().to_pylist())
-
-
-def _split_counts(table: pa.Table) -> dict[str, int]:
-    return {
-        "examples": table.num_rows,
-        "patients": len(_patient_ids(table["patient_id"])),
-        "targets": pc.sum(pc.list_value_length(table["targets"])).as_py(),
-    }
-
-
-class _no_progress_bars:
-    """Silence `datasets` for writes that take a moment, and leave its setting as it was."""
-
-    def __enter__(self) -> None:
-        self._enabled = datasets.is_progress_bar_enabled() if hasattr(datasets, "is_progress_bar_enabled") else True
-        datasets.disable_progress_bars()
-
-    def __exit__(self, *_: object) -> None:
-        if self._enabled:
-            datasets.enable_progress_bars()

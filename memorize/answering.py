@@ -11,7 +11,7 @@ from transformers import PreTrainedModel, StoppingCriteria, StoppingCriteriaList
 
 from memorize.encoding import QuestionEncoder
 from memorize.questions import Question
-from mera.code_tokens import token_ids
+from mera.language_models.code_tokens import token_ids
 
 
 @contextmanager

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from data.code_table import code_table, group_table
+from data.codes.code_table import code_table, group_table
 from data.ontology import load_ontology
 from data.task import LEVELS, Task
+from mera.system.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,12 +34,12 @@ class CodeSet:
 
     def __post_init__(self) -> None:
         if not self.codes:
-            raise ValueError(f"{self.name} holds no codes: there is nothing to memorize")
+            raise UserError(f"{self.name} holds no codes: there is nothing to memorize")
 
     def groups(self, level: str) -> list[str]:
         """The group of each code at `level`."""
         if level not in LEVELS:
-            raise ValueError(f"unknown level {level!r}; the levels are {', '.join(LEVELS)}")
+            raise UserError(f"unknown level {level!r}; the levels are {', '.join(LEVELS)}")
         return self.level_groups[level]
 
     def meanings(self) -> dict[str, str]:

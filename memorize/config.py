@@ -2,10 +2,11 @@
 
 from typing import Literal
 
-from mera.code_tokens import Initialisation
 from mera.config import config_class
-from mera.models import ModelConfig
-from mera.training import TrainingConfig
+from mera.language_models.code_tokens import Initialisation
+from mera.language_models.models import ModelConfig
+from mera.system.errors import UserError
+from mera.training.settings import TrainingConfig
 
 MAX_PHRASINGS = 4
 """Wordings of each kind that can be trained on; one more is only ever measured (`memorize/questions.py`)."""
@@ -28,9 +29,9 @@ class MixtureConfig:
     def __post_init__(self) -> None:
         for kind in ("code_to_definition", "definition_to_code", "code_to_group", "synonym_to_code"):
             if getattr(self, kind) < 0:
-                raise ValueError(f"questions.mixture.{kind} must not be negative, got {getattr(self, kind)}")
+                raise UserError(f"questions.mixture.{kind} must not be negative, got {getattr(self, kind)}")
         if self.code_to_definition + self.definition_to_code == 0:
-            raise ValueError("questions.mixture asks neither for definitions nor for codes: nothing would be learnt")
+            raise UserError("questions.mixture asks neither for definitions nor for codes: nothing would be learnt")
 
 
 @config_class
@@ -49,9 +50,9 @@ class QuestionConfig:
 
     def __post_init__(self) -> None:
         if not 1 <= self.phrasings <= MAX_PHRASINGS:
-            raise ValueError(f"questions.phrasings must be between 1 and {MAX_PHRASINGS}, got {self.phrasings}")
+            raise UserError(f"questions.phrasings must be between 1 and {MAX_PHRASINGS}, got {self.phrasings}")
         if not 0 <= self.held_out_synonyms < 1:
-            raise ValueError(f"questions.held_out_synonyms must be in [0, 1), got {self.held_out_synonyms}")
+            raise UserError(f"questions.held_out_synonyms must be in [0, 1), got {self.held_out_synonyms}")
 
 
 @config_class
@@ -91,18 +92,18 @@ class MemorizeConfig:
 
     def __post_init__(self) -> None:
         if (self.task is None) == (self.ontology is None):
-            raise ValueError(
+            raise UserError(
                 "set either task (a prepared task) or ontology (icd9cm, icd10cm, icd10who): what is to be memorized"
             )
         if self.num_codes is not None and self.num_codes < 1:
-            raise ValueError(f"num_codes must be at least 1, got {self.num_codes}")
+            raise UserError(f"num_codes must be at least 1, got {self.num_codes}")
         if not 0 <= self.replay < 1:
-            raise ValueError(f"replay is a share of the training examples, in [0, 1), got {self.replay}")
+            raise UserError(f"replay is a share of the training examples, in [0, 1), got {self.replay}")
         if self.replay_text is not None and not self.replay:
-            raise ValueError("replay_text is set but replay is 0: set replay to the share of general text, such as 0.1")
+            raise UserError("replay_text is set but replay is 0: set replay to the share of general text, such as 0.1")
         if self.stop_at is not None and not 0 < self.stop_at <= 1:
-            raise ValueError(f"stop_at must be in (0, 1], got {self.stop_at}")
+            raise UserError(f"stop_at must be in (0, 1], got {self.stop_at}")
         if self.save_adapter and not self.model.lora.rank:
-            raise ValueError("save_adapter needs LoRA: set model.lora.rank")
+            raise UserError("save_adapter needs LoRA: set model.lora.rank")
         if self.evaluate_every < 1 or self.evaluation_batch_size < 1:
-            raise ValueError("evaluate_every and evaluation_batch_size must be at least 1")
+            raise UserError("evaluate_every and evaluation_batch_size must be at least 1")

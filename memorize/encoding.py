@@ -7,6 +7,7 @@ from transformers import PreTrainedTokenizerBase
 
 from memorize.config import QuestionConfig
 from memorize.questions import Question
+from mera.system.errors import UserError
 
 _PROBE = "definition"
 
@@ -21,7 +22,7 @@ class QuestionEncoder:
     def __init__(self, tokenizer: PreTrainedTokenizerBase, config: QuestionConfig):
         has_template = bool(getattr(tokenizer, "chat_template", None))
         if config.chat == "always" and not has_template:
-            raise ValueError("questions.chat is always, but the base model's tokenizer has no chat template: use auto")
+            raise UserError("questions.chat is always, but the base model's tokenizer has no chat template: use auto")
         self.tokenizer = tokenizer
         self.chat = has_template and config.chat != "never"
         self.end_id = self._end_of_turn() if self.chat else tokenizer.eos_token_id
@@ -60,7 +61,7 @@ def tokenized(questions: Iterable[Question], encoder: QuestionEncoder, max_lengt
     for question in questions:
         prompt, completion = encoder.prompt(question), encoder.completion(question)
         if len(prompt) + len(completion) > max_length:
-            raise ValueError(
+            raise UserError(
                 f"the question on {question.code} has {len(prompt) + len(completion)} tokens, the model takes "
                 f"{max_length}: raise model.max_length, or choose a base model with a longer context"
             )

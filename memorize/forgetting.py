@@ -15,7 +15,8 @@ from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from memorize.answering import answering
-from mera.plain_text import PlainText
+from mera.language_models.plain_text import PlainText
+from mera.system.errors import UserError
 
 BUILT_IN_TEXT = Path(__file__).parent / "general_text.txt"
 CHUNK_TOKENS = 256
@@ -97,9 +98,9 @@ def _user_paragraphs(path: str) -> list[str]:
     try:
         paragraphs = _paragraphs(Path(path))
     except UnicodeDecodeError:
-        raise ValueError(f"replay_text {path} is not UTF-8 text") from None
+        raise UserError(f"replay_text {path} is not UTF-8 text") from None
     if len(paragraphs) < HOLD_OUT_EVERY:
-        raise ValueError(
+        raise UserError(
             f"replay_text {path} has {len(paragraphs)} paragraphs (separated by empty lines); it needs at least "
             f"{HOLD_OUT_EVERY}, because one in {HOLD_OUT_EVERY} is held out to measure forgetting"
         )

@@ -16,8 +16,9 @@ from memorize.encoding import QuestionEncoder
 from memorize.forgetting import perplexity
 from memorize.questions import QuestionBook, with_worked_examples
 from memorize.recall import Answers, all_questions, ask, shares
-from mera.code_tokens import CodeTokens, token_ids
-from mera.run_directory import write_json
+from mera.language_models.code_tokens import CodeTokens, token_ids
+from mera.runs.run_directory import write_json
+from mera.system.errors import UserError
 
 FILE_NAME = "memorized.json"
 
@@ -108,7 +109,7 @@ def what_to_ask(checkpoint: Path, task: Path | None) -> tuple[CodeSet, QuestionC
         code_tokens = CodeTokens.load(checkpoint)
     if task is None:
         if memorized is None:
-            raise ValueError(f"{checkpoint} does not say what it memorized (memorize/train.py notes it): pass --task")
+            raise UserError(f"{checkpoint} does not say what it memorized (memorize/train.py notes it): pass --task")
         return memorized
     code_set = task_codes(load_task(task))
     if questions.atomic_tokens:

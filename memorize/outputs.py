@@ -10,9 +10,9 @@ from memorize.measurement import save_memorized
 from memorize.model_card import model_card
 from memorize.trainer import CURVE_COLUMNS, MemorizeTrainer, curve, unwrapped
 from mera.config import config_dict
-from mera.engine import whole_parameters
-from mera.manifest import RunClock, build_manifest
-from mera.run_directory import RunDirectory, write_json
+from mera.runs.manifest import RunClock, build_manifest
+from mera.runs.run_directory import RunDirectory, write_json
+from mera.training.engine import whole_parameters
 
 
 def write_outputs(

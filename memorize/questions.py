@@ -11,7 +11,7 @@ from typing import Literal
 
 from memorize.code_set import CodeSet
 from memorize.config import MAX_PHRASINGS, QuestionConfig
-from mera.code_tokens import code_token
+from mera.language_models.code_tokens import code_token
 
 Kind = Literal["code_to_definition", "definition_to_code", "code_to_group", "synonym_to_code"]
 

@@ -17,8 +17,9 @@ from memorize.forgetting import measured_text
 from memorize.measurement import measure, what_to_ask
 from memorize.questions import QuestionBook
 from memorize.recall import print_shares
-from mera.entry_point import run_entry_point
-from mera.models import LOCAL_LOADING
+from mera.language_models.models import LOCAL_LOADING
+from mera.system.errors import UserError
+from mera.training.entry_point import run_entry_point
 
 
 def main() -> None:
@@ -35,7 +36,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to FILE")
     arguments = parser.parse_args()
     if arguments.batch_size < 1:
-        raise ValueError(f"--batch-size must be 1 or more, got {arguments.batch_size}")
+        raise UserError(f"--batch-size must be 1 or more, got {arguments.batch_size}")
     code_set, questions = what_to_ask(arguments.checkpoint, arguments.task)
     tokenizer = AutoTokenizer.from_pretrained(arguments.checkpoint, trust_remote_code=False, local_files_only=True)
     model = AutoModelForCausalLM.from_pretrained(arguments.checkpoint, **LOCAL_LOADING)

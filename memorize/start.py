@@ -11,9 +11,9 @@ from memorize.config import MemorizeConfig
 from memorize.encoding import QuestionEncoder, tokenized
 from memorize.forgetting import replayed_text, with_replay
 from memorize.questions import QuestionBook
-from mera.code_tokens import CodeTokens, add_code_tokens, has_code_tokens
-from mera.plain_text import require_plain
-from mera.predictions import task_record
+from mera.language_models.code_tokens import CodeTokens, add_code_tokens, has_code_tokens
+from mera.language_models.plain_text import require_plain
+from mera.runs.predictions import task_record
 
 
 def load_codes(config: MemorizeConfig) -> tuple[CodeSet, dict[str, Any]]:

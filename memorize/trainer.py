@@ -22,10 +22,11 @@ from memorize.config import MemorizeConfig
 from memorize.encoding import QuestionEncoder
 from memorize.questions import QuestionBook
 from memorize.recall import BOTH_WAYS, both_ways, is_known
-from mera.engine import has_whole_parameters
-from mera.run_directory import RunDirectory
-from mera.stage_trainer import StageTrainer
-from mera.training import training_arguments
+from mera.runs.run_directory import RunDirectory
+from mera.system.errors import UserError
+from mera.training.engine import has_whole_parameters
+from mera.training.settings import training_arguments
+from mera.training.stage_trainer import StageTrainer
 
 CURVE_COLUMNS = ("step", "epoch", "train_seconds", *BOTH_WAYS)
 
@@ -180,7 +181,7 @@ def use_attention(model: PreTrainedModel, name: str | None) -> None:
         model.set_attn_implementation(name)
     except (ImportError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise ValueError(f"attention: {name!r} cannot be used here ({reason}); unset it for the default") from None
+        raise UserError(f"attention: {name!r} cannot be used here ({reason}); unset it for the default") from None
 
 
 def on_device(trainer: SFTTrainer) -> torch.nn.Module:

@@ -8,10 +8,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from mera.children import run_child
-from mera.safe_group import SafeGroup
-
-ROOT = Path(__file__).resolve().parent.parent
+from mera.root import ROOT
+from mera.system.children import run_child
+from mera.system.safe_group import SafeGroup
 
 app = typer.Typer(
     cls=SafeGroup,
@@ -33,7 +32,7 @@ def prepare(context: typer.Context) -> None:
 @app.command(context_settings=PASS_THROUGH)
 def inspect(context: typer.Context) -> None:
     """What is in a prepared task: `mera inspect prepared/NAME --plot figures.svg`."""
-    _run([sys.executable, "-m", "data.inspect_task", *context.args])
+    _run([sys.executable, "-m", "data.inspection.inspect_task", *context.args])
 
 
 @app.command(context_settings=PASS_THROUGH)
@@ -120,7 +119,7 @@ def pool(
     output: Annotated[Path, typer.Option(help="run directory to write")],
 ) -> None:
     """Put the folds of a k-fold task together: `mera pool runs/demo-fold*/linear --output runs/demo/linear`."""
-    from mera.pool import pool_folds
+    from mera.runs.pool import pool_folds
 
     print(pool_folds(runs, output))
 
@@ -145,7 +144,7 @@ def ablate(
     Finished runs are kept and interrupted ones resume. Further keys of the recipe go to every run:
     `--training.epochs 3`.
     """
-    from mera.ablations import AblationPlan, run_ablations
+    from mera.commands.ablations import AblationPlan, run_ablations
 
     plan = AblationPlan(
         task=task,
@@ -168,7 +167,7 @@ def demo(
     fresh: Annotated[bool, typer.Option("--fresh", help="start over instead of keeping finished stages")] = False,
 ) -> None:
     """The whole pipeline on a synthetic cohort, on the CPU, in minutes; prints the report's path last."""
-    from mera.demo import run_demo
+    from mera.commands.demo import run_demo
 
     print(run_demo(output, fresh=fresh))
 

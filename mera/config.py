@@ -14,6 +14,8 @@ from typing import Any, TypeVar, dataclass_transform
 import pydantic
 import yaml
 
+from mera.system.errors import UserError
+
 Config = TypeVar("Config")
 DRY_RUN_OPTIONS = {
     "--dry-run": {
@@ -124,7 +126,7 @@ def load_config(cls: type[Config], path: str | Path | None = None, overrides: di
     except pydantic.ValidationError as error:
         where = f" in {path}" if path is not None else ""
         known = [key for key, _ in _help_lines(cls)]
-        raise ValueError(f"bad configuration{where}: " + "; ".join(_problems(error, known))) from None
+        raise UserError(f"bad configuration{where}: " + "; ".join(_problems(error, known))) from None
 
 
 def read_values(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -135,7 +137,7 @@ def read_values(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, An
     values = _read_yaml(path)
     words = [part for word in overrides for part in (word.split("=", 1) if word.startswith("--") else [word])]
     if len(words) % 2 or not all(key.startswith("--") for key in words[::2]):
-        raise ValueError(f"options come in pairs, --key value; got {' '.join(words)}")
+        raise UserError(f"options come in pairs, --key value; got {' '.join(words)}")
     for key, text in zip(words[::2], words[1::2], strict=True):
         _set_dotted(values, key.removeprefix("--"), yaml.safe_load(text))
     return values
@@ -152,9 +154,9 @@ def _read_yaml(path: str | Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
     except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not valid YAML: {error}") from error
+        raise UserError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(values, dict):
-        raise ValueError(f"{path} must hold keys and values, got a {type(values).__name__}")
+        raise UserError(f"{path} must hold keys and values, got a {type(values).__name__}")
     return values
 
 
@@ -163,7 +165,7 @@ def _set_dotted(values: dict[str, Any], key: str, value: Any) -> None:
     for parent in parents:
         child = values.setdefault(parent, {})
         if not isinstance(child, dict):
-            raise ValueError(f"cannot set {key}: {parent} is not a section")
+            raise UserError(f"cannot set {key}: {parent} is not a section")
         values = child
     values[leaf] = value
 

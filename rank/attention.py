@@ -12,6 +12,8 @@ from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask
 from transformers import PreTrainedModel
 
+from mera.system.errors import UserError
+
 Kernel = Literal["sdpa", "flex"]
 PADDING, PROMPT = -1, 0
 """`order_ids` of tokens that belong to no order; the orders are 1, 2, ..."""
@@ -20,7 +22,7 @@ PADDING, PROMPT = -1, 0
 def use_kernel(model: PreTrainedModel, kernel: Kernel) -> None:
     """Switch the model's attention; its results stay the same. Raises ValueError where `kernel` cannot train here."""
     if kernel == "flex" and not torch.cuda.is_available():
-        raise ValueError(
+        raise UserError(
             "attention: flex trains on a GPU only (PyTorch has no backward pass for it on the CPU); use attention: sdpa"
         )
     model.set_attn_implementation("flex_attention" if kernel == "flex" else "sdpa")

@@ -2,10 +2,11 @@
 
 from typing import Literal, get_args
 
-from mera.code_tokens import Initialisation
 from mera.config import config_class
-from mera.models import ModelConfig
-from mera.training import TrainingConfig
+from mera.language_models.code_tokens import Initialisation
+from mera.language_models.models import ModelConfig
+from mera.system.errors import UserError
+from mera.training.settings import TrainingConfig
 from rank.attention import Kernel
 
 ThresholdForm = Literal["atlop", "probability"]
@@ -35,7 +36,7 @@ class PromptConfig:
 
     def __post_init__(self) -> None:
         if self.past_note_tokens < 0:
-            raise ValueError(f"prompt.past_note_tokens must be 0 or more, got {self.past_note_tokens}")
+            raise UserError(f"prompt.past_note_tokens must be 0 or more, got {self.past_note_tokens}")
 
 
 @config_class
@@ -63,14 +64,14 @@ class LossConfig:
             per_level["temperature"] = self.temperature
         for name, numbers in per_level.items():
             if numbers is not None and len(numbers) != len(self.levels):
-                raise ValueError(f"loss.{name} needs {len(self.levels)} numbers, one per level, got {len(numbers)}")
+                raise UserError(f"loss.{name} needs {len(self.levels)} numbers, one per level, got {len(numbers)}")
         temperatures = [self.temperature] if isinstance(self.temperature, float) else self.temperature
         if not self.levels or min(temperatures) <= 0 or self.threshold_weight < 0:
-            raise ValueError("loss needs at least one level, a positive temperature and a threshold_weight >= 0")
+            raise UserError("loss needs at least one level, a positive temperature and a threshold_weight >= 0")
         if not 0 < self.threshold_probability < 1:
-            raise ValueError("loss.threshold_probability must be above 0 and below 1")
+            raise UserError("loss.threshold_probability must be above 0 and below 1")
         if self.level_weights is not None and (min(self.level_weights) < 0 or not sum(self.level_weights)):
-            raise ValueError("loss.level_weights cannot be negative, and one of them must be above 0")
+            raise UserError("loss.level_weights cannot be negative, and one of them must be above 0")
 
 
 @config_class
@@ -116,11 +117,11 @@ class RankConfig:
 
     def __post_init__(self) -> None:
         if self.orders < 0 or self.max_targets < 1:
-            raise ValueError("orders must be 0 or more, max_targets 1 or more")
+            raise UserError("orders must be 0 or more, max_targets 1 or more")
         if self.prompt_weight <= 0:
-            raise ValueError("prompt_weight must be above 0")
+            raise UserError("prompt_weight must be above 0")
         if not 0 <= self.history_dropout < 1:
-            raise ValueError("history_dropout must be in [0, 1)")
+            raise UserError("history_dropout must be in [0, 1)")
 
 
 @config_class
@@ -165,9 +166,9 @@ class NeuralBaselineConfig:
 
     def __post_init__(self) -> None:
         if min(self.width, self.epochs, self.patience, self.batch_size, self.max_visits) < 1:
-            raise ValueError("a neural baseline's width, epochs, patience, batch_size and max_visits must be 1 or more")
+            raise UserError("a neural baseline's width, epochs, patience, batch_size and max_visits must be 1 or more")
         if self.learning_rate <= 0 or not 0 <= self.dropout < 1:
-            raise ValueError("a neural baseline's learning_rate must be above 0, its dropout in [0, 1)")
+            raise UserError("a neural baseline's learning_rate must be above 0, its dropout in [0, 1)")
 
 
 @config_class
@@ -182,7 +183,7 @@ class TransformerBaselineConfig(NeuralBaselineConfig):
     def __post_init__(self) -> None:
         NeuralBaselineConfig.__post_init__(self)
         if self.layers < 1 or self.heads < 1 or self.width % self.heads:
-            raise ValueError(f"the transformer's width ({self.width}) must be a multiple of its heads ({self.heads})")
+            raise UserError(f"the transformer's width ({self.width}) must be a multiple of its heads ({self.heads})")
 
 
 @config_class

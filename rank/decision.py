@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit, logsumexp
 
-from mera.calibration import fit_platt
-from mera.metrics import f1
-from mera.threshold import best_threshold
+from mera.evaluation.calibration import fit_platt
+from mera.evaluation.metrics import f1
+from mera.evaluation.threshold import best_threshold
+from mera.system.errors import UserError
 
 EOV_SHARES = (1.0, 0.75, 0.5, 0.25)
 """What is tried, the plain form first. EOV always keeps a part: without any, a set's size would not be learned."""
@@ -58,7 +59,7 @@ def fit_decision_rule(
         )[1]
     calibration = fit_platt(scores - _base(scores, eov, share)[:, None] - offset, targets)
     if calibration is None:
-        raise ValueError("every code has the same score on validation: the model has learnt nothing to rank by")
+        raise UserError("every code has the same score on validation: the model has learnt nothing to rank by")
     return DecisionRule(eov_share=share, offset=offset, **calibration)
 
 

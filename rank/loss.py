@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mera.system.errors import UserError
+
 
 def hierarchical_info_nce(
     scores: Tensor,
@@ -43,7 +45,7 @@ def hierarchical_info_nce(
     weights = [1.0] * num_levels if level_weights is None else list(level_weights)
     for name, numbers in (("temperature", temperatures), ("level_weights", weights)):
         if len(numbers) != num_levels:
-            raise ValueError(f"{name} needs one number per level: got {len(numbers)} for {num_levels} levels")
+            raise UserError(f"{name} needs one number per level: got {len(numbers)} for {num_levels} levels")
     scores_NC = scores.float()
     negative_NC = ~(positive | ignored)
     row_P, column_P = positive.nonzero(as_tuple=True)

@@ -11,19 +11,20 @@ import torch
 from tqdm.auto import tqdm
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from mera.code_tokens import EOV, CodeTokens, marker_id, token_ids
-from mera.models import LOCAL_LOADING
+from mera.language_models.code_tokens import EOV, CodeTokens, marker_id, token_ids
+from mera.language_models.models import LOCAL_LOADING
+from mera.system.errors import UserError
 from rank.candidate_head import read_candidates_only
-from rank.code_reader import CodeReader
 from rank.config import PromptConfig
 from rank.decision import DecisionRule
 from rank.decoding import decode, scores_of_decoded
-from rank.patient_input import given_codes, read_age, read_days, read_sex, require_known, require_seen
+from rank.patients.code_reader import CodeReader
+from rank.patients.patient_input import given_codes, read_age, read_days, read_sex, require_known, require_seen
+from rank.patients.trained_on import TrainedOn
 from rank.phenotypes import Phenotype, any_of
 from rank.prompt import PromptBuilder, build_prompts
 from rank.recurrence import SeenCodes, add_recurrence, seen_codes
 from rank.scoring import score_prompts
-from rank.trained_on import TrainedOn
 
 FILE_NAME, RECURRENCE_FILE = "ranking.json", "recurrence.npy"
 
@@ -71,7 +72,7 @@ class Ranker:
         if not (path / FILE_NAME).is_file():
             inside = path / "checkpoint"
             hint = f": {inside}" if (inside / FILE_NAME).is_file() else ""
-            raise ValueError(f"{path} has no {FILE_NAME}: give the checkpoint directory that rank/train.py wrote{hint}")
+            raise UserError(f"{path} has no {FILE_NAME}: give the checkpoint directory that rank/train.py wrote{hint}")
         saved = json.loads((path / FILE_NAME).read_text(encoding="utf-8"))
         model, tokenizer = (
             AutoModelForCausalLM.from_pretrained(path, **LOCAL_LOADING),
@@ -169,7 +170,7 @@ class Ranker:
         text = text if text and text.strip() else None
         visits = self.reader.visits(given_codes(history))
         if not any(visits) and text is None and age is None and sex is None:
-            raise ValueError("nothing to rank from: give a history, a note, or at least age and sex")
+            raise UserError("nothing to rank from: give a history, a note, or at least age and sex")
         days = [None] * len(visits) if days_before is None else read_days(days_before, len(visits))
         require_seen(self.reader, history=any(visits), note=text is not None, allow_unknown=allow_unknown)
         require_known(self.reader, visits, allow_unknown=allow_unknown)

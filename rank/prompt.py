@@ -4,7 +4,7 @@ Codes are single tokens, definitions, or both (`prompt.history`); the number aft
 target visit. After `<next>` the first output token's distribution ranks the codes.
 
 Notes, and all else that is written in words, are plain text: a note that says `<next>` or `<428.0>` adds no marker and
-no code (mera/plain_text.py).
+no code (mera/language_models/plain_text.py).
 
 Notes of past visits (`prompt.past_note_tokens`) stand behind the codes of their visit: `<visit> 14 <584.9> Admitted for
 ...`. Codes go before notes: notes get what room the visits' codes leave, so that no visit is lost to a note. The newest
@@ -18,8 +18,8 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from mera.code_tokens import MARKERS, NEXT, VISIT, code_token, marker_id
-from mera.plain_text import PlainText
+from mera.language_models.code_tokens import MARKERS, NEXT, VISIT, code_token, marker_id
+from mera.language_models.plain_text import PlainText
 from rank.config import PromptConfig
 
 

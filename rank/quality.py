@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mera.metrics import recall_at_k, weighted_f1_at_label_count
+from mera.evaluation.metrics import recall_at_k, weighted_f1_at_label_count
 
 
 def ranking_quality(scores: np.ndarray, targets: np.ndarray) -> dict[str, float]:

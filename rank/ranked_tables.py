@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.table import Table
 
-from rank.ranked_files import RankedExample
+from rank.patients.ranked_files import RankedExample
 
 
 def print_ranked(example: RankedExample) -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from data.task import load_task
 from mera.config import parse_config
-from mera.entry_point import run_entry_point
-from mera.manifest import RunClock, build_manifest
-from mera.predictions import predictions_for_task, read_predictions, task_record, write_predictions
-from mera.run_directory import RunDirectory
+from mera.runs.manifest import RunClock, build_manifest
+from mera.runs.predictions import predictions_for_task, read_predictions, task_record, write_predictions
+from mera.runs.run_directory import RunDirectory
+from mera.system.errors import UserError
+from mera.training.entry_point import run_entry_point
 from rank.config import RescoreConfig
 from rank.decision import fit_decision_rule, threshold_record
 from rank.predict import Ranker
@@ -22,7 +23,7 @@ def main() -> None:
     task = load_task(config.task)
     trained = read_predictions(config.run)
     if trained.manifest["task"]["fingerprint"] != task.fingerprint:
-        raise ValueError(f"{config.run} was trained on another task than {config.task}; give the one it was trained on")
+        raise UserError(f"{config.run} was trained on another task than {config.task}; give the one it was trained on")
     ranker = Ranker.load(Path(config.run) / "checkpoint")
     ranker.add_definitions(task.all_definitions)
     held_out = list(task.splits["validation"])

@@ -12,17 +12,18 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from data.task import Task, load_task
-from mera.calibration import fit_platt
 from mera.config import config_dict, parse_config
-from mera.entry_point import run_entry_point
-from mera.finished_runs import finished_before
-from mera.manifest import RunClock, build_manifest
-from mera.predictions import predictions_for_task, task_record, write_predictions
-from mera.run_directory import RunDirectory
-from mera.threshold import best_threshold
-from rank.baselines import BaselineScores, has_history, linear, own_history, popularity
+from mera.evaluation.calibration import fit_platt
+from mera.evaluation.threshold import best_threshold
+from mera.runs.finished_runs import finished_before
+from mera.runs.manifest import RunClock, build_manifest
+from mera.runs.predictions import predictions_for_task, task_record, write_predictions
+from mera.runs.run_directory import RunDirectory
+from mera.system.errors import UserError
+from mera.training.entry_point import run_entry_point
+from rank.baselines.neural import retain, transformer
+from rank.baselines.simple import BaselineScores, has_history, linear, own_history, popularity
 from rank.config import BaselinesConfig
-from rank.neural_baselines import retain, transformer
 
 MODEL_NAMES = {"own-history": "own history", "retain": "RETAIN", "transformer": "Transformer encoder"}
 
@@ -40,7 +41,7 @@ def main() -> None:
     chosen = [name for name in baselines if name in config.only]
     with_oracle = "oracle" in task.info and "oracle" in config.only
     if not chosen and not with_oracle:
-        raise ValueError(f"{config.task} lacks the data (a history, true probabilities) for {', '.join(config.only)}")
+        raise UserError(f"{config.task} lacks the data (a history, true probabilities) for {', '.join(config.only)}")
     wanted = [*chosen, *["oracle"] * with_oracle]
     finished = [name for name in wanted if finished_before(folder / name, task.fingerprint, settings_of(config, name))]
     for name in finished:

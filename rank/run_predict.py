@@ -8,11 +8,12 @@ import argparse
 import sys
 
 from data.task import SPLITS
-from mera.entry_point import run_entry_point
+from mera.system.errors import UserError
+from mera.training.entry_point import run_entry_point
+from rank.patients.predict_task import rank_patient, rank_task
+from rank.patients.ranked_files import as_json, check_suffix, write_ranked
 from rank.phenotypes import Phenotype
 from rank.predict import Ranker
-from rank.predict_task import rank_patient, rank_task
-from rank.ranked_files import as_json, check_suffix, write_ranked
 from rank.ranked_tables import print_measured, print_ranked
 
 
@@ -52,17 +53,17 @@ def main() -> None:
     arguments = parser.parse_args()
 
     if arguments.top < 1 or arguments.batch_size < 1:
-        raise ValueError("--top and --batch-size must be 1 or more")
+        raise UserError("--top and --batch-size must be 1 or more")
     if arguments.output is not None:
         check_suffix(arguments.output)
     phenotypes = [Phenotype.parse(text) for text in arguments.phenotype]
     if len({phenotype.name for phenotype in phenotypes}) < len(phenotypes):
-        raise ValueError("two phenotypes have the same name; give all prefixes of one together, NAME=PREFIX,PREFIX")
+        raise UserError("two phenotypes have the same name; give all prefixes of one together, NAME=PREFIX,PREFIX")
     if arguments.task is not None:
         if any((arguments.history, arguments.text, arguments.days, arguments.age, arguments.sex)):
-            raise ValueError("give either --task or one patient (--history, --days, --age, --sex, --text), not both")
+            raise UserError("give either --task or one patient (--history, --days, --age, --sex, --text), not both")
         if arguments.output is None:
-            raise ValueError("--task needs --output FILE.json or FILE.parquet")
+            raise UserError("--task needs --output FILE.json or FILE.parquet")
         ranker = Ranker.load(arguments.checkpoint)
         examples, measured = rank_task(
             ranker,

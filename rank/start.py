@@ -7,8 +7,9 @@ from typing import Any
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from data.task import Task
-from mera.code_tokens import CodeTokens, add_code_tokens, has_code_tokens
-from mera.models import load_base_model
+from mera.language_models.code_tokens import CodeTokens, add_code_tokens, has_code_tokens
+from mera.language_models.models import load_base_model
+from mera.system.errors import UserError
 from rank.config import PromptConfig, RankConfig
 from rank.partial_outputs import RankingDataset
 from rank.prompt import PromptBuilder, build_prompts
@@ -18,7 +19,7 @@ from rank.recurrence import seen_codes
 def require_past_notes(task: Task, prompt: PromptConfig) -> None:
     """Raise ValueError where the prompt is to hold notes of past visits and the task has none."""
     if prompt.past_note_tokens and not task.has_past_notes:
-        raise ValueError(
+        raise UserError(
             f"prompt.past_note_tokens is {prompt.past_note_tokens}, but {task.path} has no notes of past visits; "
             f"prepare it with `mera prepare SOURCE --past-notes`, or set prompt.past_note_tokens to 0"
         )

@@ -7,26 +7,25 @@ accelerate launch rank/train.py --config configs/rank/tiny.yaml --model.base run
 import torch
 from transformers import set_seed
 
-from data.few_rows import with_few_held_out
-from data.task import load_task
-from mera.checkpoint import save_checkpoint
-from mera.code_tokens import EOV, marker_id, token_ids
+from data.task import load_task, with_few_held_out
 from mera.config import config_dict, parse_training_config
-from mera.dry_run import FEW_EXAMPLES, open_run, rehearse
-from mera.entry_point import run_entry_point
-from mera.manifest import RunClock, build_manifest
-from mera.models import add_lora
-from mera.predictions import memorization_record, predictions_for_task, task_record, write_predictions
+from mera.doctor.dry_run import FEW_EXAMPLES, open_run, rehearse
+from mera.language_models.code_tokens import EOV, marker_id, token_ids
+from mera.language_models.models import add_lora
+from mera.runs.manifest import RunClock, build_manifest
+from mera.runs.predictions import memorization_record, predictions_for_task, task_record, write_predictions
+from mera.training.checkpoint import save_checkpoint
+from mera.training.entry_point import run_entry_point
 from rank.attention import use_kernel
 from rank.candidate_head import read_candidates_only
 from rank.config import RankConfig
 from rank.decision import best_micro_f1, fit_decision_rule, threshold_record
 from rank.partial_outputs import PartialOutputCollator
+from rank.patients.trained_on import TrainedOn
 from rank.predict import Ranker
 from rank.prompt import PromptBuilder
 from rank.recurrence import Recurrence, add_recurrence, fit_rare_bonus, recurrence_weights
 from rank.start import load_for_task, require_past_notes, training_examples
-from rank.trained_on import TrainedOn
 from rank.trainer import build_trainer
 from rank.validation import Validation
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, TrainingArguments
 
-from mera.run_directory import RunDirectory
-from mera.stage_trainer import StageTrainer
-from mera.training import training_arguments
+from mera.runs.run_directory import RunDirectory
+from mera.training.settings import training_arguments
+from mera.training.stage_trainer import StageTrainer
 from rank.attention import Kernel, orders_mask
 from rank.config import LossConfig, RankConfig
 from rank.loss import hierarchical_info_nce, probability_threshold_loss, threshold_loss

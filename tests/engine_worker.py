@@ -22,13 +22,13 @@ from memorize.config import MemorizeConfig
 from memorize.encoding import QuestionEncoder, tokenized
 from memorize.questions import QuestionBook, tokenizer_texts
 from memorize.trainer import build_trainer as build_memorize_trainer
-from mera.checkpoint import save_checkpoint
-from mera.code_tokens import EOV, add_code_tokens, marker_id, token_ids
 from mera.config import load_config
-from mera.engine import zero_stage
-from mera.entry_point import run_entry_point
-from mera.models import add_lora, load_base_model
-from mera.run_directory import RunDirectory
+from mera.language_models.code_tokens import EOV, add_code_tokens, marker_id, token_ids
+from mera.language_models.models import add_lora, load_base_model
+from mera.runs.run_directory import RunDirectory
+from mera.training.checkpoint import save_checkpoint
+from mera.training.engine import zero_stage
+from mera.training.entry_point import run_entry_point
 from rank.candidate_head import read_candidates_only
 from rank.config import RankConfig
 from rank.partial_outputs import PartialOutputCollator

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from mera.predictions import Predictions, patient_hashes, read_predictions, write_predictions
+from mera.runs.predictions import Predictions, patient_hashes, read_predictions, write_predictions
 
 NUM_EXAMPLES, NUM_CODES = 120, 60
 THRESHOLD = {

@@ -5,8 +5,8 @@ import gzip
 import random
 from pathlib import Path
 
-from data.prepare_options import parse_arguments
-from data.sources import prepare
+from data.prepare.options import parse_arguments
+from data.prepare.run import prepare
 from data.task import SPLITS
 
 EVEN = ("--fractions", 0.5, 0.25, 0.25)

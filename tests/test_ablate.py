@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mera import ablations
-from mera.ablations import AblationPlan, ablation_steps, run_ablations
+from mera.commands.ablations import AblationPlan, ablation_steps, run_ablations
+from mera.commands.programs import ablations
 from mera.config import load_config
 from rank.config import RankConfig, RescoreConfig
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from data.prepare_options import parse_arguments
-from data.sources import prepare
+from data.prepare.options import parse_arguments
+from data.prepare.run import prepare
 
 ROOT = Path(__file__).resolve().parents[1]
 HEADER = "encounter_id,patient_nbr,gender,age,diag_1,diag_2,diag_3"

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from tiny_task import make_tiny_task
 
-from mera.metrics import recall_at_k
-from rank.baselines import linear, own_history, popularity
+from mera.evaluation.metrics import recall_at_k
+from rank.baselines.simple import linear, own_history, popularity
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from bi_encoder.start import model_for_task
 from bi_encoder.trainer import build_trainer
 from data.task import load_task
 from mera.config import load_config
-from mera.run_directory import RunDirectory
+from mera.runs.run_directory import RunDirectory
 
 SETTINGS = {
     "variant": "laa_mrl",

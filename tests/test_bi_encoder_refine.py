@@ -9,12 +9,12 @@ from torch.nn.functional import normalize
 
 from bi_encoder.config import BiEncoderConfig, EncoderConfig, RefineConfig
 from bi_encoder.encoder import load_encoder
-from bi_encoder.first_pass import principal_directions
 from bi_encoder.model import ModelRecord, build_bi_encoder, load_bi_encoder
 from bi_encoder.predict import embed_texts
 from bi_encoder.refine import refined_map
 from bi_encoder.rotation import append_map
-from mera.metrics import mean_average_precision
+from bi_encoder.search.first_pass import principal_directions
+from mera.evaluation.metrics import mean_average_precision
 
 CODES, TEXTS, DIMENSIONS, NARROW = 60, 400, 32, 8
 NAMES = ["Heart failure", "Type 2 diabetes", "Anemia", "Fever", "Gout", "Cough"]

@@ -11,7 +11,7 @@ from bi_encoder.model import ModelRecord, build_bi_encoder, load_bi_encoder
 from bi_encoder.predict import embed_texts, embed_windows, score_texts
 from bi_encoder.windows import tokenize_windows
 from mera.config import load_config
-from mera.models import LoraSettings
+from mera.language_models.models import LoraSettings
 
 TEXTS = ["Heart failure, unspecified", "Type 2 diabetes mellitus", "Anemia", "Fever and a cough since Monday", "Gout"]
 ARCHITECTURE = {

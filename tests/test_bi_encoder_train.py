@@ -12,20 +12,20 @@ from tiny_task import make_tiny_task
 from transformers import TrainerCallback, set_seed
 
 from bi_encoder.config import BiEncoderConfig
-from bi_encoder.index import CodeIndex
 from bi_encoder.model import load_bi_encoder
 from bi_encoder.outputs import write_outputs
 from bi_encoder.predict import embed_codes
 from bi_encoder.refine import refine
+from bi_encoder.search.index import CodeIndex
 from bi_encoder.start import model_for_task
 from bi_encoder.trainer import build_trainer, choose_prior_weight
 from mera.config import load_config
-from mera.manifest import RunClock
-from mera.metrics import mean_average_precision
-from mera.predictions import read_predictions
-from mera.resume import checkpoints
-from mera.run_directory import RunDirectory
-from mera.steps import EpochSeededLengthSampler
+from mera.evaluation.metrics import mean_average_precision
+from mera.runs.manifest import RunClock
+from mera.runs.predictions import read_predictions
+from mera.runs.run_directory import RunDirectory
+from mera.training.resume import checkpoints
+from mera.training.steps import EpochSeededLengthSampler
 
 ROOT = Path(__file__).parent.parent
 SMALL = {

@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse
 import scipy.stats
 
-from mera import bootstrap, metrics
+from mera.evaluation import bootstrap, metrics
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from mera.calibration import fit_platt
+from mera.evaluation.calibration import fit_platt
 
 
 @pytest.mark.parametrize(("scale", "shift"), [(1.0, 0.0), (1e-4, 0.0), (300.0, -900.0)])

@@ -8,11 +8,11 @@ import pytest
 from prepare_case import EVEN, accounting, assert_adds_up, dropped, every_row, note, run, split_of, write_csv
 from shared_data import shared_data
 
-from data.ccs import load_ccs
-from data.disease_model import DiseaseModel
-from data.inspect_task import main as inspect_main
+from data.codes.ccs import load_ccs
+from data.inspection.inspect_task import main as inspect_main
 from data.ontology import load_ontology
-from data.synthetic import oracle_probabilities
+from data.synthetic.cohort import oracle_probabilities
+from data.synthetic.disease_model import DiseaseModel
 from data.task import SPLITS, load_task
 
 NAMES = ("--patient", "pid", "--visit", "vid", "--code", "dx", "--code-system", "icd10")

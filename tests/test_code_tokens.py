@@ -5,8 +5,8 @@ import torch
 from small_model import ARCHITECTURE
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from mera.code_tokens import EOV, CodeTokens, add_code_tokens, code_token, token_ids
-from mera.models import LoraSettings, ModelConfig, add_lora, load_base_model, merged
+from mera.language_models.code_tokens import EOV, CodeTokens, add_code_tokens, code_token, token_ids
+from mera.language_models.models import LoraSettings, ModelConfig, add_lora, load_base_model, merged
 
 DEFINITIONS = {
     "428.0": "Congestive heart failure",

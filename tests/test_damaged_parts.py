@@ -16,10 +16,10 @@ from made_up_runs import make_runs
 from typer.testing import CliRunner
 
 from mera.cli import app
-from mera.predictions import read_predictions
 from mera.report import write_report
 from mera.report.page import environment
 from mera.report.tables import Cell, Column, Row, Table, to_csv
+from mera.runs.predictions import read_predictions
 
 ROOT = Path(__file__).parent.parent
 CANARY = "CANARY-Z77"

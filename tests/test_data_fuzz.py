@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from prepare_case import EVEN, assert_adds_up, run
 from rich.console import Console
 
-from data import summary
+from data.inspection import summary
 from data.task import load_task
 
 RULES = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))

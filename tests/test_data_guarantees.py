@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from prepare_case import EVEN, assert_adds_up, dropped, every_row, run, split_of, write_csv
 from shared_data import shared_data
 
-from data.cohort import Patient, Visit
-from data.examples import coding_rows, diagnosis_rows
-from data.filters import keep_last_visits, keep_primary_targets
+from data.cohorts.cohort import Patient, Visit
+from data.cohorts.examples import coding_rows, diagnosis_rows
+from data.cohorts.filters import keep_last_visits, keep_primary_targets
+from data.cohorts.near_duplicates import near_duplicates, signature
 from data.ledger import Ledger
-from data.near_duplicates import near_duplicates, signature
 
 ROOT = Path(__file__).resolve().parents[1]
 CODES = ("I10", "E11.9", "I50.9", "J18.9", "N17.9")

@@ -9,8 +9,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from test_ontology import every_code
 
-from data.code_columns import by_ontology, mark_primary, resolve_codes
-from data.gem import by_gem
+from data.codes.code_columns import by_ontology, mark_primary, resolve_codes
+from data.codes.gem import by_gem
 from data.ledger import Ledger
 from data.ontology import SYSTEMS, UnknownCode, load_ontology
 

@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 from prepare_case import EVEN, assert_adds_up, dropped, every_row, example_of, run, split_of, write_csv
 from shared_data import shared_data
 
-from data.ccs import load_ccs
-from data.cohort import Patient, Visit
+from data.codes.ccs import load_ccs
+from data.cohorts.cohort import Patient, Visit
+from data.cohorts.temporal_kfold import given_split, kfold_split, temporal_split
 from data.task import LEVELS, SPLITS
-from data.temporal_kfold import given_split, kfold_split, temporal_split
 
 NAMES = ("--patient", "pid", "--visit", "vid", "--time", "day", "--code", "dx", "--position", "rank")
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mera.metrics import f1
+from mera.evaluation.metrics import f1
 from rank.decision import fit_decision_rule, threshold_record
 
 

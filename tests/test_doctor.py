@@ -17,7 +17,7 @@ from mera.doctor import checks, examination
 from mera.doctor.engine import Engine, checkpoint_bytes, memory_of_a_device, peak, read_engine, steps
 from mera.doctor.examination import examine, guess_stage
 from mera.doctor.pages import print_examination
-from mera.steps import too_few_steps
+from mera.training.steps import too_few_steps
 
 ROOT = Path(__file__).parent.parent
 RECIPES = sorted((ROOT / "configs").glob("*/*.yaml"))

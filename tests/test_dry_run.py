@@ -14,12 +14,12 @@ import wandb  # noqa: F401  (TRL imports it, and it makes temporary folders of i
 from small_model import ARCHITECTURE
 from tiny_task import make_tiny_task
 
-from data.few_rows import with_few_held_out
+from data.task import with_few_held_out
 from memorize.config import MemorizeConfig
 from mera.config import DryRun, parse_training_config
-from mera.dry_run import FirstStepAgain
-from mera.step_estimate import SAMPLED_BATCHES, epoch_tokens, num_tokens
-from mera.steps import EpochSeededLengthSampler, SeededCollator, ShareOfSteps, StepLoader
+from mera.doctor.dry_run import FirstStepAgain
+from mera.doctor.step_estimate import SAMPLED_BATCHES, epoch_tokens, num_tokens
+from mera.training.steps import EpochSeededLengthSampler, SeededCollator, ShareOfSteps, StepLoader
 
 ROOT = Path(__file__).parent.parent
 LANGUAGE_MODEL = {"model.base": None, "model.architecture": ARCHITECTURE}

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from mera import energy
-from mera.energy import EnergyMeter
-from mera.manifest import RunClock, build_manifest
+from mera.runs import energy
+from mera.runs.energy import EnergyMeter
+from mera.runs.manifest import RunClock, build_manifest
 
 
 class MadeUpGpus:

@@ -13,7 +13,7 @@ from small_model import ARCHITECTURE
 from tiny_task import make_tiny_task
 from transformers import AutoModelForCausalLM
 
-from mera.engine import prepare_engine
+from mera.training.engine import prepare_engine
 
 ROOT = Path(__file__).parent.parent
 LAUNCH_FILES = ROOT / "launch" / "accelerate"

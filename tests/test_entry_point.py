@@ -12,8 +12,8 @@ ROOT = Path(__file__).parent.parent
 SCRIPT = """
 import atexit, os, sys, threading
 import torch.distributed
-from mera.entry_point import run_entry_point
-from mera.interruption import InterruptedRun
+from mera.training.entry_point import run_entry_point
+from mera.training.interruption import InterruptedRun
 
 class LetGoWithTheInterpreter:
     def __del__(self, abort=os.abort):

@@ -17,8 +17,8 @@ import pytest
 from safetensors.numpy import load_file
 from tiny_task import make_tiny_task
 
-from mera.predictions import read_predictions
-from mera.resume import checkpoints, find_damage, step_of
+from mera.runs.predictions import read_predictions
+from mera.training.resume import checkpoints, find_damage, step_of
 
 ROOT = Path(__file__).parent.parent
 MODEL = "{model_type: mistral, hidden_size: 32, intermediate_size: 64, num_hidden_layers: 1, " + (

@@ -8,9 +8,9 @@ import torch
 from tiny_task import make_tiny_task
 
 from mera.config import load_config
-from mera.resume import SEAL, Start, checkpoints, find_damage, newest_usable, prune, seal
-from mera.run_directory import RunDirectory
-from mera.steps import EpochSeededLengthSampler, ShareOfSteps
+from mera.runs.run_directory import RunDirectory
+from mera.training.resume import SEAL, Start, checkpoints, find_damage, newest_usable, prune, seal
+from mera.training.steps import EpochSeededLengthSampler, ShareOfSteps
 
 START = Start(engine="DDP", processes=2, batch_size=4, gradient_accumulation=1)
 

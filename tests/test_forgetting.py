@@ -9,7 +9,7 @@ from small_model import ARCHITECTURE
 
 from memorize.config import MemorizeConfig
 from memorize.forgetting import measured_text, perplexity, replayed_text, with_replay
-from mera.models import ModelConfig, load_base_model
+from mera.language_models.models import ModelConfig, load_base_model
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,12 @@ import polars as pl
 import pytest
 from shared_data import shared_data
 
-from data.body_sites import added_sites
-from data.code_columns import DroppedCode
-from data.gem import _read_gem, by_gem
+from data.codes.body_sites import added_sites
+from data.codes.code_columns import DroppedCode
+from data.codes.gem import _read_gem, by_gem
 from data.ledger import Ledger
-from data.mimic4 import resolve_versions
 from data.ontology import UnknownCode, load_ontology
+from data.sources.mimic4 import resolve_versions
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from mera.host_memory import CLEAR
+from mera.doctor.host_memory import CLEAR
 
 MEASURE = """
-from mera.host_memory import HostPeak
+from mera.doctor.host_memory import HostPeak
 
 small = [bytearray(50_000) for _ in range(4000)]  # on the heap
 small = small[::50]  # gaps of 2.5 MB, of 200 MB together

@@ -25,6 +25,8 @@ MAY_IMPORT = {
     "rank": {"rank", "data", "mera"},
     "bi_encoder": {"bi_encoder", "data", "mera"},
 }
+GROUND = ("mera.system", "mera.root")
+"""What `data` too stands on: errors, files, locks, signals; nothing there imports torch."""
 CONFIGS = {"memorize": MemorizeConfig, "rank": RankConfig, "bi_encoder": BiEncoderConfig}
 RECIPES = sorted((ROOT / "configs").glob("*/*.yaml"))
 ENTRY_SCRIPTS = [
@@ -51,7 +53,8 @@ def imported_modules(path):
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_imports_run_one_way(path):
     package = path.relative_to(ROOT).parts[0]
-    ours = {name.split(".")[0] for name in imported_modules(path)} & set(PACKAGES)
+    modules = [name for name in imported_modules(path) if not (package == "data" and name.startswith(GROUND))]
+    ours = {name.split(".")[0] for name in modules} & set(PACKAGES)
     assert ours <= MAY_IMPORT[package], f"{path.name} imports {ours - MAY_IMPORT[package]}"
 
 

@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from data.leading_zeros import KEEP, RESTORE, with_leading_zeros
+from data.codes.leading_zeros import KEEP, RESTORE, with_leading_zeros
 from data.ledger import Ledger
 
 TRUE = ["0389", "00845", "0380", "25000", "4019", "4280", "486", "5849"]

@@ -4,9 +4,9 @@ import torch
 from small_model import ARCHITECTURE
 from torch import nn
 
-from mera.live_bytes import LiveBytes, hollow
-from mera.models import ModelConfig, load_base_model
-from mera.step_estimate import let_gradients_go
+from mera.doctor.live_bytes import LiveBytes, hollow
+from mera.doctor.step_estimate import let_gradients_go
+from mera.language_models.models import ModelConfig, load_base_model
 
 
 def test_live_bytes_counts_each_storage_once_while_it_lives():

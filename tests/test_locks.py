@@ -11,19 +11,17 @@ from pathlib import Path
 import pytest
 from tiny_task import make_tiny_task
 
-import data.folder_lock
-import mera.folder_lock
-from data.sources import prepare
+from data.prepare.run import prepare
 from data.task import lock_task
-from mera import folder_replacement
-from mera.finished_runs import finished_before
-from mera.folder_replacement import replace_folder, restore_folder
-from mera.run_directory import RunDirectory
+from mera.runs.finished_runs import finished_before
+from mera.runs.run_directory import RunDirectory
+from mera.system import folder_lock, folder_replacement
+from mera.system.folder_replacement import replace_folder, restore_folder
 
 ROOT = Path(__file__).parent.parent
 HOLD = """
 import sys, time
-from mera.folder_lock import FolderLock
+from mera.system.folder_lock import FolderLock
 lock = FolderLock(sys.argv[1])
 print("locked", flush=True)
 time.sleep(60)
@@ -47,27 +45,18 @@ def holder():
         process.communicate()
 
 
-@pytest.mark.parametrize("name", ["folder_lock", "stop_signals", "text_encoding", "private_files"])
-def test_the_twins_are_the_same(name):
-    codes = [
-        (ROOT / package / f"{name}.py").read_text(encoding="utf-8").split('"""\n', 1)[1] for package in ("data", "mera")
-    ]
-    assert codes[0] == codes[1]
-
-
-@pytest.mark.parametrize("module", [data.folder_lock, mera.folder_lock], ids=["data", "mera"])
-def test_a_second_process_is_told_who_works_where(module, holder, tmp_path):
+def test_a_second_process_is_told_who_works_where(holder, tmp_path):
     process = holder(tmp_path / "work")
     who = rf"{tmp_path / 'work'} is in use: process {process.pid} on {socket.gethostname()} works there since 2\d{{3}}-"
     with pytest.raises(ValueError, match=who):
-        module.FolderLock(tmp_path / "work")
+        folder_lock.FolderLock(tmp_path / "work")
     process.send_signal(signal.SIGKILL)  # the lock of a dead process is free
     process.wait()
-    lock = module.FolderLock(tmp_path / "work")
+    lock = folder_lock.FolderLock(tmp_path / "work")
     (tmp_path / "work" / "left").mkdir()
     (tmp_path / "work" / "over").write_text("x", encoding="utf-8")
     lock.clear()
-    assert [path.name for path in (tmp_path / "work").iterdir()] == [module.NAME]
+    assert [path.name for path in (tmp_path / "work").iterdir()] == [folder_lock.NAME]
     lock.release()
     assert list((tmp_path / "work").iterdir()) == []
 
@@ -89,13 +78,13 @@ def test_a_file_system_without_locks_is_asked_for_the_process(monkeypatch, tmp_p
     def no_locks(*_):
         raise OSError(95, "not supported")
 
-    monkeypatch.setattr(mera.folder_lock.fcntl, "flock", no_locks)
-    mera.folder_lock.FolderLock(tmp_path).release()
+    monkeypatch.setattr(folder_lock.fcntl, "flock", no_locks)
+    folder_lock.FolderLock(tmp_path).release()
     (tmp_path / ".lock").write_text("1 elsewhere 2026-01-01 00:00:00", encoding="utf-8")
     with pytest.raises(ValueError, match=rf"process 1 on elsewhere works there .*; if it has ended, remove {tmp_path}"):
-        mera.folder_lock.FolderLock(tmp_path)
+        folder_lock.FolderLock(tmp_path)
     (tmp_path / ".lock").write_text(f"999999999 {socket.gethostname()} 2026-01-01 00:00:00", encoding="utf-8")
-    mera.folder_lock.FolderLock(tmp_path).release()
+    folder_lock.FolderLock(tmp_path).release()
 
 
 def test_a_run_a_report_a_demo_and_a_task_are_refused_while_another_process_is_at_work(holder, tmp_path):
@@ -140,7 +129,7 @@ def test_finishing_renames_first(monkeypatch, tmp_path):
     def killed(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("mera.run_directory.shutil.rmtree", killed)
+    monkeypatch.setattr("mera.runs.run_directory.shutil.rmtree", killed)
     with pytest.raises(KeyboardInterrupt):
         run.finish()
     assert (tmp_path / "run" / "metrics.json").is_file()
@@ -198,7 +187,7 @@ def test_what_is_finished_is_of_this_task_and_these_settings(tmp_path):
 
 
 def test_prepare_lets_go_of_its_places_when_it_fails(tmp_path):
-    from data.prepare_options import parse_arguments
+    from data.prepare.options import parse_arguments
 
     words = ["diabetes130", "--input", str(tmp_path / "none.csv"), "--output", str(tmp_path / "made")]
     with pytest.raises((OSError, ValueError)):

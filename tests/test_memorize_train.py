@@ -24,10 +24,10 @@ from memorize.measurement import load_memorized, what_to_ask
 from memorize.questions import QuestionBook, tokenizer_texts
 from memorize.recall import BOTH_WAYS, all_questions, ask, shares
 from memorize.trainer import build_trainer, flattens
-from mera.code_tokens import CodeTokens, add_code_tokens, code_token
 from mera.config import load_config
-from mera.models import ModelConfig, load_base_model
-from mera.run_directory import RunDirectory
+from mera.language_models.code_tokens import CodeTokens, add_code_tokens, code_token
+from mera.language_models.models import ModelConfig, load_base_model
+from mera.runs.run_directory import RunDirectory
 
 ROOT = Path(__file__).parent.parent
 SMALL = ARCHITECTURE | {"hidden_size": 32, "sliding_window": None}

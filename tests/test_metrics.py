@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
-from mera import metrics
+from mera.evaluation import metrics
 
 
 def make_case(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from mera import bootstrap, metrics
+from mera.evaluation import bootstrap, metrics
 
 NUM_OUTSIDE = 4
 

@@ -9,11 +9,11 @@ import polars as pl
 import pytest
 from made_up_runs import NUM_CODES, NUM_EXAMPLES, change_run, make_rich_runs, make_runs
 
-from mera import bootstrap, metrics
-from mera.metrics import rank_targets
-from mera.pool import pool_folds
-from mera.predictions import predictions_for_task, read_predictions
+from mera.evaluation import bootstrap, metrics
+from mera.evaluation.metrics import rank_targets
 from mera.report import write_report
+from mera.runs.pool import pool_folds
+from mera.runs.predictions import predictions_for_task, read_predictions
 
 NUM_OUTSIDE = 3
 

@@ -7,7 +7,7 @@ from tiny_task import make_tiny_task
 from memorize.code_set import task_codes
 from memorize.config import MemorizeConfig
 from memorize.model_card import UNKNOWN_LICENCE, base_licence, model_card
-from mera.models import ModelConfig
+from mera.language_models.models import ModelConfig
 
 RECALL = {
     "before": {"code_to_definition": 0.0},

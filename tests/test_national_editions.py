@@ -7,12 +7,12 @@ from datetime import datetime
 import polars as pl
 import pytest
 
-from data.code_columns import by_ontology
+from data.codes.code_columns import by_ontology
+from data.editions.national_edition import read_national_edition
 from data.ledger import Ledger
-from data.national_edition import read_national_edition
 from data.ontology import UnknownCode, load_ontology
-from data.prepare_options import parse_arguments
-from data.sources import prepare
+from data.prepare.options import parse_arguments
+from data.prepare.run import prepare
 from data.task import LEVELS, load_task
 from memorize.code_set import ontology_codes, task_codes
 

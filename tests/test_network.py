@@ -39,7 +39,7 @@ COMMANDS = '''
 """Runs commands one after the other, each in a process of its own that has the libraries already."""
 import json, os, runpy, sys
 import peft, sentence_transformers, sklearn, torch, transformers, trl
-import data.sources, mera.report, mera.stage_trainer
+import data.prepare.run, mera.report, mera.training.stage_trainer
 
 for command in json.load(open(sys.argv[1], encoding="utf-8")):
     child = os.fork()
@@ -82,7 +82,7 @@ def ran(tmp_path_factory):
     plain = ("--encoder.architecture", ENCODER, "--encoder.tokenizer_size", 300, "--encoder.max_query_tokens", 64)
     commands = [
         ["data.prepare", "synthetic", "--patients", 60, "--kind", "both", "--output", folder / "synthetic"],
-        ["data.inspect_task", folder / "synthetic-coding"],
+        ["data.inspection.inspect_task", folder / "synthetic-coding"],
         script("memorize/train.py", *stage_one, "--output", runs / "memorize", *small, *lora),
         script("memorize/train.py", *stage_one, "--output", runs / "of-adapter", "--model.base", adapter, *none),
         script("memorize/run_recall.py", checkpoint, "--task", task),

@@ -9,14 +9,14 @@ import pytest
 import torch
 from tiny_task import make_tiny_task
 
-from mera.metrics import recall_at_k
-from mera.predictions import read_predictions
-from rank.baselines import popularity
+from mera.evaluation.metrics import recall_at_k
+from mera.runs.predictions import read_predictions
+from rank.baselines.history_tensors import History, HistoryDataset
+from rank.baselines.neural import retain, target_loss, transformer
+from rank.baselines.retain import Retain
+from rank.baselines.simple import popularity
+from rank.baselines.transformer import HistoryTransformer
 from rank.config import BaselinesConfig, NeuralBaselineConfig, TransformerBaselineConfig
-from rank.history_tensors import History, HistoryDataset
-from rank.history_transformer import HistoryTransformer
-from rank.neural_baselines import retain, target_loss, transformer
-from rank.retain import Retain
 
 ROOT = Path(__file__).parent.parent
 NUM_CODES, MAX_VISITS = 12, 5

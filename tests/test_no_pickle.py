@@ -16,10 +16,10 @@ from small_model import ARCHITECTURE
 
 from bi_encoder.config import EncoderConfig
 from bi_encoder.encoder import load_encoder
-from bi_encoder.search_index import open_model
-from mera.models import ModelConfig, has_pickled_weights, load_base_model
+from bi_encoder.search.search_index import open_model
+from mera.language_models.models import ModelConfig, has_pickled_weights, load_base_model
 from mera.report import write_report
-from mera.safe_messages import PACKAGES
+from mera.system.errors import PACKAGES
 
 ROOT = Path(__file__).parent.parent
 OUR_FILES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]

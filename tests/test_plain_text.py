@@ -11,10 +11,10 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from bi_encoder.batches import tokenize
 from bi_encoder.windows import tokenize_windows
 from memorize.forgetting import with_replay
-from mera.code_tokens import MARKERS, add_code_tokens, code_token
-from mera.models import ModelConfig, load_base_model
-from mera.plain_text import PlainText, require_plain
-from mera.tokenizer import train_tokenizer
+from mera.language_models.code_tokens import MARKERS, add_code_tokens, code_token
+from mera.language_models.models import ModelConfig, load_base_model
+from mera.language_models.plain_text import PlainText, require_plain
+from mera.language_models.tokenizer import train_tokenizer
 from rank.config import PromptConfig
 from rank.prompt import PromptBuilder
 

@@ -7,9 +7,9 @@ import pytest
 from prepare_case import run
 from shared_data import shared_data
 
-from mera.metrics import recall_at_k
-from mera.pool import pool_folds
-from mera.predictions import read_predictions
+from mera.evaluation.metrics import recall_at_k
+from mera.runs.pool import pool_folds
+from mera.runs.predictions import read_predictions
 
 FOLDS = 3
 

@@ -13,15 +13,15 @@ from small_model import ARCHITECTURE
 from tiny_task import make_tiny_task
 from transformers import AutoModelForCausalLM
 
-from mera.code_tokens import EOV, add_code_tokens, marker_id, token_ids
-from mera.models import LoraSettings, ModelConfig, add_lora, load_base_model, merged
+from mera.language_models.code_tokens import EOV, add_code_tokens, marker_id, token_ids
+from mera.language_models.models import LoraSettings, ModelConfig, add_lora, load_base_model, merged
 from rank.candidate_head import read_candidates_only
 from rank.config import PromptConfig
 from rank.decision import DecisionRule
+from rank.patients.predict_task import rank_patient, rank_task
+from rank.patients.ranked_files import check_suffix, write_ranked
 from rank.phenotypes import Phenotype
 from rank.predict import Ranker
-from rank.predict_task import rank_patient, rank_task
-from rank.ranked_files import check_suffix, write_ranked
 
 HISTORY = [["I10", "E11.9"], ["I10", "N17.9"]]
 HEART_FAILURE = Phenotype.parse("heart_failure=I50")

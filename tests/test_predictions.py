@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from tiny_task import make_tiny_task
 
-from mera.predictions import (
+from mera.runs.predictions import (
     Predictions,
     code_matrix,
     memorization_record,

@@ -10,10 +10,9 @@ import torch
 from made_up_runs import make_runs
 from prepare_case import run as prepare
 
-import data.private_files
-import data.user_errors
-import mera.entry_point
-import mera.private_files
+import mera.system.command
+import mera.system.private_files
+import mera.training.entry_point
 from data.task import load_task
 from mera.report import write_report
 
@@ -61,10 +60,9 @@ def test_predictions_and_example_pages_are_their_owners_alone(usual_umask, tmp_p
     assert not (tmp_path / "plain" / "examples").exists()
 
 
-@pytest.mark.parametrize("module", [data.private_files, mera.private_files], ids=["data", "mera"])
-def test_the_umask_returns_after_private_files(module, usual_umask, tmp_path):
+def test_the_umask_returns_after_private_files(usual_umask, tmp_path):
     def fill_the_disk():
-        with module.private_files():
+        with mera.system.private_files.private_files():
             (tmp_path / "inside").write_text("x")
             (tmp_path / "folder").mkdir()
             raise OSError("disk full")
@@ -107,7 +105,7 @@ def torch_shapes():
     torch.zeros(2) @ torch.zeros(3)
 
 
-@pytest.mark.parametrize("run", [mera.entry_point.run_entry_point, data.user_errors.run_command])
+@pytest.mark.parametrize("run", [mera.training.entry_point.run_entry_point, mera.system.command.run_command])
 @pytest.mark.parametrize("fail", [built_in, built_in_of_ours, library, missing_key])
 def test_a_librarys_error_is_told_without_its_message(run, fail, capsys, monkeypatch):
     monkeypatch.delenv("MERA_TRACEBACK", raising=False)
@@ -126,7 +124,7 @@ def test_a_librarys_error_is_told_without_its_message(run, fail, capsys, monkeyp
 def test_our_sentences_and_the_machines_are_told_whole(capsys, monkeypatch):
     monkeypatch.delenv("MERA_TRACEBACK", raising=False)
     monkeypatch.delenv("RANK", raising=False)
-    for run in (mera.entry_point.run_entry_point, data.user_errors.run_command):
+    for run in (mera.training.entry_point.run_entry_point, mera.system.command.run_command):
         with pytest.raises(SystemExit):
             run(ours)
         assert "error: no prepared task in nowhere (task.json is missing)" in capsys.readouterr().err
@@ -134,18 +132,18 @@ def test_our_sentences_and_the_machines_are_told_whole(capsys, monkeypatch):
             run(ours_in_a_folder_below)
         assert "error: row 3 has no date" in capsys.readouterr().err
     with pytest.raises(SystemExit):
-        mera.entry_point.run_entry_point(torch_shapes)
+        mera.training.entry_point.run_entry_point(torch_shapes)
     assert "hidden" in capsys.readouterr().err  # a RuntimeError of torch raised from this file, not from its own
     with pytest.raises(SystemExit):
-        mera.entry_point.run_entry_point(lambda: torch.nn.Linear(2, 2)(torch.zeros(3)))
+        mera.training.entry_point.run_entry_point(lambda: torch.nn.Linear(2, 2)(torch.zeros(3)))
     assert "error: RuntimeError: " in capsys.readouterr().err
     waited = []
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setattr(
-        mera.entry_point.time, "sleep", lambda seconds: waited.append((seconds, capsys.readouterr().err))
+        mera.training.entry_point.time, "sleep", lambda seconds: waited.append((seconds, capsys.readouterr().err))
     )
-    monkeypatch.setattr(mera.entry_point.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(mera.training.entry_point.signal, "signal", lambda *_: None)
     with pytest.raises(SystemExit):
-        mera.entry_point.run_entry_point(ours)
-    assert waited == [(mera.entry_point.SECONDS_FOR_RANK_0, "")]  # rank 0 speaks first
+        mera.training.entry_point.run_entry_point(ours)
+    assert waited == [(mera.training.entry_point.SECONDS_FOR_RANK_0, "")]  # rank 0 speaks first
     assert "error: no prepared task" in capsys.readouterr().err

@@ -8,8 +8,8 @@ from memorize.code_set import ontology_codes, task_codes
 from memorize.config import MixtureConfig, QuestionConfig
 from memorize.encoding import QuestionEncoder, tokenized
 from memorize.questions import HELD_OUT_PHRASING, PHRASINGS, QuestionBook, tokenizer_texts, with_worked_examples
-from mera.code_tokens import add_code_tokens, code_token
-from mera.models import ModelConfig, load_base_model
+from mera.language_models.code_tokens import add_code_tokens, code_token
+from mera.language_models.models import ModelConfig, load_base_model
 
 CHAT_TEMPLATE = (
     "{% for m in messages %}<|{{ m['role'] }}|>\n{{ m['content'] }}<|end|>\n{% endfor %}"

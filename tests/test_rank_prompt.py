@@ -5,8 +5,8 @@ import itertools
 import pytest
 from small_model import ARCHITECTURE
 
-from mera.code_tokens import add_code_tokens
-from mera.models import ModelConfig, load_base_model
+from mera.language_models.code_tokens import add_code_tokens
+from mera.language_models.models import ModelConfig, load_base_model
 from rank.config import PromptConfig
 from rank.prompt import PromptBuilder, build_prompts
 

@@ -15,8 +15,8 @@ from memorize.encoding import QuestionEncoder, tokenized
 from memorize.measurement import pretrained_recall
 from memorize.questions import QuestionBook, tokenizer_texts
 from memorize.recall import Answers, all_questions, ask, both_ways, shares
-from mera.code_tokens import add_code_tokens, token_ids
-from mera.models import ModelConfig, load_base_model
+from mera.language_models.code_tokens import add_code_tokens, token_ids
+from mera.language_models.models import ModelConfig, load_base_model
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,10 @@ import json
 import pytest
 from made_up_runs import change_run, make_runs
 
-from mera.predictions import read_predictions
 from mera.report import write_report
 from mera.report.ablation import find_ablations
 from mera.report.published import paper_finding
+from mera.runs.predictions import read_predictions
 
 
 @pytest.fixture(scope="module")

@@ -12,13 +12,13 @@ import pytest
 from made_up_runs import NUM_EXAMPLES, change_run, find_run, make_rich_runs, make_runs
 from rich.console import Console
 
-from mera import bootstrap, metrics
-from mera.predictions import read_predictions, write_predictions
+from mera.evaluation import bootstrap, metrics
 from mera.report import print_comparison, write_report
 from mera.report.coarse_levels import coarse_levels
 from mera.report.decisions import precision_recall
 from mera.report.hierarchy import hierarchy
 from mera.report.reliability import reliability
+from mera.runs.predictions import read_predictions, write_predictions
 
 NUM_OUTSIDE = 4
 

@@ -10,8 +10,7 @@ import pytest
 import sklearn.metrics
 from made_up_runs import change_run, find_run, make_rich_runs, make_runs
 
-from mera import bootstrap, metrics
-from mera.predictions import patient_hashes, read_predictions
+from mera.evaluation import bootstrap, metrics
 from mera.report import write_report
 from mera.report.contents import shallow_rankings
 from mera.report.decisions import precision_recall
@@ -21,6 +20,7 @@ from mera.report.pairs import MIN_TESTED_PATIENTS, best_in_group
 from mera.report.published import published_rows
 from mera.report.records import training_curve
 from mera.report.reliability import reliability
+from mera.runs.predictions import patient_hashes, read_predictions
 
 
 @pytest.fixture(scope="module")

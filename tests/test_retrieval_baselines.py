@@ -13,12 +13,12 @@ import pytest
 from small_encoder import make_encoder, save_plain
 from tiny_task import make_tiny_task
 
-from bi_encoder.bm25 import Bm25
-from bi_encoder.retrieval_baselines import best_sentence_scores, bm25, sentences, untrained_encoder
-from bi_encoder.search_index import open_model
+from bi_encoder.baselines.bm25 import Bm25
+from bi_encoder.baselines.retrieval_baselines import best_sentence_scores, bm25, sentences, untrained_encoder
+from bi_encoder.search.search_index import open_model
 from bi_encoder.texts import tokenizer_texts
-from mera.metrics import mean_average_precision
-from mera.predictions import read_predictions
+from mera.evaluation.metrics import mean_average_precision
+from mera.runs.predictions import read_predictions
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = ["Heart failure, unspecified", "Acute heart heart failure of the left heart", "Anemia", "Type 2 diabetes"]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mera.manifest import RunClock, build_manifest
-from mera.run_directory import RunDirectory
+from mera.runs.manifest import RunClock, build_manifest
+from mera.runs.run_directory import RunDirectory
 
 
 def test_nothing_is_visible_before_finish(tmp_path):

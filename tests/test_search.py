@@ -14,12 +14,12 @@ from small_encoder import make_encoder, save_plain
 
 from bi_encoder import run_search
 from bi_encoder.evidence import Span
-from bi_encoder.index import CodeIndex
 from bi_encoder.model import ModelRecord, build_bi_encoder
 from bi_encoder.predict import embed_texts
-from bi_encoder.search import CodeSearch, FoundCode
-from bi_encoder.search_index import build_index, index_path, open_index, open_model
-from bi_encoder.search_output import codes_table, highlighted
+from bi_encoder.search.index import CodeIndex
+from bi_encoder.search.output import codes_table, highlighted
+from bi_encoder.search.search import CodeSearch, FoundCode
+from bi_encoder.search.search_index import build_index, index_path, open_index, open_model
 from data.ontology import load_ontology
 
 ROOT = Path(__file__).parent.parent
@@ -115,7 +115,7 @@ def test_the_index_is_built_once_and_found_again(plain_folder, tmp_path, monkeyp
     monkeypatch.setattr(type(load_ontology("icd9cm")), "nodes", lambda self, leaves_only=False: DEFINITIONS)
     path = tmp_path / "somewhere" / "index.safetensors"
     first = open_index(path, model, record, "icd9cm", "leaves")
-    monkeypatch.setattr("bi_encoder.search_index.build_index", None)
+    monkeypatch.setattr("bi_encoder.search.search_index.build_index", None)
     second = open_index(path, model, record, "icd9cm", "leaves")
     assert np.array_equal(first.embeddings, second.embeddings)
     assert (second.codes, second.definitions) == (list(DEFINITIONS), list(DEFINITIONS.values()))

@@ -13,9 +13,9 @@ import pytest
 from small_model import ARCHITECTURE
 from tiny_task import make_tiny_task
 
-import mera.children
-from mera.resume import checkpoints
-from mera.stop_signals import Stopped, stopping_in_order
+import mera.system.children
+from mera.system.stop_signals import Stopped, stopping_in_order
+from mera.training.resume import checkpoints
 
 ROOT = Path(__file__).parent.parent
 LAUNCH = (*(sys.executable, "-m", "accelerate.commands.launch"), "--config_file", "launch/accelerate/cpu.yaml")
@@ -146,7 +146,7 @@ def test_a_child_that_does_not_end_is_killed_and_its_code_is_told(monkeypatch):
     deaf = (
         "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
     )
-    monkeypatch.setattr(mera.children, "SECONDS_TO_END", 1)
+    monkeypatch.setattr(mera.system.children, "SECONDS_TO_END", 1)
     popen = subprocess.Popen
 
     def interrupted(command, **options):
@@ -156,12 +156,12 @@ def test_a_child_that_does_not_end_is_killed_and_its_code_is_told(monkeypatch):
         child.wait = lambda: (os.kill(os.getpid(), signal.SIGTERM), wait())[1]
         return child
 
-    monkeypatch.setattr(mera.children.subprocess, "Popen", interrupted)
+    monkeypatch.setattr(mera.system.children.subprocess, "Popen", interrupted)
     started = time.monotonic()
     with pytest.raises(Stopped, match="stopped by SIGTERM") as stopped:
-        mera.children.run_child([sys.executable, "-c", deaf])
+        mera.system.children.run_child([sys.executable, "-c", deaf])
     assert 1 <= time.monotonic() - started < 20
     assert not stopped.value.told  # it had no words of its own
     monkeypatch.undo()
-    assert mera.children.run_child([sys.executable, "-c", "raise SystemExit(3)"]) == 3
-    assert mera.children.run_child([sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]) == 137
+    assert mera.system.children.run_child([sys.executable, "-c", "raise SystemExit(3)"]) == 3
+    assert mera.system.children.run_child([sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]) == 137

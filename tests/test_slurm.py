@@ -12,7 +12,7 @@ import pytest
 from small_model import ARCHITECTURE
 from tiny_task import make_tiny_task
 
-from mera.predictions import read_predictions
+from mera.runs.predictions import read_predictions
 
 ROOT = Path(__file__).parent.parent
 SLURM = ROOT / "launch" / "slurm"

@@ -12,9 +12,9 @@ from tiny_task import make_tiny_task
 
 from bi_encoder.outputs import write_outputs
 from data.task import load_task
-from mera.manifest import RunClock
-from mera.predictions import read_predictions
 from mera.report import write_report
+from mera.runs.manifest import RunClock
+from mera.runs.predictions import read_predictions
 
 ROOT = Path(__file__).parent.parent
 OUTSIDE = ("I10", "J18.9", "N17.9")

@@ -13,8 +13,8 @@ from torch import nn
 from trl.kernels import ChunkedLogProbFunction
 
 from memorize.trainer import MemorizeTrainer
-from mera.live_bytes import LiveBytes, hollow
-from mera.models import LoraSettings, ModelConfig, add_lora, load_base_model
+from mera.doctor.live_bytes import LiveBytes, hollow
+from mera.language_models.models import LoraSettings, ModelConfig, add_lora, load_base_model
 
 ROOT = Path(__file__).parent.parent
 CHUNK = 32_768

@@ -7,10 +7,11 @@ import pytest
 import torch
 from transformers import TrainingArguments
 
-from mera.resume import checkpoints, newest_usable
-from mera.run_directory import RunDirectory
-from mera.stage_trainer import StageTrainer
-from mera.steps import (
+from mera.runs.run_directory import RunDirectory
+from mera.training.resume import checkpoints, newest_usable
+from mera.training.settings import TrainingConfig
+from mera.training.stage_trainer import StageTrainer
+from mera.training.steps import (
     FEW_STEPS,
     ROWS_KEY,
     EpochSeededLengthSampler,
@@ -20,7 +21,6 @@ from mera.steps import (
     raised_epochs,
     too_few_steps,
 )
-from mera.training import TrainingConfig
 
 
 def shares(num_examples, batch_size, processes, epoch=0):

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from data.conditions import ACUTE, CHRONIC
-from data.disease_model import DiseaseModel
 from data.ontology import load_ontology
-from data.prepare_options import parse_arguments
-from data.sources import prepare
-from data.synthetic import oracle_probabilities, synthetic_cohort
-from data.synthetic_notes import MIN_WORDS, write_note
-from data.synthetic_phrases import PHRASES
+from data.prepare.options import parse_arguments
+from data.prepare.run import prepare
+from data.synthetic.cohort import oracle_probabilities, synthetic_cohort
+from data.synthetic.conditions import ACUTE, CHRONIC
+from data.synthetic.disease_model import DiseaseModel
+from data.synthetic.notes import MIN_WORDS, write_note
+from data.synthetic.phrases import PHRASES
 from data.task import SPLITS
 
 

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prepare_case import EVEN, accounting, assert_adds_up, every_row, run, write_csv
 
-from data.cohort import Patient
+from data.cohorts.cohort import Patient
 from data.ledger import Ledger
+from data.sources.table import TableColumns, read_user_table
 from data.table_files.columns import ColumnForms
-from data.user_table import TableColumns, read_user_table
 
 ROOT = Path(__file__).resolve().parents[1]
 COLUMNS = TableColumns(patient="pid", visit="vid", time="day", code="dx", position="seq", sex="sex", age="age")

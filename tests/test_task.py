@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.cohort import Patient, Visit
-from data.splits import chet_split, random_split
+from data.cohorts.cohort import Patient, Visit
+from data.cohorts.splits import chet_split, random_split
 from data.task import LEVELS, SPLITS, as_table, load_task, save_task
-from data.task_rows import digest_table
+from data.task_folder.task_rows import digest_table
 
 CODES = ["E11.9", "I10", "I50.9"]
 

@@ -13,8 +13,8 @@ from prepare_case import run
 from test_task import GROUPS, code_frame, row, splits
 from tiny_task import make_tiny_task
 
-from data import task_verification
 from data.task import SPLITS, load_task, save_task
+from data.task_folder import task_verification
 
 INFO = {
     "kind": "diagnosis",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from small_model import ARCHITECTURE
 
-from mera.safe_messages import PACKAGES
+from mera.system.errors import PACKAGES
 
 ROOT = Path(__file__).parent.parent
 OUR_FILES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mera.metrics import f1
-from mera.threshold import best_threshold
+from mera.evaluation.metrics import f1
+from mera.evaluation.threshold import best_threshold
 
 
 def loop_best_f1(scores: np.ndarray, targets: np.ndarray) -> float:

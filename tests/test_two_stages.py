@@ -15,7 +15,7 @@ import torch
 from tiny_task import make_tiny_task
 
 from data.task import load_task
-from mera.predictions import read_predictions
+from mera.runs.predictions import read_predictions
 from rank.predict import Ranker
 
 ROOT = Path(__file__).parent.parent

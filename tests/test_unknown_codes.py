@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from prepare_case import run
 
-from data.inspect_task import main as inspect_task
-from data.unknown_codes import LONGEST_CODE, UnknownCodes, code_form
-from mera.predictions import predictions_for_task, read_predictions, task_record, write_predictions
+from data.inspection.inspect_task import main as inspect_task
+from data.ledger import LONGEST_CODE, UnknownCodes, code_form
+from mera.runs.predictions import predictions_for_task, read_predictions, task_record, write_predictions
 
 NAME = "Mrs Zyxquander HIV pos tel 555-1234"
 

@@ -21,6 +21,7 @@ from data.table_files.meanings import Meaning
 from data.table_files.stored_files import InputFile
 from data.table_files.text_tables import TextTable, read_text_table
 from data.table_files.times import Times, UnreadableTimes, parse_times, proves_day_first
+from mera.system.errors import UserError
 
 _LISTED_FORMS, _LISTED_SEXES = 3, 8
 _ODD_ID = r"^[+-]?0\d|^[+-]?\d+[.,]0*$|^[+-]?\d[\d.,]*[eE]"
@@ -62,7 +63,7 @@ class ColumnForms:
 
     def __post_init__(self) -> None:
         if self.date_format is not None and not re.search(r"%[dejDFx]", self.date_format):
-            raise ValueError(f"--date-format must be a format of strptime, as %d.%m.%Y, got {self.date_format!r}")
+            raise UserError(f"--date-format must be a format of strptime, as %d.%m.%Y, got {self.date_format!r}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,7 +121,7 @@ def _typed(text: TextTable, columns: Sequence[Column], ledger: Ledger, forms: Co
                 typed[each.name] = own
             case Meaning.CODE:
                 if each.name in text.stored_as_numbers:
-                    raise ValueError(
+                    raise UserError(
                         f"{text.path}: column {header} is stored as numbers, so codes have lost their zeros (038.9 is "
                         f"38.9, 250.00 is 250); export it as text"
                     )
@@ -183,7 +184,7 @@ def _ids(values: pl.Series, place: _Place, ledger: Ledger) -> pl.Series:
     for text in odd:
         number = meanings.whole_number(text)
         if number is None and numeric and "e" in text.lower():
-            raise ValueError(
+            raise UserError(
                 f"{place} holds ids as {meanings.form_of(text)}, which have lost digits; export them as text"
             )
         if number is not None and (numeric or _AS_FLOAT.fullmatch(text)):
@@ -254,7 +255,7 @@ def _sexes(values: pl.Series, distinct: pl.Series, place: _Place, given: dict[st
             f"{form} ({sum(rows):,} rows" + (f", {len(rows)} different values)" if len(rows) > 1 else ")")
             for form, rows in list(counts.items())[:_LISTED_SEXES]
         )
-        raise ValueError(
+        raise UserError(
             f"{place} holds values that do not say whether they mean F or M: {listed}; say so with "
             "--sex-values F=...,M=..."
         )
@@ -265,7 +266,7 @@ def _times(values: pl.Series, place: _Place, date_format: str | None, day_first:
     try:
         return parse_times(values, date_format, day_first, allow_days=place.meaning == Meaning.TIME_OR_DAYS)
     except UnreadableTimes as error:
-        raise ValueError(f"{place}: {error}") from None
+        raise UserError(f"{place}: {error}") from None
 
 
 def _proof_of_any(path: Path, columns: Sequence[Column], values: dict[str, pl.Series]) -> bool | None:
@@ -281,7 +282,7 @@ def _proof_of_any(path: Path, columns: Sequence[Column], values: dict[str, pl.Se
                 try:
                     proofs.add(proves_day_first(such))
                 except UnreadableTimes as error:
-                    raise ValueError(f"{path}: column {each.header or each.name}: {error}") from None
+                    raise UserError(f"{path}: column {each.header or each.name}: {error}") from None
     known = proofs - {None}
     return known.pop() if len(known) == 1 else None
 
@@ -297,7 +298,7 @@ def _report(place: _Place, values: pl.Series, typed: pl.Series, ledger: Ledger) 
     there = len(values) - values.null_count()
     if count == there:
         hint = "; --date-format says how to read them" if typed.dtype == pl.Datetime else ""
-        raise ValueError(
+        raise UserError(
             f"{place}: none of its {there:,} values is {place.meaning.value}; they look like {', '.join(forms)}{hint}"
         )
     ledger.unreadable(f"{place.path.name}, {place.header}", place.meaning.value, count, forms)

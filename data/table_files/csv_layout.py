@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from data.table_files.stored_files import CHUNK
+from mera.system.errors import UserError
 
 SEPARATORS = (",", ";", "\t", "|")
 _QUOTE, _NEWLINE, _RETURN = b'"\n\r'
@@ -80,7 +81,7 @@ def inspect_csv(path: Path, text: bytes, separator: str, quoted: bool = True) ->
         return _layout(path, separator, plain, quoted=False, num_stray_quotes=num_quotes)
     if wrong_quote is not None:
         line = text.count(b"\n", 0, wrong_quote) + 1
-        raise ValueError(f"{path}, line {line:,}: a quote is opened or closed wrongly; export the file again, quoted")
+        raise UserError(f"{path}, line {line:,}: a quote is opened or closed wrongly; export the file again, quoted")
     return _layout(path, separator, records, quoted=True, multiline=True)
 
 
@@ -96,7 +97,7 @@ def _layout(
     longer = np.flatnonzero(records.separators > expected)
     if len(longer):
         where = "record" if multiline else "line"
-        raise ValueError(
+        raise UserError(
             f"{path}, {where} {longer[0] + 1:,}: {records.separators[longer[0]] + 1} fields where the first line has "
             f"{expected + 1}; a value that holds the separator must be quoted"
         )

@@ -10,6 +10,8 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 
+from mera.system.errors import UserError
+
 OLDEST_AGE = 90
 """Data sets hide ages over 89 (by impossible birth dates, `>89`, or one value for all); they become this one."""
 LARGEST_AGE = 120
@@ -163,5 +165,5 @@ def parse_sex_values(text: str) -> Mapping[str, str]:
     if not all(
         sex in ("F", "M") and value.strip() for sex, _, value in ((s.strip().upper(), e, v) for s, e, v in pairs)
     ):
-        raise ValueError(f"--sex-values must look like F=woman,M=man, got {text!r}")
+        raise UserError(f"--sex-values must look like F=woman,M=man, got {text!r}")
     return {value.strip().lower(): name.strip().upper() for name, _, value in pairs}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from data.table_files.stored_files import InputFile, find_table
 from data.table_files.text_tables import describe_header
+from mera.system.errors import UserError
 
 LONGEST_FIELD = 1 << 30
 
@@ -41,15 +42,13 @@ class NoteStream:
                 reader = csv.reader(lines, strict=True)
                 yield from self._rows(reader)
         except EOFError:
-            raise ValueError(
-                f"{self._path} is cut off: the gzip stream ends early; download or copy it again"
-            ) from None
+            raise UserError(f"{self._path} is cut off: the gzip stream ends early; download or copy it again") from None
         except (gzip.BadGzipFile, zlib.error):
-            raise ValueError(f"{self._path} is a damaged gzip file; download or copy it again") from None
+            raise UserError(f"{self._path} is a damaged gzip file; download or copy it again") from None
         except UnicodeDecodeError as error:
-            raise ValueError(f"{self._path} is not a CSV in UTF-8 (byte {error.object[error.start]:#x})") from None
+            raise UserError(f"{self._path} is not a CSV in UTF-8 (byte {error.object[error.start]:#x})") from None
         except csv.Error:
-            raise ValueError(
+            raise UserError(
                 f"{self._path}, line {reader.line_num:,}: a quote is opened or closed wrongly; export the file again, "
                 "quoted"
             ) from None
@@ -61,21 +60,21 @@ class NoteStream:
         missing = [name for name in self._columns if name not in header]
         if missing:
             described = describe_header(header, next(reader, []), self._columns)
-            raise ValueError(f"{self._path} has no column {', '.join(missing)}; {described}. Is it the right file?")
+            raise UserError(f"{self._path} has no column {', '.join(missing)}; {described}. Is it the right file?")
         places = [header.index(name) for name in self._columns]
         empty = True
         for number, row in enumerate(reader, start=2):
             if not row:
                 continue
             if len(row) != len(header):
-                raise ValueError(f"{self._path} has {len(row)} fields in row {number}, its header {len(header)}")
+                raise UserError(f"{self._path} has {len(row)} fields in row {number}, its header {len(header)}")
             fields = [row[place] for place in places]
             if any("\x00" in field for field in fields):
-                raise ValueError(f"{self._path} is not a CSV: row {number} holds binary data")
+                raise UserError(f"{self._path} is not a CSV: row {number} holds binary data")
             empty = False
             yield fields
         if empty:
-            raise ValueError(f"{self._path} has a header but no rows")
+            raise UserError(f"{self._path} has a header but no rows")
 
 
 class _Hashed(io.RawIOBase):

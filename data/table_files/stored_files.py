@@ -9,6 +9,8 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from mera.system.errors import UserError
+
 CHUNK = 1 << 24
 """Bytes looked at in one go: what is computed from them is several times as large."""
 _TABLE_SUFFIXES = (".csv", ".txt", ".tsv")
@@ -30,7 +32,7 @@ class InputFile:
 def read_bytes(path: Path) -> bytes:
     """A whole input file. Raises FileNotFoundError or ValueError where there is none."""
     if path.is_dir():
-        raise ValueError(f"{path} is a folder; --input must name one file here")
+        raise UserError(f"{path} is a folder; --input must name one file here")
     if not path.is_file():
         raise FileNotFoundError(f"input file not found: {path}")
     return path.read_bytes()
@@ -47,9 +49,9 @@ def read_text(path: Path) -> tuple[bytes, InputFile]:
     file = InputFile.of(path, stored)
     text = _as_utf8(path, _unpack(path, stored))
     if not text or text.isspace():
-        raise ValueError(f"{path} is empty; expected a table with a header")
+        raise UserError(f"{path} is empty; expected a table with a header")
     if b"\x00" in text:
-        raise ValueError(f"{path} is not a CSV: it holds binary data")
+        raise UserError(f"{path} is not a CSV: it holds binary data")
     if codecs.BOM_UTF8 in text:  # files with a mark, one written behind the other
         text = text.replace(codecs.BOM_UTF8, b"")
     if b"\n" not in text:
@@ -70,7 +72,7 @@ def find_table(folder: str | Path, name: str) -> Path:
     if not matches:
         raise FileNotFoundError(f"{folder} holds neither {name}.csv nor {name}.csv.gz; is it the right folder?")
     if len(matches) > 1:
-        raise ValueError(f"{folder} holds {' and '.join(path.name for path in matches)}; keep one of them")
+        raise UserError(f"{folder} holds {' and '.join(path.name for path in matches)}; keep one of them")
     return matches[0]
 
 
@@ -82,9 +84,9 @@ def _unpack(path: Path, stored: bytes) -> bytes:
     try:
         return gzip.decompress(stored)
     except EOFError:
-        raise ValueError(f"{path} is cut off: the gzip stream ends early; download or copy it again") from None
+        raise UserError(f"{path} is cut off: the gzip stream ends early; download or copy it again") from None
     except (gzip.BadGzipFile, zlib.error):
-        raise ValueError(f"{path} is a damaged gzip file; download or copy it again") from None
+        raise UserError(f"{path} is a damaged gzip file; download or copy it again") from None
 
 
 def _unzip(path: Path, stored: bytes) -> bytes:
@@ -94,10 +96,10 @@ def _unzip(path: Path, stored: bytes) -> bytes:
             shown = (name for name in archive.namelist() if not name.split("/")[-1].startswith("._"))
             names = [name for name in shown if name.lower().endswith(_TABLE_SUFFIXES)]
             if len(names) != 1:
-                raise ValueError(f"{path} holds {len(names)} tables; unpack it and name one")
+                raise UserError(f"{path} holds {len(names)} tables; unpack it and name one")
             return archive.read(names[0])
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError):
-        raise ValueError(f"{path} is a damaged or protected zip file; download or copy it again") from None
+        raise UserError(f"{path} is a damaged or protected zip file; download or copy it again") from None
 
 
 def _as_utf8(path: Path, text: bytes) -> bytes:
@@ -109,7 +111,7 @@ def _as_utf8(path: Path, text: bytes) -> bytes:
             try:
                 return text.decode(encoding).encode()
             except UnicodeDecodeError as error:
-                raise ValueError(f"{path} is damaged: byte {error.start} is not text in {encoding.upper()}") from None
+                raise UserError(f"{path} is damaged: byte {error.start} is not text in {encoding.upper()}") from None
     if text.isascii():
         return text
     decoder, start = codecs.getincrementaldecoder("utf-8")(), 0
@@ -118,5 +120,5 @@ def _as_utf8(path: Path, text: bytes) -> bytes:
             decoder.decode(text[start : start + CHUNK], final=start + CHUNK >= len(text))
     except UnicodeDecodeError as error:
         place = max(0, start + error.start)
-        raise ValueError(f"{path} is not a CSV in UTF-8 (byte {place} is not text); save it as UTF-8") from None
+        raise UserError(f"{path} is not a CSV in UTF-8 (byte {place} is not text); save it as UTF-8") from None
     return text

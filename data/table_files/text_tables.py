@@ -11,6 +11,7 @@ import polars as pl
 
 from data.table_files.csv_layout import CsvLayout, find_separator, header_names, inspect_csv
 from data.table_files.stored_files import InputFile, read_bytes, read_text
+from mera.system.errors import UserError
 
 PARQUET_SUFFIXES = (".parquet", ".pq")
 _LISTED_HEADERS = 12
@@ -60,7 +61,7 @@ def read_text_table(
     if path.suffix.lower() in PARQUET_SUFFIXES:
         return _read_parquet(path, headers, optional)
     if separator is not None and len(separator.encode()) != 1:
-        raise ValueError(f"--separator must be one character, got {separator!r}")
+        raise UserError(f"--separator must be one character, got {separator!r}")
     text, file = read_text(path)
     told = _SEPARATOR_LINE.match(text)
     if told is not None:
@@ -76,13 +77,13 @@ def read_text_table(
     layout = inspect_csv(path, text, separator, quoted)
     rows = _parse(path, text, layout, sorted(set(places.values())), has_header)
     if not has_header and rows.width != len(found):
-        raise ValueError(f"{path} has {rows.width} columns where {len(found)} were expected ({', '.join(found)})")
+        raise UserError(f"{path} has {rows.width} columns where {len(found)} were expected ({', '.join(found)})")
     order = {place: number for number, place in enumerate(sorted(set(places.values())))}
     rows = rows.select(**{ours: pl.col(rows.columns[order[place]]) for ours, place in places.items()})
     repeated = has_header and text.count(first.strip()) > 1
     rows, num_headers = _without_headers(rows, wanted) if repeated else (rows, 0)
     if rows.is_empty():
-        raise ValueError(f"{path} has a header but no rows")
+        raise UserError(f"{path} has a header but no rows")
     if not layout.quoted:
         rows = rows.with_columns(pl.all().str.strip_chars().str.replace('(?s)^"(.*)"$', "${1}"))
     return TextTable(
@@ -112,10 +113,10 @@ def _places(
     missing = [theirs for ours, theirs in wanted.items() if theirs not in found and ours not in optional]
     if missing:
         described = describe_header(found, row, wanted.values())
-        raise ValueError(f"{path} has no column {', '.join(missing)}; {described}. Is it the right file?")
+        raise UserError(f"{path} has no column {', '.join(missing)}; {described}. Is it the right file?")
     twice = sorted({theirs for theirs in wanted.values() if found.count(theirs) > 1})
     if twice:
-        raise ValueError(f"{path} has several columns called {', '.join(twice)}; rename all but one")
+        raise UserError(f"{path} has several columns called {', '.join(twice)}; rename all but one")
     return {ours: found.index(theirs) for ours, theirs in wanted.items() if theirs in found}
 
 
@@ -148,10 +149,10 @@ def _parse(path: Path, text: bytes, layout: CsvLayout, places: list[int], has_he
         )
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
         # The parser's own words may quote a patient's row.
-        raise ValueError(f"{path} is not a valid CSV with the separator {layout.separator!r}") from None
+        raise UserError(f"{path} is not a valid CSV with the separator {layout.separator!r}") from None
     expected = layout.num_records - has_header
     if rows.height != expected:
-        raise ValueError(
+        raise UserError(
             f"{path} has {expected:,} rows, but {rows.height:,} could be read; export the file again, quoted"
         )
     if len(layout.blank):
@@ -170,7 +171,7 @@ def _read_parquet(path: Path, headers: Mapping[str, str], optional: Sequence[str
         names = {ours: list(schema)[place] for ours, place in places.items()}
         rows = pl.read_parquet(io.BytesIO(stored), columns=list(dict.fromkeys(names.values())))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
-        raise ValueError(f"{path} is not a valid Parquet file; write or copy it again") from None
+        raise UserError(f"{path} is not a valid Parquet file; write or copy it again") from None
     numeric = frozenset(ours for ours, theirs in names.items() if rows.schema[theirs].is_numeric())
     return TextTable(
         path=path,
@@ -186,7 +187,7 @@ def _as_text(path: Path, column: str, values: pl.Series) -> pl.Series:
     """
     kind = values.dtype
     if kind.is_float() and (values.abs().max() or 0) >= _LARGEST_EXACT_FLOAT:
-        raise ValueError(f"{path}: column {column} holds whole numbers too large for the floats they are stored as")
+        raise UserError(f"{path}: column {column} holds whole numbers too large for the floats they are stored as")
     if kind == pl.Datetime:
         return values.dt.replace_time_zone(None).cast(pl.Datetime("us"))
     if kind == pl.Date:
@@ -194,4 +195,4 @@ def _as_text(path: Path, column: str, values: pl.Series) -> pl.Series:
     if not kind.is_nested() and kind not in (pl.Object, pl.Duration, pl.Time):
         with contextlib.suppress(pl.exceptions.PolarsError):
             return values.cast(pl.String)
-    raise ValueError(f"{path}: column {column} holds {kind}, which is neither text, a number nor a time")
+    raise UserError(f"{path}: column {column} holds {kind}, which is neither text, a number nor a time")

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from mera.system.errors import UserError
+
 _ZONE = r"(:\d\d(?:[.,]\d+)?|[Tt ]\d{4,6}(?:[.,]\d+)?)\s*(?:[Zz]|[A-Z]{3,5}|[+-]\d\d(?::?\d\d)?)$"
 _ZONE_OF_DATE = r"^(\d{4}-\d\d-\d\d)\s*(?:[Zz]|UTC|GMT)$"
 _NUMBER_AS_FLOAT = r"^(\d{8}|\d{14})\.0*$"
@@ -28,7 +30,7 @@ _EPOCHS = ((18, "nanoseconds"), (15, "microseconds"), (12, "milliseconds"), (9, 
 _TIDY = re.compile(r"\d{4}-[01]\d-[0-3]\d( [0-2]\d:[0-5]\d:[0-5]\d)?")
 
 
-class UnreadableTimes(ValueError):
+class UnreadableTimes(UserError):
     """A whole column of times that must not be guessed at; the message says why and what to do."""
 
 

@@ -12,8 +12,8 @@ from huggingface_hub import model_info, try_to_load_from_cache
 from huggingface_hub.errors import RepositoryNotFoundError
 
 from mera.doctor.engine import Engine
-from mera.engine import NO_CPU_BF16_UNDER_DEEPSPEED
-from mera.models import PACKAGE_PREFIX, resolve_source
+from mera.language_models.models import PACKAGE_PREFIX, resolve_source
+from mera.training.engine import NO_CPU_BF16_UNDER_DEEPSPEED
 
 GIB = 2**30
 PACKAGES = ("torch", "transformers", "accelerate", "trl", "peft", "datasets", "tokenizers", "sentence-transformers")

@@ -12,7 +12,8 @@ from typing import Any
 
 import yaml
 
-from mera.steps import raised_epochs
+from mera.system.errors import UserError
+from mera.training.steps import raised_epochs
 
 MASTER_AND_MOMENTS = 12
 BUCKET_WEIGHTS = 500_000_000
@@ -60,7 +61,7 @@ def read_engine(path: str | Path | None, processes: int | None, has_gpu: bool) -
         raise FileNotFoundError(f"accelerate settings not found: {path}; launch/accelerate/ has some")
     settings = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     if not isinstance(settings, dict) or "distributed_type" not in settings:
-        raise ValueError(f"{path} is no accelerate settings file: it has no distributed_type")
+        raise UserError(f"{path} is no accelerate settings file: it has no distributed_type")
     zero = settings.get("deepspeed_config") or {}
     is_zero = str(settings["distributed_type"]).upper() == "DEEPSPEED"
     return Engine(
@@ -78,7 +79,7 @@ def read_engine(path: str | Path | None, processes: int | None, has_gpu: bool) -
 def memory_of_a_device(
     engine: Engine, found: dict[str, Any], accumulates: bool, eight_bit: bool = False
 ) -> dict[str, int]:
-    """Bytes on one device by purpose, from an estimate of mera/step_estimate.py; `host`: moved off it, for all
+    """Bytes on one device by purpose, from an estimate of mera/doctor/step_estimate.py; `host`: moved off it, for all
     processes of one machine. The purposes other than `host` add up to the peak.
 
     `eight_bit`: the optimizer keeps its averages in one byte each, but those of embeddings in four (bitsandbytes).

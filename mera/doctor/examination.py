@@ -14,10 +14,11 @@ import torch
 from mera.config import read_values
 from mera.doctor import checks
 from mera.doctor.engine import Engine, checkpoint_bytes, memory_of_a_device, peak, read_engine, steps
-from mera.steps import too_few_steps
-from mera.training import TrainingConfig
+from mera.root import ROOT
+from mera.system.errors import UserError
+from mera.training.settings import TrainingConfig
+from mera.training.steps import too_few_steps
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 STAGE_KEYS = {
     "bi_encoder": {"encoder", "variant", "objective", "selection"},
     "rank": {"loss", "prompt", "orders", "recurrence", "history_dropout"},
@@ -36,7 +37,7 @@ class Examination:
     accelerators: str
     missing: list[str]
     estimate: dict[str, Any] | None = None
-    """As mera/step_estimate.py says it, for one process."""
+    """As mera/doctor/step_estimate.py says it, for one process."""
     memory: dict[str, int] = field(default_factory=dict)
     """Bytes of one device by purpose; `host`: of the machine's memory."""
     peak_bytes: int | None = None
@@ -62,7 +63,7 @@ def examine(
     engine = read_engine(accelerate, processes, torch.cuda.is_available())
     training = values.get("training") or {}
     if engine.on_cpu:
-        engine = replace(engine, bf16=bool(training.get("cpu_bf16")))  # as mera/engine.py:prepare_engine
+        engine = replace(engine, bf16=bool(training.get("cpu_bf16")))  # as mera/training/engine.py:prepare_engine
     missing = list(checks.before_building(stage, values, engine, Path(recipe).stem))
     looked = {"stage": stage, "engine": engine, "versions": checks.versions(), "accelerators": checks.accelerators()}
     later = list(checks.before_running(values, engine))
@@ -100,7 +101,7 @@ def guess_stage(values: dict[str, Any], recipe: str | Path) -> str:
     folder = Path(recipe).resolve().parent.name
     if folder in STAGE_KEYS:
         return folder
-    raise ValueError(f"{recipe} does not tell its stage; add --stage {', '.join(STAGE_KEYS)}")
+    raise UserError(f"{recipe} does not tell its stage; add --stage {', '.join(STAGE_KEYS)}")
 
 
 def build_without_weights(

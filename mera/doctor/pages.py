@@ -4,7 +4,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mera.doctor.examination import Examination
-from mera.steps import raised_epochs
+from mera.training.steps import raised_epochs
 
 GIB = 2**30
 PURPOSES = {

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mera import bootstrap
+from mera.evaluation import bootstrap
 from mera.report.measure import Measures
 from mera.report.pairs import competitors, find_pair
 from mera.report.published import paper_finding

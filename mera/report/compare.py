@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mera import bootstrap
-from mera.predictions import read_predictions
+from mera.evaluation import bootstrap
 from mera.report.ablation import ablation_differences, find_ablations
 from mera.report.candidates import candidates_record
 from mera.report.estimates import estimate, without_interval
@@ -22,6 +21,7 @@ from mera.report.published import published_rows
 from mera.report.records import memorization_rows, training_curve, width_rows
 from mera.report.strata import Stratification, stratify
 from mera.report.summary import cautions, summarise
+from mera.runs.predictions import read_predictions
 
 
 def compare(shared: Comparable, bootstrap_samples: int, seed: int, reference: str | None = None) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mera import bootstrap
+from mera.evaluation import bootstrap
 
 Estimate = dict[str, float]
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from mera.predictions import Predictions, patient_hashes, read_predictions
 from mera.report.candidates import rule_name
+from mera.runs.predictions import Predictions, patient_hashes, read_predictions
+from mera.system.errors import UserError
 
 TASK_KEYS = ("fingerprint", "split")
 OPTIONAL_PARTS = ("previous_visits", "ages", "sexes", "group_names", "context")
@@ -74,7 +75,7 @@ def group_runs(paths: Sequence[str | Path], by_task: bool = False) -> list[Compa
     differs, where runs cannot be compared; several tasks are an error unless `by_task`.
     """
     if not paths:
-        raise ValueError("a report needs at least one run; give the run directories to compare")
+        raise UserError("a report needs at least one run; give the run directories to compare")
     groups: dict[str, Comparable] = {}
     names: dict[tuple[str, str], Path] = {}
     for path in map(Path, paths):
@@ -82,7 +83,7 @@ def group_runs(paths: Sequence[str | Path], by_task: bool = False) -> list[Compa
         _check_manifest(run, path)
         fingerprint = run.manifest["task"]["fingerprint"]
         if (fingerprint, run.name) in names:
-            raise ValueError(
+            raise UserError(
                 f"two runs are called {run.name!r}: {names[fingerprint, run.name]} and {path}; "
                 "give each run once, and rename the directory of one where they are two"
             )
@@ -92,7 +93,7 @@ def group_runs(paths: Sequence[str | Path], by_task: bool = False) -> list[Compa
             groups[fingerprint] = _joined(groups[fingerprint], run, path)
         elif groups and not by_task:
             other = next(iter(groups.values()))
-            raise ValueError(
+            raise UserError(
                 f"runs {other.first_run!r} and {run.name!r} were scored on different tasks: "
                 f"{_describe(other.task, run.manifest['task'])} and {_describe(run.manifest['task'], other.task)}; "
                 "report them apart, or in one report with a section per task (--by-task)"
@@ -125,15 +126,15 @@ def _check_manifest(run: Predictions, path: Path) -> None:
     missing = [key for key in ("run", "task") if key not in run.manifest]
     missing += [f"task.{key}" for key in TASK_KEYS if key not in run.manifest.get("task", {})]
     if missing:
-        raise ValueError(f"the manifest of {path} does not say {', '.join(missing)}; write the predictions again")
+        raise UserError(f"the manifest of {path} does not say {', '.join(missing)}; write the predictions again")
     if "train_count" not in run.codes.columns:
-        raise ValueError(f"codes.parquet of {path} has no column train_count; write the predictions again")
+        raise UserError(f"codes.parquet of {path} has no column train_count; write the predictions again")
     if not run.example_ids:
-        raise ValueError(f"the predictions of {path} hold no example")
+        raise UserError(f"the predictions of {path} hold no example")
     if run.trained_on is not None:
         known = int(np.isin(patient_hashes([dict.fromkeys(run.patient_ids)]), run.trained_on).sum())
         if known:
-            raise ValueError(
+            raise UserError(
                 f"run {run.name!r} was trained or tuned on {known} of the patients it was scored on, so its numbers "
                 "would say nothing about new patients; prepare the task and train again"
             )
@@ -143,9 +144,9 @@ def _check_same_examples(group: Comparable, run: Predictions) -> None:
     splits = group.task["split"], run.manifest["task"]["split"]
     both = f"runs {group.first_run!r} and {run.name!r} cannot be compared"
     if splits[0] != splits[1]:
-        raise ValueError(f"{both}: they scored the splits {splits[0]} and {splits[1]}")
+        raise UserError(f"{both}: they scored the splits {splits[0]} and {splits[1]}")
     if len(group.example_ids) != len(run.example_ids):
-        raise ValueError(f"{both}: they scored {len(group.example_ids)} and {len(run.example_ids)} examples")
+        raise UserError(f"{both}: they scored {len(group.example_ids)} and {len(run.example_ids)} examples")
     for what, mine, theirs in (
         ("example ids", group.example_ids, run.example_ids),
         ("patient ids", group.patient_ids, run.patient_ids),
@@ -153,15 +154,15 @@ def _check_same_examples(group: Comparable, run: Predictions) -> None:
         ("codes outside the candidates", group.codes["code"].to_list(), run.codes["code"].to_list()),
     ):
         if mine != theirs:
-            raise ValueError(f"{both}: their {what} differ{_first_difference(mine, theirs)}")
+            raise UserError(f"{both}: their {what} differ{_first_difference(mine, theirs)}")
     if not np.array_equal(group.targets, run.targets):
         row = int(np.flatnonzero((group.targets != run.targets).any(axis=1))[0])
-        raise ValueError(f"{both}: their targets differ, first in row {row + 1}")
+        raise UserError(f"{both}: their targets differ, first in row {row + 1}")
     if not np.array_equal(group.outside.is_missed, Outside.of(run).is_missed):
-        raise ValueError(f"{both}: a true code is a candidate in one of them and not in the other")
+        raise UserError(f"{both}: a true code is a candidate in one of them and not in the other")
     if not np.array_equal(group.seen, run.seen):
         row = int(np.flatnonzero((group.seen != run.seen).any(axis=1))[0])
-        raise ValueError(f"{both}: their codes seen before differ, first in row {row + 1}")
+        raise UserError(f"{both}: their codes seen before differ, first in row {row + 1}")
 
 
 def _first_difference(mine: list[str], theirs: list[str]) -> str:

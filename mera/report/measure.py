@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from mera import bootstrap, metrics
-from mera.predictions import Predictions
+from mera.evaluation import bootstrap, metrics
 from mera.report.coarse_levels import coarse_levels
 from mera.report.decisions import at_label_count, precision_recall, set_size
 from mera.report.estimates import Estimate
@@ -15,6 +14,7 @@ from mera.report.hierarchy import hierarchy
 from mera.report.load import Comparable
 from mera.report.reliability import reliability
 from mera.report.strata import Stratification, recall_in_groups
+from mera.runs.predictions import Predictions
 
 MAX_AUC_WORK = 200_000_000
 """Targets x examples above which ROC-AUC gets no interval: with 1,000 resamples that is some 10 s a run."""
@@ -78,7 +78,7 @@ class Measures:
 
 
 def measure(run: Predictions, shared: Comparable, strata: list[Stratification], weights: np.ndarray) -> Measures:
-    """All numbers of one run; `weights` (B, N) from `mera.bootstrap.patient_weights`, the same for all runs."""
+    """All numbers of one run; `weights` (B, N) from `mera.evaluation.bootstrap.patient_weights`, the same for all runs."""
     ranking = metrics.rank_targets(run.scores, shared.targets, CURVE_LENGTH)
     row_metrics = {
         "recall@10": metrics.row_recall(ranking, 10),

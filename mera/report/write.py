@@ -8,9 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mera.folder_lock import FolderLock
-from mera.folder_replacement import replace_folder, restore_folder
-from mera.private_files import private_files
 from mera.report.compare import compare
 from mera.report.contents import section_parts
 from mera.report.example_pages import make_pages
@@ -19,6 +16,10 @@ from mera.report.load import Comparable, group_runs
 from mera.report.measure import METRICS
 from mera.report.page import Section, render_html, render_markdown
 from mera.report.tables import to_csv, to_latex
+from mera.system.errors import UserError
+from mera.system.folder_lock import FolderLock
+from mera.system.folder_replacement import replace_folder, restore_folder
+from mera.system.private_files import private_files
 
 FORMAT = 2
 
@@ -124,14 +125,14 @@ def _section(group: Comparable, content: dict[str, Any], prefix: str, with_examp
 def _check_reference(report: dict[str, Any], reference: str | None) -> None:
     names = [run["run"] for section in report["tasks"] for run in section["runs"]]
     if reference is not None and reference not in names:
-        raise ValueError(f"no run is called {reference!r}; the runs are {', '.join(names)}")
+        raise UserError(f"no run is called {reference!r}; the runs are {', '.join(names)}")
 
 
 def _check_replaceable(output: Path) -> None:
     if output.is_dir() and any(output.iterdir()) and not (output / "report.json").is_file():
-        raise ValueError(f"{output} holds something that is not a report; choose another --output")
+        raise UserError(f"{output} holds something that is not a report; choose another --output")
     if output.exists() and not output.is_dir():
-        raise ValueError(f"{output} is a file; --output must be a folder")
+        raise UserError(f"{output} is a file; --output must be a folder")
 
 
 def _write_files(folder: Path, files: dict[str, str], private: set[str]) -> None:

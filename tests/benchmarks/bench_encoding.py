@@ -14,7 +14,7 @@ import torch
 
 from bi_encoder.batches import length_sorted_batches, pad, tokenize
 from bi_encoder.model import BiEncoder
-from bi_encoder.search_index import open_model
+from bi_encoder.search.search_index import open_model
 from data.ontology import load_ontology
 
 BATCHES = {"titles": 64, "notes": 16}

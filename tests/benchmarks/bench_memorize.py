@@ -84,8 +84,8 @@ def compare_throughput(options: argparse.Namespace, more: list[str]) -> None:
     from memorize.start import give_tokens, load_codes, training_examples
     from memorize.trainer import build_trainer
     from mera.config import load_config
-    from mera.models import load_base_model
-    from mera.run_directory import RunDirectory
+    from mera.language_models.models import load_base_model
+    from mera.runs.run_directory import RunDirectory
 
     overrides = {key.removeprefix("--"): json.loads(value) for key, value in zip(more[::2], more[1::2], strict=True)}
     overrides |= {"ontology": "icd9cm", "num_codes": options.num_codes}

@@ -5,7 +5,7 @@ python tests/benchmarks/bench_memory.py --task prepared/diabetes130 --recipes sm
 python tests/benchmarks/bench_memory.py --task prepared/diabetes130 --notes prepared/codiesp-en --table
 
 Measured: resident memory that two optimiser steps add to a process that has built everything (`--dry-run`), in a
-process whose allocator gives freed memory back at once (MALLOC_MMAP_THRESHOLD_; mera/host_memory.py takes the gaps in
+process whose allocator gives freed memory back at once (MALLOC_MMAP_THRESHOLD_; mera/doctor/host_memory.py takes the gaps in
 its heap away). The table needs no weights: the 7B model is Mistral's published shape with a stand-in tokenizer of
 32,000 entries. Keys of the recipes may follow, for the doctor and the run.
 """
@@ -26,7 +26,7 @@ from transformers import AutoConfig, AutoModel
 from data.task import load_task
 from mera.config import read_values
 from mera.doctor.engine import memory_of_a_device, peak, read_engine
-from mera.tokenizer import train_tokenizer
+from mera.language_models.tokenizer import train_tokenizer
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 GIB = 2**30

@@ -16,9 +16,9 @@ import numpy as np
 import polars as pl
 import sklearn.metrics
 
-from mera import metrics
-from mera.predictions import Predictions, write_predictions
+from mera.evaluation import metrics
 from mera.report import write_report
+from mera.runs.predictions import Predictions, write_predictions
 
 TARGETS_PER_EXAMPLE = 12.0
 

@@ -17,7 +17,7 @@ from bi_encoder.predict import embed_codes, embed_windows, score_texts
 from bi_encoder.texts import query_texts
 from bi_encoder.windows import tokenize_windows
 from data.task import load_task
-from mera.metrics import mean_average_precision, recall_at_k
+from mera.evaluation.metrics import mean_average_precision, recall_at_k
 
 WIDTHS = (64, 128, 256, 768)
 RERANKED = (50, 100, 200, 500, 1000)

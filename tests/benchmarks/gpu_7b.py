@@ -22,7 +22,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from data.task import load_task
-from mera.tokenizer import train_tokenizer
+from mera.language_models.tokenizer import train_tokenizer
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SHAPES = {

@@ -1,0 +1,137 @@
+"""Patients and their visits in memory: what every adapter makes of its source."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+
+import polars as pl
+
+from data.cohorts.note_spool import SpooledText
+from data.ledger import Ledger
+from data.table_files.columns import id_order
+from mera.system.errors import UserError
+
+Evidence = tuple[str, int, int]
+"""A code and the characters `[start, end)` of the note that support it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Visit:
+    """One admission."""
+
+    admission_id: str
+    codes: tuple[str, ...]
+    """Canonical, without repeats, in the source's order."""
+    num_primary: int = 1
+    """How many of `codes`, from the first on, stand for the diagnosis listed first; 0 where that one was dropped."""
+    age: int | None = None
+    day: int | None = None
+    """Days since any fixed date, fixed for the patient at least; None where the source has no dates."""
+    period: int | None = None
+    """Where the visit stands in real time, comparable between patients; None where the source hides it."""
+    text: str | SpooledText | None = None
+    num_notes: int = 0
+    """How many notes of the source are in `text`."""
+    evidence: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Patient:
+    """One patient, visits oldest first."""
+
+    patient_id: str
+    sex: str | None
+    """`F`, `M` or None."""
+    visits: tuple[Visit, ...]
+
+
+VISIT_COLUMNS = ("patient_id", "admission_id", "order", "sex", "age", "day")
+"""What an adapter's visits table holds; `order` sorts the visits of one patient."""
+OPTIONAL_VISIT_COLUMNS = ("period", "text", "num_notes")
+"""What it may hold besides; see `Visit`."""
+DIAGNOSIS_COLUMNS = ("patient_id", "admission_id", "position", "code")
+"""What a diagnoses table holds once its codes are resolved; `position` sorts the codes of one visit. It may hold
+`primary` besides: whether the code comes from the row listed first."""
+KEY = ["patient_id", "admission_id"]
+
+
+def build_cohort(
+    visits: pl.DataFrame,
+    diagnoses: pl.DataFrame,
+    ledger: Ledger,
+    evidence: Mapping[str, Sequence[Evidence]] | None = None,
+    texts: Mapping[tuple[str, str], SpooledText] | None = None,
+) -> list[Patient]:
+    """Put visits and patients together, in the order of their ids, whatever the order of the rows.
+
+    `visits` has VISIT_COLUMNS with one row per visit, less what the adapter dropped and told the ledger. `diagnoses`
+    has DIAGNOSIS_COLUMNS; rows whose visit is not in `visits` are dropped and counted, and so are repeats within a
+    visit, visits without a code, and patients without a visit. `evidence`: by admission id; what supports a code that
+    its visit lacks is left out. `texts`: by patient and admission id, where `visits` does not hold them. Raises
+    ValueError where no diagnosis has a visit.
+    """
+    by_id = visits.with_columns(tie=id_order(visits["admission_id"]))
+    ordered_visits = by_id.sort("patient_id", "order", "tie", "admission_id", nulls_last=True).drop("tie")
+    ordered_visits = ordered_visits.with_row_index("visit")
+    sexes = visits.drop_nulls("sex").group_by("patient_id").agg(pl.col("sex").n_unique())
+    ledger.change("patient recorded with both sexes, which is left out", sexes.filter(pl.col("sex") > 1).height)
+    names = diagnoses["code"].unique().sort()
+    known = _number(diagnoses, names).join(ordered_visits.select(*KEY, "visit"), on=KEY, how="inner").drop(KEY)
+    if known.is_empty() and diagnoses.height and visits.height:
+        raise UserError(
+            f"none of the {diagnoses.height:,} diagnoses belongs to one of the {visits.height:,} visits: the ids of "
+            "patients or visits in the two tables are not the same"
+        )
+    ledger.drop("diagnoses", "visit dropped or not listed", diagnoses.height - known.height)
+    ordered = known.sort("visit", "position", "code", nulls_last=True)
+    unique = ordered.unique(["visit", "code"], keep="first", maintain_order=True)
+    ledger.drop("diagnoses", "repeated in its visit", ordered.height - unique.height)
+    codes_of = unique.group_by("visit", maintain_order=True).agg("code", pl.col("primary").sum().alias("num_primary"))
+    joined = ordered_visits.join(codes_of, on="visit", how="inner", maintain_order="left")
+    ledger.drop("visits", "without a usable code", visits.height - joined.height)
+    if "num_notes" in visits.columns:
+        ledger.drop("notes", "visit without a usable code", visits["num_notes"].sum() - joined["num_notes"].sum())
+    patients = list(_patients(joined, names.to_list(), evidence or {}, texts or {}))
+    ledger.drop("patients", "without a usable visit", visits["patient_id"].n_unique() - len(patients))
+    return patients
+
+
+def _number(diagnoses: pl.DataFrame, names: pl.Series) -> pl.DataFrame:
+    """`code` by its number among `names`, whose order is that of the codes: smaller and faster than the text."""
+    if "primary" not in diagnoses.columns:
+        diagnoses = diagnoses.with_columns(primary=pl.lit(False))
+    return diagnoses.with_columns(pl.col("code").cast(pl.Enum(names)).to_physical().cast(pl.UInt32))
+
+
+def _patients(
+    joined: pl.DataFrame,
+    names: list[str],
+    evidence: Mapping[str, Sequence[Evidence]],
+    texts: Mapping[tuple[str, str], SpooledText],
+) -> Iterator[Patient]:
+    """`joined`: a row per visit, sorted by patient, then in time; codes by their number among `names`."""
+    optional = [name for name in OPTIONAL_VISIT_COLUMNS if name in joined.columns]
+    columns = ["patient_id", "admission_id", "sex", "age", "day", "num_primary", "code", *optional]
+    for patient_id, rows in groupby(joined.select(columns).iter_rows(), key=itemgetter(0)):
+        visits, sexes = [], set()
+        for _, admission_id, sex, age, day, num_primary, numbers, *rest in rows:
+            codes = tuple([names[number] for number in numbers])
+            spans = tuple(span for span in evidence.get(admission_id, ()) if span[0] in codes)
+            more = dict(zip(optional, rest, strict=True))
+            if texts:
+                more["text"] = texts.get((patient_id, admission_id))
+            visits.append(
+                Visit(
+                    admission_id=admission_id,
+                    codes=codes,
+                    age=age,
+                    day=day,
+                    num_primary=num_primary,
+                    evidence=spans,
+                    **more,
+                )
+            )
+            sexes.add(sex)
+        sexes.discard(None)
+        yield Patient(patient_id=patient_id, sex=sexes.pop() if len(sexes) == 1 else None, visits=tuple(visits))

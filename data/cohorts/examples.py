@@ -1,0 +1,70 @@
+"""From patients to the examples of a task."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from data.cohorts.cohort import Patient, Visit
+
+Row = dict[str, Any]
+"""One example with the keys of `data.task.FEATURES`."""
+
+
+def diagnosis_rows(
+    patients: Iterable[Patient],
+    every_visit: bool = False,
+    max_history: int | None = None,
+    primary_only: bool = False,
+    first_visits: bool = False,
+    past_notes: bool = False,
+) -> Iterator[Row]:
+    """The codes of the last visit from the visits before it; with `every_visit`, of each visit but the first; with
+    `first_visits`, of the first as well, from nothing but age and sex.
+
+    At most `max_history` visits, the latest, are told. With `primary_only` the targets are the diagnosis listed first;
+    a visit whose first diagnosis is no usable code is then no target. With `past_notes` the visits of the history, and
+    only they, come with their notes.
+    """
+    for patient in patients:
+        last = len(patient.visits) - 1
+        targets = set(range(1, last + 1)) if every_visit else {last} - {0}
+        for index in sorted(targets | {0} if first_visits else targets):
+            target = patient.visits[index]
+            codes = target.codes[: target.num_primary] if primary_only else target.codes
+            if not codes:
+                continue
+            history = patient.visits[:index][-max_history:] if max_history else patient.visits[:index]
+            told = [_told(visit, target, past_notes) for visit in history]
+            yield {**_about(patient, target), "history": told, "text": None, "targets": codes, "evidence": ()}
+
+
+def coding_rows(patients: Iterable[Patient]) -> Iterator[Row]:
+    """The codes of each visit from its note, without a history."""
+    for patient in patients:
+        for visit in patient.visits:
+            evidence = [{"code": code, "start": start, "end": end} for code, start, end in visit.evidence]
+            told = {"history": (), "text": str(visit.text), "targets": visit.codes, "evidence": evidence}
+            yield {**_about(patient, visit), **told}
+
+
+def occurring_codes(patients: Iterable[Patient]) -> list[str]:
+    """The codes of any visit, sorted."""
+    return sorted({code for patient in patients for visit in patient.visits for code in visit.codes})
+
+
+def _about(patient: Patient, target: Visit) -> Row:
+    return {
+        "example_id": f"{patient.patient_id}:{target.admission_id}",
+        "patient_id": patient.patient_id,
+        "age": target.age,
+        "sex": patient.sex,
+    }
+
+
+def _told(visit: Visit, target: Visit, past_notes: bool) -> dict[str, Any]:
+    """A visit of the history of `target`."""
+    told = {"codes": visit.codes, "days_before": _days_between(visit, target)}
+    return {**told, "text": None if visit.text is None else str(visit.text)} if past_notes else told
+
+
+def _days_between(visit: Visit, target: Visit) -> int | None:
+    return None if visit.day is None or target.day is None else target.day - visit.day

@@ -1,0 +1,44 @@
+"""A cohort as a hospital's reader hands it on, with what it says of itself."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from data.cohorts.cohort import Patient
+from data.cohorts.examples import Row
+from data.ledger import Ledger
+from data.ontology import Ontology, load_ontology
+from data.table_files.stored_files import InputFile
+
+Oracle = Callable[[Sequence[Row], Sequence[str]], np.ndarray]
+"""(rows, candidates) -> the true probabilities (N, C)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """A cohort as an adapter read it."""
+
+    name: str
+    system: str
+    """The ontology of its codes, as `load_ontology` calls it."""
+    patients: Sequence[Patient]
+    ledger: Ledger
+    files: Sequence[InputFile] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """What the adapter was told, for task.json."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What the adapter found out, for task.json: rules and shares."""
+    candidates: Sequence[str] | None = None
+    """The task's codes where the user names no others; None: the rule `train` finds them."""
+    given_split: Mapping[str, str] | None = None
+    """patient id -> split, where the source comes with its own."""
+    oracle: Oracle | None = None
+    """The true probabilities of next diagnoses, where the source knows them."""
+    edition: Ontology | None = None
+    """The ontology itself, where it came with the data; None: `load_ontology(system)`."""
+
+    @property
+    def ontology(self) -> Ontology:
+        return self.edition or load_ontology(self.system)

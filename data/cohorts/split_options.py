@@ -1,0 +1,71 @@
+"""Which patients train, validate and test, as the command line says it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from data.cohorts.cohort import Patient
+from data.cohorts.splits import check_fractions, chet_split, random_split
+from data.cohorts.temporal_kfold import given_split, kfold_split, temporal_split
+from mera.system.errors import UserError
+
+PROTOCOLS = ("random", "temporal", "chet", "kfold", "given")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SplitOptions:
+    """One protocol and its numbers."""
+
+    protocol: str = "random"
+    """One of PROTOCOLS; `given`: the lists that come with the source."""
+    fractions: tuple[float, float, float] = (0.75, 0.10, 0.15)
+    """Shares of patients in train, validation and test; `kfold` and `given` use the proportion of the first two."""
+    sizes: tuple[int, int, int] | None = None
+    """`chet`: patients in train, validation and test."""
+    folds: int = 5
+    """`kfold`: how many."""
+    fold: int | None = None
+    """`kfold`: the fold to test on, from 0; None: each in a task of its own."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.protocol not in PROTOCOLS:
+            raise UserError(f"--protocol must be one of {', '.join(PROTOCOLS)}, got {self.protocol!r}")
+        check_fractions(self.fractions)
+        if self.fold is not None and self.protocol != "kfold":
+            raise UserError(f"--fold goes with --protocol kfold, not {self.protocol}")
+        if self.protocol == "chet" and self.sizes is None:
+            raise UserError("--protocol chet needs --sizes")
+
+    def each_fold(self) -> list["SplitOptions"]:
+        """One for each task to write."""
+        if self.protocol != "kfold" or self.fold is not None:
+            return [self]
+        if self.folds < 2:
+            raise UserError(f"--folds must be at least 2, got {self.folds}")
+        return [replace(self, fold=fold) for fold in range(self.folds)]
+
+    def split(self, patients: Sequence[Patient], given: Mapping[str, str] | None = None) -> dict[str, str]:
+        """patient id -> split; a patient may have none."""
+        match self.protocol:
+            case "temporal":
+                return temporal_split(patients, self.fractions)
+            case "chet":
+                return chet_split(patients, self.sizes, self.seed)
+            case "kfold":
+                return kfold_split(patients, self.folds, self.fold, self.fractions, self.seed)
+            case "given":
+                if given is None:
+                    raise UserError("--protocol given needs a source that comes with its own splits (codiesp, meds)")
+                return given_split(patients, given, self.fractions, self.seed)
+        return random_split(patients, self.fractions, self.seed)
+
+    def record(self) -> dict[str, Any]:
+        """For task.json."""
+        numbers: dict[str, dict[str, Any]] = {
+            "temporal": {"fractions": list(self.fractions)},
+            "chet": {"seed": self.seed, "sizes": list(self.sizes or ())},
+            "kfold": {"seed": self.seed, "fractions": list(self.fractions), "folds": self.folds, "fold": self.fold},
+        }
+        default = {"seed": self.seed, "fractions": list(self.fractions)}
+        return {"name": self.protocol, **numbers.get(self.protocol, default)}

@@ -1,0 +1,48 @@
+"""What a user chooses of the way from a cohort to a task."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from data.cohorts.candidates import RULES
+from mera.system.errors import UserError
+
+GRANULARITIES = ("full", "category", "ccs")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskOptions:
+    """How a cohort becomes a task."""
+
+    min_visits: int = 2
+    """`diagnosis`: patients with fewer visits are dropped; at least 2."""
+    granularity: str = "full"
+    """`full`: codes as they are; `category`: cut to their category; `ccs`: groups of the CCS (ICD-9) or CCSR."""
+    every_visit: bool = False
+    """`diagnosis`: each visit of a training patient but the first is a target, not only the last."""
+    first_visits: bool = False
+    """`diagnosis`: the first visit of each training patient is an example without a history, and patients with fewer
+    than `min_visits` train too. Most patients come once, and what is coded together in one visit can be learnt."""
+    min_code_count: int = 1
+    """Codes that fewer visits of the whole cohort hold are dropped."""
+    max_history: int | None = None
+    """`diagnosis`: how many visits before the target are told, the latest ones."""
+    primary_only: bool = False
+    """Targets are the diagnosis listed first."""
+    past_notes: bool = False
+    """`diagnosis`: the visits of a history come with their notes, where they have any."""
+    candidates: str | None = None
+    """One of `data.cohorts.candidates.RULES`, or a file with codes; None: the source's own list, or `train`."""
+
+    def __post_init__(self) -> None:
+        if self.min_visits < 2:
+            raise UserError(f"--min-visits must be at least 2 (a history and a target), got {self.min_visits}")
+        if self.granularity not in GRANULARITIES:
+            raise UserError(f"--granularity must be one of {', '.join(GRANULARITIES)}, got {self.granularity!r}")
+        if self.min_code_count < 1:
+            raise UserError(f"--min-code-count must be at least 1, got {self.min_code_count}")
+        if self.max_history is not None and self.max_history < 1:
+            raise UserError(f"--max-history must be at least 1, got {self.max_history}")
+        if self.candidates not in (None, *RULES) and not Path(self.candidates).is_file():
+            raise UserError(
+                f"--candidates takes {', '.join(RULES)} or a file with codes; there is no file {self.candidates}"
+            )

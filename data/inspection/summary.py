@@ -1,0 +1,108 @@
+"""What `data.prepare` prints of a task: its splits, and where every row went."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from data.ledger import FEWEST_PATIENTS, code_form
+from data.task import SPLITS, Task
+
+PRINTED_CODES = 5
+
+_RULES = {
+    "train": "the codes of train and validation",
+    "ontology": "every leaf of the ontology, and the other codes of train and validation",
+    "all": "every code of the task, those of test alone included",
+    "file": "the list in {file}",
+    "source": "the source's own list",
+}
+
+
+def print_summary(task: Task) -> None:
+    """Two tables, the number of candidates, and the task's path last."""
+    console = Console()
+    table = Table("split", "patients", "examples", "codes per example", title=f"{task.path.name}: {task.info['kind']}")
+    for name in SPLITS:
+        counts = task.info["counts"][name]
+        per_example = f"{counts['targets'] / counts['examples']:.1f}"
+        table.add_row(name, f"{counts['patients']:,}", f"{counts['examples']:,}", per_example)
+    console.print(table)
+    print_account(task.info, console)
+    if "past_notes" in task.info:
+        console.print(past_notes_line(task.info["past_notes"]), highlight=False)
+    console.print(f"{len(task.codes):,} candidate codes ({task.info['edition']})", highlight=False)
+    print_candidates(task, console)
+    console.print(f"prepared task: {task.path}", soft_wrap=True, highlight=False)
+
+
+def print_candidates(task: Task, console: Console) -> None:
+    """How the candidates were chosen, and what of each split lies outside them."""
+    rule = task.candidates_rule
+    console.print(f"candidates: {_RULES[rule['name']].format(file=rule.get('file'))}", highlight=False, markup=False)
+    for name, what in (
+        ("repeated_in_file", "repeat a candidate"),
+        ("changed_in_file", "are retired or unknown in full: their ancestor is the candidate"),
+    ):
+        if rule.get(name):
+            console.print(f"{rule[name]:,} entries of the file {what}", highlight=False)
+    for name in SPLITS:
+        outside = task.outside_sentence(name)
+        if outside is not None:
+            console.print(outside, highlight=False)
+    if rule.get("training_examples_dropped"):
+        console.print(
+            f"train: {rule['training_examples_dropped']:,} examples without a candidate to predict were dropped",
+            highlight=False,
+        )
+
+
+def print_account(record: Mapping[str, Any], console: Console) -> None:
+    """Where every row went, what could not be read and what was changed; `record` as `Ledger.record` makes it."""
+    console.print(accounting_table(record["accounting"]))
+    for column, unreadable in record.get("unreadable", {}).items():
+        console.print(
+            f"{unreadable['values']:,} values of {column} are not {unreadable['meaning']}; they look like "
+            f"{', '.join(unreadable['forms'])}",
+            highlight=False,
+            markup=False,
+        )
+    unknown = unknown_codes_line(record)
+    if unknown is not None:
+        console.print(unknown, highlight=False, markup=False, soft_wrap=True)
+    for event, count in record["changed"].items():
+        console.print(f"{count:,} times: {event}", highlight=False, markup=False)
+
+
+def unknown_codes_line(record: Mapping[str, Any]) -> str | None:
+    """How many codes no edition knows and the most frequent ones that may be listed; None where there is none."""
+    listed = record.get("unknown_codes", {})
+    counts = record.get("unknown_code_counts", {"distinct": len(listed), "rows": sum(listed.values())})
+    if not counts["distinct"]:
+        return None
+    line = f"{counts['distinct']:,} codes that the edition does not know, in {counts['rows']:,} rows"
+    codes = [f"{code} ({rows:,})" for code, rows in listed.items() if code_form(code) == code]
+    most = ", ".join(codes[:PRINTED_CODES])
+    if not most:
+        return f"{line}; none has the form of a code and {FEWEST_PATIENTS} patients, so none is listed"
+    return f"{line}; the most frequent: {most}"
+
+
+def past_notes_line(counts: Mapping[str, int]) -> str:
+    """`counts` as `past_notes` in task.json."""
+    return (
+        f"past notes: {counts['visits_with_a_note']:,} visits before a last one have a note "
+        f"({counts['visits_with_several_notes']:,} put together from several), "
+        f"{counts['visits_without_a_note']:,} have none"
+    )
+
+
+def accounting_table(accounting: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Where every row went; `accounting` as in task.json."""
+    table = Table("unit", "read", "used", "dropped because", title="What was used")
+    for unit, record in accounting.items():
+        reasons = "\n".join(f"{count:,} {reason}" for reason, count in record["dropped"].items())
+        added = "".join(f"\n+ {count:,} {reason}" for reason, count in record["added"].items())
+        table.add_row(unit, f"{record['read']:,}{added}", f"{record['used']:,}", reasons or "-")
+    return table

@@ -1,0 +1,16 @@
+"""Turn hospital tables into a prepared task.
+
+python -m data.prepare diabetes130 --input diabetic_data.csv --output prepared/diabetes130 --every-visit
+"""
+
+from data.prepare.options import parse_arguments
+from data.prepare.run import prepare
+from mera.system.command import run_command
+
+
+def main() -> None:
+    prepare(parse_arguments())
+
+
+if __name__ == "__main__":
+    run_command(main)

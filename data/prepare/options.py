@@ -1,0 +1,28 @@
+"""The command line of `mera prepare`: one sub-command for each source."""
+
+import argparse
+from collections.abc import Sequence
+
+from data.prepare.sources import SOURCES
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The options of one source; `arguments.source` names it. Exits with code 2 on bad usage."""
+    parser = argparse.ArgumentParser(
+        prog="mera prepare",
+        description="Turn hospital tables into a prepared task.",
+        epilog="Each source has its own --help, with examples.",
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(dest="source", required=True, metavar="SOURCE")
+    for source in SOURCES:
+        command = commands.add_parser(
+            source.name,
+            help=source.help.splitlines()[0].rstrip("."),
+            description=source.help,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        command.add_argument("--output", required=True, metavar="FOLDER", help="the prepared task; must not exist yet")
+        source.add_options(command)
+    return parser.parse_args(arguments)

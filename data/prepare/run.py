@@ -1,0 +1,105 @@
+"""Run one source: read it, write its tasks, say what came out."""
+
+import argparse
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from data.cohorts.split_options import SplitOptions
+from data.cohorts.task_options import TaskOptions
+from data.inspection.summary import print_account, print_summary
+from data.ledger import Ledger
+from data.prepare.pipeline import prepare_tasks, task_folders
+from data.prepare.sources import source_named
+from data.task import Task, lock_task
+from mera.system.errors import UserError
+from mera.system.folder_lock import FolderLock
+
+
+def prepare(arguments: argparse.Namespace) -> list[Task]:
+    """Run the source that `arguments` (of `data.prepare.options`) names, and print a summary of each task."""
+    options, split = _task_options(arguments), _split_options(arguments)
+    if options.past_notes and arguments.kind == "coding":
+        raise UserError("--past-notes is for --kind diagnosis: a coding task has no history")
+    kinds = ("diagnosis", "coding") if arguments.kind == "both" else (arguments.kind,)
+    outputs = {kind: f"{arguments.output}-{kind}" if len(kinds) > 1 else arguments.output for kind in kinds}
+    tasks: list[Task] = []
+    with _places(outputs.values(), split), _progress() as advance:
+        for kind, output in outputs.items():
+            with _account_before_failure() as ledger:
+                advance(f"reading for the {kind} task")
+                source = source_named(arguments.source).read(arguments, kind, ledger)
+                advance(f"writing the {kind} task")
+                past_notes = options.past_notes and kind == "diagnosis"
+                tasks += prepare_tasks(output, kind, source, replace(options, past_notes=past_notes), split)
+    for task in tasks:
+        print_summary(task)
+    return tasks
+
+
+def _task_options(arguments: argparse.Namespace) -> TaskOptions:
+    """Options that a source does not have keep their defaults."""
+    names = TaskOptions.__dataclass_fields__
+    return TaskOptions(**{name: getattr(arguments, name) for name in names if hasattr(arguments, name)})
+
+
+def _split_options(arguments: argparse.Namespace) -> SplitOptions:
+    sizes = source_named(arguments.source).chet_sizes if arguments.protocol == "chet" else None
+    if arguments.sizes is not None:
+        if arguments.protocol != "chet":
+            raise UserError("--sizes goes with --protocol chet; the random protocol takes --fractions")
+        sizes = tuple(arguments.sizes)
+    if arguments.protocol == "chet" and sizes is None:
+        raise UserError(f"--protocol chet needs --sizes for {arguments.source}")
+    return SplitOptions(
+        protocol=arguments.protocol,
+        fractions=tuple(arguments.fractions),
+        sizes=sizes,
+        folds=arguments.folds,
+        fold=arguments.fold,
+        seed=arguments.split_seed,
+    )
+
+
+@contextmanager
+def _places(outputs: Iterable[str], split: SplitOptions) -> Iterator[None]:
+    """Within it the places of all tasks are this process's. Before the work rather than after it: ValueError where a
+    task is there already or another process makes it."""
+    folders = [folder for output in outputs for folder in task_folders(output, split)]
+    for folder in folders:
+        if folder.exists():
+            raise UserError(f"{folder} already exists; choose another --output or remove it")
+    locks: list[FolderLock] = []
+    try:
+        for folder in folders:
+            locks.append(lock_task(folder))
+        yield
+    finally:
+        for lock in locks:
+            lock.release()
+
+
+@contextmanager
+def _account_before_failure() -> Iterator[Ledger]:
+    """A ledger that says on stderr what was read and dropped so far where the block fails."""
+    ledger = Ledger()
+    try:
+        yield ledger
+    except ValueError:
+        record = ledger.record()
+        if any(unit["read"] for unit in record["accounting"].values()):
+            print_account(record, Console(stderr=True))
+        raise
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str], None]]:
+    """A moving bar with the name of the step, on a terminal only."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("starting", total=None)
+        yield lambda name: progress.update(bar, description=name)

@@ -1,0 +1,112 @@
+"""MIMIC-III (Johnson et al. 2016): ADMISSIONS, PATIENTS and DIAGNOSES_ICD, all in ICD-9-CM; notes
+in NOTEEVENTS.
+
+Access to the full database needs a data use agreement with PhysioNet; a demo of 100 patients is open.
+"""
+
+import argparse
+from pathlib import Path
+
+from data.codes.code_columns import by_ontology, resolve_codes
+from data.codes.leading_zeros import with_leading_zeros
+from data.cohorts.cohort import Patient, build_cohort
+from data.cohorts.source import Source
+from data.ledger import Ledger
+from data.ontology import load_ontology
+from data.sources.shared.discharge_notes import next_admissions, read_mimic3_notes, visits_with_notes
+from data.sources.shared.mimic import (
+    ADMISSION,
+    ADMISSIONS,
+    PATIENT,
+    admission_visits,
+    diagnoses_table,
+    read_mimic_table,
+)
+from data.sources.shared.options import add_diagnosis_options, add_kind, add_past_notes
+from data.sources.shared.source_command import Arguments, SourceCommand, check_notes_are_read, column_forms
+from data.table_files.columns import ColumnForms, column
+from data.table_files.meanings import Meaning
+from data.table_files.stored_files import InputFile
+
+PATIENTS = (
+    PATIENT,
+    column("gender", Meaning.SEX),
+    column("dob", Meaning.TIME),
+    column("dod", Meaning.TIME, may_be_empty=True),
+)
+DIAGNOSES = (PATIENT, ADMISSION, column("seq_num", Meaning.WHOLE), column("icd9_code", Meaning.CODE))
+
+
+def read_mimic3(
+    folder: str | Path,
+    ledger: Ledger,
+    notes: str | Path | None = None,
+    past_notes: bool = False,
+    forms: ColumnForms | None = None,
+    zeros: str | None = None,
+    granularity: str = "full",
+) -> tuple[list[Patient], list[InputFile]]:
+    """The cohort in ICD-9-CM, and the files it was read from.
+
+    `folder` holds the tables as .csv or .csv.gz, names and headers in any case. With `notes`, the file NOTEEVENTS or
+    its folder, visits are the admissions that have a discharge summary (see `data.sources.shared.discharge_notes`); with `past_notes`,
+    for histories, all admissions with the summaries they have. `forms`: what the user says of the columns; `zeros`: of
+    codes without leading zeros (`data.codes.leading_zeros`); `granularity`: of the task (`by_ontology`). Raises
+    FileNotFoundError or ValueError where a file cannot be used.
+    """
+    admissions = read_mimic_table(folder, "ADMISSIONS", ADMISSIONS, ledger, forms)
+    patients = read_mimic_table(folder, "PATIENTS", PATIENTS, ledger, forms)
+    diagnoses = read_mimic_table(folder, "DIAGNOSES_ICD", DIAGNOSES, ledger, forms)
+    ledger.read("diagnoses", diagnoses.rows.height)
+    visits = admission_visits(admissions.rows, patients.rows, ledger)
+    files = [admissions.file, patients.file, diagnoses.file]
+    texts = None
+    if notes is not None:
+        date_format = None if forms is None else forms.date_format
+        texts, file = read_mimic3_notes(notes, ledger, next_admissions(visits) if past_notes else None, date_format)
+        visits = visits_with_notes(visits, texts, ledger, required=not past_notes)
+        files.append(file)
+    rows = with_leading_zeros(diagnoses_table(diagnoses.rows, "icd9_code"), "icd9cm", ledger, zeros)
+    codes = resolve_codes(rows, by_ontology(load_ontology("icd9cm"), granularity), "icd9cm", ledger)
+    return build_cohort(visits, codes, ledger, texts=texts), files
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of `mera prepare mimic3`."""
+    add_diagnosis_options(parser, "FOLDER", "folder with the tables")
+    add_kind(parser, "coding: with the discharge summaries of NOTEEVENTS")
+    parser.add_argument("--notes", metavar="FILE", help="NOTEEVENTS.csv.gz or its folder (default: in --input)")
+    add_past_notes(parser)
+
+
+def read_source(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
+    """The cohort that the command line names."""
+    check_notes_are_read(arguments, kind, "--notes", arguments.notes)
+    notes = (arguments.notes or arguments.input) if kind == "coding" or arguments.past_notes else None
+    patients, files = read_mimic3(
+        arguments.input,
+        ledger,
+        notes,
+        arguments.past_notes,
+        column_forms(arguments),
+        arguments.codes_without_zeros,
+        arguments.granularity,
+    )
+    return Source(name="mimic3", system="icd9cm", patients=patients, ledger=ledger, files=files)
+
+
+SOURCE = SourceCommand(
+    name="mimic3",
+    help="""\
+MIMIC-III: the folder with ADMISSIONS, PATIENTS and DIAGNOSES_ICD, as .csv or .csv.gz.
+
+  mera prepare mimic3 --input mimic-iii/1.4 --output prepared/mimic3
+  mera prepare mimic3 --input mimic-iii/1.4 --protocol chet --output prepared/mimic3-chet
+  mera prepare mimic3 --input mimic-iii/1.4 --kind coding --output prepared/mimic3-coding
+      discharge summaries of NOTEEVENTS, in the same folder or named by --notes
+  mera prepare mimic3 --input mimic-iii/1.4 --past-notes --output prepared/mimic3-notes
+      next diagnoses, with the discharge summaries of the visits before""",
+    add_options=add_options,
+    read=read_source,
+    chet_sizes=(6000, 493, 1000),
+)

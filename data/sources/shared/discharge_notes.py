@@ -1,0 +1,228 @@
+"""Discharge summaries: MIMIC-III NOTEEVENTS and MIMIC-IV-Note `discharge`, one text for each admission.
+
+The addenda rule: the text of an admission is its discharge summaries and then its addenda, each oldest first, a blank
+line between them; a note that repeats another of the same admission word for word is left out. An admission with
+addenda only has no summary, and its notes are dropped. MIMIC-III notes marked as errors are dropped. Everything is
+counted.
+
+Where notes are told as history, one that was charted after the patient's next admission began is dropped: it may tell
+what is to be predicted.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from data.cohorts.cohort import KEY
+from data.cohorts.note_spool import NoteSpool, Piece, SpooledText
+from data.ledger import Ledger
+from data.table_files import meanings
+from data.table_files.note_stream import NoteStream
+from data.table_files.stored_files import InputFile
+from data.table_files.times import iso_time
+from mera.system.errors import UserError
+
+Key = tuple[str, str]
+"""Patient id, admission id."""
+Notes = dict[Key, SpooledText]
+"""The text of each admission."""
+NextAdmissions = Mapping[Key, str]
+"""When the patient's next admission begins, as `2151-01-20 18:00:00`, for admissions that are not the last."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Note:
+    """Sorts as the addenda rule wants the notes of one admission; the text before its place, which is no order."""
+
+    is_addendum: bool
+    time: str
+    number: int
+    note_id: str
+    digest: bytes
+    place: Piece
+
+
+def read_mimic3_notes(
+    path: str | Path,
+    ledger: Ledger,
+    next_admissions: NextAdmissions | None = None,
+    date_format: str | None = None,
+) -> tuple[Notes, InputFile]:
+    """A text for each admission with a discharge summary; and the file.
+
+    `path`: NOTEEVENTS.csv(.gz) or its folder. `next_admissions`: notes charted later than these are dropped.
+    `date_format`: of its times, beside ISO. Raises FileNotFoundError or ValueError where it cannot be used.
+    """
+    columns = [
+        "row_id",
+        "subject_id",
+        "hadm_id",
+        "chartdate",
+        "charttime",
+        "category",
+        "description",
+        "iserror",
+        "text",
+    ]
+    stream = NoteStream(path, "NOTEEVENTS", columns)
+    clock = _Clock("NOTEEVENTS, charttime or chartdate", date_format)
+
+    def usable(spool: NoteSpool) -> Iterator[tuple[Key, _Note]]:
+        for row_id, patient, admission, date, time, category, description, error, text in stream:
+            ledger.read("notes", 1)
+            reason = _unusable(patient, admission, text)
+            if category.strip().lower() != "discharge summary":
+                reason = "not a discharge summary"
+            elif meanings.is_true(error):
+                reason = "marked as an error"
+            when = clock.read(time) or clock.read(date)
+            reason = reason or _too_late(_key(patient, admission), when, next_admissions)
+            if reason is not None:
+                ledger.drop("notes", reason)
+                continue
+            is_addendum = description.strip().lower() == "addendum"
+            yield _key(patient, admission), _Note(is_addendum, when, _number(row_id), row_id, *spool.add(text.strip()))
+        clock.report(ledger)
+
+    return _one_text_per_admission(usable, ledger), stream.file
+
+
+def read_mimic4_notes(
+    path: str | Path,
+    ledger: Ledger,
+    next_admissions: NextAdmissions | None = None,
+    date_format: str | None = None,
+) -> tuple[Notes, InputFile]:
+    """The same for discharge.csv(.gz) of MIMIC-IV-Note or the folder `note` that holds it."""
+    columns = ["note_id", "subject_id", "hadm_id", "note_type", "note_seq", "charttime", "text"]
+    folder = Path(path)
+    stream = NoteStream(folder / "note" if (folder / "note").is_dir() else folder, "discharge", columns)
+    clock = _Clock("discharge, charttime", date_format)
+
+    def usable(spool: NoteSpool) -> Iterator[tuple[Key, _Note]]:
+        for note_id, patient, admission, note_type, number, time, text in stream:
+            ledger.read("notes", 1)
+            reason = _unusable(patient, admission, text)
+            if note_type.strip().upper() not in ("DS", "AD"):
+                reason = "not a discharge summary"
+            when = clock.read(time)
+            reason = reason or _too_late(_key(patient, admission), when, next_admissions)
+            if reason is not None:
+                ledger.drop("notes", reason)
+                continue
+            is_addendum = note_type.strip().upper() == "AD"
+            place = spool.add(text.strip())
+            yield _key(patient, admission), _Note(is_addendum, when, _number(number), note_id, *place)
+        clock.report(ledger)
+
+    return _one_text_per_admission(usable, ledger), stream.file
+
+
+def next_admissions(visits: pl.DataFrame) -> NextAdmissions:
+    """From a visits table as in `data.cohorts.cohort`, `order` in seconds."""
+    ordered = visits.sort("patient_id", "order", "admission_id", nulls_last=True)
+    following = ordered.with_columns(pl.col("order").shift(-1).over("patient_id")).drop_nulls("order")
+    begins = pl.from_epoch("order", "s").dt.strftime("%Y-%m-%d %H:%M:%S")
+    return {(patient, admission): begin for patient, admission, begin in following.select(*KEY, begins).iter_rows()}
+
+
+def visits_with_notes(visits: pl.DataFrame, notes: Notes, ledger: Ledger, required: bool = True) -> pl.DataFrame:
+    """The visits that have notes, with their number; the others, and notes of other admissions, are counted.
+
+    Without `required` all visits stay, those that have none with the number 0.
+    """
+    counts = pl.DataFrame(
+        [(*key, len(text.pieces)) for key, text in notes.items()],
+        schema={"patient_id": pl.String, "admission_id": pl.String, "num_notes": pl.Int64},
+        orient="row",
+    )
+    joined = visits.join(counts, on=KEY, how="inner" if required else "left")
+    joined = joined.with_columns(pl.col("num_notes").fill_null(0))
+    ledger.drop("visits", "without a discharge summary", visits.height - joined.height)
+    lost = visits["patient_id"].n_unique() - joined["patient_id"].n_unique()
+    ledger.drop("patients", "without a discharge summary", lost)
+    ledger.drop("notes", "admission dropped or not listed", counts["num_notes"].sum() - joined["num_notes"].sum())
+    return joined
+
+
+class _Clock:
+    """Times of notes as `2151-01-20 18:00:00`, so that they compare as texts; counts those that are none."""
+
+    def __init__(self, column: str, date_format: str | None) -> None:
+        self._column, self._date_format = column, date_format
+        self._num_read, self._unreadable = 0, 0
+        self._forms: list[str] = []
+
+    def read(self, text: str) -> str:
+        """Empty where `text` says no time."""
+        text = text.strip()
+        if meanings.is_nothing(text):
+            return ""
+        moment = iso_time(text, self._date_format)
+        self._num_read += bool(moment)
+        if not moment:
+            self._unreadable += 1
+            self._forms = list(dict.fromkeys([*self._forms, meanings.form_of(text)]))[:3]
+        return moment
+
+    def report(self, ledger: Ledger) -> None:
+        """To be called when all are read. Raises ValueError where none was a time."""
+        if not self._unreadable:
+            return
+        if not self._num_read:
+            raise UserError(
+                f"{self._column}: none of the {self._unreadable:,} values is a date or time; they look like "
+                f"{', '.join(self._forms)}; --date-format says how to read them"
+            )
+        ledger.unreadable(self._column, "a date or time", self._unreadable, self._forms)
+
+
+def _key(patient: str, admission: str) -> Key:
+    return _id(patient), _id(admission)
+
+
+def _id(text: str) -> str:
+    """As `NUMBER_ID` of `data.table_files.columns` spells it; empty where there is none."""
+    text = text.strip()
+    return "" if meanings.is_nothing(text) else meanings.whole_number(text) or text
+
+
+def _unusable(patient: str, admission: str, text: str) -> str | None:
+    if not all(_key(patient, admission)):
+        return "without an admission or patient id"
+    return "empty" if meanings.is_nothing(text.strip()) else None
+
+
+def _too_late(key: Key, time: str, next_admissions: NextAdmissions | None) -> str | None:
+    """A date without a time is the beginning of that day."""
+    limit = (next_admissions or {}).get(key)
+    if limit is None or "" < time <= limit:
+        return None
+    return (
+        "charted after the next admission began" if time else "without a time, so perhaps of after the next admission"
+    )
+
+
+def _number(text: str) -> int:
+    return int(meanings.whole_number(text.strip()) or 0)
+
+
+def _one_text_per_admission(usable: Callable[[NoteSpool], Iterable[tuple[Key, _Note]]], ledger: Ledger) -> Notes:
+    spool = NoteSpool()
+    of_admission: dict[Key, list[_Note]] = defaultdict(list)
+    for key, note in usable(spool):
+        of_admission[key].append(note)
+    texts = {}
+    for key, notes in of_admission.items():
+        notes.sort()
+        if notes[0].is_addendum:
+            ledger.drop("notes", "addendum without a summary", len(notes))
+            continue
+        first_with = {note.digest: note.place for note in reversed(notes)}
+        kept = tuple(note.place for note in notes if first_with[note.digest] == note.place)
+        ledger.drop("notes", "repeats another of its admission", len(notes) - len(kept))
+        texts[key] = SpooledText(spool, kept)
+    return texts

@@ -1,0 +1,39 @@
+"""The columns of a prepared task's rows, and its splits."""
+
+import datasets
+
+SPLITS = ("train", "validation", "test")
+
+FEATURES = datasets.Features(
+    {
+        "example_id": datasets.Value("string"),
+        "patient_id": datasets.Value("string"),
+        "age": datasets.Value("int32"),
+        "sex": datasets.Value("string"),
+        "history": datasets.List(
+            {"codes": datasets.List(datasets.Value("string")), "days_before": datasets.Value("int32")}
+        ),
+        "text": datasets.Value("string"),
+        "targets": datasets.List(datasets.Value("string")),
+        "evidence": datasets.List(
+            {
+                "code": datasets.Value("string"),
+                "start": datasets.Value("int32"),
+                "end": datasets.Value("int32"),
+            }
+        ),
+    }
+)
+"""One row = one example. `history`: visits, oldest first, `days_before` the target visit (null without dates);
+`age` in years at the target visit and `sex` (`F`, `M`) may be null; `text`: the note, or null; `evidence`: character
+spans `[start, end)` of `text` that support a code, empty where the source has none."""
+
+PAST_NOTES_FEATURES = datasets.Features(
+    {**FEATURES, "history": datasets.List({**FEATURES["history"].feature, "text": datasets.Value("string")})}
+)
+"""The same with the notes of past visits: each visit of `history` has its own `text`, the note or null."""
+
+
+def has_past_notes(features: datasets.Features) -> bool:
+    """Whether the visits of a history come with their notes."""
+    return "text" in features["history"].feature

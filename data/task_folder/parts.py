@@ -1,0 +1,95 @@
+"""The files of a prepared task, written and checked; `data.task` puts them together."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import datasets
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data.task_folder.features import SPLITS
+from data.task_folder.task_rows import check_codes, num_without_target_among
+from mera.system.errors import UserError
+
+
+def write_parts(
+    folder: Path,
+    tables: Mapping[str, pa.Table],
+    features: datasets.Features,
+    digests: Mapping[str, str],
+    codes: pl.DataFrame,
+    others: pl.DataFrame,
+    groups: pl.DataFrame,
+    arrays: Mapping[str, np.ndarray],
+) -> None:
+    """Write the files of a task but task.json into `folder`."""
+    # `datasets` would draw its fingerprint at random, and no two runs would write the same bytes.
+    dataset = datasets.DatasetDict(
+        {
+            name: datasets.Dataset(
+                datasets.table.InMemoryTable(tables[name]),
+                info=datasets.DatasetInfo(features=features),
+                fingerprint=digests[name][:16],
+            )
+            for name in SPLITS
+        }
+    )
+    with _no_progress_bars():
+        dataset.save_to_disk(str(folder))
+    codes.write_parquet(folder / "codes.parquet")
+    if others.height:
+        others.write_parquet(folder / "other_codes.parquet")
+    groups.write_parquet(folder / "groups.parquet")
+    for name, array in arrays.items():
+        np.save(folder / name, array)
+
+
+def check_splits(tables: Mapping[str, pa.Table], candidates: Sequence[str], others: Sequence[str]) -> None:
+    """Raise UserError where a split is empty, a patient is in two, or there is nothing to predict in train or validation."""
+    for name, table in tables.items():
+        if not table.num_rows:
+            raise UserError(f"the {name} split is empty: too few patients are left after filtering")
+    check_patients({name: patient_ids(table["patient_id"]) for name, table in tables.items()})
+    assert set(candidates).isdisjoint(others), "a candidate is no other code"
+    for name, table in tables.items():
+        check_codes(name, table, {*candidates, *others})
+    without = {name: num_without_target_among(tables[name], candidates) for name in ("train", "validation")}
+    if without["train"]:
+        raise UserError(f"{without['train']} examples of the train split have no candidate among their targets")
+    if without["validation"] == tables["validation"].num_rows:
+        raise UserError("no example of the validation split has a candidate among its targets: nothing can be chosen")
+
+
+def check_patients(patients: Mapping[str, set[str]]) -> None:
+    """Raise UserError where a patient is in two splits."""
+    for first, second in (("train", "validation"), ("train", "test"), ("validation", "test")):
+        shared = len(patients[first] & patients[second])
+        if shared:
+            raise UserError(f"{shared} patients are in both {first} and {second}; a patient belongs to one split")
+
+
+def patient_ids(column: pa.ChunkedArray) -> set[str]:
+    return set(column.unique().to_pylist())
+
+
+def split_counts(table: pa.Table) -> dict[str, int]:
+    """Numbers of examples, patients and targets."""
+    return {
+        "examples": table.num_rows,
+        "patients": len(patient_ids(table["patient_id"])),
+        "targets": pc.sum(pc.list_value_length(table["targets"])).as_py(),
+    }
+
+
+class _no_progress_bars:
+    """Silence `datasets` for writes that take a moment, and leave its setting as it was."""
+
+    def __enter__(self) -> None:
+        self._enabled = datasets.is_progress_bar_enabled() if hasattr(datasets, "is_progress_bar_enabled") else True
+        datasets.disable_progress_bars()
+
+    def __exit__(self, *_: object) -> None:
+        if self._enabled:
+            datasets.enable_progress_bars()

@@ -1,0 +1,154 @@
+"""Whether a prepared task is still what it was made as.
+
+task.json holds a digest of the rows of each split, of each other file and of the facts that models rely on. They are
+compared with the folder when a task is loaded, and again only after one of its files has changed: what was found right
+is remembered by size and time of change, in a small file of the user's cache folder, never in the task.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from data.task_folder.task_rows import digest_table
+from mera.system.errors import UserError
+from mera.system.private_files import private_files
+
+HASHED_FILES = ("codes.parquet", "other_codes.parquet", "groups.parquet", "oracle.npy")
+FACTS = (
+    "fingerprint",
+    "source",
+    "kind",
+    "ontology",
+    "edition",
+    "protocol",
+    "candidates",
+    "candidates_rule",
+    "outside_candidates",
+    "counts",
+    "oracle",
+)
+"""What of task.json stages and the report rely on."""
+_REMEMBERED_TASKS = 200
+_FORM = 1
+"""Of what is remembered: raised when more is verified than before."""
+
+Stamps = dict[str, list[int]]
+"""A file of the task -> its size in bytes and its time of change in ns."""
+
+
+def fingerprint_of(row_digests: Mapping[str, str], codes: pl.DataFrame, others: pl.DataFrame) -> str:
+    """sha256 of the candidates, the other codes if any, and the rows; `row_digests` in the order of the splits."""
+    digest = hashlib.sha256()
+    digest.update(codes.write_json().encode())
+    if others.height:
+        digest.update(f"other codes {others.write_json()}\n".encode())
+    for name, of_rows in row_digests.items():
+        digest.update(f"{name} {of_rows}\n".encode())
+    return digest.hexdigest()
+
+
+def digests_of(folder: Path, row_digests: Mapping[str, str], info: Mapping[str, Any]) -> dict[str, Any]:
+    """What task.json remembers of a task, written into `folder` but for task.json itself."""
+    return {"rows": dict(row_digests), "files": _file_digests(folder), "facts": _digest_facts(info)}
+
+
+def verify_task(
+    path: Path, tables: Mapping[str, pa.Table], codes: pl.DataFrame, others: pl.DataFrame, info: Mapping[str, Any]
+) -> None:
+    """Raise ValueError naming what differs where the task in `path` is not what it was made as.
+
+    A task made before there were digests is held against its fingerprint, which covers rows and codes.
+    """
+    stamps = stamps_of(path)
+    if _remembered(path) == stamps:
+        return
+    row_digests = {name: digest_table(table) for name, table in tables.items()}
+    differing = (
+        _differences(path, row_digests, info["digests"], info)
+        if "digests" in info
+        else _old_differences(row_digests, codes, others, info)
+    )
+    if differing:
+        raise UserError(
+            f"{path} was changed after it was made: {', '.join(differing)} no longer match what task.json remembers; "
+            "prepare the task again, or put back the folder as it was"
+        )
+    remember_verified(path, stamps)
+
+
+def stamps_of(path: Path) -> Stamps:
+    """Of every file of the task; hidden ones, such as the lock of who writes it, are none."""
+    files = sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
+    return {
+        file.relative_to(path).as_posix(): [stat.st_size, stat.st_mtime_ns] for file in files for stat in [file.stat()]
+    }
+
+
+def remember_verified(path: Path, stamps: Stamps) -> None:
+    """Keep in the cache folder that the task with these files is right; without a word where that cannot be done."""
+    record = _record_path(path)
+    with contextlib.suppress(OSError, RuntimeError), private_files():
+        record.parent.mkdir(parents=True, exist_ok=True)
+        beside = record.with_suffix(f".{os.getpid()}")
+        beside.write_text(json.dumps({"form": _FORM, "files": stamps}), encoding="utf-8")
+        os.replace(beside, record)
+        records = sorted(record.parent.glob("*.json"), key=lambda file: file.stat().st_mtime_ns)
+        for old in records[:-_REMEMBERED_TASKS]:
+            old.unlink(missing_ok=True)
+
+
+def _differences(
+    path: Path, row_digests: Mapping[str, str], expected: Mapping[str, Any], info: Mapping[str, Any]
+) -> list[str]:
+    if not isinstance(expected, dict) or not {"rows", "files", "facts"} <= expected.keys():
+        return ["task.json itself"]
+    found = [f"the {name} split" for name, digest in row_digests.items() if expected["rows"].get(name) != digest]
+    files = _file_digests(path)
+    found += [name for name in HASHED_FILES if expected["files"].get(name) != files.get(name)]
+    return found + (["task.json itself"] if expected["facts"] != _digest_facts(info) else [])
+
+
+def _old_differences(
+    row_digests: Mapping[str, str], codes: pl.DataFrame, others: pl.DataFrame, info: Mapping[str, Any]
+) -> list[str]:
+    if info.get("candidates", codes.height) != codes.height:
+        return ["codes.parquet"]
+    right = info["fingerprint"] == fingerprint_of(row_digests, codes, others)
+    return [] if right else ["the rows, codes.parquet or the fingerprint"]
+
+
+def _file_digests(folder: Path) -> dict[str, str]:
+    return {
+        name: hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        for name in HASHED_FILES
+        if (folder / name).is_file()
+    }
+
+
+def _digest_facts(info: Mapping[str, Any]) -> str:
+    facts = {name: info[name] for name in FACTS if name in info}
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _record_path(path: Path) -> Path:
+    cache = os.environ.get("XDG_CACHE_HOME") or ""
+    # As the XDG specification has it, a relative path there is as none.
+    folder = Path(cache) if os.path.isabs(cache) else Path("~/.cache").expanduser()
+    name = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:32]
+    return folder / "mera" / "verified_tasks" / f"{name}.json"
+
+
+def _remembered(path: Path) -> Stamps | None:
+    """None where nothing is remembered, or nothing readable."""
+    with contextlib.suppress(OSError, RuntimeError, ValueError):
+        record = json.loads(_record_path(path).read_text(encoding="utf-8"))
+        if isinstance(record, dict) and record.get("form") == _FORM:
+            return record.get("files")
+    return None

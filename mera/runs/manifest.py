@@ -1,0 +1,127 @@
+"""What a run was: configuration, command, versions, git commit, seed, data, time, hardware."""
+
+import importlib.metadata
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mera.root import ROOT
+from mera.runs.energy import EnergyMeter
+
+RECORDED_PACKAGES = (
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "accelerate",
+    "deepspeed",
+    "sentence-transformers",
+    "numpy",
+)
+
+
+class RunClock:
+    """Started when a run starts; the manifest asks it how long the run took and what energy it used."""
+
+    def __init__(self) -> None:
+        self.started_at = datetime.now(UTC)
+        self.energy = EnergyMeter()
+        self._start = time.perf_counter()
+
+    def seconds(self) -> float:
+        return time.perf_counter() - self._start
+
+
+def build_manifest(
+    *,
+    run: str,
+    model: str,
+    kind: str,
+    config: dict[str, Any],
+    seed: int,
+    task: dict[str, Any],
+    clock: RunClock,
+    tokens: int | None = None,
+) -> dict[str, Any]:
+    """The JSON-ready record kept beside predictions and checkpoints.
+
+    `run` is the run's name, `model` the name shown in tables, `kind` one of `rank`, `bi_encoder`, `baseline`,
+    `oracle`, `memorize`; `task` holds `name`, `kind`, `fingerprint` and the `split` that was scored; `tokens`: tokens
+    trained on, padding not counted.
+    """
+    return {
+        "run": run,
+        "model": model,
+        "kind": kind,
+        "task": task,
+        "config": config,
+        "seed": seed,
+        "command": _command(),
+        "git_commit": git_commit(),
+        "versions": package_versions(),
+        "hardware": hardware(),
+        "peak_memory": peak_memory(),
+        "started_at": clock.started_at.isoformat(timespec="seconds"),
+        "seconds": round(clock.seconds(), 1),
+        "tokens": tokens,
+        "energy_joules": clock.energy.joules(),
+    }
+
+
+def package_versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for name in RECORDED_PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def git_commit() -> str | None:
+    """The project's commit, with `+changes` where the tree differs from it; None outside a checkout."""
+    try:
+        commit = _git(ROOT, "rev-parse", "HEAD")
+        changed = _git(ROOT, "status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit + ("+changes" if changed else "")
+
+
+def hardware() -> dict[str, Any]:
+    found: dict[str, Any] = {"machine": platform.machine(), "cpus": os.cpu_count()}
+    if "torch" in sys.modules:
+        cuda = sys.modules["torch"].cuda
+        if cuda.is_available():
+            found["gpus"] = [cuda.get_device_name(index) for index in range(cuda.device_count())]
+    return found
+
+
+def peak_memory() -> dict[str, int]:
+    """The most memory this process has held, in bytes: `host_bytes`, and `gpu_bytes` of its fullest GPU."""
+    # Linux counts in units of 1,024 bytes, macOS in bytes.
+    unit = 1 if sys.platform == "darwin" else 1024
+    found = {"host_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
+    if "torch" in sys.modules and sys.modules["torch"].cuda.is_available():
+        cuda = sys.modules["torch"].cuda
+        found["gpu_bytes"] = max(cuda.max_memory_allocated(index) for index in range(cuda.device_count()))
+    return found
+
+
+def _git(root: Path, *arguments: str) -> str:
+    return subprocess.run(
+        ["git", "-C", str(root), *arguments], check=True, capture_output=True, encoding="utf-8"
+    ).stdout.strip()
+
+
+def _command() -> str:
+    """As one would type it in the project's folder: nothing of where that lies on this machine."""
+    script = Path(sys.argv[0])
+    name = script.resolve().relative_to(ROOT) if script.resolve().is_relative_to(ROOT) else Path(script.name)
+    return " ".join([str(name), *(argument.replace(f"{ROOT}{os.sep}", "") for argument in sys.argv[1:])])

@@ -1,0 +1,161 @@
+"""Putting the folds of a k-fold task together: every patient was tested once, so it is one test to the report."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from mera.runs.predictions import Predictions, read_predictions, write_predictions
+from mera.runs.run_directory import RunDirectory
+from mera.system.errors import UserError
+
+SAME_IN_ALL_FOLDS = {
+    "cohort": "cohorts",
+    "folds": "numbers of folds",
+    "seed": "split seeds",
+    "fractions": "fractions",
+}
+"""Keys of the split protocol, and what messages call them."""
+OF_ONE_FOLD = ("counts", "outside_candidates")
+"""What the task record of a fold says of its own splits only."""
+
+
+def pool_folds(paths: Sequence[str | Path], output: str | Path) -> Path:
+    """Concatenate the predictions of one model on all folds of one cohort into the run `output`; return it.
+
+    Scores of different folds come from different models: metrics within a row (recall, F1 at each model's own
+    threshold) are as good as ever, metrics across rows (ROC-AUC) suffer where the models' scales differ. Each fold has
+    the candidates of its own training patients; the pooled run has them all, with a score of -inf where a code was no
+    candidate of the row's fold. A code's train count is the mean over the folds. Raises ValueError where the runs are
+    no complete set of folds of one cohort.
+    """
+    folds = sorted((read_predictions(path) for path in paths), key=_fold)
+    _check(folds)
+    first = folds[0]
+    fingerprints = "".join(fold.manifest["task"]["fingerprint"] for fold in folds)
+    codes, num_outside = _all_codes(folds)
+    run = RunDirectory(output)
+    pooled = replace(
+        first,
+        scores=_stacked([fold.scores for fold in folds], folds, codes, -np.inf, np.float32),
+        targets=_stacked([fold.targets for fold in folds], folds, codes, False, bool),
+        seen=_stacked([fold.seen for fold in folds], folds, codes, False, bool),
+        thresholds=np.concatenate([fold.thresholds for fold in folds]),
+        example_ids=[name for fold in folds for name in fold.example_ids],
+        patient_ids=[name for fold in folds for name in fold.patient_ids],
+        codes=codes,
+        num_outside=num_outside,
+        group_names=_all_groups(folds),
+        previous_visits=_concatenated([fold.previous_visits for fold in folds]),
+        ages=_concatenated([fold.ages for fold in folds]),
+        sexes=None if first.sexes is None else [sex for fold in folds for sex in fold.sexes],
+        trained_on=None,  # each patient was tested by a model that had not seen them, and trained the others
+        context=None,
+        records={},
+        manifest=first.manifest
+        | {
+            "run": run.final.name,
+            "seconds": round(sum(fold.manifest.get("seconds") or 0 for fold in folds), 1),
+            "pooled": [fold.manifest["command"] for fold in folds if "command" in fold.manifest],
+            "task": {key: value for key, value in first.manifest["task"].items() if key not in OF_ONE_FOLD}
+            | {
+                "name": first.manifest["task"]["name"].rsplit("-fold", 1)[0],
+                "fingerprint": hashlib.sha256(fingerprints.encode()).hexdigest(),
+                "split": f"all {len(folds)} folds",
+                "candidates": codes.height - num_outside,
+            },
+        },
+    )
+    write_predictions(run.path("predictions"), pooled)
+    return run.finish()
+
+
+def _protocol(fold: Predictions) -> dict:
+    return fold.manifest["task"].get("split_protocol", {})
+
+
+def _fold(fold: Predictions) -> int:
+    if _protocol(fold).get("name") != "kfold":
+        raise UserError(f"the run {fold.name!r} is not of a k-fold task; mera pool takes one run for each fold")
+    missing = [key for key in ("fold", *SAME_IN_ALL_FOLDS) if _protocol(fold).get(key) is None]
+    if missing:
+        raise UserError(
+            f"the manifest of the run {fold.name!r} does not say the {', '.join(missing)} of its k-fold task; prepare "
+            "the task again"
+        )
+    return _protocol(fold)["fold"]
+
+
+def _check(folds: Sequence[Predictions]) -> None:
+    if not folds:
+        raise UserError("give the runs to pool, one for each fold")
+    for key, name in SAME_IN_ALL_FOLDS.items():
+        _check_same(name, [_protocol(fold)[key] for fold in folds], show=key != "cohort")
+    _check_same("rules of candidates", [_candidates_rule(fold) for fold in folds])
+    _check_same("splits", [fold.manifest["task"]["split"] for fold in folds])
+    if len({fold.manifest["model"] for fold in folds}) > 1:
+        names = ", ".join(sorted({fold.manifest["model"] for fold in folds}))
+        raise UserError(f"the runs are of different models ({names}); pool each model's folds on their own")
+    wanted, given = list(range(_protocol(folds[0])["folds"])), [_protocol(fold)["fold"] for fold in folds]
+    if given != wanted:
+        raise UserError(f"a pool needs each of the folds {wanted} once, got {given}")
+    tested = Counter(patient for fold in folds for patient in set(fold.patient_ids))
+    repeated = sum(count > 1 for count in tested.values())
+    if repeated:
+        raise UserError(f"{repeated:,} patients were tested in more than one of the folds; prepare the task again")
+
+
+def _check_same(what: str, values: Sequence[Any], show: bool = True) -> None:
+    different = list(dict.fromkeys(json.dumps(value) for value in values))
+    if len(different) > 1:
+        shown = f" ({' and '.join(different)})" if show else ""
+        raise UserError(
+            f"the runs are of different {what}{shown}; pool the folds of one `mera prepare --protocol kfold`"
+        )
+
+
+def _candidates_rule(fold: Predictions) -> str | None:
+    """Its name; None in a manifest that was written before tasks had a choice."""
+    return fold.manifest["task"].get("candidates_rule", {}).get("name")
+
+
+def _all_codes(folds: Sequence[Predictions]) -> tuple[pl.DataFrame, int]:
+    """The codes of all folds, what is a candidate of one before what is of none; and the number of the latter."""
+    candidates = pl.concat([fold.codes[: fold.num_candidates] for fold in folds])
+    counts = candidates.group_by("code").agg(total=pl.col("train_count").sum())
+    named = candidates.unique("code", keep="first", maintain_order=True)
+    if named.height > folds[0].num_candidates:
+        named = named.sort("code")
+    mean = (pl.col("total") / len(folds)).round().cast(pl.Int64)
+    named = named.join(counts, on="code", maintain_order="left").with_columns(train_count=mean).drop("total")
+    others = pl.concat([fold.codes[fold.num_candidates :] for fold in folds]).unique("code", maintain_order=True)
+    others = others.join(named, on="code", how="anti").with_columns(pl.col("train_count").cast(pl.Int64))
+    return pl.concat([named, others.select(named.columns)]), others.height
+
+
+def _stacked(
+    parts: Sequence[np.ndarray], folds: Sequence[Predictions], codes: pl.DataFrame, nothing: float, dtype: type
+) -> np.ndarray:
+    """The rows of all folds over the columns of `codes`, `nothing` where a fold lacks the code."""
+    column = {code: index for index, code in enumerate(codes["code"])}
+    whole = np.full((sum(map(len, parts)), codes.height), nothing, dtype=dtype)
+    start = 0
+    for part, fold in zip(parts, folds, strict=True):
+        whole[start : start + len(part), [column[code] for code in fold.codes["code"]]] = part
+        start += len(part)
+    return whole
+
+
+def _all_groups(folds: Sequence[Predictions]) -> pl.DataFrame | None:
+    tables = [fold.group_names for fold in folds if fold.group_names is not None]
+    return pl.concat(tables).unique(["level", "group"], keep="first", maintain_order=True) if tables else None
+
+
+def _concatenated(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    return None if any(part is None for part in parts) else np.concatenate(parts)

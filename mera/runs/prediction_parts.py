@@ -1,0 +1,76 @@
+"""The files of a prediction folder, read one by one: what is damaged is named by file and row, never by its content."""
+
+import json
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from mera.system.errors import UserError
+
+EXAMPLE_COLUMNS = ("example_id", "patient_id", "targets", "seen", "threshold")
+WRITE_AGAIN = "write the predictions again"
+
+
+def read_array(path: Path, mapped: bool = False) -> np.ndarray:
+    """`mapped`: left on disk and read where it is used. Raises ValueError where the file is no array, is cut off, or
+    would need a pickle.
+    """
+    try:
+        return np.load(path, allow_pickle=False, mmap_mode="r" if mapped else None)
+    except (ValueError, EOFError) as error:
+        if "allow_pickle" in str(error):
+            raise UserError(f"{path} is damaged, or holds a pickle (allow_pickle=False); {WRITE_AGAIN}") from None
+        raise UserError(f"{path} is damaged: it cannot be read as a NumPy array; {WRITE_AGAIN}") from None
+
+
+def read_table(path: Path, columns: Sequence[str] = ()) -> pl.DataFrame:
+    """Raises ValueError where the file is no Parquet, or lacks one of `columns`; FileNotFoundError where it is gone."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing; {WRITE_AGAIN}")
+    try:
+        table = pl.read_parquet(path)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        raise UserError(f"{path} is damaged: it cannot be read as Parquet; {WRITE_AGAIN}") from None
+    missing = [name for name in columns if name not in table.columns]
+    if missing:
+        raise UserError(f"{path} has no column {', '.join(missing)}; {WRITE_AGAIN}")
+    return table
+
+
+def read_json(path: Path) -> Any:
+    """Raises ValueError where the file is no JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise UserError(f"{path} is damaged: it cannot be read as JSON; {WRITE_AGAIN}") from None
+
+
+def check_finite(scores: np.ndarray, path: Path, may_be_missing: bool = False) -> None:
+    """Raise ValueError where a score of (N, C) is NaN or infinite; with `may_be_missing` -inf says that a code was no
+    candidate, and a row of nothing else is refused.
+    """
+    if scores.dtype.kind not in "fiu":
+        raise UserError(f"{path} holds no numbers but {scores.dtype}; {WRITE_AGAIN}")
+    numbers = np.isfinite(scores)
+    if may_be_missing:
+        numbers |= np.isneginf(scores) & numbers.any(axis=1, keepdims=True)
+    rows = np.flatnonzero(~numbers.all(axis=1))
+    if len(rows):
+        raise UserError(
+            f"{path} holds NaN or infinity in {len(rows)} of {len(scores)} rows (the first: row {rows[0] + 1}), which "
+            f"cannot be ranked; look for a model that diverged, and {WRITE_AGAIN}"
+        )
+
+
+def check_codes_known(examples: pl.DataFrame, codes: Collection[str], path: Path) -> None:
+    """Raise ValueError where `targets` or `seen` is missing in a row, or holds a code that is not among `codes`."""
+    for name in ("targets", "seen"):
+        if examples[name].dtype != pl.List(pl.String):
+            raise UserError(f"{path}: column {name} holds no lists of codes; {WRITE_AGAIN}")
+        for number, row in enumerate(examples[name].to_list(), start=1):
+            if row is None or not all(code in codes for code in row):
+                what = "no list" if row is None else "a code that is not among the run's codes"
+                raise UserError(f"{path}: row {number} holds {what} in {name}; {WRITE_AGAIN}")

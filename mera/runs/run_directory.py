@@ -1,0 +1,82 @@
+"""A run directory: complete or absent.
+
+Work happens in `<parent>/.<name>.partial`; when everything is there it is renamed to `<parent>/<name>`. A partial
+directory left by an interrupted run is found again by the next one with the same name, which resumes from it. While a
+process works in it, another one is refused (mera/system/folder_lock.py).
+"""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from mera.runs.tracking import close_tracking
+from mera.system.errors import UserError
+from mera.system.folder_lock import FolderLock
+
+MAY_CHANGE = {"batch_size", "gradient_accumulation", "keep_last", "save_every", "tracking"}
+"""Keys of `training` that an interrupted run may be resumed with another value of."""
+
+
+class RunDirectory:
+    """Where a run writes: `partial` while it works, `final` once `finish` has renamed it.
+
+    In a distributed run the first process holds the lock for all. Raises ValueError where `final` already exists, or
+    another run works there.
+    """
+
+    def __init__(self, output: str | Path):
+        self.final = Path(output)
+        self.partial = self.final.parent / f".{self.final.name}.partial"
+        self._check_absent()
+        if os.environ.get("RANK", "0") == "0":
+            self._lock = FolderLock(self.partial)
+            self._check_absent()  # another run may have finished between
+        else:
+            self._lock = None
+            self.partial.mkdir(parents=True, exist_ok=True)
+
+    def claim(self, config: dict[str, Any], task_fingerprint: str) -> None:
+        """Note what is trained here (`run.json`), so that another run never resumes from its checkpoints.
+
+        Settings that may change on the way are left out; those of the batch are held against the checkpoint itself
+        (mera/training/resume.py), since another number of processes needs others. Raises ValueError where an interrupted run
+        with another configuration or another task left its files here.
+        """
+        training = {key: value for key, value in config.get("training", {}).items() if key not in MAY_CHANGE}
+        wanted = json.loads(json.dumps(config | {"training": training, "task_fingerprint": task_fingerprint}))
+        if not self.path("run.json").is_file():
+            write_json(self.path("run.json"), wanted)
+            return
+        started = json.loads(self.path("run.json").read_text(encoding="utf-8"))
+        different = sorted(key for key in wanted if wanted[key] != started.get(key))
+        if different:
+            raise UserError(
+                f"{self.partial} holds an interrupted run that differs in {', '.join(different)}; repeat it as it was "
+                f"started to resume, or remove that folder to start over"
+            )
+
+    def path(self, name: str) -> Path:
+        """A path inside the run, valid until `finish`."""
+        return self.partial / name
+
+    def finish(self) -> Path:
+        """Make the run visible under its final name, without the trainer's resume state; return that name."""
+        close_tracking()
+        self.partial.rename(self.final)
+        shutil.rmtree(self.final / "trainer", ignore_errors=True)
+        if self._lock is not None:
+            self._lock.release(self.final)
+        return self.final
+
+    def _check_absent(self) -> None:
+        if self.final.exists():
+            raise UserError(f"{self.final} already exists; choose another --output or remove it")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON; another process sees all of it or nothing."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    beside.replace(path)

@@ -1,0 +1,60 @@
+"""What an error may say on a screen or in a log: never a word about a patient.
+
+A `UserError` is our own sentence to the user; it names rows by number. A library's error may quote the value it stumbled
+over (`invalid literal for int(): 'Smith'`, `KeyError: 'J18.9'`), so its message stays hidden until it is asked for.
+"""
+
+import os
+import traceback
+from types import TracebackType
+
+HINT = "MERA_TRACEBACK=1 shows where"
+ABOUT_THE_MACHINE = ("torch", "deepspeed", "accelerate")
+"""Libraries whose RuntimeErrors speak of memory, shapes and connections."""
+
+
+class UserError(ValueError):
+    """A user's mistake, or trouble with a user's file: one sentence that says what was wrong and what to do, without a
+    cell of the user's data. A command prints it and exits with a code other than 0."""
+
+
+def is_sentence(error: BaseException) -> bool:
+    """Whether the error's message was written for the user, or is the system's word on a file: safe to print."""
+    return isinstance(error, UserError | OSError)
+
+
+def sentence(error: BaseException) -> str:
+    """What is printed of an error: its sentence where that is safe, else where it came from."""
+    return f"error: {error} ({HINT})" if is_sentence(error) else without_values(error)
+
+
+def wants_traceback() -> bool:
+    """Whether the user asked to see whole errors, values included."""
+    return os.environ.get("MERA_TRACEBACK") == "1"
+
+
+def without_values(error: BaseException) -> str:
+    """The stack as file, line and source, and the error's type; its message only where it is about the machine."""
+    name = type(error).__name__
+    if isinstance(error, RuntimeError | MemoryError | ImportError) and _is_about_the_machine(error):
+        name += f": {error}"
+    else:
+        name += " (its message is hidden: it may quote a patient's data; MERA_TRACEBACK=1 shows it)"
+    return f"{''.join(traceback.format_tb(error.__traceback__))}error: {name}"
+
+
+def _is_about_the_machine(error: BaseException) -> bool:
+    if not isinstance(error, RuntimeError):
+        return True
+    frame = _innermost(error)
+    path = "" if frame is None else frame.tb_frame.f_code.co_filename
+    return type(error).__module__.split(".")[0] == "torch" or any(
+        f"{os.sep}{library}{os.sep}" in path for library in ABOUT_THE_MACHINE
+    )
+
+
+def _innermost(error: BaseException) -> TracebackType | None:
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    return frame

@@ -1,0 +1,167 @@
+"""The engine a process trains under: one process, DDP, DeepSpeed ZeRO or FSDP, on GPUs or, over gloo, on the CPU.
+
+`accelerate launch` tells the engine by environment variables; the functions here make a machine without a GPU follow
+them too, which accelerate and DeepSpeed do not do by themselves.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch
+import torch.distributed
+from accelerate import Accelerator, DistributedType, PartialState
+from torch import nn
+from torch.distributed.fsdp import FSDPModule
+from torch.distributed.tensor import DTensor
+from transformers import Trainer
+
+from mera.system.errors import UserError
+
+NO_CPU_BF16_UNDER_DEEPSPEED = "training.cpu_bf16 is not for DeepSpeed on the CPU; set it to false, or use ddp.yaml"
+
+
+def prepare_engine(cpu_bf16: bool = False) -> bool:
+    """Set up precision, and on the CPU the process group; returns whether there is a GPU.
+
+    bf16 is used where the GPU has it. Without a GPU everything is float32, whatever the launch file says, unless
+    `cpu_bf16` asks for autocast to bf16; raises ValueError where DeepSpeed would have to do that.
+    Call it after the model is built: parts of transformers write files in the first process alone once a group exists.
+    """
+    on_gpu = torch.cuda.is_available()
+    bf16 = torch.cuda.is_bf16_supported() if on_gpu else cpu_bf16
+    os.environ["ACCELERATE_MIXED_PRECISION"] = "bf16" if bf16 else "no"
+    if on_gpu:
+        return True
+    if cpu_bf16 and uses_deepspeed():
+        raise UserError(NO_CPU_BF16_UNDER_DEEPSPEED)
+    os.environ.setdefault("DS_ACCELERATOR", "cpu")  # else DeepSpeed looks for one, and warns
+    if uses_deepspeed() and not torch.distributed.is_initialized():
+        import deepspeed
+
+        deepspeed.init_distributed("gloo")
+    return False
+
+
+def uses_deepspeed() -> bool:
+    """Whether `accelerate launch` was told to use DeepSpeed."""
+    return os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() == "true"
+
+
+def uses_fsdp() -> bool:
+    """Whether `accelerate launch` was told to use FSDP."""
+    return os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
+
+
+def shares_out_parameters() -> bool:
+    """Whether `accelerate launch` was told to keep each parameter in pieces: ZeRO-3 or FSDP."""
+    zero3 = uses_deepspeed() and os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE") == "3"
+    return zero3 or uses_fsdp()
+
+
+def let_fsdp_start_on_the_cpu() -> None:
+    """Call it before an `Accelerator` is made. Where there is a GPU, or another engine, it does nothing.
+
+    FSDP2 trains over gloo as over nccl, but accelerate turns it on for the kinds of processes that have GPUs alone: for
+    others it forgets that it was asked. So processes on the CPU call themselves such a kind until it has looked. Their
+    device and their process group are there already, and stay what they are.
+    """
+    state = PartialState()
+    if uses_fsdp() and state.distributed_type == DistributedType.MULTI_CPU:
+        state.distributed_type = DistributedType.MULTI_GPU  # all instances of PartialState share their attributes
+
+
+def keep_precise_outputs(accelerator: Accelerator) -> None:
+    """Under FSDP2 in bf16, leave the outputs of the model as they are; elsewhere do nothing. Call it before training.
+
+    accelerate has FSDP2 round what the whole model returns to bf16: the loss, and cosines that are still to be divided
+    by a small temperature.
+    """
+    plugin = getattr(accelerator.state, "fsdp_plugin", None)
+    if plugin is not None and plugin.mixed_precision_policy is not None:
+        plugin.mixed_precision_policy = replace(plugin.mixed_precision_policy, output_dtype=None)
+
+
+def zero_stage(trainer: Trainer) -> int:
+    """DeepSpeed's ZeRO stage; 0 without DeepSpeed."""
+    return trainer.accelerator.state.deepspeed_plugin.zero_stage if trainer.is_deepspeed_enabled else 0
+
+
+def has_whole_parameters(trainer: Trainer) -> bool:
+    """Whether every process has all parameters whole: not so under ZeRO-3 and FSDP, nor where these are estimated."""
+    in_pieces = zero_stage(trainer) >= 3 or trainer.is_fsdp_enabled or getattr(trainer, "estimated_in_pieces", False)
+    return not in_pieces
+
+
+def engine_name(trainer: Trainer) -> str:
+    """One process, DDP, ZeRO-n or FSDP2, as messages call it."""
+    if trainer.is_deepspeed_enabled:
+        return f"ZeRO-{zero_stage(trainer)}"
+    if trainer.is_fsdp_enabled:
+        return "FSDP2"
+    return "DDP" if trainer.args.world_size > 1 else "one process"
+
+
+@contextlib.contextmanager
+def whole_parameters(model: nn.Module, part: nn.Module | None = None) -> Iterator[None]:
+    """Within it every process can read the parameters of `part`, a submodule of `model`, or, without `part`, the first
+    process those of the whole model, also where ZeRO-3 or FSDP2 keeps them in pieces.
+
+    All must enter it; `model` is the one that the engine was given.
+    """
+    if isinstance(model, FSDPModule):
+        with _whole_fsdp_parameters(model, part):
+            yield
+        return
+    parts = [parameter for parameter in (part or model).parameters() if hasattr(parameter, "ds_id")]
+    if not parts:
+        yield
+        return
+    import deepspeed
+
+    # DeepSpeed fetches ahead what the last pass used next. What this pass then did not use is still on its way, and
+    # can be neither gathered nor put back before it has come.
+    on_their_way = getattr(model, "ds_inflight_param_registry", {})
+    for parameter in parts:
+        if parameter in on_their_way:
+            on_their_way.pop(parameter).wait()
+    with deepspeed.zero.GatheredParameters(parts):
+        yield
+
+
+@contextlib.contextmanager
+def _whole_fsdp_parameters(model: FSDPModule, part: nn.Module | None) -> Iterator[None]:
+    """Whole copies in the place of FSDP2's pieces, on the CPU; where all are asked for, processes but the first get
+    them without content, so that the host need not hold a model for each."""
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            module.reshard()  # what stayed whole after a pass is in the precision of the pass, the pieces are in full
+    keep = part is not None or torch.distributed.get_rank() == 0
+    pieces = [
+        (module, name, parameter)
+        for module in (part or model).modules()
+        for name, parameter in module._parameters.items()
+        if isinstance(parameter, DTensor)
+    ]
+    whole: dict[nn.Parameter, nn.Parameter] = {}  # tied ones stay one
+    for _, _, piece in pieces:
+        if piece not in whole:
+            values = piece.detach().full_tensor().to("cpu" if keep else "meta")
+            whole[piece] = nn.Parameter(values, piece.requires_grad)
+    for module, name, piece in pieces:
+        module._parameters[name] = whole[piece]
+    try:
+        yield
+    finally:
+        for module, name, piece in pieces:
+            module._parameters[name] = piece
+
+
+def all_agree_to(value: bool, device: torch.device) -> bool:
+    """Whether any process says True; every process must ask. For a decision that all must take in the same step."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return value
+    flag = torch.tensor(int(value), device=device)
+    torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MAX)
+    return bool(flag.item())

@@ -1,0 +1,140 @@
+"""Checkpoints to resume from: each is complete or absent, and is checked byte by byte before it is used.
+
+`<run>/trainer/checkpoint-STEP` holds the model (safetensors, consolidated), and what only resuming needs: optimizer,
+schedule and random generators, in DeepSpeed's shards where DeepSpeed trains, whole elsewhere. `complete.json`, written
+last, lists every file with its size and sha256, and says how the run was started.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mera.system.errors import UserError
+
+SEAL = "complete.json"
+PREFIX = "checkpoint-"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Start:
+    """How a run was started, as far as resuming depends on it."""
+
+    engine: str
+    """`one process`, `DDP`, `ZeRO-2`, ..."""
+    processes: int
+    batch_size: int
+    gradient_accumulation: int
+
+    @property
+    def step_examples(self) -> int:
+        return self.batch_size * self.gradient_accumulation * self.processes
+
+    def refusal(self, other: "Start") -> str | None:
+        """Why a checkpoint of `other` cannot go on under this start, with what to do; None where it can."""
+        if self.step_examples != other.step_examples:
+            return (
+                f"a step takes {self.step_examples} examples here ({self._product()}) and took {other.step_examples} "
+                f"before ({other._product()}); choose training.batch_size and training.gradient_accumulation so that "
+                f"their product with the number of processes is {other.step_examples}"
+            )
+        plain = {"one process", "DDP"}
+        if self.engine != other.engine and not {self.engine, other.engine} <= plain:
+            return f"it was written under {other.engine} and this is {self.engine}; launch it with {other.engine} again"
+        if self.processes != other.processes and self.engine.startswith("ZeRO"):
+            return (
+                f"{self.engine} keeps the optimizer in one piece for each process, {other.processes} before and "
+                f"{self.processes} here; launch it with --num_processes {other.processes} again"
+            )
+        return None
+
+    def _product(self) -> str:
+        return f"{self.processes} processes x batch {self.batch_size} x accumulation {self.gradient_accumulation}"
+
+
+def seal(checkpoint: Path, start: Start) -> None:
+    """Write `complete.json` and push everything to the disk: from here on the checkpoint may be renamed into place."""
+    files = sorted(path for path in checkpoint.rglob("*") if path.is_file() and path.name != SEAL)
+    with ThreadPoolExecutor() as pool:
+        digests = list(pool.map(_digest, files))
+    listed = {
+        str(path.relative_to(checkpoint)): {"bytes": path.stat().st_size, "sha256": digest}
+        for path, digest in zip(files, digests, strict=True)
+    }
+    with open(checkpoint / SEAL, "w", encoding="utf-8") as file:
+        json.dump({"start": asdict(start), "files": listed}, file, indent=1)
+    for path in [*files, checkpoint / SEAL, checkpoint]:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def newest_usable(folder: Path, start: Start) -> Path | None:
+    """The newest complete and undamaged checkpoint below `folder`; None where there is none.
+
+    Warns of each newer one that is damaged. Raises ValueError where the newest usable one cannot go on under `start`.
+    """
+    for checkpoint in checkpoints(folder):
+        damage = find_damage(checkpoint)
+        if damage is not None:
+            print(f"warning: {checkpoint} is damaged ({damage}); trying the one before it", file=sys.stderr)
+            continue
+        refusal = start.refusal(Start(**json.loads((checkpoint / SEAL).read_text(encoding="utf-8"))["start"]))
+        if refusal is not None:
+            raise UserError(f"cannot resume from {checkpoint}: {refusal}, or remove {folder.parent} to start over")
+        return checkpoint
+    return None
+
+
+def find_damage(checkpoint: Path) -> str | None:
+    """What is wrong with the files of a checkpoint, in a few words; None where all are as they were written."""
+    try:
+        listed = json.loads((checkpoint / SEAL).read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, KeyError):
+        return f"{SEAL} cannot be read"
+    for name, written in listed.items():
+        path = checkpoint / name
+        if not path.is_file():
+            return f"{name} is missing"
+        if path.stat().st_size != written["bytes"]:
+            return f"{name} has {path.stat().st_size} bytes instead of {written['bytes']}"
+    with ThreadPoolExecutor() as pool:
+        digests = pool.map(_digest, [checkpoint / name for name in listed])
+        for (name, written), digest in zip(listed.items(), digests, strict=True):
+            if digest != written["sha256"]:
+                return f"{name} has other contents than were written"
+    return None
+
+
+def prune(folder: Path, keep_last: int, best: str | None, newest_step: int) -> None:
+    """Remove all but the `keep_last` newest checkpoints and the `best`; what is newer than `newest_step` is left over
+    from before a resume, and goes too."""
+    kept = [path for path in checkpoints(folder) if step_of(path) <= newest_step][:keep_last]
+    for path in checkpoints(folder):
+        if path not in kept and str(path) != best:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The sealed checkpoints below `folder`, newest first."""
+    return sorted((seal.parent for seal in _seals(folder)), key=step_of, reverse=True)
+
+
+def step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.removeprefix(PREFIX))
+
+
+def _seals(folder: Path) -> Iterator[Path]:
+    return folder.glob(f"{PREFIX}*/{SEAL}")
+
+
+def _digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,90 @@
+"""Optimisation settings that every stage shares, as the Hugging Face Trainer wants them."""
+
+import os
+from typing import Any
+
+from mera.config import config_class
+from mera.runs.run_directory import RunDirectory
+from mera.runs.tracking import Tracking, set_up_tracking
+from mera.system.errors import UserError
+from mera.training.engine import prepare_engine
+
+
+@config_class
+class TrainingConfig:
+    epochs: float = 3.0
+    """passes over the training examples; more where they are fewer than min_steps"""
+    min_steps: int = 0
+    """optimiser steps that are planned at least: on few patients the epochs, also those given on the command line, are
+    raised to as many as that needs; 0: the epochs alone count"""
+    batch_size: int = 32
+    """examples per device and step"""
+    gradient_accumulation: int = 1
+    """batches per optimiser step"""
+    learning_rate: float = 1e-4
+    """peak learning rate of AdamW"""
+    warmup: float = 0.05
+    """share of the steps over which the learning rate rises"""
+    schedule: str = "cosine"
+    """learning-rate schedule: cosine, linear, constant_with_warmup, ..."""
+    weight_decay: float = 0.0
+    """AdamW weight decay"""
+    optimizer: str = "adamw_torch_fused"
+    """as the Hugging Face Trainer names it; `adamw_bnb_8bit` (pip install bitsandbytes) is AdamW in a quarter of the
+    memory"""
+    max_grad_norm: float = 1.0
+    """gradient clipping"""
+    cpu_bf16: bool = False
+    """multiply in bfloat16 on a CPU as well (GPUs do anyway), with float32 weights: 2.4 times as fast for SmolLM2 on a
+    processor that has instructions for it (avx512_bf16 or amx_bf16 in `lscpu`), slower on any other"""
+    seed: int = 0
+    """seed of initial weights, shuffling and orders"""
+    keep_last: int = 2
+    """checkpoints kept to resume from, besides the best one; 2 leave one to go back to if the newest is damaged"""
+    save_every: int = 0
+    """steps between checkpoints, besides those that are saved anyway (stage one: each tenth of the training, else each
+    epoch); 0: none"""
+    tracking: Tracking = "none"
+    """wandb: numbers go to W&B, offline unless you have logged in; none: nowhere"""
+
+    def __post_init__(self) -> None:
+        if self.epochs <= 0 or self.batch_size < 1 or self.gradient_accumulation < 1:
+            raise UserError("training.epochs, batch_size and gradient_accumulation must be positive")
+        if self.keep_last < 1 or self.save_every < 0 or self.min_steps < 0:
+            raise UserError(
+                "training.keep_last must be 1 or more, training.save_every and training.min_steps 0 or more"
+            )
+
+
+def training_arguments(config: TrainingConfig, run: RunDirectory, **more: Any) -> dict[str, Any]:
+    """Keyword arguments for `TrainingArguments` and its subclasses; `more` wins over what is set here.
+
+    Checkpoints for resuming go to `<run>/trainer` (mera/training/resume.py).
+    """
+    on_gpu = prepare_engine(config.cpu_bf16)
+    arguments = {
+        "output_dir": str(run.path("trainer")),
+        "run_name": run.final.name,
+        "num_train_epochs": config.epochs,
+        "per_device_train_batch_size": config.batch_size,
+        "gradient_accumulation_steps": config.gradient_accumulation,
+        "learning_rate": config.learning_rate,
+        "warmup_steps": config.warmup,
+        "lr_scheduler_type": config.schedule,
+        "optim": config.optimizer,
+        "weight_decay": config.weight_decay,
+        "max_grad_norm": config.max_grad_norm,
+        "seed": config.seed,
+        "data_seed": config.seed,
+        "bf16": os.environ["ACCELERATE_MIXED_PRECISION"] == "bf16",
+        "use_cpu": not on_gpu,
+        "report_to": set_up_tracking(config.tracking, run.final.name, run.partial),
+        "logging_steps": 20,
+        "save_strategy": "epoch",
+        "average_tokens_across_devices": True,
+        "dataloader_pin_memory": on_gpu,
+        "ddp_find_unused_parameters": False,
+    }
+    if not on_gpu and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        arguments["ddp_backend"] = "gloo"
+    return arguments | more

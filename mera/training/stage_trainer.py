@@ -1,0 +1,216 @@
+"""What the trainers of all stages add to the Hugging Face Trainer: equal steps, safe checkpoints, no NaN."""
+
+import errno
+import math
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import Trainer
+from transformers.trainer_callback import ExportableState
+
+from mera.runs.run_directory import RunDirectory
+from mera.system.errors import UserError
+from mera.system.folder_replacement import replace_folder
+from mera.training.engine import engine_name, keep_precise_outputs, let_fsdp_start_on_the_cpu
+from mera.training.interruption import InterruptedRun, StopOnSignal
+from mera.training.resume import PREFIX, Start, checkpoints, newest_usable, prune, seal
+from mera.training.settings import TrainingConfig
+from mera.training.steps import (
+    ROWS_KEY,
+    EpochSeededLengthSampler,
+    SeededCollator,
+    ShareOfSteps,
+    StepLoader,
+    raised_epochs,
+    too_few_steps,
+)
+
+STAGING = ".partial"
+
+
+class StageTrainer(Trainer):
+    """Mixed in before a Trainer class; a stage gives `example_lengths` and `blank`."""
+
+    keep_last = 2
+    """checkpoints kept for resuming, besides the best one"""
+    estimated_in_pieces = False
+    """a step is estimated (mera/doctor/step_estimate.py) as of an engine that keeps the parameters in pieces"""
+
+    def __init__(self, *positional: Any, min_steps: int = 0, **arguments: Any):
+        """`min_steps`: optimiser steps that are taken at least; the epochs of the arguments are raised for them."""
+        super().__init__(*positional, **arguments)
+        self.stop_on_signal = StopOnSignal()
+        self.add_callback(self.stop_on_signal)
+        self.min_steps, self.asked_epochs = min_steps, self.args.num_train_epochs
+        if min_steps:
+            self.args.num_train_epochs = raised_epochs(self.asked_epochs, self.epoch_steps(), min_steps)
+
+    def create_accelerator_and_postprocess(self) -> None:
+        """Called by the Trainer when it is built."""
+        let_fsdp_start_on_the_cpu()
+        super().create_accelerator_and_postprocess()
+        keep_precise_outputs(self.accelerator)
+
+    def example_lengths(self) -> list[int]:
+        """Tokens of each training example, for batches of similar length."""
+        raise TypeError(f"{type(self).__name__} must say how long its examples are")
+
+    def epoch_steps(self) -> int:
+        """Optimiser steps of an epoch, the same in every process."""
+        batches = -(-len(self.train_dataset) // (self.args.train_batch_size * self.args.world_size))
+        return -(-batches // self.args.gradient_accumulation_steps)
+
+    def tell_steps(self) -> None:
+        """Say on stderr where there are more epochs than were asked for, or too few steps to learn from."""
+        epochs, steps = self.args.num_train_epochs, math.ceil(self.args.num_train_epochs * self.epoch_steps())
+        if not self.is_world_process_zero():
+            return
+        if epochs != self.asked_epochs:
+            print(
+                f"{epochs:g} epochs instead of {self.asked_epochs:g}, for at least {self.min_steps:,} optimiser steps "
+                f"(training.min_steps)",
+                file=sys.stderr,
+                flush=True,
+            )
+        too_few = too_few_steps(steps)
+        if too_few is not None:
+            print(f"warning: {too_few}", file=sys.stderr, flush=True)
+
+    def tokens_trained_on(self) -> int:
+        """Tokens of all examples times the epochs so far, over all processes; padding is not counted."""
+        return round(self.state.epoch * sum(self.example_lengths()))
+
+    def blank(self, example: Any) -> Any:
+        """An example of the same form that carries no loss."""
+        raise TypeError(f"{type(self).__name__} must say what a blank example is")
+
+    def kernels_of_a_gpu(self) -> AbstractContextManager:
+        """Within it a step of a model without weights (mera/doctor/step_estimate.py) allocates what it would on a GPU, where
+        the loss has other kernels there."""
+        return nullcontext()
+
+    def resume_and_train(self, run: RunDirectory, config: TrainingConfig) -> None:
+        """Train from the newest usable checkpoint of `run`, or from the start.
+
+        Raises InterruptedRun where a signal ended training, ValueError where the loss is not a number any more or the
+        checkpoint was written under a start that this one cannot go on from.
+        """
+        self.tell_steps()
+        folder = run.path("trainer")
+        self.keep_last, self.stop_on_signal.save_every = config.keep_last, config.save_every
+        found = [newest_usable(folder, self.start()) if self.is_world_process_zero() else None]
+        if self.args.world_size > 1:
+            torch.distributed.broadcast_object_list(found)
+        self.train(resume_from_checkpoint=None if found[0] is None else str(found[0]))
+        number = self.stop_on_signal.received
+        if number is not None and self.state.global_step < self.state.max_steps:
+            raise InterruptedRun(
+                f"stopped after step {self.state.global_step} of {self.state.max_steps}; the checkpoint is saved in "
+                f"{folder}, and the same command goes on from there",
+                number,
+            )
+
+    def start(self) -> Start:
+        """How this run was started."""
+        return Start(
+            engine=engine_name(self),
+            processes=self.args.world_size,
+            batch_size=self.args.per_device_train_batch_size,
+            gradient_accumulation=self.args.gradient_accumulation_steps,
+        )
+
+    def get_train_dataloader(self) -> StepLoader:
+        """This process's share of every step; not prepared by accelerate, which would share it out again."""
+        step_examples = self.args.train_batch_size * self.args.world_size * self.args.gradient_accumulation_steps
+        order = EpochSeededLengthSampler(self.example_lengths(), step_examples, self.args.seed)
+        share = ShareOfSteps(order, self.args.train_batch_size, self.args.world_size, self.args.process_index)
+        collator = SeededCollator(self.data_collator, self.args.seed)
+        return StepLoader(self.train_dataset, self.blank, share, collator, pin_memory=self.args.dataloader_pin_memory)
+
+    def training_step(
+        self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None
+    ) -> torch.Tensor:
+        """Raises ValueError, naming the rows of the training set, where the loss is not a finite number."""
+        rows = inputs.pop(ROWS_KEY)
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        if not torch.isfinite(loss):
+            saved = checkpoints(Path(self.args.output_dir))
+            raise UserError(
+                f"the loss is {loss.item()} in step {self.state.global_step + 1}, on the training rows "
+                f"{', '.join(map(str, rows)) or 'of other processes'}; nothing was saved since "
+                f"{saved[0].name if saved else 'the start'}. Look at these rows, lower training.learning_rate or "
+                f"training.max_grad_norm, and start anew"
+            )
+        return loss
+
+    def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
+        """Write a checkpoint beside its place and rename it when it is complete. Called by the Trainer."""
+        folder = Path(self.args.output_dir)
+        final = folder / f"{PREFIX}{self.state.global_step}"
+        staging = folder / STAGING / final.name
+        if self.is_world_process_zero():
+            shutil.rmtree(folder / STAGING, ignore_errors=True)
+            staging.mkdir(parents=True)
+        self.accelerator.wait_for_everyone()
+        with explained_write_errors(folder):
+            self._write_checkpoint(staging, final)
+            self.accelerator.wait_for_everyone()
+            if self.is_world_process_zero():
+                seal(staging, self.start())
+        if self.is_world_process_zero():
+            replace_folder(staging, final)  # there may be a damaged one of the same step, which was not resumed from
+            prune(folder, self.keep_last, self.state.best_model_checkpoint, self.state.global_step)
+        self.accelerator.wait_for_everyone()
+
+    def _write_checkpoint(self, staging: Path, final: Path) -> None:
+        """What Trainer._save_checkpoint writes; the state names the checkpoint's final place."""
+        self.store_flos()
+        self.save_model(str(staging), _internal_call=True)
+        self._save_optimizer_and_scheduler(str(staging))
+        self._save_scaler(str(staging))
+        self._save_rng_state(str(staging))
+        if self.state.best_global_step == self.state.global_step:
+            self.state.best_model_checkpoint = str(final)
+        if self.args.should_save:
+            for callback in [*self.callback_handler.callbacks, self.control]:
+                if isinstance(callback, ExportableState):
+                    self.state.stateful_callbacks[type(callback).__name__] = callback.state()
+            self.state.save_to_json(str(staging / "trainer_state.json"))
+
+
+@contextmanager
+def explained_write_errors(folder: Path) -> Iterator[None]:
+    """Turn what the libraries raise when a write fails into an OSError of one sentence, and remove what was written.
+
+    torch raises RuntimeError and safetensors an error of its own, both with a text that only says where in the code.
+    """
+    try:
+        yield
+    except Exception as error:
+        cause = _write_failure(error, shutil.disk_usage(folder).free)
+        shutil.rmtree(folder / STAGING, ignore_errors=True)
+        if cause is None:
+            raise
+        kept = checkpoints(folder)
+        before = f"the one before, {kept[0].name}, is whole" if kept else "there is none before it"
+        raise OSError(
+            f"cannot write a checkpoint to {folder}: {cause}; {before}; make room and start the same command again"
+        ) from error
+
+
+def _write_failure(error: Exception, free_bytes: int) -> str | None:
+    """Why a write failed, in a few words; None where `error` has another reason."""
+    text = str(error)
+    number = getattr(error, "errno", None)
+    if number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in text or "Disk quota exceeded" in text:
+        return "the disk is full"
+    if number == errno.EFBIG or "File too large" in text:
+        return "the file would be larger than the limit that is set here (ulimit -f)"
+    if "PytorchStreamWriter" in text or "inline_container" in text:
+        return f"a write failed, and {free_bytes / 2**20:.0f} MiB are free on the disk"
+    return str(error) if isinstance(error, OSError) else None

@@ -1,0 +1,128 @@
+"""Codes as people write them -> the codes that a model has tokens for, as `mera prepare` reads those of a table.
+
+`i509` and ` I50.9 ` are I50.9; a model of categories reads I50.9 as I50, one of CCS groups as the group that the code
+falls into; a retired code is its ancestor.
+"""
+
+import functools
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+
+from data.codes.ccs import load_ccs
+from data.ontology import SYSTEMS, Ontology, UnknownCode, load_ontology
+from rank.patients.trained_on import TrainedOn
+
+GROUPED_SYSTEMS = {"ccs": "icd9cm", "ccsr": "icd10cm"}
+"""ontology of a task of groups -> that of the codes in them"""
+UNNAMED_SYSTEMS = ("icd9cm", "icd10cm")
+"""What a checkpoint that does not say its ontology can have been trained on: an older version knew no others."""
+ICD10_CODE = re.compile(r"([A-Z]\d[0-9A-Z])(?:\.[0-9A-Z]+|[0-9A-Z]*)")
+"""A code of any edition of ICD-10, whose category is its first three characters."""
+MARKS = "+*!#†‡-. "
+"""What tables of national editions write behind a code."""
+LOOKED_AT = 200
+"""Codes that are tried when the likeliest edition is asked for."""
+
+
+class CodeReader:
+    """Reads codes for a model that knows `codes`."""
+
+    def __init__(self, codes: Collection[str], trained_on: TrainedOn):
+        self.codes, self.trained_on = set(codes), trained_on
+        # Without dots two codes may look alike; such a form is left to the ontology.
+        undotted = Counter(map(_undotted, self.codes))
+        self._by_form = {_undotted(code): code for code in self.codes if undotted[_undotted(code)] == 1}
+        self._by_form |= {code.upper(): code for code in self.codes}
+        self._read: dict[str, str] = {}
+
+    def read(self, raw: str) -> str:
+        """The model's code that `raw` writes. One that the model does not know comes in the canonical form of the
+        model's ontology, or as it is, without spaces, where it is no code there."""
+        if raw not in self._read:
+            self._read[raw] = self._find(raw)
+        return self._read[raw]
+
+    def visits(self, history: Iterable[Iterable[str]]) -> list[list[str]]:
+        return [[self.read(code) for code in visit] for visit in history]
+
+    def unknown(self, history: Iterable[Iterable[str]]) -> list[str]:
+        """The codes of visits as read that the model does not know, once for each visit that has them."""
+        return [code for visit in history for code in dict.fromkeys(visit) if code not in self.codes]
+
+    @functools.cached_property
+    def system(self) -> str | None:
+        """The ontology of the codes that may be given. Where the checkpoint does not say, the only one that has most
+        of the model's codes."""
+        said = self.trained_on.ontology
+        if said is not None:
+            return GROUPED_SYSTEMS.get(said, said if said in SYSTEMS else None)
+        having = [system for system in UNNAMED_SYSTEMS if _share(sorted(self.codes), load_ontology(system)) > 0.9]
+        return having[0] if len(having) == 1 else None
+
+    def why_unknown(self, codes: Sequence[str]) -> str:
+        """The likeliest cause, as the end of a sentence, that most of `codes` are unknown to the model."""
+        own = None if self.system is None else load_ontology(self.system)
+        whose = self.trained_on.edition or ("others" if own is None else own.edition)
+        tried = list(dict.fromkeys(codes))[:LOOKED_AT]
+        if own is not None and _share(tried, own) > 0.5:
+            return f"they are codes of {own.edition}, but the model was not trained on them"
+        for system in SYSTEMS:
+            if system != self.system and _share(tried, load_ontology(system)) > 0.5:
+                return f"they are codes of {load_ontology(system).edition}, the model's are of {whose}"
+        return f"they are no codes of an edition known here, the model's are of {whose}"
+
+    def _find(self, raw: str) -> str:
+        text = re.sub(r"\s+", "", raw)
+        if text.upper() in self._by_form:
+            return self._by_form[text.upper()]
+        code = self._canonical(text)
+        return text.upper() if code is None else code
+
+    def _canonical(self, text: str) -> str | None:
+        """By the ontology and the granularity of the model; None where it is no code there."""
+        if self.system is None:
+            return self._without_edition(text.upper().rstrip(MARKS))
+        ontology = load_ontology(self.system)
+        try:
+            code = ontology.resolve(text)[0]
+        except UnknownCode:
+            return None
+        if self.trained_on.ontology in GROUPED_SYSTEMS:
+            return load_ccs(self.system).group_of(code) or code
+        if code in self.codes or not self._of_categories:
+            return code
+        return ontology.groups(code)["category"]
+
+    def _without_edition(self, text: str) -> str | None:
+        """By the model's own codes, where the table of its edition is not at hand: a code that they hold, or its
+        category where the model is one of categories. Whether the edition has any other code cannot be told."""
+        if text in self._by_form:
+            return self._by_form[text]
+        code = ICD10_CODE.fullmatch(text)
+        is_known = code is not None and self.trained_on.granularity == "category" and code[1] in self.codes
+        return code[1] if is_known else None
+
+    @functools.cached_property
+    def _of_categories(self) -> bool:
+        if self.trained_on.granularity is not None:
+            return self.trained_on.granularity == "category"
+        return self.system is not None and all("." not in code for code in self.codes)
+
+
+def _undotted(code: str) -> str:
+    return code.replace(".", "").upper()
+
+
+def _share(codes: Sequence[str], ontology: Ontology) -> float:
+    """Of some codes spread over all of them: the share that `ontology` has."""
+    tried = codes[:: max(1, len(codes) // LOOKED_AT)]
+    return sum(_has(ontology, code) for code in tried) / max(1, len(tried))
+
+
+def _has(ontology: Ontology, code: str) -> bool:
+    try:
+        ontology.resolve(code)
+    except UnknownCode:
+        return False
+    return True

@@ -1,0 +1,106 @@
+"""A patient as somebody gives it to `mera predict` or `Ranker.rank`, checked before a model reads it.
+
+Two kinds of mistake are refused with a ValueError of one sentence: what no patient can be (days that ascend, an age of
+-5), and what the model has never seen (unknown codes, a note where it was trained on none). The second kind may be
+allowed, and is then told on stderr.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from data.table_files.meanings import LARGEST_AGE, whole_number
+from data.table_files.meanings import sex as sex_of_word
+from mera.system.errors import UserError
+from rank.patients.code_reader import CodeReader
+
+MOST_UNKNOWN = 0.5
+"""Largest share of a history's codes that may be unknown to the model."""
+GO_ON = "to go on all the same, pass --allow-unknown (in Python: allow_unknown=True)"
+
+
+def given_codes(history: Sequence[Sequence[str]]) -> list[list[str]]:
+    """The codes of each visit, without those that are blank. Raises ValueError where a visit is a text instead of a
+    list of codes, whose letters would be read as codes, or a code is no text."""
+    for number, visit in enumerate(history, start=1):
+        if isinstance(visit, str):
+            raise UserError(f"a history is a list of visits, each a list of codes; visit {number} is a text")
+        if not all(isinstance(code, str) for code in visit):
+            raise UserError(f"a code is a text, such as 'I50.9' or '428.0'; visit {number} holds something else")
+    return [[code for code in visit if code.strip()] for visit in history]
+
+
+def read_age(value: Any) -> int | None:
+    """Whole years from `67`, `67.0` or "67.0". Raises ValueError on anything else, and outside 0 to 120."""
+    if value is None:
+        return None
+    age = _whole(value)
+    if age is None or not 0 <= age <= LARGEST_AGE:
+        raise UserError(f"an age is a whole number of years from 0 to {LARGEST_AGE}, got {value!s}")
+    return age
+
+
+def read_sex(value: str | None) -> str | None:
+    """`F`, `M`, or None where it is recorded as unknown. Raises ValueError on a word that is no sex."""
+    if value is None:
+        return None
+    sex = sex_of_word(value.strip())
+    if sex is None:
+        raise UserError(f"a sex is F or M, or a word for one of them, got {value!r}")
+    return sex or None
+
+
+def read_days(values: Sequence[Any], num_visits: int) -> list[int | None]:
+    """Days before now of each visit, oldest first; None where they are unknown. Raises ValueError where there is not
+    one for each visit, one is no whole number or negative, or they ascend."""
+    if len(values) != num_visits:
+        raise UserError(f"days_before has {len(values)} numbers for {num_visits} visits")
+    days = [None if value is None else _whole(value) for value in values]
+    for value, day in zip(values, days, strict=True):
+        if value is not None and (day is None or day < 0):
+            raise UserError(f"days before now are whole numbers of 0 or more, one for each visit, got {value!s}")
+    known = [day for day in days if day is not None]
+    if known != sorted(known, reverse=True):
+        raise UserError(
+            f"days before now must not ascend, because visits are given oldest first; got {', '.join(map(str, known))}"
+        )
+    return days
+
+
+def require_known(
+    reader: CodeReader, history: Sequence[Sequence[str]], *, whose: str = "the history's", allow_unknown: bool = False
+) -> None:
+    """`history`: visits with codes as `reader` read them. Raises ValueError where the model knows none or too few."""
+    unknown = reader.unknown(history)
+    number = sum(len(set(visit)) for visit in history)
+    if not unknown or len(unknown) <= MOST_UNKNOWN * number:
+        return
+    refuse(
+        f"{len(unknown):,} of {whose} {number:,} codes are unknown to the model: {reader.why_unknown(unknown)}",
+        allow_unknown,
+    )
+
+
+def require_seen(reader: CodeReader, *, history: bool, note: bool, allow_unknown: bool = False) -> None:
+    """Raises ValueError where there is a history, or a note, and the model has never seen one."""
+    trained_on = reader.trained_on
+    if note and trained_on.note is False:
+        refuse("the model was trained without notes, so it cannot read one: leave the note out", allow_unknown)
+    if history and trained_on.history is False:
+        refuse(
+            "the model was trained on notes without histories, so it cannot read one: leave the history out",
+            allow_unknown,
+        )
+
+
+def refuse(reason: str, allow_unknown: bool) -> None:
+    """Raise ValueError, or say on stderr that the ranking goes on."""
+    if not allow_unknown:
+        raise UserError(f"{reason}; {GO_ON}")
+    print(f"warning: {reason}; what the model makes of it is anybody's guess", file=sys.stderr)
+
+
+def _whole(value: Any) -> int | None:
+    """The whole number that a number, or a text of one, is."""
+    digits = None if isinstance(value, bool) else whole_number(str(value).strip())
+    return None if digits is None else int(digits)

@@ -1,0 +1,144 @@
+"""Ranking with a checkpoint, as `mera predict` does it: one patient from the command line, or a split of a task."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from data.task import Task, load_task
+from rank.patients.code_reader import GROUPED_SYSTEMS
+from rank.patients.patient_input import refuse, require_known, require_seen
+from rank.patients.ranked_files import RankedExample
+from rank.phenotypes import Phenotype, Recalibration, measure_phenotype
+from rank.predict import Ranker
+
+
+def rank_patient(
+    ranker: Ranker,
+    history: str,
+    days: str | None,
+    phenotypes: Sequence[Phenotype],
+    *,
+    top: int,
+    age: str | int | None,
+    sex: str | None,
+    text: str | None,
+    allow_unknown: bool = False,
+) -> RankedExample:
+    """`history`: `428.0,401.9;584.9`, oldest visit first; `days`: `120;14`. Raises ValueError as `Ranker.row` does.
+
+    A few codes that the model does not have are named on stderr and read as plain text.
+    """
+    visits = [visit.split(",") for visit in history.split(";") if visit.strip()]
+    codes = [[code for code in visit if code.strip()] for visit in visits]
+    row = ranker.row(
+        codes,
+        days_before=days.split(";") if days else None,
+        age=age,
+        sex=sex,
+        text=text,
+        allow_unknown=allow_unknown,
+    )
+    unknown = ranker.reader.unknown(visit["codes"] for visit in row["history"])
+    if unknown:
+        print(f"not among the model's codes, read as plain text: {', '.join(sorted(set(unknown)))}", file=sys.stderr)
+    _say_all(ranker, top)
+    scores, eov = ranker.score([row])
+    return RankedExample(
+        codes=ranker.ranked([row], scores, eov, top=top)[0],
+        phenotypes={
+            phenotype.name: float(ranker.phenotype_probabilities(phenotype, scores, eov)[0]) for phenotype in phenotypes
+        },
+    )
+
+
+def rank_task(
+    ranker: Ranker,
+    path: str,
+    split: str,
+    phenotypes: Sequence[Phenotype],
+    top: int,
+    batch_size: int,
+    allow_unknown: bool = False,
+) -> tuple[list[RankedExample], dict[str, dict[str, float | None]]]:
+    """The patients of a split, ranked, and what `measure_phenotype` finds for each phenotype.
+
+    Where there are phenotypes and `split` is not validation, their probabilities are recalibrated on the validation
+    patients: codes that come together make 1 - prod(1 - p) too large.
+
+    Raises ValueError where the task is of another ontology, or has what the model has never seen, as `Ranker.row` does
+    for one patient; with `allow_unknown` these are warnings.
+    """
+    task = load_task(path)
+    _require_same_ontology(ranker, task, allow_unknown)
+    _say_all(ranker, top)
+    if ranker.prompt.past_note_tokens and not task.has_past_notes:
+        print(f"the model reads notes of past visits, and {path} has none: ranking by codes alone", file=sys.stderr)
+    ranker.add_definitions(task.all_definitions)
+    rows = _rows(ranker, task, split)
+    histories = [visit["codes"] for row in rows for visit in row["history"]]
+    notes = any(row["text"] for row in rows)
+    require_seen(ranker.reader, history=any(histories), note=notes, allow_unknown=allow_unknown)
+    require_known(ranker.reader, histories, whose="the histories'", allow_unknown=allow_unknown)
+    scores, eov = ranker.score(rows, batch_size)
+    found: dict[str, np.ndarray] = {}
+    measured = {}
+    validation = None
+    for phenotype in phenotypes:
+        probabilities = ranker.phenotype_probabilities(phenotype, scores, eov)
+        if split != "validation":
+            if validation is None:
+                held_out = _rows(ranker, task, "validation")
+                validation = (held_out, *ranker.score(held_out, batch_size))
+            known = ranker.phenotype_probabilities(phenotype, *validation[1:])
+            probabilities = Recalibration.fit(known, phenotype.is_true(validation[0]))(probabilities)
+        found[phenotype.name] = probabilities
+        measured[phenotype.name] = measure_phenotype(probabilities, phenotype.is_true(rows), phenotype.was_known(rows))
+    examples = [
+        RankedExample(
+            example_id=row["example_id"],
+            codes=codes,
+            phenotypes={name: float(probabilities[index]) for name, probabilities in found.items()},
+            targets=row["targets"],
+        )
+        for index, (row, codes) in enumerate(zip(rows, ranker.ranked(rows, scores, eov, top), strict=True))
+    ]
+    return examples, measured
+
+
+def _rows(ranker: Ranker, task: Task, split: str) -> list[dict[str, Any]]:
+    """The rows of a split, their codes as the model writes them: a model of categories reads a task of full codes."""
+    read = ranker.reader.read
+    return [
+        row
+        | {
+            "history": [visit | {"codes": list(map(read, visit["codes"]))} for visit in row["history"] or []],
+            "targets": list(dict.fromkeys(map(read, row["targets"]))),
+        }
+        for row in task.splits[split]
+    ]
+
+
+def _require_same_ontology(ranker: Ranker, task: Task, allow_unknown: bool) -> None:
+    """Raises ValueError where the task's codes are of another ontology than the model's, and not of the one whose codes
+    fall into the model's groups. Says how codes are read where the model's are coarser."""
+    trained_on, ontology = ranker.trained_on, task.info.get("ontology")
+    if trained_on.ontology is None or ontology is None:
+        return
+    if ontology not in (trained_on.ontology, GROUPED_SYSTEMS.get(trained_on.ontology)):
+        refuse(
+            f"{task.path} is a task of {task.info.get('edition') or ontology}, and the model was trained on "
+            f"{trained_on.edition or trained_on.ontology}",
+            allow_unknown,
+        )
+    changed = sum(ranker.reader.read(code) != code for code in task.codes)
+    if changed:
+        print(
+            f"{changed:,} of the task's {len(task.codes):,} codes are read as the model's coarser ones", file=sys.stderr
+        )
+
+
+def _say_all(ranker: Ranker, top: int) -> None:
+    if top > len(ranker.candidates):
+        print(f"the model ranks {len(ranker.candidates):,} codes: --top {top} shows all of them", file=sys.stderr)
