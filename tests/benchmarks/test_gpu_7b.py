@@ -1,0 +1,40 @@
+"""The 7B benchmark says why it skips, and its parts run on the CPU with a tiny shape."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from mera.root import ROOT
+
+SCRIPT = ROOT / "tests" / "benchmarks" / "gpu_7b.py"
+
+
+def run(*arguments):
+    command = [sys.executable, str(SCRIPT), *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, so it would run")
+def test_it_skips_with_a_sentence_where_there_is_no_gpu():
+    said = run()
+    assert said.splitlines() == [
+        "skipped: a 7B model needs a GPU, and there is none here (--size tiny runs the parts on the CPU)"
+    ]
+
+
+def test_its_parts_run_with_a_tiny_shape(monkeypatch):
+    said = run("--size", "tiny", "--stages", "rank", "--patients", "60", "--json")
+    records = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+    assert [record["mode"] for record in records] == ["LoRA", "full"], said
+    assert all(record["tokens_per_second"] > 0 for record in records)
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    from gpu_7b import SHAPES, in_words, utilisation
+
+    assert utilisation(1000, 7_000_000_000, True, "NVIDIA H100 80GB HBM3") == pytest.approx(1000 * 42e9 / 989e12)
+    assert utilisation(1000, 7_000_000_000, False, "NVIDIA H100 80GB HBM3") == pytest.approx(1000 * 28e9 / 989e12)
+    assert utilisation(1000, 10, True, "CPU") is None
+    assert "model FLOPs utilisation -" in in_words(records[0])
+    assert SHAPES["7b"]["vocab_size"] == 32_000

@@ -1,0 +1,130 @@
+"""BM25 and the retrieval baselines: against the formula word by word, best sentences, and the runs they write."""
+
+import math
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+
+import numpy as np
+import pytest
+from small_encoder import make_encoder, save_plain
+from tiny_task import make_tiny_task
+
+from bi_encoder.baselines.bm25 import Bm25
+from bi_encoder.baselines.retrieval_baselines import best_sentence_scores, bm25, sentences, untrained_encoder
+from bi_encoder.search.search_index import open_model
+from bi_encoder.texts import tokenizer_texts
+from mera.evaluation.metrics import mean_average_precision
+from mera.root import ROOT
+from mera.runs.predictions import read_predictions
+
+DOCUMENTS = ["Heart failure, unspecified", "Acute heart heart failure of the left heart", "Anemia", "Type 2 diabetes"]
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory):
+    return make_tiny_task(tmp_path_factory.mktemp("prepared") / "tiny", kind="coding", patients=80)
+
+
+@pytest.fixture(scope="module")
+def encoder_folder(task, tmp_path_factory):
+    return save_plain(make_encoder(tokenizer_texts(task)), tmp_path_factory.mktemp("models") / "plain")
+
+
+def words(text):
+    return [word for word in re.findall(r"\b\w\w+\b", text.lower()) if word not in ("of", "the", "with")]
+
+
+def formula(query, document, documents, k1=1.5, b=0.75):
+    lengths = [len(words(text)) for text in documents]
+    counts, total = Counter(words(document)), 0.0
+    for word in set(words(query)):
+        having = sum(word in words(text) for text in documents)
+        idf = math.log(1 + (len(documents) - having + 0.5) / (having + 0.5))
+        damping = k1 * (1 - b + b * len(words(document)) / (sum(lengths) / len(lengths)))
+        total += idf * counts[word] * (k1 + 1) / (counts[word] + damping)
+    return total
+
+
+def test_scores_equal_the_formula_word_by_word():
+    queries = ["HEART failure with the heart", "diabetes 2", "nothing known", ""]
+    found = Bm25(DOCUMENTS).scores(queries)
+    expected = [[formula(query, document, DOCUMENTS) for document in DOCUMENTS] for query in queries]
+    assert found == pytest.approx(np.array(expected), rel=1e-5)
+    assert found[0].argmax() == 1
+    assert (found[2:] == 0).all()
+
+
+def test_documents_without_a_word_are_refused():
+    with pytest.raises(ValueError, match="none of the 2 documents has a word"):
+        Bm25(["?", "a"])
+
+
+def test_sentences_cover_the_text_and_are_never_none():
+    assert sentences("Chest pain. No fever;\nCHF 2.5 mg\n\nStable") == [
+        "Chest pain.",
+        "No fever;",
+        "CHF 2.5 mg",
+        "Stable",
+    ]
+    assert sentences(" \n ") == [" \n "]
+
+
+def test_the_best_sentence_is_the_maximum_over_a_texts_own_sentences():
+    def score(texts):
+        return np.array([[len(text), -len(text)] for text in texts], dtype=float)
+
+    found = best_sentence_scores(score, ["One. Three is long.", "Two"])
+    assert found.tolist() == [[14.0, -4.0], [3.0, -3.0]]
+
+
+def test_bm25_finds_codes_by_their_words(task):
+    found = bm25(task)
+    targets = task.targets("test")
+    generator = np.random.default_rng(0)
+    by_chance = mean_average_precision(generator.random(targets.shape), targets)
+    assert found.test.shape == targets.shape
+    assert mean_average_precision(found.test, targets) > by_chance + 0.3
+    views = found.chosen["validation_map"]
+    assert views[found.chosen["view"]]["map"] == max(view["map"] for view in views.values())
+    measured = mean_average_precision(found.validation, task.targets("validation"))
+    assert measured == pytest.approx(views[found.chosen["view"]]["map"])
+
+
+def test_the_untrained_encoder_scores_cosines_plus_the_prior(task, encoder_folder):
+    found = untrained_encoder(task, *open_model(encoder_folder), max_query_tokens=64)
+    prior = found.chosen["prior_weight"] * np.log1p(task.train_counts)
+    cosines = found.test - prior
+    assert np.abs(cosines).max() <= 1 + 1e-5
+    assert found.test.shape == task.targets("test").shape
+
+
+def test_the_command_writes_two_runs_that_the_report_reads(task, encoder_folder, tmp_path):
+    command = [sys.executable, "bi_encoder/run_retrieval_baselines.py", "--task", task.path, "--output", tmp_path]
+    environment = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
+
+    def start(*more):
+        words = [*command, "--encoder", encoder_folder, "--max_query_tokens", "64", *more]
+        return subprocess.run(
+            words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=120
+        )
+
+    done = start()
+    assert done.returncode == 0, done.stderr
+    for name, model in {"bm25": "BM25", "untrained-encoder": "untrained encoder"}.items():
+        run = read_predictions(tmp_path / name)
+        assert (run.manifest["model"], run.manifest["kind"]) == (model, "baseline")
+        assert np.isfinite(run.thresholds).all()
+        assert run.manifest["config"]["chosen_on_validation"]["view"] in ("whole text", "best sentence")
+    shutil.rmtree(tmp_path / "untrained-encoder")
+    again = start()
+    assert again.returncode == 0, again.stderr
+    assert [line for line in again.stdout.splitlines() if line.startswith("finished")] == [
+        f"finished before: {tmp_path / 'bm25'}"
+    ]
+    assert (tmp_path / "untrained-encoder" / "predictions").is_dir()
+    other = start("--max_query_tokens", "32")
+    assert other.returncode == 1
+    assert f"{tmp_path / 'untrained-encoder'} already exists and differs in max_query_tokens" in other.stderr

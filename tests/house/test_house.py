@@ -1,0 +1,144 @@
+"""The rules of the house: who imports whom, what a module may be called, that every recipe and command is valid."""
+
+import ast
+import importlib.metadata
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bi_encoder.config import BiEncoderConfig
+from memorize.config import MemorizeConfig
+from mera.config import load_config
+from mera.root import ROOT
+from rank.config import RankConfig
+
+PACKAGES = ("mera", "data", "memorize", "rank", "bi_encoder")
+MAY_IMPORT = {
+    "mera": {"mera"},
+    "data": {"data"},
+    "memorize": {"memorize", "data", "mera"},
+    "rank": {"rank", "data", "mera"},
+    "bi_encoder": {"bi_encoder", "data", "mera"},
+}
+GROUND = ("mera.system", "mera.root")
+"""What `data` too stands on: errors, files, locks, signals; nothing there imports torch."""
+CONFIGS = {"memorize": MemorizeConfig, "rank": RankConfig, "bi_encoder": BiEncoderConfig}
+RECIPES = sorted((ROOT / "configs").glob("*/*.yaml"))
+ENTRY_SCRIPTS = [
+    "memorize/train.py",
+    "rank/train.py",
+    "rank/rescore.py",
+    "bi_encoder/train.py",
+    "rank/run_baselines.py",
+    "bi_encoder/run_retrieval_baselines.py",
+]
+MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+
+
+def imported_modules(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_run_one_way(path):
+    package = path.relative_to(ROOT).parts[0]
+    modules = [name for name in imported_modules(path) if not (package == "data" and name.startswith(GROUND))]
+    ours = {name.split(".")[0] for name in modules} & set(PACKAGES)
+    assert ours <= MAY_IMPORT[package], f"{path.name} imports {ours - MAY_IMPORT[package]}"
+
+
+def test_nobody_imports_an_entry_script_and_it_defines_no_class():
+    others = ["rank/run_predict.py", "memorize/run_recall.py", "bi_encoder/run_search.py"]
+    scripts = {script.removesuffix(".py").replace("/", ".") for script in [*ENTRY_SCRIPTS, *others]}
+    for path in [*MODULES, *(ROOT / "tests").rglob("*.py")]:
+        assert not scripts & set(imported_modules(path)), path
+    for script in ENTRY_SCRIPTS:
+        tree = ast.parse((ROOT / script).read_text(encoding="utf-8"))
+        assert not [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)], script
+        assert script in ast.get_docstring(tree), f"{script} must open with the command that runs it"
+
+
+def test_no_module_shadows_the_standard_library_or_a_dependency():
+    """A script's own folder is on the path, so `memorize/datasets.py` would hide the package `datasets`."""
+    taken = set(sys.stdlib_module_names) | set(importlib.metadata.packages_distributions()) | set(PACKAGES)
+    names = {path.stem for path in MODULES if path.stem != "__init__"} | {
+        path.name for path in (ROOT / "mera").iterdir() if path.is_dir() and path.name != "__pycache__"
+    }
+    assert not names & taken
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_every_recipe_is_valid(recipe):
+    config = load_config(CONFIGS[recipe.parent.name], recipe, {"task": "prepared/x", "output": "runs/x"})
+    assert config.output == "runs/x"
+
+
+def test_recipes_of_one_name_exist_for_both_stages():
+    names = {stage: {path.name for path in (ROOT / "configs" / stage).glob("*.yaml")} for stage in CONFIGS}
+    assert names["memorize"] == names["rank"] - {"demo.yaml"} >= {"tiny.yaml", "smollm2.yaml", "biomistral.yaml"}
+    assert names["bi_encoder"] >= {"tiny.yaml", "minilm.yaml", "bioclinical_modernbert.yaml"}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "launch" / "accelerate").glob("*.yaml")), ids=lambda path: path.name)
+def test_accelerate_reads_every_launch_file(path):
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    config = load_config_from_file(str(path))
+    assert config.num_processes == yaml.safe_load(path.read_text())["num_processes"]
+
+
+@pytest.mark.parametrize("script", ENTRY_SCRIPTS)
+def test_help_lists_every_key_with_its_default(script):
+    result = subprocess.run([sys.executable, ROOT / script, "--help"], capture_output=True, text=True, check=True)
+    assert "--task" in result.stdout
+    assert "default" in result.stdout or script == "rank/run_baselines.py"
+    described = re.findall(r"^  --[\w.]+ VALUE +[^\s(]", result.stdout.replace("\n                        ", " "), re.M)
+    assert len(described) == len(re.findall(r"^  --[\w.]+ VALUE", result.stdout, re.M))
+
+
+def readme_commands():
+    text = (ROOT / "README.md").read_text(encoding="utf-8").replace("\\\n", " ")
+    blocks = re.findall(r"```(?:bash|sh|console)\n(.*?)```", text, re.S)
+    lines = [line.strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+@pytest.mark.parametrize("command", readme_commands())
+def test_the_readmes_commands_exist(command):
+    """Every command's program, script, options and recipe exist; config keys are known (values are the reader's)."""
+    words = shlex.split(command, comments=True)
+    if words[0] == "make":
+        assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.M)
+    elif words[:2] == ["accelerate", "launch"]:
+        script = next(word for word in words if word.endswith(".py"))
+        given = words[words.index(script) + 1 :]
+        options = dict(zip(given[::2], given[1::2], strict=True))
+        recipe = ROOT / options.pop("--config")
+        overrides = {key.removeprefix("--"): yaml.safe_load(value) for key, value in options.items()}
+        load_config(CONFIGS[Path(script).parent.name], recipe, overrides)
+        assert (ROOT / script).is_file()
+    elif words[0] == "mera":
+        result = subprocess.run(
+            [sys.executable, "-m", "mera.cli", words[1], *words[2:3][: words[1] == "prepare"], "--help"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        for option in (word for word in words[2:] if word.startswith("--")):
+            assert option in result.stdout, f"{option} is not an option of mera {words[1]}"
+    else:
+        assert words[0] in {"git", "cd", "python", "pip", "launch/two_stage.sh", "source", "."}, command
+        for word in words[1:]:
+            if word.endswith((".py", ".sh")):
+                assert (ROOT / word).is_file()

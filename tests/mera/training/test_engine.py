@@ -1,0 +1,176 @@
+"""One process, DDP, ZeRO and FSDP2 train alike: the losses of 20 steps, and the checkpoints that come out."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from small_model import ARCHITECTURE
+from tiny_task import make_tiny_task
+from transformers import AutoModelForCausalLM
+
+from mera.root import ROOT
+from mera.training.engine import prepare_engine
+
+LAUNCH_FILES = ROOT / "launch" / "accelerate"
+LORA = {
+    "memorize": {"model.lora.rank": 4},
+    "rank": {"model.lora.rank": 4},
+    "bi_encoder": {"encoder.lora.rank": 4, "encoder.lora.dropout": 0.0},
+}
+STEP_EXAMPLES = 8
+FEW_QUESTIONS = {
+    "questions.phrasings": 1,
+    "questions.mixture.synonym_to_code": 0.5,
+    "questions.mixture.code_to_group": 0,
+}
+"""Stage one's 75: within the steps that are run an epoch ends with a batch of 3, as it does for the other trainers."""
+CACHED = {"objective.cached_gradients": True, "encoder.tokens_at_once": 200}
+WITH_CPU_OPTIMIZER = pytest.param("zero3_offload", marks=pytest.mark.slow)
+"""DeepSpeed compiles its AdamW for the CPU first."""
+
+
+def launch(engine, processes, *arguments):
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", LAUNCH_FILES / f"{engine}.yaml"]
+    return subprocess.run(
+        [*map(str, command), "--num_processes", str(processes), *map(str, arguments)],
+        cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+
+
+def wanted_runs(task, batch_size, accumulation=1):
+    batch = {"training.batch_size": batch_size, "training.gradient_accumulation": accumulation}
+    runs = {(trainer, ""): {} for trainer in LORA}
+    if accumulation == 1:
+        runs |= {(trainer, "-lora"): lora | {"training.learning_rate": 5e-3} for trainer, lora in LORA.items()}
+        runs["bi_encoder", "-cached"] = CACHED
+    else:
+        runs = {(trainer, "-accumulated"): {} for trainer in LORA}
+    return [
+        {
+            "name": trainer + suffix,
+            "trainer": trainer,
+            "task": str(task.path),
+            "config": batch | changes | (FEW_QUESTIONS if trainer == "memorize" else {}),
+        }
+        for (trainer, suffix), changes in runs.items()
+    ]
+
+
+def bf16_runs(task, batch_size):
+    runs = [run for run in wanted_runs(task, batch_size) if run["name"] in LORA]
+    in_bf16 = {"training.cpu_bf16": True}
+    return [run | {"name": run["name"] + "-bf16", "config": run["config"] | in_bf16} for run in runs]
+
+
+def train(folder, engine, processes, runs):
+    """Losses by run name."""
+    folder.mkdir()
+    (folder / "runs.json").write_text(json.dumps(runs))
+    done = launch(engine, processes, "tests/helpers/engine_worker.py", folder / "runs.json", folder)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return {run["name"]: json.loads((folder / f"{run['name']}.json").read_text()) for run in runs}
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory):
+    """51 training examples: the last batch of each epoch has 3 of 8, for two processes with one blank."""
+    return make_tiny_task(tmp_path_factory.mktemp("prepared") / "task", patients=73)
+
+
+@pytest.fixture(scope="module")
+def alone(task, tmp_path_factory):
+    """One process: the folder, and the losses by run name."""
+    folder = tmp_path_factory.mktemp("engines") / "one"
+    runs = wanted_runs(task, STEP_EXAMPLES) + wanted_runs(task, 1, accumulation=STEP_EXAMPLES)
+    runs += bf16_runs(task, STEP_EXAMPLES)
+    return folder, train(folder, "cpu", 1, runs)
+
+
+def weights(checkpoint):
+    return load_file(checkpoint / "model.safetensors")
+
+
+def test_accumulated_batches_equal_one_large_batch(alone):
+    _, losses = alone
+    for trainer in LORA:
+        assert len(losses[trainer]) == 20
+        np.testing.assert_allclose(losses[f"{trainer}-accumulated"], losses[trainer], atol=1e-4, rtol=0)
+        assert losses[trainer][-1] < losses[trainer][0]
+
+
+def test_cached_gradients_change_nothing(alone):
+    _, losses = alone
+    np.testing.assert_allclose(losses["bi_encoder-cached"], losses["bi_encoder"], atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("trainer", LORA)
+def test_bf16_on_the_cpu_rounds_and_no_more(trainer, alone):
+    _, losses = alone
+    found, expected = np.array(losses[f"{trainer}-bf16"]), np.array(losses[trainer])
+    np.testing.assert_allclose(found, expected, rtol=0.03)
+    assert (found != expected).any()
+
+
+@pytest.mark.parametrize(
+    "engine", ["ddp", pytest.param("zero1", marks=pytest.mark.slow), "zero2", "zero3", "fsdp2", WITH_CPU_OPTIMIZER]
+)
+def test_two_processes_train_as_one(engine, task, alone, tmp_path):
+    folder, expected = alone
+    runs = wanted_runs(task, STEP_EXAMPLES // 2)
+    if engine == "fsdp2":  # it has a way of its own to compute in bf16
+        runs += bf16_runs(task, STEP_EXAMPLES // 2)
+    found = train(tmp_path / engine, engine, 2, runs)
+    assert {name.partition("-")[0] for name in found} == set(LORA)
+    for name, losses in found.items():
+        # A loss that is itself rounded to bf16 is off by 2e-3; FSDP2 rounds the bi-encoder's temperature with the rest.
+        close = {"atol": 1e-4, "rtol": 0} if "bf16" not in name else {"rtol": 5e-3 if "bi_" in name else 1e-3}
+        np.testing.assert_allclose(losses, expected[name], **close, err_msg=f"{engine} {name}")
+    for name in ("memorize", "memorize-lora", "rank", "rank-lora"):
+        one, two = weights(folder / name), weights(tmp_path / engine / name)
+        assert one.keys() == two.keys()
+        for key in one:
+            np.testing.assert_allclose(two[key], one[key], atol=2e-3, err_msg=f"{engine} {name} {key}")
+        loaded, report = AutoModelForCausalLM.from_pretrained(tmp_path / engine / name, output_loading_info=True)
+        assert not report["missing_keys"]
+        assert not report["unexpected_keys"]
+        assert not hasattr(loaded, "peft_config")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trainer", LORA)
+@pytest.mark.parametrize("engine", sorted(path.stem for path in LAUNCH_FILES.glob("*.yaml")))
+def test_every_launch_file_starts_every_trainer(engine, trainer, task, tmp_path):
+    """On the CPU where there is no GPU."""
+    options = {"--config": f"configs/{trainer}/tiny.yaml", "--task": task.path, "--output": tmp_path / "run"}
+    options |= {"--training.batch_size": 4}
+    if trainer == "rank":
+        options |= {"--model.base": "null", "--model.architecture": json.dumps(ARCHITECTURE)}
+    words = [word for option in options.items() for word in option]
+    processes = 1 if engine in ("cpu", "single_gpu") else 2
+    done = launch(engine, processes, f"{trainer}/train.py", *words, "--dry-run")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert f"dry run: 2 steps of {4 * processes} examples and a small evaluation" in done.stdout
+
+
+def test_a_recipe_for_gpus_is_float32_on_the_cpu(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    assert prepare_engine() is False
+    assert os.environ["ACCELERATE_MIXED_PRECISION"] == "no"
+
+
+def test_bf16_on_the_cpu_is_not_for_deepspeed(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    with pytest.raises(ValueError, match=r"training.cpu_bf16 is not for DeepSpeed on the CPU; set it to false"):
+        prepare_engine(cpu_bf16=True)
