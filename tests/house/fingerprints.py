@@ -51,6 +51,8 @@ ENCODER = (
 )
 WIDTHS = ("--objective.widths", "[8, 16, 32]")
 FEW = ("--training.epochs", "1", "--training.min_steps", "0")
+TIMED = ("cost.csv", "widths.csv")
+"""Tables of a report with measured seconds, which report.json has too."""
 VOLATILE = re.compile(r"second|runtime|bytes|joule|watt|peak_memory|git_commit|versions|hardware|started_at|^cost$")
 """Keys of manifests and reports that differ from run to run."""
 
@@ -159,7 +161,7 @@ def runs(checkout: Path, folder: Path) -> Iterator[tuple[str, str]]:
         written = folder / f"report-{group}"
         listed = sorted(path.parent for path in (folder / group).glob("*/predictions"))
         run(*mera, "report", *listed, "--output", written, "--bootstrap-samples", 50, "--no-date")
-        for table in sorted(written.rglob("*.csv")):
+        for table in sorted(path for path in written.rglob("*.csv") if path.name not in TIMED):
             yield f"report {group} {table.name}", digest(table.read_bytes())
         yield f"report {group}", of_json(written / "report.json", folder)
 

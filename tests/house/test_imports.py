@@ -18,7 +18,7 @@ ROOMS = (
 )
 """From the lowest to the highest; a module imports from its own room and from lower ones."""
 MOST_NAMES = {"memorize": 16, "rank": 24, "bi_encoder": 24}
-"""Files and folders at the top of a room, `__init__` aside; elsewhere 12, and the sources of `data` as many as there are."""
+"""Files and folders at the top of a room, `__init__` aside; elsewhere 12, in `data/sources` one for each source."""
 
 
 def modules() -> dict[str, set[str]]:
