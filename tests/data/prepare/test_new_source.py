@@ -45,7 +45,10 @@ def read_source(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
     ledger.read("diagnoses", rows.height)
     days = pl.col("order").dt.epoch("d").cast(pl.Int64)
     visits = rows.group_by("patient_id", "admission_id").agg(
-        order=pl.col("order").min().dt.epoch("s"), day=days.min(), sex=pl.lit(None, pl.String), age=pl.lit(None, pl.Int64)
+        order=pl.col("order").min().dt.epoch("s"),
+        day=days.min(),
+        sex=pl.lit(None, pl.String),
+        age=pl.lit(None, pl.Int64),
     )
     ledger.read("visits", visits.height)
     ledger.read("patients", visits["patient_id"].n_unique())
