@@ -58,6 +58,14 @@ def test_imports_run_one_way(path):
     assert ours <= MAY_IMPORT[package], f"{path.name} imports {ours - MAY_IMPORT[package]}"
 
 
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_users_mistake_is_a_user_error(path):
+    """The message of any other error is hidden, since a library's may quote a patient."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and isinstance(node.exc.func, ast.Name):
+            assert node.exc.func.id != "ValueError", f"{path}:{node.lineno}: raise UserError"
+
+
 def test_nobody_imports_an_entry_script_and_it_defines_no_class():
     others = ["rank/run_predict.py", "memorize/run_recall.py", "bi_encoder/run_search.py"]
     scripts = {script.removesuffix(".py").replace("/", ".") for script in [*ENTRY_SCRIPTS, *others]}

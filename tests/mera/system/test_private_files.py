@@ -16,6 +16,7 @@ import mera.training.entry_point
 from data.task import load_task
 from mera.report import write_report
 from mera.root import ROOT
+from mera.system.errors import UserError
 
 
 def mode(path):
@@ -96,8 +97,8 @@ def ours():
     load_task("nowhere")
 
 
-def ours_in_a_folder_below():
-    exec(compile("raise ValueError('row 3 has no date')", str(ROOT / "data" / "columns" / "made_up.py"), "exec"))
+def a_sentence():
+    raise UserError("row 3 has no date")
 
 
 def torch_shapes():
@@ -128,7 +129,7 @@ def test_our_sentences_and_the_machines_are_told_whole(capsys, monkeypatch):
             run(ours)
         assert "error: no prepared task in nowhere (task.json is missing)" in capsys.readouterr().err
         with pytest.raises(SystemExit):
-            run(ours_in_a_folder_below)
+            run(a_sentence)
         assert "error: row 3 has no date" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         mera.training.entry_point.run_entry_point(torch_shapes)
