@@ -1,10 +1,8 @@
 """TRL's SFTTrainer on the completions of the questions, stopped when the model knows the codes."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
-from unittest.mock import patch
 
 import datasets
 import torch
@@ -25,6 +23,7 @@ from memorize.recall import BOTH_WAYS, both_ways, is_known
 from mera.runs.run_directory import RunDirectory
 from mera.system.errors import UserError
 from mera.training.engine import has_whole_parameters
+from mera.training.private_api import attention_name, gpu_kernels_of_trl
 from mera.training.settings import training_arguments
 from mera.training.stage_trainer import StageTrainer
 
@@ -103,27 +102,11 @@ class MemorizeTrainer(StageTrainer, SFTTrainer):
             return super().compute_loss(model, inputs, *more, **named)
         return Trainer.compute_loss(self, model, inputs | {"use_cache": False}, *more, **named)
 
-    @contextmanager
-    def kernels_of_a_gpu(self) -> Iterator[None]:
-        """TRL's loss on a GPU multiplies only the positions that carry loss by the output matrix, and its kernels work
-        on the products in place; elsewhere it takes all positions, and each operation makes a tensor of its own."""
-        from trl.kernels import chunked_logprob  # names of TRL's own, which only an estimate may stumble over
-        from trl.trainer import utils as trl_utils
-
-        with (
-            patch.object(trl_utils, "_use_triton", lambda device: True),
-            patch.object(chunked_logprob, "_forward_tile", _in_place),
-            patch.object(chunked_logprob, "_backward_tile", _in_place),
-            patch.object(chunked_logprob, "_addmm_fp32", _in_place),
-        ):
-            yield
+    def kernels_of_a_gpu(self) -> AbstractContextManager[None]:
+        return gpu_kernels_of_trl()
 
     def blank(self, example: dict[str, list[int]]) -> dict[str, list[int]]:
         return example | {"labels": [-100] * len(example["labels"])}
-
-
-def _in_place(*_: Any, **__: Any) -> None:
-    """In the place of a kernel that allocates nothing, where tensors have no values."""
 
 
 def build_trainer(
@@ -169,7 +152,7 @@ def flattens(model: PreTrainedModel, config: MemorizeConfig) -> bool:
     slower than batches of equal length, so `auto` leaves them alone.
     """
     if config.packing == "auto":
-        return "flash" in (model.config._attn_implementation or "")
+        return "flash" in attention_name(model)
     return config.packing == "always"
 
 

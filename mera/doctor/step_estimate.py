@@ -12,11 +12,10 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils._pytree import tree_leaves
 from transformers import Trainer
 
 from mera.config import DryRun
-from mera.doctor.live_bytes import LiveBytes, hollow
+from mera.doctor.live_bytes import LiveBytes, hollow, tensors_in
 from mera.training.stage_trainer import StageTrainer
 from mera.training.steps import StepLoader
 
@@ -148,4 +147,4 @@ def _named(batch: Any, name: str = "") -> Iterator[tuple[str, torch.Tensor]]:
         for key, value in batch.items():
             yield from _named(value, key)
     else:
-        yield from ((name, leaf) for leaf in tree_leaves(batch) if isinstance(leaf, torch.Tensor))
+        yield from ((name, leaf) for leaf in tensors_in(batch))
