@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import tomllib
 
 import pytest
 
@@ -22,6 +24,19 @@ def test_every_private_name_is_there(name):
     assert len(name.reason) > 20
     assert name.remedy
     assert re.fullmatch(r"\d+\.\d+", name.seen_in)
+
+
+@pytest.mark.parametrize("library", ["torch", "transformers", "trl"])
+def test_versions_end_behind_the_one_that_the_names_were_seen_in(library):
+    (seen_in,) = {name.seen_in for name in PRIVATE_NAMES if name.library == library}
+    major, minor = map(int, seen_in.split("."))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    (requirement,) = (line for line in project["dependencies"] if re.match(rf"{library}\W", line))
+    assert requirement.endswith(f",<{major}.{minor + 1}")
+
+
+def test_the_script_for_newer_versions_can_be_read():
+    subprocess.run(["bash", "-n", str(ROOT / "tests/newest.sh")], check=True)
 
 
 def test_no_name_stands_twice():
