@@ -1,4 +1,4 @@
-"""The ranking metrics, as others import them: `from mera.metrics import recall_at_k`. They live in `mera.evaluation`."""
+"""The ranking metrics, as others import them; they live in `mera.evaluation.metrics`."""
 
 from mera.evaluation.metrics import (
     NOT_RETRIEVED,

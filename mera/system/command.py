@@ -1,4 +1,4 @@
-"""How a command without a trainer ends: one clear sentence and a non-zero exit on bad input, never a word about a patient.
+"""How a command without a trainer ends: one clear sentence and a non-zero exit on bad input, no word about a patient.
 
 `mera.training.entry_point` does the same for the processes of a training run, which may be many.
 """

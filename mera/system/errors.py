@@ -1,7 +1,7 @@
 """What an error may say on a screen or in a log: never a word about a patient.
 
-A `UserError` is our own sentence to the user; it names rows by number. A library's error may quote the value it stumbled
-over (`invalid literal for int(): 'Smith'`, `KeyError: 'J18.9'`), so its message stays hidden until it is asked for.
+A `UserError` is our own sentence to the user; it names rows by number. A library's error may quote the value it
+stumbled over (`invalid literal for int(): 'Smith'`, `KeyError: 'J18.9'`), so its message is hidden until asked for.
 """
 
 import os

@@ -5,9 +5,9 @@ python tests/benchmarks/bench_memory.py --task prepared/diabetes130 --recipes sm
 python tests/benchmarks/bench_memory.py --task prepared/diabetes130 --notes prepared/codiesp-en --table
 
 Measured: resident memory that two optimiser steps add to a process that has built everything (`--dry-run`), in a
-process whose allocator gives freed memory back at once (MALLOC_MMAP_THRESHOLD_; mera/doctor/host_memory.py takes the gaps in
-its heap away). The table needs no weights: the 7B model is Mistral's published shape with a stand-in tokenizer of
-32,000 entries. Keys of the recipes may follow, for the doctor and the run.
+process whose allocator gives freed memory back at once (MALLOC_MMAP_THRESHOLD_; mera/doctor/host_memory.py takes the
+gaps in its heap away). The table needs no weights: the 7B model is Mistral's published shape with a stand-in tokenizer
+of 32,000 entries. Keys of the recipes may follow, for the doctor and the run.
 """
 
 import argparse

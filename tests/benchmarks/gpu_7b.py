@@ -62,7 +62,13 @@ def block_weights(base: Path) -> int:
     return total - sum(part.weight.numel() for part in (model.get_input_embeddings(), model.get_output_embeddings()))
 
 
-def modes(on_gpu: bool) -> dict[str, tuple[str | None, list[str]]]:
+LARGER_BATCHES = {
+    "rank": ("LoRA, 64 patients at once", ["--training.batch_size", "64", "--training.gradient_accumulation", "1"]),
+    "memorize": ("LoRA, 256 questions at once", ["--training.batch_size", "256"]),
+}
+
+
+def modes(stage: str, on_gpu: bool) -> dict[str, tuple[str | None, list[str]]]:
     """Name -> launch file and options; None where what it needs is not here."""
     single = "single_gpu" if on_gpu else "cpu"
     full = ["--model.lora.rank", "0"]
@@ -72,8 +78,9 @@ def modes(on_gpu: bool) -> dict[str, tuple[str | None, list[str]]]:
     if on_gpu and (ROOT / "launch" / "accelerate" / "zero3_offload.yaml").is_file():
         found["full, optimizer off the GPU"] = ("zero3_offload", full)
     if not on_gpu:
-        found["full"] = (single, full)
-    return found
+        return found | {"full": (single, full)}
+    name, options = LARGER_BATCHES[stage]
+    return found | {name: (single, options)}
 
 
 def measure(stage: str, launch: str, options: list[str], task: Path, base: Path, dtype: str) -> dict[str, float] | str:
@@ -120,7 +127,7 @@ def main() -> None:
         weights = block_weights(base)
         print(f"{device}: {weights / 1e9:.2f} billion weights in the blocks", flush=True)
         for stage in arguments.stages:
-            for name, (launch, options) in modes(on_gpu).items():
+            for name, (launch, options) in modes(stage, on_gpu).items():
                 if launch is None:
                     print(
                         f"{stage}, {name}: skipped, it needs a GPU and bitsandbytes or launch/accelerate/zero3_offload"
@@ -130,7 +137,7 @@ def main() -> None:
                 if isinstance(found, str):
                     print(f"{stage}, {name}: failed: {found}", flush=True)
                     continue
-                share = utilisation(found["tokens_per_second"], weights, name != "LoRA", device)
+                share = utilisation(found["tokens_per_second"], weights, name.startswith("full"), device)
                 record = {"stage": stage, "mode": name, "device": device} | found | {"model_flops_utilisation": share}
                 print(json.dumps(record) if arguments.json else in_words(record), flush=True)
 

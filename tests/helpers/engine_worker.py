@@ -1,6 +1,7 @@
 """Trains several small models, one after the other, under the engine it was launched with; writes their step losses.
 
-accelerate launch --config_file launch/accelerate/zero2.yaml --num_processes 2 tests/helpers/engine_worker.py RUNS.json OUTPUT
+accelerate launch --config_file launch/accelerate/zero2.yaml --num_processes 2 \\
+    tests/helpers/engine_worker.py RUNS.json OUTPUT
 
 RUNS.json: a list of {"name", "trainer", "task", "config"}. OUTPUT/NAME.json gets the losses, OUTPUT/NAME the model.
 """

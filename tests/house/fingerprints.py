@@ -12,6 +12,7 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -50,10 +51,9 @@ ENCODER = (
 )
 WIDTHS = ("--objective.widths", "[8, 16, 32]")
 FEW = ("--training.epochs", "1", "--training.min_steps", "0")
-VOLATILE = {
-    *("started", "finished", "seconds", "created", "energy", "memory", "git_commit", "host", "versions", "path"),
-    *("wall_seconds", "peak_memory", "hardware", "time", "run", "inputs", "duration", "kilowatt_hours", "machine"),
-}
+TIMED = ("cost.csv", "widths.csv")
+"""Tables of a report with measured seconds, which report.json has too."""
+VOLATILE = re.compile(r"second|runtime|bytes|joule|watt|peak_memory|git_commit|versions|hardware|started_at|^cost$")
 """Keys of manifests and reports that differ from run to run."""
 
 
@@ -76,15 +76,18 @@ def digest(*parts: bytes) -> str:
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
 
 
-def steady(value: object) -> object:
-    """Without what differs from run to run; float text as Python prints it."""
+def steady(value: object, folder: str) -> object:
+    """Without what differs from run to run, and where the run lay."""
     if isinstance(value, dict):
-        return {key: steady(part) for key, part in sorted(value.items()) if key not in VOLATILE}
-    return [steady(part) for part in value] if isinstance(value, list) else value
+        return {key: steady(part, folder) for key, part in sorted(value.items()) if not VOLATILE.search(key)}
+    if isinstance(value, list):
+        return [steady(part, folder) for part in value]
+    return value.replace(folder, "FOLDER") if isinstance(value, str) else value
 
 
-def of_json(path: Path) -> str:
-    return digest(json.dumps(steady(json.loads(path.read_text(encoding="utf-8")))).encode())
+def of_json(path: Path, folder: Path) -> str:
+    content = steady(json.loads(path.read_text(encoding="utf-8")), str(folder))
+    return digest(json.dumps(content).encode())
 
 
 def of_arrays(folder: Path) -> str:
@@ -115,7 +118,7 @@ def tasks(checkout: Path, folder: Path) -> Iterator[tuple[str, str]]:
         ]
         run(checkout, sys.executable, "-m", "data.prepare", source, *words, "--output", folder / name)
         for info in sorted(folder.glob(f"{name}*/task.json")):
-            yield f"task {info.parent.name}", of_json(info)
+            yield f"task {info.parent.name}", of_json(info, folder)
 
 
 def runs(checkout: Path, folder: Path) -> Iterator[tuple[str, str]]:
@@ -147,20 +150,20 @@ def runs(checkout: Path, folder: Path) -> Iterator[tuple[str, str]]:
     run(*mera, "baselines", "--task", task, "--output", folder / "runs", "--only", "[popularity, own-history, linear]")
     run(*mera, "baselines", "--task", notes, "--output", folder / "coding", "--only", "[popularity]")
     yield "weights memorize", of_weights(folder / "memorize" / "checkpoint")
-    yield "recall memorize", of_json(folder / "memorize" / "recall.json")
+    yield "recall memorize", of_json(folder / "memorize" / "recall.json", folder)
     for manifest in sorted(folder.glob("*/*/predictions/manifest.json")):
         run_folder = manifest.parent.parent
         yield f"predictions {run_folder.name} {run_folder.parent.name}", of_arrays(manifest.parent)
-        yield f"manifest {run_folder.name} {run_folder.parent.name}", of_json(manifest)
+        yield f"manifest {run_folder.name} {run_folder.parent.name}", of_json(manifest, folder)
         if (run_folder / "checkpoint").is_dir():
             yield f"weights {run_folder.name} {run_folder.parent.name}", of_weights(run_folder / "checkpoint")
     for group in ("runs", "coding"):
         written = folder / f"report-{group}"
         listed = sorted(path.parent for path in (folder / group).glob("*/predictions"))
         run(*mera, "report", *listed, "--output", written, "--bootstrap-samples", 50, "--no-date")
-        for table in sorted(written.glob("*.csv")):
+        for table in sorted(path for path in written.rglob("*.csv") if path.name not in TIMED):
             yield f"report {group} {table.name}", digest(table.read_bytes())
-        yield f"report {group}", of_json(written / "report.json")
+        yield f"report {group}", of_json(written / "report.json", folder)
 
 
 def main() -> None:

@@ -19,8 +19,8 @@ from bi_encoder.search.search_index import open_model
 from mera.language_models.models import ModelConfig, has_pickled_weights, load_base_model
 from mera.report import write_report
 from mera.root import ROOT
-from mera.system.errors import PACKAGES
 
+PACKAGES = ("mera", "data", "memorize", "rank", "bi_encoder")
 OUR_FILES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 
 

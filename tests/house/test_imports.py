@@ -1,0 +1,78 @@
+"""Who imports whom: rooms in one order, no circle, and few names at the top of a room."""
+
+import ast
+from graphlib import TopologicalSorter
+
+import pytest
+
+from mera.root import ROOT
+
+PACKAGES = ("mera", "data", "memorize", "rank", "bi_encoder")
+ROOMS = (
+    *("mera.root", "mera.system", "mera.config", "mera.evaluation", "mera.metrics", "mera.language_models"),
+    *("mera.runs", "mera.training", "mera.doctor", "mera.report", "mera.commands", "mera.cli"),
+    *("data.ledger", "data.table_files", "data.editions", "data.task_folder", "data.task", "data.ontology"),
+    *("data.codes", "data.cohorts", "data.synthetic", "data.sources.shared", "data.sources", "data.inspection"),
+    *("data.prepare", "memorize", "rank.baselines", "rank.patients", "rank", "bi_encoder.baselines"),
+    *("bi_encoder.search", "bi_encoder"),
+)
+"""From the lowest to the highest; a module imports from its own room and from lower ones."""
+MOST_NAMES = {"memorize": 16, "rank": 24, "bi_encoder": 24}
+"""Files and folders at the top of a room, `__init__` aside; elsewhere 12, in `data/sources` one for each source."""
+
+
+def modules() -> dict[str, set[str]]:
+    """Module -> the project's modules that it imports, anywhere in it."""
+    files = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*.py")
+    }
+    graph = {}
+    for name, path in files.items():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        imported = set()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{path}: relative import"
+                imported |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        graph[name] = (imported & set(files)) - {name, *PACKAGES}
+    return graph
+
+
+GRAPH = modules()
+
+
+def room_of(module: str) -> str:
+    return max((room for room in ROOMS if f"{module}.".startswith(f"{room}.")), key=len, default=module)
+
+
+def test_there_is_no_circle():
+    tuple(TopologicalSorter(GRAPH).static_order())
+
+
+@pytest.mark.parametrize("module", sorted(GRAPH))
+def test_a_module_imports_from_its_room_and_lower_ones(module):
+    if module in PACKAGES:
+        return
+    room = room_of(module)
+    higher = {name for name in GRAPH[module] if ROOMS.index(room_of(name)) > ROOMS.index(room)}
+    assert not higher, f"{module} ({room}) imports {', '.join(sorted(higher))}"
+
+
+@pytest.mark.parametrize(
+    "folder",
+    sorted({path.parent for package in PACKAGES for path in (ROOT / package).rglob("*.py")}),
+    ids=lambda folder: str(folder.relative_to(ROOT)),
+)
+def test_few_names_at_the_top_of_a_room(folder):
+    room = ".".join(folder.relative_to(ROOT).parts)
+    names = {path.name for path in folder.iterdir()} - {"__init__.py", "__pycache__"}
+    if room == "data.sources":
+        from data.prepare.sources import SOURCES
+
+        assert len(names) == len(SOURCES) + 1  # and what several of them share
+    else:
+        assert len(names) <= MOST_NAMES.get(room, 12), sorted(names)
