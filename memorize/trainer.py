@@ -1,7 +1,8 @@
 """TRL's SFTTrainer on the completions of the questions, stopped when the model knows the codes."""
 
 import time
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import datasets
@@ -89,6 +90,8 @@ def curve(state: TrainerState) -> list[dict[str, Any]]:
 class MemorizeTrainer(StageTrainer, SFTTrainer):
     """TRL's trainer, whose `train_dataset` holds `input_ids` and `labels` (-100 where no loss is carried)."""
 
+    _as_if_in_pieces = False
+
     def example_lengths(self) -> list[int]:
         return [len(ids) for ids in self.train_dataset["input_ids"]]
 
@@ -98,12 +101,18 @@ class MemorizeTrainer(StageTrainer, SFTTrainer):
         TRL multiplies by the output matrix itself. ZeRO-3 takes that to pieces again before the backward pass; under
         FSDP2 with LoRA each process then trains its piece of the matrix on its own examples alone.
         """
-        if has_whole_parameters(self):
+        if has_whole_parameters(self) and not self._as_if_in_pieces:
             return super().compute_loss(model, inputs, *more, **named)
         return Trainer.compute_loss(self, model, inputs | {"use_cache": False}, *more, **named)
 
-    def kernels_of_a_gpu(self) -> AbstractContextManager[None]:
-        return gpu_kernels_of_trl()
+    @contextmanager
+    def loss_elsewhere(self, *, on_gpu: bool, in_pieces: bool) -> Iterator[None]:
+        self._as_if_in_pieces = in_pieces
+        try:
+            with gpu_kernels_of_trl() if on_gpu else nullcontext():
+                yield
+        finally:
+            self._as_if_in_pieces = False
 
     def blank(self, example: dict[str, list[int]]) -> dict[str, list[int]]:
         return example | {"labels": [-100] * len(example["labels"])}

@@ -90,9 +90,8 @@ def zero_stage(trainer: Trainer) -> int:
 
 
 def has_whole_parameters(trainer: Trainer) -> bool:
-    """Whether every process has all parameters whole: not so under ZeRO-3 and FSDP, nor where these are estimated."""
-    in_pieces = zero_stage(trainer) >= 3 or trainer.is_fsdp_enabled or getattr(trainer, "estimated_in_pieces", False)
-    return not in_pieces
+    """Whether every process has all parameters whole: not so under ZeRO-3 and FSDP."""
+    return zero_stage(trainer) < 3 and not trainer.is_fsdp_enabled
 
 
 def engine_name(trainer: Trainer) -> str:

@@ -39,8 +39,6 @@ class StageTrainer(Trainer):
 
     keep_last = 2
     """checkpoints kept for resuming, besides the best one"""
-    estimated_in_pieces = False
-    """a step is estimated (mera/doctor/step_estimate.py) as of an engine that keeps the parameters in pieces"""
 
     def __init__(self, *positional: Any, min_steps: int = 0, **arguments: Any):
         """`min_steps`: optimiser steps that are taken at least; the epochs of the arguments are raised for them."""
@@ -91,9 +89,9 @@ class StageTrainer(Trainer):
         """An example of the same form that carries no loss."""
         raise TypeError(f"{type(self).__name__} must say what a blank example is")
 
-    def kernels_of_a_gpu(self) -> AbstractContextManager:
-        """Within it a step of a model without weights (mera/doctor/step_estimate.py) allocates what it would on a GPU, where
-        the loss has other kernels there."""
+    def loss_elsewhere(self, *, on_gpu: bool, in_pieces: bool) -> AbstractContextManager[None]:
+        """Within it `compute_loss` computes as it would on a GPU, or under an engine that keeps each parameter in
+        pieces (ZeRO-3, FSDP): for an estimate of what a step needs there. Here: the loss is the same everywhere."""
         return nullcontext()
 
     def resume_and_train(self, run: RunDirectory, config: TrainingConfig) -> None:
