@@ -1,8 +1,9 @@
 # make demo: install and run everything on a synthetic cohort.    make test: install and run the tests.
+# make test-newest: the tests with the newest releases of the libraries that we lean on, in a venv of their own.
 PYTHON ?= python3
 VENV := .venv
 
-.PHONY: install demo test lint
+.PHONY: install demo test test-newest lint
 install: $(VENV)/installed
 
 $(VENV)/installed: pyproject.toml
@@ -16,6 +17,9 @@ demo: install
 
 test: install lint
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --durations 15
+
+test-newest:
+	PYTHON=$(PYTHON) tests/newest.sh
 
 lint: install
 	$(VENV)/bin/ruff check .

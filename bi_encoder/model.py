@@ -27,6 +27,7 @@ from bi_encoder.gather import gather_rows, largest_over_processes
 from bi_encoder.unpadded import unpadded_states
 from bi_encoder.windows import join_windows
 from mera.system.errors import UserError
+from mera.training.private_api import layer_classes
 
 RECORD_NAME = "bi_encoder.json"
 ATTENTION_NAME = "label_attention.safetensors"
@@ -107,7 +108,7 @@ class BiEncoder(nn.Module):
     def _no_split_modules(self) -> list[str]:
         """Classes of the encoder's layers: accelerate reads here what FSDP is to collect and let go one by one."""
         present = {type(module).__name__ for module in self.modules()}
-        named = {name for encoder in self._towers() for name in encoder.model._no_split_modules or ()}
+        named = {name for encoder in self._towers() for name in layer_classes(encoder.model)}
         return sorted(named & present)
 
     @property

@@ -12,8 +12,8 @@ from bi_encoder.refine import refine
 from bi_encoder.start import model_for_task
 from bi_encoder.trainer import build_trainer
 from data.task import load_task, with_few_held_out
-from mera.config import config_dict, parse_training_config
-from mera.doctor.dry_run import FEW_EXAMPLES, open_run, rehearse
+from mera.config import config_dict
+from mera.doctor.dry_run import FEW_EXAMPLES, open_run, parse_training_config, rehearse
 from mera.runs.manifest import RunClock
 from mera.training.entry_point import run_entry_point
 

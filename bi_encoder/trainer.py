@@ -103,9 +103,9 @@ class BiEncoderTrainer(StageTrainer):
             give_own_group(optimizer, self.bi_encoder.rotation.linear.weight, learning_rate)
         return optimizer
 
-    def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: torch.device) -> Tensor:
+    def step_items(self, batches: list[dict[str, Any]], device: torch.device) -> Tensor:
         """Rows with a true code of the whole optimiser step: all accumulated batches, all processes."""
-        num_rows = sum(int((batch["targets"] >= 0).any(dim=1).sum()) for batch in batch_samples)
+        num_rows = sum(int((batch["targets"] >= 0).any(dim=1).sum()) for batch in batches)
         return sum_over_processes(torch.tensor(num_rows, device=device))
 
     def _contrastive(self, similarities: list[Tensor], positive: Tensor) -> Tensor:

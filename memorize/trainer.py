@@ -2,9 +2,8 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
-from unittest.mock import patch
 
 import datasets
 import torch
@@ -25,6 +24,7 @@ from memorize.recall import BOTH_WAYS, both_ways, is_known
 from mera.runs.run_directory import RunDirectory
 from mera.system.errors import UserError
 from mera.training.engine import has_whole_parameters
+from mera.training.private_api import attention_name, gpu_kernels_of_trl
 from mera.training.settings import training_arguments
 from mera.training.stage_trainer import StageTrainer
 
@@ -90,6 +90,8 @@ def curve(state: TrainerState) -> list[dict[str, Any]]:
 class MemorizeTrainer(StageTrainer, SFTTrainer):
     """TRL's trainer, whose `train_dataset` holds `input_ids` and `labels` (-100 where no loss is carried)."""
 
+    _as_if_in_pieces = False
+
     def example_lengths(self) -> list[int]:
         return [len(ids) for ids in self.train_dataset["input_ids"]]
 
@@ -99,31 +101,21 @@ class MemorizeTrainer(StageTrainer, SFTTrainer):
         TRL multiplies by the output matrix itself. ZeRO-3 takes that to pieces again before the backward pass; under
         FSDP2 with LoRA each process then trains its piece of the matrix on its own examples alone.
         """
-        if has_whole_parameters(self):
+        if has_whole_parameters(self) and not self._as_if_in_pieces:
             return super().compute_loss(model, inputs, *more, **named)
         return Trainer.compute_loss(self, model, inputs | {"use_cache": False}, *more, **named)
 
     @contextmanager
-    def kernels_of_a_gpu(self) -> Iterator[None]:
-        """TRL's loss on a GPU multiplies only the positions that carry loss by the output matrix, and its kernels work
-        on the products in place; elsewhere it takes all positions, and each operation makes a tensor of its own."""
-        from trl.kernels import chunked_logprob  # names of TRL's own, which only an estimate may stumble over
-        from trl.trainer import utils as trl_utils
-
-        with (
-            patch.object(trl_utils, "_use_triton", lambda device: True),
-            patch.object(chunked_logprob, "_forward_tile", _in_place),
-            patch.object(chunked_logprob, "_backward_tile", _in_place),
-            patch.object(chunked_logprob, "_addmm_fp32", _in_place),
-        ):
-            yield
+    def loss_elsewhere(self, *, on_gpu: bool, in_pieces: bool) -> Iterator[None]:
+        self._as_if_in_pieces = in_pieces
+        try:
+            with gpu_kernels_of_trl() if on_gpu else nullcontext():
+                yield
+        finally:
+            self._as_if_in_pieces = False
 
     def blank(self, example: dict[str, list[int]]) -> dict[str, list[int]]:
         return example | {"labels": [-100] * len(example["labels"])}
-
-
-def _in_place(*_: Any, **__: Any) -> None:
-    """In the place of a kernel that allocates nothing, where tensors have no values."""
 
 
 def build_trainer(
@@ -169,7 +161,7 @@ def flattens(model: PreTrainedModel, config: MemorizeConfig) -> bool:
     slower than batches of equal length, so `auto` leaves them alone.
     """
     if config.packing == "auto":
-        return "flash" in (model.config._attn_implementation or "")
+        return "flash" in attention_name(model)
     return config.packing == "always"
 
 

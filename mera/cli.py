@@ -1,6 +1,5 @@
 """The `mera` command. It starts the stages as subprocesses, so that what it runs is what the README shows."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -189,12 +188,12 @@ def doctor(
     from mera.doctor.pages import print_examination
 
     with Console(stderr=True).status("building the model without its weights"):
-        found = examine(config, context.args, stage, accelerate, num_processes)
+        examination = examine(config, context.args, stage, accelerate, num_processes)
     if as_json:
-        print(json.dumps(found.record(), indent=2))
+        print(examination.as_json())
     else:
-        print_examination(found, Console())
-    raise typer.Exit(1 if found.missing else 0)
+        print_examination(examination, Console())
+    raise typer.Exit(1 if examination.missing else 0)
 
 
 def _run(command: list[str]) -> None:

@@ -7,7 +7,7 @@ docstring becomes its line in `--help`. An unknown key is an error that names th
 import argparse
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, dataclass_transform
 
@@ -17,38 +17,8 @@ import yaml
 from mera.system.errors import UserError
 
 Config = TypeVar("Config")
-DRY_RUN_OPTIONS = {
-    "--dry-run": {
-        "action": "store_true",
-        "help": "build everything, take two steps and a small evaluation, say what a run would take, and keep nothing",
-    },
-    "--estimate": {"metavar": "FILE", "help": "build everything but the weights, and write what a step needs (JSON)"},
-    "--estimate-as": {
-        "choices": ("float32", "autocast", "bfloat16"),
-        "default": "float32",
-        "help": "with --estimate: compute as written, in bf16 by autocast, or with weights in bf16 (DeepSpeed)",
-    },
-    "--estimate-in-pieces": {
-        "action": "store_true",
-        "help": "with --estimate: as under an engine that keeps the parameters in pieces (ZeRO-3, FSDP)",
-    },
-    "--estimate-on-gpu": {
-        "action": "store_true",
-        "help": "with --estimate: with the loss that a GPU computes, and memory as a GPU hands it out",
-    },
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class DryRun:
-    """A command that trains was asked not to: to rehearse, or only to say what a step needs."""
-
-    estimate: Path | None = None
-    """File to write the estimate to; None: rehearse with real weights."""
-    precision: str = "float32"
-    in_pieces: bool = False
-    """Whether the engine to estimate for keeps each parameter in pieces."""
-    on_gpu: bool = False
+Recipe = dict[str, Any]
+"""Keys and values of a YAML file, as it has them: no stage's configuration has checked them yet."""
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
@@ -64,26 +34,6 @@ def parse_config(cls: type[Config], description: str, arguments: Sequence[str] |
     Prints help or an error and exits where argparse would (exit code 2 on bad usage).
     """
     return parse_with_options(cls, description, {}, arguments)[0]
-
-
-def parse_training_config(
-    cls: type[Config], description: str, arguments: Sequence[str] | None = None
-) -> tuple[Config, DryRun | None]:
-    """`parse_config` for a command that trains, and its `--dry-run` or `--estimate`, neither of which tracks."""
-    config, options = parse_with_options(cls, description, DRY_RUN_OPTIONS, arguments)
-    if not (options.dry_run or options.estimate):
-        return config, None
-    config = replace(config, training=replace(config.training, tracking="none"))
-    if options.estimate is None:
-        return config, DryRun()
-    if hasattr(config, "model"):
-        config = replace(config, model=replace(config.model, weights="none"))
-    return config, DryRun(
-        estimate=Path(options.estimate),
-        precision=options.estimate_as,
-        in_pieces=options.estimate_in_pieces,
-        on_gpu=options.estimate_on_gpu,
-    )
 
 
 def parse_with_options(
@@ -105,15 +55,15 @@ def parse_with_options(
     known, unknown = parser.parse_known_args(arguments)
     if unknown:
         parser.error(_unknown_key_message(unknown[0].lstrip("-").split("=")[0], [key for key, _ in _help_lines(cls)]))
-    given = vars(known)
-    overrides = {key: yaml.safe_load(given.pop(key)) for key, _ in _help_lines(cls) if key in given}
+    words = vars(known)
+    overrides = {key: yaml.safe_load(words.pop(key)) for key, _ in _help_lines(cls) if key in words}
     try:
-        return load_config(cls, given.pop("config"), overrides), known
+        return load_config(cls, words.pop("config"), overrides), known
     except (ValueError, FileNotFoundError) as error:
         parser.error(str(error))
 
 
-def load_config(cls: type[Config], path: str | Path | None = None, overrides: dict[str, Any] | None = None) -> Config:
+def load_config(cls: type[Config], path: str | Path | None = None, overrides: Recipe | None = None) -> Config:
     """Read `path` (YAML), apply dotted `overrides`, and validate the result as `cls`.
 
     Raises ValueError that names the file, the key and, for an unknown key, the nearest known one.
@@ -129,7 +79,7 @@ def load_config(cls: type[Config], path: str | Path | None = None, overrides: di
         raise UserError(f"bad configuration{where}: " + "; ".join(_problems(error, known))) from None
 
 
-def read_values(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+def read_values(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """The keys of a recipe with `--dotted.key value` overrides, for who does not know the stage's configuration.
 
     Raises ValueError on words that are not such pairs.
@@ -148,7 +98,7 @@ def config_dict(config: Any) -> dict[str, Any]:
     return asdict(config)
 
 
-def _read_yaml(path: str | Path) -> dict[str, Any]:
+def _read_yaml(path: str | Path) -> Recipe:
     if not Path(path).is_file():
         raise FileNotFoundError(f"config file not found: {path}")
     try:
@@ -160,7 +110,7 @@ def _read_yaml(path: str | Path) -> dict[str, Any]:
     return values
 
 
-def _set_dotted(values: dict[str, Any], key: str, value: Any) -> None:
+def _set_dotted(values: Recipe, key: str, value: Any) -> None:
     *parents, leaf = key.split(".")
     for parent in parents:
         child = values.setdefault(parent, {})

@@ -8,8 +8,8 @@ import torch
 from transformers import set_seed
 
 from data.task import load_task, with_few_held_out
-from mera.config import config_dict, parse_training_config
-from mera.doctor.dry_run import FEW_EXAMPLES, open_run, rehearse
+from mera.config import config_dict
+from mera.doctor.dry_run import FEW_EXAMPLES, open_run, parse_training_config, rehearse
 from mera.language_models.code_tokens import EOV, marker_id, token_ids
 from mera.language_models.models import add_lora
 from mera.runs.manifest import RunClock, build_manifest

@@ -3,14 +3,14 @@
 import importlib.metadata
 import importlib.util
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 from huggingface_hub import model_info, try_to_load_from_cache
 from huggingface_hub.errors import RepositoryNotFoundError
 
+from mera.config import Recipe
 from mera.doctor.engine import Engine
 from mera.language_models.models import PACKAGE_PREFIX, resolve_source
 from mera.training.engine import NO_CPU_BF16_UNDER_DEEPSPEED
@@ -20,7 +20,7 @@ PACKAGES = ("torch", "transformers", "accelerate", "trl", "peft", "datasets", "t
 HUB_SECONDS = 5
 
 
-def before_building(stage: str, values: Mapping[str, Any], engine: Engine, recipe: str) -> Iterator[str]:
+def before_building(stage: str, values: Recipe, engine: Engine, recipe: str) -> Iterator[str]:
     """What stands in the way of even building the model: packages, the task, the base model."""
     yield from _packages(values, engine)
     task = values.get("task")
@@ -31,7 +31,7 @@ def before_building(stage: str, values: Mapping[str, Any], engine: Engine, recip
     yield from _base_model(stage, values, recipe)
 
 
-def before_running(values: Mapping[str, Any], engine: Engine) -> Iterator[str]:
+def before_running(values: Recipe, engine: Engine) -> Iterator[str]:
     """What would stop the run later: accelerators, compilers, an output that exists."""
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     wants_bf16 = (values.get("model") or {}).get("dtype") == "bfloat16"
@@ -90,11 +90,11 @@ def accelerators() -> str:
     """The GPUs in words."""
     if not torch.cuda.is_available():
         return "no GPU"
-    found = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
-    return ", ".join(f"{gpu.name} ({gpu.total_memory / GIB:.0f} GiB)" for gpu in found)
+    gpus = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
+    return ", ".join(f"{gpu.name} ({gpu.total_memory / GIB:.0f} GiB)" for gpu in gpus)
 
 
-def _packages(values: Mapping[str, Any], engine: Engine) -> Iterator[str]:
+def _packages(values: Recipe, engine: Engine) -> Iterator[str]:
     wanted = list(PACKAGES)
     if engine.zero_stage is not None:
         wanted.append("deepspeed")
@@ -109,7 +109,7 @@ def _packages(values: Mapping[str, Any], engine: Engine) -> Iterator[str]:
             yield "flash attention is not installed: pip install flash-attn --no-build-isolation"
 
 
-def _base_model(stage: str, values: Mapping[str, Any], recipe: str) -> Iterator[str]:
+def _base_model(stage: str, values: Recipe, recipe: str) -> Iterator[str]:
     section, key = ("encoder", "pretrained") if stage == "bi_encoder" else ("model", "base")
     base = (values.get(section) or {}).get(key)
     if base is None:

@@ -1,29 +1,83 @@
-"""`--dry-run`: a rehearsal of a training run, which builds everything, takes two steps, and keeps nothing."""
+"""`--dry-run` and `--estimate` of a command that trains: a rehearsal that keeps nothing, or what a step needs alone.
+
+A rehearsal builds everything, takes two steps and a small evaluation, and says what a whole run would take. Entry
+scripts use `parse_training_config`, `open_run` and `rehearse`; a trainer knows nothing of it.
+"""
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import torch
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
-from mera.config import DryRun
+from mera.config import parse_with_options
 from mera.doctor.host_memory import HostPeak
-from mera.doctor.step_estimate import epoch_tokens, num_tokens, write_estimate
+from mera.doctor.step_estimate import RunLength, StepAs, epoch_tokens, num_tokens, run_length, write_estimate
 from mera.runs.manifest import peak_memory
 from mera.runs.run_directory import RunDirectory
 from mera.training.stage_trainer import StageTrainer
-from mera.training.steps import EpochSeededLengthSampler
+from mera.training.steps import EpochSeededLengthSampler, StepLoader
 
+Config = TypeVar("Config")
 STEPS = 2
 FEW_EXAMPLES = 8
 """Examples of each held-out split that a rehearsal evaluates."""
 FEW_CODES = 16
 """Codes that a rehearsal of stage one is asked about."""
+OPTIONS = {
+    "--dry-run": {
+        "action": "store_true",
+        "help": "build everything, take two steps and a small evaluation, say what a run would take, and keep nothing",
+    },
+    "--estimate": {"metavar": "FILE", "help": "build everything but the weights, and write what a step needs (JSON)"},
+    "--estimate-as": {
+        "choices": ("float32", "autocast", "bfloat16"),
+        "default": "float32",
+        "help": "with --estimate: compute as written, in bf16 by autocast, or with weights in bf16 (DeepSpeed)",
+    },
+    "--estimate-in-pieces": {
+        "action": "store_true",
+        "help": "with --estimate: as under an engine that keeps the parameters in pieces (ZeRO-3, FSDP)",
+    },
+    "--estimate-on-gpu": {
+        "action": "store_true",
+        "help": "with --estimate: with the loss that a GPU computes, and memory as a GPU hands it out",
+    },
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DryRun:
+    """A command that trains was asked not to: to rehearse, or only to say what a step needs."""
+
+    estimate: Path | None = None
+    """File to write the estimate to; None: rehearse with real weights."""
+    step_as: StepAs = field(default_factory=StepAs)
+    """Where the step to estimate would be taken."""
+
+
+def parse_training_config(
+    cls: type[Config], description: str, arguments: Sequence[str] | None = None
+) -> tuple[Config, DryRun | None]:
+    """`parse_config` for a command that trains, and its `--dry-run` or `--estimate`, neither of which tracks."""
+    config, options = parse_with_options(cls, description, OPTIONS, arguments)
+    if not (options.dry_run or options.estimate):
+        return config, None
+    config = replace(config, training=replace(config.training, tracking="none"))
+    if options.estimate is None:
+        return config, DryRun()
+    if hasattr(config, "model"):
+        config = replace(config, model=replace(config.model, weights="none"))
+    step_as = StepAs(
+        precision=options.estimate_as, in_pieces=options.estimate_in_pieces, on_gpu=options.estimate_on_gpu
+    )
+    return config, DryRun(estimate=Path(options.estimate), step_as=step_as)
 
 
 class TemporaryRun(RunDirectory):
@@ -56,23 +110,44 @@ class FirstStepAgain:
         return islice(cycle(islice(self._order, self._step_examples)), len(self))
 
 
-class StepClock(TrainerCallback):
-    """Seconds of each optimiser step, and the tokens that this process computed in it, padding included."""
+class Rehearsal(TrainerCallback):
+    """Has every step take the longest batches, and notes of each its seconds and the tokens, padding included, that
+    this process computed in it."""
 
-    def __init__(self, trainer: Trainer) -> None:
+    def __init__(self, step_examples: int) -> None:
+        """`step_examples`: examples of an optimiser step, of all processes."""
+        self.step_examples = step_examples
         self.seconds: list[float] = []
         self.tokens: list[int] = []
-        self._training_step, trainer.training_step = trainer.training_step, self._count
+        self._start = 0.0
+        self._loaded_tokens = 0
 
-    def _count(self, model: Any, inputs: Any, *more: Any, **options: Any) -> Any:
-        self.tokens[-1] += num_tokens(inputs)
-        return self._training_step(model, inputs, *more, **options)
+    def on_train_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        *,
+        train_dataloader: StepLoader,
+        **_: object,
+    ) -> None:
+        share, collate = train_dataloader.batch_sampler, train_dataloader.collate_fn
+        share.order = FirstStepAgain(share.order, self.step_examples)
 
-    def on_step_begin(self, *_: Any, **__: Any) -> None:
-        self.tokens.append(0)
+        def collate_and_count(items: Sequence[object]) -> object:
+            batch = collate(items)
+            self._loaded_tokens += num_tokens(batch)
+            return batch
+
+        train_dataloader.collate_fn = collate_and_count
+
+    def on_step_begin(self, *_: object, **__: object) -> None:
+        # The Trainer loads all batches of a step before it begins the step.
+        self.tokens.append(self._loaded_tokens)
+        self._loaded_tokens = 0
         self._start = time.perf_counter()
 
-    def on_step_end(self, *_: Any, **__: Any) -> None:
+    def on_step_end(self, *_: object, **__: object) -> None:
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         self.seconds.append(time.perf_counter() - self._start)
@@ -86,18 +161,14 @@ def rehearse(trainer: StageTrainer, evaluate: Callable[[], object], dry_run: Dry
     which survives this does not end in the middle for want of memory. Nothing is saved and nothing measured in between.
     """
     if dry_run.estimate is not None:
-        return write_estimate(trainer, dry_run)
+        return write_estimate(trainer, dry_run.step_as, dry_run.estimate)
     trainer.tell_steps()
-    arguments, loader = trainer.args, trainer.get_train_dataloader()
-    _, epoch_steps, num_examples, _, step_examples, _, run_steps = trainer.set_initial_training_values(
-        arguments, loader
-    )
-    run_tokens = epoch_tokens(loader) * run_steps / epoch_steps
-    loader.batch_sampler.order = FirstStepAgain(loader.batch_sampler.order, step_examples)
-    trainer.get_train_dataloader = lambda: loader
-    clock = StepClock(trainer)
-    trainer.add_callback(clock)
-    _keep_nothing(arguments)
+    loader = trainer.get_train_dataloader()
+    length = run_length(trainer, loader)
+    run_tokens = epoch_tokens(loader) * length.run_steps / length.epoch_steps
+    rehearsal = Rehearsal(length.step_examples)
+    trainer.add_callback(rehearsal)
+    _keep_nothing(trainer.args)
     host_peak = HostPeak()
     trainer.train()
     steps_bytes = host_peak.bytes()
@@ -105,7 +176,7 @@ def rehearse(trainer: StageTrainer, evaluate: Callable[[], object], dry_run: Dry
     evaluate()
     evaluation_seconds = time.perf_counter() - start
     if trainer.is_world_process_zero():
-        print(_summary(clock, run_steps, run_tokens, num_examples, step_examples, evaluation_seconds, steps_bytes))
+        print(_summary(rehearsal, length, run_tokens, evaluation_seconds, steps_bytes))
 
 
 def _keep_nothing(arguments: TrainingArguments) -> None:
@@ -116,16 +187,14 @@ def _keep_nothing(arguments: TrainingArguments) -> None:
 
 
 def _summary(
-    clock: StepClock,
-    run_steps: int,
+    rehearsal: Rehearsal,
+    length: RunLength,
     run_tokens: float,
-    num_examples: int,
-    step_examples: int,
     evaluation_seconds: float,
     steps_bytes: int | None,
 ) -> str:
     # The first step also allocates memory and compiles kernels.
-    seconds, tokens = clock.seconds[-1], clock.tokens[-1]
+    seconds, tokens = rehearsal.seconds[-1], rehearsal.tokens[-1]
     memory = peak_memory()
     taken = "" if steps_bytes is None else f" ({steps_bytes / 2**30:.3f} of them by the steps)"
     peaks = [f"{memory['host_bytes'] / 2**30:.2f} GiB of host memory{taken}"]
@@ -133,11 +202,11 @@ def _summary(
         peaks.append(f"{memory['gpu_bytes'] / 2**30:.2f} GiB of its GPU's memory")
     return "\n".join(
         [
-            f"dry run: {len(clock.seconds)} steps of {step_examples} examples and a small evaluation "
+            f"dry run: {len(rehearsal.seconds)} steps of {length.step_examples} examples and a small evaluation "
             f"({evaluation_seconds:.1f} s) went well; nothing was kept",
             f"dry run: {1 / seconds:.2f} steps/s, {tokens / seconds:,.0f} tokens/s with the longest batch, peak of "
             f"this process {' and '.join(peaks)}",
-            f"dry run: would run {run_steps:,} steps on {num_examples:,} examples, about "
+            f"dry run: would run {length.run_steps:,} steps on {length.num_examples:,} examples, about "
             f"{_duration(run_tokens / tokens * seconds)} without evaluations",
         ]
     )

@@ -8,10 +8,10 @@ and AdamW's two averages), of which each of n processes holds a part.
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
+from mera.doctor.step_estimate import StepEstimate
 from mera.system.errors import UserError
 from mera.training.steps import raised_epochs
 
@@ -77,52 +77,52 @@ def read_engine(path: str | Path | None, processes: int | None, has_gpu: bool) -
 
 
 def memory_of_a_device(
-    engine: Engine, found: dict[str, Any], accumulates: bool, eight_bit: bool = False
+    engine: Engine, estimate: StepEstimate, accumulates: bool, eight_bit: bool = False
 ) -> dict[str, int]:
-    """Bytes on one device by purpose, from an estimate of mera/doctor/step_estimate.py; `host`: moved off it, for all
-    processes of one machine. The purposes other than `host` add up to the peak.
+    """Bytes on one device by purpose; `host`: moved off it, for all processes of one machine. The purposes other than
+    `host` add up to the peak.
 
     `eight_bit`: the optimizer keeps its averages in one byte each, but those of embeddings in four (bitsandbytes).
     """
     if engine.zero_stage is not None:
-        return _under_deepspeed(engine, found, eight_bit)
-    trained, n = found["trainable"], engine.processes
+        return _under_deepspeed(engine, estimate, eight_bit)
+    trained, n = estimate.trainable, engine.processes
     if engine.fsdp:
         # accelerate keeps what is trained in float32, in pieces; a layer and the next, and what is in no layer (the
         # embeddings), are whole in bf16, and so are a layer's gradients and the embeddings' until they are shared out.
-        frozen = found["weight_bytes"] - found["gradient_bytes"]
-        whole = found["outside_parameters"] + 2 * found["layer_parameters"]
+        frozen = estimate.weight_bytes - estimate.gradient_bytes
+        whole = estimate.outside_parameters + 2 * estimate.layer_parameters
         return {
             "weights": (4 * trained + frozen) // n,
             "gradients": 4 * trained // n,
-            "optimizer": _moment_bytes(found, 8 * trained, eight_bit) // n,
-            "activations": _activations(found),
-            "buffers": 2 * whole + 2 * min(trained, whole - found["layer_parameters"]),
+            "optimizer": _moment_bytes(estimate, 8 * trained, eight_bit) // n,
+            "activations": _activations(estimate),
+            "buffers": 2 * whole + 2 * min(trained, whole - estimate.layer_parameters),
             "host": 0,
         }
-    activations = max(found["forward_bytes"], found["peak_bytes"] - found["gradient_bytes"])
-    together = found["accumulated_bytes"] if accumulates else found["peak_bytes"]
+    activations = max(estimate.forward_bytes, estimate.peak_bytes - estimate.gradient_bytes)
+    together = estimate.accumulated_bytes if accumulates else estimate.peak_bytes
     return {
-        "weights": found["weight_bytes"],
+        "weights": estimate.weight_bytes,
         "gradients": max(0, together - activations),
-        "optimizer": _moment_bytes(found, 2 * found["gradient_bytes"], eight_bit),
+        "optimizer": _moment_bytes(estimate, 2 * estimate.gradient_bytes, eight_bit),
         "activations": activations,
-        "buffers": found["gradient_bytes"] if n > 1 else 0,
+        "buffers": estimate.gradient_bytes if n > 1 else 0,
         "host": 0,
     }
 
 
-def _under_deepspeed(engine: Engine, found: dict[str, Any], eight_bit: bool) -> dict[str, int]:
+def _under_deepspeed(engine: Engine, estimate: StepEstimate, eight_bit: bool) -> dict[str, int]:
     """Of a step's two parts, the backward pass and the optimizer's update, the one that needs more.
 
     Moved with the optimizer: the gradients, in bf16 and, for the update, in float32.
     """
-    weights, gradients = found["weight_bytes"], found["gradient_bytes"]
-    trained, n, activations = found["trainable"], engine.processes, _activations(found)
+    weights, gradients = estimate.weight_bytes, estimate.gradient_bytes
+    trained, n, activations = estimate.trainable, engine.processes, _activations(estimate)
     size = 2 if engine.bf16 else 4
     backward = size * (min(trained, BUCKET_WEIGHTS) if engine.on_cpu else BUCKET_WEIGHTS)
     if engine.zero_stage == 3:
-        backward += size * min(found["parameters"], LIVE_WEIGHTS)
+        backward += size * min(estimate.parameters, LIVE_WEIGHTS)
     piece = trained // n
     update = 4 * (min(piece, SUBGROUP_WEIGHTS) if engine.zero_stage == 3 else piece)
     if engine.offload_optimizer:
@@ -130,7 +130,7 @@ def _under_deepspeed(engine: Engine, found: dict[str, Any], eight_bit: bool) -> 
     memory = {
         "weights": weights // n if engine.zero_stage == 3 else weights,
         "gradients": gradients // n if engine.zero_stage >= 2 else gradients,
-        "optimizer": 4 * piece + _moment_bytes(found, 8 * trained, eight_bit) // n,
+        "optimizer": 4 * piece + _moment_bytes(estimate, 8 * trained, eight_bit) // n,
         "activations": activations,
         "buffers": max(backward, update - activations),
         "host": 0,
@@ -144,17 +144,17 @@ def _under_deepspeed(engine: Engine, found: dict[str, Any], eight_bit: bool) -> 
     return memory
 
 
-def _activations(found: dict[str, Any]) -> int:
+def _activations(estimate: StepEstimate) -> int:
     """The most that a step takes where gradients go elsewhere as soon as they are there: what a step that adds to
     gradients takes beside them. (At the peak of a step that makes them, activations may be past their own.)"""
-    return found["accumulated_bytes"] - found["gradient_bytes"]
+    return estimate.accumulated_bytes - estimate.gradient_bytes
 
 
-def _moment_bytes(found: dict[str, Any], plain: int, eight_bit: bool) -> int:
+def _moment_bytes(estimate: StepEstimate, plain: int, eight_bit: bool) -> int:
     """AdamW's two averages of every trained weight; `plain`: where they are not kept in 8 bits."""
     if not eight_bit:
         return plain
-    return 2 * (found["trainable"] - found["trained_embeddings"]) + 8 * found["trained_embeddings"]
+    return 2 * (estimate.trainable - estimate.trained_embeddings) + 8 * estimate.trained_embeddings
 
 
 def peak(memory: dict[str, int]) -> int:
@@ -162,13 +162,13 @@ def peak(memory: dict[str, int]) -> int:
     return sum(size for purpose, size in memory.items() if purpose != "host")
 
 
-def checkpoint_bytes(found: dict[str, Any], lora: bool) -> tuple[int, int]:
+def checkpoint_bytes(estimate: StepEstimate, lora: bool) -> tuple[int, int]:
     """A checkpoint to resume from (weights, with LoRA those that train, and the optimizer), and the final one."""
-    saved = found["gradient_bytes"] if lora else found["weight_bytes"]
-    return saved + MASTER_AND_MOMENTS * found["trainable"], found["weight_bytes"]
+    saved = estimate.gradient_bytes if lora else estimate.weight_bytes
+    return saved + MASTER_AND_MOMENTS * estimate.trainable, estimate.weight_bytes
 
 
-def steps(engine: Engine, found: dict[str, Any]) -> int:
+def steps(engine: Engine, estimate: StepEstimate) -> int:
     """Optimiser steps of the run with this engine's processes; the estimate's are those of one."""
-    epoch = -(-found["examples"] // (found["step_examples"] * engine.processes))
-    return math.ceil(raised_epochs(found["asked_epochs"], epoch, found["min_steps"]) * epoch)
+    epoch = -(-estimate.examples // (estimate.step_examples * engine.processes))
+    return math.ceil(raised_epochs(estimate.asked_epochs, epoch, estimate.min_steps) * epoch)

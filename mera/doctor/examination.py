@@ -7,13 +7,13 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from mera.config import read_values
+from mera.config import Recipe, read_values
 from mera.doctor import checks
 from mera.doctor.engine import Engine, checkpoint_bytes, memory_of_a_device, peak, read_engine, steps
+from mera.doctor.step_estimate import StepEstimate
 from mera.root import ROOT
 from mera.system.errors import UserError
 from mera.training.settings import TrainingConfig
@@ -36,8 +36,8 @@ class Examination:
     versions: dict[str, str]
     accelerators: str
     missing: list[str]
-    estimate: dict[str, Any] | None = None
-    """As mera/doctor/step_estimate.py says it, for one process."""
+    estimate: StepEstimate | None = None
+    """for one process"""
     memory: dict[str, int] = field(default_factory=dict)
     """Bytes of one device by purpose; `host`: of the machine's memory."""
     peak_bytes: int | None = None
@@ -47,8 +47,8 @@ class Examination:
     checkpoint_bytes: int | None = None
     """Disk for everything the run keeps at once."""
 
-    def record(self) -> dict[str, Any]:
-        return asdict(self)
+    def as_json(self) -> str:
+        return json.dumps(asdict(self), indent=2)
 
 
 def examine(
@@ -65,26 +65,31 @@ def examine(
     if engine.on_cpu:
         engine = replace(engine, bf16=bool(training.get("cpu_bf16")))  # as mera/training/engine.py:prepare_engine
     missing = list(checks.before_building(stage, values, engine, Path(recipe).stem))
-    looked = {"stage": stage, "engine": engine, "versions": checks.versions(), "accelerators": checks.accelerators()}
+    surroundings = {
+        "stage": stage,
+        "engine": engine,
+        "versions": checks.versions(),
+        "accelerators": checks.accelerators(),
+    }
     later = list(checks.before_running(values, engine))
     if missing:
-        return Examination(**looked, missing=missing + later)
-    found = build_without_weights(stage, recipe, overrides, engine)
-    if isinstance(found, str):
-        return Examination(**looked, missing=[*later, found])
+        return Examination(**surroundings, missing=missing + later)
+    estimate = build_without_weights(stage, recipe, overrides, engine)
+    if isinstance(estimate, str):
+        return Examination(**surroundings, missing=[*later, estimate])
     accumulates, eight_bit = training.get("gradient_accumulation", 1) > 1, "8bit" in training.get("optimizer", "")
-    memory = memory_of_a_device(engine, found, accumulates, eight_bit)
+    memory = memory_of_a_device(engine, estimate, accumulates, eight_bit)
     lora = bool(((values.get("model") or values.get("encoder") or {}).get("lora") or {}).get("rank"))
-    to_resume, final = checkpoint_bytes(found, lora)
-    kept = training.get("keep_last", TrainingConfig().keep_last) + FURTHER_CHECKPOINTS
-    needed = kept * to_resume + final
+    to_resume, final = checkpoint_bytes(estimate, lora)
+    checkpoints = training.get("keep_last", TrainingConfig().keep_last) + FURTHER_CHECKPOINTS
+    needed = checkpoints * to_resume + final
     later += checks.gpu_memory(engine, peak(memory))
     later += checks.disk(values.get("output"), needed)
-    run_steps = steps(engine, found)
+    run_steps = steps(engine, estimate)
     return Examination(
-        **looked,
+        **surroundings,
         missing=later,
-        estimate=found,
+        estimate=estimate,
         memory=memory,
         peak_bytes=peak(memory),
         run_steps=run_steps,
@@ -93,7 +98,7 @@ def examine(
     )
 
 
-def guess_stage(values: dict[str, Any], recipe: str | Path) -> str:
+def guess_stage(values: Recipe, recipe: str | Path) -> str:
     """The stage whose keys the recipe has, else the one its folder is named after. Raises ValueError on neither."""
     having = [stage for stage, keys in STAGE_KEYS.items() if keys & set(values)]
     if len(having) == 1:
@@ -106,7 +111,7 @@ def guess_stage(values: dict[str, Any], recipe: str | Path) -> str:
 
 def build_without_weights(
     stage: str, recipe: str | Path, overrides: Sequence[str], engine: Engine
-) -> dict[str, Any] | str:
+) -> StepEstimate | str:
     """The stage's own estimate (`train.py --estimate`), or its error as a sentence."""
     with tempfile.TemporaryDirectory(prefix="mera-doctor-") as folder:
         file = Path(folder) / "estimate.json"
@@ -120,6 +125,6 @@ def build_without_weights(
             command.append("--estimate-on-gpu")
         done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
         if file.is_file():
-            return json.loads(file.read_text(encoding="utf-8"))
+            return StepEstimate(**json.loads(file.read_text(encoding="utf-8")))
     errors = [line for line in done.stderr.splitlines() if "error: " in line]
     return (errors or done.stderr.splitlines() or ["the model could not be built"])[-1].split("error: ")[-1]

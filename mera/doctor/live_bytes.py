@@ -12,9 +12,25 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+
+from mera.training.private_api import (
+    DISPATCH_MODE,
+    FAKE_TENSOR,
+    FAKE_TENSOR_MODE,
+    OPERATION_SCHEMA,
+    READ_A_NUMBER,
+    TREE_LEAVES,
+    explained,
+    operation_name,
+    own_tensors,
+    reads_a_number,
+    writes_in_place,
+)
+
+with explained(DISPATCH_MODE, FAKE_TENSOR, FAKE_TENSOR_MODE, TREE_LEAVES):
+    from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+    from torch.utils._python_dispatch import TorchDispatchMode
+    from torch.utils._pytree import tree_leaves
 
 
 class LiveBytes(TorchDispatchMode):
@@ -26,6 +42,8 @@ class LiveBytes(TorchDispatchMode):
     """
 
     def __init__(self, touched: bool = False) -> None:
+        for name in (READ_A_NUMBER, OPERATION_SCHEMA):
+            name.require()
         super().__init__()
         self.touched = touched
         self.live = self.peak = 0
@@ -38,21 +56,21 @@ class LiveBytes(TorchDispatchMode):
 
     def __torch_dispatch__(self, function: Any, types: Any, arguments: tuple = (), options: Any = None) -> Any:
         options = options or {}
-        if function is torch.ops.aten._local_scalar_dense.default and isinstance(arguments[0], FakeTensor):
+        if reads_a_number(function) and isinstance(arguments[0], FakeTensor):
             return 1
         if function is torch.ops.aten.index.Tensor:
             arguments = (arguments[0], _as_numbers(arguments[1]))
-        found = function(*arguments, **options)
-        if function._schema.is_mutable:
-            for tensor in _tensors([options.get("out"), arguments[:1]]):
+        results = function(*arguments, **options)
+        if writes_in_place(function):
+            for tensor in tensors_in([options.get("out"), arguments[:1]]):
                 self._count(tensor.untyped_storage(), tensor.numel() * tensor.element_size())
-            return found
-        is_empty = function._schema.name.startswith(("aten::empty", "aten::new_empty"))
-        for tensor in _tensors(found):
+            return results
+        is_empty = operation_name(function).startswith(("aten::empty", "aten::new_empty"))
+        for tensor in tensors_in(results):
             storage = tensor.untyped_storage()
             if storage not in self._counted:
                 self._count(storage, 0 if is_empty and self.touched else storage.nbytes())
-        return found
+        return results
 
     def _count(self, storage: torch.UntypedStorage, size: int) -> None:
         if storage not in self._counted:
@@ -70,15 +88,16 @@ class LiveBytes(TorchDispatchMode):
 
 def _as_numbers(indices: list[torch.Tensor | None]) -> list[torch.Tensor | None]:
     """Real masks among `indices` as the positions they choose: how many those are cannot be known of a fake mask."""
-    found: list[torch.Tensor | None] = []
+    positions: list[torch.Tensor | None] = []
     for index in indices:
         is_mask = index is not None and index.dtype == torch.bool and not isinstance(index, FakeTensor)
-        found += index.nonzero(as_tuple=True) if is_mask else [index]
-    return found
+        positions += index.nonzero(as_tuple=True) if is_mask else [index]
+    return positions
 
 
-def _tensors(found: Any) -> list[torch.Tensor]:
-    return [leaf for leaf in tree_leaves(found) if isinstance(leaf, torch.Tensor)]
+def tensors_in(values: Any) -> list[torch.Tensor]:
+    """The tensors in `values`, however deep in lists, tuples and mappings."""
+    return [leaf for leaf in tree_leaves(values) if isinstance(leaf, torch.Tensor)]
 
 
 def hollow(model: nn.Module, dtype: torch.dtype | None = None) -> nn.Module:
@@ -89,7 +108,7 @@ def hollow(model: nn.Module, dtype: torch.dtype | None = None) -> nn.Module:
     """
     replaced: dict[int, torch.Tensor] = {}
     for module in model.modules():
-        for tensors in (module._parameters, module._buffers):
+        for tensors in own_tensors(module):
             for name, tensor in tensors.items():
                 if tensor is not None and (tensor.is_floating_point() or tensor.is_meta):
                     if id(tensor) not in replaced:

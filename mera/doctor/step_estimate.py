@@ -1,22 +1,22 @@
 """What one training step needs: a trainer's own loss on its own first batch, with a model that takes no memory.
 
 The batch is real and so is everything the trainer does with it; only weights, and what is computed from them, are fake
-(mera/doctor/live_bytes.py). So the estimate follows the code: LoRA, recomputed activations, chunked losses, any architecture.
+(mera/doctor/live_bytes.py). So the estimate follows the code: LoRA, recomputed activations, chunked losses, any
+architecture.
 """
 
 import gc
 import json
 from collections.abc import Iterator
-from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
-from torch.utils._pytree import tree_leaves
 from transformers import Trainer
 
-from mera.config import DryRun
-from mera.doctor.live_bytes import LiveBytes, hollow
+from mera.doctor.live_bytes import LiveBytes, hollow, tensors_in
 from mera.training.stage_trainer import StageTrainer
 from mera.training.steps import StepLoader
 
@@ -24,74 +24,132 @@ SAMPLED_BATCHES = 32
 """Batches whose tokens are counted, to reckon those of an epoch."""
 
 
-def write_estimate(trainer: StageTrainer, dry_run: DryRun) -> None:
-    """Write `estimate(trainer)` as JSON to the file that `--estimate` names."""
-    found = estimate(trainer, dry_run)
-    dry_run.estimate.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepAs:
+    """Where a step is estimated to be taken."""
+
+    precision: str = "float32"
+    """`float32`: as written; `autocast`: in bf16 by autocast; `bfloat16`: with weights in bf16 (DeepSpeed)"""
+    in_pieces: bool = False
+    """whether the engine keeps each parameter in pieces (ZeRO-3, FSDP)"""
+    on_gpu: bool = False
 
 
-def estimate(trainer: StageTrainer, dry_run: DryRun) -> dict[str, Any]:
-    """Sizes in bytes on one device without sharding, and counts. The trainer's model is hollow afterwards.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunLength:
+    """How long a run is, in steps of one process."""
 
-    The trainer's loss is the one that it takes on the device and under the engine that `dry_run` names.
+    epoch_steps: int
+    run_steps: int
+    num_examples: int
+    step_examples: int
 
-    `parameters`, `trainable`: numbers of weights, `trained_embeddings` of them in embeddings, `layer_parameters` in the
-    largest layer, `outside_parameters` in no layer; `weight_bytes`, `gradient_bytes` in the type they have;
-    `forward_bytes`: activations at the end of the forward pass; `peak_bytes`: the most that activations and
-    gradients take together, in a step whose gradients begin empty; `accumulated_bytes`: the same where the gradients
-    of an earlier batch are there already. `batch_shape` of the first, longest batch; `run_steps` and `epoch_tokens`.
-    `asked_epochs` and `min_steps` as the recipe has them, of which the steps of more processes follow.
-    """
-    arguments = trainer.args
-    trainer.estimated_in_pieces = dry_run.in_pieces
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WeightCounts:
+    """What a model's weights are, without sharding."""
+
+    parameters: int
+    """number of weights"""
+    trainable: int
+    weight_bytes: int
+    gradient_bytes: int
+    """of all that is trained, in the type of its weights"""
+    trained_embeddings: int
+    """trained weights of embeddings"""
+    layer_parameters: int
+    """weights of the largest layer"""
+    outside_parameters: int
+    """weights in no layer"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepEstimate(WeightCounts):
+    """What a step needs on one device without sharding, and how many a run takes."""
+
+    batch_shape: list[int]
+    """of the first, longest batch"""
+    examples: int
+    step_examples: int
+    epoch_steps: int
+    run_steps: int
+    asked_epochs: float
+    """as the recipe has them; with `min_steps` the steps of more processes follow"""
+    min_steps: int
+    epoch_tokens: int
+    """of one process, padding included"""
+    forward_bytes: int
+    """activations at the end of the forward pass"""
+    peak_bytes: int
+    """the most that activations and gradients take together, in a step whose gradients begin empty"""
+    accumulated_bytes: int
+    """the same where the gradients of an earlier batch are there already"""
+
+
+def write_estimate(trainer: StageTrainer, step_as: StepAs, file: Path) -> None:
+    """Write `estimate(trainer, step_as)` as JSON."""
+    file.write_text(json.dumps(asdict(estimate(trainer, step_as)), indent=2) + "\n", encoding="utf-8")
+
+
+def estimate(trainer: StageTrainer, step_as: StepAs) -> StepEstimate:
+    """What a step of `trainer` needs where `step_as` says. The trainer's model is hollow afterwards."""
     loader = trainer.get_train_dataloader()
-    _, epoch_steps, num_examples, _, step_examples, _, run_steps = trainer.set_initial_training_values(
-        arguments, loader
-    )
+    length = run_length(trainer, loader)
     batches, step_items = trainer.get_batch_samples(iter(loader), 1, torch.device("cpu"))
-    model = hollow(trainer.model, torch.bfloat16 if dry_run.precision == "bfloat16" else None)
+    model = hollow(trainer.model, torch.bfloat16 if step_as.precision == "bfloat16" else None)
     model.train()
-    if getattr(arguments, "activation_checkpointing", False):
+    if getattr(trainer.args, "activation_checkpointing", False):
         if hasattr(model, "activation_checkpointing_enable"):
             model.activation_checkpointing_enable()
         else:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    counts = _weights(model)
-    autocast = torch.autocast("cpu", dtype=torch.bfloat16, enabled=dry_run.precision == "autocast")
-    with autocast, trainer.kernels_of_a_gpu() if dry_run.on_gpu else nullcontext():
-        forward_bytes, peak_bytes = _step(trainer, model, batches[0], step_items, on_host=not dry_run.on_gpu)
+    counts = _weight_counts(model)
+    autocast = torch.autocast("cpu", dtype=torch.bfloat16, enabled=step_as.precision == "autocast")
+    with autocast, trainer.loss_elsewhere(on_gpu=step_as.on_gpu, in_pieces=step_as.in_pieces):
+        forward_bytes, peak_bytes = _step(trainer, model, batches[0], step_items, on_host=not step_as.on_gpu)
         let_gradients_go(model)
-        _, passing_bytes = _step(trainer, model, batches[0], step_items, on_host=not dry_run.on_gpu)
-    return counts | {
-        "batch_shape": _largest_ids(batches[0]),
-        "examples": num_examples,
-        "step_examples": step_examples,
-        "epoch_steps": epoch_steps,
-        "run_steps": run_steps,
-        "asked_epochs": trainer.asked_epochs,
-        "min_steps": trainer.min_steps,
-        "epoch_tokens": epoch_tokens(loader),
-        "forward_bytes": forward_bytes,
-        "peak_bytes": peak_bytes,
-        "accumulated_bytes": passing_bytes + counts["gradient_bytes"],
-    }
+        _, passing_bytes = _step(trainer, model, batches[0], step_items, on_host=not step_as.on_gpu)
+    return StepEstimate(
+        **asdict(counts),
+        batch_shape=_largest_ids(batches[0]),
+        examples=length.num_examples,
+        step_examples=length.step_examples,
+        epoch_steps=length.epoch_steps,
+        run_steps=length.run_steps,
+        asked_epochs=trainer.asked_epochs,
+        min_steps=trainer.min_steps,
+        epoch_tokens=epoch_tokens(loader),
+        forward_bytes=forward_bytes,
+        peak_bytes=peak_bytes,
+        accumulated_bytes=passing_bytes + counts.gradient_bytes,
+    )
 
 
-def _weights(model: nn.Module) -> dict[str, int]:
+def run_length(trainer: Trainer, loader: StepLoader) -> RunLength:
+    """As the Trainer itself reckons when it begins."""
+    _, epoch_steps, num_examples, _, step_examples, _, run_steps = trainer.set_initial_training_values(
+        trainer.args, loader
+    )
+    return RunLength(
+        epoch_steps=epoch_steps, run_steps=run_steps, num_examples=num_examples, step_examples=step_examples
+    )
+
+
+def _weight_counts(model: nn.Module) -> WeightCounts:
     weights = list(model.parameters())
     trained = [weight for weight in weights if weight.requires_grad]
     embeddings = {module.weight for module in model.modules() if isinstance(module, nn.Embedding)}
     lists = (list(module) for module in model.modules() if isinstance(module, nn.ModuleList))
-    layers = max(([_numel(layer) for layer in found] for found in lists), key=sum, default=[0])
-    return {
-        "parameters": sum(weight.numel() for weight in weights),
-        "trainable": sum(weight.numel() for weight in trained),
-        "weight_bytes": sum(weight.numel() * weight.element_size() for weight in weights),
-        "gradient_bytes": sum(weight.numel() * weight.element_size() for weight in trained),
-        "trained_embeddings": sum(weight.numel() for weight in embeddings if weight.requires_grad),
-        "layer_parameters": max(layers),
-        "outside_parameters": _numel(model) - sum(layers),
-    }
+    layers = max(([_numel(layer) for layer in members] for members in lists), key=sum, default=[0])
+    return WeightCounts(
+        parameters=sum(weight.numel() for weight in weights),
+        trainable=sum(weight.numel() for weight in trained),
+        weight_bytes=sum(weight.numel() * weight.element_size() for weight in weights),
+        gradient_bytes=sum(weight.numel() * weight.element_size() for weight in trained),
+        trained_embeddings=sum(weight.numel() for weight in embeddings if weight.requires_grad),
+        layer_parameters=max(layers),
+        outside_parameters=_numel(model) - sum(layers),
+    )
 
 
 def let_gradients_go(model: nn.Module) -> None:
@@ -148,4 +206,4 @@ def _named(batch: Any, name: str = "") -> Iterator[tuple[str, torch.Tensor]]:
         for key, value in batch.items():
             yield from _named(value, key)
     else:
-        yield from ((name, leaf) for leaf in tree_leaves(batch) if isinstance(leaf, torch.Tensor))
+        yield from ((name, leaf) for leaf in tensors_in(batch))

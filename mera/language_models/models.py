@@ -18,6 +18,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from mera.config import config_class
 from mera.language_models.tokenizer import train_tokenizer
 from mera.system.errors import UserError
+from mera.training.private_api import stay_on_meta
 
 PACKAGE_PREFIX = "package:"
 SAFE_LOADING = {"use_safetensors": True, "trust_remote_code": False}
@@ -106,7 +107,7 @@ def _shaped_like(source: str, arguments: dict[str, Any], dtype: torch.dtype, ran
             return AutoModelForCausalLM.from_config(model_config, dtype=dtype)
     with init_empty_weights(include_buffers=True):
         model = AutoModelForCausalLM.from_config(model_config, dtype=dtype)
-    model.hf_device_map = {"": "meta"}  # how transformers marks a model whose place is settled: the Trainer leaves it
+    stay_on_meta(model)
     return model
 
 

@@ -18,6 +18,7 @@ from torch.distributed.tensor import DTensor
 from transformers import Trainer
 
 from mera.system.errors import UserError
+from mera.training.private_api import count_as_gpu_processes, own_parameters, wait_for_prefetches, zero_pieces
 
 NO_CPU_BF16_UNDER_DEEPSPEED = "training.cpu_bf16 is not for DeepSpeed on the CPU; set it to false, or use ddp.yaml"
 
@@ -69,7 +70,7 @@ def let_fsdp_start_on_the_cpu() -> None:
     """
     state = PartialState()
     if uses_fsdp() and state.distributed_type == DistributedType.MULTI_CPU:
-        state.distributed_type = DistributedType.MULTI_GPU  # all instances of PartialState share their attributes
+        count_as_gpu_processes(state)
 
 
 def keep_precise_outputs(accelerator: Accelerator) -> None:
@@ -89,9 +90,8 @@ def zero_stage(trainer: Trainer) -> int:
 
 
 def has_whole_parameters(trainer: Trainer) -> bool:
-    """Whether every process has all parameters whole: not so under ZeRO-3 and FSDP, nor where these are estimated."""
-    in_pieces = zero_stage(trainer) >= 3 or trainer.is_fsdp_enabled or getattr(trainer, "estimated_in_pieces", False)
-    return not in_pieces
+    """Whether every process has all parameters whole: not so under ZeRO-3 and FSDP."""
+    return zero_stage(trainer) < 3 and not trainer.is_fsdp_enabled
 
 
 def engine_name(trainer: Trainer) -> str:
@@ -114,7 +114,7 @@ def whole_parameters(model: nn.Module, part: nn.Module | None = None) -> Iterato
         with _whole_fsdp_parameters(model, part):
             yield
         return
-    parts = [parameter for parameter in (part or model).parameters() if hasattr(parameter, "ds_id")]
+    parts = zero_pieces(part or model)
     if not parts:
         yield
         return
@@ -122,10 +122,7 @@ def whole_parameters(model: nn.Module, part: nn.Module | None = None) -> Iterato
 
     # DeepSpeed fetches ahead what the last pass used next. What this pass then did not use is still on its way, and
     # can be neither gathered nor put back before it has come.
-    on_their_way = getattr(model, "ds_inflight_param_registry", {})
-    for parameter in parts:
-        if parameter in on_their_way:
-            on_their_way.pop(parameter).wait()
+    wait_for_prefetches(model, parts)
     with deepspeed.zero.GatheredParameters(parts):
         yield
 
@@ -141,7 +138,7 @@ def _whole_fsdp_parameters(model: FSDPModule, part: nn.Module | None) -> Iterato
     pieces = [
         (module, name, parameter)
         for module in (part or model).modules()
-        for name, parameter in module._parameters.items()
+        for name, parameter in own_parameters(module).items()
         if isinstance(parameter, DTensor)
     ]
     whole: dict[nn.Parameter, nn.Parameter] = {}  # tied ones stay one
@@ -150,12 +147,12 @@ def _whole_fsdp_parameters(model: FSDPModule, part: nn.Module | None) -> Iterato
             values = piece.detach().full_tensor().to("cpu" if keep else "meta")
             whole[piece] = nn.Parameter(values, piece.requires_grad)
     for module, name, piece in pieces:
-        module._parameters[name] = whole[piece]
+        own_parameters(module)[name] = whole[piece]
     try:
         yield
     finally:
         for module, name, piece in pieces:
-            module._parameters[name] = piece
+            own_parameters(module)[name] = piece
 
 
 def all_agree_to(value: bool, device: torch.device) -> bool:

@@ -1,17 +1,14 @@
 """How an entry script ends: one clear sentence and a non-zero exit on bad input, never a word about a patient."""
 
-import atexit
 import ctypes
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import NoReturn
 
-import huggingface_hub.constants
 import torch.distributed
 
 from mera.system.errors import is_sentence, sentence, wants_traceback
@@ -19,6 +16,7 @@ from mera.system.launcher import end_launcher_quietly
 from mera.system.stop_signals import Stopped, say_stopped, stopping_in_order
 from mera.system.text_encoding import use_utf8
 from mera.training.interruption import InterruptedRun
+from mera.training.private_api import disable_telemetry, end_as_python_ends
 
 PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 SECONDS_FOR_RANK_0 = 3
@@ -33,7 +31,7 @@ def run_entry_point(main: Callable[[], None]) -> None:
     """
     use_utf8()
     _end_with_the_launcher()
-    huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY = True  # TRL reports each trainer that is built
+    disable_telemetry()
     # A process of a group may stand in a collective, where Python hears no signal: there the system ends it.
     alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
     code = 0
@@ -70,8 +68,7 @@ def _exit_without_teardown(code: int) -> NoReturn:
     is done (pytorch/pytorch#190489). `destroy_process_group` does not prevent it: while a DDP model or a functional
     collective still refers to the group, its threads stay.
     """
-    threading._shutdown()
-    atexit._run_exitfuncs()
+    end_as_python_ends()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

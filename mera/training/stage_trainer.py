@@ -18,6 +18,7 @@ from mera.system.errors import UserError
 from mera.system.folder_replacement import replace_folder
 from mera.training.engine import engine_name, keep_precise_outputs, let_fsdp_start_on_the_cpu
 from mera.training.interruption import InterruptedRun, StopOnSignal
+from mera.training.private_api import require_overridden_names, save_training_state
 from mera.training.resume import PREFIX, Start, checkpoints, newest_usable, prune, seal
 from mera.training.settings import TrainingConfig
 from mera.training.steps import (
@@ -38,11 +39,10 @@ class StageTrainer(Trainer):
 
     keep_last = 2
     """checkpoints kept for resuming, besides the best one"""
-    estimated_in_pieces = False
-    """a step is estimated (mera/doctor/step_estimate.py) as of an engine that keeps the parameters in pieces"""
 
     def __init__(self, *positional: Any, min_steps: int = 0, **arguments: Any):
         """`min_steps`: optimiser steps that are taken at least; the epochs of the arguments are raised for them."""
+        require_overridden_names()
         super().__init__(*positional, **arguments)
         self.stop_on_signal = StopOnSignal()
         self.add_callback(self.stop_on_signal)
@@ -89,9 +89,9 @@ class StageTrainer(Trainer):
         """An example of the same form that carries no loss."""
         raise TypeError(f"{type(self).__name__} must say what a blank example is")
 
-    def kernels_of_a_gpu(self) -> AbstractContextManager:
-        """Within it a step of a model without weights (mera/doctor/step_estimate.py) allocates what it would on a GPU, where
-        the loss has other kernels there."""
+    def loss_elsewhere(self, *, on_gpu: bool, in_pieces: bool) -> AbstractContextManager[None]:
+        """Within it `compute_loss` computes as it would on a GPU, or under an engine that keeps each parameter in
+        pieces (ZeRO-3, FSDP): for an estimate of what a step needs there. Here: the loss is the same everywhere."""
         return nullcontext()
 
     def resume_and_train(self, run: RunDirectory, config: TrainingConfig) -> None:
@@ -132,6 +132,17 @@ class StageTrainer(Trainer):
         collator = SeededCollator(self.data_collator, self.args.seed)
         return StepLoader(self.train_dataset, self.blank, share, collator, pin_memory=self.args.dataloader_pin_memory)
 
+    def step_items(self, batches: list[dict[str, Any]], device: torch.device) -> torch.Tensor | int | None:
+        """What the loss of an optimiser step is divided by, over all its accumulated batches and all processes;
+        `compute_loss` gets it as `num_items_in_batch`. Here: the labels that carry loss."""
+        return super()._get_num_items_in_batch(batches, device)
+
+    def _get_num_items_in_batch(
+        self, batch_samples: list[dict[str, Any]], device: torch.device
+    ) -> torch.Tensor | int | None:
+        """Called by the Trainer before each step."""
+        return self.step_items(batch_samples, device)
+
     def training_step(
         self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None
     ) -> torch.Tensor:
@@ -169,11 +180,7 @@ class StageTrainer(Trainer):
 
     def _write_checkpoint(self, staging: Path, final: Path) -> None:
         """What Trainer._save_checkpoint writes; the state names the checkpoint's final place."""
-        self.store_flos()
-        self.save_model(str(staging), _internal_call=True)
-        self._save_optimizer_and_scheduler(str(staging))
-        self._save_scaler(str(staging))
-        self._save_rng_state(str(staging))
+        save_training_state(self, str(staging))
         if self.state.best_global_step == self.state.global_step:
             self.state.best_model_checkpoint = str(final)
         if self.args.should_save:

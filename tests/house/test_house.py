@@ -150,3 +150,12 @@ def test_the_readmes_commands_exist(command):
         for word in words[1:]:
             if word.endswith((".py", ".sh")):
                 assert (ROOT / word).is_file()
+
+
+def test_the_doctor_looks_at_trainers_and_no_trainer_at_the_doctor():
+    """Entry scripts alone call it: `--dry-run` and `--estimate`."""
+    may = {"memorize/train.py", "rank/train.py", "bi_encoder/train.py", "mera/cli.py"}
+    for path in MODULES:
+        name = str(path.relative_to(ROOT))
+        if not name.startswith("mera/doctor/") and name not in may:
+            assert not [module for module in imported_modules(path) if module.startswith("mera.doctor")], name

@@ -16,8 +16,7 @@ from tiny_task import make_tiny_task
 
 from data.task import with_few_held_out
 from memorize.config import MemorizeConfig
-from mera.config import DryRun, parse_training_config
-from mera.doctor.dry_run import FirstStepAgain
+from mera.doctor.dry_run import DryRun, FirstStepAgain, Rehearsal, parse_training_config
 from mera.doctor.step_estimate import SAMPLED_BATCHES, epoch_tokens, num_tokens
 from mera.root import ROOT
 from mera.training.steps import EpochSeededLengthSampler, SeededCollator, ShareOfSteps, StepLoader
@@ -107,6 +106,28 @@ def test_both_steps_of_a_rehearsal_take_the_longest_batches():
     assert len(rows) == len(plain) == len(share) == 5
     assert rows[:4] == plain[:2] + plain[:2]
     assert max(lengths[row] for row in rows[0]) == 9
+
+
+def test_a_rehearsal_counts_the_tokens_of_each_step_and_leaves_the_trainer_as_it_is():
+    lengths = [3, 9, 4, 8, 1, 7, 2, 6, 5, 5]
+    examples = [{"input_ids": torch.zeros(1, length)} for length in lengths]
+
+    def joined(some):
+        return {"input_ids": torch.cat([each["input_ids"] for each in some], dim=1)}
+
+    share = ShareOfSteps(EpochSeededLengthSampler(lengths, 4, seed=0), 2, 1, 0)
+    loader = StepLoader(examples, lambda example: example, share, SeededCollator(joined, 0))
+    first = [num_tokens(batch) for batch in islice(loader, 2)]
+    rehearsal = Rehearsal(step_examples=4)
+    rehearsal.on_train_begin(None, None, None, train_dataloader=loader)
+    loader.set_epoch(0)
+    batches = iter(loader)
+    for _ in range(2):  # as the Trainer: the batches of a step, then the step
+        assert [num_tokens(next(batches)) for _ in range(2)] == first
+        rehearsal.on_step_begin()
+        rehearsal.on_step_end()
+    assert rehearsal.tokens == [sum(first)] * 2
+    assert len(rehearsal.seconds) == 2
 
 
 def test_tokens_of_an_epoch_are_reckoned_from_batches_of_all_of_it():

@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from mera.doctor import checks, examination
 from mera.doctor.engine import Engine, checkpoint_bytes, memory_of_a_device, peak, read_engine, steps
 from mera.doctor.examination import examine, guess_stage
 from mera.doctor.pages import print_examination
+from mera.doctor.step_estimate import StepEstimate
 from mera.root import ROOT
 from mera.training.steps import too_few_steps
 
@@ -28,28 +30,30 @@ def task(tmp_path_factory):
     return make_tiny_task(tmp_path_factory.mktemp("prepared") / "tiny", patients=80)
 
 
-FOUND = {
-    "parameters": 1000,
-    "trainable": 1000,
-    "weight_bytes": 2000,
-    "gradient_bytes": 2000,
-    "forward_bytes": 5000,
-    "peak_bytes": 6000,
-    "accumulated_bytes": 7500,
-    "trained_embeddings": 200,
-    "layer_parameters": 100,
-    "outside_parameters": 300,
-    "examples": 100,
-    "step_examples": 8,
-    "epoch_steps": 13,
-    "run_steps": 39,
-    "asked_epochs": 3,
-    "min_steps": 0,
-}
+ESTIMATE = StepEstimate(
+    parameters=1000,
+    trainable=1000,
+    weight_bytes=2000,
+    gradient_bytes=2000,
+    forward_bytes=5000,
+    peak_bytes=6000,
+    accumulated_bytes=7500,
+    trained_embeddings=200,
+    layer_parameters=100,
+    outside_parameters=300,
+    examples=100,
+    step_examples=8,
+    epoch_steps=13,
+    run_steps=39,
+    asked_epochs=3,
+    min_steps=0,
+    batch_shape=[8, 10],
+    epoch_tokens=1000,
+)
 
 
 def test_one_process_holds_everything():
-    memory = memory_of_a_device(Engine(name="x"), FOUND, accumulates=False)
+    memory = memory_of_a_device(Engine(name="x"), ESTIMATE, accumulates=False)
     assert memory == {
         "weights": 2000,
         "gradients": 1000,
@@ -58,9 +62,9 @@ def test_one_process_holds_everything():
         "buffers": 0,
         "host": 0,
     }
-    assert peak(memory) == 2000 + 4000 + FOUND["peak_bytes"]
-    assert peak(memory_of_a_device(Engine(name="x"), FOUND, accumulates=True)) == 6000 + FOUND["accumulated_bytes"]
-    assert memory_of_a_device(Engine(name="ddp", processes=4), FOUND, accumulates=False)["buffers"] == 2000
+    assert peak(memory) == 2000 + 4000 + ESTIMATE.peak_bytes
+    assert peak(memory_of_a_device(Engine(name="x"), ESTIMATE, accumulates=True)) == 6000 + ESTIMATE.accumulated_bytes
+    assert memory_of_a_device(Engine(name="ddp", processes=4), ESTIMATE, accumulates=False)["buffers"] == 2000
 
 
 @pytest.mark.parametrize(
@@ -68,7 +72,7 @@ def test_one_process_holds_everything():
     [(1, 2000, 2000, 3000), (2, 2000, 500, 3000), (3, 500, 500, 3000)],
 )
 def test_zero_splits_what_its_stage_says(stage, weights, gradients, optimizer):
-    memory = memory_of_a_device(Engine(name="z", processes=4, zero_stage=stage, bf16=True), FOUND, accumulates=False)
+    memory = memory_of_a_device(Engine(name="z", processes=4, zero_stage=stage, bf16=True), ESTIMATE, accumulates=False)
     assert (memory["weights"], memory["gradients"], memory["optimizer"]) == (weights, gradients, optimizer)
     assert memory["activations"] == 7500 - 2000
     assert memory["host"] == 0
@@ -77,8 +81,8 @@ def test_zero_splits_what_its_stage_says(stage, weights, gradients, optimizer):
 
 
 def test_where_the_update_needs_more_than_the_backward_pass_it_counts():
-    large = FOUND | {"parameters": 8 * 10**9, "trainable": 8 * 10**9, "accumulated_bytes": 17 * 10**9}
-    large["gradient_bytes"] = large["weight_bytes"] = 16 * 10**9
+    large = replace(ESTIMATE, parameters=8 * 10**9, trainable=8 * 10**9, accumulated_bytes=17 * 10**9)
+    large = replace(large, gradient_bytes=16 * 10**9, weight_bytes=16 * 10**9)
     buffers = {
         stage: memory_of_a_device(Engine(name="z", processes=4, zero_stage=stage, bf16=True), large, accumulates=False)[
             "buffers"
@@ -92,7 +96,7 @@ def test_where_the_update_needs_more_than_the_backward_pass_it_counts():
 @pytest.mark.parametrize("settings", [{}, {"zero_stage": 2, "bf16": True}, {"fsdp": True, "bf16": True}])
 def test_an_optimizer_of_8_bits_keeps_the_averages_of_embeddings_whole(settings):
     sizes = [
-        memory_of_a_device(Engine(name="x", **settings), FOUND, False, bits)["optimizer"] for bits in (False, True)
+        memory_of_a_device(Engine(name="x", **settings), ESTIMATE, False, bits)["optimizer"] for bits in (False, True)
     ]
     averages = 2 * 800 + 8 * 200
     if "zero_stage" in settings:
@@ -102,7 +106,7 @@ def test_an_optimizer_of_8_bits_keeps_the_averages_of_embeddings_whole(settings)
 
 
 def test_fsdp_keeps_what_is_frozen_as_it_is():
-    lora = FOUND | {"trainable": 100, "gradient_bytes": 400, "weight_bytes": 2200}
+    lora = replace(ESTIMATE, trainable=100, gradient_bytes=400, weight_bytes=2200)
     memory = memory_of_a_device(Engine(name="f", processes=2, fsdp=True, bf16=True), lora, accumulates=False)
     assert (memory["weights"], memory["gradients"], memory["optimizer"]) == ((400 + 1800) // 2, 200, 400)
     # The embeddings and two layers whole in bf16, and gradients of all that is trained.
@@ -111,20 +115,20 @@ def test_fsdp_keeps_what_is_frozen_as_it_is():
 
 def test_offloaded_parts_move_to_the_host():
     engine = Engine(name="z", processes=4, zero_stage=3, bf16=True, offload_optimizer=True, offload_weights=True)
-    memory = memory_of_a_device(engine, FOUND, accumulates=False)
+    memory = memory_of_a_device(engine, ESTIMATE, accumulates=False)
     assert (memory["weights"], memory["optimizer"], memory["host"]) == (0, 0, 4 * (500 + 500 + 3000) + 4000)
     assert memory["gradients"] == 0
-    sharded = memory_of_a_device(Engine(name="f", processes=4, fsdp=True), FOUND, accumulates=False)
+    sharded = memory_of_a_device(Engine(name="f", processes=4, fsdp=True), ESTIMATE, accumulates=False)
     assert (sharded["weights"], sharded["gradients"], sharded["optimizer"]) == (1000, 1000, 2000)
 
 
 def test_steps_and_disk():
-    assert steps(Engine(name="x"), FOUND) == 39
-    assert steps(Engine(name="x", processes=4), FOUND) == 12
-    assert steps(Engine(name="x"), FOUND | {"asked_epochs": 1.5}) == 20  # as the Trainer rounds
-    assert steps(Engine(name="x", processes=4), FOUND | {"min_steps": 30}) == 32  # 8 epochs of 4 steps
-    assert checkpoint_bytes(FOUND | {"trainable": 10, "gradient_bytes": 20}, lora=True) == (140, 2000)
-    assert checkpoint_bytes(FOUND, lora=False) == (14_000, 2000)
+    assert steps(Engine(name="x"), ESTIMATE) == 39
+    assert steps(Engine(name="x", processes=4), ESTIMATE) == 12
+    assert steps(Engine(name="x"), replace(ESTIMATE, asked_epochs=1.5)) == 20  # as the Trainer rounds
+    assert steps(Engine(name="x", processes=4), replace(ESTIMATE, min_steps=30)) == 32  # 8 epochs of 4 steps
+    assert checkpoint_bytes(replace(ESTIMATE, trainable=10, gradient_bytes=20), lora=True) == (140, 2000)
+    assert checkpoint_bytes(ESTIMATE, lora=False) == (14_000, 2000)
 
 
 def test_launch_files_are_read(tmp_path):
@@ -203,11 +207,11 @@ def printed(found):
 
 def test_the_doctor_says_when_a_run_is_too_short_or_is_made_longer():
     engine, looked = Engine(name="one process"), {"versions": {}, "accelerators": "no GPU", "missing": []}
-    memory = memory_of_a_device(engine, FOUND, accumulates=False)
+    memory = memory_of_a_device(engine, ESTIMATE, accumulates=False)
     sizes = {"memory": memory, "peak_bytes": peak(memory), "checkpoint_bytes": 1}
 
     def page(**changes):
-        plan = FOUND | {"batch_shape": [8, 10], "epoch_tokens": 1000} | changes
+        plan = replace(ESTIMATE, **changes)
         run_steps = steps(engine, plan)
         numbers = {"estimate": plan, "run_steps": run_steps, "too_few_steps": too_few_steps(run_steps)}
         return printed(examination.Examination(stage="rank", engine=engine, **looked, **sizes, **numbers))
@@ -224,7 +228,7 @@ def test_the_doctor_says_for_what_to_estimate(tmp_path, monkeypatch):
 
     def run(command, **_):
         asked.append([word for word in command if word in ("--estimate-in-pieces", "--estimate-on-gpu")])
-        Path(command[command.index("--estimate") + 1]).write_text("{}")
+        Path(command[command.index("--estimate") + 1]).write_text(json.dumps(asdict(ESTIMATE)))
 
     monkeypatch.setattr(examination.subprocess, "run", run)
     for engine in (
@@ -233,7 +237,8 @@ def test_the_doctor_says_for_what_to_estimate(tmp_path, monkeypatch):
         Engine(name="zero3", zero_stage=3),
         Engine(name="f", fsdp=True),
     ):
-        examination.build_without_weights("memorize", tmp_path / "recipe.yaml", [], engine)
+        estimate = examination.build_without_weights("memorize", tmp_path / "recipe.yaml", [], engine)
+        assert estimate == ESTIMATE
     both = ["--estimate-in-pieces", "--estimate-on-gpu"]
     assert asked == [[], ["--estimate-on-gpu"], both, both]
 

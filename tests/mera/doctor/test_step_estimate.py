@@ -11,10 +11,10 @@ from tiny_task import make_tiny_task
 from torch import nn
 from trl.kernels import ChunkedLogProbFunction
 
-from memorize.trainer import MemorizeTrainer
 from mera.doctor.live_bytes import LiveBytes, hollow
 from mera.language_models.models import LoraSettings, ModelConfig, add_lora, load_base_model
 from mera.root import ROOT
+from mera.training.private_api import gpu_kernels_of_trl
 
 CHUNK = 32_768
 """Entries of the vocabulary that TRL's loss takes at once."""
@@ -77,7 +77,7 @@ def test_on_a_gpu_the_loss_of_stage_one_takes_a_tile_of_the_positions_that_carry
     targets = torch.zeros(positions, dtype=torch.long)
     tile = 4 * positions * CHUNK
     peaks = []
-    for kernels in (MemorizeTrainer.kernels_of_a_gpu(None), nullcontext()):
+    for kernels in (gpu_kernels_of_trl(), nullcontext()):
         live = LiveBytes()
         live.ignore(nn.ParameterList([head]))
         with kernels, live:

@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# The tests with the newest releases of the libraries whose private names we use (mera/training/private_api.py), whatever
+# upper bounds pyproject.toml has: `make test-newest`. Downloads gigabytes into a temporary folder; nothing else changes.
+# With arguments, those tests alone: tests/newest.sh tests/mera/training
+set -euo pipefail
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+libraries=(torch transformers trl peft accelerate deepspeed sentence-transformers)
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+"${PYTHON:-python3}" -m venv "$folder/venv"
+python=$folder/venv/bin/python
+
+echo "installing the newest ${libraries[*]}" >&2
+"$python" - "$root/pyproject.toml" > "$folder/requirements.txt" <<'PYTHON'
+import re, sys, tomllib
+
+with open(sys.argv[1], "rb") as file:
+    project = tomllib.load(file)["project"]
+for line in [*project["dependencies"], *project["optional-dependencies"]["dev"], "hatchling"]:
+    print(re.sub(r",?<[^,]*", "", line))
+PYTHON
+# Wheels for the CPU are a tenth in size, where there are any.
+"$python" -m pip install --quiet torch --index-url https://download.pytorch.org/whl/cpu ||
+    "$python" -m pip install --quiet torch
+"$python" -m pip install --quiet --upgrade --upgrade-strategy only-if-needed \
+    --requirement "$folder/requirements.txt" "${libraries[@]:1}"
+"$python" -m pip install --quiet --no-deps --no-build-isolation --editable "$root"
+
+cd "$root"
+status=0
+OMP_NUM_THREADS=1 "$python" -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --quiet --no-header \
+    --tb line -rfE "$@" > "$folder/tests.txt" 2>&1 || status=$?
+
+tested=$root/.venv/bin/python
+[ -x "$tested" ] || tested=$python
+printf '\n%-24s%-16s%s\n' library tested newest
+for library in "${libraries[@]}"; do
+    of() { "$1" -c "import importlib.metadata as m; print(m.version('$library'))" 2> /dev/null || echo -; }
+    printf '%-24s%-16s%s\n' "$library" "$(of "$tested")" "$(of "$python")"
+done
+printf '\nwhat broke:\n'
+grep -E '^(FAILED|ERROR) ' "$folder/tests.txt" || echo nothing
+tail -n 1 "$folder/tests.txt"
+[ "$status" -le 1 ] || tail -n 30 "$folder/tests.txt" >&2
+exit "$status"
