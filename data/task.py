@@ -74,12 +74,13 @@ class Task:
 
     @property
     def fingerprint(self) -> str:
-        return self.info["fingerprint"]
+        return str(self.info["fingerprint"])
 
     @property
     def candidates_rule(self) -> dict[str, Any]:
         """How the candidates were chosen: `name` (train, ontology, all, file, source), and `file`."""
-        return self.info.get("candidates_rule", {"name": "all"})
+        rule: dict[str, Any] = self.info.get("candidates_rule", {"name": "all"})
+        return rule
 
     @property
     def has_past_notes(self) -> bool:
@@ -99,9 +100,9 @@ class Task:
     def definition(self, code: str) -> str:
         """The definition of a candidate or another code of the rows. Raises KeyError on any other."""
         for table in (self.code_table, self.other_code_table):
-            found = table.filter(pl.col("code") == code)["definition"]
-            if len(found):
-                return found[0]
+            definitions = table.filter(pl.col("code") == code)["definition"]
+            if len(definitions):
+                return str(definitions[0])
         raise KeyError(code)
 
     def groups(self, level: str) -> list[str]:

@@ -82,7 +82,7 @@ def added_sites(title: str, of: str) -> int:
     organs, systems = _sites(title)
     source_organs, source_systems = _sites(of)
     above = {ORGANS[organ][0] for organ in source_organs}
-    organs = frozenset(organ for organ in organs if ORGANS[organ][0] not in above & SYSTEMS.keys())
+    organs = {organ for organ in organs if ORGANS[organ][0] not in above & SYSTEMS.keys()}
     return _ORGAN_WEIGHT * len(organs - source_organs - above) + _SYSTEM_WEIGHT * len(systems - source_systems - above)
 
 

@@ -13,6 +13,7 @@ import importlib.metadata
 import json
 import re
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from importlib.resources import files
 
 from data.ontology import LEVELS, UnknownCode, load_ontology
@@ -50,7 +51,11 @@ class Grouping:
     """Groups of the codes of one ontology, with the methods of an ontology that a code table asks for."""
 
     def __init__(
-        self, system: str, names: dict[str, str], chapters: dict[str, tuple[str, str]], group_of: dict
+        self,
+        system: str,
+        names: Mapping[str, str],
+        chapters: Mapping[str, tuple[str, str]],
+        group_of: Mapping[str, str],
     ) -> None:
         """`chapters`: group -> its chapter and the chapter's name. `group_of`: undotted code -> group."""
         self.system = "ccs" if system == "icd9cm" else "ccsr"
@@ -70,9 +75,9 @@ class Grouping:
         """The group of an ICD code, dotted or not; None where it has none."""
         plain = code.replace(".", "")
         for length in range(len(plain), 2, -1):  # the mapping is of 2023 or 2015; a newer code is in its parent's group
-            found = self._group_of.get(plain[:length]) or self._majority.get(plain[:length])
-            if found is not None:
-                return found
+            group = self._group_of.get(plain[:length]) or self._majority.get(plain[:length])
+            if group is not None:
+                return group
         return None
 
     def leaves(self) -> list[str]:

@@ -21,8 +21,12 @@ def code_table(codes: Sequence[str], ontology: CodeNames) -> pl.DataFrame:
             "synonyms": [ontology.synonyms(code) for code in codes],
             **{level: [group[level] for group in groups] for level in LEVELS},
         },
-        schema={"code": pl.String, "definition": pl.String, "synonyms": pl.List(pl.String)}
-        | dict.fromkeys(LEVELS, pl.String),
+        schema={
+            "code": pl.String(),
+            "definition": pl.String(),
+            "synonyms": pl.List(pl.String),
+            **dict.fromkeys(LEVELS, pl.String()),
+        },
     )
 
 

@@ -5,7 +5,7 @@ Codes outside the candidates stay in the rows: a true one counts as missed.
 """
 
 import contextlib
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -119,16 +119,17 @@ def candidate_reader(ontology: Ontology, names: Ontology | Grouping, granularity
     Where the task has groups, both a group and a code below it are understood.
     """
     by_code = by_ontology(ontology, granularity)
+    grouping = names if isinstance(names, Grouping) else None
 
     def resolve(raw: str) -> Resolved:
-        if granularity == "ccs":
+        if grouping is not None:
             with contextlib.suppress(UnknownCode):
-                return Resolved((names.normalize(raw),))
+                return Resolved((grouping.normalize(raw),))
         resolved = by_code(raw)
         if granularity == "full":
             return resolved
         (code,) = resolved.codes
-        group = names.group_of(code) if granularity == "ccs" else ontology.groups(code)["category"]
+        group = ontology.groups(code)["category"] if grouping is None else grouping.group_of(code)
         if group is None:
             raise UnknownCode(f"{raw!r} has no group in {names.edition}")
         return Resolved((group,), resolved.change)
@@ -150,6 +151,7 @@ def choose_candidates(
     if isinstance(named, CandidateFile):
         return Candidates(codes=named.codes, rule=FILE_RULE, listed=named)
     if rule == SOURCE_RULE:
+        assert named is not None, "a source with this rule has a list"
         return Candidates(codes=sorted(named), rule=SOURCE_RULE)
     if rule == "all":
         return Candidates(codes=occurring_codes(everyone), rule=rule)
@@ -162,7 +164,7 @@ def choose_candidates(
 
 def drop_outside_training(
     patients: Sequence[Patient],
-    candidates: Collection[str],
+    candidates: Set[str],
     rows_of: Callable[[Sequence[Patient]], Iterable[Row]] | None,
     ledger: Ledger,
 ) -> tuple[list[Patient], int]:
@@ -175,13 +177,13 @@ def drop_outside_training(
     reason = "training example without a candidate"
     if rows_of is None:
         before = sum(len(patient.visits) for patient in patients)
-        kept = drop_visits(patients, lambda _, visit: not candidates.isdisjoint(visit.codes), reason, ledger)
-        return kept, before - sum(len(patient.visits) for patient in kept)
+        trained = drop_visits(patients, lambda _, visit: not candidates.isdisjoint(visit.codes), reason, ledger)
+        return trained, before - sum(len(patient.visits) for patient in trained)
     has = {patient.patient_id: [has_candidate(row, candidates) for row in rows_of([patient])] for patient in patients}
-    kept = drop_patients(patients, lambda patient: any(has[patient.patient_id]), reason, ledger)
-    return kept, sum(each.count(False) for each in has.values())
+    trained = drop_patients(patients, lambda patient: any(has[patient.patient_id]), reason, ledger)
+    return trained, sum(each.count(False) for each in has.values())
 
 
-def has_candidate(row: Row, candidates: Collection[str]) -> bool:
+def has_candidate(row: Row, candidates: Set[str]) -> bool:
     """Whether any target of the example is a candidate."""
     return not candidates.isdisjoint(row["targets"])

@@ -91,7 +91,8 @@ def build_cohort(
     joined = ordered_visits.join(codes_of, on="visit", how="inner", maintain_order="left")
     ledger.drop("visits", "without a usable code", visits.height - joined.height)
     if "num_notes" in visits.columns:
-        ledger.drop("notes", "visit without a usable code", visits["num_notes"].sum() - joined["num_notes"].sum())
+        num_dropped = int(visits["num_notes"].sum()) - int(joined["num_notes"].sum())
+        ledger.drop("notes", "visit without a usable code", num_dropped)
     patients = list(_patients(joined, names.to_list(), evidence or {}, texts or {}))
     ledger.drop("patients", "without a usable visit", visits["patient_id"].n_unique() - len(patients))
     return patients

@@ -63,7 +63,7 @@ def coarsen(
         ledger.drop("diagnoses", f"same {what} twice in its visit", len(known) - len(codes))
         primary = len({group for group in groups[: visit.num_primary] if group is not None})
         spans = ((group_of(code), start, end) for code, start, end in visit.evidence)
-        evidence = tuple(dict.fromkeys(span for span in spans if span[0] is not None))
+        evidence = tuple(dict.fromkeys((group, start, end) for group, start, end in spans if group is not None))
         return replace(visit, codes=codes, num_primary=primary, evidence=evidence)
 
     coarser = [replace(patient, visits=tuple(map(coarse, patient.visits))) for patient in patients]

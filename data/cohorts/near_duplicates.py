@@ -54,16 +54,16 @@ def near_duplicates(texts: Iterable[str], ranks: Sequence[int]) -> list[int]:
     for row, text in zip(signatures, texts, strict=True):
         row[:] = signature(text)
     rank = np.asarray(ranks)
-    found = np.zeros(len(rank), dtype=bool)
+    is_copy = np.zeros(len(rank), dtype=bool)
     for start in range(0, NUM_HASHES, BAND):
         for members in _buckets(signatures[:, start : start + BAND]):
             if rank[members].min() == rank[members].max():
                 continue
-            for index in members[~found[members]]:
+            for index in members[~is_copy[members]]:
                 later = members[rank[members] > rank[index]][:COMPARED]
                 same = (signatures[later] == signatures[index]).mean(axis=1)
-                found[index] = same.max(initial=0) >= SAME
-    return np.flatnonzero(found).tolist()
+                is_copy[index] = same.max(initial=0) >= SAME
+    return np.flatnonzero(is_copy).tolist()
 
 
 def signature(text: str) -> np.ndarray:
@@ -80,7 +80,8 @@ def signature(text: str) -> np.ndarray:
         runs = (runs * 31 + hashes[offset : offset + len(runs)]) % PRIME
     runs = np.unique(runs)
     factors, shifts = _functions()
-    return ((runs[:, None] * factors + shifts) % PRIME).min(axis=0)
+    smallest: np.ndarray = ((runs[:, None] * factors + shifts) % PRIME).min(axis=0)
+    return smallest
 
 
 def _functions() -> tuple[np.ndarray, np.ndarray]:

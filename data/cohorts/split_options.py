@@ -51,8 +51,10 @@ class SplitOptions:
             case "temporal":
                 return temporal_split(patients, self.fractions)
             case "chet":
+                assert self.sizes is not None, "checked when the options were made"
                 return chet_split(patients, self.sizes, self.seed)
             case "kfold":
+                assert self.fold is not None, "one of `each_fold`"
                 return kfold_split(patients, self.folds, self.fold, self.fractions, self.seed)
             case "given":
                 if given is None:

@@ -63,7 +63,7 @@ def chet_split(patients: Iterable[Patient], sizes: Sequence[int], seed: int) -> 
 def _assign(ids: Sequence[str], sizes: Sequence[int]) -> dict[str, str]:
     """The first `sizes[0]` ids to train, the next to validation, the next to test."""
     ends = np.cumsum(sizes)
-    split_of = {}
+    split_of: dict[str, str] = {}
     for name, end, size in zip(SPLITS, ends, sizes, strict=True):
         if not size:
             raise UserError(f"{len(ids)} patients are too few: the {name} split would be empty")

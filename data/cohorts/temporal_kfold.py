@@ -40,7 +40,9 @@ def temporal_split(patients: Iterable[Patient], fractions: Sequence[float]) -> d
     }
 
 
-def kfold_split(patients: Iterable[Patient], folds: int, fold: int, fractions: Sequence[float], seed: int) -> dict:
+def kfold_split(
+    patients: Iterable[Patient], folds: int, fold: int, fractions: Sequence[float], seed: int
+) -> dict[str, str]:
     """patient id -> split, where fold number `fold` (from 0) is the test set.
 
     All folds of one seed together have every patient in test exactly once, so that their predictions can be pooled. Of
@@ -58,7 +60,9 @@ def kfold_split(patients: Iterable[Patient], folds: int, fold: int, fractions: S
     return dict.fromkeys(test, "test") | divide_training(rest, fractions, seed + 1 + fold)
 
 
-def given_split(patients: Iterable[Patient], given: Mapping[str, str], fractions: Sequence[float], seed: int) -> dict:
+def given_split(
+    patients: Iterable[Patient], given: Mapping[str, str], fractions: Sequence[float], seed: int
+) -> dict[str, str]:
     """patient id -> split as the source's own lists have it; who is in none of them has no split.
 
     Where the lists have no validation patients, the share `fractions[1] / (fractions[0] + fractions[1])` of the

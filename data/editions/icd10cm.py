@@ -32,7 +32,8 @@ class Icd10Cm(Ontology):
 
     def definition(self, code: str) -> str:
         self._check(code)
-        return self._icd10.get_description(code)
+        title: str = self._icd10.get_description(code)
+        return title
 
     def synonyms(self, code: str) -> list[str]:
         self._check(code)
@@ -56,9 +57,9 @@ class Icd10Cm(Ontology):
         return icd10_readings(text)
 
     def _exists(self, plain: str) -> bool:
-        if re.fullmatch(r"[A-Z][0-9A-Z]{2,6}", plain) is None:
-            return False
-        return self._icd10.is_valid_item(self._dotted(plain))
+        return re.fullmatch(r"[A-Z][0-9A-Z]{2,6}", plain) is not None and bool(
+            self._icd10.is_valid_item(self._dotted(plain))
+        )
 
     def _chapter_and_block(self, plain: str) -> tuple[str, str]:
         path = self._icd10.get_ancestors(self._dotted(plain))
@@ -85,12 +86,12 @@ class Icd10Cm(Ontology):
         return shorter if self._exists(shorter) else None
 
     def _ends_in_placeholders(self, plain: str) -> bool:
-        found = re.fullmatch(r"([A-Z]\d[0-9A-Z]{2,3}?)X+([0-9A-Z])", plain)
+        padded = re.fullmatch(r"([A-Z]\d[0-9A-Z]{2,3}?)X+([0-9A-Z])", plain)
         return (
             len(plain) == 7
-            and found is not None
-            and self._exists(found[1])
-            and found[2] in self._seventh_characters().get(plain[:3], ())
+            and padded is not None
+            and self._exists(padded[1])
+            and padded[2] in self._seventh_characters().get(plain[:3], ())
         )
 
     @functools.cache  # noqa: B019 (an ontology lives as long as the process)
@@ -105,8 +106,8 @@ class Icd10Cm(Ontology):
 
 def _split_title(title: str) -> tuple[str, str]:
     """`Tuberculosis (A15-A19)` -> its name and its range."""
-    found = re.fullmatch(r"(.*?)\s*\(([A-Z]\w{2}(?:-[A-Z]\w{2})?)\)", title)
-    return (found[1], found[2]) if found else (title, "")
+    parts = re.fullmatch(r"(.*?)\s*\(([A-Z]\w{2}(?:-[A-Z]\w{2})?)\)", title)
+    return (parts[1], parts[2]) if parts else (title, "")
 
 
 def was_icd10_code(plain: str) -> bool:

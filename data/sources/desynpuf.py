@@ -55,7 +55,7 @@ def read_desynpuf(
     """
     files = [file for path in paths for file in _files(Path(path))]
     forms = forms or ColumnForms()
-    forms = replace(forms, sex_values=SEXES | forms.sex_values)
+    forms = replace(forms, sex_values={**SEXES, **forms.sex_values})
 
     def read(part: str, columns: Sequence[Column]) -> list[TypedTable]:
         return [read_columns(path, columns, ledger, forms) for path in files if part in path.name.lower()]
@@ -119,8 +119,9 @@ def _visits(segments: pl.DataFrame, people: pl.DataFrame, ledger: Ledger) -> pl.
 
 def _people(tables: Sequence[TypedTable]) -> pl.DataFrame:
     if not tables:
-        schema = {"desynpuf_id": pl.String, "bene_birth_dt": pl.Datetime("us"), "bene_sex_ident_cd": pl.String}
-        return pl.DataFrame(schema=schema)
+        return pl.DataFrame(
+            schema={"desynpuf_id": pl.String(), "bene_birth_dt": pl.Datetime("us"), "bene_sex_ident_cd": pl.String()}
+        )
     rows = pl.concat([table.rows for table in tables]).sort(pl.all(), nulls_last=True)
     return rows.unique("desynpuf_id", keep="first", maintain_order=True)
 

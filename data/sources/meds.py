@@ -37,9 +37,8 @@ _DIAGNOSIS = (
     r"(?:/+|:|_)\s*(?<icd>[A-Z0-9.]+)\s*(?:/+.*)?$"
 )
 WHO = "icd10who"
-_EDITIONS = {WHO: ("", "WHO")}
-_AMERICAN = ("", "CM")
-"""What may stand behind `ICD10` where the user asks for an edition; nothing is the one that is asked for."""
+_WHO_EDITIONS, _AMERICAN_EDITIONS = ("", "WHO"), ("", "CM")
+"""What may stand behind `ICD10`: nothing for the edition that the user asks for, or its name."""
 _OF_A_DIAGNOSIS = r"(?i)DIAG|CONDITION|PROBLEM|DX"
 SEX = r"(?i)^(?:MEDS_)?(?:GENDER|SEX)/+([FM])(?:EMALE|ALE)?$"
 SPLIT_NAMES = {
@@ -84,7 +83,7 @@ def read_meds(
         columns.append(column("visit", Meaning.NUMBER_ID, header=visit_column, may_be_empty=True))
     tables = [read_columns(path, columns, ledger, forms) for path in paths]
     wanted = {*PREFIXES, *(prefix.strip("/").upper() for prefix in prefixes)}
-    editions = _EDITIONS.get(code_system, _AMERICAN)
+    editions = _WHO_EDITIONS if code_system == WHO else _AMERICAN_EDITIONS
     events = pl.concat([_wanted(table, wanted, editions, ledger) for table in tables])
     diagnoses = events.filter(pl.col("icd_code").is_not_null() & pl.col("subject_id").is_not_null())
     if diagnoses.is_empty():

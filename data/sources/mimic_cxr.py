@@ -86,11 +86,13 @@ def read_mimic_cxr(
     """
     if (hosp is None) == (ed is None):
         raise UserError("mimic-cxr needs one of --hosp and --ed: where the codes of a study come from")
-    kind = "hosp" if hosp is not None else "ed"
     files: list[InputFile] = []
     studies = _studies(Path(reports), Path(metadata), sections, ledger, files, forms)
-    read_stays = _hosp if hosp is not None else _ed
-    stays, rows = read_stays(Path(hosp or ed), files, ledger, forms)
+    if hosp is not None:
+        kind, (stays, rows) = "hosp", _hosp(Path(hosp), files, ledger, forms)
+    else:
+        assert ed is not None, "checked above"
+        kind, (stays, rows) = "ed", _ed(Path(ed), files, ledger, forms)
     ledger.read("diagnoses", rows.height)
     codes, system = resolve_versions(rows, code_system, ledger, stay="stay_id", zeros=zeros, granularity=granularity)
     timed = studies.drop_nulls("time")

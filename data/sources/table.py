@@ -93,12 +93,14 @@ def read_user_table(
     ledger.read("patients", named["patient"].n_unique())
     timed = _with_order(named, columns, ledger)
     visits = _visits(timed, columns, ledger, past_notes)
-    ontology = edition or load_ontology(SYSTEMS[code_system])
+    if edition is None:
+        assert code_system is not None, "checked above"
+        edition = load_ontology(SYSTEMS[code_system])
     diagnoses = timed.select(patient_id="patient", admission_id="visit", position="place", raw="code")
-    diagnoses = with_leading_zeros(diagnoses, ontology.system, ledger, zeros)
-    codes = resolve_codes(diagnoses, by_ontology(ontology, granularity), ontology.system, ledger)
+    diagnoses = with_leading_zeros(diagnoses, edition.system, ledger, zeros)
+    codes = resolve_codes(diagnoses, by_ontology(edition, granularity), edition.system, ledger)
     if codes.is_empty() and diagnoses.height:
-        raise UserError(f"{path}: column {columns.code}: {why_no_code_is_known(diagnoses['raw'], ontology)}")
+        raise UserError(f"{path}: column {columns.code}: {why_no_code_is_known(diagnoses['raw'], edition)}")
     return build_cohort(visits, codes, ledger), [table.file]
 
 
@@ -159,7 +161,7 @@ def _visits(rows: pl.DataFrame, columns: TableColumns, ledger: Ledger, past_note
     text = pl.when(pl.col("text").str.strip_chars() != "").then("text")
     if past_notes:
         texts = first.select(text=text, num_notes=pl.when(text.is_not_null()).then("num_texts").otherwise(0))
-        ledger.read("notes", texts["num_notes"].sum())
+        ledger.read("notes", int(texts["num_notes"].sum()))
         return visits.hstack(texts.get_columns())
     texts = first.select(text=text, num_notes=pl.lit(1))
     noted = visits.hstack(texts.get_columns()).drop_nulls("text")

@@ -8,8 +8,7 @@ which divides every probability by 1 - P(no code).
 Suffixes: N patients, S chronic conditions, A acute events, F factors, C codes.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -82,7 +81,8 @@ class DiseaseModel:
         for code, event in self._event.items():
             chances[:, self._column[code]] = acute_NA[:, event]
         empty = self._chance_of_no_code(stages, advance_NS, acute_NA)
-        return chances / (1 - empty)[:, None]
+        conditional: np.ndarray = chances / (1 - empty)[:, None]
+        return conditional
 
     def draw_visit(
         self, stages: np.ndarray, past: np.ndarray, ages: np.ndarray, female: np.ndarray, generator: np.random.Generator
@@ -154,7 +154,7 @@ class DiseaseModel:
         return codes
 
     def _chance_of_no_code(self, stages: np.ndarray, advance_NS: np.ndarray, acute_NA: np.ndarray) -> np.ndarray:
-        none = (1 - advance_NS).prod(axis=1) * (1 - acute_NA).prod(axis=1)
+        none: np.ndarray = (1 - advance_NS).prod(axis=1) * (1 - acute_NA).prod(axis=1)
         for condition, stage in self._stage_of.values():
             none = none * np.where(stages[:, condition] == stage, 1 - CHRONIC[condition].documented, 1.0)
         return none
@@ -169,7 +169,7 @@ class DiseaseModel:
                 columns.append(stages[:, self._condition[name]] >= int(least or 1))
         return np.stack(columns, axis=1).astype(np.float64)
 
-    def _log_miss(self, causes_of: Sequence[Any]) -> np.ndarray:
+    def _log_miss(self, causes_of: Sequence[Mapping[str, float]]) -> np.ndarray:
         """(F, S or A): the log of the chance that a factor which is present does not bring the effect about."""
         matrix = np.zeros((len(self._factors), len(causes_of)))
         for effect, causes in enumerate(causes_of):
@@ -181,7 +181,8 @@ class DiseaseModel:
 def _risk(full: Sequence[float], age_ranges: Sequence[Ages], ages: np.ndarray) -> np.ndarray:
     """(N, S or A): each full risk scaled to the ages (N,)."""
     zero_at, one_at = np.array(age_ranges, dtype=np.float64).T
-    return np.array(full) * np.clip((ages[:, None] - zero_at) / (one_at - zero_at), 0.0, 1.0)
+    risks: np.ndarray = np.array(full) * np.clip((ages[:, None] - zero_at) / (one_at - zero_at), 0.0, 1.0)
+    return risks
 
 
 def _sex_allows(sexes: Sequence[str | None], female: np.ndarray) -> np.ndarray:

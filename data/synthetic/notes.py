@@ -5,6 +5,7 @@ findings denied or ruled out, and illnesses of relatives. Each sentence comes fr
 """
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from data.cohorts.cohort import Evidence
 from data.synthetic.conditions import ACUTE
 from data.synthetic.phrases import PHRASES
 
+T = TypeVar("T")
 MIN_WORDS = 60
 """Shorter notes are filled up with sentences that support no code."""
 
@@ -154,9 +156,9 @@ def _num_words(sentences: list[list[Piece]]) -> int:
     return len(_assemble(sentences)[0].split())
 
 
-def _pick(options: Sequence, generator: np.random.Generator):
-    return options[generator.integers(len(options))]
+def _pick(options: Sequence[T], generator: np.random.Generator) -> T:
+    return options[int(generator.integers(len(options)))]
 
 
-def _shuffled(items: Sequence, generator: np.random.Generator) -> list:
+def _shuffled(items: Sequence[T], generator: np.random.Generator) -> list[T]:
     return [items[index] for index in generator.permutation(len(items))]

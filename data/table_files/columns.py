@@ -9,7 +9,7 @@ give each text its type by the meaning of its column, and to say what has none, 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +29,14 @@ _IS_NUMBER = r"^[+-]?\d+(?:\.(?:0{0,2}|0{4,})|,0{1,2})?$|^[+-]?\d(?:[.,]\d+)?[eE
 _AS_FLOAT = re.compile(r"[1-9]\d*\.(?:0{1,2}|0{4,})")
 _LONGEST_NUMBER = 30
 _DAYS_SUFFIX = "_days"
+_DTYPES = {
+    Meaning.WHOLE: pl.Int64(),
+    Meaning.AGE: pl.Int64(),
+    Meaning.NUMBER: pl.Float64(),
+    Meaning.FLAG: pl.Boolean(),
+    Meaning.SEX: pl.String(),
+}
+"""Of the meanings whose values are read one by one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +66,7 @@ class ColumnForms:
 
     date_format: str | None = None
     """Of `strptime`; None: the forms of `data.table_files.times`."""
-    sex_values: dict[str, str] = field(default_factory=dict)
+    sex_values: Mapping[str, str] = field(default_factory=dict)
     """Value in lower case -> `F` or `M`, beside the words that are known."""
 
     def __post_init__(self) -> None:
@@ -209,12 +217,13 @@ def _natural(text: str) -> list[str]:
 
 def _scalars(values: pl.Series, place: _Place, forms: ColumnForms, ledger: Ledger) -> pl.Series:
     """Values that are few, or read fast as numbers: each different text is read once."""
+    dtype = _DTYPES[place.meaning]
     if place.meaning in (Meaning.WHOLE, Meaning.NUMBER):
-        kind = pl.Int64 if place.meaning == Meaning.WHOLE else pl.Float64
-        fast = values.cast(kind, strict=False)
+        fast = values.cast(dtype, strict=False)
         if fast.null_count() == values.null_count():
             return fast
     distinct = values.drop_nulls().unique()
+    read: Mapping[str, str | float | None]
     match place.meaning:
         case Meaning.WHOLE:
             read = {text: _int(meanings.whole_number(text)) for text in distinct}
@@ -226,10 +235,7 @@ def _scalars(values: pl.Series, place: _Place, forms: ColumnForms, ledger: Ledge
             read = {text: meanings.flag(text) for text in distinct}
         case Meaning.SEX:
             read = _sexes(values, distinct, place, forms.sex_values)
-    kind = {Meaning.WHOLE: pl.Int64, Meaning.AGE: pl.Int64, Meaning.NUMBER: pl.Float64, Meaning.FLAG: pl.Boolean}
-    typed = values.replace_strict(
-        list(read), list(read.values()), default=None, return_dtype=kind.get(place.meaning, pl.String)
-    )
+    typed = values.replace_strict(list(read), list(read.values()), default=None, return_dtype=dtype)
     _report(place, values, typed, ledger)
     return typed.replace({"": None}) if place.meaning == Meaning.SEX else typed
 
@@ -238,13 +244,15 @@ def _int(digits: str | None) -> int | None:
     return None if digits is None or len(digits) > 18 else int(digits)
 
 
-def _sexes(values: pl.Series, distinct: pl.Series, place: _Place, given: dict[str, str]) -> dict[str, str | None]:
+def _sexes(
+    values: pl.Series, distinct: pl.Series, place: _Place, sex_values: Mapping[str, str]
+) -> dict[str, str | None]:
     """Text -> `F`, `M`, or empty for an unknown sex. Raises ValueError on a text whose sex would be a guess."""
     numbers = {text: meanings.whole_number(text) or text.lower() for text in distinct}
     by_number = meanings.ISO_5218 if "2" in numbers.values() and "0" not in numbers.values() else {}
     letters = set(numbers.values()) & meanings.AMBIGUOUS_WITH_M
     unclear = dict.fromkeys(letters | {"m"}) if letters and "m" in numbers.values() else {}
-    known = by_number | unclear | given
+    known: dict[str, str | None] = {**by_number, **unclear, **sex_values}
     read = {text: known.get(number, meanings.sex(number)) for text, number in numbers.items()}
     unread = [text for text, sex in read.items() if sex is None]
     if unread:
@@ -269,7 +277,7 @@ def _times(values: pl.Series, place: _Place, date_format: str | None, day_first:
         raise UserError(f"{place}: {error}") from None
 
 
-def _proof_of_any(path: Path, columns: Sequence[Column], values: dict[str, pl.Series]) -> bool | None:
+def _proof_of_any(path: Path, columns: Sequence[Column], values: Mapping[str, pl.Series]) -> bool | None:
     """Whether the days come first in the time columns that show it; None where none does, or they differ."""
     proofs = set()
     for each in columns:

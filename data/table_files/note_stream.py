@@ -5,12 +5,16 @@ import gzip
 import hashlib
 import io
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from data.table_files.stored_files import InputFile, find_table
 from data.table_files.text_tables import describe_header
 from mera.system.errors import UserError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 LONGEST_FIELD = 1 << 30
 
@@ -36,9 +40,13 @@ class NoteStream:
         longest = csv.field_size_limit(LONGEST_FIELD)
         try:
             with self._path.open("rb") as stored:
-                lines = io.TextIOWrapper(io.BufferedReader(_Hashed(stored, self._digest)), "utf-8", newline="")
-                if stored.peek(2)[:2] == b"\x1f\x8b":
-                    lines = io.TextIOWrapper(gzip.GzipFile(fileobj=lines.detach()), "utf-8", newline="")
+                hashed = io.BufferedReader(_Hashed(stored, self._digest))
+                is_gzip = stored.peek(2)[:2] == b"\x1f\x8b"
+                lines: Iterable[str] = (
+                    io.TextIOWrapper(gzip.GzipFile(fileobj=hashed), "utf-8", newline="")
+                    if is_gzip
+                    else io.TextIOWrapper(hashed, "utf-8", newline="")
+                )
                 reader = csv.reader(lines, strict=True)
                 yield from self._rows(reader)
         except EOFError:
@@ -86,7 +94,7 @@ class _Hashed(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: memoryview) -> int:
+    def readinto(self, buffer: "WriteableBuffer", /) -> int:
         count = self._file.readinto(buffer)
         self._digest.update(memoryview(buffer)[:count])
         return count

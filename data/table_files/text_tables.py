@@ -63,21 +63,21 @@ def read_text_table(
     if separator is not None and len(separator.encode()) != 1:
         raise UserError(f"--separator must be one character, got {separator!r}")
     text, file = read_text(path)
-    told = _SEPARATOR_LINE.match(text)
-    if told is not None:
-        separator, text = separator or told[1].decode(), text[told.end() :]
+    separator_line = _SEPARATOR_LINE.match(text)
+    if separator_line is not None:
+        separator, text = separator or separator_line[1].decode(), text[separator_line.end() :]
     first = text[: text.index(b"\n")] if b"\n" in text else text
     wanted = {ours: theirs.strip().lower() for ours, theirs in headers.items()}
     if separator is None:
         tabbed = {".tsv", ".txt"} & {suffix.lower() for suffix in path.suffixes}
         separator = find_separator(first, wanted.values(), "\t" if tabbed else ",")
-    found = header_names(first, separator) if has_header else list(wanted.values())
+    names = header_names(first, separator) if has_header else list(wanted.values())
     second = text[len(first) + 1 :].split(b"\n", 1)[0]
-    places = _places(path, wanted, found, optional, header_names(second, separator) if has_header else None)
+    places = _places(path, wanted, names, optional, header_names(second, separator) if has_header else None)
     layout = inspect_csv(path, text, separator, quoted)
     rows = _parse(path, text, layout, sorted(set(places.values())), has_header)
-    if not has_header and rows.width != len(found):
-        raise UserError(f"{path} has {rows.width} columns where {len(found)} were expected ({', '.join(found)})")
+    if not has_header and rows.width != len(names):
+        raise UserError(f"{path} has {rows.width} columns where {len(names)} were expected ({', '.join(names)})")
     order = {place: number for number, place in enumerate(sorted(set(places.values())))}
     rows = rows.select(**{ours: pl.col(rows.columns[order[place]]) for ours, place in places.items()})
     repeated = has_header and text.count(first.strip()) > 1
@@ -102,38 +102,37 @@ def _without_headers(rows: pl.DataFrame, wanted: Mapping[str, str]) -> tuple[pl.
     is_header = pl.all_horizontal(
         pl.col(ours).str.strip_chars().str.strip_chars('"').str.to_lowercase() == wanted[ours] for ours in rows.columns
     )
-    kept = rows.filter(~is_header.fill_null(False))
-    return kept, rows.height - kept.height
+    data_rows = rows.filter(~is_header.fill_null(False))
+    return data_rows, rows.height - data_rows.height
 
 
 def _places(
-    path: Path, wanted: Mapping[str, str], found: list[str], optional: Sequence[str], row: list[str] | None
+    path: Path, wanted: Mapping[str, str], names: Sequence[str], optional: Sequence[str], row: list[str] | None
 ) -> dict[str, int]:
-    """Our name -> the number of its column. `row`: the first row of a CSV; None: `found` is sure to hold names."""
-    missing = [theirs for ours, theirs in wanted.items() if theirs not in found and ours not in optional]
+    """Our name -> the number of its column. `row`: the first row of a CSV; None: `names` is sure to hold names."""
+    missing = [theirs for ours, theirs in wanted.items() if theirs not in names and ours not in optional]
     if missing:
-        described = describe_header(found, row, wanted.values())
+        described = describe_header(names, row, wanted.values())
         raise UserError(f"{path} has no column {', '.join(missing)}; {described}. Is it the right file?")
-    twice = sorted({theirs for theirs in wanted.values() if found.count(theirs) > 1})
+    twice = sorted({theirs for theirs in wanted.values() if names.count(theirs) > 1})
     if twice:
         raise UserError(f"{path} has several columns called {', '.join(twice)}; rename all but one")
-    return {ours: found.index(theirs) for ours, theirs in wanted.items() if theirs in found}
+    return {ours: names.index(theirs) for ours, theirs in wanted.items() if theirs in names}
 
 
-def describe_header(found: Sequence[str], row: Sequence[str] | None, wanted: Iterable[str]) -> str:
+def describe_header(names: Sequence[str], row: Sequence[str] | None, wanted: Iterable[str]) -> str:
     """The names in the first line, unless that may be a patient's row: a file without a header.
 
     It is a header where it holds one of the `wanted` names, or where some name has no digit and the value below has.
     """
-    is_header = row is None or not set(wanted).isdisjoint(found)
-    if not is_header:
-        is_header = all(map(_NAME.fullmatch, found)) and any(
-            not _DIGIT.search(name) and _DIGIT.search(value) for name, value in zip(found, row, strict=False)
+    if row is not None and set(wanted).isdisjoint(names):
+        is_header = all(map(_NAME.fullmatch, names)) and any(
+            not _DIGIT.search(name) and _DIGIT.search(value) for name, value in zip(names, row, strict=False)
         )
-    if not is_header:
-        return "its first line does not look like names of columns"
-    more = f" and {len(found) - _LISTED_HEADERS} more" if len(found) > _LISTED_HEADERS else ""
-    return f"found {', '.join(found[:_LISTED_HEADERS])}{more}"
+        if not is_header:
+            return "its first line does not look like names of columns"
+    more = f" and {len(names) - _LISTED_HEADERS} more" if len(names) > _LISTED_HEADERS else ""
+    return f"found {', '.join(names[:_LISTED_HEADERS])}{more}"
 
 
 def _parse(path: Path, text: bytes, layout: CsvLayout, places: list[int], has_header: bool) -> pl.DataFrame:
@@ -186,7 +185,8 @@ def _as_text(path: Path, column: str, values: pl.Series) -> pl.Series:
     `data.table_files.meanings` reads back.
     """
     kind = values.dtype
-    if kind.is_float() and (values.abs().max() or 0) >= _LARGEST_EXACT_FLOAT:
+    largest = values.abs().max() if kind.is_float() else None
+    if isinstance(largest, float) and largest >= _LARGEST_EXACT_FLOAT:
         raise UserError(f"{path}: column {column} holds whole numbers too large for the floats they are stored as")
     if kind == pl.Datetime:
         return values.dt.replace_time_zone(None).cast(pl.Datetime("us"))

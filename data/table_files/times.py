@@ -8,6 +8,7 @@ not read.
 
 import functools
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -52,26 +53,26 @@ def parse_times(
     `day_first`: what another column of the table proves, used where this one proves nothing. `allow_days`: plain
     numbers are days. Raises UnreadableTimes where day and month cannot be told apart, or numbers count no days.
     """
-    found = _unknown(len(values))
+    moments = _unknown(len(values))
     if date_format is not None:
-        found = _as_moments(values, date_format)
+        moments = _as_moments(values, date_format)
     # As they stand first: tidying a million texts that need none costs more than reading them.
-    found = _first(found, _rest(values, found), _ISO[:1])
-    rest = _tidied(_rest(values, found))
-    found = _first(found, rest, _ISO)
+    moments = _filled(moments, _rest(values, moments), _ISO[:1])
+    rest = _tidied(_rest(values, moments))
+    moments = _filled(moments, rest, _ISO)
     for pattern, form in _COMPACT.items():
-        if found.null_count():
+        if moments.null_count():
             # The parser would take 2020101 for a date as well.
             whole = pl.select(pl.when(rest.str.contains(pattern)).then(rest)).to_series()
-            found = _first(found, whole.str.replace(r"^(\d{8})(\d)", "${1} ${2}"), (form,))
-    if allow_days and (days := _as_days(values, found)) is not None:
-        return Times(moments=found, days=days)
-    rest = _rest(values, found)
+            moments = _filled(moments, whole.str.replace(r"^(\d{8})(\d)", "${1} ${2}"), (form,))
+    if allow_days and (days := _as_days(values, moments)) is not None:
+        return Times(moments=moments, days=days)
+    rest = _rest(values, moments)
     if rest.null_count() < len(rest):
         texts = _dashed(_tidied(rest))
-        found = _first(found, texts, [date + clock for date in _NAMED_MONTHS for clock in _CLOCKS])
-        found = found.fill_null(_numeric_dates(texts, day_first))
-    return Times(moments=found)
+        moments = _filled(moments, texts, [date + clock for date in _NAMED_MONTHS for clock in _CLOCKS])
+        moments = moments.fill_null(_numeric_dates(texts, day_first))
+    return Times(moments=moments)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -117,19 +118,20 @@ def _dashed(texts: pl.Series) -> pl.Series:
     return texts.str.replace(r"^(\w+)[/. -]+(\w+)[/., -]+(\d{4})", "${1}-${2}-${3}")
 
 
-def _rest(values: pl.Series, found: pl.Series) -> pl.Series:
-    """What is not read yet; else null."""
-    if found.null_count() == len(found):
+def _rest(values: pl.Series, moments: pl.Series) -> pl.Series:
+    """The values whose moment is null still; null at the other places."""
+    if moments.null_count() == len(moments):
         return values
-    return pl.select(pl.when(found.is_null()).then(values)).to_series()
+    return pl.select(pl.when(moments.is_null()).then(values)).to_series()
 
 
-def _first(found: pl.Series, texts: pl.Series, forms: tuple[str, ...] | list[str]) -> pl.Series:
+def _filled(moments: pl.Series, texts: pl.Series, forms: Sequence[str]) -> pl.Series:
+    """`moments` with each null read from `texts` by the first of `forms` that fits."""
     for form in forms:
-        if found.null_count() == 0:
+        if moments.null_count() == 0:
             break
-        found = found.fill_null(_as_moments(texts, form))
-    return found
+        moments = moments.fill_null(_as_moments(texts, form))
+    return moments
 
 
 def _as_moments(texts: pl.Series, form: str) -> pl.Series:
@@ -142,11 +144,11 @@ def _as_moments(texts: pl.Series, form: str) -> pl.Series:
         raise UnreadableTimes(f"--date-format {form!r} is no format of strptime, such as %d.%m.%Y") from None
 
 
-def _as_days(values: pl.Series, found: pl.Series) -> pl.Series | None:
+def _as_days(values: pl.Series, moments: pl.Series) -> pl.Series | None:
     """`values` as numbers of days, where more of them are numbers than dates."""
     numbers = values.str.replace(",", ".", literal=True).cast(pl.Float64, strict=False)
     num_numbers = len(numbers) - numbers.null_count()
-    num_dates = len(found) - found.null_count()
+    num_dates = len(moments) - moments.null_count()
     if not num_numbers or num_numbers <= num_dates:
         return None
     reason = _why_no_days(numbers.drop_nulls())
@@ -159,6 +161,7 @@ def _why_no_days(numbers: pl.Series) -> str | None:
     """What `numbers` look like that are no days; None where they can be."""
     largest = numbers.abs().max()
     whole = (numbers == numbers.floor()).all()
+    assert isinstance(largest, float), "Float64, and at least one"
     if largest > _LARGEST_DAY:
         digits = len(f"{largest:.0f}")
         unit = next((name for length, name in _EPOCHS if digits > length), None)
@@ -186,4 +189,4 @@ def _numeric_dates(texts: pl.Series, day_first: bool | None) -> pl.Series:
             "%d/%m/%Y or %m/%d/%Y"
         )
     date = "%d-%m-%Y" if first else "%m-%d-%Y"
-    return _first(_unknown(len(texts)), texts, [date + clock for clock in _CLOCKS])
+    return _filled(_unknown(len(texts)), texts, [date + clock for clock in _CLOCKS])

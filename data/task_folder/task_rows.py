@@ -84,17 +84,17 @@ def count_outside(table: pa.Table, candidates: Sequence[str]) -> dict[str, int]:
 def num_without_target_among(table: pa.Table, candidates: Sequence[str]) -> int:
     """The examples that have no target among `candidates`."""
     targets = pl.DataFrame({"code": pl.from_arrow(table["targets"])}).with_row_index("row").explode("code")
-    return table.num_rows - targets.filter(pl.col("code").is_in(list(candidates)))["row"].n_unique()
+    return int(table.num_rows) - targets.filter(pl.col("code").is_in(list(candidates)))["row"].n_unique()
 
 
 def count_targets(table: pa.Table, codes: Sequence[str]) -> np.ndarray:
     """(C,) int64: the examples of `table` with each of `codes` among their targets."""
     targets = pl.DataFrame({"code": pl.from_arrow(table["targets"])}).with_row_index("row")
     counts = targets.explode("code").unique().group_by("code").len()
-    found = pl.DataFrame({"code": codes}, schema={"code": pl.String}).join(
+    of_codes = pl.DataFrame({"code": codes}, schema={"code": pl.String}).join(
         counts, on="code", how="left", maintain_order="left"
     )
-    return found["len"].fill_null(0).cast(pl.Int64).to_numpy()
+    return of_codes["len"].fill_null(0).cast(pl.Int64).to_numpy()
 
 
 def digest_table(table: pa.Table) -> str:

@@ -51,8 +51,8 @@ def ratio_of_sums(weights: np.ndarray, numerators: np.ndarray, denominators: np.
     count = numerators.shape[1] if numerators.ndim == 2 else 1
     sums = _weighted_sums(weights, np.column_stack([numerators, denominators]))
     with np.errstate(invalid="ignore", divide="ignore"):
-        found = np.where(sums[:, count:] != 0, sums[:, :count] / sums[:, count:], np.nan)
-    return found if numerators.ndim == 2 else found[:, 0]
+        ratios = np.where(sums[:, count:] != 0, sums[:, :count] / sums[:, count:], np.nan)
+    return ratios if numerators.ndim == 2 else ratios[:, 0]
 
 
 def micro_f1(weights: np.ndarray, predicted: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -90,7 +90,8 @@ def macro_roc_auc(weights: np.ndarray, scores: np.ndarray, targets: np.ndarray) 
     """Mean over codes, with both classes in the resample, of the code's ROC-AUC.
 
     Each target is compared once with all rows of its column; the weighted number of negatives below it in every
-    resample is then one matrix product. Costs T * N * B multiply-adds. Scores of -inf as in `mera.evaluation.metrics.roc_auc`.
+    resample is then one matrix product. Costs T * N * B multiply-adds. Scores of -inf as in
+    `mera.evaluation.metrics.roc_auc`.
     """
     negatives = ~targets & ~np.isneginf(scores)
     columns, rows = np.nonzero(targets.T)
@@ -143,7 +144,7 @@ def spearman(weights: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.n
     """
     if not len(first):
         return np.full(len(weights), np.nan)
-    found = []
+    correlations = []
     for block in np.array_split(weights, max(1, weights.size // CODES_BLOCK_ELEMENTS)):
         block = block.astype(np.float64)
         ranks = [_centred_ranks(block, values) for values in (first, second)]
@@ -151,8 +152,8 @@ def spearman(weights: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.n
             (block * left * right).sum(axis=1) for left, right in (ranks, [ranks[0]] * 2, [ranks[1]] * 2)
         ]
         spread = np.sqrt(squares[0] * squares[1])
-        found.append(np.divide(product, spread, out=np.full(len(block), np.nan), where=spread > 0))
-    return np.concatenate(found)
+        correlations.append(np.divide(product, spread, out=np.full(len(block), np.nan), where=spread > 0))
+    return np.concatenate(correlations)
 
 
 def interval(replicates: np.ndarray, level: float = 0.95, least_error: float = 0.0) -> tuple[float, float]:
@@ -229,7 +230,8 @@ def _centred_ranks(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
     distinct, inverse = np.unique(values, return_inverse=True)
     drawn = weights @ (inverse[:, None] == np.arange(len(distinct)))
     mid_ranks = np.cumsum(drawn, axis=1) - drawn / 2
-    return (mid_ranks - weights.sum(axis=1, keepdims=True) / 2)[:, inverse]
+    centred: np.ndarray = (mid_ranks - weights.sum(axis=1, keepdims=True) / 2)[:, inverse]
+    return centred
 
 
 def _blocks_of_whole_columns(columns: np.ndarray) -> list[tuple[int, int]]:

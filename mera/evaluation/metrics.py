@@ -60,13 +60,13 @@ def rank_candidates(scores: np.ndarray, k: int | None = None) -> np.ndarray:
 def rank_targets(scores: np.ndarray, targets: np.ndarray, k: int = 100) -> Ranking:
     """Rank every row once; keep its first columns (at least k, at least as many as any row has targets)."""
     _check_shapes(scores, targets)
-    kept = min(scores.shape[1], max(k, int(targets.sum(axis=1).max(initial=0))))
-    top = np.empty((len(scores), kept), dtype=np.int32)
+    num_top = min(scores.shape[1], max(k, int(targets.sum(axis=1).max(initial=0))))
+    top = np.empty((len(scores), num_top), dtype=np.int32)
     rows, columns = np.nonzero(targets)
     ranks = np.empty(len(rows), dtype=np.int32)
     num_retrievable = np.empty(len(scores), dtype=np.int64)
     for block, order in _sorted_blocks(scores):
-        top[block] = order[:, :kept]
+        top[block] = order[:, :num_top]
         num_retrievable[block] = np.count_nonzero(scores[block] != -np.inf, axis=1)
         places = np.empty_like(order)
         np.put_along_axis(places, order, np.arange(order.shape[1])[None, :], axis=1)
@@ -94,8 +94,8 @@ def row_ndcg(ranking: Ranking, k: int) -> np.ndarray:
     """(N,) discounted gain 1 / log2(place + 1) of the targets among the first k, over the best possible one."""
     gain = np.where(ranking.ranks < k, 1 / np.log2(ranking.ranks + 2.0), 0.0)
     best = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(k) + 2.0))])
-    found = np.bincount(ranking.rows, weights=gain, minlength=len(ranking.top))
-    return _ratio(found, best[np.minimum(ranking.num_targets, k)])
+    gains = np.bincount(ranking.rows, weights=gain, minlength=len(ranking.top))
+    return _ratio(gains, best[np.minimum(ranking.num_targets, k)])
 
 
 def row_average_precision(ranking: Ranking) -> np.ndarray:
@@ -142,7 +142,8 @@ def predict_label_count(ranking: Ranking) -> np.ndarray:
     where it has fewer candidates.
     """
     num_predicted = np.minimum(ranking.num_targets, ranking.num_retrievable)
-    return np.arange(ranking.top.shape[1])[None, :] < num_predicted[:, None]
+    predicted: np.ndarray = np.arange(ranking.top.shape[1])[None, :] < num_predicted[:, None]
+    return predicted
 
 
 def weighted_f1_at_label_count(scores: np.ndarray, targets: np.ndarray) -> float:
@@ -213,10 +214,10 @@ def roc_auc_by_code(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
     _check_shapes(scores, targets)
     targets = targets.astype(bool)
     support = targets.sum(axis=0)
-    found = np.full(scores.shape[1], np.nan)
+    areas = np.full(scores.shape[1], np.nan)
     for column in np.flatnonzero((support > 0) & (support < len(targets))):
-        found[column] = _auc(scores[:, column], targets[:, column])
-    return found
+        areas[column] = _auc(scores[:, column], targets[:, column])
+    return areas
 
 
 def spearman(first: np.ndarray, second: np.ndarray) -> float:

@@ -144,7 +144,8 @@ def visits_with_notes(visits: pl.DataFrame, notes: Notes, ledger: Ledger, requir
     ledger.drop("visits", "without a discharge summary", visits.height - joined.height)
     lost = visits["patient_id"].n_unique() - joined["patient_id"].n_unique()
     ledger.drop("patients", "without a discharge summary", lost)
-    ledger.drop("notes", "admission dropped or not listed", counts["num_notes"].sum() - joined["num_notes"].sum())
+    num_dropped = int(counts["num_notes"].sum()) - int(joined["num_notes"].sum())
+    ledger.drop("notes", "admission dropped or not listed", num_dropped)
     return joined
 
 
