@@ -12,7 +12,9 @@ from rich.console import Console
 
 from mera import metrics
 from mera.predictions import read_predictions
-from mera.report import measure, print_comparison, write, write_report
+from mera.report import print_comparison, write_report
+from mera.report.measures import measure
+from mera.report.page import write
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ from made_up_runs import change_run, make_runs
 
 from mera.predictions import read_predictions
 from mera.report import write_report
-from mera.report.ablation import find_ablations
-from mera.report.published import paper_finding
+from mera.report.comparison.ablation import find_ablations
+from mera.report.comparison.published import paper_finding
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from made_up_runs import TagBalance, make_rich_runs
 
 from mera.predictions import read_predictions
 from mera.report import write_report
-from mera.report.tables import Cell, Column, Row, Table, latex_text, to_csv, to_latex, without_empty_columns
+from mera.report.page.tables import Cell, Column, Row, Table, latex_text, to_csv, to_latex, without_empty_columns
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import scipy.special
 
 from mera import bootstrap, metrics
 from mera.predictions import Predictions
-from mera.report.estimates import estimate
+from mera.report.measures.estimates import estimate
 
 FIRST = 20
 NUM_BINS = 10

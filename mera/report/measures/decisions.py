@@ -6,7 +6,7 @@ import numpy as np
 
 from mera import bootstrap, metrics
 from mera.predictions import Predictions
-from mera.report.estimates import estimate
+from mera.report.measures.estimates import estimate
 
 SIZE_GROUPS = 8
 CURVE_POINTS = 60

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from mera.predictions import Predictions, patient_hashes, read_predictions
-from mera.report.candidates import rule_name
+from mera.report.measures.candidates import rule_name
 
 TASK_KEYS = ("fingerprint", "split")
 OPTIONAL_PARTS = ("previous_visits", "ages", "sexes", "group_names", "context")

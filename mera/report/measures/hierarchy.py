@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 
 from mera import bootstrap, metrics
-from mera.report.decisions import at_label_count
-from mera.report.estimates import estimate
+from mera.report.measures.decisions import at_label_count
+from mera.report.measures.estimates import estimate
 
 LEVELS = ("all", "chapter", "block", "category", "subcategory")
 """Columns of the code table that are levels, coarsest first."""
