@@ -10,7 +10,7 @@ from rich.table import Table
 from data.task import LEVELS
 from memorize.code_set import CodeSet
 from memorize.recall import BOTH_WAYS, Answers
-from mera.report.strata import FREQUENCY_GROUPS
+from mera.report.measures.strata import FREQUENCY_GROUPS
 
 NO_CODE = "no code of these"
 

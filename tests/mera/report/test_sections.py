@@ -12,15 +12,14 @@ from made_up_runs import change_run, find_run, make_rich_runs, make_runs
 
 from mera.evaluation import bootstrap, metrics
 from mera.report import write_report
-from mera.report.contents import shallow_rankings
-from mera.report.decisions import precision_recall
-from mera.report.estimates import estimate
-from mera.report.hierarchy import hierarchy
-from mera.report.pairs import MIN_TESTED_PATIENTS, best_in_group
-from mera.report.published import published_rows
-from mera.report.records import training_curve
-from mera.report.reliability import reliability
-from mera.runs.predictions import patient_hashes, read_predictions
+from mera.report.comparison.pairs import MIN_TESTED_PATIENTS, best_in_group
+from mera.report.comparison.published import published_rows
+from mera.report.measures.decisions import precision_recall
+from mera.report.measures.estimates import estimate
+from mera.report.measures.hierarchy import hierarchy
+from mera.report.measures.records import training_curve
+from mera.report.measures.reliability import reliability
+from mera.report.page.contents import shallow_rankings
 
 
 @pytest.fixture(scope="module")
@@ -247,11 +246,11 @@ def test_ties_are_predicted_together_and_blocks_change_nothing(runs, monkeypatch
         change_run(runs[1], runs[1].parent / "rounded", scores=read_predictions(runs[1]).scores.round())
     )
     whole = precision_recall(run, run.targets)
-    monkeypatch.setattr("mera.report.decisions.BLOCK_ELEMENTS", 300)
+    monkeypatch.setattr("mera.report.measures.decisions.BLOCK_ELEMENTS", 300)
     assert precision_recall(run, run.targets) == whole
     ranking = metrics.rank_targets(run.scores, run.targets)
     in_one = reliability(run, ranking, no_resamples(run))
-    monkeypatch.setattr("mera.report.reliability.BLOCK_ELEMENTS", 300)
+    monkeypatch.setattr("mera.report.measures.reliability.BLOCK_ELEMENTS", 300)
     assert reliability(run, ranking, no_resamples(run))["ece"]["value"] == pytest.approx(in_one["ece"]["value"])
 
 

@@ -16,10 +16,8 @@ from typer.testing import CliRunner
 
 from mera.cli import app
 from mera.report import write_report
-from mera.report.page import environment
-from mera.report.tables import Cell, Column, Row, Table, to_csv
-from mera.root import ROOT
-from mera.runs.predictions import read_predictions
+from mera.report.page.render import environment
+from mera.report.page.tables import Cell, Column, Row, Table, to_csv
 
 CANARY = "CANARY-Z77"
 
@@ -139,7 +137,7 @@ def test_a_full_disk_leaves_the_old_report(runs, tmp_path):
 
 
 def test_a_folder_that_cannot_be_written_is_said_before_the_work(runs, monkeypatch):
-    monkeypatch.setattr("mera.report.write.group_runs", lambda *_: pytest.fail("it worked before it looked"))
+    monkeypatch.setattr("mera.report.page.write.group_runs", lambda *_: pytest.fail("it worked before it looked"))
     told = said("report", runs[0], "--output", "/proc/report")
     assert told.startswith("error: [Errno ")
     assert "/proc/.report.partial" in told

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from mera.report.measure import METRICS
-from mera.report.pairs import LEADING_METRIC, best_in_group, competitors, find_pair, is_real
+from mera.report.comparison.pairs import LEADING_METRIC, best_in_group, competitors, find_pair, is_real
+from mera.report.measures.measure import METRICS
 from mera.report.text import interval, number, p_value, percent
 
 RARE_GROUPS = ("unseen", "1-10")

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from mera.report.drawing import Figure
-from mera.report.pairs import is_real
-from mera.report.tables import Cell, Row, Table
+from mera.report.comparison.pairs import is_real
+from mera.report.page.drawing import Figure
+from mera.report.page.tables import Cell, Row, Table
 from mera.report.text import p_value
 
 KIND_NAMES = {"oracle": "oracle (a bound)", "bi_encoder": "bi-encoder"}
@@ -28,7 +28,7 @@ def run_row(run: dict[str, Any], cells: list[Cell]) -> Row:
 
 
 def pair_cell(pair: dict[str, Any] | None) -> Cell:
-    """A paired difference (see mera/report/pairs.py) with its interval and corrected p-value."""
+    """A paired difference (see mera/report/comparison/pairs.py) with its interval and corrected p-value."""
     if pair is None:
         return Cell()
     return Cell(

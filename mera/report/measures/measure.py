@@ -6,15 +6,15 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from mera.evaluation import bootstrap, metrics
-from mera.report.coarse_levels import coarse_levels
-from mera.report.decisions import at_label_count, precision_recall, set_size
-from mera.report.estimates import Estimate
-from mera.report.hierarchy import hierarchy
-from mera.report.load import Comparable
-from mera.report.reliability import reliability
-from mera.report.strata import Stratification, recall_in_groups
-from mera.runs.predictions import Predictions
+from mera import bootstrap, metrics
+from mera.predictions import Predictions
+from mera.report.measures.coarse_levels import coarse_levels
+from mera.report.measures.decisions import at_label_count, precision_recall, set_size
+from mera.report.measures.estimates import Estimate
+from mera.report.measures.hierarchy import hierarchy
+from mera.report.measures.load import Comparable
+from mera.report.measures.reliability import reliability
+from mera.report.measures.strata import Stratification, recall_in_groups
 
 MAX_AUC_WORK = 200_000_000
 """Targets x examples above which ROC-AUC gets no interval: with 1,000 resamples that is some 10 s a run."""

@@ -9,12 +9,12 @@ import rich.console
 import rich.table
 import rich.text
 
-from mera.report.candidates import describe_candidates
-from mera.report.compare import compare
-from mera.report.contents import difference_cell
-from mera.report.load import group_runs
-from mera.report.measure import METRICS
-from mera.report.pairs import competitors
+from mera.report.comparison.compare import compare
+from mera.report.comparison.pairs import competitors
+from mera.report.measures.candidates import describe_candidates
+from mera.report.measures.load import group_runs
+from mera.report.measures.measure import METRICS
+from mera.report.page.contents import difference_cell
 from mera.report.text import DASH, interval, percent
 
 SHORT_METRICS = ("recall@10", "recall@20", "weighted_f1_at_label_count", "micro_f1", "map")

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from mera.evaluation import bootstrap
-from mera.report.measure import Measures
-from mera.report.pairs import competitors, find_pair
-from mera.report.published import paper_finding
+from mera import bootstrap
+from mera.report.comparison.pairs import competitors, find_pair
+from mera.report.comparison.published import paper_finding
+from mera.report.measures.measure import Measures
 
 MAX_CHANGES = 3
 """Runs that differ in more keys are different models, not ablations of one."""

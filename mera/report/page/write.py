@@ -8,18 +8,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mera.report.compare import compare
-from mera.report.contents import section_parts
-from mera.report.example_pages import make_pages
-from mera.report.figures import draw_figures
-from mera.report.load import Comparable, group_runs
-from mera.report.measure import METRICS
-from mera.report.page import Section, render_html, render_markdown
-from mera.report.tables import to_csv, to_latex
-from mera.system.errors import UserError
-from mera.system.folder_lock import FolderLock
-from mera.system.folder_replacement import replace_folder, restore_folder
-from mera.system.private_files import private_files
+from mera.folder_lock import FolderLock
+from mera.folder_replacement import replace_folder, restore_folder
+from mera.private_files import private_files
+from mera.report.comparison.compare import compare
+from mera.report.measures.load import Comparable, group_runs
+from mera.report.measures.measure import METRICS
+from mera.report.page.contents import section_parts
+from mera.report.page.example_pages import make_pages
+from mera.report.page.figures import draw_figures
+from mera.report.page.render import Section, render_html, render_markdown
+from mera.report.page.tables import to_csv, to_latex
 
 FORMAT = 2
 

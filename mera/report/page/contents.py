@@ -3,16 +3,16 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from mera.report.ablation_table import ablation_parts
-from mera.report.candidates import describe_candidates
-from mera.report.coarse_levels import LEVEL_METRICS
-from mera.report.contents_of_runs import run_parts
-from mera.report.drawing import Figure
-from mera.report.hierarchy import LEVEL_NAMES
-from mera.report.measure import METRICS
-from mera.report.pairs import MIN_TESTED_PATIENTS, best_in_group, competitors, find_pair
-from mera.report.parts import Part, pair_cell, run_row
-from mera.report.tables import Cell, Column, Row, Table, cell
+from mera.report.comparison.pairs import MIN_TESTED_PATIENTS, best_in_group, competitors, find_pair
+from mera.report.measures.candidates import describe_candidates
+from mera.report.measures.coarse_levels import LEVEL_METRICS
+from mera.report.measures.hierarchy import LEVEL_NAMES
+from mera.report.measures.measure import METRICS
+from mera.report.page.ablation_table import ablation_parts
+from mera.report.page.contents_of_runs import run_parts
+from mera.report.page.drawing import Figure
+from mera.report.page.parts import Part, pair_cell, run_row
+from mera.report.page.tables import Cell, Column, Row, Table, cell
 
 METRIC_COLUMNS = [Column(key=metric.key, label=metric.label, format="percent") for metric in METRICS]
 BOLD_IN_GROUP = (

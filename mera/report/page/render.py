@@ -11,10 +11,11 @@ import jinja2
 import yaml
 from markupsafe import Markup
 
-from mera.report import tables, text
-from mera.report.drawing import Figure, inline_svg
-from mera.report.measure import METRICS
-from mera.report.parts import Part
+from mera.report import text
+from mera.report.measures.measure import METRICS
+from mera.report.page import tables
+from mera.report.page.drawing import Figure, inline_svg
+from mera.report.page.parts import Part
 
 METHOD = (
     (
@@ -59,7 +60,7 @@ class Section:
 
 def render_html(report: dict[str, Any], sections: list[Section], date: str | None) -> str:
     """One page with everything inside: styles, drawings, tables, script. Texts from the manifests are escaped."""
-    script = "\n" + resources.files("mera.report").joinpath("templates/sort.js").read_text(encoding="utf-8")
+    script = "\n" + resources.files("mera.report.page").joinpath("templates/sort.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     # The browser itself refuses any other script and any request.
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
@@ -74,7 +75,7 @@ def render_markdown(report: dict[str, Any], sections: list[Section], date: str |
 
 def environment() -> jinja2.Environment:
     found = jinja2.Environment(
-        loader=jinja2.PackageLoader("mera.report"),
+        loader=jinja2.PackageLoader("mera.report.page"),
         autoescape=jinja2.select_autoescape(enabled_extensions=("html.j2",), default=False),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from mera.report import ablation, text
-from mera.report.measure import METRICS
-from mera.report.parts import Part, pair_cell
-from mera.report.tables import Cell, Column, Row, Table
+from mera.report import text
+from mera.report.comparison import ablation
+from mera.report.measures.measure import METRICS
+from mera.report.page.parts import Part, pair_cell
+from mera.report.page.tables import Cell, Column, Row, Table
 
 SHOWN = 0.0005
 """The smallest difference that the table does not round to 0.0 points."""

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-from mera.report.drawing import INK, Figure, make_figure, styled_runs
-from mera.report.records import WIDTH_METRICS
+from mera.report.measures.records import WIDTH_METRICS
+from mera.report.page.drawing import INK, Figure, make_figure, styled_runs
 from mera.report.text import number, percent
 
 if TYPE_CHECKING:

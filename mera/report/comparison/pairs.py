@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from mera.evaluation import bootstrap
-from mera.report.measure import METRICS, Measures
+from mera import bootstrap
+from mera.report.measures.measure import METRICS, Measures
 
 SIGNIFICANCE = 0.05
 LEADING_METRIC = "recall@20"

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from mera.evaluation import bootstrap, metrics
-from mera.report.decisions import at_label_count
-from mera.report.estimates import estimate
+from mera import bootstrap, metrics
+from mera.report.measures.decisions import at_label_count
+from mera.report.measures.estimates import estimate
 
 LEVELS = ("all", "chapter", "block", "category", "subcategory")
 """Columns of the code table that are levels, coarsest first."""

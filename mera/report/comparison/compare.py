@@ -10,18 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from mera.evaluation import bootstrap
-from mera.report.ablation import ablation_differences, find_ablations
-from mera.report.candidates import candidates_record
-from mera.report.estimates import estimate, without_interval
-from mera.report.load import Comparable
-from mera.report.measure import METRICS, Measures, measure
-from mera.report.pairs import LEADING_METRIC, is_oracle, mark_best, paired_differences, stratum_differences
-from mera.report.published import published_rows
-from mera.report.records import memorization_rows, training_curve, width_rows
-from mera.report.strata import Stratification, stratify
-from mera.report.summary import cautions, summarise
-from mera.runs.predictions import read_predictions
+from mera import bootstrap
+from mera.predictions import read_predictions
+from mera.report.comparison.ablation import ablation_differences, find_ablations
+from mera.report.comparison.pairs import LEADING_METRIC, is_oracle, mark_best, paired_differences, stratum_differences
+from mera.report.comparison.published import published_rows
+from mera.report.comparison.summary import cautions, summarise
+from mera.report.measures.candidates import candidates_record
+from mera.report.measures.estimates import estimate, without_interval
+from mera.report.measures.load import Comparable
+from mera.report.measures.measure import METRICS, Measures, measure
+from mera.report.measures.records import memorization_rows, training_curve, width_rows
+from mera.report.measures.strata import Stratification, stratify
 
 
 def compare(shared: Comparable, bootstrap_samples: int, seed: int, reference: str | None = None) -> dict[str, Any]:

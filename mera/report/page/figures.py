@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
-from mera.report.drawing import INK, SERIES, Figure, make_figure, styled_runs
-from mera.report.figures_of_runs import draw_run_figures
-from mera.report.hierarchy import LEVEL_NAMES
-from mera.report.pairs import LEADING_METRIC, competitors, find_pair, is_real
+from mera.report.comparison.pairs import LEADING_METRIC, competitors, find_pair, is_real
+from mera.report.measures.hierarchy import LEVEL_NAMES
+from mera.report.page.drawing import INK, SERIES, Figure, make_figure, styled_runs
+from mera.report.page.figures_of_runs import draw_run_figures
 from mera.report.text import interval, percent
 
 if TYPE_CHECKING:

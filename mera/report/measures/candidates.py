@@ -29,7 +29,7 @@ def rule_in_words(section: dict[str, Any]) -> str:
 
 
 def candidates_record(task: dict[str, Any], targets: int, outside: Any) -> dict[str, Any]:
-    """What a section says of the candidates; `outside`: a `mera.report.load.Outside`, of `targets` true codes."""
+    """What a section says of the candidates; `outside`: a `load.Outside`, of `targets` true codes."""
     file = (task.get("candidates_rule") or {}).get("file")
     return {
         "candidates": outside.num_candidates,

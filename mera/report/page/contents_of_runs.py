@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-from mera.report.candidates import rule_in_words
-from mera.report.drawing import Figure
-from mera.report.parts import Part, run_row
-from mera.report.records import WIDTH_METRICS
-from mera.report.tables import Cell, Column, Row, Table, cell, without_empty_columns
+from mera.report.measures.candidates import rule_in_words
+from mera.report.measures.records import WIDTH_METRICS
+from mera.report.page.drawing import Figure
+from mera.report.page.parts import Part, run_row
+from mera.report.page.tables import Cell, Column, Row, Table, cell, without_empty_columns
 from mera.report.text import hardware, number, percent
 
 FigureFinder = Callable[..., list[Figure]]

@@ -1,0 +1,1 @@
+"""From prediction folders to numbers: one run at a time."""

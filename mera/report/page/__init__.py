@@ -1,0 +1,1 @@
+"""From a comparison to what is read: the page, Markdown, tables, figures, the terminal."""
