@@ -13,7 +13,7 @@ from mera.stage_trainer import StageTrainer
 from mera.training import training_arguments
 from rank.attention import Kernel, orders_mask
 from rank.config import LossConfig, RankConfig
-from rank.loss import hierarchical_info_nce, probability_threshold_loss, threshold_loss
+from rank.loss import stage_two_loss
 from rank.partial_outputs import PartialOutputCollator, RankingDataset, RankingExample
 from rank.row_chunks import loss_in_chunks
 from rank.validation import Validation
@@ -98,42 +98,6 @@ class RankTrainer(StageTrainer):
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
-
-
-def stage_two_loss(
-    scores: Tensor,
-    eov: Tensor,
-    positive: Tensor,
-    ignored: Tensor,
-    group_ids: Tensor,
-    config: LossConfig,
-    row_weights: Tensor | None = None,
-    step_rows: Tensor | None = None,
-) -> Tensor:
-    """hierarchical InfoNCE + threshold_weight * threshold loss, for one batch's rows (shapes as in rank/loss.py).
-
-    With `step_rows` (weight of the rows, weight of the rows with a positive, of the whole optimiser step) the two means
-    are turned into these rows' share of the step's means, so that chunks, accumulated batches and several processes add
-    up to one large batch.
-    """
-    if len(scores) == 0:
-        return (scores.sum() + eov.sum()) * 0.0  # blank examples alone
-    if row_weights is None:
-        row_weights = scores.new_ones(len(scores), dtype=torch.float32)
-    info_nce = hierarchical_info_nce(
-        scores, positive, ignored, group_ids, config.temperature, config.level_weights, row_weights
-    )
-    threshold = scores.new_zeros(())
-    if config.threshold_weight:
-        inputs = (scores, eov, positive, ignored)
-        if config.threshold_form == "probability":
-            threshold = probability_threshold_loss(*inputs, config.threshold_probability, row_weights)
-        else:
-            threshold = threshold_loss(*inputs, row_weights)
-    if step_rows is not None:
-        info_nce = info_nce * row_weights[positive.any(dim=1)].sum() / step_rows[1].clamp(min=1)
-        threshold = threshold * row_weights.sum() / step_rows[0]
-    return info_nce + config.threshold_weight * threshold
 
 
 def build_trainer(
