@@ -11,7 +11,7 @@ from memorize.config import MemorizeConfig
 from memorize.encoding import QuestionEncoder, tokenized
 from memorize.forgetting import replayed_text, with_replay
 from memorize.questions import QuestionBook
-from mera.code_tokens import CodeTokens, add_code_tokens, has_code_tokens
+from mera.code_tokens import CodeTokens, has_code_tokens, stored_or_new_code_tokens
 from mera.plain_text import require_plain
 from mera.predictions import task_record
 
@@ -37,11 +37,9 @@ def give_tokens(
     says one of the tokens."""
     if not config.questions.atomic_tokens:
         return None
-    if has_code_tokens(config.model.base):
-        code_tokens = CodeTokens.load(config.model.base)
-        code_tokens.require(code_set.codes, config.model.base)
-    else:
-        code_tokens = add_code_tokens(model, tokenizer, code_set.meanings(), config.initialisation)
+    code_tokens = stored_or_new_code_tokens(
+        config.model.base, model, tokenizer, code_set.meanings(), config.initialisation
+    )
     require_plain(tokenizer, code_set.codes, code_set.texts())
     return code_tokens
 

@@ -7,7 +7,7 @@ from typing import Any
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from data.task import Task
-from mera.code_tokens import CodeTokens, add_code_tokens, has_code_tokens
+from mera.code_tokens import CodeTokens, stored_or_new_code_tokens
 from mera.models import load_base_model
 from rank.config import PromptConfig, RankConfig
 from rank.partial_outputs import RankingDataset
@@ -30,12 +30,9 @@ def load_for_task(config: RankConfig, task: Task) -> tuple[PreTrainedModel, PreT
     Raises ValueError where the checkpoint lacks tokens for the task's codes.
     """
     model, tokenizer = load_base_model(config.model, task.definitions)
-    if has_code_tokens(config.model.base):
-        code_tokens = CodeTokens.load(config.model.base)
-        code_tokens.require(task.codes, config.model.base)
-        return model, tokenizer, code_tokens
     definitions = dict(zip(task.codes, task.definitions, strict=True))
-    return model, tokenizer, add_code_tokens(model, tokenizer, definitions, config.initialisation)
+    code_tokens = stored_or_new_code_tokens(config.model.base, model, tokenizer, definitions, config.initialisation)
+    return model, tokenizer, code_tokens
 
 
 def training_examples(task: Task, builder: PromptBuilder, config: RankConfig) -> RankingDataset:
