@@ -1,6 +1,7 @@
 """From scores to decisions: where the cut is, and what probability a score stands for, fitted on validation."""
 
 from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 from scipy.special import expit, logsumexp
@@ -41,6 +42,15 @@ class DecisionRule:
         return expit(self.slope * (scores - self.thresholds(scores, eov)[:, None]) + self.intercept)
 
 
+class DecisionRecord(TypedDict):
+    """The part of a manifest that says how scores become decisions."""
+
+    calibration: dict[str, float]
+    """`slope` and `intercept` of the rule"""
+    threshold: dict[str, float | None]
+    """see `threshold_record`"""
+
+
 def fit_decision_rule(
     scores: np.ndarray, eov: np.ndarray, targets: np.ndarray, uses_eov: bool, fit_offset: bool
 ) -> DecisionRule:
@@ -54,7 +64,7 @@ def fit_decision_rule(
     else:
         share, offset = max(
             (_fitted_offset(scores, eov, targets, share) for share in (EOV_SHARES if uses_eov else (0.0,))),
-            key=lambda found: found[0],
+            key=lambda fitted: fitted[0],
         )[1]
     calibration = fit_platt(scores - _base(scores, eov, share)[:, None] - offset, targets)
     if calibration is None:
@@ -77,6 +87,16 @@ def threshold_record(
         "validation_micro_f1": fitted,
         "validation_micro_f1_eov": f1(scores > eov[:, None], targets, "micro") if uses_eov else None,
         "validation_micro_f1_fixed": _fitted_offset(scores, eov, targets, 0.0)[0],
+    }
+
+
+def decision_record(
+    rule: DecisionRule, scores: np.ndarray, eov: np.ndarray, targets: np.ndarray, uses_eov: bool
+) -> DecisionRecord:
+    """What a manifest says of a rule and of its worth on the validation split; arguments as in `threshold_record`."""
+    return {
+        "calibration": {"slope": rule.slope, "intercept": rule.intercept},
+        "threshold": threshold_record(rule, scores, eov, targets, uses_eov),
     }
 
 

@@ -6,8 +6,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel, TrainingArguments
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 
+from data.task import Task
+from mera.code_tokens import token_ids
 from mera.run_directory import RunDirectory
 from mera.stage_trainer import StageTrainer
 from mera.training import training_arguments
@@ -102,14 +104,20 @@ class RankTrainer(StageTrainer):
 
 def build_trainer(
     model: PreTrainedModel,
-    dataset: RankingDataset,
-    collator: PartialOutputCollator,
-    group_ids: Tensor,
+    tokenizer: PreTrainedTokenizerBase,
+    task: Task,
+    examples: RankingDataset,
     validation: Validation,
     config: RankConfig,
     run: RunDirectory,
 ) -> RankTrainer:
-    """A trainer that measures after every epoch and ends with the best epoch's weights."""
+    """A trainer of `model` (rank/start.py) that measures after every epoch and ends with the best epoch's weights."""
+    collator = PartialOutputCollator(
+        token_ids(tokenizer, task.codes),
+        tokenizer.pad_token_id,
+        ignore_known=config.loss.known == "ignore",
+        prompt_weight=config.prompt_weight,
+    )
     arguments = TrainingArguments(
         **training_arguments(
             config.training,
@@ -127,11 +135,11 @@ def build_trainer(
         min_steps=config.training.min_steps,
         model=model,
         args=arguments,
-        train_dataset=dataset,
+        train_dataset=examples,
         eval_dataset=validation.prompts,  # the trainer wants one; `evaluate` ranks with `measure` instead
         data_collator=collator,
         loss=config.loss,
-        group_ids=group_ids,
+        group_ids=torch.from_numpy(task.group_ids(config.loss.levels)),
         kernel=config.attention,
         measure=validation.measure,
     )
