@@ -10,8 +10,9 @@ from memorize.code_set import CodeSet, ontology_codes, task_codes
 from memorize.config import MemorizeConfig
 from memorize.encoding import QuestionEncoder, tokenized
 from memorize.forgetting import replayed_text, with_replay
-from memorize.questions import QuestionBook
+from memorize.questions import QuestionBook, tokenizer_texts
 from mera.code_tokens import CodeTokens, has_code_tokens, stored_or_new_code_tokens
+from mera.models import add_lora, load_base_model
 from mera.plain_text import require_plain
 from mera.predictions import task_record
 
@@ -27,6 +28,33 @@ def load_codes(config: MemorizeConfig) -> tuple[CodeSet, dict[str, Any]]:
         return codes, where | {"split": None}
     task = load_task(config.task)
     return task_codes(task).spread(config.num_codes), task_record(task, "train")
+
+
+def model_for_codes(
+    config: MemorizeConfig, code_set: CodeSet
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, CodeTokens | None]:
+    """The model as it is trained, its tokenizer, and its code tokens (see `give_tokens`).
+
+    LoRA comes last: it wraps the embeddings, which must have the rows of new tokens by then. Raises ValueError where
+    the attention kernel cannot be had.
+    """
+    model, tokenizer = load_base_model(config.model, tokenizer_texts(code_set))
+    use_attention(model, config.attention)
+    code_tokens = give_tokens(model, tokenizer, code_set, config)
+    if config.model.lora.rank:
+        model = add_lora(model, config.model.lora)
+    return model, tokenizer, code_tokens
+
+
+def use_attention(model: PreTrainedModel, name: str | None) -> None:
+    """Switch `model` to the attention kernel `name`; None leaves it. Raises ValueError where it cannot be had."""
+    if name is None:
+        return
+    try:
+        model.set_attn_implementation(name)
+    except (ImportError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(f"attention: {name!r} cannot be used here ({reason}); unset it for the default") from None
 
 
 def give_tokens(
