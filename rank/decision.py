@@ -1,4 +1,5 @@
-"""From scores to decisions: where the cut is, and what probability a score stands for, fitted on validation."""
+"""What is chosen on validation, and by which numbers: the best ranking, where the cut is, and what probability a score
+stands for."""
 
 from dataclasses import dataclass
 from typing import TypedDict
@@ -7,7 +8,7 @@ import numpy as np
 from scipy.special import expit, logsumexp
 
 from mera.calibration import fit_platt
-from mera.metrics import f1
+from mera.metrics import f1, recall_at_k, weighted_f1_at_label_count
 from mera.threshold import best_threshold
 
 EOV_SHARES = (1.0, 0.75, 0.5, 0.25)
@@ -97,6 +98,16 @@ def decision_record(
     return {
         "calibration": {"slope": rule.slope, "intercept": rule.intercept},
         "threshold": threshold_record(rule, scores, eov, targets, uses_eov),
+    }
+
+
+def ranking_quality(scores: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+    """The numbers by which epochs and the bonus of rare codes are chosen: recall@10, recall@20 and weighted F1 at label
+    count, 0 to 1. scores (N, C), targets (N, C) bool: the validation split."""
+    return {
+        "recall_at_10": float(recall_at_k(scores, targets, 10)),
+        "recall_at_20": float(recall_at_k(scores, targets, 20)),
+        "weighted_f1_at_label_count": float(weighted_f1_at_label_count(scores, targets)),
     }
 
 

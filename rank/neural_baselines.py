@@ -14,9 +14,8 @@ from transformers import set_seed
 from data.task import Task
 from mera.metrics import recall_at_k
 from mera.steps import EpochSeededLengthSampler
-from rank.baselines import EVALUATED, BaselineScores
+from rank.baselines import EVALUATED, BaselineScores, history_columns
 from rank.config import NeuralBaselineConfig, NeuralLoss, TransformerBaselineConfig
-from rank.history_columns import history_columns
 from rank.history_tensors import HistoryDataset
 from rank.history_transformer import HistoryTransformer
 from rank.retain import Retain

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from mera.engine import whole_parameters
-from rank.quality import ranking_quality
+from rank.decision import ranking_quality
 
 NUM_FEATURES = 3
 LAST_VISIT = 2

@@ -4,8 +4,8 @@ import numpy as np
 from transformers import PreTrainedModel
 
 from data.task import Task
+from rank.decision import ranking_quality
 from rank.prompt import PromptBuilder, reading_sentences
-from rank.quality import ranking_quality
 from rank.recurrence import add_recurrence, recurrence_weights, seen_codes
 from rank.scoring import score_prompts
 

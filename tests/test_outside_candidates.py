@@ -13,10 +13,9 @@ from bi_encoder.texts import key_texts, query_texts
 from memorize.code_set import task_codes
 from mera.code_tokens import add_code_tokens
 from mera.models import ModelConfig, load_base_model
-from rank.baselines import linear, own_history
+from rank.baselines import history_columns, linear, own_history
 from rank.config import NeuralBaselineConfig, PromptConfig, RankConfig, TransformerBaselineConfig
 from rank.decision import DecisionRule
-from rank.history_columns import history_columns
 from rank.history_tensors import HistoryDataset
 from rank.neural_baselines import retain, transformer
 from rank.partial_outputs import PartialOutputCollator
