@@ -10,10 +10,11 @@ from memorize.code_set import CodeSet, ontology_codes, task_codes
 from memorize.config import MemorizeConfig
 from memorize.encoding import QuestionEncoder, tokenized
 from memorize.forgetting import replayed_text, with_replay
-from memorize.questions import QuestionBook
-from mera.language_models.code_tokens import CodeTokens, add_code_tokens, has_code_tokens
-from mera.language_models.plain_text import require_plain
-from mera.runs.predictions import task_record
+from memorize.questions import QuestionBook, tokenizer_texts
+from mera.code_tokens import CodeTokens, has_code_tokens, stored_or_new_code_tokens
+from mera.models import add_lora, load_base_model
+from mera.plain_text import require_plain
+from mera.predictions import task_record
 
 
 def load_codes(config: MemorizeConfig) -> tuple[CodeSet, dict[str, Any]]:
@@ -29,6 +30,33 @@ def load_codes(config: MemorizeConfig) -> tuple[CodeSet, dict[str, Any]]:
     return task_codes(task).spread(config.num_codes), task_record(task, "train")
 
 
+def model_for_codes(
+    config: MemorizeConfig, code_set: CodeSet
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, CodeTokens | None]:
+    """The model as it is trained, its tokenizer, and its code tokens (see `give_tokens`).
+
+    LoRA comes last: it wraps the embeddings, which must have the rows of new tokens by then. Raises ValueError where
+    the attention kernel cannot be had.
+    """
+    model, tokenizer = load_base_model(config.model, tokenizer_texts(code_set))
+    use_attention(model, config.attention)
+    code_tokens = give_tokens(model, tokenizer, code_set, config)
+    if config.model.lora.rank:
+        model = add_lora(model, config.model.lora)
+    return model, tokenizer, code_tokens
+
+
+def use_attention(model: PreTrainedModel, name: str | None) -> None:
+    """Switch `model` to the attention kernel `name`; None leaves it. Raises ValueError where it cannot be had."""
+    if name is None:
+        return
+    try:
+        model.set_attn_implementation(name)
+    except (ImportError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(f"attention: {name!r} cannot be used here ({reason}); unset it for the default") from None
+
+
 def give_tokens(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, code_set: CodeSet, config: MemorizeConfig
 ) -> CodeTokens | None:
@@ -37,11 +65,9 @@ def give_tokens(
     says one of the tokens."""
     if not config.questions.atomic_tokens:
         return None
-    if has_code_tokens(config.model.base):
-        code_tokens = CodeTokens.load(config.model.base)
-        code_tokens.require(code_set.codes, config.model.base)
-    else:
-        code_tokens = add_code_tokens(model, tokenizer, code_set.meanings(), config.initialisation)
+    code_tokens = stored_or_new_code_tokens(
+        config.model.base, model, tokenizer, code_set.meanings(), config.initialisation
+    )
     require_plain(tokenizer, code_set.codes, code_set.texts())
     return code_tokens
 

@@ -11,16 +11,15 @@ from memorize.encoding import QuestionEncoder
 from memorize.forgetting import measured_text
 from memorize.measurement import measure, pretrained_recall, recall_record
 from memorize.outputs import save_adapter, write_outputs
-from memorize.questions import QuestionBook, tokenizer_texts
+from memorize.questions import QuestionBook
 from memorize.recall import print_shares
-from memorize.start import context_length, give_tokens, is_pretrained, load_codes, training_examples
-from memorize.trainer import build_trainer, on_device, unwrapped, use_attention
-from mera.config import config_dict
-from mera.doctor.dry_run import FEW_CODES, open_run, parse_training_config, rehearse
-from mera.language_models.models import add_lora, load_base_model
-from mera.runs.manifest import RunClock
-from mera.training.checkpoint import save_checkpoint
-from mera.training.entry_point import run_entry_point
+from memorize.start import context_length, is_pretrained, load_codes, model_for_codes, training_examples
+from memorize.trainer import build_trainer, on_device, unwrapped
+from mera.checkpoint import save_checkpoint
+from mera.config import config_dict, parse_training_config
+from mera.dry_run import FEW_CODES, open_run, rehearse
+from mera.entry_point import run_entry_point
+from mera.manifest import RunClock
 
 
 def main() -> None:
@@ -31,13 +30,9 @@ def main() -> None:
     run.claim(config_dict(config), source["fingerprint"])
     text = measured_text(config.replay_text)
 
-    model, tokenizer = load_base_model(config.model, tokenizer_texts(code_set))
-    use_attention(model, config.attention)
-    code_tokens = give_tokens(model, tokenizer, code_set, config)
+    model, tokenizer, code_tokens = model_for_codes(config, code_set)
     book, encoder = QuestionBook(code_set, config.questions), QuestionEncoder(tokenizer, config.questions)
     examples, length = training_examples(book, encoder, model, config), context_length(model, config)
-    if config.model.lora.rank:
-        model = add_lora(model, config.model.lora)
     trainer = build_trainer(model, tokenizer, examples, book, encoder, config, run)
 
     batch_size = config.evaluation_batch_size

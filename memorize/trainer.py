@@ -165,17 +165,6 @@ def flattens(model: PreTrainedModel, config: MemorizeConfig) -> bool:
     return config.packing == "always"
 
 
-def use_attention(model: PreTrainedModel, name: str | None) -> None:
-    """Switch `model` to the attention kernel `name`; None leaves it. Raises ValueError where it cannot be had."""
-    if name is None:
-        return
-    try:
-        model.set_attn_implementation(name)
-    except (ImportError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"attention: {name!r} cannot be used here ({reason}); unset it for the default") from None
-
-
 def on_device(trainer: SFTTrainer) -> torch.nn.Module:
     """The model where it will train: engines move it only when training starts, and measuring comes before."""
     return trainer.model.to(trainer.args.device)

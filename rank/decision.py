@@ -1,14 +1,15 @@
-"""From scores to decisions: where the cut is, and what probability a score stands for, fitted on validation."""
+"""What is chosen on validation, and by which numbers: the best ranking, where the cut is, and what probability a score
+stands for."""
 
 from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 from scipy.special import expit, logsumexp
 
-from mera.evaluation.calibration import fit_platt
-from mera.evaluation.metrics import f1
-from mera.evaluation.threshold import best_threshold
-from mera.system.errors import UserError
+from mera.calibration import fit_platt
+from mera.metrics import f1, recall_at_k, weighted_f1_at_label_count
+from mera.threshold import best_threshold
 
 EOV_SHARES = (1.0, 0.75, 0.5, 0.25)
 """What is tried, the plain form first. EOV always keeps a part: without any, a set's size would not be learned."""
@@ -42,6 +43,15 @@ class DecisionRule:
         return expit(self.slope * (scores - self.thresholds(scores, eov)[:, None]) + self.intercept)
 
 
+class DecisionRecord(TypedDict):
+    """The part of a manifest that says how scores become decisions."""
+
+    calibration: dict[str, float]
+    """`slope` and `intercept` of the rule"""
+    threshold: dict[str, float | None]
+    """see `threshold_record`"""
+
+
 def fit_decision_rule(
     scores: np.ndarray, eov: np.ndarray, targets: np.ndarray, uses_eov: bool, fit_offset: bool
 ) -> DecisionRule:
@@ -55,7 +65,7 @@ def fit_decision_rule(
     else:
         share, offset = max(
             (_fitted_offset(scores, eov, targets, share) for share in (EOV_SHARES if uses_eov else (0.0,))),
-            key=lambda found: found[0],
+            key=lambda fitted: fitted[0],
         )[1]
     calibration = fit_platt(scores - _base(scores, eov, share)[:, None] - offset, targets)
     if calibration is None:
@@ -78,6 +88,26 @@ def threshold_record(
         "validation_micro_f1": fitted,
         "validation_micro_f1_eov": f1(scores > eov[:, None], targets, "micro") if uses_eov else None,
         "validation_micro_f1_fixed": _fitted_offset(scores, eov, targets, 0.0)[0],
+    }
+
+
+def decision_record(
+    rule: DecisionRule, scores: np.ndarray, eov: np.ndarray, targets: np.ndarray, uses_eov: bool
+) -> DecisionRecord:
+    """What a manifest says of a rule and of its worth on the validation split; arguments as in `threshold_record`."""
+    return {
+        "calibration": {"slope": rule.slope, "intercept": rule.intercept},
+        "threshold": threshold_record(rule, scores, eov, targets, uses_eov),
+    }
+
+
+def ranking_quality(scores: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+    """The numbers by which epochs and the bonus of rare codes are chosen: recall@10, recall@20 and weighted F1 at label
+    count, 0 to 1. scores (N, C), targets (N, C) bool: the validation split."""
+    return {
+        "recall_at_10": float(recall_at_k(scores, targets, 10)),
+        "recall_at_20": float(recall_at_k(scores, targets, 20)),
+        "weighted_f1_at_label_count": float(weighted_f1_at_label_count(scores, targets)),
     }
 
 

@@ -2,8 +2,8 @@
 
 `hierarchical_info_nce` and `threshold_loss` are this project's reading of Ma et al., "Memorize and Rank" (AAAI 2025,
 arXiv 2501.17326), whose equations were not available to us; `probability_threshold_loss` is another way to train EOV.
-The formulas are in their docstrings. All compute in float32 whatever the logits' type, and without loops over rows,
-groups or codes.
+`stage_two_loss` adds them up as a configuration says. The formulas are in their docstrings. All compute in float32
+whatever the logits' type, and without loops over rows, groups or codes.
 
 Shape suffixes: N rows (one position of one order of one example), C candidate codes, L levels, P positive entries.
 """
@@ -15,7 +15,44 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mera.system.errors import UserError
+from rank.config import LossConfig
+
+
+def stage_two_loss(
+    scores: Tensor,
+    eov: Tensor,
+    positive: Tensor,
+    ignored: Tensor,
+    group_ids: Tensor,
+    config: LossConfig,
+    row_weights: Tensor | None = None,
+    step_rows: Tensor | None = None,
+) -> Tensor:
+    """The total: hierarchical InfoNCE + threshold_weight * threshold loss, of the form that `config` names.
+
+    scores (N, C) and eov (N,) logits; positive, ignored (N, C) bool; group_ids (L, C) int; row_weights (N,), None: all
+    1. With `step_rows` (2,), the weight of all rows and that of the rows with a positive in the whole optimiser step,
+    the two means are turned into these rows' share of the step's means, so that chunks, accumulated batches and several
+    processes add up to one large batch. Returns a float32 scalar; 0 without rows.
+    """
+    if len(scores) == 0:
+        return (scores.sum() + eov.sum()) * 0.0  # blank examples alone
+    if row_weights is None:
+        row_weights = scores.new_ones(len(scores), dtype=torch.float32)
+    info_nce = hierarchical_info_nce(
+        scores, positive, ignored, group_ids, config.temperature, config.level_weights, row_weights
+    )
+    threshold = scores.new_zeros(())
+    if config.threshold_weight:
+        inputs = (scores, eov, positive, ignored)
+        if config.threshold_form == "probability":
+            threshold = probability_threshold_loss(*inputs, config.threshold_probability, row_weights)
+        else:
+            threshold = threshold_loss(*inputs, row_weights)
+    if step_rows is not None:
+        info_nce = info_nce * row_weights[positive.any(dim=1)].sum() / step_rows[1].clamp(min=1)
+        threshold = threshold * row_weights.sum() / step_rows[0]
+    return info_nce + config.threshold_weight * threshold
 
 
 def hierarchical_info_nce(

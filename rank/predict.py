@@ -22,7 +22,7 @@ from rank.patients.code_reader import CodeReader
 from rank.patients.patient_input import given_codes, read_age, read_days, read_sex, require_known, require_seen
 from rank.patients.trained_on import TrainedOn
 from rank.phenotypes import Phenotype, any_of
-from rank.prompt import PromptBuilder, build_prompts
+from rank.prompt import Prompt, PromptBuilder
 from rank.recurrence import SeenCodes, add_recurrence, seen_codes
 from rank.scoring import score_prompts
 
@@ -107,31 +107,43 @@ class Ranker:
         candidates. The definition of a code that has a token stays as it was trained."""
         self.builder.definitions = {**definitions, **self.builder.definitions}
 
-    def score(self, rows: Sequence[dict[str, Any]], batch_size: int = 64) -> tuple[np.ndarray, np.ndarray]:
-        """scores (N, C) and EOV (N,) of rows as in a prepared task: one forward pass each."""
-        prompts = self._prompts(rows)
-        scores, eov = score_prompts(self.model, prompts, self.tokenizer.pad_token_id, batch_size)
+    def prompts(self, rows: Sequence[dict[str, Any]]) -> list[Prompt]:
+        """What the model reads of rows as in a prepared task; `rank.prompt.reading_sentences` says what it does not."""
+        return [self.builder.build(row) for row in rows]
+
+    def score(
+        self, rows: Sequence[dict[str, Any]], batch_size: int = 64, prompts: Sequence[Prompt] | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """scores (N, C) and EOV (N,) of rows as in a prepared task: one forward pass each. `prompts`: those of the
+        rows, where they have been built."""
+        ids = self._prompt_ids(rows, prompts)
+        scores, eov = score_prompts(self.model, ids, self.tokenizer.pad_token_id, batch_size)
         return add_recurrence(scores, self._seen(rows), self.recurrence), eov
 
     def decode(
-        self, rows: Sequence[dict[str, Any]], batch_size: int = 64, max_codes: int = 40
+        self,
+        rows: Sequence[dict[str, Any]],
+        batch_size: int = 64,
+        max_codes: int = 40,
+        prompts: Sequence[Prompt] | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """scores (N, C) and thresholds (N,) by writing code after code until EOV (rank/decoding.py)."""
-        prompts, shape = self._prompts(rows), (len(rows), len(self.candidates))
+        """scores (N, C) and thresholds (N,) by writing code after code until EOV (rank/decoding.py); `prompts` as in
+        `score`."""
+        ids, shape = self._prompt_ids(rows, prompts), (len(rows), len(self.candidates))
         bonus = add_recurrence(np.zeros(shape, dtype=np.float32), self._seen(rows), self.recurrence)
         written, first_scores = [], np.empty(shape, dtype=np.float32)
         for start in tqdm(range(0, len(rows), batch_size), desc="decoding", unit="batch", leave=False):
             batch = slice(start, start + batch_size)
-            found, first_scores[batch] = decode(
+            written_in_batch, first_scores[batch] = decode(
                 self.model,
-                prompts[batch],
+                ids[batch],
                 bonus[batch],
                 token_ids(self.tokenizer, self.candidates),
                 self.rule,
                 self.tokenizer.pad_token_id,
                 max_codes,
             )
-            written += found
+            written += written_in_batch
         return scores_of_decoded(written, first_scores)
 
     def rank(
@@ -209,8 +221,8 @@ class Ranker:
         """(N,) probability that any code under the phenotype's prefixes comes next, from what `score` found."""
         return any_of(self.rule.probabilities(scores, eov), phenotype.columns(self.candidates))
 
-    def _prompts(self, rows: Sequence[dict[str, Any]]) -> list[list[int]]:
-        return [prompt.ids for prompt in build_prompts(self.builder, rows, "ranking")]
+    def _prompt_ids(self, rows: Sequence[dict[str, Any]], prompts: Sequence[Prompt] | None) -> list[list[int]]:
+        return [prompt.ids for prompt in (self.prompts(rows) if prompts is None else prompts)]
 
     def _seen(self, rows: Sequence[dict[str, Any]]) -> list[SeenCodes]:
         return [seen_codes(row["history"], self.column) for row in rows]

@@ -11,8 +11,7 @@ Notes of past visits (`prompt.past_note_tokens`) stand behind the codes of their
 note is read first; the one that no longer fits is cut at its end, and the older ones are left out.
 """
 
-import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -146,29 +145,27 @@ class PromptBuilder:
         return self._text_ids[text]
 
 
-def build_prompts(builder: PromptBuilder, rows: Iterable[dict[str, Any]], name: str) -> list[Prompt]:
-    """Prompts of all rows, taken one at a time; says how much did not fit or was not known, in counts only."""
-    prompts = [builder.build(row) for row in rows]
+def reading_sentences(prompts: Sequence[Prompt], name: str, past_note_tokens: int) -> list[str]:
+    """What of the rows called `name` did not fit into their prompts, was cut, or is no code of the model's, in counts
+    only: a sentence each, none where there is nothing to say. `past_note_tokens` as in the prompts' configuration."""
+    sentences = []
     lost_visits = sum(prompt.lost_visits for prompt in prompts)
-    cut_notes = sum(prompt.lost_text_tokens > 0 for prompt in prompts)
-    if lost_visits or cut_notes:
-        print(
-            f"{name}: {lost_visits} oldest visits and the ends of {cut_notes} notes did not fit into the prompt",
-            file=sys.stderr,
+    cut_texts = sum(prompt.lost_text_tokens > 0 for prompt in prompts)
+    if lost_visits or cut_texts:
+        sentences.append(
+            f"{name}: {lost_visits} oldest visits and the ends of {cut_texts} notes did not fit into the prompt"
         )
     read, cut, lost = (
         sum(getattr(prompt, count) for prompt in prompts) for count in ("read_notes", "cut_notes", "lost_notes")
     )
     if read or lost:
-        print(
+        sentences.append(
             f"{name}: of {read + lost} notes of past visits, {read - cut} are read whole, {cut} without their ends and "
-            f"{lost} not at all (prompt.past_note_tokens {builder.config.past_note_tokens})",
-            file=sys.stderr,
+            f"{lost} not at all (prompt.past_note_tokens {past_note_tokens})"
         )
     plain_codes = sum(prompt.plain_codes for prompt in prompts)
     if plain_codes:
-        print(
-            f"{name}: {plain_codes} codes of the histories are not among the model's and were read as plain text",
-            file=sys.stderr,
+        sentences.append(
+            f"{name}: {plain_codes} codes of the histories are not among the model's and were read as plain text"
         )
-    return prompts
+    return sentences

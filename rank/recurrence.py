@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mera.training.engine import whole_parameters
-from rank.quality import ranking_quality
+from mera.engine import whole_parameters
+from rank.decision import ranking_quality
 
 NUM_FEATURES = 3
 LAST_VISIT = 2

@@ -14,7 +14,8 @@ from rank.patients.predict_task import rank_patient, rank_task
 from rank.patients.ranked_files import as_json, check_suffix, write_ranked
 from rank.phenotypes import Phenotype
 from rank.predict import Ranker
-from rank.ranked_tables import print_measured, print_ranked
+from rank.predict_task import rank_patient, rank_task
+from rank.ranked_files import as_json, check_suffix, print_measured, print_ranked, write_ranked
 
 
 def main() -> None:

@@ -1,19 +1,17 @@
 """What stage two starts from: a model with a token for each candidate, and the training examples."""
 
-import sys
-from collections.abc import Iterator
-from typing import Any
-
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from data.task import Task
-from mera.language_models.code_tokens import CodeTokens, add_code_tokens, has_code_tokens
-from mera.language_models.models import load_base_model
-from mera.system.errors import UserError
+from mera.code_tokens import EOV, CodeTokens, marker_id, stored_or_new_code_tokens, token_ids
+from mera.models import add_lora, load_base_model
+from rank.attention import use_kernel
+from rank.candidate_head import read_candidates_only
 from rank.config import PromptConfig, RankConfig
 from rank.partial_outputs import RankingDataset
-from rank.prompt import PromptBuilder, build_prompts
-from rank.recurrence import seen_codes
+from rank.prompt import PromptBuilder, reading_sentences
+from rank.recurrence import Recurrence, seen_codes
+from rank.validation import Validation
 
 
 def require_past_notes(task: Task, prompt: PromptConfig) -> None:
@@ -25,38 +23,41 @@ def require_past_notes(task: Task, prompt: PromptConfig) -> None:
         )
 
 
-def load_for_task(config: RankConfig, task: Task) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, CodeTokens]:
-    """A checkpoint of stage one as it is; any other base model gets its code tokens here (no stage one).
+def model_for_task(config: RankConfig, task: Task) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, CodeTokens]:
+    """The model as it is trained, its tokenizer and its code tokens: those of a checkpoint of stage one as they are;
+    any other base model gets its own here (no stage one).
 
-    Raises ValueError where the checkpoint lacks tokens for the task's codes.
+    The steps have one right order. The attention kernel is that of the plain model, which LoRA wraps. The recurrence is
+    there before LoRA, which freezes all that it finds but what it is told to train whole. The head comes last: LoRA on
+    an untied head puts a module of its own in the place of the head it finds, and inside that one the candidates are
+    read.
+
+    Raises ValueError where the checkpoint lacks tokens for the task's codes, or the kernel cannot train here.
     """
     model, tokenizer = load_base_model(config.model, task.definitions)
-    if has_code_tokens(config.model.base):
-        code_tokens = CodeTokens.load(config.model.base)
-        code_tokens.require(task.codes, config.model.base)
-        return model, tokenizer, code_tokens
     definitions = dict(zip(task.codes, task.definitions, strict=True))
-    return model, tokenizer, add_code_tokens(model, tokenizer, definitions, config.initialisation)
+    code_tokens = stored_or_new_code_tokens(config.model.base, model, tokenizer, definitions, config.initialisation)
+    use_kernel(model, config.attention)
+    if config.recurrence:
+        model.recurrence = Recurrence(len(task.codes))
+    if config.model.lora.rank:
+        model = add_lora(model, config.model.lora, whole=["recurrence"] if config.recurrence else [])
+    read_candidates_only(model, token_ids(tokenizer, task.codes), marker_id(tokenizer, EOV))
+    return model, tokenizer, code_tokens
 
 
 def training_examples(task: Task, builder: PromptBuilder, config: RankConfig) -> RankingDataset:
     """The task's training rows as prompts and target columns. Rows are read once, one at a time: notes are long.
 
-    True codes that are no candidates have no column, so they are neither positives nor negatives; stderr says how many.
+    True codes that are no candidates have no column, so they are neither positives nor negatives.
     """
     column = task.column
-    seen = []
-    outside = task.outside_sentence("train")
-    if outside is not None:
-        print(outside, file=sys.stderr)
-
-    def rows() -> Iterator[dict[str, Any]]:
-        for row in task.splits["train"]:
-            seen.append(seen_codes(row["history"], column))
-            yield row
-
+    prompts, seen = [], []
+    for row in task.splits["train"]:
+        prompts.append(builder.build(row))
+        seen.append(seen_codes(row["history"], column))
     return RankingDataset(
-        build_prompts(builder, rows(), "train"),
+        prompts,
         task.target_columns("train"),
         seen,
         num_orders=config.orders,
@@ -65,3 +66,14 @@ def training_examples(task: Task, builder: PromptBuilder, config: RankConfig) ->
         history_dropout=config.history_dropout,
         shuffle_codes=config.shuffle_codes,
     )
+
+
+def data_sentences(task: Task, examples: RankingDataset, validation: Validation, prompt: PromptConfig) -> list[str]:
+    """What training does not see of the task's patients, in counts only: what the prompts do not hold, and the true
+    codes of train that are no candidates."""
+    outside = task.outside_sentence("train")
+    return [
+        *validation.sentences,
+        *([] if outside is None else [outside]),
+        *reading_sentences(examples.prompts, "train", prompt.past_note_tokens),
+    ]

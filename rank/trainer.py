@@ -6,14 +6,16 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel, TrainingArguments
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 
-from mera.runs.run_directory import RunDirectory
-from mera.training.settings import training_arguments
-from mera.training.stage_trainer import StageTrainer
+from data.task import Task
+from mera.code_tokens import token_ids
+from mera.run_directory import RunDirectory
+from mera.stage_trainer import StageTrainer
+from mera.training import training_arguments
 from rank.attention import Kernel, orders_mask
 from rank.config import LossConfig, RankConfig
-from rank.loss import hierarchical_info_nce, probability_threshold_loss, threshold_loss
+from rank.loss import stage_two_loss
 from rank.partial_outputs import PartialOutputCollator, RankingDataset, RankingExample
 from rank.row_chunks import loss_in_chunks
 from rank.validation import Validation
@@ -100,52 +102,22 @@ class RankTrainer(StageTrainer):
         return metrics
 
 
-def stage_two_loss(
-    scores: Tensor,
-    eov: Tensor,
-    positive: Tensor,
-    ignored: Tensor,
-    group_ids: Tensor,
-    config: LossConfig,
-    row_weights: Tensor | None = None,
-    step_rows: Tensor | None = None,
-) -> Tensor:
-    """hierarchical InfoNCE + threshold_weight * threshold loss, for one batch's rows (shapes as in rank/loss.py).
-
-    With `step_rows` (weight of the rows, weight of the rows with a positive, of the whole optimiser step) the two means
-    are turned into these rows' share of the step's means, so that chunks, accumulated batches and several processes add
-    up to one large batch.
-    """
-    if len(scores) == 0:
-        return (scores.sum() + eov.sum()) * 0.0  # blank examples alone
-    if row_weights is None:
-        row_weights = scores.new_ones(len(scores), dtype=torch.float32)
-    info_nce = hierarchical_info_nce(
-        scores, positive, ignored, group_ids, config.temperature, config.level_weights, row_weights
-    )
-    threshold = scores.new_zeros(())
-    if config.threshold_weight:
-        inputs = (scores, eov, positive, ignored)
-        if config.threshold_form == "probability":
-            threshold = probability_threshold_loss(*inputs, config.threshold_probability, row_weights)
-        else:
-            threshold = threshold_loss(*inputs, row_weights)
-    if step_rows is not None:
-        info_nce = info_nce * row_weights[positive.any(dim=1)].sum() / step_rows[1].clamp(min=1)
-        threshold = threshold * row_weights.sum() / step_rows[0]
-    return info_nce + config.threshold_weight * threshold
-
-
 def build_trainer(
     model: PreTrainedModel,
-    dataset: RankingDataset,
-    collator: PartialOutputCollator,
-    group_ids: Tensor,
+    tokenizer: PreTrainedTokenizerBase,
+    task: Task,
+    examples: RankingDataset,
     validation: Validation,
     config: RankConfig,
     run: RunDirectory,
 ) -> RankTrainer:
-    """A trainer that measures after every epoch and ends with the best epoch's weights."""
+    """A trainer of `model` (rank/start.py) that measures after every epoch and ends with the best epoch's weights."""
+    collator = PartialOutputCollator(
+        token_ids(tokenizer, task.codes),
+        tokenizer.pad_token_id,
+        ignore_known=config.loss.known == "ignore",
+        prompt_weight=config.prompt_weight,
+    )
     arguments = TrainingArguments(
         **training_arguments(
             config.training,
@@ -163,11 +135,11 @@ def build_trainer(
         min_steps=config.training.min_steps,
         model=model,
         args=arguments,
-        train_dataset=dataset,
+        train_dataset=examples,
         eval_dataset=validation.prompts,  # the trainer wants one; `evaluate` ranks with `measure` instead
         data_collator=collator,
         loss=config.loss,
-        group_ids=group_ids,
+        group_ids=torch.from_numpy(task.group_ids(config.loss.levels)),
         kernel=config.attention,
         measure=validation.measure,
     )

@@ -4,19 +4,21 @@ import numpy as np
 from transformers import PreTrainedModel
 
 from data.task import Task
-from rank.prompt import PromptBuilder, build_prompts
-from rank.quality import ranking_quality
+from rank.decision import ranking_quality
+from rank.prompt import PromptBuilder, reading_sentences
 from rank.recurrence import add_recurrence, recurrence_weights, seen_codes
 from rank.scoring import score_prompts
 
 
 class Validation:
-    """The validation rows, tokenized once; `measure` ranks them with a model."""
+    """The validation rows, tokenized once; `measure` ranks them with a model, `sentences` say what of them the prompts
+    do not hold."""
 
     def __init__(self, task: Task, builder: PromptBuilder, batch_size: int):
-        rows = list(task.splits["validation"])
-        self.prompts = [prompt.ids for prompt in build_prompts(builder, rows, "validation")]
-        column = task.column
+        rows, column = list(task.splits["validation"]), task.column
+        prompts = [builder.build(row) for row in rows]
+        self.prompts = [prompt.ids for prompt in prompts]
+        self.sentences = reading_sentences(prompts, "validation", builder.config.past_note_tokens)
         self.seen = [seen_codes(row["history"], column) for row in rows]
         self.targets = task.targets("validation")
         self.batch_size = batch_size

@@ -109,3 +109,22 @@ def add_code_tokens(
             for weight in matrices:
                 weight[new_ids] = torch.stack([weight[ids].mean(dim=0) for ids in definition_ids])
     return CodeTokens(definitions=dict(definitions))
+
+
+def stored_or_new_code_tokens(
+    base: str | None,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    definitions: dict[str, str],
+    initialisation: Initialisation = "definition",
+) -> CodeTokens:
+    """A token for each code in `definitions`: as trained where `base`, from which model and tokenizer were loaded, is a
+    checkpoint that has code tokens; else new ones, as `add_code_tokens` adds them.
+
+    Raises ValueError where the checkpoint lacks one of the codes.
+    """
+    if not has_code_tokens(base):
+        return add_code_tokens(model, tokenizer, definitions, initialisation)
+    code_tokens = CodeTokens.load(base)
+    code_tokens.require(list(definitions), base)
+    return code_tokens

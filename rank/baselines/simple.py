@@ -13,8 +13,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import Ridge
 
 from data.task import Task
-from mera.evaluation.metrics import recall_at_k
-from rank.history_columns import history_columns
+from mera.metrics import recall_at_k
 
 EVALUATED = ("validation", "test")
 RIDGE_PENALTIES = (10.0, 100.0, 1000.0)
@@ -67,6 +66,19 @@ def linear(task: Task) -> BaselineScores:
     return BaselineScores(
         *(model.predict(features[split]).astype(np.float32) for split in EVALUATED), chosen={"ridge_penalty": penalty}
     )
+
+
+def history_columns(task: Task) -> dict[str, int]:
+    """code -> column of what the linear and the neural baselines read: the candidates in their order, then the other
+    codes that a history of train holds.
+
+    A code that only histories of test hold has no column: nothing could be learnt of it.
+    """
+    others = set(task.other_code_table["code"])
+    trained: set[str] = set()
+    if others:
+        trained = {code for row in task.splits["train"]["history"] for visit in row for code in visit["codes"]}
+    return {code: column for column, code in enumerate([*task.codes, *sorted(trained & others)])}
 
 
 def has_history(task: Task) -> bool:

@@ -12,6 +12,8 @@ from rank.patients.patient_input import refuse, require_known, require_seen
 from rank.patients.ranked_files import RankedExample
 from rank.phenotypes import Phenotype, Recalibration, measure_phenotype
 from rank.predict import Ranker
+from rank.prompt import reading_sentences
+from rank.ranked_files import RankedExample
 
 
 def rank_patient(
@@ -44,7 +46,7 @@ def rank_patient(
     if unknown:
         print(f"not among the model's codes, read as plain text: {', '.join(sorted(set(unknown)))}", file=sys.stderr)
     _say_all(ranker, top)
-    scores, eov = ranker.score([row])
+    scores, eov = _scored(ranker, [row])
     return RankedExample(
         codes=ranker.ranked([row], scores, eov, top=top)[0],
         phenotypes={
@@ -81,7 +83,7 @@ def rank_task(
     notes = any(row["text"] for row in rows)
     require_seen(ranker.reader, history=any(histories), note=notes, allow_unknown=allow_unknown)
     require_known(ranker.reader, histories, whose="the histories'", allow_unknown=allow_unknown)
-    scores, eov = ranker.score(rows, batch_size)
+    scores, eov = _scored(ranker, rows, batch_size)
     found: dict[str, np.ndarray] = {}
     measured = {}
     validation = None
@@ -90,7 +92,7 @@ def rank_task(
         if split != "validation":
             if validation is None:
                 held_out = _rows(ranker, task, "validation")
-                validation = (held_out, *ranker.score(held_out, batch_size))
+                validation = (held_out, *_scored(ranker, held_out, batch_size))
             known = ranker.phenotype_probabilities(phenotype, *validation[1:])
             probabilities = Recalibration.fit(known, phenotype.is_true(validation[0]))(probabilities)
         found[phenotype.name] = probabilities
@@ -105,6 +107,14 @@ def rank_task(
         for index, (row, codes) in enumerate(zip(rows, ranker.ranked(rows, scores, eov, top), strict=True))
     ]
     return examples, measured
+
+
+def _scored(ranker: Ranker, rows: list[dict[str, Any]], batch_size: int = 64) -> tuple[np.ndarray, np.ndarray]:
+    """scores (N, C) and EOV (N,); stderr says what the prompts do not hold of the patients."""
+    prompts = ranker.prompts(rows)
+    for sentence in reading_sentences(prompts, "ranking", ranker.prompt.past_note_tokens):
+        print(sentence, file=sys.stderr)
+    return ranker.score(rows, batch_size, prompts)
 
 
 def _rows(ranker: Ranker, task: Task, split: str) -> list[dict[str, Any]]:

@@ -33,10 +33,10 @@ from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
 from rank.attention import orders_mask
 from rank.candidate_head import CandidateHead, read_candidates_only
 from rank.config import LossConfig
+from rank.loss import stage_two_loss
 from rank.partial_outputs import PartialOutputCollator, RankingExample
 from rank.recurrence import seen_codes
 from rank.row_chunks import loss_in_chunks
-from rank.trainer import stage_two_loss
 
 VOCABULARY, CODES, WIDTH = 49_152, 5_000, 576
 PROMPT_TOKENS, TARGETS, ORDERS = 84, 10, 8

@@ -10,12 +10,11 @@ import json
 import sys
 from pathlib import Path
 
-import torch
 from small_model import ARCHITECTURE
 from transformers import set_seed
 
 from bi_encoder.config import BiEncoderConfig
-from bi_encoder.start import model_for_task
+from bi_encoder.start import model_for_task as model_for_bi_encoder
 from bi_encoder.trainer import build_trainer as build_bi_encoder_trainer
 from data.task import load_task
 from memorize.code_set import task_codes
@@ -23,19 +22,17 @@ from memorize.config import MemorizeConfig
 from memorize.encoding import QuestionEncoder, tokenized
 from memorize.questions import QuestionBook, tokenizer_texts
 from memorize.trainer import build_trainer as build_memorize_trainer
+from mera.checkpoint import save_checkpoint
+from mera.code_tokens import add_code_tokens
 from mera.config import load_config
-from mera.language_models.code_tokens import EOV, add_code_tokens, marker_id, token_ids
-from mera.language_models.models import add_lora, load_base_model
-from mera.runs.run_directory import RunDirectory
-from mera.training.checkpoint import save_checkpoint
-from mera.training.engine import zero_stage
-from mera.training.entry_point import run_entry_point
-from rank.candidate_head import read_candidates_only
+from mera.engine import zero_stage
+from mera.entry_point import run_entry_point
+from mera.models import add_lora, load_base_model
+from mera.run_directory import RunDirectory
 from rank.config import RankConfig
-from rank.partial_outputs import PartialOutputCollator
 from rank.prompt import PromptBuilder
-from rank.recurrence import Recurrence
-from rank.start import load_for_task, training_examples
+from rank.start import model_for_task as model_for_rank
+from rank.start import training_examples
 from rank.trainer import build_trainer as build_rank_trainer
 from rank.validation import Validation
 
@@ -79,20 +76,13 @@ def memorize(task, config, run):
 
 
 def rank(task, config, run):
-    model, tokenizer, code_tokens = load_for_task(config, task)
+    model, tokenizer, code_tokens = model_for_rank(config, task)
     builder = PromptBuilder(tokenizer, config.prompt, code_tokens.definitions)
-    columns, eov_id = token_ids(tokenizer, task.codes), marker_id(tokenizer, EOV)
-    group_ids = torch.from_numpy(task.group_ids(config.loss.levels))
     validation = Validation(task, builder, config.evaluation_batch_size)
-    collator = PartialOutputCollator(columns, tokenizer.pad_token_id, False, config.prompt_weight)
-    model.recurrence = Recurrence(len(task.codes))
-    if config.model.lora.rank:
-        model = add_lora(model, config.model.lora, whole=["recurrence"])
-    read_candidates_only(model, columns, eov_id)
     examples = training_examples(task, builder, config)
 
     def train(path):
-        trainer = build_rank_trainer(model, examples, collator, group_ids, validation, config, run)
+        trainer = build_rank_trainer(model, tokenizer, task, examples, validation, config, run)
         some_steps(trainer, run, config)
         save_checkpoint(trainer, tokenizer, code_tokens, path, "recurrence.")
         return trainer
@@ -101,7 +91,7 @@ def rank(task, config, run):
 
 
 def bi_encoder(task, config, run):
-    model = model_for_task(config, task)
+    model = model_for_bi_encoder(config, task)
 
     def train(path):
         trainer = build_bi_encoder_trainer(model, task, config, run)

@@ -7,9 +7,8 @@ import torch
 
 from rank import row_chunks
 from rank.config import LossConfig
-from rank.loss import hierarchical_info_nce, probability_threshold_loss, threshold_loss
+from rank.loss import hierarchical_info_nce, probability_threshold_loss, stage_two_loss, threshold_loss
 from rank.row_chunks import loss_in_chunks
-from rank.trainer import stage_two_loss
 
 
 def naive_info_nce(scores, positive, ignored, group_ids, temperature=1.0, level_weights=None):

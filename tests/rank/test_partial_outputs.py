@@ -8,11 +8,11 @@ from rank import row_chunks
 from rank.attention import orders_mask, use_kernel
 from rank.candidate_head import read_candidates_only
 from rank.config import LossConfig
+from rank.loss import stage_two_loss
 from rank.partial_outputs import PartialOutputCollator, RankingDataset, RankingExample
 from rank.prompt import Prompt
 from rank.recurrence import Recurrence, seen_codes
 from rank.row_chunks import loss_in_chunks
-from rank.trainer import stage_two_loss
 
 NUM_CODES, FIRST_CODE, EOV_ID, PAD_ID = 12, 20, 40, 0
 CANDIDATES = torch.arange(FIRST_CODE, FIRST_CODE + NUM_CODES)

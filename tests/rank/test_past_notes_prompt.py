@@ -20,7 +20,7 @@ from mera.runs.predictions import read_predictions
 from rank.config import PromptConfig
 from rank.partial_outputs import RankingDataset
 from rank.predict import Ranker
-from rank.prompt import PromptBuilder, build_prompts
+from rank.prompt import PromptBuilder, reading_sentences
 from rank.recurrence import seen_codes
 from rank.start import require_past_notes
 
@@ -138,19 +138,20 @@ def test_prompts_equal_those_of_a_naive_construction(tokenizer, form):
     assert len(seen) > 6
 
 
-def test_no_visit_is_lost_to_a_note_and_what_is_lost_is_logged(tokenizer, capsys):
+def test_no_visit_is_lost_to_a_note_and_what_is_lost_is_counted(tokenizer):
     settings = {"days": False, "demographics": False, "max_tokens": 12}
     history = [visit("401.9", 9, OLD), visit("428.0", 5, OLD * 9), visit("584.9", 1, NEW * 9)] * 2
     examples = [row(history), row(TWO), row([visit("428.0", 1)])]
-    build_prompts(builder(tokenizer, **settings), examples, "train")
-    without = capsys.readouterr().err
-    assert without == "train: 1 oldest visits and the ends of 0 notes did not fit into the prompt\n"
-    prompts = build_prompts(builder(tokenizer, **settings, past_note_tokens=300), iter(examples), "train")
+    without = reading_sentences([builder(tokenizer, **settings).build(example) for example in examples], "train", 0)
+    assert without == ["train: 1 oldest visits and the ends of 0 notes did not fit into the prompt"]
+    with_notes = builder(tokenizer, **settings, past_note_tokens=300)
+    prompts = [with_notes.build(example) for example in examples]
     assert max(len(prompt.ids) for prompt in prompts) == 12
-    assert capsys.readouterr().err == without + (
+    assert reading_sentences(prompts, "train", 300) == [
+        *without,
         "train: of 8 notes of past visits, 1 are read whole, 1 without their ends and 6 not at all "
-        "(prompt.past_note_tokens 300)\n"
-    )
+        "(prompt.past_note_tokens 300)",
+    ]
 
 
 def test_dropping_and_shuffling_codes_leaves_notes_alone(tokenizer):

@@ -22,6 +22,9 @@ from rank.patients.predict_task import rank_patient, rank_task
 from rank.patients.ranked_files import check_suffix, write_ranked
 from rank.phenotypes import Phenotype
 from rank.predict import Ranker
+from rank.predict_task import rank_patient, rank_task
+from rank.prompt import reading_sentences
+from rank.ranked_files import check_suffix, write_ranked
 
 HISTORY = [["I10", "E11.9"], ["I10", "N17.9"]]
 HEART_FAILURE = Phenotype.parse("heart_failure=I50")
@@ -116,7 +119,10 @@ def test_reading_candidates_only_changes_no_score_and_no_gradient(task, tied, lo
 
 def test_a_code_outside_the_candidates_is_read_as_text_and_counted(ranker, capsys):
     with_unknown = ranker.rank([*HISTORY, ["ZZZ.9", "I10"]])
-    assert "1 codes of the histories are not among the model's" in capsys.readouterr().err
+    assert capsys.readouterr() == ("", "")
+    prompts = ranker.prompts([ranker.row([*HISTORY, ["ZZZ.9", "I10"]])])
+    (sentence,) = reading_sentences(prompts, "ranking", 0)
+    assert "1 codes of the histories are not among the model's" in sentence
     without = ranker.rank([*HISTORY, ["I10"]])
     assert [code.score for code in with_unknown] != [code.score for code in without]
     assert "ZZZ.9" not in {code.code for code in with_unknown}

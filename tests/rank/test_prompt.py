@@ -8,7 +8,7 @@ from small_model import ARCHITECTURE
 from mera.language_models.code_tokens import add_code_tokens
 from mera.language_models.models import ModelConfig, load_base_model
 from rank.config import PromptConfig
-from rank.prompt import PromptBuilder, build_prompts
+from rank.prompt import PromptBuilder, reading_sentences
 
 DEFINITIONS = {"428.0": "Congestive heart failure", "401.9": "Essential hypertension", "584.9": "Acute kidney failure"}
 VISITS = [{"codes": ["428.0", "401.9", "428.0"], "days_before": 120}, {"codes": ["584.9"], "days_before": 14}]
@@ -63,20 +63,23 @@ def test_a_note_is_read_from_its_beginning(tokenizer):
     assert tokenizer.decode(prompt.ids).startswith("<s>67 FAcute")
 
 
-def test_oldest_visits_are_lost_first_and_counted(tokenizer, capsys):
+def test_oldest_visits_are_lost_first_and_counted(tokenizer):
     short = builder(tokenizer, max_tokens=12, days=False, demographics=False)
-    prompts = build_prompts(short, [row(history=VISITS * 4)], "train")
+    prompts = [short.build(row(history=VISITS * 4))]
     assert len(prompts[0].ids) <= 12
     assert tokenizer.decode(prompts[0].ids).endswith("<visit><584.9><next>")
-    assert "train: 4 oldest visits and the ends of 0 notes did not fit" in capsys.readouterr().err
+    assert reading_sentences(prompts, "train", 0) == [
+        "train: 4 oldest visits and the ends of 0 notes did not fit into the prompt"
+    ]
 
 
-def test_a_code_without_a_token_is_kept_as_text_and_counted(tokenizer, capsys):
+def test_a_code_without_a_token_is_kept_as_text_and_counted(tokenizer):
     example = row(history=[{"codes": ["999.9", "428.0"], "days_before": 3}])
     assert written(tokenizer, example) == "<s>67 F<visit>3<999.9><428.0><next>"
     assert written(tokenizer, example, history="definitions").endswith("<visit>3999.9;Congestive heart failure;<next>")
-    build_prompts(builder(tokenizer), [example, row()], "test")
-    assert "test: 1 codes of the histories are not among the model's" in capsys.readouterr().err
+    prompts = [builder(tokenizer).build(patient) for patient in (example, row())]
+    (sentence,) = reading_sentences(prompts, "test", 0)
+    assert "test: 1 codes of the histories are not among the model's" in sentence
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from rank.quality import ranking_quality
+from rank.decision import ranking_quality
 from rank.recurrence import RARE_STRENGTHS, Recurrence, add_recurrence, fit_rare_bonus, recurrence_weights, seen_codes
 
 COLUMN = {"A": 0, "B": 1, "C": 2, "D": 3}

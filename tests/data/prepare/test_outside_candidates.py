@@ -11,18 +11,17 @@ from bi_encoder.config import EncoderConfig
 from bi_encoder.steps import training_examples as encoder_examples
 from bi_encoder.texts import key_texts, query_texts
 from memorize.code_set import task_codes
-from mera.language_models.code_tokens import add_code_tokens
-from mera.language_models.models import ModelConfig, load_base_model
-from rank.baselines.history_tensors import HistoryDataset
-from rank.baselines.neural import retain, transformer
-from rank.baselines.simple import linear, own_history
+from mera.code_tokens import add_code_tokens
+from mera.models import ModelConfig, load_base_model
+from rank.baselines import history_columns, linear, own_history
 from rank.config import NeuralBaselineConfig, PromptConfig, RankConfig, TransformerBaselineConfig
 from rank.decision import DecisionRule
-from rank.history_columns import history_columns
+from rank.history_tensors import HistoryDataset
+from rank.neural_baselines import retain, transformer
 from rank.partial_outputs import PartialOutputCollator
 from rank.predict import Ranker
 from rank.prompt import PromptBuilder
-from rank.start import training_examples
+from rank.start import data_sentences, training_examples
 from rank.validation import Validation
 
 SENTENCE = "train: 20 of 40 true codes (1 different), in 20 of 20 examples, are no candidates and not trained on"
@@ -59,11 +58,12 @@ def builder(task, tokenizer, tokens, **settings):
     return PromptBuilder(tokenizer, PromptConfig(**settings), task.all_definitions | tokens.definitions)
 
 
-def test_true_codes_outside_are_no_positives_and_no_negatives_and_are_counted(task, model_and_tokenizer, capsys):
+def test_true_codes_outside_are_no_positives_and_no_negatives_and_are_counted(task, model_and_tokenizer):
     _, tokenizer, tokens = model_and_tokenizer
     config = RankConfig(task="t", output="o", model=ModelConfig(architecture=ARCHITECTURE), orders=2)
-    dataset = training_examples(task, builder(task, tokenizer, tokens), config)
-    assert SENTENCE in capsys.readouterr().err
+    prompts = builder(task, tokenizer, tokens)
+    dataset = training_examples(task, prompts, config)
+    assert SENTENCE in data_sentences(task, dataset, Validation(task, prompts, 4), config.prompt)
     column = task.column
     for index, row in enumerate(task.splits["train"]):
         assert len(row["targets"]) == 2
@@ -87,9 +87,9 @@ def test_prompts_read_codes_outside_with_their_definitions(task, model_and_token
     rule = DecisionRule(eov_share=1.0, offset=0.0, slope=1.0, intercept=0.0)
     settings = (tokens.definitions, PromptConfig(history="definitions"), rule, np.zeros((3, 3), dtype=np.float32))
     ranker = Ranker(model, tokenizer, task.codes, *settings)
-    assert ranker._prompts([row]) != [prompt.ids]
+    assert ranker.prompts([row])[0].ids != prompt.ids
     ranker.add_definitions(task.all_definitions)
-    assert ranker._prompts([row]) == [prompt.ids], "a loaded model reads them as the one that was trained"
+    assert ranker.prompts([row])[0].ids == prompt.ids, "a loaded model reads them as the one that was trained"
     assert list(ranker.definitions) == task.codes
 
 

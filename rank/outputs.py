@@ -1,0 +1,157 @@
+"""What a run of stage two leaves behind: a ranker for any patient, and predictions for those of the test split.
+
+`rank/train.py` makes both; `rank/rescore.py` makes the predictions alone, with the ranker of a finished run.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from data.task import Task
+from mera.checkpoint import save_checkpoint
+from mera.code_tokens import CodeTokens
+from mera.config import config_dict
+from mera.manifest import RunClock, build_manifest
+from mera.predictions import memorization_record, predictions_for_task, task_record, write_predictions
+from mera.run_directory import RunDirectory
+from rank.config import Decoding, RankConfig
+from rank.decision import DecisionRecord, best_micro_f1, decision_record, fit_decision_rule
+from rank.predict import Ranker
+from rank.prompt import reading_sentences
+from rank.recurrence import add_recurrence, fit_rare_bonus, recurrence_weights
+from rank.trained_on import TrainedOn
+from rank.trainer import RankTrainer
+from rank.validation import Validation
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RankedPatients:
+    """The patients of the test split. N patients, C candidates."""
+
+    scores: np.ndarray
+    """(N, C), larger is more likely"""
+    thresholds: np.ndarray
+    """(N,) the score above which a patient's codes are predicted"""
+    sentences: list[str]
+    """what the prompts do not hold of the patients, in counts (`reading_sentences`)"""
+
+
+def fit_ranker(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    code_tokens: CodeTokens,
+    task: Task,
+    validation: Validation,
+    config: RankConfig,
+) -> tuple[Ranker, DecisionRecord]:
+    """A ranker of the trained `model`, with what is fitted on validation: the bonus of rare codes, the threshold and
+    the calibration; and what the manifest says of the last two. Every process must call this."""
+    recurrence = recurrence_weights(model, len(task.codes))
+    scores, eov = validation.scores(model)
+    targets, uses_eov = validation.targets, config.loss.threshold_weight > 0
+    if config.recurrence and config.rare_recurrence == "fitted":
+        rare_bonus = fit_rare_bonus(
+            scores,
+            validation.seen,
+            targets,
+            task.train_counts,
+            micro_f1=lambda raised: best_micro_f1(raised, eov, targets, uses_eov),
+        )
+        recurrence = recurrence + rare_bonus
+        scores = add_recurrence(scores, validation.seen, rare_bonus)
+    rule = fit_decision_rule(scores, eov, targets, uses_eov, config.eov_offset == "fitted")
+    trained_on = TrainedOn.of_task(task, config.prompt)
+    ranker = Ranker(model, tokenizer, task.codes, code_tokens.definitions, config.prompt, rule, recurrence, trained_on)
+    ranker.add_definitions(task.all_definitions)
+    return ranker, decision_record(rule, scores, eov, targets, uses_eov)
+
+
+def fit_decision_again(
+    ranker: Ranker, task: Task, fit_offset: bool, batch_size: int
+) -> tuple[DecisionRecord, list[str]]:
+    """Fit the rule of a loaded ranker on validation once more; it changes in place, and uses EOV if it did before.
+    Returns what the manifest says of it, and what the prompts do not hold of the patients."""
+    rows = list(task.splits["validation"])
+    prompts = ranker.prompts(rows)
+    scores, eov = ranker.score(rows, batch_size, prompts)
+    targets, uses_eov = task.targets("validation"), ranker.rule.eov_share > 0
+    ranker.rule = fit_decision_rule(scores, eov, targets, uses_eov, fit_offset)
+    sentences = reading_sentences(prompts, "ranking", ranker.prompt.past_note_tokens)
+    return decision_record(ranker.rule, scores, eov, targets, uses_eov), sentences
+
+
+def rank_test(ranker: Ranker, task: Task, decoding: Decoding, batch_size: int, max_codes: int) -> RankedPatients:
+    """Rank the test patients by the first output token, or by writing up to `max_codes` codes one after the other."""
+    rows = list(task.splits["test"])
+    prompts = ranker.prompts(rows)
+    if decoding == "rank":
+        scores, eov = ranker.score(rows, batch_size, prompts)
+        thresholds = ranker.rule.thresholds(scores, eov)
+    else:
+        scores, thresholds = ranker.decode(rows, batch_size, max_codes, prompts)
+    sentences = reading_sentences(prompts, "ranking", ranker.prompt.past_note_tokens)
+    return RankedPatients(scores=scores, thresholds=thresholds, sentences=sentences)
+
+
+def save_ranker(trainer: RankTrainer, ranker: Ranker, code_tokens: CodeTokens, run: RunDirectory) -> None:
+    """Write `checkpoint/`, which `Ranker.load` reads; every process must call this."""
+    path = run.path("checkpoint")
+    save_checkpoint(trainer, ranker.tokenizer, code_tokens, path, leave_out="recurrence.")
+    if trainer.is_world_process_zero():
+        ranker.save_settings(path)
+
+
+def write_outputs(
+    trainer: RankTrainer,
+    task: Task,
+    test: RankedPatients,
+    decision: DecisionRecord,
+    config: RankConfig,
+    run: RunDirectory,
+    clock: RunClock,
+) -> None:
+    """Write the `predictions/` of a run that trained."""
+    write_predictions_of_test(
+        task,
+        test,
+        run,
+        name=config.name,
+        config=config_dict(config),
+        seed=config.training.seed,
+        decision=decision if config.decoding == "rank" else None,
+        records={"training": trainer.state.log_history, "memorization": memorization_record(config.model.base)},
+        clock=clock,
+        tokens=trainer.tokens_trained_on(),
+    )
+
+
+def write_predictions_of_test(
+    task: Task,
+    test: RankedPatients,
+    run: RunDirectory,
+    *,
+    name: str,
+    config: dict[str, object],
+    seed: int,
+    decision: DecisionRecord | None,
+    records: dict[str, object],
+    clock: RunClock,
+    tokens: int | None = None,
+) -> None:
+    """Write `predictions/`. `name`: the model's name in the report; `decision`: None where codes were written one after
+    the other, whose scores are mere places; `records` as in mera/predictions.py; `tokens`: tokens trained on."""
+    manifest = build_manifest(
+        run=run.final.name,
+        model=name,
+        kind="rank",
+        config=config,
+        seed=seed,
+        task=task_record(task, "test"),
+        clock=clock,
+        tokens=tokens,
+    )
+    if decision is not None:
+        manifest |= decision
+    predictions = predictions_for_task(task, "test", test.scores, test.thresholds, manifest, records)
+    write_predictions(run.path("predictions"), predictions)
