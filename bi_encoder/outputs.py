@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from bi_encoder.checkpoint import ModelRecord, save_bi_encoder
 from bi_encoder.config import BiEncoderConfig, matryoshka_widths
 from bi_encoder.evidence import evidence_record
 from bi_encoder.index import CodeIndex
-from bi_encoder.model import ModelRecord
 from bi_encoder.predict import embed_codes, popularity
 from bi_encoder.texts import codes_without_definition, query_texts
 from bi_encoder.trainer import BiEncoderTrainer, choose_prior_weight, ranking_metrics
@@ -53,7 +53,7 @@ def write_outputs(trainer: BiEncoderTrainer, run: RunDirectory, clock: RunClock)
         threshold=threshold,
         codes=task.codes,
     )
-    model.save(run.path("checkpoint"), record)
+    save_bi_encoder(model, run.path("checkpoint"), record)
     keys = embed_codes(model, task, config.encoder.max_key_tokens, selection.batch_size)
     embeddings = keys.cpu().numpy()
     CodeIndex.build(embeddings, task.codes, model.fingerprint()).save(run.path("index") / "codes.safetensors")

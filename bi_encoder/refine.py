@@ -18,7 +18,7 @@ from bi_encoder.config import RefineConfig
 from bi_encoder.first_pass import principal_directions
 from bi_encoder.loss import matryoshka_info_nce
 from bi_encoder.predict import embed_codes, embed_windows
-from bi_encoder.rotation import append_map
+from bi_encoder.similarities import prefix_similarities
 from bi_encoder.trainer import BiEncoderTrainer
 
 
@@ -30,7 +30,7 @@ def refine(trainer: BiEncoderTrainer) -> None:
     keys = embed_codes(model, task, encoder.max_key_tokens, batch_size)
     positive = torch.from_numpy(task.targets("train")).to(keys.device)
     objective = (config.objective.temperature, trainer.widths, trainer.width_weights)
-    append_map(model, refined_map(queries, keys, positive, *objective, config.refine, config.training.seed))
+    model.append_map(refined_map(queries, keys, positive, *objective, config.refine, config.training.seed))
 
 
 def refined_map(
@@ -55,7 +55,7 @@ def refined_map(
         for _ in range(settings.steps):
             rows = torch.randint(len(queries), (settings.batch_size,)).to(keys.device)
             texts, codes = dropout(queries[rows], settings.dropout) @ weight.T, keys @ weight.T
-            similarities = [normalize(texts[:, :w], dim=-1) @ normalize(codes[:, :w], dim=-1).T for w in widths]
+            similarities = prefix_similarities(texts, codes, widths)
             loss = matryoshka_info_nce(similarities, positive[rows], temperature, width_weights)
             optimizer.zero_grad()
             loss.backward()

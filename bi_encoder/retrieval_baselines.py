@@ -13,7 +13,8 @@ import numpy as np
 from torch.nn.functional import normalize
 
 from bi_encoder.bm25 import Bm25
-from bi_encoder.model import BiEncoder, ModelRecord
+from bi_encoder.checkpoint import ModelRecord
+from bi_encoder.model import BiEncoder
 from bi_encoder.predict import embed_texts, popularity
 from bi_encoder.texts import key_texts, query_texts
 from data.task import Task

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from bi_encoder.checkpoint import ModelRecord
 from bi_encoder.evidence import Span, evidence_spans
 from bi_encoder.index import CodeIndex
-from bi_encoder.model import BiEncoder, ModelRecord
+from bi_encoder.model import BiEncoder
 from bi_encoder.predict import embed_windows
 from bi_encoder.texts import QueryText
 from bi_encoder.windows import Windows, tokenize_windows, window_batch

@@ -20,7 +20,8 @@ from bi_encoder.mistakes import RefreshMistakes
 from bi_encoder.model import BiEncoder
 from bi_encoder.negatives import HardNegatives
 from bi_encoder.predict import embed_codes, score_texts
-from bi_encoder.steps import StepCollator, training_examples, true_pairs
+from bi_encoder.start import training_examples
+from bi_encoder.steps import StepCollator, true_pairs
 from bi_encoder.texts import query_texts
 from bi_encoder.windows import Windows, tokenize_windows
 from data.task import Task

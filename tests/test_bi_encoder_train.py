@@ -11,9 +11,9 @@ import torch
 from tiny_task import make_tiny_task
 from transformers import TrainerCallback, set_seed
 
+from bi_encoder.checkpoint import load_bi_encoder
 from bi_encoder.config import BiEncoderConfig
 from bi_encoder.index import CodeIndex
-from bi_encoder.model import load_bi_encoder
 from bi_encoder.outputs import write_outputs
 from bi_encoder.predict import embed_codes
 from bi_encoder.refine import refine

@@ -8,7 +8,7 @@ from small_encoder import SMALL_ARCHITECTURE, make_encoder
 from small_model import ARCHITECTURE
 
 from bi_encoder.config import EncoderConfig
-from bi_encoder.steps import training_examples as encoder_examples
+from bi_encoder.start import training_examples as encoder_examples
 from bi_encoder.texts import key_texts, query_texts
 from memorize.code_set import task_codes
 from mera.code_tokens import add_code_tokens
