@@ -15,7 +15,9 @@ from transformers import set_seed
 
 from bi_encoder.config import BiEncoderConfig
 from bi_encoder.start import model_for_task
+from bi_encoder.start import training_examples as bi_encoder_examples
 from bi_encoder.trainer import build_trainer as build_bi_encoder_trainer
+from bi_encoder.validation import Validation as BiEncoderValidation
 from data.task import load_task
 from memorize.code_set import task_codes
 from memorize.config import MemorizeConfig
@@ -101,9 +103,11 @@ def rank(task, config, run):
 
 def bi_encoder(task, config, run):
     model = model_for_task(config, task)
+    examples = bi_encoder_examples(task, model.tokenizer, config.encoder)
+    validation = BiEncoderValidation(task, model.tokenizer, config)
 
     def train(path):
-        trainer = build_bi_encoder_trainer(model, task, config, run)
+        trainer = build_bi_encoder_trainer(model, task, examples, validation, config, run)
         some_steps(trainer, run, config)
         return trainer
 

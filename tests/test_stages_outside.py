@@ -7,12 +7,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from test_bi_encoder_train import configuration, start
+from test_bi_encoder_train import configuration, outputs_of, start
 from tiny_task import make_tiny_task
 
-from bi_encoder.outputs import write_outputs
 from data.task import load_task
-from mera.manifest import RunClock
 from mera.predictions import read_predictions
 from mera.report import write_report
 
@@ -28,7 +26,7 @@ def test_a_bi_encoder_trains_and_its_predictions_hold_what_it_missed(tmp_path):
     config = configuration(task, tmp_path / "run", **{"training.epochs": 1})
     run, trainer = start(task, config)
     trainer.train()
-    write_outputs(trainer, run, RunClock())
+    outputs_of(trainer, task, config, run)
     assert_complete(read_predictions(run.finish()), task)
 
 
