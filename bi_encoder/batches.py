@@ -33,6 +33,11 @@ def pad(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Sequence[int]]) -> di
     return {"input_ids": ids, "attention_mask": mask.long()}
 
 
+def to_device(batch: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    """The batch with its tensors on `device`."""
+    return {name: value.to(device) for name, value in batch.items()}
+
+
 def length_sorted_batches(rows: Sequence[Sequence[int]], batch_size: int) -> Iterator[list[int]]:
     """Row numbers in batches of similar length, longest first, so that memory runs out at once or never."""
     order = np.argsort([-len(row) for row in rows], kind="stable")

@@ -176,6 +176,13 @@ class BiEncoderConfig:
             raise UserError("refine.steps is for mean pooling; label attention compares more than two vectors")
 
 
+def training_widths(config: BiEncoderConfig, hidden_size: int) -> tuple[list[int], list[float]]:
+    """The widths at which the loss is computed and their weights: of `retrieval` the hidden size alone."""
+    if config.variant == "retrieval":
+        return [hidden_size], [1.0]
+    return matryoshka_widths(config.objective.widths, hidden_size), matryoshka_weights(config.objective, hidden_size)
+
+
 def matryoshka_widths(widths: tuple[int, ...], hidden_size: int) -> list[int]:
     """The distinct widths in ascending order, clipped to `hidden_size`, which is always among them."""
     return sorted({min(width, hidden_size) for width in widths} | {hidden_size})
@@ -184,9 +191,8 @@ def matryoshka_widths(widths: tuple[int, ...], hidden_size: int) -> list[int]:
 def matryoshka_weights(objective: ObjectiveConfig, hidden_size: int) -> list[float]:
     """The weights of `matryoshka_widths`, mean 1. Of widths clipped to the same the first counts; a hidden size beyond
     all widths has the weight of the largest."""
-    given = objective.width_weights or [1.0] * len(objective.widths)
-    pairs = sorted(zip(objective.widths, given, strict=True))
-    found: dict[int, float] = {}
+    pairs = sorted(zip(objective.widths, objective.width_weights or [1.0] * len(objective.widths), strict=True))
+    weights: dict[int, float] = {}
     for width, weight in [*pairs, (hidden_size, pairs[-1][1])]:
-        found.setdefault(min(width, hidden_size), weight)
-    return [weight * len(found) / sum(found.values()) for weight in found.values()]
+        weights.setdefault(min(width, hidden_size), weight)
+    return [weight * len(weights) / sum(weights.values()) for weight in weights.values()]

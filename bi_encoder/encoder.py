@@ -1,11 +1,14 @@
 """The text encoder as a sentence-transformers module: a pretrained one, or a small one built for the task's texts."""
 
+import importlib.metadata
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Transformer
+from torch import Tensor
 from transformers import AutoConfig, AutoModel
 from transformers.utils import is_flash_attn_2_available
 
@@ -95,6 +98,54 @@ def merge_lora(encoder: Transformer) -> None:
     """Put trained adapters into the weights, so that any Hugging Face tool opens what is saved."""
     if hasattr(encoder.model, "merge_and_unload"):
         encoder.model = encoder.model.merge_and_unload()
+
+
+def token_states(encoder: Transformer, input_ids: Tensor, mask: Tensor) -> Tensor:
+    """input_ids, mask (B, T) bool -> token states (B, T, D); without computing the padding where the encoder's
+    attention can do that (`can_flatten_inputs`), and with it elsewhere."""
+    if encoder.can_flatten_inputs:
+        return _unpadded_states(encoder, input_ids, mask)
+    return encoder({"input_ids": input_ids, "attention_mask": mask.long()})["token_embeddings"]
+
+
+def _unpadded_states(encoder: Transformer, input_ids: Tensor, mask: Tensor) -> Tensor:
+    """As `token_states`, 0 on the padding.
+
+    The texts are one row of all their tokens; flash attention's variable-length kernels take where each begins
+    (`cu_seq_lens`).
+    """
+    lengths = mask.sum(1)
+    bounds = torch.nn.functional.pad(lengths.cumsum(0), (1, 0)).to(torch.int32)
+    positions = torch.arange(mask.shape[1], device=mask.device).expand_as(mask)[mask]
+    longest = int(lengths.max())
+    row = {
+        "input_ids": input_ids[mask][None],
+        "position_ids": positions[None] + _first_position(encoder),
+        "cu_seq_lens_q": bounds,
+        "cu_seq_lens_k": bounds,
+        "max_length_q": longest,
+        "max_length_k": longest,
+    }
+    flat = encoder(row)["token_embeddings"].reshape(len(positions), -1)
+    states = flat.new_zeros((*mask.shape, flat.shape[-1]))
+    states[mask] = flat
+    return states
+
+
+def _first_position(encoder: Transformer) -> int:
+    """The number of a text's first position: RoBERTa and its kin count from behind the padding index.
+
+    sentence-transformers knows which models do, in an attribute of its own that it sets where `can_flatten_inputs` is
+    true. Raises ValueError where a version has no such attribute: positions off by some would only make worse vectors.
+    """
+    try:
+        return encoder._flatten_position_offset
+    except AttributeError:
+        version = importlib.metadata.version("sentence-transformers")
+        raise UserError(
+            f"sentence-transformers {version} has no Transformer._flatten_position_offset, which 6.2 has, so nothing "
+            f"says where the positions of a text without padding begin; set encoder.unpadded to false"
+        ) from None
 
 
 def _build(config: EncoderConfig, texts: Iterable[str], folder: str) -> None:

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from bi_encoder.batches import to_device
 from bi_encoder.model import BiEncoder
+from bi_encoder.predict import evaluation_mode
 from bi_encoder.texts import QueryText
 from bi_encoder.windows import window_batch, windows_with_offsets
 from mera.system.errors import UserError
@@ -24,7 +25,6 @@ class Span:
     weight: float
 
 
-@torch.no_grad()
 def evidence_spans(
     model: BiEncoder, query: QueryText, keys: Tensor, *, max_tokens: int, overlap: int = 32, mass: float = 0.5
 ) -> list[list[Span]]:
@@ -35,14 +35,12 @@ def evidence_spans(
     """
     if query.note_start is None:
         raise UserError("evidence is looked for in a note, but this example has none")
-    was_training = model.training
-    model.eval()
     windows, offsets = windows_with_offsets(model.tokenizer, query.text, max_tokens, overlap)
     batch = window_batch(model.tokenizer, [windows], overlap)
-    inputs = {name: value.to(model.device) for name, value in batch.items()}
-    weights_CT = model.token_weights(inputs, keys)[0].cpu().numpy()
-    model.train(was_training)
-    return [_spans(weights, offsets, query, mass) for weights in weights_CT]
+    with evaluation_mode(model):
+        weights_CT = model.token_weights(to_device(batch, model.device), keys)[0].cpu().numpy()
+    note, note_offsets = query.text[query.note_start :], np.maximum(offsets - query.note_start, 0)
+    return [_spans(weights, note_offsets, note, mass) for weights in weights_CT]
 
 
 def evidence_record(
@@ -59,26 +57,26 @@ def evidence_record(
 
     What a prediction folder keeps as `evidence.json`; scores (N, C). None where no query was written from a note.
     """
-    found = {}
+    evidence = {}
     for row, query in enumerate(queries[:EVIDENCE_ROWS]):
         if query.note_start is None:
             continue
         best = np.argsort(-scores[row], kind="stable")[:EVIDENCE_CODES]
         spans = evidence_spans(model, query, keys[best], max_tokens=max_tokens, overlap=overlap)
-        found[str(row)] = {
+        evidence[str(row)] = {
             codes[column]: [[span.start, span.end] for span in places]
             for column, places in zip(best, spans, strict=True)
         }
-    return found or None
+    return evidence or None
 
 
-def _spans(weights_T: np.ndarray, offsets: np.ndarray, query: QueryText, mass: float) -> list[Span]:
-    note = query.text[query.note_start :]
+def _spans(weights_T: np.ndarray, offsets: np.ndarray, note: str, mass: float) -> list[Span]:
+    """offsets (T, 2): characters of the note; (0, 0) before it."""
     order = np.argsort(-weights_T, kind="stable")
     enough = int(np.searchsorted(np.cumsum(weights_T[order]), mass)) + 1
     spans: list[Span] = []
     for token in sorted(order[:enough]):
-        start, end = (max(0, int(position) - query.note_start) for position in offsets[token])
+        start, end = offsets[token].tolist()
         if not note[start:end].strip():
             continue
         weight = float(weights_T[token])

@@ -3,59 +3,25 @@
 B texts, W windows of them, T tokens, C codes, D hidden size, w a Matryoshka prefix width.
 """
 
-import copy
 import hashlib
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 import torch
-from safetensors.torch import load_file, save_file
-from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.modules import Dense, Pooling, Router, Transformer
+from sentence_transformers.sentence_transformer.modules import Dense, Pooling, Transformer
 from torch import Tensor, nn
 from torch.nn.functional import normalize, pad
 from torch.utils.checkpoint import checkpoint
 
 from bi_encoder.attention import LabelAttention, attended_similarities
 from bi_encoder.batches import parts_of_similar_length
-from bi_encoder.config import EncoderConfig
-from bi_encoder.encoder import add_lora, merge_lora, open_sentence_transformer
+from bi_encoder.encoder import token_states
 from bi_encoder.gather import gather_rows, largest_over_processes
-from bi_encoder.unpadded import unpadded_states
+from bi_encoder.similarities import prefix_similarities, reranked
 from bi_encoder.windows import join_windows
 from mera.system.errors import UserError
-from mera.training.private_api import layer_classes
 
-RECORD_NAME = "bi_encoder.json"
-ATTENTION_NAME = "label_attention.safetensors"
 Tower = Literal["query", "document"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ModelRecord:
-    """What a checkpoint must know beside its weights."""
-
-    variant: str
-    temperature: float
-    """Scores are cosine similarities divided by this."""
-    max_query_tokens: int
-    max_key_tokens: int
-    widths: list[int]
-    """Prefix widths the loss was computed at."""
-    task_fingerprint: str = ""
-    prior_weight: float = 0.0
-    """Weight of log(1 + train count) in the scores."""
-    threshold: float | None = None
-    """Codes that score above it are predicted."""
-    window_overlap: int = 32
-    """Tokens that neighbouring windows of a longer text share."""
-    rerank_candidates: int | None = None
-    """Codes of the mean-pooled first pass that label attention scores again; None: it scores all."""
-    codes: list[str] = field(default_factory=list)
-    """The candidates it was trained on, in column order."""
 
 
 class TokenStates(NamedTuple):
@@ -77,6 +43,8 @@ class BiEncoder(nn.Module):
     window.
     """
 
+    special_ids: Tensor
+
     def __init__(
         self,
         encoder: Transformer,
@@ -87,7 +55,7 @@ class BiEncoder(nn.Module):
         rotation: Dense | None = None,
     ):
         """`key_encoder`: the tower of the codes; None: `encoder` reads them too. `rotation`: a linear map of the token
-        states of both towers, see rotation.py."""
+        states of both towers, see `append_map`. `tokens_at_once`, `cached_gradients`: see `_in_parts`."""
         super().__init__()
         self.encoder = encoder
         self.key_encoder = key_encoder
@@ -108,8 +76,13 @@ class BiEncoder(nn.Module):
     def _no_split_modules(self) -> list[str]:
         """Classes of the encoder's layers: accelerate reads here what FSDP is to collect and let go one by one."""
         present = {type(module).__name__ for module in self.modules()}
-        named = {name for encoder in self._towers() for name in layer_classes(encoder.model)}
+        named = {name for encoder in self.towers for name in encoder.model._no_split_modules or ()}
         return sorted(named & present)
+
+    @property
+    def towers(self) -> list[Transformer]:
+        """The encoder of the texts and, where the codes have their own, that one."""
+        return [self.encoder] if self.key_encoder is None else [self.encoder, self.key_encoder]
 
     @property
     def hidden_size(self) -> int:
@@ -131,9 +104,10 @@ class BiEncoder(nn.Module):
         Returns cosine similarities (B, C) at each width, and with label attention also those of the mean-pooled first
         pass (without it, an empty list). C are the codes of all processes, the first `num_keys` of them.
         """
-        keys = gather_rows(self._embed_documents(keys))[:num_keys]
+        embedded = gather_rows(self._embed_documents(keys))[:num_keys]
         tokens = self.read(queries)
-        return self._compare(tokens, keys, widths), self._first_pass(tokens, keys, widths) if self.attention else []
+        similarities = self._compare(tokens, embedded, widths)
+        return similarities, self._first_pass(tokens, embedded, widths) if self.attention else []
 
     def embed(self, inputs: dict[str, Tensor], tower: Tower = "document") -> Tensor:
         """Token ids and mask of texts -> mean of the token states (B, D). `tower` says which encoder reads them."""
@@ -152,8 +126,8 @@ class BiEncoder(nn.Module):
         states = self._in_parts(lambda ids, mask: self._encode(self.encoder, ids, mask), queries)
         windows = queries.get("windows_per_text")
         if windows is not None and len(windows) < len(ids):
-            kept = queries["kept"]
-            states, ids, mask = (join_windows(values, kept, windows) for values in (states, ids, mask))
+            unique = queries["unique_mask"]
+            states, ids, mask = (join_windows(values, unique, windows) for values in (states, ids, mask))
         return TokenStates(states, mask, mask & ~torch.isin(ids, self.special_ids))
 
     def similarities(
@@ -182,12 +156,24 @@ class BiEncoder(nn.Module):
         tokens = self.read(queries)
         return self.attention(normalize(tokens.states, dim=-1), tokens.content, normalize(keys, dim=-1))[1]
 
-    def content_mask(self, inputs: dict[str, Tensor]) -> Tensor:
-        """(B, T) bool: tokens of the text itself, without padding and without the tokens added around it."""
-        return inputs["attention_mask"].bool() & ~torch.isin(inputs["input_ids"], self.special_ids)
+    def append_map(self, weight: Tensor) -> None:
+        """Put the linear map `weight` (D, D) of token states behind the encoder, and behind the map it has already.
+
+        The map belongs to both towers and is trained with the rest.
+        """
+        if self.rotation is not None:
+            weight = weight @ self.rotation.linear.weight.detach().to(weight)
+        self.rotation = Dense(
+            self.hidden_size,
+            self.hidden_size,
+            bias=False,
+            activation_function=None,
+            init_weight=weight.to(self.device),
+            module_input_name="token_embeddings",
+        )
 
     def gradient_checkpointing_enable(self, **arguments) -> None:
-        for encoder in self._towers():
+        for encoder in self.towers:
             encoder.model.gradient_checkpointing_enable(**arguments)
 
     def fingerprint(self) -> str:
@@ -197,28 +183,6 @@ class BiEncoder(nn.Module):
             digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
             digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
         return digest.hexdigest()
-
-    def save(self, path: str | Path, record: ModelRecord) -> None:
-        """A folder that `SentenceTransformer(path)` opens (mean pooling), plus the record and the label attention.
-
-        Separate towers are its routes `query` and `document`: `encode_query` and `encode_document`. LoRA adapters are
-        merged into the weights.
-        """
-        path = Path(path)
-        for encoder in self._towers():
-            merge_lora(encoder)
-        head = [self.pooling] if self.rotation is None else [self.rotation, self.pooling]
-        modules = [self.encoder, *head]
-        if self.key_encoder is not None:
-            towers = (modules, [self.key_encoder, *copy.deepcopy(head)])
-            modules = [Router.for_query_document(*towers, default_route="query")]
-        SentenceTransformer(modules=modules, device="cpu").save(str(path), create_model_card=False)
-        if self.attention is not None:
-            save_file(self.attention.state_dict(), path / ATTENTION_NAME)
-        (path / RECORD_NAME).write_text(json.dumps(asdict(record), indent=2), encoding="utf-8")
-
-    def _towers(self) -> list[Transformer]:
-        return [self.encoder] if self.key_encoder is None else [self.encoder, self.key_encoder]
 
     def _in_parts(self, encode: Callable[[Tensor, Tensor], Tensor], inputs: dict[str, Tensor]) -> Tensor:
         """`encode(ids, mask)` of all texts, those of similar length together, so that little padding is encoded.
@@ -252,10 +216,7 @@ class BiEncoder(nn.Module):
         """Token states (B, T, D) float32; on a GPU the encoder computes in bfloat16, in training and afterwards."""
         kind = self.device.type
         with torch.autocast(kind, dtype=torch.bfloat16, enabled=kind == "cuda" or torch.is_autocast_enabled(kind)):
-            if encoder.can_flatten_inputs:
-                states = unpadded_states(encoder, ids, mask)
-            else:
-                states = encoder({"input_ids": ids, "attention_mask": mask.long()})["token_embeddings"]
+            states = token_states(encoder, ids, mask)
         if self.rotation is None:
             return states.float()
         with torch.autocast(self.device.type, enabled=False):
@@ -277,64 +238,10 @@ class BiEncoder(nn.Module):
 
     def _first_pass(self, tokens: TokenStates, keys: Tensor, widths: Sequence[int]) -> list[Tensor]:
         with torch.autocast(self.device.type, enabled=False):
-            pooled = self._pooled(tokens.states, tokens.mask)
-            return [normalize(pooled[:, :w], dim=-1) @ normalize(keys[:, :w], dim=-1).T for w in widths]
+            return prefix_similarities(self._pooled(tokens.states, tokens.mask), keys, widths)
 
     def _reranked(self, tokens: TokenStates, keys: Tensor, width: int, first_pass: Tensor, rerank: int) -> Tensor:
         best = first_pass.topk(rerank, dim=1).indices
         with torch.autocast(self.device.type, enabled=False):
             attended = self._attended(tokens, keys[best], width)
-        rest = first_pass.scatter(1, best, -torch.inf)
-        gap = rest.amax(1, keepdim=True) - attended.amin(1, keepdim=True)
-        # Behind by a little, so that no code of the rest ties with the last of the best.
-        return (first_pass - gap - 1e-4).scatter(1, best, attended)
-
-
-def build_bi_encoder(
-    encoder: Transformer,
-    variant: str,
-    attention_temperature: float,
-    settings: EncoderConfig | None = None,
-    cached_gradients: bool = False,
-) -> BiEncoder:
-    """The variant's model around `encoder`: only `laa_mrl` has label attention. `settings`: towers, LoRA, parts."""
-    attention = LabelAttention(attention_temperature) if variant == "laa_mrl" else None
-    if settings is None:
-        return BiEncoder(encoder, attention)
-    if settings.lora.rank:
-        add_lora(encoder, settings.lora)
-    key_encoder = copy.deepcopy(encoder) if settings.towers == "separate" else None
-    return BiEncoder(encoder, attention, key_encoder, settings.tokens_at_once, cached_gradients)
-
-
-def load_bi_encoder(path: str | Path, codes: list[str] | None = None) -> tuple[BiEncoder, ModelRecord]:
-    """Open a checkpoint written by `BiEncoder.save`.
-
-    Raises FileNotFoundError where there is none, ValueError where `codes` are given and differ from those it was
-    trained on.
-    """
-    path = Path(path)
-    if not (path / RECORD_NAME).is_file():
-        raise FileNotFoundError(f"no bi-encoder checkpoint in {path} ({RECORD_NAME} is missing)")
-    values = json.loads((path / RECORD_NAME).read_text(encoding="utf-8"))
-    known = {entry.name for entry in fields(ModelRecord)}
-    record = ModelRecord(**{name: value for name, value in values.items() if name in known})
-    if codes is not None and codes != record.codes:
-        raise UserError(
-            f"the checkpoint {path} was trained on {len(record.codes)} candidate codes, the task has {len(codes)} "
-            f"({len(set(codes) ^ set(record.codes))} are in only one of the two); train on this task"
-        )
-    opened = open_sentence_transformer(str(path))
-    attention = LabelAttention() if record.variant == "laa_mrl" else None
-    if isinstance(opened[0], Router):
-        towers = opened[0].sub_modules
-        query, key_encoder = list(towers["query"]), towers["document"][0]
-    else:
-        query, key_encoder = list(opened), None
-    rotation = next((module for module in query if isinstance(module, Dense)), None)
-    model = BiEncoder(query[0], attention, key_encoder, rotation=rotation)
-    if model.attention is not None:
-        # Checkpoints from before ZeRO-3 was supported hold the temperature as a scalar.
-        weights = {name: value.reshape(-1) for name, value in load_file(path / ATTENTION_NAME).items()}
-        model.attention.load_state_dict(weights)
-    return model, record
+        return reranked(first_pass, best, attended)

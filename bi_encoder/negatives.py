@@ -1,11 +1,20 @@
-"""Hard negatives: codes that are easily taken for a true one of an example, and are not true for it."""
+"""Hard negatives: codes that are easily taken for a true one of an example, and are not true for it.
+
+Two kinds: siblings of a true code in the ontology, and the mistakes of the model's own code index (ANCE, Xiong et al.
+2020, arXiv 2007.00808).
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+import datasets
 import numpy as np
 import torch
 
+from bi_encoder.config import BiEncoderConfig
+from bi_encoder.model import BiEncoder
+from bi_encoder.predict import embed_codes, embed_windows
+from bi_encoder.search.index import CodeIndex
 from data.task import Task
 
 SIBLING_LEVELS = ("subcategory", "category", "block", "chapter")
@@ -32,8 +41,8 @@ class HardNegatives:
         """`kind`: none, siblings, mistakes, or both (half of each)."""
         num_siblings = {"none": 0, "siblings": per_row, "mistakes": 0, "both": per_row - per_row // 2}[kind]
         num_mistakes = 0 if kind in ("none", "siblings") else per_row - num_siblings
-        found = sibling_columns(task) if num_siblings else []
-        return cls(num_siblings=num_siblings, num_mistakes=num_mistakes, siblings=found)
+        siblings = sibling_columns(task) if num_siblings else []
+        return cls(num_siblings=num_siblings, num_mistakes=num_mistakes, siblings=siblings)
 
     def draw(self, row: int, targets: Sequence[int]) -> list[int]:
         """Columns for the example `row` of the training set with the true columns `targets`; fewer where there are
@@ -50,22 +59,38 @@ class HardNegatives:
         return drawn
 
     @property
-    def mistakes_kept(self) -> int:
+    def mistakes_per_example(self) -> int:
+        """Mistakes of the index that are kept for an example to draw from."""
         return MISTAKES_PER_NEGATIVE * self.num_mistakes
 
 
 def sibling_columns(task: Task) -> list[np.ndarray]:
     """For each code the columns of the first of SIBLING_LEVELS where it is not alone; of itself where it always is."""
-    found: list[np.ndarray | None] = [None] * len(task.codes)
+    siblings: list[np.ndarray | None] = [None] * len(task.codes)
     for level in SIBLING_LEVELS:
         groups = np.array(task.groups(level))
         order = np.argsort(groups, kind="stable")
         starts = np.flatnonzero(np.r_[True, groups[order][1:] != groups[order][:-1]])
         for members in np.split(order, starts[1:]):
             for column in members if len(members) > 1 else ():
-                if found[column] is None:
-                    found[column] = members
-    return [np.array([column]) if members is None else members for column, members in enumerate(found)]
+                if siblings[column] is None:
+                    siblings[column] = members
+    return [np.array([column]) if members is None else members for column, members in enumerate(siblings)]
+
+
+def index_mistakes(
+    model: BiEncoder, task: Task, examples: datasets.Dataset, config: BiEncoderConfig, per_example: int
+) -> list[list[int]]:
+    """For each training example the first `per_example` codes that the mean-pooled index ranks first and that are not
+    true for it; in a distributed run every process finds all of them."""
+    batch_size = config.selection.batch_size
+    keys = embed_codes(model, task, config.encoder.max_key_tokens, batch_size).cpu().numpy()
+    queries = embed_windows(model, examples["windows"], config.encoder.window_overlap, batch_size).cpu().numpy()
+    targets = list(examples["targets"])
+    num_ranked = per_example + max(map(len, targets))
+    index = CodeIndex.build(keys, task.codes)
+    ranked, _ = index.search_columns(queries, num_ranked, first_pass_dim=model.hidden_size)
+    return wrong_first_codes(ranked.tolist(), targets, per_example)
 
 
 def wrong_first_codes(ranked: Iterable[Sequence[int]], targets: Iterable[Sequence[int]], keep: int) -> list[list[int]]:

@@ -1,20 +1,34 @@
-"""Scoring with a bi-encoder: every candidate of a task for every example of a split."""
+"""Scoring with a bi-encoder: every candidate of a task for every example of a split. N texts, C codes, D width."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
+from transformers import PreTrainedTokenizerBase
 
-from bi_encoder.batches import length_sorted_batches, pad, tokenize
+from bi_encoder.batches import length_sorted_batches, pad, to_device, tokenize
+from bi_encoder.config import BiEncoderConfig, EncoderConfig
 from bi_encoder.model import BiEncoder, Tower
-from bi_encoder.texts import key_texts
-from bi_encoder.windows import Windows, batches_of_windows, window_batch
+from bi_encoder.texts import key_texts, query_texts
+from bi_encoder.windows import Windows, batches_of_windows, tokenize_windows, window_batch
 from data.task import Task
 
 
-@torch.no_grad()
+@contextmanager
+def evaluation_mode(model: BiEncoder) -> Iterator[None]:
+    """No gradients and no dropout within; afterwards the model is in the mode it was in before."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(was_training)
+
+
 def embed_texts(
     model: BiEncoder, texts: Sequence[str], max_tokens: int, batch_size: int = 64, tower: Tower = "document"
 ) -> Tensor:
@@ -22,13 +36,12 @@ def embed_texts(
 
     `tower`: which encoder reads them, where texts and codes have one each.
     """
-    was_training = model.training
-    model.eval()
     ids = tokenize(model.tokenizer, texts, max_tokens)
     embeddings = torch.empty((len(ids), model.hidden_size), device=model.device)
-    for rows in length_sorted_batches(ids, batch_size):
-        embeddings[rows] = model.embed(_to(model, pad(model.tokenizer, [ids[row] for row in rows])), tower)
-    model.train(was_training)
+    with evaluation_mode(model):
+        for rows in length_sorted_batches(ids, batch_size):
+            batch = pad(model.tokenizer, [ids[row] for row in rows])
+            embeddings[rows] = model.embed(to_device(batch, model.device), tower)
     return embeddings
 
 
@@ -37,20 +50,16 @@ def embed_codes(model: BiEncoder, task: Task, max_tokens: int, batch_size: int =
     return embed_texts(model, key_texts(task), max_tokens, batch_size)
 
 
-@torch.no_grad()
 def embed_windows(model: BiEncoder, texts: Sequence[Windows], overlap: int, batch_size: int = 64) -> Tensor:
     """Mean-pooled embeddings (N, D) float32 of texts in windows: the queries of the first pass."""
-    was_training = model.training
-    model.eval()
     embeddings = torch.empty((len(texts), model.hidden_size), device=model.device)
-    for rows in batches_of_windows(texts, batch_size):
-        batch = window_batch(model.tokenizer, [texts[row] for row in rows], overlap)
-        embeddings[rows] = model.embed(_to(model, batch), "query")
-    model.train(was_training)
+    with evaluation_mode(model):
+        for rows in batches_of_windows(texts, batch_size):
+            batch = window_batch(model.tokenizer, [texts[row] for row in rows], overlap)
+            embeddings[rows] = model.embed(to_device(batch, model.device), "query")
     return embeddings
 
 
-@torch.no_grad()
 def score_texts(
     model: BiEncoder,
     texts: Sequence[Windows],
@@ -68,22 +77,41 @@ def score_texts(
     `overlap`: the tokens that windows share. `rerank`: see `BiEncoder.similarities`. `progress` names a progress bar;
     None shows none.
     """
-    was_training = model.training
-    model.eval()
     scores = {width: np.empty((len(texts), len(keys)), dtype=np.float32) for width in widths}
     batches = list(batches_of_windows(texts, batch_size))
-    for rows in tqdm(batches, desc=progress, unit="batch", disable=progress is None, leave=False):
-        queries = _to(model, window_batch(model.tokenizer, [texts[row] for row in rows], overlap))
-        for width, cosines in zip(widths, model.similarities(queries, keys, widths, rerank), strict=True):
-            scores[width][rows] = (cosines / temperature).cpu().numpy()
-    model.train(was_training)
+    with evaluation_mode(model):
+        for rows in tqdm(batches, desc=progress, unit="batch", disable=progress is None, leave=False):
+            batch = window_batch(model.tokenizer, [texts[row] for row in rows], overlap)
+            similarities = model.similarities(to_device(batch, model.device), keys, widths, rerank)
+            for width, cosines in zip(widths, similarities, strict=True):
+                scores[width][rows] = (cosines / temperature).cpu().numpy()
     return scores
 
 
-def popularity(task: Task) -> np.ndarray:
-    """(C,) float32: log(1 + training examples with the code), what `prior_weight` multiplies."""
-    return np.log1p(task.train_counts).astype(np.float32)
+def split_windows(task: Task, split: str, tokenizer: PreTrainedTokenizerBase, encoder: EncoderConfig) -> list[Windows]:
+    """All windows of the split's examples, in order. Raises ValueError, naming the row, where a note is blank."""
+    texts = [query.text for query in query_texts(task, split)]
+    return tokenize_windows(tokenizer, texts, encoder.max_query_tokens, encoder.window_overlap)
 
 
-def _to(model: BiEncoder, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value.to(model.device) for name, value in inputs.items()}
+def score_windows(
+    model: BiEncoder,
+    task: Task,
+    texts: Sequence[Windows],
+    widths: Sequence[int],
+    config: BiEncoderConfig,
+    progress: str | None = None,
+) -> dict[int, np.ndarray]:
+    """Width -> scores (N, C) float32 of all candidates of `task` as `config` says, without the popularity prior."""
+    encoder, selection = config.encoder, config.selection
+    return score_texts(
+        model,
+        texts,
+        embed_codes(model, task, encoder.max_key_tokens, selection.batch_size),
+        widths=widths,
+        temperature=config.objective.temperature,
+        overlap=encoder.window_overlap,
+        rerank=selection.rerank_candidates if selection.scoring == "rerank" else None,
+        batch_size=selection.batch_size,
+        progress=progress,
+    )

@@ -1,10 +1,11 @@
-"""Training the last linear map alone, behind an encoder that is done.
+"""Refinement: after training, a linear map (D, D) of the embeddings is trained alone, with the encoder frozen.
 
-What a step of the whole model costs is encoding: so it sees few candidates, and steps are few. Here texts and
-codes are encoded once, and a map of their embeddings takes hundreds of steps in seconds, each against every code. It
-starts as the rotation to the principal directions (see rotation.py). Dropout of whole dimensions before it keeps it
-from fitting the few training texts, and what the space must say more than once, narrow prefixes say too. Only for mean
-pooling, where the mean of mapped tokens is the mapped mean.
+A step of the whole model spends its time on encoding, so it compares few candidates, and there are few steps. Here the
+training texts and all codes are encoded once; the map then takes hundreds of steps in seconds, and each step compares
+with every code. The map starts as the rotation to the codes' principal directions (first_pass.py) and is appended to
+the model (`BiEncoder.append_map`). Each step sets some dimensions of the texts to zero (dropout): this keeps the map
+from fitting the few training texts, and spreads what matters over several dimensions, so that narrow prefixes hold it
+too. Only for mean pooling: the mean of mapped token states is the map of their mean; with label attention it is not.
 """
 
 from collections.abc import Sequence
@@ -14,23 +15,24 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout, normalize
 from torch.optim.lr_scheduler import LinearLR
 
-from bi_encoder.config import RefineConfig
+from bi_encoder.config import BiEncoderConfig, RefineConfig, training_widths
 from bi_encoder.loss import matryoshka_info_nce
-from bi_encoder.predict import embed_codes, embed_windows
-from bi_encoder.rotation import append_map
+from bi_encoder.model import BiEncoder
+from bi_encoder.predict import embed_codes, embed_windows, split_windows
 from bi_encoder.search.first_pass import principal_directions
-from bi_encoder.trainer import BiEncoderTrainer
+from bi_encoder.similarities import prefix_similarities
+from data.task import Task
 
 
-def refine(trainer: BiEncoderTrainer) -> None:
-    """Refine the model of a finished training on its training split. One process is enough, the one that saves."""
-    config, task, model = trainer.bi_encoder_config, trainer.task, trainer.bi_encoder
+def refine(model: BiEncoder, task: Task, config: BiEncoderConfig) -> None:
+    """Refine a trained model on its training split. One process is enough, the one that saves."""
     encoder, batch_size = config.encoder, config.selection.batch_size
-    queries = embed_windows(model, trainer.query_windows("train"), encoder.window_overlap, batch_size)
+    windows = split_windows(task, "train", model.tokenizer, encoder)
+    queries = embed_windows(model, windows, encoder.window_overlap, batch_size)
     keys = embed_codes(model, task, encoder.max_key_tokens, batch_size)
     positive = torch.from_numpy(task.targets("train")).to(keys.device)
-    objective = (config.objective.temperature, trainer.widths, trainer.width_weights)
-    append_map(model, refined_map(queries, keys, positive, *objective, config.refine, config.training.seed))
+    objective = (config.objective.temperature, *training_widths(config, model.hidden_size))
+    model.append_map(refined_map(queries, keys, positive, *objective, config.refine, config.training.seed))
 
 
 def refined_map(
@@ -55,7 +57,7 @@ def refined_map(
         for _ in range(settings.steps):
             rows = torch.randint(len(queries), (settings.batch_size,)).to(keys.device)
             texts, codes = dropout(queries[rows], settings.dropout) @ weight.T, keys @ weight.T
-            similarities = [normalize(texts[:, :w], dim=-1) @ normalize(codes[:, :w], dim=-1).T for w in widths]
+            similarities = prefix_similarities(texts, codes, widths)
             loss = matryoshka_info_nce(similarities, positive[rows], temperature, width_weights)
             optimizer.zero_grad()
             loss.backward()

@@ -3,6 +3,7 @@
 python bi_encoder/run_retrieval_baselines.py --task prepared/codiesp-en --output runs/codiesp
 """
 
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.progress import track
@@ -34,20 +35,21 @@ def main() -> None:
         print(f"finished before: {folders[name]}")
     runs = {name: RunDirectory(folders[name]) for name in baselines if name not in finished}  # before any work
     for name, run in track(runs.items(), description="baselines"):
-        clock, found = RunClock(), baselines[name]()
+        clock, ranking = RunClock(), baselines[name]()
         targets = task.targets("validation")
-        threshold = best_threshold(found.validation, targets)
+        threshold = best_threshold(ranking.validation, targets)
         manifest = build_manifest(
             run=run.final.name,
             model=name,
             kind="baseline",
-            config=config_dict(config) | {"chosen_on_validation": found.chosen},
+            config=config_dict(config) | {"chosen_on_validation": asdict(ranking.chosen)},
             seed=0,
             task=task_record(task, "test"),
             clock=clock,
-        ) | {"calibration": fit_platt(found.validation - threshold, targets)}
-        write_predictions(run.path("predictions"), predictions_for_task(task, "test", found.test, threshold, manifest))
-        print(f"{name}: {run.finish()} ({found.chosen['view']}, prior weight {found.chosen['prior_weight']:g})")
+        ) | {"calibration": fit_platt(ranking.validation - threshold, targets)}
+        predictions = predictions_for_task(task, "test", ranking.test, threshold, manifest)
+        write_predictions(run.path("predictions"), predictions)
+        print(f"{name}: {run.finish()} ({ranking.chosen.view}, prior weight {ranking.chosen.prior_weight:g})")
 
 
 if __name__ == "__main__":

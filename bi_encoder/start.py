@@ -1,10 +1,21 @@
-"""The model that a run starts to train."""
+"""What a run starts from: the model of its configuration, and the training examples."""
 
-from bi_encoder.config import BiEncoderConfig
-from bi_encoder.encoder import load_encoder
-from bi_encoder.model import BiEncoder, build_bi_encoder
-from bi_encoder.rotation import turn_to_principal_directions
-from bi_encoder.texts import key_texts, tokenizer_texts
+import copy
+from collections.abc import Sequence
+
+import datasets
+import torch
+from sentence_transformers.sentence_transformer.modules import Transformer
+from transformers import PreTrainedTokenizerBase
+
+from bi_encoder.attention import LabelAttention
+from bi_encoder.config import BiEncoderConfig, EncoderConfig
+from bi_encoder.encoder import add_lora, load_encoder
+from bi_encoder.model import BiEncoder
+from bi_encoder.predict import embed_texts
+from bi_encoder.search.first_pass import principal_directions, unit_rows
+from bi_encoder.texts import key_texts, query_texts, tokenizer_texts
+from bi_encoder.windows import tokenize_windows
 from data.task import Task
 
 
@@ -20,3 +31,54 @@ def model_for_task(config: BiEncoderConfig, task: Task) -> BiEncoder:
     if config.encoder.rotation == "principal":
         turn_to_principal_directions(model, key_texts(task), config.encoder.max_key_tokens)
     return model
+
+
+def build_bi_encoder(
+    encoder: Transformer,
+    variant: str,
+    attention_temperature: float,
+    settings: EncoderConfig | None = None,
+    cached_gradients: bool = False,
+) -> BiEncoder:
+    """The variant's model around `encoder`: only `laa_mrl` has label attention. `settings`: towers, LoRA, parts."""
+    attention = LabelAttention(attention_temperature) if variant == "laa_mrl" else None
+    if settings is None:
+        return BiEncoder(encoder, attention)
+    if settings.lora.rank:
+        add_lora(encoder, settings.lora)
+    key_encoder = copy.deepcopy(encoder) if settings.towers == "separate" else None
+    return BiEncoder(encoder, attention, key_encoder, settings.tokens_at_once, cached_gradients)
+
+
+def turn_to_principal_directions(model: BiEncoder, texts: Sequence[str], max_tokens: int) -> None:
+    """Rotate the space of `model` (D wide) so that the directions in which `texts` differ most come first.
+
+    An encoder that was not trained with Matryoshka (Kusupati et al. 2022, arXiv 2205.13147) spreads what it knows over
+    all of its numbers, and a few hundred training texts do not gather it in the first 64. The rotation is a linear map
+    (D, D) of the token states, and so of their means, orthogonal at the start and trained with the rest: its rows are
+    the principal directions of the embeddings of `texts`, cut at `max_tokens`, in descending order of their second
+    moments. It changes no scalar product at full width.
+    """
+    embeddings = unit_rows(embed_texts(model, texts, max_tokens).cpu().numpy())
+    model.append_map(torch.from_numpy(principal_directions(embeddings, model.hidden_size).T.copy()))
+
+
+def training_examples(
+    task: Task, tokenizer: PreTrainedTokenizerBase, encoder: EncoderConfig, split: str = "train"
+) -> datasets.Dataset:
+    """The split's examples, in order: a row of the dataset is a `TrainingExample` (see steps.py).
+
+    Raises ValueError, naming the row, where a note is blank.
+    """
+    texts = [query.text for query in query_texts(task, split)]
+    windows = tokenize_windows(
+        tokenizer, texts, encoder.max_query_tokens, encoder.window_overlap, encoder.training_windows
+    )
+    return datasets.Dataset.from_dict(
+        {
+            "row": list(range(len(texts))),
+            "windows": windows,
+            "length": [sum(map(len, row)) for row in windows],
+            "targets": [sorted(set(columns)) for columns in task.target_columns(split)],
+        }
+    )

@@ -5,36 +5,40 @@ B rows, C codes, V views of codes (their texts, see label_views.py).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypedDict
 
-import datasets
 import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from bi_encoder.config import EncoderConfig, ObjectiveConfig
+from bi_encoder.config import ObjectiveConfig
 from bi_encoder.label_views import LabelViews
 from bi_encoder.negatives import HardNegatives
-from bi_encoder.texts import query_texts
-from bi_encoder.windows import tokenize_windows, window_batch
-from data.task import Task
+from bi_encoder.windows import Windows, window_batch
 
 
-def training_examples(
-    task: Task, tokenizer: PreTrainedTokenizerBase, encoder: EncoderConfig, split: str = "train"
-) -> datasets.Dataset:
-    """One row per example: `row` (its number), `windows`, `length` (tokens), `targets` (columns of its codes)."""
-    texts = [query.text for query in query_texts(task, split)]
-    windows = tokenize_windows(
-        tokenizer, texts, encoder.max_query_tokens, encoder.window_overlap, encoder.training_windows
-    )
-    return datasets.Dataset.from_dict(
-        {
-            "row": list(range(len(texts))),
-            "windows": windows,
-            "length": [sum(map(len, row)) for row in windows],
-            "targets": [sorted(set(columns)) for columns in task.target_columns(split)],
-        }
-    )
+class TrainingExample(TypedDict):
+    """A row of the training set (see start.py)."""
+
+    row: int
+    """Its number in the split, from 0."""
+    windows: Windows
+    """Token ids of the windows that are read in training."""
+    length: int
+    """Tokens in all windows."""
+    targets: list[int]
+    """Columns of its true codes, ascending, each once; empty: the example carries no loss."""
+
+
+class StepBatch(TypedDict):
+    """What a training step gets: B rows, V views of codes (see label_views.py)."""
+
+    queries: dict[str, Tensor]
+    """The rows' windows, see `window_batch`."""
+    targets: Tensor
+    """(B, L) int, see `padded_targets`."""
+    views: Tensor
+    """(V,) int: the views of the step's candidates."""
 
 
 def step_codes(
@@ -75,8 +79,8 @@ class StepCollator:
     objective: ObjectiveConfig
     window_overlap: int
 
-    def __call__(self, rows: list[dict]) -> dict:
-        """`queries` (windows, see `window_batch`), `targets` (B, L), `views` (V,) of the step's candidates."""
+    def __call__(self, rows: Sequence[TrainingExample]) -> StepBatch:
+        """Draws from torch's global generator, which checkpoints restore."""
         targets = [row["targets"] for row in rows]
         hard = [self.hard_negatives.draw(row["row"], row["targets"]) for row in rows]
         columns = step_codes(targets, hard, len(self.views.synonyms), self.objective.candidates_per_step)

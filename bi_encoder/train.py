@@ -4,16 +4,20 @@ accelerate launch bi_encoder/train.py --config configs/bi_encoder/tiny.yaml --ta
     --output runs/laa_mrl --variant laa_mrl
 """
 
+import sys
+
+from data.few_rows import with_few_held_out
 from transformers import set_seed
 
 from bi_encoder.config import BiEncoderConfig
 from bi_encoder.outputs import write_outputs
 from bi_encoder.refine import refine
-from bi_encoder.start import model_for_task
+from bi_encoder.start import model_for_task, training_examples
 from bi_encoder.trainer import build_trainer
-from data.task import load_task, with_few_held_out
-from mera.config import config_dict
-from mera.doctor.dry_run import FEW_EXAMPLES, open_run, parse_training_config, rehearse
+from bi_encoder.validation import Validation
+from data.task import load_task
+from mera.config import config_dict, parse_training_config
+from mera.doctor.dry_run import FEW_EXAMPLES, open_run, rehearse
 from mera.runs.manifest import RunClock
 from mera.training.entry_point import run_entry_point
 
@@ -24,7 +28,13 @@ def main() -> None:
     set_seed(config.training.seed)
     task = with_few_held_out(load_task(config.task), FEW_EXAMPLES) if dry_run else load_task(config.task)
     run.claim(config_dict(config), task.fingerprint)
-    trainer = build_trainer(model_for_task(config, task), task, config, run)
+    model = model_for_task(config, task)
+    outside = task.outside_sentence("train")
+    if outside is not None:
+        print(outside, file=sys.stderr)
+    examples = training_examples(task, model.tokenizer, config.encoder)
+    validation = Validation(task, model.tokenizer, config)
+    trainer = build_trainer(model, task, examples, validation, config, run)
 
     if dry_run:
         return rehearse(trainer, trainer.evaluate, dry_run)
@@ -32,14 +42,13 @@ def main() -> None:
     trainer.gather_model()
 
     if trainer.is_world_process_zero():
+        trained, log, tokens = trainer.bi_encoder, trainer.state.log_history, trainer.tokens_trained_on()
         if config.refine.steps:
-            refine(trainer)
-        measured = write_outputs(trainer, run, clock)
-        if measured["codes_without_definition"]:
-            print(
-                f"codes without a definition, read by the name of their group: {measured['codes_without_definition']}"
-            )
-        print("validation: " + ", ".join(f"{name} {value:.3f}" for name, value in measured["validation"].items()))
+            refine(trained, task, config)
+        metrics = write_outputs(run, config, task, trained, validation, log=log, tokens=tokens, clock=clock)
+        if metrics.codes_without_definition:
+            print(f"codes without a definition, read by the name of their group: {metrics.codes_without_definition}")
+        print("validation: " + ", ".join(f"{name} {value:.3f}" for name, value in metrics.validation.items()))
         print(f"predictions: {run.finish() / 'predictions'}")
 
 

@@ -1,30 +1,25 @@
-"""The Hugging Face Trainer with the contrastive loss, and a validation that ranks every candidate."""
+"""The Hugging Face Trainer with the contrastive loss, and validation by ranking every candidate."""
 
 import copy
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
+import datasets
 import torch
 from torch import Tensor
 from torch.distributed.fsdp import register_fsdp_forward_method
-from transformers import TrainerCallback, TrainingArguments
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from bi_encoder.batches import pad
-from bi_encoder.config import BiEncoderConfig, matryoshka_weights, matryoshka_widths
+from bi_encoder.batches import pad, to_device
+from bi_encoder.config import BiEncoderConfig, ObjectiveConfig, training_widths
 from bi_encoder.gather import gather_distinct, num_processes, own_share, sum_over_processes
 from bi_encoder.label_views import LabelViews
 from bi_encoder.loss import matryoshka_info_nce
-from bi_encoder.mistakes import RefreshMistakes
 from bi_encoder.model import BiEncoder
-from bi_encoder.negatives import HardNegatives
-from bi_encoder.predict import embed_codes, score_texts
-from bi_encoder.steps import StepCollator, training_examples, true_pairs
-from bi_encoder.texts import query_texts
-from bi_encoder.windows import Windows, tokenize_windows
+from bi_encoder.negatives import HardNegatives, index_mistakes
+from bi_encoder.steps import StepCollator, TrainingExample, true_pairs
+from bi_encoder.validation import Validation
 from data.task import Task
-from mera.evaluation import metrics
 from mera.runs.run_directory import RunDirectory
 from mera.training.engine import shares_out_parameters
 from mera.training.settings import training_arguments
@@ -35,35 +30,54 @@ class MethodsForFSDP(TrainerCallback):
     """FSDP2 collects the weights when `forward` is called, and for the methods that are named to it: those by which a
     model that is training is validated. Elsewhere this does nothing."""
 
-    def on_train_begin(self, *_: Any, model: torch.nn.Module, **__: Any) -> None:
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **arguments: Any
+    ) -> None:
         for name in ("embed", "similarities"):
-            register_fsdp_forward_method(model, name)
+            register_fsdp_forward_method(arguments["model"], name)
+
+
+class RefreshMistakes(TrainerCallback):
+    """Searches the index for its mistakes, with the weights of then: before the first epoch of a process, resumed or
+    not, and at the beginning of each epoch that `every` divides."""
+
+    def __init__(self, hard_negatives: HardNegatives, every: int, search: Callable[[], list[list[int]]]):
+        """`search` returns the mistakes of each training example, see `index_mistakes`."""
+        self.hard_negatives, self.every, self.search = hard_negatives, every, search
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
+    ) -> None:
+        if not self.hard_negatives.mistakes or round(state.epoch or 0) % self.every == 0:
+            self.hard_negatives.mistakes = self.search()
 
 
 class BiEncoderTrainer(StageTrainer):
-    """Trains a `BiEncoder` at `widths` and validates on `task`'s validation split after each epoch."""
+    """Trains a `BiEncoder` at `widths`; `measure(model)` returns the validation metrics, which choose the epoch."""
 
     def __init__(
         self,
         *,
-        task: Task,
-        config: BiEncoderConfig,
+        objective: ObjectiveConfig,
         widths: Sequence[int],
         width_weights: Sequence[float],
         views: LabelViews,
         hard_negatives: HardNegatives,
+        measure: Callable[[BiEncoder], dict[str, float]],
+        rotation_learning_rate: float | None = None,
         whole_copy: BiEncoder | None = None,
         **arguments: Any,
     ):
-        """`whole_copy`: a copy of the model that the engine does not touch, see `gather_model`."""
+        """`rotation_learning_rate`: of the model's linear map; None: that of the rest. `whole_copy`: a copy of the
+        model that the engine does not touch, see `gather_model`."""
         super().__init__(**arguments)
-        self.task = task
-        self.bi_encoder_config = config
+        self.objective = objective
         self.widths, self.width_weights = list(widths), list(width_weights)
         self.views = views
         self.hard_negatives = hard_negatives
+        self.measure = measure
+        self.rotation_learning_rate = rotation_learning_rate
         self.whole_copy = whole_copy
-        self._windows: dict[str, list[Windows]] = {}
         # The loss below is normalised by the rows of the whole step, so the trainer must not divide it again.
         self.loss_is_scaled_for_ga = True
         self.add_callback(MethodsForFSDP())
@@ -79,14 +93,13 @@ class BiEncoderTrainer(StageTrainer):
         """
         views = gather_distinct(inputs["views"])
         own_ids = [self.views.token_ids[view] for view in own_share(views).tolist()]
-        keys = {name: value.to(views.device) for name, value in pad(self.bi_encoder.tokenizer, own_ids).items()}
+        keys = to_device(pad(self.bi_encoder.tokenizer, own_ids), views.device)
         similarities, first_pass = model(inputs["queries"], keys, self.widths, len(views))
         positive = true_pairs(inputs["targets"], self.views.owner.to(views.device)[views])
 
-        objective = self.bi_encoder_config.objective
         loss = self._contrastive(similarities, positive)
-        if first_pass and objective.first_pass_weight:
-            loss = loss + objective.first_pass_weight * self._contrastive(first_pass, positive)
+        if first_pass and self.objective.first_pass_weight:
+            loss = loss + self.objective.first_pass_weight * self._contrastive(first_pass, positive)
         num_rows = positive.any(dim=1).sum()
         step_rows = sum_over_processes(num_rows) if num_items_in_batch is None else num_items_in_batch
         loss = loss * num_rows * num_processes() / step_rows.clamp(min=1)
@@ -98,9 +111,9 @@ class BiEncoderTrainer(StageTrainer):
         if self.optimizer is not None:
             return self.optimizer
         optimizer = super().create_optimizer(model)
-        learning_rate = self.bi_encoder_config.encoder.rotation_learning_rate
-        if learning_rate is not None:
-            give_own_group(optimizer, self.bi_encoder.rotation.linear.weight, learning_rate)
+        rotation = self.bi_encoder.rotation
+        if self.rotation_learning_rate is not None and rotation is not None:
+            give_own_group(optimizer, rotation.linear.weight, self.rotation_learning_rate)
         return optimizer
 
     def step_items(self, batches: list[dict[str, Any]], device: torch.device) -> Tensor:
@@ -109,58 +122,22 @@ class BiEncoderTrainer(StageTrainer):
         return sum_over_processes(torch.tensor(num_rows, device=device))
 
     def _contrastive(self, similarities: list[Tensor], positive: Tensor) -> Tensor:
-        temperature = self.bi_encoder_config.objective.temperature
-        return matryoshka_info_nce(similarities, positive, temperature, self.width_weights)
+        return matryoshka_info_nce(similarities, positive, self.objective.temperature, self.width_weights)
 
-    def evaluate(
-        self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
-    ) -> dict[str, float]:
-        """Rank every candidate for the whole validation split; each process does all of it, so no gathering."""
-        scores = self.score_split("validation", [self.bi_encoder.hidden_size])[self.bi_encoder.hidden_size]
-        found = {
-            f"{metric_key_prefix}_{name}": value
-            for name, value in ranking_metrics(scores, self.task.targets("validation")).items()
-        }
-        self.log(found)
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, found)
-        return found
-
-    def score_split(self, split: str, widths: Sequence[int], progress: bool = False) -> dict[int, np.ndarray]:
-        """Width -> scores (N, C) float32 of all candidates for a split, without the popularity prior."""
-        config = self.bi_encoder_config
-        batch_size = config.selection.batch_size
-        keys = embed_codes(self.bi_encoder, self.task, config.encoder.max_key_tokens, batch_size)
-        return score_texts(
-            self.bi_encoder,
-            self.query_windows(split),
-            keys,
-            widths=widths,
-            temperature=config.objective.temperature,
-            overlap=config.encoder.window_overlap,
-            rerank=config.selection.rerank_candidates if config.selection.scoring == "rerank" else None,
-            batch_size=batch_size,
-            progress=f"scoring {split}" if progress and self.is_world_process_zero() else None,
-        )
-
-    def query_windows(self, split: str) -> list[Windows]:
-        """All windows of a split's examples, kept for the next call."""
-        if split not in self._windows:
-            texts = [query.text for query in query_texts(self.task, split)]
-            encoder = self.bi_encoder_config.encoder
-            self._windows[split] = tokenize_windows(
-                self.bi_encoder.tokenizer, texts, encoder.max_query_tokens, encoder.window_overlap
-            )
-        return self._windows[split]
+    def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
+        """The metrics of `measure`, logged and shown to the callbacks as `Trainer.evaluate` does; each process measures
+        the whole validation split, so nothing is gathered."""
+        measured = self.measure(self.bi_encoder)
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in measured.items()}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
 
     def example_lengths(self) -> list[int]:
         return list(self.train_dataset["length"])
 
-    def blank(self, example: dict[str, Any]) -> dict[str, Any]:
-        return example | {"targets": []}
-
-    def epoch_records(self) -> list[dict[str, float]]:
-        """Epoch, step and validation metrics of each evaluation so far."""
-        return [dict(entry) for entry in self.state.log_history if "eval_recall_at_20" in entry]
+    def blank(self, example: TrainingExample) -> TrainingExample:
+        return {**example, "targets": []}
 
     def gather_model(self) -> None:
         """After training, where the engine keeps the parameters in pieces: put the whole model into the first process.
@@ -180,24 +157,29 @@ class BiEncoderTrainer(StageTrainer):
         return self.accelerator.unwrap_model(self.model)
 
 
-def build_trainer(model: BiEncoder, task: Task, config: BiEncoderConfig, run: RunDirectory) -> BiEncoderTrainer:
-    """The trainer of a run: length-grouped batches, an evaluation and a checkpoint each epoch, the best epoch kept."""
+def build_trainer(
+    model: BiEncoder,
+    task: Task,
+    examples: datasets.Dataset,
+    validation: Validation,
+    config: BiEncoderConfig,
+    run: RunDirectory,
+) -> BiEncoderTrainer:
+    """The trainer of a run: length-grouped batches, an evaluation and a checkpoint each epoch, the best epoch kept.
+
+    `examples`: rows of `TrainingExample`.
+    """
     encoder, objective = config.encoder, config.objective
-    outside = task.outside_sentence("train")
-    if outside is not None:
-        print(outside, file=sys.stderr)
-    tokenizer = model.tokenizer
-    views = LabelViews.of_task(task, tokenizer, encoder.max_key_tokens)
+    views = LabelViews.of_task(task, model.tokenizer, encoder.max_key_tokens)
     hard_negatives = HardNegatives.of_task(task, objective.hard_negatives, objective.hard_negatives_per_row)
     collator = StepCollator(
-        tokenizer=tokenizer,
+        tokenizer=model.tokenizer,
         views=views,
         hard_negatives=hard_negatives,
         objective=objective,
         window_overlap=encoder.window_overlap,
     )
-    widths = matryoshka_widths(objective.widths, model.hidden_size)
-    one_width = config.variant == "retrieval"
+    widths, width_weights = training_widths(config, model.hidden_size)
     arguments = training_arguments(
         config.training,
         run,
@@ -208,22 +190,28 @@ def build_trainer(model: BiEncoder, task: Task, config: BiEncoderConfig, run: Ru
         remove_unused_columns=False,
     )
     trainer = BiEncoderTrainer(
-        task=task,
-        config=config,
-        widths=widths[-1:] if one_width else widths,
-        width_weights=[1.0] if one_width else matryoshka_weights(objective, model.hidden_size),
+        objective=objective,
+        widths=widths,
+        width_weights=width_weights,
         views=views,
         hard_negatives=hard_negatives,
+        measure=validation.measure,
+        rotation_learning_rate=encoder.rotation_learning_rate,
         whole_copy=copy.deepcopy(model) if shares_out_parameters() else None,
         min_steps=config.training.min_steps,
         model=model,
         args=TrainingArguments(**arguments),
         data_collator=collator,
-        train_dataset=training_examples(task, tokenizer, encoder),
-        eval_dataset=training_examples(task, tokenizer, encoder, "validation"),
+        train_dataset=examples,
+        eval_dataset=validation.windows,  # the trainer wants one; `evaluate` ranks with `measure` instead
     )
     if hard_negatives.num_mistakes:
-        trainer.add_callback(RefreshMistakes(trainer))
+        per_example = hard_negatives.mistakes_per_example
+
+        def search() -> list[list[int]]:
+            return index_mistakes(trainer.bi_encoder, task, examples, config, per_example)
+
+        trainer.add_callback(RefreshMistakes(hard_negatives, objective.refresh_mistakes_every, search))
     return trainer
 
 
@@ -232,22 +220,3 @@ def give_own_group(optimizer: torch.optim.Optimizer, parameter: torch.nn.Paramet
     group = next(group for group in optimizer.param_groups if any(one is parameter for one in group["params"]))
     group["params"] = [one for one in group["params"] if one is not parameter]
     optimizer.add_param_group({**group, "params": [parameter], "lr": learning_rate})
-
-
-def ranking_metrics(scores: np.ndarray, targets: np.ndarray) -> dict[str, float]:
-    """What chooses the epoch, the prior, and what is said of each width. scores (N, C), targets (N, C) bool."""
-    return {
-        "recall_at_20": metrics.recall_at_k(scores, targets, 20),
-        "mean_average_precision": metrics.mean_average_precision(scores, targets),
-    }
-
-
-def choose_prior_weight(
-    scores: np.ndarray, targets: np.ndarray, popularity: np.ndarray, weights: Sequence[float], by: str
-) -> float:
-    """The weight w with the best `by` of scores + w * popularity; the smallest of equals.
-
-    scores (N, C), targets (N, C) bool, popularity (C,).
-    """
-    qualities = {weight: ranking_metrics(scores + weight * popularity, targets)[by] for weight in sorted(set(weights))}
-    return max(qualities, key=qualities.get)

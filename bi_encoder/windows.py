@@ -1,8 +1,8 @@
 """Texts longer than the encoder's window, in overlapping windows, and how their tokens are put together again.
 
-Each token is kept from one window only: of an overlap, the first half from the earlier window and the second half from
-the later one, so that every kept token has context on both sides. The kept tokens of a text, in order, are its tokens,
-as if the encoder had read it whole; label attention, pooling and evidence see no windows.
+Each token counts in one window only: of an overlap, the first half in the earlier window and the second half in the
+later one, so that every token has context on both sides where it counts. These tokens of a text, in order, are its
+tokens, as if the encoder had read it whole; label attention, pooling and evidence see no windows.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from transformers import PreTrainedTokenizerBase
+from transformers import BatchEncoding, PreTrainedTokenizerBase
 
 from bi_encoder.batches import pad
 
@@ -40,36 +40,44 @@ def tokenize_windows(
 def windows_with_offsets(
     tokenizer: PreTrainedTokenizerBase, text: str, max_tokens: int, overlap: int
 ) -> tuple[Windows, np.ndarray]:
-    """The windows of one text, and the characters `[start, end)` of each of its kept tokens (T, 2)."""
+    """The windows of one text, and the characters `[start, end)` of each of its tokens (T, 2)."""
     encoded = _overflowing(tokenizer, [text], max_tokens, overlap, return_offsets_mapping=True)
-    kept = window_batch(tokenizer, [encoded["input_ids"]], overlap)["kept"].numpy()
+    masks = window_batch(tokenizer, [encoded["input_ids"]], overlap)["unique_mask"].numpy()
     offsets = [
-        np.array(places)[keep[: len(places)]] for places, keep in zip(encoded["offset_mapping"], kept, strict=True)
+        np.array(places)[mask[: len(places)]] for places, mask in zip(encoded["offset_mapping"], masks, strict=True)
     ]
     return encoded["input_ids"], np.concatenate(offsets)
 
 
 def window_batch(tokenizer: PreTrainedTokenizerBase, texts: Sequence[Windows], overlap: int) -> dict[str, Tensor]:
-    """Windows of B texts, W in all -> `input_ids`, `attention_mask` and `kept` (W, T), `windows_per_text` (B,)."""
+    """Windows of B texts, W in all -> `input_ids`, `attention_mask` and `unique_mask` (W, T), `windows_per_text` (B,).
+
+    `unique_mask` is true for the tokens that count in this window, which is once for each token of a text.
+    """
     rows = [window for windows in texts for window in windows]
     batch = pad(tokenizer, rows)
-    kept = batch["attention_mask"].bool()
+    unique_mask = batch["attention_mask"].bool()
     before, after = _tokens_around(tokenizer)
     row = 0
     for windows in texts:
         for position, window in enumerate(windows):
             if position > 0:
-                kept[row, : before + overlap - overlap // 2] = False
+                unique_mask[row, : before + overlap - overlap // 2] = False
             if position < len(windows) - 1:
-                kept[row, len(window) - after - overlap // 2 :] = False
+                unique_mask[row, len(window) - after - overlap // 2 :] = False
             row += 1
-    return {**batch, "kept": kept, "windows_per_text": torch.tensor([len(windows) for windows in texts])}
+    return {
+        **batch,
+        "unique_mask": unique_mask,
+        "windows_per_text": torch.tensor([len(windows) for windows in texts]),
+    }
 
 
-def join_windows(values: Tensor, kept: Tensor, windows_per_text: Tensor) -> Tensor:
-    """values (W, T, ...), kept (W, T) bool, windows_per_text (B,) -> (B, longest text, ...), zeros behind each text."""
-    counts = torch.stack([part.sum() for part in kept.sum(1).split(windows_per_text.tolist())])
-    return pad_sequence(values[kept].split(counts.tolist()), batch_first=True)
+def join_windows(values: Tensor, unique_mask: Tensor, windows_per_text: Tensor) -> Tensor:
+    """values (W, T, ...), unique_mask (W, T) bool, windows_per_text (B,) -> (B, longest text, ...), zeros behind each
+    text."""
+    counts = torch.stack([part.sum() for part in unique_mask.sum(1).split(windows_per_text.tolist())])
+    return pad_sequence(values[unique_mask].split(counts.tolist()), batch_first=True)
 
 
 def batches_of_windows(texts: Sequence[Windows], batch_size: int) -> Iterator[list[int]]:
@@ -89,7 +97,7 @@ def batches_of_windows(texts: Sequence[Windows], batch_size: int) -> Iterator[li
 
 def _overflowing(
     tokenizer: PreTrainedTokenizerBase, texts: list[str], max_tokens: int, overlap: int, **more: bool
-) -> dict:
+) -> BatchEncoding:
     return tokenizer(
         texts,
         truncation=True,

@@ -11,10 +11,11 @@ from memorize.config import MemorizeConfig
 from memorize.encoding import QuestionEncoder, tokenized
 from memorize.forgetting import replayed_text, with_replay
 from memorize.questions import QuestionBook, tokenizer_texts
-from mera.code_tokens import CodeTokens, has_code_tokens, stored_or_new_code_tokens
-from mera.models import add_lora, load_base_model
-from mera.plain_text import require_plain
-from mera.predictions import task_record
+from mera.language_models.code_tokens import CodeTokens, has_code_tokens, stored_or_new_code_tokens
+from mera.language_models.models import add_lora, load_base_model
+from mera.language_models.plain_text import require_plain
+from mera.runs.predictions import task_record
+from mera.system.errors import UserError
 
 
 def load_codes(config: MemorizeConfig) -> tuple[CodeSet, dict[str, Any]]:
@@ -54,7 +55,7 @@ def use_attention(model: PreTrainedModel, name: str | None) -> None:
         model.set_attn_implementation(name)
     except (ImportError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise ValueError(f"attention: {name!r} cannot be used here ({reason}); unset it for the default") from None
+        raise UserError(f"attention: {name!r} cannot be used here ({reason}); unset it for the default") from None
 
 
 def give_tokens(

@@ -22,7 +22,6 @@ from memorize.encoding import QuestionEncoder
 from memorize.questions import QuestionBook
 from memorize.recall import BOTH_WAYS, both_ways, is_known
 from mera.runs.run_directory import RunDirectory
-from mera.system.errors import UserError
 from mera.training.engine import has_whole_parameters
 from mera.training.private_api import attention_name, gpu_kernels_of_trl
 from mera.training.settings import training_arguments

@@ -7,9 +7,10 @@ from typing import TypedDict
 import numpy as np
 from scipy.special import expit, logsumexp
 
-from mera.calibration import fit_platt
-from mera.metrics import f1, recall_at_k, weighted_f1_at_label_count
-from mera.threshold import best_threshold
+from mera.evaluation.calibration import fit_platt
+from mera.evaluation.metrics import f1, recall_at_k, weighted_f1_at_label_count
+from mera.evaluation.threshold import best_threshold
+from mera.system.errors import UserError
 
 EOV_SHARES = (1.0, 0.75, 0.5, 0.25)
 """What is tried, the plain form first. EOV always keeps a part: without any, a set's size would not be learned."""

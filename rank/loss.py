@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mera.system.errors import UserError
 from rank.config import LossConfig
 
 

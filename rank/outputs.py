@@ -9,18 +9,18 @@ import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from data.task import Task
-from mera.checkpoint import save_checkpoint
-from mera.code_tokens import CodeTokens
 from mera.config import config_dict
-from mera.manifest import RunClock, build_manifest
-from mera.predictions import memorization_record, predictions_for_task, task_record, write_predictions
-from mera.run_directory import RunDirectory
+from mera.language_models.code_tokens import CodeTokens
+from mera.runs.manifest import RunClock, build_manifest
+from mera.runs.predictions import memorization_record, predictions_for_task, task_record, write_predictions
+from mera.runs.run_directory import RunDirectory
+from mera.training.checkpoint import save_checkpoint
 from rank.config import Decoding, RankConfig
 from rank.decision import DecisionRecord, best_micro_f1, decision_record, fit_decision_rule
+from rank.patients.trained_on import TrainedOn
 from rank.predict import Ranker
 from rank.prompt import reading_sentences
 from rank.recurrence import add_recurrence, fit_rare_bonus, recurrence_weights
-from rank.trained_on import TrainedOn
 from rank.trainer import RankTrainer
 from rank.validation import Validation
 
@@ -140,7 +140,7 @@ def write_predictions_of_test(
     tokens: int | None = None,
 ) -> None:
     """Write `predictions/`. `name`: the model's name in the report; `decision`: None where codes were written one after
-    the other, whose scores are mere places; `records` as in mera/predictions.py; `tokens`: tokens trained on."""
+    the other, whose scores are mere places; `records` as in mera/runs/predictions.py; `tokens`: tokens trained on."""
     manifest = build_manifest(
         run=run.final.name,
         model=name,

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mera.engine import whole_parameters
+from mera.training.engine import whole_parameters
 from rank.decision import ranking_quality
 
 NUM_FEATURES = 3

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from data.task import load_task
 from mera.config import parse_config
-from mera.entry_point import run_entry_point
-from mera.manifest import RunClock
-from mera.predictions import read_predictions
-from mera.run_directory import RunDirectory
+from mera.runs.manifest import RunClock
+from mera.runs.predictions import read_predictions
+from mera.runs.run_directory import RunDirectory
+from mera.system.errors import UserError
+from mera.training.entry_point import run_entry_point
 from rank.config import RescoreConfig
 from rank.outputs import fit_decision_again, rank_test, write_predictions_of_test
 from rank.predict import Ranker
@@ -22,7 +23,7 @@ def main() -> None:
     run, clock = RunDirectory(config.output), RunClock()
     task, trained = load_task(config.task), read_predictions(config.run)
     if trained.manifest["task"]["fingerprint"] != task.fingerprint:
-        raise ValueError(f"{config.run} was trained on another task than {config.task}; give the one it was trained on")
+        raise UserError(f"{config.run} was trained on another task than {config.task}; give the one it was trained on")
 
     ranker, settings = Ranker.load(Path(config.run) / "checkpoint"), trained.manifest["config"]
     ranker.add_definitions(task.all_definitions)

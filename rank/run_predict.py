@@ -11,11 +11,9 @@ from data.task import SPLITS
 from mera.system.errors import UserError
 from mera.training.entry_point import run_entry_point
 from rank.patients.predict_task import rank_patient, rank_task
-from rank.patients.ranked_files import as_json, check_suffix, write_ranked
+from rank.patients.ranked_files import as_json, check_suffix, print_measured, print_ranked, write_ranked
 from rank.phenotypes import Phenotype
 from rank.predict import Ranker
-from rank.predict_task import rank_patient, rank_task
-from rank.ranked_files import as_json, check_suffix, print_measured, print_ranked, write_ranked
 
 
 def main() -> None:

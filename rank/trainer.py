@@ -9,10 +9,10 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 
 from data.task import Task
-from mera.code_tokens import token_ids
-from mera.run_directory import RunDirectory
-from mera.stage_trainer import StageTrainer
-from mera.training import training_arguments
+from mera.language_models.code_tokens import token_ids
+from mera.runs.run_directory import RunDirectory
+from mera.training.settings import training_arguments
+from mera.training.stage_trainer import StageTrainer
 from rank.attention import Kernel, orders_mask
 from rank.config import LossConfig, RankConfig
 from rank.loss import stage_two_loss

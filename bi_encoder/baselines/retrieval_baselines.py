@@ -7,14 +7,15 @@ The view and the weight of the popularity prior are chosen on validation, by MAP
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from torch.nn.functional import normalize
 
 from bi_encoder.baselines.bm25 import Bm25
-from bi_encoder.model import BiEncoder, ModelRecord
-from bi_encoder.predict import embed_texts, popularity
+from bi_encoder.checkpoint import ModelRecord
+from bi_encoder.model import BiEncoder
+from bi_encoder.predict import embed_texts
+from bi_encoder.prior import best_weight, popularity, quality_by_weight
 from bi_encoder.texts import key_texts, query_texts
 from data.task import Task
 from mera.config import config_class
@@ -41,13 +42,33 @@ class RetrievalBaselinesConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ViewQuality:
+    """Mean average precision of a view on validation."""
+
+    weight: float
+    """The best weight of the popularity prior."""
+    map: float
+    """With that weight."""
+    map_without_prior: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChosenView:
+    """What the manifest says of the choice."""
+
+    view: str
+    prior_weight: float
+    validation_map: dict[str, ViewQuality]
+    """Of every view, the chosen one among them."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Ranking:
     """Scores (N, C) of both splits, and how they were chosen."""
 
     validation: np.ndarray
     test: np.ndarray
-    chosen: dict[str, Any]
-    """`view`, `prior_weight`, and `validation_map` of every view with its best weight."""
+    chosen: ChosenView
 
 
 def bm25(task: Task) -> Ranking:
@@ -61,8 +82,8 @@ def untrained_encoder(task: Task, model: BiEncoder, record: ModelRecord, max_que
     keys = normalize(embed_texts(model, key_texts(task), record.max_key_tokens), dim=-1)
 
     def score(texts: Sequence[str]) -> np.ndarray:
-        found = embed_texts(model, texts, max_query_tokens, tower="query")
-        return (normalize(found, dim=-1) @ keys.T).cpu().numpy()
+        queries = embed_texts(model, texts, max_query_tokens, tower="query")
+        return (normalize(queries, dim=-1) @ keys.T).cpu().numpy()
 
     return _best_view(task, score, PRIOR_WEIGHTS["untrained"])
 
@@ -83,21 +104,17 @@ def best_sentence_scores(score: Callable[[Sequence[str]], np.ndarray], texts: Se
 def _best_view(task: Task, score: Callable[[Sequence[str]], np.ndarray], prior_weights: Sequence[float]) -> Ranking:
     texts = {split: [query.text for query in query_texts(task, split)] for split in EVALUATED}
     targets, prior = task.targets("validation"), popularity(task)
-    found: dict[str, dict[str, Any]] = {}
-    for view, scorer in {"whole text": score, "best sentence": lambda rows: best_sentence_scores(score, rows)}.items():
-        scores = {split: scorer(texts[split]) for split in EVALUATED}
-        quality = {w: mean_average_precision(scores["validation"] + w * prior, targets) for w in prior_weights}
-        weight = max(quality, key=quality.get)
-        found[view] = {"scores": scores, "weight": weight, "map": quality[weight], "map_without_prior": quality[0.0]}
-    view = max(found, key=lambda name: found[name]["map"])
-    weight, scores = found[view]["weight"], found[view]["scores"]
-    chosen = {
-        "view": view,
-        "prior_weight": weight,
-        "validation_map": {
-            name: {key: row[key] for key in ("weight", "map", "map_without_prior")} for name, row in found.items()
-        },
-    }
+    scorers = {"whole text": score, "best sentence": lambda rows: best_sentence_scores(score, rows)}
+    scores = {view: {split: scorer(texts[split]) for split in EVALUATED} for view, scorer in scorers.items()}
+    qualities: dict[str, ViewQuality] = {}
+    for view in scorers:
+        maps = quality_by_weight(scores[view]["validation"], targets, prior, prior_weights, mean_average_precision)
+        weight = best_weight(maps)
+        qualities[view] = ViewQuality(weight=weight, map=maps[weight], map_without_prior=maps[0.0])
+    view = max(qualities, key=lambda name: qualities[name].map)
+    weight = qualities[view].weight
     return Ranking(
-        validation=scores["validation"] + weight * prior, test=scores["test"] + weight * prior, chosen=chosen
+        validation=scores[view]["validation"] + weight * prior,
+        test=scores[view]["test"] + weight * prior,
+        chosen=ChosenView(view=view, prior_weight=weight, validation_map=qualities),
     )

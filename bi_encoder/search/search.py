@@ -9,8 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from bi_encoder.batches import to_device
+from bi_encoder.checkpoint import ModelRecord
 from bi_encoder.evidence import Span, evidence_spans
-from bi_encoder.model import BiEncoder, ModelRecord
+from bi_encoder.model import BiEncoder
 from bi_encoder.predict import embed_windows
 from bi_encoder.search.index import CodeIndex
 from bi_encoder.texts import QueryText
@@ -84,7 +86,7 @@ class CodeSearch:
     @torch.no_grad()
     def _attended(self, windows: list[Windows], columns: np.ndarray, top: int) -> tuple[np.ndarray, np.ndarray]:
         batch = window_batch(self.model.tokenizer, windows, self.record.window_overlap)
-        inputs = {name: value.to(self.model.device) for name, value in batch.items()}
+        inputs = to_device(batch, self.model.device)
         keys = torch.from_numpy(self.index.embeddings[columns]).to(self.model.device)
         cosines = self.model.similarities(inputs, keys, [self.model.hidden_size])[0][0].cpu().numpy()
         best = np.argsort(-cosines, kind="stable")[:top]

@@ -8,8 +8,9 @@ import numpy as np
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 from tqdm.auto import tqdm
 
+from bi_encoder.checkpoint import RECORD_NAME, ModelRecord, load_bi_encoder
 from bi_encoder.encoder import open_sentence_transformer
-from bi_encoder.model import RECORD_NAME, BiEncoder, ModelRecord, build_bi_encoder, load_bi_encoder
+from bi_encoder.model import BiEncoder
 from bi_encoder.predict import embed_texts
 from bi_encoder.search.index import CodeIndex
 from data.ontology import load_ontology
@@ -44,7 +45,7 @@ def open_model(source: str) -> tuple[BiEncoder, ModelRecord]:
         raise UserError(f"the encoder {source!r} is more than a transformer with mean pooling; search cannot use it")
     if poolings != ["mean"]:
         raise UserError(f"the encoder {source!r} pools by {poolings}, search needs the mean")
-    model = build_bi_encoder(encoder, "retrieval", attention_temperature=1.0).eval()
+    model = BiEncoder(encoder, attention=None).eval()
     tokens = encoder.max_seq_length or 512
     return model, ModelRecord(
         variant="retrieval",

@@ -1,6 +1,6 @@
 """The sources of `mera prepare`. A new one is a file in `data/sources` and a line here."""
 
-from data.sources import (
+from data.prepare.run import (
     codiesp,
     desynpuf,
     diabetes130,

@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
 from data.task import Task
-from rank.baselines import history_columns
+from rank.baselines.simple import history_columns
 
 AGE_STEP = 5
 """years in one age group"""

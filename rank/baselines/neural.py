@@ -12,13 +12,14 @@ from tqdm.auto import tqdm
 from transformers import set_seed
 
 from data.task import Task
-from mera.metrics import recall_at_k
-from mera.steps import EpochSeededLengthSampler
-from rank.baselines import EVALUATED, BaselineScores, history_columns
+from mera.evaluation.metrics import recall_at_k
+from mera.system.errors import UserError
+from mera.training.steps import EpochSeededLengthSampler
+from rank.baselines.history_tensors import HistoryDataset
+from rank.baselines.retain import Retain
+from rank.baselines.simple import EVALUATED, BaselineScores, history_columns
+from rank.baselines.transformer import HistoryTransformer
 from rank.config import NeuralBaselineConfig, NeuralLoss, TransformerBaselineConfig
-from rank.history_tensors import HistoryDataset
-from rank.history_transformer import HistoryTransformer
-from rank.retain import Retain
 
 LEARNING_RATE_CUT, MAX_CUTS = 0.3, 2
 

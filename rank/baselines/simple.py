@@ -13,7 +13,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import Ridge
 
 from data.task import Task
-from mera.metrics import recall_at_k
+from mera.evaluation.metrics import recall_at_k
 
 EVALUATED = ("validation", "test")
 RIDGE_PENALTIES = (10.0, 100.0, 1000.0)

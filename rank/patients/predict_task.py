@@ -13,7 +13,6 @@ from rank.patients.ranked_files import RankedExample
 from rank.phenotypes import Phenotype, Recalibration, measure_phenotype
 from rank.predict import Ranker
 from rank.prompt import reading_sentences
-from rank.ranked_files import RankedExample
 
 
 def rank_patient(

@@ -13,8 +13,9 @@ from collections import defaultdict
 import numpy as np
 import torch
 
+from bi_encoder.checkpoint import ModelRecord
 from bi_encoder.evidence_measures import Agreement, agreement, mean_agreement
-from bi_encoder.model import BiEncoder, ModelRecord
+from bi_encoder.model import BiEncoder
 from bi_encoder.predict import embed_texts
 from bi_encoder.search.search_index import open_model
 from bi_encoder.texts import QueryText, key_texts, query_texts

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from torch.nn.functional import normalize
 
+from bi_encoder.checkpoint import load_bi_encoder
 from bi_encoder.config import matryoshka_widths
-from bi_encoder.model import load_bi_encoder
 from bi_encoder.predict import embed_codes, embed_windows, score_texts
 from bi_encoder.texts import query_texts
 from bi_encoder.windows import tokenize_windows

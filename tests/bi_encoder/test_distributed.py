@@ -11,8 +11,9 @@ from transformers import set_seed
 
 from bi_encoder.config import BiEncoderConfig
 from bi_encoder.gather import gather_distinct, own_share
-from bi_encoder.start import model_for_task
+from bi_encoder.start import model_for_task, training_examples
 from bi_encoder.trainer import build_trainer
+from bi_encoder.validation import Validation
 from data.task import load_task
 from mera.config import load_config
 from mera.runs.run_directory import RunDirectory
@@ -46,7 +47,12 @@ def step_gradients(task_path, output, slices, cached):
     config = load_config(BiEncoderConfig, None, SETTINGS | overrides)
     task = load_task(task_path)
     set_seed(0)
-    trainer = build_trainer(model_for_task(config, task), task, config, RunDirectory(output))
+    model = model_for_task(config, task)
+    examples, validation = (
+        training_examples(task, model.tokenizer, config.encoder),
+        Validation(task, model.tokenizer, config),
+    )
+    trainer = build_trainer(model, task, examples, validation, config, RunDirectory(output))
     wrapped = trainer.accelerator.prepare_model(trainer.model)
     weights = {name: weight for name, weight in trainer.model.named_parameters() if weight.requires_grad}
     found = []

@@ -1,9 +1,11 @@
 """What saves memory or padding changes neither value nor gradient: cached gradients, chunks, unpadded batches."""
 
+import inspect
 import itertools
 
 import pytest
 import torch
+from sentence_transformers.sentence_transformer.modules import Transformer
 from small_encoder import SMALL_ARCHITECTURE, make_encoder
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
@@ -13,7 +15,7 @@ from bi_encoder.batches import pad, parts_of_similar_length, tokenize
 from bi_encoder.config import EncoderConfig
 from bi_encoder.encoder import load_encoder
 from bi_encoder.loss import multi_positive_info_nce
-from bi_encoder.model import build_bi_encoder
+from bi_encoder.start import build_bi_encoder
 from bi_encoder.windows import tokenize_windows, window_batch
 
 TEXTS = [
@@ -120,14 +122,31 @@ def test_unpadded_batches_give_the_states_of_padded_ones(encoder):
     before = encoder.model.config._attn_implementation
     try:
         encoder.model.set_attn_implementation("variable_length")
-        encoder.can_flatten_inputs = True
+        encoder.can_flatten_inputs, encoder._flatten_position_offset = True, 0  # as sentence-transformers sets both
         unpadded = model.read(queries)
         unpadded.states.sum().backward()
     finally:
         encoder.can_flatten_inputs = False
+        del encoder._flatten_position_offset
         encoder.model.set_attn_implementation(before)
     assert torch.allclose(unpadded.states[unpadded.mask], padded.states[padded.mask], atol=1e-5)
     assert (unpadded.states[~unpadded.mask] == 0).all()
+
+
+def test_a_library_without_its_private_position_offset_is_refused_by_name(encoder, monkeypatch):
+    """Silence here would give an MPNet or a RoBERTa positions that are off by two, and so worse vectors."""
+    model = build_bi_encoder(encoder, "mean_mrl", 0.1).eval()
+    queries = window_batch(model.tokenizer, tokenize_windows(model.tokenizer, TEXTS, 64, 16), 16)
+    monkeypatch.setattr(encoder, "can_flatten_inputs", True)
+    message = (
+        r"^sentence-transformers [\d.]+ has no Transformer\._flatten_position_offset, .*encoder\.unpadded to false$"
+    )
+    with pytest.raises(ValueError, match=message):
+        model.read(queries)
+
+
+def test_sentence_transformers_still_has_the_private_position_offset():
+    assert "_flatten_position_offset" in inspect.getsource(Transformer)
 
 
 def test_an_encoder_without_flash_attention_pads(encoder):

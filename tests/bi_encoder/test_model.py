@@ -10,11 +10,12 @@ from small_encoder import make_encoder
 from torch.nn.functional import normalize
 
 from bi_encoder.batches import pad, tokenize
+from bi_encoder.checkpoint import ModelRecord, load_bi_encoder, save_bi_encoder
 from bi_encoder.config import EncoderConfig
 from bi_encoder.encoder import load_encoder
 from bi_encoder.evidence import evidence_record, evidence_spans
-from bi_encoder.model import ModelRecord, build_bi_encoder, load_bi_encoder
 from bi_encoder.predict import embed_texts, score_texts
+from bi_encoder.start import build_bi_encoder
 from bi_encoder.texts import QueryText
 from bi_encoder.windows import tokenize_windows
 
@@ -51,7 +52,7 @@ def encode(model, texts):
 
 
 def test_a_saved_mean_model_opens_in_sentence_transformers_with_the_same_vectors(mean_model, tmp_path):
-    mean_model.save(tmp_path / "checkpoint", record())
+    save_bi_encoder(mean_model, tmp_path / "checkpoint", record())
     own = embed_texts(mean_model, TEXTS, 64).numpy()
     opened = SentenceTransformer(str(tmp_path / "checkpoint"), device="cpu")
     assert opened.encode(TEXTS, show_progress_bar=False) == pytest.approx(own, abs=1e-5)
@@ -62,7 +63,7 @@ def test_a_saved_mean_model_opens_in_sentence_transformers_with_the_same_vectors
 @pytest.mark.parametrize("variant", ["retrieval", "laa_mrl"])
 def test_save_and_load_give_the_same_scores_and_fingerprint(encoder, tmp_path, variant):
     model = build_bi_encoder(encoder, variant, 0.07).eval()
-    model.save(tmp_path / "checkpoint", record(variant, codes=["I10"]))
+    save_bi_encoder(model, tmp_path / "checkpoint", record(variant, codes=["I10"]))
     opened, opened_record = load_bi_encoder(tmp_path / "checkpoint", codes=["I10"])
     opened.eval()
     assert opened_record == record(variant, codes=["I10"])
@@ -73,7 +74,7 @@ def test_save_and_load_give_the_same_scores_and_fingerprint(encoder, tmp_path, v
 
 
 def test_a_checkpoint_of_other_candidates_or_none_is_refused(mean_model, tmp_path):
-    mean_model.save(tmp_path / "checkpoint", record(codes=["I10", "E11.9"]))
+    save_bi_encoder(mean_model, tmp_path / "checkpoint", record(codes=["I10", "E11.9"]))
     with pytest.raises(ValueError, match=r"trained on 2 candidate codes, the task has 1 \(3 are in only one"):
         load_bi_encoder(tmp_path / "checkpoint", codes=["N39.0"])
     with pytest.raises(FileNotFoundError, match="no bi-encoder checkpoint"):
@@ -98,7 +99,7 @@ def test_prefix_scores_equal_cutting_the_full_states(mean_model, attention_model
         narrow = normalize(keys[:, :8], dim=-1)
         assert torch.allclose(mean_model(inputs, inputs, [8, 32])[0][0], narrow @ narrow.T, atol=1e-5)
 
-        mask = attention_model.content_mask(inputs)
+        mask = attention_model.read(inputs).content
         tokens = normalize(states[..., :8], dim=-1)
         evidence, _ = attention_model.attention(tokens, mask, narrow)
         expected = torch.einsum("bcd,cd->bc", normalize(evidence, dim=-1), narrow)
@@ -118,7 +119,7 @@ def test_scores_do_not_depend_on_the_batch(attention_model):
 
 def test_attention_leaves_padding_and_special_tokens_out(attention_model):
     inputs = encode(attention_model, TEXTS)
-    mask = attention_model.content_mask(inputs)
+    mask = attention_model.read(inputs).content
     assert mask.sum(1).tolist() == (inputs["attention_mask"].sum(1) - 2).tolist()
     assert not mask[:, 0].any()
 

@@ -7,13 +7,13 @@ from sentence_transformers import SentenceTransformer
 from small_encoder import SMALL_ARCHITECTURE
 from torch.nn.functional import normalize
 
+from bi_encoder.checkpoint import ModelRecord, load_bi_encoder, save_bi_encoder
 from bi_encoder.config import BiEncoderConfig, EncoderConfig, RefineConfig
 from bi_encoder.encoder import load_encoder
-from bi_encoder.model import ModelRecord, build_bi_encoder, load_bi_encoder
 from bi_encoder.predict import embed_texts
 from bi_encoder.refine import refined_map
-from bi_encoder.rotation import append_map
 from bi_encoder.search.first_pass import principal_directions
+from bi_encoder.start import build_bi_encoder
 from mera.evaluation.metrics import mean_average_precision
 
 CODES, TEXTS, DIMENSIONS, NARROW = 60, 400, 32, 8
@@ -78,14 +78,14 @@ def test_an_appended_map_maps_what_the_model_said_and_is_saved_with_it(has_map, 
     config = EncoderConfig(architecture=SMALL_ARCHITECTURE, tokenizer_size=400, max_query_tokens=64)
     model = build_bi_encoder(load_encoder(config, NAMES), "mean_mrl", 0.1, config).eval()
     if has_map:
-        append_map(model, torch.randn(32, 32))
+        model.append_map(torch.randn(32, 32))
     before, weight = embed_texts(model, NAMES, 16), torch.randn(32, 32)
-    append_map(model, weight)
+    model.append_map(weight)
     wanted = (before @ weight.T).numpy()
     assert embed_texts(model, NAMES, 16).numpy() == pytest.approx(wanted, abs=1e-3)
 
     record = ModelRecord(variant="mean_mrl", temperature=0.05, max_query_tokens=64, max_key_tokens=16, widths=[8, 32])
-    model.save(tmp_path / "checkpoint", record)
+    save_bi_encoder(model, tmp_path / "checkpoint", record)
     opened, _ = load_bi_encoder(tmp_path / "checkpoint")
     assert embed_texts(opened.eval(), NAMES, 16).numpy() == pytest.approx(wanted, abs=1e-3)
     plain = SentenceTransformer(str(tmp_path / "checkpoint"), device="cpu", trust_remote_code=False)

@@ -8,12 +8,12 @@ from small_encoder import SMALL_ARCHITECTURE
 from torch.nn.functional import normalize
 
 from bi_encoder.batches import pad, tokenize
+from bi_encoder.checkpoint import ModelRecord, load_bi_encoder, save_bi_encoder
 from bi_encoder.config import EncoderConfig
 from bi_encoder.encoder import load_encoder
 from bi_encoder.loss import multi_positive_info_nce
-from bi_encoder.model import ModelRecord, build_bi_encoder, load_bi_encoder
 from bi_encoder.predict import embed_texts, score_texts
-from bi_encoder.rotation import turn_to_principal_directions
+from bi_encoder.start import build_bi_encoder, turn_to_principal_directions
 from bi_encoder.windows import tokenize_windows
 
 CODES = ["Heart failure", "Type 2 diabetes", "Anemia", "Fever", "Gout", "Cough", "Gout, chronic", "Anemia of pregnancy"]
@@ -79,7 +79,7 @@ def test_a_turned_model_is_saved_as_trained_and_opens_in_sentence_transformers(t
     train_a_little(model)
     assert not torch.allclose(model.rotation.linear.weight, fresh, atol=1e-3), "it is trained"
     record = ModelRecord(variant=variant, temperature=0.05, max_query_tokens=64, max_key_tokens=16, widths=[8, 32])
-    model.save(tmp_path / "checkpoint", record)
+    save_bi_encoder(model, tmp_path / "checkpoint", record)
 
     opened, _ = load_bi_encoder(tmp_path / "checkpoint")
     opened.eval()

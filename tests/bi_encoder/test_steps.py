@@ -54,7 +54,7 @@ def hard_negatives_of(step):
         num_mistakes=0 if step["kind"] in ("none", "siblings") else step["per_row"] - siblings,
         siblings=[np.flatnonzero(step["groups"] == group) for group in step["groups"]],
     )
-    negatives.mistakes = wrong_first_codes(step["rankings"], step["targets"], negatives.mistakes_kept)
+    negatives.mistakes = wrong_first_codes(step["rankings"], step["targets"], negatives.mistakes_per_example)
     return negatives
 
 

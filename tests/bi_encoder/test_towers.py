@@ -5,10 +5,11 @@ import pytest
 import torch
 from sentence_transformers import SentenceTransformer
 
+from bi_encoder.checkpoint import ModelRecord, load_bi_encoder, save_bi_encoder
 from bi_encoder.config import BiEncoderConfig, EncoderConfig
 from bi_encoder.encoder import load_encoder
-from bi_encoder.model import ModelRecord, build_bi_encoder, load_bi_encoder
 from bi_encoder.predict import embed_texts, embed_windows, score_texts
+from bi_encoder.start import build_bi_encoder
 from bi_encoder.windows import tokenize_windows
 from mera.config import load_config
 from mera.language_models.models import LoraSettings
@@ -54,7 +55,7 @@ def test_separate_towers_start_equal_part_in_training_and_are_saved_and_opened(t
     train_a_little(model)
     queries, keys = embed_texts(model, TEXTS, 64, tower="query"), embed_texts(model, TEXTS, 64)
     assert not torch.allclose(queries, keys, atol=1e-2)
-    model.save(tmp_path / "checkpoint", record(variant))
+    save_bi_encoder(model, tmp_path / "checkpoint", record(variant))
 
     opened, _ = load_bi_encoder(tmp_path / "checkpoint")
     opened.eval()
@@ -84,7 +85,7 @@ def test_lora_trains_adapters_alone_and_is_saved_as_plain_weights(tmp_path, towe
     train_a_little(model)
     after = embed_texts(model, TEXTS, 64)
     assert not torch.allclose(after, before, atol=1e-3)
-    model.save(tmp_path / "checkpoint", record("mean_mrl"))
+    save_bi_encoder(model, tmp_path / "checkpoint", record("mean_mrl"))
     opened, _ = load_bi_encoder(tmp_path / "checkpoint")
     assert torch.allclose(embed_texts(opened.eval(), TEXTS, 64), after, atol=1e-5)
     assert not any("lora" in name for name in opened.state_dict())

@@ -10,14 +10,16 @@ import torch
 from tiny_task import make_tiny_task
 from transformers import TrainerCallback, set_seed
 
+from bi_encoder.checkpoint import load_bi_encoder
 from bi_encoder.config import BiEncoderConfig
-from bi_encoder.model import load_bi_encoder
 from bi_encoder.outputs import write_outputs
-from bi_encoder.predict import embed_codes
+from bi_encoder.predict import embed_codes, score_windows, split_windows
+from bi_encoder.prior import best_weight, quality_by_weight
 from bi_encoder.refine import refine
 from bi_encoder.search.index import CodeIndex
-from bi_encoder.start import model_for_task
-from bi_encoder.trainer import build_trainer, choose_prior_weight
+from bi_encoder.start import model_for_task, training_examples
+from bi_encoder.trainer import build_trainer
+from bi_encoder.validation import METRICS, Validation
 from mera.config import load_config
 from mera.evaluation.metrics import mean_average_precision
 from mera.root import ROOT
@@ -59,26 +61,42 @@ def start(task, config):
     """What bi_encoder/train.py does before it trains."""
     run = RunDirectory(config.output)
     set_seed(config.training.seed)
-    return run, build_trainer(model_for_task(config, task), task, config, run)
+    model = model_for_task(config, task)
+    examples = training_examples(task, model.tokenizer, config.encoder)
+    validation = Validation(task, model.tokenizer, config)
+    return run, build_trainer(model, task, examples, validation, config, run)
+
+
+def score_split(trainer, task, config, split, widths):
+    """Width -> scores of the trainer's model, without the popularity prior."""
+    model = trainer.bi_encoder
+    return score_windows(model, task, split_windows(task, split, model.tokenizer, config.encoder), widths, config)
+
+
+def outputs_of(trainer, task, config, run):
+    """What bi_encoder/train.py does after it has trained."""
+    model, log, tokens = trainer.bi_encoder, trainer.state.log_history, trainer.tokens_trained_on()
+    validation = Validation(task, model.tokenizer, config)
+    return write_outputs(run, config, task, model, validation, log=log, tokens=tokens, clock=RunClock())
 
 
 @pytest.mark.parametrize("variant", ["retrieval", "mean_mrl", "laa_mrl"])
 def test_a_variant_trains_and_leaves_a_complete_run(task, tmp_path, variant):
     config = configuration(task, tmp_path / variant, variant=variant)
     run, trainer = start(task, config)
-    untrained = trainer.score_split("test", [64])[64]
+    untrained = score_split(trainer, task, config, "test", [64])[64]
     trainer.train()
-    measured = write_outputs(trainer, run, RunClock())
+    metrics = outputs_of(trainer, task, config, run)
     final = run.finish()
 
     assert trainer.widths == ([64] if variant == "retrieval" else [16, 64])
-    assert set(measured["validation_by_width_without_prior"]) == {"16", "64"}
+    assert set(metrics.validation_by_width_without_prior) == {"16", "64"}
     predictions = read_predictions(final)
     targets = task.targets("test")
     learnt = mean_average_precision(predictions.scores, targets)
     assert learnt > mean_average_precision(untrained, targets) + 0.05
     assert np.array_equal(predictions.targets, targets)
-    assert predictions.thresholds == pytest.approx(measured["threshold"], rel=1e-5)
+    assert predictions.thresholds == pytest.approx(metrics.threshold, rel=1e-5)
     assert predictions.manifest["model"] == f"bi-encoder {variant}"
     assert predictions.manifest["kind"] == "bi_encoder"
     widths = predictions.records["widths"]
@@ -86,9 +104,9 @@ def test_a_variant_trains_and_leaves_a_complete_run(task, tmp_path, variant):
     assert all(row["queries_per_second"] > 0 and row["bytes_per_code"] == 4 * row["width"] for row in widths)
     assert {"slope", "intercept"} == set(predictions.manifest["calibration"])
     assert ("evidence" in predictions.records) == (variant == "laa_mrl")
-    best = max(entry["eval_mean_average_precision"] for entry in measured["epochs"])
-    assert len(measured["epochs"]) == 3
-    assert measured["validation"]["mean_average_precision"] >= best - 1e-6
+    best = max(entry["eval_mean_average_precision"] for entry in metrics.epochs)
+    assert len(metrics.epochs) == 3
+    assert metrics.validation["mean_average_precision"] >= best - 1e-6
 
     model, record = load_bi_encoder(final / "checkpoint", codes=task.codes)
     index = CodeIndex.load(
@@ -96,7 +114,7 @@ def test_a_variant_trains_and_leaves_a_complete_run(task, tmp_path, variant):
     )
     embeddings = embed_codes(model, task, record.max_key_tokens).numpy()
     assert index.search(embeddings, k=1)[0] == [[code] for code in task.codes]
-    assert (record.prior_weight, record.variant) == (measured["prior_weight"], variant)
+    assert (record.prior_weight, record.variant) == (metrics.prior_weight, variant)
     assert not (final / "trainer").exists()
 
 
@@ -114,14 +132,15 @@ def test_a_diagnosis_task_trains_with_hard_negatives_both_views_and_separate_tow
         "objective.refresh_mistakes_every": 2,
         "selection.rerank_candidates": 10,
     }
-    run, trainer = start(task, configuration(task, tmp_path / "run", variant="laa_mrl", **changes))
+    config = configuration(task, tmp_path / "run", variant="laa_mrl", **changes)
+    run, trainer = start(task, config)
     searches = []
     trainer.add_callback(NoteMistakes(trainer, searches))
-    untrained = trainer.score_split("validation", [64])[64]
+    untrained = score_split(trainer, task, config, "validation", [64])[64]
     trainer.train()
 
     targets = task.targets("validation")
-    learnt = mean_average_precision(trainer.score_split("validation", [64])[64], targets)
+    learnt = mean_average_precision(score_split(trainer, task, config, "validation", [64])[64], targets)
     assert learnt > mean_average_precision(untrained, targets) + 0.05
     first, second, third = searches
     assert first is second, "searched again after two epochs"
@@ -131,9 +150,9 @@ def test_a_diagnosis_task_trains_with_hard_negatives_both_views_and_separate_tow
     for found in (first, third):
         assert all(len(row) == 8 for row in found)
         assert not any(set(row) & set(codes) for row, codes in zip(found, true, strict=True))
-    measured = write_outputs(trainer, run, RunClock())
-    assert measured["queries_in_several_windows"]["test"] > 0
-    assert measured["codes_without_definition"] == 0
+    metrics = outputs_of(trainer, task, config, run)
+    assert metrics.queries_in_several_windows["test"] > 0
+    assert metrics.codes_without_definition == 0
     model, record = load_bi_encoder(run.finish() / "checkpoint", codes=task.codes)
     assert model.key_encoder is not None
     assert (record.rerank_candidates, record.window_overlap) == (10, 8)
@@ -153,12 +172,12 @@ def test_the_bioclinical_recipe_trains_a_tiny_modernbert(task, tmp_path):
     }
     config = load_config(BiEncoderConfig, ROOT / "configs" / "bi_encoder" / "bioclinical_modernbert.yaml", overrides)
     _, trainer = start(task, config)
-    untrained = trainer.score_split("validation", [64])[64]
+    untrained = score_split(trainer, task, config, "validation", [64])[64]
     trainer.train()
     assert trainer.bi_encoder.cached_gradients
     assert trainer.bi_encoder.encoder.max_seq_length == 8192
     targets = task.targets("validation")
-    learnt = mean_average_precision(trainer.score_split("validation", [64])[64], targets)
+    learnt = mean_average_precision(score_split(trainer, task, config, "validation", [64])[64], targets)
     assert learnt > mean_average_precision(untrained, targets)
 
 
@@ -204,11 +223,12 @@ def test_a_learning_rate_without_a_rotation_is_refused(task, tmp_path):
 
 
 def test_refining_a_run_ranks_its_training_texts_better_at_each_width(task, tmp_path):
-    _, trainer = start(task, configuration(task, tmp_path / "run", variant="mean_mrl", **{"refine.steps": 100}))
+    config = configuration(task, tmp_path / "run", variant="mean_mrl", **{"refine.steps": 100})
+    _, trainer = start(task, config)
     targets = task.targets("train")
-    before = trainer.score_split("train", [16, 64])
-    refine(trainer)
-    after = trainer.score_split("train", [16, 64])
+    before = score_split(trainer, task, config, "train", [16, 64])
+    refine(trainer.bi_encoder, task, config)
+    after = score_split(trainer, task, config, "train", [16, 64])
     for width in (16, 64):
         gained = mean_average_precision(after[width], targets) - mean_average_precision(before[width], targets)
         assert gained > 0.05, width
@@ -233,7 +253,8 @@ def test_an_interrupted_run_resumes_and_ends_with_the_same_predictions(task, tmp
     assert len(checkpoints(run.path("trainer"))) == 1
     resumed.resume_and_train(run, config.training)
     assert resumed.state.global_step == whole.state.global_step
-    assert resumed.score_split("test", [64])[64] == pytest.approx(whole.score_split("test", [64])[64], abs=1e-4)
+    expected = score_split(whole, task, config, "test", [64])[64]
+    assert score_split(resumed, task, config, "test", [64])[64] == pytest.approx(expected, abs=1e-4)
 
 
 def test_the_order_of_an_epoch_depends_on_seed_and_epoch_alone():
@@ -257,9 +278,11 @@ def test_the_prior_weight_with_the_best_validation_is_chosen():
     targets = np.zeros((2, 30), dtype=bool)
     targets[:, 29] = True
     popularity = np.arange(30, dtype=np.float32)
-    assert choose_prior_weight(np.zeros((2, 30)), targets, popularity, [0.0, 1.0, 2.0], "recall_at_20") == 1.0
+    recall = METRICS["recall_at_20"]
+    quality = quality_by_weight(np.zeros((2, 30)), targets, popularity, [0.0, 1.0, 2.0], recall)
+    assert best_weight(quality) == 1.0
     scores = np.tile(np.arange(30.0) ** 3, (2, 1))
-    assert choose_prior_weight(scores, targets, popularity, [2.0, 0.0], "recall_at_20") == 0.0
+    assert best_weight(quality_by_weight(scores, targets, popularity, [2.0, 0.0], recall)) == 0.0
 
 
 def test_the_command_trains_and_refuses_an_unknown_variant(task, tmp_path):

@@ -7,8 +7,8 @@ from small_encoder import SMALL_ARCHITECTURE, make_encoder
 
 from bi_encoder.config import EncoderConfig
 from bi_encoder.evidence import evidence_spans
-from bi_encoder.model import build_bi_encoder
 from bi_encoder.predict import embed_texts, embed_windows, score_texts
+from bi_encoder.start import build_bi_encoder
 from bi_encoder.texts import QueryText
 from bi_encoder.windows import batches_of_windows, join_windows, tokenize_windows, window_batch, windows_with_offsets
 
@@ -32,8 +32,8 @@ def test_the_kept_tokens_are_those_of_the_whole_text(model, overlap):
     assert all(len(window) <= 64 for windows in texts for window in windows)
     assert len(texts[0]) > 10 > 1 == len(texts[1])
     batch = window_batch(model.tokenizer, texts, overlap)
-    joined = join_windows(batch["input_ids"], batch["kept"], batch["windows_per_text"])
-    lengths = join_windows(batch["attention_mask"], batch["kept"], batch["windows_per_text"]).sum(1).tolist()
+    joined = join_windows(batch["input_ids"], batch["unique_mask"], batch["windows_per_text"])
+    lengths = join_windows(batch["attention_mask"], batch["unique_mask"], batch["windows_per_text"]).sum(1).tolist()
     assert joined[0].tolist() == expected["input_ids"]
     assert joined[1, : lengths[1]].tolist() == model.tokenizer("short")["input_ids"]
     assert lengths[2] == len(whole(model.tokenizer, NOTE[:700])["input_ids"])

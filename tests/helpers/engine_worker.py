@@ -14,21 +14,23 @@ from small_model import ARCHITECTURE
 from transformers import set_seed
 
 from bi_encoder.config import BiEncoderConfig
-from bi_encoder.start import model_for_task as model_for_bi_encoder
+from bi_encoder.start import model_for_task
+from bi_encoder.start import training_examples as bi_encoder_examples
 from bi_encoder.trainer import build_trainer as build_bi_encoder_trainer
+from bi_encoder.validation import Validation as BiEncoderValidation
 from data.task import load_task
 from memorize.code_set import task_codes
 from memorize.config import MemorizeConfig
 from memorize.encoding import QuestionEncoder, tokenized
 from memorize.questions import QuestionBook, tokenizer_texts
 from memorize.trainer import build_trainer as build_memorize_trainer
-from mera.checkpoint import save_checkpoint
-from mera.code_tokens import add_code_tokens
 from mera.config import load_config
-from mera.engine import zero_stage
-from mera.entry_point import run_entry_point
-from mera.models import add_lora, load_base_model
-from mera.run_directory import RunDirectory
+from mera.language_models.code_tokens import add_code_tokens
+from mera.language_models.models import add_lora, load_base_model
+from mera.runs.run_directory import RunDirectory
+from mera.training.checkpoint import save_checkpoint
+from mera.training.engine import zero_stage
+from mera.training.entry_point import run_entry_point
 from rank.config import RankConfig
 from rank.prompt import PromptBuilder
 from rank.start import model_for_task as model_for_rank
@@ -91,10 +93,12 @@ def rank(task, config, run):
 
 
 def bi_encoder(task, config, run):
-    model = model_for_bi_encoder(config, task)
+    model = model_for_task(config, task)
+    examples = bi_encoder_examples(task, model.tokenizer, config.encoder)
+    validation = BiEncoderValidation(task, model.tokenizer, config)
 
     def train(path):
-        trainer = build_bi_encoder_trainer(model, task, config, run)
+        trainer = build_bi_encoder_trainer(model, task, examples, validation, config, run)
         some_steps(trainer, run, config)
         return trainer
 

@@ -6,14 +6,12 @@ import subprocess
 import sys
 
 import numpy as np
-from test_bi_encoder_train import configuration, start
+from test_bi_encoder_train import configuration, outputs_of, start
 from tiny_task import make_tiny_task
 
-from bi_encoder.outputs import write_outputs
 from data.task import load_task
 from mera.report import write_report
 from mera.root import ROOT
-from mera.runs.manifest import RunClock
 from mera.runs.predictions import read_predictions
 
 OUTSIDE = ("I10", "J18.9", "N17.9")
@@ -27,7 +25,7 @@ def test_a_bi_encoder_trains_and_its_predictions_hold_what_it_missed(tmp_path):
     config = configuration(task, tmp_path / "run", **{"training.epochs": 1})
     run, trainer = start(task, config)
     trainer.train()
-    write_outputs(trainer, run, RunClock())
+    outputs_of(trainer, task, config, run)
     assert_complete(read_predictions(run.finish()), task)
 
 

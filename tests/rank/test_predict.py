@@ -22,9 +22,7 @@ from rank.patients.predict_task import rank_patient, rank_task
 from rank.patients.ranked_files import check_suffix, write_ranked
 from rank.phenotypes import Phenotype
 from rank.predict import Ranker
-from rank.predict_task import rank_patient, rank_task
 from rank.prompt import reading_sentences
-from rank.ranked_files import check_suffix, write_ranked
 
 HISTORY = [["I10", "E11.9"], ["I10", "N17.9"]]
 HEART_FAILURE = Phenotype.parse("heart_failure=I50")

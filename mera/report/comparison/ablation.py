@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mera import bootstrap
+from mera.evaluation import bootstrap
 from mera.report.comparison.pairs import competitors, find_pair
 from mera.report.comparison.published import paper_finding
 from mera.report.measures.measure import Measures

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mera import bootstrap
-from mera.predictions import read_predictions
+from mera.evaluation import bootstrap
 from mera.report.comparison.ablation import ablation_differences, find_ablations
 from mera.report.comparison.pairs import LEADING_METRIC, is_oracle, mark_best, paired_differences, stratum_differences
 from mera.report.comparison.published import published_rows
@@ -22,6 +21,7 @@ from mera.report.measures.load import Comparable
 from mera.report.measures.measure import METRICS, Measures, measure
 from mera.report.measures.records import memorization_rows, training_curve, width_rows
 from mera.report.measures.strata import Stratification, stratify
+from mera.runs.predictions import read_predictions
 
 
 def compare(shared: Comparable, bootstrap_samples: int, seed: int, reference: str | None = None) -> dict[str, Any]:

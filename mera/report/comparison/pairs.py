@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mera import bootstrap
+from mera.evaluation import bootstrap
 from mera.report.measures.measure import METRICS, Measures
 
 SIGNIFICANCE = 0.05

@@ -8,10 +8,10 @@ a level is a group of its own.
 import numpy as np
 import polars as pl
 
-from mera import bootstrap, metrics
-from mera.predictions import Predictions
+from mera.evaluation import bootstrap, metrics
 from mera.report.measures.estimates import Estimate, estimate
 from mera.report.measures.hierarchy import LEVELS, group_numbers
+from mera.runs.predictions import Predictions
 
 LEVEL_METRICS = {"map": "MAP", "recall@20": "recall@20", "micro_f1": "micro F1"}
 

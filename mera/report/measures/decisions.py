@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from mera import bootstrap, metrics
-from mera.predictions import Predictions
+from mera.evaluation import bootstrap, metrics
 from mera.report.measures.estimates import estimate
+from mera.runs.predictions import Predictions
 
 SIZE_GROUPS = 8
 CURVE_POINTS = 60

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from mera import bootstrap, metrics
+from mera.evaluation import bootstrap, metrics
 from mera.report.measures.decisions import at_label_count
 from mera.report.measures.estimates import estimate
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from mera.predictions import Predictions, patient_hashes, read_predictions
 from mera.report.measures.candidates import rule_name
+from mera.runs.predictions import Predictions, patient_hashes, read_predictions
+from mera.system.errors import UserError
 
 TASK_KEYS = ("fingerprint", "split")
 OPTIONAL_PARTS = ("previous_visits", "ages", "sexes", "group_names", "context")

@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from mera import bootstrap, metrics
-from mera.predictions import Predictions
+from mera.evaluation import bootstrap, metrics
 from mera.report.measures.coarse_levels import coarse_levels
 from mera.report.measures.decisions import at_label_count, precision_recall, set_size
 from mera.report.measures.estimates import Estimate
@@ -15,6 +14,7 @@ from mera.report.measures.hierarchy import hierarchy
 from mera.report.measures.load import Comparable
 from mera.report.measures.reliability import reliability
 from mera.report.measures.strata import Stratification, recall_in_groups
+from mera.runs.predictions import Predictions
 
 MAX_AUC_WORK = 200_000_000
 """Targets x examples above which ROC-AUC gets no interval: with 1,000 resamples that is some 10 s a run."""

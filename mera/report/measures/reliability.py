@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import scipy.special
 
-from mera import bootstrap, metrics
-from mera.predictions import Predictions
+from mera.evaluation import bootstrap, metrics
 from mera.report.measures.estimates import estimate
+from mera.runs.predictions import Predictions
 
 FIRST = 20
 NUM_BINS = 10

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from mera import bootstrap, metrics
+from mera.evaluation import bootstrap, metrics
 from mera.report.measures.load import Comparable
 
 FREQUENCY_GROUPS = ((0, "unseen"), (10, "1-10"), (100, "11-100"), (None, "> 100"))

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from mera.predictions import Predictions, read_predictions
 from mera.report.measures.load import Comparable
 from mera.report.page.render import ExamplePage, environment
+from mera.runs.predictions import Predictions, read_predictions
 
 SHOWN_CODES = 20
 """Codes listed for each model; more where more are predicted."""

@@ -8,9 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mera.folder_lock import FolderLock
-from mera.folder_replacement import replace_folder, restore_folder
-from mera.private_files import private_files
 from mera.report.comparison.compare import compare
 from mera.report.measures.load import Comparable, group_runs
 from mera.report.measures.measure import METRICS
@@ -19,6 +16,10 @@ from mera.report.page.example_pages import make_pages
 from mera.report.page.figures import draw_figures
 from mera.report.page.render import Section, render_html, render_markdown
 from mera.report.page.tables import to_csv, to_latex
+from mera.system.errors import UserError
+from mera.system.folder_lock import FolderLock
+from mera.system.folder_replacement import replace_folder, restore_folder
+from mera.system.private_files import private_files
 
 FORMAT = 2
 

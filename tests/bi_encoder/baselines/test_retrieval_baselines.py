@@ -81,24 +81,24 @@ def test_the_best_sentence_is_the_maximum_over_a_texts_own_sentences():
 
 
 def test_bm25_finds_codes_by_their_words(task):
-    found = bm25(task)
+    ranking = bm25(task)
     targets = task.targets("test")
     generator = np.random.default_rng(0)
     by_chance = mean_average_precision(generator.random(targets.shape), targets)
-    assert found.test.shape == targets.shape
-    assert mean_average_precision(found.test, targets) > by_chance + 0.3
-    views = found.chosen["validation_map"]
-    assert views[found.chosen["view"]]["map"] == max(view["map"] for view in views.values())
-    measured = mean_average_precision(found.validation, task.targets("validation"))
-    assert measured == pytest.approx(views[found.chosen["view"]]["map"])
+    assert ranking.test.shape == targets.shape
+    assert mean_average_precision(ranking.test, targets) > by_chance + 0.3
+    views = ranking.chosen.validation_map
+    assert views[ranking.chosen.view].map == max(view.map for view in views.values())
+    measured = mean_average_precision(ranking.validation, task.targets("validation"))
+    assert measured == pytest.approx(views[ranking.chosen.view].map)
 
 
 def test_the_untrained_encoder_scores_cosines_plus_the_prior(task, encoder_folder):
-    found = untrained_encoder(task, *open_model(encoder_folder), max_query_tokens=64)
-    prior = found.chosen["prior_weight"] * np.log1p(task.train_counts)
-    cosines = found.test - prior
+    ranking = untrained_encoder(task, *open_model(encoder_folder), max_query_tokens=64)
+    prior = ranking.chosen.prior_weight * np.log1p(task.train_counts)
+    cosines = ranking.test - prior
     assert np.abs(cosines).max() <= 1 + 1e-5
-    assert found.test.shape == task.targets("test").shape
+    assert ranking.test.shape == task.targets("test").shape
 
 
 def test_the_command_writes_two_runs_that_the_report_reads(task, encoder_folder, tmp_path):

@@ -13,13 +13,14 @@ from rich.console import Console
 from small_encoder import make_encoder, save_plain
 
 from bi_encoder import run_search
+from bi_encoder.checkpoint import ModelRecord, save_bi_encoder
 from bi_encoder.evidence import Span
-from bi_encoder.model import ModelRecord, build_bi_encoder
 from bi_encoder.predict import embed_texts
 from bi_encoder.search.index import CodeIndex
 from bi_encoder.search.output import codes_table, highlighted
 from bi_encoder.search.search import CodeSearch, FoundCode
 from bi_encoder.search.search_index import build_index, index_path, open_index, open_model
+from bi_encoder.start import build_bi_encoder
 from data.ontology import load_ontology
 from mera.root import ROOT
 
@@ -48,7 +49,7 @@ def attention_folder(encoder, tmp_path_factory):
     record = ModelRecord(
         variant="laa_mrl", temperature=0.05, max_query_tokens=64, max_key_tokens=16, widths=[8, 32], codes=["I50.9"]
     )
-    build_bi_encoder(encoder, "laa_mrl", 0.1).save(folder, record)
+    save_bi_encoder(build_bi_encoder(encoder, "laa_mrl", 0.1), folder, record)
     return str(folder)
 
 

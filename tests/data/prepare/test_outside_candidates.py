@@ -8,16 +8,16 @@ from small_encoder import SMALL_ARCHITECTURE, make_encoder
 from small_model import ARCHITECTURE
 
 from bi_encoder.config import EncoderConfig
-from bi_encoder.steps import training_examples as encoder_examples
+from bi_encoder.start import training_examples as encoder_examples
 from bi_encoder.texts import key_texts, query_texts
 from memorize.code_set import task_codes
-from mera.code_tokens import add_code_tokens
-from mera.models import ModelConfig, load_base_model
-from rank.baselines import history_columns, linear, own_history
+from mera.language_models.code_tokens import add_code_tokens
+from mera.language_models.models import ModelConfig, load_base_model
+from rank.baselines.history_tensors import HistoryDataset
+from rank.baselines.neural import retain, transformer
+from rank.baselines.simple import history_columns, linear, own_history
 from rank.config import NeuralBaselineConfig, PromptConfig, RankConfig, TransformerBaselineConfig
 from rank.decision import DecisionRule
-from rank.history_tensors import HistoryDataset
-from rank.neural_baselines import retain, transformer
 from rank.partial_outputs import PartialOutputCollator
 from rank.predict import Ranker
 from rank.prompt import PromptBuilder

@@ -8,6 +8,7 @@ from made_up_runs import change_run, make_runs
 from mera.report import write_report
 from mera.report.comparison.ablation import find_ablations
 from mera.report.comparison.published import paper_finding
+from mera.runs.predictions import read_predictions
 
 
 @pytest.fixture(scope="module")

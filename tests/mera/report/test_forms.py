@@ -8,6 +8,7 @@ from made_up_runs import TagBalance, make_rich_runs
 
 from mera.report import write_report
 from mera.report.page.tables import Cell, Column, Row, Table, latex_text, to_csv, to_latex, without_empty_columns
+from mera.runs.predictions import read_predictions
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from mera.report.measures.coarse_levels import coarse_levels
 from mera.report.measures.decisions import precision_recall
 from mera.report.measures.hierarchy import hierarchy
 from mera.report.measures.reliability import reliability
+from mera.runs.predictions import read_predictions, write_predictions
 
 NUM_OUTSIDE = 4
 

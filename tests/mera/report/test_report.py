@@ -10,11 +10,11 @@ import pytest
 from made_up_runs import TagBalance, change_run, find_run, make_runs
 from rich.console import Console
 
-from mera import metrics
-from mera.predictions import read_predictions
+from mera.evaluation import metrics
 from mera.report import print_comparison, write_report
 from mera.report.measures import measure
 from mera.report.page import write
+from mera.runs.predictions import read_predictions
 
 
 @pytest.fixture(scope="module")

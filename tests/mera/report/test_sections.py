@@ -20,6 +20,7 @@ from mera.report.measures.hierarchy import hierarchy
 from mera.report.measures.records import training_curve
 from mera.report.measures.reliability import reliability
 from mera.report.page.contents import shallow_rankings
+from mera.runs.predictions import patient_hashes, read_predictions
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,8 @@ from mera.cli import app
 from mera.report import write_report
 from mera.report.page.render import environment
 from mera.report.page.tables import Cell, Column, Row, Table, to_csv
+from mera.root import ROOT
+from mera.runs.predictions import read_predictions
 
 CANARY = "CANARY-Z77"
 
