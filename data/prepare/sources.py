@@ -1,6 +1,6 @@
 """The sources of `mera prepare`. A new one is a file in `data/sources` and a line here."""
 
-from data.prepare.run import (
+from data.sources import (
     codiesp,
     desynpuf,
     diabetes130,

@@ -1,4 +1,4 @@
-"""Invented patients with real ICD-10-CM codes, whose true next-visit probabilities are known: `data.synthetic.cohort`."""
+"""Invented patients with real ICD-10-CM codes, whose true next-visit probabilities are known: `data.synthetic`."""
 
 import argparse
 

@@ -7,77 +7,28 @@ import sys
 import numpy as np
 import pytest
 import torch
+from bi_encoder_runs import SMALL, configuration, outputs_of, score_split, start
 from tiny_task import make_tiny_task
-from transformers import TrainerCallback, set_seed
+from transformers import TrainerCallback
 
 from bi_encoder.checkpoint import load_bi_encoder
 from bi_encoder.config import BiEncoderConfig
-from bi_encoder.outputs import write_outputs
-from bi_encoder.predict import embed_codes, score_windows, split_windows
+from bi_encoder.predict import embed_codes
 from bi_encoder.prior import best_weight, quality_by_weight
 from bi_encoder.refine import refine
 from bi_encoder.search.index import CodeIndex
-from bi_encoder.start import model_for_task, training_examples
-from bi_encoder.trainer import build_trainer
-from bi_encoder.validation import METRICS, Validation
+from bi_encoder.validation import METRICS
 from mera.config import load_config
 from mera.evaluation.metrics import mean_average_precision
 from mera.root import ROOT
-from mera.runs.manifest import RunClock
 from mera.runs.predictions import read_predictions
-from mera.runs.run_directory import RunDirectory
 from mera.training.resume import checkpoints
 from mera.training.steps import EpochSeededLengthSampler
-
-SMALL = {
-    "encoder.architecture": {
-        "model_type": "modernbert",
-        "hidden_size": 64,
-        "intermediate_size": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-    },
-    "encoder.tokenizer_size": 800,
-    "encoder.max_query_tokens": 128,
-    "objective.widths": [16, 64],
-    "training.epochs": 3,
-    "training.min_steps": 0,
-    "training.batch_size": 16,
-    "training.learning_rate": 2e-3,
-}
 
 
 @pytest.fixture(scope="module")
 def task(tmp_path_factory):
     return make_tiny_task(tmp_path_factory.mktemp("prepared") / "tiny", kind="coding", patients=120)
-
-
-def configuration(task, output, **changes):
-    overrides = SMALL | {"task": str(task.path), "output": str(output)} | changes
-    return load_config(BiEncoderConfig, ROOT / "configs" / "bi_encoder" / "tiny.yaml", overrides)
-
-
-def start(task, config):
-    """What bi_encoder/train.py does before it trains."""
-    run = RunDirectory(config.output)
-    set_seed(config.training.seed)
-    model = model_for_task(config, task)
-    examples = training_examples(task, model.tokenizer, config.encoder)
-    validation = Validation(task, model.tokenizer, config)
-    return run, build_trainer(model, task, examples, validation, config, run)
-
-
-def score_split(trainer, task, config, split, widths):
-    """Width -> scores of the trainer's model, without the popularity prior."""
-    model = trainer.bi_encoder
-    return score_windows(model, task, split_windows(task, split, model.tokenizer, config.encoder), widths, config)
-
-
-def outputs_of(trainer, task, config, run):
-    """What bi_encoder/train.py does after it has trained."""
-    model, log, tokens = trainer.bi_encoder, trainer.state.log_history, trainer.tokens_trained_on()
-    validation = Validation(task, model.tokenizer, config)
-    return write_outputs(run, config, task, model, validation, log=log, tokens=tokens, clock=RunClock())
 
 
 @pytest.mark.parametrize("variant", ["retrieval", "mean_mrl", "laa_mrl"])

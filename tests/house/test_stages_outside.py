@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import numpy as np
-from test_bi_encoder_train import configuration, outputs_of, start
+from bi_encoder_runs import configuration, outputs_of, start
 from tiny_task import make_tiny_task
 
 from data.task import load_task

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from mera.commands import ablations
 from mera.commands.ablations import AblationPlan, ablation_steps, run_ablations
-from mera.commands.programs import ablations
 from mera.config import load_config
 from mera.root import ROOT
 from rank.config import RankConfig, RescoreConfig

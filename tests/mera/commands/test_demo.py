@@ -2,8 +2,8 @@
 
 import pytest
 
+from mera.commands import demo
 from mera.commands.demo import ROOT, demo_steps, run_demo
-from mera.commands.programs import demo
 
 
 def test_every_step_uses_recipes_and_scripts_that_exist(tmp_path):

@@ -9,8 +9,8 @@ import pytest
 
 from mera.root import ROOT
 from mera.system.errors import UserError
+from mera.training import private_api
 from mera.training.private_api import PRIVATE_NAMES, PrivateName, explained
-from mera.training.settings import private_api
 
 HOME = ROOT / "mera/training/private_api.py"
 MODULES = sorted(
