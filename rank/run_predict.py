@@ -10,10 +10,10 @@ import sys
 from data.task import SPLITS
 from mera.system.errors import UserError
 from mera.training.entry_point import run_entry_point
-from rank.patients.predict_task import rank_patient, rank_task
-from rank.patients.ranked_files import as_json, check_suffix, print_measured, print_ranked, write_ranked
 from rank.phenotypes import Phenotype
 from rank.predict import Ranker
+from rank.task_prediction.predict_task import rank_patient, rank_task
+from rank.task_prediction.ranked_files import as_json, check_suffix, print_measured, print_ranked, write_ranked
 
 
 def main() -> None:

@@ -18,11 +18,11 @@ from mera.root import ROOT
 from rank.candidate_head import read_candidates_only
 from rank.config import PromptConfig
 from rank.decision import DecisionRule
-from rank.patients.predict_task import rank_patient, rank_task
-from rank.patients.ranked_files import check_suffix, write_ranked
 from rank.phenotypes import Phenotype
 from rank.predict import Ranker
 from rank.prompt import reading_sentences
+from rank.task_prediction.predict_task import rank_patient, rank_task
+from rank.task_prediction.ranked_files import check_suffix, write_ranked
 
 HISTORY = [["I10", "E11.9"], ["I10", "N17.9"]]
 HEART_FAILURE = Phenotype.parse("heart_failure=I50")

@@ -19,10 +19,10 @@ from rank.config import PromptConfig
 from rank.decision import DecisionRule
 from rank.patients.code_reader import CodeReader
 from rank.patients.patient_input import read_age, read_days, read_sex
-from rank.patients.predict_task import rank_patient, rank_task
 from rank.patients.trained_on import TrainedOn
 from rank.phenotypes import Phenotype
 from rank.predict import Ranker
+from rank.task_prediction.predict_task import rank_patient, rank_task
 
 ICD10 = TrainedOn(ontology="icd10cm", edition="ICD-10-CM 2026", granularity="full", history=True, note=False)
 CATEGORIES = replace(ICD10, granularity="category")

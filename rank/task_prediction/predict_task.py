@@ -9,10 +9,10 @@ import numpy as np
 from data.task import Task, load_task
 from rank.patients.code_reader import GROUPED_SYSTEMS
 from rank.patients.patient_input import refuse, require_known, require_seen
-from rank.patients.ranked_files import RankedExample
 from rank.phenotypes import Phenotype, Recalibration, measure_phenotype
 from rank.predict import Ranker
 from rank.prompt import reading_sentences
+from rank.task_prediction.ranked_files import RankedExample
 
 
 def rank_patient(
