@@ -9,12 +9,36 @@ from mera.root import ROOT
 
 PACKAGES = ("mera", "data", "memorize", "rank", "bi_encoder")
 ROOMS = (
-    *("mera.root", "mera.system", "mera.config", "mera.evaluation", "mera.metrics", "mera.language_models"),
-    *("mera.runs", "mera.training", "mera.doctor", "mera.report.measures", "mera.report.comparison"),
+    *(
+        "mera.root",
+        "mera.system",
+        "mera.training.private_api",
+        "mera.config",
+        "mera.evaluation",
+        "mera.metrics",
+        "mera.language_models",
+    ),
+    *(
+        "mera.runs",
+        "mera.training",
+        "mera.doctor",
+        "mera.report.text",
+        "mera.report.measures",
+        "mera.report.comparison",
+    ),
     *("mera.report.page", "mera.report", "mera.commands", "mera.cli"),
     *("data.ledger", "data.table_files", "data.editions", "data.task_folder", "data.task", "data.ontology"),
     *("data.codes", "data.cohorts", "data.synthetic", "data.sources.shared", "data.sources", "data.inspection"),
-    *("data.prepare", "memorize", "rank.config", "rank.patients", "rank", "rank.baselines", "rank.task_prediction"),
+    *(
+        "data.prepare",
+        "memorize",
+        "rank.attention",
+        "rank.config",
+        "rank.patients",
+        "rank",
+        "rank.baselines",
+        "rank.task_prediction",
+    ),
     *("rank.run_baselines", "rank.run_predict", "bi_encoder.config", "bi_encoder.inputs", "bi_encoder"),
     *("bi_encoder.search", "bi_encoder.baselines", "bi_encoder.run_search", "bi_encoder.run_retrieval_baselines"),
 )
