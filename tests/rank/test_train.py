@@ -199,6 +199,25 @@ def test_tracking_records_numbers_and_no_patient(runs):
             assert name.encode() not in written
 
 
+def test_the_python_page_runs(runs, tmp_path, monkeypatch, capsys):
+    baselines = [sys.executable, "-m", "mera.cli", "baselines", "--only", "[popularity]"]
+    (tmp_path / "prepared").mkdir()
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "prepared" / "mine").symlink_to(runs / "task")
+    (tmp_path / "runs" / "rank").symlink_to(runs / "rank")
+    command = [*baselines, "--task", str(runs / "task"), "--output", str(tmp_path / "runs")]
+    subprocess.run(command, check=True, capture_output=True)
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", page, re.S):
+        exec(block, names)
+    assert names["code"] == "I50.9"
+    assert names["targets"].shape == names["seen"].shape
+    assert capsys.readouterr().out.count("\n") >= 8
+    assert (tmp_path / "report" / "index.html").is_file()
+
+
 def test_predict_on_the_command_line(runs):
     command = [sys.executable, "-m", "mera.cli", "predict", str(runs / "rank" / "checkpoint"), "--history", "i10;E11.9"]
     result = subprocess.run([*command, "--top", "3", "--json"], capture_output=True, text=True, check=True)
