@@ -14,7 +14,7 @@ from bi_encoder.refine import refine
 from bi_encoder.start import model_for_task, training_examples
 from bi_encoder.trainer import build_trainer
 from bi_encoder.validation import Validation
-from data.task import load_task
+from data.task import load_task, with_few_held_out
 from mera.config import config_dict
 from mera.doctor.dry_run import FEW_EXAMPLES, open_run, parse_training_config, rehearse
 from mera.runs.manifest import RunClock

@@ -8,7 +8,7 @@ import sys
 
 from transformers import set_seed
 
-from data.task import load_task
+from data.task import load_task, with_few_held_out
 from mera.config import config_dict
 from mera.doctor.dry_run import FEW_EXAMPLES, open_run, parse_training_config, rehearse
 from mera.runs.manifest import RunClock
