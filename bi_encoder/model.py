@@ -12,6 +12,7 @@ from sentence_transformers.sentence_transformer.modules import Dense, Pooling, T
 from torch import Tensor, nn
 from torch.nn.functional import normalize, pad
 from torch.utils.checkpoint import checkpoint
+from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from bi_encoder.attention import LabelAttention, attended_similarities
 from bi_encoder.batches import parts_of_similar_length
@@ -64,11 +65,11 @@ class BiEncoder(nn.Module):
         self.attention = attention
         self.tokens_at_once = tokens_at_once
         self.cached_gradients = cached_gradients
-        special_ids = torch.tensor(sorted(encoder.tokenizer.all_special_ids))
+        special_ids = torch.tensor(sorted(self.tokenizer.all_special_ids))
         self.register_buffer("special_ids", special_ids, persistent=False)
 
     @property
-    def config(self):
+    def config(self) -> PretrainedConfig:
         """The encoder's configuration; DeepSpeed reads the hidden size from it."""
         return self.encoder.config
 
@@ -89,8 +90,10 @@ class BiEncoder(nn.Module):
         return self.pooling.embedding_dimension
 
     @property
-    def tokenizer(self):
-        return self.encoder.tokenizer
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        tokenizer = self.encoder.tokenizer
+        assert tokenizer is not None, "an encoder of texts has a tokenizer"
+        return tokenizer
 
     @property
     def device(self) -> torch.device:
@@ -172,7 +175,7 @@ class BiEncoder(nn.Module):
             module_input_name="token_embeddings",
         )
 
-    def gradient_checkpointing_enable(self, **arguments) -> None:
+    def gradient_checkpointing_enable(self, **arguments: object) -> None:
         for encoder in self.towers:
             encoder.model.gradient_checkpointing_enable(**arguments)
 
@@ -189,8 +192,7 @@ class BiEncoder(nn.Module):
 
         At most `tokens_at_once` tokens are encoded together where nothing is trained, and where gradients are cached
         (GradCache, Gao et al. 2021, arXiv 2101.06983): only the results stay in memory then, and the backward pass
-        encodes one part after the other again. What the loss does with the results, in this or in other processes, is
-        not concerned.
+        encodes one part after the other again. The loss is computed from all results together either way.
         """
         ids, mask = inputs["input_ids"], inputs["attention_mask"].bool()
         training, lengths = torch.is_grad_enabled(), mask.sum(1)
@@ -234,6 +236,7 @@ class BiEncoder(nn.Module):
             return [self._attended(tokens, keys, width) for width in widths]
 
     def _attended(self, tokens: TokenStates, keys: Tensor, width: int) -> Tensor:
+        assert self.attention is not None, "mean pooling has no attention"
         return attended_similarities(self.attention, tokens.states[..., :width], tokens.content, keys[..., :width])
 
     def _first_pass(self, tokens: TokenStates, keys: Tensor, widths: Sequence[int]) -> list[Tensor]:
