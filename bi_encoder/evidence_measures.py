@@ -60,7 +60,7 @@ def agreement(weights: np.ndarray, offsets: np.ndarray, spans: Sequence[tuple[in
 def mean_agreement(agreements: Sequence[Agreement]) -> dict[str, float]:
     """Means over codes and notes, and how many times chance the mass and the hits are. Raises ValueError on none."""
     if not agreements:
-        raise ValueError("there is no annotated evidence in what the model read, so nothing can be compared with it")
+        raise UserError("there is no annotated evidence in what the model read, so nothing can be compared with it")
     names = [field.name for field in fields(Agreement)]
     means = {name: float(np.mean([getattr(one, name) for one in agreements])) for name in names}
     return means | {

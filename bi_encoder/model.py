@@ -21,6 +21,7 @@ from bi_encoder.gather import gather_rows, largest_over_processes
 from bi_encoder.similarities import prefix_similarities, reranked
 from bi_encoder.windows import join_windows
 from mera.system.errors import UserError
+from mera.training.private_api import layer_classes
 
 Tower = Literal["query", "document"]
 
@@ -77,7 +78,7 @@ class BiEncoder(nn.Module):
     def _no_split_modules(self) -> list[str]:
         """Classes of the encoder's layers: accelerate reads here what FSDP is to collect and let go one by one."""
         present = {type(module).__name__ for module in self.modules()}
-        named = {name for encoder in self.towers for name in encoder.model._no_split_modules or ()}
+        named = {name for encoder in self.towers for name in layer_classes(encoder.model)}
         return sorted(named & present)
 
     @property

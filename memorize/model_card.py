@@ -10,7 +10,7 @@ from memorize.code_set import CodeSet
 from memorize.config import MemorizeConfig
 from memorize.measurement import RecallRecord
 from memorize.recall import percent
-from mera.models import PACKAGE_PREFIX, ModelConfig
+from mera.language_models.models import PACKAGE_PREFIX, ModelConfig
 
 UNKNOWN_LICENCE = "unknown: see the base model"
 FROM_SCRATCH = "none: built from its configuration, with random weights"

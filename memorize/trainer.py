@@ -2,9 +2,8 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TypedDict
-from unittest.mock import patch
 
 import datasets
 import torch
@@ -121,7 +120,7 @@ class MemorizeTrainer(StageTrainer, SFTTrainer):
         TRL multiplies by the output matrix itself. ZeRO-3 takes that to pieces again before the backward pass; under
         FSDP2 with LoRA each process then trains its piece of the matrix on its own examples alone.
         """
-        if has_whole_parameters(self):
+        if has_whole_parameters(self) and not self._as_if_in_pieces:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         return Trainer.compute_loss(self, model, inputs | {"use_cache": False}, return_outputs, num_items_in_batch)
 
@@ -136,10 +135,6 @@ class MemorizeTrainer(StageTrainer, SFTTrainer):
 
     def blank(self, example: dict[str, list[int]]) -> dict[str, list[int]]:
         return example | {"labels": [-100] * len(example["labels"])}
-
-
-def _in_place(*_: object, **__: object) -> None:
-    """In the place of a kernel that allocates nothing, where tensors have no values."""
 
 
 def build_trainer(

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.metrics import average_precision_score
 
-from data.task_rows import PatientRow, TaskRow
-from mera.calibration import fit_platt
+from data.task_folder.task_rows import PatientRow, TaskRow
+from mera.evaluation.calibration import fit_platt
 from mera.metrics import f1, roc_auc
+from mera.system.errors import UserError
 
 SMALLEST = 1e-12
 
@@ -28,7 +29,7 @@ class Phenotype:
         name, _, prefixes = text.partition("=")
         written = tuple("".join(prefix.split()).upper() for prefix in prefixes.split(",") if prefix.strip())
         if not name.strip() or not written:
-            raise ValueError(f"a phenotype is NAME=PREFIX[,PREFIX ...], for example heart_failure=428; got {text!r}")
+            raise UserError(f"a phenotype is NAME=PREFIX[,PREFIX ...], for example heart_failure=428; got {text!r}")
         return cls(name.strip(), written)
 
     def columns(self, candidates: Sequence[str]) -> np.ndarray:
@@ -38,7 +39,7 @@ class Phenotype:
         """
         columns = [column for column, code in enumerate(candidates) if self._has(code)]
         if not columns:
-            raise ValueError(
+            raise UserError(
                 f"phenotype {self.name}: none of the model's {len(candidates)} codes begins with "
                 f"{' or '.join(self.prefixes)}; they are written like {', '.join(candidates[:3])}"
             )

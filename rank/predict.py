@@ -10,9 +10,10 @@ import torch
 from tqdm.auto import tqdm
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from data.task_rows import PatientRow
-from mera.code_tokens import EOV, CodeTokens, marker_id, token_ids
-from mera.models import LOCAL_LOADING
+from data.task_folder.task_rows import PatientRow
+from mera.language_models.code_tokens import EOV, CodeTokens, marker_id, token_ids
+from mera.language_models.models import LOCAL_LOADING
+from mera.system.errors import UserError
 from rank.candidate_head import read_candidates_only
 from rank.config import PromptConfig
 from rank.decision import DecisionRule

@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from data.task_rows import VisitRow
-from mera.engine import whole_parameters
+from data.task_folder.task_rows import VisitRow
+from mera.training.engine import whole_parameters
 from rank.decision import ranking_quality
 
 NUM_FEATURES = 3

@@ -77,7 +77,7 @@ class RankTrainer(StageTrainer):
             loss = loss * self.accelerator.num_processes  # gradients are averaged over the processes
         return (loss, {"logits": logits}) if return_outputs else loss
 
-    def _get_num_items_in_batch(self, batch_samples: list[RankingBatch], device: torch.device) -> Tensor:
+    def step_items(self, batches: list[RankingBatch], device: torch.device) -> Tensor:
         """(2,): the weight of all rows, and of those with a positive, of the whole optimiser step: all accumulated
         batches, all processes."""
         weights = torch.tensor(

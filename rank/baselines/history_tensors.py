@@ -13,8 +13,8 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
 from data.task import Task
-from data.task_rows import PatientRow
-from rank.baselines import history_columns
+from data.task_folder.task_rows import PatientRow
+from rank.baselines.simple import history_columns
 
 AGE_STEP = 5
 """years in one age group"""

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from data.task import Task, load_task
-from data.task_rows import PatientRow, TaskRow
-from rank.code_reader import GROUPED_SYSTEMS
-from rank.patient_input import refuse, require_known, require_seen
+from data.task_folder.task_rows import PatientRow, TaskRow
+from rank.patients.code_reader import GROUPED_SYSTEMS
+from rank.patients.patient_input import refuse, require_known, require_seen
 from rank.phenotypes import Phenotype, Recalibration, measure_phenotype
 from rank.predict import Ranker
 from rank.prompt import reading_sentences
