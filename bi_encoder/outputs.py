@@ -10,11 +10,11 @@ import numpy as np
 from bi_encoder.checkpoint import ModelRecord, save_bi_encoder
 from bi_encoder.config import BiEncoderConfig, matryoshka_widths, training_widths
 from bi_encoder.evidence import evidence_record
+from bi_encoder.index.code_index import CodeIndex
+from bi_encoder.inputs.texts import codes_without_definition, query_texts
 from bi_encoder.model import BiEncoder
 from bi_encoder.predict import embed_codes, score_windows, split_windows
 from bi_encoder.prior import best_weight, popularity, quality_by_weight
-from bi_encoder.search.index import CodeIndex
-from bi_encoder.texts import codes_without_definition, query_texts
 from bi_encoder.validation import METRICS, Validation, ranking_metrics
 from data.task import Task
 from mera.config import config_dict

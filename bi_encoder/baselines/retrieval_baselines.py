@@ -13,10 +13,10 @@ from torch.nn.functional import normalize
 
 from bi_encoder.baselines.bm25 import Bm25
 from bi_encoder.checkpoint import ModelRecord
+from bi_encoder.inputs.texts import key_texts, query_texts
 from bi_encoder.model import BiEncoder
 from bi_encoder.predict import embed_texts
 from bi_encoder.prior import best_weight, popularity, quality_by_weight
-from bi_encoder.texts import key_texts, query_texts
 from data.task import Task
 from mera.config import config_class
 from mera.evaluation.metrics import mean_average_precision
