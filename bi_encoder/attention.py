@@ -17,15 +17,14 @@ NUMBERS_AT_ONCE = 1 << 25
 class LabelAttention(nn.Module):
     """Softmax over a text's tokens of (label . token) / temperature, for every label.
 
-    There are no weights of its own but the temperature, so that a prefix of the states is attended exactly as a
-    narrower model would, and labels unseen in training can be scored. `temperature` is where it starts; it is trained.
+    Its only weight is the temperature, so a prefix of the states is attended exactly as a narrower model would attend
+    it, and labels unseen in training can be scored. `temperature`: its value before training.
     """
 
     def __init__(self, temperature: float = 0.1):
         super().__init__()
-        self.log_temperature = nn.Parameter(
-            torch.tensor([math.log(temperature)])
-        )  # ZeRO-3 and FSDP2 share out no scalar
+        # One number in a row, because ZeRO-3 and FSDP2 cannot share out a scalar.
+        self.log_temperature = nn.Parameter(torch.tensor([math.log(temperature)]))
 
     def forward(self, token_states: Tensor, token_mask: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """token_states (B, T, D), token_mask (B, T) bool, labels (C, D) -> evidence (B, C, D), weights (B, C, T).
@@ -47,16 +46,18 @@ def attended_similarities(
     label with its own evidence.
 
     Labels are taken in chunks of about `at_once` numbers; where gradients are wanted each chunk is computed again in
-    the backward pass, so that memory does not grow with the number of labels but for the result.
+    the backward pass, so that only the result grows with the number of labels.
     """
     states, labels = normalize(token_states, dim=-1), normalize(labels, dim=-1)
     num_texts, num_tokens, width = states.shape
     chunks = labels.split(max(1, at_once // (num_texts * (num_tokens + width))), dim=-2)
     if len(chunks) > 1 and torch.is_grad_enabled():
-        found = [checkpoint(_similarities, attention, states, token_mask, c, use_reentrant=False) for c in chunks]
+        similarities = [
+            checkpoint(_similarities, attention, states, token_mask, c, use_reentrant=False) for c in chunks
+        ]
     else:
-        found = [_similarities(attention, states, token_mask, chunk) for chunk in chunks]
-    return torch.cat(found, dim=1)
+        similarities = [_similarities(attention, states, token_mask, chunk) for chunk in chunks]
+    return torch.cat(similarities, dim=1)
 
 
 def _similarities(attention: LabelAttention, states: Tensor, mask: Tensor, labels: Tensor) -> Tensor:

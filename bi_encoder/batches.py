@@ -39,7 +39,7 @@ def to_device(batch: dict[str, Tensor], device: torch.device) -> dict[str, Tenso
 
 
 def length_sorted_batches(rows: Sequence[Sequence[int]], batch_size: int) -> Iterator[list[int]]:
-    """Row numbers in batches of similar length, longest first, so that memory runs out at once or never."""
+    """Row numbers in batches of similar length, longest first, so that too little memory shows in the first batch."""
     order = np.argsort([-len(row) for row in rows], kind="stable")
     for start in range(0, len(order), batch_size):
         yield order[start : start + batch_size].tolist()

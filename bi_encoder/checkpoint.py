@@ -1,4 +1,4 @@
-"""A bi-encoder on disk: the folder that `SentenceTransformer` opens, what scoring must know, the label attention."""
+"""A bi-encoder on disk: the folder that `SentenceTransformer` opens, the settings of scoring, the label attention."""
 
 import copy
 import json
@@ -7,7 +7,8 @@ from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.modules import Dense, Router
+from sentence_transformers.sentence_transformer.modules import Dense, Router, Transformer
+from torch import nn
 
 from bi_encoder.attention import LabelAttention
 from bi_encoder.encoder import merge_lora, open_sentence_transformer
@@ -82,14 +83,20 @@ def load_bi_encoder(path: str | Path, codes: list[str] | None = None) -> tuple[B
     opened = open_sentence_transformer(str(path))
     attention = LabelAttention() if record.variant == "laa_mrl" else None
     if isinstance(opened[0], Router):
-        towers = opened[0].sub_modules
-        query, key_encoder = list(towers["query"]), towers["document"][0]
+        encoder, rotation = _encoder_and_map(opened[0].sub_modules["query"])
+        key_encoder, _ = _encoder_and_map(opened[0].sub_modules["document"])
     else:
-        query, key_encoder = list(opened), None
-    rotation = next((module for module in query if isinstance(module, Dense)), None)
-    model = BiEncoder(query[0], attention, key_encoder, rotation=rotation)
+        (encoder, rotation), key_encoder = _encoder_and_map(opened), None
+    model = BiEncoder(encoder, attention, key_encoder, rotation=rotation)
     if model.attention is not None:
         # Checkpoints from before ZeRO-3 was supported hold the temperature as a scalar.
         weights = {name: value.reshape(-1) for name, value in load_file(path / ATTENTION_NAME).items()}
         model.attention.load_state_dict(weights)
     return model, record
+
+
+def _encoder_and_map(tower: nn.Module) -> tuple[Transformer, Dense | None]:
+    """The first module of a tower, and the linear map behind it where there is one."""
+    encoder, *others = tower.children()
+    assert isinstance(encoder, Transformer), f"a tower begins with a transformer, not with {type(encoder).__name__}"
+    return encoder, next((module for module in others if isinstance(module, Dense)), None)

@@ -32,7 +32,7 @@ def load_encoder(config: EncoderConfig, texts: Iterable[str]) -> Transformer:
     """
     if config.pretrained is None:
         with tempfile.TemporaryDirectory() as folder:
-            _build(config, texts, folder)
+            _save_random_encoder(config, texts, folder)
             return _open(folder, config)
     source = resolve_source(config.pretrained, "encoder.pretrained")
     try:
@@ -91,13 +91,14 @@ def add_lora(encoder: Transformer, settings: LoraSettings) -> None:
     config = LoraConfig(
         r=settings.rank, lora_alpha=settings.alpha, lora_dropout=settings.dropout, target_modules="all-linear"
     )
-    encoder.model = get_peft_model(encoder.model, config)
+    encoder.model = get_peft_model(encoder.model, config)  # type: ignore[assignment]  # declared without PEFT
 
 
 def merge_lora(encoder: Transformer) -> None:
     """Put trained adapters into the weights, so that any Hugging Face tool opens what is saved."""
-    if hasattr(encoder.model, "merge_and_unload"):
-        encoder.model = encoder.model.merge_and_unload()
+    merge = getattr(encoder.model, "merge_and_unload", None)
+    if merge is not None:
+        encoder.model = merge()
 
 
 def token_states(encoder: Transformer, input_ids: Tensor, mask: Tensor) -> Tensor:
@@ -148,8 +149,9 @@ def _first_position(encoder: Transformer) -> int:
         ) from None
 
 
-def _build(config: EncoderConfig, texts: Iterable[str], folder: str) -> None:
-    settings = dict(config.architecture)
+def _save_random_encoder(config: EncoderConfig, texts: Iterable[str], folder: str) -> None:
+    """Write `architecture` with random weights and a tokenizer trained on `texts` into `folder`."""
+    settings = dict(config.architecture or {})
     model_type = settings.pop("model_type", None)
     if model_type is None:
         raise UserError("encoder.architecture needs a model_type, for example modernbert")

@@ -4,7 +4,7 @@ T tokens. `offsets` (T, 2) int: characters `[start, end)` of each token; `weight
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -57,13 +57,14 @@ def agreement(weights: np.ndarray, offsets: np.ndarray, spans: Sequence[tuple[in
     )
 
 
-def mean_agreement(found: Sequence[Agreement]) -> dict[str, float]:
-    """Means over codes and notes, and how many times chance the mass and the hits are; raises ValueError on nothing."""
-    if not found:
+def mean_agreement(agreements: Sequence[Agreement]) -> dict[str, float]:
+    """Means over codes and notes, and how many times chance the mass and the hits are. Raises ValueError on none."""
+    if not agreements:
         raise UserError("there is no annotated evidence in what the model read, so nothing can be compared with it")
-    means = {name: float(np.mean([getattr(one, name) for one in found])) for name in Agreement.__dataclass_fields__}
+    names = [field.name for field in fields(Agreement)]
+    means = {name: float(np.mean([getattr(one, name) for one in agreements])) for name in names}
     return means | {
-        "pairs": len(found),
+        "pairs": len(agreements),
         "mass_over_chance": means["mass"] / means["mass_by_chance"],
         "hit_over_chance": means["hit"] / means["hit_by_chance"],
     }

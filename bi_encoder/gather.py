@@ -1,10 +1,9 @@
-"""Embeddings of all processes in each of them, with gradients: the in-batch negatives of a distributed step."""
-
-from typing import Any
+"""Gathering the embeddings of all processes into each, with gradients: the in-batch negatives of a distributed step."""
 
 import torch
 import torch.distributed
 from torch import Tensor
+from torch.autograd.function import FunctionCtx
 
 
 def num_processes() -> int:
@@ -19,13 +18,13 @@ def process_index() -> int:
 
 class _GatherRows(torch.autograd.Function):
     @staticmethod
-    def forward(context: Any, rows: Tensor) -> Tensor:
+    def forward(context: FunctionCtx, rows: Tensor) -> Tensor:
         gathered = [torch.empty_like(rows) for _ in range(num_processes())]
         torch.distributed.all_gather(gathered, rows.contiguous())
         return torch.cat(gathered)
 
     @staticmethod
-    def backward(context: Any, gradient: Tensor) -> Tensor:
+    def backward(context: FunctionCtx, gradient: Tensor) -> Tensor:
         # Every backend can sum over processes; few can sum and scatter in one.
         total = gradient.clone(memory_format=torch.contiguous_format)
         torch.distributed.all_reduce(total)

@@ -12,6 +12,7 @@ from sentence_transformers.sentence_transformer.modules import Dense, Pooling, T
 from torch import Tensor, nn
 from torch.nn.functional import normalize, pad
 from torch.utils.checkpoint import checkpoint
+from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from bi_encoder.attention import LabelAttention, attended_similarities
 from bi_encoder.batches import parts_of_similar_length
@@ -20,6 +21,7 @@ from bi_encoder.gather import gather_rows, largest_over_processes
 from bi_encoder.similarities import prefix_similarities, reranked
 from bi_encoder.windows import join_windows
 from mera.system.errors import UserError
+from mera.training.private_api import layer_classes
 
 Tower = Literal["query", "document"]
 
@@ -64,11 +66,11 @@ class BiEncoder(nn.Module):
         self.attention = attention
         self.tokens_at_once = tokens_at_once
         self.cached_gradients = cached_gradients
-        special_ids = torch.tensor(sorted(encoder.tokenizer.all_special_ids))
+        special_ids = torch.tensor(sorted(self.tokenizer.all_special_ids))
         self.register_buffer("special_ids", special_ids, persistent=False)
 
     @property
-    def config(self):
+    def config(self) -> PretrainedConfig:
         """The encoder's configuration; DeepSpeed reads the hidden size from it."""
         return self.encoder.config
 
@@ -76,7 +78,7 @@ class BiEncoder(nn.Module):
     def _no_split_modules(self) -> list[str]:
         """Classes of the encoder's layers: accelerate reads here what FSDP is to collect and let go one by one."""
         present = {type(module).__name__ for module in self.modules()}
-        named = {name for encoder in self.towers for name in encoder.model._no_split_modules or ()}
+        named = {name for encoder in self.towers for name in layer_classes(encoder.model)}
         return sorted(named & present)
 
     @property
@@ -89,8 +91,10 @@ class BiEncoder(nn.Module):
         return self.pooling.embedding_dimension
 
     @property
-    def tokenizer(self):
-        return self.encoder.tokenizer
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        tokenizer = self.encoder.tokenizer
+        assert tokenizer is not None, "an encoder of texts has a tokenizer"
+        return tokenizer
 
     @property
     def device(self) -> torch.device:
@@ -172,7 +176,7 @@ class BiEncoder(nn.Module):
             module_input_name="token_embeddings",
         )
 
-    def gradient_checkpointing_enable(self, **arguments) -> None:
+    def gradient_checkpointing_enable(self, **arguments: object) -> None:
         for encoder in self.towers:
             encoder.model.gradient_checkpointing_enable(**arguments)
 
@@ -189,8 +193,7 @@ class BiEncoder(nn.Module):
 
         At most `tokens_at_once` tokens are encoded together where nothing is trained, and where gradients are cached
         (GradCache, Gao et al. 2021, arXiv 2101.06983): only the results stay in memory then, and the backward pass
-        encodes one part after the other again. What the loss does with the results, in this or in other processes, is
-        not concerned.
+        encodes one part after the other again. The loss is computed from all results together either way.
         """
         ids, mask = inputs["input_ids"], inputs["attention_mask"].bool()
         training, lengths = torch.is_grad_enabled(), mask.sum(1)
@@ -234,6 +237,7 @@ class BiEncoder(nn.Module):
             return [self._attended(tokens, keys, width) for width in widths]
 
     def _attended(self, tokens: TokenStates, keys: Tensor, width: int) -> Tensor:
+        assert self.attention is not None, "mean pooling has no attention"
         return attended_similarities(self.attention, tokens.states[..., :width], tokens.content, keys[..., :width])
 
     def _first_pass(self, tokens: TokenStates, keys: Tensor, widths: Sequence[int]) -> list[Tensor]:

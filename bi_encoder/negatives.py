@@ -51,11 +51,11 @@ class HardNegatives:
         drawn: list[int] = []
         if self.num_siblings:
             # Each true code offers one sibling in turn, so that a large block does not crowd out the others.
-            offers = (self.siblings[targets[number]] for number in _shuffled(len(targets)) * self.num_siblings)
-            drawn += _one_of_each(offers, self.num_siblings, taken)
+            siblings = (self.siblings[targets[number]] for number in _shuffled(len(targets)) * self.num_siblings)
+            drawn += _one_of_each(siblings, self.num_siblings, taken)
         if self.num_mistakes and self.mistakes:
-            offers = ([column] for column in _pick(self.mistakes[row]))
-            drawn += _one_of_each(offers, self.num_mistakes, taken)
+            mistakes = ([column] for column in _in_random_order(self.mistakes[row]))
+            drawn += _one_of_each(mistakes, self.num_mistakes, taken)
         return drawn
 
     @property
@@ -101,9 +101,9 @@ def wrong_first_codes(ranked: Iterable[Sequence[int]], targets: Iterable[Sequenc
     ]
 
 
-def _one_of_each(offers: Iterable[Sequence[int]], count: int, taken: set[int]) -> list[int]:
+def _one_of_each(offers: Iterable[Sequence[int] | np.ndarray], count: int, taken: set[int]) -> list[int]:
     """One column of each offer that is not `taken` yet, until there are `count`; `taken` grows by them."""
-    drawn = []
+    drawn: list[int] = []
     for offer in offers:
         free = [int(column) for column in offer if int(column) not in taken]
         if free and len(drawn) < count:
@@ -112,7 +112,7 @@ def _one_of_each(offers: Iterable[Sequence[int]], count: int, taken: set[int]) -
     return drawn
 
 
-def _pick(columns: Sequence[int]) -> list[int]:
+def _in_random_order(columns: Sequence[int]) -> list[int]:
     return [columns[position] for position in _shuffled(len(columns))]
 
 

@@ -30,15 +30,15 @@ def main() -> None:
     model, record = open_model(options.model)
     path = options.index or index_path(options.model, options.ontology, options.codes)
     search = CodeSearch(model, record, open_index(path, model, record, options.ontology, options.codes))
-    found = search.search(text, options.top, options.exact)
-    if options.top > len(found):
-        print(f"the index has {len(found):,} codes: --top {options.top} shows all of them", file=sys.stderr)
+    codes = search.search(text, options.top, options.exact)
+    if options.top > len(codes):
+        print(f"the index has {len(codes):,} codes: --top {options.top} shows all of them", file=sys.stderr)
     if options.json:
-        about = {"model": options.model, "ontology": options.ontology, "codes": json_ready(text, found)}
+        about = {"model": options.model, "ontology": options.ontology, "codes": json_ready(text, codes)}
         print(json.dumps(about, indent=2, ensure_ascii=False))
     else:
         console = Console()
-        console.print(codes_table(text, found, in_colour=console.is_terminal))
+        console.print(codes_table(text, codes, in_colour=console.is_terminal))
 
 
 def _arguments() -> argparse.Namespace:

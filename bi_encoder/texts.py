@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 from data.task import Task
 from mera.system.errors import UserError
@@ -22,7 +22,26 @@ class QueryText:
     """Where the example's note begins in `text`, in characters; None where the query was written from a history."""
 
 
-def query_text(row: Mapping[str, Any], definitions: Mapping[str, str]) -> QueryText:
+class Visit(TypedDict):
+    codes: list[str]
+    days_before: int | None
+    """Days from this visit to the example; None: unknown."""
+
+
+class ExampleRow(TypedDict):
+    """What is read of a row of a task's split."""
+
+    age: int | None
+    """In years."""
+    sex: str | None
+    """A key of SEX_WORDS, or anything else for unknown."""
+    text: str | None
+    """The note, where the task has notes."""
+    history: list[Visit]
+    """Oldest first."""
+
+
+def query_text(row: ExampleRow, definitions: Mapping[str, str]) -> QueryText:
     """The example as text: age and sex, then its note, or, where it has none, its history written with definitions.
 
     The newest visit comes first, because what training leaves of a long text is its beginning.
@@ -83,7 +102,8 @@ def tokenizer_texts(task: Task) -> list[str]:
 
 
 def _other_texts(task: Task) -> dict[str, str]:
-    """The same of the codes of the rows that are no candidates: a history may hold them."""
+    """Code -> text, as `key_texts` writes it, of the codes that stand in a row, such as in a history, and are no
+    candidates."""
     rows = task.other_code_table.select("code", "definition", *NAMING_LEVELS).iter_rows()
     return {code: _readable(task, code, definition, groups) for code, definition, *groups in rows}
 
@@ -101,6 +121,6 @@ def _demographics(age: int | None, sex: str | None) -> str:
     return " ".join(words) + ". " if words else ""
 
 
-def _visit(visit: Mapping[str, Any], definitions: Mapping[str, str]) -> str:
+def _visit(visit: Visit, definitions: Mapping[str, str]) -> str:
     when = f"Visit {visit['days_before']} days before" if visit["days_before"] is not None else "Visit before"
     return f"{when}: {'; '.join(definitions[code] for code in visit['codes'])}."

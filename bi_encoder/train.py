@@ -6,7 +6,6 @@ accelerate launch bi_encoder/train.py --config configs/bi_encoder/tiny.yaml --ta
 
 import sys
 
-from data.few_rows import with_few_held_out
 from transformers import set_seed
 
 from bi_encoder.config import BiEncoderConfig
@@ -15,9 +14,9 @@ from bi_encoder.refine import refine
 from bi_encoder.start import model_for_task, training_examples
 from bi_encoder.trainer import build_trainer
 from bi_encoder.validation import Validation
-from data.task import load_task
-from mera.config import config_dict, parse_training_config
-from mera.doctor.dry_run import FEW_EXAMPLES, open_run, rehearse
+from data.task import load_task, with_few_held_out
+from mera.config import config_dict
+from mera.doctor.dry_run import FEW_EXAMPLES, open_run, parse_training_config, rehearse
 from mera.runs.manifest import RunClock
 from mera.training.entry_point import run_entry_point
 

@@ -55,6 +55,8 @@ class RefreshMistakes(TrainerCallback):
 class BiEncoderTrainer(StageTrainer):
     """Trains a `BiEncoder` at `widths`; `measure(model)` returns the validation metrics, which choose the epoch."""
 
+    objective: ObjectiveConfig
+
     def __init__(
         self,
         *,
@@ -83,13 +85,17 @@ class BiEncoderTrainer(StageTrainer):
         self.add_callback(MethodsForFSDP())
 
     def compute_loss(
-        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> Any:
-        """(Weighted) mean over the widths of the contrastive loss on prefixes of the full-width states.
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Tensor | tuple[Tensor, list[Tensor]]:
+        """The contrastive loss of a `StepBatch`, weighted and averaged over the widths, on prefixes of the states.
 
         The candidates of all processes are candidates of each: they share out the encoding, then gather the embeddings
-        with their gradients. So W processes with B rows each train as one with W x B; accumulated batches do where the
-        candidates are all codes, since each batch brings its own.
+        with their gradients. So W processes with B rows each train as one with W x B. Accumulated batches train as one
+        large batch only where all codes are candidates, because each batch draws its own.
         """
         views = gather_distinct(inputs["views"])
         own_ids = [self.views.token_ids[view] for view in own_share(views).tolist()]
@@ -100,6 +106,7 @@ class BiEncoderTrainer(StageTrainer):
         loss = self._contrastive(similarities, positive)
         if first_pass and self.objective.first_pass_weight:
             loss = loss + self.objective.first_pass_weight * self._contrastive(first_pass, positive)
+        assert not isinstance(num_items_in_batch, int), "_get_num_items_in_batch returns a tensor"
         num_rows = positive.any(dim=1).sum()
         step_rows = sum_over_processes(num_rows) if num_items_in_batch is None else num_items_in_batch
         loss = loss * num_rows * num_processes() / step_rows.clamp(min=1)
@@ -124,7 +131,7 @@ class BiEncoderTrainer(StageTrainer):
     def _contrastive(self, similarities: list[Tensor], positive: Tensor) -> Tensor:
         return matryoshka_info_nce(similarities, positive, self.objective.temperature, self.width_weights)
 
-    def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
+    def evaluate(self, *_: object, metric_key_prefix: str = "eval", **__: object) -> dict[str, float]:
         """The metrics of `measure`, logged and shown to the callbacks as `Trainer.evaluate` does; each process measures
         the whole validation split, so nothing is gathered."""
         measured = self.measure(self.bi_encoder)
@@ -134,6 +141,7 @@ class BiEncoderTrainer(StageTrainer):
         return metrics
 
     def example_lengths(self) -> list[int]:
+        assert isinstance(self.train_dataset, datasets.Dataset)
         return list(self.train_dataset["length"])
 
     def blank(self, example: TrainingExample) -> TrainingExample:
@@ -215,7 +223,7 @@ def build_trainer(
     return trainer
 
 
-def give_own_group(optimizer: torch.optim.Optimizer, parameter: torch.nn.Parameter, learning_rate: float) -> None:
+def give_own_group(optimizer: torch.optim.Optimizer, parameter: Tensor, learning_rate: float) -> None:
     """Move `parameter` out of its group of `optimizer`, into one that differs in the learning rate alone."""
     group = next(group for group in optimizer.param_groups if any(one is parameter for one in group["params"]))
     group["params"] = [one for one in group["params"] if one is not parameter]

@@ -81,10 +81,11 @@ def join_windows(values: Tensor, unique_mask: Tensor, windows_per_text: Tensor) 
 
 
 def batches_of_windows(texts: Sequence[Windows], batch_size: int) -> Iterator[list[int]]:
-    """Row numbers of texts, longest first, so that memory runs out at once or never: at most `batch_size` windows
-    together, but for a text that alone has more."""
+    """Row numbers of texts, longest first, so that too little memory shows in the first batch: at most `batch_size`
+    windows in a batch; a text that alone has more is a batch of its own."""
     order = np.argsort([-sum(map(len, windows)) for windows in texts], kind="stable").tolist()
-    batch, size = [], 0
+    batch: list[int] = []
+    size = 0
     for row in order:
         if batch and size + len(texts[row]) > batch_size:
             yield batch

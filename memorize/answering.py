@@ -38,7 +38,7 @@ def answer_with_text(
     """
     tokenizer = encoder.tokenizer
     longest = max(len(encoder.completion(question)) for question in questions)
-    given = [""] * len(questions)
+    answers = [""] * len(questions)
     with answering(model):
         for indices, inputs in _prompt_batches(model, encoder, questions, batch_size, label):
             width = inputs["input_ids"].shape[1]
@@ -57,8 +57,8 @@ def answer_with_text(
             )
             texts = tokenizer.batch_decode(generated[:, width:], skip_special_tokens=True)
             for index, text in zip(indices, texts, strict=True):
-                given[index] = (text.lstrip().split("\n")[0] if one_line else text).strip()
-    return given
+                answers[index] = (text.lstrip().split("\n")[0] if one_line else text).strip()
+    return answers
 
 
 def answer_with_codes(
@@ -94,7 +94,7 @@ def recites(
     One pass over prompt and completion: generation follows the completion exactly while every one of its tokens is the
     likeliest after those before it. Many times faster than generating, so training is watched with it.
     """
-    found = [False] * len(questions)
+    recited = [False] * len(questions)
     rows = [(encoder.prompt(question), encoder.completion(question)) for question in questions]
     order = sorted(range(len(rows)), key=lambda index: -len(rows[index][0]) - len(rows[index][1]))
     with answering(model):
@@ -105,8 +105,8 @@ def recites(
             likeliest = model(**inputs, logits_to_keep=answer + 1).logits.argmax(dim=-1)[:, :-1]
             for row, index in enumerate(indices):
                 completion = rows[index][1]
-                found[index] = likeliest[row, -len(completion) :].tolist() == completion
-    return found
+                recited[index] = likeliest[row, -len(completion) :].tolist() == completion
+    return recited
 
 
 class _LineEnded(StoppingCriteria):

@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from rich.console import Console
 from rich.table import Table
@@ -15,15 +15,34 @@ from mera.report.measures.strata import FREQUENCY_GROUPS
 NO_CODE = "no code of these"
 
 
-def breakdown(answers: dict[str, Answers], code_set: CodeSet) -> dict[str, Any]:
-    """JSON-ready. `by_chapter` and, with a task, `by_frequency`: rows of `group`, `codes`, the share right both ways;
-    `confusions`, for each kind: wrong answers by the deepest level at which the given code and the right one are in one
-    group (`category`: a sibling within three characters; `all`: another chapter), `no code of these` where the text is
-    no code's definition; `ambiguous_codes`: codes that share their definition with another.
-    """
+class GroupShare(TypedDict):
+    """A group of codes, how many they are, and the share of right answers both ways, 0 to 1."""
+
+    group: str
+    codes: int
+    code_to_definition: float
+    definition_to_code: float
+
+
+class Breakdown(TypedDict):
+    """Where a model is right and wrong, JSON-ready."""
+
+    by_chapter: list[GroupShare]
+    by_frequency: NotRequired[list[GroupShare]]
+    """by the training examples with the code, where the codes are a task's"""
+    confusions: dict[str, dict[str, int]]
+    """kind -> level -> wrong answers: the deepest level at which the answer's code and the right one are in one group
+    (`category`: a sibling within three characters; `all`: another chapter), `no code of these` where the text is no
+    code's definition"""
+    ambiguous_codes: int
+    """codes that share their definition with another"""
+
+
+def breakdown(answers: dict[str, Answers], code_set: CodeSet) -> Breakdown:
+    """`answers`: kind -> the answers, BOTH_WAYS at least."""
     names = code_set.group_names["chapter"]
     chapter = dict(zip(code_set.codes, code_set.groups("chapter"), strict=True))
-    found = {
+    record = {
         "by_chapter": _rows(
             answers, lambda code: chapter[code], list(dict.fromkeys(chapter.values())), lambda key: names.get(key, key)
         )
@@ -31,10 +50,10 @@ def breakdown(answers: dict[str, Answers], code_set: CodeSet) -> dict[str, Any]:
     if code_set.train_counts is not None:
         group = {code: _frequency(n) for code, n in zip(code_set.codes, code_set.train_counts, strict=True)}
         labels = [label for _, label in FREQUENCY_GROUPS if label in set(group.values())]
-        found["by_frequency"] = _rows(answers, lambda code: group[code], labels, lambda key: key)
-    found["confusions"] = {kind: confusions(answers[kind], code_set) for kind in BOTH_WAYS if kind in answers}
-    found["ambiguous_codes"] = code_set.ambiguous()
-    return found
+        record["by_frequency"] = _rows(answers, lambda code: group[code], labels, lambda key: key)
+    record["confusions"] = {kind: confusions(answers[kind], code_set) for kind in BOTH_WAYS if kind in answers}
+    record["ambiguous_codes"] = code_set.ambiguous()
+    return record
 
 
 def confusions(answers: Answers, code_set: CodeSet) -> dict[str, int]:
@@ -47,34 +66,34 @@ def confusions(answers: Answers, code_set: CodeSet) -> dict[str, int]:
     for code, definition in code_set.meanings().items():
         codes_of[definition].append(code)
     count: Counter[str] = Counter()
-    for question, given, right in zip(answers.questions, answers.given, answers.right, strict=True):
+    for question, answer, right in zip(answers.questions, answers.given, answers.right, strict=True):
         if right:
             continue
-        named = [given] if given in groups else codes_of.get(given, [])
+        named = [answer] if answer in groups else codes_of.get(answer, [])
         depths = [_common_depth(groups[question.code], groups[code]) for code in named]
         count[LEVELS[len(LEVELS) - 1 - min(depths)] if depths else NO_CODE] += 1
     return {level: count[level] for level in (*reversed(LEVELS), NO_CODE) if count[level]}
 
 
-def print_breakdown(found: dict[str, Any]) -> None:
+def print_breakdown(record: Breakdown) -> None:
     """The tables of a `breakdown`."""
     console = Console()
     for key, title in (("by_chapter", "By chapter"), ("by_frequency", "By training examples with the code")):
-        if key in found:
+        if key in record:
             table = Table("group", "codes", *(kind.replace("_", " ") for kind in BOTH_WAYS), title=title)
-            for row in found[key]:
+            for row in record[key]:
                 table.add_row(row["group"], str(row["codes"]), *(f"{row[kind]:.1%}" for kind in BOTH_WAYS))
             console.print(table)
-    for kind, counts in found["confusions"].items():
+    for kind, counts in record["confusions"].items():
         text = ", ".join(f"{level} {number}" for level, number in counts.items()) or "none"
         console.print(f"wrong answers, {kind.replace('_', ' ')}, by nearest common ancestor: {text}")
-    if found["ambiguous_codes"]:
-        console.print(f"{found['ambiguous_codes']} codes share their definition with another; each counts as right")
+    if record["ambiguous_codes"]:
+        console.print(f"{record['ambiguous_codes']} codes share their definition with another; each counts as right")
 
 
 def _rows(
     answers: dict[str, Answers], group_of: Callable[[str], str], labels: list[str], name: Callable[[str], str]
-) -> list[dict[str, Any]]:
+) -> list[GroupShare]:
     right: dict[str, dict[str, list[bool]]] = {kind: defaultdict(list) for kind in BOTH_WAYS}
     for kind in BOTH_WAYS:
         for question, good in zip(answers[kind].questions, answers[kind].right, strict=True):

@@ -4,8 +4,8 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TypedDict, TypeVar
 
 import numpy as np
 
@@ -13,6 +13,20 @@ from data.codes.code_table import code_table, group_table
 from data.ontology import load_ontology
 from data.task import LEVELS, Task
 from mera.system.errors import UserError
+
+Item = TypeVar("Item")
+
+
+class CodeSetRecord(TypedDict):
+    """A code set in JSON: the ontology's side only, no counts of patients; fields as in `CodeSet`."""
+
+    name: str
+    edition: str
+    codes: list[str]
+    definitions: list[str]
+    synonyms: list[list[str]]
+    level_groups: dict[str, list[str]]
+    group_names: dict[str, dict[str, str]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,17 +80,25 @@ class CodeSet:
         """sha256 of the codes, their definitions, synonyms and groups."""
         return hashlib.sha256(json.dumps(self.record(), sort_keys=True).encode()).hexdigest()
 
-    def record(self) -> dict[str, Any]:
-        """What a checkpoint keeps: the ontology's side only, no counts of patients."""
-        return {key: value for key, value in asdict(self).items() if key != "train_counts"}
+    def record(self) -> CodeSetRecord:
+        """What a checkpoint keeps."""
+        return {
+            "name": self.name,
+            "edition": self.edition,
+            "codes": self.codes,
+            "definitions": self.definitions,
+            "synonyms": self.synonyms,
+            "level_groups": self.level_groups,
+            "group_names": self.group_names,
+        }
 
     def subset(self, codes: Sequence[str]) -> "CodeSet":
         """Those of `codes` that are here, in the order they have here."""
         wanted = set(codes)
-        kept = [index for index, code in enumerate(self.codes) if code in wanted]
+        places = [index for index, code in enumerate(self.codes) if code in wanted]
 
-        def pick(values: Sequence[Any]) -> list[Any]:
-            return [values[index] for index in kept]
+        def pick(values: Sequence[Item]) -> list[Item]:
+            return [values[index] for index in places]
 
         return replace(
             self,

@@ -85,11 +85,11 @@ def perplexity(
 
 def _pieces(paragraphs: Sequence[str], plain: PlainText, length: int) -> list[list[int]]:
     """Token ids of the paragraphs, cut after `length`; a piece of one token predicts nothing and is left out."""
-    found = []
+    pieces = []
     for text in paragraphs:
         ids = plain.ids(text)
-        found += [ids[at : at + length] for at in range(0, len(ids), length)]
-    return [piece for piece in found if len(piece) > 1]
+        pieces += [ids[at : at + length] for at in range(0, len(ids), length)]
+    return [piece for piece in pieces if len(piece) > 1]
 
 
 def _user_paragraphs(path: str) -> list[str]:

@@ -3,13 +3,13 @@
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import pydantic
 from transformers import PreTrainedModel
 
 from data.task import load_task
-from memorize.breakdown import breakdown
+from memorize.breakdown import Breakdown, breakdown
 from memorize.code_set import CodeSet, task_codes
 from memorize.config import QuestionConfig
 from memorize.encoding import QuestionEncoder
@@ -21,6 +21,37 @@ from mera.runs.run_directory import write_json
 from mera.system.errors import UserError
 
 FILE_NAME = "memorized.json"
+
+
+class BeforeAndAfter(TypedDict):
+    """A number before training and after it."""
+
+    before: float
+    after: float
+
+
+class TrainingFigures(TypedDict):
+    """What training took."""
+
+    steps: int
+    epochs: float
+    seconds: float | None
+    """without the measurements; None where nothing was measured"""
+    loss_tokens_per_epoch: int
+    """tokens that carry loss"""
+    loss_tokens_per_second: float | None
+
+
+class RecallRecord(Breakdown):
+    """recall.json: shares (kind -> 0 to 1) before and after, and where the trained model is right and wrong."""
+
+    codes: int
+    edition: str
+    pretrained_as_text: dict[str, float] | None
+    before: dict[str, float]
+    after: dict[str, float]
+    perplexity: BeforeAndAfter
+    training: NotRequired[TrainingFigures]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,8 +99,8 @@ def pretrained_recall(
 
 def recall_record(
     code_set: CodeSet, before: Measurement, after: Measurement, pretrained: dict[str, float] | None
-) -> dict[str, Any]:
-    """recall.json: shares before and after, and where the trained model is right and wrong (see `breakdown`)."""
+) -> RecallRecord:
+    """What recall.json says of the codes and of general text."""
     return {
         "codes": len(code_set.codes),
         "edition": code_set.edition,
@@ -91,9 +122,9 @@ def load_memorized(checkpoint: str | Path) -> tuple[CodeSet, QuestionConfig] | N
     path = Path(checkpoint) / FILE_NAME
     if not path.is_file():
         return None
-    found = json.loads(path.read_text(encoding="utf-8"))
-    questions = pydantic.TypeAdapter(QuestionConfig).validate_python(found["questions"])
-    return CodeSet(**found["codes"]), questions
+    memorized = json.loads(path.read_text(encoding="utf-8"))
+    questions = pydantic.TypeAdapter(QuestionConfig).validate_python(memorized["questions"])
+    return CodeSet(**memorized["codes"]), questions
 
 
 def what_to_ask(checkpoint: Path, task: Path | None) -> tuple[CodeSet, QuestionConfig]:

@@ -2,13 +2,14 @@
 
 import importlib.metadata
 from pathlib import Path
-from typing import Any
 
 import yaml
 from transformers.utils import cached_file
 
 from memorize.code_set import CodeSet
 from memorize.config import MemorizeConfig
+from memorize.measurement import RecallRecord
+from memorize.recall import percent
 from mera.language_models.models import PACKAGE_PREFIX, ModelConfig
 
 UNKNOWN_LICENCE = "unknown: see the base model"
@@ -33,8 +34,8 @@ def base_licence(model: ModelConfig) -> str | None:
     return str(stated) if stated else UNKNOWN_LICENCE
 
 
-def model_card(config: MemorizeConfig, code_set: CodeSet, recall: dict[str, Any]) -> str:
-    """README.md of a checkpoint: names and totals only, nothing of a patient. `recall` is what recall.json holds."""
+def model_card(config: MemorizeConfig, code_set: CodeSet, recall: RecallRecord) -> str:
+    """README.md of a checkpoint: names and totals only, nothing of a patient."""
     licence = base_licence(config.model)
     # The hub knows licences by identifier; free text belongs under `other`.
     known = licence is not None and licence != UNKNOWN_LICENCE
@@ -48,11 +49,11 @@ def model_card(config: MemorizeConfig, code_set: CodeSet, recall: dict[str, Any]
     }
     method = f"LoRA of rank {config.model.lora.rank}, merged" if config.model.lora.rank else "all parameters trained"
     tokens = "one token each" if config.questions.atomic_tokens else "written as text"
-    shown = {"pretrained": recall.get("pretrained_as_text"), "before": recall["before"], "after": recall["after"]}
-    columns = {name: found for name, found in shown.items() if found is not None}
-    kinds = dict.fromkeys(kind for found in columns.values() for kind in found)
+    measured = {"pretrained": recall.get("pretrained_as_text"), "before": recall["before"], "after": recall["after"]}
+    columns = {name: shares for name, shares in measured.items() if shares is not None}
+    kinds = dict.fromkeys(kind for shares in columns.values() for kind in shares)
     rows = [
-        f"| {kind.replace('_', ' ')} | " + " | ".join(_percent(found.get(kind)) for found in columns.values()) + " |"
+        f"| {kind.replace('_', ' ')} | " + " | ".join(percent(shares.get(kind)) for shares in columns.values()) + " |"
         for kind in kinds
     ]
     perplexity = recall["perplexity"]
@@ -68,7 +69,7 @@ def model_card(config: MemorizeConfig, code_set: CodeSet, recall: dict[str, Any]
             "Stage one of a MERA toolkit run (method: Ma et al., *Memorize and Rank*, arXiv 2501.17326). It is a",
             "starting point for ranking codes, not a medical device.",
             "",
-            f"- Base model: {_shown_base(config.model)}",
+            f"- Base model: {_base_name(config.model)}",
             f"- Licence of the base model: {licence or 'there is no base model; the weights were random'}",
             f"- Codes: {len(code_set.codes):,} of {code_set.edition}, {tokens}",
             f"- Trained on: questions about their definitions, groups ({', '.join(config.questions.levels) or 'none'}) "
@@ -90,7 +91,7 @@ def model_card(config: MemorizeConfig, code_set: CodeSet, recall: dict[str, Any]
     )
 
 
-def _shown_base(model: ModelConfig) -> str:
+def _base_name(model: ModelConfig) -> str:
     if model.base is None:
         return FROM_SCRATCH
     # A path on this machine says nothing elsewhere, and may name a person.
@@ -114,11 +115,7 @@ def _package_licence(package: str) -> str:
 def _hub_card(name: str) -> Path | None:
     """The model card of a hub model: from the cache, else fetched where the hub can be reached."""
     try:
-        found = cached_file(name, "README.md")
+        path = cached_file(name, "README.md")
     except (OSError, ValueError):
         return None
-    return None if found is None else Path(found)
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{share:.1%}"
+    return None if path is None else Path(path)

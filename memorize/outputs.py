@@ -6,9 +6,9 @@ from typing import Any
 
 from memorize.code_set import CodeSet
 from memorize.config import MemorizeConfig
-from memorize.measurement import save_memorized
+from memorize.measurement import RecallRecord, TrainingFigures, save_memorized
 from memorize.model_card import model_card
-from memorize.trainer import CURVE_COLUMNS, MemorizeTrainer, curve, unwrapped
+from memorize.trainer import CURVE_COLUMNS, CurvePoint, MemorizeTrainer, curve, unwrapped
 from mera.config import config_dict
 from mera.runs.manifest import RunClock, build_manifest
 from mera.runs.run_directory import RunDirectory, write_json
@@ -20,7 +20,7 @@ def write_outputs(
     config: MemorizeConfig,
     code_set: CodeSet,
     source: dict[str, Any],
-    recall: dict[str, Any],
+    recall: RecallRecord,
     trainer: MemorizeTrainer,
     clock: RunClock,
 ) -> None:
@@ -48,7 +48,7 @@ def write_outputs(
     write_json(run.path("manifest.json"), manifest)
 
 
-def training_figures(trainer: MemorizeTrainer, rows: list[dict[str, Any]]) -> dict[str, Any]:
+def training_figures(trainer: MemorizeTrainer, rows: list[CurvePoint]) -> TrainingFigures:
     """Steps, epochs, seconds of training without the measurements, and how many tokens carried loss in a second."""
     labels = trainer.train_dataset.with_format("numpy")["labels"]
     in_epoch = sum(int((row[1:] != -100).sum()) for row in labels)  # the first token is predicted by none

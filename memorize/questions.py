@@ -131,12 +131,12 @@ class QuestionBook:
 def with_worked_examples(questions: Sequence[Question]) -> list[Question]:
     """Each question behind SHOTS others of its kind with their answers, one a line: how a model is asked that was
     never trained on the wording."""
-    found = []
+    worked = []
     for question in questions:
-        shown = [other for other in questions[:: max(1, len(questions) // (SHOTS + 1))] if other.code != question.code]
-        lines = "".join(f"{other.prompt}{other.completion}\n" for other in shown[:SHOTS])
-        found.append(replace(question, prompt=lines + question.prompt))
-    return found
+        others = [other for other in questions[:: max(1, len(questions) // (SHOTS + 1))] if other.code != question.code]
+        lines = "".join(f"{other.prompt}{other.completion}\n" for other in others[:SHOTS])
+        worked.append(replace(question, prompt=lines + question.prompt))
+    return worked
 
 
 def tokenizer_texts(code_set: CodeSet) -> list[str]:

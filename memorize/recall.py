@@ -59,35 +59,35 @@ def ask(
     never: Sequence[int] = (),
 ) -> dict[str, Answers]:
     """The model's answers to each kind of `questions`; `one_line` and `never` as in `answer_with_text`."""
-    found = {}
+    answers = {}
     for kind, asked in questions.items():
         label = kind.replace("_", " ")
         if asked[0].kind in ("code_to_definition", "code_to_group"):
-            given = answer_with_text(model, encoder, asked, batch_size, label, one_line, never)
-            right = [text == question.completion.strip() for text, question in zip(given, asked, strict=True)]
-            found[kind] = Answers(questions=asked, given=given, right=right)
+            texts = answer_with_text(model, encoder, asked, batch_size, label, one_line, never)
+            right = [text == question.completion.strip() for text, question in zip(texts, asked, strict=True)]
+            answers[kind] = Answers(questions=asked, given=texts, right=right)
             continue
         right_codes = book.code_set.right_codes()
         accepted = [right_codes[question.code] for question in asked]
         if book.config.atomic_tokens:
             codes = book.code_set.codes
-            given, place = answer_with_codes(model, encoder, asked, codes, accepted, batch_size, label)
+            texts, place = answer_with_codes(model, encoder, asked, codes, accepted, batch_size, label)
             at_10 = [rank < AT for rank in place]
         else:
-            given, at_10 = answer_with_text(model, encoder, asked, batch_size, label, one_line, never), None
-        right = [code in codes for code, codes in zip(given, accepted, strict=True)]
-        found[kind] = Answers(questions=asked, given=given, right=right, right_at_10=at_10)
-    return found
+            texts, at_10 = answer_with_text(model, encoder, asked, batch_size, label, one_line, never), None
+        right = [code in codes for code, codes in zip(texts, accepted, strict=True)]
+        answers[kind] = Answers(questions=asked, given=texts, right=right, right_at_10=at_10)
+    return answers
 
 
 def shares(answers: dict[str, Answers]) -> dict[str, float]:
     """Share of right answers (0 to 1) per kind; of held-out synonyms also with a right code among the first ten."""
-    found = {}
+    right = {}
     for kind, answer in answers.items():
-        found[kind] = answer.share()
+        right[kind] = answer.share()
         if kind == "held_out_synonym_to_code" and answer.right_at_10 is not None:
-            found[f"{kind}_at_{AT}"] = sum(answer.right_at_10) / len(answer.right_at_10)
-    return found
+            right[f"{kind}_at_{AT}"] = sum(answer.right_at_10) / len(answer.right_at_10)
+    return right
 
 
 def both_ways(
@@ -105,17 +105,18 @@ def both_ways(
 
 def print_shares(columns: dict[str, dict[str, float] | None], title: str = "What the model knows") -> None:
     """A table with a row per kind and a column for each of `columns` that was measured."""
-    measured = {name: found for name, found in columns.items() if found is not None}
+    measured = {name: of_kind for name, of_kind in columns.items() if of_kind is not None}
     table = Table("exact match", *measured, title=title)
-    for kind in dict.fromkeys(kind for found in measured.values() for kind in found):
-        table.add_row(kind.replace("_", " "), *(_percent(found.get(kind)) for found in measured.values()))
+    for kind in dict.fromkeys(kind for of_kind in measured.values() for kind in of_kind):
+        table.add_row(kind.replace("_", " "), *(percent(of_kind.get(kind)) for of_kind in measured.values()))
     Console().print(table)
 
 
-def _percent(share: float | None) -> str:
+def percent(share: float | None) -> str:
+    """`12.3%`; `-` where nothing was measured."""
     return "-" if share is None else f"{share:.1%}"
 
 
-def is_known(found: dict[str, float], share: float, kinds: Sequence[str] = BOTH_WAYS) -> bool:
+def is_known(shares_of_kinds: dict[str, float], share: float, kinds: Sequence[str] = BOTH_WAYS) -> bool:
     """Whether each of `kinds` reaches `share`."""
-    return min(found[kind] for kind in kinds) >= share
+    return min(shares_of_kinds[kind] for kind in kinds) >= share

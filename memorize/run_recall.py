@@ -42,7 +42,7 @@ def main() -> None:
     model = AutoModelForCausalLM.from_pretrained(arguments.checkpoint, **LOCAL_LOADING)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     length = getattr(model.config, "max_position_embeddings", None) or 1024
-    found = measure(
+    measurement = measure(
         model,
         QuestionEncoder(tokenizer, questions),
         QuestionBook(code_set, questions),
@@ -50,12 +50,19 @@ def main() -> None:
         length,
         arguments.batch_size,
     )
-    where = breakdown(found.answers, code_set)
-    print_shares({"share": found.shares()}, title=f"What {arguments.checkpoint} knows of {len(code_set.codes):,} codes")
+    where = breakdown(measurement.answers, code_set)
+    print_shares(
+        {"share": measurement.shares()}, title=f"What {arguments.checkpoint} knows of {len(code_set.codes):,} codes"
+    )
     print_breakdown(where)
-    print(f"perplexity of general text: {found.perplexity:.1f}")
+    print(f"perplexity of general text: {measurement.perplexity:.1f}")
     if arguments.json is not None:
-        record = {"codes": len(code_set.codes), "recall": found.shares(), "perplexity": found.perplexity, **where}
+        record = {
+            "codes": len(code_set.codes),
+            "recall": measurement.shares(),
+            "perplexity": measurement.perplexity,
+            **where,
+        }
         arguments.json.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

@@ -15,8 +15,8 @@ from memorize.questions import QuestionBook
 from memorize.recall import print_shares
 from memorize.start import context_length, is_pretrained, load_codes, model_for_codes, training_examples
 from memorize.trainer import build_trainer, on_device, unwrapped
-from mera.config import config_dict, parse_training_config
-from mera.doctor.dry_run import FEW_CODES, open_run, rehearse
+from mera.config import config_dict
+from mera.doctor.dry_run import FEW_CODES, open_run, parse_training_config, rehearse
 from mera.runs.manifest import RunClock
 from mera.training.checkpoint import save_checkpoint
 from mera.training.entry_point import run_entry_point

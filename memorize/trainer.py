@@ -3,10 +3,11 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from typing import TypedDict
 
 import datasets
 import torch
+from torch import Tensor
 from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -15,6 +16,7 @@ from transformers import (
     TrainerControl,
     TrainerState,
 )
+from transformers.utils import ModelOutput
 from trl import SFTConfig, SFTTrainer
 
 from memorize.config import MemorizeConfig
@@ -28,6 +30,18 @@ from mera.training.settings import training_arguments
 from mera.training.stage_trainer import StageTrainer
 
 CURVE_COLUMNS = ("step", "epoch", "train_seconds", *BOTH_WAYS)
+
+
+class CurvePoint(TypedDict):
+    """One measurement in training: a row of curve.csv, whose columns are CURVE_COLUMNS."""
+
+    step: int
+    epoch: int
+    train_seconds: float
+    """without the measurements"""
+    code_to_definition: float
+    """share of right answers, 0 to 1"""
+    definition_to_code: float
 
 
 class StopWhenKnown(TrainerCallback):
@@ -59,8 +73,8 @@ class StopWhenKnown(TrainerCallback):
         if not self._is_due(state):
             return
         self._train_seconds += time.perf_counter() - self._since
-        found = self._measure(state, model)
-        if self.config.stop_at is not None and is_known(found, self.config.stop_at):
+        shares = self._measure(state, model)
+        if self.config.stop_at is not None and is_known(shares, self.config.stop_at):
             control.should_training_stop = True
         self._since = time.perf_counter()
 
@@ -70,17 +84,17 @@ class StopWhenKnown(TrainerCallback):
 
     def _measure(self, state: TrainerState, model: PreTrainedModel) -> dict[str, float]:
         epoch = round(state.epoch)
-        found = both_ways(model, self.encoder, self.book, self.config.evaluation_batch_size)
-        point = {"step": state.global_step, "epoch": epoch, "train_seconds": round(self._train_seconds, 1), **found}
+        shares = both_ways(model, self.encoder, self.book, self.config.evaluation_batch_size)
+        point = {"step": state.global_step, "epoch": epoch, "train_seconds": round(self._train_seconds, 1), **shares}
         state.log_history.append(point)
         if state.is_world_process_zero:
-            shares = ", ".join(f"{kind.replace('_', ' ')} {share:.1%}" for kind, share in found.items())
-            print(f"epoch {epoch}: {shares}", flush=True)
-        return found
+            text = ", ".join(f"{kind.replace('_', ' ')} {share:.1%}" for kind, share in shares.items())
+            print(f"epoch {epoch}: {text}", flush=True)
+        return shares
 
 
-def curve(state: TrainerState) -> list[dict[str, Any]]:
-    """What StopWhenKnown measured: rows of CURVE_COLUMNS. `train_seconds` leaves the measuring out."""
+def curve(state: TrainerState) -> list[CurvePoint]:
+    """What StopWhenKnown measured."""
     return [
         {column: entry[column] for column in CURVE_COLUMNS} for entry in state.log_history if "train_seconds" in entry
     ]
@@ -94,15 +108,21 @@ class MemorizeTrainer(StageTrainer, SFTTrainer):
     def example_lengths(self) -> list[int]:
         return [len(ids) for ids in self.train_dataset["input_ids"]]
 
-    def compute_loss(self, model: torch.nn.Module, inputs: dict[str, Any], *more: Any, **named: Any) -> Any:
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, ModelOutput]:
         """TRL's loss; under ZeRO-3 and FSDP the model's own, equal one.
 
         TRL multiplies by the output matrix itself. ZeRO-3 takes that to pieces again before the backward pass; under
         FSDP2 with LoRA each process then trains its piece of the matrix on its own examples alone.
         """
         if has_whole_parameters(self) and not self._as_if_in_pieces:
-            return super().compute_loss(model, inputs, *more, **named)
-        return Trainer.compute_loss(self, model, inputs | {"use_cache": False}, *more, **named)
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        return Trainer.compute_loss(self, model, inputs | {"use_cache": False}, return_outputs, num_items_in_batch)
 
     @contextmanager
     def loss_elsewhere(self, *, on_gpu: bool, in_pieces: bool) -> Iterator[None]:

@@ -9,7 +9,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import TypedDict
 
 import torch
 from torch import Tensor
@@ -89,9 +89,38 @@ class RankingDataset(Dataset):
         ]
 
 
+class RankingBatch(TypedDict):
+    """What one forward pass and its loss take. B examples, T tokens, R read positions, N rows, C candidates."""
+
+    input_ids: Tensor
+    """(B, T)"""
+    position_ids: Tensor
+    """(B, T)"""
+    order_ids: Tensor
+    """(B, T), see rank/attention.py"""
+    logits_to_keep: Tensor
+    """(B, T) bool: the R positions whose logits are read"""
+    row_read: Tensor
+    """(N,) which of the read positions each row is"""
+    row_example: Tensor
+    """(N,) whose row it is"""
+    recurrence: Tensor
+    """(B, C, 3) features of the codes seen before"""
+    positive: Tensor
+    """(N, C) bool"""
+    ignored: Tensor
+    """(N, C) bool: neither positive nor negative"""
+    row_weights: Tensor
+    """(N,)"""
+    weight_of_rows: float
+    """the sum of `row_weights`, for normalising"""
+    weight_of_positive_rows: float
+    """the same over the rows that have a positive"""
+
+
 @dataclass(frozen=True, slots=True)
 class PartialOutputCollator:
-    """Pads examples to one batch. B examples, T tokens, R read positions, N rows, C candidates."""
+    """Pads examples to one batch (shapes as in `RankingBatch`)."""
 
     candidate_ids: Tensor
     """(C,) token of each candidate"""
@@ -101,12 +130,7 @@ class PartialOutputCollator:
     prompt_weight: float = 1.0
     """weight of the rows at the prompt's end, against 1 of each later position"""
 
-    def __call__(self, examples: Sequence[RankingExample]) -> dict[str, Any]:
-        """`input_ids`, `position_ids`, `order_ids` (B, T; see rank/attention.py); `logits_to_keep` (B, T) bool: the R
-        positions whose logits are read; `row_read` (N,): which of these each row is; `row_example` (N,): whose row it
-        is; `row_weights` (N,); `recurrence` (B, C, 3): features of the codes seen before; `positive`, `ignored` (N, C)
-        bool; `weight_of_rows`, `weight_of_positive_rows`, two numbers, for normalising.
-        """
+    def __call__(self, examples: Sequence[RankingExample]) -> RankingBatch:
         candidate_token = self.candidate_ids.tolist()
         lengths = [len(example.prompt_ids) + sum(map(len, example.orders)) for example in examples]
         shape = (len(examples), max(lengths))
@@ -133,8 +157,8 @@ class PartialOutputCollator:
                 for known in range(len(order) + 1):
                     # With nothing known yet, all orders read the prompt's last token.
                     place_read = num_read if known == 0 else num_read + column - size + known
-                    given = set(order[:known])
-                    open_targets = [target for target in example.targets if target not in given]
+                    known_targets = set(order[:known])
+                    open_targets = [target for target in example.targets if target not in known_targets]
                     rows.append((index, place_read, open_targets, order[:known]))
                 column += len(order)
             num_read += lengths[index] - size + 1

@@ -4,15 +4,15 @@ Heart failure is `428` in ICD-9-CM, the second task of Chet (Lu et al., AAAI 202
 is trained for it, here the ranking of all codes is asked.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from sklearn.metrics import average_precision_score
 
+from data.task_folder.task_rows import PatientRow, TaskRow
 from mera.evaluation.calibration import fit_platt
-from mera.evaluation.metrics import f1, roc_auc
+from mera.metrics import f1, roc_auc
 from mera.system.errors import UserError
 
 SMALLEST = 1e-12
@@ -27,29 +27,29 @@ class Phenotype:
     def parse(cls, text: str) -> "Phenotype":
         """From `heart_failure=428` or `heart_failure=I50,I11.0`; raises ValueError on anything else."""
         name, _, prefixes = text.partition("=")
-        found = tuple("".join(prefix.split()).upper() for prefix in prefixes.split(",") if prefix.strip())
-        if not name.strip() or not found:
+        written = tuple("".join(prefix.split()).upper() for prefix in prefixes.split(",") if prefix.strip())
+        if not name.strip() or not written:
             raise UserError(f"a phenotype is NAME=PREFIX[,PREFIX ...], for example heart_failure=428; got {text!r}")
-        return cls(name.strip(), found)
+        return cls(name.strip(), written)
 
     def columns(self, candidates: Sequence[str]) -> np.ndarray:
         """The columns of the candidates under the prefixes; a dot more or less does not matter.
 
         Raises ValueError where there is none.
         """
-        found = [column for column, code in enumerate(candidates) if self._has(code)]
-        if not found:
+        columns = [column for column, code in enumerate(candidates) if self._has(code)]
+        if not columns:
             raise UserError(
                 f"phenotype {self.name}: none of the model's {len(candidates)} codes begins with "
                 f"{' or '.join(self.prefixes)}; they are written like {', '.join(candidates[:3])}"
             )
-        return np.array(found)
+        return np.array(columns)
 
-    def is_true(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
+    def is_true(self, rows: Sequence[TaskRow]) -> np.ndarray:
         """(N,) bool: any of the row's `targets` is under the prefixes, whether it is a candidate or not."""
         return np.array([any(self._has(code) for code in row["targets"]) for row in rows], dtype=bool)
 
-    def was_known(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
+    def was_known(self, rows: Sequence[PatientRow]) -> np.ndarray:
         """(N,) bool: any code of the row's history is under the prefixes."""
         histories = [[code for visit in row["history"] or [] for code in visit["codes"]] for row in rows]
         return np.array([any(map(self._has, codes)) for codes in histories], dtype=bool)

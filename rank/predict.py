@@ -4,13 +4,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from tqdm.auto import tqdm
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from data.task_folder.task_rows import PatientRow
 from mera.language_models.code_tokens import EOV, CodeTokens, marker_id, token_ids
 from mera.language_models.models import LOCAL_LOADING
 from mera.system.errors import UserError
@@ -107,12 +107,12 @@ class Ranker:
         candidates. The definition of a code that has a token stays as it was trained."""
         self.builder.definitions = {**definitions, **self.builder.definitions}
 
-    def prompts(self, rows: Sequence[dict[str, Any]]) -> list[Prompt]:
+    def prompts(self, rows: Sequence[PatientRow]) -> list[Prompt]:
         """What the model reads of rows as in a prepared task; `rank.prompt.reading_sentences` says what it does not."""
         return [self.builder.build(row) for row in rows]
 
     def score(
-        self, rows: Sequence[dict[str, Any]], batch_size: int = 64, prompts: Sequence[Prompt] | None = None
+        self, rows: Sequence[PatientRow], batch_size: int = 64, prompts: Sequence[Prompt] | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """scores (N, C) and EOV (N,) of rows as in a prepared task: one forward pass each. `prompts`: those of the
         rows, where they have been built."""
@@ -122,7 +122,7 @@ class Ranker:
 
     def decode(
         self,
-        rows: Sequence[dict[str, Any]],
+        rows: Sequence[PatientRow],
         batch_size: int = 64,
         max_codes: int = 40,
         prompts: Sequence[Prompt] | None = None,
@@ -150,8 +150,8 @@ class Ranker:
         self,
         history: Sequence[Sequence[str]],
         *,
-        days_before: Sequence[int] | None = None,
-        age: int | None = None,
+        days_before: Sequence[str | float | None] | None = None,
+        age: str | float | None = None,
         sex: str | None = None,
         text: str | None = None,
         top: int | None = None,
@@ -165,12 +165,12 @@ class Ranker:
         self,
         history: Sequence[Sequence[str]],
         *,
-        days_before: Sequence[int] | None = None,
-        age: int | None = None,
+        days_before: Sequence[str | float | None] | None = None,
+        age: str | float | None = None,
         sex: str | None = None,
         text: str | None = None,
         allow_unknown: bool = False,
-    ) -> dict[str, Any]:
+    ) -> PatientRow:
         """A patient as a row of a prepared task has it.
 
         `history`: visits, oldest first, each a list of codes, written with or without a dot; `days_before`: one whole
@@ -194,7 +194,7 @@ class Ranker:
         }
 
     def ranked(
-        self, rows: Sequence[dict[str, Any]], scores: np.ndarray, eov: np.ndarray, top: int | None = None
+        self, rows: Sequence[PatientRow], scores: np.ndarray, eov: np.ndarray, top: int | None = None
     ) -> list[list[RankedCode]]:
         """Each row's candidates (or the first `top`), most likely first, from what `score` found."""
         probabilities, thresholds = self.rule.probabilities(scores, eov), self.rule.thresholds(scores, eov)
@@ -221,8 +221,8 @@ class Ranker:
         """(N,) probability that any code under the phenotype's prefixes comes next, from what `score` found."""
         return any_of(self.rule.probabilities(scores, eov), phenotype.columns(self.candidates))
 
-    def _prompt_ids(self, rows: Sequence[dict[str, Any]], prompts: Sequence[Prompt] | None) -> list[list[int]]:
+    def _prompt_ids(self, rows: Sequence[PatientRow], prompts: Sequence[Prompt] | None) -> list[list[int]]:
         return [prompt.ids for prompt in (self.prompts(rows) if prompts is None else prompts)]
 
-    def _seen(self, rows: Sequence[dict[str, Any]]) -> list[SeenCodes]:
+    def _seen(self, rows: Sequence[PatientRow]) -> list[SeenCodes]:
         return [seen_codes(row["history"], self.column) for row in rows]

@@ -13,10 +13,10 @@ note is read first; the one that no longer fits is cut at its end, and the older
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from data.task_folder.task_rows import PatientRow, VisitRow
 from mera.language_models.code_tokens import MARKERS, NEXT, VISIT, code_token, marker_id
 from mera.language_models.plain_text import PlainText
 from rank.config import PromptConfig
@@ -57,7 +57,7 @@ class PromptBuilder:
         }
         self._text_ids: dict[str, list[int]] = {}
 
-    def build(self, row: dict[str, Any]) -> Prompt:
+    def build(self, row: PatientRow) -> Prompt:
         """`row` has `age`, `sex`, `history` (visits with `codes`, `days_before`, perhaps `text`) and `text`, each
         possibly null.
 
@@ -65,12 +65,12 @@ class PromptBuilder:
         """
         start = [self.tokenizer.bos_token_id] if self.tokenizer.bos_token_id is not None else []
         if self.config.demographics:
-            known = [str(value) for value in (row["age"], row["sex"]) if value is not None]
-            start = start + self._encode(" ".join(known))
+            demographics = [str(value) for value in (row["age"], row["sex"]) if value is not None]
+            start = start + self._encode(" ".join(demographics))
         note = self._text.ids(row["text"]) if row["text"] else []
-        kept_note = note[: self.config.max_text_tokens]
-        room = self.config.max_tokens - len(start) - len(kept_note) - 1
-        kept_visits, lost = [], 0
+        read_note = note[: self.config.max_text_tokens]
+        room = self.config.max_tokens - len(start) - len(read_note) - 1
+        read_visits, lost = [], 0
         for visit in reversed(row["history"] or []):
             pieces = self._visit_pieces(visit)
             length = sum(map(len, pieces))
@@ -78,10 +78,10 @@ class PromptBuilder:
                 lost += 1
                 continue
             room -= length
-            kept_visits.append(pieces)
-        past_notes, cut_notes, lost_notes = self._past_notes(row["history"] or [], len(kept_visits), room)
-        ids, places = [*start, *kept_note], []
-        for (opening, *codes), past_note in zip(reversed(kept_visits), reversed(past_notes), strict=True):
+            read_visits.append(pieces)
+        past_notes, cut_notes, lost_notes = self._past_notes(row["history"] or [], len(read_visits), room)
+        ids, places = [*start, *read_note], []
+        for (opening, *codes), past_note in zip(reversed(read_visits), reversed(past_notes), strict=True):
             ids += opening
             places.append([len(ids)])
             for code in codes:
@@ -93,28 +93,26 @@ class PromptBuilder:
             ids=[*ids, self._next],
             visits=places,
             lost_visits=lost,
-            lost_text_tokens=len(note) - len(kept_note),
+            lost_text_tokens=len(note) - len(read_note),
             read_notes=sum(map(bool, past_notes)),
             cut_notes=cut_notes,
             lost_notes=lost_notes,
             plain_codes=plain,
         )
 
-    def _past_notes(
-        self, history: Sequence[dict[str, Any]], num_kept: int, room: int
-    ) -> tuple[list[list[int]], int, int]:
-        """What is read of the note of each of the `num_kept` latest visits, newest first; notes cut, notes left out.
+    def _past_notes(self, history: Sequence[VisitRow], num_visits: int, room: int) -> tuple[list[list[int]], int, int]:
+        """What is read of the note of each of the `num_visits` latest visits, newest first; notes cut, notes left out.
 
         Notes that nothing is read of are not even tokenized.
         """
-        read: list[list[int]] = [[] for _ in range(num_kept)]
+        read: list[list[int]] = [[] for _ in range(num_visits)]
         cut = lost = 0
         if not self.config.past_note_tokens:
             return read, cut, lost
         left = max(0, min(self.config.past_note_tokens, room))
         for place, visit in enumerate(reversed(history)):
             text = (visit.get("text") or "").strip()
-            if place < num_kept and left and text:
+            if place < num_visits and left and text:
                 note = self._text.ids(text)
                 read[place] = note[:left]
                 cut += len(note) > left
@@ -123,7 +121,7 @@ class PromptBuilder:
                 lost += 1
         return read, cut, lost
 
-    def _visit_pieces(self, visit: dict[str, Any]) -> list[list[int]]:
+    def _visit_pieces(self, visit: VisitRow) -> list[list[int]]:
         """The tokens that open a visit, then those of each code; a code that is repeated is written once."""
         days = visit["days_before"]
         opening = [self._visit] + (self._encode(str(days)) if self.config.days and days is not None else [])

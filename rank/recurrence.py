@@ -13,12 +13,12 @@ has no such term; `recurrence: false` trains without it.
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from data.task_folder.task_rows import VisitRow
 from mera.training.engine import whole_parameters
 from rank.decision import ranking_quality
 
@@ -40,7 +40,7 @@ class SeenCodes:
     features: np.ndarray
 
 
-def seen_codes(history: Sequence[dict[str, Any]] | None, column: dict[str, int]) -> SeenCodes:
+def seen_codes(history: Sequence[VisitRow] | None, column: dict[str, int]) -> SeenCodes:
     """`history`: visits, oldest first. Codes that are no candidates have no score and are passed over."""
     visits = [{column[code] for code in visit["codes"] if code in column} for visit in history or []]
     counts = Counter(code for visit in visits for code in visit)

@@ -3,10 +3,9 @@
 python rank/run_baselines.py --task prepared/diabetes130 --output runs/baselines
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -51,20 +50,20 @@ def main() -> None:
     for name in progress:
         progress.set_postfix_str(name)
         clock = RunClock()
-        found = baselines[name](task)
-        threshold = best_threshold(found.validation, task.targets("validation"))
-        calibration = fit_platt(found.validation - threshold, task.targets("validation"))
-        write_run(config, task, runs[name], clock, "baseline", found, threshold, calibration)
+        scored = baselines[name](task)
+        threshold = best_threshold(scored.validation, task.targets("validation"))
+        calibration = fit_platt(scored.validation - threshold, task.targets("validation"))
+        write_run(config, task, runs[name], clock, "baseline", scored, threshold, calibration)
     if "oracle" in runs:
         clock = RunClock()
         probabilities = np.load(task.path / task.info["oracle"], allow_pickle=False)
         # With true probabilities in hand, the best threshold is known without a look at any target.
         threshold = best_threshold(probabilities, probabilities)
-        found = BaselineScores(validation=np.empty(0), test=probabilities, chosen={})
-        write_run(config, task, runs["oracle"], clock, "oracle", found, threshold, {"scores": "probabilities"})
+        scored = BaselineScores(validation=np.empty(0), test=probabilities, chosen={})
+        write_run(config, task, runs["oracle"], clock, "oracle", scored, threshold, {"scores": "probabilities"})
 
 
-def settings_of(config: BaselinesConfig, name: str) -> dict[str, Any]:
+def settings_of(config: BaselinesConfig, name: str) -> dict[str, object]:
     """What of the configuration a baseline depends on."""
     return {key: config_dict(config)[key] for key in ("seed", name)} if hasattr(config, name) else {}
 
@@ -75,21 +74,21 @@ def write_run(
     run: RunDirectory,
     clock: RunClock,
     kind: str,
-    found: BaselineScores,
+    scored: BaselineScores,
     threshold: float,
-    calibration: dict[str, Any] | None,
+    calibration: Mapping[str, float | str] | None,
 ) -> None:
     name = run.final.name
     manifest = build_manifest(
         run=name,
         model=MODEL_NAMES.get(name, name),
         kind=kind,
-        config=config_dict(config) | {"chosen_on_validation": found.chosen},
+        config=config_dict(config) | {"chosen_on_validation": scored.chosen},
         seed=config.seed,
         task=task_record(task, "test"),
         clock=clock,
     ) | {"calibration": calibration}
-    predictions = predictions_for_task(task, "test", found.test, threshold, manifest, {"training": found.training})
+    predictions = predictions_for_task(task, "test", scored.test, threshold, manifest, {"training": scored.training})
     write_predictions(run.path("predictions"), predictions)
     tqdm.write(f"{name}: {run.finish()}")
 

@@ -33,8 +33,8 @@ def score_prompts(
         indices = order[start : start + batch_size]
         inputs = pad_left([prompts[index] for index in indices], pad_id, model.device)
         logits = model(**inputs, logits_to_keep=1, use_cache=False).logits[:, -1]
-        found = logits.float().cpu().numpy()
-        scores[indices], eov[indices] = found[:, :-1], found[:, -1]
+        values = logits.float().cpu().numpy()
+        scores[indices], eov[indices] = values[:, :-1], values[:, -1]
     model.train(was_training)
     return scores, eov
 

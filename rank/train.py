@@ -6,12 +6,11 @@ accelerate launch rank/train.py --config configs/rank/tiny.yaml --model.base run
 
 import sys
 
-from data.few_rows import with_few_held_out
 from transformers import set_seed
 
-from data.task import load_task
-from mera.config import config_dict, parse_training_config
-from mera.doctor.dry_run import FEW_EXAMPLES, open_run, rehearse
+from data.task import load_task, with_few_held_out
+from mera.config import config_dict
+from mera.doctor.dry_run import FEW_EXAMPLES, open_run, parse_training_config, rehearse
 from mera.runs.manifest import RunClock
 from mera.training.entry_point import run_entry_point
 from rank.config import RankConfig

@@ -16,7 +16,7 @@ from mera.training.stage_trainer import StageTrainer
 from rank.attention import Kernel, orders_mask
 from rank.config import LossConfig, RankConfig
 from rank.loss import stage_two_loss
-from rank.partial_outputs import PartialOutputCollator, RankingDataset, RankingExample
+from rank.partial_outputs import PartialOutputCollator, RankingBatch, RankingDataset, RankingExample
 from rank.row_chunks import loss_in_chunks
 from rank.validation import Validation
 
@@ -43,10 +43,10 @@ class RankTrainer(StageTrainer):
     def compute_loss(
         self,
         model: torch.nn.Module,
-        inputs: dict[str, Any],
+        inputs: RankingBatch,
         return_outputs: bool = False,
         num_items_in_batch: Tensor | None = None,
-    ) -> Any:
+    ) -> Tensor | tuple[Tensor, dict[str, Tensor]]:
         plain = self.accelerator.unwrap_model(model)
         logits = model(
             input_ids=inputs["input_ids"],
@@ -77,7 +77,7 @@ class RankTrainer(StageTrainer):
             loss = loss * self.accelerator.num_processes  # gradients are averaged over the processes
         return (loss, {"logits": logits}) if return_outputs else loss
 
-    def step_items(self, batches: list[dict[str, Any]], device: torch.device) -> Tensor:
+    def step_items(self, batches: list[RankingBatch], device: torch.device) -> Tensor:
         """(2,): the weight of all rows, and of those with a positive, of the whole optimiser step: all accumulated
         batches, all processes."""
         weights = torch.tensor(
@@ -93,7 +93,7 @@ class RankTrainer(StageTrainer):
     def blank(self, example: RankingExample) -> RankingExample:
         return replace(example, targets=[], orders=[], is_blank=True)
 
-    def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
+    def evaluate(self, *_: object, metric_key_prefix: str = "eval", **__: object) -> dict[str, float]:
         """The metrics of `measure`, logged and shown to the callbacks as `Trainer.evaluate` does."""
         measured = self.measure(self.accelerator.unwrap_model(self.model))
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in measured.items()}

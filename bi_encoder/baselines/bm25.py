@@ -19,10 +19,10 @@ class Bm25:
                       idf(w) * f(w, d) * (k1 + 1) / (f(w, d) + k1 * (1 - b + b * |d| / mean |d|))
         idf(w)      = log(1 + (C - df(w) + 0.5) / (df(w) + 0.5))
 
-    Words are runs of two or more letters or digits in lower case, without English stop words. A word that a text says
-    twice asks once, and "with" asks nothing: titles of codes are short, so "with" is rare in them and would count as
-    much as a disease (CodiEsp, best sentence, validation MAP: 0.17 without both rules, 0.30 with them).
-    Raises ValueError where no document has a word.
+    Words are runs of two or more letters or digits in lower case, without English stop words. A word counts once for a
+    query, however often it stands there, and stop words do not count: titles of codes are short, so "with" is rare in
+    them and would weigh as much as a disease (CodiEsp, best sentence, validation MAP: 0.17 without both rules, 0.30
+    with them). Raises ValueError where no document has a word.
     """
 
     def __init__(self, documents: Sequence[str], k1: float = 1.5, b: float = 0.75):
@@ -42,5 +42,5 @@ class Bm25:
 
     def scores(self, queries: Sequence[str]) -> np.ndarray:
         """(Q, C) float32; a query without a known word has zeros."""
-        asked = scipy.sparse.csr_array(self._vectorizer.transform(queries)).astype(bool).astype(np.float32)
-        return (asked @ self._weights_VC).toarray()
+        words_QV = scipy.sparse.csr_array(self._vectorizer.transform(queries)).astype(bool).astype(np.float32)
+        return (words_QV @ self._weights_VC).toarray()

@@ -85,17 +85,18 @@ class CodeIndex:
             raise UserError(f"queries have shape {queries.shape}, the index is {self.embeddings.shape[1]} wide")
         queries = unit_rows(queries.astype(np.float32))
         k = min(k, len(self.codes))
-        kept = max(k, candidates)
-        if kept >= len(self.codes) or first_pass_dim >= queries.shape[1]:
+        num_candidates = max(k, candidates)
+        if num_candidates >= len(self.codes) or first_pass_dim >= queries.shape[1]:
             return top_k(queries @ self.embeddings.T, k)
         short = self.first_pass(first_pass, first_pass_dim)
 
         def funnel(some: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            survivors = top_k_columns(short.scores(some), kept)
+            survivors = top_k_columns(short.scores(some), num_candidates)
             positions, scores = top_k(score_columns(some, self.embeddings, survivors), k)
             return np.take_along_axis(survivors, positions, axis=1), scores
 
-        return in_parts(funnel, queries)
+        columns, scores = in_parts(funnel, queries)
+        return columns, scores
 
     def first_pass(self, kind: FirstPassKind, width: int) -> FirstPass:
         """The short vectors of all codes, made by the first search that wants them."""

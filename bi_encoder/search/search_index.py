@@ -108,7 +108,7 @@ def build_index(
     with tqdm(total=len(texts), desc=progress, unit="code", disable=progress is None) as bar:
         for start in range(0, len(order), TEXTS_AT_ONCE):
             rows = order[start : start + TEXTS_AT_ONCE]
-            found = embed_texts(model, [texts[row] for row in rows], record.max_key_tokens)
-            embeddings[rows] = found.cpu().numpy()
+            part = embed_texts(model, [texts[row] for row in rows], record.max_key_tokens)
+            embeddings[rows] = part.cpu().numpy()
             bar.update(len(rows))
     return CodeIndex.build(embeddings, codes, model.fingerprint(), texts, code_set)

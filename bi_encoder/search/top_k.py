@@ -1,9 +1,9 @@
 """The largest scores of each row, exactly, and without partitioning the whole row. Q queries, C codes, D width.
 
-Partitioning 100,000 scores takes longer than computing them at 64 dimensions. Here every 16th score gives a threshold
-that few others reach, and only those are looked at again. Where that sample misled and fewer than k reach it, the whole
-row is partitioned after all, so the answer is exact whatever the data. Rows are shared out over threads: NumPy and
-torch let go of the interpreter while they compare, partition, gather and multiply.
+Partitioning 100,000 scores takes longer than computing them at 64 dimensions. So a threshold is taken from every 16th
+score, and only the few scores that reach it are partitioned. Where fewer than k reach it, the whole row is partitioned
+after all, so the result is exact whatever the data. Rows are shared out over threads: NumPy and torch release the
+interpreter lock while they compare, partition, gather and multiply.
 """
 
 from collections.abc import Callable
@@ -27,16 +27,16 @@ def top_k(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 def top_k_columns(scores: np.ndarray, k: int) -> np.ndarray:
     """(Q, k) int64: the columns of each row's k largest scores (Q, C), ascending; of equal scores the first columns."""
-    found = np.empty((len(scores), k), dtype=np.int64)
+    columns = np.empty((len(scores), k), dtype=np.int64)
     thresholds = _low_thresholds(scores, k)
 
     def fill(row: int) -> None:
         values = scores[row]
         reach = np.flatnonzero(values >= thresholds[row])
-        found[row] = reach[_largest(values[reach], k)] if len(reach) >= k else _largest(values, k)
+        columns[row] = reach[_largest(values[reach], k)] if len(reach) >= k else _largest(values, k)
 
     _in_threads(fill, len(scores))
-    return found
+    return columns
 
 
 def score_columns(queries: np.ndarray, keys: np.ndarray, columns: np.ndarray) -> np.ndarray:
@@ -45,13 +45,13 @@ def score_columns(queries: np.ndarray, keys: np.ndarray, columns: np.ndarray) ->
     One query at a time and, with ascending columns, in the order of memory, what is gathered stays in the cache: three
     times as fast as gathering (Q, n, D) at once.
     """
-    found = np.empty(columns.shape, dtype=queries.dtype)
+    products = np.empty(columns.shape, dtype=queries.dtype)
 
     def fill(row: int) -> None:
-        found[row] = keys[columns[row]] @ queries[row]
+        products[row] = keys[columns[row]] @ queries[row]
 
     _in_threads(fill, len(queries))
-    return found
+    return products
 
 
 def in_parts(work: Callable[[np.ndarray], tuple[np.ndarray, ...]], rows: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -71,10 +71,10 @@ def in_parts(work: Callable[[np.ndarray], tuple[np.ndarray, ...]], rows: np.ndar
 
     try:
         with _blas().limit(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
-            found = list(pool.map(alone, np.array_split(rows, threads)))
+            results = list(pool.map(alone, np.array_split(rows, threads)))
     finally:
         torch.set_num_threads(available)
-    return tuple(np.concatenate(parts) for parts in zip(*found, strict=True))
+    return tuple(np.concatenate(parts) for parts in zip(*results, strict=True))
 
 
 @cache
@@ -90,9 +90,14 @@ def _in_threads(fill: Callable[[int], None], num_rows: int) -> None:
         for row in range(num_rows):
             fill(row)
         return
+
+    def fill_every_nth(first: int) -> None:
+        for row in range(first, num_rows, threads):
+            fill(row)
+
     with ThreadPoolExecutor(threads) as pool:
         # One task a thread: a task a row would spend longer on handing rows over than on some of them.
-        list(pool.map(lambda first: [fill(row) for row in range(first, num_rows, threads)], range(threads)))
+        list(pool.map(fill_every_nth, range(threads)))
 
 
 def _low_thresholds(scores: np.ndarray, k: int) -> np.ndarray:

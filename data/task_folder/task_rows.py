@@ -4,7 +4,7 @@ import hashlib
 import mmap
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 import polars as pl
@@ -16,6 +16,45 @@ from mera.system.errors import UserError
 BATCH_ROWS = 5_000
 BATCH_CHARACTERS = 1 << 28
 """Arrow counts the bytes of a batch's strings in 31 bits, and a character has up to four."""
+
+
+class VisitRow(TypedDict):
+    """An earlier visit of a patient."""
+
+    codes: list[str]
+    days_before: int | None
+    """the target visit; None where there are no dates"""
+    text: NotRequired[str | None]
+    """the visit's note, in tasks that have past notes"""
+
+
+class PatientRow(TypedDict):
+    """What a model reads of a patient, as a row of a prepared task has it (`data.task.FEATURES`)."""
+
+    age: int | None
+    sex: str | None
+    """`F` or `M`"""
+    history: list[VisitRow]
+    """oldest visit first"""
+    text: str | None
+    """the note"""
+
+
+class EvidenceSpan(TypedDict):
+    """Characters `[start, end)` of the note that support a code."""
+
+    code: str
+    start: int
+    end: int
+
+
+class TaskRow(PatientRow):
+    """One example of a prepared task."""
+
+    example_id: str
+    patient_id: str
+    targets: list[str]
+    evidence: list[EvidenceSpan]
 
 
 def rows_to_table(rows: Iterable[Mapping[str, Any]], schema: pa.Schema, on_disk: bool = False) -> pa.Table:

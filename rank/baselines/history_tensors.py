@@ -6,7 +6,6 @@ latest, so that padding, for patients with fewer visits, stands where the oldest
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,6 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
 from data.task import Task
+from data.task_folder.task_rows import PatientRow
 from rank.baselines.simple import history_columns
 
 AGE_STEP = 5
@@ -95,19 +95,19 @@ class HistoryDataset(Dataset):
         )
 
 
-def _history(row: dict[str, Any], column: dict[str, int], max_visits: int, targets: list[int]) -> History:
+def _history(row: PatientRow, column: dict[str, int], max_visits: int, targets: list[int]) -> History:
     latest_first = row["history"][::-1][:max_visits]
     codes = [
-        (column[code] + 1, visit)
-        for visit, told in enumerate(latest_first)
-        for code in dict.fromkeys(told["codes"])
+        (column[code] + 1, number)
+        for number, visit in enumerate(latest_first)
+        for code in dict.fromkeys(visit["codes"])
         if code in column
     ]
     pairs = torch.tensor(codes, dtype=torch.long).reshape(-1, 2)
     return History(
         codes=pairs[:, 0],
         visits=pairs[:, 1],
-        gaps=torch.tensor([_gap(told["days_before"]) for told in latest_first], dtype=torch.long),
+        gaps=torch.tensor([_gap(visit["days_before"]) for visit in latest_first], dtype=torch.long),
         age=0 if row["age"] is None else min(1 + max(row["age"], 0) // AGE_STEP, NUM_AGES - 1),
         sex={"F": 1, "M": 2}.get(row["sex"], 0),
         targets=targets,

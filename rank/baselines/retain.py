@@ -34,11 +34,11 @@ class Retain(nn.Module):
         visit_BVD = visit_BVD.scatter_add(1, batch.visits[..., None].expand_as(embedded_BTD), embedded_BTD)
         visit_BVD = self.dropout(visit_BVD)
         # The latest visit comes first: the GRUs run backwards in time and read padding last, where it changes nothing.
-        told_BVD = visit_BVD + self.gap(batch.gaps)
-        visit_logit_BV = self.visit_attention(self.visit_gru(told_BVD)[0]).squeeze(-1)
+        dated_BVD = visit_BVD + self.gap(batch.gaps)
+        visit_logit_BV = self.visit_attention(self.visit_gru(dated_BVD)[0]).squeeze(-1)
         padding_BV = torch.arange(num_visits, device=batch.gaps.device) >= batch.num_visits[:, None]
         # Not -inf: without any visit the weights are uniform over padding, whose embedding is 0, and so is the context.
         alpha_BV = visit_logit_BV.masked_fill(padding_BV, torch.finfo(visit_logit_BV.dtype).min).softmax(dim=1)
-        beta_BVD = self.variable_attention(self.variable_gru(told_BVD)[0]).tanh()
+        beta_BVD = self.variable_attention(self.variable_gru(dated_BVD)[0]).tanh()
         context_BD = (alpha_BV[..., None] * beta_BVD * visit_BVD).sum(dim=1)
         return self.output(self.dropout(context_BD + self.age(batch.age) + self.sex(batch.sex)))

@@ -6,7 +6,6 @@ Each function returns scores for the validation and the test split; larger is mo
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -27,7 +26,7 @@ class BaselineScores:
     validation: np.ndarray
     test: np.ndarray
     chosen: dict[str, float]
-    training: list[dict[str, Any]] | None = None
+    training: list[dict[str, float]] | None = None
     """the losses and validation recalls of a model that trains, epoch by epoch"""
 
 

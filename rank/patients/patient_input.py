@@ -7,7 +7,6 @@ allowed, and is then told on stderr.
 
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from data.table_files.meanings import LARGEST_AGE, whole_number
 from data.table_files.meanings import sex as sex_of_word
@@ -30,7 +29,7 @@ def given_codes(history: Sequence[Sequence[str]]) -> list[list[str]]:
     return [[code for code in visit if code.strip()] for visit in history]
 
 
-def read_age(value: Any) -> int | None:
+def read_age(value: str | float | None) -> int | None:
     """Whole years from `67`, `67.0` or "67.0". Raises ValueError on anything else, and outside 0 to 120."""
     if value is None:
         return None
@@ -50,7 +49,7 @@ def read_sex(value: str | None) -> str | None:
     return sex or None
 
 
-def read_days(values: Sequence[Any], num_visits: int) -> list[int | None]:
+def read_days(values: Sequence[str | float | None], num_visits: int) -> list[int | None]:
     """Days before now of each visit, oldest first; None where they are unknown. Raises ValueError where there is not
     one for each visit, one is no whole number or negative, or they ascend."""
     if len(values) != num_visits:
@@ -100,7 +99,7 @@ def refuse(reason: str, allow_unknown: bool) -> None:
     print(f"warning: {reason}; what the model makes of it is anybody's guess", file=sys.stderr)
 
 
-def _whole(value: Any) -> int | None:
+def _whole(value: str | float) -> int | None:
     """The whole number that a number, or a text of one, is."""
     digits = None if isinstance(value, bool) else whole_number(str(value).strip())
     return None if digits is None else int(digits)

@@ -6,7 +6,6 @@ it.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
 
 import pyarrow.compute as pc
 
@@ -40,6 +39,6 @@ class TrainedOn:
         )
 
     @classmethod
-    def read(cls, saved: Mapping[str, Any]) -> "TrainedOn":
+    def read(cls, saved: Mapping[str, str | bool | None]) -> "TrainedOn":
         """From ranking.json; what a later version may have added is left out."""
         return cls(**{field.name: saved[field.name] for field in fields(cls) if field.name in saved})

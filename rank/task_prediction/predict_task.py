@@ -2,11 +2,11 @@
 
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from data.task import Task, load_task
+from data.task_folder.task_rows import PatientRow, TaskRow
 from rank.patients.code_reader import GROUPED_SYSTEMS
 from rank.patients.patient_input import refuse, require_known, require_seen
 from rank.phenotypes import Phenotype, Recalibration, measure_phenotype
@@ -83,7 +83,7 @@ def rank_task(
     require_seen(ranker.reader, history=any(histories), note=notes, allow_unknown=allow_unknown)
     require_known(ranker.reader, histories, whose="the histories'", allow_unknown=allow_unknown)
     scores, eov = _scored(ranker, rows, batch_size)
-    found: dict[str, np.ndarray] = {}
+    calibrated: dict[str, np.ndarray] = {}
     measured = {}
     validation = None
     for phenotype in phenotypes:
@@ -94,13 +94,13 @@ def rank_task(
                 validation = (held_out, *_scored(ranker, held_out, batch_size))
             known = ranker.phenotype_probabilities(phenotype, *validation[1:])
             probabilities = Recalibration.fit(known, phenotype.is_true(validation[0]))(probabilities)
-        found[phenotype.name] = probabilities
+        calibrated[phenotype.name] = probabilities
         measured[phenotype.name] = measure_phenotype(probabilities, phenotype.is_true(rows), phenotype.was_known(rows))
     examples = [
         RankedExample(
             example_id=row["example_id"],
             codes=codes,
-            phenotypes={name: float(probabilities[index]) for name, probabilities in found.items()},
+            phenotypes={name: float(probabilities[index]) for name, probabilities in calibrated.items()},
             targets=row["targets"],
         )
         for index, (row, codes) in enumerate(zip(rows, ranker.ranked(rows, scores, eov, top), strict=True))
@@ -108,7 +108,7 @@ def rank_task(
     return examples, measured
 
 
-def _scored(ranker: Ranker, rows: list[dict[str, Any]], batch_size: int = 64) -> tuple[np.ndarray, np.ndarray]:
+def _scored(ranker: Ranker, rows: Sequence[PatientRow], batch_size: int = 64) -> tuple[np.ndarray, np.ndarray]:
     """scores (N, C) and EOV (N,); stderr says what the prompts do not hold of the patients."""
     prompts = ranker.prompts(rows)
     for sentence in reading_sentences(prompts, "ranking", ranker.prompt.past_note_tokens):
@@ -116,7 +116,7 @@ def _scored(ranker: Ranker, rows: list[dict[str, Any]], batch_size: int = 64) ->
     return ranker.score(rows, batch_size, prompts)
 
 
-def _rows(ranker: Ranker, task: Task, split: str) -> list[dict[str, Any]]:
+def _rows(ranker: Ranker, task: Task, split: str) -> list[TaskRow]:
     """The rows of a split, their codes as the model writes them: a model of categories reads a task of full codes."""
     read = ranker.reader.read
     return [

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import polars as pl
 from rich.console import Console
@@ -18,6 +18,16 @@ from rank.predict import RankedCode
 SUFFIXES = (".json", ".parquet")
 
 
+class RankedRecord(TypedDict):
+    """A ranked patient in JSON."""
+
+    example_id: NotRequired[str]
+    codes: list[dict[str, str | float | bool]]
+    """most likely first, each with the fields of `RankedCode`, and `target` where the true codes are known"""
+    phenotypes: dict[str, float]
+    """name -> probability"""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RankedExample:
     codes: list[RankedCode]
@@ -27,7 +37,7 @@ class RankedExample:
     targets: Sequence[str] | None = None
     """the true codes, where they are known"""
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> RankedRecord:
         true = None if self.targets is None else set(self.targets)
         codes = [asdict(code) | ({} if true is None else {"target": code.code in true}) for code in self.codes]
         name = {} if self.example_id is None else {"example_id": self.example_id}
@@ -41,7 +51,9 @@ def check_suffix(path: str | Path) -> None:
 
 
 def write_ranked(
-    path: str | Path, examples: Sequence[RankedExample], measured: Mapping[str, Any] | None = None
+    path: str | Path,
+    examples: Sequence[RankedExample],
+    measured: Mapping[str, Mapping[str, float | None]] | None = None,
 ) -> None:
     """JSON: one object per example, and `measured` (phenotype -> metrics). Parquet: one row per example and code, with
     a column `phenotype_NAME` for each phenotype. The file is complete or absent, and its owner's alone.
@@ -52,8 +64,8 @@ def write_ranked(
     with private_files():
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".json":
-            found = {"examples": [example.as_dict() for example in examples], "measured": measured or {}}
-            beside.write_text(as_json(found), encoding="utf-8")
+            record = {"examples": [example.as_dict() for example in examples], "measured": measured or {}}
+            beside.write_text(as_json(record), encoding="utf-8")
         else:
             _table(examples).write_parquet(beside)
         beside.replace(path)
@@ -86,15 +98,15 @@ def print_measured(measured: Mapping[str, Mapping[str, float | None]]) -> None:
     Console().print(table)
 
 
-def as_json(value: Any) -> str:
+def as_json(value: object) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
 def _table(examples: Sequence[RankedExample]) -> pl.DataFrame:
     rows = []
     for example in examples:
-        found = example.as_dict()
-        shared = {key: found[key] for key in ("example_id",) if key in found}
+        record = example.as_dict()
+        name = {key: record[key] for key in ("example_id",) if key in record}
         phenotypes = {f"phenotype_{name}": probability for name, probability in example.phenotypes.items()}
-        rows += [shared | {"place": place} | code | phenotypes for place, code in enumerate(found["codes"], start=1)]
+        rows += [name | {"place": place} | code | phenotypes for place, code in enumerate(record["codes"], start=1)]
     return pl.DataFrame(rows, infer_schema_length=None)
