@@ -22,7 +22,7 @@ from mera.training.entry_point import run_entry_point
 
 
 def main() -> None:
-    config = parse_config(RetrievalBaselinesConfig, __doc__)
+    config = parse_config(RetrievalBaselinesConfig, __doc__, program="mera retrieval-baselines")
     task = load_task(config.task)
     baselines = {
         "BM25": lambda: bm25(task),

@@ -123,41 +123,10 @@ def pool(
     print(pool_folds(runs, output))
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def ablate(
-    context: typer.Context,
-    task: Annotated[Path, typer.Option(help="prepared task")],
-    output: Annotated[Path, typer.Option(help="directory that gets one run for each ablation")],
-    config: Annotated[Path, typer.Option(help="recipe of stage two")] = ROOT / "configs" / "rank" / "tiny.yaml",
-    memorize: Annotated[
-        Path | None, typer.Option(help="checkpoint of stage one; default: the recipe's model.base")
-    ] = None,
-    only: Annotated[list[str] | None, typer.Option(help="an ablation to run; may be given several times")] = None,
-    seeds: Annotated[int, typer.Option(help="trainings of each, with the seeds 0, 1, ...")] = 1,
-    engine: Annotated[Path | None, typer.Option(help="accelerate configuration, from launch/accelerate/")] = None,
-    report: Annotated[Path | None, typer.Option(help="report to write; default: OUTPUT-report")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="print the commands and run nothing")] = False,
-) -> None:
-    """Stage two with one thing taken away at a time: `mera ablate --task prepared/X --output runs/ablations/X`.
-
-    Finished runs are kept and interrupted ones resume. Further keys of the recipe go to every run:
-    `--training.epochs 3`.
-    """
-    from mera.commands.ablations import AblationPlan, run_ablations
-
-    plan = AblationPlan(
-        task=task,
-        output=output,
-        recipe=config,
-        memorize=memorize,
-        overrides=tuple(context.args),
-        only=tuple(only or ()),
-        seeds=seeds,
-        engine=engine,
-    )
-    page = run_ablations(plan, report or output.with_name(f"{output.name}-report"), dry_run=dry_run)
-    if page is not None:
-        print(page)
+@app.command(context_settings=PASS_THROUGH)
+def ablate(context: typer.Context) -> None:
+    """Stage two with one thing taken away at a time: `mera ablate --task prepared/X --output runs/ablations/X`."""
+    _run([sys.executable, str(ROOT / "rank" / "ablations" / "run_ablations.py"), *context.args])
 
 
 @app.command()

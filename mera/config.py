@@ -28,12 +28,15 @@ def config_class(cls: type[Config]) -> type[Config]:
     return pydantic.dataclasses.dataclass(cls, frozen=True, kw_only=True, config=settings)
 
 
-def parse_config(cls: type[Config], description: str, arguments: Sequence[str] | None = None) -> Config:
+def parse_config(
+    cls: type[Config], description: str, arguments: Sequence[str] | None = None, program: str | None = None
+) -> Config:
     """Build `cls` from the command line: `--config FILE`, then overrides such as `--training.epochs 3`.
 
-    Prints help or an error and exits where argparse would (exit code 2 on bad usage).
+    `program`: what help calls the command; None: as it was started. Prints help or an error and exits where argparse
+    would (exit code 2 on bad usage).
     """
-    return parse_with_options(cls, description, {}, arguments)[0]
+    return parse_with_options(cls, description, {}, arguments, program)[0]
 
 
 def parse_with_options(
@@ -41,10 +44,14 @@ def parse_with_options(
     description: str,
     options: Mapping[str, Mapping[str, Any]],
     arguments: Sequence[str] | None = None,
+    program: str | None = None,
 ) -> tuple[Config, argparse.Namespace]:
     """`parse_config` for a command with options of its own: option name -> what `add_argument` takes."""
     parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+        prog=program,
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file with the keys below, nested at the dots")
     for name, settings in options.items():
@@ -154,7 +161,14 @@ def _help_lines(cls: type, prefix: str = "") -> list[tuple[str, str]]:
         if is_dataclass(info.annotation):
             lines += _help_lines(info.annotation, f"{key}.")
         else:
-            default = "required" if info.is_required() else f"default: {info.get_default(call_default_factory=True)}"
+            default = "required"
+            if not info.is_required():
+                default = f"default: {_as_typed(info.get_default(call_default_factory=True))}"
             text = " ".join(_description(cls, field.name).split())
             lines.append((key, f"{text} ({default})".replace("%", "%%")))
     return lines
+
+
+def _as_typed(value: object) -> str:
+    """As one would type it: a list in brackets."""
+    return f"[{', '.join(map(_as_typed, value))}]" if isinstance(value, tuple) else str(value)

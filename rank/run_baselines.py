@@ -28,7 +28,7 @@ MODEL_NAMES = {"own-history": "own history", "retain": "RETAIN", "transformer": 
 
 
 def main() -> None:
-    config = parse_config(BaselinesConfig, __doc__)
+    config = parse_config(BaselinesConfig, __doc__, program="mera baselines")
     task, folder = load_task(config.task), Path(config.output)
     baselines: dict[str, Callable[[Task], BaselineScores]] = {"popularity": popularity, "linear": linear}
     if has_history(task):

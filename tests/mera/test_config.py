@@ -76,6 +76,23 @@ def test_bad_options_exit_with_one_sentence(capsys, arguments, message):
     assert message in capsys.readouterr().err
 
 
+def test_help_is_of_the_program_and_shows_lists_as_one_types_them(capsys):
+    @config_class
+    class Lists:
+        names: tuple[str, ...] = ("all", "own-history")
+        """which"""
+        widths: tuple[int, ...] | None = (8, 16)
+        """how wide"""
+
+    with pytest.raises(SystemExit):
+        parse_config(Lists, "", ["--help"], program="mera lists")
+    text = " ".join(capsys.readouterr().out.split())
+    assert text.startswith("usage: mera lists ")
+    assert "--names VALUE which (default: [all, own-history])" in text
+    assert "--widths VALUE how wide (default: [8, 16])" in text
+    assert parse_config(Lists, "", ["--names", "[all, own-history]"]) == Lists()
+
+
 def test_help_shows_docstrings_and_defaults(capsys):
     with pytest.raises(SystemExit):
         parse_config(Example, "what this does", ["--help"])

@@ -1,16 +1,20 @@
 """`mera ablate`: which runs it makes, that each changes one thing, and what it does on failure. Nothing is trained."""
 
 import json
+import runpy
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 from mera.commands import ablations
-from mera.commands.ablations import AblationPlan, ablation_steps, run_ablations
+from mera.commands.ablations import run_and_compare
 from mera.config import load_config
 from mera.root import ROOT
+from rank.ablations.plan import FULL, AblationPlan, ablation_steps
 from rank.config import RankConfig, RescoreConfig
 
 ARCHITECTURE = {"model_type": "mistral", "hidden_size": 16, "sliding_window": None}
@@ -72,10 +76,10 @@ def test_each_run_changes_one_thing(plan):
     }
     assert set(steps) == {"no-stage-one", *changed}
     for name, (key, value) in changed.items():
-        found = steps[name]
+        setting = steps[name]
         for part in key.split("."):
-            found = getattr(found, part)
-        assert found == value, name
+            setting = getattr(setting, part)
+        assert setting == value, name
         if isinstance(steps[name], RankConfig):
             differing = [
                 field
@@ -102,8 +106,11 @@ def test_seeds_make_runs_of_their_own(plan):
     assert parsed(steps[5])[0].run == str(plan.output / "full-seed-1")
 
 
-def test_a_dry_run_prints_commands_that_can_be_typed(plan, tmp_path, capsys):
-    assert run_ablations(with_changes(plan, only=("no-stage-one",)), tmp_path / "report", dry_run=True) is None
+def test_a_dry_run_prints_commands_that_can_be_typed(plan, tmp_path, monkeypatch, capsys):
+    script = ROOT / "rank/ablations/run_ablations.py"
+    words = ["--task", plan.task, "--output", plan.output, "--memorize", plan.memorize, "--only", "no-stage-one"]
+    monkeypatch.setattr("sys.argv", [str(script), *map(str, words), "--report", str(tmp_path / "report"), "--dry-run"])
+    runpy.run_path(str(script), run_name="__main__")
     full, start, report = capsys.readouterr().out.splitlines()
     assert full.startswith("accelerate launch rank/train.py --config configs/rank/tiny.yaml --task prepared/x")
     words = shlex.split(start)
@@ -127,23 +134,26 @@ def test_finished_runs_are_kept_and_a_failure_does_not_stop_the_others(plan, tmp
             finish(output)
         return int(output.name == "no-eov")
 
+    def compare(plan):
+        return run_and_compare(ablation_steps(plan), FULL, plan.task, plan.output, tmp_path / "report")
+
     monkeypatch.setattr(ablations, "run_child", run)
     (tmp_path / "task").mkdir()
     (tmp_path / "task" / "task.json").write_text('{"fingerprint": "of the task"}')
     plan = with_changes(plan, task=tmp_path / "task")
     asked = with_changes(plan, only=("no-eov", "no-recurrence"))
     with pytest.raises(ValueError, match=r"failed: no-eov; the same command tries again what is missing"):
-        run_ablations(asked, tmp_path / "report")
+        compare(asked)
     assert started == ["full", "no-eov", "no-recurrence", "report"]
     finish(plan.output / "no-eov")
     started.clear()
-    assert run_ablations(asked, tmp_path / "report") == tmp_path / "report" / "index.html"
+    assert compare(asked) == tmp_path / "report" / "index.html"
     assert started == ["report"]
     for name, message in (("no-hierarchy", "is a run of another task"), ("chapter-only", "holds no finished run")):
         (plan.output / name).mkdir() if name == "chapter-only" else finish(plan.output / name, "another")
         started.clear()
         with pytest.raises(ValueError, match=message):
-            run_ablations(with_changes(plan, only=("no-recurrence", name)), tmp_path / "report")
+            compare(with_changes(plan, only=("no-recurrence", name)))
         assert started == []
 
 
@@ -168,3 +178,20 @@ def test_a_checkpoint_without_a_manifest_is_said(plan):
     with pytest.raises(ValueError, match=r"nobody knows what .* was before stage one; leave no-stage-one out"):
         ablation_steps(plan)
     assert len(ablation_steps(with_changes(plan, only=("no-eov",)))) == 2
+
+
+def test_help_names_the_command_and_no_folder_of_this_machine():
+    done = subprocess.run(
+        [sys.executable, "-m", "mera.cli", "ablate", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("usage: mera ablate ")
+    assert "(default: configs/rank/tiny.yaml of the toolkit)" in " ".join(done.stdout.split())
+    assert str(ROOT) not in done.stdout
+
+
+def test_the_command_wants_task_and_output():
+    done = subprocess.run(
+        [sys.executable, "-m", "mera.cli", "ablate"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "mera ablate: error: the following arguments are required: --task, --output" in done.stderr
