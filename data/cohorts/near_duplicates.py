@@ -1,4 +1,4 @@
-"""Notes that say nearly the same, found by MinHash (Broder 1997): a copy would carry a test answer into training.
+"""Notes that say nearly the same, by MinHash (Broder 1997): a copy would carry a test answer into training.
 
 A note becomes the set of its runs of 5 words, lower case, letters only (numbers, dates and the blanks of
 de-identification differ between copies). 32 hash functions each keep the set's smallest hash; the share of equal

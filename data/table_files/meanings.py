@@ -81,18 +81,18 @@ def is_nothing(text: str) -> bool:
 
 def whole_number(text: str) -> str | None:
     """The digits of `12`, `12.0`, `012` or `1,2e+01`-like forms that lose nothing, without leading zeros."""
-    found = _WHOLE.fullmatch(text)
-    if found is not None:
-        return ("-" if found[1] == "-" and found[2] != "0" else "") + found[2]
-    found = _EXPONENT.fullmatch(text)
-    if found is None:
+    whole = _WHOLE.fullmatch(text)
+    if whole is not None:
+        return ("-" if whole[1] == "-" and whole[2] != "0" else "") + whole[2]
+    scientific = _EXPONENT.fullmatch(text)
+    if scientific is None:
         return None
-    fraction, exponent = (found[3] or ""), int(found[4])
+    fraction, exponent = (scientific[3] or ""), int(scientific[4])
     # `1.23e+07` is what a spreadsheet shows of 12,345,678: the other digits are gone.
     if exponent > 300 or (fraction and exponent > len(fraction)) or fraction[exponent:].strip("0"):
         return None
-    digits = (found[2] + fraction[:exponent].ljust(exponent, "0")).lstrip("0") or "0"
-    return ("-" if found[1] == "-" and digits != "0" else "") + digits
+    digits = (scientific[2] + fraction[:exponent].ljust(exponent, "0")).lstrip("0") or "0"
+    return ("-" if scientific[1] == "-" and digits != "0" else "") + digits
 
 
 def number(text: str) -> float | None:
@@ -136,11 +136,11 @@ def _years(text: str) -> int | None:
     at_least = _AT_LEAST.fullmatch(text)
     if at_least is not None:
         return int(at_least[1])
-    found = _AGE.fullmatch(text) or _OTHER_YEARS.fullmatch(text)
-    if found is None:
+    plain = _AGE.fullmatch(text) or _OTHER_YEARS.fullmatch(text)
+    if plain is None:
         return None
-    unit = found[2] if found.re is _AGE and found[2] else ""
-    return int(found[1]) // _AGE_UNITS[unit]
+    unit = plain[2] if plain.re is _AGE and plain[2] else ""
+    return int(plain[1]) // _AGE_UNITS[unit]
 
 
 @functools.lru_cache(maxsize=4096)
