@@ -156,7 +156,7 @@ class Ledger:
         record["forms"] = list(dict.fromkeys([*record["forms"], *forms]))[:LISTED_FORMS]
 
     def copy(self) -> "Ledger":
-        """The counts so far, to be carried on apart from these."""
+        """An independent ledger with the counts so far."""
         return deepcopy(self)
 
     def used(self, unit: str) -> int:

@@ -40,6 +40,7 @@ class Candidates:
     rule: str
     """One of RULES, `file`, or `source`: the source comes with its own list."""
     listed: "CandidateFile | None" = None
+    """The file that they were read from, with the rule `file`."""
 
     def record(self) -> CandidatesRule:
         """For task.json."""

@@ -1,4 +1,4 @@
-"""Two more protocols: train before and test after, and folds for cohorts too small for one test set."""
+"""Splits by time, in folds for cohorts too small for one test set, and by lists that come with the source."""
 
 from collections.abc import Iterable, Mapping, Sequence
 

@@ -54,6 +54,7 @@ class Column:
 def column(
     name: str, meaning: Meaning, header: str | None = None, optional: bool = False, may_be_empty: bool = False
 ) -> Column:
+    """A `Column` that is written in one line."""
     return Column(name=name, meaning=meaning, header=header, optional=optional, may_be_empty=may_be_empty)
 
 
@@ -177,7 +178,7 @@ def without_nothing(values: pl.Series) -> pl.Series:
 
 
 def _scalars(values: pl.Series, place: _Place, forms: ColumnForms, ledger: Ledger) -> pl.Series:
-    """Values that are few, or read fast as numbers: each different text is read once."""
+    """Numbers, ages, flags and sexes, read text by different text; numbers are cast at once where that reads all."""
     dtype = _DTYPES[place.meaning]
     if place.meaning in (Meaning.WHOLE, Meaning.NUMBER):
         fast = values.cast(dtype, strict=False)
@@ -257,7 +258,7 @@ def _proof_of_any(path: Path, columns: Sequence[Column], values: Mapping[str, pl
 
 
 def _report(place: _Place, values: pl.Series, typed: pl.Series, ledger: Ledger) -> None:
-    """Count what is there and was not read. Raises ValueError where that is all there is."""
+    """Count the values that could not be read. Raises ValueError where none could."""
     failed = typed.is_null() & values.is_not_null()
     count = int(failed.sum())
     if not count:

@@ -199,7 +199,8 @@ def _unusable(patient: str, admission: str, text: str) -> str | None:
 
 
 def _too_late(key: Key, time: str, next_admissions: NextAdmissions | None) -> str | None:
-    """A date without a time is the beginning of that day."""
+    """Why a note charted at `time` may tell of the next admission; None where it does not. A date without a time is
+    the beginning of that day."""
     limit = (next_admissions or {}).get(key)
     if limit is None or "" < time <= limit:
         return None
