@@ -94,7 +94,8 @@ class Task:
     @property
     def log_prior(self) -> np.ndarray:
         """(C,) float32: log(1 + training examples with the code)."""
-        return np.log1p(self.train_counts).astype(np.float32)
+        log_counts: np.ndarray = np.log1p(self.train_counts)
+        return log_counts.astype(np.float32)
 
     @property
     def column(self) -> dict[str, int]:
