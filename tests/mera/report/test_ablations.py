@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 from made_up_runs import change_run, make_runs
-from mera.predictions import read_predictions
 
 from mera.report import write_report
 from mera.report.comparison.ablations import TrainedRun, find_ablations
 from mera.report.comparison.published import Change, PaperFinding, paper_finding
+from mera.runs.predictions import read_predictions
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ import polars as pl
 import pytest
 import sklearn.metrics
 from made_up_runs import change_run, find_run, make_rich_runs, make_runs
-from mera.predictions import patient_hashes, read_predictions
 
-from mera import bootstrap, metrics
+from mera import metrics
+from mera.evaluation import bootstrap
 from mera.report import write_report
 from mera.report.comparison.published import published_rows
 from mera.report.comparison.strata import MIN_TESTED_PATIENTS, GroupDifference, best_in_group
@@ -23,6 +23,7 @@ from mera.report.measures.records import training_curve
 from mera.report.measures.reliability import reliability
 from mera.report.measures.task_record import TaskRecord
 from mera.report.page.parts.models import shallow_rankings
+from mera.runs.predictions import patient_hashes, read_predictions
 
 
 @pytest.fixture(scope="module")
