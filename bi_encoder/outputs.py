@@ -19,7 +19,7 @@ from bi_encoder.validation import METRICS, Validation, ranking_metrics
 from data.task import Task
 from mera.config import config_dict
 from mera.evaluation.calibration import fit_platt
-from mera.evaluation.threshold import best_threshold
+from mera.evaluation.micro_f1_threshold import best_threshold
 from mera.runs.manifest import RunClock, build_manifest
 from mera.runs.predictions import predictions_for_task, task_record, write_predictions
 from mera.runs.run_directory import RunDirectory, write_json

@@ -2,7 +2,7 @@
 
 A step of the whole model spends its time on encoding, so it compares few candidates, and there are few steps. Here the
 training texts and all codes are encoded once; the map then takes hundreds of steps in seconds, and each step compares
-with every code. The map starts as the rotation to the codes' principal directions (first_pass.py) and is appended to
+with every code. The map starts as the rotation to the codes' principal directions and is appended to
 the model (`BiEncoder.append_map`). Each step sets some dimensions of the texts to zero (dropout): this keeps the map
 from fitting the few training texts, and spreads what matters over several dimensions, so that narrow prefixes hold it
 too. Only for mean pooling: the mean of mapped token states is the map of their mean; with label attention it is not.
@@ -16,7 +16,7 @@ from torch.nn.functional import dropout, normalize
 from torch.optim.lr_scheduler import LinearLR
 
 from bi_encoder.config import BiEncoderConfig, RefineConfig, training_widths
-from bi_encoder.index.first_pass import principal_directions
+from bi_encoder.index.principal_directions import principal_directions
 from bi_encoder.loss import matryoshka_info_nce
 from bi_encoder.model import BiEncoder
 from bi_encoder.predict import embed_codes, embed_windows, split_windows

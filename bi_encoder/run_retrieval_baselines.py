@@ -13,7 +13,7 @@ from bi_encoder.search.search_index import open_model
 from data.task import load_task
 from mera.config import config_dict, parse_config
 from mera.evaluation.calibration import fit_platt
-from mera.evaluation.threshold import best_threshold
+from mera.evaluation.micro_f1_threshold import best_threshold
 from mera.runs.finished_runs import finished_before
 from mera.runs.manifest import RunClock, build_manifest
 from mera.runs.predictions import predictions_for_task, task_record, write_predictions

@@ -10,7 +10,7 @@ from rich.table import Table
 from data.task import LEVELS
 from memorize.code_set import CodeSet
 from memorize.recall import BOTH_WAYS, Answers
-from mera.report.measures.strata import FREQUENCY_GROUPS
+from mera.evaluation.frequency_groups import FREQUENCY_GROUPS, frequency_group
 
 NO_CODE = "no code of these"
 
@@ -48,7 +48,7 @@ def breakdown(answers: dict[str, Answers], code_set: CodeSet) -> Breakdown:
         )
     }
     if code_set.train_counts is not None:
-        group = {code: _frequency(n) for code, n in zip(code_set.codes, code_set.train_counts, strict=True)}
+        group = {code: frequency_group(n) for code, n in zip(code_set.codes, code_set.train_counts, strict=True)}
         labels = [label for _, label in FREQUENCY_GROUPS if label in set(group.values())]
         record["by_frequency"] = _rows(answers, lambda code: group[code], labels, lambda key: key)
     record["confusions"] = {kind: confusions(answers[kind], code_set) for kind in BOTH_WAYS if kind in answers}
@@ -106,10 +106,6 @@ def _rows(
         }
         for label in labels
     ]
-
-
-def _frequency(count: int) -> str:
-    return next(label for largest, label in FREQUENCY_GROUPS if largest is None or count <= largest)
 
 
 def _common_depth(first: list[str], second: list[str]) -> int:

@@ -9,7 +9,7 @@ from scipy.special import expit, logsumexp
 
 from mera.evaluation.calibration import fit_platt
 from mera.evaluation.metrics import f1, recall_at_k, weighted_f1_at_label_count
-from mera.evaluation.threshold import best_threshold
+from mera.evaluation.micro_f1_threshold import best_threshold
 from mera.system.errors import UserError
 
 EOV_SHARES = (1.0, 0.75, 0.5, 0.25)

@@ -10,10 +10,10 @@ from typing import Literal
 import numpy as np
 import torch
 
+from bi_encoder.index.principal_directions import principal_directions, unit_rows
 from mera.system.errors import UserError
 
 FirstPassKind = Literal["prefix", "principal"]
-ROWS_FOR_DIRECTIONS = 20_000
 
 
 class FirstPass:
@@ -45,21 +45,6 @@ class FirstPass:
 
     def _short(self, rows: np.ndarray) -> np.ndarray:
         return rows @ self._directions if self._directions is not None else unit_rows(rows[:, : self._width])
-
-
-def principal_directions(embeddings: np.ndarray, width: int) -> np.ndarray:
-    """(D, width) float32, orthonormal columns; from at most ROWS_FOR_DIRECTIONS evenly spaced rows of (C, D)."""
-    sample = embeddings[:: -(-len(embeddings) // ROWS_FOR_DIRECTIONS)].astype(np.float64)
-    _, directions = np.linalg.eigh(sample.T @ sample)
-    return np.ascontiguousarray(directions[:, ::-1][:, :width], dtype=np.float32)
-
-
-def unit_rows(rows: np.ndarray) -> np.ndarray:
-    """The rows at length 1. Raises ValueError where one has no direction."""
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    if not (np.isfinite(lengths).all() and (lengths > 0).all()):
-        raise UserError("an embedding is zero or not finite, so it has no direction to compare")
-    return rows / lengths
 
 
 def multiplies_bfloat16() -> bool:

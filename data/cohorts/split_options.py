@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from data.cohorts.cohort import Patient
-from data.cohorts.splits import check_fractions, chet_split, random_split
-from data.cohorts.temporal_kfold import given_split, kfold_split, temporal_split
+from data.cohorts.splits import check_fractions, chet_split, given_split, kfold_split, random_split, temporal_split
 from data.task_folder.task_info import Protocol
 from mera.system.errors import UserError
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FREQUENCY_BINS = ((0, 0, "never in train"), (1, 10, "1-10"), (11, 100, "11-100"), (101, None, "over 100"))
+"""Fewest and most training examples of each bin, and its name; as `mera.evaluation.frequency_groups` has them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

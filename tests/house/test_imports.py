@@ -23,6 +23,7 @@ ROOMS = (
         "mera.training",
         "mera.doctor",
         "mera.report.text",
+        "mera.report.json_form",
         "mera.report.measures",
         "mera.report.comparison",
     ),

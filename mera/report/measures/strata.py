@@ -6,10 +6,9 @@ import numpy as np
 import polars as pl
 
 from mera.evaluation import bootstrap, metrics
+from mera.evaluation.frequency_groups import FREQUENCY_GROUPS, group_numbers
 from mera.report.measures.load import Comparable
 
-FREQUENCY_GROUPS = ((0, "unseen"), (10, "1-10"), (100, "11-100"), (None, "> 100"))
-"""Largest number of training examples in each group, and the group's name."""
 VISIT_GROUPS = ((0, "none"), (1, "1"), (2, "2"), (5, "3-5"), (None, "> 5"))
 """Largest number of previous visits in each group, and the group's name."""
 AGE_GROUPS = ((17, "below 18"), (39, "18-39"), (59, "40-59"), (79, "60-79"), (None, "80 and over"))
@@ -45,7 +44,7 @@ def stratify(shared: Comparable) -> list[Stratification]:
 
 def _by_frequency(shared: Comparable) -> Stratification:
     _, columns = np.nonzero(shared.targets)
-    frequency = _group_numbers(shared.codes["train_count"].to_numpy(), FREQUENCY_GROUPS)
+    frequency = group_numbers(shared.codes["train_count"].to_numpy(), FREQUENCY_GROUPS)
     labels = [label for _, label in FREQUENCY_GROUPS]
     missed = " True codes outside the candidates are among the unseen." if shared.outside.targets else ""
     return Stratification(
@@ -84,7 +83,7 @@ def _by_example(shared: Comparable) -> list[Stratification | None]:
                 "Previous visits",
                 "Groups by the number of visits in the example's history.",
                 [label for _, label in VISIT_GROUPS],
-                _group_numbers(shared.previous_visits, VISIT_GROUPS),
+                group_numbers(shared.previous_visits, VISIT_GROUPS),
             )
         )
     if shared.ages is not None:
@@ -97,7 +96,7 @@ def _by_example(shared: Comparable) -> list[Stratification | None]:
                 "Age",
                 "Groups by age in years at the visit that is predicted, as the source gives it.",
                 [*(label for _, label in AGE_GROUPS), UNKNOWN],
-                np.where(known, _group_numbers(ages, AGE_GROUPS), len(AGE_GROUPS)),
+                np.where(known, group_numbers(ages, AGE_GROUPS), len(AGE_GROUPS)),
             )
         )
     if shared.sexes is not None:
@@ -145,12 +144,6 @@ def _by_chapter(shared: Comparable) -> Stratification | None:
         group_of_target=chapter_of_code[columns],
         num_codes=np.bincount(chapter_of_code[: shared.outside.num_candidates], minlength=len(groups)).tolist(),
     )
-
-
-def _group_numbers(values: np.ndarray, groups: tuple[tuple[int | None, str], ...]) -> np.ndarray:
-    """The first group whose largest value is not below the value."""
-    largest = np.array([largest for largest, _ in groups if largest is not None])
-    return np.searchsorted(largest, values, side="left")
 
 
 def recall_in_groups(ranking: metrics.Ranking, part: Stratification, weights: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bi_encoder.index.code_index import CodeIndex
-from bi_encoder.index.first_pass import principal_directions, unit_rows
+from bi_encoder.index.principal_directions import principal_directions, unit_rows
 from bi_encoder.index.top_k import SAMPLE_STEP, in_parts, score_columns, top_k, top_k_columns
 
 

@@ -8,7 +8,7 @@ from shared_data import shared_data
 
 from data.codes.ccs import load_ccs
 from data.cohorts.cohort import Patient, Visit
-from data.cohorts.temporal_kfold import given_split, kfold_split, temporal_split
+from data.cohorts.splits import given_split, kfold_split, temporal_split
 from data.task import LEVELS, SPLITS
 
 NAMES = ("--patient", "pid", "--visit", "vid", "--time", "day", "--code", "dx", "--position", "rank")

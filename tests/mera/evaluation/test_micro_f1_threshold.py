@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mera.evaluation.metrics import f1
-from mera.evaluation.threshold import best_threshold
+from mera.evaluation.micro_f1_threshold import best_threshold
 
 
 def loop_best_f1(scores: np.ndarray, targets: np.ndarray) -> float:
