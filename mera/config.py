@@ -9,12 +9,15 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, TypeVar, dataclass_transform
 
 import pydantic
 import yaml
 
 from mera.system.errors import UserError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 Config = TypeVar("Config")
 Recipe = dict[str, Any]
@@ -100,7 +103,7 @@ def read_values(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     return values
 
 
-def config_dict(config: Any) -> dict[str, Any]:
+def config_dict(config: "DataclassInstance") -> Recipe:
     """The configuration as plain nested dictionaries, ready for YAML or JSON."""
     return asdict(config)
 
@@ -117,7 +120,7 @@ def _read_yaml(path: str | Path) -> Recipe:
     return values
 
 
-def _set_dotted(values: Recipe, key: str, value: Any) -> None:
+def _set_dotted(values: Recipe, key: str, value: object) -> None:
     *parents, leaf = key.split(".")
     for parent in parents:
         child = values.setdefault(parent, {})

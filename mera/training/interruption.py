@@ -6,8 +6,8 @@ signal may reach the processes of a run in different steps, so after each step a
 
 import signal
 import sys
+from collections.abc import Callable
 from types import FrameType
-from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
@@ -33,7 +33,7 @@ class StopOnSignal(TrainerCallback):
         """`save_every`: steps between further checkpoints, 0: none."""
         self.received: int | None = None
         self.save_every = save_every
-        self._previous: dict[int, Any] = {}
+        self._previous: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from transformers import Trainer
@@ -23,7 +23,10 @@ from mera.training.resume import PREFIX, Start, checkpoints, newest_usable, prun
 from mera.training.settings import TrainingConfig
 from mera.training.steps import (
     ROWS_KEY,
+    Batch,
     EpochSeededLengthSampler,
+    Example,
+    Examples,
     SeededCollator,
     ShareOfSteps,
     StepLoader,
@@ -85,7 +88,7 @@ class StageTrainer(Trainer):
         """Tokens of all examples times the epochs so far, over all processes; padding is not counted."""
         return round(self.state.epoch * sum(self.example_lengths()))
 
-    def blank(self, example: Any) -> Any:
+    def blank(self, example: Example) -> Example:
         """An example of the same form that carries no loss."""
         raise TypeError(f"{type(self).__name__} must say what a blank example is")
 
@@ -130,21 +133,20 @@ class StageTrainer(Trainer):
         order = EpochSeededLengthSampler(self.example_lengths(), step_examples, self.args.seed)
         share = ShareOfSteps(order, self.args.train_batch_size, self.args.world_size, self.args.process_index)
         collator = SeededCollator(self.data_collator, self.args.seed)
-        return StepLoader(self.train_dataset, self.blank, share, collator, pin_memory=self.args.dataloader_pin_memory)
+        examples = cast(Examples, self.train_dataset)  # the Trainer allows others
+        return StepLoader(examples, self.blank, share, collator, pin_memory=self.args.dataloader_pin_memory)
 
-    def step_items(self, batches: list[dict[str, Any]], device: torch.device) -> torch.Tensor | int | None:
+    def step_items(self, batches: list[Batch], device: torch.device) -> torch.Tensor | int | None:
         """What the loss of an optimiser step is divided by, over all its accumulated batches and all processes;
         `compute_loss` gets it as `num_items_in_batch`. Here: the labels that carry loss."""
         return super()._get_num_items_in_batch(batches, device)
 
-    def _get_num_items_in_batch(
-        self, batch_samples: list[dict[str, Any]], device: torch.device
-    ) -> torch.Tensor | int | None:
+    def _get_num_items_in_batch(self, batch_samples: list[Batch], device: torch.device) -> torch.Tensor | int | None:
         """Called by the Trainer before each step."""
         return self.step_items(batch_samples, device)
 
     def training_step(
-        self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None
+        self, model: torch.nn.Module, inputs: Batch, num_items_in_batch: torch.Tensor | int | None = None
     ) -> torch.Tensor:
         """Raises ValueError, naming the rows of the training set, where the loss is not a finite number."""
         rows = inputs.pop(ROWS_KEY)
@@ -159,7 +161,7 @@ class StageTrainer(Trainer):
             )
         return loss
 
-    def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
+    def _save_checkpoint(self, model: torch.nn.Module, trial: object) -> None:
         """Write a checkpoint beside its place and rename it when it is complete. Called by the Trainer."""
         folder = Path(self.args.output_dir)
         final = folder / f"{PREFIX}{self.state.global_step}"
