@@ -15,11 +15,11 @@ from torch.utils.checkpoint import checkpoint
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from bi_encoder.attention import LabelAttention, attended_similarities
-from bi_encoder.batches import parts_of_similar_length
 from bi_encoder.encoder import token_states
 from bi_encoder.gather import gather_rows, largest_over_processes
+from bi_encoder.inputs.batches import parts_of_similar_length
+from bi_encoder.inputs.windows import join_windows
 from bi_encoder.similarities import prefix_similarities, reranked
-from bi_encoder.windows import join_windows
 from mera.system.errors import UserError
 from mera.training.private_api import layer_classes
 

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from bi_encoder.config import BiEncoderConfig
+from bi_encoder.index.code_index import CodeIndex
 from bi_encoder.model import BiEncoder
 from bi_encoder.predict import embed_codes, embed_windows
-from bi_encoder.search.index import CodeIndex
 from data.task import Task
 
 SIBLING_LEVELS = ("subcategory", "category", "block", "chapter")

@@ -10,11 +10,11 @@ import numpy as np
 from bi_encoder.checkpoint import ModelRecord, save_bi_encoder
 from bi_encoder.config import BiEncoderConfig, matryoshka_widths, training_widths
 from bi_encoder.evidence import evidence_record
+from bi_encoder.index.code_index import CodeIndex
+from bi_encoder.inputs.texts import codes_without_definition, query_texts
 from bi_encoder.model import BiEncoder
 from bi_encoder.predict import embed_codes, score_windows, split_windows
-from bi_encoder.prior import best_weight, popularity, quality_by_weight
-from bi_encoder.search.index import CodeIndex
-from bi_encoder.texts import codes_without_definition, query_texts
+from bi_encoder.prior import best_weight, quality_by_weight
 from bi_encoder.validation import METRICS, Validation, ranking_metrics
 from data.task import Task
 from mera.config import config_dict
@@ -76,7 +76,7 @@ def write_outputs(
     encoder, selection, full_width = config.encoder, config.selection, model.hidden_size
     widths = matryoshka_widths(config.objective.widths, full_width)
     scores_by_width = validation.scores(model, widths, progress="scoring validation")
-    targets, prior = validation.targets, popularity(task)
+    targets, prior = validation.targets, task.log_prior
     prior_weight = best_weight(
         quality_by_weight(
             scores_by_width[full_width], targets, prior, selection.prior_weights, METRICS[selection.keep_best_by]

@@ -9,11 +9,11 @@ from torch import Tensor
 from tqdm.auto import tqdm
 from transformers import PreTrainedTokenizerBase
 
-from bi_encoder.batches import length_sorted_batches, pad, to_device, tokenize
 from bi_encoder.config import BiEncoderConfig, EncoderConfig
+from bi_encoder.inputs.batches import length_sorted_batches, pad, to_device, tokenize
+from bi_encoder.inputs.texts import key_texts, query_texts
+from bi_encoder.inputs.windows import Windows, batches_of_windows, tokenize_windows, window_batch
 from bi_encoder.model import BiEncoder, Tower
-from bi_encoder.texts import key_texts, query_texts
-from bi_encoder.windows import Windows, batches_of_windows, tokenize_windows, window_batch
 from data.task import Task
 
 

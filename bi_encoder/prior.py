@@ -4,13 +4,6 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from data.task import Task
-
-
-def popularity(task: Task) -> np.ndarray:
-    """(C,) float32: log(1 + training examples with the code), what a prior weight multiplies."""
-    return np.log1p(task.train_counts).astype(np.float32)
-
 
 def quality_by_weight(
     scores: np.ndarray,

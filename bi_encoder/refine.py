@@ -16,10 +16,10 @@ from torch.nn.functional import dropout, normalize
 from torch.optim.lr_scheduler import LinearLR
 
 from bi_encoder.config import BiEncoderConfig, RefineConfig, training_widths
+from bi_encoder.index.first_pass import principal_directions
 from bi_encoder.loss import matryoshka_info_nce
 from bi_encoder.model import BiEncoder
 from bi_encoder.predict import embed_codes, embed_windows, split_windows
-from bi_encoder.search.first_pass import principal_directions
 from bi_encoder.similarities import prefix_similarities
 from data.task import Task
 

@@ -11,11 +11,11 @@ from transformers import PreTrainedTokenizerBase
 from bi_encoder.attention import LabelAttention
 from bi_encoder.config import BiEncoderConfig, EncoderConfig
 from bi_encoder.encoder import add_lora, load_encoder
+from bi_encoder.index.first_pass import principal_directions, unit_rows
+from bi_encoder.inputs.texts import key_texts, query_texts, tokenizer_texts
+from bi_encoder.inputs.windows import tokenize_windows
 from bi_encoder.model import BiEncoder
 from bi_encoder.predict import embed_texts
-from bi_encoder.search.first_pass import principal_directions, unit_rows
-from bi_encoder.texts import key_texts, query_texts, tokenizer_texts
-from bi_encoder.windows import tokenize_windows
 from data.task import Task
 
 

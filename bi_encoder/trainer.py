@@ -10,14 +10,14 @@ from torch import Tensor
 from torch.distributed.fsdp import register_fsdp_forward_method
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from bi_encoder.batches import pad, to_device
 from bi_encoder.config import BiEncoderConfig, ObjectiveConfig, training_widths
 from bi_encoder.gather import gather_distinct, num_processes, own_share, sum_over_processes
-from bi_encoder.label_views import LabelViews
+from bi_encoder.inputs.batches import pad, to_device
+from bi_encoder.inputs.label_views import LabelViews
+from bi_encoder.inputs.steps import StepCollator, TrainingExample, true_pairs
 from bi_encoder.loss import matryoshka_info_nce
 from bi_encoder.model import BiEncoder
 from bi_encoder.negatives import HardNegatives, index_mistakes
-from bi_encoder.steps import StepCollator, TrainingExample, true_pairs
 from bi_encoder.validation import Validation
 from data.task import Task
 from mera.runs.run_directory import RunDirectory

@@ -88,6 +88,11 @@ class Task:
         return has_past_notes(self.splits[SPLITS[0]].features)
 
     @property
+    def log_prior(self) -> np.ndarray:
+        """(C,) float32: log(1 + training examples with the code)."""
+        return np.log1p(self.train_counts).astype(np.float32)
+
+    @property
     def column(self) -> dict[str, int]:
         return {code: index for index, code in enumerate(self.codes)}
 

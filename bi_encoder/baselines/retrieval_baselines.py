@@ -13,10 +13,10 @@ from torch.nn.functional import normalize
 
 from bi_encoder.baselines.bm25 import Bm25
 from bi_encoder.checkpoint import ModelRecord
+from bi_encoder.inputs.texts import key_texts, query_texts
 from bi_encoder.model import BiEncoder
 from bi_encoder.predict import embed_texts
-from bi_encoder.prior import best_weight, popularity, quality_by_weight
-from bi_encoder.texts import key_texts, query_texts
+from bi_encoder.prior import best_weight, quality_by_weight
 from data.task import Task
 from mera.config import config_class
 from mera.evaluation.metrics import mean_average_precision
@@ -103,7 +103,7 @@ def best_sentence_scores(score: Callable[[Sequence[str]], np.ndarray], texts: Se
 
 def _best_view(task: Task, score: Callable[[Sequence[str]], np.ndarray], prior_weights: Sequence[float]) -> Ranking:
     texts = {split: [query.text for query in query_texts(task, split)] for split in EVALUATED}
-    targets, prior = task.targets("validation"), popularity(task)
+    targets, prior = task.targets("validation"), task.log_prior
     scorers = {"whole text": score, "best sentence": lambda rows: best_sentence_scores(score, rows)}
     scores = {view: {split: scorer(texts[split]) for split in EVALUATED} for view, scorer in scorers.items()}
     qualities: dict[str, ViewQuality] = {}

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from bi_encoder.batches import to_device
 from bi_encoder.checkpoint import ModelRecord
 from bi_encoder.evidence import Span, evidence_spans
+from bi_encoder.index.code_index import CodeIndex
+from bi_encoder.inputs.batches import to_device
+from bi_encoder.inputs.texts import QueryText
+from bi_encoder.inputs.windows import Windows, tokenize_windows, window_batch
 from bi_encoder.model import BiEncoder
 from bi_encoder.predict import embed_windows
-from bi_encoder.search.index import CodeIndex
-from bi_encoder.texts import QueryText
-from bi_encoder.windows import Windows, tokenize_windows, window_batch
 from mera.system.errors import UserError
 
 CANDIDATES = 1000

@@ -10,9 +10,9 @@ from tqdm.auto import tqdm
 
 from bi_encoder.checkpoint import RECORD_NAME, ModelRecord, load_bi_encoder
 from bi_encoder.encoder import open_sentence_transformer
+from bi_encoder.index.code_index import CodeIndex
 from bi_encoder.model import BiEncoder
 from bi_encoder.predict import embed_texts
-from bi_encoder.search.index import CodeIndex
 from data.ontology import load_ontology
 from mera.language_models.models import resolve_source, why_not_loaded
 from mera.system.errors import UserError

@@ -32,13 +32,13 @@ class BaselineScores:
 
 def popularity(task: Task) -> BaselineScores:
     """Every patient gets the codes in the order of their frequency among the training targets (log of count + 1)."""
-    prior = _log_prior(task)
+    prior = task.log_prior
     return BaselineScores(*(np.tile(prior, (len(task.splits[split]), 1)) for split in EVALUATED), chosen={})
 
 
 def own_history(task: Task) -> BaselineScores:
     """The number of earlier visits with the code; ties, and codes never seen, by popularity."""
-    prior = _log_prior(task)
+    prior = task.log_prior
     tie_break = 0.5 * prior / max(float(prior.max()), 1.0)
     return BaselineScores(*(_visit_counts(task, split, task.column) + tie_break for split in EVALUATED), chosen={})
 
@@ -82,10 +82,6 @@ def history_columns(task: Task) -> dict[str, int]:
 
 def has_history(task: Task) -> bool:
     return any(len(history) for history in task.splits["train"]["history"])
-
-
-def _log_prior(task: Task) -> np.ndarray:
-    return np.log1p(task.train_counts).astype(np.float32)
 
 
 def _visit_counts(task: Task, split: str, column: Mapping[str, int]) -> np.ndarray:

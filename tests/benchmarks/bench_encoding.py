@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import torch
 
-from bi_encoder.batches import length_sorted_batches, pad, tokenize
+from bi_encoder.inputs.batches import length_sorted_batches, pad, tokenize
 from bi_encoder.model import BiEncoder
 from bi_encoder.search.search_index import open_model
 from data.ontology import load_ontology

@@ -14,12 +14,12 @@ import numpy as np
 import torch
 
 from bi_encoder.checkpoint import ModelRecord
-from bi_encoder.evidence_measures import Agreement, agreement, mean_agreement
+from bi_encoder.evidence import Agreement, agreement, mean_agreement
+from bi_encoder.inputs.texts import QueryText, key_texts, query_texts
+from bi_encoder.inputs.windows import window_batch, windows_with_offsets
 from bi_encoder.model import BiEncoder
 from bi_encoder.predict import embed_texts
 from bi_encoder.search.search_index import open_model
-from bi_encoder.texts import QueryText, key_texts, query_texts
-from bi_encoder.windows import window_batch, windows_with_offsets
 from data.task import Task, load_task
 
 

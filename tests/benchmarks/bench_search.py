@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from bi_encoder.index.code_index import CodeIndex
 from bi_encoder.predict import embed_texts
-from bi_encoder.search.index import CodeIndex
 from bi_encoder.search.search_index import open_model
 from data.ontology import load_ontology
 

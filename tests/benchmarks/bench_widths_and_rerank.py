@@ -13,9 +13,9 @@ from torch.nn.functional import normalize
 
 from bi_encoder.checkpoint import load_bi_encoder
 from bi_encoder.config import matryoshka_widths
+from bi_encoder.inputs.texts import query_texts
+from bi_encoder.inputs.windows import tokenize_windows
 from bi_encoder.predict import embed_codes, embed_windows, score_texts
-from bi_encoder.texts import query_texts
-from bi_encoder.windows import tokenize_windows
 from data.task import load_task
 from mera.evaluation.metrics import mean_average_precision, recall_at_k
 

@@ -7,14 +7,14 @@ from sentence_transformers import SentenceTransformer
 from small_encoder import SMALL_ARCHITECTURE
 from torch.nn.functional import normalize
 
-from bi_encoder.batches import pad, tokenize
 from bi_encoder.checkpoint import ModelRecord, load_bi_encoder, save_bi_encoder
 from bi_encoder.config import EncoderConfig
 from bi_encoder.encoder import load_encoder
+from bi_encoder.inputs.batches import pad, tokenize
+from bi_encoder.inputs.windows import tokenize_windows
 from bi_encoder.loss import multi_positive_info_nce
 from bi_encoder.predict import embed_texts, score_texts
 from bi_encoder.start import build_bi_encoder, turn_to_principal_directions
-from bi_encoder.windows import tokenize_windows
 
 CODES = ["Heart failure", "Type 2 diabetes", "Anemia", "Fever", "Gout", "Cough", "Gout, chronic", "Anemia of pregnancy"]
 NOTES = ["72 year old female. Admitted with heart failure and anemia, no fever.", "A cough since Monday.", "Gout"]

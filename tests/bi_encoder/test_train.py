@@ -13,10 +13,10 @@ from transformers import TrainerCallback
 
 from bi_encoder.checkpoint import load_bi_encoder
 from bi_encoder.config import BiEncoderConfig
+from bi_encoder.index.code_index import CodeIndex
 from bi_encoder.predict import embed_codes
 from bi_encoder.prior import best_weight, quality_by_weight
 from bi_encoder.refine import refine
-from bi_encoder.search.index import CodeIndex
 from bi_encoder.validation import METRICS
 from mera.config import load_config
 from mera.evaluation.metrics import mean_average_precision

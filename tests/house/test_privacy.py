@@ -11,7 +11,7 @@ import pytest
 from small_model import ARCHITECTURE
 from tiny_task import make_tiny_task
 
-from bi_encoder.texts import SHARED_BY, tokenizer_texts
+from bi_encoder.inputs.texts import SHARED_BY, tokenizer_texts
 from data.task import SPLITS, save_task
 from mera.report import write_report
 from mera.root import ROOT

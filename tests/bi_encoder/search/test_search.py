@@ -15,8 +15,8 @@ from small_encoder import make_encoder, save_plain
 from bi_encoder import run_search
 from bi_encoder.checkpoint import ModelRecord, save_bi_encoder
 from bi_encoder.evidence import Span
+from bi_encoder.index.code_index import CodeIndex
 from bi_encoder.predict import embed_texts
-from bi_encoder.search.index import CodeIndex
 from bi_encoder.search.output import codes_table, highlighted
 from bi_encoder.search.search import CodeSearch, FoundCode
 from bi_encoder.search.search_index import build_index, index_path, open_index, open_model

@@ -8,8 +8,8 @@ from small_encoder import SMALL_ARCHITECTURE, make_encoder
 from small_model import ARCHITECTURE
 
 from bi_encoder.config import EncoderConfig
+from bi_encoder.inputs.texts import key_texts, query_texts
 from bi_encoder.start import training_examples as encoder_examples
-from bi_encoder.texts import key_texts, query_texts
 from memorize.code_set import task_codes
 from mera.language_models.code_tokens import add_code_tokens
 from mera.language_models.models import ModelConfig, load_base_model

@@ -8,8 +8,8 @@ from small_model import ARCHITECTURE
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from bi_encoder.batches import tokenize
-from bi_encoder.windows import tokenize_windows
+from bi_encoder.inputs.batches import tokenize
+from bi_encoder.inputs.windows import tokenize_windows
 from memorize.forgetting import with_replay
 from mera.language_models.code_tokens import MARKERS, add_code_tokens, code_token
 from mera.language_models.models import ModelConfig, load_base_model

@@ -8,8 +8,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from bi_encoder.search.first_pass import FirstPass, FirstPassKind, unit_rows
-from bi_encoder.search.top_k import in_parts, score_columns, top_k, top_k_columns
+from bi_encoder.index.first_pass import FirstPass, FirstPassKind, unit_rows
+from bi_encoder.index.top_k import in_parts, score_columns, top_k, top_k_columns
 from mera.system.errors import UserError
 
 

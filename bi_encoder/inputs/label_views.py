@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from bi_encoder.batches import tokenize
-from bi_encoder.texts import key_texts
+from bi_encoder.inputs.batches import tokenize
+from bi_encoder.inputs.texts import key_texts
 from data.task import Task
 
 

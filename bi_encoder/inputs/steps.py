@@ -12,9 +12,9 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from bi_encoder.config import ObjectiveConfig
-from bi_encoder.label_views import LabelViews
+from bi_encoder.inputs.label_views import LabelViews
+from bi_encoder.inputs.windows import Windows, window_batch
 from bi_encoder.negatives import HardNegatives
-from bi_encoder.windows import Windows, window_batch
 
 
 class TrainingExample(TypedDict):

@@ -8,9 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bi_encoder.search.first_pass import principal_directions, unit_rows
-from bi_encoder.search.index import CodeIndex
-from bi_encoder.search.top_k import SAMPLE_STEP, in_parts, score_columns, top_k, top_k_columns
+from bi_encoder.index.code_index import CodeIndex
+from bi_encoder.index.first_pass import principal_directions, unit_rows
+from bi_encoder.index.top_k import SAMPLE_STEP, in_parts, score_columns, top_k, top_k_columns
 
 
 def by_sorting(scores, k):
@@ -86,7 +86,7 @@ def near_a_plane(generator, rows, width=32, inner=6):
 
 @pytest.mark.parametrize("native", [False, True])
 def test_principal_directions_find_what_prefixes_of_the_same_width_do_not(native, monkeypatch):
-    monkeypatch.setattr("bi_encoder.search.first_pass.multiplies_bfloat16", lambda: native)
+    monkeypatch.setattr("bi_encoder.index.first_pass.multiplies_bfloat16", lambda: native)
     rows = near_a_plane(np.random.default_rng(4), 4040)
     index, queries = CodeIndex.build(rows[40:], [str(number) for number in range(4000)]), rows[:40]
     exact, _ = index.search_columns(queries, k=10, first_pass_dim=32)

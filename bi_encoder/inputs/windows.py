@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import BatchEncoding, PreTrainedTokenizerBase
 
-from bi_encoder.batches import pad
+from bi_encoder.inputs.batches import pad
 
 Windows = list[list[int]]
 """Token ids of each window of a text, with the tokens that the tokenizer adds around a text."""

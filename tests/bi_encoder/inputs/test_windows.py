@@ -7,10 +7,16 @@ from small_encoder import SMALL_ARCHITECTURE, make_encoder
 
 from bi_encoder.config import EncoderConfig
 from bi_encoder.evidence import evidence_spans
+from bi_encoder.inputs.texts import QueryText
+from bi_encoder.inputs.windows import (
+    batches_of_windows,
+    join_windows,
+    tokenize_windows,
+    window_batch,
+    windows_with_offsets,
+)
 from bi_encoder.predict import embed_texts, embed_windows, score_texts
 from bi_encoder.start import build_bi_encoder
-from bi_encoder.texts import QueryText
-from bi_encoder.windows import batches_of_windows, join_windows, tokenize_windows, window_batch, windows_with_offsets
 
 WORDS = ["Le café", "😀 était", "fermé;", "e\u0301tat", "👩\u200d⚕️ heart", "failure,", "ANEMIA", "ﬁrst", "noted"]
 NOTE = " ".join(f"{word} {number}" for number, word in enumerate(WORDS * 30))

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from tiny_task import make_tiny_task
 
 from bi_encoder.config import ObjectiveConfig
-from bi_encoder.label_views import LabelViews
+from bi_encoder.inputs.label_views import LabelViews
+from bi_encoder.inputs.steps import padded_targets, step_codes, true_pairs
 from bi_encoder.loss import multi_positive_info_nce
 from bi_encoder.negatives import HardNegatives, sibling_columns, wrong_first_codes
-from bi_encoder.steps import padded_targets, step_codes, true_pairs
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from bi_encoder.config import (
     matryoshka_weights,
     matryoshka_widths,
 )
-from bi_encoder.texts import codes_without_definition, key_texts, query_text, query_texts
+from bi_encoder.inputs.texts import codes_without_definition, key_texts, query_text, query_texts
 from mera.config import load_config
 from mera.root import ROOT
 

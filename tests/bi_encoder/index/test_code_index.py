@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bi_encoder.search.index import CodeIndex
+from bi_encoder.index.code_index import CodeIndex
 
 
 def random_index(codes=50, width=16, seed=0):
