@@ -76,7 +76,7 @@ def parse_with_options(
 def load_config(cls: type[Config], path: str | Path | None = None, overrides: Recipe | None = None) -> Config:
     """Read `path` (YAML), apply dotted `overrides`, and validate the result as `cls`.
 
-    Raises ValueError that names the file, the key and, for an unknown key, the nearest known one.
+    Raises UserError that names the file, the key and, for an unknown key, the nearest known one.
     """
     values = {} if path is None else _read_yaml(path)
     for key, value in (overrides or {}).items():
@@ -92,7 +92,7 @@ def load_config(cls: type[Config], path: str | Path | None = None, overrides: Re
 def read_values(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """The keys of a recipe with `--dotted.key value` overrides, for who does not know the stage's configuration.
 
-    Raises ValueError on words that are not such pairs.
+    Raises UserError on words that are not such pairs.
     """
     values = _read_yaml(path)
     words = [part for word in overrides for part in (word.split("=", 1) if word.startswith("--") else [word])]

@@ -66,7 +66,7 @@ class ModelConfig:
 def load_base_model(config: ModelConfig, texts: Iterable[str]) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The model in `config.dtype` and its tokenizer. `texts` train the tokenizer of a model built from `architecture`.
 
-    Raises ValueError where `base` cannot be found.
+    Raises UserError where `base` cannot be found.
     """
     dtype = getattr(torch, config.dtype)
     if config.base is None:
@@ -177,7 +177,7 @@ def resolve_source(source: str, key: str) -> str:
     """What `from_pretrained` takes: a Hugging Face name as it is, an existing directory, or the directory that
     `package:NAME/FOLDER` names inside an installed package.
 
-    Raises ValueError, naming the configuration `key`, where a directory or a package is missing.
+    Raises UserError, naming the configuration `key`, where a directory or a package is missing.
     """
     if not source.startswith(PACKAGE_PREFIX):
         path = Path(source).expanduser()

@@ -16,7 +16,7 @@ def is_complete(folder: Path) -> bool:
 def finished_before(folder: Path, task_fingerprint: str | None, settings: Recipe | None = None) -> bool:
     """Whether `folder` holds the predictions that this start would make; False where there is no folder.
 
-    `settings`: keys of the run's configuration that must be the same. Raises ValueError where the folder holds
+    `settings`: keys of the run's configuration that must be the same. Raises UserError where the folder holds
     something else: no finished run, one of another task (None: any will do), or one under other settings.
     """
     if not folder.exists():

@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NotRequired, TypedDict
 
+import pynvml
+
 from mera.root import ROOT
-from mera.runs.energy import EnergyMeter
 
 RECORDED_PACKAGES = (
     "torch",
@@ -69,6 +70,24 @@ class Manifest(TypedDict):
     """`slope` and `intercept` from a score's margin over its threshold to a probability; None: nothing to fit"""
     threshold: NotRequired[object]
     """how the threshold was chosen on validation"""
+
+
+class EnergyMeter:
+    """Started when a run starts; `joules` is what the visible GPUs of this machine have used since, whoever used them.
+
+    NVIDIA's management library (NVML) counts whole GPUs, from Volta on; GPUs of other nodes, the CPU and the memory are
+    not in it.
+    """
+
+    def __init__(self) -> None:
+        self._start = _millijoules()
+
+    def joules(self) -> float | None:
+        """None where there is no GPU, or its driver does not count."""
+        now = _millijoules()
+        if self._start is None or now is None or len(now) != len(self._start):
+            return None
+        return sum(after - before for before, after in zip(self._start, now, strict=True)) / 1000
 
 
 class RunClock:
@@ -151,6 +170,23 @@ def peak_memory() -> PeakMemory:
         cuda = sys.modules["torch"].cuda
         record["gpu_bytes"] = max(cuda.max_memory_allocated(index) for index in range(cuda.device_count()))
     return record
+
+
+def _millijoules() -> list[int] | None:
+    """What each GPU that torch sees has used since its driver was loaded."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return None
+    uuids = [f"GPU-{torch.cuda.get_device_properties(index).uuid}" for index in range(torch.cuda.device_count())]
+    try:
+        pynvml.nvmlInit()
+        try:
+            handles = [pynvml.nvmlDeviceGetHandleByUUID(uuid) for uuid in uuids]
+            return [pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) for handle in handles]
+        finally:
+            pynvml.nvmlShutdown()
+    except pynvml.NVMLError:  # no counter is no error of the run
+        return None
 
 
 def _git(root: Path, *arguments: str) -> str:

@@ -22,7 +22,7 @@ MAY_CHANGE = {"batch_size", "gradient_accumulation", "keep_last", "save_every", 
 class RunDirectory:
     """Where a run writes: `partial` while it works, `final` once `finish` has renamed it.
 
-    In a distributed run the first process holds the lock for all. Raises ValueError where `final` already exists, or
+    In a distributed run the first process holds the lock for all. Raises UserError where `final` already exists, or
     another run works there.
     """
 

@@ -106,10 +106,10 @@ class StageTrainer(Trainer):
         self.tell_steps()
         folder = run.path("trainer")
         self.keep_last, self.stop_on_signal.save_every = config.keep_last, config.save_every
-        found = [newest_usable(folder, self.start()) if self.is_world_process_zero() else None]
+        checkpoint = [newest_usable(folder, self.start()) if self.is_world_process_zero() else None]
         if self.args.world_size > 1:
-            torch.distributed.broadcast_object_list(found)
-        self.train(resume_from_checkpoint=None if found[0] is None else str(found[0]))
+            torch.distributed.broadcast_object_list(checkpoint)
+        self.train(resume_from_checkpoint=None if checkpoint[0] is None else str(checkpoint[0]))
         number = self.stop_on_signal.received
         if number is not None and self.state.global_step < self.state.max_steps:
             raise InterruptedRun(
@@ -148,7 +148,7 @@ class StageTrainer(Trainer):
     def training_step(
         self, model: torch.nn.Module, inputs: Batch, num_items_in_batch: torch.Tensor | int | None = None
     ) -> torch.Tensor:
-        """Raises ValueError, naming the rows of the training set, where the loss is not a finite number."""
+        """Raises UserError, naming the rows of the training set, where the loss is not a finite number."""
         rows = inputs.pop(ROWS_KEY)
         loss = super().training_step(model, inputs, num_items_in_batch)
         if not torch.isfinite(loss):
@@ -205,8 +205,8 @@ def explained_write_errors(folder: Path) -> Iterator[None]:
         shutil.rmtree(folder / STAGING, ignore_errors=True)
         if cause is None:
             raise
-        kept = checkpoints(folder)
-        before = f"the one before, {kept[0].name}, is whole" if kept else "there is none before it"
+        earlier = checkpoints(folder)
+        before = f"the one before, {earlier[0].name}, is whole" if earlier else "there is none before it"
         raise OSError(
             f"cannot write a checkpoint to {folder}: {cause}; {before}; make room and start the same command again"
         ) from error
