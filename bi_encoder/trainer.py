@@ -118,8 +118,9 @@ class BiEncoderTrainer(StageTrainer):
         if self.optimizer is not None:
             return self.optimizer
         optimizer = super().create_optimizer(model)
-        rotation = self.bi_encoder.rotation
-        if self.rotation_learning_rate is not None and rotation is not None:
+        if self.rotation_learning_rate is not None:
+            rotation = self.bi_encoder.rotation
+            assert rotation is not None, "a learning rate of its own for a map that the model has not"
             give_own_group(optimizer, rotation.linear.weight, self.rotation_learning_rate)
         return optimizer
 

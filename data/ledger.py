@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from copy import deepcopy
-from typing import Any
+from typing import TypedDict
 
 LISTED_FORMS = 3
 UNITS = ("diagnoses", "visits", "patients", "notes")
@@ -18,11 +18,59 @@ MOST_DIGITS = 6
 """More are a telephone number, a date or a patient's number."""
 
 
-class UnknownCodes:
-    """Rows and patients of each code that no ontology knows, which may be anything: a name in the wrong column, free text.
+class UnitAccount(TypedDict):
+    """Where every one of a unit went: read + added = used + dropped."""
 
-    Their numbers may leave a prepared task. What they read as may not, and in the task itself and on the terminal stands
-    only what has the form of a code and occurs with several patients.
+    read: int
+    added: dict[str, int]
+    """Reason -> how many."""
+    used: int
+    dropped: dict[str, int]
+    """Reason -> how many."""
+
+
+class UnreadableColumn(TypedDict):
+    """Values of a column that do not hold what the column means."""
+
+    meaning: str
+    values: int
+    """How many."""
+    forms: list[str]
+    """What some look like, letters and digits masked; LISTED_FORMS at most."""
+
+
+class UnknownCodeCounts(TypedDict):
+    """Codes that no ontology knows."""
+
+    distinct: int
+    rows: int
+
+
+class LedgerRecord(TypedDict, total=False):
+    """A ledger as task.json has it. `Ledger.record` fills every key; a task of another maker may lack some."""
+
+    rows_read: int
+    """Diagnoses, as in the next two."""
+    rows_used: int
+    dropped: dict[str, int]
+    accounting: dict[str, UnitAccount]
+    """One of UNITS -> its account."""
+    changed: dict[str, int]
+    """Event -> diagnoses that were changed, neither dropped nor added."""
+    unreadable: dict[str, UnreadableColumn]
+    """File and column -> what of it could not be read."""
+    unknown_codes: dict[str, int]
+    """Code -> rows, of those that may be listed (`UnknownCodes.listed`)."""
+    unknown_code_counts: UnknownCodeCounts
+    """Of all of them."""
+
+
+class UnknownCodes:
+    """Rows and patients of each code that no ontology knows.
+
+    Such a code may be anything: a name in the wrong column, free text. Numbers of them may leave a prepared task, their
+    texts may not. The task itself and the terminal list only those that look like a code and occur with several
+    patients.
     """
 
     def __init__(self) -> None:
@@ -34,8 +82,8 @@ class UnknownCodes:
         self._rows[raw] += rows
         self._patients[raw] += patients
 
-    def counts(self) -> dict[str, int]:
-        """`distinct` codes and the `rows` they stand in; of a code told to `add` in parts the parts add up."""
+    def counts(self) -> UnknownCodeCounts:
+        """`distinct` codes and the `rows` they stand in; several calls of `add` for one code add up."""
         return {"distinct": len(self._rows), "rows": self._rows.total()}
 
     def listed(self) -> dict[str, int]:
@@ -47,8 +95,8 @@ class UnknownCodes:
             if form is not None:
                 rows[form] += count
                 patients[form] += self._patients[raw]
-        shown = [form for form in rows if patients[form] >= FEWEST_PATIENTS]
-        return {form: rows[form] for form in sorted(shown, key=lambda form: (-rows[form], form))[:LISTED_CODES]}
+        frequent = [form for form in rows if patients[form] >= FEWEST_PATIENTS]
+        return {form: rows[form] for form in sorted(frequent, key=lambda form: (-rows[form], form))[:LISTED_CODES]}
 
 
 def code_form(raw: str) -> str | None:
@@ -76,7 +124,7 @@ class Ledger:
         self._added: dict[str, Counter[str]] = {unit: Counter() for unit in UNITS}
         self._changed: Counter[str] = Counter()
         self._unknown_codes = UnknownCodes()
-        self._unreadable: dict[str, dict[str, Any]] = {}
+        self._unreadable: dict[str, UnreadableColumn] = {}
 
     def read(self, unit: str, count: int) -> None:
         """`count` more of `unit` came in."""
@@ -108,7 +156,7 @@ class Ledger:
         record["forms"] = list(dict.fromkeys([*record["forms"], *forms]))[:LISTED_FORMS]
 
     def copy(self) -> "Ledger":
-        """The counts so far, to be carried on apart from these."""
+        """An independent ledger with the counts so far."""
         return deepcopy(self)
 
     def used(self, unit: str) -> int:
@@ -118,11 +166,9 @@ class Ledger:
         """Compare with what really arrived at the end: a difference is a bug in an adapter, not the user's fault."""
         assert self.used(unit) == count, f"{unit}: {self.used(unit)} by the ledger, {count} in the task"
 
-    def record(self) -> dict[str, Any]:
-        """For task.json: `rows_read`, `rows_used` and `dropped` count diagnoses; `accounting` holds every unit;
-        `unknown_codes` holds what may be listed (`data.unknown_codes`), and `unknown_code_counts` counts all.
-        """
-        units = {
+    def record(self) -> LedgerRecord:
+        """Everything counted so far, for task.json."""
+        units: dict[str, UnitAccount] = {
             unit: {
                 "read": self._read[unit],
                 "added": dict(sorted(self._added[unit].items())),

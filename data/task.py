@@ -3,8 +3,9 @@
     prepared/<name>/
       train/ validation/ test/ dataset_dict.json   a Hugging Face DatasetDict (`save_to_disk`)
       codes.parquet                                the candidates, in column order
-    other_codes.parquet                          codes of the rows that are no candidates, if there are any
+      other_codes.parquet                          codes of the rows that are no candidates, if there are any
       groups.parquet                               level, group, name: what each group is called
+      oracle.npy                                   true probabilities of the test split, where the source knows them
       task.json                                    provenance: source, protocol, counts, what was dropped and why
 
 Reading a task needs no ontology package: definitions, synonyms, groups and their names are in the folder.
@@ -17,7 +18,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import datasets
 import numpy as np
@@ -25,14 +25,10 @@ import polars as pl
 import pyarrow as pa
 
 from data.editions.edition import LEVELS
-from data.task_folder.features import FEATURES, PAST_NOTES_FEATURES, SPLITS, has_past_notes
+from data.task_folder.features import FEATURES, PAST_NOTES_FEATURES, SPLITS, TaskRow, has_past_notes
 from data.task_folder.parts import check_patients, check_splits, patient_ids, split_counts, write_parts
-from data.task_folder.task_rows import (
-    count_outside,
-    count_targets,
-    digest_table,
-    rows_to_table,
-)
+from data.task_folder.task_info import CandidatesRule, TaskInfo
+from data.task_folder.task_rows import count_outside, count_targets, digest_table, rows_to_table
 from data.task_folder.task_verification import digests_of, fingerprint_of, remember_verified, stamps_of, verify_task
 from mera.system.errors import UserError
 from mera.system.folder_lock import FolderLock
@@ -44,6 +40,8 @@ __all__ = [
     "PAST_NOTES_FEATURES",
     "SPLITS",
     "Task",
+    "TaskInfo",
+    "TaskRow",
     "as_table",
     "load_task",
     "lock_task",
@@ -69,18 +67,24 @@ class Task:
     """other_codes.parquet as read: codes of the rows that are no candidates, with the same columns; perhaps empty."""
     group_names: dict[str, dict[str, str]]
     """level -> group -> its name."""
-    info: dict[str, Any]
+    info: TaskInfo
     """task.json as read."""
 
     @property
     def fingerprint(self) -> str:
-        return str(self.info["fingerprint"])
+        return self.info["fingerprint"]
 
     @property
-    def candidates_rule(self) -> dict[str, Any]:
-        """How the candidates were chosen: `name` (train, ontology, all, file, source), and `file`."""
-        rule: dict[str, Any] = self.info.get("candidates_rule", {"name": "all"})
-        return rule
+    def candidates_rule(self) -> CandidatesRule:
+        """How the candidates were chosen."""
+        everything: CandidatesRule = {"name": "all"}
+        return self.info.get("candidates_rule", everything)
+
+    @property
+    def granularity(self) -> str | None:
+        """`full`, `category` or `ccs`, as `mera prepare --granularity` chose; None where task.json does not say."""
+        granularity = self.info.get("options", {}).get("granularity")
+        return granularity if isinstance(granularity, str) else None
 
     @property
     def has_past_notes(self) -> bool:
@@ -90,7 +94,8 @@ class Task:
     @property
     def log_prior(self) -> np.ndarray:
         """(C,) float32: log(1 + training examples with the code)."""
-        return np.log1p(self.train_counts).astype(np.float32)
+        log_counts: np.ndarray = np.log1p(self.train_counts)
+        return log_counts.astype(np.float32)
 
     @property
     def column(self) -> dict[str, int]:
@@ -156,10 +161,10 @@ class Task:
 
 def save_task(
     path: str | Path,
-    splits: Mapping[str, pa.Table | Iterable[Mapping[str, Any]]],
+    splits: Mapping[str, pa.Table | Iterable[TaskRow]],
     codes: pl.DataFrame,
     groups: pl.DataFrame,
-    info: dict[str, Any],
+    info: Mapping[str, object],
     arrays: Mapping[str, np.ndarray] | None = None,
     features: datasets.Features = FEATURES,
     other_codes: pl.DataFrame | None = None,
@@ -168,11 +173,11 @@ def save_task(
 
     `splits`: for each of SPLITS rows as in `features` (FEATURES or PAST_NOTES_FEATURES), or a table of them. `codes`:
     code, definition, synonyms, and one column per level; `train_count` is added here. `groups`: level, group, name.
-    `info`: becomes task.json, with `fingerprint`, `counts`, `candidates` and `outside_candidates` added here. `arrays`:
-    file name (`oracle.npy`) -> an array to keep in the folder. `other_codes`: the codes of the rows that are no
-    candidates, with the columns of `codes`. Raises ValueError where `path` exists, a split is empty, a patient is in
-    two splits, a code of the rows has no row in `codes` or `other_codes`, or there is no candidate to predict in a
-    training example or in all of validation.
+    `info`: keys of task.json (`TaskInfo`); `fingerprint`, `counts`, `candidates`, `outside_candidates` and `digests`
+    are added here. `arrays`: file name (`oracle.npy`) -> an array to keep in the folder. `other_codes`: the codes of
+    the rows that are no candidates, with the columns of `codes`. Raises ValueError where `path` exists, a split is
+    empty, a patient is in two splits, a code of the rows has no row in `codes` or `other_codes`, or there is no
+    candidate to predict in a training example or in all of validation.
     """
     path = Path(path)
     if path.exists():
@@ -188,7 +193,7 @@ def save_task(
         for part in (codes, others)
     )
     digests = {name: digest_table(table) for name, table in tables.items()}
-    info = {
+    written: dict[str, object] = {
         **info,
         "candidates": codes.height,
         "counts": {name: split_counts(table) for name, table in tables.items()},
@@ -201,8 +206,9 @@ def save_task(
         lock.clear()
         with private_files():
             write_parts(beside, tables, features, digests, codes, others, groups, arrays or {})
-            info["digests"] = digests_of(beside, digests, info)
-            (beside / "task.json").write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            written["digests"] = digests_of(beside, digests, written)
+            text = json.dumps(written, indent=2, ensure_ascii=False) + "\n"
+            (beside / "task.json").write_text(text, encoding="utf-8")
         os.replace(beside, path)
         remember_verified(path, stamps_of(path))
         lock.release(path)
@@ -223,7 +229,7 @@ def lock_task(path: str | Path) -> FolderLock:
 
 
 def as_table(
-    rows: pa.Table | Iterable[Mapping[str, Any]], on_disk: bool = False, features: datasets.Features = FEATURES
+    rows: pa.Table | Iterable[TaskRow], on_disk: bool = False, features: datasets.Features = FEATURES
 ) -> pa.Table:
     """Rows as in `features` as one table, in a nameless file where `on_disk` says so; a table stays as it is."""
     return rows if isinstance(rows, pa.Table) else rows_to_table(rows, features.arrow_schema, on_disk)
@@ -239,7 +245,7 @@ def load_task(path: str | Path) -> Task:
     if not (path / "task.json").is_file():
         raise FileNotFoundError(f"no prepared task in {path} (task.json is missing); make one with `mera prepare`")
     with _damaged(path, "task.json"):
-        info = json.loads((path / "task.json").read_text(encoding="utf-8"))
+        info: TaskInfo = json.loads((path / "task.json").read_text(encoding="utf-8"))
         missing = {"fingerprint", "counts"} - set(info)
     if missing:
         raise UserError(f"{path / 'task.json'} lacks {' and '.join(sorted(missing))}; prepare the task again")
@@ -276,7 +282,7 @@ def load_task(path: str | Path) -> Task:
 
 
 def with_few_held_out(task: Task, rows: int) -> Task:
-    """For a rehearsal: `task` with only the first `rows` examples of validation and test; training examples are as they were."""
+    """`task` with only the first `rows` examples of validation and test, and all training examples: for a rehearsal."""
     splits = {
         name: split if name == "train" else split.select(range(min(rows, len(split))))
         for name, split in task.splits.items()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.metrics import average_precision_score
 
-from data.task_folder.task_rows import PatientRow, TaskRow
+from data.task_folder.features import PatientRow, TaskRow
 from mera.evaluation.calibration import fit_platt
 from mera.metrics import f1, roc_auc
 from mera.system.errors import UserError

@@ -10,7 +10,7 @@ import torch
 from tqdm.auto import tqdm
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from data.task_folder.task_rows import PatientRow
+from data.task_folder.features import PatientRow
 from mera.language_models.code_tokens import EOV, CodeTokens, marker_id, token_ids
 from mera.language_models.models import LOCAL_LOADING
 from mera.system.errors import UserError

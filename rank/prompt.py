@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedTokenizerBase
 
-from data.task_folder.task_rows import PatientRow, VisitRow
+from data.task_folder.features import PatientRow, VisitRow
 from mera.language_models.code_tokens import MARKERS, NEXT, VISIT, code_token, marker_id
 from mera.language_models.plain_text import PlainText
 from rank.config import PromptConfig

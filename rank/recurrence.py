@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from data.task_folder.task_rows import VisitRow
+from data.task_folder.features import VisitRow
 from mera.training.engine import whole_parameters
 from rank.decision import ranking_quality
 

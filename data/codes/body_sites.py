@@ -67,17 +67,17 @@ ORGANS: dict[str, tuple[str | None, tuple[str, ...]]] = {
 """Organ, place or side -> what it is part of, where that is named here, and how words that name it begin."""
 _LIMBS = {"upper (limb|extremity)": "arm", "lower (limb|extremity)": "leg"}
 _EXCEPTION = re.compile(r"\b(except|excluding|other than)\b.*")
-"""What follows on the line is named only to be left out."""
+"""From one of these words to the end of the line a title says what it excludes."""
 _ORGAN_WEIGHT, _SYSTEM_WEIGHT = 2, 1
 _SHORTEST_BEGINNING = 5
 """Shorter ones must be the whole word: `ear` is not in `early`."""
 
 
 def added_sites(title: str, of: str) -> int:
-    """How much more `title` says of the place than the title `of`: 2 for each organ, 1 for each system, 0 for none.
+    """How many organs and systems `title` names that the title `of` does not: 2 for each organ, 1 for each system.
 
-    What an organ that `of` names is part of is nothing new, and neither is another organ of its system: it stands
-    beside, not below (a chronic bronchitis for a chronic disease of the lung).
+    Not counted are systems and organs that an organ of `of` is part of, and other organs of the same system: they are
+    no more specific (a chronic bronchitis for a chronic disease of the lung).
     """
     organs, systems = _sites(title)
     source_organs, source_systems = _sites(of)

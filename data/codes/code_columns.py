@@ -56,9 +56,9 @@ def mark_primary(diagnoses: pl.DataFrame) -> pl.DataFrame:
 def resolve_codes(diagnoses: pl.DataFrame, resolve: Resolve, system: str, ledger: Ledger) -> pl.DataFrame:
     """`diagnoses` with its column `raw` replaced by `code`, without the rows whose code cannot be used.
 
-    `system` names what the codes as written claim to be. Where `resolve` gives several codes for one, the row is
-    repeated and the ledger told. A column `primary` is added, where there is none, before rows are dropped: a later
-    diagnosis does not become the first because the first is no code.
+    `system`: what the codes as written claim to be, for the ledger's reasons. Where `resolve` gives several codes for
+    one, the row is repeated and counted. A column `primary` is added, where there is none, before rows are dropped: a
+    later diagnosis does not become the first because the first is no code.
     """
     if "primary" not in diagnoses.columns:
         diagnoses = mark_primary(diagnoses)

@@ -18,11 +18,12 @@ _FILES = {("icd9cm", "icd10cm"): "icd9toicd10cmgem.csv", ("icd10cm", "icd9cm"): 
 _FUNCTION_WORDS = frozenset(re.findall(r"\w+", "a an and as by in of or the to with"))
 _EMPTY_WORDS = _FUNCTION_WORDS | frozenset(re.findall(r"\w+", "classified elsewhere nec nos not other unspecified"))
 _UNSPECIFIED = re.compile(r"\bunspecified\b(?! organism| trimester| number)|\bnos\b", re.IGNORECASE)
-"""Not what only says so of a circumstance: pulmonary congestion, 514, is no `pneumonia, unspecified organism`."""
+"""Titles of unspecified diseases. Titles in which only a circumstance is unspecified do not match: pulmonary
+congestion, 514, is no `pneumonia, unspecified organism`."""
 _INTENT = re.compile(r"\b(?:assault|self-harm|suicide|undetermined)\b", re.IGNORECASE)
-"""An intent beside the accident, which coders are to assume of a poisoning where none is known."""
+"""Intents other than accident. Coders are to assume an accident where the intent of a poisoning is not known."""
 _STEM_LENGTH = 6
-"""So many letters of `diabetic` and `diabetes` are the same."""
+"""Words that share so many first letters count as one: `diabetic` and `diabetes`."""
 
 Alternatives = list[str]
 """Undotted codes of which any one is a translation, in the order of the GEM."""
@@ -55,7 +56,7 @@ def by_gem(source: str, target: str, native: Mapping[str, int] | None = None) ->
 
     @functools.cache
     def titles(code: str) -> tuple[str, str]:
-        """Of the code, and with the headings above it, a line each."""
+        """The title of a source code; and this title with those of the headings above it, a line each."""
         title, groups = source_ontology.definition(code), source_ontology.groups(code)
         return title, "\n".join([title, *(source_ontology.group_name(level, groups[level]) for level in groups)])
 

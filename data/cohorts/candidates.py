@@ -1,26 +1,27 @@
 """The candidates of a task: which codes a ranking has to choose from.
 
-A code that only test patients have must not be told to a model, so the rule of a task without another one is `train`.
-Codes outside the candidates stay in the rows: a true one counts as missed.
+No model should know of a code that only test patients have, so the default rule is `train`. Codes outside the
+candidates stay in the rows; as a target they count as missed.
 """
 
 import contextlib
 from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from data.codes.ccs import Grouping
 from data.codes.code_columns import Resolve, Resolved, by_ontology
 from data.cohorts.cohort import Patient
-from data.cohorts.examples import Row, occurring_codes
+from data.cohorts.examples import occurring_codes
 from data.cohorts.filters import drop_patients, drop_visits
 from data.ledger import Ledger
 from data.ontology import Ontology, UnknownCode
 from data.table_files.stored_files import InputFile, read_text
 from data.table_files.text_tables import PARQUET_SUFFIXES, read_text_table
+from data.task_folder.features import TaskRow
+from data.task_folder.task_info import CandidatesRule
 from mera.system.errors import UserError
 
 RULES = ("train", "ontology", "all")
@@ -39,15 +40,18 @@ class Candidates:
     rule: str
     """One of RULES, `file`, or `source`: the source comes with its own list."""
     listed: "CandidateFile | None" = None
+    """The file that they were read from, with the rule `file`."""
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> CandidatesRule:
         """For task.json."""
-        if self.listed is None:
-            return {"name": self.rule}
-        counts = {"repeated_in_file": self.listed.num_repeated, "changed_in_file": self.listed.num_changed}
-        return {"name": self.rule, "file": self.listed.file.file_name} | {
-            name: count for name, count in counts.items() if count
-        }
+        rule: CandidatesRule = {"name": self.rule}
+        if self.listed is not None:
+            rule["file"] = self.listed.file.file_name
+            if self.listed.num_repeated:
+                rule["repeated_in_file"] = self.listed.num_repeated
+            if self.listed.num_changed:
+                rule["changed_in_file"] = self.listed.num_changed
+        return rule
 
     def files(self) -> list[InputFile]:
         """The file they were read from, if any."""
@@ -70,8 +74,8 @@ class CandidateFile:
 def read_candidate_file(path: str | Path, resolve: Resolve, edition: str) -> CandidateFile:
     """The codes of a text file, one a line, or of the column `code` of a CSV or Parquet file.
 
-    `resolve`: what a code of the file is among the candidates of the task. Raises ValueError with the lines whose code
-    `edition` does not know.
+    `resolve`: from a code of the file to a candidate, as from `candidate_reader`. Raises ValueError with the numbers of
+    the lines whose code `edition` does not know.
     """
     path = Path(path)
     entries, file, unit = _read_entries(path)
@@ -113,10 +117,10 @@ def _read_entries(path: Path) -> tuple[list[tuple[int, str]], InputFile, str]:
 
 
 def candidate_reader(ontology: Ontology, names: Ontology | Grouping, granularity: str) -> Resolve:
-    """What makes a code as somebody writes it one of a task of this granularity, as the codes of its rows are made;
-    it raises UnknownCode.
+    """A function from a code as somebody writes it to the code that stands for it in a task of this granularity.
 
-    Where the task has groups, both a group and a code below it are understood.
+    The same rules apply as for the codes of the rows. Where the task has groups (`names` is a Grouping), a group stands
+    for itself and a code for its group. The function raises UnknownCode.
     """
     by_code = by_ontology(ontology, granularity)
     grouping = names if isinstance(names, Grouping) else None
@@ -165,14 +169,14 @@ def choose_candidates(
 def drop_outside_training(
     patients: Sequence[Patient],
     candidates: Set[str],
-    rows_of: Callable[[Sequence[Patient]], Iterable[Row]] | None,
+    rows_of: Callable[[Sequence[Patient]], Iterable[TaskRow]] | None,
     ledger: Ledger,
 ) -> tuple[list[Patient], int]:
-    """Training patients without the examples that have no target among `candidates`, as far as patients and visits go;
-    and the number of these examples.
+    """The training patients that have an example with a target among `candidates`, and how many examples have none.
 
-    `rows_of`: the examples of a patient; None: each visit is one. A patient keeps visits that the history of another
-    example tells, so `has_candidate` has to look at each row as well.
+    `rows_of`: the examples of patients; None: each visit is one, and those without a candidate are dropped from their
+    patient. With `rows_of` a patient stays whole, because a visit may be in the history of another example; rows
+    without a candidate have to be left out with `has_candidate`.
     """
     reason = "training example without a candidate"
     if rows_of is None:
@@ -184,6 +188,6 @@ def drop_outside_training(
     return trained, sum(each.count(False) for each in has.values())
 
 
-def has_candidate(row: Row, candidates: Set[str]) -> bool:
+def has_candidate(row: TaskRow, candidates: Set[str]) -> bool:
     """Whether any target of the example is a candidate."""
     return not candidates.isdisjoint(row["targets"])

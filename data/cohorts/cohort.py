@@ -1,4 +1,4 @@
-"""Patients and their visits in memory: what every adapter makes of its source."""
+"""Patients and their visits in memory: what the reader of every source returns."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import polars as pl
 
 from data.cohorts.note_spool import SpooledText
 from data.ledger import Ledger
-from data.table_files.columns import id_order
+from data.table_files.ids import id_order
 from mera.system.errors import UserError
 
 Evidence = tuple[str, int, int]
@@ -29,7 +29,8 @@ class Visit:
     day: int | None = None
     """Days since any fixed date, fixed for the patient at least; None where the source has no dates."""
     period: int | None = None
-    """Where the visit stands in real time, comparable between patients; None where the source hides it."""
+    """Real time of the visit, comparable between patients, in a unit of the source's (day or year); None where the
+    source hides it."""
     text: str | SpooledText | None = None
     num_notes: int = 0
     """How many notes of the source are in `text`."""
@@ -65,7 +66,7 @@ def build_cohort(
 ) -> list[Patient]:
     """Put visits and patients together, in the order of their ids, whatever the order of the rows.
 
-    `visits` has VISIT_COLUMNS with one row per visit, less what the adapter dropped and told the ledger. `diagnoses`
+    `visits` has VISIT_COLUMNS with one row per visit, without those that the reader dropped and counted. `diagnoses`
     has DIAGNOSIS_COLUMNS; rows whose visit is not in `visits` are dropped and counted, and so are repeats within a
     visit, visits without a code, and patients without a visit. `evidence`: by admission id; what supports a code that
     its visit lacks is left out. `texts`: by patient and admission id, where `visits` does not hold them. Raises
@@ -99,7 +100,8 @@ def build_cohort(
 
 
 def _number(diagnoses: pl.DataFrame, names: pl.Series) -> pl.DataFrame:
-    """`code` by its number among `names`, whose order is that of the codes: smaller and faster than the text."""
+    """`diagnoses` with each code as its number among the sorted `names`, and a column `primary`: numbers are smaller
+    and faster to sort than the codes, and sort the same."""
     if "primary" not in diagnoses.columns:
         diagnoses = diagnoses.with_columns(primary=pl.lit(False))
     return diagnoses.with_columns(pl.col("code").cast(pl.Enum(names)).to_physical().cast(pl.UInt32))

@@ -1,12 +1,9 @@
 """From patients to the examples of a task."""
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
 from data.cohorts.cohort import Patient, Visit
-
-Row = dict[str, Any]
-"""One example with the keys of `data.task.FEATURES`."""
+from data.task_folder.features import EvidenceSpan, TaskRow, VisitRow
 
 
 def diagnosis_rows(
@@ -16,13 +13,13 @@ def diagnosis_rows(
     primary_only: bool = False,
     first_visits: bool = False,
     past_notes: bool = False,
-) -> Iterator[Row]:
+) -> Iterator[TaskRow]:
     """The codes of the last visit from the visits before it; with `every_visit`, of each visit but the first; with
     `first_visits`, of the first as well, from nothing but age and sex.
 
-    At most `max_history` visits, the latest, are told. With `primary_only` the targets are the diagnosis listed first;
-    a visit whose first diagnosis is no usable code is then no target. With `past_notes` the visits of the history, and
-    only they, come with their notes.
+    A history holds at most `max_history` visits, the latest. With `primary_only` the targets are the diagnosis listed
+    first; a visit whose first diagnosis is no usable code is then no target. With `past_notes` the visits of the
+    history, and only they, come with their notes.
     """
     for patient in patients:
         last = len(patient.visits) - 1
@@ -32,18 +29,19 @@ def diagnosis_rows(
             codes = target.codes[: target.num_primary] if primary_only else target.codes
             if not codes:
                 continue
-            history = patient.visits[:index][-max_history:] if max_history else patient.visits[:index]
-            told = [_told(visit, target, past_notes) for visit in history]
-            yield {**_about(patient, target), "history": told, "text": None, "targets": codes, "evidence": ()}
+            visits = patient.visits[:index][-max_history:] if max_history else patient.visits[:index]
+            history = [_past_visit(visit, target, past_notes) for visit in visits]
+            yield _row(patient, target, codes, history=history)
 
 
-def coding_rows(patients: Iterable[Patient]) -> Iterator[Row]:
+def coding_rows(patients: Iterable[Patient]) -> Iterator[TaskRow]:
     """The codes of each visit from its note, without a history."""
     for patient in patients:
         for visit in patient.visits:
-            evidence = [{"code": code, "start": start, "end": end} for code, start, end in visit.evidence]
-            told = {"history": (), "text": str(visit.text), "targets": visit.codes, "evidence": evidence}
-            yield {**_about(patient, visit), **told}
+            spans: list[EvidenceSpan] = [
+                {"code": code, "start": start, "end": end} for code, start, end in visit.evidence
+            ]
+            yield _row(patient, visit, visit.codes, text=str(visit.text), evidence=spans)
 
 
 def occurring_codes(patients: Iterable[Patient]) -> list[str]:
@@ -51,19 +49,34 @@ def occurring_codes(patients: Iterable[Patient]) -> list[str]:
     return sorted({code for patient in patients for visit in patient.visits for code in visit.codes})
 
 
-def _about(patient: Patient, target: Visit) -> Row:
+def _row(
+    patient: Patient,
+    target: Visit,
+    codes: Sequence[str],
+    *,
+    history: Sequence[VisitRow] = (),
+    text: str | None = None,
+    evidence: Sequence[EvidenceSpan] = (),
+) -> TaskRow:
+    """The example with the targets `codes`, which are all or the first codes of `target`."""
     return {
         "example_id": f"{patient.patient_id}:{target.admission_id}",
         "patient_id": patient.patient_id,
         "age": target.age,
         "sex": patient.sex,
+        "history": history,
+        "text": text,
+        "targets": codes,
+        "evidence": evidence,
     }
 
 
-def _told(visit: Visit, target: Visit, past_notes: bool) -> dict[str, Any]:
-    """A visit of the history of `target`."""
-    told = {"codes": visit.codes, "days_before": _days_between(visit, target)}
-    return {**told, "text": None if visit.text is None else str(visit.text)} if past_notes else told
+def _past_visit(visit: Visit, target: Visit, past_notes: bool) -> VisitRow:
+    """A visit of the history of `target`, with its note where `past_notes` asks for it."""
+    past: VisitRow = {"codes": visit.codes, "days_before": _days_between(visit, target)}
+    if past_notes:
+        past["text"] = None if visit.text is None else str(visit.text)
+    return past
 
 
 def _days_between(visit: Visit, target: Visit) -> int | None:

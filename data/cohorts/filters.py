@@ -14,34 +14,34 @@ def drop_patients(
     patients: Iterable[Patient], keep: Callable[[Patient], bool], reason: str, ledger: Ledger
 ) -> list[Patient]:
     """The patients that `keep` approves; the others are counted with their visits and diagnoses under `reason`."""
-    kept = []
+    remaining = []
     for patient in patients:
         if keep(patient):
-            kept.append(patient)
+            remaining.append(patient)
             continue
         ledger.drop("patients", reason)
         count_visits(ledger, patient.visits, f"patient: {reason}")
-    return kept
+    return remaining
 
 
 def drop_visits(
     patients: Iterable[Patient], keep: Callable[[Patient, Visit], bool], reason: str, ledger: Ledger
 ) -> list[Patient]:
     """The visits that `keep` approves; the others are counted with their diagnoses, and so are patients without any."""
-    kept = []
+    remaining = []
     for patient in patients:
         approved = [keep(patient, visit) for visit in patient.visits]
         visits = tuple(compress(patient.visits, approved))
         count_visits(ledger, list(compress(patient.visits, map(not_, approved))), reason)
         if visits:
-            kept.append(patient if len(visits) == len(patient.visits) else replace(patient, visits=visits))
+            remaining.append(patient if len(visits) == len(patient.visits) else replace(patient, visits=visits))
         else:
             ledger.drop("patients", f"no visit left: {reason}")
-    return kept
+    return remaining
 
 
 def count_visits(ledger: Ledger, visits: Sequence[Visit], reason: str) -> None:
-    """Tell the ledger of visits that go with all they hold."""
+    """Count visits as dropped, with their diagnoses and notes."""
     ledger.drop("visits", reason, len(visits))
     ledger.drop("diagnoses", reason, sum(len(visit.codes) for visit in visits))
     ledger.drop("notes", reason, sum(visit.num_notes for visit in visits))
@@ -50,7 +50,9 @@ def count_visits(ledger: Ledger, visits: Sequence[Visit], reason: str) -> None:
 def coarsen(
     patients: Iterable[Patient], group_of: Callable[[str], str | None], what: str, ledger: Ledger
 ) -> list[Patient]:
-    """Every code replaced by its group; what becomes the same within a visit or has no group (None) is counted.
+    """The patients with every code replaced by its group. Codes without a group (None) and codes whose group stands in
+    the visit already are counted, and so are visits and patients left without a code. `what`: one group, for the
+    reasons.
 
     Evidence keeps its characters and takes the new code.
     """
@@ -71,7 +73,8 @@ def coarsen(
 
 
 def drop_rare_codes(patients: Sequence[Patient], min_count: int, ledger: Ledger) -> list[Patient]:
-    """Codes that fewer than `min_count` visits of the cohort hold go; visits and patients left without one too."""
+    """The patients without the codes that fewer than `min_count` visits of the cohort hold; visits and patients left
+    without a code are dropped too."""
     counts = Counter(code for patient in patients for visit in patient.visits for code in visit.codes)
     rare = {code for code, count in counts.items() if count < min_count}
     if not rare:
@@ -104,23 +107,23 @@ def keep_primary_targets(patients: Iterable[Patient], every_visit: bool, ledger:
         return replace(visit, codes=codes, evidence=tuple(span for span in visit.evidence if span[0] in codes))
 
     if every_visit:
-        kept = drop_visits(patients, lambda _, visit: visit.num_primary > 0, reason, ledger)
-        return [replace(patient, visits=tuple(map(cut, patient.visits))) for patient in kept]
-    kept = []
+        with_primary = drop_visits(patients, lambda _, visit: visit.num_primary > 0, reason, ledger)
+        return [replace(patient, visits=tuple(map(cut, patient.visits))) for patient in with_primary]
+    remaining = []
     for patient in patients:
         last = max((index for index, visit in enumerate(patient.visits) if visit.num_primary), default=-1)
         count_visits(ledger, patient.visits[last + 1 :], reason)
         if last < 0:
             ledger.drop("patients", f"no visit left: {reason}")
         else:
-            kept.append(replace(patient, visits=(*patient.visits[:last], cut(patient.visits[last]))))
-    return kept
+            remaining.append(replace(patient, visits=(*patient.visits[:last], cut(patient.visits[last]))))
+    return remaining
 
 
 def keep_last_visits(patients: Iterable[Patient], num_visits: int, ledger: Ledger) -> list[Patient]:
     """The last `num_visits` visits of each patient; older ones are counted."""
-    kept = []
+    shortened = []
     for patient in patients:
         count_visits(ledger, patient.visits[:-num_visits], "older than the longest history")
-        kept.append(replace(patient, visits=patient.visits[-num_visits:]))
-    return kept
+        shortened.append(replace(patient, visits=patient.visits[-num_visits:]))
+    return shortened

@@ -1,4 +1,4 @@
-"""Notes that say nearly the same, found by MinHash (Broder 1997): a copy would carry a test answer into training.
+"""Notes that say nearly the same, by MinHash (Broder 1997): a copy would carry a test answer into training.
 
 A note becomes the set of its runs of 5 words, lower case, letters only (numbers, dates and the blanks of
 de-identification differ between copies). 32 hash functions each keep the set's smallest hash; the share of equal
@@ -28,7 +28,8 @@ COMPARED = 2_000
 
 
 def drop_near_duplicates(patients: Sequence[Patient], split_of: Mapping[str, str], ledger: Ledger) -> list[Patient]:
-    """The patients without the training notes that near-duplicate one in validation or test, nor such validation notes.
+    """The patients without the notes of train that nearly repeat one of validation or test, and those of validation
+    that nearly repeat one of test.
 
     Test keeps every note, so that figures of tasks with and without the rule are over the same examples.
     """
@@ -39,10 +40,10 @@ def drop_near_duplicates(patients: Sequence[Patient], split_of: Mapping[str, str
     ]
     texts = (str(visit.text) for patient in patients for visit in patient.visits)
     copies = near_duplicates(texts, [split for _, _, split in places])
-    doomed = {places[index][:2] for index in copies}
+    copied = {places[index][:2] for index in copies}
     return drop_visits(
         patients,
-        lambda patient, visit: (patient.patient_id, visit.admission_id) not in doomed,
+        lambda patient, visit: (patient.patient_id, visit.admission_id) not in copied,
         "note nearly the same as one in a later split",
         ledger,
     )

@@ -9,7 +9,7 @@ Piece = tuple[int, int]
 
 
 class NoteSpool:
-    """A temporary file of texts, gone once nobody holds it."""
+    """A temporary file of texts, removed when the spool and its texts are no longer referred to."""
 
     def __init__(self) -> None:
         # Open for as long as a text refers to it, so no `with`; the system removes it when it is closed.
@@ -17,7 +17,7 @@ class NoteSpool:
         self._end = 0
 
     def add(self, text: str) -> tuple[bytes, Piece]:
-        """Keep `text`; a digest that only equal texts share, and its place."""
+        """Append `text`. Returns a digest that only equal texts share, and the place of `text` in the file."""
         stored = text.encode()
         self._file.seek(self._end)
         self._file.write(stored)

@@ -2,17 +2,17 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from data.cohorts.cohort import Patient
-from data.cohorts.examples import Row
 from data.ledger import Ledger
 from data.ontology import Ontology, load_ontology
 from data.table_files.stored_files import InputFile
+from data.task_folder.features import TaskRow
+from data.task_folder.task_info import OptionValue, SourceFacts
 
-Oracle = Callable[[Sequence[Row], Sequence[str]], np.ndarray]
+Oracle = Callable[[Sequence[TaskRow], Sequence[str]], np.ndarray]
 """(rows, candidates) -> the true probabilities (N, C)."""
 
 
@@ -26,10 +26,10 @@ class Source:
     patients: Sequence[Patient]
     ledger: Ledger
     files: Sequence[InputFile] = ()
-    options: Mapping[str, Any] = field(default_factory=dict)
-    """What the adapter was told, for task.json."""
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    """What the adapter found out, for task.json: rules and shares."""
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
+    """The source's own options as the user chose them, for task.json."""
+    facts: SourceFacts = field(default_factory=SourceFacts)
+    """What the reader learnt of the source, for task.json."""
     candidates: Sequence[str] | None = None
     """The task's codes where the user names no others; None: the rule `train` finds them."""
     given_split: Mapping[str, str] | None = None

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from data.cohorts.cohort import Patient
 from data.cohorts.splits import check_fractions, chet_split, random_split
 from data.cohorts.temporal_kfold import given_split, kfold_split, temporal_split
+from data.task_folder.task_info import Protocol
 from mera.system.errors import UserError
 
 PROTOCOLS = ("random", "temporal", "chet", "kfold", "given")
@@ -45,8 +45,8 @@ class SplitOptions:
             raise UserError(f"--folds must be at least 2, got {self.folds}")
         return [replace(self, fold=fold) for fold in range(self.folds)]
 
-    def split(self, patients: Sequence[Patient], given: Mapping[str, str] | None = None) -> dict[str, str]:
-        """patient id -> split; a patient may have none."""
+    def split(self, patients: Sequence[Patient], source_split: Mapping[str, str] | None = None) -> dict[str, str]:
+        """patient id -> split; a patient may have none. `source_split`: the same as the source comes with it."""
         match self.protocol:
             case "temporal":
                 return temporal_split(patients, self.fractions)
@@ -57,17 +57,20 @@ class SplitOptions:
                 assert self.fold is not None, "one of `each_fold`"
                 return kfold_split(patients, self.folds, self.fold, self.fractions, self.seed)
             case "given":
-                if given is None:
+                if source_split is None:
                     raise UserError("--protocol given needs a source that comes with its own splits (codiesp, meds)")
-                return given_split(patients, given, self.fractions, self.seed)
+                return given_split(patients, source_split, self.fractions, self.seed)
         return random_split(patients, self.fractions, self.seed)
 
-    def record(self) -> dict[str, Any]:
-        """For task.json."""
-        numbers: dict[str, dict[str, Any]] = {
-            "temporal": {"fractions": list(self.fractions)},
-            "chet": {"seed": self.seed, "sizes": list(self.sizes or ())},
-            "kfold": {"seed": self.seed, "fractions": list(self.fractions), "folds": self.folds, "fold": self.fold},
-        }
-        default = {"seed": self.seed, "fractions": list(self.fractions)}
-        return {"name": self.protocol, **numbers.get(self.protocol, default)}
+    def record(self) -> Protocol:
+        """The protocol and the numbers that it uses, for task.json."""
+        fractions = list(self.fractions)
+        match self.protocol:
+            case "temporal":
+                return {"name": self.protocol, "fractions": fractions}
+            case "chet":
+                return {"name": self.protocol, "seed": self.seed, "sizes": list(self.sizes or ())}
+            case "kfold":
+                numbers: Protocol = {"name": self.protocol, "seed": self.seed, "fractions": fractions}
+                return {**numbers, "folds": self.folds, "fold": self.fold}
+        return {"name": self.protocol, "seed": self.seed, "fractions": fractions}

@@ -1,4 +1,4 @@
-"""What a user chooses of the way from a cohort to a task."""
+"""The options of `mera prepare` that are the same for every source."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ class TaskOptions:
     min_code_count: int = 1
     """Codes that fewer visits of the whole cohort hold are dropped."""
     max_history: int | None = None
-    """`diagnosis`: how many visits before the target are told, the latest ones."""
+    """`diagnosis`: the longest history, in visits before the target, the latest ones; None: all."""
     primary_only: bool = False
     """Targets are the diagnosis listed first."""
     past_notes: bool = False

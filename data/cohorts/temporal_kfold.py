@@ -1,4 +1,4 @@
-"""Two more protocols: train before and test after, and folds for cohorts too small for one test set."""
+"""Splits by time, in folds for cohorts too small for one test set, and by lists that come with the source."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -61,14 +61,15 @@ def kfold_split(
 
 
 def given_split(
-    patients: Iterable[Patient], given: Mapping[str, str], fractions: Sequence[float], seed: int
+    patients: Iterable[Patient], source_split: Mapping[str, str], fractions: Sequence[float], seed: int
 ) -> dict[str, str]:
-    """patient id -> split as the source's own lists have it; who is in none of them has no split.
+    """patient id -> split as the source's own lists, `source_split`, have it; who is in none of them has no split.
 
     Where the lists have no validation patients, the share `fractions[1] / (fractions[0] + fractions[1])` of the
     training patients is drawn for it.
     """
-    split_of = {patient.patient_id: given[patient.patient_id] for patient in patients if patient.patient_id in given}
+    ids = [patient.patient_id for patient in patients if patient.patient_id in source_split]
+    split_of = {patient_id: source_split[patient_id] for patient_id in ids}
     if "validation" in split_of.values():
         return split_of
     return split_of | divide_training([name for name in split_of if split_of[name] == "train"], fractions, seed)

@@ -39,7 +39,7 @@ class Ontology(ABC):
     ancestor_change = "retired code replaced by its ancestor"
     """What the ledger says where `resolve` gives an ancestor."""
     marks = MARKS
-    """What users of the edition write behind a code."""
+    """Characters that users of the edition write behind a code."""
 
     def normalize(self, raw: str) -> str:
         """The canonical code that `raw` writes, repairing its form only: case, spaces, a missing dot, padding, and what
@@ -141,11 +141,11 @@ class Ontology(ABC):
 
     @abstractmethod
     def _walk(self) -> Iterable[tuple[str, str, bool]]:
-        """Name, title and whether nothing is below it, of everything in the tree; the later of equal names counts."""
+        """(name, title, whether it is a leaf) of every code, block and chapter; of equal names the last one counts."""
 
     def _has_form(self, plain: str) -> bool:
-        """Whether an undotted text may be a code of some edition like this one: 4th characters are digits, and a 7th
-        stands only behind three more, so that procedure codes and words are none.
+        """Whether an undotted text has the form of a code of this or a similar edition, so that procedure codes and
+        words do not: three characters, then perhaps a digit and at most two more characters.
         """
         return re.fullmatch(r"[A-Z]\d[0-9A-Z](\d[0-9A-Z]{0,2})?", plain) is not None
 

@@ -1,13 +1,13 @@
 """What `data.prepare` prints of a task: its splits, and where every row went."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from data.ledger import FEWEST_PATIENTS, code_form
+from data.ledger import FEWEST_PATIENTS, LedgerRecord, UnitAccount, UnknownCodeCounts, code_form
 from data.task import SPLITS, Task
+from data.task_folder.task_info import NoteCounts
 
 PRINTED_CODES = 5
 
@@ -41,12 +41,12 @@ def print_candidates(task: Task, console: Console) -> None:
     """How the candidates were chosen, and what of each split lies outside them."""
     rule = task.candidates_rule
     console.print(f"candidates: {_RULES[rule['name']].format(file=rule.get('file'))}", highlight=False, markup=False)
-    for name, what in (
-        ("repeated_in_file", "repeat a candidate"),
-        ("changed_in_file", "are retired or unknown in full: their ancestor is the candidate"),
+    for count, what in (
+        (rule.get("repeated_in_file"), "repeat a candidate"),
+        (rule.get("changed_in_file"), "are retired or unknown in full: their ancestor is the candidate"),
     ):
-        if rule.get(name):
-            console.print(f"{rule[name]:,} entries of the file {what}", highlight=False)
+        if count:
+            console.print(f"{count:,} entries of the file {what}", highlight=False)
     for name in SPLITS:
         outside = task.outside_sentence(name)
         if outside is not None:
@@ -58,8 +58,8 @@ def print_candidates(task: Task, console: Console) -> None:
         )
 
 
-def print_account(record: Mapping[str, Any], console: Console) -> None:
-    """Where every row went, what could not be read and what was changed; `record` as `Ledger.record` makes it."""
+def print_account(record: LedgerRecord, console: Console) -> None:
+    """Where every row went, what could not be read and what was changed."""
     console.print(accounting_table(record["accounting"]))
     for column, unreadable in record.get("unreadable", {}).items():
         console.print(
@@ -75,10 +75,11 @@ def print_account(record: Mapping[str, Any], console: Console) -> None:
         console.print(f"{count:,} times: {event}", highlight=False, markup=False)
 
 
-def unknown_codes_line(record: Mapping[str, Any]) -> str | None:
+def unknown_codes_line(record: LedgerRecord) -> str | None:
     """How many codes no edition knows and the most frequent ones that may be listed; None where there is none."""
     listed = record.get("unknown_codes", {})
-    counts = record.get("unknown_code_counts", {"distinct": len(listed), "rows": sum(listed.values())})
+    of_listed: UnknownCodeCounts = {"distinct": len(listed), "rows": sum(listed.values())}
+    counts = record.get("unknown_code_counts", of_listed)
     if not counts["distinct"]:
         return None
     line = f"{counts['distinct']:,} codes that the edition does not know, in {counts['rows']:,} rows"
@@ -89,8 +90,8 @@ def unknown_codes_line(record: Mapping[str, Any]) -> str | None:
     return f"{line}; the most frequent: {most}"
 
 
-def past_notes_line(counts: Mapping[str, int]) -> str:
-    """`counts` as `past_notes` in task.json."""
+def past_notes_line(counts: NoteCounts) -> str:
+    """How many past visits have a note, for the terminal."""
     return (
         f"past notes: {counts['visits_with_a_note']:,} visits before a last one have a note "
         f"({counts['visits_with_several_notes']:,} put together from several), "
@@ -98,11 +99,11 @@ def past_notes_line(counts: Mapping[str, int]) -> str:
     )
 
 
-def accounting_table(accounting: Mapping[str, Mapping[str, Any]]) -> Table:
-    """Where every row went; `accounting` as in task.json."""
+def accounting_table(accounting: Mapping[str, UnitAccount]) -> Table:
+    """Unit by unit, where every row went."""
     table = Table("unit", "read", "used", "dropped because", title="What was used")
-    for unit, record in accounting.items():
-        reasons = "\n".join(f"{count:,} {reason}" for reason, count in record["dropped"].items())
-        added = "".join(f"\n+ {count:,} {reason}" for reason, count in record["added"].items())
-        table.add_row(unit, f"{record['read']:,}{added}", f"{record['used']:,}", reasons or "-")
+    for unit, account in accounting.items():
+        reasons = "\n".join(f"{count:,} {reason}" for reason, count in account["dropped"].items())
+        added = "".join(f"\n+ {count:,} {reason}" for reason, count in account["added"].items())
+        table.add_row(unit, f"{account['read']:,}{added}", f"{account['used']:,}", reasons or "-")
     return table

@@ -3,13 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
 from data.task import SPLITS, Task
 from mera.system.errors import UserError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 FREQUENCY_BINS = ((0, 0, "never in train"), (1, 10, "1-10"), (11, 100, "11-100"), (101, None, "over 100"))
 
@@ -21,7 +24,7 @@ class SplitFigures:
     patients: int
     examples: int
     visits_per_history: np.ndarray
-    """(examples,) int: visits that are told; 0 in a coding task."""
+    """(examples,) int: visits in the history; 0 in a coding task."""
     targets_per_example: np.ndarray
     """(examples,) int."""
     new_share: float | None
@@ -33,7 +36,7 @@ class SplitFigures:
     with_evidence: int
     """Examples with evidence."""
     words_per_past_note: np.ndarray
-    """(visits of histories with a note,) int; a visit that is told to several examples counts for each."""
+    """(visits of histories with a note,) int; a visit in the histories of several examples counts for each."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,7 +145,7 @@ def plot_figures(figures: TaskFigures, title: str, path: str | Path) -> Path:
     return path
 
 
-def _share_lines(axes: Any, values: Mapping[str, np.ndarray]) -> None:
+def _share_lines(axes: "Axes", values: Mapping[str, np.ndarray]) -> None:
     """A histogram of whole numbers for each split as a line, in shares; the last percent is off the axis."""
     every = np.concatenate(list(values.values()))
     if not len(every):

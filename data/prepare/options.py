@@ -4,9 +4,10 @@ import argparse
 from collections.abc import Sequence
 
 from data.prepare.sources import SOURCES
+from data.sources.shared.source_command import Arguments
 
 
-def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+def parse_arguments(arguments: Sequence[str] | None = None) -> Arguments:
     """The options of one source; `arguments.source` names it. Exits with code 2 on bad usage."""
     parser = argparse.ArgumentParser(
         prog="mera prepare",
@@ -25,4 +26,4 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         )
         command.add_argument("--output", required=True, metavar="FOLDER", help="the prepared task; must not exist yet")
         source.add_options(command)
-    return parser.parse_args(arguments)
+    return parser.parse_args(arguments, Arguments())

@@ -1,6 +1,5 @@
 """Run one source: read it, write its tasks, say what came out."""
 
-import argparse
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,12 +13,13 @@ from data.inspection.summary import print_account, print_summary
 from data.ledger import Ledger
 from data.prepare.pipeline import prepare_tasks, task_folders
 from data.prepare.sources import source_named
+from data.sources.shared.source_command import Arguments
 from data.task import Task, lock_task
 from mera.system.errors import UserError
 from mera.system.folder_lock import FolderLock
 
 
-def prepare(arguments: argparse.Namespace) -> list[Task]:
+def prepare(arguments: Arguments) -> list[Task]:
     """Run the source that `arguments` (of `data.prepare.options`) names, and print a summary of each task."""
     options, split = _task_options(arguments), _split_options(arguments)
     if options.past_notes and arguments.kind == "coding":
@@ -40,23 +40,25 @@ def prepare(arguments: argparse.Namespace) -> list[Task]:
     return tasks
 
 
-def _task_options(arguments: argparse.Namespace) -> TaskOptions:
+def _task_options(arguments: Arguments) -> TaskOptions:
     """Options that a source does not have keep their defaults."""
     names = TaskOptions.__dataclass_fields__
     return TaskOptions(**{name: getattr(arguments, name) for name in names if hasattr(arguments, name)})
 
 
-def _split_options(arguments: argparse.Namespace) -> SplitOptions:
+def _split_options(arguments: Arguments) -> SplitOptions:
     sizes = source_named(arguments.source).chet_sizes if arguments.protocol == "chet" else None
     if arguments.sizes is not None:
         if arguments.protocol != "chet":
             raise UserError("--sizes goes with --protocol chet; the random protocol takes --fractions")
-        sizes = tuple(arguments.sizes)
+        num_train, num_validation, num_test = arguments.sizes
+        sizes = (num_train, num_validation, num_test)
     if arguments.protocol == "chet" and sizes is None:
         raise UserError(f"--protocol chet needs --sizes for {arguments.source}")
+    train, validation, test = arguments.fractions
     return SplitOptions(
         protocol=arguments.protocol,
-        fractions=tuple(arguments.fractions),
+        fractions=(train, validation, test),
         sizes=sizes,
         folds=arguments.folds,
         fold=arguments.fold,
@@ -66,8 +68,10 @@ def _split_options(arguments: argparse.Namespace) -> SplitOptions:
 
 @contextmanager
 def _places(outputs: Iterable[str], split: SplitOptions) -> Iterator[None]:
-    """Within it the places of all tasks are this process's. Before the work rather than after it: ValueError where a
-    task is there already or another process makes it."""
+    """Reserve the folders of all tasks for this process while the block runs.
+
+    Raises ValueError, before any work is done, where a task is there already or another process makes it.
+    """
     folders = [folder for output in outputs for folder in task_folders(output, split)]
     for folder in folders:
         if folder.exists():
@@ -84,7 +88,7 @@ def _places(outputs: Iterable[str], split: SplitOptions) -> Iterator[None]:
 
 @contextmanager
 def _account_before_failure() -> Iterator[Ledger]:
-    """A ledger that says on stderr what was read and dropped so far where the block fails."""
+    """A ledger, whose counts so far are printed on stderr where the block fails."""
     ledger = Ledger()
     try:
         yield ledger

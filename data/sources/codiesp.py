@@ -11,6 +11,7 @@ import argparse
 import hashlib
 import re
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 
 import polars as pl
@@ -76,8 +77,8 @@ def read_codiesp(
     evidence = _evidence(pl.concat(spans), texts, resolve, ledger) if spans else {}
     patients = build_cohort(documents, resolved, ledger, evidence)
     split_of_folder = {"train": "train", "dev": "validation" if "test" in present else "test", "test": "test"}
-    given = {document: split_of_folder[name] for document, name in documents.select("patient_id", "folder").iter_rows()}
-    return patients, files, given
+    folders = documents.select("patient_id", "folder").iter_rows()
+    return patients, files, {document: split_of_folder[name] for document, name in folders}
 
 
 def _unique_documents(documents: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
@@ -123,10 +124,10 @@ def _read_spans(path: Path, files: list[InputFile], ledger: Ledger) -> pl.DataFr
 
 
 def _evidence(
-    spans: pl.DataFrame, texts: dict[str, str], resolve: Resolve, ledger: Ledger
+    spans: pl.DataFrame, texts: Mapping[str, str], resolve: Resolve, ledger: Ledger
 ) -> dict[str, list[Evidence]]:
     """document -> its evidence in order; a piece of a split reference is a span of its own."""
-    found: dict[str, set[Evidence]] = defaultdict(set)
+    evidence: dict[str, set[Evidence]] = defaultdict(set)
     for document, raw, places in spans.drop_nulls().iter_rows():
         try:
             (code,) = resolve(raw).codes
@@ -136,10 +137,12 @@ def _evidence(
             numbers = re.fullmatch(r"\s*(\d+) (\d+)\s*", place)
             start, end = (int(numbers[1]), int(numbers[2])) if numbers else (0, 0)
             if start < end <= len(texts.get(document, "")):
-                found[document].add((code, start, end))
+                evidence[document].add((code, start, end))
             else:
                 ledger.change("evidence without a place in its text left out")
-    return {document: sorted(items, key=lambda item: (item[1], item[2], item[0])) for document, items in found.items()}
+    return {
+        document: sorted(items, key=lambda item: (item[1], item[2], item[0])) for document, items in evidence.items()
+    }
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -154,7 +157,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def read_source(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
     """The cohort that the command line names."""
-    patients, files, given = read_codiesp(arguments.input, ledger, arguments.language, arguments.granularity)
+    patients, files, split_of = read_codiesp(arguments.input, ledger, arguments.language, arguments.granularity)
     return Source(
         name="codiesp",
         system="icd10cm",
@@ -162,7 +165,7 @@ def read_source(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
         ledger=ledger,
         files=files,
         options={"language": arguments.language},
-        given_split=given,
+        given_split=split_of,
     )
 
 

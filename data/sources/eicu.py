@@ -160,20 +160,20 @@ def _of_either_edition(wanted: str, granularity: str) -> Resolve:
     looser = {system: by_ontology(load_ontology(system), granularity) for system in SYSTEMS.values()}
 
     def resolve(raw: str) -> Resolved:
-        found: dict[str, list[str]] = {system: [] for system in editions}
+        codes: dict[str, list[str]] = {system: [] for system in editions}
         change = None
         for part in filter(None, (part.strip() for part in raw.split(","))):
             for system, of_edition in (*editions.items(), *looser.items()):
                 resolved = _resolved(of_edition, part)
                 if resolved is not None:
-                    found[system] += resolved.codes
+                    codes[system] += resolved.codes
                     change = resolved.change if system == wanted and resolved.change else change
                     break
-        if not any(found.values()):
+        if not any(codes.values()):
             raise UnknownCode(f"{raw!r} holds no ICD code")
-        if not found[wanted]:
+        if not codes[wanted]:
             raise DroppedCode(f"no {wanted} code in the row")
-        return Resolved(tuple(dict.fromkeys(found[wanted])), change)
+        return Resolved(tuple(dict.fromkeys(codes[wanted])), change)
 
     return resolve
 

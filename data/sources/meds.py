@@ -65,9 +65,9 @@ def read_meds(
 ) -> tuple[list[Patient], list[InputFile], str, dict[str, str] | None]:
     """The cohort, the files it was read from, the ontology of its codes, and subject -> split where the data have it.
 
-    `folder`: the data set (with a folder data) or the folder of the shards. `code_system` as in `data.sources.mimic4`, or WHO.
-    `prefixes`: of diagnoses, beside PREFIXES. Raises FileNotFoundError or ValueError where there are no shards, one
-    cannot be used, or no event is a diagnosis.
+    `folder`: the data set (with a folder data) or the folder of the shards. `code_system` as in `data.sources.mimic4`,
+    or WHO. `prefixes`: of diagnoses, beside PREFIXES. Raises FileNotFoundError or ValueError where there are no shards,
+    one cannot be used, or no event is a diagnosis.
     """
     folder = Path(folder)
     shards = folder / "data" if (folder / "data").is_dir() else folder
@@ -128,7 +128,7 @@ def _wanted(table: TypedTable, prefixes: Collection[str], editions: Collection[s
 def _parts_of_codes(codes: pl.Series, prefixes: Collection[str], editions: Collection[str]) -> pl.DataFrame:
     """A row per different code: icd_version, icd_code, sex, is_birth, and `apart`: why a diagnosis is not read."""
     distinct = pl.DataFrame({"code": codes.unique()})
-    found = distinct.with_columns(pl.col("code").str.extract_groups(_DIAGNOSIS).alias("found")).unnest("found")
+    parts = distinct.with_columns(pl.col("code").str.extract_groups(_DIAGNOSIS).alias("parts")).unnest("parts")
     prefix = pl.col("prefix").fill_null("").str.to_uppercase()
     edition = pl.col("edition").fill_null("").str.to_uppercase()
     is_read = pl.col("version").is_not_null() & prefix.is_in(list(prefixes)) & edition.is_in(list(editions))
@@ -138,7 +138,7 @@ def _parts_of_codes(codes: pl.Series, prefixes: Collection[str], editions: Colle
     under_prefix = pl.format("diagnosis under the prefix {}, not asked for", name)
     of_edition = pl.format("diagnosis in the edition ICD{}{}, which is not read", "version", edition)
     is_apart = pl.col("version").is_not_null() & of_a_diagnosis & ~is_read
-    return found.select(
+    return parts.select(
         "code",
         icd_version=pl.when(is_read).then(pl.col("version").cast(pl.Int64)),
         icd_code=pl.when(is_read).then("icd"),
@@ -221,7 +221,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def read_source(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
     """The cohort that the command line names."""
-    patients, files, system, given = read_meds(
+    patients, files, system, split_of = read_meds(
         arguments.input,
         ledger,
         arguments.code_system,
@@ -239,7 +239,7 @@ def read_source(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
         ledger=ledger,
         files=files,
         options=options,
-        given_split=given,
+        given_split=split_of,
     )
 
 

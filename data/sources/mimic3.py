@@ -49,10 +49,10 @@ def read_mimic3(
     """The cohort in ICD-9-CM, and the files it was read from.
 
     `folder` holds the tables as .csv or .csv.gz, names and headers in any case. With `notes`, the file NOTEEVENTS or
-    its folder, visits are the admissions that have a discharge summary (see `data.sources.shared.discharge_notes`); with `past_notes`,
-    for histories, all admissions with the summaries they have. `forms`: what the user says of the columns; `zeros`: of
-    codes without leading zeros (`data.codes.leading_zeros`); `granularity`: of the task (`by_ontology`). Raises
-    FileNotFoundError or ValueError where a file cannot be used.
+    its folder, visits are the admissions that have a discharge summary (see `data.sources.shared.discharge_notes`);
+    with `past_notes`, for histories, all admissions with the summaries they have. `forms`: what the user says of the
+    columns; `zeros`: of codes without leading zeros (`data.codes.leading_zeros`); `granularity`: of the task
+    (`by_ontology`). Raises FileNotFoundError or ValueError where a file cannot be used.
     """
     admissions = read_mimic_table(folder, "ADMISSIONS", ADMISSIONS, ledger, forms)
     patients = read_mimic_table(folder, "PATIENTS", PATIENTS, ledger, forms)

@@ -7,6 +7,7 @@ Access to the full database needs a data use agreement with PhysioNet; a demo of
 """
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 import polars as pl
@@ -61,9 +62,9 @@ def read_mimic4(
 
     `folder` holds the tables of module hosp, or a folder `hosp` that does. `code_system` is one of CODE_SYSTEMS; None
     is enough where all rows have one version. With `notes`, the file `discharge` of MIMIC-IV-Note or its folder, visits
-    are the admissions that have a discharge summary (see `data.sources.shared.discharge_notes`); with `past_notes`, for histories, all
-    admissions with the summaries they have. Raises ValueError where versions are mixed and none is chosen, and
-    ValueError or FileNotFoundError where a table cannot be used.
+    are the admissions that have a discharge summary (see `data.sources.shared.discharge_notes`); with `past_notes`, for
+    histories, all admissions with the summaries they have. Raises ValueError where versions are mixed and none is
+    chosen, and ValueError or FileNotFoundError where a table cannot be used.
     """
     folder = Path(folder) / "hosp" if (Path(folder) / "hosp").is_dir() else Path(folder)
     admissions = read_mimic_table(folder, "admissions", ADMISSIONS, ledger, forms)
@@ -83,7 +84,7 @@ def read_mimic4(
 def _read_diagnoses(
     folder: Path, code_system: str | None, ledger: Ledger, zeros: str | None, granularity: str
 ) -> tuple[pl.DataFrame, str, InputFile]:
-    """Canonical codes, their system, and the file, whose millions of rows as text are then no longer kept."""
+    """Canonical codes, their system, and the file. Its millions of rows as text are freed on return."""
     table = read_mimic_table(folder, "diagnoses_icd", (PATIENT, ADMISSION, *VERSIONED_CODES), ledger)
     ledger.read("diagnoses", table.rows.height)
     return *resolve_versions(table.rows, code_system, ledger, zeros=zeros, granularity=granularity), table.file
@@ -130,7 +131,7 @@ def _codes_of_version(
     ledger: Ledger,
     zeros: str | None,
     granularity: str,
-    native: dict[str, int],
+    native: Mapping[str, int],
 ) -> pl.DataFrame:
     """Canonical codes of the rows of one version; `native`: how often each code stands in the target's own rows."""
     own, wanted = _SYSTEM_OF_VERSION[version], _target_of(code_system)

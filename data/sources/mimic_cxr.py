@@ -14,7 +14,6 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -35,6 +34,7 @@ from data.sources.shared.source_command import Arguments, SourceCommand, column_
 from data.table_files.columns import ColumnForms, column, read_columns
 from data.table_files.meanings import Meaning
 from data.table_files.stored_files import InputFile
+from data.task_folder.task_info import SourceFacts
 from mera.system.errors import UserError
 
 STUDIES = (
@@ -77,7 +77,7 @@ def read_mimic_cxr(
     forms: ColumnForms | None = None,
     zeros: str | None = None,
     granularity: str = "full",
-) -> tuple[list[Patient], list[InputFile], str, dict[str, Any]]:
+) -> tuple[list[Patient], list[InputFile], str, SourceFacts]:
     """The cohort (visits are studies with a note), the files, the ontology of the codes, and facts about the join.
 
     `reports`: the folder with files/p10/p10000032/s50414267.txt, or mimic-cxr-reports.zip. `metadata`:
@@ -104,9 +104,9 @@ def read_mimic_cxr(
     )
     _drop(ledger, "without a time in the metadata", studies, timed)
     _drop(ledger, f"inside no {'admission' if kind == 'hosp' else 'ED stay'}", timed, matched)
-    told = matched.drop_nulls("text")
-    _drop(ledger, f"without {' or '.join(sections)}", matched, told)
-    facts = {
+    with_text = matched.drop_nulls("text")
+    _drop(ledger, f"without {' or '.join(sections)}", matched, with_text)
+    facts: SourceFacts = {
         "join": {
             "rule": RULES[kind],
             "studies": studies.height,
@@ -114,7 +114,7 @@ def read_mimic_cxr(
             "unmatched_share": round(1 - matched.height / studies.height, 4),
         }
     }
-    visits = told.select(
+    visits = with_text.select(
         "patient_id",
         "admission_id",
         "sex",
@@ -124,7 +124,7 @@ def read_mimic_cxr(
         day=pl.col("time").dt.epoch("d").cast(pl.Int64),
         num_notes=pl.lit(1),
     )
-    return build_cohort(visits, _codes_of_studies(codes, told, ledger), ledger), files, system, facts
+    return build_cohort(visits, _codes_of_studies(codes, with_text, ledger), ledger), files, system, facts
 
 
 def _drop(ledger: Ledger, reason: str, before: pl.DataFrame, after: pl.DataFrame) -> None:
@@ -153,12 +153,12 @@ def _studies(
     """patient_id, admission_id (the study), text or null, time or null."""
     digest, rows = hashlib.sha256(), {}
     for number, (name, stored) in enumerate(_report_files(reports), start=1):
-        found = _REPORT.search(name)
-        if found is None:
+        report = _REPORT.search(name)
+        if report is None:
             continue
-        digest.update(f"{found[0]} {hashlib.sha256(stored).hexdigest()}\n".encode())
+        digest.update(f"{report[0]} {hashlib.sha256(stored).hexdigest()}\n".encode())
         try:
-            rows[found[1], found[2]] = report_text(stored.decode("utf-8"), sections)
+            rows[report[1], report[2]] = report_text(stored.decode("utf-8"), sections)
         except UnicodeDecodeError as error:
             raise UserError(
                 f"{reports}: file {number} in the order of names is not text in UTF-8 (byte {error.start})"

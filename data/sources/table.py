@@ -16,7 +16,8 @@ from data.ledger import Ledger
 from data.ontology import Ontology, load_ontology
 from data.sources.shared.options import add_diagnosis_options, add_kind, add_past_notes
 from data.sources.shared.source_command import Arguments, SourceCommand, check_notes_are_read, column_forms
-from data.table_files.columns import ColumnForms, column, id_order, read_columns
+from data.table_files.columns import ColumnForms, column, read_columns
+from data.table_files.ids import id_order
 from data.table_files.meanings import Meaning
 from data.table_files.stored_files import InputFile
 from mera.system.errors import UserError

@@ -1,13 +1,13 @@
 """The synthetic cohort: invented patients with real ICD-10-CM codes, and the exact probabilities behind them."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from data.cohorts.cohort import Patient, Visit
 from data.synthetic.disease_model import DiseaseModel
 from data.synthetic.notes import write_note
+from data.task_folder.features import TaskRow
 from mera.system.errors import UserError
 
 MIN_VISITS = 2
@@ -58,12 +58,12 @@ def synthetic_cohort(num_patients: int, seed: int, with_notes: bool = False) -> 
     ]
 
 
-def oracle_probabilities(rows: Sequence[Mapping[str, Any]], codes: Sequence[str]) -> np.ndarray:
+def oracle_probabilities(rows: Sequence[TaskRow], codes: Sequence[str]) -> np.ndarray:
     """(N, C) float32: the chance of each of `codes` being among a row's targets, given its history, age and sex; 0 for
     a code that the model does not have.
 
-    `rows` are examples of the synthetic `diagnosis` task (`data.task.FEATURES`). Nothing is used that a
-    model is not told, so no model can rank better in expectation.
+    `rows` are examples of the synthetic `diagnosis` task. Only what a model is told of them is used, so no model can
+    rank better in expectation.
     """
     model = DiseaseModel()
     stages, past = model.state_after([[visit["codes"] for visit in row["history"]] for row in rows])
@@ -71,10 +71,10 @@ def oracle_probabilities(rows: Sequence[Mapping[str, Any]], codes: Sequence[str]
     female = np.array([row["sex"] == "F" for row in rows])
     column = {code: index for index, code in enumerate(model.codes)}
     chances = model.code_probabilities(stages, past, ages, female)
-    found = np.zeros((len(rows), len(codes)), dtype=np.float32)
+    probabilities = np.zeros((len(rows), len(codes)), dtype=np.float32)
     known = [place for place, code in enumerate(codes) if code in column]
-    found[:, known] = chances[:, [column[codes[place]] for place in known]]
-    return found
+    probabilities[:, known] = chances[:, [column[codes[place]] for place in known]]
+    return probabilities
 
 
 def _visit(

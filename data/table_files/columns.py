@@ -17,6 +17,7 @@ import polars as pl
 
 from data.ledger import Ledger
 from data.table_files import meanings
+from data.table_files.ids import with_one_spelling
 from data.table_files.meanings import Meaning
 from data.table_files.stored_files import InputFile
 from data.table_files.text_tables import TextTable, read_text_table
@@ -24,10 +25,6 @@ from data.table_files.times import Times, UnreadableTimes, parse_times, proves_d
 from mera.system.errors import UserError
 
 _LISTED_FORMS, _LISTED_SEXES = 3, 8
-_ODD_ID = r"^[+-]?0\d|^[+-]?\d+[.,]0*$|^[+-]?\d[\d.,]*[eE]"
-_IS_NUMBER = r"^[+-]?\d+(?:\.(?:0{0,2}|0{4,})|,0{1,2})?$|^[+-]?\d(?:[.,]\d+)?[eE]\+?\d+$"
-_AS_FLOAT = re.compile(r"[1-9]\d*\.(?:0{1,2}|0{4,})")
-_LONGEST_NUMBER = 30
 _DAYS_SUFFIX = "_days"
 _DTYPES = {
     Meaning.WHOLE: pl.Int64(),
@@ -57,6 +54,7 @@ class Column:
 def column(
     name: str, meaning: Meaning, header: str | None = None, optional: bool = False, may_be_empty: bool = False
 ) -> Column:
+    """A `Column` that is written in one line."""
     return Column(name=name, meaning=meaning, header=header, optional=optional, may_be_empty=may_be_empty)
 
 
@@ -135,7 +133,8 @@ def _typed(text: TextTable, columns: Sequence[Column], ledger: Ledger, forms: Co
                     )
                 typed[each.name] = own
             case Meaning.ID | Meaning.NUMBER_ID:
-                typed[each.name] = _ids(own, place, ledger)
+                typed[each.name], num_changed = with_one_spelling(own, each.meaning == Meaning.NUMBER_ID, str(place))
+                ledger.change(f"id in {header} read as a number (1000.0 and 01000 are 1000)", num_changed)
             case Meaning.TIME | Meaning.TIME_OR_DAYS:
                 times = _times(own, place, forms.date_format, day_first)
                 typed[each.name] = times.moments
@@ -178,45 +177,8 @@ def without_nothing(values: pl.Series) -> pl.Series:
     return values.replace(dict.fromkeys(empty)) if empty else values
 
 
-def _ids(values: pl.Series, place: _Place, ledger: Ledger) -> pl.Series:
-    """One spelling for each id: where the column holds numbers, `1000.0` and `01000` are 1000.
-
-    In a column that holds other ids too, only the `.0` goes: there 01000 may be somebody else.
-    """
-    is_odd = values.str.contains(_ODD_ID)
-    odd = values.filter(is_odd.fill_null(False)).unique()
-    if not len(odd):
-        return values
-    numeric = place.meaning == Meaning.NUMBER_ID or bool(values.str.contains(_IS_NUMBER).all())
-    spelled = {}
-    for text in odd:
-        number = meanings.whole_number(text)
-        if number is None and numeric and "e" in text.lower():
-            raise UserError(
-                f"{place} holds ids as {meanings.form_of(text)}, which have lost digits; export them as text"
-            )
-        if number is not None and (numeric or _AS_FLOAT.fullmatch(text)):
-            spelled[text] = number
-    count = int(values.is_in(list(spelled)).sum())
-    ledger.change(f"id in {place.header} read as a number (1000.0 and 01000 are 1000)", count)
-    return values.replace(spelled)
-
-
-def id_order(ids: pl.Series) -> pl.Series:
-    """(N,) numbers that sort ids as a reader would: numbers as numbers, also within other ids (V9 before V10)."""
-    numbers = ids.cast(pl.Int64, strict=False)
-    if numbers.null_count() == ids.null_count():
-        return numbers
-    distinct = sorted(ids.drop_nulls().unique().to_list(), key=_natural)
-    return ids.replace_strict(distinct, list(range(len(distinct))), default=None, return_dtype=pl.Int64)
-
-
-def _natural(text: str) -> list[str]:
-    return [part.zfill(_LONGEST_NUMBER) if part.isdecimal() else part for part in re.split(r"(\d+)", text)]
-
-
 def _scalars(values: pl.Series, place: _Place, forms: ColumnForms, ledger: Ledger) -> pl.Series:
-    """Values that are few, or read fast as numbers: each different text is read once."""
+    """Numbers, ages, flags and sexes, read text by different text; numbers are cast at once where that reads all."""
     dtype = _DTYPES[place.meaning]
     if place.meaning in (Meaning.WHOLE, Meaning.NUMBER):
         fast = values.cast(dtype, strict=False)
@@ -296,7 +258,7 @@ def _proof_of_any(path: Path, columns: Sequence[Column], values: Mapping[str, pl
 
 
 def _report(place: _Place, values: pl.Series, typed: pl.Series, ledger: Ledger) -> None:
-    """Count what is there and was not read. Raises ValueError where that is all there is."""
+    """Count the values that could not be read. Raises ValueError where none could."""
     failed = typed.is_null() & values.is_not_null()
     count = int(failed.sum())
     if not count:

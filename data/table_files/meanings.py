@@ -1,8 +1,8 @@
 """What the values of a column mean, and the forms each meaning is written in.
 
-Every reader takes a text without spaces around it and gives None where the text has no such meaning. What is not there
-at all (`is_nothing`) is told apart before: empty fields and the words that pandas, R, SQL and spreadsheets write for
-them.
+Every reader takes a text without spaces around it and gives None where the text has no such meaning. Missing values,
+which are empty fields and the words that pandas, R, SQL and spreadsheets write for them, are taken out before
+(`is_nothing`).
 """
 
 import functools
@@ -18,7 +18,7 @@ LARGEST_AGE = 120
 
 _NOTHING = "nan none null nil na n/a #n/a <na> nat \\n (null) <null> . ? - --"
 NOTHING = frozenset(["", *_NOTHING.split()])
-"""In lower case. What stands for nothing in any column."""
+"""Texts, in lower case, that stand for a missing value in any column."""
 LONGEST_NOTHING = max(map(len, NOTHING))
 
 
@@ -49,8 +49,8 @@ _SEX_WORDS = {
     "diverse diverso otro autre altro andere unspecified undetermined indeterminate indeterminado ambiguous intersex "
     "unknown/invalid not_specified non-binary nonbinary nb 8521 8551 8570",
 }
-"""Words of common languages and of OMOP's and SNOMED's codes, in lower case, spaces as `_`; last, what is no known
-sex."""
+"""Sex -> its words in common languages and its codes in OMOP and SNOMED, in lower case, spaces as `_`; empty for a sex
+that is recorded as unknown or as another."""
 _SEX_OF_WORD = {word: sex for sex, words in _SEX_WORDS.items() for word in words.split()}
 AMBIGUOUS_WITH_M = frozenset("hv")
 """Where one of these letters stands in a column, its M may be a woman (mujer) or a man."""
@@ -80,19 +80,19 @@ def is_nothing(text: str) -> bool:
 
 
 def whole_number(text: str) -> str | None:
-    """The digits of `12`, `12.0`, `012` or `1,2e+01`-like forms that lose nothing, without leading zeros."""
-    found = _WHOLE.fullmatch(text)
-    if found is not None:
-        return ("-" if found[1] == "-" and found[2] != "0" else "") + found[2]
-    found = _EXPONENT.fullmatch(text)
-    if found is None:
+    """The digits, without leading zeros, of `12`, `12.0`, `012` and forms like `1,2e+01` that show all digits."""
+    whole = _WHOLE.fullmatch(text)
+    if whole is not None:
+        return ("-" if whole[1] == "-" and whole[2] != "0" else "") + whole[2]
+    scientific = _EXPONENT.fullmatch(text)
+    if scientific is None:
         return None
-    fraction, exponent = (found[3] or ""), int(found[4])
+    fraction, exponent = (scientific[3] or ""), int(scientific[4])
     # `1.23e+07` is what a spreadsheet shows of 12,345,678: the other digits are gone.
     if exponent > 300 or (fraction and exponent > len(fraction)) or fraction[exponent:].strip("0"):
         return None
-    digits = (found[2] + fraction[:exponent].ljust(exponent, "0")).lstrip("0") or "0"
-    return ("-" if found[1] == "-" and digits != "0" else "") + digits
+    digits = (scientific[2] + fraction[:exponent].ljust(exponent, "0")).lstrip("0") or "0"
+    return ("-" if scientific[1] == "-" and digits != "0" else "") + digits
 
 
 def number(text: str) -> float | None:
@@ -136,16 +136,16 @@ def _years(text: str) -> int | None:
     at_least = _AT_LEAST.fullmatch(text)
     if at_least is not None:
         return int(at_least[1])
-    found = _AGE.fullmatch(text) or _OTHER_YEARS.fullmatch(text)
-    if found is None:
+    plain = _AGE.fullmatch(text) or _OTHER_YEARS.fullmatch(text)
+    if plain is None:
         return None
-    unit = found[2] if found.re is _AGE and found[2] else ""
-    return int(found[1]) // _AGE_UNITS[unit]
+    unit = plain[2] if plain.re is _AGE and plain[2] else ""
+    return int(plain[1]) // _AGE_UNITS[unit]
 
 
 @functools.lru_cache(maxsize=4096)
 def is_true(text: str) -> bool:
-    """Whether a flag is set; one that says nothing is not, one that cannot be read is."""
+    """Whether a flag is set: no where the value is missing, yes where it cannot be read."""
     text = text.strip()
     return not is_nothing(text) and flag(text) is not False
 

@@ -1,4 +1,4 @@
-"""Input files as they lie on disk: found, unpacked, and known to be text."""
+"""Input files on disk: where a table lies, how it is unpacked, and whether it is text in UTF-8."""
 
 import codecs
 import gzip
@@ -93,8 +93,8 @@ def _unzip(path: Path, stored: bytes) -> bytes:
     try:
         with zipfile.ZipFile(io.BytesIO(stored)) as archive:
             # Archives of macOS hold a second, hidden file for each.
-            shown = (name for name in archive.namelist() if not name.split("/")[-1].startswith("._"))
-            names = [name for name in shown if name.lower().endswith(_TABLE_SUFFIXES)]
+            visible = (name for name in archive.namelist() if not name.split("/")[-1].startswith("._"))
+            names = [name for name in visible if name.lower().endswith(_TABLE_SUFFIXES)]
             if len(names) != 1:
                 raise UserError(f"{path} holds {len(names)} tables; unpack it and name one")
             return archive.read(names[0])

@@ -1,5 +1,8 @@
 """The columns of a prepared task's rows, and its splits."""
 
+from collections.abc import Sequence
+from typing import NotRequired, TypedDict
+
 import datasets
 
 SPLITS = ("train", "validation", "test")
@@ -32,6 +35,45 @@ PAST_NOTES_FEATURES = datasets.Features(
     {**FEATURES, "history": datasets.List({**FEATURES["history"].feature, "text": datasets.Value("string")})}
 )
 """The same with the notes of past visits: each visit of `history` has its own `text`, the note or null."""
+
+
+class VisitRow(TypedDict):
+    """A visit of a history."""
+
+    codes: Sequence[str]
+    days_before: int | None
+    """Days from it to the target visit; None without dates."""
+    text: NotRequired[str | None]
+    """Its note or None, where the rows have PAST_NOTES_FEATURES."""
+
+
+class EvidenceSpan(TypedDict):
+    """The characters `[start, end)` of the note that support a code."""
+
+    code: str
+    start: int
+    end: int
+
+
+class PatientRow(TypedDict):
+    """What a model reads of a patient."""
+
+    age: int | None
+    sex: str | None
+    """`F` or `M`"""
+    history: Sequence[VisitRow]
+    """oldest visit first"""
+    text: str | None
+    """the note"""
+
+
+class TaskRow(PatientRow):
+    """One example, as FEATURES or PAST_NOTES_FEATURES describe it."""
+
+    example_id: str
+    patient_id: str
+    targets: Sequence[str]
+    evidence: Sequence[EvidenceSpan]
 
 
 def has_past_notes(features: datasets.Features) -> bool:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data.task_folder.features import SPLITS
+from data.task_folder.task_info import SplitCounts
 from data.task_folder.task_rows import check_codes, num_without_target_among
 from mera.system.errors import UserError
 
@@ -47,7 +48,7 @@ def write_parts(
 
 
 def check_splits(tables: Mapping[str, pa.Table], candidates: Sequence[str], others: Sequence[str]) -> None:
-    """Raise UserError where a split is empty, a patient is in two, or there is nothing to predict in train or validation."""
+    """Raise UserError where a split is empty, a patient is in two, or train or validation has nothing to predict."""
     for name, table in tables.items():
         if not table.num_rows:
             raise UserError(f"the {name} split is empty: too few patients are left after filtering")
@@ -74,7 +75,7 @@ def patient_ids(column: pa.ChunkedArray) -> set[str]:
     return set(column.unique().to_pylist())
 
 
-def split_counts(table: pa.Table) -> dict[str, int]:
+def split_counts(table: pa.Table) -> SplitCounts:
     """Numbers of examples, patients and targets."""
     return {
         "examples": table.num_rows,

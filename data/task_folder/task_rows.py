@@ -4,69 +4,31 @@ import hashlib
 import mmap
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from data.task_folder.features import TaskRow
+from data.task_folder.task_info import OutsideCounts
 from mera.system.errors import UserError
 
+Hashes = dict[str, "hashlib._Hash"]
+"""Leaf of a column (`history[].codes[]/text`) -> the sha256 of its values so far."""
 BATCH_ROWS = 5_000
 BATCH_CHARACTERS = 1 << 28
 """Arrow counts the bytes of a batch's strings in 31 bits, and a character has up to four."""
 
 
-class VisitRow(TypedDict):
-    """An earlier visit of a patient."""
-
-    codes: list[str]
-    days_before: int | None
-    """the target visit; None where there are no dates"""
-    text: NotRequired[str | None]
-    """the visit's note, in tasks that have past notes"""
-
-
-class PatientRow(TypedDict):
-    """What a model reads of a patient, as a row of a prepared task has it (`data.task.FEATURES`)."""
-
-    age: int | None
-    sex: str | None
-    """`F` or `M`"""
-    history: list[VisitRow]
-    """oldest visit first"""
-    text: str | None
-    """the note"""
-
-
-class EvidenceSpan(TypedDict):
-    """Characters `[start, end)` of the note that support a code."""
-
-    code: str
-    start: int
-    end: int
-
-
-class TaskRow(PatientRow):
-    """One example of a prepared task."""
-
-    example_id: str
-    patient_id: str
-    targets: list[str]
-    evidence: list[EvidenceSpan]
-
-
-def rows_to_table(rows: Iterable[Mapping[str, Any]], schema: pa.Schema, on_disk: bool = False) -> pa.Table:
-    """A table with the columns of `schema`, from dicts with its names as keys, taken a batch at a time.
+def rows_to_table(rows: Iterable[TaskRow], schema: pa.Schema, on_disk: bool = False) -> pa.Table:
+    """A table with the columns of `schema`, from rows with its names as keys, taken a batch at a time.
 
     With `on_disk` the table lies in a file of TMPDIR and is mapped into memory. The file has no name: nobody else can
     open it, and it is gone when the process is, however that ends.
     """
     batches = (
-        pa.RecordBatch.from_arrays(
-            [pa.array([row[field.name] for row in batch], field.type) for field in schema], schema=schema
-        )
+        pa.RecordBatch.from_arrays([_column(batch, field) for field in schema], schema=schema)
         for batch in _batches(rows)
     )
     if not on_disk:
@@ -78,6 +40,10 @@ def rows_to_table(rows: Iterable[Mapping[str, Any]], schema: pa.Schema, on_disk:
         file.flush()
         mapped = pa.py_buffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     return pa.ipc.open_stream(pa.BufferReader(mapped)).read_all()
+
+
+def _column(batch: Sequence[Mapping[str, object]], field: pa.Field) -> pa.Array:
+    return pa.array([row[field.name] for row in batch], field.type)
 
 
 def codes_of_rows(tables: Iterable[pa.Table]) -> set[str]:
@@ -113,7 +79,7 @@ def _first_row_outside(table: pa.Table, codes: set[str]) -> int:
     )
 
 
-def count_outside(table: pa.Table, candidates: Sequence[str]) -> dict[str, int]:
+def count_outside(table: pa.Table, candidates: Sequence[str]) -> OutsideCounts:
     """Targets of `table` that are no candidates, the examples that have one or more, and how many codes these are."""
     targets = pl.DataFrame({"code": pl.from_arrow(table["targets"])}).with_row_index("row").explode("code")
     outside = targets.filter(~pl.col("code").is_in(list(candidates)))
@@ -138,7 +104,7 @@ def count_targets(table: pa.Table, codes: Sequence[str]) -> np.ndarray:
 
 def digest_table(table: pa.Table) -> str:
     """sha256 of the values, the same however they are cut into chunks."""
-    leaves: dict[str, Any] = {}
+    leaves: Hashes = {}
     for field in table.schema:
         for chunk in table[field.name].chunks:
             _digest(field.name, chunk, leaves)
@@ -148,7 +114,7 @@ def digest_table(table: pa.Table) -> str:
     return together.hexdigest()
 
 
-def _digest(name: str, array: pa.Array, leaves: dict[str, Any]) -> None:
+def _digest(name: str, array: pa.Array, leaves: Hashes) -> None:
     """Feed `array`'s nulls, lengths and values each to the hash of their own name."""
     _feed(leaves, f"{name}/null", pc.is_null(array).cast(pa.uint8()).to_numpy(zero_copy_only=False))
     if pa.types.is_struct(array.type):
@@ -176,12 +142,12 @@ def _characters(strings: pa.LargeStringArray) -> memoryview:
     return memoryview(characters)[places[strings.offset] : places[strings.offset + len(strings)]]
 
 
-def _feed(leaves: dict[str, Any], name: str, values: np.ndarray) -> None:
+def _feed(leaves: Hashes, name: str, values: np.ndarray) -> None:
     leaves.setdefault(name, hashlib.sha256()).update(np.ascontiguousarray(values).tobytes())
 
 
-def _batches(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
-    batch: list[Mapping[str, Any]] = []
+def _batches(rows: Iterable[TaskRow]) -> Iterator[list[TaskRow]]:
+    batch: list[TaskRow] = []
     characters = 0
     for row in rows:
         batch.append(row)

@@ -1,8 +1,8 @@
 """Whether a prepared task is still what it was made as.
 
 task.json holds a digest of the rows of each split, of each other file and of the facts that models rely on. They are
-compared with the folder when a task is loaded, and again only after one of its files has changed: what was found right
-is remembered by size and time of change, in a small file of the user's cache folder, never in the task.
+compared with the folder when a task is loaded, and again only after one of its files has changed: the size and the time
+of change of every file of a verified task are remembered in the user's cache folder, never in the task.
 """
 
 import contextlib
@@ -11,11 +11,11 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pyarrow as pa
 
+from data.task_folder.task_info import Digests, TaskInfo
 from data.task_folder.task_rows import digest_table
 from mera.system.errors import UserError
 from mera.system.private_files import private_files
@@ -37,7 +37,7 @@ FACTS = (
 """What of task.json stages and the report rely on."""
 _REMEMBERED_TASKS = 200
 _FORM = 1
-"""Of what is remembered: raised when more is verified than before."""
+"""Version of the remembered file: raised when more is verified than before."""
 
 Stamps = dict[str, list[int]]
 """A file of the task -> its size in bytes and its time of change in ns."""
@@ -54,13 +54,13 @@ def fingerprint_of(row_digests: Mapping[str, str], codes: pl.DataFrame, others: 
     return digest.hexdigest()
 
 
-def digests_of(folder: Path, row_digests: Mapping[str, str], info: Mapping[str, Any]) -> dict[str, Any]:
-    """What task.json remembers of a task, written into `folder` but for task.json itself."""
+def digests_of(folder: Path, row_digests: Mapping[str, str], info: Mapping[str, object]) -> Digests:
+    """The digests of a task that is written into `folder` but for task.json itself."""
     return {"rows": dict(row_digests), "files": _file_digests(folder), "facts": _digest_facts(info)}
 
 
 def verify_task(
-    path: Path, tables: Mapping[str, pa.Table], codes: pl.DataFrame, others: pl.DataFrame, info: Mapping[str, Any]
+    path: Path, tables: Mapping[str, pa.Table], codes: pl.DataFrame, others: pl.DataFrame, info: TaskInfo
 ) -> None:
     """Raise ValueError naming what differs where the task in `path` is not what it was made as.
 
@@ -84,7 +84,7 @@ def verify_task(
 
 
 def stamps_of(path: Path) -> Stamps:
-    """Of every file of the task; hidden ones, such as the lock of who writes it, are none."""
+    """The stamps of every file of the task, without hidden ones such as the writer's lock."""
     files = sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
     return {
         file.relative_to(path).as_posix(): [stat.st_size, stat.st_mtime_ns] for file in files for stat in [file.stat()]
@@ -92,7 +92,8 @@ def stamps_of(path: Path) -> Stamps:
 
 
 def remember_verified(path: Path, stamps: Stamps) -> None:
-    """Keep in the cache folder that the task with these files is right; without a word where that cannot be done."""
+    """Remember in the cache folder that the task with these files is as it was made; does nothing where the cache
+    cannot be written."""
     record = _record_path(path)
     with contextlib.suppress(OSError, RuntimeError), private_files():
         record.parent.mkdir(parents=True, exist_ok=True)
@@ -104,19 +105,18 @@ def remember_verified(path: Path, stamps: Stamps) -> None:
             old.unlink(missing_ok=True)
 
 
-def _differences(
-    path: Path, row_digests: Mapping[str, str], expected: Mapping[str, Any], info: Mapping[str, Any]
-) -> list[str]:
+def _differences(path: Path, row_digests: Mapping[str, str], expected: Digests, info: TaskInfo) -> list[str]:
+    """The parts of the task that differ from `expected`, which somebody may have damaged too."""
     if not isinstance(expected, dict) or not {"rows", "files", "facts"} <= expected.keys():
         return ["task.json itself"]
-    found = [f"the {name} split" for name, digest in row_digests.items() if expected["rows"].get(name) != digest]
+    parts = [f"the {name} split" for name, digest in row_digests.items() if expected["rows"].get(name) != digest]
     files = _file_digests(path)
-    found += [name for name in HASHED_FILES if expected["files"].get(name) != files.get(name)]
-    return found + (["task.json itself"] if expected["facts"] != _digest_facts(info) else [])
+    parts += [name for name in HASHED_FILES if expected["files"].get(name) != files.get(name)]
+    return parts + (["task.json itself"] if expected["facts"] != _digest_facts(info) else [])
 
 
 def _old_differences(
-    row_digests: Mapping[str, str], codes: pl.DataFrame, others: pl.DataFrame, info: Mapping[str, Any]
+    row_digests: Mapping[str, str], codes: pl.DataFrame, others: pl.DataFrame, info: TaskInfo
 ) -> list[str]:
     if info.get("candidates", codes.height) != codes.height:
         return ["codes.parquet"]
@@ -132,7 +132,7 @@ def _file_digests(folder: Path) -> dict[str, str]:
     }
 
 
-def _digest_facts(info: Mapping[str, Any]) -> str:
+def _digest_facts(info: Mapping[str, object]) -> str:
     facts = {name: info[name] for name in FACTS if name in info}
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 

@@ -1,7 +1,8 @@
 """Metrics of ranked and of predicted codes: arrays in, number out. NumPy and SciPy only.
 
-Legend: N examples, C candidate codes, K ranked codes kept, T targets = all (example, code) pairs that are true, in the
-order of `np.nonzero(targets)`. `scores` (N, C) float, larger = more likely; `targets` and `predicted` (N, C) bool.
+Legend: N examples, C candidate codes, K codes at the top of each ranking, T targets = all (example, code) pairs that
+are true, in the order of `np.nonzero(targets)`. `scores` (N, C) float, larger = more likely; `targets` and `predicted`
+(N, C) bool.
 Equal scores are ranked by column, lower column first. A mean over rows leaves out rows without a target, as nothing can
 be right there. A metric that is undefined (no target at all, no negative) is NaN. All lie in [0, 1] except `spearman`.
 
@@ -58,7 +59,7 @@ def rank_candidates(scores: np.ndarray, k: int | None = None) -> np.ndarray:
 
 
 def rank_targets(scores: np.ndarray, targets: np.ndarray, k: int = 100) -> Ranking:
-    """Rank every row once; keep its first columns (at least k, at least as many as any row has targets)."""
+    """Rank every row once. K of the result is k or, where that is more, the most targets that a row has; at most C."""
     _check_shapes(scores, targets)
     num_top = min(scores.shape[1], max(k, int(targets.sum(axis=1).max(initial=0))))
     top = np.empty((len(scores), num_top), dtype=np.int32)

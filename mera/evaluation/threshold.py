@@ -23,5 +23,5 @@ def best_threshold(scores: np.ndarray, targets: np.ndarray) -> float:
         return float(ranked_scores[-1] - 1.0)
     above, below = ranked_scores[best], ranked_scores[best + 1]
     middle = (above + below) / 2
-    # Thresholds are kept as float32, where the middle of two neighbours can round up to the upper one.
+    # Thresholds are stored as float32, where the middle of two neighbours can round up to the upper one.
     return float(middle if np.float32(middle) < above else below)

@@ -1,10 +1,19 @@
-"""How numbers are printed: in percent with one decimal, a missing one as a dash."""
+"""How numbers are printed, in sentences and in tables: in percent with one decimal, a missing one as a dash."""
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from typing import Protocol
 
 DASH = "—"
+
+
+class Interval(Protocol):
+    """Whatever has the ends of an interval: an estimate, a difference, a cell."""
+
+    @property
+    def low(self) -> float | None: ...
+
+    @property
+    def high(self) -> float | None: ...
 
 
 def percent(value: float | None, signed: bool = False) -> str:
@@ -15,11 +24,11 @@ def percent(value: float | None, signed: bool = False) -> str:
     return text.replace("-", "−")
 
 
-def interval(estimate: Mapping[str, Any], signed: bool = False) -> str:
+def interval(ends: Interval, signed: bool = False) -> str:
     """`60.1 to 62.4`, a dash where there is none."""
-    if estimate["low"] is None or estimate["high"] is None:
+    if ends.low is None or ends.high is None:
         return DASH
-    return f"{percent(estimate['low'], signed)} to {percent(estimate['high'], signed)}"
+    return f"{percent(ends.low, signed)} to {percent(ends.high, signed)}"
 
 
 def number(value: float | None, decimals: int = 2) -> str:
@@ -53,19 +62,6 @@ def size(num_bytes: float | None) -> str:
         return DASH
     for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if num_bytes >= scale:
-            shown = num_bytes / scale
-            return f"{shown:.1f} {unit}" if shown < 10 else f"{shown:.0f} {unit}"
+            scaled = num_bytes / scale
+            return f"{scaled:.1f} {unit}" if scaled < 10 else f"{scaled:.0f} {unit}"
     return f"{num_bytes:.0f} B"
-
-
-def hardware(found: Mapping[str, Any] | None) -> str:
-    """One line from a manifest's `hardware`: the GPUs where there are any, else the CPUs."""
-    if not found:
-        return DASH
-    gpus = found.get("gpus") or []
-    parts = [f"{gpus.count(name)} x {name}" for name in dict.fromkeys(gpus)]
-    if found.get("cpus"):
-        parts.append(f"{found['cpus']} CPUs")
-    if found.get("machine"):
-        parts.append(str(found["machine"]))
-    return ", ".join(parts) or DASH

@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
 from data.task import Task
-from data.task_folder.task_rows import PatientRow
+from data.task_folder.features import PatientRow
 from rank.baselines.simple import history_columns
 
 AGE_STEP = 5

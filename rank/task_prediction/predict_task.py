@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from data.task import Task, load_task
-from data.task_folder.task_rows import PatientRow, TaskRow
+from data.task_folder.features import PatientRow, TaskRow
 from rank.patients.code_reader import GROUPED_SYSTEMS
 from rank.patients.patient_input import refuse, require_known, require_seen
 from rank.phenotypes import Phenotype, Recalibration, measure_phenotype

@@ -5,8 +5,8 @@ line between them; a note that repeats another of the same admission word for wo
 addenda only has no summary, and its notes are dropped. MIMIC-III notes marked as errors are dropped. Everything is
 counted.
 
-Where notes are told as history, one that was charted after the patient's next admission began is dropped: it may tell
-what is to be predicted.
+In histories, a note that was charted after the patient's next admission began is dropped: it may tell what is to be
+predicted.
 """
 
 from collections import defaultdict
@@ -35,7 +35,8 @@ NextAdmissions = Mapping[Key, str]
 
 @dataclass(frozen=True, slots=True, order=True)
 class _Note:
-    """Sorts as the addenda rule wants the notes of one admission; the text before its place, which is no order."""
+    """One note; the notes of one admission sort in the order of the addenda rule. Notes that are equal in all else sort
+    by their text's digest, so that their order in the file does not matter."""
 
     is_addendum: bool
     time: str
@@ -198,7 +199,8 @@ def _unusable(patient: str, admission: str, text: str) -> str | None:
 
 
 def _too_late(key: Key, time: str, next_admissions: NextAdmissions | None) -> str | None:
-    """A date without a time is the beginning of that day."""
+    """Why a note charted at `time` may tell of the next admission; None where it does not. A date without a time is
+    the beginning of that day."""
     limit = (next_admissions or {}).get(key)
     if limit is None or "" < time <= limit:
         return None
@@ -223,7 +225,7 @@ def _one_text_per_admission(usable: Callable[[NoteSpool], Iterable[tuple[Key, _N
             ledger.drop("notes", "addendum without a summary", len(notes))
             continue
         first_with = {note.digest: note.place for note in reversed(notes)}
-        kept = tuple(note.place for note in notes if first_with[note.digest] == note.place)
-        ledger.drop("notes", "repeats another of its admission", len(notes) - len(kept))
-        texts[key] = SpooledText(spool, kept)
+        places = tuple(note.place for note in notes if first_with[note.digest] == note.place)
+        ledger.drop("notes", "repeats another of its admission", len(notes) - len(places))
+        texts[key] = SpooledText(spool, places)
     return texts

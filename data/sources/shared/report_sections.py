@@ -17,18 +17,18 @@ def find_sections(report: str) -> dict[str, str]:
     Words of a sentence before a colon are no heading: a heading is all capitals at the start of a line.
     """
     headings = list(_HEADING.finditer(report))
-    found: dict[str, list[str]] = {}
+    texts: dict[str, list[str]] = {}
     for place, heading in enumerate(headings):
         end = headings[place + 1].start() if place + 1 < len(headings) else len(report)
         text = " ".join(report[heading.end() : end].split())
         name = next((name for name, pattern in _NAMES.items() if pattern.search(heading[1])), None)
         if name is not None and text:
-            found.setdefault(name, []).append(text)
-    return {name: " ".join(found[name]) for name in SECTIONS if name in found}
+            texts.setdefault(name, []).append(text)
+    return {name: " ".join(texts[name]) for name in SECTIONS if name in texts}
 
 
 def report_text(report: str, sections: Sequence[str] = SECTIONS) -> str | None:
     """The wanted sections, each with its name before it; None where the report has none of them."""
-    found = find_sections(report)
-    parts = [f"{name.capitalize()}: {found[name]}" for name in sections if name in found]
+    texts = find_sections(report)
+    parts = [f"{name.capitalize()}: {texts[name]}" for name in sections if name in texts]
     return "\n".join(parts) or None

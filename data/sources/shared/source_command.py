@@ -1,7 +1,7 @@
 """What `mera prepare` knows of a source: its name, its help, its options, and how it is read."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from data.cohorts.source import Source
@@ -10,8 +10,30 @@ from data.table_files.columns import ColumnForms
 from data.table_files.meanings import parse_sex_values
 from mera.system.errors import UserError
 
-Arguments = argparse.Namespace
-"""The options of one source as the user gave them."""
+
+class Arguments(argparse.Namespace):
+    """The options of one source as the user gave them.
+
+    Declared are those that `mera prepare` itself reads and those that several sources share
+    (`data.sources.shared.options`); a source has the ones that its `add_options` adds, and perhaps more.
+    """
+
+    source: str
+    output: str
+    kind: str
+    """`diagnosis`, `coding` or `both`."""
+    protocol: str
+    fractions: Sequence[float]
+    sizes: Sequence[int] | None
+    folds: int
+    fold: int | None
+    split_seed: int
+    granularity: str
+    primary_only: bool
+    past_notes: bool
+    codes_without_zeros: str | None
+    date_format: str | None
+    sex_values: str | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,9 +1,12 @@
 """What the candidates of a task are, and how many true codes are none of them."""
 
+from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import Any
 
-from mera.report.text import percent
+import numpy as np
+
+from mera.report.json_form import called
+from mera.runs.predictions import Predictions
 
 ALL = "all"
 """The rule of tasks that name none."""
@@ -17,40 +20,70 @@ RULES = {
 """By the name of the rule in task.json."""
 
 
-def rule_name(task: dict[str, Any]) -> str:
-    """`task`: the task record of a manifest."""
-    return str((task.get("candidates_rule") or {}).get("name", ALL))
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outside:
+    """True codes that no model may name, since they are no candidates: they count as missed."""
+
+    targets: int
+    """(example, code) pairs."""
+    codes: int
+    """Different codes."""
+    examples: int
+    """Examples with such a code."""
+    num_candidates: int
+    is_missed: np.ndarray
+    """(T,) bool, targets in the order of `np.nonzero(targets)`: the code is no candidate for its example. In a run
+    pooled from folds a code may be one for some examples and not for others."""
+
+    @classmethod
+    def of(cls, run: Predictions) -> "Outside":
+        is_missed = np.isneginf(run.scores[run.targets])
+        rows, columns = np.nonzero(run.targets)
+        return cls(
+            targets=int(is_missed.sum()),
+            codes=len(np.unique(columns[is_missed])),
+            examples=len(np.unique(rows[is_missed])),
+            num_candidates=run.num_candidates,
+            is_missed=is_missed,
+        )
 
 
-def rule_in_words(section: dict[str, Any]) -> str:
-    """What the candidates are."""
-    rule, file = section["candidates_rule"], section["candidates_file"]
-    return f"the codes of {file}" if file else RULES.get(rule, f"chosen by the rule {rule}")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OutsideCounts:
+    """How many of the true codes are no candidates."""
+
+    targets: int
+    share: float | None
+    """None where there is no true code at all."""
+    codes: int
+    examples: int
 
 
-def candidates_record(task: dict[str, Any], targets: int, outside: Any) -> dict[str, Any]:
-    """What a section says of the candidates; `outside`: a `load.Outside`, of `targets` true codes."""
-    file = (task.get("candidates_rule") or {}).get("file")
-    return {
-        "candidates": outside.num_candidates,
-        "candidates_rule": rule_name(task),
-        "candidates_file": PurePath(str(file)).name if file else None,
-        "outside_candidates": {
-            "targets": outside.targets,
-            "share": outside.targets / targets if targets else None,
-            "codes": outside.codes,
-            "examples": outside.examples,
-        },
-    }
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Candidates:
+    """What a report says of the candidates."""
 
+    number: int = field(metadata=called("candidates"))
+    rule: str = field(metadata=called("candidates_rule"))
+    file: str | None = field(metadata=called("candidates_file"))
+    """Name of the file that lists them, without its folders."""
+    outside: OutsideCounts = field(metadata=called("outside_candidates"))
 
-def describe_candidates(section: dict[str, Any]) -> str:
-    """What a reader has to know of the candidates beside the first numbers."""
-    outside = section["outside_candidates"]
-    sentence = f"The {section['candidates']:,} candidates are {rule_in_words(section)} ({section['candidates_rule']})."
-    if not outside["targets"]:
-        return f"{sentence} Every true code is one of them."
-    return (
-        f"{sentence} {outside['targets']:,} of the {section['targets']:,} true codes ({percent(outside['share'])}%; "
-        f"{outside['codes']:,} different ones) are no candidates: they count as missed in every metric."
-    )
+    @classmethod
+    def of(cls, rule: str, file: str | None, outside: Outside, targets: int) -> "Candidates":
+        """`targets`: true codes of all examples."""
+        return cls(
+            number=outside.num_candidates,
+            rule=rule,
+            file=PurePath(str(file)).name if file else None,
+            outside=OutsideCounts(
+                targets=outside.targets,
+                share=outside.targets / targets if targets else None,
+                codes=outside.codes,
+                examples=outside.examples,
+            ),
+        )
+
+    @property
+    def rule_in_words(self) -> str:
+        return f"the codes of {self.file}" if self.file else RULES.get(self.rule, f"chosen by the rule {self.rule}")

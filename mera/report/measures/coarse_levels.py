@@ -5,6 +5,8 @@ The full ranking is used, so unlike the accuracies of `hierarchy` these need no 
 a level is a group of its own.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import polars as pl
 
@@ -16,14 +18,16 @@ from mera.runs.predictions import Predictions
 LEVEL_METRICS = {"map": "MAP", "recall@20": "recall@20", "micro_f1": "micro F1"}
 
 
-def coarse_levels(
-    run: Predictions, targets: np.ndarray, codes: pl.DataFrame, weights: np.ndarray
-) -> dict[str, dict[str, Estimate]]:
-    """Level -> metric -> value and interval, coarsest level first; `micro_f1` only where the run has thresholds.
+CoarseLevels = Mapping[str, Mapping[str, Estimate]]
+"""Level -> key of LEVEL_METRICS -> value and interval, coarsest level first."""
+
+
+def coarse_levels(run: Predictions, targets: np.ndarray, codes: pl.DataFrame, weights: np.ndarray) -> CoarseLevels:
+    """The metrics at each level; `micro_f1` only where the run has thresholds.
 
     targets (N, C) bool, weights (B, N). Levels that put all codes together or each code apart are left out.
     """
-    found = {}
+    levels: dict[str, dict[str, Estimate]] = {}
     has_thresholds = bool(np.isfinite(run.thresholds).all())
     for level in (level for level in LEVELS if level in codes.columns):
         groups = np.unique(group_numbers(codes[level]), return_inverse=True)[1]
@@ -33,11 +37,11 @@ def coarse_levels(
         ranking = metrics.rank_targets(by_group(run.scores, groups, np.maximum), group_targets)
         rows = [metrics.row_average_precision(ranking), metrics.row_recall(ranking, 20)]
         averages = bootstrap.row_mean(weights, np.column_stack(rows))
-        found[level] = {"map": estimate(averages[:, 0]), "recall@20": estimate(averages[:, 1])}
+        levels[level] = {"map": estimate(averages[:, 0]), "recall@20": estimate(averages[:, 1])}
         if has_thresholds:
             predicted = by_group(run.predicted, groups, np.logical_or)
-            found[level]["micro_f1"] = estimate(bootstrap.micro_f1(weights, predicted, group_targets))
-    return found
+            levels[level]["micro_f1"] = estimate(bootstrap.micro_f1(weights, predicted, group_targets))
+    return levels
 
 
 def by_group(values: np.ndarray, group_of_code: np.ndarray, combine: np.ufunc) -> np.ndarray:

@@ -1,11 +1,12 @@
 """What a model's threshold does: predicted against true set sizes, and where it lies on the precision-recall curve."""
 
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
-from mera.evaluation import bootstrap, metrics
-from mera.report.measures.estimates import estimate
+from mera import metrics
+from mera.evaluation import bootstrap
+from mera.report.measures.estimates import Estimate, estimate
 from mera.runs.predictions import Predictions
 
 SIZE_GROUPS = 8
@@ -14,11 +15,33 @@ BLOCK_ELEMENTS = 8_000_000
 """Scores compared with the cuts at once."""
 
 
-def set_size(predicted: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
-    """Predicted against true numbers of codes, over rows with targets. predicted, targets (N, C) bool.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SetSize:
+    """Predicted against true numbers of codes, over rows with targets."""
 
-    `curve`: groups of rows with a similar true size, as [mean true, mean predicted].
-    """
+    mean_true: Estimate
+    mean_predicted: Estimate
+    mean_absolute_error: Estimate
+    rows_without_prediction: Estimate
+    """Share of the rows."""
+    micro_precision: Estimate
+    micro_recall: Estimate
+    spearman: Estimate
+    """Rank correlation of the two numbers."""
+    curve: tuple[tuple[float, float], ...]
+    """(mean true, mean predicted) of groups of rows with a similar true number."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PrecisionRecall:
+    """Points of the curve, the least recall first."""
+
+    recall: tuple[float, ...]
+    precision: tuple[float, ...]
+
+
+def set_size(predicted: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> SetSize:
+    """predicted, targets (N, C) bool; weights (B, N)."""
     sizes, true_sizes = predicted.sum(axis=1), targets.sum(axis=1)
     hits = (predicted & targets).sum(axis=1)
     with_targets = true_sizes > 0
@@ -27,30 +50,33 @@ def set_size(predicted: np.ndarray, targets: np.ndarray, weights: np.ndarray) ->
     means = bootstrap.row_mean(weights, np.where(with_targets[:, None], per_row, np.nan))
     ratios = bootstrap.ratio_of_sums(weights, np.column_stack([hits, hits]), np.column_stack([sizes, true_sizes]))
     correlation = bootstrap.spearman(weights[:, with_targets], sizes[with_targets], true_sizes[with_targets])
-    names = ("mean_true", "mean_predicted", "mean_absolute_error", "rows_without_prediction")
-    return {
-        **{name: estimate(found, bounds=(0.0, np.inf)) for name, found in zip(names, means.T, strict=True)},
-        "micro_precision": estimate(ratios[:, 0]),
-        "micro_recall": estimate(ratios[:, 1]),
-        "spearman": estimate(correlation, bounds=(-1.0, 1.0)),
-        "curve": _size_curve(sizes[with_targets], true_sizes[with_targets]),
-    }
+    mean_true, mean_predicted, error, without_prediction = (estimate(mean, bounds=(0.0, np.inf)) for mean in means.T)
+    return SetSize(
+        mean_true=mean_true,
+        mean_predicted=mean_predicted,
+        mean_absolute_error=error,
+        rows_without_prediction=without_prediction,
+        micro_precision=estimate(ratios[:, 0]),
+        micro_recall=estimate(ratios[:, 1]),
+        spearman=estimate(correlation, bounds=(-1.0, 1.0)),
+        curve=_size_curve(sizes[with_targets], true_sizes[with_targets]),
+    )
 
 
-def precision_recall(run: Predictions, targets: np.ndarray) -> dict[str, list[float]] | None:
+def precision_recall(run: Predictions, targets: np.ndarray) -> PrecisionRecall | None:
     """Micro precision and recall while one constant is added to every row's threshold; None without any target.
 
     Where a run sets no threshold, one cut over all rows' scores takes its place. The cuts are scores of targets, at
     CURVE_POINTS steps of recall; equal scores are predicted together. Targets that are no candidates are never found.
     """
     base = np.where(np.isfinite(run.thresholds), run.thresholds, 0.0).astype(np.float32)
-    found = run.scores[targets] - base[np.nonzero(targets)[0]]
-    num_targets = len(found)
-    found = np.sort(found[~np.isneginf(found)])
-    if not len(found):
+    of_targets = run.scores[targets] - base[np.nonzero(targets)[0]]
+    num_targets = len(of_targets)
+    of_targets = np.sort(of_targets[~np.isneginf(of_targets)])
+    if not len(of_targets):
         return None
-    steps = np.unique(np.linspace(0, len(found) - 1, min(CURVE_POINTS, len(found))).round().astype(np.int64))
-    cuts = np.unique(found[steps])
+    steps = np.linspace(0, len(of_targets) - 1, min(CURVE_POINTS, len(of_targets)))
+    cuts = np.unique(of_targets[np.unique(steps.round().astype(np.int64))])
     passed = np.zeros(len(cuts) + 1, dtype=np.int64)
     rows_at_once = max(1, BLOCK_ELEMENTS // run.scores.shape[1])
     for start in range(0, len(run.scores), rows_at_once):
@@ -58,18 +84,19 @@ def precision_recall(run: Predictions, targets: np.ndarray) -> dict[str, list[fl
         margins = (run.scores[block] - base[block, None]).ravel()
         passed += np.bincount(np.searchsorted(cuts, margins, side="right"), minlength=len(cuts) + 1)
     num_predicted = np.cumsum(passed[::-1])[::-1][1:]
-    hits = len(found) - np.searchsorted(found, cuts, side="left")
-    return {"recall": (hits / num_targets)[::-1].tolist(), "precision": (hits / num_predicted)[::-1].tolist()}
+    hits = len(of_targets) - np.searchsorted(of_targets, cuts, side="left")
+    recall, precision = (hits / num_targets)[::-1], (hits / num_predicted)[::-1]
+    return PrecisionRecall(recall=tuple(recall.tolist()), precision=tuple(precision.tolist()))
 
 
-def _size_curve(sizes: np.ndarray, true_sizes: np.ndarray) -> list[list[float]]:
+def _size_curve(sizes: np.ndarray, true_sizes: np.ndarray) -> tuple[tuple[float, float], ...]:
     distinct, inverse, counts = np.unique(true_sizes, return_inverse=True, return_counts=True)
     if not len(distinct):
-        return []
+        return ()
     group = ((np.cumsum(counts) - counts) * SIZE_GROUPS // len(true_sizes))[inverse]
-    return [
-        [float(true_sizes[group == number].mean()), float(sizes[group == number].mean())] for number in np.unique(group)
-    ]
+    return tuple(
+        (float(true_sizes[group == number].mean()), float(sizes[group == number].mean())) for number in np.unique(group)
+    )
 
 
 def at_label_count(ranking: metrics.Ranking) -> tuple[np.ndarray, np.ndarray]:

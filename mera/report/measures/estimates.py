@@ -1,10 +1,20 @@
-"""A number with its interval, as the report keeps it: {"value", "low", "high"}, NaN where there is none."""
+"""A number with its interval, as the report keeps it: None where there is none."""
+
+import math
+from dataclasses import dataclass
 
 import numpy as np
 
 from mera.evaluation import bootstrap
 
-Estimate = dict[str, float]
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Estimate:
+    """An observed value and the ends of its 95% interval."""
+
+    value: float | None
+    low: float | None
+    high: float | None
 
 
 def estimate(replicates: np.ndarray, least_error: float = 0.0, bounds: tuple[float, float] = (0.0, 1.0)) -> Estimate:
@@ -12,10 +22,10 @@ def estimate(replicates: np.ndarray, least_error: float = 0.0, bounds: tuple[flo
 
     `bounds`: what the number can be; the shift of `bootstrap.interval` could carry an end beyond.
     """
-    low, high = bootstrap.interval(replicates, least_error=least_error)
-    low, high = np.clip([low, high], *bounds)
-    return {"value": float(replicates[0]), "low": float(low), "high": float(high)}
+    low, high = np.clip(bootstrap.interval(replicates, least_error=least_error), *bounds)
+    return Estimate(value=finite(replicates[0]), low=finite(low), high=finite(high))
 
 
-def without_interval(value: float) -> Estimate:
-    return {"value": float(value), "low": float("nan"), "high": float("nan")}
+def finite(value: float) -> float | None:
+    """The number as Python's own; None where it is NaN or infinite."""
+    return float(value) if math.isfinite(value) else None

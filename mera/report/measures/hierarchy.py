@@ -5,14 +5,15 @@ in the same group; the deepest such level is that of their lowest common ancesto
 levels differ by the predictions that go wrong between them.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
 from mera.evaluation import bootstrap, metrics
 from mera.report.measures.decisions import at_label_count
-from mera.report.measures.estimates import estimate
+from mera.report.measures.estimates import Estimate, estimate
 
 LEVELS = ("all", "chapter", "block", "category", "subcategory")
 """Columns of the code table that are levels, coarsest first; `data.editions.edition` has the same (`mera` imports nothing
@@ -27,9 +28,21 @@ LEVEL_NAMES = {
 }
 
 
-def hierarchy(ranking: metrics.Ranking, codes: pl.DataFrame, weights: np.ndarray) -> dict[str, Any] | None:
-    """`levels`: coarsest first, `code` last; `accuracy`: by level; `wrong`: by level, the share of the wrong
-    predictions whose lowest common ancestor with a true code is there. None where the table has no two levels."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hierarchy:
+    levels: tuple[str, ...]
+    """Coarsest first, `code` last."""
+    predicted: int
+    """Predicted codes, over all rows."""
+    wrong_predictions: int
+    accuracy: Mapping[str, Estimate]
+    """By level: share of the predicted codes that are right there."""
+    wrong: Mapping[str, Estimate]
+    """By level but `code`: share of the wrong predictions whose lowest common ancestor with a true code is there."""
+
+
+def hierarchy(ranking: metrics.Ranking, codes: pl.DataFrame, weights: np.ndarray) -> Hierarchy | None:
+    """At label count. weights (B, N). None where the table of codes has no two levels, or there is no true code."""
     levels = [level for level in LEVELS if level in codes.columns]
     if len(levels) < 2 or not len(ranking.rows):
         return None
@@ -40,24 +53,24 @@ def hierarchy(ranking: metrics.Ranking, codes: pl.DataFrame, weights: np.ndarray
     right = np.logical_or.accumulate(np.vstack([right, exact[None, :]])[::-1], axis=0)[::-1]
     levels.append("code")
 
-    def shares(chosen: list[np.ndarray], among: np.ndarray) -> list[dict[str, float]]:
+    def shares(chosen: list[np.ndarray], among: np.ndarray) -> list[Estimate]:
         def per_row(mask: np.ndarray) -> np.ndarray:
             return np.bincount(rows[mask], minlength=len(ranking.top))
 
         numerators = np.column_stack([per_row(mask & among) for mask in chosen])
         denominators = np.repeat(per_row(among)[:, None], len(chosen), axis=1)
-        return [estimate(found) for found in bootstrap.ratio_of_sums(weights, numerators, denominators).T]
+        return [estimate(share) for share in bootstrap.ratio_of_sums(weights, numerators, denominators).T]
 
     deepest = right.sum(axis=0) - 1
     accuracies = shares(list(right), np.ones(len(rows), dtype=bool))
     wrong = shares([deepest == place for place in range(len(levels) - 1)], ~exact)
-    return {
-        "levels": levels,
-        "predicted": len(rows),
-        "wrong_predictions": int((~exact).sum()),
-        "accuracy": dict(zip(levels, accuracies, strict=True)),
-        "wrong": dict(zip(levels[:-1], wrong, strict=True)),
-    }
+    return Hierarchy(
+        levels=tuple(levels),
+        predicted=len(rows),
+        wrong_predictions=int((~exact).sum()),
+        accuracy=dict(zip(levels, accuracies, strict=True)),
+        wrong=dict(zip(levels[:-1], wrong, strict=True)),
+    )
 
 
 def group_numbers(groups: pl.Series) -> np.ndarray:

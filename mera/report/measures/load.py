@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from mera.report.measures.candidates import rule_name
+from mera.report.json_form import JsonObject
+from mera.report.measures.candidates import Outside
+from mera.report.measures.task_record import TaskRecord
 from mera.runs.predictions import Predictions, patient_hashes, read_predictions
 from mera.system.errors import UserError
 
@@ -17,42 +19,14 @@ OPTIONAL_PARTS = ("previous_visits", "ages", "sexes", "group_names", "context")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Outside:
-    """True codes that no model may name, since they are no candidates: they count as missed."""
-
-    targets: int
-    """(example, code) pairs."""
-    codes: int
-    """Different codes."""
-    examples: int
-    """Examples with such a code."""
-    num_candidates: int
-    is_missed: np.ndarray
-    """(T,) bool, targets in the order of `np.nonzero(targets)`: the code is no candidate for its example. In a run
-    pooled from folds a code may be one for some examples and not for others."""
-
-    @classmethod
-    def of(cls, run: Predictions) -> "Outside":
-        is_missed = np.isneginf(run.scores[run.targets])
-        rows, columns = np.nonzero(run.targets)
-        return cls(
-            targets=int(is_missed.sum()),
-            codes=len(np.unique(columns[is_missed])),
-            examples=len(np.unique(rows[is_missed])),
-            num_candidates=run.num_candidates,
-            is_missed=is_missed,
-        )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Comparable:
     """Runs that were scored on the same examples, and what they share. N examples, C codes (see `Predictions`)."""
 
     paths: list[Path]
     first_run: str
     """The name of the run that the others were checked against."""
-    task: dict
-    """The task record of the manifests."""
+    task: TaskRecord
+    """The fullest of the manifests."""
     example_ids: list[str]
     patient_ids: list[str]
     codes: pl.DataFrame
@@ -80,8 +54,10 @@ def group_runs(paths: Sequence[str | Path], by_task: bool = False) -> list[Compa
     names: dict[tuple[str, str], Path] = {}
     for path in map(Path, paths):
         run = read_predictions(path)
-        _check_manifest(run, path)
-        fingerprint = run.manifest["task"]["fingerprint"]
+        _check_manifest(run.manifest, path)
+        _check_predictions(run, path)
+        task = TaskRecord.of(run.manifest["task"])
+        fingerprint = task.fingerprint
         if (fingerprint, run.name) in names:
             raise UserError(
                 f"two runs are called {run.name!r}: {names[fingerprint, run.name]} and {path}; "
@@ -89,20 +65,20 @@ def group_runs(paths: Sequence[str | Path], by_task: bool = False) -> list[Compa
             )
         names[fingerprint, run.name] = path
         if fingerprint in groups:
-            _check_same_examples(groups[fingerprint], run)
-            groups[fingerprint] = _joined(groups[fingerprint], run, path)
+            _check_same_examples(groups[fingerprint], run, task)
+            groups[fingerprint] = _joined(groups[fingerprint], run, task, path)
         elif groups and not by_task:
             other = next(iter(groups.values()))
             raise UserError(
                 f"runs {other.first_run!r} and {run.name!r} were scored on different tasks: "
-                f"{_describe(other.task, run.manifest['task'])} and {_describe(run.manifest['task'], other.task)}; "
+                f"{_describe(other.task, task)} and {_describe(task, other.task)}; "
                 "report them apart, or in one report with a section per task (--by-task)"
             )
         else:
             groups[fingerprint] = Comparable(
                 paths=[path],
                 first_run=run.name,
-                task=run.manifest["task"],
+                task=task,
                 example_ids=run.example_ids,
                 patient_ids=run.patient_ids,
                 codes=run.codes,
@@ -114,19 +90,22 @@ def group_runs(paths: Sequence[str | Path], by_task: bool = False) -> list[Compa
     return list(groups.values())
 
 
-def _joined(group: Comparable, run: Predictions, path: Path) -> Comparable:
+def _joined(group: Comparable, run: Predictions, task: TaskRecord, path: Path) -> Comparable:
     missing = [part for part in OPTIONAL_PARTS if getattr(group, part) is None]
     # Older manifests say less of the task; the fullest record is the one to print.
-    task = max(group.task, run.manifest["task"], key=len)
+    fullest = max(group.task, task, key=lambda task: len(task.record))
     parts = {part: getattr(run, part) for part in missing}
-    return replace(group, paths=[*group.paths, path], task=task, **parts)
+    return replace(group, paths=[*group.paths, path], task=fullest, **parts)
 
 
-def _check_manifest(run: Predictions, path: Path) -> None:
-    missing = [key for key in ("run", "task") if key not in run.manifest]
-    missing += [f"task.{key}" for key in TASK_KEYS if key not in run.manifest.get("task", {})]
+def _check_manifest(manifest: JsonObject, path: Path) -> None:
+    missing = [key for key in ("run", "task") if key not in manifest]
+    missing += [f"task.{key}" for key in TASK_KEYS if key not in manifest.get("task", {})]
     if missing:
         raise UserError(f"the manifest of {path} does not say {', '.join(missing)}; write the predictions again")
+
+
+def _check_predictions(run: Predictions, path: Path) -> None:
     if "train_count" not in run.codes.columns:
         raise UserError(f"codes.parquet of {path} has no column train_count; write the predictions again")
     if not run.example_ids:
@@ -140,8 +119,8 @@ def _check_manifest(run: Predictions, path: Path) -> None:
             )
 
 
-def _check_same_examples(group: Comparable, run: Predictions) -> None:
-    splits = group.task["split"], run.manifest["task"]["split"]
+def _check_same_examples(group: Comparable, run: Predictions, task: TaskRecord) -> None:
+    splits = group.task.split, task.split
     both = f"runs {group.first_run!r} and {run.name!r} cannot be compared"
     if splits[0] != splits[1]:
         raise UserError(f"{both}: they scored the splits {splits[0]} and {splits[1]}")
@@ -173,9 +152,10 @@ def _first_difference(mine: list[str], theirs: list[str]) -> str:
 
 
 def _candidates(side: Comparable | Predictions, number: int) -> list[str]:
-    return side.codes["code"].head(number).to_list()
+    codes: list[str] = side.codes["code"].head(number).to_list()
+    return codes
 
 
-def _describe(task: dict, other: dict) -> str:
-    candidates = "" if rule_name(task) == rule_name(other) else f", candidates {rule_name(task)}"
-    return f"{task.get('name', 'unnamed')} (fingerprint {task['fingerprint'][:12]}{candidates})"
+def _describe(task: TaskRecord, other: TaskRecord) -> str:
+    candidates = "" if task.candidates_rule == other.candidates_rule else f", candidates {task.candidates_rule}"
+    return f"{task.name or 'unnamed'} (fingerprint {task.fingerprint[:12]}{candidates})"

@@ -1,18 +1,27 @@
 """One run's numbers: every metric with its bootstrap replicates, and every breakdown that the report shows."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import scipy.sparse
 
-from mera.evaluation import bootstrap, metrics
-from mera.report.measures.coarse_levels import coarse_levels
-from mera.report.measures.decisions import at_label_count, precision_recall, set_size
-from mera.report.measures.estimates import Estimate
-from mera.report.measures.hierarchy import hierarchy
+from mera import metrics
+from mera.evaluation import bootstrap
+from mera.report.measures.coarse_levels import CoarseLevels, coarse_levels
+from mera.report.measures.decisions import PrecisionRecall, SetSize, at_label_count, precision_recall, set_size
+from mera.report.measures.hierarchy import Hierarchy, hierarchy
 from mera.report.measures.load import Comparable
-from mera.report.measures.reliability import reliability
+from mera.report.measures.records import (
+    StageOneRecall,
+    TrainingCurve,
+    Width,
+    stage_one_recall,
+    stage_one_seconds,
+    training_curve,
+    widths,
+)
+from mera.report.measures.reliability import Reliability, reliability
+from mera.report.measures.run_record import ORACLE, RunRecord
 from mera.report.measures.strata import Stratification, recall_in_groups
 from mera.runs.predictions import Predictions
 
@@ -51,10 +60,30 @@ METRICS = (
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Breakdown:
+    """What the report says of a run besides its metrics; None, or nothing, where the run has no numbers for it."""
+
+    recall_curve: tuple[float, ...]
+    """CURVE_LENGTH values: recall@1, recall@2, ..."""
+    set_size: SetSize | None
+    """None where the run sets no threshold."""
+    precision_recall: PrecisionRecall | None
+    hierarchy: Hierarchy | None
+    coarse_levels: CoarseLevels
+    """MAP, recall@20 and micro F1 of groups, by level."""
+    reliability: Reliability | None
+    """None where the run has no probabilities."""
+    training: TrainingCurve | None
+    memorization: tuple[StageOneRecall, ...]
+    stage_one_seconds: float | None
+    widths: tuple[Width, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Measures:
     """B = 1 + resamples; replicate 0 is the observed value."""
 
-    manifest: dict[str, Any]
+    record: RunRecord
     values: dict[str, float]
     """By metric key; NaN where the run has no such number."""
     replicates: dict[str, np.ndarray]
@@ -63,23 +92,59 @@ class Measures:
     """(C,) by key of a macro metric: its value for each code, NaN where a code has none."""
     strata: dict[str, np.ndarray]
     """(groups, B) by stratification key: recall@20 within each group."""
-    recall_curve: np.ndarray
-    """(CURVE_LENGTH,) recall@1, recall@2, ..."""
-    set_size: dict[str, Any] | None
-    """None where the run sets no threshold."""
-    precision_recall: dict[str, list[float]] | None
-    hierarchy: dict[str, Any] | None
-    coarse_levels: dict[str, dict[str, Estimate]]
-    """MAP, recall@20 and micro F1 of groups, by level."""
-    reliability: dict[str, Any] | None
-    """None where the run has no probabilities."""
-    records: dict[str, Any]
-    """What the prediction folder holds besides scores."""
+    breakdown: Breakdown
+
+    @property
+    def name(self) -> str:
+        return self.record.name
+
+    @property
+    def is_oracle(self) -> bool:
+        return self.record.kind == ORACLE
 
 
 def measure(run: Predictions, shared: Comparable, strata: list[Stratification], weights: np.ndarray) -> Measures:
     """All numbers of one run; `weights` (B, N) from `mera.evaluation.bootstrap.patient_weights`, the same for all runs."""
     ranking = metrics.rank_targets(run.scores, shared.targets, CURVE_LENGTH)
+    predicted = run.predicted if bool(np.isfinite(run.thresholds).all()) else None
+    by_code = {"macro_roc_auc": metrics.roc_auc_by_code(run.scores, shared.targets)}
+    if predicted is not None:
+        by_code["macro_f1"] = metrics.f1_by_code(predicted, shared.targets)
+    replicates = _replicates(run, shared.targets, ranking, predicted, weights)
+    values = {}
+    if "macro_roc_auc" not in replicates:
+        values["macro_roc_auc"] = metrics.mean_over_rows(by_code["macro_roc_auc"])
+        values["micro_roc_auc"] = metrics.roc_auc(run.scores, shared.targets, "micro")
+    values |= {key: float(resampled[0]) for key, resampled in replicates.items()}
+    return Measures(
+        record=RunRecord.of(run.manifest),
+        values={metric.key: values.get(metric.key, float("nan")) for metric in METRICS},
+        replicates=replicates,
+        by_code=by_code,
+        strata={partition.key: recall_in_groups(ranking, partition, weights) for partition in strata},
+        breakdown=Breakdown(
+            recall_curve=_recall_curve(ranking),
+            set_size=None if predicted is None else set_size(predicted, shared.targets, weights),
+            precision_recall=precision_recall(run, shared.targets),
+            hierarchy=hierarchy(ranking, shared.codes, weights),
+            coarse_levels=coarse_levels(run, shared.targets, shared.codes, weights),
+            reliability=reliability(run, ranking, weights),
+            training=training_curve(run.records.get("training")),
+            memorization=stage_one_recall(run.records.get("memorization")),
+            stage_one_seconds=stage_one_seconds(run.records.get("memorization")),
+            widths=widths(run.records.get("widths")),
+        ),
+    )
+
+
+def _replicates(
+    run: Predictions,
+    targets: np.ndarray,
+    ranking: metrics.Ranking,
+    predicted: np.ndarray | None,
+    weights: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """(B,) by metric key; targets and predicted (N, C) bool, weights (B, N)."""
     row_metrics = {
         "recall@10": metrics.row_recall(ranking, 10),
         "recall@20": metrics.row_recall(ranking, 20),
@@ -88,47 +153,24 @@ def measure(run: Predictions, shared: Comparable, strata: list[Stratification], 
         "map": metrics.row_average_precision(ranking),
     }
     means = bootstrap.row_mean(weights, np.column_stack(list(row_metrics.values())))
-    replicates = dict(zip(row_metrics, means.T, strict=True))
-    targets = scipy.sparse.csr_array(shared.targets)
+    replicates: dict[str, np.ndarray] = dict(zip(row_metrics, means.T, strict=True))
+    sparse = scipy.sparse.csr_array(targets)
     rows, columns = at_label_count(ranking)
-    oracle_count = scipy.sparse.csr_array((np.ones(len(rows), dtype=np.float32), (rows, columns)), targets.shape)
-    replicates["weighted_f1_at_label_count"] = bootstrap.code_f1(weights, oracle_count, targets)["weighted"]
-    has_thresholds = bool(np.isfinite(run.thresholds).all())
-    predicted = run.predicted if has_thresholds else None
+    oracle_count = scipy.sparse.csr_array((np.ones(len(rows), dtype=np.float32), (rows, columns)), sparse.shape)
+    replicates["weighted_f1_at_label_count"] = bootstrap.code_f1(weights, oracle_count, sparse)["weighted"]
     if predicted is not None:
-        replicates["micro_f1"] = bootstrap.micro_f1(weights, predicted, shared.targets)
-        replicates["macro_f1"] = bootstrap.code_f1(weights, scipy.sparse.csr_array(predicted), targets)["macro"]
-    by_code = {"macro_roc_auc": metrics.roc_auc_by_code(run.scores, shared.targets)}
-    if predicted is not None:
-        by_code["macro_f1"] = metrics.f1_by_code(predicted, shared.targets)
-    values = {}
+        replicates["micro_f1"] = bootstrap.micro_f1(weights, predicted, targets)
+        replicates["macro_f1"] = bootstrap.code_f1(weights, scipy.sparse.csr_array(predicted), sparse)["macro"]
     if len(ranking.rows) * len(run.scores) <= MAX_AUC_WORK:
-        replicates["macro_roc_auc"] = bootstrap.macro_roc_auc(weights, run.scores, shared.targets)
-        replicates["micro_roc_auc"] = bootstrap.micro_roc_auc(weights, run.scores, shared.targets)
-    else:
-        values["macro_roc_auc"] = metrics.mean_over_rows(by_code["macro_roc_auc"])
-        values["micro_roc_auc"] = metrics.roc_auc(run.scores, shared.targets, "micro")
-    values |= {key: float(found[0]) for key, found in replicates.items()}
-    return Measures(
-        manifest=run.manifest,
-        values={metric.key: values.get(metric.key, float("nan")) for metric in METRICS},
-        replicates=replicates,
-        by_code=by_code,
-        strata={part.key: recall_in_groups(ranking, part, weights) for part in strata},
-        recall_curve=_recall_curve(ranking),
-        set_size=None if predicted is None else set_size(predicted, shared.targets, weights),
-        precision_recall=precision_recall(run, shared.targets),
-        hierarchy=hierarchy(ranking, shared.codes, weights),
-        coarse_levels=coarse_levels(run, shared.targets, shared.codes, weights),
-        reliability=reliability(run, ranking, weights),
-        records=run.records,
-    )
+        replicates["macro_roc_auc"] = bootstrap.macro_roc_auc(weights, run.scores, targets)
+        replicates["micro_roc_auc"] = bootstrap.micro_roc_auc(weights, run.scores, targets)
+    return replicates
 
 
-def _recall_curve(ranking: metrics.Ranking) -> np.ndarray:
-    """(CURVE_LENGTH,) mean over rows of the recall at each k, from one pass over the targets."""
+def _recall_curve(ranking: metrics.Ranking) -> tuple[float, ...]:
+    """Mean over rows of the recall at each k, from one pass over the targets."""
     num_targets = ranking.num_targets
     share = 1 / num_targets[ranking.rows]
     inside = ranking.ranks < CURVE_LENGTH
     gained = np.bincount(ranking.ranks[inside], weights=share[inside], minlength=CURVE_LENGTH)
-    return np.cumsum(gained) / max(1, (num_targets > 0).sum())
+    return tuple((np.cumsum(gained) / max(1, (num_targets > 0).sum())).tolist())

@@ -1,42 +1,95 @@
-"""What a prediction folder holds besides scores, brought into one form: training log, memorisation, widths."""
+"""What a prediction folder holds besides scores: the training log, stage one's recall, quality and speed by width."""
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-WIDTH_METRICS = {"recall_at_20": "Recall@20", "mean_average_precision": "MAP"}
+from mera.report.json_form import AS_RECORDED, JsonObject, without_nan
+
 RECALL_KINDS = {
     "code_to_definition": "code to definition",
     "definition_to_code": "definition to code",
     "held_out_synonym_to_code": "held-out synonym to code",
 }
 
+Points = tuple[tuple[float, float | None], ...]
+"""(epoch, value); None where the value was no number."""
 
-def training_curve(log: list[dict[str, Any]] | None) -> dict[str, Any] | None:
-    """`loss` and `validation` (by metric) as [epoch, value], from the Hugging Face trainer's log; None without one."""
-    if not log:
-        return None
-    loss = [[entry["epoch"], entry["loss"]] for entry in log if "loss" in entry and "epoch" in entry]
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingCurve:
+    loss: Points
+    validation: Mapping[str, Points]
+    """By metric."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StageOneRecall:
+    """Exact match on one kind of question before and after stage one; None: not asked."""
+
+    kind: str
+    before: float | None
+    after: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Width:
+    """Quality and speed of a bi-encoder that scores with the first `width` numbers of its embeddings."""
+
+    width: int
+    metrics: Mapping[str, float]
+    """On the validation split."""
+    queries_per_second: float | None
+    bytes_per_code: int | None
+    record: JsonObject = field(metadata=AS_RECORDED)
+
+
+def training_curve(log: Sequence[JsonObject] | None) -> TrainingCurve | None:
+    """From the Hugging Face trainer's log; None without one."""
+    entries = [entry for entry in log or () if "epoch" in entry]
+    loss = [[entry["epoch"], entry["loss"]] for entry in entries if "loss" in entry]
     validation: dict[str, list[list[float]]] = {}
-    for entry in log:
+    for entry in entries:
         for key, value in entry.items():
-            if key.startswith("eval_") and isinstance(value, float) and "epoch" in entry and not _is_timing(key):
+            if key.startswith("eval_") and isinstance(value, float) and not _is_timing(key):
                 validation.setdefault(key.removeprefix("eval_"), []).append([entry["epoch"], value])
-    return {"loss": loss, "validation": validation} if loss or validation else None
+    if not loss and not validation:
+        return None
+    return TrainingCurve(loss=_points(loss), validation={key: _points(points) for key, points in validation.items()})
 
 
-def memorization_rows(record: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """One row for each kind of question: its name, exact match before and after stage one (None: not asked)."""
-    if not record:
-        return []
+def stage_one_recall(record: JsonObject | None) -> tuple[StageOneRecall, ...]:
+    """One for each kind of question."""
+    record = without_nan(record or {})
     before, after = record.get("before") or {}, record.get("after") or {}
-    return [
-        {"kind": RECALL_KINDS.get(kind, kind.replace("_", " ")), "before": before.get(kind), "after": after.get(kind)}
+    return tuple(
+        StageOneRecall(
+            kind=RECALL_KINDS.get(kind, kind.replace("_", " ")), before=before.get(kind), after=after.get(kind)
+        )
         for kind in dict.fromkeys([*before, *after])
-    ]
+    )
 
 
-def width_rows(record: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
-    """Quality and speed at each width, narrowest first: width, metrics, queries_per_second, bytes_per_code."""
-    return sorted(record or [], key=lambda row: row["width"])
+def stage_one_seconds(record: JsonObject | None) -> float | None:
+    seconds: float | None = without_nan(record or {}).get("seconds")
+    return seconds
+
+
+def widths(records: Sequence[JsonObject] | None) -> tuple[Width, ...]:
+    """Narrowest first."""
+    return tuple(
+        Width(
+            width=record["width"],
+            metrics=record["metrics"],
+            queries_per_second=record.get("queries_per_second"),
+            bytes_per_code=record.get("bytes_per_code"),
+            record=record,
+        )
+        for record in map(without_nan, sorted(records or (), key=lambda record: record["width"]))
+    )
+
+
+def _points(pairs: list[list[float]]) -> Points:
+    return tuple((epoch, value) for epoch, value in without_nan(pairs))
 
 
 def _is_timing(key: str) -> bool:

@@ -6,13 +6,15 @@ themselves. Fitted on validation, never on the rows that are measured here. Pair
 candidate for it (score -inf) have no probability and are left out.
 """
 
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import scipy.special
 
-from mera.evaluation import bootstrap, metrics
-from mera.report.measures.estimates import estimate
+from mera import metrics
+from mera.evaluation import bootstrap
+from mera.report.json_form import JsonObject
+from mera.report.measures.estimates import Estimate, estimate
 from mera.runs.predictions import Predictions
 
 FIRST = 20
@@ -20,15 +22,43 @@ NUM_BINS = 10
 BLOCK_ELEMENTS = 8_000_000
 
 
-def reliability(run: Predictions, ranking: metrics.Ranking, weights: np.ndarray) -> dict[str, Any] | None:
-    """Expected calibration error, Brier score, and the reliability curve of each row's first 20 codes.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReliabilityPoint:
+    """One group of pairs with similar probabilities."""
 
-    `ece`: over all pairs of row and code, in 10 equal steps of probability (Guo et al. 2017). Nearly all pairs are
-    certain negatives, so it is small for every model; `ece_first`: over the first 20 codes of each row, in 10 groups of
-    equal number, which is where a reader looks. None where the run has no probabilities.
-    """
-    how = run.manifest.get("calibration")
-    if not how or (how.get("scores") != "probabilities" and not np.isfinite(run.thresholds).all()):
+    predicted: float
+    """Mean probability."""
+    observed: Estimate
+    """Share that is true."""
+    pairs: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reliability:
+    """Expected calibration error, Brier score, and the reliability curve of each row's first 20 codes."""
+
+    ece: Estimate
+    """Over all pairs of row and code, in 10 equal steps of probability (Guo et al. 2017). Nearly all pairs are certain
+    negatives, so it is small for every model."""
+    ece_first: Estimate
+    """Over the first 20 codes of each row, in 10 groups of equal number, which is where a reader looks."""
+    brier: Estimate
+    curve: tuple[ReliabilityPoint, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Calibration:
+    """Probability = sigmoid(slope * margin over the threshold + intercept), or the score itself."""
+
+    of_scores: bool
+    slope: float = 0.0
+    intercept: float = 0.0
+
+
+def reliability(run: Predictions, ranking: metrics.Ranking, weights: np.ndarray) -> Reliability | None:
+    """weights (B, N). None where the run has no probabilities."""
+    how = _calibration(run.manifest.get("calibration"))
+    if how is None or not (how.of_scores or np.isfinite(run.thresholds).all()):
         return None
     chosen = ranking.top[:, :FIRST]
     scores = np.take_along_axis(run.scores, chosen, axis=1)
@@ -40,32 +70,40 @@ def reliability(run: Predictions, ranking: metrics.Ranking, weights: np.ndarray)
     sums = _bin_sums(first, true, bins, len(edges) + 1, scored)
     observed = bootstrap.ratio_of_sums(weights, sums[1], sums[2]).T
     everything = _all_pairs(run, how)
-    return {
-        "ece": estimate(_expected_error(weights, *everything[:3])),
-        "ece_first": estimate(_expected_error(weights, *sums)),
-        "brier": estimate(bootstrap.row_mean(weights, everything[3])),
-        "curve": [
-            {
-                "predicted": float(sums[0][:, place].sum() / sums[2][:, place].sum()),
-                "observed": estimate(observed[place]),
-                "pairs": int(sums[2][:, place].sum()),
-            }
+    return Reliability(
+        ece=estimate(_expected_error(weights, *everything[:3])),
+        ece_first=estimate(_expected_error(weights, *sums)),
+        brier=estimate(bootstrap.row_mean(weights, everything[3])),
+        curve=tuple(
+            ReliabilityPoint(
+                predicted=float(sums[0][:, place].sum() / sums[2][:, place].sum()),
+                observed=estimate(observed[place]),
+                pairs=int(sums[2][:, place].sum()),
+            )
             for place in range(len(edges) + 1)
             if sums[2][:, place].any()
-        ],
-    }
+        ),
+    )
 
 
-def _probabilities(scores: np.ndarray, thresholds: np.ndarray, how: dict[str, Any]) -> np.ndarray:
+def _calibration(record: JsonObject | None) -> _Calibration | None:
+    if not record:
+        return None
+    if record.get("scores") == "probabilities":
+        return _Calibration(of_scores=True)
+    return _Calibration(of_scores=False, slope=record["slope"], intercept=record["intercept"])
+
+
+def _probabilities(scores: np.ndarray, thresholds: np.ndarray, how: _Calibration) -> np.ndarray:
     """Any number in [0, 1] where a score is -inf."""
     scores = np.where(np.isneginf(scores), 0, scores)
-    if how.get("scores") == "probabilities":
+    if how.of_scores:
         return np.clip(scores.astype(np.float64), 0.0, 1.0)
     margin = scores.astype(np.float64) - thresholds[:, None]
-    return scipy.special.expit(how["slope"] * margin + how["intercept"])
+    return np.asarray(scipy.special.expit(how.slope * margin + how.intercept))
 
 
-def _all_pairs(run: Predictions, how: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _all_pairs(run: Predictions, how: _Calibration) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The bin sums of all pairs, and each row's mean squared error."""
     parts = []
     rows_at_once = max(1, BLOCK_ELEMENTS // run.scores.shape[1])
@@ -77,7 +115,8 @@ def _all_pairs(run: Predictions, how: dict[str, Any]) -> tuple[np.ndarray, np.nd
         sums = _bin_sums(probabilities, run.targets[block], bins, NUM_BINS, scored)
         errors = np.square(probabilities - run.targets[block])
         parts.append((*sums, np.where(scored, errors, 0).sum(axis=1) / scored.sum(axis=1)))
-    return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
+    probability_sums, true_sums, pairs, errors = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return probability_sums, true_sums, pairs, errors
 
 
 def _bin_sums(
@@ -98,4 +137,5 @@ def _expected_error(
 ) -> np.ndarray:
     """(B,) sum over bins of the bin's share of the pairs times |mean probability - share of truths|."""
     weights = weights.astype(np.float64)
-    return np.abs(weights @ (probability_sums - true_sums)).sum(axis=1) / (weights @ pairs.sum(axis=1))
+    errors: np.ndarray = np.abs(weights @ (probability_sums - true_sums)).sum(axis=1) / (weights @ pairs.sum(axis=1))
+    return errors

@@ -39,8 +39,8 @@ def stratify(shared: Comparable) -> list[Stratification]:
 
     A stratification into a single group says nothing and is left out, but for the frequency.
     """
-    found = [_by_frequency(shared), _by_recurrence(shared), *_by_example(shared), _by_chapter(shared)]
-    return [part for part in found if part is not None]
+    partitions = [_by_frequency(shared), _by_recurrence(shared), *_by_example(shared), _by_chapter(shared)]
+    return [partition for partition in partitions if partition is not None]
 
 
 def _by_frequency(shared: Comparable) -> Stratification:
@@ -75,9 +75,9 @@ def _by_recurrence(shared: Comparable) -> Stratification | None:
 
 def _by_example(shared: Comparable) -> list[Stratification | None]:
     """By what is known of the example as a whole."""
-    found = []
+    partitions = []
     if shared.previous_visits is not None:
-        found.append(
+        partitions.append(
             _example_groups(
                 shared,
                 "visits",
@@ -90,7 +90,7 @@ def _by_example(shared: Comparable) -> list[Stratification | None]:
     if shared.ages is not None:
         known = np.isfinite(shared.ages)
         ages = np.floor(np.where(known, shared.ages, 0))
-        found.append(
+        partitions.append(
             _example_groups(
                 shared,
                 "age",
@@ -104,8 +104,8 @@ def _by_example(shared: Comparable) -> list[Stratification | None]:
         names = [SEX_NAMES.get(sex, UNKNOWN) if sex is not None else UNKNOWN for sex in shared.sexes]
         labels = [*SEX_NAMES.values(), UNKNOWN]
         numbers = np.array([labels.index(name) for name in names])
-        found.append(_example_groups(shared, "sex", "Sex", "Groups by sex as recorded.", labels, numbers))
-    return found
+        partitions.append(_example_groups(shared, "sex", "Sex", "Groups by sex as recorded.", labels, numbers))
+    return partitions
 
 
 def _example_groups(
@@ -149,7 +149,8 @@ def _by_chapter(shared: Comparable) -> Stratification | None:
 
 def _group_numbers(values: np.ndarray, groups: tuple[tuple[int | None, str], ...]) -> np.ndarray:
     """The first group whose largest value is not below the value."""
-    return np.searchsorted([largest for largest, _ in groups[:-1]], values, side="left")
+    largest = np.array([largest for largest, _ in groups if largest is not None])
+    return np.searchsorted(largest, values, side="left")
 
 
 def recall_in_groups(ranking: metrics.Ranking, part: Stratification, weights: np.ndarray) -> np.ndarray:

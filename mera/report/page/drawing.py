@@ -6,19 +6,24 @@ both schemes; the files beside the page keep the light ones.
 
 import html
 import io
+import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
+
+from mera.report.comparison.runs import ComparedRun
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.typing import RcKeyType
 
 INK, GRID = "#1b1f24", "#d4d9df"
 SERIES = ("#0b62a8", "#c2410c", "#0f7b5f", "#a6337f", "#8a6500", "#3f7fb8", "#6b4fb3", "#5c6670")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+MARKER_SIZE = 5
 COLOUR_VARIABLES = {INK: "--ink", GRID: "--line"} | {colour: f"--series-{i + 1}" for i, colour in enumerate(SERIES)}
-SETTINGS = {
+SETTINGS: "dict[RcKeyType, Any]" = {
     "svg.hashsalt": "mera",
     "svg.fonttype": "none",
     "font.family": "sans-serif",
@@ -58,7 +63,9 @@ def inline_svg(figure: Figure) -> str:
     body = re.sub(r'(href="#|url\(#)', rf"\g<1>{figure.name}-", body)
     for colour, variable in COLOUR_VARIABLES.items():
         body = re.sub(re.escape(colour), f"var({variable}, {colour})", body, flags=re.IGNORECASE)
-    width, height = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', body).groups()
+    view_box = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', body)
+    assert view_box is not None, "matplotlib gives every drawing a view box"
+    width, height = view_box.groups()
     label = html.escape(figure.alt, quote=True)
     opening = (
         f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{label}" style="aspect-ratio: {width} / {height}">'
@@ -66,22 +73,67 @@ def inline_svg(figure: Figure) -> str:
     return opening + body[body.index(">") + 1 :]
 
 
-def styled_runs(section: dict[str, Any]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """(line style, run) of each run; the oracle is a dashed line in the colour of the text."""
-    found, number = [], 0
-    for run in section["runs"]:
-        if run["kind"] == "oracle":
-            style = {"color": INK, "linestyle": (0, (4, 2)), "marker": "none", "linewidth": 1.4}
+DashPattern = tuple[int, tuple[int, int]]
+"""(offset, (on, off)) in points."""
+
+
+class LineArguments(TypedDict):
+    """Keyword arguments of `Axes.plot`."""
+
+    color: str
+    linestyle: str | DashPattern
+    linewidth: float
+    marker: str
+    label: str
+    markersize: NotRequired[int]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LineStyle:
+    """How a run is drawn, the same in every figure."""
+
+    color: str
+    linestyle: str | DashPattern
+    """A pattern, or matplotlib's name of one."""
+    linewidth: float
+    marker: str
+    label: str
+
+    def line(self) -> LineArguments:
+        arguments = LineArguments(
+            color=self.color, linestyle=self.linestyle, linewidth=self.linewidth, marker=self.marker, label=self.label
+        )
+        if self.marker != "none":
+            arguments["markersize"] = MARKER_SIZE
+        return arguments
+
+
+def styled_runs(runs: Sequence[ComparedRun]) -> list[tuple[LineStyle, ComparedRun]]:
+    """Each run with its style; the oracle is a dashed line in the colour of the text."""
+    styled, number = [], 0
+    for run in runs:
+        if run.is_oracle:
+            style = LineStyle(color=INK, linestyle=(0, (4, 2)), linewidth=1.4, marker="none", label=run.label)
         else:
-            dash = "-" if number < len(SERIES) else (0, (6, 2))
-            style = {"color": SERIES[number % len(SERIES)], "linestyle": dash, "linewidth": 1.7}
-            style |= {"marker": MARKERS[number % len(MARKERS)], "markersize": 5}
+            style = LineStyle(
+                color=SERIES[number % len(SERIES)],
+                linestyle="-" if number < len(SERIES) else (0, (6, 2)),
+                linewidth=1.7,
+                marker=MARKERS[number % len(MARKERS)],
+                label=run.label,
+            )
             number += 1
-        found.append((style | {"label": run["label"]}, run))
-    return found
+        styled.append((style, run))
+    return styled
+
+
+def in_percent(share: float | None) -> float:
+    """NaN, which is not drawn, where there is no number."""
+    return math.nan if share is None else 100 * share
 
 
 def make_figure(
+    *,
     name: str,
     title: str,
     caption: str,
@@ -90,7 +142,7 @@ def make_figure(
     legend: bool = False,
     height: float = 3.9,
 ) -> Figure:
-    """`draw` puts everything on the axes it is given."""
+    """`draw` puts everything on the axes; `height` in inches."""
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure as Canvas

@@ -3,19 +3,21 @@
 import base64
 import hashlib
 import re
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import resources
-from typing import Any
 
 import jinja2
 import yaml
 from markupsafe import Markup
 
 from mera.report import text
-from mera.report.measures.measure import METRICS
+from mera.report.comparison.summary import TaskReport
+from mera.report.json_form import JsonObject
+from mera.report.measures.measure import METRICS, Metric
 from mera.report.page import tables
 from mera.report.page.drawing import Figure, inline_svg
-from mera.report.page.parts import Part
+from mera.report.page.part import Part
 
 METHOD = (
     (
@@ -48,17 +50,36 @@ class ExamplePage:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Bootstrap:
+    """How the intervals were made."""
+
+    unit: str
+    """What is drawn with replacement."""
+    samples: int
+    seed: int
+    level: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """What report.json holds."""
+
+    format: int
+    bootstrap: Bootstrap
+    metrics: tuple[Metric, ...]
+    tasks: tuple[TaskReport, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Section:
     """One task's part of the report, ready to be printed."""
 
-    content: dict[str, Any]
-    """As in report.json."""
-    figures: list[Figure]
-    parts: list[Part]
-    pages: list[ExamplePage] = field(default_factory=list)
+    task_report: TaskReport
+    parts: Sequence[Part]
+    pages: Sequence[ExamplePage] = ()
 
 
-def render_html(report: dict[str, Any], sections: list[Section], date: str | None) -> str:
+def render_html(report: Report, sections: Sequence[Section], date: str | None) -> str:
     """One page with everything inside: styles, drawings, tables, script. Texts from the manifests are escaped."""
     script = "\n" + resources.files("mera.report.page").joinpath("templates/sort.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -68,43 +89,48 @@ def render_html(report: dict[str, Any], sections: list[Section], date: str | Non
     return template.render(**_context(report, sections, date), script=Markup(script), security_policy=policy)
 
 
-def render_markdown(report: dict[str, Any], sections: list[Section], date: str | None) -> str:
+def render_markdown(report: Report, sections: Sequence[Section], date: str | None) -> str:
     """The same for a repository; figures are links to `figures/<name>.svg`."""
     return environment().get_template("report.md.j2").render(**_context(report, sections, date))
 
 
 def environment() -> jinja2.Environment:
-    found = jinja2.Environment(
+    templates = jinja2.Environment(
         loader=jinja2.PackageLoader("mera.report.page"),
         autoescape=jinja2.select_autoescape(enabled_extensions=("html.j2",), default=False),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters |= {
+    templates.filters |= {
         "yaml": _as_yaml,
         "cell": _markdown_cell,
-        "inline_svg": lambda figure: Markup(inline_svg(figure)),
+        "inline_svg": _inline_figure,
     }
-    found.globals |= {
+    templates.globals |= {
         "DASH": text.DASH,
         "printed": tables.printed,
         "printed_interval": tables.printed_interval,
         "zip": lambda *lists: zip(*lists, strict=True),
     }
-    return found
+    return templates
 
 
-def _context(report: dict[str, Any], sections: list[Section], date: str | None) -> dict[str, Any]:
+def _context(report: Report, sections: Sequence[Section], date: str | None) -> dict[str, object]:
     method = [(metric.label, f"{metric.meaning[0].upper()}{metric.meaning[1:]}.") for metric in METRICS]
     return {"report": report, "sections": sections, "date": date, "method": [*method, *METHOD]}
 
 
-def _as_yaml(value: Any) -> str:
-    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100).strip()
+def _inline_figure(figure: Figure) -> Markup:
+    return Markup(inline_svg(figure))
 
 
-def _markdown_cell(value: Any) -> str:
+def _as_yaml(value: JsonObject) -> str:
+    printed: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100)
+    return printed.strip()
+
+
+def _markdown_cell(value: object) -> str:
     """A text that cannot break out of its table cell or become markup, of Markdown or of the HTML it may hold."""
     text = re.sub(r"([\\|`*_\[\]])", r"\\\1", " ".join(str(value).split()))
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -2,20 +2,19 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import rich.box
 import rich.console
 import rich.table
 import rich.text
 
-from mera.report.comparison.compare import compare
-from mera.report.comparison.pairs import competitors
-from mera.report.measures.candidates import describe_candidates
+from mera.report.comparison.compare import Comparison, compare
+from mera.report.comparison.pairs import MetricDifference, find_pair, is_supported
+from mera.report.comparison.runs import competitors
+from mera.report.comparison.summary import describe_candidates, summarise
 from mera.report.measures.load import group_runs
 from mera.report.measures.measure import METRICS
-from mera.report.page.contents import difference_cell
-from mera.report.text import DASH, interval, percent
+from mera.report.text import DASH, interval, p_value, percent
 
 SHORT_METRICS = ("recall@10", "recall@20", "weighted_f1_at_label_count", "micro_f1", "map")
 
@@ -33,44 +32,43 @@ def print_comparison(
     """
     console = console or rich.console.Console()
     (group,) = group_runs(run_paths)
-    section = compare(group, bootstrap_samples, seed)
-    console.print(_values(section))
-    if len(competitors(section)) > 1:
-        console.print(_differences(section))
-    console.print(rich.text.Text(" ".join([*section["summary"], describe_candidates(section)])))
+    comparison = compare(group, bootstrap_samples, seed)
+    console.print(_values(comparison))
+    if len(competitors(comparison.runs)) > 1:
+        console.print(_differences(comparison))
+    console.print(rich.text.Text(" ".join([*summarise(comparison), describe_candidates(comparison)])))
 
 
-def _values(section: dict[str, Any]) -> rich.table.Table:
-    task = section["task"]
-    table = _table(f"{task.get('name', 'unnamed task')}, {task['split']}: percent, 95% interval; * best, supported")
-    for run in section["runs"]:
-        cells = [run["metrics"][key] for key in SHORT_METRICS]
+def _values(comparison: Comparison) -> rich.table.Table:
+    task = comparison.task
+    table = _table(f"{task.name or 'unnamed task'}, {task.split}: percent, 95% interval; * best, supported")
+    for run in comparison.runs:
+        values = [run.metrics[key] for key in SHORT_METRICS]
         table.add_row(
-            run["label"],
+            run.label,
             *(
-                f"{percent(cell['value'])}{'*' if cell['best'] else ''}"
-                + (f"\n{interval(cell).replace(' to ', '–')}" if cell["low"] is not None else "")
-                for cell in cells
+                f"{percent(metric.value)}{'*' if metric.best else ''}"
+                + (f"\n{interval(metric).replace(' to ', '–')}" if metric.low is not None else "")
+                for metric in values
             ),
         )
     return table
 
 
-def _differences(section: dict[str, Any]) -> rich.table.Table:
-    best, *others = competitors(section)
-    table = _table(f"points from {best['label']}; * supported by the Holm-corrected paired test")
+def _differences(comparison: Comparison) -> rich.table.Table:
+    best, *others = competitors(comparison.runs)
+    table = _table(f"points from {best.label}; * supported by the Holm-corrected paired test")
     for run in others:
-        cells = [difference_cell(section, key, run["run"], best["run"]) for key in SHORT_METRICS]
-        table.add_row(
-            run["label"],
-            *(
-                f"{percent(cell.value, signed=True)}{'*' if cell.strong else ''}\n{cell.note}"
-                if cell.value is not None
-                else DASH
-                for cell in cells
-            ),
-        )
+        pairs = [find_pair(comparison.pairs, key, run.name, best.name) for key in SHORT_METRICS]
+        table.add_row(run.label, *map(_difference, pairs))
     return table
+
+
+def _difference(pair: MetricDifference | None) -> str:
+    if pair is None:
+        return DASH
+    test = p_value(pair.p_holm) if pair.low is not None else ""
+    return f"{percent(pair.difference, signed=True)}{'*' if is_supported(pair.p_holm) else ''}\n{test}"
 
 
 def _table(title: str) -> rich.table.Table:

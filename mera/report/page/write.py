@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from mera.report.comparison.compare import compare
+from mera.report.comparison.summary import TaskReport, task_report
+from mera.report.json_form import as_json
 from mera.report.measures.load import Comparable, group_runs
 from mera.report.measures.measure import METRICS
 from mera.report.page.contents import section_parts
 from mera.report.page.example_pages import make_pages
-from mera.report.page.figures import draw_figures
-from mera.report.page.render import Section, render_html, render_markdown
+from mera.report.page.render import Bootstrap, Report, Section, render_html, render_markdown
 from mera.report.page.tables import to_csv, to_latex
 from mera.system.errors import UserError
 from mera.system.folder_lock import FolderLock
@@ -84,27 +84,27 @@ def _contents(
 ) -> tuple[dict[str, str], set[str]]:
     """File name -> content, and the names of those that hold patients' data."""
     groups = group_runs(run_paths, by_task)
-    report = {
-        "format": FORMAT,
-        "bootstrap": {"unit": "patient", "samples": bootstrap_samples, "seed": seed, "level": 0.95},
-        "metrics": [{"key": metric.key, "label": metric.label, "meaning": metric.meaning} for metric in METRICS],
-        "tasks": [compare(group, bootstrap_samples, seed, reference) for group in groups],
-    }
+    report = Report(
+        format=FORMAT,
+        bootstrap=Bootstrap(unit="patient", samples=bootstrap_samples, seed=seed, level=0.95),
+        metrics=METRICS,
+        tasks=tuple(task_report(compare(group, bootstrap_samples, seed, reference)) for group in groups),
+    )
     _check_reference(report, reference)
     prefixes = [f"task-{number}-" if len(groups) > 1 else "" for number in range(1, len(groups) + 1)]
     sections = [
-        _section(group, content, prefix, with_examples)
-        for group, content, prefix in zip(groups, report["tasks"], prefixes, strict=True)
+        _section(group, task, prefix, with_examples)
+        for group, task, prefix in zip(groups, report.tasks, prefixes, strict=True)
     ]
     date = datetime.now(UTC).date().isoformat() if date_line else None
     private = {page.name for section in sections for page in section.pages}
     files = {
         "index.html": render_html(report, sections, date),
         "report.md": render_markdown(report, sections, date),
-        "report.json": json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+        "report.json": json.dumps(as_json(report), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
     }
     for section, prefix in zip(sections, prefixes, strict=True):
-        files |= {f"figures/{figure.name}.svg": figure.svg for figure in section.figures}
+        files |= {f"figures/{figure.name}.svg": figure.svg for part in section.parts for figure in part.figures}
         files |= {page.name: page.html for page in section.pages}
         for table in (table for part in section.parts for table in part.tables):
             files[f"tables/{prefix}{table.name}.csv"] = to_csv(table)
@@ -112,18 +112,16 @@ def _contents(
     return files, private
 
 
-def _section(group: Comparable, content: dict[str, Any], prefix: str, with_examples: int) -> Section:
-    figures = draw_figures(content, prefix)
+def _section(group: Comparable, task: TaskReport, prefix: str, with_examples: int) -> Section:
     return Section(
-        content=content,
-        figures=figures,
-        parts=section_parts(content, figures),
-        pages=make_pages(group, content, with_examples, prefix) if with_examples else [],
+        task_report=task,
+        parts=section_parts(task.comparison, prefix),
+        pages=make_pages(group, task.comparison, with_examples, prefix) if with_examples else [],
     )
 
 
-def _check_reference(report: dict[str, Any], reference: str | None) -> None:
-    names = [run["run"] for section in report["tasks"] for run in section["runs"]]
+def _check_reference(report: Report, reference: str | None) -> None:
+    names = [run.name for task in report.tasks for run in task.comparison.runs]
     if reference is not None and reference not in names:
         raise UserError(f"no run is called {reference!r}; the runs are {', '.join(names)}")
 

@@ -1,13 +1,14 @@
 """Ablations in the report: which runs are compared, over seeds, and the paper's signs."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from made_up_runs import change_run, make_runs
 
 from mera.report import write_report
-from mera.report.comparison.ablation import find_ablations
-from mera.report.comparison.published import paper_finding
+from mera.report.comparison.ablations import TrainedRun, find_ablations
+from mera.report.comparison.published import Change, PaperFinding, paper_finding
 from mera.runs.predictions import read_predictions
 
 
@@ -16,56 +17,55 @@ def runs(tmp_path_factory):
     return make_runs(tmp_path_factory.mktemp("ablations"))
 
 
-def make_section(*configs, kind="rank"):
-    runs = [
-        {"run": f"run-{number}", "kind": kind, "manifest": {"config": config}} for number, config in enumerate(configs)
+def trained_runs(*configs, kind="rank"):
+    return [
+        TrainedRun(name=f"run-{number}", kind=kind, config=config, has_stage_one=False)
+        for number, config in enumerate(configs)
     ]
-    return {"runs": runs}
 
 
 def test_ablations_name_what_differs_and_skip_distant_runs():
     base = {"loss": {"levels": ["all", "chapter"], "known": "negative"}, "orders": 1, "output": "runs/a", "eov": True}
     no_levels = base | {"loss": {"levels": ["all"], "known": "negative"}, "output": "runs/b"}
     distant = {"loss": {"levels": [], "known": "ignore"}, "orders": 9, "eov": False, "bonus": 1}
-    found = find_ablations(make_section(no_levels, base, base | {"eov": False}, distant))
-    assert [(part["kind"], part["reference"]) for part in found] == [("rank", "run-1")]
-    first, second = found[0]["runs"]
-    assert (first["run"], first["pairs"]) == ("run-0", [["run-0", "run-1"]])
-    assert first["changes"] == [{"key": "loss.levels", "reference": "all, chapter", "changed": "all"}]
-    assert first["paper"]["found"] == "F1 −7 to −10"
-    assert (second["run"], second["pairs"], second["paper"]) == ("run-2", [["run-2", "run-1"]], None)
-    assert second["changes"] == [{"key": "eov", "reference": "true", "changed": "false"}]
-    chosen = find_ablations(make_section(no_levels, base, base | {"eov": False}), reference="run-0")
-    assert chosen[0]["reference"] == "run-0"
-    assert [len(run["changes"]) for run in chosen[0]["runs"]] == [1, 2]
-    assert find_ablations(make_section(base, distant)) == []
-    assert find_ablations(make_section(base, no_levels, kind="baseline")) == []
+    found = find_ablations(trained_runs(no_levels, base, base | {"eov": False}, distant))
+    assert [(family.kind, family.reference) for family in found] == [("rank", "run-1")]
+    first, second = found[0].relatives
+    assert (first.name, first.pairs) == ("run-0", (("run-0", "run-1"),))
+    assert first.changes == (Change(key="loss.levels", reference="all, chapter", changed="all"),)
+    assert first.paper.finding == "F1 −7 to −10"
+    assert (second.name, second.pairs, second.paper) == ("run-2", (("run-2", "run-1"),), None)
+    assert second.changes == (Change(key="eov", reference="true", changed="false"),)
+    chosen = find_ablations(trained_runs(no_levels, base, base | {"eov": False}), reference="run-0")
+    assert chosen[0].reference == "run-0"
+    assert [len(relative.changes) for relative in chosen[0].relatives] == [1, 2]
+    assert find_ablations(trained_runs(base, distant)) == []
+    assert find_ablations(trained_runs(base, no_levels, kind="baseline")) == []
 
 
 def test_a_run_without_stage_one_is_one_change_of_start():
     architecture = {"model_type": "mistral", "hidden_size": 192, "num_hidden_layers": 4}
     full = {"model": {"base": "runs/memorize/checkpoint", "architecture": None}, "orders": 1}
-    section = make_section(full, {"model": {"base": None, "architecture": architecture}, "orders": 1})
-    section["runs"][0]["memorization"] = [{"kind": "code to chapter", "before": 0.0, "after": 1.0}]
-    (found,) = find_ablations(section, reference="run-0")
-    assert found["runs"][0]["changes"] == [
-        {"key": "model.base", "reference": "runs/memorize/checkpoint", "changed": "random mistral"},
-        {"key": "stage one", "reference": "true", "changed": "false"},
-    ]
-    assert found["runs"][0]["paper"] == {"metric": "recall@20", "found": "lower recall"}
+    memorized, other = trained_runs(full, {"model": {"base": None, "architecture": architecture}, "orders": 1})
+    (found,) = find_ablations([replace(memorized, has_stage_one=True), other], reference="run-0")
+    assert found.relatives[0].changes == (
+        Change(key="model.base", reference="runs/memorize/checkpoint", changed="random mistral"),
+        Change(key="stage one", reference="true", changed="false"),
+    )
+    assert found.relatives[0].paper == PaperFinding(metric="recall@20", finding="lower recall")
 
 
 def test_the_papers_finding_is_for_what_it_took_away():
     def finding(key, changed, reference="x"):
-        found = paper_finding([{"key": key, "reference": reference, "changed": changed}])
-        return found and found["found"]
+        paper = paper_finding([Change(key=key, reference=reference, changed=changed)])
+        return paper and paper.finding
 
     assert finding("loss.threshold_weight", "0.0", "0.2") == "F1 −4"
     assert finding("loss.threshold_weight", "0.1", "0.2") is None
     assert finding("decoding", "autoregressive", "rank") == "recall@20 −17"
     assert finding("decoding", "rank", "autoregressive") is None
     assert finding("loss.levels", "chapter") is None
-    two = [{"key": key, "reference": "x", "changed": "0"} for key in ("loss.threshold_weight", "orders")]
+    two = [Change(key=key, reference="x", changed="0") for key in ("loss.threshold_weight", "orders")]
     assert paper_finding(two) is None
 
 

@@ -201,8 +201,8 @@ def test_calibration_of_rows_with_few_candidates_counts_those_only(runs):
     found = reliability(
         replace(run, scores=scores), metrics.rank_targets(scores, run.targets), np.ones((2, NUM_EXAMPLES), np.float32)
     )
-    assert sum(point["pairs"] for point in found["curve"]) == NUM_EXAMPLES // 2 * (7 + 20)
-    assert all(math.isfinite(found[key]["value"]) for key in ("ece", "ece_first", "brier"))
+    assert sum(point.pairs for point in found.curve) == NUM_EXAMPLES // 2 * (7 + 20)
+    assert all(math.isfinite(number.value) for number in (found.ece, found.ece_first, found.brier))
 
 
 def test_coarser_levels_and_distances_equal_a_loop(runs):
@@ -217,8 +217,8 @@ def test_coarser_levels_and_distances_equal_a_loop(runs):
     true = np.stack([run.targets[:, np.array(chapters) == name].any(axis=1) for name in names], axis=1)
     weights = np.ones((2, NUM_EXAMPLES), np.float32)
     found = coarse_levels(run, run.targets, codes, weights)["chapter"]
-    assert found["map"]["value"] == pytest.approx(metrics.mean_average_precision(grouped, true))
-    assert found["recall@20"]["value"] == pytest.approx(metrics.recall_at_k(grouped, true, 20))
+    assert found["map"].value == pytest.approx(metrics.mean_average_precision(grouped, true))
+    assert found["recall@20"].value == pytest.approx(metrics.recall_at_k(grouped, true, 20))
 
     right, predicted = 0, 0
     for row, truth in zip(scores, run.targets, strict=True):
@@ -228,8 +228,8 @@ def test_coarser_levels_and_distances_equal_a_loop(runs):
             predicted += 1
             right += chapters[code] in {chapters[true] for true in truths}
     distances = hierarchy(metrics.rank_targets(scores, run.targets), codes, weights)
-    assert distances["predicted"] == predicted < run.targets.sum()
-    assert distances["accuracy"]["chapter"]["value"] == pytest.approx(right / predicted)
+    assert distances.predicted == predicted < run.targets.sum()
+    assert distances.accuracy["chapter"].value == pytest.approx(right / predicted)
 
 
 def test_a_curve_without_any_target_that_is_a_candidate_is_left_out(runs):

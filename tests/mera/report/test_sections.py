@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -10,16 +11,18 @@ import pytest
 import sklearn.metrics
 from made_up_runs import change_run, find_run, make_rich_runs, make_runs
 
-from mera.evaluation import bootstrap, metrics
+from mera import metrics
+from mera.evaluation import bootstrap
 from mera.report import write_report
-from mera.report.comparison.pairs import MIN_TESTED_PATIENTS, best_in_group
 from mera.report.comparison.published import published_rows
+from mera.report.comparison.strata import MIN_TESTED_PATIENTS, GroupDifference, best_in_group
 from mera.report.measures.decisions import precision_recall
 from mera.report.measures.estimates import estimate
 from mera.report.measures.hierarchy import hierarchy
 from mera.report.measures.records import training_curve
 from mera.report.measures.reliability import reliability
-from mera.report.page.contents import shallow_rankings
+from mera.report.measures.task_record import TaskRecord
+from mera.report.page.parts.models import shallow_rankings
 from mera.runs.predictions import patient_hashes, read_predictions
 
 
@@ -105,13 +108,15 @@ def test_differences_within_groups_equal_a_loop_over_resamples(runs, section):
 
 def test_bold_in_a_group_needs_every_difference_to_be_real():
     def pair(first, second, difference, p_holm):
-        return {"group": 0, "first": first, "second": second, "difference": difference, "p_holm": p_holm}
+        return GroupDifference(
+            group=0, first=first, second=second, difference=difference, low=None, high=None, p=None, p_holm=p_holm
+        )
 
     beaten = [pair("a", "b", 0.2, 0.01), pair("c", "a", -0.1, 0.04), pair("b", "c", 0.1, 0.6)]
-    assert best_in_group({"pairs": beaten}, 0) == "a"
-    assert best_in_group({"pairs": beaten}, 1) is None
-    beaten[1]["p_holm"] = 0.05
-    assert best_in_group({"pairs": beaten}, 0) is None
+    assert best_in_group(beaten, 0) == "a"
+    assert best_in_group(beaten, 1) is None
+    beaten[1] = replace(beaten[1], p_holm=0.05)
+    assert best_in_group(beaten, 0) is None
 
 
 def test_small_groups_are_not_tested(section):
@@ -181,31 +186,31 @@ def test_hierarchy_of_codes_without_a_group_and_of_one_level():
     targets = np.array([[False, False, True]])
     ranking = metrics.rank_targets(scores, targets)
     codes = pl.DataFrame({"code": ["a", "b", "c"], "all": ["all"] * 3, "chapter": [None, "x", None]})
-    found = hierarchy(ranking, codes, np.ones((3, 1), dtype=np.float32))
-    assert found["accuracy"]["chapter"]["value"] == 0.0
-    assert found["wrong"]["all"]["value"] == 1.0
+    distances = hierarchy(ranking, codes, np.ones((3, 1), dtype=np.float32))
+    assert distances.accuracy["chapter"].value == 0.0
+    assert distances.wrong["all"].value == 1.0
     assert hierarchy(ranking, codes.drop("all"), np.ones((3, 1), dtype=np.float32)) is None
 
 
 def test_calibration_error_equals_a_loop(runs):
     run = read_predictions(runs[1])
-    found = reliability(run, metrics.rank_targets(run.scores, run.targets), no_resamples(run))
+    calibration = reliability(run, metrics.rank_targets(run.scores, run.targets), no_resamples(run))
     probabilities = 1 / (1 + np.exp(-(1.1 * (run.scores.astype(float) - run.thresholds[:, None]) - 0.4)))
     error = 0.0
     for low in np.arange(10) / 10:
         inside = (probabilities >= low) & (probabilities < low + 0.1 + (low > 0.85))
         error += abs((probabilities - run.targets)[inside].sum()) / probabilities.size
-    assert found["ece"]["value"] == pytest.approx(error)
-    assert found["brier"]["value"] == pytest.approx(((probabilities - run.targets) ** 2).mean())
+    assert calibration.ece.value == pytest.approx(error)
+    assert calibration.brier.value == pytest.approx(((probabilities - run.targets) ** 2).mean())
     top = metrics.rank_candidates(run.scores, 20)
     first, true = (np.take_along_axis(matrix, top, axis=1).ravel() for matrix in (probabilities, run.targets))
     order = np.argsort(first)
     chunks = np.array_split(order, 10)
-    assert found["ece_first"]["value"] == pytest.approx(
+    assert calibration.ece_first.value == pytest.approx(
         sum(abs((first - true)[chunk].sum()) for chunk in chunks) / len(first), rel=1e-3
     )
-    assert [point["pairs"] for point in found["curve"]] == [len(chunk) for chunk in chunks]
-    assert found["curve"][9]["observed"]["value"] == pytest.approx(true[chunks[9]].mean())
+    assert [point.pairs for point in calibration.curve] == [len(chunk) for chunk in chunks]
+    assert calibration.curve[9].observed.value == pytest.approx(true[chunks[9]].mean())
 
 
 def test_true_probabilities_are_calibrated_and_halved_ones_are_not(runs, section):
@@ -213,8 +218,8 @@ def test_true_probabilities_are_calibrated_and_halved_ones_are_not(runs, section
     assert oracle["ece"]["value"] < 0.02
     run = read_predictions(runs[0])
     halved = read_predictions(change_run(runs[0], runs[0].parent / "halved", scores=run.scores / 2))
-    found = reliability(halved, metrics.rank_targets(halved.scores, halved.targets), no_resamples(halved))
-    assert found["ece"]["value"] > 3 * oracle["ece"]["value"]
+    of_halved = reliability(halved, metrics.rank_targets(halved.scores, halved.targets), no_resamples(halved))
+    assert of_halved.ece.value > 3 * oracle["ece"]["value"]
     assert find_run(section, "history")["reliability"] is None, "calibration needs a threshold to measure from"
 
 
@@ -236,8 +241,8 @@ def test_precision_recall_equals_scikit_learn(runs, section):
     for r, p in zip(recall.round(9), precision, strict=True):
         best_at[r] = max(p, best_at.get(r, 0))
     assert len(expected) > 50
-    assert curve["precision"] == pytest.approx([best_at[round(r, 9)] for r in curve["recall"]])
-    assert curve["recall"][-1] == 1.0
+    assert curve.precision == pytest.approx([best_at[round(r, 9)] for r in curve.recall])
+    assert curve.recall[-1] == 1.0
     assert precision_recall(run, np.zeros_like(run.targets)) is None
     assert find_run(section, "history")["precision_recall"]["recall"][-1] == 1.0
 
@@ -252,7 +257,7 @@ def test_ties_are_predicted_together_and_blocks_change_nothing(runs, monkeypatch
     ranking = metrics.rank_targets(run.scores, run.targets)
     in_one = reliability(run, ranking, no_resamples(run))
     monkeypatch.setattr("mera.report.measures.reliability.BLOCK_ELEMENTS", 300)
-    assert reliability(run, ranking, no_resamples(run))["ece"]["value"] == pytest.approx(in_one["ece"]["value"])
+    assert reliability(run, ranking, no_resamples(run)).ece.value == pytest.approx(in_one.ece.value)
 
 
 def test_bootstrap_of_the_rank_correlation_equals_built_resamples():
@@ -268,15 +273,19 @@ def test_bootstrap_of_the_rank_correlation_equals_built_resamples():
 
 def test_published_rows_stand_only_beside_the_same_protocol(runs, tmp_path):
     task = {"protocol": "chet", "source": "mimic3", "kind": "diagnosis", "counts": {"test": {"patients": 1000}}}
-    assert published_rows(task)[0]["metrics"]["recall@20"] == 0.3787
-    assert published_rows(task | {"source": "mimic4"})[0]["metrics"]["recall@20"] == 0.3869
+
+    def rows(record):
+        return published_rows(TaskRecord.of({"fingerprint": "f" * 64, "split": "test"} | record))
+
+    assert rows(task)[0].metrics["recall@20"] == 0.3787
+    assert rows(task | {"source": "mimic4"})[0].metrics["recall@20"] == 0.3869
     for change in (
         {"protocol": "random"},
         {"source": "diabetes130"},
         {"kind": "coding"},
         {"counts": {"test": {"patients": 999}}},
     ):
-        assert published_rows(task | change) == []
+        assert rows(task | change) == ()
     manifest = read_predictions(runs[1]).manifest
     run = change_run(runs[1], tmp_path / "run", manifest={"task": manifest["task"] | task})
     write_report([run], tmp_path / "report", bootstrap_samples=20)
@@ -322,8 +331,8 @@ def test_intervals_stay_within_what_a_number_can_be(section):
                 if cell["value"] is not None:
                     assert 0 <= cell["low"] <= cell["value"] <= cell["high"] <= 1
     shifted = estimate(np.array([0.98, 0.9, 0.5, 0.99]))
-    assert (shifted["value"], shifted["high"]) == (0.98, 1.0)
-    assert estimate(np.array([0.98, 0.9, 0.5, 0.99]), bounds=(0.0, np.inf))["high"] > 1
+    assert (shifted.value, shifted.high) == (0.98, 1.0)
+    assert estimate(np.array([0.98, 0.9, 0.5, 0.99]), bounds=(0.0, np.inf)).high > 1
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,50 @@
+"""Ids of patients and visits as other tools write them: one spelling for each, and an order that a reader expects."""
+
+import re
+
+import polars as pl
+
+from data.table_files import meanings
+from mera.system.errors import UserError
+
+_ODD_ID = r"^[+-]?0\d|^[+-]?\d+[.,]0*$|^[+-]?\d[\d.,]*[eE]"
+_IS_NUMBER = r"^[+-]?\d+(?:\.(?:0{0,2}|0{4,})|,0{1,2})?$|^[+-]?\d(?:[.,]\d+)?[eE]\+?\d+$"
+_AS_FLOAT = re.compile(r"[1-9]\d*\.(?:0{1,2}|0{4,})")
+_LONGEST_NUMBER = 30
+
+
+def with_one_spelling(values: pl.Series, are_numbers: bool, place: str) -> tuple[pl.Series, int]:
+    """`values` (N,) with one spelling for each id, and how many of them were changed.
+
+    Where the ids are numbers, because `are_numbers` says so or all values show it, `1000.0` and `01000` are 1000. In
+    another column only the `.0` is taken off: there 01000 may be somebody else. Raises ValueError naming the `place`,
+    a file and its column, where numbers have lost digits (`1.23e+07`).
+    """
+    is_odd = values.str.contains(_ODD_ID)
+    odd = values.filter(is_odd.fill_null(False)).unique()
+    if not len(odd):
+        return values, 0
+    numeric = are_numbers or bool(values.str.contains(_IS_NUMBER).all())
+    spelled: dict[str, str] = {}
+    for text in odd:
+        number = meanings.whole_number(text)
+        if number is None and numeric and "e" in text.lower():
+            raise UserError(
+                f"{place} holds ids as {meanings.form_of(text)}, which have lost digits; export them as text"
+            )
+        if number is not None and (numeric or _AS_FLOAT.fullmatch(text)):
+            spelled[text] = number
+    return values.replace(spelled), int(values.is_in(list(spelled)).sum())
+
+
+def id_order(ids: pl.Series) -> pl.Series:
+    """(N,) numbers that sort ids as a reader would: numbers as numbers, also within other ids (V9 before V10)."""
+    numbers = ids.cast(pl.Int64, strict=False)
+    if numbers.null_count() == ids.null_count():
+        return numbers
+    distinct = sorted(ids.drop_nulls().unique().to_list(), key=_natural)
+    return ids.replace_strict(distinct, list(range(len(distinct))), default=None, return_dtype=pl.Int64)
+
+
+def _natural(text: str) -> list[str]:
+    return [part.zfill(_LONGEST_NUMBER) if part.isdecimal() else part for part in re.split(r"(\d+)", text)]

@@ -1,0 +1,123 @@
+"""task.json, key by key: what a prepared task says of where it comes from, how it was made and what was lost.
+
+`data.prepare` writes every key that applies. Tasks of other makers and of older versions may lack all but the required
+ones.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Required, TypedDict
+
+from data.ledger import LedgerRecord
+
+OptionValue = str | float | None | Sequence[str] | Mapping[str, str]
+"""What an option of `mera prepare` may hold, in JSON's own types."""
+
+
+class SplitCounts(TypedDict):
+    """One split."""
+
+    examples: int
+    patients: int
+    targets: int
+    """Target codes of all examples, those outside the candidates included."""
+
+
+class OutsideCounts(TypedDict):
+    """Of one split, the target codes that are no candidates."""
+
+    examples: int
+    """Examples that have one or more."""
+    targets: int
+    codes: int
+    """Different codes."""
+
+
+class CandidatesRule(TypedDict, total=False):
+    """How the candidates were chosen."""
+
+    name: Required[str]
+    """`train`, `ontology`, `all`, `file` or `source`, as in `data.cohorts.candidates`."""
+    file: str
+    """Name of the file, with the rule `file`; so for the counts below, which are left out where they are 0."""
+    repeated_in_file: int
+    """Entries that repeat a candidate."""
+    changed_in_file: int
+    """Entries whose ancestor is the candidate."""
+    training_examples_dropped: int
+    """Training examples without a candidate among their targets."""
+
+
+class Protocol(TypedDict, total=False):
+    """Which patients train, validate and test; the numbers that the protocol uses."""
+
+    name: Required[str]
+    """One of `data.cohorts.split_options.PROTOCOLS`."""
+    seed: int
+    fractions: list[float]
+    sizes: list[int]
+    folds: int
+    fold: int | None
+    cohort: str | None
+    """`kfold`: sha256 of the patients, the same for all folds of one cohort."""
+
+
+class NoteCounts(TypedDict):
+    """Past visits: each patient's but the last."""
+
+    visits_with_a_note: int
+    visits_with_several_notes: int
+    visits_without_a_note: int
+
+
+class StudyJoin(TypedDict):
+    """How studies were matched to the stays whose codes they take."""
+
+    rule: str
+    studies: int
+    unmatched: int
+    unmatched_share: float
+
+
+class SourceFacts(TypedDict, total=False):
+    """What a reader learnt of its source while reading it."""
+
+    join: StudyJoin
+
+
+class Digests(TypedDict):
+    """sha256 of what the task was made as."""
+
+    rows: dict[str, str]
+    """Split -> the digest of its rows."""
+    files: dict[str, str]
+    """Other file of the folder -> its digest."""
+    facts: str
+    """Of the keys of task.json that models rely on."""
+
+
+class TaskInfo(LedgerRecord, SourceFacts, total=False):
+    """The whole file."""
+
+    fingerprint: Required[str]
+    """sha256 of the candidates, the other codes and the rows."""
+    counts: Required[dict[str, SplitCounts]]
+    candidates: int
+    """How many there are."""
+    outside_candidates: dict[str, OutsideCounts]
+    digests: Digests
+    source: str
+    kind: str
+    """`diagnosis` or `coding`."""
+    ontology: str
+    """`icd9cm`, `icd10cm`, `icd10who`, `ccs`, `ccsr`, or `codes:NAME` of a national edition."""
+    edition: str
+    """The release of the ontology and the package or file that it was read from."""
+    protocol: Protocol
+    options: Mapping[str, OptionValue]
+    """Option of `mera prepare` -> its value: those of `TaskOptions` but `candidates`, and the source's own."""
+    candidates_rule: CandidatesRule
+    past_notes: NoteCounts
+    inputs: dict[str, str]
+    """Input file -> its sha256."""
+    oracle: str
+    """File with the true probabilities of the test split, where the source knows them."""

@@ -1,0 +1,77 @@
+"""The runs of a comparison, as the report names and shows them."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mera.evaluation import bootstrap
+from mera.report.comparison.pairs import MetricDifference, best_on
+from mera.report.json_form import INLINE, called
+from mera.report.measures.estimates import Estimate, estimate, finite
+from mera.report.measures.measure import METRICS, Breakdown, Measures
+from mera.report.measures.run_record import BASELINE, ORACLE, RunRecord
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MetricValue(Estimate):
+    best: bool
+    """The run is above every other competitor, and the tests support each difference."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ComparedRun:
+    name: str = field(metadata=called("run"))
+    label: str
+    """What tables call it."""
+    kind: str | None
+    metrics: Mapping[str, MetricValue]
+    """By the key of each of METRICS."""
+    breakdown: Breakdown = field(metadata=INLINE)
+    record: RunRecord = field(metadata=called("manifest"))
+
+    @property
+    def is_oracle(self) -> bool:
+        return self.kind == ORACLE
+
+    @property
+    def is_baseline(self) -> bool:
+        return self.kind == BASELINE
+
+
+def compared_runs(measured: Sequence[Measures], pairs: Sequence[MetricDifference]) -> tuple[ComparedRun, ...]:
+    """The runs in their order, each metric with its interval; `pairs`: every comparison of two of them."""
+    best = {metric.key: best_on(metric.key, measured, pairs) for metric in METRICS}
+    return tuple(
+        ComparedRun(
+            name=run.name,
+            label=label,
+            kind=run.record.kind,
+            metrics={metric.key: _metric_value(run, metric.key, best[metric.key] == run.name) for metric in METRICS},
+            breakdown=run.breakdown,
+            record=run.record,
+        )
+        for run, label in zip(measured, _labels(measured), strict=True)
+    )
+
+
+def competitors(runs: Sequence[ComparedRun]) -> list[ComparedRun]:
+    """The runs without oracles, highest recall@20 first."""
+    return [run for run in runs if not run.is_oracle]
+
+
+def _metric_value(run: Measures, metric: str, best: bool) -> MetricValue:
+    if metric not in run.replicates:
+        return MetricValue(value=finite(run.values[metric]), low=None, high=None, best=best)
+    least_error = bootstrap.mean_error(run.by_code.get(metric, np.empty(0)))
+    measured = estimate(run.replicates[metric], least_error)
+    return MetricValue(value=measured.value, low=measured.low, high=measured.high, best=best)
+
+
+def _labels(measured: Sequence[Measures]) -> list[str]:
+    """A run's model, and its run name where two runs have the same model name."""
+    shared = Counter(run.record.model for run in measured)
+    return [
+        run.record.model if shared[run.record.model] == 1 else f"{run.record.model} ({run.name})" for run in measured
+    ]

@@ -1,0 +1,96 @@
+"""What a run's manifest says of it: what it is called, how it was trained, what it cost."""
+
+from dataclasses import dataclass, field
+
+from mera.report.json_form import AS_RECORDED, JsonObject, without_nan
+
+ORACLE, BASELINE = "oracle", "baseline"
+"""Kinds of runs that are no trained models: a bound, and what a model has to beat."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FittedThreshold:
+    """Micro F1 on validation with the threshold that is used, and beside it; None where it was not measured."""
+
+    eov_share: float | None
+    """How much of EOV's score is in the threshold."""
+    validation_micro_f1: float | None
+    validation_micro_f1_eov: float | None
+    """With EOV's score alone."""
+    validation_micro_f1_fixed: float | None
+    """With the best of all fixed thresholds."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hardware:
+    gpus: tuple[str, ...]
+    cpus: int | None
+    machine: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cost:
+    """What a run took; None where it was not recorded."""
+
+    seconds: float | None
+    host_bytes: int | None
+    """Most memory of one process."""
+    gpu_bytes: int | None
+    tokens: int | None
+    """Trained on, padding not counted."""
+    energy_joules: float | None
+    hardware: Hardware
+    started_at: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunRecord:
+    """A manifest: the parts that the report reads, and the whole."""
+
+    name: str
+    model: str
+    """What tables call the run; its own name where the manifest has no other."""
+    kind: str | None
+    config: JsonObject
+    threshold: FittedThreshold | None
+    cost: Cost
+    record: JsonObject = field(metadata=AS_RECORDED)
+
+    @classmethod
+    def of(cls, manifest: JsonObject) -> "RunRecord":
+        record = without_nan(manifest)
+        return cls(
+            name=record["run"],
+            model=str(record.get("model", record["run"])),
+            kind=record.get("kind"),
+            config=record.get("config") or {},
+            threshold=_threshold(record.get("threshold") or {}),
+            cost=_cost(record),
+            record=record,
+        )
+
+
+def _threshold(record: JsonObject) -> FittedThreshold | None:
+    if not record:
+        return None
+    return FittedThreshold(
+        eov_share=record.get("eov_share"),
+        validation_micro_f1=record.get("validation_micro_f1"),
+        validation_micro_f1_eov=record.get("validation_micro_f1_eov"),
+        validation_micro_f1_fixed=record.get("validation_micro_f1_fixed"),
+    )
+
+
+def _cost(manifest: JsonObject) -> Cost:
+    memory, hardware = manifest.get("peak_memory") or {}, manifest.get("hardware") or {}
+    return Cost(
+        seconds=manifest.get("seconds"),
+        host_bytes=memory.get("host_bytes"),
+        gpu_bytes=memory.get("gpu_bytes"),
+        tokens=manifest.get("tokens"),
+        energy_joules=manifest.get("energy_joules"),
+        hardware=Hardware(
+            gpus=tuple(hardware.get("gpus") or ()), cpus=hardware.get("cpus"), machine=hardware.get("machine")
+        ),
+        started_at=manifest.get("started_at"),
+    )

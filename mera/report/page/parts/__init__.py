@@ -1,0 +1,1 @@
+"""The parts of the report, one file each: its text, its tables and its figures."""
