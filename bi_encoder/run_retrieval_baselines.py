@@ -3,6 +3,10 @@
 python bi_encoder/run_retrieval_baselines.py --task prepared/codiesp-en --output runs/codiesp
 """
 
+from mera.system import quiet_ctrl_c  # noqa: F401  first, for Ctrl-C while the rest is imported
+
+# isort: split
+
 from dataclasses import asdict
 from pathlib import Path
 

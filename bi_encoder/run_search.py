@@ -6,6 +6,10 @@ mera search --file note.txt --model runs/codiesp/laa_mrl/checkpoint --codes all 
 The codes are encoded once for each model (ICD-10-CM: some minutes on a CPU) and kept beside its checkpoint.
 """
 
+from mera.system import quiet_ctrl_c  # noqa: F401  first, for Ctrl-C while the rest is imported
+
+# isort: split
+
 import argparse
 import json
 import sys

@@ -4,6 +4,10 @@ accelerate launch bi_encoder/train.py --config configs/bi_encoder/tiny.yaml --ta
     --output runs/laa_mrl --variant laa_mrl
 """
 
+from mera.system import quiet_ctrl_c  # noqa: F401  first, for Ctrl-C while the rest is imported
+
+# isort: split
+
 import sys
 
 from transformers import set_seed

@@ -106,7 +106,7 @@ class BiEncoderTrainer(StageTrainer):
         loss = self._contrastive(similarities, positive)
         if first_pass and self.objective.first_pass_weight:
             loss = loss + self.objective.first_pass_weight * self._contrastive(first_pass, positive)
-        assert not isinstance(num_items_in_batch, int), "_get_num_items_in_batch returns a tensor"
+        assert not isinstance(num_items_in_batch, int), "step_items returns a tensor"
         num_rows = positive.any(dim=1).sum()
         step_rows = sum_over_processes(num_rows) if num_items_in_batch is None else num_items_in_batch
         loss = loss * num_rows * num_processes() / step_rows.clamp(min=1)

@@ -4,6 +4,10 @@ mera recall runs/memorize/checkpoint
 mera recall runs/rank/checkpoint --task prepared/diabetes130 --json recall.json
 """
 
+from mera.system import quiet_ctrl_c  # noqa: F401  first, for Ctrl-C while the rest is imported
+
+# isort: split
+
 import argparse
 import json
 from pathlib import Path

@@ -4,6 +4,10 @@ accelerate launch memorize/train.py --config configs/memorize/tiny.yaml --task p
 accelerate launch memorize/train.py --config configs/memorize/smollm2.yaml --ontology icd9cm --output runs/icd9cm
 """
 
+from mera.system import quiet_ctrl_c  # noqa: F401  first, for Ctrl-C while the rest is imported
+
+# isort: split
+
 from transformers import set_seed
 
 from memorize.config import MemorizeConfig

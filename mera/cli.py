@@ -1,5 +1,9 @@
 """The `mera` command. It starts the stages as subprocesses, so that what it runs is what the README shows."""
 
+from mera.system import quiet_ctrl_c  # noqa: F401  first, for Ctrl-C while the rest is imported
+
+# isort: split
+
 import sys
 from pathlib import Path
 from typing import Annotated

@@ -9,12 +9,15 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, TypeVar, dataclass_transform
 
 import pydantic
 import yaml
 
 from mera.system.errors import UserError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 Config = TypeVar("Config")
 Recipe = dict[str, Any]
@@ -73,7 +76,7 @@ def parse_with_options(
 def load_config(cls: type[Config], path: str | Path | None = None, overrides: Recipe | None = None) -> Config:
     """Read `path` (YAML), apply dotted `overrides`, and validate the result as `cls`.
 
-    Raises ValueError that names the file, the key and, for an unknown key, the nearest known one.
+    Raises UserError that names the file, the key and, for an unknown key, the nearest known one.
     """
     values = {} if path is None else _read_yaml(path)
     for key, value in (overrides or {}).items():
@@ -89,7 +92,7 @@ def load_config(cls: type[Config], path: str | Path | None = None, overrides: Re
 def read_values(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """The keys of a recipe with `--dotted.key value` overrides, for who does not know the stage's configuration.
 
-    Raises ValueError on words that are not such pairs.
+    Raises UserError on words that are not such pairs.
     """
     values = _read_yaml(path)
     words = [part for word in overrides for part in (word.split("=", 1) if word.startswith("--") else [word])]
@@ -100,7 +103,7 @@ def read_values(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     return values
 
 
-def config_dict(config: Any) -> dict[str, Any]:
+def config_dict(config: "DataclassInstance") -> Recipe:
     """The configuration as plain nested dictionaries, ready for YAML or JSON."""
     return asdict(config)
 
@@ -117,7 +120,7 @@ def _read_yaml(path: str | Path) -> Recipe:
     return values
 
 
-def _set_dotted(values: Recipe, key: str, value: Any) -> None:
+def _set_dotted(values: Recipe, key: str, value: object) -> None:
     *parents, leaf = key.split(".")
     for parent in parents:
         child = values.setdefault(parent, {})

@@ -152,6 +152,6 @@ def write_predictions_of_test(
         tokens=tokens,
     )
     if decision is not None:
-        manifest |= decision
+        manifest["calibration"], manifest["threshold"] = decision["calibration"], decision["threshold"]
     predictions = predictions_for_task(task, "test", test.scores, test.thresholds, manifest, records)
     write_predictions(run.path("predictions"), predictions)

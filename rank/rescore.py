@@ -3,6 +3,10 @@
 python rank/rescore.py --run runs/rank --task prepared/diabetes130 --output runs/decoding --decoding autoregressive
 """
 
+from mera.system import quiet_ctrl_c  # noqa: F401  first, for Ctrl-C while the rest is imported
+
+# isort: split
+
 import sys
 from pathlib import Path
 

@@ -3,6 +3,10 @@
 python rank/run_baselines.py --task prepared/diabetes130 --output runs/baselines
 """
 
+from mera.system import quiet_ctrl_c  # noqa: F401  first, for Ctrl-C while the rest is imported
+
+# isort: split
+
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path

@@ -4,6 +4,10 @@ mera predict runs/rank/checkpoint --history "428.0,401.9;584.9" --days "120;14" 
 mera predict runs/rank/checkpoint --task prepared/diabetes130 --output ranked.parquet --phenotype heart_failure=428
 """
 
+from mera.system import quiet_ctrl_c  # noqa: F401  first, for Ctrl-C while the rest is imported
+
+# isort: split
+
 import argparse
 import sys
 

@@ -4,6 +4,10 @@ accelerate launch rank/train.py --config configs/rank/tiny.yaml --model.base run
     --task prepared/diabetes130 --output runs/rank
 """
 
+from mera.system import quiet_ctrl_c  # noqa: F401  first, for Ctrl-C while the rest is imported
+
+# isort: split
+
 import sys
 
 from transformers import set_seed

@@ -3,6 +3,10 @@
 python -m data.inspection.inspect_task prepared/diabetes130 [--plot figures.svg] [--top 15]
 """
 
+from mera.system import quiet_ctrl_c  # noqa: F401  first, for Ctrl-C while the rest is imported
+
+# isort: split
+
 import argparse
 from collections.abc import Sequence
 

@@ -3,6 +3,10 @@
 python -m data.prepare diabetes130 --input diabetic_data.csv --output prepared/diabetes130 --every-visit
 """
 
+from mera.system import quiet_ctrl_c  # noqa: F401  first, for Ctrl-C while the rest is imported
+
+# isort: split
+
 from data.prepare.options import parse_arguments
 from data.prepare.run import prepare
 from mera.system.command import run_command

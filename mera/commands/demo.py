@@ -27,7 +27,7 @@ MADE = ("prepared", "runs", "report")
 def run_demo(output: Path, fresh: bool = False) -> Path:
     """Run every step that has not finished yet and return the report's page.
 
-    Raises ValueError where a step fails (what finished before is kept), or another process works in `output`.
+    Raises UserError where a step fails (what finished before is kept), or another process works in `output`.
     """
     console, steps, started = Console(), demo_steps(output), time.perf_counter()
     with FolderLock(output):

@@ -56,7 +56,7 @@ def examine(
 ) -> Examination:
     """`overrides`: `--dotted.key value ...` as the trainers take them.
 
-    Raises ValueError or FileNotFoundError where recipe, stage or accelerate settings cannot be read.
+    Raises UserError or FileNotFoundError where recipe, stage or accelerate settings cannot be read.
     """
     values = read_values(recipe, overrides)
     stage = stage or guess_stage(values, recipe)
@@ -99,7 +99,7 @@ def examine(
 
 
 def guess_stage(values: Recipe, recipe: str | Path) -> str:
-    """The stage whose keys the recipe has, else the one its folder is named after. Raises ValueError on neither."""
+    """The stage whose keys the recipe has, else the one its folder is named after. Raises UserError on neither."""
     having = [stage for stage, keys in STAGE_KEYS.items() if keys & set(values)]
     if len(having) == 1:
         return having[0]

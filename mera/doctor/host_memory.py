@@ -23,11 +23,11 @@ class HostPeak:
 
     def bytes(self) -> int | None:
         """To be asked once, at the end of what is measured."""
-        found = None if self._before is None else max(0, _status("VmHWM") - self._before)
+        peak = None if self._before is None else max(0, _status("VmHWM") - self._before)
         for gap in self._gaps:
             _c_library().free(gap)
         self._gaps = []
-        return found
+        return peak
 
 
 class _HeapSizes(ctypes.Structure):
@@ -43,11 +43,11 @@ class _HeapSizes(ctypes.Structure):
 
 
 def _close_gaps() -> list[int]:
-    """Give back what nobody uses any more, and see to it that it stays away; returns addresses to `free` afterwards.
+    """Return unused heap memory to the system and block the gaps; returns addresses to `free` afterwards.
 
-    What tables and tokenizers leave behind are gaps in the heap, hundreds of MiB of them. The system gets their pages
-    here. But a tensor that is put into a gap takes pages anew, and they stay when the tensor goes: the peak would hold
-    tens of MiB that no tensor has any more. So the gaps are taken, which needs next to no pages.
+    Tables and tokenizers leave hundreds of MiB of gaps in the heap, whose pages are returned here. A tensor that is
+    later put into a gap takes pages again, which stay when the tensor is freed: the peak would count tens of MiB that
+    no tensor uses. So the gaps are allocated, which takes next to no pages while nothing is written there.
     """
     gc.collect()
     library = _c_library()

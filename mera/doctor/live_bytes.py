@@ -20,6 +20,7 @@ from mera.training.private_api import (
     OPERATION_SCHEMA,
     READ_A_NUMBER,
     TREE_LEAVES,
+    Operation,
     explained,
     operation_name,
     own_tensors,
@@ -54,7 +55,13 @@ class LiveBytes(TorchDispatchMode):
         for tensor in [*model.parameters(), *model.buffers()]:
             self._counted[tensor.untyped_storage()] = [math.inf]
 
-    def __torch_dispatch__(self, function: Any, types: Any, arguments: tuple = (), options: Any = None) -> Any:
+    def __torch_dispatch__(
+        self,
+        function: Operation,
+        types: object,
+        arguments: tuple[Any, ...] = (),
+        options: dict[str, Any] | None = None,
+    ) -> object:
         options = options or {}
         if reads_a_number(function) and isinstance(arguments[0], FakeTensor):
             return 1
@@ -95,7 +102,7 @@ def _as_numbers(indices: list[torch.Tensor | None]) -> list[torch.Tensor | None]
     return positions
 
 
-def tensors_in(values: Any) -> list[torch.Tensor]:
+def tensors_in(values: object) -> list[torch.Tensor]:
     """The tensors in `values`, however deep in lists, tuples and mappings."""
     return [leaf for leaf in tree_leaves(values) if isinstance(leaf, torch.Tensor)]
 

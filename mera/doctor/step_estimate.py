@@ -10,7 +10,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -18,7 +17,7 @@ from transformers import Trainer
 
 from mera.doctor.live_bytes import LiveBytes, hollow, tensors_in
 from mera.training.stage_trainer import StageTrainer
-from mera.training.steps import StepLoader
+from mera.training.steps import Batch, StepLoader
 
 SAMPLED_BATCHES = 32
 """Batches whose tokens are counted, to reckon those of an epoch."""
@@ -171,7 +170,9 @@ def _numel(module: nn.Module) -> int:
     return sum(weight.numel() for weight in module.parameters())
 
 
-def _step(trainer: Trainer, model: nn.Module, batch: Any, step_items: Any, on_host: bool) -> tuple[int, int]:
+def _step(
+    trainer: Trainer, model: nn.Module, batch: Batch, step_items: torch.Tensor | int | None, on_host: bool
+) -> tuple[int, int]:
     """Bytes at the end of the forward pass and at the peak, beside what is there before."""
     gc.collect()
     live = LiveBytes(touched=on_host)
@@ -191,17 +192,17 @@ def epoch_tokens(loader: StepLoader) -> int:
     return round(sum(counts) / len(counts) * len(batches))
 
 
-def num_tokens(batch: Any) -> int:
+def num_tokens(batch: object) -> int:
     """Token ids of a trainer's batch, padding included: what is computed."""
     return sum(tensor.numel() for name, tensor in _named(batch) if name == "input_ids")
 
 
-def _largest_ids(batch: Any) -> list[int]:
+def _largest_ids(batch: object) -> list[int]:
     shapes = [list(tensor.shape) for name, tensor in _named(batch) if name == "input_ids"]
     return max(shapes, key=lambda shape: shape[0] * shape[1], default=[])
 
 
-def _named(batch: Any, name: str = "") -> Iterator[tuple[str, torch.Tensor]]:
+def _named(batch: object, name: str = "") -> Iterator[tuple[str, torch.Tensor]]:
     if hasattr(batch, "items"):
         for key, value in batch.items():
             yield from _named(value, key)

@@ -9,7 +9,7 @@ def best_threshold(scores: np.ndarray, targets: np.ndarray) -> float:
     """The one threshold with the highest micro F1 of `scores > threshold`; ties go to the higher threshold.
 
     scores (N, C) float, targets (N, C) bool. Fit it on validation, never on the split that is reported.
-    Raises ValueError where there is no target at all.
+    Raises UserError where there is no target at all.
     """
     if not targets.any():
         raise UserError("cannot fit a threshold on rows without any target")

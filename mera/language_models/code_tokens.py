@@ -36,7 +36,7 @@ class CodeTokens:
 
     @staticmethod
     def load(checkpoint: str | Path) -> "CodeTokens":
-        """Raises ValueError where `checkpoint` was not written by this toolkit."""
+        """Raises UserError where `checkpoint` was not written by this toolkit."""
         path = Path(checkpoint) / FILE_NAME
         if not path.is_file():
             inside = path.parent / "checkpoint"
@@ -45,7 +45,7 @@ class CodeTokens:
         return CodeTokens(definitions=json.loads(path.read_text(encoding="utf-8"))["definitions"])
 
     def require(self, codes: Sequence[str], checkpoint: str | Path) -> None:
-        """Raises ValueError unless every one of `codes` has a token."""
+        """Raises UserError unless every one of `codes` has a token."""
         missing = [code for code in codes if code not in self.definitions]
         if missing:
             raise UserError(
@@ -64,7 +64,7 @@ def code_token(code: str) -> str:
 
 
 def token_ids(tokenizer: PreTrainedTokenizerBase, codes: Sequence[str]) -> torch.Tensor:
-    """(C,) int64: the token of each code. Raises ValueError on a code without one."""
+    """(C,) int64: the token of each code. Raises UserError on a code without one."""
     ids = tokenizer.convert_tokens_to_ids([code_token(code) for code in codes])
     for code, token_id in zip(codes, ids, strict=True):
         if token_id is None or token_id == tokenizer.unk_token_id:
@@ -87,7 +87,7 @@ def add_code_tokens(
     With `definition`, a new row of the input and of the output embedding starts as the mean of its definition's token
     rows; with `library` it is what transformers does (a sample around the mean of the old rows). The vocabulary is
     padded to a multiple of 64; rows that the base model has beyond its tokenizer are dropped first, so that a new token
-    never takes an old row. Raises ValueError on a code without a definition.
+    never takes an old row. Raises UserError on a code without a definition.
     """
     texts = {code_token(code): text for code, text in definitions.items()} | MARKERS
     for token, text in texts.items():
@@ -121,7 +121,7 @@ def stored_or_new_code_tokens(
     """A token for each code in `definitions`: as trained where `base`, from which model and tokenizer were loaded, is a
     checkpoint that has code tokens; else new ones, as `add_code_tokens` adds them.
 
-    Raises ValueError where the checkpoint lacks one of the codes.
+    Raises UserError where the checkpoint lacks one of the codes.
     """
     if not has_code_tokens(base):
         return add_code_tokens(model, tokenizer, definitions, initialisation)

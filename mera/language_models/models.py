@@ -9,13 +9,13 @@ import copy
 import importlib.util
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from accelerate import init_empty_weights
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from mera.config import config_class
+from mera.config import Recipe, config_class
 from mera.language_models.tokenizer import train_tokenizer
 from mera.system.errors import UserError
 from mera.training.private_api import stay_on_meta
@@ -44,7 +44,7 @@ class ModelConfig:
     build `architecture`"""
     gguf_file: str | None = None
     """file name of the GGUF inside `base`"""
-    architecture: dict[str, Any] | None = None
+    architecture: Recipe | None = None
     """arguments of the model's Hugging Face config (model_type, hidden_size, ...), used where `base` is unset"""
     tokenizer_size: int = 2000
     """vocabulary of the tokenizer trained for `architecture`, before the codes are added"""
@@ -66,13 +66,13 @@ class ModelConfig:
 def load_base_model(config: ModelConfig, texts: Iterable[str]) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The model in `config.dtype` and its tokenizer. `texts` train the tokenizer of a model built from `architecture`.
 
-    Raises ValueError where `base` cannot be found.
+    Raises UserError where `base` cannot be found.
     """
     dtype = getattr(torch, config.dtype)
     if config.base is None:
         return _build(config, texts, dtype)
     source = resolve_source(config.base, "model.base")
-    arguments = {"local_files_only": Path(source).is_dir()}
+    arguments: dict[str, str | bool] = {"local_files_only": Path(source).is_dir()}
     if config.gguf_file:
         arguments["gguf_file"] = config.gguf_file
     try:
@@ -96,7 +96,7 @@ def _with_padding(tokenizer: PreTrainedTokenizerBase, base: str) -> PreTrainedTo
     return tokenizer
 
 
-def _shaped_like(source: str, arguments: dict[str, Any], dtype: torch.dtype, random: bool) -> PreTrainedModel:
+def _shaped_like(source: str, arguments: dict[str, str | bool], dtype: torch.dtype, random: bool) -> PreTrainedModel:
     """The architecture of `source`, of which only the configuration is read: with random weights, made on the GPU where
     there is one, or without any, on the meta device."""
     model_config = AutoConfig.from_pretrained(source, trust_remote_code=False, **arguments)
@@ -177,7 +177,7 @@ def resolve_source(source: str, key: str) -> str:
     """What `from_pretrained` takes: a Hugging Face name as it is, an existing directory, or the directory that
     `package:NAME/FOLDER` names inside an installed package.
 
-    Raises ValueError, naming the configuration `key`, where a directory or a package is missing.
+    Raises UserError, naming the configuration `key`, where a directory or a package is missing.
     """
     if not source.startswith(PACKAGE_PREFIX):
         path = Path(source).expanduser()

@@ -1,10 +1,9 @@
 """What an earlier start has finished, so that the same command goes on with the rest."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from mera.config import Recipe
 from mera.system.errors import UserError
 
 
@@ -14,10 +13,10 @@ def is_complete(folder: Path) -> bool:
     return any((folder / mark).is_file() for mark in marks)
 
 
-def finished_before(folder: Path, task_fingerprint: str | None, settings: Mapping[str, Any] | None = None) -> bool:
+def finished_before(folder: Path, task_fingerprint: str | None, settings: Recipe | None = None) -> bool:
     """Whether `folder` holds the predictions that this start would make; False where there is no folder.
 
-    `settings`: keys of the run's configuration that must be the same. Raises ValueError where the folder holds
+    `settings`: keys of the run's configuration that must be the same. Raises UserError where the folder holds
     something else: no finished run, one of another task (None: any will do), or one under other settings.
     """
     if not folder.exists():

@@ -7,12 +7,14 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
+
+import pynvml
 
 from mera.root import ROOT
-from mera.runs.energy import EnergyMeter
 
 RECORDED_PACKAGES = (
     "torch",
@@ -24,6 +26,68 @@ RECORDED_PACKAGES = (
     "sentence-transformers",
     "numpy",
 )
+
+
+class Hardware(TypedDict):
+    """What this machine is."""
+
+    machine: str
+    cpus: int | None
+    gpus: NotRequired[list[str]]
+
+
+class PeakMemory(TypedDict):
+    """The most memory this process has held, in bytes."""
+
+    host_bytes: int
+    gpu_bytes: NotRequired[int]
+    """of its fullest GPU"""
+
+
+class Manifest(TypedDict):
+    """What a run was, as `manifest.json` keeps it beside predictions and checkpoints."""
+
+    run: str
+    model: str
+    """the name shown in tables"""
+    kind: str
+    """`rank`, `bi_encoder`, `baseline`, `oracle` or `memorize`"""
+    task: Mapping[str, object]
+    """`name`, `kind`, `fingerprint` and the `split` that was scored, and more of task.json"""
+    config: Mapping[str, object]
+    seed: int
+    command: str
+    git_commit: str | None
+    versions: dict[str, str]
+    hardware: Hardware
+    peak_memory: PeakMemory
+    started_at: str
+    seconds: float
+    tokens: int | None
+    """trained on, padding not counted"""
+    energy_joules: float | None
+    calibration: NotRequired[Mapping[str, float] | None]
+    """`slope` and `intercept` from a score's margin over its threshold to a probability; None: nothing to fit"""
+    threshold: NotRequired[object]
+    """how the threshold was chosen on validation"""
+
+
+class EnergyMeter:
+    """Started when a run starts; `joules` is what the visible GPUs of this machine have used since, whoever used them.
+
+    NVIDIA's management library (NVML) counts whole GPUs, from Volta on; GPUs of other nodes, the CPU and the memory are
+    not in it.
+    """
+
+    def __init__(self) -> None:
+        self._start = _millijoules()
+
+    def joules(self) -> float | None:
+        """None where there is no GPU, or its driver does not count."""
+        now = _millijoules()
+        if self._start is None or now is None or len(now) != len(self._start):
+            return None
+        return sum(after - before for before, after in zip(self._start, now, strict=True)) / 1000
 
 
 class RunClock:
@@ -43,18 +107,13 @@ def build_manifest(
     run: str,
     model: str,
     kind: str,
-    config: dict[str, Any],
+    config: Mapping[str, object],
     seed: int,
-    task: dict[str, Any],
+    task: Mapping[str, object],
     clock: RunClock,
     tokens: int | None = None,
-) -> dict[str, Any]:
-    """The JSON-ready record kept beside predictions and checkpoints.
-
-    `run` is the run's name, `model` the name shown in tables, `kind` one of `rank`, `bi_encoder`, `baseline`,
-    `oracle`, `memorize`; `task` holds `name`, `kind`, `fingerprint` and the `split` that was scored; `tokens`: tokens
-    trained on, padding not counted.
-    """
+) -> Manifest:
+    """The record of this process's run, which `clock` has timed."""
     return {
         "run": run,
         "model": model,
@@ -94,24 +153,40 @@ def git_commit() -> str | None:
     return commit + ("+changes" if changed else "")
 
 
-def hardware() -> dict[str, Any]:
-    found: dict[str, Any] = {"machine": platform.machine(), "cpus": os.cpu_count()}
+def hardware() -> Hardware:
+    record = Hardware(machine=platform.machine(), cpus=os.cpu_count())
     if "torch" in sys.modules:
         cuda = sys.modules["torch"].cuda
         if cuda.is_available():
-            found["gpus"] = [cuda.get_device_name(index) for index in range(cuda.device_count())]
-    return found
+            record["gpus"] = [cuda.get_device_name(index) for index in range(cuda.device_count())]
+    return record
 
 
-def peak_memory() -> dict[str, int]:
-    """The most memory this process has held, in bytes: `host_bytes`, and `gpu_bytes` of its fullest GPU."""
+def peak_memory() -> PeakMemory:
     # Linux counts in units of 1,024 bytes, macOS in bytes.
     unit = 1 if sys.platform == "darwin" else 1024
-    found = {"host_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
+    record = PeakMemory(host_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
     if "torch" in sys.modules and sys.modules["torch"].cuda.is_available():
         cuda = sys.modules["torch"].cuda
-        found["gpu_bytes"] = max(cuda.max_memory_allocated(index) for index in range(cuda.device_count()))
-    return found
+        record["gpu_bytes"] = max(cuda.max_memory_allocated(index) for index in range(cuda.device_count()))
+    return record
+
+
+def _millijoules() -> list[int] | None:
+    """What each GPU that torch sees has used since its driver was loaded."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return None
+    uuids = [f"GPU-{torch.cuda.get_device_properties(index).uuid}" for index in range(torch.cuda.device_count())]
+    try:
+        pynvml.nvmlInit()
+        try:
+            handles = [pynvml.nvmlDeviceGetHandleByUUID(uuid) for uuid in uuids]
+            return [pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) for handle in handles]
+        finally:
+            pynvml.nvmlShutdown()
+    except pynvml.NVMLError:  # no counter is no error of the run
+        return None
 
 
 def _git(root: Path, *arguments: str) -> str:

@@ -32,7 +32,7 @@ def pool_folds(paths: Sequence[str | Path], output: str | Path) -> Path:
     Scores of different folds come from different models: metrics within a row (recall, F1 at each model's own
     threshold) are as good as ever, metrics across rows (ROC-AUC) suffer where the models' scales differ. Each fold has
     the candidates of its own training patients; the pooled run has them all, with a score of -inf where a code was no
-    candidate of the row's fold. A code's train count is the mean over the folds. Raises ValueError where the runs are
+    candidate of the row's fold. A code's train count is the mean over the folds. Raises UserError where the runs are
     no complete set of folds of one cohort.
     """
     folds = sorted((read_predictions(path) for path in paths), key=_fold)

@@ -15,7 +15,7 @@ WRITE_AGAIN = "write the predictions again"
 
 
 def read_array(path: Path, mapped: bool = False) -> np.ndarray:
-    """`mapped`: left on disk and read where it is used. Raises ValueError where the file is no array, is cut off, or
+    """`mapped`: left on disk and read where it is used. Raises UserError where the file is no array, is cut off, or
     would need a pickle.
     """
     try:
@@ -27,7 +27,7 @@ def read_array(path: Path, mapped: bool = False) -> np.ndarray:
 
 
 def read_table(path: Path, columns: Sequence[str] = ()) -> pl.DataFrame:
-    """Raises ValueError where the file is no Parquet, or lacks one of `columns`; FileNotFoundError where it is gone."""
+    """Raises UserError where the file is no Parquet, or lacks one of `columns`; FileNotFoundError where it is gone."""
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing; {WRITE_AGAIN}")
     try:
@@ -41,7 +41,7 @@ def read_table(path: Path, columns: Sequence[str] = ()) -> pl.DataFrame:
 
 
 def read_json(path: Path) -> Any:
-    """Raises ValueError where the file is no JSON."""
+    """Raises UserError where the file is no JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError:

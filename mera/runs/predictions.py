@@ -27,14 +27,15 @@ Optional, for the report to say more; a folder without them is complete:
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import polars as pl
 
+from mera.runs.manifest import Manifest
 from mera.runs.prediction_parts import (
     EXAMPLE_COLUMNS,
     WRITE_AGAIN,
@@ -44,10 +45,12 @@ from mera.runs.prediction_parts import (
     read_json,
     read_table,
 )
+from mera.runs.task_protocol import PreparedTask, TaskRows
 from mera.system.errors import UserError
 from mera.system.folder_replacement import replace_folder
 from mera.system.private_files import private_files
 
+Part = TypeVar("Part")
 CONTEXT_ROWS = 100
 """Examples whose history and note are copied into the folder: enough for example pages, no copy of every note."""
 CONTEXT_SCHEMA = {
@@ -210,14 +213,14 @@ def read_predictions(path: str | Path) -> Predictions:
 
 
 def predictions_for_task(
-    task: Any,
+    task: PreparedTask,
     split: str,
     scores: np.ndarray,
     thresholds: np.ndarray | float | None,
-    manifest: dict[str, Any],
-    records: dict[str, Any] | None = None,
+    manifest: Manifest | Mapping[str, object],
+    records: Mapping[str, object] | None = None,
 ) -> Predictions:
-    """Predictions for `split` of a `data.task.Task`; `thresholds` per row, one for all, or None for no threshold.
+    """Predictions for `split` of `task`; `thresholds` per row, one for all, or None for no threshold.
 
     `records`: what else the report may read; entries that are None are left out.
     """
@@ -237,7 +240,7 @@ def predictions_for_task(
         example_ids=list(rows["example_id"]),
         patient_ids=list(rows["patient_id"]),
         codes=codes,
-        manifest=manifest,
+        manifest={**manifest},
         num_outside=others.height,
         previous_visits=np.array([len(history) for history in rows["history"]], dtype=np.int32),
         ages=np.array([np.nan if age is None else age for age in rows["age"]], dtype=np.float32),
@@ -268,8 +271,8 @@ def _with_outside(scores: np.ndarray, num_outside: int) -> np.ndarray:
     return wider
 
 
-def task_record(task: Any, split: str) -> dict[str, Any]:
-    """What a manifest says of the `data.task.Task` that was scored; the report prints it as the data card.
+def task_record(task: PreparedTask, split: str) -> dict[str, object]:
+    """What a manifest says of the task that was scored; the report prints it as the data card.
 
     Runs are comparable where `fingerprint` and `split` are equal. The rest of task.json is there where it is known.
     """
@@ -286,28 +289,28 @@ def task_record(task: Any, split: str) -> dict[str, Any]:
     return without_unknown_codes(record)
 
 
-def without_unknown_codes(record: dict[str, Any]) -> dict[str, Any]:
+def without_unknown_codes(record: Mapping[str, object]) -> dict[str, object]:
     """A task record with the number of its unknown codes in place of the codes, which may be anybody's free text."""
     listed, counts = (record.get(key) for key in UNKNOWN_CODES)
     if counts is None and isinstance(listed, dict):  # tasks and runs of before kept the codes alone
         counts = {"distinct": len(listed), "rows": sum(count for count in listed.values() if isinstance(count, int))}
-    kept = {key: value for key, value in record.items() if key not in UNKNOWN_CODES}
-    return kept | ({} if counts is None else {UNKNOWN_CODES[1]: counts})
+    others = {key: value for key, value in record.items() if key not in UNKNOWN_CODES}
+    return others | ({} if counts is None else {UNKNOWN_CODES[1]: counts})
 
 
-def memorization_record(base: str | Path | None) -> dict[str, Any] | None:
+def memorization_record(base: str | Path | None) -> dict[str, object] | None:
     """What stage one measured, where `base` is the checkpoint of one of its runs (`<run>/checkpoint`); else None."""
     if base is None:
         return None
     path = Path(base).parent / "recall.json"
     if not path.is_file():
         return None
-    found = json.loads(path.read_text(encoding="utf-8"))
+    recall: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
     manifest = path.with_name("manifest.json")
     if manifest.is_file():
         run = json.loads(manifest.read_text(encoding="utf-8"))
-        found |= {key: run[key] for key in ("run", "seconds", "command") if key in run}
-    return found
+        recall |= {key: run[key] for key in ("run", "seconds", "command") if key in run}
+    return recall
 
 
 def patient_hashes(groups: Iterable[Iterable[str]]) -> np.ndarray:
@@ -349,7 +352,7 @@ def _example_table(predictions: Predictions, codes: list[str]) -> pl.DataFrame:
     return table.with_columns(optional)
 
 
-def _context(rows: Any) -> pl.DataFrame:
+def _context(rows: TaskRows) -> pl.DataFrame:
     first = rows.select(range(min(CONTEXT_ROWS, len(rows))))
     values = {name: list(first[name]) for name in CONTEXT_SCHEMA if name in first.column_names}
     schema = {name: CONTEXT_SCHEMA[name] for name in values}
@@ -358,5 +361,5 @@ def _context(rows: Any) -> pl.DataFrame:
     return pl.DataFrame(values, schema=schema)
 
 
-def _read_optional(path: Path, read: Callable[[Path], Any]) -> Any:
+def _read_optional(path: Path, read: Callable[[Path], Part]) -> Part | None:
     return read(path) if path.is_file() else None

@@ -9,8 +9,8 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any
 
+from mera.config import Recipe
 from mera.runs.tracking import close_tracking
 from mera.system.errors import UserError
 from mera.system.folder_lock import FolderLock
@@ -22,7 +22,7 @@ MAY_CHANGE = {"batch_size", "gradient_accumulation", "keep_last", "save_every", 
 class RunDirectory:
     """Where a run writes: `partial` while it works, `final` once `finish` has renamed it.
 
-    In a distributed run the first process holds the lock for all. Raises ValueError where `final` already exists, or
+    In a distributed run the first process holds the lock for all. Raises UserError where `final` already exists, or
     another run works there.
     """
 
@@ -37,12 +37,12 @@ class RunDirectory:
             self._lock = None
             self.partial.mkdir(parents=True, exist_ok=True)
 
-    def claim(self, config: dict[str, Any], task_fingerprint: str) -> None:
+    def claim(self, config: Recipe, task_fingerprint: str) -> None:
         """Note what is trained here (`run.json`), so that another run never resumes from its checkpoints.
 
         Settings that may change on the way are left out; those of the batch are held against the checkpoint itself
-        (mera/training/resume.py), since another number of processes needs others. Raises ValueError where an interrupted run
-        with another configuration or another task left its files here.
+        (mera/training/resume.py), since another number of processes needs others. Raises UserError where an interrupted
+        run with another configuration or another task left its files here.
         """
         training = {key: value for key, value in config.get("training", {}).items() if key not in MAY_CHANGE}
         wanted = json.loads(json.dumps(config | {"training": training, "task_fingerprint": task_fingerprint}))
@@ -75,7 +75,7 @@ class RunDirectory:
             raise UserError(f"{self.final} already exists; choose another --output or remove it")
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: object) -> None:
     """Write `value` as indented JSON; another process sees all of it or nothing."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     beside.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

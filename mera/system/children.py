@@ -1,4 +1,4 @@
-"""Commands that `mera` runs as processes of their own, which end when it ends."""
+"""Commands that `mera` runs as child processes. A signal to `mera` ends them, and so does its own end."""
 
 import contextlib
 import ctypes
@@ -18,24 +18,24 @@ HANDED_ON = (*STOPPING, signal.SIGUSR1)
 SECONDS_TO_END = 300
 """A trainer saves before it ends; a second signal does not wait for it."""
 SECONDS_OF_ONE_WISH = 1
-"""Signals within so long are taken for one: a terminal and a scheduler tell a whole group."""
+"""Further signals within so many seconds count as the same request: terminals and schedulers signal whole groups."""
 PARENT_DEATH_SIGNAL, CHILD_SUBREAPER = 1, 36  # PR_SET_PDEATHSIG and PR_SET_CHILD_SUBREAPER of prctl(2)
 
 
 def run_child(command: Sequence[str]) -> int:
     """Run `command` and return its exit code, 128 + the signal's number where a signal ended it.
 
-    What would end this process (SIGTERM, SIGUSR1, Ctrl-C, a closed terminal) is handed on as SIGTERM to the command and
-    to all that it has started, and raises Stopped once they have ended. What has not after SECONDS_TO_END, or at a
-    second signal, is killed. Where this process itself is killed, the command gets SIGTERM (on Linux).
+    On SIGTERM, SIGUSR1, Ctrl-C or a closed terminal, the command and all processes that it has started get SIGTERM, and
+    Stopped is raised when they have ended. Those that have not ended after SECONDS_TO_END, or at a second signal, are
+    killed. If this process itself is killed, the command gets SIGTERM (on Linux).
     """
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
     if libc is not None:
         libc.prctl(CHILD_SUBREAPER, 1)  # what outlives the launcher of a trainer can be waited for here
     child = subprocess.Popen(
         command,
-        # A group of its own: Ctrl-C comes to this process alone, which tells the others in its own way. The launcher of
-        # a trainer would answer with a traceback, and leave its process behind.
+        # A process group of its own, so that Ctrl-C reaches this process alone and SIGTERM the others: on Ctrl-C the
+        # launcher of a trainer would print a traceback and leave its process behind.
         process_group=0,
         preexec_fn=None if libc is None else lambda: libc.prctl(PARENT_DEATH_SIGNAL, signal.SIGTERM),
     )
@@ -48,7 +48,7 @@ def run_child(command: Sequence[str]) -> int:
         libc.prctl(CHILD_SUBREAPER, 0)
     if ending.received is not None and code:
         stopped = Stopped(ending.received)
-        stopped.told = code > 0  # in its own words; one that a signal ended had none
+        stopped.is_printed = code > 0  # by the command itself, unless a signal killed it
         raise stopped
     return code if code >= 0 else 128 - code
 

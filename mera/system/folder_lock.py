@@ -1,7 +1,4 @@
-"""One process at a time works in a folder.
-
-`mera.system.folder_lock` is the same for `data`: the two packages do not import each other.
-"""
+"""One process at a time works in a folder."""
 
 import contextlib
 import errno
@@ -25,12 +22,12 @@ Identity = tuple[int, int, int]
 
 @dataclass(slots=True)
 class _Held:
-    """A lock that this process has, once for all that ask for it: it is no rival of itself."""
+    """A lock of this process. All FolderLocks of one folder share it: a process does not refuse itself."""
 
     descriptor: int
     folder: Path
     made: bool
-    """The folder was not there before; where it stays empty, it goes again."""
+    """whether the folder was made for the lock; then it is removed where it stays empty"""
     holders: int = 1
 
 
@@ -38,10 +35,10 @@ _held: dict[Identity, _Held] = {}
 
 
 class FolderLock:
-    """`folder`, made where it is missing, is this process's until `release`, or until it ends in whatever way.
+    """Lets one process at a time work in `folder`, which is made where it is missing, until `release` or its end.
 
-    The system holds the lock (flock on `folder/.lock`), so that one of a dead process is free. Raises ValueError, which
-    says who works there since when, where another process has it.
+    The system holds the lock (flock on `folder/.lock`), so it is free when the process dies. Raises UserError where
+    another process has it, which says which and since when.
     """
 
     def __init__(self, folder: str | Path):
@@ -115,10 +112,10 @@ def _lock(descriptor: int, folder: Path) -> None:
 
 def _in_use(descriptor: int, folder: Path) -> str:
     who = os.pread(descriptor, 200, 0).decode(errors="replace").split(" ", 2)
-    told = "another process works there"
+    worker = "another process works there"
     if len(who) == 3:
-        told = f"process {who[0]} on {who[1]} works there since {who[2]}"
-    return f"{folder} is in use: {told}; wait until it has ended, or end it, or choose another --output"
+        worker = f"process {who[0]} on {who[1]} works there since {who[2]}"
+    return f"{folder} is in use: {worker}; wait until it has ended, or end it, or choose another --output"
 
 
 def _may_be_alive(who: str) -> bool:

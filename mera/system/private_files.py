@@ -1,7 +1,4 @@
-"""Files that hold patients' rows are for their owner alone.
-
-`mera.system.private_files` is the same for `data`: the two packages do not import each other.
-"""
+"""Files that hold patients' rows are for their owner alone."""
 
 import os
 from collections.abc import Iterator

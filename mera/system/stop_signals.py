@@ -1,7 +1,4 @@
-"""A signal becomes an exception, so that what is half-written is removed on the way out.
-
-`mera.system.stop_signals` is the same for `data`: the two packages do not import each other.
-"""
+"""A signal becomes an exception, so that what is half-written is removed on the way out."""
 
 import signal
 import sys
@@ -13,14 +10,14 @@ from types import FrameType
 
 STOPPING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name))
 SECONDS_TO_TIDY_UP = 5
-"""For so long after a signal others are taken for the same wish: a group and its parent may both be told."""
+"""Further signals within so many seconds count as the same request: a group and its parent may both get one."""
 
 
 class Stopped(BaseException):
     """A signal asks the process to end. No Exception, so that nobody takes it for a failure of a row or of a file."""
 
-    told = False
-    """Its sentence has been printed already, by a process that this one waited for."""
+    is_printed = False
+    """whether a child process has printed the sentence already"""
 
     def __init__(self, signal_number: int):
         super().__init__(f"stopped by {name_of(signal_number)}")
@@ -41,7 +38,7 @@ def name_of(signal_number: int) -> str:
 def stopping_in_order() -> Iterator[None]:
     """Within it SIGTERM, Ctrl-C and a closed terminal raise Stopped where the program is, instead of ending it.
 
-    What was told to ignore Ctrl-C or a closed terminal (`nohup`, a script's background job) goes on ignoring them.
+    A process that was started with Ctrl-C or a closed terminal ignored (`nohup`, a background job) keeps ignoring them.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -66,6 +63,6 @@ def say_stopped(stopped: BaseException) -> int:
     """Print the one sentence of a Stopped or a KeyboardInterrupt; return the exit code."""
     if not isinstance(stopped, Stopped):
         stopped = Stopped(signal.SIGINT)
-    if not stopped.told:
+    if not stopped.is_printed:
         print(stopped, file=sys.stderr, flush=True)
     return stopped.exit_code

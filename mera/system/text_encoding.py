@@ -1,7 +1,4 @@
-"""UTF-8 for the names of files and for what is printed, whatever the locale.
-
-`mera.system.text_encoding` is the same for `data`: the two packages do not import each other.
-"""
+"""UTF-8 for the names of files and for what is printed, whatever the locale."""
 
 import os
 import sys

@@ -27,7 +27,7 @@ def prepare_engine(cpu_bf16: bool = False) -> bool:
     """Set up precision, and on the CPU the process group; returns whether there is a GPU.
 
     bf16 is used where the GPU has it. Without a GPU everything is float32, whatever the launch file says, unless
-    `cpu_bf16` asks for autocast to bf16; raises ValueError where DeepSpeed would have to do that.
+    `cpu_bf16` asks for autocast to bf16; raises UserError where DeepSpeed would have to do that.
     Call it after the model is built: parts of transformers write files in the first process alone once a group exists.
     """
     on_gpu = torch.cuda.is_available()
@@ -62,11 +62,12 @@ def shares_out_parameters() -> bool:
 
 
 def let_fsdp_start_on_the_cpu() -> None:
-    """Call it before an `Accelerator` is made. Where there is a GPU, or another engine, it does nothing.
+    """Let accelerate turn FSDP2 on for processes without a GPU. Call it before an `Accelerator` is made; with a GPU, or
+    under another engine, it does nothing.
 
-    FSDP2 trains over gloo as over nccl, but accelerate turns it on for the kinds of processes that have GPUs alone: for
-    others it forgets that it was asked. So processes on the CPU call themselves such a kind until it has looked. Their
-    device and their process group are there already, and stay what they are.
+    FSDP2 works over gloo as over nccl, but accelerate turns it on only where `PartialState.distributed_type` is one
+    with GPUs, and otherwise ignores that it was asked for. So that type is set to MULTI_GPU here. The device (CPU) and
+    the process group (gloo) have been set up before and do not change.
     """
     state = PartialState()
     if uses_fsdp() and state.distributed_type == DistributedType.MULTI_CPU:
@@ -120,8 +121,8 @@ def whole_parameters(model: nn.Module, part: nn.Module | None = None) -> Iterato
         return
     import deepspeed
 
-    # DeepSpeed fetches ahead what the last pass used next. What this pass then did not use is still on its way, and
-    # can be neither gathered nor put back before it has come.
+    # DeepSpeed prefetches parameters in the order of the last pass. One that this pass did not use is still being
+    # fetched, and can be neither gathered nor released before that has ended.
     wait_for_prefetches(model, parts)
     with deepspeed.zero.GatheredParameters(parts):
         yield
@@ -129,11 +130,11 @@ def whole_parameters(model: nn.Module, part: nn.Module | None = None) -> Iterato
 
 @contextlib.contextmanager
 def _whole_fsdp_parameters(model: FSDPModule, part: nn.Module | None) -> Iterator[None]:
-    """Whole copies in the place of FSDP2's pieces, on the CPU; where all are asked for, processes but the first get
-    them without content, so that the host need not hold a model for each."""
+    """Within it whole copies of the parameters, on the CPU, stand in the place of FSDP2's pieces. Where those of the
+    whole model are asked for, only the first process gets values, the others meta tensors: one copy on the host."""
     for module in model.modules():
         if isinstance(module, FSDPModule):
-            module.reshard()  # what stayed whole after a pass is in the precision of the pass, the pieces are in full
+            module.reshard()  # parameters left whole by a pass are in its (lower) precision, the pieces in float32
     keep = part is not None or torch.distributed.get_rank() == 0
     pieces = [
         (module, name, parameter)

@@ -32,7 +32,7 @@ def run_entry_point(main: Callable[[], None]) -> None:
     use_utf8()
     _end_with_the_launcher()
     disable_telemetry()
-    # A process of a group may stand in a collective, where Python hears no signal: there the system ends it.
+    # In a collective Python runs no signal handler, so the processes of a group leave signals to the system.
     alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
     code = 0
     try:
@@ -60,13 +60,13 @@ def run_entry_point(main: Callable[[], None]) -> None:
 
 
 def _exit_without_teardown(code: int) -> NoReturn:
-    """End the process as Python ends, threads awaited and exit handlers called, but for taking the interpreter down: as
-    the processes of `multiprocessing` end.
+    """End a process of a group as `multiprocessing` ends its own: threads are awaited and exit handlers called, but the
+    interpreter is not finalized.
 
-    For processes of a group. A thread of gloo may still hold the tensors of the last collective. To let them go it
-    needs the interpreter; if that is being taken down, the thread dies, and with it, by SIGABRT, a process whose work
-    is done (pytorch/pytorch#190489). `destroy_process_group` does not prevent it: while a DDP model or a functional
-    collective still refers to the group, its threads stay.
+    A thread of gloo may still hold tensors of the last collective and needs the interpreter to free them. During
+    finalization that thread dies, and the process with it by SIGABRT, although its work is done
+    (pytorch/pytorch#190489). `destroy_process_group` does not prevent it: its threads live as long as a DDP model or a
+    functional collective refers to the group.
     """
     end_as_python_ends()
     sys.stdout.flush()

@@ -1,13 +1,14 @@
-"""Stopping in good order: SIGTERM, SIGUSR1 or Ctrl-C saves a checkpoint after the running step and ends the run.
+"""Ending a training run on a signal: on SIGTERM, SIGUSR1 or Ctrl-C it finishes its step, saves a checkpoint and ends.
 
-Slurm sends the first two before it takes a node back, `docker stop` and Kubernetes the first before they kill. The
-signal may reach the processes of a run in different steps, so after each step all of them ask each other.
+Slurm sends SIGUSR1 and SIGTERM before it takes a node back; `docker stop` and Kubernetes send SIGTERM before they kill.
+A signal may reach the processes of one run during different steps. So after each step the processes exchange whether
+any of them has received one (`all_agree_to`), and all stop after the same step.
 """
 
 import signal
 import sys
+from collections.abc import Callable
 from types import FrameType
-from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
@@ -19,7 +20,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 
 class InterruptedRun(Exception):
-    """A signal ended training; what was trained is saved. `signal_number` says which."""
+    """A signal has ended training, and a checkpoint was saved. `signal_number`: the signal."""
 
     def __init__(self, message: str, signal_number: int):
         super().__init__(message)
@@ -27,18 +28,22 @@ class InterruptedRun(Exception):
 
 
 class StopOnSignal(TrainerCallback):
-    """Ends training with a checkpoint once a signal came; `received` is then its number."""
+    """Saves a checkpoint and ends training after the step in which a signal came.
+
+    `received`: the signal's number, None where none came. Signals are handled while the Trainer trains; afterwards the
+    earlier handlers are back.
+    """
 
     def __init__(self, save_every: int = 0) -> None:
         """`save_every`: steps between further checkpoints, 0: none."""
         self.received: int | None = None
         self.save_every = save_every
-        self._previous: dict[int, Any] = {}
+        self._previous: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
     ) -> None:
-        # A background job of a script is told to ignore Ctrl-C, which is meant for what runs in front.
+        # A shell starts background jobs with Ctrl-C ignored; such a job keeps ignoring it.
         heard = [n for n in SIGNALS if n != signal.SIGINT or signal.getsignal(n) is not signal.SIG_IGN]
         self._previous = {number: signal.signal(number, self._note) for number in heard}
 
@@ -55,7 +60,7 @@ class StopOnSignal(TrainerCallback):
 
     def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         if self.received is not None and control.should_training_stop:
-            control.should_evaluate = control.should_save = False  # the step has saved; there is no time to measure
+            control.should_evaluate = control.should_save = False  # on_step_end has saved; do not delay the end
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         for number, handler in self._previous.items():
@@ -64,5 +69,5 @@ class StopOnSignal(TrainerCallback):
     def _note(self, number: int, _: FrameType | None) -> None:
         if number == signal.SIGINT:
             end_launcher_quietly()
-        # Asked again, by the launcher or when it dies, the run is already on its way out.
+        # The launcher may send another signal, or die, which sends SIGTERM: the first signal counts.
         self.received = self.received or number

@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import huggingface_hub.constants
@@ -29,6 +30,11 @@ from torch import nn
 from transformers import PreTrainedModel, Trainer
 
 from mera.system.errors import UserError
+
+Operation = Any
+"""An operation of torch, as a dispatch mode is told it; its class is private."""
+TensorsByName = dict[str, Any]
+"""Parameters or buffers of a module, which torch types apart."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -396,23 +402,23 @@ def own_parameters(module: nn.Module) -> dict[str, nn.Parameter | None]:
     return module._parameters
 
 
-def own_tensors(module: nn.Module) -> tuple[dict[str, Any], dict[str, Any]]:
+def own_tensors(module: nn.Module) -> tuple[TensorsByName, TensorsByName]:
     """The parameters and the buffers of `module` itself, as `own_parameters`."""
     OWN_BUFFERS.require()
     return own_parameters(module), module._buffers
 
 
-def reads_a_number(operation: Any) -> bool:
+def reads_a_number(operation: Operation) -> bool:
     """Whether an operation of torch is the one behind `tensor.item()`."""
     return operation is torch.ops.aten._local_scalar_dense.default
 
 
-def operation_name(operation: Any) -> str:
+def operation_name(operation: Operation) -> str:
     """`aten::empty`, ..."""
     return operation._schema.name
 
 
-def writes_in_place(operation: Any) -> bool:
+def writes_in_place(operation: Operation) -> bool:
     """Whether an operation of torch writes into one of its arguments."""
     return operation._schema.is_mutable
 
@@ -503,7 +509,7 @@ def end_as_python_ends() -> None:
 
 
 @contextmanager
-def _replaced(module: Any, name: str, value: Any) -> Iterator[None]:
+def _replaced(module: ModuleType, name: str, value: object) -> Iterator[None]:
     original = getattr(module, name)
     setattr(module, name, value)
     try:
@@ -512,7 +518,7 @@ def _replaced(module: Any, name: str, value: Any) -> Iterator[None]:
         setattr(module, name, original)
 
 
-def _in_place(*_: Any, **__: Any) -> None:
+def _in_place(*_: object, **__: object) -> None:
     """In the place of a kernel that allocates nothing, where tensors have no values."""
 
 

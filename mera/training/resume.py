@@ -1,8 +1,8 @@
-"""Checkpoints to resume from: each is complete or absent, and is checked byte by byte before it is used.
+"""Checkpoints to resume training from. Each is complete or absent, and its files are checked before it is used.
 
-`<run>/trainer/checkpoint-STEP` holds the model (safetensors, consolidated), and what only resuming needs: optimizer,
-schedule and random generators, in DeepSpeed's shards where DeepSpeed trains, whole elsewhere. `complete.json`, written
-last, lists every file with its size and sha256, and says how the run was started.
+`<run>/trainer/checkpoint-STEP` holds the whole model as safetensors, the optimizer, the learning-rate schedule and the
+random generators. DeepSpeed writes the optimizer in one file for each process, the other engines in one file.
+`complete.json` is written last: it lists every file with its size in bytes and its sha256, and how the run was started.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ PREFIX = "checkpoint-"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Start:
-    """How a run was started, as far as resuming depends on it."""
+    """The settings of a start that decide whether it can resume a checkpoint."""
 
     engine: str
     """`one process`, `DDP`, `ZeRO-2`, ..."""
@@ -36,7 +36,7 @@ class Start:
         return self.batch_size * self.gradient_accumulation * self.processes
 
     def refusal(self, other: "Start") -> str | None:
-        """Why a checkpoint of `other` cannot go on under this start, with what to do; None where it can."""
+        """Why this start cannot resume a checkpoint that was written under `other`, and what to do; None: it can."""
         if self.step_examples != other.step_examples:
             return (
                 f"a step takes {self.step_examples} examples here ({self._product()}) and took {other.step_examples} "
@@ -58,7 +58,7 @@ class Start:
 
 
 def seal(checkpoint: Path, start: Start) -> None:
-    """Write `complete.json` and push everything to the disk: from here on the checkpoint may be renamed into place."""
+    """Write `complete.json` and flush all files to the disk. After that the checkpoint may be renamed into place."""
     files = sorted(path for path in checkpoint.rglob("*") if path.is_file() and path.name != SEAL)
     with ThreadPoolExecutor() as pool:
         digests = list(pool.map(_digest, files))
@@ -79,7 +79,7 @@ def seal(checkpoint: Path, start: Start) -> None:
 def newest_usable(folder: Path, start: Start) -> Path | None:
     """The newest complete and undamaged checkpoint below `folder`; None where there is none.
 
-    Warns of each newer one that is damaged. Raises ValueError where the newest usable one cannot go on under `start`.
+    Prints a warning for each newer one that is damaged. Raises UserError where `start` cannot resume it.
     """
     for checkpoint in checkpoints(folder):
         damage = find_damage(checkpoint)
@@ -94,7 +94,7 @@ def newest_usable(folder: Path, start: Start) -> Path | None:
 
 
 def find_damage(checkpoint: Path) -> str | None:
-    """What is wrong with the files of a checkpoint, in a few words; None where all are as they were written."""
+    """The first file of a checkpoint that is missing or changed, in a few words; None where none is."""
     try:
         listed = json.loads((checkpoint / SEAL).read_text(encoding="utf-8"))["files"]
     except (OSError, ValueError, KeyError):
@@ -114,11 +114,11 @@ def find_damage(checkpoint: Path) -> str | None:
 
 
 def prune(folder: Path, keep_last: int, best: str | None, newest_step: int) -> None:
-    """Remove all but the `keep_last` newest checkpoints and the `best`; what is newer than `newest_step` is left over
-    from before a resume, and goes too."""
-    kept = [path for path in checkpoints(folder) if step_of(path) <= newest_step][:keep_last]
+    """Remove all checkpoints but `best` and the `keep_last` newest up to `newest_step`, the run's present step. Later
+    ones are of before a resume, and are removed."""
+    newest = [path for path in checkpoints(folder) if step_of(path) <= newest_step][:keep_last]
     for path in checkpoints(folder):
-        if path not in kept and str(path) != best:
+        if path not in newest and str(path) != best:
             shutil.rmtree(path, ignore_errors=True)
 
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from transformers import Trainer
@@ -23,7 +23,10 @@ from mera.training.resume import PREFIX, Start, checkpoints, newest_usable, prun
 from mera.training.settings import TrainingConfig
 from mera.training.steps import (
     ROWS_KEY,
+    Batch,
     EpochSeededLengthSampler,
+    Example,
+    Examples,
     SeededCollator,
     ShareOfSteps,
     StepLoader,
@@ -85,7 +88,7 @@ class StageTrainer(Trainer):
         """Tokens of all examples times the epochs so far, over all processes; padding is not counted."""
         return round(self.state.epoch * sum(self.example_lengths()))
 
-    def blank(self, example: Any) -> Any:
+    def blank(self, example: Example) -> Example:
         """An example of the same form that carries no loss."""
         raise TypeError(f"{type(self).__name__} must say what a blank example is")
 
@@ -103,10 +106,10 @@ class StageTrainer(Trainer):
         self.tell_steps()
         folder = run.path("trainer")
         self.keep_last, self.stop_on_signal.save_every = config.keep_last, config.save_every
-        found = [newest_usable(folder, self.start()) if self.is_world_process_zero() else None]
+        checkpoint = [newest_usable(folder, self.start()) if self.is_world_process_zero() else None]
         if self.args.world_size > 1:
-            torch.distributed.broadcast_object_list(found)
-        self.train(resume_from_checkpoint=None if found[0] is None else str(found[0]))
+            torch.distributed.broadcast_object_list(checkpoint)
+        self.train(resume_from_checkpoint=None if checkpoint[0] is None else str(checkpoint[0]))
         number = self.stop_on_signal.received
         if number is not None and self.state.global_step < self.state.max_steps:
             raise InterruptedRun(
@@ -130,23 +133,22 @@ class StageTrainer(Trainer):
         order = EpochSeededLengthSampler(self.example_lengths(), step_examples, self.args.seed)
         share = ShareOfSteps(order, self.args.train_batch_size, self.args.world_size, self.args.process_index)
         collator = SeededCollator(self.data_collator, self.args.seed)
-        return StepLoader(self.train_dataset, self.blank, share, collator, pin_memory=self.args.dataloader_pin_memory)
+        examples = cast(Examples, self.train_dataset)  # the Trainer allows others
+        return StepLoader(examples, self.blank, share, collator, pin_memory=self.args.dataloader_pin_memory)
 
-    def step_items(self, batches: list[dict[str, Any]], device: torch.device) -> torch.Tensor | int | None:
+    def step_items(self, batches: list[Batch], device: torch.device) -> torch.Tensor | int | None:
         """What the loss of an optimiser step is divided by, over all its accumulated batches and all processes;
         `compute_loss` gets it as `num_items_in_batch`. Here: the labels that carry loss."""
         return super()._get_num_items_in_batch(batches, device)
 
-    def _get_num_items_in_batch(
-        self, batch_samples: list[dict[str, Any]], device: torch.device
-    ) -> torch.Tensor | int | None:
+    def _get_num_items_in_batch(self, batch_samples: list[Batch], device: torch.device) -> torch.Tensor | int | None:
         """Called by the Trainer before each step."""
         return self.step_items(batch_samples, device)
 
     def training_step(
-        self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None
+        self, model: torch.nn.Module, inputs: Batch, num_items_in_batch: torch.Tensor | int | None = None
     ) -> torch.Tensor:
-        """Raises ValueError, naming the rows of the training set, where the loss is not a finite number."""
+        """Raises UserError, naming the rows of the training set, where the loss is not a finite number."""
         rows = inputs.pop(ROWS_KEY)
         loss = super().training_step(model, inputs, num_items_in_batch)
         if not torch.isfinite(loss):
@@ -159,7 +161,7 @@ class StageTrainer(Trainer):
             )
         return loss
 
-    def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
+    def _save_checkpoint(self, model: torch.nn.Module, trial: object) -> None:
         """Write a checkpoint beside its place and rename it when it is complete. Called by the Trainer."""
         folder = Path(self.args.output_dir)
         final = folder / f"{PREFIX}{self.state.global_step}"
@@ -203,8 +205,8 @@ def explained_write_errors(folder: Path) -> Iterator[None]:
         shutil.rmtree(folder / STAGING, ignore_errors=True)
         if cause is None:
             raise
-        kept = checkpoints(folder)
-        before = f"the one before, {kept[0].name}, is whole" if kept else "there is none before it"
+        earlier = checkpoints(folder)
+        before = f"the one before, {earlier[0].name}, is whole" if earlier else "there is none before it"
         raise OSError(
             f"cannot write a checkpoint to {folder}: {cause}; {before}; make room and start the same command again"
         ) from error

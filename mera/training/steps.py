@@ -8,12 +8,16 @@ out, examples from the epoch's beginning, would make the result depend on the nu
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
+Example = Any
+"""Of the training set, in the form that a stage's collator takes."""
+Batch = dict[str, Any]
+"""What a stage's collator makes for its `compute_loss`: tensors, mostly."""
 ROWS_KEY = "example_rows"
 """A batch's key for the row numbers of its examples in the training set; blanks have none."""
 FEW_STEPS = 100
@@ -91,16 +95,24 @@ class ShareOfSteps:
             yield own + blanks
 
 
+class Examples(Protocol):
+    """A training set. Where it has a `set_epoch`, it is told the epoch before each example."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, row: int) -> Example: ...
+
+
 class PlacedExamples(Dataset):
     """The training set, asked for by `Place`: (place, example) pairs, the example blanked where the place is blank."""
 
-    def __init__(self, examples: Any, blank: Callable[[Any], Any]):
+    def __init__(self, examples: Examples, blank: Callable[[Example], Example]):
         self.examples, self.blank = examples, blank
 
     def __len__(self) -> int:
         return len(self.examples)
 
-    def __getitem__(self, place: Place) -> tuple[Place, Any]:
+    def __getitem__(self, place: Place) -> tuple[Place, Example]:
         if hasattr(self.examples, "set_epoch"):
             self.examples.set_epoch(place.epoch)
         example = self.examples[place.row]
@@ -114,10 +126,10 @@ class SeededCollator:
     What a collator draws would otherwise depend on the process and on where a run was interrupted.
     """
 
-    collator: Callable[[list[Any]], dict[str, Any]]
+    collator: Callable[[list[Example]], Batch]
     seed: int
 
-    def __call__(self, items: Sequence[tuple[Place, Any]]) -> dict[str, Any]:
+    def __call__(self, items: Sequence[tuple[Place, Example]]) -> Batch:
         place = items[0][0]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(hash((self.seed, place.epoch, place.batch)) % 2**63)
@@ -129,8 +141,17 @@ class SeededCollator:
 class StepLoader(DataLoader):
     """The batches of one process."""
 
-    def __init__(self, examples: Any, blank: Callable[[Any], Any], share: ShareOfSteps, collator: Any, **more: Any):
-        super().__init__(PlacedExamples(examples, blank), batch_sampler=share, collate_fn=collator, **more)
+    def __init__(
+        self,
+        examples: Examples,
+        blank: Callable[[Example], Example],
+        share: ShareOfSteps,
+        collator: SeededCollator,
+        pin_memory: bool = False,
+    ):
+        super().__init__(
+            PlacedExamples(examples, blank), batch_sampler=share, collate_fn=collator, pin_memory=pin_memory
+        )
 
     def set_epoch(self, epoch: int) -> None:
         """Called by the Trainer before each epoch."""

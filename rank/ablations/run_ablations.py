@@ -3,6 +3,10 @@
 mera ablate --task prepared/diabetes130 --output runs/ablations --memorize runs/memorize/checkpoint --training.epochs 3
 """
 
+from mera.system import quiet_ctrl_c  # noqa: F401  first, for Ctrl-C while the rest is imported
+
+# isort: split
+
 import argparse
 from pathlib import Path
 

@@ -5,9 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from mera.runs import energy
-from mera.runs.energy import EnergyMeter
-from mera.runs.manifest import RunClock, build_manifest
+from mera.runs import manifest
+from mera.runs.manifest import EnergyMeter, RunClock, build_manifest
 
 
 class MadeUpGpus:
@@ -27,10 +26,10 @@ class MadeUpGpus:
 
     def install(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=self.cuda))
-        monkeypatch.setattr(energy.pynvml, "nvmlInit", lambda: self._session(+1))
-        monkeypatch.setattr(energy.pynvml, "nvmlShutdown", lambda: self._session(-1))
-        monkeypatch.setattr(energy.pynvml, "nvmlDeviceGetHandleByUUID", lambda uuid: uuid)
-        monkeypatch.setattr(energy.pynvml, "nvmlDeviceGetTotalEnergyConsumption", self.millijoules.__getitem__)
+        monkeypatch.setattr(manifest.pynvml, "nvmlInit", lambda: self._session(+1))
+        monkeypatch.setattr(manifest.pynvml, "nvmlShutdown", lambda: self._session(-1))
+        monkeypatch.setattr(manifest.pynvml, "nvmlDeviceGetHandleByUUID", lambda uuid: uuid)
+        monkeypatch.setattr(manifest.pynvml, "nvmlDeviceGetTotalEnergyConsumption", self.millijoules.__getitem__)
 
     def _session(self, change):
         self.sessions += change
@@ -60,9 +59,9 @@ def test_the_manifest_records_it(gpus):
 
 def test_a_driver_without_a_counter_gives_no_number(gpus, monkeypatch):
     def refuse(_):
-        raise energy.pynvml.NVMLError(energy.pynvml.NVML_ERROR_NOT_SUPPORTED)
+        raise manifest.pynvml.NVMLError(manifest.pynvml.NVML_ERROR_NOT_SUPPORTED)
 
-    monkeypatch.setattr(energy.pynvml, "nvmlDeviceGetTotalEnergyConsumption", refuse)
+    monkeypatch.setattr(manifest.pynvml, "nvmlDeviceGetTotalEnergyConsumption", refuse)
     assert EnergyMeter().joules() is None
     assert gpus.sessions == 0
 

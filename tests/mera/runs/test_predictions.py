@@ -17,6 +17,7 @@ from mera.runs.predictions import (
     task_record,
     write_predictions,
 )
+from mera.runs.task_protocol import PreparedTask, TaskRows
 
 
 def make_predictions(**changes) -> Predictions:
@@ -180,3 +181,9 @@ def test_memorization_is_found_beside_the_checkpoint(tmp_path):
     (tmp_path / "manifest.json").write_text('{"run": "memorize", "seconds": 3.5, "seed": 1}')
     found = memorization_record(tmp_path / "checkpoint")
     assert found == {"before": {"a": 0.1}, "after": {"a": 0.9}, "run": "memorize", "seconds": 3.5}
+
+
+def test_a_prepared_task_has_what_mera_takes_of_one(tmp_path):
+    task = make_tiny_task(tmp_path / "tiny")
+    for protocol, thing in ((PreparedTask, task), (TaskRows, task.splits["test"])):
+        assert not [name for name in vars(protocol) if not name.startswith("_") and not hasattr(thing, name)]

@@ -160,7 +160,7 @@ def test_a_child_that_does_not_end_is_killed_and_its_code_is_told(monkeypatch):
     with pytest.raises(Stopped, match="stopped by SIGTERM") as stopped:
         mera.system.children.run_child([sys.executable, "-c", deaf])
     assert 1 <= time.monotonic() - started < 20
-    assert not stopped.value.told  # it had no words of its own
+    assert not stopped.value.is_printed  # it had no words of its own
     monkeypatch.undo()
     assert mera.system.children.run_child([sys.executable, "-c", "raise SystemExit(3)"]) == 3
     assert mera.system.children.run_child([sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]) == 137
