@@ -1,6 +1,7 @@
 """Evidence: the character spans of a note that label attention looked at for a code.
 
-And whether the model looks where the annotators did: attention over a note's tokens against annotated characters. T tokens;
+And whether the model looks where the annotators did: attention over a note's tokens against annotated characters.
+T tokens;
 `offsets` (T, 2) int: characters `[start, end)` of each token; `weights` (T,): what the model gives each.
 """
 

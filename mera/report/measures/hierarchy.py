@@ -16,7 +16,8 @@ from mera.report.measures.decisions import at_label_count
 from mera.report.measures.estimates import Estimate, estimate
 
 LEVELS = ("all", "chapter", "block", "category", "subcategory")
-"""Columns of the code table that are levels, coarsest first; `data.editions.edition` has the same (`mera` imports nothing
+"""Columns of the code table that are levels, coarsest first; `data.editions.edition` has the same (`mera` imports
+nothing
 of `data`)."""
 LEVEL_NAMES = {
     "all": "any code",

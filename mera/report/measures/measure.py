@@ -104,7 +104,8 @@ class Measures:
 
 
 def measure(run: Predictions, shared: Comparable, strata: list[Stratification], weights: np.ndarray) -> Measures:
-    """All numbers of one run; `weights` (B, N) from `mera.evaluation.bootstrap.patient_weights`, the same for all runs."""
+    """All numbers of one run; `weights` (B, N) from `mera.evaluation.bootstrap.patient_weights`, the same for all
+    runs."""
     ranking = metrics.rank_targets(run.scores, shared.targets, CURVE_LENGTH)
     predicted = run.predicted if bool(np.isfinite(run.thresholds).all()) else None
     by_code = {"macro_roc_auc": metrics.roc_auc_by_code(run.scores, shared.targets)}
