@@ -3,11 +3,18 @@ pass. All are batched; every process of a distributed run answers all questions 
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import cast
 
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
-from transformers import PreTrainedModel, StoppingCriteria, StoppingCriteriaList
+from transformers import (
+    GenerationMixin,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
 
 from memorize.encoding import QuestionEncoder
 from memorize.questions import Question
@@ -39,11 +46,12 @@ def answer_with_text(
     tokenizer = encoder.tokenizer
     longest = max(len(encoder.completion(question)) for question in questions)
     answers = [""] * len(questions)
+    generator = cast("GenerationMixin", model)  # what every causal language model is; PEFT's wrapper hands it through
     with answering(model):
         for indices, inputs in _prompt_batches(model, encoder, questions, batch_size, label):
             width = inputs["input_ids"].shape[1]
             stop = StoppingCriteriaList([_LineEnded(tokenizer, width)] if one_line else [])
-            generated = model.generate(
+            generated = generator.generate(
                 **inputs,
                 max_new_tokens=longest,
                 do_sample=False,
@@ -112,7 +120,7 @@ def recites(
 class _LineEnded(StoppingCriteria):
     """Stops a row once there is a line break behind its first word."""
 
-    def __init__(self, tokenizer: object, prompt_width: int):
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, prompt_width: int):
         self.tokenizer, self.prompt_width = tokenizer, prompt_width
 
     def __call__(self, input_ids: Tensor, scores: Tensor, **_: object) -> Tensor:

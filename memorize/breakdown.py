@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from typing import NotRequired, TypedDict
+from typing import TypedDict
 
 from rich.console import Console
 from rich.table import Table
@@ -24,12 +24,15 @@ class GroupShare(TypedDict):
     definition_to_code: float
 
 
-class Breakdown(TypedDict):
+class FrequencyShares(TypedDict, total=False):
+    by_frequency: list[GroupShare]
+    """by the training examples with the code, where the codes are a task's"""
+
+
+class Breakdown(FrequencyShares):
     """Where a model is right and wrong, JSON-ready."""
 
     by_chapter: list[GroupShare]
-    by_frequency: NotRequired[list[GroupShare]]
-    """by the training examples with the code, where the codes are a task's"""
     confusions: dict[str, dict[str, int]]
     """kind -> level -> wrong answers: the deepest level at which the answer's code and the right one are in one group
     (`category`: a sibling within three characters; `all`: another chapter), `no code of these` where the text is no
@@ -42,18 +45,14 @@ def breakdown(answers: dict[str, Answers], code_set: CodeSet) -> Breakdown:
     """`answers`: kind -> the answers, BOTH_WAYS at least."""
     names = code_set.group_names["chapter"]
     chapter = dict(zip(code_set.codes, code_set.groups("chapter"), strict=True))
-    record = {
+    return {
         "by_chapter": _rows(
             answers, lambda code: chapter[code], list(dict.fromkeys(chapter.values())), lambda key: names.get(key, key)
-        )
+        ),
+        **_by_frequency(answers, code_set),
+        "confusions": {kind: confusions(answers[kind], code_set) for kind in BOTH_WAYS if kind in answers},
+        "ambiguous_codes": code_set.ambiguous(),
     }
-    if code_set.train_counts is not None:
-        group = {code: frequency_group(n) for code, n in zip(code_set.codes, code_set.train_counts, strict=True)}
-        labels = [label for _, label in FREQUENCY_GROUPS if label in set(group.values())]
-        record["by_frequency"] = _rows(answers, lambda code: group[code], labels, lambda key: key)
-    record["confusions"] = {kind: confusions(answers[kind], code_set) for kind in BOTH_WAYS if kind in answers}
-    record["ambiguous_codes"] = code_set.ambiguous()
-    return record
 
 
 def confusions(answers: Answers, code_set: CodeSet) -> dict[str, int]:
@@ -78,17 +77,28 @@ def confusions(answers: Answers, code_set: CodeSet) -> dict[str, int]:
 def print_breakdown(record: Breakdown) -> None:
     """The tables of a `breakdown`."""
     console = Console()
-    for key, title in (("by_chapter", "By chapter"), ("by_frequency", "By training examples with the code")):
-        if key in record:
-            table = Table("group", "codes", *(kind.replace("_", " ") for kind in BOTH_WAYS), title=title)
-            for row in record[key]:
-                table.add_row(row["group"], str(row["codes"]), *(f"{row[kind]:.1%}" for kind in BOTH_WAYS))
-            console.print(table)
+    tables = {"By chapter": record["by_chapter"]}
+    if "by_frequency" in record:
+        tables["By training examples with the code"] = record["by_frequency"]
+    for title, rows in tables.items():
+        table = Table("group", "codes", *(kind.replace("_", " ") for kind in BOTH_WAYS), title=title)
+        for row in rows:
+            shares = (row["code_to_definition"], row["definition_to_code"])
+            table.add_row(row["group"], str(row["codes"]), *(f"{share:.1%}" for share in shares))
+        console.print(table)
     for kind, counts in record["confusions"].items():
         text = ", ".join(f"{level} {number}" for level, number in counts.items()) or "none"
         console.print(f"wrong answers, {kind.replace('_', ' ')}, by nearest common ancestor: {text}")
     if record["ambiguous_codes"]:
         console.print(f"{record['ambiguous_codes']} codes share their definition with another; each counts as right")
+
+
+def _by_frequency(answers: dict[str, Answers], code_set: CodeSet) -> FrequencyShares:
+    if code_set.train_counts is None:
+        return {}
+    group = {code: frequency_group(n) for code, n in zip(code_set.codes, code_set.train_counts, strict=True)}
+    labels = [label for _, label in FREQUENCY_GROUPS if label in set(group.values())]
+    return {"by_frequency": _rows(answers, lambda code: group[code], labels, lambda key: key)}
 
 
 def _rows(
@@ -102,10 +112,15 @@ def _rows(
         {
             "group": name(label),
             "codes": len(right[BOTH_WAYS[0]][label]),
-            **{kind: sum(right[kind][label]) / len(right[kind][label]) for kind in BOTH_WAYS},
+            "code_to_definition": _share(right["code_to_definition"][label]),
+            "definition_to_code": _share(right["definition_to_code"][label]),
         }
         for label in labels
     ]
+
+
+def _share(right: list[bool]) -> float:
+    return sum(right) / len(right)
 
 
 def _common_depth(first: list[str], second: list[str]) -> int:

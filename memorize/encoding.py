@@ -45,7 +45,9 @@ class QuestionEncoder:
         messages = [{"role": "user", "content": user}]
         if assistant is not None:
             messages.append({"role": "assistant", "content": assistant})
-        return self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=assistant is None)
+        text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=assistant is None)
+        assert isinstance(text, str), "of one conversation and without tokenizing, a template gives one text"
+        return text
 
     def _end_of_turn(self) -> int:
         """The first token behind an assistant's words; eos where the template ends with them."""

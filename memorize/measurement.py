@@ -92,6 +92,7 @@ def pretrained_recall(
     asked = {"code_to_definition": as_text.definitions(), "definition_to_code": as_text.codes()}
     asked = {kind: with_worked_examples(questions) for kind, questions in asked.items()}
     rows = model.get_input_embeddings().num_embeddings
+    assert isinstance(rows, int)
     new = range(_first_new_row(encoder, book), rows) if book.config.atomic_tokens else ()
     plain = QuestionEncoder(encoder.tokenizer, config)
     return shares(ask(model, plain, as_text, asked, batch_size, one_line=True, never=new))

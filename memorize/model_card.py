@@ -14,6 +14,8 @@ from mera.language_models.models import PACKAGE_PREFIX, ModelConfig
 
 UNKNOWN_LICENCE = "unknown: see the base model"
 FROM_SCRATCH = "none: built from its configuration, with random weights"
+LICENCE_KEYS = ("License-Expression", "License")
+"""Where a package's metadata state its licence; the first is an SPDX identifier, the second free text."""
 
 
 def base_licence(model: ModelConfig) -> str | None:
@@ -23,11 +25,14 @@ def base_licence(model: ModelConfig) -> str | None:
         return None
     if model.base.startswith(PACKAGE_PREFIX):
         return _package_licence(model.base.removeprefix(PACKAGE_PREFIX).partition("/")[0])
-    card = Path(model.base).expanduser() / "README.md"
-    if not card.is_file():
-        card = _hub_card(model.base) if _is_hub_name(model.base) else None
-        if card is None:
-            return UNKNOWN_LICENCE
+    beside_weights = Path(model.base).expanduser() / "README.md"
+    card: Path | None = None
+    if beside_weights.is_file():
+        card = beside_weights
+    elif _is_hub_name(model.base):
+        card = _hub_card(model.base)
+    if card is None:
+        return UNKNOWN_LICENCE
     front = card.read_text(encoding="utf-8").split("---")
     values = yaml.safe_load(front[1]) if len(front) > 2 and not front[0].strip() else None
     stated = values.get("license") if isinstance(values, dict) else None
@@ -106,7 +111,7 @@ def _package_licence(package: str) -> str:
     distributions = importlib.metadata.packages_distributions().get(package, [])
     for name in distributions:
         metadata = importlib.metadata.metadata(name)
-        stated = metadata.get("License-Expression") or metadata.get("License")
+        stated = next(filter(None, (metadata[key] for key in LICENCE_KEYS if key in metadata)), "")
         if stated and stated.strip().upper() != "UNKNOWN":
             return stated.strip().splitlines()[0]
     return UNKNOWN_LICENCE

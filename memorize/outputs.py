@@ -4,6 +4,8 @@ import csv
 from pathlib import Path
 from typing import Any
 
+import datasets
+
 from memorize.code_set import CodeSet
 from memorize.config import MemorizeConfig
 from memorize.measurement import RecallRecord, TrainingFigures, save_memorized
@@ -50,6 +52,7 @@ def write_outputs(
 
 def training_figures(trainer: MemorizeTrainer, rows: list[CurvePoint]) -> TrainingFigures:
     """Steps, epochs, seconds of training without the measurements, and how many tokens carried loss in a second."""
+    assert isinstance(trainer.train_dataset, datasets.Dataset)
     labels = trainer.train_dataset.with_format("numpy")["labels"]
     in_epoch = sum(int((row[1:] != -100).sum()) for row in labels)  # the first token is predicted by none
     state, seconds = trainer.state, rows[-1]["train_seconds"] if rows else None

@@ -44,7 +44,8 @@ def main() -> None:
     code_set, questions = what_to_ask(arguments.checkpoint, arguments.task)
     tokenizer = AutoTokenizer.from_pretrained(arguments.checkpoint, trust_remote_code=False, local_files_only=True)
     model = AutoModelForCausalLM.from_pretrained(arguments.checkpoint, **LOCAL_LOADING)
-    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model.to(device)  # type: ignore[arg-type]  # transformers wraps `to` so that it looks unbound
     length = getattr(model.config, "max_position_embeddings", None) or 1024
     measurement = measure(
         model,

@@ -27,6 +27,7 @@ def load_codes(config: MemorizeConfig) -> tuple[CodeSet, dict[str, Any]]:
         codes = ontology_codes(config.ontology).spread(config.num_codes)
         where = {"name": codes.name, "kind": "ontology", "edition": codes.edition, "fingerprint": codes.fingerprint()}
         return codes, where | {"split": None}
+    assert config.task is not None, "MemorizeConfig has a task or an ontology"
     task = load_task(config.task)
     return task_codes(task).spread(config.num_codes), task_record(task, "train")
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import TypedDict
+from typing import TypedDict, cast
 
 import datasets
 import torch
@@ -15,6 +15,7 @@ from transformers import (
     TrainerCallback,
     TrainerControl,
     TrainerState,
+    TrainingArguments,
 )
 from transformers.utils import ModelOutput
 from trl import SFTConfig, SFTTrainer
@@ -56,8 +57,15 @@ class StopWhenKnown(TrainerCallback):
         self._train_seconds, self._since = 0.0, 0.0
 
     def on_train_begin(
-        self, args: SFTConfig, state: TrainerState, control: TrainerControl, model: PreTrainedModel, **_: object
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        *,
+        model: PreTrainedModel | None = None,
+        **_: object,
     ) -> None:
+        assert model is not None, "the Trainer names its model to a callback"
         earlier = curve(state)
         self._train_seconds = earlier[-1]["train_seconds"] if earlier else 0.0
         if state.global_step and self._is_due(state) and state.global_step not in {row["step"] for row in earlier}:
@@ -66,8 +74,15 @@ class StopWhenKnown(TrainerCallback):
         self._since = time.perf_counter()
 
     def on_epoch_end(
-        self, args: SFTConfig, state: TrainerState, control: TrainerControl, model: PreTrainedModel, **_: object
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        *,
+        model: PreTrainedModel | None = None,
+        **_: object,
     ) -> None:
+        assert model is not None, "the Trainer names its model to a callback"
         if control.should_training_stop or args.max_steps > 0:  # a rehearsal takes a few steps and no epoch
             return
         if not self._is_due(state):
@@ -96,7 +111,15 @@ class StopWhenKnown(TrainerCallback):
 def curve(state: TrainerState) -> list[CurvePoint]:
     """What StopWhenKnown measured."""
     return [
-        {column: entry[column] for column in CURVE_COLUMNS} for entry in state.log_history if "train_seconds" in entry
+        {
+            "step": int(entry["step"]),
+            "epoch": int(entry["epoch"]),
+            "train_seconds": entry["train_seconds"],
+            "code_to_definition": entry["code_to_definition"],
+            "definition_to_code": entry["definition_to_code"],
+        }
+        for entry in state.log_history
+        if "train_seconds" in entry
     ]
 
 
@@ -106,6 +129,7 @@ class MemorizeTrainer(StageTrainer, SFTTrainer):
     _as_if_in_pieces = False
 
     def example_lengths(self) -> list[int]:
+        assert isinstance(self.train_dataset, datasets.Dataset)
         return [len(ids) for ids in self.train_dataset["input_ids"]]
 
     def compute_loss(
@@ -113,7 +137,7 @@ class MemorizeTrainer(StageTrainer, SFTTrainer):
         model: torch.nn.Module,
         inputs: dict[str, Tensor],
         return_outputs: bool = False,
-        num_items_in_batch: Tensor | None = None,
+        num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor | tuple[Tensor, ModelOutput]:
         """TRL's loss; under ZeRO-3 and FSDP the model's own, equal one.
 
@@ -184,11 +208,12 @@ def flattens(model: PreTrainedModel, config: MemorizeConfig) -> bool:
     return config.packing == "always"
 
 
-def on_device(trainer: SFTTrainer) -> torch.nn.Module:
+def on_device(trainer: SFTTrainer) -> PreTrainedModel:
     """The model where it will train: engines move it only when training starts, and measuring comes before."""
-    return trainer.model.to(trainer.args.device)
+    model = cast("PreTrainedModel", trainer.model)  # a Trainer takes any module, `build_trainer` gives it this one
+    return model.to(trainer.args.device)  # type: ignore[arg-type]  # transformers wraps `to` so that it looks unbound
 
 
-def unwrapped(trainer: SFTTrainer) -> torch.nn.Module:
+def unwrapped(trainer: SFTTrainer) -> PreTrainedModel:
     """The trained model without the engine's wrapper."""
     return trainer.accelerator.unwrap_model(trainer.model)

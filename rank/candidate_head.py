@@ -17,6 +17,9 @@ class CandidateHead(nn.Linear):
     optimiser see the layer that they know.
     """
 
+    token_ids: Tensor
+    """(K,) the tokens that are read"""
+
     def __init__(self, head: nn.Linear, token_ids: Tensor):
         """`token_ids` (K,): the tokens to read."""
         super().__init__(head.in_features, head.out_features, bias=False, device="meta")

@@ -79,7 +79,8 @@ class Ranker:
             AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True),
         )
         read_candidates_only(model, token_ids(tokenizer, saved["candidates"]), marker_id(tokenizer, EOV))
-        model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        model.to(device).eval()  # type: ignore[arg-type]  # transformers wraps `to` so that it looks unbound
         return cls(
             model,
             tokenizer,

@@ -13,6 +13,7 @@ has no such term; `recurrence: false` trains without it.
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -70,8 +71,9 @@ def recurrence_weights(model: nn.Module, num_codes: int) -> np.ndarray:
     """(C, 3) float32: the trained weights of `model`; zeros where it was trained without the term."""
     if not hasattr(model, "recurrence"):
         return np.zeros((num_codes, NUM_FEATURES), dtype=np.float32)
-    with whole_parameters(model, model.recurrence):
-        return model.recurrence.weights().detach().float().cpu().numpy()
+    recurrence = cast("Recurrence", model.recurrence)  # or PEFT's wrapper of one, which hands its attributes through
+    with whole_parameters(model, recurrence):
+        return recurrence.weights().detach().float().cpu().numpy()
 
 
 def add_recurrence(scores: np.ndarray, seen: Sequence[SeenCodes], weights: np.ndarray) -> np.ndarray:

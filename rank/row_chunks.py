@@ -30,10 +30,19 @@ def loss_in_chunks(
     return _LossInChunks.apply(logits, bonus, row_read, row_example, share)
 
 
+class _Context(torch.autograd.function.FunctionCtx):
+    """Autograd's context as `_LossInChunks` uses it; the real one takes any attribute."""
+
+    needs_input_grad: tuple[bool, ...]
+    """of each argument of `forward`"""
+    gradients: tuple[Tensor, ...]
+    """of the logits and of the bonus, where any is wanted"""
+
+
 class _LossInChunks(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: torch.autograd.function.FunctionCtx,
+        ctx: _Context,
         logits: Tensor,
         bonus: Tensor,
         row_read: Tensor,
@@ -42,7 +51,9 @@ class _LossInChunks(torch.autograd.Function):
     ) -> Tensor:
         total = torch.zeros((), device=logits.device)
         wanted = any(ctx.needs_input_grad)
-        gradients = (torch.zeros_like(logits), torch.zeros_like(bonus)) if wanted else ()
+        gradients: tuple[Tensor, ...] = ()
+        if wanted:
+            gradients = (torch.zeros_like(logits), torch.zeros_like(bonus))
         step = max(1, CHUNK_ELEMENTS // logits.shape[1])
         for start in range(0, len(row_read), step):
             rows = slice(start, start + step)
@@ -62,7 +73,7 @@ class _LossInChunks(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, upstream: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: _Context, upstream: Tensor) -> tuple[Tensor | None, ...]:
         logits, bonus = (gradient.mul_(upstream) for gradient in ctx.gradients)
         del ctx.gradients  # used up: it was scaled in place
         return logits, bonus, None, None, None

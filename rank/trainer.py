@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -43,51 +43,57 @@ class RankTrainer(StageTrainer):
     def compute_loss(
         self,
         model: torch.nn.Module,
-        inputs: RankingBatch,
+        inputs: dict[str, Tensor | float],
         return_outputs: bool = False,
-        num_items_in_batch: Tensor | None = None,
+        num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor | tuple[Tensor, dict[str, Tensor]]:
+        """The stage-two loss of a `RankingBatch`, normalised by the rows of the whole step."""
+        batch = cast("RankingBatch", inputs)
         plain = self.accelerator.unwrap_model(model)
         logits = model(
-            input_ids=inputs["input_ids"],
+            input_ids=batch["input_ids"],
             attention_mask=orders_mask(
-                inputs["order_ids"],
-                inputs["position_ids"],
+                batch["order_ids"],
+                batch["position_ids"],
                 getattr(plain.config, "sliding_window", None),
                 self.kernel,
             ),
-            position_ids=inputs["position_ids"],
-            logits_to_keep=inputs["logits_to_keep"],
+            position_ids=batch["position_ids"],
+            logits_to_keep=batch["logits_to_keep"],
             use_cache=False,
         ).logits
         recurrence = getattr(plain, "recurrence", None)
-        bonus = None if recurrence is None else recurrence(inputs["recurrence"])
-        step_rows = num_items_in_batch
-        if step_rows is None:
-            step_rows = torch.tensor([inputs["weight_of_rows"], inputs["weight_of_positive_rows"]])
-            step_rows = step_rows.to(logits.device)
+        bonus = None if recurrence is None else recurrence(batch["recurrence"])
+        assert not isinstance(num_items_in_batch, int), "step_items returns a tensor"
+        if num_items_in_batch is None:
+            own_rows = torch.tensor([batch["weight_of_rows"], batch["weight_of_positive_rows"]])
+            step_rows = own_rows.to(logits.device)
+        else:
+            step_rows = num_items_in_batch
 
         def share(scores: Tensor, eov: Tensor, rows: slice) -> Tensor:
-            targets = (inputs["positive"][rows], inputs["ignored"][rows])
-            weights = inputs["row_weights"][rows]
+            targets = (batch["positive"][rows], batch["ignored"][rows])
+            weights = batch["row_weights"][rows]
             return stage_two_loss(scores, eov, *targets, self.group_ids, self.loss, weights, step_rows)
 
-        loss = loss_in_chunks(logits, bonus, inputs["row_read"], inputs["row_example"], share)
+        loss = loss_in_chunks(logits, bonus, batch["row_read"], batch["row_example"], share)
         if num_items_in_batch is not None:
             loss = loss * self.accelerator.num_processes  # gradients are averaged over the processes
         return (loss, {"logits": logits}) if return_outputs else loss
 
-    def step_items(self, batches: list[RankingBatch], device: torch.device) -> Tensor:
+    def step_items(self, batches: list[dict[str, Tensor | float]], device: torch.device) -> Tensor:
         """(2,): the weight of all rows, and of those with a positive, of the whole optimiser step: all accumulated
         batches, all processes."""
+        ranking_batches = cast("list[RankingBatch]", batches)
         weights = torch.tensor(
-            [sum(batch[key] for batch in batches) for key in ("weight_of_rows", "weight_of_positive_rows")],
+            [sum(batch[key] for batch in ranking_batches) for key in ("weight_of_rows", "weight_of_positive_rows")],
             dtype=torch.float32,
             device=device,
         )
         return self.accelerator.reduce(weights, reduction="sum")
 
     def example_lengths(self) -> list[int]:
+        assert isinstance(self.train_dataset, RankingDataset)
         return self.train_dataset.lengths()
 
     def blank(self, example: RankingExample) -> RankingExample:

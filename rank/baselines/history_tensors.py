@@ -109,7 +109,7 @@ def _history(row: PatientRow, column: dict[str, int], max_visits: int, targets: 
         visits=pairs[:, 1],
         gaps=torch.tensor([_gap(visit["days_before"]) for visit in latest_first], dtype=torch.long),
         age=0 if row["age"] is None else min(1 + max(row["age"], 0) // AGE_STEP, NUM_AGES - 1),
-        sex={"F": 1, "M": 2}.get(row["sex"], 0),
+        sex=0 if row["sex"] is None else {"F": 1, "M": 2}.get(row["sex"], 0),
         targets=targets,
     )
 

@@ -91,8 +91,10 @@ def _train_and_score(
             for group in optimizer.param_groups:
                 group["lr"] *= LEARNING_RATE_CUT
     model.load_state_dict(best_weights)
+    scores = {split: _scores(model, HistoryDataset(task, split, config.max_visits), config) for split in EVALUATED}
     return BaselineScores(
-        *(_scores(model, HistoryDataset(task, split, config.max_visits), config) for split in EVALUATED),
+        validation=scores["validation"],
+        test=scores["test"],
         chosen={"epoch": best_epoch},
         training=log,
     )

@@ -33,14 +33,16 @@ class BaselineScores:
 def popularity(task: Task) -> BaselineScores:
     """Every patient gets the codes in the order of their frequency among the training targets (log of count + 1)."""
     prior = task.log_prior
-    return BaselineScores(*(np.tile(prior, (len(task.splits[split]), 1)) for split in EVALUATED), chosen={})
+    scores = {split: np.tile(prior, (len(task.splits[split]), 1)) for split in EVALUATED}
+    return BaselineScores(validation=scores["validation"], test=scores["test"], chosen={})
 
 
 def own_history(task: Task) -> BaselineScores:
     """The number of earlier visits with the code; ties, and codes never seen, by popularity."""
     prior = task.log_prior
     tie_break = 0.5 * prior / max(float(prior.max()), 1.0)
-    return BaselineScores(*(_visit_counts(task, split, task.column) + tie_break for split in EVALUATED), chosen={})
+    scores = {split: _visit_counts(task, split, task.column) + tie_break for split in EVALUATED}
+    return BaselineScores(validation=scores["validation"], test=scores["test"], chosen={})
 
 
 def linear(task: Task) -> BaselineScores:
@@ -61,10 +63,10 @@ def linear(task: Task) -> BaselineScores:
         recall = recall_at_k(model.predict(features["validation"]), task.targets("validation"), 20)
         if best is None or recall > best[0]:
             best = (recall, scaled, model)
+    assert best is not None, "there is at least one penalty"
     _, penalty, model = best
-    return BaselineScores(
-        *(model.predict(features[split]).astype(np.float32) for split in EVALUATED), chosen={"ridge_penalty": penalty}
-    )
+    scores = {split: model.predict(features[split]).astype(np.float32) for split in EVALUATED}
+    return BaselineScores(validation=scores["validation"], test=scores["test"], chosen={"ridge_penalty": penalty})
 
 
 def history_columns(task: Task) -> dict[str, int]:
@@ -111,7 +113,7 @@ def _features(task: Task, split: str, column: Mapping[str, int], vectorizer: Tfi
     rows = task.splits[split]
     age = np.array([value if value is not None else 60 for value in rows["age"]], dtype=np.float32)[:, None] / 100
     female = np.array([value == "F" for value in rows["sex"]], dtype=np.float32)[:, None]
-    blocks = [age, female]
+    blocks: list[np.ndarray] = [age, female]
     if has_history(task):
         blocks += [np.log1p(_visit_counts(task, split, column)), _last_visit(task, split, column)]
     if vectorizer is not None:

@@ -100,8 +100,9 @@ class CodeReader:
         if text in self._by_form:
             return self._by_form[text]
         code = ICD10_CODE.fullmatch(text)
-        is_known = code is not None and self.trained_on.granularity == "category" and code[1] in self.codes
-        return code[1] if is_known else None
+        if code is None or self.trained_on.granularity != "category":
+            return None
+        return code[1] if code[1] in self.codes else None
 
     @functools.cached_property
     def _of_categories(self) -> bool:

@@ -4,13 +4,23 @@
 it.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from typing import TypedDict
 
 import pyarrow.compute as pc
 
 from data.task import Task
 from rank.config import PromptConfig
+
+
+class SavedTrainedOn(TypedDict, total=False):
+    """`TrainedOn` in ranking.json."""
+
+    ontology: str | None
+    edition: str | None
+    granularity: str | None
+    history: bool | None
+    note: bool | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,12 +43,18 @@ class TrainedOn:
         return cls(
             ontology=task.info.get("ontology"),
             edition=task.info.get("edition"),
-            granularity=task.info.get("options", {}).get("granularity"),
+            granularity=task.granularity,
             history=bool(lengths),
             note=prompt.max_text_tokens > 0 and train.column("text").null_count < train.num_rows,
         )
 
     @classmethod
-    def read(cls, saved: Mapping[str, str | bool | None]) -> "TrainedOn":
+    def read(cls, saved: SavedTrainedOn) -> "TrainedOn":
         """From ranking.json; what a later version may have added is left out."""
-        return cls(**{field.name: saved[field.name] for field in fields(cls) if field.name in saved})
+        return cls(
+            ontology=saved.get("ontology"),
+            edition=saved.get("edition"),
+            granularity=saved.get("granularity"),
+            history=saved.get("history"),
+            note=saved.get("note"),
+        )

@@ -40,8 +40,8 @@ class RankedExample:
     def as_dict(self) -> RankedRecord:
         true = None if self.targets is None else set(self.targets)
         codes = [asdict(code) | ({} if true is None else {"target": code.code in true}) for code in self.codes]
-        name = {} if self.example_id is None else {"example_id": self.example_id}
-        return name | {"codes": codes, "phenotypes": self.phenotypes}
+        record: RankedRecord = {"codes": codes, "phenotypes": self.phenotypes}
+        return record if self.example_id is None else {"example_id": self.example_id, **record}
 
 
 def check_suffix(path: str | Path) -> None:
@@ -103,10 +103,12 @@ def as_json(value: object) -> str:
 
 
 def _table(examples: Sequence[RankedExample]) -> pl.DataFrame:
-    rows = []
+    rows: list[dict[str, str | float | bool]] = []
     for example in examples:
-        record = example.as_dict()
-        name = {key: record[key] for key in ("example_id",) if key in record}
+        name = {} if example.example_id is None else {"example_id": example.example_id}
         phenotypes = {f"phenotype_{name}": probability for name, probability in example.phenotypes.items()}
-        rows += [name | {"place": place} | code | phenotypes for place, code in enumerate(record["codes"], start=1)]
+        rows += [
+            {**name, "place": place, **code, **phenotypes}
+            for place, code in enumerate(example.as_dict()["codes"], start=1)
+        ]
     return pl.DataFrame(rows, infer_schema_length=None)
