@@ -7,9 +7,12 @@ field's `metadata` where it does not.
 import math
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 JsonObject = dict[str, Any]
 """What `json.loads` makes of a manifest or a record: JSON gives its values no type."""
@@ -34,12 +37,12 @@ def as_json(value: object) -> object:
         return {key: as_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [as_json(item) for item in value]
-    return _entries(value) if is_dataclass(value) else value
+    return _entries(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 
-def _entries(value: object) -> object:
+def _entries(value: "DataclassInstance") -> object:
     entries: dict[str, object] = {}
-    for field in fields(value):  # type: ignore[arg-type]  # is_dataclass has looked, mypy forgets it at the door
+    for field in fields(value):
         item, form = getattr(value, field.name), field.metadata.get("form")
         if form == "as recorded":
             return item
@@ -54,7 +57,7 @@ def _entries(value: object) -> object:
 
 def without_nan(value: Value) -> Value:
     """A copy of a record with None for every NaN and infinity, and plain Python numbers."""
-    return _plain(value)  # type: ignore[return-value]  # a NaN becomes None, which a JSON value may be
+    return cast(Value, _plain(value))  # None where a NaN was is a JSON value too
 
 
 def _plain(value: object) -> object:

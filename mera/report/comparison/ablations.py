@@ -12,7 +12,7 @@ from mera.report.comparison.published import Change, PaperFinding, paper_finding
 from mera.report.json_form import INLINE, JsonObject, called
 from mera.report.measures.estimates import finite
 from mera.report.measures.measure import Measures
-from mera.report.measures.run_record import BASELINE, ORACLE
+from mera.report.measures.run_manifest import BASELINE, ORACLE
 
 MAX_CHANGES = 3
 """Runs that differ in more keys are different models, not ablations of one."""
@@ -110,8 +110,8 @@ def compare_ablations(
     runs = [
         TrainedRun(
             name=run.name,
-            kind=run.record.kind,
-            config=run.record.config,
+            kind=run.manifest.kind,
+            config=run.manifest.config,
             has_stage_one=bool(run.breakdown.memorization),
         )
         for run in measured

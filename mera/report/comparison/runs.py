@@ -11,7 +11,7 @@ from mera.report.comparison.pairs import MetricDifference, best_on
 from mera.report.json_form import INLINE, called
 from mera.report.measures.estimates import Estimate, estimate, finite
 from mera.report.measures.measure import METRICS, Breakdown, Measures
-from mera.report.measures.run_record import BASELINE, ORACLE, RunRecord
+from mera.report.measures.run_manifest import BASELINE, ORACLE, RunManifest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,7 +29,7 @@ class ComparedRun:
     metrics: Mapping[str, MetricValue]
     """By the key of each of METRICS."""
     breakdown: Breakdown = field(metadata=INLINE)
-    record: RunRecord = field(metadata=called("manifest"))
+    manifest: RunManifest
 
     @property
     def is_oracle(self) -> bool:
@@ -47,10 +47,10 @@ def compared_runs(measured: Sequence[Measures], pairs: Sequence[MetricDifference
         ComparedRun(
             name=run.name,
             label=label,
-            kind=run.record.kind,
+            kind=run.manifest.kind,
             metrics={metric.key: _metric_value(run, metric.key, best[metric.key] == run.name) for metric in METRICS},
             breakdown=run.breakdown,
-            record=run.record,
+            manifest=run.manifest,
         )
         for run, label in zip(measured, _labels(measured), strict=True)
     )
@@ -71,7 +71,8 @@ def _metric_value(run: Measures, metric: str, best: bool) -> MetricValue:
 
 def _labels(measured: Sequence[Measures]) -> list[str]:
     """A run's model, and its run name where two runs have the same model name."""
-    shared = Counter(run.record.model for run in measured)
+    shared = Counter(run.manifest.model for run in measured)
     return [
-        run.record.model if shared[run.record.model] == 1 else f"{run.record.model} ({run.name})" for run in measured
+        run.manifest.model if shared[run.manifest.model] == 1 else f"{run.manifest.model} ({run.name})"
+        for run in measured
     ]

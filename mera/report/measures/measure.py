@@ -21,7 +21,7 @@ from mera.report.measures.records import (
     widths,
 )
 from mera.report.measures.reliability import Reliability, reliability
-from mera.report.measures.run_record import ORACLE, RunRecord
+from mera.report.measures.run_manifest import ORACLE, RunManifest
 from mera.report.measures.strata import Stratification, recall_in_groups
 from mera.runs.predictions import Predictions
 
@@ -83,7 +83,7 @@ class Breakdown:
 class Measures:
     """B = 1 + resamples; replicate 0 is the observed value."""
 
-    record: RunRecord
+    manifest: RunManifest
     values: dict[str, float]
     """By metric key; NaN where the run has no such number."""
     replicates: dict[str, np.ndarray]
@@ -96,11 +96,11 @@ class Measures:
 
     @property
     def name(self) -> str:
-        return self.record.name
+        return self.manifest.name
 
     @property
     def is_oracle(self) -> bool:
-        return self.record.kind == ORACLE
+        return self.manifest.kind == ORACLE
 
 
 def measure(run: Predictions, shared: Comparable, strata: list[Stratification], weights: np.ndarray) -> Measures:
@@ -118,7 +118,7 @@ def measure(run: Predictions, shared: Comparable, strata: list[Stratification], 
         values["micro_roc_auc"] = metrics.roc_auc(run.scores, shared.targets, "micro")
     values |= {key: float(resampled[0]) for key, resampled in replicates.items()}
     return Measures(
-        record=RunRecord.of(run.manifest),
+        manifest=RunManifest.of(run.manifest),
         values={metric.key: values.get(metric.key, float("nan")) for metric in METRICS},
         replicates=replicates,
         by_code=by_code,

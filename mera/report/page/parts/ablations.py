@@ -64,7 +64,7 @@ def _row(ablation: AblationRun, run: ComparedRun, with_paper: bool) -> Row:
     if with_paper:
         cells.append(_paper_cell(ablation))
     several = len(ablation.relative.pairs) > 1
-    return Row(label=run.record.model if several else run.label, cells=cells)
+    return Row(label=run.manifest.model if several else run.label, cells=cells)
 
 
 def _difference_cell(difference: MetricDifference | SeedsDifference | None) -> Cell:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from mera.report.comparison.runs import ComparedRun
-from mera.report.measures.run_record import Cost, Hardware
+from mera.report.measures.run_manifest import Cost, Hardware
 from mera.report.page.part import Part, run_row
 from mera.report.page.tables import Cell, Column, Table, without_empty_columns
 from mera.report.text import DASH
@@ -26,7 +26,7 @@ def cost_part(runs: Sequence[ComparedRun]) -> Part:
             Column(key="hardware", label="Hardware"),
             Column(key="started_at", label="Started"),
         ],
-        rows=[run_row(run, _cells(run.record.cost, run.breakdown.stage_one_seconds)) for run in runs],
+        rows=[run_row(run, _cells(run.manifest.cost, run.breakdown.stage_one_seconds)) for run in runs],
     )
     return Part(key="cost", title="Cost", tables=[without_empty_columns(table)])
 

@@ -51,7 +51,7 @@ def _sizes(runs: Sequence[ComparedRun], targets_per_example: float) -> Table:
 
 
 def _thresholds(runs: Sequence[ComparedRun]) -> list[Table]:
-    fitted = [(run, run.record.threshold) for run in runs if run.record.threshold is not None]
+    fitted = [(run, run.manifest.threshold) for run in runs if run.manifest.threshold is not None]
     if not fitted:
         return []
     return [

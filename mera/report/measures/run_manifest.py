@@ -44,7 +44,7 @@ class Cost:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RunRecord:
+class RunManifest:
     """A manifest: the parts that the report reads, and the whole."""
 
     name: str
@@ -57,7 +57,7 @@ class RunRecord:
     record: JsonObject = field(metadata=AS_RECORDED)
 
     @classmethod
-    def of(cls, manifest: JsonObject) -> "RunRecord":
+    def of(cls, manifest: JsonObject) -> "RunManifest":
         record = without_nan(manifest)
         return cls(
             name=record["run"],
