@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+from transformers import PreTrainedTokenizerBase
 
 from memorize.code_set import CodeSet
 from memorize.config import MemorizeConfig
@@ -12,8 +13,10 @@ from memorize.measurement import RecallRecord, TrainingFigures, save_memorized
 from memorize.model_card import model_card
 from memorize.trainer import CURVE_COLUMNS, CurvePoint, MemorizeTrainer, curve, unwrapped
 from mera.config import config_dict
+from mera.language_models.code_tokens import CodeTokens
 from mera.runs.manifest import RunClock, build_manifest
 from mera.runs.run_directory import RunDirectory, write_json
+from mera.training.checkpoint import save_checkpoint
 from mera.training.engine import whole_parameters
 
 
@@ -65,7 +68,21 @@ def training_figures(trainer: MemorizeTrainer, rows: list[CurvePoint]) -> Traini
     }
 
 
-def save_adapter(trainer: MemorizeTrainer, path: Path) -> None:
+def save_model(
+    trainer: MemorizeTrainer,
+    tokenizer: PreTrainedTokenizerBase,
+    code_tokens: CodeTokens | None,
+    config: MemorizeConfig,
+    run: RunDirectory,
+) -> None:
+    """Write the checkpoint and, where it is asked for, the adapter before that is merged; every process must call
+    this."""
+    if config.save_adapter:
+        _save_adapter(trainer, run.path("adapter"))
+    save_checkpoint(trainer, tokenizer, code_tokens, run.path("checkpoint"))
+
+
+def _save_adapter(trainer: MemorizeTrainer, path: Path) -> None:
     """Write the LoRA adapter with the embeddings that were trained whole, before it is merged; every process must call
     this. To load it, resize the base model's embeddings to the checkpoint's vocabulary first."""
     model = unwrapped(trainer)

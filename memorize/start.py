@@ -92,6 +92,8 @@ def context_length(model: PreTrainedModel, config: MemorizeConfig) -> int:
     return config.model.max_length if own is None else min(own, config.model.max_length)
 
 
-def is_pretrained(config: MemorizeConfig) -> bool:
-    """Whether the base model comes with weights, and without code tokens: it knows what it has read elsewhere."""
-    return config.model.base is not None and not has_code_tokens(config.model.base)
+def asks_pretrained(config: MemorizeConfig) -> bool:
+    """Whether the base model is to be asked as text what it knows already: it comes with weights, and without code
+    tokens."""
+    is_pretrained = config.model.base is not None and not has_code_tokens(config.model.base)
+    return config.measure_pretrained and is_pretrained

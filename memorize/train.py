@@ -14,15 +14,14 @@ from memorize.config import MemorizeConfig
 from memorize.encoding import QuestionEncoder
 from memorize.forgetting import measured_text
 from memorize.measurement import measure, pretrained_recall, recall_record
-from memorize.outputs import save_adapter, write_outputs
+from memorize.outputs import save_model, write_outputs
 from memorize.questions import QuestionBook
 from memorize.recall import print_shares
-from memorize.start import context_length, is_pretrained, load_codes, model_for_codes, training_examples
+from memorize.start import asks_pretrained, context_length, load_codes, model_for_codes, training_examples
 from memorize.trainer import build_trainer, on_device, unwrapped
 from mera.config import config_dict
 from mera.doctor.dry_run import FEW_CODES, open_run, parse_training_config, rehearse
 from mera.runs.manifest import RunClock
-from mera.training.checkpoint import save_checkpoint
 from mera.training.entry_point import run_entry_point
 
 
@@ -43,15 +42,12 @@ def main() -> None:
     if dry_run:
         few = QuestionBook(code_set.spread(FEW_CODES), config.questions)
         return rehearse(trainer, lambda: measure(unwrapped(trainer), encoder, few, text, length, batch_size), dry_run)
-    asked_as_text = config.measure_pretrained and is_pretrained(config)
-    pretrained = pretrained_recall(on_device(trainer), encoder, book, batch_size) if asked_as_text else None
+    pretrained = pretrained_recall(on_device(trainer), encoder, book, batch_size) if asks_pretrained(config) else None
     before = measure(on_device(trainer), encoder, book, text, length, batch_size)
     trainer.resume_and_train(run, config.training)
     after = measure(unwrapped(trainer), encoder, book, text, length, batch_size)
 
-    if config.save_adapter:
-        save_adapter(trainer, run.path("adapter"))
-    save_checkpoint(trainer, tokenizer, code_tokens, run.path("checkpoint"))
+    save_model(trainer, tokenizer, code_tokens, config, run)
     if trainer.is_world_process_zero():
         recall = recall_record(code_set, before, after, pretrained)
         print_shares({"pretrained, as text": pretrained, "before": recall["before"], "after": recall["after"]})
