@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from mera.report.comparison.published import PublishedRow
 from mera.report.comparison.runs import ComparedRun
 from mera.report.page.part import Part, run_row
-from mera.report.page.parts.models import METRIC_COLUMNS
+from mera.report.page.parts.ranking.models import METRIC_COLUMNS
 from mera.report.page.tables import Cell, Row, Table, cell
 
 
