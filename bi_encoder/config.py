@@ -3,7 +3,7 @@
 from typing import Any, Literal
 
 from mera.config import config_class
-from mera.language_models.models import LoraSettings
+from mera.language_models.lora import LoraSettings
 from mera.system.errors import UserError
 from mera.training.settings import TrainingConfig
 

@@ -12,7 +12,8 @@ from memorize.encoding import QuestionEncoder, tokenized
 from memorize.forgetting import replayed_text, with_replay
 from memorize.questions import QuestionBook, tokenizer_texts
 from mera.language_models.code_tokens import CodeTokens, has_code_tokens, stored_or_new_code_tokens
-from mera.language_models.models import add_lora, load_base_model
+from mera.language_models.lora import add_lora
+from mera.language_models.models import load_base_model
 from mera.language_models.plain_text import require_plain
 from mera.runs.predictions import task_record
 from mera.system.errors import UserError

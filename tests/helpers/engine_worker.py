@@ -26,7 +26,8 @@ from memorize.questions import QuestionBook, tokenizer_texts
 from memorize.trainer import build_trainer as build_memorize_trainer
 from mera.config import load_config
 from mera.language_models.code_tokens import add_code_tokens
-from mera.language_models.models import add_lora, load_base_model
+from mera.language_models.lora import add_lora
+from mera.language_models.models import load_base_model
 from mera.runs.run_directory import RunDirectory
 from mera.training.checkpoint import save_checkpoint
 from mera.training.engine import zero_stage

@@ -6,7 +6,8 @@ from small_model import ARCHITECTURE
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from mera.language_models.code_tokens import EOV, CodeTokens, add_code_tokens, code_token, token_ids
-from mera.language_models.models import LoraSettings, ModelConfig, add_lora, load_base_model, merged
+from mera.language_models.lora import LoraSettings, add_lora, merged
+from mera.language_models.models import ModelConfig, load_base_model
 
 DEFINITIONS = {
     "428.0": "Congestive heart failure",
