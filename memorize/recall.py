@@ -113,7 +113,11 @@ def print_shares(columns: dict[str, dict[str, float] | None], title: str = "What
 
 
 def percent(share: float | None) -> str:
-    """`12.3%`; `-` where nothing was measured."""
+    """`12.3%`; `-` where nothing was measured.
+
+    `data/inspection/inspect_task.py` has the same of its own, since `data` imports no stage; the report's numbers
+    (`mera.report.text.percent`) have no sign behind them, a true minus and a dash.
+    """
     return "-" if share is None else f"{share:.1%}"
 
 

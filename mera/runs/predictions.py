@@ -320,7 +320,8 @@ def patient_hashes(groups: Iterable[Iterable[str]]) -> np.ndarray:
 
 
 def code_matrix(rows: Sequence[Sequence[str]], column: dict[str, int]) -> np.ndarray:
-    """(N, C) bool: True where the row holds the code. Raises KeyError on a code without a column."""
+    """(N, C) bool: True where the row holds the code. Raises KeyError on a code without a column, where a task
+    (`data.task.Task.targets`) leaves codes out that are no candidates."""
     matrix = np.zeros((len(rows), len(column)), dtype=bool)
     for index, row in enumerate(rows):
         matrix[index, [column[code] for code in row]] = True
