@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from data.codes.book.rtf_paragraphs import Paragraph, read_paragraphs
+from data.codes.book.icd9cm.rtf_paragraphs import Paragraph, read_paragraphs
 from mera.system.errors import UserError
 
 _CODE = r"(?:E\d{3}(?:\.\d)?|V\d\d(?:\.\d{1,2})?|\d{3}(?:\.\d{1,2})?)"
