@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from data.codes.book.book import RELATION_COLUMNS, TERM_COLUMNS
+from data.codes.book.book import RELATION_COLUMNS
 from data.codes.book.code_ranges import CodeOrder
 from mera.system.errors import UserError
 
@@ -70,7 +70,10 @@ def is_tabular(lines: Iterable[str]) -> bool:
 
 
 def read_tabular(lines: Iterable[str], name: str, order: CodeOrder, source: str) -> Tabular:
-    """`lines` of a file called `name`, `order` that of ICD-9-CM. Raises UserError where no line is a code with notes."""
+    """`lines` of a file called `name`; `order` is that of ICD-9-CM.
+
+    Raises UserError where no code has an inclusion term.
+    """
     terms: list[tuple[str, str]] = []
     rows: dict[_Row, None] = {}
     dropped: Counter[str] = Counter()
@@ -200,9 +203,3 @@ def _targets(text: str, order: CodeOrder, dropped: Counter[str]) -> list[tuple[s
             else:
                 ranges.append(known)
     return list(dict.fromkeys(ranges)) or [(None, None)]
-
-
-def term_table(terms: Iterable[tuple[str, str]], kind: str, source: str) -> pl.DataFrame:
-    """English terms of one kind as TERM_COLUMNS."""
-    rows = [(code, term, "en", kind, source) for code, term in terms]
-    return pl.DataFrame(rows, schema=TERM_COLUMNS, orient="row").unique(maintain_order=True)
