@@ -2,16 +2,17 @@
 
 A line's place under the others is its indent. Behind its title stand a code, a code with that of the manifestation in
 italics and brackets (`250.5 [362.02]`), or the columns of a table: three for hypertension, six for neoplasms. Where a
-line has neither, the lines under it have, or it refers to another main term (`see`, `see also`).
+line has neither, the lines under it have, or it refers to another main term (`see`, `see also`). The entries have the
+form of those in the XML of ICD-10-CM (`index_xml`), so that both become terms in the same way.
 """
 
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
-from data.codes.book.icd9cm.rtf_paragraphs import Paragraph, read_paragraphs
+from data.codes.book.icd9cm.rtf_paragraphs import Paragraph
+from data.codes.book.index_xml import IndexEntry, Title
 from mera.system.errors import UserError
 
 _CODE = r"(?:E\d{3}(?:\.\d)?|V\d\d(?:\.\d{1,2})?|\d{3}(?:\.\d{1,2})?)"
@@ -28,54 +29,40 @@ _REFERENCE = re.compile(
 _TO_CODES = re.compile(rf"(?:category |categories )?{_CODE}(?:(?:-|, | or ){_CODE})*")
 _NO_ENTRY = re.compile(r"[A-Z]|INDEX TO .*|Notes? .*|Hypertension Table .*")
 _INSTRUCTION = re.compile(r"\s-\scode to\s")
-_TABLES = {
-    "hypertension, hypertensive": ("malignant", "benign", "unspecified"),
-    "neoplasm, neoplastic": (
-        "malignant primary",
-        "malignant secondary",
-        "carcinoma in situ",
-        "benign",
-        "uncertain behavior",
-        "unspecified nature",
-    ),
-}
-"""Main term -> what the columns of its lines mean."""
-_NEOPLASMS = "neoplasm, neoplastic"
-
-
-class Reference(NamedTuple):
-    """`see` or `see also`, and what to see as the index writes it: `Abortion, induced`."""
-
-    kind: str
-    target: str
+_MODIFIER = re.compile(r"\(([^()]*(?:\([^()]*\)[^()]*)*)\)")
+_HYPERTENSION, _NEOPLASMS = "hypertension, hypertensive", "neoplasm, neoplastic"
+"""Main terms whose lines are the rows of a table."""
+_HYPERTENSION_COLUMNS = ("malignant", "benign", "")
+_FIRST_COLUMN = 2
+"""Of the six of neoplasms, as the XML of ICD-10-CM counts them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class IndexLine:
-    """One line of the index, or one column of it in a table."""
+class Icd9Index:
+    """The entries of the index, in its order; of `code_tables`' form, so that the terms are made as for ICD-10-CM."""
 
-    path: tuple[str, ...]
-    """The titles above it and its own, in a table also the column's; non-essential modifiers are in parentheses."""
-    codes: tuple[str, ...]
-    """As written; the code of a manifestation follows that of its cause. Empty where the line only refers or heads."""
-    kind: str
-    """`index`, or `neoplasm` in the table of neoplasms."""
-    references: tuple[Reference, ...]
+    entries: list[IndexEntry]
+    neoplasms: list[IndexEntry]
+    """The table of neoplasms, with its main term."""
 
 
-def read_index_lines(rtf: bytes, name: str, dropped: Counter[str]) -> list[IndexLine]:
-    """The lines of the index in a file called `name`; those that are no entry are counted in `dropped` by reason.
+def read_index(paragraphs: Iterable[Paragraph], name: str, dropped: Counter[str]) -> Icd9Index:
+    """The index in the RTF file called `name`; lines that are no entry are counted in `dropped` by reason.
 
-    Raises UserError where the file is no RTF, is cut off, or has no line with a code.
+    Raises UserError where no line has a code.
     """
-    lines = list(_lines(read_paragraphs(rtf, name), dropped))
-    if not any(line.codes for line in lines):
+    entries = list(_entries(paragraphs, dropped))
+    if not any(entry.codes or entry.cells for entry in entries):
         raise UserError(f"{name} holds no line that ends in an ICD-9-CM code; is it the alphabetic index, Dindex?")
-    return lines
+    of_table = [entry.path[0].text.lower() == _NEOPLASMS for entry in entries]
+    return Icd9Index(
+        entries=[entry for entry, is_row in zip(entries, of_table, strict=True) if not is_row],
+        neoplasms=[entry for entry, is_row in zip(entries, of_table, strict=True) if is_row],
+    )
 
 
-def _lines(paragraphs: Iterable[Paragraph], dropped: Counter[str]) -> Iterator[IndexLine]:
-    above: list[tuple[int, str]] = []
+def _entries(paragraphs: Iterable[Paragraph], dropped: Counter[str]) -> Iterator[IndexEntry]:
+    above: list[tuple[int, Title]] = []
     for paragraph in paragraphs:
         text = " ".join(paragraph.text.replace("\xad", " - ").split())
         if _NO_ENTRY.fullmatch(text):
@@ -89,35 +76,70 @@ def _lines(paragraphs: Iterable[Paragraph], dropped: Counter[str]) -> Iterator[I
         title, references = _title_and_references(match["title"] if match else text)
         while above and above[-1][0] >= paragraph.indent:
             above.pop()
-        above.append((paragraph.indent, title))
-        path = tuple(each for _, each in above if each)
-        main = _without_modifiers(above[0][1]).lower()
-        columns = _TABLES.get(main, ())
-        if columns and 1 < len(cells) <= len(columns):
-            yield from _columns(path, cells, columns, "neoplasm" if main == _NEOPLASMS else "index")
-            continue
-        codes = _EACH_CODE.findall(cells[-1]) if cells else []
-        if references and not codes and _TO_CODES.fullmatch(references[-1].target):  # see category 326
-            codes, references = _EACH_CODE.findall(references[-1].target)[:1], references[:-1]
-        yield IndexLine(path=path, codes=tuple(codes), kind="index", references=tuple(references))
+        above.append((paragraph.indent, _read_title(title)))
+        path = tuple(each for _, each in above)
+        main = path[0].text.lower()
+        if main == _NEOPLASMS and len(cells) > 1:
+            columns = ((column, _EACH_CODE.findall(cell)) for column, cell in enumerate(cells, _FIRST_COLUMN))
+            yield _entry(path, (), references, tuple((column, codes[0]) for column, codes in columns if codes))
+        elif main == _HYPERTENSION and len(cells) > 1:
+            yield from _hypertension(path, cells, references)
+        else:
+            codes = _EACH_CODE.findall(cells[-1]) if cells else []
+            if not codes and "see" in references and _TO_CODES.fullmatch(references["see"][-1]):
+                codes, references = _EACH_CODE.findall(references["see"][-1])[:1], {}  # see category 326
+            yield _entry(path, tuple(codes), references)
 
 
-def _columns(path: tuple[str, ...], cells: list[str], columns: tuple[str, ...], kind: str) -> Iterator[IndexLine]:
-    """A line of a table; columns that name the same code are one, under the first column's title where they differ."""
-    for column, cell in zip(columns, cells, strict=False):
-        if codes := _EACH_CODE.findall(cell):
-            yield IndexLine(path=(*path, column), codes=tuple(codes), kind=kind, references=())
+def _hypertension(
+    path: tuple[Title, ...], cells: list[str], references: dict[str, tuple[str, ...]]
+) -> Iterator[IndexEntry]:
+    """A line of the table: the unspecified column is the line itself, the others are titles below it."""
+    columns = map(_EACH_CODE.findall, cells[-len(_HYPERTENSION_COLUMNS) :])
+    by_column: dict[str, list[str]] = dict(zip(_HYPERTENSION_COLUMNS, columns, strict=False))
+    plain = by_column.get("", [])
+    yield _entry(path, tuple(plain), references)
+    for column, codes in by_column.items():
+        if column and codes and codes != plain:
+            yield _entry((*path, Title(column)), tuple(codes), {})
 
 
-def _title_and_references(text: str) -> tuple[str, list[Reference]]:
-    """A line without its codes, as its title and what it refers to."""
+def _entry(
+    path: tuple[Title, ...],
+    codes: tuple[str, ...],
+    references: dict[str, tuple[str, ...]],
+    cells: tuple[tuple[int, str], ...] = (),
+) -> IndexEntry:
+    return IndexEntry(
+        path=path,
+        codes=codes[:1],
+        manifestations=codes[1:],
+        see=references.get("see", ()),
+        see_also=references.get("see also", ()),
+        cells=cells,
+    )
+
+
+def _title_and_references(text: str) -> tuple[str, dict[str, tuple[str, ...]]]:
+    """A line without its codes: its title, and `see` or `see also` -> what it refers to, as the index writes it."""
     text = _MORPHOLOGY.sub("", _balanced(text))
-    references = []
+    references: dict[str, tuple[str, ...]] = {}
     for match in _REFERENCE.finditer(text):
-        kind, target = match["kind"] or match["last_kind"], match["target"] or match["last_target"] or ""
-        references.append(Reference(kind.replace(",", ""), target.strip(" ,-")))
+        kind = (match["kind"] or match["last_kind"]).replace(",", "")
+        target = (match["target"] or match["last_target"] or "").strip(" ,-")
+        if target:
+            references[kind] = (*references.get(kind, ()), target)
     title = _SCOPE.sub("", _REFERENCE.sub("", text))
-    return " ".join(title.split()).strip("*,- "), [each for each in references if each.target]
+    return " ".join(title.split()).strip("*,- "), references
+
+
+def _read_title(text: str) -> Title:
+    """A title whose non-essential modifiers are in parentheses: `Antro-(pelvic) inflammation (acute)`."""
+    before, _, rest = text.partition("(")
+    modifiers = tuple(" ".join(words.split()) for words in _MODIFIER.findall(text))
+    after = " ".join(_MODIFIER.sub("\n", f"({rest}").split()) if rest else ""
+    joined = re.search(r"\)[^\W\d]", text) is not None
+    return Title(before.strip(" ,"), tuple(word for word in modifiers if word), after.strip(" ,"), joined)
 
 
 def _balanced(text: str) -> str:
@@ -130,9 +152,3 @@ def _balanced(text: str) -> str:
             continue
         pieces.append(character)
     return "".join(pieces) + ")" * depth
-
-
-def _without_modifiers(title: str) -> str:
-    while (shorter := re.sub(r"\s*\([^()]*\)", "", title)) != title:
-        title = shorter
-    return title.strip()
