@@ -1,0 +1,168 @@
+"""What one title of an index can be called: `Diabetes, diabetic (mellitus) (sugar)` is the noun `diabetes`, the
+adjective `diabetic`, and with its modifiers `diabetes mellitus` and `sugar diabetes`."""
+
+import functools
+import re
+from dataclasses import dataclass
+
+from data.codes.book.index_xml import Title
+
+_LINKS = ("about", "after", "against", "as", "at", "before", "between", "by", "due to", "during", "for", "following")
+_LINKS += ("from", "in", "into", "of", "on", "over", "post", "related to", "secondary to", "to", "upon", "with")
+_LINKS += ("within", "without", "exposure to", "involving", "arising from", "because of", "affected by", "under")
+_OPENINGS = re.compile(
+    rf"(?:{'|'.join(_LINKS)}|affecting|and|associated with|but|caused by|causing|combined with|complicated by"
+    r"|complicating|complicated|derived from|diagnosed|induced by|leading to|manifested by|not|occurring|or|per|requiring|resulting"
+    r"|resulting in|resulting from|specified as|than|that|through|which|while|confirmed by|status post|until|versus"
+    r"|via|when|where|whether|who)\b(?!-)",
+    re.IGNORECASE,
+)
+_CONNECTOR = re.compile(
+    rf"(?:{'|'.join(_LINKS)}|affecting|and|associated with|caused by|causing|combined with|complicated by|complicating"
+    r"|involving|manifested by|requiring|resulting in|resulting from|with or without|meaning)",
+    re.IGNORECASE,
+)
+_NOT_ELSEWHERE = re.compile(r"(?:,?\s*\b(?:NEC|NOS|not elsewhere classified|not otherwise specified))+(?!\w)")
+_ADJECTIVE = re.compile(r"(?:ic|al|ar|ary|ory|ous|ed|oid|ive|ing|ile|an|ant|ent|ine|ese|ular)$")
+_LATIN = re.compile(r"(?:(?<!o)us|um|is|ae|ens|ix|orum|alis|tus|ans)$")
+_IN_SITU = re.compile(r"in (?:situ|vitro|utero)\b", re.IGNORECASE)
+_NOUNS = frozenset(
+    ("syndrome", "disorder", "disease", "attack", "injury", "scale", "state", "condition", "type", "form")
+)
+"""Modifiers that follow the noun although they are one word."""
+_EITHER = re.compile(r"(?P<start>(?:\S+ )*?)(?P<one>[\w'-]+),? or (?P<other>[\w'-]+)")
+_STEM = 4
+"""Titles whose first letters agree in so many are the same word: `Infarct, infarction`."""
+
+
+@dataclass(frozen=True, slots=True)
+class TitleForms:
+    """The forms of a title, in words without NEC and NOS."""
+
+    connector: str
+    """What it begins with, such as `due to`, where that leads over from the titles above; else empty."""
+    noun: str
+    """The words after the connector; empty where the connector is all there is."""
+    others: tuple[str, ...]
+    """Other nouns for it."""
+    adjectives: tuple[str, ...]
+    modified: tuple[str, ...]
+    """The noun with one of its modifiers each."""
+    link: str
+    """A preposition among its modifiers, which leads to the title below: `of` in `Atrophy (of)`; else empty."""
+
+
+@functools.cache
+def title_forms(title: Title, is_main: bool) -> TitleForms:
+    """`is_main`: whether it stands at the top of its path, where every title begins with a capital."""
+    before, after = _NOT_ELSEWHERE.sub("", title.before), _NOT_ELSEWHERE.sub("", title.after)
+    if is_main:
+        before = _lower_first(before)
+    connector, before = _split_connector(before)
+    noun, others, adjectives = _comma_forms(before)
+    others += _alternatives(noun)
+    if others and " or " in noun:
+        noun, others = others[0], others[1:]
+    endings = [modifier for modifier in title.modifiers if _is_ending(modifier)]
+    link = next((modifier for modifier in title.modifiers if _CONNECTOR.fullmatch(modifier)), "")
+    modifiers = [modifier for modifier in title.modifiers if modifier not in endings and modifier != link]
+    modified: list[str] = []
+    if title.joined and modifiers:  # autonomic (poly)neuropathy
+        modified = [_join(noun, modifiers[0] + after), *(_join(noun, modifier) for modifier in modifiers[1:])]
+    elif not connector or noun:
+        modified = [_join(_with_modifier(noun, modifier), after) for modifier in modifiers if _is_plain(modifier)]
+    modified += [_join(noun + ending.replace(" ", ""), after) for ending in endings if ending not in ("s", "es")]
+    return TitleForms(
+        connector=connector.lower(),
+        noun=_join(noun, after),
+        others=tuple(_join(other, after) for other in others),
+        adjectives=tuple(adjectives),
+        modified=tuple(dict.fromkeys(modified)),
+        link=link,
+    )
+
+
+def begins_with_connector(text: str) -> bool:
+    return _OPENINGS.match(text) is not None and not _IN_SITU.match(text)
+
+
+def _split_connector(text: str) -> tuple[str, str]:
+    """`due to drug or chemical` -> `due to`, `drug or chemical`; `with or without x`; `due to, caused by` -> `due to`."""
+    if _IN_SITU.match(text):
+        return "", text
+    listed = [part.strip() for part in re.split(r",| or ", text)]
+    if all(_CONNECTOR.fullmatch(part) for part in listed):
+        return ("with or without" if listed == ["with", "without"] else listed[0]), ""
+    if match := re.match(rf"({_CONNECTOR.pattern}(?: (?:or|and) {_CONNECTOR.pattern})?)\s+(?=\S)", text, re.IGNORECASE):
+        return match[1], text[match.end() :]
+    if _OPENINGS.match(text):
+        opening, _, rest = text.partition(" ")
+        return opening, rest
+    return "", text
+
+
+def _comma_forms(text: str) -> tuple[str, list[str], list[str]]:
+    """`Infarct, infarction` -> a noun and another; `glomerulosclerosis, intercapillary` -> the words put in order."""
+    first, *parts = [part.strip() for part in text.split(",") if part.strip()] or [""]
+    others: list[str] = []
+    adjectives: list[str] = []
+    trailing: list[str] = []
+    noun = first
+    if any(re.match(r"(?:or|and)\b", part) for part in parts):  # nevus, mark, or stain
+        return text.replace(",", ""), [], []
+    for part in parts:
+        if _is_same_word(first, part):
+            (adjectives if _ADJECTIVE.search(part) else others).append(part)
+        elif begins_with_connector(part) or re.match(r"(?:type|stage|grade|class|degree)\b", part):
+            trailing.append(part)
+        else:
+            noun = f"{part} {noun}"
+    return " ".join([noun, *trailing]), others, adjectives
+
+
+def _alternatives(noun: str) -> list[str]:
+    """`disease or syndrome` at the end -> with either of them."""
+    match = _EITHER.fullmatch(noun)
+    if match is None or {match["one"], match["other"]} & {"other", "NEC", "more", "less", "not"}:
+        return []
+    return [match["start"] + match["one"], match["start"] + match["other"]]
+
+
+def _with_modifier(noun: str, modifier: str) -> str:
+    """Adjectives of English come first, those of Latin and whole phrases last."""
+    if not noun:
+        return modifier
+    if " " in modifier or modifier in _NOUNS or _LATIN.search(modifier):
+        return f"{noun} {modifier}"
+    return f"{modifier} {noun}"
+
+
+def _is_ending(modifier: str) -> bool:
+    return modifier.startswith("-") or modifier in ("s", "es", "al", "ies", "ly", "e", "ed", "ing", "ism", "ic")
+
+
+def _is_plain(modifier: str) -> bool:
+    """Whether it is words of a diagnosis, rather than a reference or a remark."""
+    return not re.match(r"see\b|code\b|any\b|NOS|NEC|conditions in", modifier, re.IGNORECASE)
+
+
+def _is_same_word(first: str, second: str) -> bool:
+    if " " in second:
+        return False
+    length = min(_STEM, len(first), len(second))
+    return length >= 3 and first[:length].lower() == second[:length].lower()
+
+
+def _lower_first(text: str) -> str:
+    """Names of persons and abbreviations keep their capital, as far as their form tells them."""
+    first, _, rest = text.partition(" ")
+    if not first[:1].isupper() or any(letter.isupper() for letter in first[1:]) or re.search(r"['’]", first):
+        return text
+    if re.match(r"[A-Z][a-z]", rest) or len(first) == 1:
+        return text
+    return first[0].lower() + text[1:]
+
+
+def _join(*parts: str) -> str:
+    text = " ".join(part for part in parts if part)
+    return re.sub(r" (?=[,;])| (?=-\w)", "", text)
