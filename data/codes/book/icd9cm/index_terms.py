@@ -9,9 +9,6 @@ from data.codes.book.index_references import DanglingReference, IndexTree
 from data.codes.book.index_xml import IndexEntry, Title
 from data.codes.book.readable_terms import readable_terms
 
-MOST_REFERRED = 4
-"""Terms of one line that only refers to another."""
-
 CodesOf = Callable[[str], Sequence[str]]
 """A code as written -> the codes of the edition that it stands for; none where it has no such code."""
 
@@ -35,12 +32,12 @@ def _referred(
     entry: IndexEntry, tree: IndexTree, codes_of: CodesOf, dropped: Counter[str]
 ) -> Iterator[tuple[str, str, str]]:
     """The terms of a line without a code, which stand for the codes that it refers to."""
-    for reference in (*entry.see, *entry.see_also):
+    for reference in entry.see or entry.see_also:
         try:
             targets: list[tuple[tuple[Title, ...], str]] = tree.targets(reference)
         except DanglingReference as reason:
             dropped[f"index line with a {reason}"] += 1
             continue
         for titles, raw in targets:
-            terms = readable_terms((*entry.path, *titles))[:MOST_REFERRED]
+            terms = readable_terms((*entry.path, *titles))
             yield from ((code, term, "index") for code in codes_of(raw) for term in terms)

@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from data.codes.book.book import RELATION_COLUMNS, TERM_COLUMNS, BookSource
+from data.ontology import Ontology
 from data.table_files.stored_files import InputFile
 
 LONGEST_TERM = 200
 """Characters; what is longer is no name."""
 TOO_LONG = f"term of more than {LONGEST_TERM} characters"
 TWICE = "term that the file gives to its code twice"
+TITLE = "term that is the title of its code anyway"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,12 +47,15 @@ class BookPart:
         }
 
 
-def term_rows(terms: Iterable[tuple[str, str, str]], kind: str, source: str) -> tuple[pl.DataFrame, dict[str, int]]:
-    """(code, term, language) as TERM_COLUMNS without long and repeated ones, in order; and how many went for which
-    reason. `kind`: one of TERM_KINDS. Terms that differ in case only are the same.
+def term_rows(
+    terms: Iterable[tuple[str, str, str]], kind: str, source: str, ontology: Ontology
+) -> tuple[pl.DataFrame, dict[str, int]]:
+    """(code, term, language) as TERM_COLUMNS without long and repeated ones and titles, in order; and how many went for
+    which reason. `kind`: one of TERM_KINDS. Terms that differ in case only are the same.
     """
+    titles = {code: title.casefold() for code, title in ontology.nodes().items()}
     rows: dict[tuple[str, str, str], tuple[str, str, str, str, str]] = {}
-    dropped = {TOO_LONG: 0, TWICE: 0}
+    dropped = {TOO_LONG: 0, TWICE: 0, TITLE: 0}
     for code, term, language in terms:
         text = " ".join(term.split())
         key = (code, text.casefold(), language)
@@ -58,6 +63,8 @@ def term_rows(terms: Iterable[tuple[str, str, str]], kind: str, source: str) -> 
             dropped[TOO_LONG] += 1
         elif key in rows:
             dropped[TWICE] += 1
+        elif key[1] == titles.get(code):
+            dropped[TITLE] += 1
         elif text:
             rows[key] = (code, text, language, kind, source)
     return pl.DataFrame(list(rows.values()), schema=TERM_COLUMNS, orient="row"), dropped

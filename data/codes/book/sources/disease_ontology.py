@@ -81,7 +81,7 @@ def read_disease_ontology(folder: str | Path, system: str) -> BookPart:
         else:
             dropped[NO_REFERENCE] += 1
     rows = [(code, text, language) for each, text, language in texts if text for code in codes_of[each]]
-    terms, dropped_terms = term_rows(rows, "name", FAMILY)
+    terms, dropped_terms = term_rows(rows, "name", FAMILY, load_ontology(system))
     return BookPart(
         system=system,
         kind=FAMILY,

@@ -72,7 +72,7 @@ def _index_part(paragraphs: list[Paragraph], name: str, file: InputFile) -> Book
     by_kind: dict[str, list[tuple[str, str, str]]] = {"index": [], "neoplasm": []}
     for code, term, term_kind in index_terms(index, codes_of, dropped):
         by_kind[term_kind].append((code, term, "en"))
-    tables, counts = zip(*(term_rows(terms, each, kind) for each, terms in by_kind.items()), strict=True)
+    tables, counts = zip(*(term_rows(terms, each, kind, ontology) for each, terms in by_kind.items()), strict=True)
     return BookPart(
         system=SYSTEM,
         kind=kind,
@@ -91,7 +91,7 @@ def _tabular_part(lines: Iterable[str], name: str, file: InputFile) -> BookPart:
     kind = f"icd9cm tabular{_year(name, file.file_name)}"
     tabular = read_tabular(lines, name, order, kind)
     texts = [(each, term, "en") for code, term in tabular.terms for each in dict.fromkeys((code, leaves.of(code)))]
-    terms, dropped = term_rows(texts, "inclusion", kind)
+    terms, dropped = term_rows(texts, "inclusion", kind, load_ontology(SYSTEM))
     return BookPart(
         system=SYSTEM,
         kind=kind,

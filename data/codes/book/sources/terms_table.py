@@ -9,7 +9,7 @@ from data.codes.book.sources.book_part import BookPart, no_relations, term_rows
 from data.codes.leading_zeros import with_leading_zeros
 from data.codes.unusable_codes import why_no_code_is_known
 from data.ledger import Ledger
-from data.ontology import UnknownCode, load_ontology
+from data.ontology import SYSTEMS, Ontology, UnknownCode, load_ontology
 from data.table_files.columns import column, read_columns
 from data.table_files.meanings import Meaning
 from mera.system.errors import UserError
@@ -19,7 +19,8 @@ _COLUMNS = (
     column("term", Meaning.TEXT),
     column("language", Meaning.WORD, optional=True),
 )
-COLUMN_NAMES = "code and term"
+_LOOKED_AT = 2000
+"""Codes that show the edition."""
 _LANGUAGE = re.compile(r"[a-z]{2,3}")
 UNKNOWN_CODE = "row whose code the edition does not have"
 NO_CODE_OR_TERM = "row without a code or without a term"
@@ -59,7 +60,7 @@ def read_terms_table(path: str | Path, system: str, language: str = "en") -> Boo
     if not terms:
         raise UserError(f"{path}: {_why_empty(rows, dropped, system)}")
     kind = f"own {path.name}"
-    own_terms, dropped_terms = term_rows(terms, "own", kind)
+    own_terms, dropped_terms = term_rows(terms, "own", kind, ontology)
     return BookPart(
         system=system,
         kind=kind,
@@ -70,6 +71,23 @@ def read_terms_table(path: str | Path, system: str, language: str = "en") -> Boo
         dropped={**dropped, **dropped_terms},
         changed={**changed, **ledger.record()["changed"]},
     )
+
+
+def system_of_table(path: str | Path) -> str:
+    """The edition that knows the most of a table's codes; of equals the one that is first in `data.ontology.SYSTEMS`
+    behind ICD-10-CM. Raises as `read_terms_table` does where the table cannot be read.
+    """
+    codes = read_columns(path, _COLUMNS, Ledger()).rows["raw"].drop_nulls().unique(maintain_order=True).head(_LOOKED_AT)
+    systems = sorted(SYSTEMS, key=lambda system: system != "icd10cm")
+    return max(systems, key=lambda system: sum(_is_known(code, load_ontology(system)) for code in codes))
+
+
+def _is_known(raw: str, ontology: Ontology) -> bool:
+    try:
+        ontology.resolve(raw)
+    except UnknownCode:
+        return False
+    return True
 
 
 def check_language(language: str) -> None:

@@ -27,17 +27,9 @@ class UnspecifiedLeaves:
     def of(self, code: str) -> str:
         """The unspecified code without codes below it; the lowest one reached where no title says more."""
         if code not in self._leaves:
-            below = self._children(code)
+            below = self._order.children(code)
             unspecified = [child for child in below if _UNSPECIFIED.search(self._ontology.definition(child))]
             best = next((child for last in "09" for child in unspecified if child.endswith(last)), None)
             chosen = best or (unspecified[0] if unspecified else None)
             self._leaves[code] = self.of(chosen) if chosen else code
         return self._leaves[code]
-
-    def _children(self, code: str) -> list[str]:
-        start, stop = self._order.place[code] + 1, self._order.end[code]
-        children: list[str] = []
-        for name in self._order.names[start:stop]:
-            if not (children and name.replace(".", "").startswith(children[-1].replace(".", ""))):
-                children.append(name)
-        return children
