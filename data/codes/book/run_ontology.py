@@ -127,8 +127,10 @@ def _book_and_system(code: str, system: str | None, book: str) -> tuple[CodeBook
 
 
 def _edition_of(code: str) -> str:
-    """ICD-10-CM, or ICD-9-CM where only that has the code."""
-    return "icd9cm" if not _has("icd10cm", code) and _has("icd9cm", code) else "icd10cm"
+    """ICD-10-CM, or ICD-9-CM where only that has the code or, where neither has, codes that begin with a digit."""
+    if _has("icd10cm", code):
+        return "icd10cm"
+    return "icd9cm" if _has("icd9cm", code) or code.strip()[:1].isdigit() else "icd10cm"
 
 
 def _has(edition: str, code: str) -> bool:

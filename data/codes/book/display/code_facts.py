@@ -1,5 +1,6 @@
 """Everything known of one code: from the packages, and from a code book where there is one."""
 
+import bisect
 import contextlib
 from collections import defaultdict
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from data.codes.book.book import CodeBook
-from data.codes.book.code_ranges import CodeOrder, is_heading, load_order
+from data.codes.book.code_ranges import CodeOrder, dotted, is_heading, load_order
 from data.codes.book.tabular_notes import package_notes
 from data.codes.code_columns import DroppedCode
 from data.codes.gem import by_gem
@@ -187,12 +188,15 @@ def _by_category(code: str, source: str, target: str) -> Counterpart:
 def _nearest(raw: str, ontology: Ontology, order: CodeOrder) -> str:
     """`; the nearest are ...`, the codes that share the most first characters; empty where none shares two."""
     plain = "".join(character for character in raw.upper() if character.isalnum())
+    place = bisect.bisect_left(order.alphabet, plain)
     for length in range(len(plain), _SHORTEST - 1, -1):
-        codes = [name for name in order.names if not is_heading(name) and _begins(name, plain[:length])]
-        if codes:
-            shortest = min(len(code) for code in codes)
-            near = [code for code in codes if len(code) <= shortest + 1][:_NEAREST]
-            return "; the nearest are " + ", ".join(f"{code} ({ontology.definition(code)})" for code in near)
+        sharing = [(number, code) for number, code in enumerate(order.alphabet) if code.startswith(plain[:length])]
+        if sharing:
+            longest = max(len(plain), min(len(code) for _, code in sharing))
+            short = [each for each in sharing if len(each[1]) <= longest]
+            near = sorted(sorted(short, key=lambda each: abs(each[0] - place))[:_NEAREST])
+            codes = [dotted(code, order.system) for _, code in near]
+            return "; the nearest are " + ", ".join(f"{code} ({ontology.definition(code)})" for code in codes)
     return ""
 
 
@@ -205,7 +209,3 @@ def _elsewhere(raw: str, system: str) -> str:
                 load_ontology(other).normalize(raw)
                 others.append(other)
     return f"; it is a code of {' and '.join(others)} (--system {others[0]})" if others else ""
-
-
-def _begins(code: str, start: str) -> bool:
-    return code.replace(".", "").startswith(start)

@@ -37,6 +37,8 @@ _DIGITS = re.compile(r"The following .*|.*valid digits are in .*|\.?\d\d?\s.*|[a
 _PARENTHESES = re.compile(r"\(([^()]*)\)")
 _TARGET = re.compile(rf"(?<![\w.])({_CODE})(?:\s*-\s*({_CODE}))?(?![\w.])")
 _LIMITED = re.compile(r"\b(?:with|except)\b.*")
+_COMMA = re.compile(r",(?!\s*(?:with|except)\b)")
+"""Between codes; limiting words hold for the codes since the last one."""
 _LAST_CODES = re.compile(rf"(?:^|\s){_CODE}(?:(?:-|,\s|\sor\s){_CODE})*\*?$")
 _NO_NAME = re.compile(
     r"\bclassifi(?:able|ed) (?:to|as|elsewhere)\b|\bconditions? in\b|\blisted\b|^any condition", re.IGNORECASE
@@ -191,7 +193,7 @@ def _targets(text: str, order: CodeOrder, dropped: Counter[str]) -> list[tuple[s
         last = _LAST_CODES.search(text)
         parts = [last[0]] if last else []
     ranges: list[tuple[str | None, str | None]] = []
-    for part in parts:
+    for part in (piece for part in parts for piece in _COMMA.split(part)):
         entries = _TARGET.findall(part)
         if _LIMITED.search(part):
             dropped[UNREAD_LIMIT] += len(entries)

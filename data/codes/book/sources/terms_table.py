@@ -7,7 +7,7 @@ import polars as pl
 
 from data.codes.book.sources.book_part import BookPart, no_relations, term_rows
 from data.codes.leading_zeros import with_leading_zeros
-from data.codes.unusable_codes import why_no_code_is_known
+from data.codes.unusable_codes import EDITIONS, why_no_code_is_known
 from data.ledger import Ledger
 from data.ontology import SYSTEMS, Ontology, UnknownCode, load_ontology
 from data.table_files.columns import column, read_columns
@@ -116,6 +116,13 @@ def _check_zeros(path: Path, rows: pl.DataFrame, system: str) -> None:
 def _why_empty(rows: pl.DataFrame, dropped: dict[str, int], system: str) -> str:
     if dropped[UNKNOWN_CODE]:
         with_term = rows.filter(pl.col("term").is_not_null())
-        return why_no_code_is_known(with_term["raw"], load_ontology(system)).replace("--code-system", "--system")
+        return _in_our_options(why_no_code_is_known(with_term["raw"], load_ontology(system)))
     reason = max(dropped, key=lambda each: dropped[each])
     return f"none of its {rows.height:,} rows can be used; {dropped[reason]:,} times: {reason}"
+
+
+def _in_our_options(sentence: str) -> str:
+    """What `mera prepare` says of a column of codes, in the words of `mera ontology`."""
+    for system, name in EDITIONS.items():
+        sentence = sentence.replace(f"--code-system {name}?", f"--system {system}?")
+    return re.sub(r"say what stands between with --code-separator .*", "write one code in a row", sentence)
