@@ -5,6 +5,8 @@
       codes.parquet                                the candidates, in column order
       other_codes.parquet                          codes of the rows that are no candidates, if there are any
       groups.parquet                               level, group, name: what each group is called
+      terms.parquet                                further names of the candidates, where there was a code book
+      rules.parquet                                which candidates the edition's notes forbid or ask for together
       oracle.npy                                   true probabilities of the test split, where the source knows them
       task.json                                    provenance: source, protocol, counts, what was dropped and why
 
@@ -25,6 +27,7 @@ import polars as pl
 import pyarrow as pa
 
 from data.editions.edition import LEVELS
+from data.task_folder.book_parts import RULE_SCHEMA, TERM_SCHEMA, write_book_parts
 from data.task_folder.features import FEATURES, PAST_NOTES_FEATURES, SPLITS, TaskRow, has_past_notes
 from data.task_folder.parts import check_patients, check_splits, patient_ids, split_counts, write_parts
 from data.task_folder.task_info import CandidatesRule, TaskInfo
@@ -65,6 +68,10 @@ class Task:
     """codes.parquet as read."""
     other_code_table: pl.DataFrame
     """other_codes.parquet as read: codes of the rows that are no candidates, with the same columns; perhaps empty."""
+    terms: pl.DataFrame
+    """terms.parquet as read: code, term, language, kind (`data.codes.book`); empty without a code book."""
+    rules: pl.DataFrame
+    """rules.parquet as read: kind, node, text, subjects, objects (`data.task_folder.book_parts`); perhaps empty."""
     group_names: dict[str, dict[str, str]]
     """level -> group -> its name."""
     info: TaskInfo
@@ -114,6 +121,18 @@ class Task:
             if len(definitions):
                 return str(definitions[0])
         raise KeyError(code)
+
+    def terms_by_code(self) -> list[list[str]]:
+        """For each candidate its terms, in column order, without its definition and synonyms, none of them twice
+        whatever their case."""
+        names = [[definition, *more] for definition, more in zip(self.definitions, self.synonyms, strict=True)]
+        seen = {code: {name.casefold() for name in row} for code, row in zip(self.codes, names, strict=True)}
+        terms: dict[str, list[str]] = {code: [] for code in self.codes}
+        for code, term in self.terms.select("code", "term").iter_rows():
+            if term.casefold() not in seen[code]:
+                seen[code].add(term.casefold())
+                terms[code].append(term)
+        return list(terms.values())
 
     def groups(self, level: str) -> list[str]:
         """The group of each candidate at `level`."""
@@ -168,6 +187,8 @@ def save_task(
     arrays: Mapping[str, np.ndarray] | None = None,
     features: datasets.Features = FEATURES,
     other_codes: pl.DataFrame | None = None,
+    terms: pl.DataFrame | None = None,
+    rules: pl.DataFrame | None = None,
 ) -> Task:
     """Write a prepared task, complete or not at all, readable by its owner alone, and return it as read back.
 
@@ -175,7 +196,9 @@ def save_task(
     code, definition, synonyms, and one column per level; `train_count` is added here. `groups`: level, group, name.
     `info`: keys of task.json (`TaskInfo`); `fingerprint`, `counts`, `candidates`, `outside_candidates` and `digests`
     are added here. `arrays`: file name (`oracle.npy`) -> an array to keep in the folder. `other_codes`: the codes of
-    the rows that are no candidates, with the columns of `codes`. Raises ValueError where `path` exists, a split is
+    the rows that are no candidates, with the columns of `codes`. `terms`, `rules`: TERM_SCHEMA and RULE_SCHEMA of
+    `data.task_folder.book_parts`; the fingerprint does not cover them, so that runs with and without a code book can be
+    compared. Raises ValueError where `path` exists, a split is
     empty, a patient is in two splits, a code of the rows has no row in `codes` or `other_codes`, or there is no
     candidate to predict in a training example or in all of validation.
     """
@@ -206,6 +229,7 @@ def save_task(
         lock.clear()
         with private_files():
             write_parts(beside, tables, features, digests, codes, others, groups, arrays or {})
+            write_book_parts(beside, candidates, terms, rules)
             written["digests"] = digests_of(beside, digests, written)
             text = json.dumps(written, indent=2, ensure_ascii=False) + "\n"
             (beside / "task.json").write_text(text, encoding="utf-8")
@@ -254,10 +278,9 @@ def load_task(path: str | Path) -> Task:
         tables = {name: splits[name].data.table for name in SPLITS}
     with _damaged(path, "codes.parquet"):
         table = pl.read_parquet(path / "codes.parquet")
-    others = table.clear()
-    if (path / "other_codes.parquet").is_file():
-        with _damaged(path, "other_codes.parquet"):
-            others = pl.read_parquet(path / "other_codes.parquet")
+    others = _optional_table(path, "other_codes.parquet", table.clear())
+    terms = _optional_table(path, "terms.parquet", pl.DataFrame(schema=TERM_SCHEMA))
+    rules = _optional_table(path, "rules.parquet", pl.DataFrame(schema=RULE_SCHEMA))
     with _damaged(path, "groups.parquet"):
         groups = pl.read_parquet(path / "groups.parquet")
     check_patients({name: patient_ids(splits[name].data.column("patient_id")) for name in SPLITS})
@@ -276,6 +299,8 @@ def load_task(path: str | Path) -> Task:
         train_counts=table["train_count"].to_numpy(),
         code_table=table,
         other_code_table=others,
+        terms=terms,
+        rules=rules,
         group_names=names,
         info=info,
     )
@@ -288,6 +313,13 @@ def with_few_held_out(task: Task, rows: int) -> Task:
         for name, split in task.splits.items()
     }
     return replace(task, splits=datasets.DatasetDict(splits))
+
+
+def _optional_table(path: Path, name: str, empty: pl.DataFrame) -> pl.DataFrame:
+    if not (path / name).is_file():
+        return empty
+    with _damaged(path, name):
+        return pl.read_parquet(path / name)
 
 
 @contextmanager

@@ -33,6 +33,9 @@ class TaskOptions:
     candidates: str | None = None
     """One of `data.cohorts.candidates.RULES`, or a file with codes; None: the source's own list, or `train`."""
 
+    book: str = "auto"
+    """The code book: `auto`, the user's own of the task's edition where there is one; `none`; or a book's folder."""
+
     def __post_init__(self) -> None:
         if self.min_visits < 2:
             raise UserError(f"--min-visits must be at least 2 (a history and a target), got {self.min_visits}")

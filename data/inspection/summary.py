@@ -33,8 +33,21 @@ def print_summary(task: Task) -> None:
     if "past_notes" in task.info:
         console.print(past_notes_line(task.info["past_notes"]), highlight=False)
     console.print(f"{len(task.codes):,} candidate codes ({task.info['edition']})", highlight=False)
+    console.print(book_line(task), highlight=False, markup=False)
     print_candidates(task, console)
     console.print(f"prepared task: {task.path}", soft_wrap=True, highlight=False)
+
+
+def book_line(task: Task) -> str:
+    """What names the candidates beyond their titles."""
+    book = task.info.get("book")
+    if book is None:
+        return "code book: none; codes are called as the ontology package has it (`mera ontology add` makes one)"
+    named = task.terms["code"].n_unique()
+    return (
+        f"code book: {', '.join(book['sources'])}; {task.terms.height:,} terms for {named:,} of {len(task.codes):,} "
+        "candidates"
+    )
 
 
 def print_candidates(task: Task, console: Console) -> None:

@@ -8,6 +8,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from data.codes.book.book import CodeBook
+from data.codes.book.store import choose_book
+from data.codes.book.task_terms import book_facts, task_terms
 from data.codes.ccs import load_ccs
 from data.codes.code_table import CodeNames, code_table, group_table
 from data.cohorts.candidates import (
@@ -50,10 +53,11 @@ def prepare_tasks(
     """
     names: CodeNames = load_ccs(source.system) if options.granularity == "ccs" else source.ontology
     named = _named_candidates(source, options, names)
+    book = choose_book(options.book, source.system)
     patients = filter_patients(source, kind, options)
     outputs = task_folders(output, split)
     return [
-        _write(path, kind, source, patients, names, named, options, part)
+        _write(path, kind, source, patients, names, named, book, options, part)
         for path, part in zip(outputs, split.each_fold(), strict=True)
     ]
 
@@ -87,6 +91,7 @@ def _write(
     patients: Sequence[Patient],
     names: CodeNames,
     named: CandidateFile | Sequence[str] | None,
+    book: CodeBook | None,
     options: TaskOptions,
     split: SplitOptions,
 ) -> Task:
@@ -114,9 +119,10 @@ def _write(
         "kind": kind,
         "ontology": names.system,
         "edition": names.edition,
+        "book": None if book is None else book_facts(book),
         "protocol": protocol,
         "options": {
-            **{name: value for name, value in asdict(options).items() if name != "candidates"},
+            **{name: value for name, value in asdict(options).items() if name not in ("candidates", "book")},
             **source.options,
         },
         "candidates_rule": rule,
@@ -140,7 +146,10 @@ def _write(
     codes = code_table(candidates.codes, names)
     others = code_table(sorted(codes_of_rows(tables.values()) - set(candidates.codes)), names)
     groups = group_table(pl.concat([codes, others]), names)
-    return save_task(output, tables, codes, groups, info, arrays, features, others)
+    terms = None
+    if book is not None:
+        terms = task_terms(candidates.codes, source.ontology, names, options.granularity, book)
+    return save_task(output, tables, codes, groups, info, arrays, features, others, terms)
 
 
 def _drop_outside_training(

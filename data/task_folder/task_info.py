@@ -84,6 +84,15 @@ class SourceFacts(TypedDict, total=False):
     join: StudyJoin
 
 
+class BookFacts(TypedDict):
+    """The code book a task was made with."""
+
+    sources: list[str]
+    """What it was made from, such as `icd10cm index 2017`."""
+    sha256: str
+    """Of its terms and relations."""
+
+
 class Digests(TypedDict):
     """sha256 of what the task was made as."""
 
@@ -112,6 +121,8 @@ class TaskInfo(LedgerRecord, SourceFacts, total=False):
     """`icd9cm`, `icd10cm`, `icd10who`, `ccs`, `ccsr`, or `codes:NAME` of a national edition."""
     edition: str
     """The release of the ontology and the package or file that it was read from."""
+    book: BookFacts | None
+    """None: without a code book, from what the packages hold."""
     protocol: Protocol
     options: Mapping[str, OptionValue]
     """Option of `mera prepare` -> its value: those of `TaskOptions` but `candidates`, and the source's own."""

@@ -17,16 +17,25 @@ import pyarrow as pa
 
 from data.task_folder.task_info import Digests, TaskInfo
 from data.task_folder.task_rows import digest_table
+from mera.root import cache_folder
 from mera.system.errors import UserError
 from mera.system.private_files import private_files
 
-HASHED_FILES = ("codes.parquet", "other_codes.parquet", "groups.parquet", "oracle.npy")
+HASHED_FILES = (
+    "codes.parquet",
+    "other_codes.parquet",
+    "groups.parquet",
+    "terms.parquet",
+    "rules.parquet",
+    "oracle.npy",
+)
 FACTS = (
     "fingerprint",
     "source",
     "kind",
     "ontology",
     "edition",
+    "book",
     "protocol",
     "candidates",
     "candidates_rule",
@@ -138,11 +147,8 @@ def _digest_facts(info: Mapping[str, object]) -> str:
 
 
 def _record_path(path: Path) -> Path:
-    cache = os.environ.get("XDG_CACHE_HOME") or ""
-    # As the XDG specification has it, a relative path there is as none.
-    folder = Path(cache) if os.path.isabs(cache) else Path("~/.cache").expanduser()
     name = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:32]
-    return folder / "mera" / "verified_tasks" / f"{name}.json"
+    return cache_folder() / "verified_tasks" / f"{name}.json"
 
 
 def _remembered(path: Path) -> Stamps | None:

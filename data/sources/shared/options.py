@@ -107,6 +107,17 @@ def add_candidates(parser: argparse.ArgumentParser, default: str = DEFAULT_RULE)
     )
 
 
+def add_book(parser: argparse.ArgumentParser) -> None:
+    """--book: what the codes are called beyond their titles."""
+    parser.add_argument(
+        "--book",
+        default=TaskOptions().book,
+        metavar="{auto,none,FOLDER}",
+        help="the code book that names the codes (`mera ontology`): auto, yours of the codes' edition where you have "
+        "one; none; or a book's folder (default: %(default)s)",
+    )
+
+
 def add_split_options(parser: argparse.ArgumentParser, protocol: str = "random") -> None:
     """--protocol and its numbers; `protocol` is the source's default."""
     default = SplitOptions()

@@ -1,0 +1,34 @@
+"""What a prepared task keeps of a code book: further names of its candidates, and the notes that relate them.
+
+Both are optional: a task without a book has no terms, one of an edition without notes no rules.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+TERM_SCHEMA: dict[str, pl.DataType] = {column: pl.String() for column in ("code", "term", "language", "kind")}
+"""One row per name of a candidate; kinds as in `data.codes.book.book.TERM_KINDS`."""
+RULE_SCHEMA: dict[str, pl.DataType] = {
+    **{column: pl.String() for column in ("kind", "node", "text")},
+    "subjects": pl.List(pl.String()),
+    "objects": pl.List(pl.String()),
+}
+"""One row per rule: the candidates it is about (`subjects`, those under `node`), and those that it names (`objects`)."""
+
+
+def write_book_parts(
+    folder: Path, candidates: Sequence[str], terms: pl.DataFrame | None, rules: pl.DataFrame | None
+) -> None:
+    """Write terms.parquet and rules.parquet into `folder`, where they hold anything."""
+    named = set(candidates)
+    if terms is not None and terms.height:
+        terms = terms.select(pl.col(name).cast(kind) for name, kind in TERM_SCHEMA.items())
+        assert named.issuperset(terms["code"]), "terms belong to candidates"
+        terms.write_parquet(folder / "terms.parquet")
+    if rules is not None and rules.height:
+        rules = rules.select(pl.col(name).cast(kind) for name, kind in RULE_SCHEMA.items())
+        of_rules = pl.concat([rules["subjects"].explode(), rules["objects"].explode()]).drop_nulls()
+        assert named.issuperset(of_rules), "rules are about candidates"
+        rules.write_parquet(folder / "rules.parquet")
