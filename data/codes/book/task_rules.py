@@ -1,4 +1,4 @@
-"""The notes of an edition as rules on the candidates of a task: what excludes what, what asks for what, who can have it.
+"""The notes of an edition as rules on a task's candidates: what excludes what, what asks for what, who can have it.
 
 A rule has subjects, the candidates it is about, and objects, those it names; no candidate is both. What a rule of each
 kind forbids is said in `mera.evaluation.coding_rules`.
@@ -62,8 +62,8 @@ def task_rules(
     """RULE_SCHEMA: the rules that the candidates `codes` can break.
 
     `relations` (RELATION_COLUMNS) are the notes of the edition `names`: of its code book, or of
-    `tabular_notes.package_notes`, or none. Groups of the CCS have no rules; a task of categories has those that hold for
-    whole categories.
+    `tabular_notes.package_notes`, or none. Groups of the CCS have no rules; a task of categories has those that hold
+    for whole categories.
     """
     if isinstance(names, Grouping):
         return pl.DataFrame(schema=RULE_SCHEMA)
