@@ -133,7 +133,7 @@ def _shortened(code: str, length: int) -> str:
 def _limit_rules(candidates: _Candidates, system: str) -> Iterator[_Rule]:
     limits = patient_limits.ICD9 if system == "icd9cm" else patient_limits.ICD10
     for kind, (ranges, text) in limits.items():
-        for codes in ranges:
+        for codes in ranges.split():
             first, _, last = codes.partition("-")
             if subjects := candidates.within(first, last or first):
                 yield kind, codes, text, subjects, []
