@@ -9,6 +9,7 @@ infusion, ...) or open (`such as`), and so are causes and organisms, which are a
 I.B.7), and notes of whole chapters and blocks.
 """
 
+import functools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,9 @@ import numpy as np
 import polars as pl
 
 from data.codes.book import patient_limits
+from data.codes.book.book import RELATION_COLUMNS, CodeBook
 from data.codes.book.code_ranges import CodeOrder, is_heading, load_order
+from data.codes.book.tabular_notes import package_notes
 from data.codes.ccs import Grouping
 from data.codes.code_table import CodeNames
 from data.ontology import Ontology
@@ -56,25 +59,36 @@ class _Candidates:
         return self.codes[start:stop]
 
 
+def edition_notes(system: str, book: CodeBook | None) -> pl.DataFrame:
+    """RELATION_COLUMNS: the notes of a code book; where it has none, of the package of ICD-10-CM; else none."""
+    if book is not None and book.relations.height:
+        return book.relations
+    return _package_relations() if system == "icd10cm" else pl.DataFrame(schema=RELATION_COLUMNS)
+
+
 def task_rules(
     codes: Sequence[str], names: CodeNames, relations: pl.DataFrame, granularity: str = "full"
 ) -> pl.DataFrame:
     """RULE_SCHEMA: the rules that the candidates `codes` can break.
 
-    `relations` (RELATION_COLUMNS) are the notes of the edition `names`: of its code book, or of
-    `tabular_notes.package_notes`, or none. Groups of the CCS have no rules; a task of categories has those that hold
-    for whole categories.
+    `relations` are the `edition_notes` of `names`. Groups of the CCS have no rules; a task of categories has those that
+    hold for whole categories.
     """
     if isinstance(names, Grouping):
         return pl.DataFrame(schema=RULE_SCHEMA)
-    candidates = _Candidates.of(codes, load_order_of(names))
+    candidates = _Candidates.of(codes, _order_of(names))
     rules = [*_note_rules(candidates, relations), *_limit_rules(candidates, names.system)]
     if granularity == "full":
         rules += _incomplete_rules(candidates, relations)
     return pl.DataFrame(rules, schema=RULE_SCHEMA, orient="row")
 
 
-def load_order_of(names: Ontology) -> CodeOrder:
+@functools.cache
+def _package_relations() -> pl.DataFrame:
+    return package_notes(load_order("icd10cm")).relations
+
+
+def _order_of(names: Ontology) -> CodeOrder:
     """The order of an edition; those with a package are ordered once."""
     return load_order(names.system) if ":" not in names.system else CodeOrder.of(names)
 
