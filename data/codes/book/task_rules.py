@@ -17,12 +17,12 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from data.codes.book import patient_limits
 from data.codes.book.book import RELATION_COLUMNS, CodeBook
-from data.codes.book.code_ranges import CodeOrder, is_heading, load_order
 from data.codes.book.tabular_notes import package_notes
 from data.codes.ccs import Grouping
 from data.codes.code_table import CodeNames
+from data.codes.notes import patient_limits
+from data.codes.notes.code_ranges import CodeOrder, is_heading, load_order
 from data.ontology import Ontology
 from data.task_folder.book_parts import RULE_SCHEMA
 

@@ -6,11 +6,11 @@ import polars as pl
 import pytest
 from prepare_case import run, write_csv
 
-from data.codes.book import patient_limits
 from data.codes.book.book import RELATION_COLUMNS
-from data.codes.book.code_ranges import is_heading, load_order
 from data.codes.book.task_rules import edition_notes, task_rules
 from data.codes.ccs import load_ccs
+from data.codes.notes import patient_limits
+from data.codes.notes.code_ranges import is_heading, load_order
 from data.ontology import load_ontology
 from data.task import load_task
 from data.task_folder.book_parts import RULE_SCHEMA
