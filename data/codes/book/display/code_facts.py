@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import polars as pl
 
 from data.codes.book.book import CodeBook
-from data.codes.book.code_ranges import CodeOrder, dotted, is_heading, load_order
 from data.codes.book.tabular_notes import package_notes
 from data.codes.code_columns import DroppedCode
 from data.codes.gem import by_gem
+from data.codes.notes.code_ranges import CodeOrder, dotted, is_heading, load_order
 from data.ontology import SYSTEMS, Ontology, UnknownCode, load_ontology
 from mera.system.errors import UserError
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from data.codes.book.book import RELATION_COLUMNS
-from data.codes.book.code_ranges import CodeOrder
+from data.codes.notes.code_ranges import CodeOrder
 from mera.system.errors import UserError
 
 _CODE = r"(?:E\d{3}(?:\.\d)?|V\d\d(?:\.\d{1,2})?|\d{3}(?:\.\d{1,2})?)"

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import polars as pl
 
-from data.codes.book.code_ranges import load_order
 from data.codes.book.sources.book_part import BookPart, no_relations, term_rows
 from data.codes.book.sources.unspecified_leaf import UnspecifiedLeaves
+from data.codes.notes.code_ranges import load_order
 from data.ledger import Ledger
 from data.ontology import UnknownCode, load_ontology
 from data.table_files.columns import column, read_columns

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 import polars as pl
 
 from data.codes.book.book import RELATION_COLUMNS, TERM_COLUMNS
-from data.codes.book.code_ranges import load_order
 from data.codes.book.icd9cm.index_lines import read_index
 from data.codes.book.icd9cm.index_terms import index_terms
 from data.codes.book.icd9cm.rtf_paragraphs import SIGNATURE, Paragraph, read_paragraphs
 from data.codes.book.icd9cm.tabular import is_tabular, read_tabular
 from data.codes.book.sources.book_part import BookPart, no_relations, term_rows, total
 from data.codes.book.sources.unspecified_leaf import UnspecifiedLeaves
+from data.codes.notes.code_ranges import load_order
 from data.ontology import UnknownCode, load_ontology
 from data.table_files.stored_files import InputFile
 

@@ -7,7 +7,7 @@ digits for `unspecified` do.
 
 import re
 
-from data.codes.book.code_ranges import CodeOrder
+from data.codes.notes.code_ranges import CodeOrder
 from data.ontology import Ontology
 
 _UNSPECIFIED = re.compile(

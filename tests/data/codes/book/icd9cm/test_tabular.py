@@ -4,7 +4,6 @@ import polars as pl
 import pytest
 from shared_data import shared_data
 
-from data.codes.book.code_ranges import load_order
 from data.codes.book.icd9cm.tabular import (
     NOT_A_NAME,
     PART_OF_A_NAME,
@@ -14,6 +13,7 @@ from data.codes.book.icd9cm.tabular import (
     is_tabular,
     read_tabular,
 )
+from data.codes.notes.code_ranges import load_order
 from mera.system.errors import UserError
 
 

