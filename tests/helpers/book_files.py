@@ -8,7 +8,8 @@ INDEX = """<?xml version="1.0" encoding="utf-8"?><ICD10CM.index><version>{year}<
 <term level="1"><title>ghostly</title><code>Q99.Z</code></term></mainTerm></letter></ICD10CM.index>"""
 TABULAR = """<?xml version="1.0" encoding="utf-8"?><ICD10CM.tabular><version>{year}</version>
 <chapter><name>4</name><desc>Endocrine, nutritional and metabolic diseases (E00-E89)</desc>
-<section id="E08-E13"><desc>Diabetes mellitus (E08-E13)</desc><diag><name>E11</name><desc>Type 2 diabetes mellitus</desc>
+<section id="E08-E13"><desc>Diabetes mellitus (E08-E13)</desc>
+<diag><name>E11</name><desc>Type 2 diabetes mellitus</desc>
 <excludes1><note>gestational diabetes (O24.4-)</note></excludes1>
 <diag><name>E11.9</name><desc>Type 2 diabetes mellitus without complications</desc>
 <inclusionTerm><note>Diabetes of the old days</note></inclusionTerm></diag></diag></section></chapter>

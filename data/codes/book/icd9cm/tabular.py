@@ -193,7 +193,7 @@ def _targets(text: str, order: CodeOrder, dropped: Counter[str]) -> list[tuple[s
         last = _LAST_CODES.search(text)
         parts = [last[0]] if last else []
     ranges: list[tuple[str | None, str | None]] = []
-    for part in (piece for part in parts for piece in _COMMA.split(part)):
+    for part in (piece for whole in parts for piece in _COMMA.split(whole)):
         entries = _TARGET.findall(part)
         if _LIMITED.search(part):
             dropped[UNREAD_LIMIT] += len(entries)

@@ -105,7 +105,7 @@ def test_what_is_a_contradiction():
 def test_a_book_is_of_one_edition(tmp_path):
     place = add_to_book(icd10_zip(tmp_path / "a.zip"), tmp_path / "book").path
     before = (place / "book.json").read_bytes()
-    with pytest.raises(UserError, match=r"nine.zip names codes of icd9cm, the code book in .*book those of icd10cm; a b"):
+    with pytest.raises(UserError, match=r"nine.zip names codes of icd9cm, the code book in .*book those of icd10cm;"):
         add_to_book(icd9_zip(tmp_path / "nine.zip"), place)
     with pytest.raises(UserError, match="names codes of icd9cm, the code book in"):
         add_to_book(table(tmp_path / "t.csv", "428.0,x,en"), place, system="icd9cm")
@@ -116,7 +116,7 @@ def test_a_book_of_another_release_is_not_mixed(tmp_path):
     book = add_to_book(icd10_zip(tmp_path / "a.zip"))
     text = (book.path / "book.json").read_text().replace("April 2026", "April 2020")
     (book.path / "book.json").write_text(text)
-    with pytest.raises(UserError, match=r"was made for ICD-10-CM April 2020 .*; remove the folder and add its files again"):
+    with pytest.raises(UserError, match=r"was made for ICD-10-CM April 2020 .*; remove the folder and add its"):
         add_to_book(icd10_zip(tmp_path / "a.zip"))
 
 
@@ -164,7 +164,7 @@ BAD = {
         UserError,
         "none of the CDC's XML files of ICD-10-CM",
     ),
-    "another zip": (lambda t: other_zip(t / "a.zip", "photo.jpg"), UserError, "is a zip with nothing in it that can be"),
+    "another zip": (lambda t: other_zip(t / "a.zip", "photo.jpg"), UserError, "is a zip with nothing in it that can"),
     "two rtf": (lambda t: other_zip(t / "a.zip", "a.rtf", "b.rtf"), UserError, "holds 2 RTF files; unpack it and add"),
     "cut zip": (lambda t: cut(icd9_zip(t / "a.zip")), UserError, "is a damaged or protected zip file"),
     "cut rtf": (lambda t: icd9_zip(t / "a.zip", ICD9_INDEX[:-3]), UserError, "Dindex12.rtf is cut off"),
@@ -197,7 +197,7 @@ def test_what_can_be_added_is_listed(tmp_path):
 def test_options_that_do_not_fit(tmp_path):
     with pytest.raises(UserError, match="--system must be one of icd9cm, icd10cm, icd10who, got 'icd11'"):
         add_to_book(icd10_zip(tmp_path / "a.zip"), system="icd11")
-    with pytest.raises(UserError, match="a.zip names codes of icd10cm, not of icd9cm as --system says"):
+    with pytest.raises(UserError, match=r"a.zip names codes of icd10cm, not of icd9cm as --system says"):
         add_to_book(icd10_zip(tmp_path / "a.zip"), system="icd9cm")
     with pytest.raises(UserError, match="--language is for a table of your own"):
         add_to_book(icd10_zip(tmp_path / "a.zip"), language="es")

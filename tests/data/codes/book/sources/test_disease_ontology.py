@@ -75,7 +75,7 @@ def test_bad_folders(tmp_path, folder):
     with pytest.raises(UserError, match="refers to codes of icd10cm and icd9cm, not of icd10who"):
         read_disease_ontology(folder, "icd10who")
     (folder / "icd_xrefs.tsv").write_text("id\tlabel\txref\nDOID:1\tx\tICD9CM:042\n", encoding="utf-8")
-    with pytest.raises(UserError, match="icd_xrefs.tsv refers to no code of ICD-10-CM"):
+    with pytest.raises(UserError, match=r"icd_xrefs.tsv refers to no code of ICD-10-CM"):
         read_disease_ontology(folder, "icd10cm")
     (folder / "icd_xrefs.tsv").unlink()
     with pytest.raises(UserError, match=r"lacks icd_xrefs.tsv or doid-es-translated.tsv"):

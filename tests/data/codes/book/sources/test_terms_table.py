@@ -107,9 +107,7 @@ def test_bad_tables(tmp_path, text, system, message):
 
 
 def test_a_language_is_a_code():
-    with pytest.raises(
-        UserError, match=r"--language must be a code of two or three small letters, as es, got 'Spanish'"
-    ):
+    with pytest.raises(UserError, match=r"--language must be a code of two or three small letters, .*'Spanish'"):
         read_terms_table("t.csv", "icd10cm", "Spanish")
 
 
