@@ -23,6 +23,7 @@ _BEHIND = re.compile(
 """Titles that stand behind the words they qualify."""
 _PART_OF_NAME = re.compile(r"(?:[A-Za-z]|\d+|[IVX]+)(?: ?(?:,|or|and|/) ?(?:[A-Z]|\d+|[IVX]+))*")
 """A title that goes on with the name in the one above: `vitamin > A`."""
+_CONTAINERS = ("limb", "limbs", "extremity", "extremities", "lower limb", "upper limb", "lower extremity")
 _SPECIFIED = re.compile(
     r"(?:other )?(?:specified|unspecified)(?: (?:type|site|form|cause|part|region|condition))?|unspecified sites?",
     re.IGNORECASE,
@@ -119,6 +120,7 @@ def _modified_terms(forms: Sequence[TitleForms], inverted: bool) -> Iterator[str
 
 
 def _phrases(forms: Sequence[TitleForms]) -> list[_Phrase]:
+    forms = _without_containers(forms)
     phrases: list[_Phrase] = []
     connector, titles = "", list[TitleForms]()
     for index, form in enumerate(forms):
@@ -137,6 +139,18 @@ def _phrases(forms: Sequence[TitleForms]) -> list[_Phrase]:
     if titles:
         phrases.append(_Phrase(connector, tuple(titles)))
     return phrases or [_Phrase("", (forms[0],))]
+
+
+def _without_containers(forms: Sequence[TitleForms]) -> list[TitleForms]:
+    """Without `limb > lower` where a site follows: `Pain, limb, lower, foot` is a pain in the foot."""
+    named: list[TitleForms] = []
+    inside = False
+    for index, form in enumerate(forms):
+        is_container = form.noun in _CONTAINERS or (inside and form.noun in ("lower", "upper"))
+        inside = 0 < index < len(forms) - 1 and is_container and not form.connector and not forms[index + 1].connector
+        if not inside:
+            named.append(form)
+    return named
 
 
 def _words(*parts: str) -> str:

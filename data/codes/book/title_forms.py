@@ -7,23 +7,30 @@ from dataclasses import dataclass
 
 from data.codes.book.index_xml import Title
 
-_LINKS = ("about", "after", "against", "as", "at", "before", "between", "by", "due to", "during", "for", "following")
-_LINKS += ("from", "in", "into", "of", "on", "over", "post", "related to", "secondary to", "to", "upon", "with")
-_LINKS += ("within", "without", "exposure to", "involving", "arising from", "because of", "affected by", "under")
+_LINKS = "|".join(
+    (
+        *("about", "after", "against", "arising from", "as", "at", "because of", "before", "between", "by", "due to"),
+        *("during", "exposure to", "following", "for", "from", "in", "into", "involving", "of", "on", "over", "post"),
+        *("related to", "secondary to", "to", "under", "upon", "with", "within", "without", "affected by"),
+    )
+)
 _OPENINGS = re.compile(
-    rf"(?:{'|'.join(_LINKS)}|affecting|and|associated with|but|caused by|causing|combined with|complicated by"
-    r"|complicating|complicated|derived from|diagnosed|induced by|leading to|manifested by|not|occurring|or|per|requiring|resulting"
-    r"|resulting in|resulting from|specified as|than|that|through|which|while|confirmed by|status post|until|versus"
+    rf"(?:{_LINKS}|affecting|and|associated with|but|caused by|causing|combined with|complicated by"
+    r"|complicating|complicated|derived from|diagnosed|induced by|leading to|manifested by|not|occurring|or|per"
+    r"|requiring|resulting|resulting in|resulting from|specified as|than|that|through|which|while|confirmed by|status post|until|versus"
     r"|via|when|where|whether|who)\b(?!-)",
     re.IGNORECASE,
 )
 _CONNECTOR = re.compile(
-    rf"(?:{'|'.join(_LINKS)}|affecting|and|associated with|caused by|causing|combined with|complicated by|complicating"
+    rf"(?:{_LINKS}|affecting|and|associated with|caused by|causing|combined with|complicated by|complicating"
     r"|involving|manifested by|requiring|resulting in|resulting from|with or without|meaning)",
     re.IGNORECASE,
 )
 _NOT_ELSEWHERE = re.compile(r"(?:,?\s*\b(?:NEC|NOS|not elsewhere classified|not otherwise specified))+(?!\w)")
-_ADJECTIVE = re.compile(r"(?:ic|al|ar|ary|ory|ous|ed|oid|ive|ing|ile|an|ant|ent|ine|ese|ular)$")
+_UNSPECIFIED_SITE = re.compile(r"\bunspecified sites?\b,?\s*", re.IGNORECASE)
+_ADJECTIVE = re.compile(
+    r"(?!diseased|failed|altered).*(?:ic|al|ar|ary|ory|ous|ed|oid|ive|ing|ile|an|ant|ent|ine|ese|ular)$"
+)
 _LATIN = re.compile(r"(?:(?<!o)us|um|is|ae|ens|ix|orum|alis|tus|ans)$")
 _IN_SITU = re.compile(r"in (?:situ|vitro|utero)\b", re.IGNORECASE)
 _NOUNS = frozenset(
@@ -56,8 +63,11 @@ class TitleForms:
 def title_forms(title: Title, is_main: bool) -> TitleForms:
     """`is_main`: whether it stands at the top of its path, where every title begins with a capital."""
     before, after = _NOT_ELSEWHERE.sub("", title.before), _NOT_ELSEWHERE.sub("", title.after)
+    before, after = _UNSPECIFIED_SITE.sub("", before), _UNSPECIFIED_SITE.sub("", after)
+    if after.startswith(","):  # Alteration (of), Altered
+        before, after = before + after, ""
     if is_main:
-        before = _lower_first(before)
+        before = lower_first(before)
     connector, before = _split_connector(before)
     noun, others, adjectives = _comma_forms(before)
     others += _alternatives(noun)
@@ -87,7 +97,7 @@ def begins_with_connector(text: str) -> bool:
 
 
 def _split_connector(text: str) -> tuple[str, str]:
-    """`due to drug or chemical` -> `due to`, `drug or chemical`; `with or without x`; `due to, caused by` -> `due to`."""
+    """`due to drug or chemical` -> `due to`, `drug or chemical`; of `due to, caused by` the first."""
     if _IN_SITU.match(text):
         return "", text
     listed = [part.strip() for part in re.split(r",| or ", text)]
@@ -112,7 +122,7 @@ def _comma_forms(text: str) -> tuple[str, list[str], list[str]]:
         return text.replace(",", ""), [], []
     for part in parts:
         if _is_same_word(first, part):
-            (adjectives if _ADJECTIVE.search(part) else others).append(part)
+            (adjectives if _ADJECTIVE.match(part) else others).append(part)
         elif begins_with_connector(part) or re.match(r"(?:type|stage|grade|class|degree)\b", part):
             trailing.append(part)
         else:
@@ -153,7 +163,7 @@ def _is_same_word(first: str, second: str) -> bool:
     return length >= 3 and first[:length].lower() == second[:length].lower()
 
 
-def _lower_first(text: str) -> str:
+def lower_first(text: str) -> str:
     """Names of persons and abbreviations keep their capital, as far as their form tells them."""
     first, _, rest = text.partition(" ")
     if not first[:1].isupper() or any(letter.isupper() for letter in first[1:]) or re.search(r"['’]", first):
