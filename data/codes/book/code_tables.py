@@ -13,7 +13,7 @@ NEOPLASM_COLUMNS = {
     4: ("carcinoma in situ of {}",),
     5: ("benign neoplasm of {}", "benign {} tumor"),
     6: ("neoplasm of uncertain behavior of {}",),
-    7: ("neoplasm of unspecified behavior of {}", "{} tumor"),
+    7: ("neoplasm of unspecified behavior of {}",),
 }
 DRUG_COLUMNS = {
     2: ("poisoning by {}, accidental", "{} poisoning"),
@@ -45,27 +45,24 @@ _NAMES = 3
 _CARCINOMA = re.compile(r"(?:basal|squamous) cell carcinoma")
 
 
-def neoplasm_terms(entry: IndexEntry) -> Iterator[tuple[str, str]]:
-    """(term, code as written)."""
+def neoplasm_terms(entry: IndexEntry) -> Iterator[tuple[list[str], str]]:
+    """(terms, code as written) of each column."""
     sites = entry.path[1:]
     growth = _CARCINOMA.fullmatch(sites[-1].text) if sites else None
     names = _names(sites[:-1] if growth else sites)
     for column, code in entry.cells:
         templates = (f"{growth[0]} of {{}}",) if growth else NEOPLASM_COLUMNS.get(column, ())
-        for template in templates:
-            for name in names:
-                yield template.format(name), code
-            if not names:
-                yield template.replace(" of {}", "").replace("{} ", ""), code
+        if names:
+            yield [template.format(name) for template in templates for name in names], code
+        else:
+            yield [template.replace(" of {}", "").replace("{} ", "") for template in templates], code
 
 
-def drug_terms(entry: IndexEntry) -> Iterator[tuple[str, str]]:
-    """(term, code as written)."""
+def drug_terms(entry: IndexEntry) -> Iterator[tuple[list[str], str]]:
+    """(terms, code as written) of each column."""
     names = _names(entry.path, inverted=False)
     for column, code in entry.cells:
-        for template in DRUG_COLUMNS.get(column, ()):
-            for name in names:
-                yield template.format(name), code
+        yield [template.format(name) for template in DRUG_COLUMNS.get(column, ()) for name in names], code
 
 
 def _names(path: Sequence[Title], inverted: bool = True) -> list[str]:

@@ -1,13 +1,14 @@
-"""Terms of ICD-10-CM from the CDC's XML of one year: the alphabetic index, external causes, the tables, the tabular list.
+"""Terms of ICD-10-CM from the CDC's XML of one year: alphabetic index, external causes, tables, tabular list.
 
-A term goes to the node that its code names and to the unspecified leaf below it (`index_codes`). Of a code with a
+A term goes to the node that its code names, to the unspecified leaf below it, and with a side to the codes that only
+add one (`index_codes`). Of a code with a
 manifestation in brackets, `E11.39 [H42]`, it goes to both: whoever says it means both. Where `see` replaces a code, and
 where `see also` stands without one, the term goes to the codes of its target. What is left out is counted, by reason.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
@@ -26,9 +27,10 @@ from mera.system.errors import UserError
 MAX_TERM_LENGTH = 200
 """Characters; a longer term is a note rather than a name."""
 _KINDS = {"index": "index", "eindex": "external", "neoplasm": "neoplasm", "drug": "drug", "tabular": "inclusion"}
+_TABLES = {"neoplasm": neoplasm_terms, "drug": drug_terms}
 
-Row = tuple[str, str]
-"""Term, code as written."""
+Row = tuple[Sequence[str], str]
+"""Terms, the code as written."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,7 +61,8 @@ def read_icd10cm_index(paths: Path | Sequence[Path], ontology: Ontology) -> Inde
     codes, counts = IndexCodes(ontology), Counter[str]()
     pairs = [code for entry in entries["index"] for code in entry.codes if codes.resolve(code)]
     codes.counts.clear()
-    trees = {part: IndexTree(entries[part], entries.get("neoplasm", ())) for part in entries}
+    neoplasms = entries.get("neoplasm", ())
+    trees = {part: IndexTree(() if part == "neoplasm" else entries[part], neoplasms) for part in entries}
     tables: list[pl.DataFrame] = []
     for part, file in files.items():
         rows = _tabular_rows(file) if part == "tabular" else _rows(part, entries[part], trees[part], counts)
@@ -84,26 +87,29 @@ def _read(file: YearFile) -> list[IndexEntry]:
 
 def _rows(part: str, entries: Iterable[IndexEntry], tree: IndexTree, counts: Counter[str]) -> Iterator[Row]:
     for entry in entries:
-        if part == "neoplasm" and entry.cells:
-            yield from neoplasm_terms(entry)
-        elif part == "drug" and entry.cells:
-            yield from drug_terms(entry)
+        if part in _TABLES:
+            yield from _table_rows(part, entry, tree, counts)
         elif entry.codes:
             yield from _pairs(part, entry)
         else:
             yield from _reference_rows(part, entry, tree, counts)
 
 
+def _table_rows(part: str, entry: IndexEntry, tree: IndexTree, counts: Counter[str]) -> Iterator[Row]:
+    if not entry.cells and entry.see:
+        try:
+            entry = replace(entry, cells=tree.cells(entry.see[0]))
+        except DanglingReference as reason:
+            counts[str(reason)] += 1
+    yield from _TABLES[part](entry)
+
+
 def _pairs(part: str, entry: IndexEntry) -> Iterator[Row]:
     terms = readable_terms(entry.path, inverted=part != "eindex")
-    for code in (*entry.codes, *entry.manifestations):
-        yield from ((term, code) for term in terms)
+    yield from ((terms, code) for code in (*entry.codes, *entry.manifestations))
 
 
 def _reference_rows(part: str, entry: IndexEntry, tree: IndexTree, counts: Counter[str]) -> Iterator[Row]:
-    if part in ("drug", "neoplasm"):
-        counts[f"reference in the {part} table"] += len(entry.see)
-        return
     for reference in entry.see or entry.see_also:
         try:
             targets = tree.targets(reference)
@@ -111,23 +117,22 @@ def _reference_rows(part: str, entry: IndexEntry, tree: IndexTree, counts: Count
             counts[str(reason)] += 1
             continue
         for titles, code in targets:
-            for term in readable_terms((*entry.path, *titles), inverted=part != "eindex"):
-                yield term, code
+            yield readable_terms((*entry.path, *titles), inverted=part != "eindex"), code
 
 
 def _tabular_rows(file: YearFile) -> Iterator[Row]:
     with file.open() as stream:
-        yield from ((term, code) for code, term in tabular_terms(stream, file.name))
+        yield from (([term], code) for code, term in tabular_terms(stream, file.name))
 
 
 def _table(rows: Iterable[Row], codes: IndexCodes, counts: Counter[str]) -> pl.DataFrame:
     """(code, term), none twice."""
-    distinct: dict[Row, None] = {}
-    for term, written in rows:
-        if len(term) > MAX_TERM_LENGTH:
-            counts[f"term of more than {MAX_TERM_LENGTH} characters"] += 1
-        elif term:
-            distinct.update(dict.fromkeys((code, term) for code in codes.resolve(written)))
+    distinct: dict[tuple[str, str], None] = {}
+    for terms, written in rows:
+        short = [term for term in terms if 0 < len(term) <= MAX_TERM_LENGTH]
+        counts[f"term of more than {MAX_TERM_LENGTH} characters"] += len(terms) - len(short)
+        named = codes.resolve(written)
+        distinct.update(dict.fromkeys((code.code, code.term(term)) for code in named for term in short))
     return pl.DataFrame(list(distinct), schema={"code": pl.String(), "term": pl.String()}, orient="row")
 
 

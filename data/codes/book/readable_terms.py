@@ -11,18 +11,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from data.codes.book.index_xml import Title
-from data.codes.book.title_forms import TitleForms, title_forms
+from data.codes.book.title_forms import ModifiedNoun, TitleForms, is_adjective, title_forms
 
 MAX_TERMS = 12
 """Terms of one path."""
 MAX_MODIFIED = 6
 """Of these, the most that have a non-essential modifier."""
 _BEHIND = re.compile(
-    r"(?:type|stage|grade|class|group|level|phase|degree|degrees|abuse|dependence|use|in remission)\b", re.IGNORECASE
+    r"(?:type|stage|grade|class|group|level|phase|degree|degrees|abuse|dependence|use|in remission|in situ)\b",
+    re.IGNORECASE,
 )
 """Titles that stand behind the words they qualify."""
-_PART_OF_NAME = re.compile(r"(?:[A-Za-z]|\d+|[IVX]+)(?: ?(?:,|or|and|/) ?(?:[A-Z]|\d+|[IVX]+))*")
+_PART_OF_NAME = re.compile(r"(?:[A-Za-z]\d*|\d+|[IVX]+)(?: ?(?:,|or|and|/) ?(?:[A-Z]|\d+|[IVX]+))*")
 """A title that goes on with the name in the one above: `vitamin > A`."""
+_PARTS = ("neck", "head", "shaft", "body", "base", "tip", "apex", "wall", "upper end", "lower end", "end", "margin")
+"""Titles that follow the organ above them: `femoral neck`."""
+_CONTAINERS = ("limb", "limbs", "extremity", "extremities", "lower limb", "upper limb", "lower extremity")
 _SPECIFIED = re.compile(
     r"(?:other )?(?:specified|unspecified)(?: (?:type|site|form|cause|part|region|condition))?|unspecified sites?",
     re.IGNORECASE,
@@ -86,15 +90,13 @@ def _plain_terms(forms: Sequence[TitleForms], inverted: bool) -> Iterator[str]:
     if len(first.titles) > 1 and first.titles[0].link:
         yield _words(first.linked(), *rest)
     for adjective in forms[0].adjectives:
-        if len(first.titles) > 1 and len(phrases) == 1:
+        if len(phrases) == 1 and len(first.titles) == 1:
+            yield adjective
+        elif len(phrases) == 1 and not is_adjective(first.titles[1].noun):
             yield _words(adjective, *reversed([title.noun for title in first.titles[1:]]))
-        elif len(phrases) > 1 and phrases[1].connector == "with":
+        elif len(phrases) > 1 and phrases[1].connector == "with" and adjective.endswith(("ic", "al", "ous")):
             later = [_words(phrase.connector, phrase.inverted()) for phrase in phrases[2:]]
             yield _words(first.adjectival(adjective), phrases[1].inverted(), *later)
-        else:
-            yield _words(first.adjectival(adjective), *rest)
-    if len(first.titles) > 2:
-        yield _words(first.in_order(), *rest)
     for index, form in enumerate(forms):
         for other in form.others[:2]:
             swapped = _phrases([*forms[:index], replace(form, noun=other), *forms[index + 1 :]])
@@ -102,23 +104,29 @@ def _plain_terms(forms: Sequence[TitleForms], inverted: bool) -> Iterator[str]:
 
 
 def _modified_terms(forms: Sequence[TitleForms], inverted: bool) -> Iterator[str]:
-    """With one modifier each: those of the last title first, which tell the most of this path, then those above."""
-    order = sorted(range(len(forms)), key=lambda index: -index if len(forms) > 1 else index)
+    """With one modifier each: the first of each title, from the last title up, then the second of each, and so on."""
     negated = {form.noun.removeprefix("non").lstrip("-") for form in forms if form.noun.startswith("non")}
     for position in range(max((len(form.modified) for form in forms), default=0)):
-        for index in order:
-            if position < len(forms[index].modified) and not negated & set(forms[index].modified[position].split()):
-                changed = replace(forms[index], noun=forms[index].modified[position])
-                phrases = _phrases([*forms[:index], changed, *forms[index + 1 :]])
-                yield _words(
-                    *(
-                        _words(phrase.connector, phrase.inverted() if inverted else phrase.in_order())
-                        for phrase in phrases
-                    )
-                )
+        for index in reversed(range(len(forms))):
+            modified = forms[index].modified[position : position + 1]
+            said = {word for form in forms for word in form.noun.split()}
+            if modified and modified[0].before not in negated | said:
+                yield _with_modifier(forms, index, modified[0], inverted)
+
+
+def _with_modifier(forms: Sequence[TitleForms], index: int, modified: ModifiedNoun, inverted: bool) -> str:
+    changed = replace(forms[index], noun=modified.noun)
+    parts: list[str] = []
+    for phrase in _phrases([*forms[:index], changed, *forms[index + 1 :]]):
+        words = phrase.inverted() if inverted else phrase.in_order()
+        if changed in phrase.titles:
+            words = _words(modified.before, words, modified.after)
+        parts.append(_words(phrase.connector, words))
+    return _words(*parts)
 
 
 def _phrases(forms: Sequence[TitleForms]) -> list[_Phrase]:
+    forms = _without_containers(forms)
     phrases: list[_Phrase] = []
     connector, titles = "", list[TitleForms]()
     for index, form in enumerate(forms):
@@ -128,7 +136,8 @@ def _phrases(forms: Sequence[TitleForms]) -> list[_Phrase]:
                 phrases.append(_Phrase(connector, tuple(titles)))
                 titles, connector = [], ""
             connector = _words(connector, form.connector or link)
-        if titles and _PART_OF_NAME.fullmatch(form.noun) and not form.connector:
+        goes_on = _PART_OF_NAME.fullmatch(form.noun) or (form.noun in _PARTS and len(titles) > 1)
+        if titles and goes_on and not form.connector:
             titles[-1] = replace(titles[-1], noun=f"{titles[-1].noun} {form.noun}")
         elif form.noun and not _SPECIFIED.fullmatch(form.noun):
             titles.append(form)
@@ -137,6 +146,18 @@ def _phrases(forms: Sequence[TitleForms]) -> list[_Phrase]:
     if titles:
         phrases.append(_Phrase(connector, tuple(titles)))
     return phrases or [_Phrase("", (forms[0],))]
+
+
+def _without_containers(forms: Sequence[TitleForms]) -> list[TitleForms]:
+    """Without `limb > lower` where a site follows: `Pain, limb, lower, foot` is a pain in the foot."""
+    named: list[TitleForms] = []
+    inside = False
+    for index, form in enumerate(forms):
+        is_container = form.noun in _CONTAINERS or (inside and form.noun in ("lower", "upper"))
+        inside = 0 < index < len(forms) - 1 and is_container and not form.connector and not forms[index + 1].connector
+        if not inside:
+            named.append(form)
+    return named
 
 
 def _words(*parts: str) -> str:
