@@ -66,6 +66,11 @@ def test_codes_that_need_further_characters(rules):
     ]
 
 
+def test_a_code_that_was_complete_once_is_not_called_incomplete():
+    rules = task_rules(["R51", "M54.5", "R51.9", "S72"], load_ontology("icd10cm"), NO_NOTES)
+    assert rules.filter(kind="seventh_character")["node"].to_list() == ["S72"]
+
+
 def test_no_code_is_on_both_sides_and_none_is_strange(rules):
     assert rules.schema == RULE_SCHEMA
     for row in rules.rows(named=True):
