@@ -23,6 +23,7 @@ from data.codes.ccs import Grouping
 from data.codes.code_table import CodeNames
 from data.codes.notes import patient_limits
 from data.codes.notes.code_ranges import CodeOrder, is_heading, load_order
+from data.editions.icd10cm import was_complete_icd10_code
 from data.ontology import Ontology
 from data.task_folder.book_parts import RULE_SCHEMA
 
@@ -124,15 +125,19 @@ def _always_holds(kind: str, node: str, text: str) -> bool:
 
 
 def _incomplete_rules(candidates: _Candidates, relations: pl.DataFrame) -> Iterator[_Rule]:
-    """One rule for each candidate with codes below it; its objects are the complete ones among the candidates."""
+    """One rule for each candidate with codes below it; its objects are the complete ones among the candidates.
+
+    A code of ICD-10-CM that was complete in an earlier release, such as R51 before R51.9, is taken for complete: the
+    record may be of that year.
+    """
     order = candidates.order
     notes = relations.filter(pl.col("kind") == "seventh_character")
     text_of: dict[str, str] = dict(notes.unique("node", keep="first").select("node", "text").iter_rows())
     for code in candidates.codes:
-        if order.end[code] == order.place[code] + 1:
+        if order.is_leaf(code) or (order.system == "icd10cm" and was_complete_icd10_code(code.replace(".", ""))):
             continue
         below = [name for name in candidates.within(code, code) if name != code]
-        complete = [name for name in below if order.end[name] == order.place[name] + 1]
+        complete = [name for name in below if order.is_leaf(name)]
         plain = code.replace(".", "")
         above = (name for length in range(len(plain), 2, -1) if (name := _shortened(code, length)) in text_of)
         text = text_of.get(next(above, ""), "further characters are to follow")
