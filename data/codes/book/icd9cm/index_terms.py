@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from data.codes.book.code_tables import neoplasm_terms
 from data.codes.book.icd9cm.index_lines import Icd9Index
@@ -16,16 +17,27 @@ CodesOf = Callable[[str], Sequence[str]]
 def index_terms(index: Icd9Index, codes_of: CodesOf, dropped: Counter[str]) -> Iterator[tuple[str, str, str]]:
     """(code, term, kind): kind is one of TERM_KINDS. References that lead nowhere are counted in `dropped`."""
     tree = IndexTree(index.entries, index.neoplasms)
-    for entry in (*index.entries, *index.neoplasms):
+    for entry in index.entries:
         own = (*entry.codes, *entry.manifestations)
         if own:
             terms = readable_terms(entry.path)
             yield from ((code, term, "index") for raw in own for code in codes_of(raw) for term in terms)
-        elif not entry.cells:
+        else:
             yield from _referred(entry, tree, codes_of, dropped)
     for entry in index.neoplasms:
-        for term, raw in neoplasm_terms(entry):
-            yield from ((code, term, "neoplasm") for code in codes_of(raw))
+        for terms, raw in neoplasm_terms(_with_cells(entry, tree, dropped)):
+            yield from ((code, term, "neoplasm") for code in codes_of(raw) for term in terms)
+
+
+def _with_cells(entry: IndexEntry, tree: IndexTree, dropped: Counter[str]) -> IndexEntry:
+    """A line of the table, with the columns of the line that it refers to where it has none."""
+    if entry.cells or not entry.see:
+        return entry
+    try:
+        return replace(entry, cells=tree.cells(entry.see[0]))
+    except DanglingReference as reason:
+        dropped[f"index line with a {reason}"] += 1
+        return entry
 
 
 def _referred(
