@@ -8,6 +8,7 @@ import numpy as np
 from data.task import Task, load_task
 from data.task_folder.features import PatientRow, TaskRow
 from rank.patients.code_reader import GROUPED_SYSTEMS
+from rank.patients.coding_check import RuleUse
 from rank.patients.notices import InputNotice
 from rank.patients.patient_input import refuse, require_known, require_seen
 from rank.phenotypes import Phenotype, Recalibration, measure_phenotype
@@ -27,8 +28,10 @@ def rank_patient(
     sex: str | None,
     text: str | None,
     allow_unknown: bool = False,
+    rules: RuleUse = "none",
 ) -> RankedExample:
-    """`history`: `428.0,401.9;584.9`, oldest visit first; `days`: `120;14`. Raises ValueError as `Ranker.row` does.
+    """`history`: `428.0,401.9;584.9`, oldest visit first; `days`: `120;14`; `rules`: as `Ranker.ranked` takes it.
+    Raises ValueError as `Ranker.row` does.
 
     An `InputNotice` names the few codes that the model does not have and reads as plain text.
     """
@@ -48,7 +51,7 @@ def rank_patient(
     _notice_all(ranker, top)
     scores, eov = _scored(ranker, [row])
     return RankedExample(
-        codes=ranker.ranked([row], scores, eov, top=top)[0],
+        codes=ranker.ranked([row], scores, eov, top=top, rules=rules)[0],
         phenotypes={
             phenotype.name: float(ranker.phenotype_probabilities(phenotype, scores, eov)[0]) for phenotype in phenotypes
         },
@@ -63,6 +66,7 @@ def rank_task(
     top: int,
     batch_size: int,
     allow_unknown: bool = False,
+    rules: RuleUse = "none",
 ) -> tuple[list[RankedExample], dict[str, dict[str, float | None]]]:
     """The patients of a split, ranked, and what `measure_phenotype` finds for each phenotype.
 
@@ -97,6 +101,7 @@ def rank_task(
             probabilities = Recalibration.fit(known, phenotype.is_true(validation[0]))(probabilities)
         calibrated[phenotype.name] = probabilities
         measured[phenotype.name] = measure_phenotype(probabilities, phenotype.is_true(rows), phenotype.was_known(rows))
+    ranked = ranker.ranked(rows, scores, eov, top, rules)
     examples = [
         RankedExample(
             example_id=row["example_id"],
@@ -104,7 +109,7 @@ def rank_task(
             phenotypes={name: float(probabilities[index]) for name, probabilities in calibrated.items()},
             targets=row["targets"],
         )
-        for index, (row, codes) in enumerate(zip(rows, ranker.ranked(rows, scores, eov, top), strict=True))
+        for index, (row, codes) in enumerate(zip(rows, ranked, strict=True))
     ]
     return examples, measured
 

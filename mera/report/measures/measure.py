@@ -7,9 +7,10 @@ import scipy.sparse
 
 from mera import metrics
 from mera.evaluation import bootstrap
-from mera.report.measures.coarse_levels import CoarseLevels, coarse_levels
+from mera.evaluation.coding_rules import CodingRules
+from mera.report.measures.coding_rules import RuleCheck, rule_check
 from mera.report.measures.decisions import PrecisionRecall, SetSize, at_label_count, precision_recall, set_size
-from mera.report.measures.hierarchy import Hierarchy, hierarchy
+from mera.report.measures.hierarchy import CoarseLevels, Hierarchy, coarse_levels, hierarchy
 from mera.report.measures.load import Comparable
 from mera.report.measures.records import (
     StageOneRecall,
@@ -77,6 +78,8 @@ class Breakdown:
     memorization: tuple[StageOneRecall, ...]
     stage_one_seconds: float | None
     widths: tuple[Width, ...]
+    coding_rules: RuleCheck | None
+    """None where the task has no rules or the run sets no threshold."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,7 +106,13 @@ class Measures:
         return self.manifest.kind == ORACLE
 
 
-def measure(run: Predictions, shared: Comparable, strata: list[Stratification], weights: np.ndarray) -> Measures:
+def measure(
+    run: Predictions,
+    shared: Comparable,
+    strata: list[Stratification],
+    rules: CodingRules | None,
+    weights: np.ndarray,
+) -> Measures:
     """All numbers of one run; `weights` (B, N) from `mera.evaluation.bootstrap.patient_weights`, the same for all
     runs."""
     ranking = metrics.rank_targets(run.scores, shared.targets, CURVE_LENGTH)
@@ -134,6 +143,7 @@ def measure(run: Predictions, shared: Comparable, strata: list[Stratification], 
             memorization=stage_one_recall(run.records.get("memorization")),
             stage_one_seconds=stage_one_seconds(run.records.get("memorization")),
             widths=widths(run.records.get("widths")),
+            coding_rules=rule_check(run, shared, rules, weights),
         ),
     )
 

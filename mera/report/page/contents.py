@@ -5,6 +5,7 @@ from mera.report.page.part import Part
 from mera.report.page.parts.groups.coarse_levels import coarse_level_parts
 from mera.report.page.parts.groups.hierarchy import hierarchy_parts
 from mera.report.page.parts.groups.strata import stratum_part
+from mera.report.page.parts.predicted_sets.coding_rules import coding_rule_parts
 from mera.report.page.parts.predicted_sets.decisions import decision_part
 from mera.report.page.parts.predicted_sets.reliability import reliability_parts
 from mera.report.page.parts.ranking.ablations import ablation_parts
@@ -30,6 +31,7 @@ def section_parts(comparison: Comparison, prefix: str) -> list[Part]:
         *coarse_level_parts(runs),
         *hierarchy_parts(runs, prefix),
         decision_part(runs, comparison.targets_per_example, prefix),
+        *coding_rule_parts(comparison.true_set_rules, runs),
         *reliability_parts(runs, prefix),
         *width_parts(runs, prefix),
         *stage_one_parts(runs),

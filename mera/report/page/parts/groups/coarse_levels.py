@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 
 from mera.report.comparison.runs import ComparedRun
-from mera.report.measures.coarse_levels import LEVEL_METRICS
-from mera.report.measures.hierarchy import LEVEL_NAMES
+from mera.report.measures.hierarchy import LEVEL_METRICS, LEVEL_NAMES
 from mera.report.page.part import Part, run_row
 from mera.report.page.tables import Column, Table, cell
 
