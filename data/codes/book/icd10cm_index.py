@@ -90,7 +90,7 @@ def _rows(part: str, entries: Iterable[IndexEntry], tree: IndexTree, counts: Cou
         if part in _TABLES:
             yield from _table_rows(part, entry, tree, counts)
         elif entry.codes:
-            yield from _pairs(part, entry)
+            yield from _pairs(part, entry, tree)
         else:
             yield from _reference_rows(part, entry, tree, counts)
 
@@ -104,8 +104,8 @@ def _table_rows(part: str, entry: IndexEntry, tree: IndexTree, counts: Counter[s
     yield from _TABLES[part](entry)
 
 
-def _pairs(part: str, entry: IndexEntry) -> Iterator[Row]:
-    terms = readable_terms(entry.path, inverted=part != "eindex")
+def _pairs(part: str, entry: IndexEntry, tree: IndexTree) -> Iterator[Row]:
+    terms = readable_terms(entry.path, inverted=part != "eindex", below=tree.below(entry.path))
     yield from ((terms, code) for code in (*entry.codes, *entry.manifestations))
 
 
@@ -132,7 +132,8 @@ def _table(rows: Iterable[Row], codes: IndexCodes, counts: Counter[str]) -> pl.D
         short = [term for term in terms if 0 < len(term) <= MAX_TERM_LENGTH]
         counts[f"term of more than {MAX_TERM_LENGTH} characters"] += len(terms) - len(short)
         named = codes.resolve(written)
-        distinct.update(dict.fromkeys((code.code, code.term(term)) for code in named for term in short))
+        meant = ((code.code, code.term(term)) for code in named for term in short)
+        distinct.update(dict.fromkeys((code, term) for code, term in meant if term))
     return pl.DataFrame(list(distinct), schema={"code": pl.String(), "term": pl.String()}, orient="row")
 
 

@@ -51,6 +51,10 @@ class IndexTree:
                 self._children[path[:-1]][key].append(path[-1])
         self._has_neoplasms = bool(neoplasms)
 
+    def below(self, path: tuple[Title, ...]) -> frozenset[str]:
+        """The titles right below an entry, without modifiers."""
+        return frozenset(title.text for title in self._below.get(path, ()))
+
     def targets(self, reference: str) -> list[tuple[tuple[Title, ...], str]]:
         """(titles that a reader of the reference adds to his own, code as written) of everything it leads to.
 
