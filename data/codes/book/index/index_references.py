@@ -11,9 +11,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from data.codes.book.code_tables import BEHAVIORS
-from data.codes.book.index_xml import IndexEntry, Title
-from data.codes.book.title_forms import title_forms
+from data.codes.book.index.code_tables import BEHAVIORS
+from data.codes.book.index.index_xml import IndexEntry, Title
+from data.codes.book.index.title_forms import title_forms
 
 MAX_BELOW = 20
 """Entries below a target without a code of its own that a reference is taken to mean."""

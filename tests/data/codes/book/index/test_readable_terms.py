@@ -2,8 +2,8 @@
 
 import pytest
 
-from data.codes.book.index_xml import Title
-from data.codes.book.readable_terms import MAX_TERMS, readable_terms
+from data.codes.book.index.index_xml import Title
+from data.codes.book.index.readable_terms import MAX_TERMS, readable_terms
 
 
 def path(*titles):

@@ -14,13 +14,13 @@ from pathlib import Path
 import polars as pl
 
 from data.codes.book.book import TERM_COLUMNS
-from data.codes.book.code_tables import drug_terms, neoplasm_terms
-from data.codes.book.icd10cm_files import YearFile, year_files
-from data.codes.book.index_codes import IndexCodes
-from data.codes.book.index_references import DanglingReference, IndexTree
-from data.codes.book.index_xml import IndexEntry, read_entries
-from data.codes.book.readable_terms import readable_terms
-from data.codes.book.tabular_terms import tabular_terms
+from data.codes.book.icd10cm.icd10cm_files import YearFile, year_files
+from data.codes.book.icd10cm.index_codes import IndexCodes
+from data.codes.book.icd10cm.tabular_terms import tabular_terms
+from data.codes.book.index.code_tables import drug_terms, neoplasm_terms
+from data.codes.book.index.index_references import DanglingReference, IndexTree
+from data.codes.book.index.index_xml import IndexEntry, read_entries
+from data.codes.book.index.readable_terms import readable_terms
 from data.ontology import Ontology
 from mera.system.errors import UserError
 

@@ -1,7 +1,7 @@
 """Terms of the neoplasm and the drug table."""
 
-from data.codes.book.code_tables import drug_terms, neoplasm_terms
-from data.codes.book.index_xml import IndexEntry, Title
+from data.codes.book.index.code_tables import drug_terms, neoplasm_terms
+from data.codes.book.index.index_xml import IndexEntry, Title
 
 
 def entry(*titles, cells):

@@ -6,7 +6,7 @@ import pytest
 from shared_data import shared_data
 
 from data.codes.book.book import TERM_COLUMNS
-from data.codes.book.icd10cm_index import MAX_TERM_LENGTH, read_icd10cm_index
+from data.codes.book.icd10cm.icd10cm_index import MAX_TERM_LENGTH, read_icd10cm_index
 from data.ontology import load_ontology
 from mera.system.errors import UserError
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from data.codes.book.xml_elements import stream_elements
+from data.codes.book.index.xml_elements import stream_elements
 
 _MODIFIER = re.compile(r"\(([^()]*(?:\([^()]*\)[^()]*)*)\)")
 

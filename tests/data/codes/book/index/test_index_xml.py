@@ -2,7 +2,7 @@
 
 import io
 
-from data.codes.book.index_xml import Title, read_entries
+from data.codes.book.index.index_xml import Title, read_entries
 
 
 def entries(body):

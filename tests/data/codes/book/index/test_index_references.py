@@ -2,8 +2,8 @@
 
 import pytest
 
-from data.codes.book.index_references import DanglingReference, IndexTree
-from data.codes.book.index_xml import IndexEntry, Title
+from data.codes.book.index.index_references import DanglingReference, IndexTree
+from data.codes.book.index.index_xml import IndexEntry, Title
 
 
 def entry(path, *codes, see=(), cells=()):

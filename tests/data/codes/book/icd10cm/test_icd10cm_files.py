@@ -4,7 +4,7 @@ import zipfile
 
 import pytest
 
-from data.codes.book.icd10cm_files import year_files
+from data.codes.book.icd10cm.icd10cm_files import year_files
 from mera.system.errors import UserError
 
 

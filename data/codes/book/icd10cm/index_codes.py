@@ -12,7 +12,7 @@ import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 
-from data.codes.book.title_forms import lower_first
+from data.codes.book.index.title_forms import lower_first
 from data.ontology import Ontology, UnknownCode
 
 _EMPTY_WORDS = frozenset(

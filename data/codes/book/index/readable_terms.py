@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 
-from data.codes.book.index_xml import Title
-from data.codes.book.title_forms import ModifiedNoun, TitleForms, is_adjective, title_forms
+from data.codes.book.index.index_xml import Title
+from data.codes.book.index.title_forms import ModifiedNoun, TitleForms, is_adjective, title_forms
 
 MAX_TERMS = 12
 """Terms of one path."""

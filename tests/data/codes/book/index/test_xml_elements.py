@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from data.codes.book.xml_elements import stream_elements
+from data.codes.book.index.xml_elements import stream_elements
 from mera.system.errors import UserError
 
 

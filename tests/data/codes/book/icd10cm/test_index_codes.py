@@ -2,7 +2,7 @@
 
 import pytest
 
-from data.codes.book.index_codes import IndexCodes, NamedCode
+from data.codes.book.icd10cm.index_codes import IndexCodes, NamedCode
 from data.ontology import load_ontology
 
 
