@@ -11,9 +11,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from data.codes.book.code_tables import BEHAVIORS
-from data.codes.book.index_xml import IndexEntry, Title
-from data.codes.book.title_forms import title_forms
+from data.codes.book.index.code_tables import BEHAVIORS
+from data.codes.book.index.index_xml import IndexEntry, Title
+from data.codes.book.index.title_forms import title_forms
 
 MAX_BELOW = 20
 """Entries below a target without a code of its own that a reference is taken to mean."""
@@ -50,6 +50,10 @@ class IndexTree:
             for key in _keys(path[-1], len(path) == 1):
                 self._children[path[:-1]][key].append(path[-1])
         self._has_neoplasms = bool(neoplasms)
+
+    def below(self, path: tuple[Title, ...]) -> frozenset[str]:
+        """The titles right below an entry, without modifiers."""
+        return frozenset(title.text for title in self._below.get(path, ()))
 
     def targets(self, reference: str) -> list[tuple[tuple[Title, ...], str]]:
         """(titles that a reader of the reference adds to his own, code as written) of everything it leads to.

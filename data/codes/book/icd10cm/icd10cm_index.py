@@ -14,13 +14,13 @@ from pathlib import Path
 import polars as pl
 
 from data.codes.book.book import TERM_COLUMNS
-from data.codes.book.code_tables import drug_terms, neoplasm_terms
-from data.codes.book.icd10cm_files import YearFile, year_files
-from data.codes.book.index_codes import IndexCodes
-from data.codes.book.index_references import DanglingReference, IndexTree
-from data.codes.book.index_xml import IndexEntry, read_entries
-from data.codes.book.readable_terms import readable_terms
-from data.codes.book.tabular_terms import tabular_terms
+from data.codes.book.icd10cm.icd10cm_files import YearFile, year_files
+from data.codes.book.icd10cm.index_codes import IndexCodes
+from data.codes.book.icd10cm.tabular_terms import tabular_terms
+from data.codes.book.index.code_tables import drug_terms, neoplasm_terms
+from data.codes.book.index.index_references import DanglingReference, IndexTree
+from data.codes.book.index.index_xml import IndexEntry, read_entries
+from data.codes.book.index.readable_terms import readable_terms
 from data.ontology import Ontology
 from mera.system.errors import UserError
 
@@ -90,7 +90,7 @@ def _rows(part: str, entries: Iterable[IndexEntry], tree: IndexTree, counts: Cou
         if part in _TABLES:
             yield from _table_rows(part, entry, tree, counts)
         elif entry.codes:
-            yield from _pairs(part, entry)
+            yield from _pairs(part, entry, tree)
         else:
             yield from _reference_rows(part, entry, tree, counts)
 
@@ -104,8 +104,8 @@ def _table_rows(part: str, entry: IndexEntry, tree: IndexTree, counts: Counter[s
     yield from _TABLES[part](entry)
 
 
-def _pairs(part: str, entry: IndexEntry) -> Iterator[Row]:
-    terms = readable_terms(entry.path, inverted=part != "eindex")
+def _pairs(part: str, entry: IndexEntry, tree: IndexTree) -> Iterator[Row]:
+    terms = readable_terms(entry.path, inverted=part != "eindex", below=tree.below(entry.path))
     yield from ((terms, code) for code in (*entry.codes, *entry.manifestations))
 
 
@@ -132,7 +132,8 @@ def _table(rows: Iterable[Row], codes: IndexCodes, counts: Counter[str]) -> pl.D
         short = [term for term in terms if 0 < len(term) <= MAX_TERM_LENGTH]
         counts[f"term of more than {MAX_TERM_LENGTH} characters"] += len(terms) - len(short)
         named = codes.resolve(written)
-        distinct.update(dict.fromkeys((code.code, code.term(term)) for code in named for term in short))
+        meant = ((code.code, code.term(term)) for code in named for term in short)
+        distinct.update(dict.fromkeys((code, term) for code, term in meant if term))
     return pl.DataFrame(list(distinct), schema={"code": pl.String(), "term": pl.String()}, orient="row")
 
 

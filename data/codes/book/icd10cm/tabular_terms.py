@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from data.codes.book.xml_elements import stream_elements
+from data.codes.book.index.xml_elements import stream_elements
 
 
 def tabular_terms(file: BinaryIO, name: str) -> Iterator[tuple[str, str]]:

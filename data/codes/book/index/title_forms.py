@@ -5,7 +5,7 @@ import functools
 import re
 from dataclasses import dataclass
 
-from data.codes.book.index_xml import Title
+from data.codes.book.index.index_xml import Title
 
 _LINKS = "|".join(
     (

@@ -4,8 +4,8 @@ what a substance did."""
 import re
 from collections.abc import Iterator, Sequence
 
-from data.codes.book.index_xml import IndexEntry, Title
-from data.codes.book.readable_terms import readable_terms
+from data.codes.book.index.index_xml import IndexEntry, Title
+from data.codes.book.index.readable_terms import readable_terms
 
 NEOPLASM_COLUMNS = {
     2: ("malignant primary neoplasm of {}", "malignant neoplasm of {}", "{} cancer"),

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from data.codes.book.xml_elements import stream_elements
+from data.codes.book.index.xml_elements import stream_elements
 
 _MODIFIER = re.compile(r"\(([^()]*(?:\([^()]*\)[^()]*)*)\)")
 
@@ -89,9 +89,10 @@ def read_title(element: ET.Element | None) -> Title:
     for nemod in element.findall("nemod"):
         text = nemod.text or ""
         modifiers += [_words(part) for part in _MODIFIER.findall(text) or [text.strip("() ")]]
+        words = _MODIFIER.sub(" ", text).strip() if _MODIFIER.search(text) else ""  # (on) chronic (congestive)
         tail = nemod.tail or ""
         joined = joined or bool(tail[:1].isalpha())
-        after += tail
+        after += f" {words} {tail}" if words else tail
     return Title(_words(before), tuple(modifier for modifier in modifiers if modifier), _words(after), joined)
 
 

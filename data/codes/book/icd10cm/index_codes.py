@@ -3,8 +3,8 @@
 `M08.24-`, or a code that has codes below it today, is the node M08.24 and, where there is one, the leaf below it that
 says no more than the node: the unspecified one (M08.249), in its initial encounter where a seventh character is asked
 for. It is also the codes that only add the side or the trimester, which the reader of the index is to supply: M08.241
-with the word `right` before the term. A code that has been retired since goes to the ancestor that is left and to what
-that ancestor stands for.
+with the word `right` before the term. A code that has been retired since goes to the ancestor that is left, and to what
+that ancestor stands for where the code only had placeholders (X) more.
 """
 
 import functools
@@ -12,7 +12,7 @@ import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 
-from data.codes.book.title_forms import lower_first
+from data.codes.book.index.title_forms import lower_first
 from data.ontology import Ontology, UnknownCode
 
 _EMPTY_WORDS = frozenset(
@@ -57,13 +57,20 @@ _TRIMESTERS = ("first trimester", "second trimester", "third trimester")
 
 @dataclass(frozen=True, slots=True)
 class NamedCode:
-    """A code of the edition, and the word that a term of the index needs before or after it to mean this code."""
+    """A code of the edition, and what a term of the index needs to mean this code."""
 
     code: str
     side: str = ""
+    """The word that stands before the term."""
     trimester: str = ""
+    """The words after it."""
+    one_of: frozenset[str] = frozenset()
+    """Words of which the term must have one, where several codes add the same side: right hand, right finger."""
 
     def term(self, term: str) -> str:
+        """The term as it means this code; empty where it does not."""
+        if self.one_of and not self.one_of & _content(term):
+            return ""
         return " ".join(part for part in (self.side, lower_first(term) if self.side else term, self.trimester) if part)
 
 
@@ -96,6 +103,8 @@ class IndexCodes:
             node, is_exact = self._ontology.resolve(code)
         except UnknownCode:
             return (), "code that no edition has"
+        if not is_exact and "X" not in code:
+            return (NamedCode(node),), "retired code, given to its ancestor"
         leaf = self._unspecified_leaf(node)
         codes = [NamedCode(node), *([NamedCode(leaf)] if leaf else []), *self._sided(node)]
         return tuple(codes), "" if is_exact else "retired code, given to its ancestor"
@@ -113,16 +122,23 @@ class IndexCodes:
     def _sided(self, node: str) -> list[NamedCode]:
         """The codes right below `node` that add a side or a trimester, each with its leaf."""
         own = self._titles.get(node, "").lower()
-        sided: list[NamedCode] = []
+        by_addition: dict[str, list[str]] = defaultdict(list)
         for child in self._below.get(node, ()):
             title = self._titles[child].lower()
-            words = set(re.findall(r"\w+", title)) - set(re.findall(r"\w+", own))
-            sides = [side for side in _SIDES if side in words]
-            trimesters = [name for name in _TRIMESTERS if name in title and name not in own]
-            if len(sides) + len(trimesters) == 1 and len(_content(title) - _content(own)) <= _ADDED:
+            added = [name for name in (*_SIDES, *_TRIMESTERS) if _has(title, name) and not _has(own, name)]
+            if len(added) == 1 and len(_content(title) - _content(own)) <= _ADDED:
+                by_addition[added[0]].append(child)
+        sided: list[NamedCode] = []
+        for addition, children in by_addition.items():
+            contents = [_content(self._titles[child]) for child in children]
+            shared = frozenset.intersection(*contents)
+            side, trimester = (addition, "") if addition in _SIDES else ("", addition)
+            for child, content in zip(children, contents, strict=True):
+                if len(children) > 1 and content == shared:
+                    continue
                 leaf = self._unspecified_leaf(child)
                 for code in (child, leaf) if leaf else (child,):
-                    sided.append(NamedCode(code, side="".join(sides), trimester="".join(trimesters)))
+                    sided.append(NamedCode(code, side=side, trimester=trimester, one_of=content - shared))
         return sided
 
     def _rank(self, node: str, child: str) -> tuple[bool, int, bool, int]:
@@ -130,7 +146,7 @@ class IndexCodes:
         own, title = _content(self._titles[node]), self._titles[child].lower()
         added = len(_content(title) - own)
         is_initial = child.endswith("A") and "initial encounter" in title
-        is_unspecified = "unspecified" in title and "unspecified" not in self._titles[node].lower()
+        is_unspecified = title.count("unspecified") > self._titles[node].lower().count("unspecified")
         is_plain = is_initial or is_unspecified or added == 0
         return (not is_plain or added > 1), added, not (is_initial or is_unspecified), len(title)
 
@@ -142,6 +158,11 @@ class IndexCodes:
         return None
 
 
-def _content(title: str) -> set[str]:
+def _has(title: str, words: str) -> bool:
+    return re.search(rf"\b{words}\b", title) is not None
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _content(title: str) -> frozenset[str]:
     """Words that say something, in the singular."""
-    return {word.rstrip("s") for word in re.findall(r"[a-z0-9]+", title.lower())} - _EMPTY_WORDS
+    return frozenset(word.rstrip("s") for word in re.findall(r"[a-z0-9]+", title.lower())) - _EMPTY_WORDS

@@ -7,11 +7,11 @@ with nephropathy`.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 
-from data.codes.book.index_xml import Title
-from data.codes.book.title_forms import ModifiedNoun, TitleForms, is_adjective, title_forms
+from data.codes.book.index.index_xml import Title
+from data.codes.book.index.title_forms import ModifiedNoun, TitleForms, is_adjective, title_forms
 
 MAX_TERMS = 12
 """Terms of one path."""
@@ -62,16 +62,17 @@ class _Phrase:
         return _words(*reversed([title.noun for title in self.titles[1:]]), adjective)
 
 
-def readable_terms(path: Sequence[Title], inverted: bool = True) -> list[str]:
+def readable_terms(path: Sequence[Title], inverted: bool = True, below: Set[str] = frozenset()) -> list[str]:
     """What a path is called, the plainest first; at most MAX_TERMS, all different.
 
     `inverted`: whether a title below another qualifies it; the index of external causes goes on in its order instead:
-    `accident, car occupant, driver`.
+    `accident, car occupant, driver`. `below`: the titles right below the path; a modifier that is one of them means
+    that entry rather than this one, as `acute` does for `Failure, heart (acute), diastolic` with `acute` below it.
     """
     forms = [title_forms(title, index == 0) for index, title in enumerate(path)]
     terms = dict.fromkeys(_plain_terms(forms, inverted))
     modified: dict[str, None] = {}
-    for term in _modified_terms(forms, inverted):
+    for term in _modified_terms(forms, inverted, below):
         if len(modified) == MAX_MODIFIED:
             break
         if term not in terms:
@@ -103,14 +104,14 @@ def _plain_terms(forms: Sequence[TitleForms], inverted: bool) -> Iterator[str]:
             yield _words(*(_words(phrase.connector, phrase.inverted()) for phrase in swapped))
 
 
-def _modified_terms(forms: Sequence[TitleForms], inverted: bool) -> Iterator[str]:
+def _modified_terms(forms: Sequence[TitleForms], inverted: bool, below: Set[str]) -> Iterator[str]:
     """With one modifier each: the first of each title, from the last title up, then the second of each, and so on."""
     negated = {form.noun.removeprefix("non").lstrip("-") for form in forms if form.noun.startswith("non")}
     for position in range(max((len(form.modified) for form in forms), default=0)):
         for index in reversed(range(len(forms))):
             modified = forms[index].modified[position : position + 1]
             said = {word for form in forms for word in form.noun.split()}
-            if modified and modified[0].before not in negated | said:
+            if modified and modified[0].before not in negated | said | below:
                 yield _with_modifier(forms, index, modified[0], inverted)
 
 
