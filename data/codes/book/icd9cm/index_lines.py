@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from data.codes.book.icd9cm.rtf_paragraphs import Paragraph
-from data.codes.book.index_xml import IndexEntry, Title
+from data.codes.book.index.index_xml import IndexEntry, Title
 from mera.system.errors import UserError
 
 _CODE = r"(?:E\d{3}(?:\.\d)?|V\d\d(?:\.\d{1,2})?|\d{3}(?:\.\d{1,2})?)"

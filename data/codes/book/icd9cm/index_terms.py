@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from data.codes.book.code_tables import neoplasm_terms
 from data.codes.book.icd9cm.index_lines import Icd9Index
-from data.codes.book.index_references import DanglingReference, IndexTree
-from data.codes.book.index_xml import IndexEntry, Title
-from data.codes.book.readable_terms import readable_terms
+from data.codes.book.index.code_tables import neoplasm_terms
+from data.codes.book.index.index_references import DanglingReference, IndexTree
+from data.codes.book.index.index_xml import IndexEntry, Title
+from data.codes.book.index.readable_terms import readable_terms
 
 CodesOf = Callable[[str], Sequence[str]]
 """A code as written -> the codes of the edition that it stands for; none where it has no such code."""

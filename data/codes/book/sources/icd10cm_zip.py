@@ -4,8 +4,8 @@ from pathlib import Path
 
 import polars as pl
 
-from data.codes.book.icd10cm_files import year_files
-from data.codes.book.icd10cm_index import read_icd10cm_index
+from data.codes.book.icd10cm.icd10cm_files import year_files
+from data.codes.book.icd10cm.icd10cm_index import read_icd10cm_index
 from data.codes.book.sources.book_part import BookPart, no_relations, total
 from data.codes.book.tabular_notes import tabular_notes
 from data.codes.notes.code_ranges import load_order

@@ -8,7 +8,7 @@ from shared_data import shared_data
 
 from data.codes.book.icd9cm.index_lines import read_index
 from data.codes.book.icd9cm.rtf_paragraphs import Paragraph, read_paragraphs
-from data.codes.book.index_xml import Title
+from data.codes.book.index.index_xml import Title
 from mera.system.errors import UserError
 
 
