@@ -108,8 +108,8 @@ class CodeIndex:
         """Columns (Q, k) int and cosine similarities (Q, k) float32 of each query's nearest codes, best first.
 
         queries (Q, D), any scale. The first pass compares vectors of `first_pass_dim` numbers (see `FirstPass`) and
-        keeps the `candidates` codes with the best of them, the second compares all vectors of those at full width. With `candidates >= C` or
-        `first_pass_dim >= D` there is one exact pass.
+        keeps the `candidates` codes with the best of them, the second compares all vectors of those at full width.
+        With `candidates >= C` or `first_pass_dim >= D` there is one exact pass.
         """
         if queries.ndim != 2 or queries.shape[1] != self.embeddings.shape[1]:
             raise UserError(f"queries have shape {queries.shape}, the index is {self.embeddings.shape[1]} wide")
