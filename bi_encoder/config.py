@@ -9,6 +9,8 @@ from mera.training.settings import TrainingConfig
 
 Variant = Literal["retrieval", "mean_mrl", "laa_mrl"]
 CodeVectorsKind = Literal["definition", "best", "pooled"]
+RankingMeasure = Literal["recall_at_20", "mean_average_precision", "map_and_unseen_recall"]
+PriorForm = Literal["log_count", "by_frequency"]
 
 
 @config_class
@@ -152,11 +154,17 @@ class RefineConfig:
 
 @config_class
 class SelectionConfig:
-    keep_best_by: Literal["recall_at_20", "mean_average_precision"] = "mean_average_precision"
-    """validation metric that chooses the epoch and the popularity prior; recall at 20 says little where notes are easy
-    or candidates few"""
+    keep_best_by: RankingMeasure = "mean_average_precision"
+    """validation metric that chooses the epoch; recall at 20 says little where notes are easy or candidates few"""
+    prior_by: RankingMeasure | None = None
+    """validation metric that chooses the popularity prior; unset: `keep_best_by`. `map_and_unseen_recall` is the mean
+    of the mean average precision and the recall at 20 of codes that training never showed, which a prior for the
+    former alone can push out of the first 20"""
+    prior_form: PriorForm = "log_count"
+    """`log_count`: a weight; `by_frequency`: beside it an offset for each group of codes by their training examples"""
     prior_weights: tuple[float, ...] = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0)
-    """weights of log(1 + train count) tried as an addition to the scores; [0] turns the prior off"""
+    """weights of log(1 + train count) tried as an addition to the scores; below 0 they favour rare codes; [0] turns the
+    prior off"""
     batch_size: int = 64
     """examples per batch where nothing is trained"""
     scoring: Literal["rerank", "full"] = "rerank"

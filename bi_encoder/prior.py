@@ -9,19 +9,18 @@ scores are unfair. `by_frequency` gives each group of frequencies an offset of i
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 
+from bi_encoder.config import PriorForm
 from mera.evaluation.frequency_groups import FREQUENCY_GROUPS, group_numbers
 
-PriorForm = Literal["log_count", "by_frequency"]
 OFFSETS = tuple(float(offset) for offset in np.arange(-4.0, 4.25, 0.25))
 """Tried for each group of `by_frequency`, in units of the scores."""
 NEGLIGIBLE = 0.001
 """An offset further from 0 has to bring this much of the measure: offsets for noise would not hold on other texts."""
 ROUNDS = 3
-"""Passes over the groups of `by_frequency`; each offset is chosen with the others as they are."""
+"""Passes over the groups and the weight of `by_frequency`; each is chosen with the others as they are."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,14 +49,15 @@ def fit_prior(
 ) -> Prior:
     """The prior with the highest `metric` of the validation scores (N, C) and targets (N, C) bool.
 
-    `log_count`: one of `weights`. `by_frequency`: then an offset for each group of frequencies but one, by coordinate
-    ascent: the group with the most true pairs stays at 0, since what is added to all codes changes no ranking, and a
-    group without a true pair stays at 0 because nothing can be learnt of it.
+    `log_count`: one of `weights`. `by_frequency`: beside it an offset for each group of frequencies but one, by
+    coordinate ascent: the group with the most true pairs stays at 0, since what is added to all codes changes no
+    ranking, and a group without a true pair stays at 0 because nothing can be learnt of it.
     """
     popularity = np.log1p(train_counts)
     weight = best_weight(quality_by_weight(scores, targets, popularity, weights, metric))
     if form == "log_count":
         return Prior(weight=weight)
+    weights = list(weights)
     groups = group_numbers(train_counts, FREQUENCY_GROUPS)
     pairs = np.bincount(groups, weights=targets.sum(axis=0), minlength=len(FREQUENCY_GROUPS))
     free = [group for group in np.flatnonzero(pairs > 0) if group != pairs.argmax()]
@@ -67,14 +67,15 @@ def fit_prior(
         return metric(scores + weight * popularity + of_groups[groups], targets)
 
     for _ in range(ROUNDS):
-        before = offsets.copy()
+        before = (weight, *offsets)
         for group in free:
             tried = {}
             for offset in OFFSETS:
                 offsets[group] = offset
                 tried[offset] = quality(offsets)
             offsets[group] = _nearest_to_zero(tried)
-        if np.array_equal(offsets, before):
+        weight = best_weight(quality_by_weight(scores + offsets[groups], targets, popularity, weights, metric))
+        if (weight, *offsets) == before:
             break
     labels = [label for _, label in FREQUENCY_GROUPS]
     return Prior(weight=weight, offsets={labels[group]: float(offsets[group]) for group in free})
