@@ -32,7 +32,9 @@ def refine(model: BiEncoder, task: Task, config: BiEncoderConfig) -> None:
     vectors = code_vectors_of(model, task, config)
     positive = torch.from_numpy(task.targets("train")).to(model.device)[:, vectors.owner]
     objective = (config.objective.temperature, *training_widths(config, model.hidden_size))
-    model.append_map(refined_map(queries, vectors.embeddings, positive, *objective, config.refine, config.training.seed))
+    model.append_map(
+        refined_map(queries, vectors.embeddings, positive, *objective, config.refine, config.training.seed)
+    )
 
 
 def refined_map(
@@ -46,7 +48,8 @@ def refined_map(
     seed: int,
 ) -> Tensor:
     """(D, D): the map of embeddings, of texts (N, D) as of codes (C, D), that ranks the true codes, positive (N, C)
-    bool, first at all `widths`. Several vectors of one code are as several codes. It leaves torch's generator as it was."""
+    bool, first at all `widths`. Several vectors of a code are as several codes. It leaves torch's generator as it was.
+    """
     queries, keys = normalize(queries, dim=-1), normalize(keys, dim=-1)
     size = keys.shape[1]
     weight = nn.Parameter(torch.from_numpy(principal_directions(keys.cpu().numpy(), size).T).to(keys.device))
