@@ -40,6 +40,7 @@ class ModelRecord:
     """What a code is compared by, see `SelectionConfig`."""
     views_per_code: int = 8
     rerank_views: int = 2
+    definition_weight: float = 0.0
     threshold: float | None = None
     """Codes that score above it are predicted."""
     window_overlap: int = 32

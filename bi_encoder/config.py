@@ -176,6 +176,9 @@ class SelectionConfig:
     terms of the task's code book); or those `pooled` into one vector, their mean"""
     views_per_code: int = 8
     """texts of a code that are compared or pooled: its definition and its shortest further names"""
+    definition_weight: float = 0.0
+    """with `best`, what the definition's own score counts beside the best one's, in [0, 1]: 0 the best alone, which
+    favours codes with many names; 1 the definition alone"""
     rerank_views: int = 2
     """with `best`, the vectors of a code that label attention scores again: those that the first pass ranks first"""
 
@@ -184,6 +187,8 @@ class SelectionConfig:
             raise UserError(f"selection.rerank_candidates must be at least 1, got {self.rerank_candidates}")
         if self.views_per_code < 1 or self.rerank_views < 1:
             raise UserError("selection.views_per_code and selection.rerank_views must be at least 1")
+        if not 0 <= self.definition_weight <= 1:
+            raise UserError(f"selection.definition_weight must be in [0, 1], got {self.definition_weight}")
 
 
 @config_class

@@ -19,7 +19,7 @@ from bi_encoder.encoder import token_states
 from bi_encoder.gather import gather_rows, largest_over_processes
 from bi_encoder.inputs.batches import parts_of_similar_length
 from bi_encoder.inputs.windows import join_windows
-from bi_encoder.similarities import best_of_codes, best_vectors, prefix_similarities, reranked
+from bi_encoder.similarities import best_vectors, first_vectors, prefix_similarities, reranked, scores_of_codes
 from mera.system.errors import UserError
 from mera.training.private_api import layer_classes
 
@@ -142,24 +142,27 @@ class BiEncoder(nn.Module):
         rerank: int | None = None,
         owner: Tensor | None = None,
         rerank_views: int = 2,
+        definition_weight: float = 0.0,
     ) -> list[Tensor]:
         """Texts, embeddings of codes (C, D) -> cosine similarities (B, C) at each width.
 
-        With `owner` (V,) int the embeddings are V vectors of C codes, and a code scores as the best of its own. With
-        label attention and `rerank`, only the best `rerank` codes of the mean-pooled first pass at the same width are
-        attended, and of each its best `rerank_views` vectors; the other codes follow behind them, in the order and with
-        the distances of the first pass.
+        With `owner` (V,) int the embeddings are V vectors of C codes, which score by them as `scores_of_codes` says
+        (`definition_weight`). With label attention and `rerank`, only the best `rerank` codes of the mean-pooled first
+        pass at the same width are attended, and of each its best `rerank_views` vectors, and its first where it has a
+        weight; the other codes follow behind them, in the order and with the distances of the first pass.
         """
         tokens = self.read(queries)
         num_codes = len(keys) if owner is None else int(owner.max()) + 1
         if self.attention is None or rerank is None or rerank >= num_codes:
             scores = self._compare(tokens, keys, widths)
-            return scores if owner is None else [best_of_codes(of_width, owner) for of_width in scores]
+            if owner is None:
+                return scores
+            return [scores_of_codes(of_width, owner, definition_weight) for of_width in scores]
         if owner is None:
-            owner, rerank_views = torch.arange(len(keys), device=keys.device), 1
+            owner, rerank_views, definition_weight = torch.arange(len(keys), device=keys.device), 1, 0.0
         first_pass = self._first_pass(tokens, keys, widths)
         return [
-            self._reranked(tokens, keys, width, first, owner, rerank, rerank_views)
+            self._reranked(tokens, keys, width, first, owner, rerank, rerank_views, definition_weight)
             for width, first in zip(widths, first_pass, strict=True)
         ]
 
@@ -274,11 +277,15 @@ class BiEncoder(nn.Module):
         owner: Tensor,
         rerank: int,
         rerank_views: int,
+        definition_weight: float,
     ) -> Tensor:
         """`first_pass` (B, V)."""
-        of_codes = best_of_codes(first_pass, owner)
+        of_codes = scores_of_codes(first_pass, owner, definition_weight)
         best = of_codes.topk(rerank, dim=1).indices
         views = best_vectors(first_pass, owner, best, rerank_views)
+        if definition_weight:
+            views = torch.cat([first_vectors(owner)[best][..., None], views], dim=2)
         with torch.autocast(self.device.type, enabled=False):
-            attended = self._attended(tokens, keys[views.flatten(1)], width)
-        return reranked(of_codes, best, attended.view(views.shape).amax(2))
+            attended = self._attended(tokens, keys[views.flatten(1)], width).view(views.shape)
+        scores = attended.amax(2)
+        return reranked(of_codes, best, scores.lerp(attended[..., 0], definition_weight))

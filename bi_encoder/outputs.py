@@ -104,6 +104,7 @@ def write_outputs(
         code_vectors=selection.code_vectors,
         views_per_code=selection.views_per_code,
         rerank_views=selection.rerank_views,
+        definition_weight=selection.definition_weight,
         threshold=threshold,
         codes=task.codes,
     )

@@ -86,13 +86,14 @@ def score_texts(
     rerank: int | None = None,
     owner: Tensor | None = None,
     rerank_views: int = 2,
+    definition_weight: float = 0.0,
     batch_size: int = 64,
     progress: str | None = None,
 ) -> dict[int, np.ndarray]:
     """N texts in windows, embeddings of codes (C, D) -> width -> scores (N, C) float32, cosine / temperature.
 
-    `overlap`: the tokens that windows share. `rerank`, `owner`, `rerank_views`: see `BiEncoder.similarities`.
-    `progress` names a progress bar; None shows none.
+    `overlap`: the tokens that windows share. `rerank`, `owner`, `rerank_views`, `definition_weight`: see
+    `BiEncoder.similarities`. `progress` names a progress bar; None shows none.
     """
     num_codes = len(keys) if owner is None else int(owner.max()) + 1
     scores = {width: np.empty((len(texts), num_codes), dtype=np.float32) for width in widths}
@@ -100,7 +101,9 @@ def score_texts(
     with evaluation_mode(model):
         for rows in tqdm(batches, desc=progress, unit="batch", disable=progress is None, leave=False):
             batch = window_batch(model.tokenizer, [texts[row] for row in rows], overlap)
-            similarities = model.similarities(to_device(batch, model.device), keys, widths, rerank, owner, rerank_views)
+            similarities = model.similarities(
+                to_device(batch, model.device), keys, widths, rerank, owner, rerank_views, definition_weight
+            )
             for width, cosines in zip(widths, similarities, strict=True):
                 scores[width][rows] = (cosines / temperature).cpu().numpy()
     return scores
@@ -146,6 +149,7 @@ def score_windows(
         rerank=selection.rerank_candidates if selection.scoring == "rerank" else None,
         owner=None if vectors.is_one_each else vectors.owner,
         rerank_views=selection.rerank_views,
+        definition_weight=selection.definition_weight,
         batch_size=selection.batch_size,
         progress=progress,
     )

@@ -58,12 +58,26 @@ def best_of_codes(scores: Tensor, owner: Tensor) -> Tensor:
     return best.scatter_reduce(1, owner.expand_as(scores), scores, "amax")
 
 
+def scores_of_codes(scores: Tensor, owner: Tensor, definition_weight: float = 0.0) -> Tensor:
+    """scores (B, V), owner (V,) -> (B, C): the highest score of each code's vectors, and with `definition_weight` w
+    that of its first, w x first + (1 - w) x highest. A definition says what distinguishes a code, a name what it is
+    called: the highest alone favours codes with many names."""
+    best = best_of_codes(scores, owner)
+    return best.lerp(scores[:, first_vectors(owner)], definition_weight) if definition_weight else best
+
+
+def first_vectors(owner: Tensor) -> Tensor:
+    """owner (V,) -> (C,): the first vector of each code, that of its definition."""
+    counts = owner.bincount()
+    return counts.cumsum(0) - counts
+
+
 def vectors_by_code(owner: Tensor) -> Tensor:
     """owner (V,) -> (C, M): the vectors of each code, ascending, filled up with -1 to the most that a code has."""
     counts = owner.bincount()
     numbers = torch.arange(len(owner), device=owner.device)
     rows = owner.new_full((len(counts), int(counts.max())), -1)
-    rows[owner, numbers - (counts.cumsum(0) - counts)[owner]] = numbers
+    rows[owner, numbers - first_vectors(owner)[owner]] = numbers
     return rows
 
 

@@ -75,28 +75,35 @@ def test_vectors_of_some_codes_are_numbered_anew():
     assert (vectors.num_codes, vectors.is_one_each, vectors.mean_of_each().is_one_each) == (4, False, True)
 
 
-@pytest.mark.parametrize("width", [8, 32])
-def test_scores_of_several_vectors_are_those_of_a_loop_over_codes(model, width):
+@pytest.mark.parametrize(("width", "weight"), [(8, 0.0), (32, 0.0), (32, 0.3), (32, 1.0)])
+def test_scores_of_several_vectors_are_those_of_a_loop_over_codes(model, width, weight):
     texts, keys = tokenize_windows(model.tokenizer, NOTES, 64, 16), embed_texts(model, NAMES, 16)
     settings = {"widths": [width], "temperature": 0.05, "overlap": 16}
-    scores = score_texts(model, texts, keys, owner=OWNER, **settings)[width]
+    scores = score_texts(model, texts, keys, owner=OWNER, definition_weight=weight, **settings)[width]
     alone = score_texts(model, texts, keys, **settings)[width]
     for row, code in itertools.product(range(len(NOTES)), range(4)):
-        assert scores[row, code] == pytest.approx(max(alone[row, vector] for vector in vectors_of(code)), abs=1e-4)
+        of_code = [alone[row, vector] for vector in vectors_of(code)]
+        assert scores[row, code] == pytest.approx(weight * of_code[0] + (1 - weight) * max(of_code), abs=1e-4)
 
 
-def test_a_rerank_attends_the_best_vectors_of_the_best_codes(model):
+@pytest.mark.parametrize("weight", [0.0, 0.4])
+def test_a_rerank_attends_the_best_vectors_of_the_best_codes(model, weight):
     texts, keys = tokenize_windows(model.tokenizer, NOTES, 64, 16), embed_texts(model, NAMES, 16)
     settings = {"widths": [32], "temperature": 1.0, "overlap": 16}
     attended = score_texts(model, texts, keys, **settings)[32]
     first = normalize(embed_windows(model, texts, 16), dim=-1) @ normalize(keys, dim=-1).T
     for views in (1, 2):
-        scores = score_texts(model, texts, keys, owner=OWNER, rerank=2, rerank_views=views, **settings)[32]
+        several = {"owner": OWNER, "rerank": 2, "rerank_views": views, "definition_weight": weight}
+        scores = score_texts(model, texts, keys, **several, **settings)[32]
         for row in range(len(NOTES)):
             of_code = [sorted(vectors_of(code), key=lambda vector: -float(first[row, vector])) for code in range(4)]
-            order = sorted(range(4), key=lambda code: -float(first[row, of_code[code][0]]))
+            mixed = [weight * first[row, min(vectors)] + (1 - weight) * first[row, vectors[0]] for vectors in of_code]
+            order = sorted(range(4), key=lambda code: -float(mixed[code]))
             for code in order[:2]:
-                expected = max(attended[row, vector] for vector in of_code[code][:views])
+                definition = attended[row, min(of_code[code])]
+                also = [definition] if weight else []
+                best = max([attended[row, vector] for vector in of_code[code][:views]] + also)
+                expected = weight * definition + (1 - weight) * best
                 assert scores[row, code] == pytest.approx(expected, abs=1e-4)
             assert scores[row, order[2]] < min(scores[row, order[:2]])
             assert scores[row, order[3]] <= scores[row, order[2]]
