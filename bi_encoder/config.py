@@ -103,9 +103,6 @@ class ObjectiveConfig:
     are what is true for it: so codes that no example has are found by their names, too"""
     names_per_list: int = 8
     """codes named in each of the `name_lists`"""
-    random_negatives: Literal["all", "trained"] = "all"
-    """what a step's candidates are filled up with: `all` codes; `trained`: those that an example of the training set
-    has, so that a code that none has is not taught to be wrong for every text"""
     cached_gradients: bool = False
     """encode a step's texts again in the backward pass, `encoder.tokens_at_once` at a time, so that memory does not
     grow with the batch: the loss and its gradients stay the same, a step takes about a third longer"""

@@ -43,18 +43,13 @@ class StepBatch(TypedDict):
 
 
 def step_codes(
-    targets: Sequence[Sequence[int]],
-    hard_negatives: Sequence[Sequence[int]],
-    num_codes: int,
-    limit: int,
-    is_negative: Tensor | None = None,
+    targets: Sequence[Sequence[int]], hard_negatives: Sequence[Sequence[int]], num_codes: int, limit: int
 ) -> Tensor:
     """Columns of the codes of a step (C,), ascending: those true for a row, the rows' hard negatives, then random
-    others up to `limit`, of those that `is_negative` (num_codes,) bool names where it is given. Draws from torch's
-    global generator, which checkpoints restore."""
+    others up to `limit`. Draws from torch's global generator, which checkpoints restore."""
     is_chosen = torch.zeros(num_codes, dtype=torch.bool)
     is_chosen[[code for row in (*targets, *hard_negatives) for code in row]] = True
-    others = torch.nonzero(~is_chosen if is_negative is None else ~is_chosen & is_negative).squeeze(1)
+    others = torch.nonzero(~is_chosen).squeeze(1)
     wanted = max(0, min(limit, num_codes) - int(is_chosen.sum()))
     is_chosen[others[torch.randperm(len(others))[:wanted]]] = True
     return torch.nonzero(is_chosen).squeeze(1)
@@ -86,8 +81,6 @@ class StepCollator:
     window_overlap: int
     max_query_tokens: int = 512
     """Of a text that lists names."""
-    is_negative: Tensor | None = None
-    """(C,) bool: codes that candidates are filled up with; None: all of them."""
 
     def __call__(self, rows: Sequence[TrainingExample]) -> StepBatch:
         """Draws from torch's global generator, which checkpoints restore."""
@@ -95,7 +88,7 @@ class StepCollator:
         lists = [self._codes_of_list() for _ in range(objective.name_lists)]
         targets = [row["targets"] for row in rows] + lists
         hard = [self.hard_negatives.draw(row["row"], row["targets"]) for row in rows]
-        columns = step_codes(targets, hard, len(self.views.names), objective.candidates_per_step, self.is_negative)
+        columns = step_codes(targets, hard, len(self.views.names), objective.candidates_per_step)
         views = self.views.draw(
             columns.tolist(), objective.label_views, objective.synonym_probability, objective.views_per_code
         )

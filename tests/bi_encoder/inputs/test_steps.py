@@ -233,12 +233,3 @@ def test_name_lists_are_rows_whose_true_codes_are_those_they_name_by_other_names
                 of_code = [view for view in names if views.texts[view] in named]
                 assert of_code, "each code is named"
                 assert len(names) == 1 or not set(of_code) & drawn
-
-
-def test_candidates_are_filled_up_with_the_codes_of_training_examples_where_only_those_are_negatives():
-    is_negative = torch.tensor([True, False, True, True, False, True])
-    for seed in range(20):
-        torch.manual_seed(seed)
-        columns = step_codes([[1], [2]], [[0]], 6, 5, is_negative).tolist()
-        assert columns == [0, 1, 2, 3, 5], "a true code is a candidate even so; code 4 never is"
-    assert len(step_codes([[1]], [], 6, 6)) == 6
