@@ -15,7 +15,7 @@ import numpy as np
 from bi_encoder.config import PriorForm
 from mera.evaluation.frequency_groups import FREQUENCY_GROUPS, group_numbers
 
-OFFSETS = tuple(float(offset) for offset in np.arange(-4.0, 4.25, 0.25))
+OFFSETS = tuple(float(offset) for offset in np.arange(-2.0, 4.5, 0.5))
 """Tried for each group of `by_frequency`, in units of the scores."""
 NEGLIGIBLE = 0.001
 """An offset further from 0 has to bring this much of the measure: offsets for noise would not hold on other texts."""
