@@ -155,8 +155,8 @@ class SelectionConfig:
     """validation metric that chooses the epoch; recall at 20 says little where notes are easy or candidates few"""
     prior_by: RankingMeasure | None = None
     """validation metric that chooses the popularity prior; unset: `keep_best_by`. `map_and_unseen_recall` is the mean
-    of the mean average precision and the recall at 20 of codes that training never showed, which a prior for the
-    former alone can push out of the first 20"""
+    average precision and a tenth of the recall at 20 of codes that training never showed: a prior for the former alone
+    pushes them out of the first 20 where that costs nearly nothing"""
     prior_form: PriorForm = "log_count"
     """`log_count`: a weight; `by_frequency`: beside it an offset for each group of codes by their training examples"""
     prior_weights: tuple[float, ...] = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0)

@@ -36,7 +36,7 @@ def test_ranking_metrics_equal_a_loop_over_pairs(scored):
         if counts[column] == 0:
             hits.append((scores[row] > scores[row, column]).sum() < 20)
     assert metrics["recall_at_20_unseen"] == pytest.approx(np.mean(hits))
-    expected = (metrics["mean_average_precision"] + metrics["recall_at_20_unseen"]) / 2
+    expected = metrics["mean_average_precision"] + 0.1 * metrics["recall_at_20_unseen"]
     assert metrics["map_and_unseen_recall"] == pytest.approx(expected)
     seen = ranking_metrics(scores, targets, counts + 1)
     assert "recall_at_20_unseen" not in seen
@@ -56,7 +56,7 @@ def test_a_prior_for_the_map_alone_pushes_unseen_codes_out_and_one_that_sees_the
     plain = ranking_metrics(scores, targets, counts)
     assert of_map.weight > 0
     assert metrics(of_map)["recall_at_20_unseen"] < plain["recall_at_20_unseen"]
-    assert metrics(of_both)["recall_at_20_unseen"] > plain["recall_at_20_unseen"]
+    assert metrics(of_both)["recall_at_20_unseen"] > metrics(of_map)["recall_at_20_unseen"] + 0.1
     assert metrics(of_both)["map_and_unseen_recall"] >= plain["map_and_unseen_recall"]
     assert metrics(of_both)["mean_average_precision"] > plain["mean_average_precision"]
 
