@@ -8,6 +8,9 @@ from mera.system.errors import UserError
 from mera.training.settings import TrainingConfig
 
 Variant = Literal["retrieval", "mean_mrl", "laa_mrl"]
+CodeVectorsKind = Literal["definition", "best", "pooled"]
+RankingMeasure = Literal["recall_at_20", "mean_average_precision", "map_and_unseen_recall"]
+PriorForm = Literal["log_count", "by_frequency"]
 
 
 @config_class
@@ -89,9 +92,20 @@ class ObjectiveConfig:
     refresh_mistakes_every: int = 1
     """epochs after which the index is built again and searched for its mistakes"""
     label_views: Literal["sampled", "both"] = "sampled"
-    """`sampled`: a step sees a code by its definition or by one of its synonyms; `both`: by both at once"""
+    """`sampled`: a step sees a code by its definition or by one of its further names; `both`: by both at once"""
     synonym_probability: float = 0.25
-    """with `sampled` views, the chance of a synonym, for codes that have one"""
+    """with `sampled` views, the chance of a further name, for codes that have one: an inclusion term or, as often, a
+    term of the task's code book"""
+    views_per_code: int = 2
+    """with `both` views, the texts of a code in a step: the definition and so many further names less one"""
+    name_lists: int = 0
+    """rows that a step has beside its examples, each a list of `names_per_list` further names of random codes, which
+    are what is true for it: so codes that no example has are found by their names, too"""
+    names_per_list: int = 8
+    """codes named in each of the `name_lists`"""
+    random_negatives: Literal["all", "trained"] = "all"
+    """what a step's candidates are filled up with: `all` codes; `trained`: those that an example of the training set
+    has, so that a code that none has is not taught to be wrong for every text"""
     cached_gradients: bool = False
     """encode a step's texts again in the backward pass, `encoder.tokens_at_once` at a time, so that memory does not
     grow with the batch: the loss and its gradients stay the same, a step takes about a third longer"""
@@ -113,6 +127,10 @@ class ObjectiveConfig:
             raise UserError(f"objective.first_pass_weight must not be negative, got {self.first_pass_weight}")
         if self.hard_negatives_per_row < 1 or self.refresh_mistakes_every < 1:
             raise UserError("objective.hard_negatives_per_row and refresh_mistakes_every must be at least 1")
+        if self.views_per_code < 1 or self.names_per_list < 1 or self.name_lists < 0:
+            raise UserError(
+                "objective.views_per_code and names_per_list must be at least 1, objective.name_lists not negative"
+            )
 
 
 @config_class
@@ -136,21 +154,36 @@ class RefineConfig:
 
 @config_class
 class SelectionConfig:
-    keep_best_by: Literal["recall_at_20", "mean_average_precision"] = "mean_average_precision"
-    """validation metric that chooses the epoch and the popularity prior; recall at 20 says little where notes are easy
-    or candidates few"""
+    keep_best_by: RankingMeasure = "mean_average_precision"
+    """validation metric that chooses the epoch; recall at 20 says little where notes are easy or candidates few"""
+    prior_by: RankingMeasure | None = None
+    """validation metric that chooses the popularity prior; unset: `keep_best_by`. `map_and_unseen_recall` is the mean
+    of the mean average precision and the recall at 20 of codes that training never showed, which a prior for the
+    former alone can push out of the first 20"""
+    prior_form: PriorForm = "log_count"
+    """`log_count`: a weight; `by_frequency`: beside it an offset for each group of codes by their training examples"""
     prior_weights: tuple[float, ...] = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0)
-    """weights of log(1 + train count) tried as an addition to the scores; [0] turns the prior off"""
+    """weights of log(1 + train count) tried as an addition to the scores; below 0 they favour rare codes; [0] turns the
+    prior off"""
     batch_size: int = 64
     """examples per batch where nothing is trained"""
     scoring: Literal["rerank", "full"] = "rerank"
     """`laa_mrl`: score with label attention only the best codes of the mean-pooled first pass, or all codes"""
     rerank_candidates: int = 1000
     """codes of the first pass that label attention scores again"""
+    code_vectors: CodeVectorsKind = "definition"
+    """what a code is compared by: its `definition`; the `best` of its definition and further names (inclusion terms,
+    terms of the task's code book); or those `pooled` into one vector, their mean"""
+    views_per_code: int = 8
+    """texts of a code that are compared or pooled: its definition and its shortest further names"""
+    rerank_views: int = 2
+    """with `best`, the vectors of a code that label attention scores again: those that the first pass ranks first"""
 
     def __post_init__(self) -> None:
         if self.rerank_candidates < 1:
             raise UserError(f"selection.rerank_candidates must be at least 1, got {self.rerank_candidates}")
+        if self.views_per_code < 1 or self.rerank_views < 1:
+            raise UserError("selection.views_per_code and selection.rerank_views must be at least 1")
 
 
 @config_class

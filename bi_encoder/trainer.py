@@ -187,6 +187,8 @@ def build_trainer(
         hard_negatives=hard_negatives,
         objective=objective,
         window_overlap=encoder.window_overlap,
+        max_query_tokens=encoder.max_query_tokens,
+        is_negative=torch.from_numpy(task.train_counts > 0) if objective.random_negatives == "trained" else None,
     )
     widths, width_weights = training_widths(config, model.hidden_size)
     arguments = training_arguments(

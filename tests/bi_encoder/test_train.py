@@ -17,7 +17,7 @@ from bi_encoder.index.code_index import CodeIndex
 from bi_encoder.predict import embed_codes
 from bi_encoder.prior import best_weight, quality_by_weight
 from bi_encoder.refine import refine
-from bi_encoder.validation import METRICS
+from bi_encoder.validation import ranking_measure
 from mera.config import load_config
 from mera.evaluation.metrics import mean_average_precision
 from mera.root import ROOT
@@ -63,7 +63,7 @@ def test_a_variant_trains_and_leaves_a_complete_run(task, tmp_path, variant):
     index = CodeIndex.load(
         final / "index" / "codes.safetensors", model_fingerprint=model.fingerprint(), codes=task.codes
     )
-    embeddings = embed_codes(model, task, record.max_key_tokens).numpy()
+    embeddings = embed_codes(model, task, record.max_key_tokens).embeddings.numpy()
     assert index.search(embeddings, k=1)[0] == [[code] for code in task.codes]
     assert (record.prior_weight, record.variant) == (metrics.prior_weight, variant)
     assert not (final / "trainer").exists()
@@ -229,7 +229,7 @@ def test_the_prior_weight_with_the_best_validation_is_chosen():
     targets = np.zeros((2, 30), dtype=bool)
     targets[:, 29] = True
     popularity = np.arange(30, dtype=np.float32)
-    recall = METRICS["recall_at_20"]
+    recall = ranking_measure("recall_at_20", np.ones(30))
     quality = quality_by_weight(np.zeros((2, 30)), targets, popularity, [0.0, 1.0, 2.0], recall)
     assert best_weight(quality) == 1.0
     scores = np.tile(np.arange(30.0) ** 3, (2, 1))

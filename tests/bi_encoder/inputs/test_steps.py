@@ -59,11 +59,12 @@ def hard_negatives_of(step):
 
 
 def views_of(counts):
-    synonyms, owner = [], list(range(len(counts)))
+    names, owner = [], list(range(len(counts)))
     for column, count in enumerate(counts):
-        synonyms.append(list(range(len(owner), len(owner) + count)))
+        names.append([list(range(len(owner), len(owner) + count))] if count else [])
         owner += [column] * count
-    return LabelViews(token_ids=[[view] for view in owner], owner=torch.tensor(owner), synonyms=synonyms)
+    texts = [f"view {view}" for view in range(len(owner))]
+    return LabelViews(texts=texts, token_ids=[[view] for view in owner], owner=torch.tensor(owner), names=names)
 
 
 @settings(max_examples=200, deadline=None)
