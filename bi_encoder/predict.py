@@ -100,9 +100,7 @@ def score_texts(
     with evaluation_mode(model):
         for rows in tqdm(batches, desc=progress, unit="batch", disable=progress is None, leave=False):
             batch = window_batch(model.tokenizer, [texts[row] for row in rows], overlap)
-            similarities = model.similarities(
-                to_device(batch, model.device), keys, widths, rerank, owner, rerank_views
-            )
+            similarities = model.similarities(to_device(batch, model.device), keys, widths, rerank, owner, rerank_views)
             for width, cosines in zip(widths, similarities, strict=True):
                 scores[width][rows] = (cosines / temperature).cpu().numpy()
     return scores

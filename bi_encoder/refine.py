@@ -32,7 +32,9 @@ def refine(model: BiEncoder, task: Task, config: BiEncoderConfig) -> None:
     vectors = code_vectors_of(model, task, config)
     positive = torch.from_numpy(task.targets("train")).to(model.device)[:, vectors.owner]
     objective = (config.objective.temperature, *training_widths(config, model.hidden_size))
-    model.append_map(refined_map(queries, vectors.embeddings, positive, *objective, config.refine, config.training.seed))
+    model.append_map(
+        refined_map(queries, vectors.embeddings, positive, *objective, config.refine, config.training.seed)
+    )
 
 
 def refined_map(

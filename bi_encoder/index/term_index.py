@@ -75,15 +75,10 @@ class TermIndex:
     def _tokens(self, words: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         """Rows of `split_words` -> places of texts and columns of their words and roots; unknown ones left out."""
         distinct = words["word"].unique().to_list()
-        sides = [{word: token(word) for word in distinct} for token in (str, root)]
-        tables = [
-            words.select(
-                "text",
-                pl.col("word")
-                .replace_strict({word: self._columns.get(token) for word, token in side.items()}, return_dtype=pl.Int64())
-                .alias("column"),
-            )
-            for side in sides
-        ]
+        tables = []
+        for token in (str, root):
+            column_of = {word: self._columns.get(token(word)) for word in distinct}
+            column = pl.col("word").replace_strict(column_of, return_dtype=pl.Int64())
+            tables.append(words.select("text", column=column))
         table = pl.concat(tables).drop_nulls("column").unique(maintain_order=True)
         return table["text"].to_numpy(), table["column"].to_numpy()

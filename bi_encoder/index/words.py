@@ -21,7 +21,6 @@ SPELLINGS = {
     "faec": "fec",
     "foet": "fet",
     "gynaec": "gynec",
-    "haem": "hem",
     "oed": "ed",
     "oesoph": "esoph",
     "paed": "ped",

@@ -46,9 +46,7 @@ def test_ranking_metrics_equal_a_loop_over_pairs(scored):
 def test_a_prior_for_the_map_alone_pushes_unseen_codes_out_and_one_that_sees_them_does_not(scored):
     scores, targets, counts = scored
     weights = [-1.0, -0.5, 0.0, 0.25, 0.5, 1.0]
-    of_map = fit_prior(
-        scores, targets, counts, "log_count", weights, ranking_measure("mean_average_precision", counts)
-    )
+    of_map = fit_prior(scores, targets, counts, "log_count", weights, ranking_measure("mean_average_precision", counts))
     fair = ranking_measure("map_and_unseen_recall", counts)
     of_both = fit_prior(scores, targets, counts, "by_frequency", weights, fair)
 
