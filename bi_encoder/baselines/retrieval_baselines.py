@@ -7,7 +7,6 @@ of its names (definition, synonyms, the terms of a code book) as a document of i
 example is seen whole or as its best sentence. Both views and the popularity prior are chosen on validation, by MAP.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +20,7 @@ from bi_encoder.checkpoint import ModelRecord
 from bi_encoder.config import PriorForm
 from bi_encoder.index.term_index import TermIndex
 from bi_encoder.index.vector_groups import VectorGroups
+from bi_encoder.index.words import sentences
 from bi_encoder.inputs.texts import key_texts, query_texts
 from bi_encoder.model import BiEncoder
 from bi_encoder.predict import embed_texts
@@ -107,7 +107,7 @@ def names_of_codes(task: Task) -> list[list[str]]:
 def bm25(task: Task, prior_form: PriorForm = "by_frequency") -> Ranking:
     """Words of the example against words of the code: BM25 over all of them, or `TermIndex`, the best of its names."""
     names = names_of_codes(task)
-    scorers = {ALL_WORDS: Bm25([" ".join(row) for row in names]).scores, BEST_NAME: TermIndex(names).scores}
+    scorers = {ALL_WORDS: Bm25([" ".join(row) for row in names]).scores, BEST_NAME: TermIndex.build(names).scores}
     return _best_view(task, scorers, prior_form, UNITS["bm25"])
 
 
@@ -138,12 +138,6 @@ def untrained_encoder(
     if not groups.single:
         scorers[BEST_NAME] = partial(score, of_definitions=False)
     return _best_view(task, scorers, prior_form, UNITS["untrained"])
-
-
-def sentences(text: str) -> list[str]:
-    """The sentences of a text (or its lines); the text itself where it has none. Good enough to look into each."""
-    parts = re.split(r"(?<=[.!?;:])\s+|[\r\n]+", text)
-    return [part.strip() for part in parts if part.strip()] or [text]
 
 
 def best_sentence_scores(score: Score, texts: Sequence[str]) -> np.ndarray:

@@ -1,16 +1,26 @@
 """The words of texts as a term index compares them: without case, accents, plurals, and the words that name nothing."""
 
+import re
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
-from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 WORD = r"[\p{L}\p{M}\p{N}]{2,}|\p{N}"
 """Two or more letters or digits, or one digit, in the syntax of polars."""
 NAMING_NOTHING = frozenset({"unspecified", "specified", "nos", "nec", "classified"})
 """Words of the classifications themselves. No note has them, so they must not count as missing."""
-STOP_WORDS = (ENGLISH_STOP_WORDS - {"back", "fire", "full", "side", "system"}) | NAMING_NOTHING
+FUNCTION_WORDS = """
+a about after all also an and any are as at be because been before being both but by can could did do does due during
+each either else elsewhere few for from further had has have having he her here hers him his how however i if in into is
+it its itself me more most my no nor not now of off on once one only or other others our out over own per same several
+she should since so some such than that the their them then there these they this those through to too under until up
+upon very via was we were what when where whether which while who whom why will with within without would you your
+"""
+"""Of English. Lists for search engines have more, such as `back`, `side` and `system`, which name things here."""
+STOP_WORDS = NAMING_NOTHING.union(FUNCTION_WORDS.split())
 ROOT_LETTERS = 6
 """Words that begin with the same letters count as related: `diabetic` and `diabetes` (truncation; McNamee and Mayfield,
 Information Retrieval 7, 2004, compare it with stemmers in eight languages)."""
@@ -30,22 +40,51 @@ SPELLINGS = {
 """British spellings within words, and the American ones."""
 
 
-def split_words(texts: Sequence[str]) -> pl.DataFrame:
-    """One row for each different word of each text: `text`, its place in `texts`, and `word`, as `normal_word` writes
-    it. Stop words are left out."""
-    words = (
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Words:
+    """The different words of texts, n in all: which text has which."""
+
+    text: np.ndarray
+    """(n,) int64, ascending: the place of the text."""
+    word: np.ndarray
+    """(n,) int64: the place in `vocabulary`."""
+    vocabulary: list[str]
+
+
+def split_words(texts: Sequence[str]) -> Words:
+    """The words of each text as `normal_word` writes them; stop words are left out."""
+    runs = (
         pl.DataFrame({"text": list(texts)}, schema={"text": pl.String()})
         .select(
-            pl.int_range(pl.len(), dtype=pl.UInt32).alias("text"),
+            pl.int_range(pl.len(), dtype=pl.Int64).alias("text"),
             pl.col("text").str.to_lowercase().str.extract_all(WORD).alias("word"),
         )
         .explode("word")
         .drop_nulls("word")
     )
-    # A million words, but some ten thousand different ones.
-    normal = {word: normal_word(word) for word in words["word"].unique().to_list() if word not in STOP_WORDS}
-    written = pl.col("word").replace_strict(normal, default=None, return_dtype=pl.String())
-    return words.with_columns(written).drop_nulls("word").unique(maintain_order=True)
+    # Millions of words, but some ten thousand different ones.
+    normal = {run: normal_word(run) for run in runs["word"].unique().sort().to_list() if run not in STOP_WORDS}
+    vocabulary = list(dict.fromkeys(normal.values()))
+    place = {word: number for number, word in enumerate(vocabulary)}
+    places = {run: place[word] for run, word in normal.items()}
+    known = runs.with_columns(pl.col("word").replace_strict(places, default=None, return_dtype=pl.Int64()))
+    known = known.drop_nulls("word")
+    text, word = distinct_pairs(known["text"].to_numpy(), known["word"].to_numpy(), len(vocabulary))
+    return Words(text=text, word=word, vocabulary=vocabulary)
+
+
+def distinct_pairs(first: np.ndarray, second: np.ndarray, num_second: int) -> tuple[np.ndarray, np.ndarray]:
+    """The different pairs of two arrays (n,) of whole numbers from 0, sorted; `second` is below `num_second`."""
+    # Sorting: NumPy's `unique` hashes instead, which takes ten times as long for millions of numbers.
+    keys = np.sort(first.astype(np.int64) * max(num_second, 1) + second)
+    keys = keys[np.diff(keys, prepend=-1) > 0]
+    return np.divmod(keys, max(num_second, 1))
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of a text (or its lines); the text itself where it has none. Good enough to look into each."""
+    parts = re.split(r"(?<=[.!?;:])\s+|[\r\n]+", text)
+    return [part.strip() for part in parts if part.strip()] or [text]
 
 
 def normal_word(word: str) -> str:

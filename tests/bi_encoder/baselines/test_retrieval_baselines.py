@@ -13,7 +13,8 @@ from small_encoder import make_encoder, save_plain
 from tiny_task import make_tiny_task
 
 from bi_encoder.baselines.bm25 import Bm25
-from bi_encoder.baselines.retrieval_baselines import best_sentence_scores, bm25, sentences, untrained_encoder
+from bi_encoder.baselines.retrieval_baselines import best_sentence_scores, bm25, untrained_encoder
+from bi_encoder.index.words import sentences
 from bi_encoder.inputs.texts import tokenizer_texts
 from bi_encoder.search.search_index import open_model
 from mera.evaluation.metrics import mean_average_precision
