@@ -60,12 +60,11 @@ def main() -> None:
 
 def _search(options: argparse.Namespace, text: str, book: CodeBook | None) -> list[FoundCode]:
     by = options.by or (BOTH if options.model else WORDS)
-    words = open_word_search(options.ontology, options.codes, book) if by != MEANING else None
-    if by == WORDS:
-        assert words is not None
-        return words.search(text, options.top)
-    if not options.model:
+    if by != WORDS and not options.model:
         raise UserError(f"--by {by} needs a model; name one with --model")
+    words = open_word_search(options.ontology, options.codes, book) if by != MEANING else None
+    if words is not None and by == WORDS:
+        return words.search(text, options.top)
     # Here, because torch takes longer to import than a search by words takes.
     from bi_encoder.search.search import CodeSearch
     from bi_encoder.search.search_index import index_path, open_index, open_model

@@ -79,7 +79,7 @@ class TermIndex:
         return scores
 
     def best_names(self, queries: Sequence[str], columns: np.ndarray) -> list[str]:
-        """For each code of `columns` (n,) its name with the highest score for any of the queries, the first of equals."""
+        """For each code of `columns` (n,) its name with the highest score for any query, the first of equals."""
         scores = self._name_scores(queries).max(axis=0)
         starts = self.groups.starts[columns].tolist()
         ends = (self.groups.starts[columns] + self.groups.counts[columns]).tolist()

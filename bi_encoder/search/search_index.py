@@ -19,8 +19,8 @@ from mera.language_models.models import resolve_source, why_not_loaded
 from mera.system.errors import UserError
 
 NAMES_PER_CODE = 4
-"""Texts of a code that are encoded: its title and its shortest further names, which are the usual ones. ICD-10-CM with a
-code book has eight names a code, and encoding them all would take three times as long."""
+"""Texts of a code that are encoded: its title and its shortest further names, which are the usual ones. A code book has
+eight names for each code of ICD-10-CM, and encoding all of them would take three times as long."""
 TEXTS_AT_ONCE = 2048
 """Texts between two moves of the progress bar."""
 
