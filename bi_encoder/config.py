@@ -8,6 +8,7 @@ from mera.system.errors import UserError
 from mera.training.settings import TrainingConfig
 
 Variant = Literal["retrieval", "mean_mrl", "laa_mrl"]
+NameKind = Literal["synonyms", "terms"]
 CodeVectorsKind = Literal["definition", "best", "pooled"]
 RankingMeasure = Literal["recall_at_20", "mean_average_precision", "map_and_unseen_recall"]
 PriorForm = Literal["log_count", "by_frequency"]
@@ -94,13 +95,15 @@ class ObjectiveConfig:
     label_views: Literal["sampled", "both"] = "sampled"
     """`sampled`: a step sees a code by its definition or by one of its further names; `both`: by both at once"""
     synonym_probability: float = 0.25
-    """with `sampled` views, the chance of a further name, for codes that have one: an inclusion term or, as often, a
-    term of the task's code book"""
-    views_per_code: int = 2
-    """with `both` views, the texts of a code in a step: the definition and so many further names less one"""
+    """with `sampled` views, the chance of a further name, for codes that have one"""
+    view_kinds: tuple[NameKind, ...] = ("synonyms",)
+    """kinds of names that are drawn as views: `synonyms`, the inclusion terms; `terms` of the task's code book, which
+    are drawn as often as synonyms where a code has both"""
+    max_terms: int = 7
+    """terms of the code book that training uses of a code, the shortest"""
     name_lists: int = 0
-    """rows that a step has beside its examples, each a list of `names_per_list` further names of random codes, which
-    are what is true for it: so codes that no example has are found by their names, too"""
+    """rows that a step has beside its examples, each a list of `names_per_list` names of random codes, synonyms and
+    terms, and true for those: so codes that no example has are found by their names, too"""
     names_per_list: int = 8
     """codes named in each of the `name_lists`"""
     cached_gradients: bool = False
@@ -124,10 +127,8 @@ class ObjectiveConfig:
             raise UserError(f"objective.first_pass_weight must not be negative, got {self.first_pass_weight}")
         if self.hard_negatives_per_row < 1 or self.refresh_mistakes_every < 1:
             raise UserError("objective.hard_negatives_per_row and refresh_mistakes_every must be at least 1")
-        if self.views_per_code < 1 or self.names_per_list < 1 or self.name_lists < 0:
-            raise UserError(
-                "objective.views_per_code and names_per_list must be at least 1, objective.name_lists not negative"
-            )
+        if self.names_per_list < 1 or self.name_lists < 0 or self.max_terms < 0:
+            raise UserError("objective.names_per_list must be at least 1, name_lists and max_terms not negative")
 
 
 @config_class

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from bi_encoder.config import NameKind
 from bi_encoder.inputs.texts import key_texts
 from data.task import Task
 
@@ -15,22 +16,28 @@ class NamesOfCodes:
     """The column of the code that each text names, ascending."""
 
 
-def further_names(task: Task) -> list[list[list[str]]]:
-    """For each candidate its names beyond the definition, a list for each kind: inclusion terms (`Task.synonyms`) and
-    the terms of a code book (`Task.terms_by_code`); no kind is empty."""
-    kinds = zip(task.synonyms, task.terms_by_code(), strict=True)
-    return [[list(names) for names in of_code if names] for of_code in kinds]
+def further_names(task: Task, max_terms: int | None = None) -> dict[NameKind, list[list[str]]]:
+    """Kind -> for each candidate its names of that kind beyond the definition: inclusion terms (`Task.synonyms`), and
+    the terms of a code book (`Task.terms_by_code`), or its `max_terms` shortest."""
+    terms = task.terms_by_code()
+    return {
+        "synonyms": [list(names) for names in task.synonyms],
+        "terms": terms if max_terms is None else [shortest_first(names)[:max_terms] for names in terms],
+    }
+
+
+def shortest_first(names: list[str]) -> list[str]:
+    """Short names are the usual ones: long ones add what few notes say."""
+    return sorted(names, key=lambda name: (len(name), name))
 
 
 def names_for_scoring(task: Task, views_per_code: int) -> NamesOfCodes:
-    """The definition of each candidate and, up to `views_per_code` in all, its further names, the shortest first.
-
-    Short names are the usual ones: long ones add what few notes say.
-    """
+    """The definition of each candidate and, up to `views_per_code` in all, its further names, the shortest first."""
     texts: list[str] = []
     owner: list[int] = []
-    for column, (definition, kinds) in enumerate(zip(key_texts(task), further_names(task), strict=True)):
-        further = sorted((name for kind in kinds for name in kind), key=lambda name: (len(name), name))
+    by_kind = list(further_names(task).values())
+    for column, definition in enumerate(key_texts(task)):
+        further = shortest_first([name for of_kind in by_kind for name in of_kind[column]])
         names = [definition, *further][:views_per_code]
         texts += names
         owner += [column] * len(names)

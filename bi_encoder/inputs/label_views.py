@@ -1,6 +1,6 @@
 """The texts a code is seen by in training: its definition and its further names."""
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from bi_encoder.config import NameKind
 from bi_encoder.inputs.batches import tokenize
 from bi_encoder.inputs.code_names import further_names
 from bi_encoder.inputs.texts import key_texts
@@ -22,55 +23,58 @@ class LabelViews:
     token_ids: list[list[int]]
     owner: Tensor
     """(V,) int: the column of the code that a view belongs to."""
-    names: list[list[list[int]]]
-    """For each code the views of its further names, a list for each kind of name; no kind is empty."""
+    names: Mapping[NameKind, list[list[int]]]
+    """Kind of name -> for each code the views of its further names of that kind; may be empty."""
 
     @classmethod
-    def of_task(cls, task: Task, tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> "LabelViews":
+    def of_task(
+        cls, task: Task, tokenizer: PreTrainedTokenizerBase, max_tokens: int, max_terms: int | None = None
+    ) -> "LabelViews":
+        """`max_terms`: of the terms of a code book, the shortest of each code; None: all."""
         texts = key_texts(task)
         owner: list[int] = list(range(len(texts)))
-        names: list[list[list[int]]] = []
-        for column, kinds in enumerate(further_names(task)):
-            names.append([])
-            for kind in kinds:
-                names[-1].append(list(range(len(texts), len(texts) + len(kind))))
-                texts += kind
-                owner += [column] * len(kind)
+        names: dict[NameKind, list[list[int]]] = {}
+        for kind, by_code in further_names(task, max_terms).items():
+            names[kind] = []
+            for column, of_code in enumerate(by_code):
+                names[kind].append(list(range(len(texts), len(texts) + len(of_code))))
+                texts += of_code
+                owner += [column] * len(of_code)
         token_ids = tokenize(tokenizer, texts, max_tokens)
         return cls(texts=texts, token_ids=token_ids, owner=torch.tensor(owner), names=names)
+
+    @property
+    def num_codes(self) -> int:
+        return int(self.owner.max()) + 1
 
     def draw(
         self,
         columns: Sequence[int],
         views: Literal["sampled", "both"],
         synonym_probability: float,
-        views_per_code: int = 2,
+        kinds: Sequence[NameKind] = ("synonyms",),
     ) -> Tensor:
-        """Views of the codes `columns`: one of each; or (`both`) the definition and, where there are any, further names
-        of each, up to `views_per_code` in all.
+        """Views of the codes `columns`: one of each, or the definition and, where there is one, a further name of each.
 
-        Draws from torch's global generator, which checkpoints restore.
+        `kinds`: of the names that are drawn. Draws from torch's global generator, which checkpoints restore.
         """
         drawn = []
         for column in columns:
+            name = self.draw_name(column, kinds)
             if views == "both":
-                of_code = [column]
-                for _ in range(views_per_code - 1):
-                    name = self.draw_name(column, of_code)
-                    of_code += [] if name is None else [name]
-                drawn += of_code
+                drawn += [column] if name is None else [column, name]
+            elif name is not None and torch.rand(()) < synonym_probability:
+                drawn.append(name)
             else:
-                name = self.draw_name(column)
-                is_name = name is not None and torch.rand(()) < synonym_probability
-                drawn.append(name if name is not None and is_name else column)
+                drawn.append(column)
         return torch.tensor(drawn)
 
-    def draw_name(self, column: int, without: Container[int] = ()) -> int | None:
-        """A view of one of the code's further names: of a random kind, so that many terms do not crowd out a few
-        synonyms, a random name that is not in `without`. None where there is none."""
-        kinds = [[view for view in kind if view not in without] for kind in self.names[column]]
-        kinds = [kind for kind in kinds if kind]
-        if not kinds:
+    def draw_name(self, column: int, kinds: Sequence[NameKind], without: Container[int] = ()) -> int | None:
+        """A view of one of the code's further names: of a random one of `kinds`, so that many terms do not crowd out a
+        few synonyms, a random name that is not in `without`. None where there is none."""
+        choices = [[view for view in self.names[kind][column] if view not in without] for kind in kinds]
+        choices = [views for views in choices if views]
+        if not choices:
             return None
-        kind = kinds[int(torch.randint(len(kinds), ()))] if len(kinds) > 1 else kinds[0]
-        return kind[int(torch.randint(len(kind), ()))]
+        names = choices[int(torch.randint(len(choices), ()))] if len(choices) > 1 else choices[0]
+        return names[int(torch.randint(len(names), ()))]

@@ -88,9 +88,9 @@ class StepCollator:
         lists = [self._codes_of_list() for _ in range(objective.name_lists)]
         targets = [row["targets"] for row in rows] + lists
         hard = [self.hard_negatives.draw(row["row"], row["targets"]) for row in rows]
-        columns = step_codes(targets, hard, len(self.views.names), objective.candidates_per_step)
+        columns = step_codes(targets, hard, self.views.num_codes, objective.candidates_per_step)
         views = self.views.draw(
-            columns.tolist(), objective.label_views, objective.synonym_probability, objective.views_per_code
+            columns.tolist(), objective.label_views, objective.synonym_probability, objective.view_kinds
         )
         windows = [row["windows"] for row in rows]
         windows += [[self._name_list(columns, set(views.tolist()))] for columns in lists]
@@ -102,18 +102,20 @@ class StepCollator:
 
     def _codes_of_list(self) -> list[int]:
         """Columns of different random codes that have further names, ascending."""
-        named = [column for column, kinds in enumerate(self.views.names) if kinds]
+        named = [
+            column for column, of_kinds in enumerate(zip(*self.views.names.values(), strict=True)) if any(of_kinds)
+        ]
         order = torch.randperm(len(named))[: self.objective.names_per_list]
         return sorted(named[position] for position in order.tolist())
 
     def _name_list(self, columns: Sequence[int], views: set[int]) -> list[int]:
         """Token ids of a text that names each code once, in random order, where possible by none of the step's
         `views`: a name that is compared with itself teaches nothing."""
-        names = []
+        names, kinds = [], tuple(self.views.names)
         for position in torch.randperm(len(columns)).tolist():
             column = columns[position]
-            name = self.views.draw_name(column, views)
+            name = self.views.draw_name(column, kinds, views)
             if name is None:
-                name = self.views.draw_name(column) if column in views else column
+                name = self.views.draw_name(column, kinds) if column in views else column
             names.append(self.views.texts[column if name is None else name])
         return tokenize(self.tokenizer, [". ".join(names) + "."], self.max_query_tokens)[0]

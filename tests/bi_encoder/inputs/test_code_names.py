@@ -22,9 +22,12 @@ def task(tmp_path_factory):
 
 def test_further_names_are_synonyms_and_terms_each_once(task):
     names = further_names(task)
-    assert names[task.column["I50.9"]] == [["congestive heart failure", "cardiac failure"], ["weak heart", "failing"]]
-    assert names[task.column["E11.22"]] == [["kidneys, sugar"]], "no synonym, so one kind"
-    assert names[task.column["R65.20"]] == []
+    heart, kidney, sepsis = task.column["I50.9"], task.column["E11.22"], task.column["R65.20"]
+    assert names["synonyms"][heart] == ["congestive heart failure", "cardiac failure"]
+    assert names["terms"][heart] == ["weak heart", "failing"]
+    assert (names["synonyms"][kidney], names["terms"][kidney]) == ([], ["kidneys, sugar"])
+    assert names["synonyms"][sepsis] == names["terms"][sepsis] == []
+    assert further_names(task, 1)["terms"][heart] == ["failing"], "the shortest"
 
 
 @pytest.mark.parametrize("views", [1, 2, 3, 8])
@@ -34,7 +37,9 @@ def test_a_code_is_scored_by_its_definition_and_its_shortest_names(task, views):
     definitions, further = key_texts(task), further_names(task)
     for column, definition in enumerate(definitions):
         of_code = [text for text, owner in zip(names.texts, names.owner, strict=True) if owner == column]
-        shortest = sorted((name for kind in further[column] for name in kind), key=lambda name: (len(name), name))
+        shortest = sorted(
+            (name for names in further.values() for name in names[column]), key=lambda name: (len(name), name)
+        )
         assert of_code == [definition, *shortest[: views - 1]]
     heart = [text for text, owner in zip(names.texts, names.owner, strict=True) if owner == task.column["I50.9"]]
     assert heart[1:4] == ["failing", "weak heart", "cardiac failure"][: views - 1]

@@ -61,10 +61,11 @@ def hard_negatives_of(step):
 
 
 def views_of(counts):
-    names, owner = [], list(range(len(counts)))
+    synonyms, owner = [], list(range(len(counts)))
     for column, count in enumerate(counts):
-        names.append([list(range(len(owner), len(owner) + count))] if count else [])
+        synonyms.append(list(range(len(owner), len(owner) + count)))
         owner += [column] * count
+    names = {"synonyms": synonyms, "terms": [[] for _ in counts]}
     texts = [f"view {view}" for view in range(len(owner))]
     return LabelViews(texts=texts, token_ids=[[view] for view in owner], owner=torch.tensor(owner), names=names)
 
@@ -154,8 +155,8 @@ def test_views_are_definitions_and_synonyms(task):
 def test_a_step_of_objective_settings_that_make_no_sense_is_refused():
     with pytest.raises(ValueError, match="hard_negatives_per_row and refresh_mistakes_every must be at least 1"):
         ObjectiveConfig(hard_negatives_per_row=0)
-    with pytest.raises(ValueError, match="views_per_code and names_per_list must be at least 1"):
-        ObjectiveConfig(views_per_code=0)
+    with pytest.raises(ValueError, match="names_per_list must be at least 1"):
+        ObjectiveConfig(names_per_list=0)
     with pytest.raises(ValueError, match="first_pass_weight must not be negative, got -1"):
         replace(ObjectiveConfig(), first_pass_weight=-1)
 
@@ -191,15 +192,15 @@ def test_terms_of_a_code_book_are_views_and_do_not_crowd_out_the_synonyms(task):
     views = LabelViews.of_task(with_terms(task, [*many, ("E11.22", "diabetic kidneys")]), Words(), 48)
     heart, kidney = task.column["I50.9"], task.column["E11.22"]
     torch.manual_seed(0)
-    drawn = [views.texts[int(views.draw([heart], "sampled", 0.5)[0])] for _ in range(600)]
+    kinds = ("synonyms", "terms")
+    drawn = [views.texts[int(views.draw([heart], "sampled", 0.5, kinds)[0])] for _ in range(600)]
     assert drawn.count("Heart failure, unspecified") == pytest.approx(300, abs=60)
     synonyms = drawn.count("congestive heart failure") + drawn.count("cardiac failure")
     assert synonyms == pytest.approx(150, abs=50)
-    assert [views.texts[view] for view in views.draw([kidney], "both", 0.0, 5)][1:] == ["diabetic kidneys"]
-    five = views.draw([heart], "both", 0.0, 5).tolist()
-    assert len(set(five)) == 5
-    assert five[0] == heart
-    assert set(views.owner[five].tolist()) == {heart}
+    assert [views.texts[view] for view in views.draw([kidney], "both", 0.0, kinds)][1:] == ["diabetic kidneys"]
+    assert views.draw([kidney], "both", 0.0).tolist() == [kidney], "terms are no views unless it is said"
+    few = LabelViews.of_task(with_terms(task, [("I50.9", "long term"), ("I50.9", "short")]), Words(), 48, max_terms=1)
+    assert [few.texts[view] for view in few.names["terms"][heart]] == ["short"]
 
 
 def test_name_lists_are_rows_whose_true_codes_are_those_they_name_by_other_names_than_the_steps(task):
