@@ -29,10 +29,13 @@ def main() -> None:
     config = parse_config(RetrievalBaselinesConfig, __doc__, program="mera retrieval-baselines")
     task = load_task(config.task)
     baselines = {
-        "BM25": lambda: bm25(task),
-        "untrained encoder": lambda: untrained_encoder(task, *open_model(config.encoder), config.max_query_tokens),
+        "BM25": lambda: bm25(task, config.prior_form),
+        "untrained encoder": lambda: untrained_encoder(
+            task, *open_model(config.encoder), config.max_query_tokens, config.prior_form
+        ),
     }
-    settings = {"untrained encoder": {key: config_dict(config)[key] for key in ("encoder", "max_query_tokens")}}
+    keys = {"BM25": ("prior_form",), "untrained encoder": ("encoder", "max_query_tokens", "prior_form")}
+    settings = {name: {key: config_dict(config)[key] for key in keys[name]} for name in baselines}
     folders = {name: Path(config.output) / name.lower().replace(" ", "-") for name in baselines}
     finished = [name for name in folders if finished_before(folders[name], task.fingerprint, settings.get(name))]
     for name in finished:
@@ -53,7 +56,7 @@ def main() -> None:
         ) | {"calibration": fit_platt(ranking.validation - threshold, targets)}
         predictions = predictions_for_task(task, "test", ranking.test, threshold, manifest)
         write_predictions(run.path("predictions"), predictions)
-        print(f"{name}: {run.finish()} ({ranking.chosen.view}, prior weight {ranking.chosen.prior_weight:g})")
+        print(f"{name}: {run.finish()} ({ranking.chosen.document} of a code, {ranking.chosen.view})")
 
 
 if __name__ == "__main__":
