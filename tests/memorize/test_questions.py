@@ -74,12 +74,12 @@ def test_the_mixture_says_how_often_each_kind_is_asked(codes):
 
 def test_held_out_synonyms_are_not_trained_on(codes):
     book = QuestionBook(codes, QuestionConfig(held_out_synonyms=0.3))
-    held_out, trained = set(book.held_out_synonyms()), set(book.trained_synonyms())
+    held_out, trained = set(book.names.held_out_synonyms), set(book.names.trained_synonyms)
     assert held_out
     assert not held_out & trained
     prompts = {question.prompt for question in book.training()}
     assert not any(synonym in prompt for _, synonym in held_out for prompt in prompts if f" {synonym} " in prompt)
-    assert held_out == set(book.held_out_synonyms())
+    assert held_out == set(book.names.held_out_synonyms)
 
 
 def test_group_questions_name_the_group(codes):
