@@ -4,17 +4,26 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from data.codes.book.book import RELATION_COLUMNS, CodeBook
+from data.codes.book.code_ranges import is_heading, load_order
+from data.codes.book.tabular_notes import package_notes
+from data.codes.book.task_rules import task_rules
+from data.ontology import load_ontology
+
 
 def code_relations(codes: Sequence[str], rules: pl.DataFrame) -> tuple[list[list[str]], list[list[str]]]:
     """For each of `codes` those that may not stand with it (excludes1, whichever of the two has the note), and those
-    one of which must stand before it (code first); in the order of `codes`.
+    one of which must stand before it (code first); in the order of `codes`. Notes of blocks and chapters are left out:
+    they say the same of hundreds of codes.
 
     `rules`: RULE_SCHEMA of `data.task_folder.book_parts`; its subjects and objects may be codes that are not here.
     """
     place = {code: index for index, code in enumerate(codes)}
     excluded: list[set[int]] = [set() for _ in codes]
     first: list[set[int]] = [set() for _ in codes]
-    for kind, subjects, objects in rules.select("kind", "subjects", "objects").iter_rows():
+    for kind, node, subjects, objects in rules.select("kind", "node", "subjects", "objects").iter_rows():
+        if is_heading(node):
+            continue
         about, named = ({place[code] for code in row if code in place} for row in (subjects, objects))
         if kind == "excludes1":
             for subject in about:
@@ -25,6 +34,18 @@ def code_relations(codes: Sequence[str], rules: pl.DataFrame) -> tuple[list[list
             for subject in about:
                 first[subject] |= named - {subject}
     return _in_order(excluded, codes), _in_order(first, codes)
+
+
+def ontology_rules(system: str, codes: Sequence[str], book: CodeBook | None) -> pl.DataFrame:
+    """RULE_SCHEMA: the rules on some codes of an ontology, from the notes of its code book, or without one of the
+    package of ICD-10-CM; of other editions none."""
+    if book is not None and book.relations.height:
+        relations = book.relations
+    elif system == "icd10cm":
+        relations = package_notes(load_order(system)).relations
+    else:
+        relations = pl.DataFrame(schema=RELATION_COLUMNS)
+    return task_rules(codes, load_ontology(system), relations)
 
 
 def _in_order(rows: Sequence[set[int]], codes: Sequence[str]) -> list[list[str]]:

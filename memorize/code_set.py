@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import NotRequired, TypedDict, TypeVar
 
 import numpy as np
+import polars as pl
 
 from data.codes.book.book import CodeBook
 from data.codes.book.task_terms import book_facts, task_terms
@@ -128,6 +129,11 @@ class CodeSet:
             record["book"] = self.book
         return record
 
+    def with_notes(self, rules: pl.DataFrame) -> "CodeSet":
+        """This set with what `rules` (RULE_SCHEMA) say of its codes."""
+        excluded, first = code_relations(self.codes, rules)
+        return replace(self, excluded=excluded, first=first)
+
     def subset(self, codes: Sequence[str]) -> "CodeSet":
         """Those of `codes` that are here, in the order they have here."""
         wanted = set(codes)
@@ -158,11 +164,10 @@ class CodeSet:
         return self.subset([self.codes[index] for index in np.linspace(0, len(self.codes) - 1, number).astype(int)])
 
 
-def task_codes(task: Task, with_terms: bool = True, with_notes: bool = False) -> CodeSet:
-    """The candidates of a prepared task; `with_terms`: also the terms of its code book; `with_notes`: also which of
-    them exclude each other and which come first. Raises ValueError where it has no candidates."""
+def task_codes(task: Task, with_terms: bool = True) -> CodeSet:
+    """The candidates of a prepared task, with the terms of its code book where `with_terms` says so. Raises ValueError
+    where it has no candidates."""
     terms = task.terms_by_code() if with_terms else []
-    excluded, first = code_relations(task.codes, task.rules) if with_notes else (None, None)
     return CodeSet(
         name=task.path.name,
         edition=task.info.get("edition", "unknown edition"),
@@ -173,8 +178,6 @@ def task_codes(task: Task, with_terms: bool = True, with_notes: bool = False) ->
         group_names=task.group_names,
         train_counts=task.train_counts.tolist(),
         terms=terms if any(terms) else None,
-        excluded=excluded,
-        first=first,
         book=task.info.get("book") if any(terms) else None,
     )
 

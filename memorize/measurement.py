@@ -150,7 +150,10 @@ def what_to_ask(checkpoint: Path, task: Path | None) -> tuple[CodeSet, QuestionC
         if memorized is None:
             raise UserError(f"{checkpoint} does not say what it memorized (memorize/train.py notes it): pass --task")
         return memorized
-    code_set = task_codes(load_task(task), with_notes=questions.mixture.asks_about_notes)
+    loaded = load_task(task)
+    code_set = task_codes(loaded)
+    if questions.mixture.asks_about_notes:
+        code_set = code_set.with_notes(loaded.rules)
     if questions.atomic_tokens:
         code_tokens.require(code_set.codes, checkpoint)
     return code_set, questions

@@ -7,6 +7,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from data.codes.book.store import NONE, choose_book
 from data.task import load_task
+from memorize.code_notes import ontology_rules
 from memorize.code_set import CodeSet, ontology_codes, task_codes
 from memorize.config import MemorizeConfig
 from memorize.encoding import QuestionEncoder, tokenized
@@ -24,15 +25,19 @@ def load_codes(config: MemorizeConfig) -> tuple[CodeSet, dict[str, Any]]:
 
     Raises FileNotFoundError where there is no such task, ValueError where it has no codes.
     """
-    with_notes = config.questions.mixture.asks_about_notes
+    asks_about_notes = config.questions.mixture.asks_about_notes
     if config.ontology is not None:
         book = choose_book(config.book, config.ontology)
         codes = ontology_codes(config.ontology, book).spread(config.num_codes)
+        if asks_about_notes:
+            codes = codes.with_notes(ontology_rules(config.ontology, codes.codes, book))
         where = {"name": codes.name, "kind": "ontology", "edition": codes.edition, "fingerprint": codes.fingerprint()}
         return codes, where | {"split": None} | _book_record(codes)
     assert config.task is not None, "MemorizeConfig has a task or an ontology"
     task = load_task(config.task)
-    codes = task_codes(task, config.book != NONE, with_notes).spread(config.num_codes)
+    codes = task_codes(task, with_terms=config.book != NONE).spread(config.num_codes)
+    if asks_about_notes:
+        codes = codes.with_notes(task.rules)
     return codes, task_record(task, "train") | _book_record(codes)
 
 

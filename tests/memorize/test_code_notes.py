@@ -11,7 +11,7 @@ CODES = ["I10", "I50.9", "E11.9", "N18.6", "Z99.2"]
 
 
 def rules(*rows):
-    return pl.DataFrame([(kind, "node", "text", *ends) for kind, *ends in rows], schema=RULE_SCHEMA, orient="row")
+    return pl.DataFrame([(kind, "I10", "text", *ends) for kind, *ends in rows], schema=RULE_SCHEMA, orient="row")
 
 
 def test_exclusions_go_both_ways_and_first_codes_one():
@@ -57,6 +57,11 @@ def test_relations_equal_a_loop_over_all_pairs():
         }
         assert set(excluded[place]) == pairs
         assert set(first[place]) == before
+
+
+def test_notes_of_blocks_and_chapters_are_left_out():
+    of_block = rules(("excludes1", ["I10"], ["I50.9"])).with_columns(node=pl.lit("I10-I1A"))
+    assert code_relations(CODES, of_block) == ([[]] * 5, [[]] * 5)
 
 
 def test_no_rules_relate_nothing():
