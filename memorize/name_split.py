@@ -22,6 +22,8 @@ class NameCounts(TypedDict):
     held_out_terms: int
     terms_left_out: int
     """beyond questions.terms_per_code: neither trained nor measured"""
+    held_out_near_copies: int
+    """of the terms that are measured: neither trained nor measured"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,6 +35,7 @@ class NameSplit:
     trained_terms: list[Pair]
     held_out_terms: list[Pair]
     terms_left_out: int
+    held_out_near_copies: int
 
     def counts(self) -> NameCounts:
         return {
@@ -41,6 +44,7 @@ class NameSplit:
             "trained_terms": len(self.trained_terms),
             "held_out_terms": len(self.held_out_terms),
             "terms_left_out": self.terms_left_out,
+            "held_out_near_copies": self.held_out_near_copies,
         }
 
 
@@ -48,8 +52,9 @@ def split_names(code_set: CodeSet, held_out: float, terms_per_code: int) -> Name
     """Hold out the share `held_out`, always the same draw for a code set, and at most `terms_per_code` terms to train.
 
     With a code book whole groups of near copies are held out, and none that holds a near copy of a definition: no
-    wording that is measured is trained on in another order or with a word more. Without one the synonyms are drawn
-    one by one. The draw does not depend on what is trained, so runs with and without the terms measure the same.
+    wording that is measured is trained on in another order or with a word more. One term of each group is measured for
+    each of its codes, lest fifty variants of one path count fifty times. Without a book the synonyms are drawn one by
+    one. The draw does not depend on what is trained, so runs with and without the terms measure the same.
     """
     synonyms = _pairs(code_set, code_set.synonyms)
     if code_set.terms is None:
@@ -61,6 +66,7 @@ def split_names(code_set: CodeSet, held_out: float, terms_per_code: int) -> Name
             trained_terms=[],
             held_out_terms=[],
             terms_left_out=0,
+            held_out_near_copies=0,
         )
     terms = _pairs(code_set, code_set.terms)
     groups = near_copy_groups([*synonyms, *terms])
@@ -68,12 +74,15 @@ def split_names(code_set: CodeSet, held_out: float, terms_per_code: int) -> Name
     of_synonym, of_term = groups[: len(synonyms)], groups[len(synonyms) :]
     trained = [(pair, group) for pair, group in zip(terms, of_term, strict=True) if group not in held_out_groups]
     drawn = _at_most(trained, terms_per_code)
+    held_out_terms = [(pair, group) for pair, group in zip(terms, of_term, strict=True) if group in held_out_groups]
+    measured = _one_of_each(held_out_terms)
     return NameSplit(
         trained_synonyms=[p for p, group in zip(synonyms, of_synonym, strict=True) if group not in held_out_groups],
         held_out_synonyms=[p for p, group in zip(synonyms, of_synonym, strict=True) if group in held_out_groups],
         trained_terms=drawn,
-        held_out_terms=[p for p, group in zip(terms, of_term, strict=True) if group in held_out_groups],
+        held_out_terms=measured,
         terms_left_out=len(trained) - len(drawn),
+        held_out_near_copies=len(held_out_terms) - len(measured),
     )
 
 
@@ -86,6 +95,15 @@ def _draw_groups(names: Sequence[Pair], groups: Sequence[int], definitions: Iter
     trained = {group for (_, name), group in zip(names, groups, strict=True) if content_words(name) in of_definitions}
     free = [group for group in dict.fromkeys(groups) if group not in trained]
     return set(random.Random(0).sample(free, round(len(free) * share)))
+
+
+def _one_of_each(terms: Sequence[tuple[Pair, int]]) -> list[Pair]:
+    """One term of each code and group, any of them."""
+    rng = random.Random(0)
+    of_group: dict[tuple[str, int], list[Pair]] = defaultdict(list)
+    for pair, group in terms:
+        of_group[pair[0], group].append(pair)
+    return [rng.choice(pairs) for pairs in of_group.values()]
 
 
 def _at_most(terms: Sequence[tuple[Pair, int]], number: int) -> list[Pair]:

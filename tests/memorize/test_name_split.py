@@ -60,11 +60,24 @@ def test_every_name_is_somewhere_once_and_the_counts_say_where(codes):
         "held_out_synonyms": len(split.held_out_synonyms),
         "trained_terms": len(split.trained_terms),
         "held_out_terms": len(split.held_out_terms),
-        "terms_left_out": len(names) - len(split.trained_terms) - len(split.held_out_terms),
+        "terms_left_out": split.terms_left_out,
+        "held_out_near_copies": split.held_out_near_copies,
     }
+    terms = split.counts()
+    assert len(names) == sum(terms[key] for key in terms if not key.endswith("synonyms"))
+    assert min(terms.values()) > 0
     assert max(Counter(code for code, _ in split.trained_terms).values()) == 5
     assert split_names(codes, 0.2, 1000).terms_left_out == 0
     assert split_names(codes, 0, 5).held_out_terms == []
+
+
+def test_of_a_held_out_group_one_term_is_measured(codes):
+    variants = [[f"pain {place} {' '.join(WORDS[:more])}" for more in range(6)] for place, _ in enumerate(codes.codes)]
+    split = split_names(replace(codes, terms=variants), 0.5, 20)
+    held_out = [code for code, _ in split.held_out_terms]
+    assert len(held_out) == len(set(held_out)) > 5
+    assert split.held_out_near_copies == 5 * len(held_out)
+    assert len({name.count(" ") for _, name in split.held_out_terms}) > 1  # any of them, not the first
 
 
 def test_few_terms_are_as_different_as_they_can_be(codes):
