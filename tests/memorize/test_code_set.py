@@ -8,7 +8,7 @@ import pytest
 from tiny_task import make_tiny_task
 
 from data.codes.book.book import RELATION_COLUMNS, TERM_COLUMNS, save_book
-from data.task import load_task, save_task
+from data.task import load_task
 from data.task_folder.book_parts import RULE_SCHEMA, TERM_SCHEMA
 from memorize.code_set import CodeSet, ontology_codes, task_codes
 from memorize.config import MemorizeConfig, MixtureConfig, QuestionConfig
@@ -18,6 +18,7 @@ from memorize.start import load_codes
 from mera.language_models.code_tokens import CodeTokens
 from mera.language_models.models import ModelConfig
 
+FACTS = {"sources": ["a book of a test"], "sha256": "00"}
 TERMS = [
     ("I10", "Hypertonia", "en", "index"),
     ("I10", "essential (primary) hypertension", "en", "index"),  # the definition in another case
@@ -30,27 +31,15 @@ TERMS = [
 def tasks(tmp_path_factory):
     """A task without a code book, and the same with one."""
     folder = tmp_path_factory.mktemp("code-set")
-    plain = make_tiny_task(folder / "plain")
-    columns = [name for name in plain.code_table.columns if name != "train_count"]
-    groups = [(level, group, name) for level, names in plain.group_names.items() for group, name in names.items()]
     rules = pl.DataFrame(
         [("excludes1", "I10", "words", ["I10"], ["I50.9"]), ("code_first", "N18", "words", ["N18.6"], ["I10"])],
         schema=RULE_SCHEMA,
         orient="row",
     )
-    named = save_task(
-        folder / "named",
-        {name: plain.splits[name].to_list() for name in plain.splits},
-        plain.code_table.select(columns),
-        pl.DataFrame(groups, schema=["level", "group", "name"], orient="row"),
-        {**{key: plain.info[key] for key in ("name", "kind", "source", "ontology", "edition", "protocol")}, "book": FACTS},
-        terms=pl.DataFrame(TERMS, schema=TERM_SCHEMA, orient="row"),
-        rules=rules,
-    )
-    return plain, named
+    terms = pl.DataFrame(TERMS, schema=TERM_SCHEMA, orient="row")
+    return make_tiny_task(folder / "plain"), make_tiny_task(folder / "named", terms=terms, rules=rules)
 
 
-FACTS = {"sources": ["icd10cm index 2017"], "sha256": "ab"}
 
 
 def make_book(path, system="icd10cm", terms=(("I10", "hypertonia"), ("I11", "heart tension"), ("S82.2", "shin break"))):
