@@ -119,8 +119,8 @@ class MemorizeConfig:
             )
         if self.task is not None and self.book not in (AUTO, NONE):
             raise UserError(
-                f"book is {self.book}, but a task has the terms it was prepared with (mera prepare --book): use auto or "
-                f"none, or set ontology instead of task"
+                f"book is {self.book}, but a task has the terms it was prepared with (mera prepare --book): use auto "
+                f"or none, or set ontology instead of task"
             )
         if self.num_codes is not None and self.num_codes < 1:
             raise UserError(f"num_codes must be at least 1, got {self.num_codes}")

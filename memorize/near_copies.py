@@ -1,4 +1,4 @@
-"""Which names are the same name in other words: what is measured as never trained on must have no such twin in training.
+"""Which names are the same name in other words: what is measured as never trained on has no such twin in training.
 
 Two names are near copies where they have the same content words, in whatever case, order, number and with whatever
 little words; or where they name the same code and the words of one are all among those of the other, as with the
@@ -9,7 +9,9 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-LITTLE_WORDS = frozenset("a an and as at by due for from in into is of on or the to with nos nec".split())
+LITTLE_WORDS = frozenset(
+    "a an and as at by due for from in into is of on or the to with nos nec".split()  # noqa: SIM905  a list of 20 lines
+)
 """Words that tell no two names apart; `without`, `not` and `no` do."""
 _WORD = re.compile(r"[^\W_]+")
 _POSSESSIVE = re.compile(r"['\u2019]s?(?!\w)")

@@ -100,7 +100,9 @@ class QuestionBook:
             *_as_often([q for p in wordings for q in self.definitions(p)], mixture.code_to_definition),
             *_as_often([q for p in wordings for q in self.codes(p)], mixture.definition_to_code),
             *_as_often([q for p in wordings for level in levels for q in self.groups(level, p)], mixture.code_to_group),
-            *_as_often([q for p in wordings for q in self.synonyms(names.trained_synonyms, p)], mixture.synonym_to_code),
+            *_as_often(
+                [q for p in wordings for q in self.synonyms(names.trained_synonyms, p)], mixture.synonym_to_code
+            ),
             *_as_often([q for p in wordings for q in self.synonyms(names.trained_terms, p)], mixture.term_to_code),
             *_as_often([q for p in wordings for q in self.excluded(p, ANSWERS_TRAINED)], mixture.code_to_excluded),
             *_as_often([q for p in wordings for q in self.first(p, ANSWERS_TRAINED)], mixture.code_to_first),

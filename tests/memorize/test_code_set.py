@@ -40,11 +40,15 @@ def tasks(tmp_path_factory):
     return make_tiny_task(folder / "plain"), make_tiny_task(folder / "named", terms=terms, rules=rules)
 
 
-
-
 def make_book(path, system="icd10cm", terms=(("I10", "hypertonia"), ("I11", "heart tension"), ("S82.2", "shin break"))):
     rows = [(code, term, "en", "index", "x") for code, term in terms]
-    record = {"form": 1, "system": system, "edition": "e", "sources": [{"kind": "index of a test"}], "contradictions": 0}
+    record = {
+        "form": 1,
+        "system": system,
+        "edition": "e",
+        "sources": [{"kind": "index of a test"}],
+        "contradictions": 0,
+    }
     table = pl.DataFrame(rows, schema=TERM_COLUMNS, orient="row")
     return save_book(path, table, pl.DataFrame(schema=RELATION_COLUMNS), record)
 

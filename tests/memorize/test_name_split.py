@@ -13,7 +13,10 @@ from memorize.name_split import split_names
 from memorize.near_copies import content_words
 from memorize.questions import QuestionBook
 
-WORDS = "acute chronic renal cardiac failure heart left right pain stone sugar lung due to with mellitus type 1 2".split()
+WORDS = (
+    *("acute", "chronic", "renal", "cardiac", "failure", "heart", "left", "right", "pain", "stone", "sugar", "lung"),
+    *("due", "to", "with", "mellitus", "type", "1", "2"),
+)
 
 
 @pytest.fixture(scope="module")

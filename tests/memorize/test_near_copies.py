@@ -58,7 +58,7 @@ def test_variants_of_one_path_are_one_group():
 
 def test_groups_are_what_following_every_pair_gives():
     rng = random.Random(4)
-    words = "acute chronic renal failure heart left right of pain stones".split()
+    words = ["acute", "chronic", "renal", "failure", "heart", "left", "right", "of", "pain", "stones"]
     names = [(rng.choice("ABC"), " ".join(rng.sample(words, rng.randint(1, 4)))) for _ in range(60)]
     groups = near_copy_groups(names)
     near = [[_are_near(first, second) for second in names] for first in names]

@@ -243,16 +243,18 @@ def test_a_question_longer_than_the_model_is_refused(codes, tokenizer):
         tokenized(questions, encoder, longest - 1)
 
 
-@pytest.mark.parametrize("settings", [{"phrasings": 0}, {"phrasings": 5}, {"held_out_synonyms": 1.0}, {"terms_per_code": 0}])
+@pytest.mark.parametrize(
+    "settings", [{"phrasings": 0}, {"phrasings": 5}, {"held_out_synonyms": 1.0}, {"terms_per_code": 0}]
+)
 def test_impossible_settings_are_refused(settings):
-    with pytest.raises(ValueError, match="must be (between|in|at least)"):
+    with pytest.raises(ValueError, match=r"must be (between|in|at least)"):
         QuestionConfig(**settings)
 
 
 def test_an_impossible_mixture_is_refused():
     with pytest.raises(ValueError, match="code_to_group must not be negative, got -1"):
         MixtureConfig(code_to_group=-1)
-    with pytest.raises(ValueError, match="term_to_code must not be negative, got -0.5"):
+    with pytest.raises(ValueError, match=r"term_to_code must not be negative, got -0\.5"):
         MixtureConfig(term_to_code=-0.5)
     with pytest.raises(ValueError, match="asks neither for definitions nor for codes"):
         MixtureConfig(code_to_definition=0, definition_to_code=0)

@@ -184,7 +184,9 @@ def test_a_run_on_an_ontology_replays_text_and_continues(task, tmp_path, monkeyp
 
 
 def test_a_run_with_a_book_measures_the_same_with_and_without_its_terms(task, tmp_path, monkeypatch):
-    rows = [(code, f"{word} {code[0]} sickness", "en", "index") for code in task.codes for word in ("old", "bad", "odd")]
+    rows = [
+        (code, f"{word} {code[0]} sickness", "en", "index") for code in task.codes for word in ("old", "bad", "odd")
+    ]
     rules = [("excludes1", "I10", "words", ["I10"], task.codes[1:4])]
     named = make_tiny_task(
         tmp_path / "named",
