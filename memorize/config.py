@@ -54,7 +54,7 @@ class QuestionConfig:
     """ontology levels asked about (code -> name of its group)"""
     held_out_synonyms: float = 0.1
     """share of the synonyms, and of a code book's terms, never trained on, to tell knowing from reciting"""
-    terms_per_code: int = 20
+    terms_per_code: int = 10
     """of a code book at most so many terms of a code are trained on, drawn once and as different as they are"""
     mixture: MixtureConfig = MixtureConfig()
     atomic_tokens: bool = True

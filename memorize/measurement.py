@@ -138,7 +138,8 @@ def load_memorized(checkpoint: str | Path) -> tuple[CodeSet, QuestionConfig] | N
 def what_to_ask(checkpoint: Path, task: Path | None) -> tuple[CodeSet, QuestionConfig]:
     """The codes and the wording: those the checkpoint was trained with, or the candidates of `task`.
 
-    Raises ValueError where the checkpoint does not say and no task is given, or has no token for a candidate.
+    A checkpoint that was trained without a code book is measured without one. Raises ValueError where the checkpoint
+    does not say and no task is given, has no token for a candidate, or was trained with another book.
     """
     if not checkpoint.is_dir():
         raise FileNotFoundError(f"no checkpoint at {checkpoint}")
@@ -151,7 +152,12 @@ def what_to_ask(checkpoint: Path, task: Path | None) -> tuple[CodeSet, QuestionC
             raise UserError(f"{checkpoint} does not say what it memorized (memorize/train.py notes it): pass --task")
         return memorized
     loaded = load_task(task)
-    code_set = task_codes(loaded)
+    code_set = task_codes(loaded, with_terms=memorized is None or memorized[0].book is not None)
+    if memorized is not None and code_set.book != memorized[0].book:
+        raise UserError(
+            f"{checkpoint} was trained with another code book than {task} was prepared with: what it was never trained "
+            f"on cannot be told; measure it without --task, or prepare the task with the same book"
+        )
     if questions.mixture.asks_about_notes:
         code_set = code_set.with_notes(loaded.rules)
     if questions.atomic_tokens:

@@ -129,6 +129,21 @@ def test_recall_on_a_task_reads_its_notes_where_the_checkpoint_was_trained_on_no
     assert what_to_ask(tmp_path, tasks[1].path)[0].first is None
 
 
+def test_recall_never_takes_trained_names_for_held_out_ones(tasks, tmp_path):
+    """What is held out depends on the book, so a checkpoint is measured with its own or with none."""
+    plain, named = map(task_codes, tasks)
+    CodeTokens(definitions=plain.meanings()).save(tmp_path)
+    save_memorized(tmp_path, plain, QuestionConfig())
+    assert what_to_ask(tmp_path, tasks[1].path)[0].terms is None
+    save_memorized(tmp_path, named, QuestionConfig())
+    assert what_to_ask(tmp_path, tasks[1].path)[0].terms == named.terms
+    with pytest.raises(ValueError, match=r"was trained with another code book than .*plain was prepared with"):
+        what_to_ask(tmp_path, tasks[0].path)
+    save_memorized(tmp_path, replace(named, book=FACTS | {"sha256": "11"}), QuestionConfig())
+    with pytest.raises(ValueError, match="prepare the task with the same book"):
+        what_to_ask(tmp_path, tasks[1].path)
+
+
 def test_an_ontology_takes_the_terms_of_its_leaves(tmp_path, monkeypatch):
     book = make_book(tmp_path / "book")
     codes, source = load_codes(config(ontology="icd10cm", book=str(tmp_path / "book"), num_codes=None))
