@@ -57,7 +57,9 @@ def save_bi_encoder(model: BiEncoder, path: str | Path, record: ModelRecord) -> 
     if model.key_encoder is not None:
         towers = (modules, [model.key_encoder, *copy.deepcopy(head)])
         modules = [Router.for_query_document(*towers, default_route="query")]
+    device = model.device
     SentenceTransformer(modules=modules, device="cpu").save(str(path), create_model_card=False)
+    model.to(device)  # it has taken the modules to the CPU with it
     if model.attention is not None:
         save_file(model.attention.state_dict(), path / ATTENTION_NAME)
     (path / RECORD_NAME).write_text(json.dumps(asdict(record), indent=2), encoding="utf-8")

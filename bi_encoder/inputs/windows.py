@@ -30,10 +30,13 @@ def tokenize_windows(
     windows: list[Windows] = [[] for _ in texts]
     if not texts:
         return windows
-    encoded = _overflowing(tokenizer, list(texts), max_tokens, overlap)
-    for ids, text in zip(encoded["input_ids"], encoded["overflow_to_sample_mapping"], strict=True):
-        if max_windows is None or len(windows[text]) < max_windows:
-            windows[text].append(ids)
+    before, after = _tokens_around(tokenizer)
+    for text, ids in enumerate(_encoded(tokenizer, list(texts))["input_ids"]):
+        places = _window_places(len(ids) - before - after, max_tokens - before - after, overlap)
+        rest = ids[len(ids) - after :]
+        windows[text] = [
+            [*ids[:before], *ids[before + start : before + end], *rest] for start, end in places[:max_windows]
+        ]
     return windows
 
 
@@ -41,12 +44,9 @@ def windows_with_offsets(
     tokenizer: PreTrainedTokenizerBase, text: str, max_tokens: int, overlap: int
 ) -> tuple[Windows, np.ndarray]:
     """The windows of one text, and the characters `[start, end)` of each of its tokens (T, 2)."""
-    encoded = _overflowing(tokenizer, [text], max_tokens, overlap, return_offsets_mapping=True)
-    masks = window_batch(tokenizer, [encoded["input_ids"]], overlap)["unique_mask"].numpy()
-    offsets = [
-        np.array(places)[mask[: len(places)]] for places, mask in zip(encoded["offset_mapping"], masks, strict=True)
-    ]
-    return encoded["input_ids"], np.concatenate(offsets)
+    encoded = _encoded(tokenizer, [text], return_offsets_mapping=True)
+    windows = tokenize_windows(tokenizer, [text], max_tokens, overlap)[0]
+    return windows, np.array(encoded["offset_mapping"][0])
 
 
 def window_batch(tokenizer: PreTrainedTokenizerBase, texts: Sequence[Windows], overlap: int) -> dict[str, Tensor]:
@@ -96,18 +96,22 @@ def batches_of_windows(texts: Sequence[Windows], batch_size: int) -> Iterator[li
         yield batch
 
 
-def _overflowing(
-    tokenizer: PreTrainedTokenizerBase, texts: list[str], max_tokens: int, overlap: int, **more: bool
-) -> BatchEncoding:
+def _window_places(num_tokens: int, size: int, overlap: int) -> list[tuple[int, int]]:
+    """`[start, end)` of windows of at most `size` tokens that together hold `num_tokens`, the last one perhaps less."""
+    starts = range(0, max(num_tokens - overlap, 1), size - overlap)
+    return [(start, min(start + size, num_tokens)) for start in starts]
+
+
+def _encoded(tokenizer: PreTrainedTokenizerBase, texts: list[str], **more: bool) -> BatchEncoding:
+    """Texts as a whole. The windows are cut here and not by the tokenizer: tokenizers 0.23.2 gives the first two windows
+    of a text and no others, without a word."""
     return tokenizer(
         texts,
-        truncation=True,
-        max_length=max_tokens,
-        stride=overlap,
-        return_overflowing_tokens=True,
+        truncation=False,
         split_special_tokens=True,  # a note that says [SEP] or </s> holds characters there
         return_attention_mask=False,
         return_token_type_ids=False,
+        verbose=False,  # no warning that a text is longer than the encoder reads at once
         **more,
     )
 

@@ -220,8 +220,10 @@ def read_source(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
         raise UserError("--primary-only needs --position or --code-separator, to tell which code of a visit is first")
     if arguments.code_system is None and arguments.codes is None:
         raise UserError("a table needs --code-system or --codes, to say which edition its codes are of")
-    if arguments.code_system == "icd9" and arguments.codes is not None:
-        raise UserError("--codes is the table of an edition of ICD-10; leave --code-system icd9 out")
+    if arguments.code_system in ("icd9", "icd10who") and arguments.codes is not None:
+        raise UserError(
+            f"--codes is itself the table of an edition of ICD-10; leave --code-system {arguments.code_system} out"
+        )
     edition, edition_files = None, []
     if arguments.codes is not None:
         edition, file = read_national_edition(arguments.codes, ledger)

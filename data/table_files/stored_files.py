@@ -1,11 +1,14 @@
 """Input files on disk: where a table lies, how it is unpacked, and whether it is text in UTF-8."""
 
+import bz2
 import codecs
 import gzip
 import hashlib
 import io
+import lzma
 import zipfile
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +18,13 @@ CHUNK = 1 << 24
 """Bytes looked at in one go: what is computed from them is several times as large."""
 _TABLE_SUFFIXES = (".csv", ".txt", ".tsv")
 _BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+
+
+_OTHER_STREAMS: tuple[tuple[bytes, str, Callable[[bytes], bytes]], ...] = (
+    (b"BZh", "bzip2", bz2.decompress),
+    (b"\xfd7zXZ\x00", "xz", lzma.decompress),
+)
+"""First bytes of a packed file, its name, how it is unpacked."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,6 +89,14 @@ def find_table(folder: str | Path, name: str) -> Path:
 def _unpack(path: Path, stored: bytes) -> bytes:
     if stored.startswith(b"PK\x03\x04"):
         return _unzip(path, stored)
+    for start, name, decompress in _OTHER_STREAMS:
+        if stored.startswith(start):
+            try:
+                return decompress(stored)
+            except (OSError, EOFError, ValueError, lzma.LZMAError):
+                raise UserError(f"{path} is a damaged or cut off {name} file; download or copy it again") from None
+    if stored.startswith(b"\x28\xb5\x2f\xfd"):
+        raise UserError(f"{path} is packed by zstd, which is not read here; unpack it, or pack it by gzip")
     if not stored.startswith(b"\x1f\x8b"):
         return stored
     try:

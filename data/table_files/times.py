@@ -28,7 +28,7 @@ _LARGEST_DAY = 1_000_000
 _EPOCHS = ((18, "nanoseconds"), (15, "microseconds"), (12, "milliseconds"), (9, "seconds"))
 
 
-_TIDY = re.compile(r"\d{4}-[01]\d-[0-3]\d( [0-2]\d:[0-5]\d:[0-5]\d)?")
+_TIDY = re.compile(r"\d{4}-[01]\d-[0-3]\d( (?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d)?")
 
 
 class UnreadableTimes(UserError):
@@ -60,6 +60,9 @@ def parse_times(
     moments = _filled(moments, _rest(values, moments), _ISO[:1])
     rest = _tidied(_rest(values, moments))
     moments = _filled(moments, rest, _ISO)
+    if moments.null_count():
+        midnight = _rest(rest, moments).str.extract(r"^(\d{4}-\d\d-\d\d) 24:00(?::00)?$")  # ISO 8601: the day's end
+        moments = moments.fill_null(_as_moments(midnight, "%Y-%m-%d").dt.offset_by("1d"))
     for pattern, form in _COMPACT.items():
         if moments.null_count():
             # The parser would take 2020101 for a date as well.

@@ -24,13 +24,13 @@ NO_CPU_BF16_UNDER_DEEPSPEED = "training.cpu_bf16 is not for DeepSpeed on the CPU
 
 
 def prepare_engine(cpu_bf16: bool = False) -> bool:
-    """Set up precision, and on the CPU the process group; returns whether there is a GPU.
+    """Set up precision, and on the CPU the process group; returns whether a GPU trains.
 
     bf16 is used where the GPU has it. Without a GPU everything is float32, whatever the launch file says, unless
     `cpu_bf16` asks for autocast to bf16; raises UserError where DeepSpeed would have to do that.
     Call it after the model is built: parts of transformers write files in the first process alone once a group exists.
     """
-    on_gpu = torch.cuda.is_available()
+    on_gpu = uses_gpu()
     bf16 = torch.cuda.is_bf16_supported() if on_gpu else cpu_bf16
     os.environ["ACCELERATE_MIXED_PRECISION"] = "bf16" if bf16 else "no"
     if on_gpu:
@@ -43,6 +43,11 @@ def prepare_engine(cpu_bf16: bool = False) -> bool:
 
         deepspeed.init_distributed("gloo")
     return False
+
+
+def uses_gpu() -> bool:
+    """Whether there is a GPU and `accelerate launch` was not told to leave it alone (`use_cpu`, as in cpu.yaml)."""
+    return torch.cuda.is_available() and os.environ.get("ACCELERATE_USE_CPU", "false").lower() not in ("true", "1")
 
 
 def uses_deepspeed() -> bool:

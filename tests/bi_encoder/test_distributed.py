@@ -83,6 +83,14 @@ def task_path(tmp_path_factory):
     return str(make_tiny_task(tmp_path_factory.mktemp("prepared") / "tiny", kind="coding", patients=40).path)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def on_the_cpu():
+    """Two processes may not have a GPU each, and the gradients are compared in float32."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ACCELERATE_USE_CPU", "true")
+        yield
+
+
 @pytest.fixture(scope="module")
 def two_processes(task_path, tmp_path_factory):
     """What both processes found, by name and rank."""

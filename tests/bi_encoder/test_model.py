@@ -60,6 +60,14 @@ def test_a_saved_mean_model_opens_in_sentence_transformers_with_the_same_vectors
     assert prefix.encode(TEXTS, show_progress_bar=False) == pytest.approx(own[:, :8], abs=1e-5)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="a model on the CPU stays there anyway")
+def test_a_model_on_a_gpu_stays_there_when_it_is_saved(tmp_path):
+    model = build_bi_encoder(make_encoder(TEXTS), "laa_mrl", 0.1).to("cuda")
+    save_bi_encoder(model, tmp_path / "checkpoint", record("laa_mrl"))
+    assert {weight.device.type for weight in model.parameters()} == {"cuda"}
+    assert embed_texts(model, TEXTS, 16).device.type == "cuda"
+
+
 @pytest.mark.parametrize("variant", ["retrieval", "laa_mrl"])
 def test_save_and_load_give_the_same_scores_and_fingerprint(encoder, tmp_path, variant):
     model = build_bi_encoder(encoder, variant, 0.07).eval()

@@ -67,6 +67,7 @@ def arguments(prepared, output, **options):
 
 def memorize(monkeypatch, prepared, output, **options):
     """Run memorize/train.py in this process and return what recall.json holds."""
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")  # on a GPU it is bf16, and knows a little more or less
     monkeypatch.setattr(sys, "argv", ["memorize/train.py", *arguments(prepared, output, **options)])
     monkeypatch.setenv("MERA_TRACEBACK", "1")
     runpy.run_path(str(ROOT / "memorize" / "train.py"), run_name="__main__")

@@ -1,7 +1,10 @@
 """The layout of a CSV: separators, quotes, and a count of records of its own."""
 
+import bz2
 import csv
+import gzip
 import io
+import lzma
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ from data.table_files import csv_layout
 from data.table_files.columns import column, read_columns
 from data.table_files.csv_layout import find_separator, inspect_csv
 from data.table_files.meanings import Meaning
+from mera.system.errors import UserError
 
 WANTED = [column("a", Meaning.WORD), column("b", Meaning.WORD)]
 
@@ -46,6 +50,16 @@ def test_marks_of_other_systems(tmp_path):
         ('"' + text.replace(",", '","').replace("\n", '"\n"')).removesuffix('"').encode(),
     ):
         assert read(tmp_path, stored)[0] == expected
+
+
+def test_packed_files(tmp_path):
+    stored = b"a,b\n1,2\n3,4\n"
+    for packed in (gzip.compress(stored), bz2.compress(stored), lzma.compress(stored)):
+        assert read(tmp_path, packed)[0] == [("1", "2"), ("3", "4")]
+        with pytest.raises(UserError, match=r"cut off|damaged"):
+            read(tmp_path, packed[:-10])
+    with pytest.raises(UserError, match="packed by zstd, which is not read here"):
+        read(tmp_path, b"\x28\xb5\x2f\xfd" + stored)
 
 
 def test_tables_written_one_behind_the_other(tmp_path):

@@ -61,6 +61,14 @@ def test_one_day_in_many_forms(text):
     assert moments(text) == [MIDNIGHT]
 
 
+@pytest.mark.parametrize("text", ["2020-03-03 24:00:00", "2020-03-03T24:00", "2020-03-03T24:00:00Z"])
+def test_the_end_of_a_day_is_the_start_of_the_next(text):
+    """ISO 8601 had both, until its edition of 2019."""
+    assert moments(text, "2020-03-04 05:06:07") == [MIDNIGHT, MOMENT]
+    assert iso_time(text) == "2020-03-04 00:00:00"
+    assert moments("2020-12-31 24:00:00", "2020-12-31 24:00:01") == [datetime(2021, 1, 1), None]
+
+
 @pytest.mark.parametrize(
     "text", ["2020-13-01", "2020101", "202001", "4.3.20", "yesterday", "2020-03-04 25:00:00", "12"]
 )

@@ -10,6 +10,7 @@ import pytest
 from safetensors.numpy import load_file
 from small_model import ARCHITECTURE
 from tiny_task import make_tiny_task
+from torch.cuda import device_count
 from transformers import AutoModelForCausalLM
 
 from mera.root import ROOT
@@ -33,12 +34,13 @@ WITH_CPU_OPTIMIZER = pytest.param("zero3_offload", marks=pytest.mark.slow)
 """DeepSpeed compiles its AdamW for the CPU first."""
 
 
-def launch(engine, processes, *arguments):
+def launch(engine, processes, *arguments, gpu=False):
+    """Without a GPU, unless `gpu`: there everything is bf16, and what is compared here is float32."""
     command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", LAUNCH_FILES / f"{engine}.yaml"]
     return subprocess.run(
         [*map(str, command), "--num_processes", str(processes), *map(str, arguments)],
         cwd=ROOT,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env=os.environ | {"OMP_NUM_THREADS": "1"} | ({} if gpu else {"CUDA_VISIBLE_DEVICES": ""}),
         capture_output=True,
         text=True,
         check=False,
@@ -156,7 +158,7 @@ def test_every_launch_file_starts_every_trainer(engine, trainer, task, tmp_path)
         options |= {"--model.base": "null", "--model.architecture": json.dumps(ARCHITECTURE)}
     words = [word for option in options.items() for word in option]
     processes = 1 if engine in ("cpu", "single_gpu") else 2
-    done = launch(engine, processes, f"{trainer}/train.py", *words, "--dry-run")
+    done = launch(engine, processes, f"{trainer}/train.py", *words, "--dry-run", gpu=processes <= device_count())
     assert done.returncode == 0, done.stderr[-3000:]
     assert f"dry run: 2 steps of {4 * processes} examples and a small evaluation" in done.stdout
 
@@ -166,6 +168,19 @@ def test_a_recipe_for_gpus_is_float32_on_the_cpu(monkeypatch):
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
     assert prepare_engine() is False
     assert os.environ["ACCELERATE_MIXED_PRECISION"] == "no"
+
+
+@pytest.mark.parametrize(("told", "expected"), [("true", False), ("True", False), ("false", True), (None, True)])
+def test_a_launch_file_for_the_cpu_leaves_a_gpu_alone(monkeypatch, told, expected):
+    """accelerate says so in the environment; the Trainer would put its batches onto the GPU all the same."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda: True)
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
+    monkeypatch.delenv("ACCELERATE_USE_CPU", raising=False)
+    if told is not None:
+        monkeypatch.setenv("ACCELERATE_USE_CPU", told)
+    assert prepare_engine() is expected
+    assert os.environ["ACCELERATE_MIXED_PRECISION"] == ("bf16" if expected else "no")
 
 
 def test_bf16_on_the_cpu_is_not_for_deepspeed(monkeypatch):

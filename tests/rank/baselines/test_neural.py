@@ -132,7 +132,9 @@ def test_they_learn_from_the_history_and_a_seed_fixes_the_result(task, train, co
     assert found.chosen["epoch"] == 1 + int(np.argmax(recalls))
     assert recall_at_k(found.validation, task.targets("validation"), 20) == pytest.approx(max(recalls))
     np.testing.assert_allclose(np.exp(found.test).sum(axis=1), 1.0, rtol=1e-4)  # log-probabilities
-    np.testing.assert_array_equal(train(task, config, seed=1).test, found.test)
+    # On a GPU the gradients of an embedding are summed in any order.
+    within = 0.01 if torch.cuda.is_available() else 0.0
+    np.testing.assert_allclose(train(task, config, seed=1).test, found.test, rtol=0, atol=within)
     assert (train(task, config, seed=2).test != found.test).any()
 
 
