@@ -62,7 +62,8 @@ def fit_ranker(
         scores = add_recurrence(scores, validation.seen, rare_bonus)
     rule = fit_decision_rule(scores, eov, targets, uses_eov, config.eov_offset == "fitted")
     trained_on = TrainedOn.of_task(task, config.prompt)
-    ranker = Ranker(model, tokenizer, task.codes, code_tokens.definitions, config.prompt, rule, recurrence, trained_on)
+    definitions, prompt = code_tokens.definitions, config.prompt
+    ranker = Ranker(model, tokenizer, task.codes, definitions, prompt, rule, recurrence, trained_on, task.rules)
     ranker.add_definitions(task.all_definitions)
     return ranker, decision_record(rule, scores, eov, targets, uses_eov)
 

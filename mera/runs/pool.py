@@ -52,6 +52,7 @@ def pool_folds(paths: Sequence[str | Path], output: str | Path) -> Path:
         codes=codes,
         num_outside=num_outside,
         group_names=_all_groups(folds),
+        rules=_all_rules(folds),
         previous_visits=_concatenated([fold.previous_visits for fold in folds]),
         ages=_concatenated([fold.ages for fold in folds]),
         sexes=None if first.sexes is None else [sex for fold in folds for sex in fold.sexes],
@@ -155,6 +156,15 @@ def _stacked(
 def _all_groups(folds: Sequence[Predictions]) -> pl.DataFrame | None:
     tables = [fold.group_names for fold in folds if fold.group_names is not None]
     return pl.concat(tables).unique(["level", "group"], keep="first", maintain_order=True) if tables else None
+
+
+def _all_rules(folds: Sequence[Predictions]) -> pl.DataFrame | None:
+    """The rules of all folds; one that several have is about the candidates of them all."""
+    tables = [fold.rules for fold in folds if fold.rules is not None]
+    if not tables:
+        return None
+    sides = [pl.col(side).explode().drop_nulls().unique(maintain_order=True) for side in ("subjects", "objects")]
+    return pl.concat(tables).group_by("kind", "node", "text", maintain_order=True).agg(sides)
 
 
 def _concatenated(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:

@@ -11,6 +11,7 @@ import polars as pl
 from mera.system.errors import UserError
 
 EXAMPLE_COLUMNS = ("example_id", "patient_id", "targets", "seen", "threshold")
+RULE_COLUMNS = ("kind", "node", "text", "subjects", "objects")
 WRITE_AGAIN = "write the predictions again"
 
 

@@ -11,12 +11,12 @@ True codes that are no candidates stand in `targets` of examples.parquet and in
   other_codes.parquet   the columns of codes.parquet, for codes in `targets` or `seen` that are no candidates
 
 and count as missed: `read_predictions` gives them columns behind the candidates', with a score of -inf. In a run pooled
-from mera.system.errors import UserError
 from folds a score of scores.npy is -inf where the code was no candidate of the fold.
 
 Optional, for the report to say more; a folder without them is complete:
   examples.parquet   also previous_visits, age, sex (null: unknown)
   groups.parquet     level, group, name: what the groups in codes.parquet are called
+  rules.parquet      kind, node, text, subjects, objects: coding rules of the candidates (mera.evaluation.coding_rules)
   trained_on.npy     hashes of the patients of train and validation, none of whom may be among the examples
   context.parquet    history (with its notes, where the task has past notes), text, evidence of the first examples, for
                      the report's example pages
@@ -38,6 +38,7 @@ import polars as pl
 from mera.runs.manifest import Manifest
 from mera.runs.prediction_parts import (
     EXAMPLE_COLUMNS,
+    RULE_COLUMNS,
     WRITE_AGAIN,
     check_codes_known,
     check_finite,
@@ -93,6 +94,8 @@ class Predictions:
     """N of `F`, `M` or None."""
     group_names: pl.DataFrame | None = None
     """level, group, name."""
+    rules: pl.DataFrame | None = None
+    """kind, node, text, subjects, objects: the coding rules that the candidates can break."""
     trained_on: np.ndarray | None = None
     """uint64 `patient_hashes` of the patients the model was trained or tuned on."""
     context: pl.DataFrame | None = None
@@ -149,6 +152,8 @@ def _write_parts(folder: Path, predictions: Predictions, codes: list[str]) -> No
     _example_table(predictions, codes).write_parquet(folder / "examples.parquet")
     if predictions.group_names is not None:
         predictions.group_names.write_parquet(folder / "groups.parquet")
+    if predictions.rules is not None:
+        predictions.rules.write_parquet(folder / "rules.parquet")
     if predictions.trained_on is not None:
         np.save(folder / "trained_on.npy", predictions.trained_on)
     if predictions.context is not None:
@@ -206,6 +211,7 @@ def read_predictions(path: str | Path) -> Predictions:
         ages=examples["age"].fill_null(float("nan")).to_numpy() if "age" in examples.columns else None,
         sexes=examples["sex"].to_list() if "sex" in examples.columns else None,
         group_names=_read_optional(folder / "groups.parquet", read_table),
+        rules=_read_optional(folder / "rules.parquet", lambda path: read_table(path, RULE_COLUMNS)),
         trained_on=_read_optional(folder / "trained_on.npy", read_array),
         context=_read_optional(folder / "context.parquet", read_table),
         records=records,
@@ -250,6 +256,7 @@ def predictions_for_task(
             schema={"level": pl.String, "group": pl.String, "name": pl.String},
             orient="row",
         ),
+        rules=task.rules if task.rules.height else None,
         trained_on=np.unique(
             patient_hashes(task.splits[name]["patient_id"] for name in ("train", "validation") if name != split)
         ),

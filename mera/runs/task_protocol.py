@@ -45,6 +45,10 @@ class PreparedTask(Protocol):
         """codes of the rows that are no candidates, with the same columns; perhaps empty"""
 
     @property
+    def rules(self) -> pl.DataFrame:
+        """the coding rules of the candidates: kind, node, text, subjects, objects; perhaps empty"""
+
+    @property
     def group_names(self) -> dict[str, dict[str, str]]:
         """level -> group -> its name"""
 

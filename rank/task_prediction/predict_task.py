@@ -8,6 +8,7 @@ import numpy as np
 from data.task import Task, load_task
 from data.task_folder.features import PatientRow, TaskRow
 from rank.patients.code_reader import GROUPED_SYSTEMS
+from rank.patients.coding_check import RuleUse
 from rank.patients.patient_input import refuse, require_known, require_seen
 from rank.phenotypes import Phenotype, Recalibration, measure_phenotype
 from rank.predict import Ranker
@@ -26,8 +27,10 @@ def rank_patient(
     sex: str | None,
     text: str | None,
     allow_unknown: bool = False,
+    rules: RuleUse = "none",
 ) -> RankedExample:
-    """`history`: `428.0,401.9;584.9`, oldest visit first; `days`: `120;14`. Raises ValueError as `Ranker.row` does.
+    """`history`: `428.0,401.9;584.9`, oldest visit first; `days`: `120;14`; `rules`: as `Ranker.ranked` takes it.
+    Raises ValueError as `Ranker.row` does.
 
     A few codes that the model does not have are named on stderr and read as plain text.
     """
@@ -47,7 +50,7 @@ def rank_patient(
     _say_all(ranker, top)
     scores, eov = _scored(ranker, [row])
     return RankedExample(
-        codes=ranker.ranked([row], scores, eov, top=top)[0],
+        codes=ranker.ranked([row], scores, eov, top=top, rules=rules)[0],
         phenotypes={
             phenotype.name: float(ranker.phenotype_probabilities(phenotype, scores, eov)[0]) for phenotype in phenotypes
         },
@@ -62,6 +65,7 @@ def rank_task(
     top: int,
     batch_size: int,
     allow_unknown: bool = False,
+    rules: RuleUse = "none",
 ) -> tuple[list[RankedExample], dict[str, dict[str, float | None]]]:
     """The patients of a split, ranked, and what `measure_phenotype` finds for each phenotype.
 
@@ -96,6 +100,7 @@ def rank_task(
             probabilities = Recalibration.fit(known, phenotype.is_true(validation[0]))(probabilities)
         calibrated[phenotype.name] = probabilities
         measured[phenotype.name] = measure_phenotype(probabilities, phenotype.is_true(rows), phenotype.was_known(rows))
+    ranked = ranker.ranked(rows, scores, eov, top, rules)
     examples = [
         RankedExample(
             example_id=row["example_id"],
@@ -103,7 +108,7 @@ def rank_task(
             phenotypes={name: float(probabilities[index]) for name, probabilities in calibrated.items()},
             targets=row["targets"],
         )
-        for index, (row, codes) in enumerate(zip(rows, ranker.ranked(rows, scores, eov, top), strict=True))
+        for index, (row, codes) in enumerate(zip(rows, ranked, strict=True))
     ]
     return examples, measured
 

@@ -16,14 +16,16 @@ from mera.system.private_files import private_files
 from rank.predict import RankedCode
 
 SUFFIXES = (".json", ".parquet")
+CodeValue = str | float | bool | list[str]
 
 
 class RankedRecord(TypedDict):
     """A ranked patient in JSON."""
 
     example_id: NotRequired[str]
-    codes: list[dict[str, str | float | bool]]
-    """most likely first, each with the fields of `RankedCode`, and `target` where the true codes are known"""
+    codes: list[dict[str, CodeValue]]
+    """most likely first, each with the fields of `RankedCode`, and `target` where the true codes are known; `rules`
+    where they were asked for"""
     phenotypes: dict[str, float]
     """name -> probability"""
 
@@ -39,7 +41,7 @@ class RankedExample:
 
     def as_dict(self) -> RankedRecord:
         true = None if self.targets is None else set(self.targets)
-        codes = [asdict(code) | ({} if true is None else {"target": code.code in true}) for code in self.codes]
+        codes = [_fields(code) | ({} if true is None else {"target": code.code in true}) for code in self.codes]
         record: RankedRecord = {"codes": codes, "phenotypes": self.phenotypes}
         return record if self.example_id is None else {"example_id": self.example_id, **record}
 
@@ -72,7 +74,8 @@ def write_ranked(
 
 
 def print_ranked(example: RankedExample) -> None:
-    table = Table("", "code", "definition", "probability", "predicted", "known")
+    is_checked = any(code.rules is not None for code in example.codes)
+    table = Table("", "code", "definition", "probability", "predicted", "known", *(["rules"] if is_checked else []))
     for place, code in enumerate(example.codes, start=1):
         table.add_row(
             str(place),
@@ -81,6 +84,7 @@ def print_ranked(example: RankedExample) -> None:
             f"{code.probability:.1%}",
             "yes" if code.predicted else "",
             "yes" if code.known else "",
+            *(["\n".join(code.rules or ())] if is_checked else []),
         )
     Console().print(table)
     for name, probability in example.phenotypes.items():
@@ -103,7 +107,7 @@ def as_json(value: object) -> str:
 
 
 def _table(examples: Sequence[RankedExample]) -> pl.DataFrame:
-    rows: list[dict[str, str | float | bool]] = []
+    rows: list[dict[str, CodeValue]] = []
     for example in examples:
         name = {} if example.example_id is None else {"example_id": example.example_id}
         phenotypes = {f"phenotype_{name}": probability for name, probability in example.phenotypes.items()}
@@ -111,4 +115,10 @@ def _table(examples: Sequence[RankedExample]) -> pl.DataFrame:
             {**name, "place": place, **code, **phenotypes}
             for place, code in enumerate(example.as_dict()["codes"], start=1)
         ]
-    return pl.DataFrame(rows, infer_schema_length=None)
+    lists = {"rules": pl.List(pl.String)} if rows and "rules" in rows[0] else None
+    return pl.DataFrame(rows, infer_schema_length=None, schema_overrides=lists)
+
+
+def _fields(code: RankedCode) -> dict[str, CodeValue]:
+    values = {name: value for name, value in asdict(code).items() if name != "rules"}
+    return values if code.rules is None else values | {"rules": list(code.rules)}

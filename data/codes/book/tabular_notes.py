@@ -15,9 +15,9 @@ from xml.etree.ElementTree import Element
 import polars as pl
 
 from data.codes.book.book import RELATION_COLUMNS
-from data.codes.book.code_ranges import CodeOrder
-from data.codes.book.note_targets import read_targets
-from data.codes.book.plain_xml import read_plain_xml
+from data.codes.notes.code_ranges import CodeOrder
+from data.codes.notes.note_targets import read_targets
+from data.codes.notes.plain_xml import read_plain_xml
 from mera.system.errors import UserError
 
 _KIND_OF_TAG = {

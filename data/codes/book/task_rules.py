@@ -1,4 +1,4 @@
-"""The notes of an edition as rules on the candidates of a task: what excludes what, what asks for what, who can have it.
+"""The notes of an edition as rules on a task's candidates: what excludes what, what asks for what, who can have it.
 
 A rule has subjects, the candidates it is about, and objects, those it names; no candidate is both. What a rule of each
 kind forbids is said in `mera.evaluation.coding_rules`.
@@ -9,6 +9,7 @@ infusion, ...) or open (`such as`), and so are causes and organisms, which are a
 I.B.7), and notes of whole chapters and blocks.
 """
 
+import functools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,10 +17,13 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from data.codes.book import patient_limits
-from data.codes.book.code_ranges import CodeOrder, is_heading, load_order
+from data.codes.book.book import RELATION_COLUMNS, CodeBook
+from data.codes.book.tabular_notes import package_notes
 from data.codes.ccs import Grouping
 from data.codes.code_table import CodeNames
+from data.codes.notes import patient_limits
+from data.codes.notes.code_ranges import CodeOrder, is_heading, load_order
+from data.editions.icd10cm import was_complete_icd10_code
 from data.ontology import Ontology
 from data.task_folder.book_parts import RULE_SCHEMA
 
@@ -56,25 +60,36 @@ class _Candidates:
         return self.codes[start:stop]
 
 
+def edition_notes(system: str, book: CodeBook | None) -> pl.DataFrame:
+    """RELATION_COLUMNS: the notes of a code book; where it has none, of the package of ICD-10-CM; else none."""
+    if book is not None and book.relations.height:
+        return book.relations
+    return _package_relations() if system == "icd10cm" else pl.DataFrame(schema=RELATION_COLUMNS)
+
+
 def task_rules(
     codes: Sequence[str], names: CodeNames, relations: pl.DataFrame, granularity: str = "full"
 ) -> pl.DataFrame:
     """RULE_SCHEMA: the rules that the candidates `codes` can break.
 
-    `relations` (RELATION_COLUMNS) are the notes of the edition `names`: of its code book, or of
-    `tabular_notes.package_notes`, or none. Groups of the CCS have no rules; a task of categories has those that hold for
-    whole categories.
+    `relations` are the `edition_notes` of `names`. Groups of the CCS have no rules; a task of categories has those that
+    hold for whole categories.
     """
     if isinstance(names, Grouping):
         return pl.DataFrame(schema=RULE_SCHEMA)
-    candidates = _Candidates.of(codes, load_order_of(names))
+    candidates = _Candidates.of(codes, _order_of(names))
     rules = [*_note_rules(candidates, relations), *_limit_rules(candidates, names.system)]
     if granularity == "full":
         rules += _incomplete_rules(candidates, relations)
     return pl.DataFrame(rules, schema=RULE_SCHEMA, orient="row")
 
 
-def load_order_of(names: Ontology) -> CodeOrder:
+@functools.cache
+def _package_relations() -> pl.DataFrame:
+    return package_notes(load_order("icd10cm")).relations
+
+
+def _order_of(names: Ontology) -> CodeOrder:
     """The order of an edition; those with a package are ordered once."""
     return load_order(names.system) if ":" not in names.system else CodeOrder.of(names)
 
@@ -110,15 +125,19 @@ def _always_holds(kind: str, node: str, text: str) -> bool:
 
 
 def _incomplete_rules(candidates: _Candidates, relations: pl.DataFrame) -> Iterator[_Rule]:
-    """One rule for each candidate with codes below it; its objects are the complete ones among the candidates."""
+    """One rule for each candidate with codes below it; its objects are the complete ones among the candidates.
+
+    A code of ICD-10-CM that was complete in an earlier release, such as R51 before R51.9, is taken for complete: the
+    record may be of that year.
+    """
     order = candidates.order
     notes = relations.filter(pl.col("kind") == "seventh_character")
     text_of: dict[str, str] = dict(notes.unique("node", keep="first").select("node", "text").iter_rows())
     for code in candidates.codes:
-        if order.end[code] == order.place[code] + 1:
+        if order.is_leaf(code) or (order.system == "icd10cm" and was_complete_icd10_code(code.replace(".", ""))):
             continue
         below = [name for name in candidates.within(code, code) if name != code]
-        complete = [name for name in below if order.end[name] == order.place[name] + 1]
+        complete = [name for name in below if order.is_leaf(name)]
         plain = code.replace(".", "")
         above = (name for length in range(len(plain), 2, -1) if (name := _shortened(code, length)) in text_of)
         text = text_of.get(next(above, ""), "further characters are to follow")
@@ -133,7 +152,7 @@ def _shortened(code: str, length: int) -> str:
 def _limit_rules(candidates: _Candidates, system: str) -> Iterator[_Rule]:
     limits = patient_limits.ICD9 if system == "icd9cm" else patient_limits.ICD10
     for kind, (ranges, text) in limits.items():
-        for codes in ranges:
+        for codes in ranges.split():
             first, _, last = codes.partition("-")
             if subjects := candidates.within(first, last or first):
                 yield kind, codes, text, subjects, []

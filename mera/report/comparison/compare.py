@@ -18,6 +18,7 @@ from mera.report.comparison.runs import ComparedRun, compared_runs
 from mera.report.comparison.strata import StratifiedRecall, stratified_recall
 from mera.report.json_form import INLINE, called
 from mera.report.measures.candidates import Candidates
+from mera.report.measures.coding_rules import TrueSetRules, shared_rules, true_set_rules
 from mera.report.measures.estimates import Estimate, estimate
 from mera.report.measures.load import Comparable
 from mera.report.measures.measure import Measures, measure
@@ -52,6 +53,8 @@ class Comparison:
     pairs: tuple[MetricDifference, ...]
     strata: tuple[StratifiedRecall, ...]
     oracle_share: OracleShare | None
+    true_set_rules: TrueSetRules | None
+    """The coding rules that the true sets break; None where the task has none."""
     published: tuple[PublishedRow, ...]
     ablations: tuple[Ablation, ...]
 
@@ -59,9 +62,9 @@ class Comparison:
 def compare(shared: Comparable, bootstrap_samples: int, seed: int, reference: str | None = None) -> Comparison:
     """Measure every run (one in memory at a time) and compare them; `reference`: the run that ablations start from."""
     weights = bootstrap.patient_weights(shared.patient_ids, bootstrap_samples, seed)
-    partitions = stratify(shared)
+    partitions, rules = stratify(shared), shared_rules(shared)
     measured = sorted(
-        (measure(read_predictions(path), shared, partitions, weights) for path in shared.paths), key=_place
+        (measure(read_predictions(path), shared, partitions, rules, weights) for path in shared.paths), key=_place
     )
     num_patients, num_targets = len(set(shared.patient_ids)), int(shared.targets.sum())
     pairs = paired_differences(measured, num_patients)
@@ -77,6 +80,7 @@ def compare(shared: Comparable, bootstrap_samples: int, seed: int, reference: st
         pairs=pairs,
         strata=tuple(stratified_recall(partition, measured, shared) for partition in partitions),
         oracle_share=_oracle_share(measured),
+        true_set_rules=true_set_rules(shared, rules),
         published=published_rows(shared.task),
         ablations=compare_ablations(measured, pairs, reference),
     )

@@ -14,7 +14,7 @@ from mera.runs.predictions import Predictions, patient_hashes, read_predictions
 from mera.system.errors import UserError
 
 TASK_KEYS = ("fingerprint", "split")
-OPTIONAL_PARTS = ("previous_visits", "ages", "sexes", "group_names", "context")
+OPTIONAL_PARTS = ("previous_visits", "ages", "sexes", "group_names", "rules", "context")
 """What describes the examples but may be missing in older folders; the first run that has it speaks for all."""
 
 
@@ -39,6 +39,7 @@ class Comparable:
     ages: np.ndarray | None = None
     sexes: list[str | None] | None = None
     group_names: pl.DataFrame | None = None
+    rules: pl.DataFrame | None = None
     context: pl.DataFrame | None = None
 
 

@@ -7,7 +7,9 @@ import scipy.sparse
 
 from mera import metrics
 from mera.evaluation import bootstrap
+from mera.evaluation.coding_rules import CodingRules
 from mera.report.measures.coarse_levels import CoarseLevels, coarse_levels
+from mera.report.measures.coding_rules import RuleCheck, rule_check
 from mera.report.measures.decisions import PrecisionRecall, SetSize, at_label_count, precision_recall, set_size
 from mera.report.measures.hierarchy import Hierarchy, hierarchy
 from mera.report.measures.load import Comparable
@@ -71,6 +73,8 @@ class Breakdown:
     hierarchy: Hierarchy | None
     coarse_levels: CoarseLevels
     """MAP, recall@20 and micro F1 of groups, by level."""
+    coding_rules: RuleCheck | None
+    """None where the task has no rules or the run sets no threshold."""
     reliability: Reliability | None
     """None where the run has no probabilities."""
     training: TrainingCurve | None
@@ -103,7 +107,13 @@ class Measures:
         return self.manifest.kind == ORACLE
 
 
-def measure(run: Predictions, shared: Comparable, strata: list[Stratification], weights: np.ndarray) -> Measures:
+def measure(
+    run: Predictions,
+    shared: Comparable,
+    strata: list[Stratification],
+    rules: CodingRules | None,
+    weights: np.ndarray,
+) -> Measures:
     """All numbers of one run; `weights` (B, N) from `mera.evaluation.bootstrap.patient_weights`, the same for all
     runs."""
     ranking = metrics.rank_targets(run.scores, shared.targets, CURVE_LENGTH)
@@ -129,6 +139,7 @@ def measure(run: Predictions, shared: Comparable, strata: list[Stratification], 
             precision_recall=precision_recall(run, shared.targets),
             hierarchy=hierarchy(ranking, shared.codes, weights),
             coarse_levels=coarse_levels(run, shared.targets, shared.codes, weights),
+            coding_rules=rule_check(run, shared, rules, weights),
             reliability=reliability(run, ranking, weights),
             training=training_curve(run.records.get("training")),
             memorization=stage_one_recall(run.records.get("memorization")),

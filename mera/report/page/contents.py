@@ -4,6 +4,7 @@ from mera.report.comparison.compare import Comparison
 from mera.report.page.part import Part
 from mera.report.page.parts.ablations import ablation_parts
 from mera.report.page.parts.coarse_levels import coarse_level_parts
+from mera.report.page.parts.coding_rules import coding_rule_parts
 from mera.report.page.parts.cost import cost_part
 from mera.report.page.parts.data_card import data_card_part
 from mera.report.page.parts.decisions import decision_part
@@ -30,6 +31,7 @@ def section_parts(comparison: Comparison, prefix: str) -> list[Part]:
         *coarse_level_parts(runs),
         *hierarchy_parts(runs, prefix),
         decision_part(runs, comparison.targets_per_example, prefix),
+        *coding_rule_parts(comparison.true_set_rules, runs),
         *reliability_parts(runs, prefix),
         *width_parts(runs, prefix),
         *stage_one_parts(runs),

@@ -177,6 +177,7 @@ class Task:
     code_table = pl.DataFrame({"code": ["A"], "definition": ["a"], "train_count": [3]})
     other_code_table = pl.DataFrame({"code": ["B", "C", "D"], "definition": ["b", "c", "d"], "train_count": [0, 0, 0]})
     group_names: ClassVar = {}
+    rules = pl.DataFrame()
     splits: ClassVar = {
         "test": Rows(
             example_id=["1", "2"],

@@ -5,9 +5,9 @@ import zipfile
 import pytest
 
 from data.codes.book.book import RELATION_COLUMNS, RELATION_KINDS
-from data.codes.book.code_ranges import CodeOrder, load_order, topmost
-from data.codes.book.note_targets import read_targets
 from data.codes.book.tabular_notes import TabularNotes, package_notes, tabular_notes
+from data.codes.notes.code_ranges import CodeOrder, load_order, topmost
+from data.codes.notes.note_targets import read_targets
 from mera.system.errors import UserError
 from tests.helpers.shared_data import shared_data
 

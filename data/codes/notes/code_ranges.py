@@ -50,6 +50,10 @@ class CodeOrder:
         known = self.existing(first.split("-")[0], last.split("-")[-1])
         return (0, 0) if known is None else (self.place[known[0]], self.end[known[1]])
 
+    def is_leaf(self, code: str) -> bool:
+        """Whether no code stands below `code`."""
+        return self.end[code] == self.place[code] + 1
+
     def covers(self, first: str, last: str, codes: Sequence[str]) -> np.ndarray:
         """(C,) bool: which of `codes`, all of this edition, are from `first` to the last below `last`."""
         start, stop = self.span(first, last)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from data.codes.book.code_ranges import CodeOrder, is_heading, topmost
+from data.codes.notes.code_ranges import CodeOrder, is_heading, topmost
 
 _CODE = r"[A-Z](?:\d[0-9A-Z]|[A-Z]\d)(?:\.[0-9A-Z]{1,4})?"
 _ENTRY = re.compile(rf"(?<![A-Za-z0-9.])({_CODE})\b\.?(?:-?(?:\s+-\s*|-|\s+to\s+)({_CODE})\b)?")
