@@ -4,10 +4,9 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from data.codes.book.book import RELATION_COLUMNS, CodeBook
-from data.codes.book.code_ranges import is_heading, load_order
-from data.codes.book.tabular_notes import package_notes
-from data.codes.book.task_rules import task_rules
+from data.codes.book.book import CodeBook
+from data.codes.book.code_ranges import is_heading
+from data.codes.book.task_rules import edition_notes, task_rules
 from data.ontology import load_ontology
 
 
@@ -37,15 +36,8 @@ def code_relations(codes: Sequence[str], rules: pl.DataFrame) -> tuple[list[list
 
 
 def ontology_rules(system: str, codes: Sequence[str], book: CodeBook | None) -> pl.DataFrame:
-    """RULE_SCHEMA: the rules on some codes of an ontology, from the notes of its code book, or without one of the
-    package of ICD-10-CM; of other editions none."""
-    if book is not None and book.relations.height:
-        relations = book.relations
-    elif system == "icd10cm":
-        relations = package_notes(load_order(system)).relations
-    else:
-        relations = pl.DataFrame(schema=RELATION_COLUMNS)
-    return task_rules(codes, load_ontology(system), relations)
+    """RULE_SCHEMA: the rules on some codes of an ontology, as a prepared task has them."""
+    return task_rules(codes, load_ontology(system), edition_notes(system, book))
 
 
 def _in_order(rows: Sequence[set[int]], codes: Sequence[str]) -> list[list[str]]:
