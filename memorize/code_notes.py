@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import polars as pl
 
 from data.codes.book.book import CodeBook
-from data.codes.book.code_ranges import is_heading
 from data.codes.book.task_rules import edition_notes, task_rules
+from data.codes.notes.code_ranges import is_heading
 from data.ontology import load_ontology
 
 
