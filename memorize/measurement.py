@@ -116,7 +116,7 @@ def recall_record(
         **breakdown(after.answers, code_set),
     }
     if code_set.terms is not None:
-        record["names"] = book.names.counts()
+        record["names"] = book.names.counts(train_terms=book.config.mixture.term_to_code > 0)
     return record
 
 

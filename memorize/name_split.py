@@ -21,7 +21,7 @@ class NameCounts(TypedDict):
     trained_terms: int
     held_out_terms: int
     terms_left_out: int
-    """beyond questions.terms_per_code: neither trained nor measured"""
+    """beyond questions.terms_per_code, or all where questions.mixture.term_to_code is 0: neither trained nor measured"""
     held_out_near_copies: int
     """of the terms that are measured: neither trained nor measured"""
 
@@ -37,13 +37,14 @@ class NameSplit:
     terms_left_out: int
     held_out_near_copies: int
 
-    def counts(self) -> NameCounts:
+    def counts(self, train_terms: bool = True) -> NameCounts:
+        """`train_terms`: whether `trained_terms` are trained on, or left out as well."""
         return {
             "trained_synonyms": len(self.trained_synonyms),
             "held_out_synonyms": len(self.held_out_synonyms),
-            "trained_terms": len(self.trained_terms),
+            "trained_terms": len(self.trained_terms) if train_terms else 0,
             "held_out_terms": len(self.held_out_terms),
-            "terms_left_out": self.terms_left_out,
+            "terms_left_out": self.terms_left_out + (0 if train_terms else len(self.trained_terms)),
             "held_out_near_copies": self.held_out_near_copies,
         }
 

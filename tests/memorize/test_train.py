@@ -202,14 +202,16 @@ def test_a_run_with_a_book_measures_the_same_with_and_without_its_terms(task, tm
         recalls.append(memorize(monkeypatch, named, tmp_path / name, **options))
         checkpoint = tmp_path / name / "checkpoint"
         names = QuestionBook(*load_memorized(checkpoint)).names
-        assert names.counts() == recalls[-1]["names"]
+        assert names.counts(train_terms=weight > 0) == recalls[-1]["names"]
         assert recall_of(AutoModelForCausalLM.from_pretrained(checkpoint), checkpoint) == recalls[-1]["after"]
         manifest = json.loads((tmp_path / name / "manifest.json").read_text())
         assert manifest["task"]["book"]["sources"] == ["a book of a test"]
         card = (checkpoint / "README.md").read_text()
         assert ("the terms of a code book (a book of a test)" in card) == (name == "with")
-    assert recalls[0]["names"] == recalls[1]["names"]
-    assert recalls[0]["names"]["held_out_terms"] > 0
+    with_terms, without = (recall["names"] for recall in recalls)
+    assert (with_terms["trained_terms"] > 0, without["trained_terms"]) == (True, 0)
+    assert without["terms_left_out"] == with_terms["terms_left_out"] + with_terms["trained_terms"]
+    assert with_terms["held_out_terms"] == without["held_out_terms"] > 0
     assert recalls[0]["after"].keys() == recalls[1]["after"].keys()
     for kind in ("held_out_term_to_code", "held_out_term_to_code_at_10", "code_to_excluded"):
         assert kind in recalls[0]["before"]
