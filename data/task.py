@@ -27,7 +27,7 @@ import polars as pl
 import pyarrow as pa
 
 from data.editions.edition import LEVELS
-from data.task_folder.book_parts import RULE_SCHEMA, TERM_SCHEMA, write_book_parts
+from data.task_folder.book_parts import RULE_SCHEMA, TERM_SCHEMA, terms_of_codes, write_book_parts
 from data.task_folder.features import FEATURES, PAST_NOTES_FEATURES, SPLITS, TaskRow, has_past_notes
 from data.task_folder.parts import check_patients, check_splits, patient_ids, split_counts, write_parts
 from data.task_folder.task_info import CandidatesRule, TaskInfo
@@ -125,14 +125,7 @@ class Task:
     def terms_by_code(self) -> list[list[str]]:
         """For each candidate its terms, in column order, without its definition and synonyms, none of them twice
         whatever their case."""
-        names = [[definition, *more] for definition, more in zip(self.definitions, self.synonyms, strict=True)]
-        seen = {code: {name.casefold() for name in row} for code, row in zip(self.codes, names, strict=True)}
-        terms: dict[str, list[str]] = {code: [] for code in self.codes}
-        for code, term in self.terms.select("code", "term").iter_rows():
-            if term.casefold() not in seen[code]:
-                seen[code].add(term.casefold())
-                terms[code].append(term)
-        return list(terms.values())
+        return terms_of_codes(self.codes, self.definitions, self.synonyms, self.terms)
 
     def groups(self, level: str) -> list[str]:
         """The group of each candidate at `level`."""

@@ -1,7 +1,9 @@
 """What stage one can be told: `memorize/train.py --help` prints these lines."""
 
+from dataclasses import fields
 from typing import Literal
 
+from data.codes.book.store import AUTO, NONE
 from mera.config import config_class
 from mera.language_models.code_tokens import Initialisation
 from mera.language_models.models import ModelConfig
@@ -25,11 +27,21 @@ class MixtureConfig:
     """weight of code -> name of its group, at each of questions.levels"""
     synonym_to_code: float = 1.0
     """weight of synonym -> code, where the ontology has synonyms"""
+    term_to_code: float = 1.0
+    """weight of term -> code, where there is a code book; 0: its terms are measured, not trained on"""
+    code_to_excluded: float = 0.0
+    """weight of code -> a code that may not stand with it (excludes1); 0: neither trained on nor measured"""
+    code_to_first: float = 0.0
+    """weight of code -> a code that must stand before it (code first); 0: neither trained on nor measured"""
+
+    @property
+    def asks_about_notes(self) -> bool:
+        return bool(self.code_to_excluded or self.code_to_first)
 
     def __post_init__(self) -> None:
-        for kind in ("code_to_definition", "definition_to_code", "code_to_group", "synonym_to_code"):
-            if getattr(self, kind) < 0:
-                raise UserError(f"questions.mixture.{kind} must not be negative, got {getattr(self, kind)}")
+        for field in fields(self):
+            if getattr(self, field.name) < 0:
+                raise UserError(f"questions.mixture.{field.name} must not be negative, got {getattr(self, field.name)}")
         if self.code_to_definition + self.definition_to_code == 0:
             raise UserError("questions.mixture asks neither for definitions nor for codes: nothing would be learnt")
 
@@ -41,7 +53,9 @@ class QuestionConfig:
     levels: tuple[str, ...] = ("chapter", "block")
     """ontology levels asked about (code -> name of its group)"""
     held_out_synonyms: float = 0.1
-    """share of the synonyms never trained on, to tell knowing from reciting"""
+    """share of the synonyms, and of a code book's terms, never trained on, to tell knowing from reciting"""
+    terms_per_code: int = 10
+    """of a code book at most so many terms of a code are trained on, drawn once and as different as they are"""
     mixture: MixtureConfig = MixtureConfig()
     atomic_tokens: bool = True
     """one new token per code; false: codes stay text, spelt in the model's old tokens (ablation)"""
@@ -53,6 +67,11 @@ class QuestionConfig:
             raise UserError(f"questions.phrasings must be between 1 and {MAX_PHRASINGS}, got {self.phrasings}")
         if not 0 <= self.held_out_synonyms < 1:
             raise UserError(f"questions.held_out_synonyms must be in [0, 1), got {self.held_out_synonyms}")
+        if self.terms_per_code < 1:
+            raise UserError(
+                f"questions.terms_per_code must be at least 1, got {self.terms_per_code}; to train without terms set "
+                f"questions.mixture.term_to_code to 0"
+            )
 
 
 @config_class
@@ -64,6 +83,9 @@ class MemorizeConfig:
     """prepared task whose candidate codes are learnt"""
     ontology: Literal["icd9cm", "icd10cm", "icd10who"] | None = None
     """instead of a task: every leaf code of this ontology"""
+    book: str = "auto"
+    """code book whose terms name the codes: of a task its own, of an ontology the user's (auto), none, or a folder with
+    one (with ontology)"""
     num_codes: int | None = None
     """only so many of the codes, spread evenly; unset: all"""
     questions: QuestionConfig = QuestionConfig()
@@ -94,6 +116,11 @@ class MemorizeConfig:
         if (self.task is None) == (self.ontology is None):
             raise UserError(
                 "set either task (a prepared task) or ontology (icd9cm, icd10cm, icd10who): what is to be memorized"
+            )
+        if self.task is not None and self.book not in (AUTO, NONE):
+            raise UserError(
+                f"book is {self.book}, but a task has the terms it was prepared with (mera prepare --book): use auto "
+                f"or none, or set ontology instead of task"
             )
         if self.num_codes is not None and self.num_codes < 1:
             raise UserError(f"num_codes must be at least 1, got {self.num_codes}")

@@ -14,6 +14,7 @@ from memorize.code_set import CodeSet, task_codes
 from memorize.config import QuestionConfig
 from memorize.encoding import QuestionEncoder
 from memorize.forgetting import perplexity
+from memorize.name_split import NameCounts
 from memorize.questions import QuestionBook, with_worked_examples
 from memorize.recall import Answers, all_questions, ask, shares
 from mera.language_models.code_tokens import CodeTokens, token_ids
@@ -52,6 +53,8 @@ class RecallRecord(Breakdown):
     after: dict[str, float]
     perplexity: BeforeAndAfter
     training: NotRequired[TrainingFigures]
+    names: NotRequired[NameCounts]
+    """with a code book"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,10 +102,11 @@ def pretrained_recall(
 
 
 def recall_record(
-    code_set: CodeSet, before: Measurement, after: Measurement, pretrained: dict[str, float] | None
+    book: QuestionBook, before: Measurement, after: Measurement, pretrained: dict[str, float] | None
 ) -> RecallRecord:
     """What recall.json says of the codes and of general text."""
-    return {
+    code_set = book.code_set
+    record: RecallRecord = {
         "codes": len(code_set.codes),
         "edition": code_set.edition,
         "pretrained_as_text": pretrained,
@@ -111,6 +115,9 @@ def recall_record(
         "perplexity": {"before": before.perplexity, "after": after.perplexity},
         **breakdown(after.answers, code_set),
     }
+    if code_set.terms is not None:
+        record["names"] = book.names.counts(train_terms=book.config.mixture.term_to_code > 0)
+    return record
 
 
 def save_memorized(checkpoint: str | Path, code_set: CodeSet, config: QuestionConfig) -> None:
@@ -131,7 +138,8 @@ def load_memorized(checkpoint: str | Path) -> tuple[CodeSet, QuestionConfig] | N
 def what_to_ask(checkpoint: Path, task: Path | None) -> tuple[CodeSet, QuestionConfig]:
     """The codes and the wording: those the checkpoint was trained with, or the candidates of `task`.
 
-    Raises ValueError where the checkpoint does not say and no task is given, or has no token for a candidate.
+    A checkpoint that was trained without a code book is measured without one. Raises ValueError where the checkpoint
+    does not say and no task is given, has no token for a candidate, or was trained with another book.
     """
     if not checkpoint.is_dir():
         raise FileNotFoundError(f"no checkpoint at {checkpoint}")
@@ -143,7 +151,15 @@ def what_to_ask(checkpoint: Path, task: Path | None) -> tuple[CodeSet, QuestionC
         if memorized is None:
             raise UserError(f"{checkpoint} does not say what it memorized (memorize/train.py notes it): pass --task")
         return memorized
-    code_set = task_codes(load_task(task))
+    loaded = load_task(task)
+    code_set = task_codes(loaded, with_terms=memorized is None or memorized[0].book is not None)
+    if memorized is not None and code_set.book != memorized[0].book:
+        raise UserError(
+            f"{checkpoint} was trained with another code book than {task} was prepared with: what it was never trained "
+            f"on cannot be told; measure it without --task, or prepare the task with the same book"
+        )
+    if questions.mixture.asks_about_notes:
+        code_set = code_set.with_notes(loaded.rules)
     if questions.atomic_tokens:
         code_tokens.require(code_set.codes, checkpoint)
     return code_set, questions

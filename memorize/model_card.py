@@ -78,7 +78,7 @@ def model_card(config: MemorizeConfig, code_set: CodeSet, recall: RecallRecord) 
             f"- Licence of the base model: {licence or 'there is no base model; the weights were random'}",
             f"- Codes: {len(code_set.codes):,} of {code_set.edition}, {tokens}",
             f"- Trained on: questions about their definitions, groups ({', '.join(config.questions.levels) or 'none'}) "
-            f"and synonyms in {config.questions.phrasings} wordings{replay}. No patient's data",
+            f"and {_names(code_set, config)} in {config.questions.phrasings} wordings{replay}. No patient's data",
             f"- Training: {method}; learning rate {config.training.learning_rate}, batch {config.training.batch_size}, "
             f"seed {config.training.seed}",
             f"- Perplexity on general English text that was never trained on: {perplexity['before']:,.1f} before, "
@@ -94,6 +94,12 @@ def model_card(config: MemorizeConfig, code_set: CodeSet, recall: RecallRecord) 
             "",
         ]
     )
+
+
+def _names(code_set: CodeSet, config: MemorizeConfig) -> str:
+    if code_set.book is None or not config.questions.mixture.term_to_code:
+        return "synonyms"
+    return f"synonyms and the terms of a code book ({', '.join(code_set.book['sources'])})"
 
 
 def _base_name(model: ModelConfig) -> str:

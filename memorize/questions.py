@@ -1,4 +1,5 @@
-"""The questions of stage one: code -> definition, definition -> code, code -> group, synonym -> code.
+"""The questions of stage one: code -> definition, definition -> code, code -> group, synonym or term -> code, and of
+the edition's notes code -> what it excludes, code -> what must come first.
 
 Each kind has several wordings. The last is never trained on: a model that answers it knows the code, one that does not
 has memorized sentences.
@@ -7,13 +8,19 @@ has memorized sentences.
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 from memorize.code_set import CodeSet
 from memorize.config import MAX_PHRASINGS, QuestionConfig
+from memorize.name_split import NameSplit, split_names
 from mera.language_models.code_tokens import code_token
 
-Kind = Literal["code_to_definition", "definition_to_code", "code_to_group", "synonym_to_code"]
+Kind = Literal[
+    "code_to_definition", "definition_to_code", "code_to_group", "synonym_to_code", "code_to_excluded", "code_to_first"
+]
+ANSWERED_IN_WORDS: tuple[Kind, ...] = ("code_to_definition", "code_to_group")
+"""The other kinds are answered with a code."""
 
 _CODE_WORDINGS = (
     "{text} is coded as:",
@@ -39,9 +46,25 @@ PHRASINGS: dict[Kind, tuple[str, ...]] = {
         "Name the {level}. Code: {code}. Result:",
     ),
     "synonym_to_code": _CODE_WORDINGS,
+    "code_to_excluded": (
+        "{code} may not stand with:",
+        "Which code may not stand with {code}? Answer:",
+        "{code}, never together with:",
+        "{code} excludes the code:",
+        "Find a code that is excluded. Code: {code}. Result:",
+    ),
+    "code_to_first": (
+        "{code} must stand behind:",
+        "Which code must come before {code}? Answer:",
+        "{code}, code first:",
+        "Before {code} stands the code:",
+        "Find the code that comes first. Code: {code}. Result:",
+    ),
 }
 HELD_OUT_PHRASING = MAX_PHRASINGS
 SHOTS = 3
+ANSWERS_TRAINED = 3
+"""Of the right answers to a question on an edition's notes, so many are trained on."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +76,8 @@ class Question:
     prompt: str
     completion: str
     level: str | None = None
+    right_codes: frozenset[str] = frozenset()
+    """codes that are right answers; empty: those with the definition of `code`"""
 
 
 class QuestionBook:
@@ -62,15 +87,25 @@ class QuestionBook:
     def __init__(self, code_set: CodeSet, config: QuestionConfig):
         self.code_set, self.config = code_set, config
 
+    @cached_property
+    def names(self) -> NameSplit:
+        """Which synonyms and terms are trained on, and which are held out."""
+        return split_names(self.code_set, self.config.held_out_synonyms, self.config.terms_per_code)
+
     def training(self) -> list[Question]:
         """What is trained on: every kind in its wordings, as often as the mixture says."""
         wordings, mixture = range(self.config.phrasings), self.config.mixture
-        levels, synonyms = self.config.levels, self.trained_synonyms()
+        levels, names = self.config.levels, self.names
         return [
             *_as_often([q for p in wordings for q in self.definitions(p)], mixture.code_to_definition),
             *_as_often([q for p in wordings for q in self.codes(p)], mixture.definition_to_code),
             *_as_often([q for p in wordings for level in levels for q in self.groups(level, p)], mixture.code_to_group),
-            *_as_often([q for p in wordings for q in self.synonyms(synonyms, p)], mixture.synonym_to_code),
+            *_as_often(
+                [q for p in wordings for q in self.synonyms(names.trained_synonyms, p)], mixture.synonym_to_code
+            ),
+            *_as_often([q for p in wordings for q in self.synonyms(names.trained_terms, p)], mixture.term_to_code),
+            *_as_often([q for p in wordings for q in self.excluded(p, ANSWERS_TRAINED)], mixture.code_to_excluded),
+            *_as_often([q for p in wordings for q in self.first(p, ANSWERS_TRAINED)], mixture.code_to_first),
         ]
 
     def definitions(self, phrasing: int = 0) -> list[Question]:
@@ -93,23 +128,51 @@ class QuestionBook:
             if group != code and group in names
         ]
 
-    def synonyms(self, synonyms: Iterable[tuple[str, str]], phrasing: int = 0) -> list[Question]:
-        """synonym -> code, for (code, synonym) pairs."""
-        return self._to_code("synonym_to_code", synonyms, phrasing)
+    def synonyms(self, names: Iterable[tuple[str, str]], phrasing: int = 0) -> list[Question]:
+        """synonym or term -> code, for (code, name) pairs; right is every code with that name."""
+        questions = self._to_code("synonym_to_code", names, phrasing)
+        if self.code_set.terms is None:
+            return questions
+        called, right = self._codes_called, self._right_codes
+        return [
+            replace(question, right_codes=frozenset(called[name.casefold()] | right[code]))
+            for question, (code, name) in zip(questions, names, strict=True)
+        ]
 
-    def trained_synonyms(self) -> list[tuple[str, str]]:
-        """(code, synonym) pairs that are trained on: those that are not held out."""
-        held_out = set(self.held_out_synonyms())
-        return [pair for pair in self._synonym_pairs() if pair not in held_out]
+    def excluded(self, phrasing: int = 0, answers: int = 1) -> list[Question]:
+        """code -> a code that may not stand with it, so many times with different answers; each of them is right."""
+        return self._of_notes("code_to_excluded", self.code_set.excluded, phrasing, answers)
 
-    def held_out_synonyms(self) -> list[tuple[str, str]]:
-        """(code, synonym) pairs never trained on: always the same draw for a code set."""
-        pairs = self._synonym_pairs()
-        return random.Random(0).sample(pairs, round(len(pairs) * self.config.held_out_synonyms))
+    def first(self, phrasing: int = 0, answers: int = 1) -> list[Question]:
+        """code -> a code one of which must stand before it, as `excluded`."""
+        return self._of_notes("code_to_first", self.code_set.first, phrasing, answers)
 
-    def _synonym_pairs(self) -> list[tuple[str, str]]:
-        codes = self.code_set
-        return [(code, text) for code, texts in zip(codes.codes, codes.synonyms, strict=True) for text in texts]
+    def words_of_book(self) -> list[str]:
+        """What is trained on beyond `tokenizer_texts`: the terms, and the wordings of questions on notes."""
+        mixture = self.config.mixture
+        asked: list[Kind] = ["code_to_excluded"] if mixture.code_to_excluded else []
+        asked += ["code_to_first"] if mixture.code_to_first else []
+        wordings = [wording for kind in asked for wording in PHRASINGS[kind][:HELD_OUT_PHRASING]]
+        return [*(term for _, term in self.names.trained_terms if mixture.term_to_code), *wordings]
+
+    @cached_property
+    def _codes_called(self) -> dict[str, set[str]]:
+        return self.code_set.codes_called()
+
+    @cached_property
+    def _right_codes(self) -> dict[str, set[str]]:
+        return self.code_set.right_codes()
+
+    def _of_notes(self, kind: Kind, named: list[list[str]] | None, phrasing: int, answers: int) -> list[Question]:
+        rng = random.Random(0)
+        rows = [(code, right) for code, right in zip(self.code_set.codes, named or [], strict=False) if right]
+        return [
+            replace(
+                self._question(kind, code, self._spelt(answer, completion=True), phrasing), right_codes=frozenset(right)
+            )
+            for code, right in rows
+            for answer in rng.sample(right, min(answers, len(right)))
+        ]
 
     def _to_code(self, kind: Kind, pairs: Iterable[tuple[str, str]], phrasing: int) -> list[Question]:
         return [
@@ -140,8 +203,10 @@ def with_worked_examples(questions: Sequence[Question]) -> list[Question]:
 
 
 def tokenizer_texts(code_set: CodeSet) -> list[str]:
-    """The ontology's own text, on which a small model's tokenizer is trained."""
-    wordings = [wording for wordings in PHRASINGS.values() for wording in wordings[:HELD_OUT_PHRASING]]
+    """The ontology's own text, on which a small model's tokenizer is trained; a code book adds
+    `QuestionBook.words_of_book`."""
+    kinds: tuple[Kind, ...] = ("code_to_definition", "definition_to_code", "code_to_group", "synonym_to_code")
+    wordings = [wording for kind in kinds for wording in PHRASINGS[kind][:HELD_OUT_PHRASING]]
     return [*code_set.texts(), *wordings, *(str(number) for number in range(1000))]
 
 

@@ -1,8 +1,8 @@
 """How much of the ontology a model knows, by exact match.
 
-code -> definition and code -> group are generated greedily; definition -> code and synonym -> code are one forward
-pass whose first output token must be the code's, among the candidates (codes that are text are generated). Where
-several codes share a definition, each of them is a right answer.
+code -> definition and code -> group are generated greedily; the kinds that a code answers are one forward pass whose
+first output token must be the code's, among the candidates (codes that are text are generated). Where several codes
+share a definition or a term, or may not stand with a code, each of them is a right answer.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,9 +14,11 @@ from transformers import PreTrainedModel
 
 from memorize.answering import answer_with_codes, answer_with_text, recites
 from memorize.encoding import QuestionEncoder
-from memorize.questions import HELD_OUT_PHRASING, Question, QuestionBook
+from memorize.questions import ANSWERED_IN_WORDS, HELD_OUT_PHRASING, Question, QuestionBook
 
 BOTH_WAYS = ("code_to_definition", "definition_to_code")
+HELD_OUT_NAMES = ("held_out_synonym_to_code", "held_out_term_to_code")
+"""Inclusion terms, and what a code book adds; measured at 1 and at AT."""
 AT = 10
 
 
@@ -37,15 +39,23 @@ class Answers:
 
 def all_questions(book: QuestionBook) -> dict[str, list[Question]]:
     """What is measured, by name; kinds without a question are left out."""
-    synonyms = book.held_out_synonyms()
+    mixture, names = book.config.mixture, book.names
     kinds = {
         "code_to_definition": book.definitions(),
         "definition_to_code": book.codes(),
         **{f"code_to_{level}": book.groups(level) for level in book.config.levels},
-        "held_out_synonym_to_code": book.synonyms(synonyms),
+        "held_out_synonym_to_code": book.synonyms(names.held_out_synonyms),
+        "held_out_term_to_code": book.synonyms(names.held_out_terms),
         "held_out_phrasing_code_to_definition": book.definitions(HELD_OUT_PHRASING),
         "held_out_phrasing_definition_to_code": book.codes(HELD_OUT_PHRASING),
     }
+    if mixture.code_to_excluded:
+        kinds |= {
+            "code_to_excluded": book.excluded(),
+            "held_out_phrasing_code_to_excluded": book.excluded(HELD_OUT_PHRASING),
+        }
+    if mixture.code_to_first:
+        kinds |= {"code_to_first": book.first(), "held_out_phrasing_code_to_first": book.first(HELD_OUT_PHRASING)}
     return {kind: questions for kind, questions in kinds.items() if questions}
 
 
@@ -62,13 +72,13 @@ def ask(
     answers = {}
     for kind, asked in questions.items():
         label = kind.replace("_", " ")
-        if asked[0].kind in ("code_to_definition", "code_to_group"):
+        if asked[0].kind in ANSWERED_IN_WORDS:
             texts = answer_with_text(model, encoder, asked, batch_size, label, one_line, never)
             right = [text == question.completion.strip() for text, question in zip(texts, asked, strict=True)]
             answers[kind] = Answers(questions=asked, given=texts, right=right)
             continue
         right_codes = book.code_set.right_codes()
-        accepted = [right_codes[question.code] for question in asked]
+        accepted = [set(question.right_codes) or right_codes[question.code] for question in asked]
         if book.config.atomic_tokens:
             codes = book.code_set.codes
             texts, place = answer_with_codes(model, encoder, asked, codes, accepted, batch_size, label)
@@ -81,11 +91,11 @@ def ask(
 
 
 def shares(answers: dict[str, Answers]) -> dict[str, float]:
-    """Share of right answers (0 to 1) per kind; of held-out synonyms also with a right code among the first ten."""
+    """Share of right answers (0 to 1) per kind; of held-out names also with a right code among the first ten."""
     right = {}
     for kind, answer in answers.items():
         right[kind] = answer.share()
-        if kind == "held_out_synonym_to_code" and answer.right_at_10 is not None:
+        if kind in HELD_OUT_NAMES and answer.right_at_10 is not None:
             right[f"{kind}_at_{AT}"] = sum(answer.right_at_10) / len(answer.right_at_10)
     return right
 

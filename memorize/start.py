@@ -5,7 +5,9 @@ from typing import Any
 import datasets
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from data.codes.book.store import NONE, choose_book
 from data.task import load_task
+from memorize.code_notes import ontology_rules
 from memorize.code_set import CodeSet, ontology_codes, task_codes
 from memorize.config import MemorizeConfig
 from memorize.encoding import QuestionEncoder, tokenized
@@ -24,13 +26,24 @@ def load_codes(config: MemorizeConfig) -> tuple[CodeSet, dict[str, Any]]:
 
     Raises FileNotFoundError where there is no such task, ValueError where it has no codes.
     """
+    asks_about_notes = config.questions.mixture.asks_about_notes
     if config.ontology is not None:
-        codes = ontology_codes(config.ontology).spread(config.num_codes)
+        book = choose_book(config.book, config.ontology)
+        codes = ontology_codes(config.ontology, book).spread(config.num_codes)
+        if asks_about_notes:
+            codes = codes.with_notes(ontology_rules(config.ontology, codes.codes, book))
         where = {"name": codes.name, "kind": "ontology", "edition": codes.edition, "fingerprint": codes.fingerprint()}
-        return codes, where | {"split": None}
+        return codes, where | {"split": None} | _book_record(codes)
     assert config.task is not None, "MemorizeConfig has a task or an ontology"
     task = load_task(config.task)
-    return task_codes(task).spread(config.num_codes), task_record(task, "train")
+    codes = task_codes(task, with_terms=config.book != NONE).spread(config.num_codes)
+    if asks_about_notes:
+        codes = codes.with_notes(task.rules)
+    return codes, task_record(task, "train") | _book_record(codes)
+
+
+def _book_record(codes: CodeSet) -> dict[str, Any]:
+    return {} if codes.book is None else {"book": codes.book}
 
 
 def model_for_codes(
@@ -41,7 +54,8 @@ def model_for_codes(
     LoRA comes last: it wraps the embeddings, which must have the rows of new tokens by then. Raises ValueError where
     the attention kernel cannot be had.
     """
-    model, tokenizer = load_base_model(config.model, tokenizer_texts(code_set))
+    words = QuestionBook(code_set, config.questions).words_of_book()
+    model, tokenizer = load_base_model(config.model, [*tokenizer_texts(code_set), *words])
     use_attention(model, config.attention)
     code_tokens = give_tokens(model, tokenizer, code_set, config)
     if config.model.lora.rank:
@@ -71,7 +85,8 @@ def give_tokens(
     code_tokens = stored_or_new_code_tokens(
         config.model.base, model, tokenizer, code_set.meanings(), config.initialisation
     )
-    require_plain(tokenizer, code_set.codes, code_set.texts())
+    terms = [term for row in code_set.terms or [] for term in row]
+    require_plain(tokenizer, code_set.codes, [*code_set.texts(), *terms])
     return code_tokens
 
 

@@ -49,7 +49,7 @@ def main() -> None:
 
     save_model(trainer, tokenizer, code_tokens, config, run)
     if trainer.is_world_process_zero():
-        recall = recall_record(code_set, before, after, pretrained)
+        recall = recall_record(book, before, after, pretrained)
         print_shares({"pretrained, as text": pretrained, "before": recall["before"], "after": recall["after"]})
         print(f"perplexity of general text: {before.perplexity:.1f} before, {after.perplexity:.1f} after")
         write_outputs(run, config, code_set, source, recall, trainer, clock)

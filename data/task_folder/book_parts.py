@@ -18,6 +18,21 @@ RULE_SCHEMA: dict[str, pl.DataType] = {
 """One row per rule: the candidates it is about (`subjects`, those under `node`), and those it names (`objects`)."""
 
 
+def terms_of_codes(
+    codes: Sequence[str], definitions: Sequence[str], synonyms: Sequence[Sequence[str]], terms: pl.DataFrame
+) -> list[list[str]]:
+    """For each of `codes` its terms (`terms`: TERM_SCHEMA), without its definition and synonyms, none of them twice
+    whatever their case."""
+    names = [[definition, *more] for definition, more in zip(definitions, synonyms, strict=True)]
+    seen = {code: {name.casefold() for name in row} for code, row in zip(codes, names, strict=True)}
+    further: dict[str, list[str]] = {code: [] for code in codes}
+    for code, term in terms.select("code", "term").iter_rows():
+        if term.casefold() not in seen[code]:
+            seen[code].add(term.casefold())
+            further[code].append(term)
+    return list(further.values())
+
+
 def write_book_parts(
     folder: Path, candidates: Sequence[str], terms: pl.DataFrame | None, rules: pl.DataFrame | None
 ) -> None:

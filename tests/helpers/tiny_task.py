@@ -84,12 +84,15 @@ def make_tiny_task(
     patients: int = 60,
     seed: int = 0,
     outside: Sequence[str] = (),
+    terms: pl.DataFrame | None = None,
+    rules: pl.DataFrame | None = None,
 ) -> Task:
     """Write a task of `patients` patients at `path` (which must not exist) and return it.
 
     `diagnosis`: a history of 1-4 visits, no text. `coding`: a note of a few sentences with the evidence span of each
     code, and a short history. One example per patient; 70% train, 15% validation, 15% test. `outside`: codes that are
-    no candidates; they stay in the rows of every split, as with a list of candidates that lacks them.
+    no candidates; they stay in the rows of every split, as with a list of candidates that lacks them. `terms`, `rules`:
+    of a code book, which task.json then names, and of the edition's notes.
     """
     rng = random.Random(seed)
     codes = _code_table()
@@ -112,7 +115,10 @@ def make_tiny_task(
     }
     is_outside = pl.col("code").is_in(list(outside))
     groups = _group_table(codes)
-    return save_task(path, splits, codes.filter(~is_outside), groups, info, other_codes=codes.filter(is_outside))
+    if terms is not None:
+        info["book"] = {"sources": ["a book of a test"], "sha256": "00"}
+    candidates, others = codes.filter(~is_outside), codes.filter(is_outside)
+    return save_task(path, splits, candidates, groups, info, other_codes=others, terms=terms, rules=rules)
 
 
 def _code_table() -> pl.DataFrame:

@@ -10,12 +10,14 @@ import sys
 import time
 
 import peft
+import polars as pl
 import pytest
 import torch
 from small_model import ARCHITECTURE
 from tiny_task import make_tiny_task
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from data.task_folder.book_parts import RULE_SCHEMA, TERM_SCHEMA
 from memorize.code_set import task_codes
 from memorize.config import MemorizeConfig, MixtureConfig, QuestionConfig
 from memorize.encoding import QuestionEncoder, tokenized
@@ -180,6 +182,39 @@ def test_a_run_on_an_ontology_replays_text_and_continues(task, tmp_path, monkeyp
     with pytest.raises(ValueError, match="has no token for 8 of the task's 8 codes"):
         memorize(monkeypatch, task, tmp_path / "other", **again)  # the task's codes are others
     assert not (tmp_path / "other").exists()
+
+
+def test_a_run_with_a_book_measures_the_same_with_and_without_its_terms(task, tmp_path, monkeypatch):
+    rows = [
+        (code, f"{word} {code[0]} sickness", "en", "index") for code in task.codes for word in ("old", "bad", "odd")
+    ]
+    rules = [("excludes1", "I10", "words", ["I10"], task.codes[1:4])]
+    named = make_tiny_task(
+        tmp_path / "named",
+        patients=20,
+        terms=pl.DataFrame(rows, schema=TERM_SCHEMA, orient="row"),
+        rules=pl.DataFrame(rules, schema=RULE_SCHEMA, orient="row"),
+    )
+    options = {"num_codes": None, "training__epochs": 1, "questions__mixture__code_to_excluded": 1}
+    recalls = []
+    for name, weight in (("with", 2), ("without", 0)):
+        options |= {"questions__mixture__term_to_code": weight}
+        recalls.append(memorize(monkeypatch, named, tmp_path / name, **options))
+        checkpoint = tmp_path / name / "checkpoint"
+        names = QuestionBook(*load_memorized(checkpoint)).names
+        assert names.counts(train_terms=weight > 0) == recalls[-1]["names"]
+        assert recall_of(AutoModelForCausalLM.from_pretrained(checkpoint), checkpoint) == recalls[-1]["after"]
+        manifest = json.loads((tmp_path / name / "manifest.json").read_text())
+        assert manifest["task"]["book"]["sources"] == ["a book of a test"]
+        card = (checkpoint / "README.md").read_text()
+        assert ("the terms of a code book (a book of a test)" in card) == (name == "with")
+    with_terms, without = (recall["names"] for recall in recalls)
+    assert (with_terms["trained_terms"] > 0, without["trained_terms"]) == (True, 0)
+    assert without["terms_left_out"] == with_terms["terms_left_out"] + with_terms["trained_terms"]
+    assert with_terms["held_out_terms"] == without["held_out_terms"] > 0
+    assert recalls[0]["after"].keys() == recalls[1]["after"].keys()
+    for kind in ("held_out_term_to_code", "held_out_term_to_code_at_10", "code_to_excluded"):
+        assert kind in recalls[0]["before"]
 
 
 def test_a_pretrained_base_is_asked_before_it_has_tokens(task, tmp_path, monkeypatch):

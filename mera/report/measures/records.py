@@ -9,6 +9,7 @@ RECALL_KINDS = {
     "code_to_definition": "code to definition",
     "definition_to_code": "definition to code",
     "held_out_synonym_to_code": "held-out synonym to code",
+    "held_out_term_to_code": "held-out index term to code",
 }
 
 Points = tuple[tuple[float, float | None], ...]
