@@ -19,7 +19,7 @@ from bi_encoder.start import training_examples as bi_encoder_examples
 from bi_encoder.trainer import build_trainer as build_bi_encoder_trainer
 from bi_encoder.validation import Validation as BiEncoderValidation
 from data.task import load_task
-from memorize.code_set import task_codes
+from memorize.code_sets.code_set import task_codes
 from memorize.config import MemorizeConfig
 from memorize.encoding import QuestionEncoder, tokenized
 from memorize.questions import QuestionBook, tokenizer_texts

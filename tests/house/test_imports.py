@@ -32,6 +32,7 @@ ROOMS = (
     *("data.codes", "data.cohorts", "data.synthetic", "data.sources.shared", "data.sources", "data.inspection"),
     *(
         "data.prepare",
+        "memorize.code_sets",
         "memorize",
         "rank.attention",
         "rank.config",

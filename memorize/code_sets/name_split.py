@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
-from memorize.code_set import CodeSet
-from memorize.near_copies import content_words, near_copy_groups
+from memorize.code_sets.code_set import CodeSet
+from memorize.code_sets.near_copies import content_words, near_copy_groups
 
 Pair = tuple[str, str]
 """A code and a name of it."""
@@ -21,7 +21,7 @@ class NameCounts(TypedDict):
     trained_terms: int
     held_out_terms: int
     terms_left_out: int
-    """beyond questions.terms_per_code, or all where questions.mixture.term_to_code is 0: neither trained nor measured"""
+    """beyond questions.terms_per_code, or all where questions.mixture.term_to_code is 0: not trained, not measured"""
     held_out_near_copies: int
     """of the terms that are measured: neither trained nor measured"""
 

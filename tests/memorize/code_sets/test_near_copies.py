@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from memorize.near_copies import content_words, near_copy_groups
+from memorize.code_sets.near_copies import content_words, near_copy_groups
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 from tiny_task import make_tiny_task
 
-from memorize.code_set import task_codes
+from memorize.code_sets.code_set import task_codes
+from memorize.code_sets.name_split import split_names
+from memorize.code_sets.near_copies import content_words
 from memorize.config import MixtureConfig, QuestionConfig
-from memorize.name_split import split_names
-from memorize.near_copies import content_words
 from memorize.questions import QuestionBook
 
 WORDS = (

@@ -17,7 +17,7 @@ from data.ontology import load_ontology
 from data.task import LEVELS, Task
 from data.task_folder.book_parts import terms_of_codes
 from data.task_folder.task_info import BookFacts
-from memorize.code_notes import code_relations
+from memorize.code_sets.code_notes import code_relations
 from mera.system.errors import UserError
 
 Item = TypeVar("Item")

@@ -10,7 +10,7 @@ from tiny_task import make_tiny_task
 from data.codes.book.book import RELATION_COLUMNS, TERM_COLUMNS, save_book
 from data.task import load_task
 from data.task_folder.book_parts import RULE_SCHEMA, TERM_SCHEMA
-from memorize.code_set import CodeSet, ontology_codes, task_codes
+from memorize.code_sets.code_set import CodeSet, ontology_codes, task_codes
 from memorize.config import MemorizeConfig, MixtureConfig, QuestionConfig
 from memorize.measurement import load_memorized, save_memorized, what_to_ask
 from memorize.questions import QuestionBook

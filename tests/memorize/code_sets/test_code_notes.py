@@ -5,7 +5,7 @@ import random
 import polars as pl
 
 from data.task_folder.book_parts import RULE_SCHEMA
-from memorize.code_notes import code_relations
+from memorize.code_sets.code_notes import code_relations
 
 CODES = ["I10", "I50.9", "E11.9", "N18.6", "Z99.2"]
 
