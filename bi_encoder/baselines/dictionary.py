@@ -1,7 +1,7 @@
 """A dictionary of phrases, each with the codes it names and how often it was right in training.
 
-What a practitioner tries first on notes: look for the codes' names and for the words that annotators marked, the longest
-first, and trust a phrase as far as it was right on the training notes. N notes, C codes.
+What a practitioner tries first on notes: look for the codes' names and for the words that annotators marked, the
+longest first, and trust a phrase as far as it was right on the training notes. N notes, C codes.
 
 Phrases come from the codes' definitions, synonyms and terms of a code book, from the spans that training notes have as
 evidence, and, where notes have none, from word sequences that mostly stand in notes with a code. Texts and phrases are
@@ -29,7 +29,7 @@ SEQUENCE_ROWS, SEQUENCE_SHARE = 2, 0.5
 CUE_REACH = 4
 """Words between a negation and the phrase that it negates."""
 _WORD = re.compile(r"\w+")
-_SENTENCE_END = re.compile(r"[.!?;:\n]")
+_SENTENCE_END = re.compile(r"[.!?;\n]")
 
 
 class Words(NamedTuple):
@@ -181,8 +181,10 @@ def _compared(word: str) -> str:
     return word
 
 
-NEGATIONS = frozenset(map(_compared, ["no", "not", "denies", "denied", "without", "negative", "niega", "sin", "ni", "descarta", "ausencia"]))
-FAMILY = frozenset(map(_compared, ["family", "mother", "father", "brother", "sister", "familiar", "madre", "padre", "hermano", "hermana"]))
+NEGATIONS = frozenset(
+    map(_compared, ("no", "not", "denies", "denied", "without", "negative", "niega", "sin", "ni", "descarta"))
+)
+FAMILY = frozenset(map(_compared, ("family", "mother", "father", "brother", "sister", "familiar", "madre", "padre")))
 
 
 def _phrase(text: str) -> str | None:
