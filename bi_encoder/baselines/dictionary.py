@@ -22,6 +22,8 @@ from mera.system.errors import UserError
 
 NAME_PRECISION, SPAN_PRECISION, SEQUENCE_PRECISION = 0.3, 0.5, 0.2
 """How often a phrase is taken to be right before it was seen: a name of a code, a span of evidence, a sequence."""
+SEQUENCE_NOTES = 2_000
+"""Training notes that are searched for sequences, the first ones."""
 LONGEST_SEQUENCE = 4
 """Words."""
 SEQUENCE_ROWS, SEQUENCE_SHARE = 2, 0.5
@@ -218,7 +220,7 @@ def _span_phrases(spans: Sequence[Sequence[tuple[int, str]]]) -> Iterable[tuple[
 def _sequence_phrases(texts: Sequence[str], targets: Sequence[Sequence[int]]) -> Iterable[tuple[str, int]]:
     """Sequences of words with the codes that most notes with them have."""
     rows, right = Counter[str](), Counter[tuple[str, int]]()
-    for text, true in zip(texts, targets, strict=True):
+    for text, true in zip(texts[:SEQUENCE_NOTES], targets[:SEQUENCE_NOTES], strict=True):
         each = words_of(text).joined.split()
         sequences = {
             f" {' '.join(each[start : start + length])} "

@@ -5,8 +5,12 @@ import re
 
 import numpy as np
 import pytest
+from tiny_task import make_tiny_task
 
 from bi_encoder.baselines.dictionary import Dictionary, words_of
+from bi_encoder.baselines.phrases_and_words import dictionary, words_and_letters
+from bi_encoder.baselines.retrieval_baselines import chosen_folders, names_of_codes
+from mera.evaluation.metrics import mean_average_precision
 from mera.system.errors import UserError
 
 NAMES = [["Heart failure", "cardiac insufficiency"], ["Failure"], ["Diabetes mellitus"], ["Fever"], []]
@@ -92,3 +96,41 @@ def test_no_phrase_at_all_is_refused():
         Dictionary.fit([["?"], []], ["a note"], [[0]], [[]])
     assert fit().scores([]).shape == (0, 5)
     assert np.isfinite(fit().scores(["", "🙂", "é"])).all()
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory):
+    return make_tiny_task(tmp_path_factory.mktemp("prepared") / "task", kind="coding", patients=80)
+
+
+def test_on_a_task_the_setting_is_chosen_on_validation_and_evidence_names_its_codes(task):
+    ranking = dictionary(task)
+    assert ranking.validation.shape == task.targets("validation").shape
+    measured = mean_average_precision(ranking.validation, task.targets("validation"))
+    assert measured == pytest.approx(max(ranking.chosen.validation_map.values()))
+    assert measured > mean_average_precision(np.zeros_like(ranking.validation), task.targets("validation")) + 0.3
+    note, spans = task.splits["test"]["text"][0], ranking.evidence["0"]
+    assert set(spans) <= set(task.codes)
+    words = {code: words_of(note[start:end]).joined for code, places in spans.items() for start, end in places}
+    names = {
+        code: [words_of(name).joined for name in row]
+        for code, row in zip(task.codes, names_of_codes(task), strict=True)
+    }
+    assert words
+    assert any(phrase in names[code] for code, phrase in words.items())
+
+
+def test_words_and_letters_on_a_task(task):
+    ranking = words_and_letters(task)
+    targets = task.targets("test")
+    assert mean_average_precision(ranking.test, targets) > mean_average_precision(np.zeros_like(ranking.test), targets)
+    assert ranking.chosen.in_words().startswith(("ridge, penalty", "support vector machines, cost"))
+    assert ranking.chosen.training_notes == len(task.splits["train"])
+
+
+def test_a_baseline_that_there_is_not(tmp_path):
+    folders = {"BM25": tmp_path / "bm25", "dictionary": tmp_path / "dictionary"}
+    assert list(chosen_folders(folders, ["bm25"])) == ["BM25"]
+    assert chosen_folders(folders, []) == folders
+    with pytest.raises(UserError, match="only names bm52, but the baselines are bm25, dictionary"):
+        chosen_folders(folders, ["bm52"])
