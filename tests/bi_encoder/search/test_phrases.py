@@ -2,7 +2,8 @@
 
 `phrases.tsv` was written before any search was measured: thirty `development` phrases, on which the search was made,
 and thirty that it has to reach, the `goal`. Codes are counted as they come: several of one category take several
-places.
+places. The table of shorthand was made for the development phrases by who had written both sets, so the goal's number
+is a little too good: of its thirty, 26 are right, and 22 without the table (15 without the index, too).
 """
 
 import csv
