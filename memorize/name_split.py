@@ -21,7 +21,7 @@ class NameCounts(TypedDict):
     trained_terms: int
     held_out_terms: int
     terms_left_out: int
-    """beyond questions.terms_per_code, or all where questions.mixture.term_to_code is 0: neither trained nor measured"""
+    """beyond questions.terms_per_code, or all where the mixture's weight is 0: neither trained nor measured"""
     held_out_near_copies: int
     """of the terms that are measured: neither trained nor measured"""
 
