@@ -12,11 +12,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from data.codes.book.icd10cm_index import read_icd10cm_index
 from shared_data import shared_data
 
 from bi_encoder.search.word_search import WordSearch, open_word_search
 from data.codes.book.book import RELATION_COLUMNS, save_book
+from data.codes.book.icd10cm.icd10cm_index import read_icd10cm_index
 from data.ontology import load_ontology
 
 PHRASES = list(csv.DictReader((Path(__file__).parent / "phrases.tsv").open(encoding="utf-8"), delimiter="\t"))
