@@ -11,6 +11,7 @@ from sentence_transformers.sentence_transformer.modules import Dense, Router, Tr
 from torch import nn
 
 from bi_encoder.attention import LabelAttention
+from bi_encoder.config import CodeVectorsKind
 from bi_encoder.encoder import merge_lora, open_sentence_transformer
 from bi_encoder.model import BiEncoder
 from mera.system.errors import UserError
@@ -33,6 +34,13 @@ class ModelRecord:
     task_fingerprint: str = ""
     prior_weight: float = 0.0
     """Weight of log(1 + train count) in the scores."""
+    prior_offsets: dict[str, float] = field(default_factory=dict)
+    """Beside it, what the scores of each group of codes by train count have added (`bi_encoder.prior`)."""
+    code_vectors: CodeVectorsKind = "definition"
+    """What a code is compared by, see `SelectionConfig`."""
+    views_per_code: int = 8
+    rerank_views: int = 2
+    definition_weight: float = 0.0
     threshold: float | None = None
     """Codes that score above it are predicted."""
     window_overlap: int = 32

@@ -3,11 +3,15 @@
 from typing import Any, Literal
 
 from mera.config import config_class
-from mera.language_models.models import LoraSettings
+from mera.language_models.lora import LoraSettings
 from mera.system.errors import UserError
 from mera.training.settings import TrainingConfig
 
 Variant = Literal["retrieval", "mean_mrl", "laa_mrl"]
+NameKind = Literal["synonyms", "terms"]
+CodeVectorsKind = Literal["definition", "best", "pooled"]
+RankingMeasure = Literal["recall_at_20", "mean_average_precision", "map_and_unseen_recall"]
+PriorForm = Literal["log_count", "by_frequency"]
 
 
 @config_class
@@ -89,9 +93,19 @@ class ObjectiveConfig:
     refresh_mistakes_every: int = 1
     """epochs after which the index is built again and searched for its mistakes"""
     label_views: Literal["sampled", "both"] = "sampled"
-    """`sampled`: a step sees a code by its definition or by one of its synonyms; `both`: by both at once"""
+    """`sampled`: a step sees a code by its definition or by one of its further names; `both`: by both at once"""
     synonym_probability: float = 0.25
-    """with `sampled` views, the chance of a synonym, for codes that have one"""
+    """with `sampled` views, the chance of a further name, for codes that have one"""
+    view_kinds: tuple[NameKind, ...] = ("synonyms",)
+    """kinds of names that are drawn as views: `synonyms`, the inclusion terms; `terms` of the task's code book, which
+    are drawn as often as synonyms where a code has both"""
+    max_terms: int = 7
+    """terms of the code book that training uses of a code, the shortest"""
+    name_lists: int = 0
+    """rows that a step has beside its examples, each a list of `names_per_list` names of random codes, synonyms and
+    terms, and true for those: so codes that no example has are found by their names, too"""
+    names_per_list: int = 8
+    """codes named in each of the `name_lists`"""
     cached_gradients: bool = False
     """encode a step's texts again in the backward pass, `encoder.tokens_at_once` at a time, so that memory does not
     grow with the batch: the loss and its gradients stay the same, a step takes about a third longer"""
@@ -113,6 +127,8 @@ class ObjectiveConfig:
             raise UserError(f"objective.first_pass_weight must not be negative, got {self.first_pass_weight}")
         if self.hard_negatives_per_row < 1 or self.refresh_mistakes_every < 1:
             raise UserError("objective.hard_negatives_per_row and refresh_mistakes_every must be at least 1")
+        if self.names_per_list < 1 or self.name_lists < 0 or self.max_terms < 0:
+            raise UserError("objective.names_per_list must be at least 1, name_lists and max_terms not negative")
 
 
 @config_class
@@ -136,21 +152,41 @@ class RefineConfig:
 
 @config_class
 class SelectionConfig:
-    keep_best_by: Literal["recall_at_20", "mean_average_precision"] = "mean_average_precision"
-    """validation metric that chooses the epoch and the popularity prior; recall at 20 says little where notes are easy
-    or candidates few"""
+    keep_best_by: RankingMeasure = "mean_average_precision"
+    """validation metric that chooses the epoch; recall at 20 says little where notes are easy or candidates few"""
+    prior_by: RankingMeasure | None = None
+    """validation metric that chooses the popularity prior; unset: `keep_best_by`. `map_and_unseen_recall` is the mean
+    average precision and a tenth of the recall at 20 of codes that training never showed: a prior for the former alone
+    pushes them out of the first 20 where that costs nearly nothing"""
+    prior_form: PriorForm = "log_count"
+    """`log_count`: a weight; `by_frequency`: beside it an offset for each group of codes by their training examples"""
     prior_weights: tuple[float, ...] = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0)
-    """weights of log(1 + train count) tried as an addition to the scores; [0] turns the prior off"""
+    """weights of log(1 + train count) tried as an addition to the scores; below 0 they favour rare codes; [0] turns the
+    prior off"""
     batch_size: int = 64
     """examples per batch where nothing is trained"""
     scoring: Literal["rerank", "full"] = "rerank"
     """`laa_mrl`: score with label attention only the best codes of the mean-pooled first pass, or all codes"""
     rerank_candidates: int = 1000
     """codes of the first pass that label attention scores again"""
+    code_vectors: CodeVectorsKind = "definition"
+    """what a code is compared by: its `definition`; the `best` of its definition and further names (inclusion terms,
+    terms of the task's code book); or those `pooled` into one vector, their mean"""
+    views_per_code: int = 8
+    """texts of a code that are compared or pooled: its definition and its shortest further names"""
+    definition_weight: float = 0.0
+    """with `best`, what the definition's own score counts beside the best one's, in [0, 1]: 0 the best alone, which
+    favours codes with many names; 1 the definition alone"""
+    rerank_views: int = 2
+    """with `best`, the vectors of a code that label attention scores again: those that the first pass ranks first"""
 
     def __post_init__(self) -> None:
         if self.rerank_candidates < 1:
             raise UserError(f"selection.rerank_candidates must be at least 1, got {self.rerank_candidates}")
+        if self.views_per_code < 1 or self.rerank_views < 1:
+            raise UserError("selection.views_per_code and selection.rerank_views must be at least 1")
+        if not 0 <= self.definition_weight <= 1:
+            raise UserError(f"selection.definition_weight must be in [0, 1], got {self.definition_weight}")
 
 
 @config_class

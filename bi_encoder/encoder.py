@@ -13,9 +13,9 @@ from transformers import AutoConfig, AutoModel
 from transformers.utils import is_flash_attn_2_available
 
 from bi_encoder.config import EncoderConfig
+from mera.language_models.lora import LoraSettings
 from mera.language_models.models import (
     SAFE_LOADING,
-    LoraSettings,
     has_pickled_weights,
     pickle_refusal,
     resolve_source,

@@ -16,6 +16,7 @@ from bi_encoder.inputs.texts import QueryText
 from bi_encoder.inputs.windows import window_batch, windows_with_offsets
 from bi_encoder.model import BiEncoder
 from bi_encoder.predict import evaluation_mode
+from bi_encoder.similarities import CodeVectors
 from mera.system.errors import UserError
 
 EVIDENCE_ROWS, EVIDENCE_CODES = 20, 10
@@ -32,9 +33,17 @@ class Span:
 
 
 def evidence_spans(
-    model: BiEncoder, query: QueryText, keys: Tensor, *, max_tokens: int, overlap: int = 32, mass: float = 0.5
+    model: BiEncoder,
+    query: QueryText,
+    keys: Tensor,
+    *,
+    max_tokens: int,
+    overlap: int = 32,
+    mass: float = 0.5,
+    owner: Tensor | None = None,
 ) -> list[list[Span]]:
-    """For each code of `keys` (C, D), the fewest tokens of the note that hold `mass` of its attention.
+    """For each code of `keys` (C, D), the fewest tokens of the note that hold `mass` of its attention; with `owner`
+    (V,) int the keys are V vectors of C codes, and a code's attention is that of its best vector.
 
     Tokens with nothing but space between them are one span; spans come in text order, without surrounding spaces.
     Raises ValueError where the model has no label attention or the query was not written from a note.
@@ -44,7 +53,7 @@ def evidence_spans(
     windows, offsets = windows_with_offsets(model.tokenizer, query.text, max_tokens, overlap)
     batch = window_batch(model.tokenizer, [windows], overlap)
     with evaluation_mode(model):
-        weights_CT = model.token_weights(to_device(batch, model.device), keys)[0].cpu().numpy()
+        weights_CT = model.token_weights(to_device(batch, model.device), keys, owner)[0].cpu().numpy()
     note, note_offsets = query.text[query.note_start :], np.maximum(offsets - query.note_start, 0)
     return [_spans(weights, note_offsets, note, mass) for weights in weights_CT]
 
@@ -52,7 +61,7 @@ def evidence_spans(
 def evidence_record(
     model: BiEncoder,
     queries: list[QueryText],
-    keys: Tensor,
+    vectors: CodeVectors,
     scores: np.ndarray,
     codes: list[str],
     *,
@@ -68,7 +77,10 @@ def evidence_record(
         if query.note_start is None:
             continue
         best = np.argsort(-scores[row], kind="stable")[:EVIDENCE_CODES]
-        spans = evidence_spans(model, query, keys[best], max_tokens=max_tokens, overlap=overlap)
+        of_best = vectors.of_codes(best)
+        spans = evidence_spans(
+            model, query, of_best.embeddings, max_tokens=max_tokens, overlap=overlap, owner=of_best.owner
+        )
         evidence[str(row)] = {
             codes[column]: [[span.start, span.end] for span in places]
             for column, places in zip(best, spans, strict=True)

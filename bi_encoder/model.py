@@ -19,7 +19,7 @@ from bi_encoder.encoder import token_states
 from bi_encoder.gather import gather_rows, largest_over_processes
 from bi_encoder.inputs.batches import parts_of_similar_length
 from bi_encoder.inputs.windows import join_windows
-from bi_encoder.similarities import prefix_similarities, reranked
+from bi_encoder.similarities import best_vectors, first_vectors, prefix_similarities, reranked, scores_of_codes
 from mera.system.errors import UserError
 from mera.training.private_api import layer_classes
 
@@ -135,30 +135,54 @@ class BiEncoder(nn.Module):
         return TokenStates(states, mask, mask & ~torch.isin(ids, self.special_ids))
 
     def similarities(
-        self, queries: dict[str, Tensor], keys: Tensor, widths: Sequence[int], rerank: int | None = None
+        self,
+        queries: dict[str, Tensor],
+        keys: Tensor,
+        widths: Sequence[int],
+        rerank: int | None = None,
+        owner: Tensor | None = None,
+        rerank_views: int = 2,
+        definition_weight: float = 0.0,
     ) -> list[Tensor]:
         """Texts, embeddings of codes (C, D) -> cosine similarities (B, C) at each width.
 
-        With label attention and `rerank`, only the best `rerank` codes of the mean-pooled first pass at the same width
-        are attended; the others follow behind them, in the order and with the distances of the first pass.
+        With `owner` (V,) int the embeddings are V vectors of C codes, which score by them as `scores_of_codes` says
+        (`definition_weight`). With label attention and `rerank`, only the best `rerank` codes of the mean-pooled first
+        pass at the same width are attended, and of each its best `rerank_views` vectors, and its first where it has a
+        weight; the other codes follow behind them, in the order and with the distances of the first pass.
         """
         tokens = self.read(queries)
-        if self.attention is None or rerank is None or rerank >= len(keys):
-            return self._compare(tokens, keys, widths)
+        num_codes = len(keys) if owner is None else int(owner.max()) + 1
+        if self.attention is None or rerank is None or rerank >= num_codes:
+            scores = self._compare(tokens, keys, widths)
+            if owner is None:
+                return scores
+            return [scores_of_codes(of_width, owner, definition_weight) for of_width in scores]
+        if owner is None:
+            owner, rerank_views, definition_weight = torch.arange(len(keys), device=keys.device), 1, 0.0
         first_pass = self._first_pass(tokens, keys, widths)
         return [
-            self._reranked(tokens, keys, width, first, rerank) for width, first in zip(widths, first_pass, strict=True)
+            self._reranked(tokens, keys, width, first, owner, rerank, rerank_views, definition_weight)
+            for width, first in zip(widths, first_pass, strict=True)
         ]
 
-    def token_weights(self, queries: dict[str, Tensor], keys: Tensor) -> Tensor:
-        """Texts, embeddings of codes (C, D) -> attention weights (B, C, T) at full width.
+    def token_weights(self, queries: dict[str, Tensor], keys: Tensor, owner: Tensor | None = None) -> Tensor:
+        """Texts, embeddings of codes (C, D) -> attention weights (B, C, T) at full width. With `owner` (V,) the
+        embeddings are V vectors of C codes, and a code attends with the vector that scores highest.
 
         Raises ValueError where the model has no label attention.
         """
         if self.attention is None:
             raise UserError("this model pools by the mean, so it has no evidence; train the variant laa_mrl for that")
         tokens = self.read(queries)
-        return self.attention(normalize(tokens.states, dim=-1), tokens.content, normalize(keys, dim=-1))[1]
+        keys = normalize(keys, dim=-1)
+        evidence, weights = self.attention(normalize(tokens.states, dim=-1), tokens.content, keys)
+        if owner is None:
+            return weights
+        scores = (normalize(evidence, dim=-1) * keys).sum(-1)
+        codes = torch.arange(int(owner.max()) + 1, device=owner.device).expand(len(scores), -1)
+        best = best_vectors(scores, owner, codes, 1)
+        return weights.take_along_dim(best, dim=1)
 
     def append_map(self, weight: Tensor) -> None:
         """Put the linear map `weight` (D, D) of token states behind the encoder, and behind the map it has already.
@@ -244,8 +268,24 @@ class BiEncoder(nn.Module):
         with torch.autocast(self.device.type, enabled=False):
             return prefix_similarities(self._pooled(tokens.states, tokens.mask), keys, widths)
 
-    def _reranked(self, tokens: TokenStates, keys: Tensor, width: int, first_pass: Tensor, rerank: int) -> Tensor:
-        best = first_pass.topk(rerank, dim=1).indices
+    def _reranked(
+        self,
+        tokens: TokenStates,
+        keys: Tensor,
+        width: int,
+        first_pass: Tensor,
+        owner: Tensor,
+        rerank: int,
+        rerank_views: int,
+        definition_weight: float,
+    ) -> Tensor:
+        """`first_pass` (B, V)."""
+        of_codes = scores_of_codes(first_pass, owner, definition_weight)
+        best = of_codes.topk(rerank, dim=1).indices
+        views = best_vectors(first_pass, owner, best, rerank_views)
+        if definition_weight:
+            views = torch.cat([first_vectors(owner)[best][..., None], views], dim=2)
         with torch.autocast(self.device.type, enabled=False):
-            attended = self._attended(tokens, keys[best], width)
-        return reranked(first_pass, best, attended)
+            attended = self._attended(tokens, keys[views.flatten(1)], width).view(views.shape)
+        scores = attended.amax(2)
+        return reranked(of_codes, best, scores.lerp(attended[..., 0], definition_weight))

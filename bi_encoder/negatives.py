@@ -14,7 +14,7 @@ import torch
 from bi_encoder.config import BiEncoderConfig
 from bi_encoder.index.code_index import CodeIndex
 from bi_encoder.model import BiEncoder
-from bi_encoder.predict import embed_codes, embed_windows
+from bi_encoder.predict import code_vectors_of, embed_windows
 from data.task import Task
 
 SIBLING_LEVELS = ("subcategory", "category", "block", "chapter")
@@ -84,11 +84,11 @@ def index_mistakes(
     """For each training example the first `per_example` codes that the mean-pooled index ranks first and that are not
     true for it; in a distributed run every process finds all of them."""
     batch_size = config.selection.batch_size
-    keys = embed_codes(model, task, config.encoder.max_key_tokens, batch_size).cpu().numpy()
+    vectors = code_vectors_of(model, task, config)
     queries = embed_windows(model, examples["windows"], config.encoder.window_overlap, batch_size).cpu().numpy()
     targets = list(examples["targets"])
     num_ranked = per_example + max(map(len, targets))
-    index = CodeIndex.build(keys, task.codes)
+    index = CodeIndex.build(vectors.embeddings.cpu().numpy(), task.codes, owner=vectors.owner.cpu().numpy())
     ranked, _ = index.search_columns(queries, num_ranked, first_pass_dim=model.hidden_size)
     return wrong_first_codes(ranked.tolist(), targets, per_example)
 

@@ -1,7 +1,6 @@
 """What a bi-encoder run leaves behind: checkpoint, code index, predictions, metrics. N examples, C codes, D width."""
 
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TypedDict
 
@@ -13,15 +12,16 @@ from bi_encoder.evidence import evidence_record
 from bi_encoder.index.code_index import CodeIndex
 from bi_encoder.inputs.texts import codes_without_definition, query_texts
 from bi_encoder.model import BiEncoder
-from bi_encoder.predict import embed_codes, score_windows, split_windows
-from bi_encoder.prior import best_weight, quality_by_weight
-from bi_encoder.validation import METRICS, Validation, ranking_metrics
+from bi_encoder.predict import code_vectors_of, score_windows, split_windows
+from bi_encoder.prior import fit_prior
+from bi_encoder.validation import Validation, ranking_measure, ranking_metrics
 from data.task import Task
 from mera.config import config_dict
 from mera.evaluation.calibration import fit_platt
 from mera.evaluation.micro_f1_threshold import best_threshold
 from mera.runs.manifest import RunClock, build_manifest
-from mera.runs.predictions import predictions_for_task, task_record, write_predictions
+from mera.runs.predictions import predictions_for_task, write_predictions
+from mera.runs.records import task_record
 from mera.runs.run_directory import RunDirectory, write_json
 
 SPEED_QUERIES = 512
@@ -34,10 +34,13 @@ class RunMetrics:
 
     prior_weight: float
     """Weight of log(1 + train count) in the scores."""
+    prior_offsets: dict[str, float]
+    """Group of codes by train count -> what their scores have added beside that."""
     threshold: float
     """Codes that score above it are predicted."""
     validation: dict[str, float]
     """`ranking_metrics` with the prior, at full width."""
+    validation_without_prior: dict[str, float]
     validation_by_width_without_prior: dict[str, dict[str, float]]
     """`ranking_metrics` of each Matryoshka width."""
     queries_in_several_windows: dict[str, int]
@@ -76,17 +79,17 @@ def write_outputs(
     encoder, selection, full_width = config.encoder, config.selection, model.hidden_size
     widths = matryoshka_widths(config.objective.widths, full_width)
     scores_by_width = validation.scores(model, widths, progress="scoring validation")
-    targets, prior = validation.targets, task.log_prior
-    prior_weight = best_weight(
-        quality_by_weight(
-            scores_by_width[full_width], targets, prior, selection.prior_weights, METRICS[selection.keep_best_by]
-        )
+    targets, counts = validation.targets, task.train_counts
+    measure = ranking_measure(selection.prior_by or selection.keep_best_by, counts)
+    prior = fit_prior(
+        scores_by_width[full_width], targets, counts, selection.prior_form, selection.prior_weights, measure
     )
-    validation_scores = scores_by_width[full_width] + prior_weight * prior
+    validation_scores = scores_by_width[full_width] + prior.of_codes(counts)
     threshold = best_threshold(validation_scores, targets)
     test_windows = split_windows(task, "test", model.tokenizer, encoder)
     test_scores = score_windows(model, task, test_windows, [full_width], config, progress="scoring test")[full_width]
-    test_scores += prior_weight * prior
+    test_metrics = ranking_metrics(test_scores, task.targets("test"), counts)
+    test_scores += prior.of_codes(counts)
 
     record = ModelRecord(
         variant=config.variant,
@@ -97,21 +100,29 @@ def write_outputs(
         rerank_candidates=selection.rerank_candidates if selection.scoring == "rerank" else None,
         widths=training_widths(config, full_width)[0],
         task_fingerprint=task.fingerprint,
-        prior_weight=prior_weight,
+        prior_weight=prior.weight,
+        prior_offsets=dict(prior.offsets),
+        code_vectors=selection.code_vectors,
+        views_per_code=selection.views_per_code,
+        rerank_views=selection.rerank_views,
+        definition_weight=selection.definition_weight,
         threshold=threshold,
         codes=task.codes,
     )
     save_bi_encoder(model, run.path("checkpoint"), record)
-    keys = embed_codes(model, task, encoder.max_key_tokens, selection.batch_size)
-    embeddings = keys.cpu().numpy()
-    CodeIndex.build(embeddings, task.codes, model.fingerprint()).save(run.path("index") / "codes.safetensors")
+    vectors = code_vectors_of(model, task, config)
+    index = CodeIndex.build(
+        vectors.embeddings.cpu().numpy(), task.codes, model.fingerprint(), owner=vectors.owner.cpu().numpy()
+    )
+    index.save(run.path("index") / "codes.safetensors")
+    by_width = {str(width): ranking_metrics(scores, targets, counts) for width, scores in scores_by_width.items()}
     metrics = RunMetrics(
-        prior_weight=prior_weight,
+        prior_weight=prior.weight,
+        prior_offsets=dict(prior.offsets),
         threshold=threshold,
-        validation=ranking_metrics(validation_scores, targets),
-        validation_by_width_without_prior={
-            str(width): ranking_metrics(scores, targets) for width, scores in scores_by_width.items()
-        },
+        validation=ranking_metrics(validation_scores, targets, counts),
+        validation_without_prior=by_width[str(full_width)],
+        validation_by_width_without_prior=by_width,
         queries_in_several_windows={
             split: sum(len(windows) > 1 for windows in texts)
             for split, texts in (("validation", validation.windows), ("test", test_windows))
@@ -131,37 +142,44 @@ def write_outputs(
         tokens=tokens,
     )
     manifest["calibration"] = fit_platt(validation_scores - threshold, targets)
+    manifest["prior"] = {
+        "form": selection.prior_form,
+        "weight": prior.weight,
+        "offsets": dict(prior.offsets),
+        "validation": metrics.validation,
+        "validation_without": metrics.validation_without_prior,
+        "test": ranking_metrics(test_scores, task.targets("test"), counts),
+        "test_without": test_metrics,
+    }
     records = {
         "training": log,
-        "widths": width_records(metrics.validation_by_width_without_prior, embeddings, task.codes),
+        "widths": width_records(by_width, index),
     }
     if model.attention is not None:
         queries = query_texts(task, "test")
         window = {"max_tokens": encoder.max_query_tokens, "overlap": encoder.window_overlap}
-        records["evidence"] = evidence_record(model, queries, keys, test_scores, task.codes, **window)
+        records["evidence"] = evidence_record(model, queries, vectors, test_scores, task.codes, **window)
     predictions = predictions_for_task(task, "test", test_scores, threshold, manifest, records)
     write_predictions(run.path("predictions"), predictions)
     return metrics
 
 
-def width_records(
-    metrics_by_width: dict[str, dict[str, float]], embeddings: np.ndarray, codes: Sequence[str]
-) -> list[WidthRecord]:
-    """For each width its metrics, how fast an index of it answers, and its size; embeddings (C, D)."""
+def width_records(metrics_by_width: dict[str, dict[str, float]], index: CodeIndex) -> list[WidthRecord]:
+    """For each width its metrics, how fast an index of such prefixes answers, and its size."""
     records: list[WidthRecord] = []
-    queries = np.resize(embeddings, (SPEED_QUERIES, embeddings.shape[1]))
+    queries = np.resize(index.embeddings, (SPEED_QUERIES, index.embeddings.shape[1]))
     for width, metrics in metrics_by_width.items():
-        prefixes = embeddings[:, : int(width)]
-        index = CodeIndex.build(prefixes, list(codes))
+        prefixes = index.embeddings[:, : int(width)]
+        narrow = CodeIndex.build(prefixes, index.codes, owner=index.groups.owner)
         start = time.perf_counter()
-        index.search(queries[:, : int(width)], k=20)
+        narrow.search(queries[:, : int(width)], k=20)
         speed = SPEED_QUERIES / (time.perf_counter() - start)
         records.append(
             {
                 "width": int(width),
                 "metrics": metrics,
                 "queries_per_second": speed,
-                "bytes_per_code": prefixes[:1].astype(np.float32).nbytes,
+                "bytes_per_code": round(prefixes.astype(np.float32).nbytes / len(index.codes)),
             }
         )
     return records

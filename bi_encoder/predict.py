@@ -9,11 +9,13 @@ from torch import Tensor
 from tqdm.auto import tqdm
 from transformers import PreTrainedTokenizerBase
 
-from bi_encoder.config import BiEncoderConfig, EncoderConfig
+from bi_encoder.config import BiEncoderConfig, CodeVectorsKind, EncoderConfig
 from bi_encoder.inputs.batches import length_sorted_batches, pad, to_device, tokenize
+from bi_encoder.inputs.code_names import names_for_scoring
 from bi_encoder.inputs.texts import key_texts, query_texts
 from bi_encoder.inputs.windows import Windows, batches_of_windows, tokenize_windows, window_batch
 from bi_encoder.model import BiEncoder, Tower
+from bi_encoder.similarities import CodeVectors
 from data.task import Task
 
 
@@ -45,9 +47,22 @@ def embed_texts(
     return embeddings
 
 
-def embed_codes(model: BiEncoder, task: Task, max_tokens: int, batch_size: int = 64) -> Tensor:
-    """Embeddings (C, D) of the task's candidates by their definitions, in column order."""
-    return embed_texts(model, key_texts(task), max_tokens, batch_size)
+def embed_codes(
+    model: BiEncoder,
+    task: Task,
+    max_tokens: int,
+    batch_size: int = 64,
+    code_vectors: CodeVectorsKind = "definition",
+    views_per_code: int = 8,
+) -> CodeVectors:
+    """The vectors of the task's candidates: of each the one of its definition; or (`best`) those of its definition and
+    further names, up to `views_per_code`; or (`pooled`) the mean of those."""
+    if code_vectors == "definition":
+        return CodeVectors.one_each(embed_texts(model, key_texts(task), max_tokens, batch_size))
+    names = names_for_scoring(task, views_per_code)
+    embeddings = embed_texts(model, names.texts, max_tokens, batch_size)
+    vectors = CodeVectors(embeddings=embeddings, owner=torch.tensor(names.owner, device=embeddings.device))
+    return vectors.mean_of_each() if code_vectors == "pooled" else vectors
 
 
 def embed_windows(model: BiEncoder, texts: Sequence[Windows], overlap: int, batch_size: int = 64) -> Tensor:
@@ -69,20 +84,26 @@ def score_texts(
     temperature: float,
     overlap: int = 32,
     rerank: int | None = None,
+    owner: Tensor | None = None,
+    rerank_views: int = 2,
+    definition_weight: float = 0.0,
     batch_size: int = 64,
     progress: str | None = None,
 ) -> dict[int, np.ndarray]:
     """N texts in windows, embeddings of codes (C, D) -> width -> scores (N, C) float32, cosine / temperature.
 
-    `overlap`: the tokens that windows share. `rerank`: see `BiEncoder.similarities`. `progress` names a progress bar;
-    None shows none.
+    `overlap`: the tokens that windows share. `rerank`, `owner`, `rerank_views`, `definition_weight`: see
+    `BiEncoder.similarities`. `progress` names a progress bar; None shows none.
     """
-    scores = {width: np.empty((len(texts), len(keys)), dtype=np.float32) for width in widths}
+    num_codes = len(keys) if owner is None else int(owner.max()) + 1
+    scores = {width: np.empty((len(texts), num_codes), dtype=np.float32) for width in widths}
     batches = list(batches_of_windows(texts, batch_size))
     with evaluation_mode(model):
         for rows in tqdm(batches, desc=progress, unit="batch", disable=progress is None, leave=False):
             batch = window_batch(model.tokenizer, [texts[row] for row in rows], overlap)
-            similarities = model.similarities(to_device(batch, model.device), keys, widths, rerank)
+            similarities = model.similarities(
+                to_device(batch, model.device), keys, widths, rerank, owner, rerank_views, definition_weight
+            )
             for width, cosines in zip(widths, similarities, strict=True):
                 scores[width][rows] = (cosines / temperature).cpu().numpy()
     return scores
@@ -92,6 +113,19 @@ def split_windows(task: Task, split: str, tokenizer: PreTrainedTokenizerBase, en
     """All windows of the split's examples, in order. Raises ValueError, naming the row, where a note is blank."""
     texts = [query.text for query in query_texts(task, split)]
     return tokenize_windows(tokenizer, texts, encoder.max_query_tokens, encoder.window_overlap)
+
+
+def code_vectors_of(model: BiEncoder, task: Task, config: BiEncoderConfig) -> CodeVectors:
+    """The vectors of the task's candidates as `config` compares them."""
+    selection = config.selection
+    return embed_codes(
+        model,
+        task,
+        config.encoder.max_key_tokens,
+        selection.batch_size,
+        selection.code_vectors,
+        selection.views_per_code,
+    )
 
 
 def score_windows(
@@ -104,14 +138,18 @@ def score_windows(
 ) -> dict[int, np.ndarray]:
     """Width -> scores (N, C) float32 of all candidates of `task` as `config` says, without the popularity prior."""
     encoder, selection = config.encoder, config.selection
+    vectors = code_vectors_of(model, task, config)
     return score_texts(
         model,
         texts,
-        embed_codes(model, task, encoder.max_key_tokens, selection.batch_size),
+        vectors.embeddings,
         widths=widths,
         temperature=config.objective.temperature,
         overlap=encoder.window_overlap,
         rerank=selection.rerank_candidates if selection.scoring == "rerank" else None,
+        owner=None if vectors.is_one_each else vectors.owner,
+        rerank_views=selection.rerank_views,
+        definition_weight=selection.definition_weight,
         batch_size=selection.batch_size,
         progress=progress,
     )

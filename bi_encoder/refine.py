@@ -19,7 +19,7 @@ from bi_encoder.config import BiEncoderConfig, RefineConfig, training_widths
 from bi_encoder.index.principal_directions import principal_directions
 from bi_encoder.loss import matryoshka_info_nce
 from bi_encoder.model import BiEncoder
-from bi_encoder.predict import embed_codes, embed_windows, split_windows
+from bi_encoder.predict import code_vectors_of, embed_windows, split_windows
 from bi_encoder.similarities import prefix_similarities
 from data.task import Task
 
@@ -29,10 +29,12 @@ def refine(model: BiEncoder, task: Task, config: BiEncoderConfig) -> None:
     encoder, batch_size = config.encoder, config.selection.batch_size
     windows = split_windows(task, "train", model.tokenizer, encoder)
     queries = embed_windows(model, windows, encoder.window_overlap, batch_size)
-    keys = embed_codes(model, task, encoder.max_key_tokens, batch_size)
-    positive = torch.from_numpy(task.targets("train")).to(keys.device)
+    vectors = code_vectors_of(model, task, config)
+    positive = torch.from_numpy(task.targets("train")).to(model.device)[:, vectors.owner]
     objective = (config.objective.temperature, *training_widths(config, model.hidden_size))
-    model.append_map(refined_map(queries, keys, positive, *objective, config.refine, config.training.seed))
+    model.append_map(
+        refined_map(queries, vectors.embeddings, positive, *objective, config.refine, config.training.seed)
+    )
 
 
 def refined_map(
@@ -46,7 +48,8 @@ def refined_map(
     seed: int,
 ) -> Tensor:
     """(D, D): the map of embeddings, of texts (N, D) as of codes (C, D), that ranks the true codes, positive (N, C)
-    bool, first at all `widths`. It leaves torch's generator as it was."""
+    bool, first at all `widths`. Several vectors of a code are as several codes. It leaves torch's generator as it was.
+    """
     queries, keys = normalize(queries, dim=-1), normalize(keys, dim=-1)
     size = keys.shape[1]
     weight = nn.Parameter(torch.from_numpy(principal_directions(keys.cpu().numpy(), size).T).to(keys.device))

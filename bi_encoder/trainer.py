@@ -179,7 +179,7 @@ def build_trainer(
     `examples`: rows of `TrainingExample`.
     """
     encoder, objective = config.encoder, config.objective
-    views = LabelViews.of_task(task, model.tokenizer, encoder.max_key_tokens)
+    views = LabelViews.of_task(task, model.tokenizer, encoder.max_key_tokens, objective.max_terms)
     hard_negatives = HardNegatives.of_task(task, objective.hard_negatives, objective.hard_negatives_per_row)
     collator = StepCollator(
         tokenizer=model.tokenizer,
@@ -187,6 +187,7 @@ def build_trainer(
         hard_negatives=hard_negatives,
         objective=objective,
         window_overlap=encoder.window_overlap,
+        max_query_tokens=encoder.max_query_tokens,
     )
     widths, width_weights = training_widths(config, model.hidden_size)
     arguments = training_arguments(

@@ -155,15 +155,17 @@ class Task:
 
     def targets(self, split: str) -> np.ndarray:
         """(N, C) bool: the candidates to predict. A row's `targets` may hold more: codes that are no candidates."""
-        return self._code_matrix(self.splits[split]["targets"])
+        return self._candidate_matrix(self.splits[split]["targets"])
 
     def seen(self, split: str) -> np.ndarray:
         """(N, C) bool: the candidates that stand in the history."""
-        return self._code_matrix(
+        return self._candidate_matrix(
             [[code for visit in history for code in visit["codes"]] for history in self.splits[split]["history"]]
         )
 
-    def _code_matrix(self, rows: Sequence[Sequence[str]]) -> np.ndarray:
+    def _candidate_matrix(self, rows: Sequence[Sequence[str]]) -> np.ndarray:
+        """(N, C) bool: True where the row holds the candidate. Codes that are no candidates have no column and are left
+        out; `mera.runs.predictions.code_matrix` refuses such codes."""
         column = self.column
         matrix = np.zeros((len(rows), len(self.codes)), dtype=bool)
         for index, row in enumerate(rows):

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from data.task import LEVELS
-from memorize.code_set import CodeSet
+from memorize.code_sets.code_set import CodeSet
 from memorize.recall import BOTH_WAYS, Answers
 from mera.evaluation.frequency_groups import FREQUENCY_GROUPS, frequency_group
 

@@ -10,11 +10,11 @@ from transformers import PreTrainedModel
 
 from data.task import load_task
 from memorize.breakdown import Breakdown, breakdown
-from memorize.code_set import CodeSet, task_codes
+from memorize.code_sets.code_set import CodeSet, task_codes
+from memorize.code_sets.name_split import NameCounts
 from memorize.config import QuestionConfig
 from memorize.encoding import QuestionEncoder
 from memorize.forgetting import perplexity
-from memorize.name_split import NameCounts
 from memorize.questions import QuestionBook, with_worked_examples
 from memorize.recall import Answers, all_questions, ask, shares
 from mera.language_models.code_tokens import CodeTokens, token_ids

@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 from transformers.utils import cached_file
 
-from memorize.code_set import CodeSet
+from memorize.code_sets.code_set import CodeSet
 from memorize.config import MemorizeConfig
 from memorize.measurement import RecallRecord
 from memorize.recall import percent

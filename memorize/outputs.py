@@ -7,7 +7,7 @@ from typing import Any
 import datasets
 from transformers import PreTrainedTokenizerBase
 
-from memorize.code_set import CodeSet
+from memorize.code_sets.code_set import CodeSet
 from memorize.config import MemorizeConfig
 from memorize.measurement import RecallRecord, TrainingFigures, save_memorized
 from memorize.model_card import model_card

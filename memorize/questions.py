@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
-from memorize.code_set import CodeSet
+from memorize.code_sets.code_set import CodeSet
+from memorize.code_sets.name_split import NameSplit, split_names
 from memorize.config import MAX_PHRASINGS, QuestionConfig
-from memorize.name_split import NameSplit, split_names
 from mera.language_models.code_tokens import code_token
 
 Kind = Literal[

@@ -5,7 +5,7 @@ first output token must be the code's, among the candidates (codes that are text
 share a definition or a term, or may not stand with a code, each of them is a right answer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -122,8 +122,18 @@ def print_shares(columns: dict[str, dict[str, float] | None], title: str = "What
     Console().print(table)
 
 
+def print_epoch(epoch: int, shares: Mapping[str, float]) -> None:
+    """What `StopWhenKnown` measured after an epoch, in one line."""
+    text = ", ".join(f"{kind.replace('_', ' ')} {share:.1%}" for kind, share in shares.items())
+    print(f"epoch {epoch}: {text}", flush=True)
+
+
 def percent(share: float | None) -> str:
-    """`12.3%`; `-` where nothing was measured."""
+    """`12.3%`; `-` where nothing was measured.
+
+    `data/inspection/inspect_task.py` has the same of its own, since `data` imports no stage; the report's numbers
+    (`mera.report.text.percent`) have no sign behind them, a true minus and a dash.
+    """
     return "-" if share is None else f"{share:.1%}"
 
 

@@ -7,16 +7,17 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from data.codes.book.store import NONE, choose_book
 from data.task import load_task
-from memorize.code_notes import ontology_rules
-from memorize.code_set import CodeSet, ontology_codes, task_codes
+from memorize.code_sets.code_notes import ontology_rules
+from memorize.code_sets.code_set import CodeSet, ontology_codes, task_codes
 from memorize.config import MemorizeConfig
 from memorize.encoding import QuestionEncoder, tokenized
 from memorize.forgetting import replayed_text, with_replay
 from memorize.questions import QuestionBook, tokenizer_texts
 from mera.language_models.code_tokens import CodeTokens, has_code_tokens, stored_or_new_code_tokens
-from mera.language_models.models import add_lora, load_base_model
+from mera.language_models.lora import add_lora
+from mera.language_models.models import load_base_model
 from mera.language_models.plain_text import require_plain
-from mera.runs.predictions import task_record
+from mera.runs.records import task_record
 from mera.system.errors import UserError
 
 

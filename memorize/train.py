@@ -16,7 +16,7 @@ from memorize.forgetting import measured_text
 from memorize.measurement import measure, pretrained_recall, recall_record
 from memorize.outputs import save_model, write_outputs
 from memorize.questions import QuestionBook
-from memorize.recall import print_shares
+from memorize.recall import print_epoch, print_shares
 from memorize.start import asks_pretrained, context_length, load_codes, model_for_codes, training_examples
 from memorize.trainer import build_trainer, on_device, unwrapped
 from mera.config import config_dict
@@ -36,7 +36,7 @@ def main() -> None:
     model, tokenizer, code_tokens = model_for_codes(config, code_set)
     book, encoder = QuestionBook(code_set, config.questions), QuestionEncoder(tokenizer, config.questions)
     examples, length = training_examples(book, encoder, model, config), context_length(model, config)
-    trainer = build_trainer(model, tokenizer, examples, book, encoder, config, run)
+    trainer = build_trainer(model, tokenizer, examples, book, encoder, config, run, print_epoch)
 
     batch_size = config.evaluation_batch_size
     if dry_run:

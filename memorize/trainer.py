@@ -1,7 +1,7 @@
 """TRL's SFTTrainer on the completions of the questions, stopped when the model knows the codes."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import TypedDict, cast
 
@@ -30,6 +30,9 @@ from mera.training.private_api import attention_name, gpu_kernels_of_trl
 from mera.training.settings import training_arguments
 from mera.training.stage_trainer import StageTrainer
 
+ShowEpoch = Callable[[int, Mapping[str, float]], None]
+"""Takes an epoch's number and the share of right answers of both ways."""
+
 CURVE_COLUMNS = ("step", "epoch", "train_seconds", *BOTH_WAYS)
 
 
@@ -49,11 +52,14 @@ class StopWhenKnown(TrainerCallback):
     """Measures exact match both ways every few epochs and ends training once it reaches `config.stop_at`.
 
     Exact match, not loss: with too high a learning rate the loss looks converged while half the codes are unknown.
-    Every measurement is kept in the trainer's state (which survives a resume); `curve` reads them there.
+    Every measurement is kept in the trainer's state (which survives a resume); `curve` reads them there. On the
+    first process `show_epoch`, if there is one, gets it too.
     """
 
-    def __init__(self, book: QuestionBook, encoder: QuestionEncoder, config: MemorizeConfig):
-        self.book, self.encoder, self.config = book, encoder, config
+    def __init__(
+        self, book: QuestionBook, encoder: QuestionEncoder, config: MemorizeConfig, show_epoch: ShowEpoch | None
+    ):
+        self.book, self.encoder, self.config, self.show_epoch = book, encoder, config, show_epoch
         self._train_seconds, self._since = 0.0, 0.0
 
     def on_train_begin(
@@ -102,9 +108,8 @@ class StopWhenKnown(TrainerCallback):
         shares = both_ways(model, self.encoder, self.book, self.config.evaluation_batch_size)
         point = {"step": state.global_step, "epoch": epoch, "train_seconds": round(self._train_seconds, 1), **shares}
         state.log_history.append(point)
-        if state.is_world_process_zero:
-            text = ", ".join(f"{kind.replace('_', ' ')} {share:.1%}" for kind, share in shares.items())
-            print(f"epoch {epoch}: {text}", flush=True)
+        if self.show_epoch is not None and state.is_world_process_zero:
+            self.show_epoch(epoch, shares)
         return shares
 
 
@@ -169,8 +174,10 @@ def build_trainer(
     encoder: QuestionEncoder,
     config: MemorizeConfig,
     run: RunDirectory,
+    show_epoch: ShowEpoch | None = None,
 ) -> MemorizeTrainer:
-    """`examples` hold `input_ids` and `completion_mask`; only completions carry loss.
+    """`examples` hold `input_ids` and `completion_mask`; only completions carry loss. For `show_epoch` see
+    `StopWhenKnown`.
 
     The batches are the same number of questions either way: flattened into one row without padding where the attention
     kernel keeps sequences apart, else of similar length.
@@ -193,7 +200,7 @@ def build_trainer(
         args=SFTConfig(**arguments),
         train_dataset=examples,
         processing_class=tokenizer,
-        callbacks=[StopWhenKnown(book, encoder, config)],
+        callbacks=[StopWhenKnown(book, encoder, config, show_epoch)],
     )
 
 

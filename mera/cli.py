@@ -39,6 +39,12 @@ def inspect(context: typer.Context) -> None:
 
 
 @app.command(context_settings=PASS_THROUGH)
+def ontology(context: typer.Context) -> None:
+    """What codes are called: `mera ontology add FILE` fills a code book, `mera ontology show E11.9` looks one up."""
+    _run([sys.executable, "-m", "data.codes.book.run_ontology", *context.args])
+
+
+@app.command(context_settings=PASS_THROUGH)
 def baselines(context: typer.Context) -> None:
     """Popularity, own history, linear, RETAIN, a Transformer: `mera baselines --task prepared/X --output runs/X`."""
     _run([sys.executable, str(ROOT / "rank" / "run_baselines.py"), *context.args])

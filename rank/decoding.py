@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from transformers import DynamicCache, PreTrainedModel
 
+from rank.candidate_head import pad_left
 from rank.decision import DecisionRule
-from rank.scoring import pad_left
 
 
 @torch.no_grad()

@@ -12,7 +12,8 @@ from data.task import Task
 from mera.config import config_dict
 from mera.language_models.code_tokens import CodeTokens
 from mera.runs.manifest import RunClock, build_manifest
-from mera.runs.predictions import memorization_record, predictions_for_task, task_record, write_predictions
+from mera.runs.predictions import predictions_for_task, write_predictions
+from mera.runs.records import memorization_record, task_record
 from mera.runs.run_directory import RunDirectory
 from mera.training.checkpoint import save_checkpoint
 from rank.config import Decoding, RankConfig

@@ -16,7 +16,7 @@ from mera.evaluation.coding_rules import CodingRules
 from mera.language_models.code_tokens import EOV, CodeTokens, marker_id, token_ids
 from mera.language_models.models import LOCAL_LOADING
 from mera.system.errors import UserError
-from rank.candidate_head import read_candidates_only
+from rank.candidate_head import read_candidates_only, score_prompts
 from rank.config import PromptConfig
 from rank.decision import DecisionRule
 from rank.decoding import decode, scores_of_decoded
@@ -27,7 +27,6 @@ from rank.patients.trained_on import TrainedOn
 from rank.phenotypes import Phenotype, any_of
 from rank.prompt import Prompt, PromptBuilder
 from rank.recurrence import SeenCodes, add_recurrence, seen_codes
-from rank.scoring import score_prompts
 
 FILE_NAME, RECURRENCE_FILE, RULES_FILE = "ranking.json", "recurrence.npy", "rules.parquet"
 

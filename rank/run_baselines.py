@@ -20,7 +20,8 @@ from mera.evaluation.calibration import fit_platt
 from mera.evaluation.micro_f1_threshold import best_threshold
 from mera.runs.finished_runs import finished_before
 from mera.runs.manifest import RunClock, build_manifest
-from mera.runs.predictions import predictions_for_task, task_record, write_predictions
+from mera.runs.predictions import predictions_for_task, write_predictions
+from mera.runs.records import task_record
 from mera.runs.run_directory import RunDirectory
 from mera.system.errors import UserError
 from mera.training.entry_point import run_entry_point

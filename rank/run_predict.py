@@ -15,6 +15,7 @@ from data.task import SPLITS
 from mera.system.errors import UserError
 from mera.training.entry_point import run_entry_point
 from rank.patients.coding_check import RULE_USES
+from rank.patients.notices import print_notices
 from rank.phenotypes import Phenotype
 from rank.predict import Ranker
 from rank.task_prediction.predict_task import rank_patient, rank_task
@@ -63,6 +64,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--output", default=None, help="file to write: .json or .parquet")
     arguments = parser.parse_args()
+    print_notices()
 
     if arguments.top < 1 or arguments.batch_size < 1:
         raise UserError("--top and --batch-size must be 1 or more")

@@ -4,7 +4,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from data.task import Task
 from mera.language_models.code_tokens import EOV, CodeTokens, marker_id, stored_or_new_code_tokens, token_ids
-from mera.language_models.models import add_lora, load_base_model
+from mera.language_models.lora import add_lora
+from mera.language_models.models import load_base_model
 from mera.system.errors import UserError
 from rank.attention import use_kernel
 from rank.candidate_head import read_candidates_only

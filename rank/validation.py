@@ -4,10 +4,10 @@ import numpy as np
 from transformers import PreTrainedModel
 
 from data.task import Task
+from rank.candidate_head import score_prompts
 from rank.decision import ranking_quality
 from rank.prompt import PromptBuilder, reading_sentences
 from rank.recurrence import add_recurrence, recurrence_weights, seen_codes
-from rank.scoring import score_prompts
 
 
 class Validation:

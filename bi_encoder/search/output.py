@@ -1,12 +1,14 @@
 """What a search shows: a table with the evidence highlighted in its words, or plain values for JSON."""
 
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from rich.table import Table
 from rich.text import Text
 
-from bi_encoder.evidence import Span
-from bi_encoder.search.search import FoundCode
+from bi_encoder.search.results import FoundCode
+
+if TYPE_CHECKING:  # it imports torch, which takes longer than a search by words
+    from bi_encoder.evidence import Span
 
 CONTEXT = 30
 """Characters shown before and after the evidence of a code."""
@@ -27,6 +29,8 @@ class JsonCode(TypedDict):
     code: str
     score: float
     definition: str
+    term: str
+    """The name of the code that speaks for it."""
     evidence: list[JsonSpan]
 
 
@@ -37,6 +41,7 @@ def json_ready(text: str, codes: list[FoundCode]) -> list[JsonCode]:
             "code": code.code,
             "score": code.score,
             "definition": code.definition,
+            "term": code.term,
             "evidence": [
                 {"start": span.start, "end": span.end, "weight": span.weight, "text": text[span.start : span.end]}
                 for span in code.evidence
@@ -47,21 +52,26 @@ def json_ready(text: str, codes: list[FoundCode]) -> list[JsonCode]:
 
 
 def codes_table(text: str, codes: list[FoundCode], in_colour: bool) -> Table:
-    """Score, code, definition and, where there is evidence, its words in context."""
+    """Score, code, definition, the term that matched where it is another one, and evidence where there is any."""
+    has_terms = any(code.term and code.term != code.definition for code in codes)
     has_evidence = any(code.evidence for code in codes)
     table = Table(box=None, header_style="bold")
     table.add_column("score", justify="right")
     table.add_column("code", no_wrap=True)
     table.add_column("definition")
+    if has_terms:
+        table.add_column("matched as")
     if has_evidence:
         table.add_column("evidence")
     for code in codes:
         cells = [Text(f"{code.score:.3f}"), Text(code.code), Text(code.definition)]
+        if has_terms:
+            cells.append(Text(code.term if code.term != code.definition else ""))
         table.add_row(*cells, *([highlighted(text, code.evidence, in_colour)] if has_evidence else []))
     return table
 
 
-def highlighted(text: str, spans: list[Span], in_colour: bool) -> Text:
+def highlighted(text: str, spans: "list[Span]", in_colour: bool) -> Text:
     """The evidence in whole words, with a few others around it, on one line; without colours between asterisks."""
     line, end, bounds = Text(), 0, _whole_words(text, spans)
     for index, (first, last) in enumerate(bounds):
@@ -79,7 +89,7 @@ def highlighted(text: str, spans: list[Span], in_colour: bool) -> Text:
     return line
 
 
-def _whole_words(text: str, spans: list[Span]) -> list[tuple[int, int]]:
+def _whole_words(text: str, spans: "list[Span]") -> list[tuple[int, int]]:
     """Characters `[first, last)` of each span, widened to the words it touches, because tokens are parts of words.
     Spans that then touch become one."""
     bounds: list[tuple[int, int]] = []

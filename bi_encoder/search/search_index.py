@@ -1,7 +1,7 @@
 """The model and the code index that a search needs: opened where they are, the index built where it is not yet."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +13,14 @@ from bi_encoder.encoder import open_sentence_transformer
 from bi_encoder.index.code_index import CodeIndex
 from bi_encoder.model import BiEncoder
 from bi_encoder.predict import embed_texts
-from data.ontology import load_ontology
+from bi_encoder.search.code_names import names_of_codes, terms_digest
+from data.codes.book.book import CodeBook
 from mera.language_models.models import resolve_source, why_not_loaded
 from mera.system.errors import UserError
 
-CODE_SETS = ("leaves", "all")
-"""`leaves`: codes with none below them, those that can be billed; `all`: every code, block and chapter."""
+NAMES_PER_CODE = 4
+"""Texts of a code that are encoded: its title and its shortest further names, which are the usual ones. A code book has
+eight names for each code of ICD-10-CM, and encoding all of them would take three times as long."""
 TEXTS_AT_ONCE = 2048
 """Texts between two moves of the progress bar."""
 
@@ -56,18 +58,21 @@ def open_model(source: str) -> tuple[BiEncoder, ModelRecord]:
     )
 
 
-def index_path(source: str, ontology: str, code_set: str) -> Path:
+def index_path(source: str, ontology: str, code_set: str, book: CodeBook | None = None) -> Path:
     """Where the index of a model lies if nothing else is said: beside a checkpoint, else in `runs/search`."""
-    name = f"{ontology}-{code_set}.safetensors"
+    digest = f"-{terms_digest(book)[:12]}" if book is not None else ""
+    name = f"{ontology}-{code_set}{digest}.safetensors"
     if (Path(source) / RECORD_NAME).is_file():
         return Path(source) / "index" / name
     return Path("runs") / "search" / re.sub(r"[^\w.-]+", "-", source).strip("-.") / name
 
 
-def open_index(path: Path, model: BiEncoder, record: ModelRecord, ontology: str, code_set: str) -> CodeIndex:
+def open_index(
+    path: Path, model: BiEncoder, record: ModelRecord, ontology: str, code_set: str, book: CodeBook | None = None
+) -> CodeIndex:
     """The index at `path`, built and saved there first where there is none.
 
-    Raises ValueError where the one that is there is of another model or other codes.
+    Raises ValueError where the one that is there is of another model, of other codes or of another code book.
     """
     fingerprint = model.fingerprint()
     if path.is_file():
@@ -77,9 +82,18 @@ def open_index(path: Path, model: BiEncoder, record: ModelRecord, ontology: str,
                 f"the index {path} holds {index.code_set or 'the candidates of a task'}, not {ontology} {code_set}; "
                 f"choose another --index"
             )
+        index.check_book(terms_digest(book))
         return index
-    names = load_ontology(ontology).nodes(leaves_only=code_set == "leaves")
-    index = build_index(model, record, names, f"{ontology} {code_set}", progress=f"encoding {ontology} (once)")
+    names = names_of_codes(ontology, code_set, book)
+    index = build_index(
+        model,
+        record,
+        dict(zip(names.codes, names.definitions, strict=True)),
+        f"{ontology} {code_set}",
+        progress=f"encoding {ontology} (once)",
+        names=names.names if book is not None else None,
+        book=terms_digest(book),
+    )
     index.save(path)
     return index
 
@@ -90,8 +104,11 @@ def build_index(
     definitions: Mapping[str, str],
     code_set: str = "",
     progress: str | None = None,
+    names: Sequence[Sequence[str]] | None = None,
+    book: str = "",
 ) -> CodeIndex:
-    """An index of codes by their definitions. `progress` names a progress bar; None shows none.
+    """An index of codes by their definitions, and by NAMES_PER_CODE of their `names`, where these are given in the
+    same order. `progress` names a progress bar; None shows none. `book`: digest of what the names come from.
 
     Raises ValueError where a code has no definition.
     """
@@ -101,14 +118,39 @@ def build_index(
             f"{len(missing)} of {len(definitions)} codes have no definition (the first: {missing[0]}); "
             f"a code is found by its definition, so every code needs one"
         )
-    codes, texts = list(definitions), list(definitions.values())
+    codes = list(definitions)
+    rows = [[text] for text in definitions.values()]
+    if names is not None:
+        rows = [
+            list(dict.fromkeys([text, *sorted(further, key=lambda name: (len(name), name))]))[:NAMES_PER_CODE]
+            for [text], further in zip(rows, names, strict=True)
+        ]
+    owner = np.repeat(np.arange(len(codes)), [len(row) for row in rows])
+    texts = [text for row in rows for text in row]
+    embeddings = _embedded(model, texts, record.max_key_tokens, progress)
+    return CodeIndex.build(
+        embeddings,
+        codes,
+        model.fingerprint(),
+        list(definitions.values()),
+        code_set,
+        owner,
+        texts if names is not None else None,
+        book,
+    )
+
+
+def _embedded(model: BiEncoder, texts: Sequence[str], max_tokens: int, progress: str | None) -> np.ndarray:
+    """(V, D) float32; a text that stands there more than once is encoded once."""
+    distinct = list(dict.fromkeys(texts))
     # Texts of one length together: a short one is not padded to the longest of all.
-    order = np.argsort([len(text) for text in texts], kind="stable")
-    embeddings = np.empty((len(texts), model.hidden_size), dtype=np.float32)
-    with tqdm(total=len(texts), desc=progress, unit="code", disable=progress is None) as bar:
+    order = np.argsort([len(text) for text in distinct], kind="stable")
+    embeddings = np.empty((len(distinct), model.hidden_size), dtype=np.float32)
+    with tqdm(total=len(distinct), desc=progress, unit="name", disable=progress is None) as bar:
         for start in range(0, len(order), TEXTS_AT_ONCE):
             rows = order[start : start + TEXTS_AT_ONCE]
-            part = embed_texts(model, [texts[row] for row in rows], record.max_key_tokens)
+            part = embed_texts(model, [distinct[row] for row in rows], max_tokens)
             embeddings[rows] = part.cpu().numpy()
             bar.update(len(rows))
-    return CodeIndex.build(embeddings, codes, model.fingerprint(), texts, code_set)
+    place = {text: row for row, text in enumerate(distinct)}
+    return embeddings[[place[text] for text in texts]]

@@ -91,6 +91,7 @@ def _with_note(split: SplitFigures) -> str:
 
 
 def _percent(share: float | None) -> str:
+    """As `memorize.recall.percent`, which `data` must not import; `mera.report.text.percent` is another format."""
     return "-" if share is None else f"{100 * share:.1f}%"
 
 

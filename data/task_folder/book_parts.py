@@ -15,7 +15,7 @@ RULE_SCHEMA: dict[str, pl.DataType] = {
     "subjects": pl.List(pl.String()),
     "objects": pl.List(pl.String()),
 }
-"""One row per rule: the candidates it is about (`subjects`, those under `node`), and those that it names (`objects`)."""
+"""One row per rule: the candidates it is about (`subjects`, those under `node`), and those it names (`objects`)."""
 
 
 def terms_of_codes(

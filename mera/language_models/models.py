@@ -7,7 +7,7 @@ A model is one of three things, and the rest of the toolkit does not care which:
 
 import copy
 import importlib.util
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +16,7 @@ from accelerate import init_empty_weights
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from mera.config import Recipe, config_class
+from mera.language_models.lora import LoraSettings
 from mera.language_models.tokenizer import train_tokenizer
 from mera.system.errors import UserError
 from mera.training.private_api import stay_on_meta
@@ -25,16 +26,6 @@ SAFE_LOADING = {"use_safetensors": True, "trust_remote_code": False}
 """For every `from_pretrained`: weights from safetensors, never from a pickle, and no code that comes with a model."""
 LOCAL_LOADING = SAFE_LOADING | {"local_files_only": True}
 """For what is a folder here: the same, and nobody asks a hub about it."""
-
-
-@config_class
-class LoraSettings:
-    rank: int = 0
-    """LoRA rank; 0 trains all parameters"""
-    alpha: int = 32
-    """LoRA alpha"""
-    dropout: float = 0.05
-    """LoRA dropout"""
 
 
 @config_class
@@ -194,36 +185,3 @@ def resolve_source(source: str, key: str) -> str:
     if not path.is_dir():
         raise UserError(f"{key} {source!r}: there is no directory {path}")
     return str(path)
-
-
-def add_lora(model: PreTrainedModel, settings: LoraSettings, whole: Sequence[str] = ()) -> PreTrainedModel:
-    """Wrap `model` in LoRA adapters on all linear layers; input and output embeddings train whole, and are saved.
-
-    `whole` names further submodules that train, and are saved, as they are. The new code tokens' rows must train in
-    the input and, where the head is untied, the output embedding; PEFT's `trainable_token_indices` trains only the
-    former (measured), so both matrices are trained in full.
-    """
-    from peft import LoraConfig, get_peft_model
-
-    embeddings = [_module_name(model, model.get_input_embeddings())]
-    if not model.config.tie_word_embeddings:
-        embeddings.append(_module_name(model, model.get_output_embeddings()))
-    config = LoraConfig(
-        task_type="CAUSAL_LM",
-        r=settings.rank,
-        lora_alpha=settings.alpha,
-        lora_dropout=settings.dropout,
-        target_modules="all-linear",
-        modules_to_save=[*embeddings, *whole],
-        ensure_weight_tying=bool(model.config.tie_word_embeddings),
-    )
-    return get_peft_model(model, config)
-
-
-def merged(model: torch.nn.Module) -> PreTrainedModel:
-    """The plain model, with LoRA adapters merged into its weights where there are any."""
-    return model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
-
-
-def _module_name(model: PreTrainedModel, module: torch.nn.Module) -> str:
-    return next(name for name, candidate in model.named_modules() if candidate is module).rsplit(".", 1)[-1]

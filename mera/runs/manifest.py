@@ -68,6 +68,8 @@ class Manifest(TypedDict):
     energy_joules: float | None
     calibration: NotRequired[Mapping[str, float] | None]
     """`slope` and `intercept` from a score's margin over its threshold to a probability; None: nothing to fit"""
+    prior: NotRequired[Mapping[str, object]]
+    """what the scores have added for how often a code was seen, and how well they rank with it and without"""
     threshold: NotRequired[object]
     """how the threshold was chosen on validation"""
 

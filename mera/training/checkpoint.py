@@ -6,7 +6,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
 
 from mera.language_models.code_tokens import CodeTokens
-from mera.language_models.models import merged
+from mera.language_models.lora import merged
 from mera.training.engine import has_whole_parameters, whole_parameters
 
 

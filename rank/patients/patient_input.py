@@ -5,13 +5,14 @@ Two kinds of mistake are refused with a ValueError of one sentence: what no pati
 allowed, and is then told on stderr.
 """
 
-import sys
+import warnings
 from collections.abc import Sequence
 
 from data.table_files.meanings import LARGEST_AGE, whole_number
 from data.table_files.meanings import sex as sex_of_word
 from mera.system.errors import UserError
 from rank.patients.code_reader import CodeReader
+from rank.patients.notices import UnfamiliarInput
 
 MOST_UNKNOWN = 0.5
 """Largest share of a history's codes that may be unknown to the model."""
@@ -93,10 +94,10 @@ def require_seen(reader: CodeReader, *, history: bool, note: bool, allow_unknown
 
 
 def refuse(reason: str, allow_unknown: bool) -> None:
-    """Raise ValueError, or say on stderr that the ranking goes on."""
+    """Raise ValueError, or warn (`UnfamiliarInput`) that the ranking goes on."""
     if not allow_unknown:
         raise UserError(f"{reason}; {GO_ON}")
-    print(f"warning: {reason}; what the model makes of it is anybody's guess", file=sys.stderr)
+    warnings.warn(f"{reason}; what the model makes of it is anybody's guess", UnfamiliarInput, stacklevel=3)
 
 
 def _whole(value: str | float) -> int | None:

@@ -1,6 +1,6 @@
 """Ranking with a checkpoint, as `mera predict` does it: one patient from the command line, or a split of a task."""
 
-import sys
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,6 +9,7 @@ from data.task import Task, load_task
 from data.task_folder.features import PatientRow, TaskRow
 from rank.patients.code_reader import GROUPED_SYSTEMS
 from rank.patients.coding_check import RuleUse
+from rank.patients.notices import InputNotice
 from rank.patients.patient_input import refuse, require_known, require_seen
 from rank.phenotypes import Phenotype, Recalibration, measure_phenotype
 from rank.predict import Ranker
@@ -32,7 +33,7 @@ def rank_patient(
     """`history`: `428.0,401.9;584.9`, oldest visit first; `days`: `120;14`; `rules`: as `Ranker.ranked` takes it.
     Raises ValueError as `Ranker.row` does.
 
-    A few codes that the model does not have are named on stderr and read as plain text.
+    An `InputNotice` names the few codes that the model does not have and reads as plain text.
     """
     visits = [visit.split(",") for visit in history.split(";") if visit.strip()]
     codes = [[code for code in visit if code.strip()] for visit in visits]
@@ -46,8 +47,8 @@ def rank_patient(
     )
     unknown = ranker.reader.unknown(visit["codes"] for visit in row["history"])
     if unknown:
-        print(f"not among the model's codes, read as plain text: {', '.join(sorted(set(unknown)))}", file=sys.stderr)
-    _say_all(ranker, top)
+        _notice(f"not among the model's codes, read as plain text: {', '.join(sorted(set(unknown)))}")
+    _notice_all(ranker, top)
     scores, eov = _scored(ranker, [row])
     return RankedExample(
         codes=ranker.ranked([row], scores, eov, top=top, rules=rules)[0],
@@ -73,13 +74,13 @@ def rank_task(
     patients: codes that come together make 1 - prod(1 - p) too large.
 
     Raises ValueError where the task is of another ontology, or has what the model has never seen, as `Ranker.row` does
-    for one patient; with `allow_unknown` these are warnings.
+    for one patient; with `allow_unknown` these are warnings (`UnfamiliarInput`).
     """
     task = load_task(path)
     _require_same_ontology(ranker, task, allow_unknown)
-    _say_all(ranker, top)
+    _notice_all(ranker, top)
     if ranker.prompt.past_note_tokens and not task.has_past_notes:
-        print(f"the model reads notes of past visits, and {path} has none: ranking by codes alone", file=sys.stderr)
+        _notice(f"the model reads notes of past visits, and {path} has none: ranking by codes alone")
     ranker.add_definitions(task.all_definitions)
     rows = _rows(ranker, task, split)
     histories = [visit["codes"] for row in rows for visit in row["history"]]
@@ -114,10 +115,10 @@ def rank_task(
 
 
 def _scored(ranker: Ranker, rows: Sequence[PatientRow], batch_size: int = 64) -> tuple[np.ndarray, np.ndarray]:
-    """scores (N, C) and EOV (N,); stderr says what the prompts do not hold of the patients."""
+    """scores (N, C) and EOV (N,); notices say what the prompts do not hold of the patients."""
     prompts = ranker.prompts(rows)
     for sentence in reading_sentences(prompts, "ranking", ranker.prompt.past_note_tokens):
-        print(sentence, file=sys.stderr)
+        _notice(sentence)
     return ranker.score(rows, batch_size, prompts)
 
 
@@ -148,11 +149,13 @@ def _require_same_ontology(ranker: Ranker, task: Task, allow_unknown: bool) -> N
         )
     changed = sum(ranker.reader.read(code) != code for code in task.codes)
     if changed:
-        print(
-            f"{changed:,} of the task's {len(task.codes):,} codes are read as the model's coarser ones", file=sys.stderr
-        )
+        _notice(f"{changed:,} of the task's {len(task.codes):,} codes are read as the model's coarser ones")
 
 
-def _say_all(ranker: Ranker, top: int) -> None:
+def _notice_all(ranker: Ranker, top: int) -> None:
     if top > len(ranker.candidates):
-        print(f"the model ranks {len(ranker.candidates):,} codes: --top {top} shows all of them", file=sys.stderr)
+        _notice(f"the model ranks {len(ranker.candidates):,} codes: --top {top} shows all of them")
+
+
+def _notice(sentence: str) -> None:
+    warnings.warn(sentence, InputNotice, stacklevel=3)

@@ -36,7 +36,7 @@ def main() -> None:
         model, record = load_bi_encoder(run / "checkpoint", codes=task.codes)
         model.eval()
         windows = tokenize_windows(model.tokenizer, texts, record.max_query_tokens, record.window_overlap)
-        keys = embed_codes(model, task, record.max_key_tokens)
+        keys = embed_codes(model, task, record.max_key_tokens).embeddings
         widths = matryoshka_widths(WIDTHS, model.hidden_size)
         settings = {"temperature": record.temperature, "overlap": record.window_overlap}
         scores = score_texts(model, windows, keys, widths=widths, **settings)

@@ -17,6 +17,7 @@ from bi_encoder.inputs.batches import pad, tokenize
 from bi_encoder.inputs.texts import QueryText
 from bi_encoder.inputs.windows import tokenize_windows
 from bi_encoder.predict import embed_texts, score_texts
+from bi_encoder.similarities import CodeVectors
 from bi_encoder.start import build_bi_encoder
 
 TEXTS = [
@@ -152,12 +153,13 @@ def test_evidence_of_the_best_codes_as_it_is_kept_with_predictions(attention_mod
     keys = embed_texts(attention_model, TEXTS, 64)
     codes = [f"code-{number}" for number in range(len(TEXTS))]
     scores = np.tile(np.arange(len(TEXTS), dtype=np.float32), (2, 1))
-    found = evidence_record(attention_model, queries, keys, scores, codes, max_tokens=64)
+    found = evidence_record(attention_model, queries, CodeVectors.one_each(keys), scores, codes, max_tokens=64)
     assert list(found) == ["0"], "only queries that were written from a note"
     assert list(found["0"]) == codes[::-1][:10]
     expected = evidence_spans(attention_model, queries[0], keys[-1:], max_tokens=64)[0]
     assert found["0"][codes[-1]] == [[span.start, span.end] for span in expected]
-    assert evidence_record(attention_model, queries[1:], keys, scores[1:], codes, max_tokens=64) is None
+    vectors = CodeVectors.one_each(keys)
+    assert evidence_record(attention_model, queries[1:], vectors, scores[1:], codes, max_tokens=64) is None
 
 
 def test_evidence_needs_label_attention_and_a_note(mean_model, attention_model):

@@ -12,7 +12,7 @@ from bi_encoder.inputs.windows import tokenize_windows
 from bi_encoder.predict import embed_texts, embed_windows, score_texts
 from bi_encoder.start import build_bi_encoder
 from mera.config import load_config
-from mera.language_models.models import LoraSettings
+from mera.language_models.lora import LoraSettings
 
 TEXTS = ["Heart failure, unspecified", "Type 2 diabetes mellitus", "Anemia", "Fever and a cough since Monday", "Gout"]
 ARCHITECTURE = {

@@ -3,8 +3,10 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from bi_encoder_runs import SMALL, configuration, outputs_of, score_split, start
@@ -14,10 +16,12 @@ from transformers import TrainerCallback
 from bi_encoder.checkpoint import load_bi_encoder
 from bi_encoder.config import BiEncoderConfig
 from bi_encoder.index.code_index import CodeIndex
-from bi_encoder.predict import embed_codes
-from bi_encoder.prior import best_weight, quality_by_weight
+from bi_encoder.inputs.code_names import names_for_scoring
+from bi_encoder.predict import code_vectors_of, embed_codes, score_texts, split_windows
+from bi_encoder.prior import Prior, best_weight, quality_by_weight
 from bi_encoder.refine import refine
-from bi_encoder.validation import METRICS
+from bi_encoder.validation import ranking_measure, ranking_metrics
+from data.task_folder.book_parts import TERM_SCHEMA
 from mera.config import load_config
 from mera.evaluation.metrics import mean_average_precision
 from mera.root import ROOT
@@ -63,7 +67,7 @@ def test_a_variant_trains_and_leaves_a_complete_run(task, tmp_path, variant):
     index = CodeIndex.load(
         final / "index" / "codes.safetensors", model_fingerprint=model.fingerprint(), codes=task.codes
     )
-    embeddings = embed_codes(model, task, record.max_key_tokens).numpy()
+    embeddings = embed_codes(model, task, record.max_key_tokens).embeddings.numpy()
     assert index.search(embeddings, k=1)[0] == [[code] for code in task.codes]
     assert (record.prior_weight, record.variant) == (metrics.prior_weight, variant)
     assert not (final / "trainer").exists()
@@ -229,7 +233,7 @@ def test_the_prior_weight_with_the_best_validation_is_chosen():
     targets = np.zeros((2, 30), dtype=bool)
     targets[:, 29] = True
     popularity = np.arange(30, dtype=np.float32)
-    recall = METRICS["recall_at_20"]
+    recall = ranking_measure("recall_at_20", np.ones(30))
     quality = quality_by_weight(np.zeros((2, 30)), targets, popularity, [0.0, 1.0, 2.0], recall)
     assert best_weight(quality) == 1.0
     scores = np.tile(np.arange(30.0) ** 3, (2, 1))
@@ -257,3 +261,57 @@ def test_the_command_trains_and_refuses_an_unknown_variant(task, tmp_path):
     assert torch.allclose(weight @ weight.T, torch.eye(64), atol=0.2)
     index = CodeIndex.load(tmp_path / "run" / "index" / "codes.safetensors", model_fingerprint=model.fingerprint())
     assert index.codes == task.codes, "what is saved is the refined model, all of it"
+
+
+def test_a_task_with_a_code_book_is_scored_by_all_names_and_leaves_what_repeats_its_scores(task, tmp_path):
+    terms = [("I50.9", "weak heart"), ("E11.22", "sugar kidneys"), ("E11.22", "kidneys failing from sugar")]
+    rows = [{"code": code, "term": term, "language": "en", "kind": "index"} for code, term in terms]
+    task = replace(task, terms=pl.DataFrame(rows, schema=TERM_SCHEMA))
+    changes = {
+        "objective.name_lists": 2,
+        "objective.hard_negatives": "mistakes",
+        "selection.code_vectors": "best",
+        "selection.definition_weight": 0.5,
+        "selection.views_per_code": 3,
+        "selection.rerank_candidates": 20,
+        "selection.prior_form": "by_frequency",
+        "selection.prior_by": "map_and_unseen_recall",
+    }
+    config = configuration(task, tmp_path / "run", variant="laa_mrl", **changes)
+    run, trainer = start(task, config)
+    trainer.train()
+    metrics = outputs_of(trainer, task, config, run)
+    final = run.finish()
+
+    model, record = load_bi_encoder(final / "checkpoint", codes=task.codes)
+    index = CodeIndex.load(final / "index" / "codes.safetensors", model_fingerprint=model.fingerprint())
+    names = names_for_scoring(task, 3)
+    assert index.groups.owner.tolist() == names.owner
+    assert (record.code_vectors, record.views_per_code, record.definition_weight) == ("best", 3, 0.5)
+
+    vectors = code_vectors_of(model, task, config)
+    texts = split_windows(task, "test", model.tokenizer, config.encoder)
+    scores = score_texts(
+        model,
+        texts,
+        vectors.embeddings,
+        owner=vectors.owner,
+        widths=[64],
+        temperature=record.temperature,
+        overlap=record.window_overlap,
+        rerank=record.rerank_candidates,
+        rerank_views=record.rerank_views,
+        definition_weight=record.definition_weight,
+    )[64]
+    prior = Prior(weight=record.prior_weight, offsets=record.prior_offsets).of_codes(task.train_counts)
+    predictions = read_predictions(final)
+    assert predictions.scores == pytest.approx(scores + prior, abs=1e-3)
+
+    described = predictions.manifest["prior"]
+    targets = task.targets("test")
+    assert described["test_without"] == pytest.approx(ranking_metrics(scores, targets, task.train_counts), abs=1e-3)
+    assert described["test"]["mean_average_precision"] == pytest.approx(
+        mean_average_precision(predictions.scores, targets), abs=1e-3
+    )
+    assert described["validation"] == metrics.validation
+    assert set(described["offsets"]) <= {"unseen", "1-10", "11-100", "> 100"}

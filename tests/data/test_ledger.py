@@ -8,7 +8,8 @@ from prepare_case import run
 
 from data.inspection.inspect_task import main as inspect_task
 from data.ledger import LONGEST_CODE, UnknownCodes, code_form
-from mera.runs.predictions import predictions_for_task, read_predictions, task_record, write_predictions
+from mera.runs.predictions import predictions_for_task, read_predictions, write_predictions
+from mera.runs.records import task_record
 
 NAME = "Mrs Zyxquander HIV pos tel 555-1234"
 

@@ -19,14 +19,15 @@ from bi_encoder.start import training_examples as bi_encoder_examples
 from bi_encoder.trainer import build_trainer as build_bi_encoder_trainer
 from bi_encoder.validation import Validation as BiEncoderValidation
 from data.task import load_task
-from memorize.code_set import task_codes
+from memorize.code_sets.code_set import task_codes
 from memorize.config import MemorizeConfig
 from memorize.encoding import QuestionEncoder, tokenized
 from memorize.questions import QuestionBook, tokenizer_texts
 from memorize.trainer import build_trainer as build_memorize_trainer
 from mera.config import load_config
 from mera.language_models.code_tokens import add_code_tokens
-from mera.language_models.models import add_lora, load_base_model
+from mera.language_models.lora import add_lora
+from mera.language_models.models import load_base_model
 from mera.runs.run_directory import RunDirectory
 from mera.training.checkpoint import save_checkpoint
 from mera.training.engine import zero_stage

@@ -4,7 +4,7 @@ import pytest
 import yaml
 from tiny_task import make_tiny_task
 
-from memorize.code_set import task_codes
+from memorize.code_sets.code_set import task_codes
 from memorize.config import MemorizeConfig
 from memorize.model_card import UNKNOWN_LICENCE, base_licence, model_card
 from mera.language_models.models import ModelConfig

@@ -6,7 +6,7 @@ import pytest
 from small_model import ARCHITECTURE
 from tiny_task import make_tiny_task
 
-from memorize.code_set import ontology_codes, task_codes
+from memorize.code_sets.code_set import ontology_codes, task_codes
 from memorize.config import MixtureConfig, QuestionConfig
 from memorize.encoding import QuestionEncoder, tokenized
 from memorize.questions import HELD_OUT_PHRASING, PHRASINGS, QuestionBook, tokenizer_texts, with_worked_examples

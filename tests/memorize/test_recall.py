@@ -9,7 +9,7 @@ from tiny_task import make_tiny_task
 
 from memorize.answering import answer_with_codes, answer_with_text, recites
 from memorize.breakdown import breakdown, confusions
-from memorize.code_set import CodeSet, task_codes
+from memorize.code_sets.code_set import CodeSet, task_codes
 from memorize.config import QuestionConfig
 from memorize.encoding import QuestionEncoder, tokenized
 from memorize.measurement import pretrained_recall

@@ -18,7 +18,7 @@ from tiny_task import make_tiny_task
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from data.task_folder.book_parts import RULE_SCHEMA, TERM_SCHEMA
-from memorize.code_set import task_codes
+from memorize.code_sets.code_set import task_codes
 from memorize.config import MemorizeConfig, MixtureConfig, QuestionConfig
 from memorize.encoding import QuestionEncoder, tokenized
 from memorize.measurement import load_memorized, what_to_ask

@@ -5,10 +5,9 @@ import pytest
 import torch
 from transformers import MistralConfig, MistralForCausalLM
 
-from rank.candidate_head import read_candidates_only
+from rank.candidate_head import read_candidates_only, score_prompts
 from rank.decision import DecisionRule
 from rank.decoding import decode, scores_of_decoded
-from rank.scoring import score_prompts
 
 CANDIDATES, EOV_ID, PAD_ID = torch.arange(20, 32), 40, 0
 PROMPTS = [[1, 5, 6, 7, 8, 3], [1, 3], [1, 9, 10, 3]]

@@ -13,7 +13,8 @@ from tiny_task import make_tiny_task
 from transformers import AutoModelForCausalLM
 
 from mera.language_models.code_tokens import EOV, add_code_tokens, marker_id, token_ids
-from mera.language_models.models import LoraSettings, ModelConfig, add_lora, load_base_model, merged
+from mera.language_models.lora import LoraSettings, add_lora, merged
+from mera.language_models.models import ModelConfig, load_base_model
 from mera.root import ROOT
 from rank.candidate_head import read_candidates_only
 from rank.config import PromptConfig

@@ -22,11 +22,15 @@ def default_book(system: str) -> Path:
     return books_folder() / system
 
 
+def book_places() -> list[Path]:
+    """The folders of the user's books, by edition, damaged or not."""
+    folder = books_folder()
+    return sorted(path.parent for path in folder.glob("*/book.json")) if folder.is_dir() else []
+
+
 def list_books() -> list[CodeBook]:
     """The user's books, by edition. Raises UserError where one is damaged."""
-    folder = books_folder()
-    places = sorted(path.parent for path in folder.glob("*/book.json")) if folder.is_dir() else []
-    return [load_book(place) for place in places]
+    return [load_book(place) for place in book_places()]
 
 
 def choose_book(choice: str, system: str) -> CodeBook | None:

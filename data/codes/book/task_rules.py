@@ -5,8 +5,8 @@ kind forbids is said in `mera.evaluation.coding_rules`.
 
 `code_first` and `use_additional` rules are few on purpose. A note makes one where it is the only one of its kind at its
 code, names the codes and no condition. Lists are left out: they are of cases (`A41`: sepsis after an abortion, after an
-infusion, ...) or open (`such as`), and so are causes and organisms, which are added `if known` (Official Guidelines
-I.B.7), and notes of whole chapters and blocks.
+infusion, ...) or open (`such as`). So are causes and organisms, whose codes only may be required (ICD-10-CM Official
+Guidelines, I.B.7), and notes of whole chapters and blocks.
 """
 
 import functools

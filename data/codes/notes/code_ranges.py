@@ -60,6 +60,14 @@ class CodeOrder:
         places = np.array([self.place[code] for code in codes], dtype=np.int64)
         return (places >= start) & (places < stop)
 
+    def children(self, code: str) -> list[str]:
+        """The codes right below `code`; placeholders can make them more than one character longer."""
+        children: list[str] = []
+        for name in self.names[self.place[code] + 1 : self.end[code]]:
+            if not (children and name.replace(".", "").startswith(children[-1].replace(".", ""))):
+                children.append(name)
+        return children
+
     def existing(self, first: str, last: str) -> tuple[str, str] | None:
         """The first and last code that the edition has of those from `first` to `last`; None where it has none."""
         low, high = first.replace(".", ""), last.replace(".", "")

@@ -1,10 +1,11 @@
 """Codes that only some patients can have, by sex and age.
 
 Kinds and ages are those of the Medicare Code Editor (CMS, `Definitions of Medicare Code Edits`: edit 4, age conflict,
-and 5, sex conflict). Its lists of codes change every year; here is what they hold in every year, by chapter, block and
-category: anatomy, pregnancy and birth. What may last beyond an age is left out, such as P07 (former preterm birth) and
-P27 (chronic lung disease of the newborn), and so is what a heading mixes. Medicare no longer refuses claims on the sex
-edit, since the sex of a record need not be the patient's anatomy: it is a sign of an error, no proof.
+and 5, sex conflict). The codes are not CMS's lists, which change every year, and were not compared with them: they are
+the chapters, blocks and categories whose titles name a female or male organ, pregnancy, birth or an age. What may last
+beyond an age is left out, such as P07 (former preterm birth) and P27 (chronic lung disease of the newborn), and so is
+what a heading mixes. Medicare no longer refuses claims on the sex edit, since the sex of a record need not be the
+patient's anatomy: it is a sign of an error, no proof.
 """
 
 FEMALE, MALE = "female_only", "male_only"

@@ -53,10 +53,10 @@ class Comparison:
     pairs: tuple[MetricDifference, ...]
     strata: tuple[StratifiedRecall, ...]
     oracle_share: OracleShare | None
-    true_set_rules: TrueSetRules | None
-    """The coding rules that the true sets break; None where the task has none."""
     published: tuple[PublishedRow, ...]
     ablations: tuple[Ablation, ...]
+    true_set_rules: TrueSetRules | None
+    """The coding rules that the true sets break; None where the task has none."""
 
 
 def compare(shared: Comparable, bootstrap_samples: int, seed: int, reference: str | None = None) -> Comparison:
@@ -80,9 +80,9 @@ def compare(shared: Comparable, bootstrap_samples: int, seed: int, reference: st
         pairs=pairs,
         strata=tuple(stratified_recall(partition, measured, shared) for partition in partitions),
         oracle_share=_oracle_share(measured),
-        true_set_rules=true_set_rules(shared, rules),
         published=published_rows(shared.task),
         ablations=compare_ablations(measured, pairs, reference),
+        true_set_rules=true_set_rules(shared, rules),
     )
 
 

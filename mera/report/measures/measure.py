@@ -8,10 +8,9 @@ import scipy.sparse
 from mera import metrics
 from mera.evaluation import bootstrap
 from mera.evaluation.coding_rules import CodingRules
-from mera.report.measures.coarse_levels import CoarseLevels, coarse_levels
 from mera.report.measures.coding_rules import RuleCheck, rule_check
 from mera.report.measures.decisions import PrecisionRecall, SetSize, at_label_count, precision_recall, set_size
-from mera.report.measures.hierarchy import Hierarchy, hierarchy
+from mera.report.measures.hierarchy import CoarseLevels, Hierarchy, coarse_levels, hierarchy
 from mera.report.measures.load import Comparable
 from mera.report.measures.records import (
     StageOneRecall,
@@ -73,14 +72,14 @@ class Breakdown:
     hierarchy: Hierarchy | None
     coarse_levels: CoarseLevels
     """MAP, recall@20 and micro F1 of groups, by level."""
-    coding_rules: RuleCheck | None
-    """None where the task has no rules or the run sets no threshold."""
     reliability: Reliability | None
     """None where the run has no probabilities."""
     training: TrainingCurve | None
     memorization: tuple[StageOneRecall, ...]
     stage_one_seconds: float | None
     widths: tuple[Width, ...]
+    coding_rules: RuleCheck | None
+    """None where the task has no rules or the run sets no threshold."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,12 +138,12 @@ def measure(
             precision_recall=precision_recall(run, shared.targets),
             hierarchy=hierarchy(ranking, shared.codes, weights),
             coarse_levels=coarse_levels(run, shared.targets, shared.codes, weights),
-            coding_rules=rule_check(run, shared, rules, weights),
             reliability=reliability(run, ranking, weights),
             training=training_curve(run.records.get("training")),
             memorization=stage_one_recall(run.records.get("memorization")),
             stage_one_seconds=stage_one_seconds(run.records.get("memorization")),
             widths=widths(run.records.get("widths")),
+            coding_rules=rule_check(run, shared, rules, weights),
         ),
     )
 

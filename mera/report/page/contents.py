@@ -2,21 +2,21 @@
 
 from mera.report.comparison.compare import Comparison
 from mera.report.page.part import Part
-from mera.report.page.parts.ablations import ablation_parts
-from mera.report.page.parts.coarse_levels import coarse_level_parts
-from mera.report.page.parts.coding_rules import coding_rule_parts
-from mera.report.page.parts.cost import cost_part
-from mera.report.page.parts.data_card import data_card_part
-from mera.report.page.parts.decisions import decision_part
-from mera.report.page.parts.differences import difference_parts
-from mera.report.page.parts.hierarchy import hierarchy_parts
-from mera.report.page.parts.models import models_part
-from mera.report.page.parts.published import published_parts
-from mera.report.page.parts.reliability import reliability_parts
-from mera.report.page.parts.stage_one import stage_one_parts
-from mera.report.page.parts.strata import stratum_part
-from mera.report.page.parts.training import training_parts
-from mera.report.page.parts.widths import width_parts
+from mera.report.page.parts.groups.coarse_levels import coarse_level_parts
+from mera.report.page.parts.groups.hierarchy import hierarchy_parts
+from mera.report.page.parts.groups.strata import stratum_part
+from mera.report.page.parts.predicted_sets.coding_rules import coding_rule_parts
+from mera.report.page.parts.predicted_sets.decisions import decision_part
+from mera.report.page.parts.predicted_sets.reliability import reliability_parts
+from mera.report.page.parts.ranking.ablations import ablation_parts
+from mera.report.page.parts.ranking.differences import difference_parts
+from mera.report.page.parts.ranking.models import models_part
+from mera.report.page.parts.ranking.published import published_parts
+from mera.report.page.parts.ranking.widths import width_parts
+from mera.report.page.parts.runs.cost import cost_part
+from mera.report.page.parts.runs.data_card import data_card_part
+from mera.report.page.parts.runs.stage_one import stage_one_parts
+from mera.report.page.parts.runs.training import training_parts
 
 
 def section_parts(comparison: Comparison, prefix: str) -> list[Part]:

@@ -13,7 +13,8 @@ from small_encoder import make_encoder, save_plain
 from tiny_task import make_tiny_task
 
 from bi_encoder.baselines.bm25 import Bm25
-from bi_encoder.baselines.retrieval_baselines import best_sentence_scores, bm25, sentences, untrained_encoder
+from bi_encoder.baselines.retrieval_baselines import best_sentence_scores, bm25, untrained_encoder
+from bi_encoder.index.words import sentences
 from bi_encoder.inputs.texts import tokenizer_texts
 from bi_encoder.search.search_index import open_model
 from mera.evaluation.metrics import mean_average_precision
@@ -21,6 +22,7 @@ from mera.root import ROOT
 from mera.runs.predictions import read_predictions
 
 DOCUMENTS = ["Heart failure, unspecified", "Acute heart heart failure of the left heart", "Anemia", "Type 2 diabetes"]
+VIEWS = ("whole text", "best sentence")
 
 
 @pytest.fixture(scope="module")
@@ -88,20 +90,22 @@ def test_bm25_finds_codes_by_their_words(task):
     assert ranking.test.shape == targets.shape
     assert mean_average_precision(ranking.test, targets) > by_chance + 0.3
     views = ranking.chosen.validation_map
-    assert views[ranking.chosen.view].map == max(view.map for view in views.values())
+    chosen = views[f"{ranking.chosen.document}, {ranking.chosen.view}"]
+    assert chosen.map == max(view.map for view in views.values())
+    assert set(views) == {f"{document}, {view}" for document in ("all words", "best name") for view in VIEWS}
     measured = mean_average_precision(ranking.validation, task.targets("validation"))
-    assert measured == pytest.approx(views[ranking.chosen.view].map)
+    assert measured == pytest.approx(chosen.map)
 
 
 def test_the_untrained_encoder_scores_cosines_plus_the_prior(task, encoder_folder):
     ranking = untrained_encoder(task, *open_model(encoder_folder), max_query_tokens=64)
-    prior = ranking.chosen.prior_weight * np.log1p(task.train_counts)
+    prior = ranking.chosen.unit * ranking.chosen.prior.of_codes(task.train_counts)
     cosines = ranking.test - prior
     assert np.abs(cosines).max() <= 1 + 1e-5
     assert ranking.test.shape == task.targets("test").shape
 
 
-def test_the_command_writes_two_runs_that_the_report_reads(task, encoder_folder, tmp_path):
+def test_the_command_writes_runs_that_the_report_reads(task, encoder_folder, tmp_path):
     command = [sys.executable, "bi_encoder/run_retrieval_baselines.py", "--task", task.path, "--output", tmp_path]
     environment = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
 
@@ -117,13 +121,16 @@ def test_the_command_writes_two_runs_that_the_report_reads(task, encoder_folder,
         run = read_predictions(tmp_path / name)
         assert (run.manifest["model"], run.manifest["kind"]) == (model, "baseline")
         assert np.isfinite(run.thresholds).all()
-        assert run.manifest["config"]["chosen_on_validation"]["view"] in ("whole text", "best sentence")
+        chosen = run.manifest["config"]["chosen_on_validation"]
+        assert chosen["view"] in VIEWS
+        assert {"map", "map_without_prior", "unseen_recall_at_20"} < set(next(iter(chosen["validation_map"].values())))
     shutil.rmtree(tmp_path / "untrained-encoder")
     again = start()
     assert again.returncode == 0, again.stderr
     assert [line for line in again.stdout.splitlines() if line.startswith("finished")] == [
-        f"finished before: {tmp_path / 'bm25'}"
+        f"finished before: {tmp_path / name}" for name in ("bm25", "dictionary", "words-and-letters")
     ]
+    assert read_predictions(tmp_path / "dictionary").records["evidence"]["0"]
     assert (tmp_path / "untrained-encoder" / "predictions").is_dir()
     other = start("--max_query_tokens", "32")
     assert other.returncode == 1

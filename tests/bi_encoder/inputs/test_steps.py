@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import hypothesis.strategies as st
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from hypothesis import given, settings
@@ -11,9 +12,10 @@ from tiny_task import make_tiny_task
 
 from bi_encoder.config import ObjectiveConfig
 from bi_encoder.inputs.label_views import LabelViews
-from bi_encoder.inputs.steps import padded_targets, step_codes, true_pairs
+from bi_encoder.inputs.steps import StepCollator, padded_targets, step_codes, true_pairs
 from bi_encoder.loss import multi_positive_info_nce
 from bi_encoder.negatives import HardNegatives, sibling_columns, wrong_first_codes
+from data.task_folder.book_parts import TERM_SCHEMA
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +65,9 @@ def views_of(counts):
     for column, count in enumerate(counts):
         synonyms.append(list(range(len(owner), len(owner) + count)))
         owner += [column] * count
-    return LabelViews(token_ids=[[view] for view in owner], owner=torch.tensor(owner), synonyms=synonyms)
+    names = {"synonyms": synonyms, "terms": [[] for _ in counts]}
+    texts = [f"view {view}" for view in range(len(owner))]
+    return LabelViews(texts=texts, token_ids=[[view] for view in owner], owner=torch.tensor(owner), names=names)
 
 
 @settings(max_examples=200, deadline=None)
@@ -151,5 +155,82 @@ def test_views_are_definitions_and_synonyms(task):
 def test_a_step_of_objective_settings_that_make_no_sense_is_refused():
     with pytest.raises(ValueError, match="hard_negatives_per_row and refresh_mistakes_every must be at least 1"):
         ObjectiveConfig(hard_negatives_per_row=0)
+    with pytest.raises(ValueError, match="names_per_list must be at least 1"):
+        ObjectiveConfig(names_per_list=0)
     with pytest.raises(ValueError, match="first_pass_weight must not be negative, got -1"):
         replace(ObjectiveConfig(), first_pass_weight=-1)
+
+
+class Words:
+    """Stands in for the tokenizer: a text's token ids are its words' numbers in `vocabulary`."""
+
+    pad_token_id = 0
+
+    def __init__(self):
+        self.vocabulary = []
+
+    def __call__(self, texts, **_):
+        if isinstance(texts, str):
+            return {"input_ids": self.number(texts)}
+        return {"input_ids": [self.number(text) for text in texts]}
+
+    def number(self, text):
+        self.vocabulary += [word for word in text.split() if word not in self.vocabulary]
+        return [self.vocabulary.index(word) for word in text.split()]
+
+    def text(self, ids):
+        return " ".join(self.vocabulary[number] for number in ids)
+
+
+def with_terms(task, terms):
+    rows = [{"code": code, "term": term, "language": "en", "kind": "index"} for code, term in terms]
+    return replace(task, terms=pl.DataFrame(rows, schema=TERM_SCHEMA))
+
+
+def test_terms_of_a_code_book_are_views_and_do_not_crowd_out_the_synonyms(task):
+    many = [("I50.9", f"term {number}") for number in range(50)]
+    views = LabelViews.of_task(with_terms(task, [*many, ("E11.22", "diabetic kidneys")]), Words(), 48)
+    heart, kidney = task.column["I50.9"], task.column["E11.22"]
+    torch.manual_seed(0)
+    kinds = ("synonyms", "terms")
+    drawn = [views.texts[int(views.draw([heart], "sampled", 0.5, kinds)[0])] for _ in range(600)]
+    assert drawn.count("Heart failure, unspecified") == pytest.approx(300, abs=60)
+    synonyms = drawn.count("congestive heart failure") + drawn.count("cardiac failure")
+    assert synonyms == pytest.approx(150, abs=50)
+    assert [views.texts[view] for view in views.draw([kidney], "both", 0.0, kinds)][1:] == ["diabetic kidneys"]
+    assert views.draw([kidney], "both", 0.0).tolist() == [kidney], "terms are no views unless it is said"
+    few = LabelViews.of_task(with_terms(task, [("I50.9", "long term"), ("I50.9", "short")]), Words(), 48, max_terms=1)
+    assert [few.texts[view] for view in few.names["terms"][heart]] == ["short"]
+
+
+def test_name_lists_are_rows_whose_true_codes_are_those_they_name_by_other_names_than_the_steps(task):
+    tokenizer = Words()
+    views = LabelViews.of_task(task, tokenizer, 48)
+    step = StepCollator(
+        tokenizer=tokenizer,
+        views=views,
+        hard_negatives=HardNegatives.of_task(task, "none", 4),
+        objective=ObjectiveConfig(name_lists=3, names_per_list=4, candidates_per_step=12, synonym_probability=0.5),
+        window_overlap=0,
+        max_query_tokens=64,
+    )
+    example = {"row": 0, "windows": [[0, 1, 2]], "length": 3, "targets": [task.column["A41.9"]]}
+    for seed in range(10):
+        torch.manual_seed(seed)
+        batch = step([example])
+        assert len(batch["targets"]) == len(batch["queries"]["input_ids"]) == 4
+        assert batch["queries"]["windows_per_text"].tolist() == [1, 1, 1, 1]
+        drawn = set(batch["views"].tolist())
+        owners = {int(views.owner[view]) for view in drawn}
+        for row in range(1, 4):
+            codes = [code for code in batch["targets"][row].tolist() if code >= 0]
+            assert len(set(codes)) == 4
+            assert set(codes) <= owners
+            ids = batch["queries"]["input_ids"][row][batch["queries"]["attention_mask"][row].bool()].tolist()
+            named = tokenizer.text(ids).removesuffix(".").split(". ")
+            assert len(named) == 4
+            for code in codes:
+                names = [view for view, owner in enumerate(views.owner.tolist()) if owner == code]
+                of_code = [view for view in names if views.texts[view] in named]
+                assert of_code, "each code is named"
+                assert len(names) == 1 or not set(of_code) & drawn

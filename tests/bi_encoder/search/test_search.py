@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from rich.console import Console
@@ -16,12 +17,16 @@ from bi_encoder import run_search
 from bi_encoder.checkpoint import ModelRecord, save_bi_encoder
 from bi_encoder.evidence import Span
 from bi_encoder.index.code_index import CodeIndex
+from bi_encoder.index.term_index import TermIndex
 from bi_encoder.predict import embed_texts
+from bi_encoder.search.code_names import CodeNames, terms_digest
 from bi_encoder.search.output import codes_table, highlighted
-from bi_encoder.search.search import CodeSearch, FoundCode
-from bi_encoder.search.search_index import build_index, index_path, open_index, open_model
+from bi_encoder.search.results import FoundCode
+from bi_encoder.search.search import CodeSearch
+from bi_encoder.search.search_index import NAMES_PER_CODE, build_index, index_path, open_index, open_model
+from bi_encoder.search.word_search import WordSearch
 from bi_encoder.start import build_bi_encoder
-from data.ontology import load_ontology
+from data.codes.book.book import RELATION_COLUMNS, TERM_COLUMNS, save_book
 from mera.root import ROOT
 
 DEFINITIONS = {
@@ -111,18 +116,117 @@ def test_evidence_counts_characters_whatever_they_are(attention_folder):
         assert [span.start for span in code.evidence][1:] >= ends[:-1]
 
 
+def names_of_all(ontology, code_set, book):
+    further = {"I50.9": ["weak heart", "congestive heart failure"], "J81.0": ["wet lung"]} if book else {}
+    names = [[title, *further.get(code, ())] for code, title in DEFINITIONS.items()]
+    return CodeNames(codes=list(DEFINITIONS), definitions=list(DEFINITIONS.values()), names=names)
+
+
+def book_of(folder, term="weak heart"):
+    terms = pl.DataFrame([["I50.9", term, "en", "index", "x"]], list(TERM_COLUMNS), orient="row")
+    facts = {"form": 1, "system": "icd10cm", "edition": "any", "sources": [], "contradictions": 0}
+    return save_book(folder, terms, pl.DataFrame(schema=RELATION_COLUMNS), facts)
+
+
 def test_the_index_is_built_once_and_found_again(plain_folder, tmp_path, monkeypatch):
     model, record = open_model(plain_folder)
-    monkeypatch.setattr(type(load_ontology("icd9cm")), "nodes", lambda self, leaves_only=False: DEFINITIONS)
+    monkeypatch.setattr("bi_encoder.search.search_index.names_of_codes", names_of_all)
     path = tmp_path / "somewhere" / "index.safetensors"
-    first = open_index(path, model, record, "icd9cm", "leaves")
+    first = open_index(path, model, record, "icd10cm", "leaves")
     monkeypatch.setattr("bi_encoder.search.search_index.build_index", None)
-    second = open_index(path, model, record, "icd9cm", "leaves")
+    second = open_index(path, model, record, "icd10cm", "leaves")
     assert np.array_equal(first.embeddings, second.embeddings)
     assert (second.codes, second.definitions) == (list(DEFINITIONS), list(DEFINITIONS.values()))
-    with pytest.raises(ValueError, match="holds icd9cm leaves, not icd9cm all; choose another --index"):
-        open_index(path, model, record, "icd9cm", "all")
+    with pytest.raises(ValueError, match="holds icd10cm leaves, not icd10cm all; choose another --index"):
+        open_index(path, model, record, "icd10cm", "all")
+    with pytest.raises(ValueError, match="built with no code book, the search is to use code book"):
+        open_index(path, model, record, "icd10cm", "leaves", book_of(tmp_path / "book"))
     assert not list(path.parent.glob(".*.partial"))
+
+
+def test_an_index_with_a_book_has_a_vector_for_each_name_and_is_refused_with_another(
+    plain_folder, tmp_path, monkeypatch
+):
+    model, record = open_model(plain_folder)
+    monkeypatch.setattr("bi_encoder.search.search_index.names_of_codes", names_of_all)
+    book, other = book_of(tmp_path / "book"), book_of(tmp_path / "other", "another name")
+    path = tmp_path / "index.safetensors"
+    open_index(path, model, record, "icd10cm", "leaves", book)
+    index = open_index(path, model, record, "icd10cm", "leaves", book)
+    assert index.texts == [
+        "Heart failure, unspecified",
+        "weak heart",
+        "congestive heart failure",
+        *list(DEFINITIONS.values())[1:],
+        "wet lung",
+    ]
+    found = CodeSearch(model, record, index).search("wet lung", top=4)
+    query = embed_texts(model, ["wet lung"], 64)[0]
+    vectors = {text: embed_texts(model, [text], 64)[0] for text in index.texts}
+    best = {
+        code: max(names, key=lambda name: cosine(query, vectors[name]))
+        for code, names in zip(DEFINITIONS, names_of_all("", "", book).names, strict=True)
+    }
+    expected = sorted(best, key=lambda code: -cosine(query, vectors[best[code]]))
+    assert [(code.code, code.term) for code in found] == [(code, best[code]) for code in expected]
+    assert found[0].score == pytest.approx(1, abs=1e-5)
+    for refused, message in ((other, f"code book {terms_digest(book)[:12]}, the search"), (None, "no code book")):
+        with pytest.raises(ValueError, match=message):
+            open_index(path, model, record, "icd10cm", "leaves", refused)
+    assert index_path(plain_folder, "icd10cm", "all", book).name == f"icd10cm-all-{terms_digest(book)[:12]}.safetensors"
+
+
+def test_a_code_with_many_names_is_encoded_by_its_title_and_its_shortest(plain_folder):
+    model, record = open_model(plain_folder)
+    names = [["Heart failure", *(f"{'very ' * count}weak heart" for count in (9, 1, 5, 0, 3))], ["Anemia"]]
+    index = build_index(model, record, {"I50.9": "Heart failure", "D64.9": "Anemia"}, names=names)
+    assert index.texts[:NAMES_PER_CODE] == ["Heart failure", *(f"{'very ' * count}weak heart" for count in (0, 1, 3))]
+    assert index.texts[NAMES_PER_CODE:] == ["Anemia"]
+    once = embed_texts(model, index.texts, record.max_key_tokens).numpy()
+    assert index.embeddings == pytest.approx(once / np.linalg.norm(once, axis=1, keepdims=True), abs=1e-5)
+
+
+def words_of(names):
+    return WordSearch(TermIndex.build(names), list(DEFINITIONS), list(DEFINITIONS.values()))
+
+
+def test_both_rankings_count_alike(plain_folder):
+    search = searching(plain_folder)
+    words = words_of(names_of_all("", "", True).names)
+    text = "wet lung, anemia"
+    by_meaning = [code.code for code in search.search(text, top=4)]
+    by_words = [code.code for code in words.search(text, top=4)]
+    assert set(by_words) == {"J81.0", "D64.9"}
+    fused = {code: 61 / (61 + by_meaning.index(code)) for code in DEFINITIONS}
+    for place, code in enumerate(by_words):
+        fused[code] += 61 / (61 + place)
+    found = search.search(text, top=4, words=words)
+    assert [code.code for code in found] == sorted(fused, key=lambda code: -fused[code])
+    assert [code.score for code in found] == pytest.approx([fused[code.code] / 2 for code in found])
+    assert {code.code: code.term for code in found} == {
+        "J81.0": "wet lung",
+        "D64.9": "Anemia, unspecified",
+        "I50.9": DEFINITIONS["I50.9"],
+        "E11.9": DEFINITIONS["E11.9"],
+    }
+
+
+def test_label_attention_reads_every_name_of_a_code(attention_folder):
+    model, record = open_model(attention_folder)
+    names = names_of_all("", "", True).names
+    search = CodeSearch(model, record, build_index(model, record, DEFINITIONS, names=names))
+    found = search.search(TEXT, top=4)
+    inputs = {name: torch.tensor([ids]) for name, ids in model.tokenizer(TEXT).items()}
+    inputs = {name: inputs[name] for name in ("input_ids", "attention_mask")}
+    with torch.no_grad():
+        scores = model.similarities(inputs, torch.from_numpy(search.index.embeddings), [32])[0][0].tolist()
+    best = {}
+    for owner, score in zip(search.index.groups.owner.tolist(), scores, strict=True):
+        best[owner] = max(best.get(owner, -1.0), score)
+    expected = dict(zip(DEFINITIONS, best.values(), strict=True))
+    assert [code.code for code in found] == sorted(expected, key=lambda code: -expected[code])
+    assert [code.score for code in found] == pytest.approx([expected[code.code] for code in found], abs=1e-5)
+    assert all(code.evidence for code in found)
 
 
 def test_an_index_of_another_model_or_of_a_task_is_refused(plain_folder, attention_folder, tmp_path):
@@ -205,7 +309,9 @@ def test_the_command_reads_a_file_and_prints_json(attention_folder, tmp_path):
     index.save(Path(attention_folder) / "index" / "icd10cm-leaves.safetensors")
     text = "Über 😀 " + TEXT + "\r\n" + "and so on " * 60
     (tmp_path / "note.txt").write_bytes(text.encode())
-    told = run_command("--file", tmp_path / "note.txt", "--model", attention_folder, "--json", home=tmp_path)
+    told = run_command(
+        "--file", tmp_path / "note.txt", "--model", attention_folder, "--by", "meaning", "--json", home=tmp_path
+    )
     assert told.returncode == 0, told.stderr
     codes = json.loads(told.stdout)["codes"]
     assert {code["code"] for code in codes} == set(DEFINITIONS)
@@ -220,6 +326,28 @@ def test_the_command_refuses_text_that_is_not_utf8_in_one_sentence(plain_folder,
     assert refused.returncode == 1
     assert "latin.txt is not text in UTF-8 (byte 0); convert it" in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_a_ranking_by_meaning_needs_a_model(tmp_path):
+    refused = run_command("chest pain", "--by", "both", "--book", "none", home=tmp_path)
+    assert refused.returncode == 1
+    assert "--by both needs a model; name one with --model" in refused.stderr
+
+
+def test_the_command_finds_by_words_and_says_which_name_matched(tmp_path):
+    book_of(tmp_path / "book", "tired ticker")
+    shown = run_command("pt has a tired ticker", "--book", tmp_path / "book", "--json", "--top", "3", home=tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    answer = json.loads(shown.stdout)
+    assert answer["book"] == str(tmp_path / "book")
+    assert (answer["codes"][0]["code"], answer["codes"][0]["term"]) == ("I50.9", "tired ticker")
+    assert list((tmp_path / ".cache" / "mera" / "search").glob("icd10cm-leaves-words-*.safetensors"))
+    nothing = run_command("zzz qqq", "--book", tmp_path / "book", home=tmp_path)
+    assert nothing.returncode == 0
+    assert "no code has a name with a word of the text" in nothing.stderr
+    missing = run_command("chest pain", "--book", tmp_path / "nowhere", home=tmp_path)
+    assert missing.returncode == 1
+    assert "no code book in" in missing.stderr
 
 
 @pytest.mark.parametrize(

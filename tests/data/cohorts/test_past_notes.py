@@ -16,7 +16,8 @@ from data.task import FEATURES, PAST_NOTES_FEATURES, SPLITS, as_table, load_task
 from data.task_folder import task_rows
 from data.task_folder.task_rows import digest_table
 from mera.report import write_report
-from mera.runs.predictions import predictions_for_task, read_predictions, task_record, write_predictions
+from mera.runs.predictions import predictions_for_task, read_predictions, write_predictions
+from mera.runs.records import task_record
 
 COLUMNS = ("--patient", "pid", "--visit", "vid", "--time", "day", "--code", "dx", "--code-system", "icd10")
 PATIENTS, VISITS = 12, 4

@@ -14,7 +14,7 @@ from data.ontology import UnknownCode, load_ontology
 from data.prepare.options import parse_arguments
 from data.prepare.run import prepare
 from data.task import LEVELS, load_task
-from memorize.code_set import ontology_codes, task_codes
+from memorize.code_sets.code_set import ontology_codes, task_codes
 
 GM = """\
 Code;Definition;Parent

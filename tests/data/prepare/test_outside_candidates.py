@@ -10,7 +10,7 @@ from small_model import ARCHITECTURE
 from bi_encoder.config import EncoderConfig
 from bi_encoder.inputs.texts import key_texts, query_texts
 from bi_encoder.start import training_examples as encoder_examples
-from memorize.code_set import task_codes
+from memorize.code_sets.code_set import task_codes
 from mera.language_models.code_tokens import add_code_tokens
 from mera.language_models.models import ModelConfig, load_base_model
 from rank.baselines.history_tensors import HistoryDataset

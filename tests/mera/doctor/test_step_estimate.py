@@ -12,7 +12,8 @@ from torch import nn
 from trl.kernels import ChunkedLogProbFunction
 
 from mera.doctor.live_bytes import LiveBytes, hollow
-from mera.language_models.models import LoraSettings, ModelConfig, add_lora, load_base_model
+from mera.language_models.lora import LoraSettings, add_lora
+from mera.language_models.models import ModelConfig, load_base_model
 from mera.root import ROOT
 from mera.training.private_api import gpu_kernels_of_trl
 

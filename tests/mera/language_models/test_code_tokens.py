@@ -2,24 +2,11 @@
 
 import pytest
 import torch
-from small_model import ARCHITECTURE
+from small_model import DEFINITIONS, small_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from mera.language_models.code_tokens import EOV, CodeTokens, add_code_tokens, code_token, token_ids
-from mera.language_models.models import LoraSettings, ModelConfig, add_lora, load_base_model, merged
-
-DEFINITIONS = {
-    "428.0": "Congestive heart failure",
-    "428": "Heart failure",
-    "E11.9": "Type 2 diabetes",
-    "V27.0": "Outcome",
-}
-
-
-def small_model(tied=False):
-    torch.manual_seed(0)
-    architecture = ARCHITECTURE | {"tie_word_embeddings": tied}
-    return load_base_model(ModelConfig(architecture=architecture, tokenizer_size=400), DEFINITIONS.values())
+from mera.language_models.code_tokens import CodeTokens, add_code_tokens, code_token, token_ids
+from mera.language_models.models import ModelConfig, load_base_model
 
 
 @pytest.mark.parametrize("tied", [False, True])
@@ -69,24 +56,6 @@ def test_a_code_without_a_definition_is_refused():
     model, tokenizer = small_model()
     with pytest.raises(ValueError, match="the code 428 has no definition"):
         add_code_tokens(model, tokenizer, {"428": " "})
-
-
-@pytest.mark.parametrize("tied", [False, True])
-def test_lora_trains_the_rows_of_both_embeddings_and_merging_keeps_them(tied):
-    model, tokenizer = small_model(tied)
-    add_code_tokens(model, tokenizer, DEFINITIONS)
-    row = token_ids(tokenizer, ["428.0"]).item()
-    before = (model.get_input_embeddings().weight[row].clone(), model.get_output_embeddings().weight[row].clone())
-    wrapped = add_lora(model, LoraSettings(rank=2))
-    optimizer = torch.optim.SGD([p for p in wrapped.parameters() if p.requires_grad], lr=1.0)
-    ids = torch.tensor([[row, tokenizer.convert_tokens_to_ids(EOV), row]])
-    wrapped(input_ids=ids, labels=ids).loss.backward()
-    optimizer.step()
-    logits = wrapped.eval()(input_ids=ids).logits
-    plain = merged(wrapped)
-    after = (plain.get_input_embeddings().weight[row], plain.get_output_embeddings().weight[row])
-    assert all((new - old).abs().max() > 1e-4 for new, old in zip(after, before, strict=True))
-    torch.testing.assert_close(plain(input_ids=ids).logits, logits, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,7 @@ def test_the_keys_of_report_json_and_their_order(content):
         "oracle_share",
         "published",
         "ablations",
+        "true_set_rules",
         "summary",
         "cautions",
     ]
@@ -128,6 +129,7 @@ def test_the_keys_of_a_run_and_their_order(content):
         "memorization",
         "stage_one_seconds",
         "widths",
+        "coding_rules",
         "manifest",
     ]
     assert list(run["metrics"]) == [metric["key"] for metric in content["metrics"]]

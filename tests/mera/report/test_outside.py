@@ -14,9 +14,8 @@ from rich.console import Console
 
 from mera.evaluation import bootstrap, metrics
 from mera.report import print_comparison, write_report
-from mera.report.measures.coarse_levels import coarse_levels
 from mera.report.measures.decisions import precision_recall
-from mera.report.measures.hierarchy import hierarchy
+from mera.report.measures.hierarchy import coarse_levels, hierarchy
 from mera.report.measures.reliability import reliability
 from mera.runs.predictions import read_predictions, write_predictions
 

@@ -22,7 +22,7 @@ from mera.report.measures.hierarchy import hierarchy
 from mera.report.measures.records import training_curve
 from mera.report.measures.reliability import reliability
 from mera.report.measures.task_record import TaskRecord
-from mera.report.page.parts.models import shallow_rankings
+from mera.report.page.parts.ranking.models import shallow_rankings
 from mera.runs.predictions import patient_hashes, read_predictions
 
 

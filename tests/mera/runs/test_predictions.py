@@ -10,13 +10,12 @@ from tiny_task import make_tiny_task
 from mera.runs.predictions import (
     Predictions,
     code_matrix,
-    memorization_record,
     patient_hashes,
     predictions_for_task,
     read_predictions,
-    task_record,
     write_predictions,
 )
+from mera.runs.records import memorization_record, task_record
 from mera.runs.task_protocol import PreparedTask, TaskRows
 
 

@@ -1,0 +1,46 @@
+"""What the codes of an ontology are called, with a code book or without one. C codes."""
+
+import hashlib
+from dataclasses import dataclass
+
+from data.codes.book.book import CodeBook
+from data.ontology import Ontology, UnknownCode, load_ontology
+
+CODE_SETS = ("leaves", "all")
+"""`leaves`: codes with none below them, those that can be billed; `all`: every code, block and chapter."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CodeNames:
+    codes: list[str]
+    definitions: list[str]
+    """Titles (C)."""
+    names: list[list[str]]
+    """For each code its title, its inclusion terms and the terms of the book, none of them twice."""
+
+
+def names_of_codes(ontology: str, code_set: str, book: CodeBook | None) -> CodeNames:
+    """`code_set`: one of CODE_SETS. Terms of a book for codes that are not among them are left out."""
+    opened = load_ontology(ontology)
+    titles = opened.nodes(leaves_only=code_set == "leaves")
+    further = {code: _inclusion_terms(opened, code) for code in titles}
+    if book is not None:
+        for code, term in book.terms.select("code", "term").iter_rows():
+            if code in further:
+                further[code].append(term)
+    names = [list(dict.fromkeys([title, *further[code]])) for code, title in titles.items()]
+    return CodeNames(codes=list(titles), definitions=list(titles.values()), names=names)
+
+
+def _inclusion_terms(ontology: Ontology, node: str) -> list[str]:
+    try:
+        return list(ontology.synonyms(node))
+    except UnknownCode:  # a block or a chapter
+        return []
+
+
+def terms_digest(book: CodeBook | None) -> str:
+    """SHA-256 of the book's file of terms; empty without a book."""
+    if book is None:
+        return ""
+    return hashlib.sha256((book.path / "terms.parquet").read_bytes()).hexdigest()

@@ -1,0 +1,55 @@
+"""LoRA (Hu et al. 2021): small trained matrices beside a frozen model's linear layers, merged into them at the end.
+
+Language models get theirs here; the bi-encoder's encoder, which has no embeddings to train whole, in
+`bi_encoder/encoder.py`.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from transformers import PreTrainedModel
+
+from mera.config import config_class
+
+
+@config_class
+class LoraSettings:
+    rank: int = 0
+    """LoRA rank; 0 trains all parameters"""
+    alpha: int = 32
+    """LoRA alpha"""
+    dropout: float = 0.05
+    """LoRA dropout"""
+
+
+def add_lora(model: PreTrainedModel, settings: LoraSettings, whole: Sequence[str] = ()) -> PreTrainedModel:
+    """Wrap `model` in LoRA adapters on all linear layers; input and output embeddings train whole, and are saved.
+
+    `whole` names further submodules that train, and are saved, as they are. The new code tokens' rows must train in
+    the input and, where the head is untied, the output embedding; PEFT's `trainable_token_indices` trains only the
+    former (measured), so both matrices are trained in full.
+    """
+    from peft import LoraConfig, get_peft_model
+
+    embeddings = [_module_name(model, model.get_input_embeddings())]
+    if not model.config.tie_word_embeddings:
+        embeddings.append(_module_name(model, model.get_output_embeddings()))
+    config = LoraConfig(
+        task_type="CAUSAL_LM",
+        r=settings.rank,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
+        target_modules="all-linear",
+        modules_to_save=[*embeddings, *whole],
+        ensure_weight_tying=bool(model.config.tie_word_embeddings),
+    )
+    return get_peft_model(model, config)
+
+
+def merged(model: torch.nn.Module) -> PreTrainedModel:
+    """The plain model, with LoRA adapters merged into its weights where there are any."""
+    return model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
+
+
+def _module_name(model: PreTrainedModel, module: torch.nn.Module) -> str:
+    return next(name for name, candidate in model.named_modules() if candidate is module).rsplit(".", 1)[-1]

@@ -1,0 +1,1 @@
+"""What is predicted, and with what probability: the threshold, set sizes, calibration."""

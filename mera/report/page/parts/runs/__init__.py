@@ -1,0 +1,1 @@
+"""What the models were made from: the data, stage one, training, cost."""
