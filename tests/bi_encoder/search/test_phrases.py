@@ -1,9 +1,10 @@
-"""Sixty phrases that people write, on all of ICD-10-CM: the right category within the first five codes.
+"""A hundred phrases that people write, on all of ICD-10-CM: the right category within the first five codes.
 
 `phrases.tsv` was written before any search was measured: thirty `development` phrases, on which the search was made,
 and thirty that it has to reach, the `goal`. Codes are counted as they come: several of one category take several
 places. The table of shorthand was made for the development phrases by who had written both sets, so the goal's number
-is a little too good: of its thirty, 26 are right, and 22 without the table (15 without the index, too).
+is too good: of its thirty, 26 are right, and 22 without the table (15 without the index, too). The forty
+`independent` phrases are of somebody who saw neither: 27 of them are right (68%), and nothing was changed for them.
 """
 
 import csv
@@ -31,14 +32,14 @@ def right(search: WordSearch) -> Counter[str]:
     return Counter(
         row["set"]
         for row in PHRASES
-        if row["category"] in {category(code.code) for code in search.search(row["phrase"], top=5)}
+        if set(row["category"].split(",")) & {category(code.code) for code in search.search(row["phrase"], top=5)}
     )
 
 
-def test_thirty_phrases_each_with_categories_of_the_edition():
-    assert Counter(row["set"] for row in PHRASES) == {"development": 30, "goal": 30}
+def test_phrases_each_with_categories_of_the_edition():
+    assert Counter(row["set"] for row in PHRASES) == {"development": 30, "goal": 30, "independent": 40}
     categories = {category(code) for code in load_ontology("icd10cm").nodes(leaves_only=True)}
-    assert {row["category"] for row in PHRASES} <= categories
+    assert {name for row in PHRASES for name in row["category"].split(",")} <= categories
     assert len({row["category"][0] for row in PHRASES if row["set"] == "goal"}) >= 20
 
 
@@ -57,3 +58,4 @@ def test_with_the_index_four_phrases_of_five_are_right(tmp_path):
     counts = right(open_word_search("icd10cm", "leaves", book, tmp_path / "kept"))
     assert counts["goal"] >= 24, counts
     assert counts["development"] >= 27, counts
+    assert counts["independent"] >= 25, counts

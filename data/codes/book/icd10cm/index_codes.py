@@ -148,7 +148,10 @@ class IndexCodes:
         is_initial = child.endswith("A") and "initial encounter" in title
         is_unspecified = title.count("unspecified") > self._titles[node].lower().count("unspecified")
         is_plain = is_initial or is_unspecified or added == 0
-        return (not is_plain or added > 1), added, not (is_initial or is_unspecified), len(title)
+        # A04.72: "not specified as recurrent".
+        says_nothing = "not specified" in title and "not specified" not in self._titles[node].lower()
+        says_more = not says_nothing and (not is_plain or added > 1)
+        return says_more, added, not (is_initial or is_unspecified), len(title)
 
     def _parent(self, node: str) -> str | None:
         """The nearest code above; placeholders make it more than one character shorter."""

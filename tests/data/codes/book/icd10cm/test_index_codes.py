@@ -30,6 +30,7 @@ def test_a_dash_is_the_node_the_unspecified_leaf_and_the_sides(codes):
 
 def test_a_code_that_was_divided_since_counts_like_one_with_a_dash(codes):
     assert list(names(codes, "N18.3")) == ["N18.3", "N18.30"]
+    assert list(names(codes, "A04.7")) == ["A04.7", "A04.72"]  # not specified as recurrent
 
 
 def test_the_seventh_character_is_that_of_the_initial_encounter(codes):
