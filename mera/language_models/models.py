@@ -71,7 +71,7 @@ def load_base_model(config: ModelConfig, texts: Iterable[str]) -> tuple[PreTrain
         if config.weights != "load":
             empty = _shaped_like(source, arguments, dtype, config.weights == "random")
             return empty, _with_padding(tokenizer, config.base)
-        model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, **SAFE_LOADING, **arguments)
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, **SAFE_LOADING, **arguments)
     except (OSError, ValueError) as error:
         raise UserError(f"cannot load the base model {config.base!r}: {why_not_loaded(source, error)}") from error
     if config.gguf_file:
@@ -148,6 +148,7 @@ def _build(
     config: ModelConfig, texts: Iterable[str], dtype: torch.dtype
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     tokenizer = train_tokenizer(texts, config.tokenizer_size, config.max_length)
+    assert config.architecture is not None, "a configuration has a base or an architecture"
     settings = dict(config.architecture)
     model_type = settings.pop("model_type", None)
     if model_type is None:

@@ -23,5 +23,5 @@ EXIT_HANDLERS = PrivateName(
 
 def end_as_python_ends() -> None:
     """Wait for threads and call exit handlers, as Python does before it takes the interpreter down."""
-    threading._shutdown()
+    threading._shutdown()  # type: ignore[attr-defined]  # typeshed leaves it out
     atexit._run_exitfuncs()

@@ -158,7 +158,7 @@ def save_training_state(trainer: Trainer, folder: str) -> None:
 def stay_on_meta(model: PreTrainedModel) -> None:
     """Mark a model on the meta device as placed: the Trainer leaves it where it is."""
     DEVICE_MAP.require()
-    model.hf_device_map = {"": "meta"}
+    model.hf_device_map = {"": "meta"}  # type: ignore[assignment]  # a mark on the model, no part of it
 
 
 def attention_name(model: PreTrainedModel) -> str:
