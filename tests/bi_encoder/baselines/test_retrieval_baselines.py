@@ -105,7 +105,7 @@ def test_the_untrained_encoder_scores_cosines_plus_the_prior(task, encoder_folde
     assert ranking.test.shape == task.targets("test").shape
 
 
-def test_the_command_writes_two_runs_that_the_report_reads(task, encoder_folder, tmp_path):
+def test_the_command_writes_runs_that_the_report_reads(task, encoder_folder, tmp_path):
     command = [sys.executable, "bi_encoder/run_retrieval_baselines.py", "--task", task.path, "--output", tmp_path]
     environment = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
 
@@ -128,8 +128,9 @@ def test_the_command_writes_two_runs_that_the_report_reads(task, encoder_folder,
     again = start()
     assert again.returncode == 0, again.stderr
     assert [line for line in again.stdout.splitlines() if line.startswith("finished")] == [
-        f"finished before: {tmp_path / 'bm25'}"
+        f"finished before: {tmp_path / name}" for name in ("bm25", "dictionary", "words-and-letters")
     ]
+    assert read_predictions(tmp_path / "dictionary").records["evidence"]["0"]
     assert (tmp_path / "untrained-encoder" / "predictions").is_dir()
     other = start("--max_query_tokens", "32")
     assert other.returncode == 1

@@ -2,7 +2,8 @@
 
 `phrases.tsv` was written before any search was measured: thirty `development` phrases, on which the search was made,
 and thirty that it has to reach, the `goal`. Codes are counted as they come: several of one category take several
-places.
+places. The table of shorthand was made for the development phrases by who had written both sets, so the goal's number
+is a little too good: of its thirty, 26 are right, and 22 without the table (15 without the index, too).
 """
 
 import csv
@@ -11,11 +12,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from data.codes.book.icd10cm_index import read_icd10cm_index
 from shared_data import shared_data
 
 from bi_encoder.search.word_search import WordSearch, open_word_search
 from data.codes.book.book import RELATION_COLUMNS, save_book
+from data.codes.book.icd10cm.icd10cm_index import read_icd10cm_index
 from data.ontology import load_ontology
 
 PHRASES = list(csv.DictReader((Path(__file__).parent / "phrases.tsv").open(encoding="utf-8"), delimiter="\t"))

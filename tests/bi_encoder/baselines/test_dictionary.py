@@ -1,0 +1,136 @@
+"""The dictionary: which phrases match, how far they are trusted, and where they stand."""
+
+import random
+import re
+
+import numpy as np
+import pytest
+from tiny_task import make_tiny_task
+
+from bi_encoder.baselines.dictionary import Dictionary, words_of
+from bi_encoder.baselines.phrases_and_words import dictionary, words_and_letters
+from bi_encoder.baselines.retrieval_baselines import chosen_folders, names_of_codes
+from mera.evaluation.metrics import mean_average_precision
+from mera.system.errors import UserError
+
+NAMES = [["Heart failure", "cardiac insufficiency"], ["Failure"], ["Diabetes mellitus"], ["Fever"], []]
+NOTES = ["Heart failure. Fever.", "Fever since a week; no heart failure", "Diabetes mellitus, fever", "Nothing"]
+TARGETS = [[0, 3], [3], [2], [1]]
+
+
+def fit(**options):
+    return Dictionary.fit(NAMES, NOTES, TARGETS, [[] for _ in NOTES], **options)
+
+
+def test_a_phrase_is_trusted_as_far_as_it_was_right():
+    """Fever stands in 3 training notes, 2 of which have it: (2 + 0.3) / (3 + 1)."""
+    scores = fit().scores(["fever", "a cardiac insufficiency", "nothing"])
+    assert scores.shape == (3, 5)
+    assert scores[0].tolist() == pytest.approx([0, 0, 0, 2.3 / 4, 0])
+    assert scores[1].tolist() == pytest.approx([0.3, 0, 0, 0, 0])  # never seen in training
+    assert scores[2].tolist() == [0] * 5
+    assert fit(smoothing=3).scores(["fever"])[0, 3] == pytest.approx((2 + 3 * 0.3) / (3 + 3))
+
+
+def test_the_longest_phrase_takes_its_words():
+    assert fit().scores(["HEART FAILURES"])[0].tolist() == pytest.approx([1.3 / 3, 0, 0, 0, 0])
+    assert fit().scores(["renal failure"])[0, 1] == pytest.approx(0.3)
+
+
+def test_negated_and_family_phrases_may_be_left_out():
+    texts = ["denies fever", "no cough. Fever", "mother: diabetes mellitus", "without a sign of it but fever"]
+    kept, left = fit().scores(texts), fit(leave_out_negated=True).scores(texts)
+    assert (kept.max(axis=1) > 0).all()
+    assert (left.max(axis=1) > 0).tolist() == [False, True, False, True]
+
+
+def test_evidence_points_at_the_characters():
+    note = "Paciente con INSUFICIENCIA   CARDÍACA y fiebres."
+    spans = [[(0, "insuficiencia cardiaca"), (3, "fiebre")], [(3, "fiebre")]]
+    dictionary = Dictionary.fit(NAMES, [note, "fiebre"], [[0], [3]], spans)
+    places = [(span.column, note[span.start : span.end]) for span in dictionary.spans(note)]
+    assert places == [(0, "INSUFICIENCIA   CARDÍACA"), (3, "fiebres")]
+    assert dictionary.spans(note)[1].precision == pytest.approx((1 + 0.5) / (2 + 1))
+
+
+def test_sequences_that_stand_with_a_code_name_it_where_there_are_no_spans():
+    notes = ["purple toe", "black and purple toe", "any toe"] * 2
+    dictionary = Dictionary.fit(NAMES, notes, [[2], [2], [1]] * 2)
+    scores = dictionary.scores(["purple toe"])
+    assert scores[0].argmax() == 2
+    assert scores[0, 2] == pytest.approx((2 + 0.2) / (2 + 1))  # the others hold a longer one
+    assert dictionary.scores(["toe"])[0, 1] == 0  # in fewer than half of the notes with it
+
+
+def naive_matches(phrases, text):
+    """Of all phrases at all places, the longest first, then the first; no word twice."""
+    words = re.findall(r"[a-z]+", text)
+    places = [
+        (-length, start, " ".join(words[start : start + length]))
+        for length in range(1, 5)
+        for start in range(len(words) - length + 1)
+    ]
+    taken, chosen = set(), []
+    for length, start, phrase in sorted(places):
+        own = set(range(start, start - length))
+        if phrase in phrases and not own & taken:
+            taken |= own
+            chosen.append((start, phrase))
+    return [phrase for _, phrase in sorted(chosen)]
+
+
+def test_matches_are_those_of_a_loop_over_all_places():
+    draw = random.Random(0)
+    letters = ["abc", "bcd", "cde", "dea", "abcbcd"]
+    phrases = {" ".join(draw.choices(letters, k=draw.randint(1, 4))) for _ in range(40)}
+    dictionary = Dictionary.fit([[phrase] for phrase in sorted(phrases)], ["abc"], [[0]], [[]])
+    for _ in range(100):
+        text = " ".join(draw.choices(letters, k=30))
+        matches = [match.phrase.strip() for match in dictionary.matches(words_of(text))]
+        assert matches == naive_matches(phrases, text)
+        assert matches
+
+
+def test_no_phrase_at_all_is_refused():
+    with pytest.raises(UserError, match="none of the codes has a name"):
+        Dictionary.fit([["?"], []], ["a note"], [[0]], [[]])
+    assert fit().scores([]).shape == (0, 5)
+    assert np.isfinite(fit().scores(["", "🙂", "é"])).all()
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory):
+    return make_tiny_task(tmp_path_factory.mktemp("prepared") / "task", kind="coding", patients=80)
+
+
+def test_on_a_task_the_setting_is_chosen_on_validation_and_evidence_names_its_codes(task):
+    ranking = dictionary(task)
+    assert ranking.validation.shape == task.targets("validation").shape
+    measured = mean_average_precision(ranking.validation, task.targets("validation"))
+    assert measured == pytest.approx(max(ranking.chosen.validation_map.values()))
+    assert measured > mean_average_precision(np.zeros_like(ranking.validation), task.targets("validation")) + 0.3
+    note, spans = task.splits["test"]["text"][0], ranking.evidence["0"]
+    assert set(spans) <= set(task.codes)
+    words = {code: words_of(note[start:end]).joined for code, places in spans.items() for start, end in places}
+    names = {
+        code: [words_of(name).joined for name in row]
+        for code, row in zip(task.codes, names_of_codes(task), strict=True)
+    }
+    assert words
+    assert any(phrase in names[code] for code, phrase in words.items())
+
+
+def test_words_and_letters_on_a_task(task):
+    ranking = words_and_letters(task)
+    targets = task.targets("test")
+    assert mean_average_precision(ranking.test, targets) > mean_average_precision(np.zeros_like(ranking.test), targets)
+    assert ranking.chosen.in_words().startswith(("ridge, penalty", "support vector machines, cost"))
+    assert ranking.chosen.training_notes == len(task.splits["train"])
+
+
+def test_a_baseline_that_there_is_not(tmp_path):
+    folders = {"BM25": tmp_path / "bm25", "dictionary": tmp_path / "dictionary"}
+    assert list(chosen_folders(folders, ["bm25"])) == ["BM25"]
+    assert chosen_folders(folders, []) == folders
+    with pytest.raises(UserError, match="only names bm52, but the baselines are bm25, dictionary"):
+        chosen_folders(folders, ["bm52"])
