@@ -79,6 +79,18 @@ def load_base_model(config: ModelConfig, texts: Iterable[str]) -> tuple[PreTrain
     return model, _with_padding(tokenizer, config.base)
 
 
+def open_checkpoint(folder: str | Path, device: str | None = None) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Model, not in training, and tokenizer of a checkpoint of either stage; `device` None: the GPU where there is one.
+
+    What else a stage keeps in its checkpoint it reads itself, and checks first that the folder is one.
+    """
+    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(folder, **LOCAL_LOADING)
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    model.to(device).eval()  # type: ignore[arg-type]  # transformers wraps `to` so that it looks unbound
+    return model, tokenizer
+
+
 def _with_padding(tokenizer: PreTrainedTokenizerBase, base: str) -> PreTrainedTokenizerBase:
     if tokenizer.eos_token is None:
         raise UserError(f"the tokenizer of the base model {base!r} has no end-of-text token (eos): set one there")
