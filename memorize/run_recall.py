@@ -12,16 +12,13 @@ import argparse
 import json
 from pathlib import Path
 
-import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
-
 from memorize.breakdown import breakdown, print_breakdown
 from memorize.encoding import QuestionEncoder
 from memorize.forgetting import measured_text
 from memorize.measurement import measure, what_to_ask
 from memorize.questions import QuestionBook
 from memorize.recall import print_shares
-from mera.language_models.models import LOCAL_LOADING
+from mera.language_models.models import open_checkpoint
 from mera.system.errors import UserError
 from mera.training.entry_point import run_entry_point
 
@@ -42,10 +39,7 @@ def main() -> None:
     if arguments.batch_size < 1:
         raise UserError(f"--batch-size must be 1 or more, got {arguments.batch_size}")
     code_set, questions = what_to_ask(arguments.checkpoint, arguments.task)
-    tokenizer = AutoTokenizer.from_pretrained(arguments.checkpoint, trust_remote_code=False, local_files_only=True)
-    model = AutoModelForCausalLM.from_pretrained(arguments.checkpoint, **LOCAL_LOADING)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model.to(device)  # type: ignore[arg-type]  # transformers wraps `to` so that it looks unbound
+    model, tokenizer = open_checkpoint(arguments.checkpoint)
     length = getattr(model.config, "max_position_embeddings", None) or 1024
     measurement = measure(
         model,

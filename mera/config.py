@@ -9,10 +9,11 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, TypeVar, cast, dataclass_transform
 
 import pydantic
 import yaml
+from pydantic.dataclasses import is_pydantic_dataclass
 
 from mera.system.errors import UserError
 
@@ -28,7 +29,7 @@ Recipe = dict[str, Any]
 def config_class(cls: type[Config]) -> type[Config]:
     """Make `cls` a frozen, keyword-only, validated dataclass that rejects unknown keys."""
     settings = pydantic.ConfigDict(extra="forbid", use_attribute_docstrings=True, protected_namespaces=())
-    return pydantic.dataclasses.dataclass(cls, frozen=True, kw_only=True, config=settings)
+    return cast("type[Config]", pydantic.dataclasses.dataclass(cls, frozen=True, kw_only=True, config=settings))
 
 
 def parse_config(
@@ -156,12 +157,13 @@ def _description(cls: type, name: str) -> str:
 
 
 def _help_lines(cls: type, prefix: str = "") -> list[tuple[str, str]]:
-    lines = []
+    assert is_pydantic_dataclass(cls), "a configuration is made by config_class"
+    lines: list[tuple[str, str]] = []
     described = cls.__pydantic_fields__
     for field in fields(cls):
         key = f"{prefix}{field.name}"
         info = described[field.name]
-        if is_dataclass(info.annotation):
+        if isinstance(info.annotation, type) and is_dataclass(info.annotation):
             lines += _help_lines(info.annotation, f"{key}.")
         else:
             default = "required"

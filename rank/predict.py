@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import torch
 from tqdm.auto import tqdm
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from data.task_folder.features import PatientRow
 from mera.evaluation.coding_rules import CodingRules
 from mera.language_models.code_tokens import EOV, CodeTokens, marker_id, token_ids
-from mera.language_models.models import LOCAL_LOADING
+from mera.language_models.models import open_checkpoint
 from mera.system.errors import UserError
 from rank.candidate_head import read_candidates_only, score_prompts
 from rank.config import PromptConfig
@@ -84,13 +83,9 @@ class Ranker:
             hint = f": {inside}" if (inside / FILE_NAME).is_file() else ""
             raise UserError(f"{path} has no {FILE_NAME}: give the checkpoint directory that rank/train.py wrote{hint}")
         saved = json.loads((path / FILE_NAME).read_text(encoding="utf-8"))
-        model, tokenizer = (
-            AutoModelForCausalLM.from_pretrained(path, **LOCAL_LOADING),
-            AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True),
-        )
+        model, tokenizer = open_checkpoint(path, device)
         read_candidates_only(model, token_ids(tokenizer, saved["candidates"]), marker_id(tokenizer, EOV))
-        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        model.to(device).eval()  # type: ignore[arg-type]  # transformers wraps `to` so that it looks unbound
+        model.eval()  # its new head too
         return cls(
             model,
             tokenizer,

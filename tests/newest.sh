@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The tests with the newest releases of the libraries whose private names we use (mera/training/private_api.py), whatever
+# The tests with the newest releases of the libraries whose private names we use (mera/training/private_api), whatever
 # upper bounds pyproject.toml has: `make test-newest`. Downloads gigabytes into a temporary folder; nothing else changes.
 # With arguments, those tests alone: tests/newest.sh tests/mera/training
 set -euo pipefail

@@ -83,7 +83,7 @@ def gpu_memory(engine: Engine, needed: int) -> Iterator[str]:
 
 def versions() -> dict[str, str]:
     """Package -> installed version."""
-    return {name: _version(name) for name in (*PACKAGES, "deepspeed") if _version(name)}
+    return {name: version for name in (*PACKAGES, "deepspeed") if (version := _version(name))}
 
 
 def accelerators() -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import cycle, islice
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -21,16 +21,27 @@ from mera.doctor.host_memory import HostPeak
 from mera.doctor.step_estimate import RunLength, StepAs, epoch_tokens, num_tokens, run_length, write_estimate
 from mera.runs.manifest import peak_memory
 from mera.runs.run_directory import RunDirectory
+from mera.training.settings import TrainingConfig
 from mera.training.stage_trainer import StageTrainer
-from mera.training.steps import EpochSeededLengthSampler, StepLoader
+from mera.training.steps import RowOrder, StepLoader
 
-Config = TypeVar("Config")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    class StageConfig(DataclassInstance, Protocol):
+        """The configuration of a command that trains."""
+
+        @property
+        def training(self) -> TrainingConfig: ...
+
+
+Config = TypeVar("Config", bound="StageConfig")
 STEPS = 2
 FEW_EXAMPLES = 8
 """Examples of each held-out split that a rehearsal evaluates."""
 FEW_CODES = 16
 """Codes that a rehearsal of stage one is asked about."""
-OPTIONS = {
+OPTIONS: dict[str, dict[str, object]] = {
     "--dry-run": {
         "action": "store_true",
         "help": "build everything, take two steps and a small evaluation, say what a run would take, and keep nothing",
@@ -96,7 +107,7 @@ def open_run(output: str, dry_run: DryRun | None) -> RunDirectory:
 class FirstStepAgain:
     """The rows of an epoch's first step, time and again: the longest batch is met with the optimizer's state there."""
 
-    def __init__(self, order: EpochSeededLengthSampler, step_examples: int):
+    def __init__(self, order: RowOrder, step_examples: int):
         self._order, self._step_examples = order, step_examples
 
     def __len__(self) -> int:
@@ -128,13 +139,14 @@ class Rehearsal(TrainerCallback):
         state: TrainerState,
         control: TrainerControl,
         *,
-        train_dataloader: StepLoader,
+        train_dataloader: StepLoader | None = None,
         **_: object,
     ) -> None:
-        share, collate = train_dataloader.batch_sampler, train_dataloader.collate_fn
+        assert train_dataloader is not None, "the Trainer names its loader to a callback"
+        share, collate = train_dataloader.share, train_dataloader.collate_fn
         share.order = FirstStepAgain(share.order, self.step_examples)
 
-        def collate_and_count(items: Sequence[object]) -> object:
+        def collate_and_count(items: list[object]) -> object:
             batch = collate(items)
             self._loaded_tokens += num_tokens(batch)
             return batch

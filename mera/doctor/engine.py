@@ -117,6 +117,7 @@ def _under_deepspeed(engine: Engine, estimate: StepEstimate, eight_bit: bool) ->
 
     Moved with the optimizer: the gradients, in bf16 and, for the update, in float32.
     """
+    assert engine.zero_stage is not None, "DeepSpeed has a stage of ZeRO"
     weights, gradients = estimate.weight_bytes, estimate.gradient_bytes
     trained, n, activations = estimate.trainable, engine.processes, _activations(estimate)
     size = 2 if engine.bf16 else 4

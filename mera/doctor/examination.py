@@ -65,18 +65,15 @@ def examine(
     if engine.on_cpu:
         engine = replace(engine, bf16=bool(training.get("cpu_bf16")))  # as mera/training/engine.py:prepare_engine
     missing = list(checks.before_building(stage, values, engine, Path(recipe).stem))
-    surroundings = {
-        "stage": stage,
-        "engine": engine,
-        "versions": checks.versions(),
-        "accelerators": checks.accelerators(),
-    }
+    surroundings = Examination(
+        stage=stage, engine=engine, versions=checks.versions(), accelerators=checks.accelerators(), missing=missing
+    )
     later = list(checks.before_running(values, engine))
     if missing:
-        return Examination(**surroundings, missing=missing + later)
+        return replace(surroundings, missing=missing + later)
     estimate = build_without_weights(stage, recipe, overrides, engine)
     if isinstance(estimate, str):
-        return Examination(**surroundings, missing=[*later, estimate])
+        return replace(surroundings, missing=[*later, estimate])
     accumulates, eight_bit = training.get("gradient_accumulation", 1) > 1, "8bit" in training.get("optimizer", "")
     memory = memory_of_a_device(engine, estimate, accumulates, eight_bit)
     lora = bool(((values.get("model") or values.get("encoder") or {}).get("lora") or {}).get("rank"))
@@ -86,8 +83,8 @@ def examine(
     later += checks.gpu_memory(engine, peak(memory))
     later += checks.disk(values.get("output"), needed)
     run_steps = steps(engine, estimate)
-    return Examination(
-        **surroundings,
+    return replace(
+        surroundings,
         missing=later,
         estimate=estimate,
         memory=memory,

@@ -5,7 +5,7 @@ that a 7B model's step runs on any machine in seconds; `LiveBytes` adds up what 
 `MemTracker` does the same, but cannot follow a model with frozen weights, such as LoRA's.)
 """
 
-import math
+import sys
 import weakref
 from functools import cache
 from typing import Any
@@ -48,12 +48,12 @@ class LiveBytes(TorchDispatchMode):
         super().__init__()
         self.touched = touched
         self.live = self.peak = 0
-        self._counted: weakref.WeakKeyDictionary[torch.UntypedStorage, list[float]] = weakref.WeakKeyDictionary()
+        self._counted: weakref.WeakKeyDictionary[torch.UntypedStorage, list[int]] = weakref.WeakKeyDictionary()
 
     def ignore(self, model: nn.Module) -> None:
         """Do not count the weights of `model` and what they will be views of."""
         for tensor in [*model.parameters(), *model.buffers()]:
-            self._counted[tensor.untyped_storage()] = [math.inf]
+            self._counted[tensor.untyped_storage()] = [sys.maxsize]  # never exceeded
 
     def __torch_dispatch__(
         self,
@@ -89,7 +89,7 @@ class LiveBytes(TorchDispatchMode):
             counted[0] = size
             self.peak = max(self.peak, self.live)
 
-    def _release(self, counted: list[float]) -> None:
+    def _release(self, counted: list[int]) -> None:
         self.live -= counted[0]
 
 
@@ -97,8 +97,10 @@ def _as_numbers(indices: list[torch.Tensor | None]) -> list[torch.Tensor | None]
     """Real masks among `indices` as the positions they choose: how many those are cannot be known of a fake mask."""
     positions: list[torch.Tensor | None] = []
     for index in indices:
-        is_mask = index is not None and index.dtype == torch.bool and not isinstance(index, FakeTensor)
-        positions += index.nonzero(as_tuple=True) if is_mask else [index]
+        if index is not None and index.dtype == torch.bool and not isinstance(index, FakeTensor):
+            positions += index.nonzero(as_tuple=True)
+        else:
+            positions.append(index)
     return positions
 
 

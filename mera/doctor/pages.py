@@ -4,6 +4,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mera.doctor.examination import Examination
+from mera.doctor.step_estimate import StepEstimate
 from mera.training.steps import raised_epochs
 
 GIB = 2**30
@@ -32,16 +33,20 @@ def print_examination(examination: Examination, console: Console) -> None:
 
 def _print_plan(examination: Examination, console: Console) -> None:
     plan, engine = examination.estimate, examination.engine
+    disk, peak = examination.checkpoint_bytes, examination.peak_bytes
+    assert plan is not None, "printed where there is one"
+    assert disk is not None, "comes with an estimate"
+    assert peak is not None, "comes with an estimate"
     batch = " x ".join(f"{size:,}" for size in plan.batch_shape)
     count = f"{engine.processes} process{'es' if engine.processes > 1 else ''}"
     started = engine.name if engine.name == "one process" else f"{engine.name}, {count}"
-    run_steps = f"{examination.run_steps:,} in all{_raised(examination)}"
+    run_steps = f"{examination.run_steps:,} in all{_raised(plan, engine.processes)}"
     lines = {
         "stage": f"{examination.stage}, {started}",
         "model": f"{plan.parameters:,} parameters, {plan.trainable:,} of them trained",
         "data": f"{plan.examples:,} examples, about {plan.epoch_tokens:,} tokens an epoch (with padding)",
         "steps": f"{run_steps}; the longest batch of one process: {batch} tokens",
-        "disk for checkpoints": _size(examination.checkpoint_bytes),
+        "disk for checkpoints": _size(disk),
     }
     for name, text in lines.items():
         console.print(f"{name}: {text}", highlight=False, soft_wrap=True)
@@ -51,7 +56,7 @@ def _print_plan(examination: Examination, console: Console) -> None:
         if examination.memory[purpose]:
             table.add_row(label, _size(examination.memory[purpose]))
     table.add_section()
-    table.add_row("peak", _size(examination.peak_bytes))
+    table.add_row("peak", _size(peak))
     if examination.memory["host"]:
         table.add_row("moved to the host's memory, all processes", _size(examination.memory["host"]))
     console.print(table)
@@ -61,10 +66,9 @@ def _print_plan(examination: Examination, console: Console) -> None:
     console.print(f"beside it: {beside}", highlight=False)
 
 
-def _raised(examination: Examination) -> str:
+def _raised(plan: StepEstimate, processes: int) -> str:
     """What training.min_steps did to the number of steps."""
-    plan = examination.estimate
-    epoch_steps = -(-plan.examples // (plan.step_examples * examination.engine.processes))
+    epoch_steps = -(-plan.examples // (plan.step_examples * processes))
     epochs = raised_epochs(plan.asked_epochs, epoch_steps, plan.min_steps)
     if epochs == plan.asked_epochs:
         return ""

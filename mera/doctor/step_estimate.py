@@ -10,10 +10,11 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import nn
-from transformers import Trainer
+from transformers import PreTrainedModel, Trainer
 
 from mera.doctor.live_bytes import LiveBytes, hollow, tensors_in
 from mera.training.stage_trainer import StageTrainer
@@ -95,13 +96,17 @@ def estimate(trainer: StageTrainer, step_as: StepAs) -> StepEstimate:
     loader = trainer.get_train_dataloader()
     length = run_length(trainer, loader)
     batches, step_items = trainer.get_batch_samples(iter(loader), 1, torch.device("cpu"))
+    assert trainer.model is not None, "a trainer of ours is built with its model"
     model = hollow(trainer.model, torch.bfloat16 if step_as.precision == "bfloat16" else None)
     model.train()
     if getattr(trainer.args, "activation_checkpointing", False):
-        if hasattr(model, "activation_checkpointing_enable"):
-            model.activation_checkpointing_enable()
+        enable = getattr(model, "activation_checkpointing_enable", None)
+        if enable is not None:
+            enable()
         else:
-            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            cast("PreTrainedModel", model).gradient_checkpointing_enable(
+                gradient_checkpointing_kwargs={"use_reentrant": False}
+            )
     counts = _weight_counts(model)
     autocast = torch.autocast("cpu", dtype=torch.bfloat16, enabled=step_as.precision == "autocast")
     with autocast, trainer.loss_elsewhere(on_gpu=step_as.on_gpu, in_pieces=step_as.in_pieces):
@@ -180,13 +185,14 @@ def _step(
     with live:
         loss = trainer.compute_loss(model, batch, num_items_in_batch=step_items)
         forward_bytes = live.live
+        assert isinstance(loss, torch.Tensor), "the outputs were not asked for"
         loss.backward()
     return forward_bytes, live.peak
 
 
 def epoch_tokens(loader: StepLoader) -> int:
     """Tokens of an epoch of one process, padding included, reckoned from batches taken evenly from all of it."""
-    batches = list(loader.batch_sampler)
+    batches = list(loader.share)
     sampled = batches[:: -(-len(batches) // SAMPLED_BATCHES)]
     counts = [num_tokens(loader.collate_fn([loader.dataset[place] for place in batch])) for batch in sampled]
     return round(sum(counts) / len(counts) * len(batches))

@@ -8,10 +8,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from tokenizers import AddedToken
+from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from mera.system.errors import UserError
@@ -65,7 +66,7 @@ def code_token(code: str) -> str:
 
 def token_ids(tokenizer: PreTrainedTokenizerBase, codes: Sequence[str]) -> torch.Tensor:
     """(C,) int64: the token of each code. Raises UserError on a code without one."""
-    ids = tokenizer.convert_tokens_to_ids([code_token(code) for code in codes])
+    ids = cast("list[int | None]", tokenizer.convert_tokens_to_ids([code_token(code) for code in codes]))
     for code, token_id in zip(codes, ids, strict=True):
         if token_id is None or token_id == tokenizer.unk_token_id:
             raise UserError(f"the tokenizer has no token for the code {code}")
@@ -73,7 +74,7 @@ def token_ids(tokenizer: PreTrainedTokenizerBase, codes: Sequence[str]) -> torch
 
 
 def marker_id(tokenizer: PreTrainedTokenizerBase, marker: str) -> int:
-    return tokenizer.convert_tokens_to_ids(marker)
+    return cast("int", tokenizer.convert_tokens_to_ids(marker))  # one token, one number
 
 
 def add_code_tokens(
@@ -94,7 +95,7 @@ def add_code_tokens(
         if not text.strip():
             raise UserError(f"the code {token.strip('<>')} has no definition to learn")
     definition_ids = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts.values()]
-    if model.get_input_embeddings().num_embeddings > len(tokenizer):
+    if cast("nn.Embedding", model.get_input_embeddings()).num_embeddings > len(tokenizer):
         model.resize_token_embeddings(len(tokenizer))
     tokenizer.add_tokens([AddedToken(token, normalized=False, special=False) for token in texts])
     model.resize_token_embeddings(
@@ -102,9 +103,10 @@ def add_code_tokens(
     )
     if initialisation == "definition":
         new_ids = tokenizer.convert_tokens_to_ids(list(texts))
-        matrices = [model.get_input_embeddings().weight]
+        layers = [model.get_input_embeddings()]
         if not model.config.tie_word_embeddings:
-            matrices.append(model.get_output_embeddings().weight)
+            layers.append(model.get_output_embeddings())
+        matrices = [cast("Tensor", layer.weight) for layer in layers]
         with torch.no_grad():
             for weight in matrices:
                 weight[new_ids] = torch.stack([weight[ids].mean(dim=0) for ids in definition_ids])
@@ -123,7 +125,7 @@ def stored_or_new_code_tokens(
 
     Raises UserError where the checkpoint lacks one of the codes.
     """
-    if not has_code_tokens(base):
+    if base is None or not has_code_tokens(base):
         return add_code_tokens(model, tokenizer, definitions, initialisation)
     code_tokens = CodeTokens.load(base)
     code_tokens.require(list(definitions), base)

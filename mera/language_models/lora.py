@@ -5,6 +5,7 @@ Language models get theirs here; the bi-encoder's encoder, which has no embeddin
 """
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from transformers import PreTrainedModel
@@ -43,12 +44,13 @@ def add_lora(model: PreTrainedModel, settings: LoraSettings, whole: Sequence[str
         modules_to_save=[*embeddings, *whole],
         ensure_weight_tying=bool(model.config.tie_word_embeddings),
     )
-    return get_peft_model(model, config)
+    return cast("PreTrainedModel", get_peft_model(model, config))  # PEFT's wrapper hands a model's attributes through
 
 
 def merged(model: torch.nn.Module) -> PreTrainedModel:
     """The plain model, with LoRA adapters merged into its weights where there are any."""
-    return model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
+    merge = getattr(model, "merge_and_unload", None)
+    return cast("PreTrainedModel", model if merge is None else merge())
 
 
 def _module_name(model: PreTrainedModel, module: torch.nn.Module) -> str:

@@ -71,12 +71,24 @@ def load_base_model(config: ModelConfig, texts: Iterable[str]) -> tuple[PreTrain
         if config.weights != "load":
             empty = _shaped_like(source, arguments, dtype, config.weights == "random")
             return empty, _with_padding(tokenizer, config.base)
-        model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, **SAFE_LOADING, **arguments)
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, **SAFE_LOADING, **arguments)
     except (OSError, ValueError) as error:
         raise UserError(f"cannot load the base model {config.base!r}: {why_not_loaded(source, error)}") from error
     if config.gguf_file:
         model = _without_quantization(model)
     return model, _with_padding(tokenizer, config.base)
+
+
+def open_checkpoint(folder: str | Path, device: str | None = None) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Model, not in training, and tokenizer of a checkpoint of either stage; `device` None: the GPU where there is one.
+
+    What else a stage keeps in its checkpoint it reads itself, and checks first that the folder is one.
+    """
+    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(folder, **LOCAL_LOADING)
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    model.to(device).eval()  # type: ignore[arg-type]  # transformers wraps `to` so that it looks unbound
+    return model, tokenizer
 
 
 def _with_padding(tokenizer: PreTrainedTokenizerBase, base: str) -> PreTrainedTokenizerBase:
@@ -148,6 +160,7 @@ def _build(
     config: ModelConfig, texts: Iterable[str], dtype: torch.dtype
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     tokenizer = train_tokenizer(texts, config.tokenizer_size, config.max_length)
+    assert config.architecture is not None, "a configuration has a base or an architecture"
     settings = dict(config.architecture)
     model_type = settings.pop("model_type", None)
     if model_type is None:

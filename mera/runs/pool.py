@@ -55,7 +55,7 @@ def pool_folds(paths: Sequence[str | Path], output: str | Path) -> Path:
         rules=_all_rules(folds),
         previous_visits=_concatenated([fold.previous_visits for fold in folds]),
         ages=_concatenated([fold.ages for fold in folds]),
-        sexes=None if first.sexes is None else [sex for fold in folds for sex in fold.sexes],
+        sexes=_all_sexes(folds),
         trained_on=None,  # each patient was tested by a model that had not seen them, and trained the others
         context=None,
         records={},
@@ -145,7 +145,7 @@ def _stacked(
 ) -> np.ndarray:
     """The rows of all folds over the columns of `codes`, `nothing` where a fold lacks the code."""
     column = {code: index for index, code in enumerate(codes["code"])}
-    whole = np.full((sum(map(len, parts)), codes.height), nothing, dtype=dtype)
+    whole: np.ndarray = np.full((sum(map(len, parts)), codes.height), nothing, dtype=dtype)
     start = 0
     for part, fold in zip(parts, folds, strict=True):
         whole[start : start + len(part), [column[code] for code in fold.codes["code"]]] = part
@@ -167,5 +167,13 @@ def _all_rules(folds: Sequence[Predictions]) -> pl.DataFrame | None:
     return pl.concat(tables).group_by("kind", "node", "text", maintain_order=True).agg(sides)
 
 
+def _all_sexes(folds: Sequence[Predictions]) -> list[str | None] | None:
+    """None where a fold does not say them."""
+    parts = [fold.sexes for fold in folds if fold.sexes is not None]
+    return [sex for part in parts for sex in part] if len(parts) == len(folds) else None
+
+
 def _concatenated(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:
-    return None if any(part is None for part in parts) else np.concatenate(parts)
+    """None where a fold lacks its part."""
+    there = [part for part in parts if part is not None]
+    return np.concatenate(there) if len(there) == len(parts) else None

@@ -34,6 +34,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import polars as pl
+from polars.datatypes import DataTypeClass
 
 from mera.runs.manifest import Manifest
 from mera.runs.prediction_parts import (
@@ -55,7 +56,7 @@ from mera.system.private_files import private_files
 Part = TypeVar("Part")
 CONTEXT_ROWS = 100
 """Examples whose history and note are copied into the folder: enough for example pages, no copy of every note."""
-CONTEXT_SCHEMA = {
+CONTEXT_SCHEMA: dict[str, pl.DataType | DataTypeClass] = {
     "history": pl.List(pl.Struct({"codes": pl.List(pl.String), "days_before": pl.Int32})),
     "text": pl.String,
     "evidence": pl.List(pl.Struct({"code": pl.String, "start": pl.Int32, "end": pl.Int32})),
@@ -198,8 +199,8 @@ def read_predictions(path: str | Path) -> Predictions:
         manifest["run"] = folder.resolve().parent.name
     return Predictions(
         scores=scores,
-        targets=code_matrix(examples["targets"], column),
-        seen=code_matrix(examples["seen"], column),
+        targets=code_matrix(examples["targets"].to_list(), column),
+        seen=code_matrix(examples["seen"].to_list(), column),
         thresholds=examples["threshold"].fill_null(float("nan")).to_numpy(),
         example_ids=examples["example_id"].to_list(),
         patient_ids=examples["patient_id"].to_list(),

@@ -31,7 +31,7 @@ class RunDirectory:
         self.partial = self.final.parent / f".{self.final.name}.partial"
         self._check_absent()
         if os.environ.get("RANK", "0") == "0":
-            self._lock = FolderLock(self.partial)
+            self._lock: FolderLock | None = FolderLock(self.partial)
             self._check_absent()  # another run may have finished between
         else:
             self._lock = None

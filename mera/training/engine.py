@@ -8,6 +8,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import cast
 
 import torch
 import torch.distributed
@@ -134,23 +135,23 @@ def whole_parameters(model: nn.Module, part: nn.Module | None = None) -> Iterato
 
 
 @contextlib.contextmanager
-def _whole_fsdp_parameters(model: FSDPModule, part: nn.Module | None) -> Iterator[None]:
+def _whole_fsdp_parameters(model: nn.Module, part: nn.Module | None) -> Iterator[None]:
     """Within it whole copies of the parameters, on the CPU, stand in the place of FSDP2's pieces. Where those of the
     whole model are asked for, only the first process gets values, the others meta tensors: one copy on the host."""
     for module in model.modules():
         if isinstance(module, FSDPModule):
             module.reshard()  # parameters left whole by a pass are in its (lower) precision, the pieces in float32
     keep = part is not None or torch.distributed.get_rank() == 0
-    pieces = [
+    pieces: list[tuple[nn.Module, str, nn.Parameter]] = [
         (module, name, parameter)
         for module in (part or model).modules()
         for name, parameter in own_parameters(module).items()
-        if isinstance(parameter, DTensor)
+        if parameter is not None and isinstance(parameter, DTensor)
     ]
     whole: dict[nn.Parameter, nn.Parameter] = {}  # tied ones stay one
     for _, _, piece in pieces:
         if piece not in whole:
-            values = piece.detach().full_tensor().to("cpu" if keep else "meta")
+            values = cast("DTensor", piece.detach()).full_tensor().to("cpu" if keep else "meta")
             whole[piece] = nn.Parameter(values, piece.requires_grad)
     for module, name, piece in pieces:
         own_parameters(module)[name] = whole[piece]

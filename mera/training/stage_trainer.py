@@ -63,9 +63,19 @@ class StageTrainer(Trainer):
         """Tokens of each training example, for batches of similar length."""
         raise TypeError(f"{type(self).__name__} must say how long its examples are")
 
+    @property
+    def _examples(self) -> Examples:
+        return cast("Examples", self.train_dataset)  # the Trainer allows others
+
+    @property
+    def _folder(self) -> Path:
+        """Where the checkpoints are."""
+        assert self.args.output_dir is not None, "training_arguments names a folder"
+        return Path(self.args.output_dir)
+
     def epoch_steps(self) -> int:
         """Optimiser steps of an epoch, the same in every process."""
-        batches = -(-len(self.train_dataset) // (self.args.train_batch_size * self.args.world_size))
+        batches = -(-len(self._examples) // (self.args.train_batch_size * self.args.world_size))
         return -(-batches // self.args.gradient_accumulation_steps)
 
     def tell_steps(self) -> None:
@@ -133,8 +143,7 @@ class StageTrainer(Trainer):
         order = EpochSeededLengthSampler(self.example_lengths(), step_examples, self.args.seed)
         share = ShareOfSteps(order, self.args.train_batch_size, self.args.world_size, self.args.process_index)
         collator = SeededCollator(self.data_collator, self.args.seed)
-        examples = cast(Examples, self.train_dataset)  # the Trainer allows others
-        return StepLoader(examples, self.blank, share, collator, pin_memory=self.args.dataloader_pin_memory)
+        return StepLoader(self._examples, self.blank, share, collator, pin_memory=self.args.dataloader_pin_memory)
 
     def step_items(self, batches: list[Batch], device: torch.device) -> torch.Tensor | int | None:
         """What the loss of an optimiser step is divided by, over all its accumulated batches and all processes;
@@ -152,7 +161,7 @@ class StageTrainer(Trainer):
         rows = inputs.pop(ROWS_KEY)
         loss = super().training_step(model, inputs, num_items_in_batch)
         if not torch.isfinite(loss):
-            saved = checkpoints(Path(self.args.output_dir))
+            saved = checkpoints(self._folder)
             raise UserError(
                 f"the loss is {loss.item()} in step {self.state.global_step + 1}, on the training rows "
                 f"{', '.join(map(str, rows)) or 'of other processes'}; nothing was saved since "
@@ -163,7 +172,7 @@ class StageTrainer(Trainer):
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: object) -> None:
         """Write a checkpoint beside its place and rename it when it is complete. Called by the Trainer."""
-        folder = Path(self.args.output_dir)
+        folder = self._folder
         final = folder / f"{PREFIX}{self.state.global_step}"
         staging = folder / STAGING / final.name
         if self.is_world_process_zero():
@@ -186,9 +195,11 @@ class StageTrainer(Trainer):
         if self.state.best_global_step == self.state.global_step:
             self.state.best_model_checkpoint = str(final)
         if self.args.should_save:
+            # TrainerState makes a mapping of the list that it is given.
+            states = cast("dict[str, dict[str, object]]", self.state.stateful_callbacks)
             for callback in [*self.callback_handler.callbacks, self.control]:
                 if isinstance(callback, ExportableState):
-                    self.state.stateful_callbacks[type(callback).__name__] = callback.state()
+                    states[type(callback).__name__] = callback.state()
             self.state.save_to_json(str(staging / "trainer_state.json"))
 
 

@@ -8,7 +8,7 @@ out, examples from the epoch's beginning, would make the result depend on the nu
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -66,13 +66,23 @@ class Place:
     is_blank: bool = False
 
 
+class RowOrder(Protocol):
+    """The rows of the training set in the order of an epoch; every process has the same."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[int]: ...
+
+    def set_epoch(self, epoch: int) -> None: ...
+
+
 class ShareOfSteps:
     """The batches of one process, as lists of `Place`. Every process gets as many batches, and rows in each, as others.
 
     `order` yields the rows of an epoch; a batch of all processes is the next `batch_size x processes` of them.
     """
 
-    def __init__(self, order: EpochSeededLengthSampler, batch_size: int, processes: int, process: int):
+    def __init__(self, order: RowOrder, batch_size: int, processes: int, process: int):
         self.order, self.batch_size, self.processes, self.process = order, batch_size, processes, process
         self.epoch = 0
 
@@ -153,6 +163,11 @@ class StepLoader(DataLoader):
             PlacedExamples(examples, blank), batch_sampler=share, collate_fn=collator, pin_memory=pin_memory
         )
 
+    @property
+    def share(self) -> ShareOfSteps:
+        """What is loaded."""
+        return cast("ShareOfSteps", self.batch_sampler)  # a DataLoader may have others
+
     def set_epoch(self, epoch: int) -> None:
         """Called by the Trainer before each epoch."""
-        self.batch_sampler.set_epoch(epoch)
+        self.share.set_epoch(epoch)

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from prepare_case import EVEN, accounting, assert_adds_up, every_row, run, write_csv
+from prepare_case import EVEN, accounting, assert_adds_up, dropped, every_row, example_of, run, write_csv
 
 from data.cohorts.cohort import Patient
 from data.ledger import Ledger
@@ -22,6 +22,7 @@ from mera.root import ROOT
 COLUMNS = TableColumns(patient="pid", visit="vid", time="day", code="dx", position="seq", sex="sex", age="age")
 OPTIONS = ("--patient", "pid", "--visit", "vid", "--time", "day", "--code", "dx", "--code-system", "icd10")
 CODES = ["E11.9", "I10", "J18.9", "N17.9", "I50.9", "E78.5"]
+COLUMN_OPTIONS = ("--patient", "Person", "--visit", "Stay", "--time", "when", "--code", "Dx", "--code-system", "icd10")
 ROW = ["pid", "vid", "day", "dx", "seq", "sex", "age"]
 
 
@@ -248,3 +249,71 @@ def test_the_account_comes_before_the_failure(tmp_path):
 def test_column_forms_are_checked_before_reading():
     with pytest.raises(ValueError, match="--date-format must be a format"):
         ColumnForms(date_format="tomorrow")
+
+
+def table_rows():
+    rows = [["Person", "Stay", "When", "Rank", "Dx", "Sex", "Years", "Letter"]]
+    for person in range(1, 9):
+        for stay, day in (("a", "2021-02-03"), ("b", "2021-03-05 11:00:00")):
+            for rank, code in ((2, "i50.9"), (1, "E119" if stay == "a" else "N17.9")):
+                note = f"{stay} letter,\nof person {'xyzuvwkl'[person - 1] * 6}" if rank == 1 else ""
+                rows.append([f"p{person}", f"{person}{stay}", day, rank, code, "male", "61.0", note])
+    return [*rows, ["", "9", "2021-01-01", 1, "I10", "", "", ""], ["p1", "1a", "2021-02-03", 3, "", "", "", ""]]
+
+
+def test_a_table_of_ones_own(tmp_path):
+    source = write_csv(tmp_path / "mine.csv", table_rows())
+    more = ("--position", "Rank", "--sex", "Sex", "--age", "Years")
+    (task,) = run("table", "--input", source, *COLUMN_OPTIONS, *more, "--output", tmp_path / "t", *EVEN)
+    row = example_of(task, "p1")
+    assert row["history"] == [{"codes": ["E11.9", "I50.9"], "days_before": 30}]
+    assert (row["targets"], row["age"], row["sex"]) == (["N17.9", "I50.9"], 61, "M")
+    assert dropped(task, "diagnoses") == {"row without a patient or visit": 1, "no code in the row": 1}
+    assert task.info["options"]["columns"]["code"] == "Dx"
+    assert_adds_up(task)
+    notes = ("--kind", "coding", "--text", "Letter")
+    (temporal,) = run("table", "--input", source, *COLUMN_OPTIONS, *notes, "--output", tmp_path / "u", *EVEN)
+    assert temporal.info["kind"] == "coding"
+    row = next(row for row in every_row(temporal) if row["example_id"] == "p3:3b")
+    assert (row["text"], row["targets"]) == ("b letter,\nof person zzzzzz", ["I50.9", "N17.9"])
+    assert temporal.info["accounting"]["notes"] == {"read": 16, "added": {}, "used": 16, "dropped": {}}
+
+
+def test_a_table_as_parquet_with_lists_of_codes(tmp_path):
+    rows = [
+        {"pid": person, "day": float(visit * 10), "codes": "I50.9; e11.9 ;;J18.9" if visit else "I10;Q00.00.0"}
+        for person in range(8)
+        for visit in (0, 1)
+    ]
+    pl.DataFrame(rows).write_parquet(tmp_path / "mine.parquet")
+    names = ("--patient", "pid", "--time", "day", "--code", "codes", "--code-separator", ";", "--code-system", "icd10")
+    (task,) = run("table", "--input", tmp_path / "mine.parquet", *names, "--output", tmp_path / "t", *EVEN)
+    row = example_of(task, "3")
+    assert row["history"] == [{"codes": ["I10"], "days_before": 10}]
+    assert row["targets"] == ["I50.9", "E11.9", "J18.9"]
+    assert dropped(task, "diagnoses") == {"no code in the row": 8, "not a code of icd10cm": 8}
+    (first,) = run(
+        "table", "--input", tmp_path / "mine.parquet", *names, "--primary-only", "--output", tmp_path / "u", *EVEN
+    )
+    assert example_of(first, "3")["targets"] == ["I50.9"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--code", "Dx", "--code-system", "icd10"), "a table needs --visit or --time"),
+        (("--code", "Diag", "--visit", "Stay", "--code-system", "icd10"), "has no column diag; found person, stay"),
+        (("--code", "Dx", "--visit", "Stay", "--code-system", "icd10", "--kind", "coding"), "needs --text"),
+        (("--code", "Dx", "--visit", "Stay", "--code-system", "icd10", "--primary-only"), "needs --position"),
+        (("--code", "Dx", "--visit", "Stay", "--code-system", "icd10", "--separator", "ab"), "must be one character"),
+        (("--code", "Dx", "--visit", "Stay", "--code-system", "icd9"), "most are codes of ICD-10-CM"),
+    ],
+)
+def test_tables_that_cannot_be(tmp_path, options, message):
+    source = write_csv(tmp_path / "mine.csv", table_rows())
+    with pytest.raises(ValueError, match=message):
+        run("table", "--input", source, "--patient", "Person", *options, "--output", tmp_path / "t")
+    (tmp_path / "bad.parquet").write_bytes(b"PAR1 nothing PAR1")
+    with pytest.raises(ValueError, match="is not a valid Parquet file"):
+        run("table", "--input", tmp_path / "bad.parquet", *COLUMN_OPTIONS, "--output", tmp_path / "t")
+    assert not (tmp_path / "t").exists()

@@ -15,7 +15,6 @@ from mera.runs.predictions import (
     read_predictions,
     write_predictions,
 )
-from mera.runs.records import memorization_record, task_record
 from mera.runs.task_protocol import PreparedTask, TaskRows
 
 
@@ -168,18 +167,6 @@ def test_predictions_for_a_task_carry_what_the_task_knows(tmp_path):
     others = {patient for split in ("train", "validation") for patient in task.splits[split]["patient_id"]}
     assert set(read.trained_on.tolist()) == set(patient_hashes([others]).tolist())
     assert not np.isin(patient_hashes([read.patient_ids]), read.trained_on).any()
-    record = task_record(task, "test")
-    assert record["counts"]["test"]["examples"] == len(rows)
-    assert record["split"] == "test"
-
-
-def test_memorization_is_found_beside_the_checkpoint(tmp_path):
-    assert memorization_record(None) is None
-    assert memorization_record(tmp_path / "checkpoint") is None
-    (tmp_path / "recall.json").write_text('{"before": {"a": 0.1}, "after": {"a": 0.9}}')
-    (tmp_path / "manifest.json").write_text('{"run": "memorize", "seconds": 3.5, "seed": 1}')
-    found = memorization_record(tmp_path / "checkpoint")
-    assert found == {"before": {"a": 0.1}, "after": {"a": 0.9}, "run": "memorize", "seconds": 3.5}
 
 
 def test_a_prepared_task_has_what_mera_takes_of_one(tmp_path):

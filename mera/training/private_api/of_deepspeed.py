@@ -1,0 +1,41 @@
+"""Private names of DeepSpeed: parameters that ZeRO-3 keeps in pieces and fetches ahead."""
+
+import sys
+from collections.abc import Sequence
+
+from torch import nn
+
+from mera.training.private_api.private_name import PrivateName
+
+PREFETCHES = PrivateName(
+    library="deepspeed",
+    name="deepspeed.runtime.zero.parameter_offload",
+    attribute="ds_inflight_param_registry",
+    reason="parameters that ZeRO-3 fetches ahead, which cannot be gathered before they have come",
+    seen_in="0.19",
+    remedy="wait for them in the way that DeepSpeed does now, in wait_for_prefetches",
+)
+ZERO_ID = PrivateName(
+    library="deepspeed",
+    name="deepspeed.runtime.zero.partition_parameters",
+    attribute="ds_id",
+    reason="marks a parameter that ZeRO-3 keeps in pieces",
+    seen_in="0.19",
+    remedy="ask in the way that deepspeed.runtime.zero.utils.is_zero_param does now, in zero_pieces",
+)
+
+
+def zero_pieces(module: nn.Module) -> list[nn.Parameter]:
+    """The parameters that DeepSpeed's ZeRO-3 keeps in pieces; none under another engine."""
+    if "deepspeed" in sys.modules:
+        ZERO_ID.require()
+    return [parameter for parameter in module.parameters() if hasattr(parameter, "ds_id")]
+
+
+def wait_for_prefetches(model: nn.Module, parameters: Sequence[nn.Parameter]) -> None:
+    """Wait until those of `parameters` are there that ZeRO-3 is fetching ahead for `model`."""
+    PREFETCHES.require()
+    on_their_way = getattr(model, "ds_inflight_param_registry", {})
+    for parameter in parameters:
+        if parameter in on_their_way:
+            on_their_way.pop(parameter).wait()

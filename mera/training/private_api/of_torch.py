@@ -1,0 +1,97 @@
+"""Private names of torch: weights put in the place of others, and what an operation makes."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from mera.training.private_api.private_name import PrivateName
+
+Operation = Any
+"""An operation of torch, as a dispatch mode is told it; its class is private."""
+TensorsByName = dict[str, Any]
+"""Parameters or buffers of a module, which torch types apart."""
+DISPATCH_MODE = PrivateName(
+    library="torch",
+    name="torch.utils._python_dispatch.TorchDispatchMode",
+    reason="sees every tensor that a step makes, for the memory that `mera doctor` reckons",
+    seen_in="2.13",
+    remedy="look for its public successor and count with it in mera/doctor/live_bytes.py",
+)
+FAKE_TENSOR = PrivateName(
+    library="torch",
+    name="torch._subclasses.fake_tensor.FakeTensor",
+    reason="weights without storage, for the memory that `mera doctor` reckons",
+    seen_in="2.13",
+    remedy="take torch.device('meta') in mera/doctor/live_bytes.py, or whatever took its place",
+)
+FAKE_TENSOR_MODE = PrivateName(
+    library="torch",
+    name="torch._subclasses.fake_tensor.FakeTensorMode",
+    reason="makes weights without storage, for the memory that `mera doctor` reckons",
+    seen_in="2.13",
+    remedy="take torch.device('meta') in mera/doctor/live_bytes.py, or whatever took its place",
+)
+TREE_LEAVES = PrivateName(
+    library="torch",
+    name="torch.utils._pytree.tree_leaves",
+    reason="the tensors among an operation's results, for the memory that `mera doctor` reckons",
+    seen_in="2.13",
+    remedy="walk lists, tuples and mappings in mera/doctor/live_bytes.py",
+)
+READ_A_NUMBER = PrivateName(
+    library="torch",
+    name="torch.ops.aten._local_scalar_dense",
+    reason="the operation behind `item()`, which a tensor without values cannot answer",
+    seen_in="2.13",
+    remedy="find the operation that `item()` dispatches now, and name it in reads_a_number",
+)
+OPERATION_SCHEMA = PrivateName(
+    library="torch",
+    name="torch._ops",
+    attribute="_schema",
+    reason="the name of an operation, and whether it writes into its arguments",
+    seen_in="2.13",
+    remedy="find where an operation says so now, and read it in operation_name and writes_in_place",
+)
+OWN_PARAMETERS = PrivateName(
+    library="torch",
+    name="torch.nn.Module._parameters",
+    reason="puts another tensor in a weight's place without registering it again",
+    seen_in="2.13",
+    remedy="use register_parameter in own_parameters' callers",
+)
+OWN_BUFFERS = PrivateName(
+    library="torch",
+    name="torch.nn.Module._buffers",
+    reason="puts another tensor in a buffer's place without registering it again",
+    seen_in="2.13",
+    remedy="use register_buffer in own_tensors' callers",
+)
+
+
+def own_parameters(module: nn.Module) -> dict[str, nn.Parameter | None]:
+    """The parameters of `module` itself, not of its submodules, by name; another one may be put in a place of it."""
+    OWN_PARAMETERS.require()
+    return module._parameters
+
+
+def own_tensors(module: nn.Module) -> tuple[TensorsByName, TensorsByName]:
+    """The parameters and the buffers of `module` itself, as `own_parameters`."""
+    OWN_BUFFERS.require()
+    return own_parameters(module), module._buffers
+
+
+def reads_a_number(operation: Operation) -> bool:
+    """Whether an operation of torch is the one behind `tensor.item()`."""
+    return operation is torch.ops.aten._local_scalar_dense.default
+
+
+def operation_name(operation: Operation) -> str:
+    """`aten::empty`, ..."""
+    return operation._schema.name
+
+
+def writes_in_place(operation: Operation) -> bool:
+    """Whether an operation of torch writes into one of its arguments."""
+    return operation._schema.is_mutable
