@@ -211,7 +211,9 @@ def test_a_task_of_a_national_edition_needs_its_table_no_more(chilean_table, tmp
 def test_a_table_of_diagnoses_says_which_edition_it_is_of(chilean_table, tmp_path):
     with pytest.raises(ValueError, match="a table needs --code-system or --codes"):
         prepared(chilean_table, tmp_path / "none")
-    with pytest.raises(ValueError, match="--codes is the table of an edition of ICD-10"):
+    with pytest.raises(
+        ValueError, match="--codes is itself the table of an edition of ICD-10; leave --code-system icd9 out"
+    ):
         prepared(chilean_table, tmp_path / "nine", "--code-system", "icd9", "--codes", "x.csv")
     with pytest.raises(ValueError, match=r"--granularity ccs groups codes of ICD-9-CM and ICD-10-CM, got .* icd10who"):
         prepared(chilean_table, tmp_path / "ccs", "--code-system", "icd10who", "--granularity", "ccs")

@@ -201,7 +201,7 @@ def test_a_resumed_run_takes_the_same_steps(tmp_path):
 @pytest.mark.parametrize(("batch_size", "processes", "accumulation"), [(4, 1, 1), (2, 2, 1), (1, 2, 2), (1, 1, 4)])
 def test_the_steps_of_an_epoch_do_not_depend_on_how_a_step_is_shared_out(batch_size, processes, accumulation):
     class Shared:
-        train_dataset = range(10)
+        _examples = range(10)
         args = SimpleNamespace(
             train_batch_size=batch_size, world_size=processes, gradient_accumulation_steps=accumulation
         )

@@ -36,7 +36,7 @@ class YearFile:
     """Its name in the zip."""
 
     @contextmanager
-    def open(self) -> Iterator[BinaryIO]:
+    def stream(self) -> Iterator[BinaryIO]:
         """Raises UserError where the zip is damaged."""
         if self.member is None:
             with self.path.open("rb") as file:

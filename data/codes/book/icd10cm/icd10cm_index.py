@@ -78,7 +78,7 @@ def read_icd10cm_index(paths: Path | Sequence[Path], ontology: Ontology) -> Inde
 
 
 def _read(file: YearFile) -> list[IndexEntry]:
-    with file.open() as stream:
+    with file.stream() as stream:
         entries = list(read_entries(stream, file.name))
     if not entries:
         raise UserError(f"{file.name} has no entry (<mainTerm>); it is no index of the CDC")
@@ -121,7 +121,7 @@ def _reference_rows(part: str, entry: IndexEntry, tree: IndexTree, counts: Count
 
 
 def _tabular_rows(file: YearFile) -> Iterator[Row]:
-    with file.open() as stream:
+    with file.stream() as stream:
         yield from (([term], code) for code, term in tabular_terms(stream, file.name))
 
 

@@ -23,7 +23,7 @@ def read_icd10cm_zip(path: Path, file: InputFile) -> BookPart:
     kind = f"{FAMILY} and tabular {index.year}".strip() if "tabular" in files else f"{FAMILY} {index.year}".strip()
     relations, dropped_notes = no_relations(), dict[str, int]()
     if "tabular" in files:
-        with files["tabular"].open() as stream:
+        with files["tabular"].stream() as stream:
             notes = tabular_notes(stream.read(), files["tabular"].name, load_order(SYSTEM))
         relations, dropped_notes = notes.relations.with_columns(source=pl.lit(kind)), notes.dropped
     return BookPart(

@@ -22,7 +22,7 @@ def test_parts_are_told_by_the_pattern_of_their_names(tmp_path):
     assert list(files) == ["index", "eindex", "tabular"]
     assert files["index"].name == "icd10cm_index_2019.xml"
     assert {file.year for file in files.values()} == {"2019"}
-    with files["index"].open() as file:
+    with files["index"].stream() as file:
         assert file.read(3) == b"<a>"
 
 
@@ -67,6 +67,6 @@ def test_a_damaged_member_is_refused(tmp_path):
     path.write_bytes(bytes(content))
     with (
         pytest.raises(UserError, match=r"a.zip: icd10cm_index_2019.xml in it cannot be unpacked"),
-        year_files([path])["index"].open() as file,
+        year_files([path])["index"].stream() as file,
     ):
         file.read()
