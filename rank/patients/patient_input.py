@@ -2,7 +2,7 @@
 
 Two kinds of mistake are refused with a ValueError of one sentence: what no patient can be (days that ascend, an age of
 -5), and what the model has never seen (unknown codes, a note where it was trained on none). The second kind may be
-allowed, and is then told on stderr.
+allowed, and is then a Python warning (`rank.patients.notices`).
 """
 
 import warnings
