@@ -14,8 +14,10 @@ from pathlib import Path
 
 from rich.progress import track
 
-from bi_encoder.baselines.phrases_and_words import PhraseRanking, dictionary, words_and_letters
+from bi_encoder.baselines.phrases_and_words import dictionary, words_and_letters
 from bi_encoder.baselines.retrieval_baselines import (
+    ChosenSetting,
+    ChosenView,
     Ranking,
     RetrievalBaselinesConfig,
     bm25,
@@ -38,7 +40,7 @@ from mera.training.entry_point import run_entry_point
 def main() -> None:
     config = parse_config(RetrievalBaselinesConfig, __doc__, program="mera retrieval-baselines")
     task = load_task(config.task)
-    baselines: dict[str, Callable[[], Ranking | PhraseRanking]] = {
+    baselines: dict[str, Callable[[], Ranking[ChosenView] | Ranking[ChosenSetting]]] = {
         "BM25": lambda: bm25(task, config.prior_form),
         "untrained encoder": lambda: untrained_encoder(
             task, *open_model(config.encoder), config.max_query_tokens, config.prior_form

@@ -11,7 +11,7 @@ compared in lower case, without accents and plural endings. The search is that o
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -32,6 +32,10 @@ CUE_REACH = 4
 """Words between a negation and the phrase that it negates."""
 _WORD = re.compile(r"\w+")
 _SENTENCE_END = re.compile(r"[.!?;\n]")
+
+
+Phrases = dict[str, dict[int, float]]
+"""phrase -> column -> precision (0 to 1)."""
 
 
 class Words(NamedTuple):
@@ -69,9 +73,8 @@ class PhraseSpan:
 class Dictionary:
     """Scores notes by the most precise phrase that names a code in them; 0 where none does."""
 
-    def __init__(self, precisions: dict[str, dict[int, float]], leave_out_negated: bool, num_codes: int):
+    def __init__(self, precisions: Phrases, leave_out_negated: bool, num_codes: int):
         self.precisions = precisions
-        """phrase -> column -> precision (0 to 1)."""
         self.leave_out_negated = leave_out_negated
         self.num_codes = num_codes
         self._automaton = _automaton(precisions)
@@ -87,34 +90,10 @@ class Dictionary:
         smoothing: float = 1.0,
         leave_out_negated: bool = False,
     ) -> "Dictionary":
-        """`names`: the names of each code (C). `texts`, `targets`, `spans`: of each training note (N), its true columns
-        and, where the notes have evidence, (column, marked words).
-
-        A phrase that stands in n notes, of which t have the code, has the precision
-        (t + smoothing * what it had before) / (n + smoothing). Raises UserError where there is no phrase at all.
-        """
-        priors = _name_priors(names)
-        _raise_priors(
-            priors,
-            _span_phrases(spans) if spans is not None else _sequence_phrases(texts, targets),
-            SPAN_PRECISION if spans is not None else SEQUENCE_PRECISION,
-        )
-        if not priors:
-            raise UserError("none of the codes has a name of a letter or a digit to look for")
-        unweighted = cls(priors, leave_out_negated, len(names))
-        rows, right = Counter[str](), Counter[tuple[str, int]]()
-        for text, true in zip(texts, map(set, targets), strict=True):
-            for phrase in {match.phrase for match in unweighted.matches(words_of(text))}:
-                rows[phrase] += 1
-                right.update((phrase, column) for column in priors[phrase] if column in true)
-        precisions = {
-            phrase: {
-                column: (right[phrase, column] + smoothing * prior) / (rows[phrase] + smoothing)
-                for column, prior in columns.items()
-            }
-            for phrase, columns in priors.items()
-        }
-        return cls(precisions, leave_out_negated, len(names))
+        """`known_phrases`, counted in the training notes and weighed: see `PhraseCounts`."""
+        phrases = known_phrases(names, texts, targets, spans)
+        counts = PhraseCounts.of(phrases, texts, targets, len(names), leave_out_negated=leave_out_negated)
+        return counts.dictionary(smoothing)
 
     def scores(self, texts: Iterable[str]) -> np.ndarray:
         """(N, C) float32: the precision of the most precise phrase."""
@@ -157,6 +136,73 @@ class Dictionary:
         return sorted(chosen, key=lambda match: match.first)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PhraseCounts:
+    """How often phrases stand in the training notes, and in how many of these their code is true."""
+
+    phrases: Phrases
+    """phrase -> column -> the precision that it is taken to have before it was seen."""
+    rows: Mapping[str, int]
+    """Notes with the phrase."""
+    right: Mapping[tuple[str, int], int]
+    """Notes with the phrase that have the code."""
+    leave_out_negated: bool
+    num_codes: int
+
+    @classmethod
+    def of(
+        cls,
+        phrases: Phrases,
+        texts: Sequence[str],
+        targets: Sequence[Sequence[int]],
+        num_codes: int,
+        *,
+        leave_out_negated: bool = False,
+    ) -> "PhraseCounts":
+        """texts, targets: of each training note, the true columns among the latter."""
+        finder = Dictionary(phrases, leave_out_negated, num_codes)
+        rows, right = Counter[str](), Counter[tuple[str, int]]()
+        for text, true in zip(texts, map(set, targets), strict=True):
+            for phrase in {match.phrase for match in finder.matches(words_of(text))}:
+                rows[phrase] += 1
+                right.update((phrase, column) for column in phrases[phrase] if column in true)
+        return cls(phrases=phrases, rows=rows, right=right, leave_out_negated=leave_out_negated, num_codes=num_codes)
+
+    def dictionary(self, smoothing: float) -> Dictionary:
+        """A phrase that stands in n notes, of which t have the code, has the precision
+        (t + smoothing * what it had before) / (n + smoothing)."""
+        precisions = {
+            phrase: {
+                column: (self.right.get((phrase, column), 0) + smoothing * prior)
+                / (self.rows.get(phrase, 0) + smoothing)
+                for column, prior in columns.items()
+            }
+            for phrase, columns in self.phrases.items()
+        }
+        return Dictionary(precisions, self.leave_out_negated, self.num_codes)
+
+
+def known_phrases(
+    names: Sequence[Sequence[str]],
+    texts: Sequence[str],
+    targets: Sequence[Sequence[int]],
+    spans: Sequence[Sequence[tuple[int, str]]] | None = None,
+) -> Phrases:
+    """The phrases that name a code, with the precision that each is taken to have before it is counted.
+
+    `names`: the names of each code (C). `texts`, `targets`, `spans`: of each training note (N), its true columns and,
+    where the notes have evidence, (column, marked words). Raises UserError where there is no phrase at all.
+    """
+    phrases = _name_priors(names)
+    if spans is not None:
+        _raise_priors(phrases, _span_phrases(spans), SPAN_PRECISION)
+    else:
+        _raise_priors(phrases, _sequence_phrases(texts, targets), SEQUENCE_PRECISION)
+    if not phrases:
+        raise UserError("none of the codes has a name of a letter or a digit to look for")
+    return phrases
+
+
 def words_of(text: str) -> Words:
     """The words of a text as they are compared, with their places."""
     each, starts, ends, sentences = [], [], [], []
@@ -195,7 +241,7 @@ def _phrase(text: str) -> str | None:
     return joined if len(joined) > 4 else None
 
 
-def _name_priors(names: Sequence[Sequence[str]]) -> dict[str, dict[int, float]]:
+def _name_priors(names: Sequence[Sequence[str]]) -> Phrases:
     priors: dict[str, dict[int, float]] = defaultdict(dict)
     for column, texts in enumerate(names):
         for phrase in filter(None, map(_phrase, texts)):
@@ -203,7 +249,7 @@ def _name_priors(names: Sequence[Sequence[str]]) -> dict[str, dict[int, float]]:
     return dict(priors)
 
 
-def _raise_priors(priors: dict[str, dict[int, float]], phrases: Iterable[tuple[str, int]], precision: float) -> None:
+def _raise_priors(priors: Phrases, phrases: Iterable[tuple[str, int]], precision: float) -> None:
     for phrase, column in phrases:
         columns = priors.setdefault(phrase, {})
         columns[column] = max(columns.get(column, 0.0), precision)

@@ -3,15 +3,13 @@
 Each is fitted on the training notes, its setting chosen on validation by mean average precision. N examples, C codes.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import numpy as np
 
-from bi_encoder.baselines.dictionary import Dictionary
-from bi_encoder.baselines.retrieval_baselines import names_of_codes
+from bi_encoder.baselines.dictionary import Dictionary, PhraseCounts, known_phrases
+from bi_encoder.baselines.retrieval_baselines import ChosenSetting, Ranking
 from bi_encoder.baselines.word_features import Ridge, Svm, WordFeatures
 from bi_encoder.evidence import EVIDENCE_CODES, EVIDENCE_ROWS
+from bi_encoder.inputs.code_names import all_names
 from bi_encoder.inputs.texts import query_texts
 from data.task import Task
 from mera.evaluation.metrics import mean_average_precision
@@ -23,52 +21,25 @@ MOST_NOTES = 20_000
 """Training notes that are read, the first ones: the linear models take the products of all pairs of them."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ChosenSetting:
-    """What the manifest says of the choice."""
-
-    setting: str
-    """Such as `ridge, penalty 0.3`."""
-    training_notes: int
-    validation_map: dict[str, float]
-    """Of every setting, the chosen one among them."""
-
-    def in_words(self) -> str:
-        return self.setting
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PhraseRanking:
-    """Scores (N, C) of both splits, how they were chosen, and the evidence of a dictionary."""
-
-    validation: np.ndarray
-    test: np.ndarray
-    chosen: ChosenSetting
-    evidence: dict[str, dict[str, list[list[int]]]] | None = None
-    """Row of the test split -> code -> [start, end] in the note, as `bi_encoder.evidence.evidence_record` has it."""
-
-
-def dictionary(task: Task) -> PhraseRanking:
+def dictionary(task: Task) -> Ranking[ChosenSetting]:
     """Names of codes, and phrases that annotators marked or that mostly stand with a code, by their precision."""
     notes, targets = _texts(task, "train"), task.target_columns("train")[:MOST_NOTES]
-    spans = _marked_words(task)
+    names = all_names(task)
+    phrases = known_phrases(names, notes, targets, _marked_words(task))
     candidates = {}
-    for smoothing in SMOOTHINGS:
-        for negated in (False, True):
+    for negated in (False, True):
+        counts = PhraseCounts.of(phrases, notes, targets, len(names), leave_out_negated=negated)
+        for smoothing in SMOOTHINGS:
             name = f"smoothing {smoothing:g}, negated phrases {'left out' if negated else 'kept'}"
-            candidates[name] = Dictionary.fit(
-                names_of_codes(task), notes, targets, spans, smoothing=smoothing, leave_out_negated=negated
-            )
+            candidates[name] = counts.dictionary(smoothing)
     validation = _texts(task, "validation")
     scores = {name: each.scores(validation) for name, each in candidates.items()}
     chosen, best = _choose(task, scores)
     test = candidates[best].scores(_texts(task, "test"))
-    return PhraseRanking(
-        validation=scores[best], test=test, chosen=chosen, evidence=_evidence(task, candidates[best], test)
-    )
+    return Ranking(validation=scores[best], test=test, chosen=chosen, evidence=_evidence(task, candidates[best], test))
 
 
-def words_and_letters(task: Task) -> PhraseRanking:
+def words_and_letters(task: Task) -> Ranking[ChosenSetting]:
     """Ridge regression or support vector machines on TF-IDF of words and of letters."""
     notes = _texts(task, "train")
     features = WordFeatures(notes, min_rows=min(2, len(notes)))
@@ -80,7 +51,7 @@ def words_and_letters(task: Task) -> PhraseRanking:
     models |= {f"support vector machines, cost {cost:g}": Svm(train, targets, cost) for cost in SVM_COSTS}
     scores = {name: model.scores(validation) for name, model in models.items()}
     chosen, best = _choose(task, scores)
-    return PhraseRanking(validation=scores[best], test=models[best].scores(test), chosen=chosen)
+    return Ranking(validation=scores[best], test=models[best].scores(test), chosen=chosen)
 
 
 def _texts(task: Task, split: str) -> list[str]:
@@ -109,9 +80,7 @@ def _choose(task: Task, scores: dict[str, np.ndarray]) -> tuple[ChosenSetting, s
     return ChosenSetting(setting=best, training_notes=read, validation_map=quality), best
 
 
-def _evidence(
-    task: Task, fitted: Dictionary, scores: Sequence[np.ndarray] | np.ndarray
-) -> dict[str, dict[str, list[list[int]]]] | None:
+def _evidence(task: Task, fitted: Dictionary, scores: np.ndarray) -> dict[str, dict[str, list[list[int]]]] | None:
     """scores (N, C): places of the best codes of the first rows, in the note alone."""
     evidence = {}
     for row, query in enumerate(query_texts(task, "test")[:EVIDENCE_ROWS]):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -22,7 +23,8 @@ from bi_encoder.config import PriorForm
 from bi_encoder.index.term_index import TermIndex
 from bi_encoder.index.vector_groups import VectorGroups
 from bi_encoder.index.words import sentences
-from bi_encoder.inputs.texts import key_texts, query_texts
+from bi_encoder.inputs.code_names import all_names
+from bi_encoder.inputs.texts import query_texts
 from bi_encoder.model import BiEncoder
 from bi_encoder.predict import embed_texts
 from bi_encoder.prior import Prior, fit_prior
@@ -97,13 +99,31 @@ class ChosenView:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Ranking:
-    """Scores (N, C) of both splits, and how they were chosen."""
+class ChosenSetting:
+    """As `ChosenView`, of a baseline with a setting instead."""
+
+    setting: str
+    """Such as `ridge, penalty 0.3`."""
+    training_notes: int
+    validation_map: dict[str, float]
+    """Of every setting, the chosen one among them."""
+
+    def in_words(self) -> str:
+        return self.setting
+
+
+Choice = TypeVar("Choice", ChosenView, ChosenSetting)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ranking(Generic[Choice]):
+    """Scores (N, C) of both splits, how they were chosen, and where the notes speak for the codes."""
 
     validation: np.ndarray
     test: np.ndarray
-    chosen: ChosenView
-    evidence: None = None
+    chosen: Choice
+    evidence: dict[str, dict[str, list[list[int]]]] | None = None
+    """Row of the test split -> code -> [start, end] in the note, as `bi_encoder.evidence.evidence_record` has it."""
 
 
 def chosen_folders(folders: Mapping[str, Path], only: Sequence[str]) -> dict[str, Path]:
@@ -116,15 +136,9 @@ def chosen_folders(folders: Mapping[str, Path], only: Sequence[str]) -> dict[str
     return {name: folder for name, folder in folders.items() if not only or folder.name in only}
 
 
-def names_of_codes(task: Task) -> list[list[str]]:
-    """For each candidate its definition, its synonyms and the terms of the task's code book, none of them twice."""
-    parts = zip(key_texts(task), task.synonyms, task.terms_by_code(), strict=True)
-    return [list(dict.fromkeys([definition, *synonyms, *terms])) for definition, synonyms, terms in parts]
-
-
-def bm25(task: Task, prior_form: PriorForm = "by_frequency") -> Ranking:
+def bm25(task: Task, prior_form: PriorForm = "by_frequency") -> Ranking[ChosenView]:
     """Words of the example against words of the code: BM25 over all of them, or `TermIndex`, the best of its names."""
-    names = names_of_codes(task)
+    names = all_names(task)
     scorers = {ALL_WORDS: Bm25([" ".join(row) for row in names]).scores, BEST_NAME: TermIndex.build(names).scores}
     return _best_view(task, scorers, prior_form, UNITS["bm25"])
 
@@ -135,9 +149,9 @@ def untrained_encoder(
     record: ModelRecord,
     max_query_tokens: int,
     prior_form: PriorForm = "by_frequency",
-) -> Ranking:
+) -> Ranking[ChosenView]:
     """Cosine similarity of mean-pooled embeddings, with the code's definition or the best of its names."""
-    names = names_of_codes(task)
+    names = all_names(task)
     groups = VectorGroups(np.repeat(np.arange(len(names)), [len(row) for row in names]), len(names))
     texts = [name for row in names for name in row]
     keys = normalize(embed_texts(model, texts, record.max_key_tokens), dim=-1)
@@ -165,7 +179,7 @@ def best_sentence_scores(score: Score, texts: Sequence[str]) -> np.ndarray:
     return np.maximum.reduceat(score([part for parts in split for part in parts]), starts, axis=0)
 
 
-def _best_view(task: Task, scorers: Mapping[str, Score], prior_form: PriorForm, unit: float) -> Ranking:
+def _best_view(task: Task, scorers: Mapping[str, Score], prior_form: PriorForm, unit: float) -> Ranking[ChosenView]:
     """scorers: view of a code -> scores."""
     texts = {split: [query.text for query in query_texts(task, split)] for split in EVALUATED}
     targets = task.targets("validation")

@@ -1,5 +1,6 @@
 """What a code is called: its definition and its further names. C codes."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bi_encoder.config import NameKind
@@ -26,7 +27,16 @@ def further_names(task: Task, max_terms: int | None = None) -> dict[NameKind, li
     }
 
 
-def shortest_first(names: list[str]) -> list[str]:
+def all_names(task: Task) -> list[list[str]]:
+    """For each candidate its definition and every further name, none of them twice."""
+    rows = zip(key_texts(task), *further_names(task).values(), strict=True)
+    return [
+        list(dict.fromkeys([definition, *(name for of_kind in kinds for name in of_kind)]))
+        for definition, *kinds in rows
+    ]
+
+
+def shortest_first(names: Iterable[str]) -> list[str]:
     """Short names are the usual ones: long ones add what few notes say."""
     return sorted(names, key=lambda name: (len(name), name))
 

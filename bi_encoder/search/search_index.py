@@ -11,6 +11,7 @@ from tqdm.auto import tqdm
 from bi_encoder.checkpoint import RECORD_NAME, ModelRecord, load_bi_encoder
 from bi_encoder.encoder import open_sentence_transformer
 from bi_encoder.index.code_index import CodeIndex
+from bi_encoder.inputs.code_names import shortest_first
 from bi_encoder.model import BiEncoder
 from bi_encoder.predict import embed_texts
 from bi_encoder.search.code_names import names_of_codes, terms_digest
@@ -122,7 +123,7 @@ def build_index(
     rows = [[text] for text in definitions.values()]
     if names is not None:
         rows = [
-            list(dict.fromkeys([text, *sorted(further, key=lambda name: (len(name), name))]))[:NAMES_PER_CODE]
+            list(dict.fromkeys([text, *shortest_first(further)]))[:NAMES_PER_CODE]
             for [text], further in zip(rows, names, strict=True)
         ]
     owner = np.repeat(np.arange(len(codes)), [len(row) for row in rows])

@@ -49,7 +49,7 @@ class Ontology(ABC):
         """
         for candidate in self._readings(bare_code(raw, self.marks)):
             if self._exists(candidate):
-                return self._dotted(candidate)
+                return self.dotted(candidate)
         raise UnknownCode(f"{raw!r} is not a code of {self.edition}")
 
     def resolve(self, raw: str) -> tuple[str, bool]:
@@ -63,7 +63,7 @@ class Ontology(ABC):
             ancestor = self._surviving_ancestor(bare_code(raw, self.marks).replace(".", ""))
             if ancestor is None:
                 raise
-            return self._dotted(ancestor), False
+            return self.dotted(ancestor), False
 
     def category(self, raw: str) -> str:
         """The category of a text that has the form of a code, whether or not there is such a code: M79 of `M79.79`.
@@ -72,7 +72,7 @@ class Ontology(ABC):
         """
         if not re.search(r"\S\s+\S", str(raw).strip()):  # `C20 3x` is words, where C20.3 would be a code
             for candidate in self._readings(bare_code(raw, self.marks)):
-                category = candidate[: self._category_length(candidate)]
+                category = candidate[: self.category_length(candidate)]
                 if self._has_form(candidate) and self._exists(category):
                     return category
         raise UnknownCode(f"{raw!r} is in no category of {self.edition}")
@@ -82,7 +82,7 @@ class Ontology(ABC):
         """The group of `code` at each level."""
         self._check(code)
         plain = code.replace(".", "")
-        length = self._category_length(plain)
+        length = self.category_length(plain)
         chapter, block = self._chapter_and_block(plain)
         subcategory = plain[: length + 1]
         if not self._exists(subcategory):  # a placeholder stands there: T07.XXXA
@@ -92,7 +92,7 @@ class Ontology(ABC):
             "chapter": chapter,
             "block": block,
             "category": plain[:length],
-            "subcategory": self._dotted(subcategory),
+            "subcategory": self.dotted(subcategory),
         }
 
     def group_ids(self, codes: Sequence[str], levels: Sequence[str] = LEVELS) -> np.ndarray:
@@ -115,8 +115,8 @@ class Ontology(ABC):
         """The codes and groups above `code`, nearest first, ending with its chapter."""
         groups = self.groups(code)
         plain = code.replace(".", "")
-        shorter = [plain[:length] for length in range(len(plain) - 1, self._category_length(plain) - 1, -1)]
-        codes = [self._dotted(candidate) for candidate in shorter if self._exists(candidate)]
+        shorter = [plain[:length] for length in range(len(plain) - 1, self.category_length(plain) - 1, -1)]
+        codes = [self.dotted(candidate) for candidate in shorter if self._exists(candidate)]
         headings = (groups[level] for level in ("block", "chapter"))
         return [*codes, *(heading for heading in headings if heading not in (code, *codes))]
 
@@ -162,19 +162,21 @@ class Ontology(ABC):
     @abstractmethod
     def _heading(self, level: str, group: str) -> str: ...
 
-    def _category_length(self, plain: str) -> int:
+    def category_length(self, plain: str) -> int:
+        """Characters of the category of an undotted code: 3, and 4 for ICD-9's E codes."""
         return 3
 
     def _surviving_ancestor(self, plain: str) -> str | None:
         return None
 
-    def _dotted(self, plain: str) -> str:
-        length = self._category_length(plain)
+    def dotted(self, plain: str) -> str:
+        """The canonical form of an undotted code."""
+        length = self.category_length(plain)
         return plain if len(plain) <= length else f"{plain[:length]}.{plain[length:]}"
 
     def _check(self, code: str) -> str:
         plain = code.replace(".", "")
-        if self._dotted(plain) != code or not self._exists(plain):
+        if self.dotted(plain) != code or not self._exists(plain):
             raise UnknownCode(f"{code!r} is not a canonical code of {self.edition}; pass it through normalize first")
         return plain
 

@@ -58,11 +58,11 @@ class Icd10Cm(Ontology):
 
     def _exists(self, plain: str) -> bool:
         return re.fullmatch(r"[A-Z][0-9A-Z]{2,6}", plain) is not None and bool(
-            self._icd10.is_valid_item(self._dotted(plain))
+            self._icd10.is_valid_item(self.dotted(plain))
         )
 
     def _chapter_and_block(self, plain: str) -> tuple[str, str]:
-        path = self._icd10.get_ancestors(self._dotted(plain))
+        path = self._icd10.get_ancestors(self.dotted(plain))
         return self._chapters[path[-1]][0], path[-2]
 
     def _heading(self, level: str, group: str) -> str:

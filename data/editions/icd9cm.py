@@ -49,14 +49,14 @@ class Icd9Cm(Ontology):
         while pending:
             node = pending.pop()
             pending.extend(reversed(_children(node)))
-            name = node.code if "-" in node.code else self._dotted(node.code.replace(".", ""))
+            name = node.code if "-" in node.code else self.dotted(node.code.replace(".", ""))
             yield name, node.long_desc or node.short_desc, not node.children
 
     def _readings(self, text: str) -> Iterable[str]:
         whole, dot, rest = text.partition(".")
         if whole.isdigit() and (dot or len(whole) < 3):
             whole = whole.zfill(3)  # spreadsheets strip leading zeros: 8 and 8.45 are 008 and 008.45
-        if dot and len(whole) != self._category_length(whole):
+        if dot and len(whole) != self.category_length(whole):
             return
         yield whole + rest
         if dot and not rest.strip("0"):
@@ -68,7 +68,7 @@ class Icd9Cm(Ontology):
     def _exists(self, plain: str) -> bool:
         return self._has_form(plain) and self._search(plain) is not None
 
-    def _category_length(self, plain: str) -> int:
+    def category_length(self, plain: str) -> int:
         return 4 if plain.startswith("E") else 3
 
     def _chapter_and_block(self, plain: str) -> tuple[str, str]:

@@ -86,9 +86,9 @@ class CodeSet:
     def codes_called(self) -> dict[str, set[str]]:
         """Definition, synonym or term in lower case -> the codes that are called so."""
         called = defaultdict(set)
-        rows = (([definition] for definition in self.definitions), self.synonyms, self.terms or [])
+        rows = [[[definition] for definition in self.definitions], self.synonyms, *([self.terms] if self.terms else [])]
         for names_of_codes in rows:
-            for code, names in zip(self.codes, names_of_codes, strict=False):
+            for code, names in zip(self.codes, names_of_codes, strict=True):
                 for name in names:
                     called[name.casefold()].add(code)
         return called

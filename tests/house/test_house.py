@@ -122,7 +122,9 @@ def test_help_lists_every_key_with_its_default(script):
 
 
 def readme_commands():
-    text = (ROOT / "README.md").read_text(encoding="utf-8").replace("\\\n", " ")
+    """Those of the README, and of the page that its section on code books became."""
+    pages = [(ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "docs/code-book.md")]
+    text = "\n".join(pages).replace("\\\n", " ")
     blocks = re.findall(r"```(?:bash|sh|console)\n(.*?)```", text, re.S)
     lines = [line.strip() for block in blocks for line in block.splitlines()]
     return [line for line in lines if line and not line.startswith("#")]
@@ -144,7 +146,7 @@ def test_the_readmes_commands_exist(command):
         assert (ROOT / script).is_file()
     elif words[0] == "mera":
         result = subprocess.run(
-            [sys.executable, "-m", "mera.cli", words[1], *words[2:3][: words[1] == "prepare"], "--help"],
+            [sys.executable, "-m", "mera.cli", words[1], *words[2:3][: words[1] in ("prepare", "ontology")], "--help"],
             capture_output=True,
             text=True,
             check=True,

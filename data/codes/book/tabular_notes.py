@@ -15,9 +15,9 @@ from xml.etree.ElementTree import Element
 import polars as pl
 
 from data.codes.book.book import RELATION_COLUMNS
+from data.codes.book.index.xml_elements import read_root
 from data.codes.notes.code_ranges import CodeOrder
 from data.codes.notes.note_targets import read_targets
-from data.codes.notes.plain_xml import read_plain_xml
 from mera.system.errors import UserError
 
 _KIND_OF_TAG = {
@@ -56,7 +56,7 @@ def tabular_notes(content: bytes, name: str, order: CodeOrder) -> TabularNotes:
 
     Raises UserError where the file is damaged or another.
     """
-    root = read_plain_xml(content, name)
+    root = read_root(content, name)
     if root.tag != _ROOT:
         raise UserError(f"{name} is no tabular list of ICD-10-CM: it begins with <{root.tag}>, not <{_ROOT}>")
     version = _words(root.findtext("version") or "") or "of an unknown year"

@@ -18,7 +18,7 @@ _CODE = re.compile(r"([A-Z](\d[0-9A-Z]|[A-Z]\d)|E\d{3}|\d{3})(\.[0-9A-Z]{1,4})?"
 class CodeOrder:
     """The nodes of an edition by their place; the codes below a code stand right behind it."""
 
-    system: str
+    ontology: Ontology
     names: Sequence[str] = field(repr=False)
     place: dict[str, int] = field(repr=False)
     """Node -> its place in `names`."""
@@ -37,10 +37,14 @@ class CodeOrder:
         end: dict[str, int] = {}
         for code in codes:
             plain = code.replace(".", "")
-            for length in range(category_length(plain, ontology.system), len(plain) + 1):
-                end[dotted(plain[:length], ontology.system)] = place[code] + 1
+            for length in range(ontology.category_length(plain), len(plain) + 1):
+                end[ontology.dotted(plain[:length])] = place[code] + 1
         alphabet = sorted(code.replace(".", "") for code in codes)
-        return cls(system=ontology.system, names=names, place=place, end=end, alphabet=alphabet)
+        return cls(ontology=ontology, names=names, place=place, end=end, alphabet=alphabet)
+
+    @property
+    def system(self) -> str:
+        return self.ontology.system
 
     def span(self, first: str, last: str) -> tuple[int, int]:
         """The places [start, stop) of the nodes from `first` to the last code below `last`; a heading is a range.
@@ -75,12 +79,12 @@ class CodeOrder:
             at = bisect.bisect_left(self.alphabet, low)
             if at == len(self.alphabet):
                 return None
-            first = dotted(self.alphabet[at], self.system)
+            first = self.ontology.dotted(self.alphabet[at])
         if last not in self.place:
             at = bisect.bisect_right(self.alphabet, high + "~") - 1
             if at < 0:
                 return None
-            last = dotted(self.alphabet[at], self.system)
+            last = self.ontology.dotted(self.alphabet[at])
         return (first, last) if self.place[first] < self.end[last] else None
 
 
@@ -100,17 +104,6 @@ def topmost(codes: Iterable[str]) -> list[str]:
     among = list(codes)
     plain = {code.replace(".", "") for code in among}
     return [code for code in among if not any(part in plain for part in _beginnings(code.replace(".", "")))]
-
-
-def category_length(plain: str, system: str) -> int:
-    """Characters of the category of an undotted code: 3, and 4 for ICD-9's E codes."""
-    return 4 if system == "icd9cm" and plain.startswith("E") else 3
-
-
-def dotted(plain: str, system: str) -> str:
-    """The canonical form of an undotted code."""
-    length = category_length(plain, system)
-    return plain if len(plain) <= length else f"{plain[:length]}.{plain[length:]}"
 
 
 def _beginnings(plain: str) -> list[str]:

@@ -9,7 +9,8 @@ from tiny_task import make_tiny_task
 
 from bi_encoder.baselines.dictionary import Dictionary, words_of
 from bi_encoder.baselines.phrases_and_words import dictionary, words_and_letters
-from bi_encoder.baselines.retrieval_baselines import chosen_folders, names_of_codes
+from bi_encoder.baselines.retrieval_baselines import chosen_folders
+from bi_encoder.inputs.code_names import all_names
 from mera.evaluation.metrics import mean_average_precision
 from mera.system.errors import UserError
 
@@ -113,8 +114,7 @@ def test_on_a_task_the_setting_is_chosen_on_validation_and_evidence_names_its_co
     assert set(spans) <= set(task.codes)
     words = {code: words_of(note[start:end]).joined for code, places in spans.items() for start, end in places}
     names = {
-        code: [words_of(name).joined for name in row]
-        for code, row in zip(task.codes, names_of_codes(task), strict=True)
+        code: [words_of(name).joined for name in row] for code, row in zip(task.codes, all_names(task), strict=True)
     }
     assert words
     assert any(phrase in names[code] for code, phrase in words.items())

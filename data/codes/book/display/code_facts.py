@@ -12,7 +12,7 @@ from data.codes.book.book import CodeBook
 from data.codes.book.tabular_notes import package_notes
 from data.codes.code_columns import DroppedCode
 from data.codes.gem import by_gem
-from data.codes.notes.code_ranges import CodeOrder, dotted, is_heading, load_order
+from data.codes.notes.code_ranges import CodeOrder, is_heading, load_order
 from data.ontology import SYSTEMS, Ontology, UnknownCode, load_ontology
 from mera.system.errors import UserError
 
@@ -195,7 +195,7 @@ def _nearest(raw: str, ontology: Ontology, order: CodeOrder) -> str:
             longest = max(len(plain), min(len(code) for _, code in sharing))
             short = [each for each in sharing if len(each[1]) <= longest]
             near = sorted(sorted(short, key=lambda each: abs(each[0] - place))[:_NEAREST])
-            codes = [dotted(code, order.system) for _, code in near]
+            codes = [order.ontology.dotted(code) for _, code in near]
             return "; the nearest are " + ", ".join(f"{code} ({ontology.definition(code)})" for code in codes)
     return ""
 

@@ -1,9 +1,9 @@
 """Terms of ICD-10-CM from the CDC's XML of one year: alphabetic index, external causes, tables, tabular list.
 
 A term goes to the node that its code names, to the unspecified leaf below it, and with a side to the codes that only
-add one (`index_codes`). Of a code with a
-manifestation in brackets, `E11.39 [H42]`, it goes to both: whoever says it means both. Where `see` replaces a code, and
-where `see also` stands without one, the term goes to the codes of its target. What is left out is counted, by reason.
+add one (`index_codes`). Of a code with a manifestation in brackets, `E11.39 [H42]`, it goes to both: whoever says it
+means both. Where `see` replaces a code, and where `see also` stands without one, the term goes to the codes of its
+target. What is left out is counted, by reason.
 """
 
 from collections import Counter
@@ -21,11 +21,10 @@ from data.codes.book.index.code_tables import drug_terms, neoplasm_terms
 from data.codes.book.index.index_references import DanglingReference, IndexTree
 from data.codes.book.index.index_xml import IndexEntry, read_entries
 from data.codes.book.index.readable_terms import readable_terms
+from data.codes.book.sources.book_part import LONGEST_TERM, TITLE, TOO_LONG
 from data.ontology import Ontology
 from mera.system.errors import UserError
 
-MAX_TERM_LENGTH = 200
-"""Characters; a longer term is a note rather than a name."""
 _KINDS = {"index": "index", "eindex": "external", "neoplasm": "neoplasm", "drug": "drug", "tabular": "inclusion"}
 _TABLES = {"neoplasm": neoplasm_terms, "drug": drug_terms}
 
@@ -67,9 +66,11 @@ def read_icd10cm_index(paths: Path | Sequence[Path], ontology: Ontology) -> Inde
     for part, file in files.items():
         rows = _tabular_rows(file) if part == "tabular" else _rows(part, entries[part], trees[part], counts)
         tables.append(_table(rows, codes, counts).with_columns(kind=pl.lit(_KINDS[part]), source=pl.lit(file.name)))
-    terms = pl.concat(tables).with_columns(language=pl.lit("en")).select(list(TERM_COLUMNS))
+    everything = pl.concat(tables).with_columns(language=pl.lit("en")).select(list(TERM_COLUMNS))
+    terms = _without_titles(everything, ontology)
+    counts[TITLE] += everything.height - terms.height
     return IndexTerms(
-        terms=_without_titles(terms, ontology),
+        terms=terms,
         year=next((file.year for file in files.values() if file.year), ""),
         num_pairs=len(pairs),
         num_codes=len(set(pairs)),
@@ -129,8 +130,8 @@ def _table(rows: Iterable[Row], codes: IndexCodes, counts: Counter[str]) -> pl.D
     """(code, term), none twice."""
     distinct: dict[tuple[str, str], None] = {}
     for terms, written in rows:
-        short = [term for term in terms if 0 < len(term) <= MAX_TERM_LENGTH]
-        counts[f"term of more than {MAX_TERM_LENGTH} characters"] += len(terms) - len(short)
+        short = [term for term in terms if 0 < len(term) <= LONGEST_TERM]
+        counts[TOO_LONG] += len(terms) - len(short)
         named = codes.resolve(written)
         meant = ((code.code, code.term(term)) for code in named for term in short)
         distinct.update(dict.fromkeys((code, term) for code, term in meant if term))

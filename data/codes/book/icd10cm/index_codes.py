@@ -13,6 +13,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 from data.codes.book.index.title_forms import lower_first
+from data.codes.notes.code_ranges import CodeOrder
 from data.ontology import Ontology, UnknownCode
 
 _EMPTY_WORDS = frozenset(
@@ -79,11 +80,8 @@ class IndexCodes:
 
     def __init__(self, ontology: Ontology):
         self._ontology = ontology
-        self._titles = {node: title for node, title in ontology.nodes().items() if "-" not in node}
-        self._below: dict[str, list[str]] = defaultdict(list)
-        for node in self._titles:
-            if len(node) > 3 and (parent := self._parent(node)):
-                self._below[parent].append(node)
+        self._titles = ontology.nodes()
+        self._order = CodeOrder.of(ontology)
         self.counts: Counter[str] = Counter()
         """What became of the codes, each counted as often as it was looked up."""
 
@@ -112,7 +110,7 @@ class IndexCodes:
     def _unspecified_leaf(self, node: str) -> str | None:
         """The leaf below `node` that adds nothing; None where `node` is a leaf or every leaf says more."""
         leaf = node
-        while below := self._below.get(leaf):
+        while below := self._order.children(leaf):
             best = min(below, key=lambda child: self._rank(leaf, child))
             if self._rank(leaf, best)[0]:
                 return None
@@ -123,7 +121,7 @@ class IndexCodes:
         """The codes right below `node` that add a side or a trimester, each with its leaf."""
         own = self._titles.get(node, "").lower()
         by_addition: dict[str, list[str]] = defaultdict(list)
-        for child in self._below.get(node, ()):
+        for child in self._order.children(node):
             title = self._titles[child].lower()
             added = [name for name in (*_SIDES, *_TRIMESTERS) if _has(title, name) and not _has(own, name)]
             if len(added) == 1 and len(_content(title) - _content(own)) <= _ADDED:
@@ -152,13 +150,6 @@ class IndexCodes:
         says_nothing = "not specified" in title and "not specified" not in self._titles[node].lower()
         says_more = not says_nothing and (not is_plain or added > 1)
         return says_more, added, not (is_initial or is_unspecified), len(title)
-
-    def _parent(self, node: str) -> str | None:
-        """The nearest code above; placeholders make it more than one character shorter."""
-        for length in range(len(node) - 1, 2, -1):
-            if (shorter := node[:length].rstrip(".")) in self._titles:
-                return shorter
-        return None
 
 
 def _has(title: str, words: str) -> bool:

@@ -82,7 +82,7 @@ def _entries(paragraphs: Iterable[Paragraph], dropped: Counter[str]) -> Iterator
         if main == _NEOPLASMS and len(cells) > 1:
             columns = ((column, _EACH_CODE.findall(cell)) for column, cell in enumerate(cells, _FIRST_COLUMN))
             yield _entry(path, (), references, tuple((column, codes[0]) for column, codes in columns if codes))
-        elif main == _HYPERTENSION and len(cells) > 1:
+        elif main == _HYPERTENSION and len(cells) >= len(_HYPERTENSION_COLUMNS):
             yield from _hypertension(path, cells, references)
         else:
             codes = _EACH_CODE.findall(cells[-1]) if cells else []
@@ -96,7 +96,7 @@ def _hypertension(
 ) -> Iterator[IndexEntry]:
     """A line of the table: the unspecified column is the line itself, the others are titles below it."""
     columns = map(_EACH_CODE.findall, cells[-len(_HYPERTENSION_COLUMNS) :])
-    by_column: dict[str, list[str]] = dict(zip(_HYPERTENSION_COLUMNS, columns, strict=False))
+    by_column: dict[str, list[str]] = dict(zip(_HYPERTENSION_COLUMNS, columns, strict=True))
     plain = by_column.get("", [])
     yield _entry(path, tuple(plain), references)
     for column, codes in by_column.items():

@@ -1,6 +1,7 @@
-"""Elements of an XML file, one after the other: the file is never in memory as a whole, and a document type or an
-entity, which could make a small file expand without bound, is refused."""
+"""Elements of an XML file. A document type is refused, and with it entities, which could make a small file expand
+without bound."""
 
+import io
 import xml.etree.ElementTree as ET
 from collections.abc import Collection, Iterator
 from typing import BinaryIO
@@ -12,9 +13,15 @@ _CHUNK = 1 << 16
 """Bytes."""
 
 
-def stream_elements(file: BinaryIO, tags: Collection[str], name: str) -> Iterator[ET.Element]:
-    """The elements called one of `tags`, each complete, in the order of the file; one inside another such element comes
-    as a part of it only.
+def read_root(content: bytes, name: str) -> ET.Element:
+    """The root of a document, as `stream_elements` reads it."""
+    (root,) = stream_elements(io.BytesIO(content), None, name)
+    return root
+
+
+def stream_elements(file: BinaryIO, tags: Collection[str] | None, name: str) -> Iterator[ET.Element]:
+    """The elements called one of `tags` (None: the root), each complete, in the order of the file; one inside another
+    such element comes as a part of it only. The file is never in memory as a whole.
 
     `name`: what errors call the file. Raises UserError where it is no well-formed XML or has a document type.
     """
@@ -29,14 +36,16 @@ def stream_elements(file: BinaryIO, tags: Collection[str], name: str) -> Iterato
         raise UserError(
             f"{name} is damaged: line {error.lineno}, column {error.offset + 1}: {what}; fetch the file again"
         ) from None
+    except LookupError:
+        raise UserError(f"{name} is damaged: it names an encoding that there is not; fetch the file again") from None
     yield from collector.take()
 
 
 class _Collector:
     """Builds the elements that the parser is inside of."""
 
-    def __init__(self, tags: Collection[str], name: str):
-        self._tags = frozenset(tags)
+    def __init__(self, tags: Collection[str] | None, name: str):
+        self._tags = None if tags is None else frozenset(tags)
         self._name = name
         self._builder: ET.TreeBuilder | None = None
         self._depth = 0
@@ -53,7 +62,7 @@ class _Collector:
         return complete
 
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
-        if self._builder is None and tag in self._tags:
+        if self._builder is None and (self._tags is None or tag in self._tags):
             self._builder = ET.TreeBuilder()
         if self._builder is not None:
             self._builder.start(tag, attributes)

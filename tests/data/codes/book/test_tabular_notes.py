@@ -194,7 +194,7 @@ def test_a_made_up_list(order):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (LIST % b"<section>", "made.xml is damaged: it is no well-formed XML, line 1"),
+        (LIST % b"<section>", "made.xml is damaged: line 1, column"),
         (b"", "made.xml is damaged"),
         (b"\x00\xff\x00", "made.xml is damaged"),
         (b'<?xml version="1.0" encoding="no-such"?><a/>', "made.xml is damaged"),

@@ -6,7 +6,8 @@ import pytest
 from shared_data import shared_data
 
 from data.codes.book.book import TERM_COLUMNS
-from data.codes.book.icd10cm.icd10cm_index import MAX_TERM_LENGTH, read_icd10cm_index
+from data.codes.book.icd10cm.icd10cm_index import read_icd10cm_index
+from data.codes.book.sources.book_part import LONGEST_TERM
 from data.ontology import load_ontology
 from mera.system.errors import UserError
 
@@ -92,7 +93,7 @@ def test_the_index_is_read_as_a_whole(index, ontology):
     assert set(index.terms["kind"]) == {"index", "external", "neoplasm", "drug", "inclusion"}
     assert set(index.terms["language"]) == {"en"}
     assert set(index.terms["code"]) <= set(ontology.nodes())
-    assert index.terms["term"].str.len_chars().max() <= MAX_TERM_LENGTH + len("bilateral ")
+    assert index.terms["term"].str.len_chars().max() <= LONGEST_TERM + len("bilateral ")
     assert index.terms.is_unique().all()
 
 
@@ -100,7 +101,7 @@ def test_what_is_left_out_is_counted(index):
     assert index.counts["reference to no entry, such as `see condition`"] > 500
     assert index.counts["reference to an entry that is not there"] < 400
     assert index.counts["code that no edition has"] < 60
-    assert index.counts[f"term of more than {MAX_TERM_LENGTH} characters"] > 0
+    assert index.counts[f"term of more than {LONGEST_TERM} characters"] > 0
     assert index.counts["retired code, given to its ancestor"] > 0
 
 
