@@ -1,8 +1,8 @@
 """Evidence: the character spans of a note that label attention looked at for a code.
 
 And whether the model looks where the annotators did: attention over a note's tokens against annotated characters.
-T tokens;
-`offsets` (T, 2) int: characters `[start, end)` of each token; `weights` (T,): what the model gives each.
+
+T tokens; `offsets` (T, 2) int: characters `[start, end)` of each token; `weights` (T,): what the model gives each.
 """
 
 from collections.abc import Sequence

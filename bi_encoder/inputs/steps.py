@@ -85,7 +85,7 @@ class StepCollator:
     def __call__(self, rows: Sequence[TrainingExample]) -> StepBatch:
         """Draws from torch's global generator, which checkpoints restore."""
         objective = self.objective
-        lists = [self._codes_of_list() for _ in range(objective.name_lists)]
+        lists = self._code_lists()
         targets = [row["targets"] for row in rows] + lists
         hard = [self.hard_negatives.draw(row["row"], row["targets"]) for row in rows]
         columns = step_codes(targets, hard, self.views.num_codes, objective.candidates_per_step)
@@ -100,13 +100,16 @@ class StepCollator:
             "views": views,
         }
 
-    def _codes_of_list(self) -> list[int]:
-        """Columns of different random codes that have further names, ascending."""
-        named = [
-            column for column, of_kinds in enumerate(zip(*self.views.names.values(), strict=True)) if any(of_kinds)
+    def _code_lists(self) -> list[list[int]]:
+        """For each text that lists names the columns of different random codes that have further ones, ascending."""
+        if not self.objective.name_lists:
+            return []
+        of_kinds = zip(*self.views.names.values(), strict=True)
+        named = torch.tensor([column for column, names in enumerate(of_kinds) if any(names)], dtype=torch.long)
+        size = self.objective.names_per_list
+        return [
+            named[torch.randperm(len(named))[:size]].sort().values.tolist() for _ in range(self.objective.name_lists)
         ]
-        order = torch.randperm(len(named))[: self.objective.names_per_list]
-        return sorted(named[position] for position in order.tolist())
 
     def _name_list(self, columns: Sequence[int], views: set[int]) -> list[int]:
         """Token ids of a text that names each code once, in random order, where possible by none of the step's

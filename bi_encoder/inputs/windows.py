@@ -27,17 +27,11 @@ def tokenize_windows(
     max_windows: int | None = None,
 ) -> list[Windows]:
     """The windows of each text, of at most `max_tokens` tokens; with `max_windows` the rest of a text is cut."""
-    windows: list[Windows] = [[] for _ in texts]
     if not texts:
-        return windows
-    before, after = _tokens_around(tokenizer)
-    for text, ids in enumerate(_encoded(tokenizer, list(texts))["input_ids"]):
-        places = _window_places(len(ids) - before - after, max_tokens - before - after, overlap)
-        rest = ids[len(ids) - after :]
-        windows[text] = [
-            [*ids[:before], *ids[before + start : before + end], *rest] for start, end in places[:max_windows]
-        ]
-    return windows
+        return []
+    around = _tokens_around(tokenizer)
+    encoded = _encoded(tokenizer, list(texts))["input_ids"]
+    return [_cut(ids, around, max_tokens, overlap)[:max_windows] for ids in encoded]
 
 
 def windows_with_offsets(
@@ -45,7 +39,7 @@ def windows_with_offsets(
 ) -> tuple[Windows, np.ndarray]:
     """The windows of one text, and the characters `[start, end)` of each of its tokens (T, 2)."""
     encoded = _encoded(tokenizer, [text], return_offsets_mapping=True)
-    windows = tokenize_windows(tokenizer, [text], max_tokens, overlap)[0]
+    windows = _cut(encoded["input_ids"][0], _tokens_around(tokenizer), max_tokens, overlap)
     return windows, np.array(encoded["offset_mapping"][0])
 
 
@@ -96,10 +90,12 @@ def batches_of_windows(texts: Sequence[Windows], batch_size: int) -> Iterator[li
         yield batch
 
 
-def _window_places(num_tokens: int, size: int, overlap: int) -> list[tuple[int, int]]:
-    """`[start, end)` of windows of at most `size` tokens that together hold `num_tokens`, the last one perhaps less."""
-    starts = range(0, max(num_tokens - overlap, 1), size - overlap)
-    return [(start, min(start + size, num_tokens)) for start in starts]
+def _cut(ids: list[int], around: tuple[int, int], max_tokens: int, overlap: int) -> Windows:
+    """The windows of one text, each with the tokens before and after it (`around` says how many)."""
+    first, last = around[0], len(ids) - around[1]
+    size = max_tokens - sum(around)
+    starts = range(first, max(last - overlap, first + 1), size - overlap)
+    return [[*ids[:first], *ids[start : min(start + size, last)], *ids[last:]] for start in starts]
 
 
 def _encoded(tokenizer: PreTrainedTokenizerBase, texts: list[str], **more: bool) -> BatchEncoding:

@@ -16,7 +16,7 @@ def task_record(task: PreparedTask, split: str) -> dict[str, object]:
     Runs are comparable where `fingerprint` and `split` are equal. The rest of task.json is there where it is known.
     """
     known = (
-        *("source", "ontology", "edition", "counts", "candidates", "candidates_rule", "outside_candidates"),
+        *("source", "ontology", "edition", "book", "counts", "candidates", "candidates_rule", "outside_candidates"),
         *("dropped", *UNKNOWN_CODES, "inputs"),
     )
     record = {

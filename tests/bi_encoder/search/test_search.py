@@ -1,6 +1,5 @@
 """`mera search`: the ranking it shows, the index it keeps, evidence in awkward texts, and what it refuses."""
 
-import io
 import json
 import subprocess
 import sys
@@ -10,18 +9,14 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from rich.console import Console
 from small_encoder import make_encoder, save_plain
 
 from bi_encoder import run_search
 from bi_encoder.checkpoint import ModelRecord, save_bi_encoder
-from bi_encoder.evidence import Span
 from bi_encoder.index.code_index import CodeIndex
 from bi_encoder.index.term_index import TermIndex
 from bi_encoder.predict import embed_texts
 from bi_encoder.search.code_names import CodeNames, terms_digest
-from bi_encoder.search.output import codes_table, highlighted
-from bi_encoder.search.results import FoundCode
 from bi_encoder.search.search import CodeSearch
 from bi_encoder.search.search_index import NAMES_PER_CODE, build_index, index_path, open_index, open_model
 from bi_encoder.search.word_search import WordSearch
@@ -276,31 +271,6 @@ def run_command(*arguments, cwd=ROOT, home="/tmp"):
     environment = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin", "HOME": str(home)}
     command = [sys.executable, "-m", "mera.cli", "search", *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=120)
-
-
-def test_the_table_shows_evidence_in_its_words():
-    text = "No fever.\nFlash pulmonary edema, and after many other words that nobody needs to see, known CHF"
-    spans = [Span(start=10, end=31, weight=0.4), Span(start=text.index("CHF"), end=len(text), weight=0.2)]
-    shown = highlighted(text, spans, in_colour=False).plain
-    assert (
-        shown
-        == "No fever. *Flash pulmonary edema*, and after many other words t ... at nobody needs to see, known *CHF*"
-    )
-    parts = [Span(start=18, end=20, weight=0.2), Span(start=24, end=25, weight=0.1)]
-    assert text[18:20] + text[24:25] == "lmy"
-    shown = highlighted(text, parts, in_colour=False).plain
-    assert shown.startswith("No fever. Flash *pulmonary* edema"), "whole words"
-    coloured = highlighted(text, spans, in_colour=True)
-    assert [coloured.plain[part.start : part.end] for part in coloured.spans] == ["Flash pulmonary edema", "CHF"]
-    assert highlighted(text, [], in_colour=False).plain == ""
-    found = [FoundCode(code="J81.0", score=0.5, definition="[bold]Edema[/bold]", evidence=spans)]
-    console = Console(width=200, file=io.StringIO())
-    console.print(codes_table(text, found, in_colour=False))
-    printed = console.file.getvalue()
-    assert "0.500" in printed
-    assert "J81.0" in printed
-    assert "[bold]Edema[/bold]" in printed, "definitions are no markup"
-    assert "*CHF*" in printed
 
 
 def test_the_command_reads_a_file_and_prints_json(attention_folder, tmp_path):
