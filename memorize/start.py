@@ -39,10 +39,12 @@ def load_codes(config: MemorizeConfig) -> tuple[CodeSet, dict[str, Any]]:
     codes = task_codes(task, with_terms=config.book != NONE).spread(config.num_codes)
     if asks_about_notes:
         codes = codes.with_notes(task.rules)
-    return codes, task_record(task, "train") | _book_record(codes)
+    of_task = {key: value for key, value in task_record(task, "train").items() if key != "book"}
+    return codes, of_task | _book_record(codes)
 
 
 def _book_record(codes: CodeSet) -> dict[str, Any]:
+    """The code book that a run learns from, which is not always the one its task was prepared with."""
     return {} if codes.book is None else {"book": codes.book}
 
 
