@@ -12,6 +12,7 @@ from rank.attention import Kernel
 ThresholdForm = Literal["atlop", "probability"]
 RareRecurrence = Literal["fitted", "none"]
 EovOffset = Literal["fitted", "none"]
+WideForm = Literal["none", "recurrence", "full"]
 HistoryForm = Literal["codes", "codes+definitions", "definitions"]
 Decoding = Literal["rank", "autoregressive"]
 Baseline = Literal["popularity", "own-history", "linear", "retain", "transformer", "oracle"]
@@ -91,8 +92,10 @@ class RankConfig:
     """targets given in one order; the rest stay positives"""
     prompt_weight: float = 1.0
     """weight in the loss of the first position, where ranking reads, against 1 of each later one"""
-    recurrence: bool = True
-    """add a trained bonus to the scores of codes seen before (rank/wide/recurrence.py)"""
+    wide: WideForm = "recurrence"
+    """a linear model of the history beside the language model. none: the paper's form; recurrence: a trained bonus for
+    codes seen before; full: also for codes linked to those seen, how common a code is, age and sex, fitted before the
+    language model trains (rank/wide)"""
     rare_recurrence: RareRecurrence = "fitted"
     """fitted: raise rare codes of the last visit further, as much as the ranking on validation wants and micro F1 there
     allows; none: as trained"""

@@ -24,6 +24,7 @@ from rank.prompt import reading_sentences
 from rank.trainer import RankTrainer
 from rank.validation import Validation
 from rank.wide.recurrence import add_recurrence, fit_rare_bonus, recurrence_weights
+from rank.wide.wide_part import WideScorer, trained_weights
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,9 +50,12 @@ def fit_ranker(
     """A ranker of the trained `model`, with what is fitted on validation: the bonus of rare codes, the threshold and
     the calibration; and what the manifest says of the last two. Every process must call this."""
     recurrence = recurrence_weights(model, len(task.codes))
+    wide = None
+    if validation.wide is not None:
+        wide = WideScorer(tables=validation.wide, weights=trained_weights(model))
     scores, eov = validation.scores(model)
     targets, uses_eov = validation.targets, config.loss.threshold_weight > 0
-    if config.recurrence and config.rare_recurrence == "fitted":
+    if config.wide != "none" and config.rare_recurrence == "fitted":
         rare_bonus = fit_rare_bonus(
             scores,
             validation.seen,
@@ -64,7 +68,7 @@ def fit_ranker(
     rule = fit_decision_rule(scores, eov, targets, uses_eov, config.eov_offset == "fitted")
     trained_on = TrainedOn.of_task(task, config.prompt)
     definitions, prompt = code_tokens.definitions, config.prompt
-    ranker = Ranker(model, tokenizer, task.codes, definitions, prompt, rule, recurrence, trained_on, task.rules)
+    ranker = Ranker(model, tokenizer, task.codes, definitions, prompt, rule, recurrence, trained_on, task.rules, wide)
     ranker.add_definitions(task.all_definitions)
     return ranker, decision_record(rule, scores, eov, targets, uses_eov)
 
@@ -99,7 +103,7 @@ def rank_test(ranker: Ranker, task: Task, decoding: Decoding, batch_size: int, m
 def save_ranker(trainer: RankTrainer, ranker: Ranker, code_tokens: CodeTokens, run: RunDirectory) -> None:
     """Write `checkpoint/`, which `Ranker.load` reads; every process must call this."""
     path = run.path("checkpoint")
-    save_checkpoint(trainer, ranker.tokenizer, code_tokens, path, leave_out="recurrence.")
+    save_checkpoint(trainer, ranker.tokenizer, code_tokens, path, leave_out=("recurrence.", "wide."))
     if trainer.is_world_process_zero():
         ranker.save_settings(path)
 

@@ -18,6 +18,7 @@ from rank.config import LossConfig, RankConfig
 from rank.loss import stage_two_loss
 from rank.partial_outputs import PartialOutputCollator, RankingBatch, RankingDataset, RankingExample
 from rank.row_chunks import loss_in_chunks
+from rank.start import WideStart
 from rank.validation import Validation
 
 BEST_METRIC = "recall_at_20"
@@ -62,8 +63,11 @@ class RankTrainer(StageTrainer):
             logits_to_keep=batch["logits_to_keep"],
             use_cache=False,
         ).logits
-        recurrence = getattr(plain, "recurrence", None)
+        wide, recurrence = getattr(plain, "wide", None), getattr(plain, "recurrence", None)
         bonus = None if recurrence is None else recurrence(batch["recurrence"])
+        if wide is not None:
+            bonus, gate = wide(batch["wide"], batch["wide_patients"])
+            logits = gate * logits.float()
         assert not isinstance(num_items_in_batch, int), "step_items returns a tensor"
         if num_items_in_batch is None:
             own_rows = torch.tensor([batch["weight_of_rows"], batch["weight_of_positive_rows"]])
@@ -116,6 +120,7 @@ def build_trainer(
     validation: Validation,
     config: RankConfig,
     run: RunDirectory,
+    wide: WideStart | None = None,
 ) -> RankTrainer:
     """A trainer of `model` (rank/start.py) that measures after every epoch and ends with the best epoch's weights."""
     collator = PartialOutputCollator(
@@ -123,6 +128,7 @@ def build_trainer(
         tokenizer.pad_token_id,
         ignore_known=config.loss.known == "ignore",
         prompt_weight=config.prompt_weight,
+        wide=None if wide is None else wide.scorer.tables,
     )
     arguments = TrainingArguments(
         **training_arguments(

@@ -21,7 +21,7 @@ from mera.training.steps import too_few_steps
 
 STAGE_KEYS = {
     "bi_encoder": {"encoder", "variant", "objective", "selection"},
-    "rank": {"loss", "prompt", "orders", "recurrence", "history_dropout"},
+    "rank": {"loss", "prompt", "orders", "wide", "history_dropout"},
     "memorize": {"questions", "stop_at", "evaluate_every", "measure_pretrained"},
 }
 """Keys that only recipes of a stage have."""
