@@ -63,8 +63,8 @@ class Ranker:
         rules: pl.DataFrame | None = None,
         wide: WideScorer | None = None,
     ):
-        """`model` reads candidates only (rank/candidate_head.py); `recurrence` (C, 3); `wide`: the full wide part of the
-        model, if it has one; `trained_on`: None where nothing is known of it;
+        """`model` reads candidates only (rank/candidate_head.py); `recurrence` (C, 3); `wide`: the full wide part of
+        the model, if it has one; `trained_on`: None where nothing is known of it;
         `rules`: the coding rules of the candidates, as a prepared task has them."""
         self.model, self.tokenizer = model, tokenizer
         self.candidates, self.definitions = list(candidates), definitions

@@ -49,8 +49,10 @@ def fitted_wide_part(config: RankConfig, task: Task) -> WideStart | None:
     loss = replace(config.loss, levels=("all",), level_weights=None, temperature=1.0)
     one_group = torch.from_numpy(task.group_ids(["all"]))
 
-    def row_loss(scores: Tensor, eov: Tensor, targets: Tensor) -> Tensor:
-        return stage_two_loss(scores, eov, targets, torch.zeros_like(targets), one_group, loss)
+    def row_loss(scores: Tensor, eov: Tensor, targets: Tensor, seen: Tensor) -> Tensor:
+        of_positives = None if config.repeated_weight == 1 else 1 + (config.repeated_weight - 1) * seen
+        nothing = torch.zeros_like(targets)
+        return stage_two_loss(scores, eov, targets, nothing, one_group, loss, positive_weights=of_positives)
 
     weights = fit_wide_part(tables, patients, task.target_columns("train"), row_loss, config.training.seed)
     return WideStart(WideScorer(tables=tables, weights=weights), patients)

@@ -30,9 +30,10 @@ PER_CODE_SPREAD, BIAS_SPREAD, PATIENT_SPREAD, SHARED_SPREAD = 0.6, 0.3, 0.1, 3.0
 FIT_STEPS, FIT_RATE, MOST_ELEMENTS = 300, 0.1, 2**19
 """Steps and first learning rate of the fit; its batches have at most so many rows x candidates."""
 SCORED_AT_ONCE = 256
+SEEN = FEATURES.index("seen")
 
-WideLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""scores (B, C), EOV (B,), targets (B, C) bool -> the mean loss of the rows."""
+WideLoss = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+"""scores (B, C), EOV (B,), targets (B, C) bool, seen before (B, C) 0 or 1 -> the mean loss of the rows."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -159,7 +160,7 @@ def fit_wide_part(
         features, of_patients, wanted = whole or _targets_and_features(tables, patients, targets, rows)
         scores = wide_scores(weights, features, of_patients)
         penalty = sum((weights[name] ** 2).sum() / (2 * spread**2) for name, spread in spreads.items())
-        total = loss(scores[:, :-1], scores[:, -1], wanted) + penalty / len(patients)
+        total = loss(scores[:, :-1], scores[:, -1], wanted, features[..., SEEN]) + penalty / len(patients)
         optimizer.zero_grad()
         total.backward()
         optimizer.step()
