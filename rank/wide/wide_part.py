@@ -126,6 +126,24 @@ def trained_weights(model: nn.Module) -> WideWeights:
         return WideWeights(**{name: value.detach().cpu().numpy().copy() for name, value in wide.weights().items()})
 
 
+def start_weights(model: nn.Module) -> WideWeights:
+    """What the weights of `model.wide` were before it trained."""
+    wide = cast("WidePart", model.wide)
+    return WideWeights(
+        **{part.name: getattr(wide, f"start_{part.name}").float().cpu().numpy() for part in fields(WideWeights)}
+    )
+
+
+def interpolated(start: WideWeights, trained: WideWeights, share: float) -> WideWeights:
+    """`share` of the trained weights and the rest of those at the start: all scores are linear in them, so that they
+    are mixed likewise. 0 leaves the wide part alone, as it was fitted."""
+    mixed = {
+        part.name: (1 - share) * getattr(start, part.name) + share * getattr(trained, part.name)
+        for part in fields(WideWeights)
+    }
+    return WideWeights(**{name: values.astype(np.float32) for name, values in mixed.items()})
+
+
 def fit_wide_part(
     tables: WideTables, patients: Sequence[WidePatient], targets: Sequence[Sequence[int]], loss: WideLoss, seed: int
 ) -> WideWeights:
