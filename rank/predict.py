@@ -76,12 +76,12 @@ class Ranker:
 
     @classmethod
     def load(cls, checkpoint: str | Path, device: str | None = None) -> "Ranker":
-        """Read a checkpoint of rank/train.py. Raises ValueError where `checkpoint` is not one."""
+        """Read a checkpoint of rank/train.py, or the one in a run's folder. Raises ValueError where there is none."""
         path = Path(checkpoint)
+        if (path / "checkpoint" / FILE_NAME).is_file():
+            path = path / "checkpoint"
         if not (path / FILE_NAME).is_file():
-            inside = path / "checkpoint"
-            hint = f": {inside}" if (inside / FILE_NAME).is_file() else ""
-            raise UserError(f"{path} has no {FILE_NAME}: give the checkpoint directory that rank/train.py wrote{hint}")
+            raise UserError(f"{path} has no {FILE_NAME}: give a run of rank/train.py, or its checkpoint directory")
         saved = json.loads((path / FILE_NAME).read_text(encoding="utf-8"))
         model, tokenizer = open_checkpoint(path, device)
         read_candidates_only(model, token_ids(tokenizer, saved["candidates"]), marker_id(tokenizer, EOV))
