@@ -212,9 +212,9 @@ def test_spreadsheets_that_cannot_be_read(tmp_path):
     book.save(tmp_path / "numbers.xlsx")
     with pytest.raises(ValueError, match="column dx is stored as numbers, so codes have lost their zeros"):
         read_user_table(tmp_path / "numbers.xlsx", columns, Ledger(), "icd9")
+    book = openpyxl.Workbook()
+    book.active.append(["else"])
+    book.active.append(["1"])
+    book.save(tmp_path / "else.xlsx")
     with pytest.raises(ValueError, match="has no column pid, dx, day; found else"):
-        empty = openpyxl.Workbook()
-        empty.active.append(["else"])
-        empty.active.append(["1"])
-        empty.save(tmp_path / "else.xlsx")
         read_user_table(tmp_path / "else.xlsx", columns, Ledger(), "icd9")
