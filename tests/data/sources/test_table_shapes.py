@@ -183,7 +183,7 @@ def test_patterns_that_name_no_columns(columns, message, tmp_path):
 
 def test_a_file_in_another_encoding_names_the_option(tmp_path):
     path, columns, _ = shape("latin-1", tmp_path)
-    with pytest.raises(ValueError, match="is not a CSV in UTF-8 .* --encoding cp1252"):
+    with pytest.raises(ValueError, match=r"is not a CSV in UTF-8 .* --encoding cp1252"):
         read_user_table(path, columns, Ledger(), "icd10")
     with pytest.raises(ValueError, match="--encoding must be one that Python knows"):
         read_user_table(path, columns, Ledger(), "icd10", forms=ColumnForms(encoding="nothing"))

@@ -89,7 +89,7 @@ def test_a_row_a_patient(run, table, tmp_path):
         (("--input", "FILE", "--output", "o.csv", "--code", "dx"), "--input needs --patient and --code"),
         (("--input", "FILE", "--output", "o.csv", "--history", "I10"), "give one of --input, --task and --history"),
         (("--patient", "pid", "--history", "I10"), "--patient: columns of a table, which --input names"),
-        (("--input", "FILE", *COLUMNS, "--output", "o.csv", "--text", "note"), "the model reads no notes of past visits; leave --text out"),
+        (("--input", "FILE", *COLUMNS, "--output", "o.csv", "--text", "note"), "reads no notes of past visits"),
         (("--input", "none.csv", *COLUMNS, "--output", "o.csv"), "input file not found: none.csv"),
     ],
 )
