@@ -16,7 +16,7 @@ from rich.console import Console
 
 from data.inspection.summary import print_account
 from data.task import SPLITS
-from mera.system.errors import UserError
+from mera.system.errors import CommandLine, UserError
 from mera.training.entry_point import run_entry_point
 from rank.patients.coding_check import RULE_USES
 from rank.patients.notices import print_notices
@@ -54,9 +54,7 @@ def rank_table(arguments: argparse.Namespace, phenotypes: list[Phenotype]) -> No
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="mera predict", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandLine(prog="mera predict", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", help="run of rank/train.py, or its checkpoint directory")
     patient = parser.add_argument_group("one patient")
     patient.add_argument(

@@ -4,10 +4,10 @@ python -m data.inspection.inspect_task prepared/diabetes130 [--plot figures.svg]
 """
 
 from mera.system import quiet_ctrl_c  # noqa: F401  first, for Ctrl-C while the rest is imported
+from mera.system.errors import CommandLine
 
 # isort: split
 
-import argparse
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,9 +22,7 @@ from mera.system.command import run_command
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print a task's numbers, and plot them where asked to."""
-    parser = argparse.ArgumentParser(
-        prog="mera inspect", description="Show what is in a prepared task.", allow_abbrev=False
-    )
+    parser = CommandLine(prog="mera inspect", description="Show what is in a prepared task.", allow_abbrev=False)
     parser.add_argument("task", metavar="FOLDER", help="a prepared task")
     parser.add_argument("--plot", metavar="FILE", help="write the plots there: .svg, .png or .pdf")
     parser.add_argument("--top", type=int, default=15, metavar="N", help="most frequent codes to list (default: 15)")

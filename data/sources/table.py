@@ -175,10 +175,10 @@ def _one_code_a_row(rows: pl.DataFrame, code_columns: Sequence[str], code_separa
     number = pl.col("position") if "position" in rows.columns else pl.lit(None, pl.Float64)
     if code_separator is None and len(code_columns) == 1:
         return rows.with_columns(place=number)
-    codes = [
-        pl.col(name) if code_separator is None else pl.col(name).str.split(code_separator) for name in code_columns
-    ]
-    in_row = pl.concat_list(code.fill_null([]) if code_separator is not None else code for code in codes)
+    if code_separator is None:
+        in_row = pl.concat_list(code_columns)
+    else:
+        in_row = pl.concat_list(pl.col(name).str.split(code_separator).fill_null([]) for name in code_columns)
     codes = in_row.list.drop_nulls()
     none = pl.lit([None], dtype=pl.List(pl.String))
     listed = rows.with_columns(code=pl.when(codes.list.len() > 0).then(codes).otherwise(none), number=number)

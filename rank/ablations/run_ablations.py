@@ -4,6 +4,7 @@ mera ablate --task prepared/diabetes130 --output runs/ablations --memorize runs/
 """
 
 from mera.system import quiet_ctrl_c  # noqa: F401  first, for Ctrl-C while the rest is imported
+from mera.system.errors import CommandLine
 
 # isort: split
 
@@ -20,7 +21,7 @@ RECIPE = "configs/rank/tiny.yaml"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
+    parser = CommandLine(
         prog="mera ablate",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
