@@ -5,6 +5,7 @@ from mera.system import quiet_ctrl_c  # noqa: F401  first, for Ctrl-C while the 
 # isort: split
 
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
@@ -17,12 +18,28 @@ from mera.system.safe_group import SafeGroup
 
 app = typer.Typer(
     cls=SafeGroup,
-    help="Rank ICD diagnosis codes with a language model that memorized them, and compare it honestly.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
+
+
+def print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"mera {metadata.version(DISTRIBUTION)}")
+        raise typer.Exit()
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=print_version, is_eager=True, help="print the version and exit")
+    ] = False,
+) -> None:
+    """Rank ICD diagnosis codes with a language model that memorized them, and compare it honestly."""
+
+
+DISTRIBUTION = "mera-icd"
 PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 
@@ -42,6 +59,24 @@ def inspect(context: typer.Context) -> None:
 def ontology(context: typer.Context) -> None:
     """What codes are called: `mera ontology add FILE` fills a code book, `mera ontology show E11.9` looks one up."""
     _run([sys.executable, "-m", "data.codes.book.run_ontology", *context.args])
+
+
+@app.command(context_settings=PASS_THROUGH)
+def memorize(context: typer.Context) -> None:
+    """Stage one, until the model knows every code: `mera memorize --recipe tiny --task prepared/X --output runs/X/one`."""
+    _train("memorize", "memorize", context.args)
+
+
+@app.command(context_settings=PASS_THROUGH)
+def rank(context: typer.Context) -> None:
+    """Stage two: `mera rank --model.base runs/X/one/checkpoint --task prepared/X --output runs/X/two`."""
+    _train("rank", "rank", context.args)
+
+
+@app.command(context_settings=PASS_THROUGH)
+def retrieve(context: typer.Context) -> None:
+    """The bi-encoder: `mera retrieve --variant laa_mrl --task prepared/X --output runs/X/laa_mrl`."""
+    _train("bi_encoder", "retrieve", context.args)
 
 
 @app.command(context_settings=PASS_THROUGH)
@@ -123,6 +158,14 @@ def compare(
 
 
 @app.command()
+def runs(folder: Annotated[Path, typer.Argument(help="folder with runs, at any depth")] = Path("runs")) -> None:
+    """What runs there are, finished or not, and their main figures: `mera runs runs/X`."""
+    from mera.commands.list_runs import print_runs
+
+    print_runs(folder)
+
+
+@app.command()
 def pool(
     runs: Annotated[list[Path], typer.Argument(help="one run for each fold, all of the same model")],
     output: Annotated[Path, typer.Option(help="run directory to write")],
@@ -173,6 +216,12 @@ def doctor(
     else:
         print_examination(examination, Console())
     raise typer.Exit(1 if examination.missing else 0)
+
+
+def _train(stage: str, command: str, arguments: list[str]) -> None:
+    from mera.commands.stages import stage_command
+
+    _run(stage_command(stage, command, arguments))
 
 
 def _run(command: list[str]) -> None:

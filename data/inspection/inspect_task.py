@@ -4,7 +4,6 @@ python -m data.inspection.inspect_task prepared/diabetes130 [--plot figures.svg]
 """
 
 from mera.system import quiet_ctrl_c  # noqa: F401  first, for Ctrl-C while the rest is imported
-from mera.system.errors import CommandLine
 
 # isort: split
 
@@ -18,6 +17,7 @@ from data.inspection.summary import past_notes_line, print_account, print_candid
 from data.inspection.task_figures import SplitFigures, TaskFigures, figures_of, plot_figures
 from data.task import Task, load_task
 from mera.system.command import run_command
+from mera.system.errors import CommandLine
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from mera.commands.programs import Step, accelerate_command, mera_command, shown
-from mera.root import ROOT
+from mera.root import shipped
 from mera.runs.finished_runs import is_complete
 from mera.system.children import run_child
 from mera.system.errors import UserError
@@ -98,7 +98,7 @@ def demo_steps(output: Path) -> list[Step]:
 def _train(stage: str, task: Path, output: Path) -> list[str]:
     return accelerate_command(
         f"{stage}/train.py",
-        *("--config", ROOT / "configs" / stage / f"{RECIPES[stage]}.yaml"),
+        *("--config", shipped(f"configs/{stage}/{RECIPES[stage]}.yaml")),
         *("--task", task, "--output", output),
-        engine=ROOT / "launch" / "accelerate" / "cpu.yaml",
+        engine=shipped("launch/accelerate/cpu.yaml"),
     )

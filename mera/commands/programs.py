@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,9 +28,12 @@ def script_command(script: str, *arguments: object) -> list[str]:
     return [sys.executable, str(ROOT / script), *map(str, arguments)]
 
 
-def accelerate_command(script: str, *arguments: object, engine: Path | None = None) -> list[str]:
-    """`script`, as `rank/train.py`; `engine`: an accelerate configuration, else accelerate decides."""
-    how = [] if engine is None else ["--config_file", str(engine)]
+def accelerate_command(
+    script: str, *arguments: object, engine: Path | None = None, launch: Sequence[str] = ()
+) -> list[str]:
+    """`script`, as `rank/train.py`; `engine`: an accelerate configuration, else accelerate decides; `launch`: further
+    options of `accelerate launch`."""
+    how = [*([] if engine is None else ["--config_file", str(engine)]), *launch]
     return [sys.executable, "-m", "accelerate.commands.launch", *how, str(ROOT / script), *map(str, arguments)]
 
 

@@ -25,7 +25,7 @@ class CommandLine(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Called by argparse on a wrong or missing option."""
-        self.exit(2, f"error: {message} ({self.prog} --help lists the options)\n")
+        self.exit(2, f"error: {message}\n{self.prog} --help lists the options\n")
 
 
 def is_sentence(error: BaseException) -> bool:
