@@ -182,6 +182,20 @@ def ablate(context: typer.Context) -> None:
     _run([sys.executable, str(ROOT / "rank" / "ablations" / "run_ablations.py"), *context.args])
 
 
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def go(
+    context: typer.Context,
+    table: Annotated[Path, typer.Argument(help="CSV, Parquet or a spreadsheet: one row a diagnosis, or one a visit")],
+    output: Annotated[Path, typer.Option(help="directory for everything it makes")] = Path("mera-go"),
+    recipe: Annotated[str, typer.Option(help="of both stages, as in `mera rank --recipe`")] = "tiny",
+) -> None:
+    """From your own table to a model and a report: `mera go visits.csv --output mine`. It guesses what the columns are;
+    every option of `mera prepare table` (`--code icd --code-system icd10`) says what it cannot guess."""
+    from mera.commands.go import run_go
+
+    print(run_go(table, output, context.args, recipe))
+
+
 @app.command()
 def demo(
     output: Annotated[Path, typer.Option(help="directory for everything the demo makes")] = Path("demo"),

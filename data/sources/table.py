@@ -116,7 +116,7 @@ def read_user_table(
     """
     if edition is None and code_system not in SYSTEMS:
         raise UserError(f"--code-system must be one of {', '.join(SYSTEMS)} for a table, got {code_system!r}")
-    with _encoding_hint():
+    with encoding_hint():
         columns = columns.in_file(path, separator, None if forms is None else forms.encoding)
         wanted, code_columns = _wanted(columns)
         table = read_columns(path, wanted, ledger, forms, separator=separator)
@@ -161,7 +161,7 @@ def _wanted(columns: TableColumns) -> tuple[list[Column], list[str]]:
 
 
 @contextmanager
-def _encoding_hint() -> Iterator[None]:
+def encoding_hint() -> Iterator[None]:
     """The error on a file that needs its encoding named says how."""
     try:
         yield
@@ -324,7 +324,7 @@ def read_source(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
     if arguments.codes is not None:
         edition, file = read_national_edition(arguments.codes, ledger)
         edition_files.append(file)
-    with _encoding_hint():
+    with encoding_hint():
         columns = columns.in_file(arguments.input, arguments.separator, arguments.encoding)
     patients, files = read_user_table(
         arguments.input,

@@ -239,7 +239,9 @@ def _read_spreadsheet(path: Path, headers: Mapping[str, str], optional: Sequence
 
 
 def _sheet_with(path: Path, sheets: Sequence[Sheet], wanted: Collection[str]) -> Sheet:
-    """The only sheet that has the columns `wanted`; the first one where none has."""
+    """The only sheet that has the columns `wanted`; the first one where none has, the widest where none is wanted."""
+    if not wanted:
+        return max(sheets, key=lambda sheet: len(sheet.header))
     having = [sheet for sheet in sheets if set(wanted) <= set(sheet.header)]
     if len(having) > 1:
         raise UserError(

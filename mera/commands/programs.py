@@ -6,7 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.console import Console
+
 from mera.root import ROOT
+from mera.runs.finished_runs import is_complete
+from mera.system.children import run_child
+from mera.system.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -17,6 +22,21 @@ class Step:
     command: list[str]
     results: tuple[Path, ...]
     """None: it is done again each time."""
+
+
+def run_steps(steps: Sequence[Step], console: Console) -> None:
+    """Run every step that has not finished yet, each after its command as one would type it. Raises UserError where one
+    fails; what finished before is kept."""
+    for number, step in enumerate(steps, start=1):
+        console.rule(f"[bold]{number}/{len(steps)} {step.name}")
+        if step.results and all(is_complete(result) for result in step.results):
+            console.print(f"finished before: {', '.join(map(str, step.results))}", soft_wrap=True, highlight=False)
+            continue
+        command = shown(step.command)
+        console.print(command, soft_wrap=True, highlight=False, markup=False)
+        code = run_child(step.command)
+        if code:
+            raise UserError(f"this step failed (exit code {code}), what finished before is kept: {command}")
 
 
 def mera_command(*arguments: object) -> list[str]:
