@@ -22,7 +22,7 @@ BASELINES = ("popularity", "own-history", "linear")
 
 
 def run_go(table: Path, output: Path, options: Sequence[str] = (), recipe: str = "tiny") -> Path:
-    """Guess what the columns of `table` are (`options`: what the user says of them, as for `mera prepare table`), prepare
+    """Guess what the columns of `table` are (`options`: what the user says, as for `mera prepare table`), prepare
     the task, train both stages and the baselines, compare them, and return the report's page.
 
     Raises UserError where a column cannot be guessed, a step fails (what finished before is kept), or another process

@@ -80,7 +80,7 @@ def _listed(path: Path, root: Path) -> ListedRun:
         return ListedRun(path=name, state="damaged")
     task = run.manifest.get("task", {})
     scores, targets = run.scores, run.targets
-    micro_f1 = None if run.predicted is None else metrics.f1(run.predicted, targets, "micro")
+    micro_f1 = None if np.isnan(run.thresholds).all() else metrics.f1(run.predicted, targets, "micro")
     return ListedRun(
         path=name,
         state="finished",

@@ -25,7 +25,7 @@ def stage_command(stage: str, command: str, arguments: Sequence[str]) -> list[st
     own, others = parser.parse_known_args(arguments)
     if {"-h", "--help"} & set(others):
         print(
-            f"usage: mera {command} [--recipe NAME] [--engine NAME] [--num-processes N] --task FOLDER --output FOLDER\n\n"
+            f"usage: mera {command} [--recipe NAME] [--engine NAME] [--num-processes N] --task FOLDER --output RUN\n\n"
             f"--recipe         {', '.join(recipes)}, or a YAML file (default: tiny)\n"
             f"--engine         {', '.join(_names(shipped('launch/accelerate')))}, or a file of accelerate's (default: "
             "one process, on a GPU if there is one)\n"
