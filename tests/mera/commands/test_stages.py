@@ -79,7 +79,7 @@ def test_an_installed_wheel_works_in_a_folder_with_a_data_py(tmp_path):
         command = [sys.executable, "-P", "-c", script, *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=False, cwd=work, env=environment)
 
-    task = mera("prepare", "synthetic", "--patients", "30", "--output", "task")
+    task = mera("prepare", "synthetic", "--patients", "30", "--kind", "diagnosis", "--output", "task")
     assert task.returncode == 0, task.stderr
     assert mera("baselines", "--task", "task", "--output", "runs", "--only", "[popularity]").returncode == 0
     recipe = mera("rank", "--recipe", "tiny", "--task", "none", "--output", "run")
