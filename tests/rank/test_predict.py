@@ -1,13 +1,12 @@
 """Ranking with a checkpoint: one patient, a task's patients, files, and what a user may get wrong."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import polars as pl
 import pytest
 import torch
+from ready_python import run_ready
 from small_ranker import build, candidates_of, make_checkpoint, make_ranker
 from tiny_task import make_tiny_task
 from transformers import AutoModelForCausalLM
@@ -165,8 +164,7 @@ def test_bad_requests(ranker):
 
 
 def predict(*arguments):
-    command = [sys.executable, "-m", "mera.cli", "predict", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    return run_ready(["-m", "mera.cli", "predict", *arguments], cwd=ROOT)
 
 
 def test_the_command_ranks_a_task(checkpoint, task, tmp_path):
