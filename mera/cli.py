@@ -154,6 +154,12 @@ def ablate(context: typer.Context) -> None:
     _run([sys.executable, str(ROOT / "rank" / "ablations" / "run_ablations.py"), *context.args])
 
 
+@app.command(context_settings=PASS_THROUGH)
+def seeds(context: typer.Context) -> None:
+    """A recipe of the bi-encoder with several seeds: `mera seeds --config FILE --task TASK --output DIR --seeds 3`."""
+    _run([sys.executable, str(ROOT / "bi_encoder" / "reruns" / "run_seeds.py"), *context.args])
+
+
 @app.command()
 def demo(
     output: Annotated[Path, typer.Option(help="directory for everything the demo makes")] = Path("demo"),
