@@ -176,6 +176,21 @@ def pool(
     print(pool_folds(runs, output))
 
 
+@app.command()
+def fuse(
+    runs: Annotated[list[Path], typer.Argument(help="run directories on one task, each with validation predictions")],
+    output: Annotated[Path, typer.Option(help="run directory to write")],
+    name: Annotated[str | None, typer.Option(help="the fusion's name in the report; default: of its parts")] = None,
+) -> None:
+    """Several models as one: `mera fuse runs/dictionary runs/bm25 runs/laa_mrl --output runs/fused`.
+
+    Weights, and an offset for each group of code frequencies, are fitted on the runs' validation predictions; the
+    result is a run like any other. See docs/fusion.md."""
+    from mera.commands.fusion import fuse_runs
+
+    print(fuse_runs(runs, output, name))
+
+
 @app.command(context_settings=PASS_THROUGH)
 def ablate(context: typer.Context) -> None:
     """Stage two with one thing taken away at a time: `mera ablate --task prepared/X --output runs/ablations/X`."""
@@ -194,6 +209,12 @@ def go(
     from mera.commands.go import run_go
 
     print(run_go(table, output, context.args, recipe))
+
+
+@app.command(context_settings=PASS_THROUGH)
+def seeds(context: typer.Context) -> None:
+    """A recipe of the bi-encoder with several seeds: `mera seeds --config FILE --task TASK --output DIR --seeds 3`."""
+    _run([sys.executable, str(ROOT / "bi_encoder" / "reruns" / "run_seeds.py"), *context.args])
 
 
 @app.command()
