@@ -92,7 +92,7 @@ class RankConfig:
     prompt_weight: float = 1.0
     """weight in the loss of the first position, where ranking reads, against 1 of each later one"""
     recurrence: bool = True
-    """add a trained bonus to the scores of codes seen before (rank/recurrence.py)"""
+    """add a trained bonus to the scores of codes seen before (rank/wide/recurrence.py)"""
     rare_recurrence: RareRecurrence = "fitted"
     """fitted: raise rare codes of the last visit further, as much as the ranking on validation wants and micro F1 there
     allows; none: as trained"""
