@@ -34,6 +34,7 @@ from mera.runs.manifest import RunClock, build_manifest
 from mera.runs.predictions import predictions_for_task, write_predictions
 from mera.runs.records import task_record
 from mera.runs.run_directory import RunDirectory
+from mera.runs.validation_scores import write_validation
 from mera.training.entry_point import run_entry_point
 
 
@@ -72,6 +73,7 @@ def main() -> None:
         records = {"evidence": ranking.evidence}
         predictions = predictions_for_task(task, "test", ranking.test, threshold, manifest, records)
         write_predictions(run.path("predictions"), predictions)
+        write_validation(run, task, ranking.validation, threshold, manifest)
         print(f"{name}: {run.finish()} ({ranking.chosen.in_words()})")
 
 
