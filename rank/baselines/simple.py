@@ -25,7 +25,7 @@ class BaselineScores:
 
     validation: np.ndarray
     test: np.ndarray
-    chosen: dict[str, float]
+    chosen: Mapping[str, float | str]
     training: list[dict[str, float]] | None = None
     """the losses and validation recalls of a model that trains, epoch by epoch"""
 

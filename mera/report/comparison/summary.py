@@ -159,7 +159,7 @@ def _best_elsewhere(runs: Sequence[ComparedRun]) -> list[str]:
 
 
 def _on_new_codes(comparison: Comparison, runs: Sequence[ComparedRun]) -> list[str]:
-    """Which model ranks the codes best that the history does not hold, and whether that is more than the leading one."""
+    """Which model ranks the codes best that the history does not hold."""
     valued = [(run.metrics[NEW_LEADING_METRIC].value, run) for run in runs]
     ranked = sorted(((value, run) for value, run in valued if value is not None), key=lambda entry: -entry[0])
     if len(ranked) < 2:
