@@ -70,7 +70,7 @@ class TransformerBaselineConfig(NeuralBaselineConfig):
 @config_class
 class TreesConfig:
     objectives: tuple[TreeObjective, ...] = ("binary", "lambdarank")
-    """what is trained; of several the one with the best recall@20 on validation scores. binary: log-loss of each pair;
+    """what is trained; of several the one that is best on validation scores. binary: log-loss of each pair;
     lambdarank: the order within a patient"""
     rounds: int = 2000
     """most trees; training ends when validation says so"""

@@ -9,9 +9,8 @@ import numpy as np
 from scipy import sparse
 
 from data.task import Task
-from mera.evaluation.metrics import recall_at_k
 from rank.baselines.history_matrices import HistoryMatrices, history_matrices
-from rank.baselines.simple import EVALUATED, BaselineScores
+from rank.baselines.simple import EVALUATED, BaselineScores, choice_quality
 from rank.wide.item_scores import item_item_weights
 
 PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
@@ -24,7 +23,7 @@ SHRINKAGES = (5.0, 50.0)
 
 def ease(task: Task) -> BaselineScores:
     """EASE with the next visit as its target (`rank/wide/item_scores.py`): from the codes of the history and a constant
-    to the next visit, in closed form. The ridge is chosen by recall@20 on validation."""
+    to the next visit, in closed form. The ridge is chosen on validation (`choice_quality`)."""
     train = history_matrices(task, "train", with_history=True)
     inputs = {split: with_constant(history_matrices(task, split).seen) for split in EVALUATED}
     penalty = best_penalty(train, inputs["validation"], task.targets("validation"))
@@ -34,13 +33,13 @@ def ease(task: Task) -> BaselineScores:
 
 
 def best_penalty(train: HistoryMatrices, validation: sparse.csr_array, targets: np.ndarray) -> float:
-    """Of PENALTIES the one with the best recall@20; validation (N, F + 1): `with_constant`, targets (N, C) bool."""
+    """Of PENALTIES the best by `choice_quality`; validation (N, F + 1): `with_constant`, targets (N, C) bool."""
     inputs = with_constant(train.seen)
 
-    def recall(penalty: float) -> float:
-        return float(recall_at_k(validation @ item_item_weights(inputs, train.targets, penalty), targets, 20))
+    def quality(penalty: float) -> float:
+        return choice_quality(validation @ item_item_weights(inputs, train.targets, penalty), targets)
 
-    return max(PENALTIES, key=recall)
+    return max(PENALTIES, key=quality)
 
 
 def item_knn(task: Task) -> BaselineScores:
@@ -49,7 +48,7 @@ def item_knn(task: Task) -> BaselineScores:
         score of c = w1 * sum over d of the history of similarity(d, c) + w2 * visits with c + P(c)
 
     The similarity of d in a history and c at the next visit is their cosine over the training examples, shrunk where
-    few examples have both. w1, w2 and the shrinkage are chosen by recall@20 on validation.
+    few examples have both. w1, w2 and the shrinkage are chosen on validation (`choice_quality`).
     """
     train = history_matrices(task, "train", with_history=True)
     evaluated = {split: history_matrices(task, split) for split in EVALUATED}
@@ -61,9 +60,9 @@ def item_knn(task: Task) -> BaselineScores:
         near = evaluated["validation"].seen @ next_visit_cosine(train, shrinkage)
         for near_weight, own_weight in itertools.product(NEIGHBOUR_WEIGHTS, HISTORY_WEIGHTS):
             scores = near_weight * near + own_weight * counts["validation"] + popularity
-            recall = float(recall_at_k(scores, targets, 20))
-            if best is None or recall > best[0]:
-                best = (recall, (shrinkage, near_weight, own_weight))
+            quality = choice_quality(scores, targets)
+            if best is None or quality > best[0]:
+                best = (quality, (shrinkage, near_weight, own_weight))
     assert best is not None, "there is at least one weight"
     shrinkage, near_weight, own_weight = best[1]
     similarity = next_visit_cosine(train, shrinkage)

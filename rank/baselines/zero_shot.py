@@ -113,6 +113,6 @@ class ZeroShot:
         past = copy.deepcopy(read.past_key_values)  # type: ignore[attr-defined]  # an output of transformers
         past.batch_repeat_interleave(len(batch))
         mask = torch.cat([real_BL.new_ones(len(batch), num_prompt), real_BL], dim=1)
-        logits_BLV = self.model(ids_BL, attention_mask=mask, past_key_values=past).logits.float()
+        logits_BLV = self.model(ids_BL, attention_mask=mask, cache=past).logits.float()
         later_BL = logits_BLV[:, :-1].log_softmax(dim=-1).gather(2, ids_BL[:, 1:, None]).squeeze(-1)
         return (first_V[ids_BL[:, 0]] + (later_BL * real_BL[:, 1:]).sum(dim=1)).cpu().numpy()

@@ -14,12 +14,11 @@ import lightgbm
 import numpy as np
 
 from data.task import Task
-from mera.evaluation.metrics import recall_at_k
 from mera.system.errors import UserError
 from rank.baselines.config import TreeObjective, TreesConfig
 from rank.baselines.history_matrices import HistoryMatrices, history_matrices
 from rank.baselines.item_item import best_penalty, with_constant
-from rank.baselines.simple import EVALUATED, BaselineScores
+from rank.baselines.simple import EVALUATED, BaselineScores, choice_quality
 from rank.baselines.trees.code_statistics import CodeStatistics, code_statistics
 from rank.baselines.trees.pair_table import PairTable, all_pairs, drawn_pairs, training_pairs
 
@@ -50,12 +49,12 @@ class Fitted:
     trees: lightgbm.Booster
     validation: np.ndarray
     """(N, C) float32 scores"""
-    recall: float
-    """recall@20 on validation"""
+    quality: float
+    """`choice_quality` on validation"""
 
 
 def gbdt(task: Task, config: TreesConfig, seed: int) -> BaselineScores:
-    """Scores of the objective with the best recall@20 on validation: log-odds, or what lambdarank ranks by.
+    """Scores of the objective that is best on validation (`choice_quality`): log-odds, or what lambdarank ranks by.
 
     Raises UserError where there are more than MOST_CODES codes to rank or to read.
     """
@@ -83,9 +82,9 @@ def gbdt(task: Task, config: TreesConfig, seed: int) -> BaselineScores:
     for objective in config.objectives:
         trees = _train(drawn, checked, objective, config, seed)
         validation = score(evaluated["validation"], statistics, trees)
-        recall = float(recall_at_k(validation, task.targets("validation"), 20))
-        candidates.append(Fitted(objective=objective, trees=trees, validation=validation, recall=recall))
-    best = max(candidates, key=lambda fitted: fitted.recall)
+        quality = choice_quality(validation, task.targets("validation"))
+        candidates.append(Fitted(objective=objective, trees=trees, validation=validation, quality=quality))
+    best = max(candidates, key=lambda fitted: fitted.quality)
     return BaselineScores(
         validation=best.validation,
         test=score(evaluated["test"], statistics, best.trees),
