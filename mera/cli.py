@@ -81,7 +81,7 @@ def retrieve(context: typer.Context) -> None:
 
 @app.command(context_settings=PASS_THROUGH)
 def baselines(context: typer.Context) -> None:
-    """Popularity, own history, linear, RETAIN, a Transformer: `mera baselines --task prepared/X --output runs/X`."""
+    """Simple models to beat, own history to LightGBM: `mera baselines --task prepared/X --output runs/X`."""
     _run([sys.executable, str(ROOT / "rank" / "run_baselines.py"), *context.args])
 
 

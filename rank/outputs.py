@@ -18,13 +18,13 @@ from mera.runs.run_directory import RunDirectory
 from mera.runs.validation_scores import write_validation
 from mera.training.checkpoint import save_checkpoint
 from rank.config import Decoding, RankConfig
-from rank.decision import DecisionRecord, best_micro_f1, decision_record, fit_decision_rule
+from rank.decision import DecisionRecord, best_micro_f1, decision_record, fit_decision_rule, ranking_quality
 from rank.patients.trained_on import TrainedOn
 from rank.predict import Ranker
 from rank.prompt import reading_sentences
-from rank.recurrence import add_recurrence, fit_rare_bonus, recurrence_weights
 from rank.trainer import RankTrainer
 from rank.validation import Validation
+from rank.wide.recurrence import add_recurrence, fit_rare_bonus, recurrence_weights
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,8 +57,8 @@ def fit_ranker(
         rare_bonus = fit_rare_bonus(
             scores,
             validation.seen,
-            targets,
             task.train_counts,
+            quality=lambda raised: float(np.mean(list(ranking_quality(raised, targets).values()))),
             micro_f1=lambda raised: best_micro_f1(raised, eov, targets, uses_eov),
         )
         recurrence = recurrence + rare_bonus

@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 
 from rank.attention import PADDING, PROMPT
 from rank.prompt import Prompt
-from rank.recurrence import NUM_FEATURES, SeenCodes
+from rank.wide.recurrence import NUM_FEATURES, SeenCodes
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from rank.patients.patient_input import given_codes, read_age, read_days, read_s
 from rank.patients.trained_on import TrainedOn
 from rank.phenotypes import Phenotype, any_of
 from rank.prompt import Prompt, PromptBuilder
-from rank.recurrence import SeenCodes, add_recurrence, seen_codes
+from rank.wide.recurrence import SeenCodes, add_recurrence, seen_codes
 
 FILE_NAME, RECURRENCE_FILE, RULES_FILE = "ranking.json", "recurrence.npy", "rules.parquet"
 

@@ -12,8 +12,8 @@ from rank.candidate_head import read_candidates_only
 from rank.config import PromptConfig, RankConfig
 from rank.partial_outputs import RankingDataset
 from rank.prompt import PromptBuilder, reading_sentences
-from rank.recurrence import Recurrence, seen_codes
 from rank.validation import Validation
+from rank.wide.recurrence import Recurrence, seen_codes
 
 
 def require_past_notes(task: Task, prompt: PromptConfig) -> None:

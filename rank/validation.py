@@ -7,7 +7,7 @@ from data.task import Task
 from rank.candidate_head import score_prompts
 from rank.decision import ranking_quality
 from rank.prompt import PromptBuilder, reading_sentences
-from rank.recurrence import add_recurrence, recurrence_weights, seen_codes
+from rank.wide.recurrence import add_recurrence, recurrence_weights, seen_codes
 
 
 class Validation:

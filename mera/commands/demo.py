@@ -14,7 +14,10 @@ PATIENTS = 1500
 RECIPES = {"memorize": "tiny", "rank": "demo", "bi_encoder": "demo"}
 VARIANTS = ("retrieval", "mean_mrl", "laa_mrl")
 BASELINES = {
-    "diagnosis": ("popularity", "linear", "own-history", "retain", "transformer", "oracle"),
+    "diagnosis": (
+        *("popularity", "linear", "own-history", "ease", "item-knn", "gbdt"),
+        *("retain", "transformer", "oracle"),
+    ),
     "coding": ("popularity", "linear"),
 }
 MADE = ("prepared", "runs", "report")

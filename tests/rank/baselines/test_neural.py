@@ -10,12 +10,12 @@ from mera.evaluation.metrics import recall_at_k
 from mera.root import ROOT
 from mera.runs.predictions import read_predictions
 from mera.runs.validation_scores import read_validation
+from rank.baselines.config import BaselinesConfig, NeuralBaselineConfig, TransformerBaselineConfig
 from rank.baselines.history_tensors import History, HistoryDataset
 from rank.baselines.neural import retain, target_loss, transformer
 from rank.baselines.retain import Retain
 from rank.baselines.simple import popularity
 from rank.baselines.transformer import HistoryTransformer
-from rank.config import BaselinesConfig, NeuralBaselineConfig, TransformerBaselineConfig
 
 NUM_CODES, MAX_VISITS = 12, 5
 QUICK = {"width": 32, "epochs": 12, "batch_size": 16, "learning_rate": 1e-2, "dropout": 0.1}
