@@ -12,6 +12,7 @@ from rank.attention import Kernel
 ThresholdForm = Literal["atlop", "probability"]
 RareRecurrence = Literal["fitted", "none"]
 EovOffset = Literal["fitted", "none"]
+WideForm = Literal["none", "recurrence", "full"]
 HistoryForm = Literal["codes", "codes+definitions", "definitions"]
 Decoding = Literal["rank", "autoregressive"]
 
@@ -89,8 +90,13 @@ class RankConfig:
     """targets given in one order; the rest stay positives"""
     prompt_weight: float = 1.0
     """weight in the loss of the first position, where ranking reads, against 1 of each later one"""
-    recurrence: bool = True
-    """add a trained bonus to the scores of codes seen before (rank/wide/recurrence.py)"""
+    wide: WideForm = "recurrence"
+    """a linear model of the history beside the language model. none: the paper's form; recurrence: a trained bonus for
+    codes seen before; full: also for codes linked to those seen, how common a code is, age and sex, fitted before the
+    language model trains (rank/wide)"""
+    repeated_weight: float = 1.0
+    """weight in the ranking loss of the targets that stand in the history, against 1 of new ones: below 1 trains for
+    the onset of new diseases"""
     rare_recurrence: RareRecurrence = "fitted"
     """fitted: raise rare codes of the last visit further, as much as the ranking on validation wants and micro F1 there
     allows; none: as trained"""
@@ -118,6 +124,8 @@ class RankConfig:
             raise UserError("orders must be 0 or more, max_targets 1 or more")
         if self.prompt_weight <= 0:
             raise UserError("prompt_weight must be above 0")
+        if self.repeated_weight <= 0:
+            raise UserError("repeated_weight must be above 0")
         if not 0 <= self.history_dropout < 1:
             raise UserError("history_dropout must be in [0, 1)")
 
