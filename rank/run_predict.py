@@ -16,7 +16,7 @@ from mera.system.errors import UserError
 from mera.training.entry_point import run_entry_point
 from rank.patients.coding_check import RULE_USES
 from rank.patients.notices import print_notices
-from rank.phenotypes import Phenotype
+from rank.patients.phenotypes import Phenotype
 from rank.predict import Ranker
 from rank.task_prediction.predict_task import rank_patient, rank_task
 from rank.task_prediction.ranked_files import as_json, check_suffix, print_measured, print_ranked, write_ranked

@@ -11,7 +11,7 @@ from rank.patients.code_reader import GROUPED_SYSTEMS
 from rank.patients.coding_check import RuleUse
 from rank.patients.notices import InputNotice
 from rank.patients.patient_input import refuse, require_known, require_seen
-from rank.phenotypes import Phenotype, Recalibration, measure_phenotype
+from rank.patients.phenotypes import Phenotype, Recalibration, measure_phenotype
 from rank.predict import Ranker
 from rank.prompt import reading_sentences
 from rank.task_prediction.ranked_files import RankedExample

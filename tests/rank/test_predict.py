@@ -19,7 +19,7 @@ from mera.root import ROOT
 from rank.candidate_head import read_candidates_only
 from rank.config import PromptConfig
 from rank.decision import DecisionRule
-from rank.phenotypes import Phenotype
+from rank.patients.phenotypes import Phenotype
 from rank.predict import Ranker
 from rank.prompt import reading_sentences
 from rank.task_prediction.predict_task import rank_patient, rank_task

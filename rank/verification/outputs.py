@@ -1,0 +1,95 @@
+"""What a run that verifies leaves behind: a verifier, and predictions of the test split."""
+
+from mera.config import config_dict
+from mera.language_models.code_tokens import CodeTokens
+from mera.runs.manifest import RunClock, build_manifest
+from mera.runs.predictions import predictions_for_task, write_predictions
+from mera.runs.records import memorization_record, task_record
+from mera.runs.run_directory import RunDirectory
+from mera.training.checkpoint import save_checkpoint
+from rank.config import RankConfig
+from rank.decision import DecisionRecord, decision_record, fit_decision_rule
+from rank.outputs import RankedPatients
+from rank.patients.trained_on import TrainedOn
+from rank.verification.head import verification_state
+from rank.verification.scoring import scores_of_all_codes
+from rank.verification.start import VerifierInputs
+from rank.verification.trainer import VerificationTrainer
+from rank.verification.verifier import Verifier
+
+
+def fit_verifier(
+    trainer: VerificationTrainer, code_tokens: CodeTokens, inputs: VerifierInputs, config: RankConfig
+) -> tuple[Verifier, DecisionRecord]:
+    """A verifier of the trained model with its threshold and calibration, which are fitted on validation, and what the
+    manifest says of these. Every process must call this."""
+    model, task = trainer.accelerator.unwrap_model(trainer.model), inputs.task
+    uses_eov = config.loss.threshold_weight > 0
+    split = inputs.validation
+    scores, eov = inputs.verified(model, split, "validation")
+    complete = scores_of_all_codes(scores, eov, split.candidates)
+    rule = fit_decision_rule(complete, eov, split.targets, uses_eov, config.eov_offset == "fitted")
+    verifier = Verifier(
+        model,
+        inputs.builder.tokenizer,
+        task.codes,
+        code_tokens.definitions,
+        config.prompt,
+        rule,
+        inputs.first_pass.num_candidates,
+        inputs.first_pass.scale,
+        TrainedOn.of_task(task, config.prompt),
+        task.rules,
+    )
+    verifier.add_definitions(task.all_definitions)
+    complete = verifier.complete(scores, eov, split.candidates)
+    return verifier, decision_record(rule, complete, eov, split.targets, uses_eov)
+
+
+def save_verifier(trainer: VerificationTrainer, verifier: Verifier, code_tokens: CodeTokens, run: RunDirectory) -> None:
+    """Write `checkpoint/`, which `Verifier.load` reads; every process must call this."""
+    path = run.path("checkpoint")
+    state = verification_state(trainer.accelerator.unwrap_model(trainer.model))
+    save_checkpoint(trainer, verifier.tokenizer, code_tokens, path, leave_out="verification.")
+    if trainer.is_world_process_zero():
+        verifier.save(path, state)
+
+
+def verify_split(trainer: VerificationTrainer, verifier: Verifier, inputs: VerifierInputs, name: str) -> RankedPatients:
+    """The patients of a split as the verifier ranks them; every process must call this."""
+    split = inputs.split(name)
+    scores, eov = inputs.verified(trainer.accelerator.unwrap_model(trainer.model), split, name)
+    complete = verifier.complete(scores, eov, split.candidates)
+    return RankedPatients(
+        scores=complete, thresholds=verifier.rule.thresholds(complete, eov), sentences=split.sentences
+    )
+
+
+def write_outputs(
+    trainer: VerificationTrainer,
+    inputs: VerifierInputs,
+    test: RankedPatients,
+    decision: DecisionRecord,
+    config: RankConfig,
+    run: RunDirectory,
+    clock: RunClock,
+) -> None:
+    """Write `predictions/`."""
+    task = inputs.task
+    manifest = build_manifest(
+        run=run.final.name,
+        model=config.name,
+        kind="rank",
+        config=config_dict(config),
+        seed=config.training.seed,
+        task=task_record(task, "test"),
+        clock=clock,
+        tokens=trainer.tokens_trained_on(),
+    )
+    more = {"calibration": decision["calibration"], "threshold": decision["threshold"]}
+    first_pass = {"first_pass": inputs.first_pass.record()}
+    records = {"training": trainer.state.log_history, "memorization": memorization_record(config.model.base)}
+    predictions = predictions_for_task(
+        task, "test", test.scores, test.thresholds, {**manifest, **more, **first_pass}, records
+    )
+    write_predictions(run.path("predictions"), predictions)
