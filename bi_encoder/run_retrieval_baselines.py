@@ -36,6 +36,7 @@ from mera.runs.predictions import predictions_for_task, write_predictions
 from mera.runs.records import task_record
 from mera.runs.run_directory import RunDirectory
 from mera.runs.train_scores import write_train
+from mera.runs.validation_scores import write_validation
 from mera.training.entry_point import run_entry_point
 
 
@@ -76,6 +77,7 @@ def main() -> None:
         records = {"evidence": ranking.evidence}
         predictions = predictions_for_task(task, "test", ranking.test, threshold, manifest, records)
         write_predictions(run.path("predictions"), predictions)
+        write_validation(run, task, ranking.validation, threshold, manifest)
         if config.candidate_folds:
             scores = out_of_fold_scores(task, ranking.of_fold, config.candidate_folds)
             write_train(run, task, scores, threshold, manifest, config.candidate_folds)

@@ -79,7 +79,8 @@ class VerificationConfig:
     num_candidates: int = 64
     """best codes of the first pass that are read behind each note; the others rank below them"""
     train_candidates: int = 0
-    """of these, how many are read in training: all true ones and a random part of the others, anew each epoch; 0: all"""
+    """of these, how many are read in training: all true ones and a random part of the others, drawn anew each epoch; 0:
+    all"""
     trained_layers: int = 0
     """last layers of the model that are trained, the ones below and the embeddings stay as they are; 0: all layers"""
 

@@ -23,6 +23,7 @@ from mera.runs.manifest import RunClock, build_manifest
 from mera.runs.predictions import predictions_for_task, write_predictions
 from mera.runs.records import task_record
 from mera.runs.run_directory import RunDirectory
+from mera.runs.validation_scores import write_validation
 from mera.system.errors import UserError
 from mera.training.entry_point import run_entry_point
 from rank.baselines.neural import retain, transformer
@@ -95,6 +96,8 @@ def write_run(
     ) | {"calibration": calibration}
     predictions = predictions_for_task(task, "test", scored.test, threshold, manifest, {"training": scored.training})
     write_predictions(run.path("predictions"), predictions)
+    if kind == "baseline":  # the oracle knows the test patients' probabilities alone
+        write_validation(run, task, scored.validation, threshold, manifest)
     tqdm.write(f"{name}: {run.finish()}")
 
 

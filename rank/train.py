@@ -20,7 +20,7 @@ from mera.doctor.dry_run import FEW_EXAMPLES, open_run, parse_training_config, r
 from mera.runs.manifest import RunClock
 from mera.training.entry_point import run_entry_point
 from rank.config import RankConfig
-from rank.outputs import fit_ranker, rank_test, save_ranker, write_outputs
+from rank.outputs import fit_ranker, rank_split, save_ranker, write_outputs
 from rank.prompt import PromptBuilder
 from rank.start import data_sentences, model_for_task, require_past_notes, training_examples
 from rank.trainer import build_trainer
@@ -55,12 +55,12 @@ def main() -> None:
     trainer.resume_and_train(run, config.training)
 
     trained = trainer.accelerator.unwrap_model(trainer.model)
-    ranker, decision = fit_ranker(trained, tokenizer, code_tokens, task, validation, config)
-    test = rank_test(ranker, task, config.decoding, config.evaluation_batch_size, config.max_targets)
+    ranker, decision, ranked_validation = fit_ranker(trained, tokenizer, code_tokens, task, validation, config)
+    test = rank_split(ranker, task, "test", config.decoding, config.evaluation_batch_size, config.max_targets)
     sys.stderr.writelines(f"{sentence}\n" for sentence in test.sentences)
     save_ranker(trainer, ranker, code_tokens, run)
     if trainer.is_world_process_zero():
-        write_outputs(trainer, task, test, decision, config, run, clock)
+        write_outputs(trainer, task, test, ranked_validation, decision, config, run, clock)
         print(f"checkpoint and predictions: {run.finish()}")
 
 

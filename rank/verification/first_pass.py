@@ -4,11 +4,11 @@
     RUN/validation/   as predictions/
     RUN/predictions/  the test split
 
-Each is a prediction folder, so any model can be a first pass. Its scores become log-odds on one scale, by Platt's sigmoid
-on validation, and each example's candidates are its K best codes. N examples, C codes, K candidates.
+Each is a prediction folder, so any model can be a first pass. Its scores become log-odds on one scale, by Platt's
+sigmoid on validation, and each example's candidates are its K best codes. N examples, C codes, K candidates.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,10 +20,16 @@ from mera.evaluation.calibration import fit_platt
 from mera.evaluation.micro_f1_threshold import best_threshold
 from mera.runs.predictions import Predictions, read_predictions
 from mera.runs.train_scores import read_train
+from mera.runs.validation_scores import read_validation
 from mera.system.errors import UserError
 
 FOLDERS = {"train": "train", "validation": "validation", "test": "predictions"}
 """Split -> the folder of a run with its scores."""
+READERS: dict[str, Callable[[Path], Predictions]] = {
+    "train": read_train,
+    "validation": read_validation,
+    "test": read_predictions,
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,9 +139,7 @@ class FirstPass:
         if split in self._read:
             return self._read[split]
         folder = self.path / FOLDERS[split]
-        if not (folder / "scores.npy").is_file() and split == "validation":
-            raise UserError(f"{self.path} holds no validation predictions ({folder}); make the run again")
-        predictions = read_train(self.path) if split == "train" else read_predictions(folder)
+        predictions = READERS[split](self.path)
         of_task = predictions.manifest.get("task", {})
         if of_task.get("fingerprint") != self._fingerprint:
             raise UserError(

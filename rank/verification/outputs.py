@@ -2,14 +2,13 @@
 
 from mera.config import config_dict
 from mera.language_models.code_tokens import CodeTokens
-from mera.runs.manifest import RunClock, build_manifest
-from mera.runs.predictions import predictions_for_task, write_predictions
-from mera.runs.records import memorization_record, task_record
+from mera.runs.manifest import RunClock
+from mera.runs.records import memorization_record
 from mera.runs.run_directory import RunDirectory
 from mera.training.checkpoint import save_checkpoint
 from rank.config import RankConfig
 from rank.decision import DecisionRecord, decision_record, fit_decision_rule
-from rank.outputs import RankedPatients
+from rank.outputs import RankedPatients, write_ranked
 from rank.patients.trained_on import TrainedOn
 from rank.verification.head import verification_state
 from rank.verification.scoring import scores_of_all_codes
@@ -20,9 +19,9 @@ from rank.verification.verifier import Verifier
 
 def fit_verifier(
     trainer: VerificationTrainer, code_tokens: CodeTokens, inputs: VerifierInputs, config: RankConfig
-) -> tuple[Verifier, DecisionRecord]:
-    """A verifier of the trained model with its threshold and calibration, which are fitted on validation, and what the
-    manifest says of these. Every process must call this."""
+) -> tuple[Verifier, DecisionRecord, RankedPatients]:
+    """A verifier of the trained model with its threshold and calibration, which are fitted on validation; what the
+    manifest says of these; and the validation patients as it ranks them. Every process must call this."""
     model, task = trainer.accelerator.unwrap_model(trainer.model), inputs.task
     uses_eov = config.loss.threshold_weight > 0
     split = inputs.validation
@@ -43,7 +42,9 @@ def fit_verifier(
     )
     verifier.add_definitions(task.all_definitions)
     complete = verifier.complete(scores, eov, split.candidates)
-    return verifier, decision_record(rule, complete, eov, split.targets, uses_eov)
+    decision = decision_record(rule, complete, eov, split.targets, uses_eov)
+    ranked = RankedPatients(scores=complete, thresholds=rule.thresholds(complete, eov), sentences=split.sentences)
+    return verifier, decision, ranked
 
 
 def save_verifier(trainer: VerificationTrainer, verifier: Verifier, code_tokens: CodeTokens, run: RunDirectory) -> None:
@@ -69,27 +70,28 @@ def write_outputs(
     trainer: VerificationTrainer,
     inputs: VerifierInputs,
     test: RankedPatients,
+    validation: RankedPatients,
     decision: DecisionRecord,
     config: RankConfig,
     run: RunDirectory,
     clock: RunClock,
 ) -> None:
-    """Write `predictions/`."""
-    task = inputs.task
-    manifest = build_manifest(
-        run=run.final.name,
-        model=config.name,
-        kind="rank",
+    """Write `predictions/` and `validation/`."""
+    records = {
+        "training": trainer.state.log_history,
+        "memorization": memorization_record(config.model.base),
+        "first_pass": inputs.first_pass.record(),
+    }
+    write_ranked(
+        inputs.task,
+        test,
+        validation,
+        run,
+        name=config.name,
         config=config_dict(config),
         seed=config.training.seed,
-        task=task_record(task, "test"),
+        decision=decision,
+        records=records,
         clock=clock,
         tokens=trainer.tokens_trained_on(),
     )
-    more = {"calibration": decision["calibration"], "threshold": decision["threshold"]}
-    first_pass = {"first_pass": inputs.first_pass.record()}
-    records = {"training": trainer.state.log_history, "memorization": memorization_record(config.model.base)}
-    predictions = predictions_for_task(
-        task, "test", test.scores, test.thresholds, {**manifest, **more, **first_pass}, records
-    )
-    write_predictions(run.path("predictions"), predictions)

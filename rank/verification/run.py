@@ -35,10 +35,10 @@ class VerifierRun:
     def write(self, clock: RunClock) -> None:
         """Fit the threshold on validation, verify the test split once, and write the run; prints where it is."""
         trainer, config = self.trainer, self.config
-        verifier, decision = fit_verifier(trainer, self.code_tokens, self.inputs, config)
+        verifier, decision, validation = fit_verifier(trainer, self.code_tokens, self.inputs, config)
         test = verify_split(trainer, verifier, self.inputs, "test")
         sys.stderr.writelines(f"{sentence}\n" for sentence in test.sentences)
         save_verifier(trainer, verifier, self.code_tokens, self.run)
         if trainer.is_world_process_zero():
-            write_outputs(trainer, self.inputs, test, decision, config, self.run, clock)
+            write_outputs(trainer, self.inputs, test, validation, decision, config, self.run, clock)
             print(f"checkpoint and predictions: {self.run.finish()}")

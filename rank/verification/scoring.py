@@ -63,7 +63,8 @@ def verify(
 
 
 def read_batch(model: nn.Module, plain: PreTrainedModel, batch: VerificationBatch, kernel: Kernel = "sdpa") -> Tensor:
-    """(R,) float32: the scores of a batch's read positions. `model`: as the engine wrapped it; `plain`: without that."""
+    """(R,) float32: the scores of a batch's read positions. `model`: as the engine wrapped it; `plain`: the same
+    without."""
     on_device = {name: part.to(plain.device) for name, part in batch.items() if isinstance(part, Tensor)}
     order_ids, position_ids = on_device["order_ids"], on_device["position_ids"]
     hidden = model(

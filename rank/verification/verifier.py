@@ -27,6 +27,10 @@ from rank.verification.first_pass import Candidates, FirstPass, LogOddsScale
 from rank.verification.head import Verification, read_hidden_states
 from rank.verification.scoring import scores_of_all_codes, verify
 
+NEEDS_CANDIDATES = (
+    "this checkpoint verifies the candidates of a first pass and cannot rank a patient by itself; give --task with "
+    "--candidates RUN, a run that has scored the task's patients"
+)
 FILE_NAME, WEIGHTS_FILE = "verification.json", "verification.safetensors"
 
 
@@ -118,10 +122,7 @@ class Verifier(Ranker):
         without."""
         of_first_pass = self._candidates or {}
         if any(row.get("example_id") not in of_first_pass for row in rows):
-            raise UserError(
-                "this checkpoint verifies the candidates of a first pass and cannot rank a patient by itself; give "
-                "--task with --candidates RUN, a run that has scored the task's patients"
-            )
+            raise UserError(NEEDS_CANDIDATES)
         chosen = [of_first_pass[row["example_id"]] for row in rows]
         candidates = Candidates(np.stack([log_odds for log_odds, _ in chosen]), np.stack([each for _, each in chosen]))
         ids = [prompt.ids for prompt in (self.prompts(rows) if prompts is None else prompts)]
@@ -135,4 +136,5 @@ class Verifier(Ranker):
 
 
 def is_verifier(checkpoint: str | Path) -> bool:
+    """Whether `rank/train.py --candidates` wrote the checkpoint."""
     return (Path(checkpoint) / FILE_NAME).is_file()

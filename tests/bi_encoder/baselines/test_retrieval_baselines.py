@@ -20,6 +20,7 @@ from bi_encoder.search.search_index import open_model
 from mera.evaluation.metrics import mean_average_precision
 from mera.root import ROOT
 from mera.runs.predictions import read_predictions
+from mera.runs.validation_scores import read_validation
 
 DOCUMENTS = ["Heart failure, unspecified", "Acute heart heart failure of the left heart", "Anemia", "Type 2 diabetes"]
 VIEWS = ("whole text", "best sentence")
@@ -123,6 +124,9 @@ def test_the_command_writes_runs_that_the_report_reads(task, encoder_folder, tmp
         assert np.isfinite(run.thresholds).all()
         chosen = run.manifest["config"]["chosen_on_validation"]
         assert chosen["view"] in VIEWS
+        validation = read_validation(tmp_path / name)
+        of_chosen = chosen["validation_map"][f"{chosen['document']}, {chosen['view']}"]["map"]
+        assert mean_average_precision(validation.scores, validation.targets) == pytest.approx(of_chosen)
         assert {"map", "map_without_prior", "unseen_recall_at_20"} < set(next(iter(chosen["validation_map"].values())))
     shutil.rmtree(tmp_path / "untrained-encoder")
     again = start()

@@ -11,6 +11,7 @@ from tiny_task import make_tiny_task
 from mera.evaluation.metrics import recall_at_k
 from mera.root import ROOT
 from mera.runs.predictions import read_predictions
+from mera.runs.validation_scores import read_validation
 from rank.baselines.history_tensors import History, HistoryDataset
 from rank.baselines.neural import retain, target_loss, transformer
 from rank.baselines.retain import Retain
@@ -148,6 +149,10 @@ def test_the_command_writes_the_runs_that_were_asked_for(task, tmp_path):
     assert (found.manifest["model"], found.manifest["kind"], found.manifest["seed"]) == ("RETAIN", "baseline", 3)
     assert found.manifest["config"]["chosen_on_validation"]["epoch"] in (1, 2, 3)
     assert found.manifest["calibration"]["slope"] > 0
+    validation = read_validation(tmp_path / "runs" / "retain")
+    best = max(entry.get("eval_recall_at_20", 0) for entry in found.records["training"])
+    assert recall_at_k(validation.scores, validation.targets, 20) == pytest.approx(best)
+    assert validation.manifest["task"] == found.manifest["task"] | {"split": "validation"}
     assert len(found.records["training"]) == 6
     more = [*map(str, command), "--only", "[retain, popularity, linear]", *options[2:]]
     again = subprocess.run(more, cwd=ROOT, check=False, capture_output=True, text=True)
