@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from rank.config import LossConfig
 from rank.verification.branches import VerificationCollator, VerificationExample
-from rank.verification.head import Verification, read_hidden_states
+from rank.verification.head import Verification, freeze_all_but, read_hidden_states
 from rank.verification.scoring import read_batch
 from rank.verification.trainer import batch_loss
 
@@ -40,6 +40,7 @@ def main() -> None:
     model.verification = Verification(model.config.hidden_size)
     torch.nn.init.normal_(model.verification.readouts, std=0.02)
     read_hidden_states(model)
+    freeze_all_but(model, trained_layers=0)
     note = torch.randint(1, 40_000, (options.note,)).tolist()
     branches = torch.randint(1, 40_000, (options.candidates, BRANCH_TOKENS)).tolist()
     forward = torch.autocast("cpu", dtype=torch.bfloat16, enabled=options.bf16)
