@@ -63,7 +63,7 @@ def ontology(context: typer.Context) -> None:
 
 @app.command(context_settings=PASS_THROUGH)
 def memorize(context: typer.Context) -> None:
-    """Stage one, until the model knows every code: `mera memorize --recipe tiny --task prepared/X --output runs/X/one`."""
+    """Stage one, until the model knows every code: `mera memorize --task prepared/X --output runs/X/one`."""
     _train("memorize", "memorize", context.args)
 
 

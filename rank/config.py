@@ -74,6 +74,23 @@ class LossConfig:
 
 
 @config_class
+class VerificationConfig:
+    num_candidates: int = 64
+    """best codes of the first pass that are read behind each note; the others rank below them"""
+    train_candidates: int = 0
+    """of these, how many are read in training: all true ones and a random part of the others, drawn anew each epoch; 0:
+    all"""
+    trained_layers: int = 0
+    """last layers of the model that are trained, the ones below and the embeddings stay as they are; 0: all layers"""
+
+    def __post_init__(self) -> None:
+        if self.num_candidates < 1 or self.train_candidates < 0 or self.trained_layers < 0:
+            raise UserError(
+                "verification.num_candidates must be 1 or more, train_candidates and trained_layers 0 or more"
+            )
+
+
+@config_class
 class RankConfig:
     task: str
     """prepared task to train and evaluate on"""
@@ -84,6 +101,10 @@ class RankConfig:
     prompt: PromptConfig = PromptConfig()
     loss: LossConfig = LossConfig()
     training: TrainingConfig = TrainingConfig()
+    candidates: str | None = None
+    """finished run of the same task whose best codes are verified, instead of ranking all codes by the first output
+    token (rank/verification); it needs scores of the training notes (`mera retrieval-baselines --candidate_folds 5`)"""
+    verification: VerificationConfig = VerificationConfig()
     orders: int = 1
     """orders of the targets drawn per example and epoch, all behind one prompt; 0: no partial outputs"""
     max_targets: int = 40

@@ -22,8 +22,8 @@ from rank.decoding import decode, scores_of_decoded
 from rank.patients.code_reader import CodeReader
 from rank.patients.coding_check import RuleUse, check_sets
 from rank.patients.patient_input import given_codes, read_age, read_days, read_sex, require_known, require_seen
+from rank.patients.phenotypes import Phenotype, any_of
 from rank.patients.trained_on import TrainedOn
-from rank.phenotypes import Phenotype, any_of
 from rank.prompt import Prompt, PromptBuilder
 from rank.wide.recurrence import SeenCodes, add_recurrence, seen_codes
 from rank.wide.storage import load_wide_part, save_wide_part

@@ -20,9 +20,9 @@ from mera.system.errors import CommandLine, UserError
 from mera.training.entry_point import run_entry_point
 from rank.patients.coding_check import RULE_USES
 from rank.patients.notices import print_notices
-from rank.phenotypes import Phenotype
+from rank.patients.phenotypes import Phenotype
 from rank.predict import Ranker
-from rank.task_prediction.predict_task import rank_patient, rank_task
+from rank.task_prediction.predict_task import load_ranker, rank_patient, rank_task
 from rank.task_prediction.rank_table import (
     add_table_options,
     check_table_options,
@@ -68,6 +68,9 @@ def main() -> None:
     task = parser.add_argument_group("patients of a task")
     task.add_argument("--task", default=None, help="prepared task whose patients are ranked; needs --output")
     task.add_argument("--split", choices=SPLITS, default="test", help="which of its splits (default: test)")
+    task.add_argument(
+        "--candidates", default=None, help="for a checkpoint that verifies: the run whose candidates it reads"
+    )
     task.add_argument("--batch-size", type=int, default=64, help="patients in one forward pass (default: 64)")
     parser.add_argument("--top", type=int, default=20, help="how many codes of each patient (default: 20)")
     parser.add_argument(
@@ -111,7 +114,7 @@ def main() -> None:
             raise UserError("give either --task or one patient (--history, --days, --age, --sex, --text), not both")
         if arguments.output is None:
             raise UserError("--task needs --output FILE.csv, FILE.parquet or FILE.json")
-        ranker = Ranker.load(arguments.checkpoint)
+        ranker = load_ranker(arguments.checkpoint)
         examples, measured = rank_task(
             ranker,
             arguments.task,
@@ -121,12 +124,13 @@ def main() -> None:
             arguments.batch_size,
             arguments.allow_unknown,
             arguments.rules,
+            arguments.candidates,
         )
         write_ranked(arguments.output, examples, measured)
         print_measured(measured)
         print(f"{len(examples)} patients ranked: {arguments.output}")
         return
-    ranker = Ranker.load(arguments.checkpoint)
+    ranker = load_ranker(arguments.checkpoint)
     example = rank_patient(
         ranker,
         arguments.history,

@@ -48,7 +48,7 @@ COSINES_AT_ONCE = 64_000_000
 Score = Callable[[Sequence[str]], np.ndarray]
 """Texts -> scores (Q, C) float32."""
 ScoreOfFold = Callable[[np.ndarray, Sequence[str]], np.ndarray]
-"""(rows (n,) of the training split to learn from, texts) -> scores (Q, C) float32, with the settings that were chosen."""
+"""(rows (n,) of the training split to learn from, texts) -> scores (Q, C) float32, with the settings chosen before."""
 
 
 @config_class
@@ -67,8 +67,8 @@ class RetrievalBaselinesConfig:
     """`log_count`: a weight; `by_frequency`: beside it an offset for each group of codes by their training examples,
     without which a prior pushes codes that training never showed out of the first 20"""
     candidate_folds: int = 0
-    """also score the training notes, each by a model of the other folds, so many in all: a run with them is a first pass
-    for `rank/train.py --candidates`; 0: not"""
+    """also score the training notes, each by a model of the other folds, so many in all: a run with them is a first
+    pass for `rank/train.py --candidates`; 0: not"""
 
     def __post_init__(self) -> None:
         if self.candidate_folds < 0 or self.candidate_folds == 1:

@@ -28,7 +28,7 @@ from mera.system.command import run_command
 from mera.system.errors import CommandLine, UserError
 
 _LOOKED_AT, _MOST = 400, 0.8
-"""Different values of a column that are tried as codes, and which share of them must be what the column is taken for."""
+"""Different values of a column that are tried, and which share of them must be what the column is taken for."""
 _ROWS = 20_000
 """Rows that are looked at."""
 _NAMES = {

@@ -7,14 +7,21 @@ import numpy as np
 
 from data.task import Task, load_task
 from data.task_folder.features import PatientRow, TaskRow
+from mera.system.errors import UserError
 from rank.patients.code_reader import GROUPED_SYSTEMS
 from rank.patients.coding_check import RuleUse
 from rank.patients.notices import InputNotice
 from rank.patients.patient_input import refuse, require_known, require_seen
-from rank.phenotypes import Phenotype, Recalibration, measure_phenotype
+from rank.patients.phenotypes import Phenotype, Recalibration, measure_phenotype
 from rank.predict import Ranker
 from rank.prompt import reading_sentences
 from rank.task_prediction.ranked_files import RankedExample
+from rank.verification.verifier import NEEDS_CANDIDATES, Verifier, is_verifier
+
+
+def load_ranker(checkpoint: str) -> Ranker:
+    """A ranker, or the verifier that `rank/train.py --candidates` wrote. Raises UserError where it is neither."""
+    return Verifier.load(checkpoint) if is_verifier(checkpoint) else Ranker.load(checkpoint)
 
 
 def rank_patient(
@@ -67,6 +74,7 @@ def rank_task(
     batch_size: int,
     allow_unknown: bool = False,
     rules: RuleUse = "none",
+    candidates: str | None = None,
 ) -> tuple[list[RankedExample], dict[str, dict[str, float | None]]]:
     """The patients of a split, ranked, and what `measure_phenotype` finds for each phenotype.
 
@@ -74,9 +82,18 @@ def rank_task(
     patients: codes that come together make 1 - prod(1 - p) too large.
 
     Raises ValueError where the task is of another ontology, or has what the model has never seen, as `Ranker.row` does
-    for one patient; with `allow_unknown` these are warnings (`UnfamiliarInput`).
+    for one patient; with `allow_unknown` these are warnings (`UnfamiliarInput`). `candidates`: for a verifier, and for
+    nothing else, the run whose candidates it verifies.
     """
     task = load_task(path)
+    if isinstance(ranker, Verifier):
+        if candidates is None:
+            raise UserError(NEEDS_CANDIDATES)
+        ranker.use_candidates(candidates, task, sorted({split, *(["validation"] if phenotypes else [])}))
+    elif candidates is not None:
+        raise UserError(
+            "--candidates is for checkpoints of `rank/train.py --candidates`; this one ranks all codes itself"
+        )
     _require_same_ontology(ranker, task, allow_unknown)
     notice_all(ranker, top)
     if ranker.prompt.past_note_tokens and not task.has_past_notes:

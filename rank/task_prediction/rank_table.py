@@ -12,7 +12,7 @@ from data.table_files.meanings import parse_sex_values
 from mera.system.errors import UserError
 from rank.patients.coding_check import RuleUse
 from rank.patients.patient_input import require_known, require_seen
-from rank.phenotypes import Phenotype
+from rank.patients.phenotypes import Phenotype
 from rank.predict import Ranker
 from rank.task_prediction.predict_task import notice_all, scored
 from rank.task_prediction.ranked_files import RankedExample

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM
 from mera.language_models.lora import LoraSettings, add_lora, merged
 from mera.root import ROOT
 from rank.candidate_head import read_candidates_only
-from rank.phenotypes import Phenotype
+from rank.patients.phenotypes import Phenotype
 from rank.predict import Ranker
 from rank.prompt import reading_sentences
 from rank.task_prediction.predict_task import rank_patient, rank_task
