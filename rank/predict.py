@@ -22,8 +22,8 @@ from rank.decoding import decode, scores_of_decoded
 from rank.patients.code_reader import CodeReader
 from rank.patients.coding_check import RuleUse, check_sets
 from rank.patients.patient_input import given_codes, read_age, read_days, read_sex, require_known, require_seen
+from rank.patients.phenotypes import Phenotype, any_of
 from rank.patients.trained_on import TrainedOn
-from rank.phenotypes import Phenotype, any_of
 from rank.prompt import Prompt, PromptBuilder
 from rank.wide.recurrence import SeenCodes, add_recurrence, seen_codes
 from rank.wide.storage import load_wide_part, save_wide_part
@@ -81,12 +81,12 @@ class Ranker:
 
     @classmethod
     def load(cls, checkpoint: str | Path, device: str | None = None) -> "Ranker":
-        """Read a checkpoint of rank/train.py. Raises ValueError where `checkpoint` is not one."""
+        """Read a checkpoint of rank/train.py, or the one in a run's folder. Raises ValueError where there is none."""
         path = Path(checkpoint)
+        if (path / "checkpoint" / FILE_NAME).is_file():
+            path = path / "checkpoint"
         if not (path / FILE_NAME).is_file():
-            inside = path / "checkpoint"
-            hint = f": {inside}" if (inside / FILE_NAME).is_file() else ""
-            raise UserError(f"{path} has no {FILE_NAME}: give the checkpoint directory that rank/train.py wrote{hint}")
+            raise UserError(f"{path} has no {FILE_NAME}: give a run of rank/train.py, or its checkpoint directory")
         saved = json.loads((path / FILE_NAME).read_text(encoding="utf-8"))
         model, tokenizer = open_checkpoint(path, device)
         read_candidates_only(model, token_ids(tokenizer, saved["candidates"]), marker_id(tokenizer, EOV))

@@ -2,6 +2,8 @@
 
 accelerate launch rank/train.py --config configs/rank/tiny.yaml --model.base runs/memorize/checkpoint \\
     --task prepared/diabetes130 --output runs/rank
+accelerate launch rank/train.py --config configs/rank/verifier.yaml --candidates runs/codiesp/bm25 \\
+    --task prepared/codiesp-en --output runs/codiesp/verifier
 """
 
 from mera.system import quiet_ctrl_c  # noqa: F401  first, for Ctrl-C while the rest is imported
@@ -23,6 +25,7 @@ from rank.prompt import PromptBuilder
 from rank.start import data_sentences, fitted_wide_part, model_for_task, require_past_notes, training_examples
 from rank.trainer import build_trainer
 from rank.validation import Validation
+from rank.verification.run import VerifierRun
 
 
 def main() -> None:
@@ -32,6 +35,13 @@ def main() -> None:
     task = with_few_held_out(load_task(config.task), FEW_EXAMPLES) if dry_run else load_task(config.task)
     require_past_notes(task, config.prompt)
     run.claim(config_dict(config), task.fingerprint)
+    if config.candidates is not None:
+        stage = VerifierRun(config, task, run)
+        sys.stderr.writelines(f"{sentence}\n" for sentence in stage.sentences)
+        if dry_run:
+            return rehearse(stage.trainer, stage.trainer.evaluate, dry_run)
+        stage.trainer.resume_and_train(run, config.training)
+        return stage.write(clock)
 
     wide = fitted_wide_part(config, task)
     model, tokenizer, code_tokens = model_for_task(config, task, wide)

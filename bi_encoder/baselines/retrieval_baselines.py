@@ -48,7 +48,7 @@ COSINES_AT_ONCE = 64_000_000
 Score = Callable[[Sequence[str]], np.ndarray]
 """Texts -> scores (Q, C) float32."""
 ScoreOfFold = Callable[[np.ndarray, Sequence[str]], np.ndarray]
-"""(rows (n,) of the training split to learn from, texts) -> scores (Q, C) float32, with the settings that were chosen."""
+"""(rows (n,) of the training split to learn from, texts) -> scores (Q, C) float32, with the settings chosen before."""
 
 
 @config_class
@@ -67,8 +67,8 @@ class RetrievalBaselinesConfig:
     """`log_count`: a weight; `by_frequency`: beside it an offset for each group of codes by their training examples,
     without which a prior pushes codes that training never showed out of the first 20"""
     candidate_folds: int = 0
-    """also score the training notes, each by a model of the other folds, so many in all: a run with them is a first pass
-    for `rank/train.py --candidates`; 0: not"""
+    """also score the training notes, each by a model of the other folds, so many in all: a run with them is a first
+    pass for `rank/train.py --candidates`; 0: not"""
 
     def __post_init__(self) -> None:
         if self.candidate_folds < 0 or self.candidate_folds == 1:
@@ -134,7 +134,8 @@ class Ranking(Generic[Choice]):
     chosen: Choice
     of_fold: ScoreOfFold
     evidence: dict[str, dict[str, list[list[int]]]] | None = None
-    """Row of the test split -> code -> [start, end] in the note, as `bi_encoder.evidence.evidence_record` has it."""
+    """Row of the test split -> code -> [start, end] in the note, as
+    `bi_encoder.evidence.attended_spans.evidence_record` has it."""
 
 
 def chosen_folders(folders: Mapping[str, Path], only: Sequence[str]) -> dict[str, Path]:

@@ -1,8 +1,9 @@
 """The training split's scores out of fold, which a run keeps beside its predictions for a second pass to train on.
 
-`train/` has the form of `predictions/` (mera/runs/predictions.py); its manifest names the split `train` and the number of
-folds. Each training example is scored by a model that learnt from the other folds alone: a model that has met an
-example ranks its true codes higher than it ranks those of a new one, and a second pass would learn to trust it too much.
+`train/` has the form of `predictions/` (mera/runs/predictions.py); its manifest names the split `train` and the number
+of folds. Each training example is scored by a model that learnt from the other folds alone: a model that has met an
+example ranks its true codes higher than it ranks those of a new one, and a second pass would learn to trust it too
+much.
 """
 
 from collections.abc import Mapping, Sequence
