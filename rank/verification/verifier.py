@@ -21,11 +21,11 @@ from rank.decision import DecisionRule
 from rank.patients.trained_on import TrainedOn
 from rank.predict import RULES_FILE, Ranker
 from rank.prompt import Prompt
-from rank.wide.recurrence import NUM_FEATURES
 from rank.verification.branches import VerificationCollator, branches_of_codes
 from rank.verification.first_pass import Candidates, FirstPass, LogOddsScale
 from rank.verification.head import Verification, read_hidden_states
 from rank.verification.scoring import scores_of_all_codes, verify
+from rank.wide.recurrence import NUM_FEATURES
 
 NEEDS_CANDIDATES = (
     "this checkpoint verifies the candidates of a first pass and cannot rank a patient by itself; give --task with "
