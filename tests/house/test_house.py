@@ -122,8 +122,8 @@ def test_help_lists_every_key_with_its_default(script):
 
 
 def readme_commands():
-    """Those of the README, and of the page that its section on code books became."""
-    pages = [(ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "docs/code-book.md")]
+    """Those of the README, and of the pages that its sections on code books and fusion became."""
+    pages = [(ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "docs/code-book.md", "docs/fusion.md")]
     text = "\n".join(pages).replace("\\\n", " ")
     blocks = re.findall(r"```(?:bash|sh|console)\n(.*?)```", text, re.S)
     lines = [line.strip() for block in blocks for line in block.splitlines()]
