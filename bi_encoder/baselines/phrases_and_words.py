@@ -4,15 +4,15 @@ Each is fitted on the training notes, its setting chosen on validation by mean a
 of that setting that scores test is fitted again, on the notes of train and validation. N examples, C codes.
 """
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from bi_encoder.baselines.dictionary import Dictionary, PhraseCounts, known_phrases
+from bi_encoder.baselines.dictionary import Dictionary, PhraseCounts, Phrases, known_phrases
 from bi_encoder.baselines.retrieval_baselines import ChosenSetting, Ranking
 from bi_encoder.baselines.word_features import Ridge, Svm, WordFeatures
-from bi_encoder.evidence import EVIDENCE_CODES, EVIDENCE_ROWS
+from bi_encoder.evidence.attended_spans import EVIDENCE_CODES, EVIDENCE_ROWS
 from bi_encoder.inputs.code_names import all_names
 from bi_encoder.inputs.texts import query_texts
 from data.task import Task
@@ -26,74 +26,117 @@ MOST_NOTES = 20_000
 """Training notes that are read, the first ones: the linear models take the products of all pairs of them."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Notes:
+    """What a model is fitted on, at most MOST_NOTES of them."""
+
+    texts: list[str]
+    targets: list[list[int]]
+    """The columns of each note's true codes."""
+    marked: list[list[tuple[int, str]]] | None
+    """(column, words) of each note's evidence; None where the task has none."""
+
+    @classmethod
+    def of(cls, task: Task, splits: Sequence[str]) -> "Notes":
+        """The notes of `splits`, one split after the other."""
+        marked = [_marked_words(task, split) for split in splits]
+        there = [row for of_split in marked for row in of_split or ()]
+        return cls(
+            texts=[text for split in splits for text in _texts(task, split)][:MOST_NOTES],
+            targets=[list(row) for split in splits for row in task.target_columns(split)][:MOST_NOTES],
+            marked=None if None in marked or not any(there) else there[:MOST_NOTES],
+        )
+
+    def select(self, rows: np.ndarray) -> "Notes":
+        """Those of `rows` that were read."""
+        read = [row for row in rows if row < len(self.texts)]
+        return Notes(
+            texts=[self.texts[row] for row in read],
+            targets=[self.targets[row] for row in read],
+            marked=None if self.marked is None else [self.marked[row] for row in read],
+        )
+
+
 def dictionary(task: Task, refit: bool = False) -> Ranking[ChosenSetting]:
     """Names of codes, and phrases that annotators marked or that mostly stand with a code, by their precision."""
-    candidates = _dictionaries(task, FITTED_ON)
+    notes, names = Notes.of(task, FITTED_ON), all_names(task)
+    settings = {
+        f"smoothing {smoothing:g}, negated phrases {'left out' if negated else 'kept'}": (negated, smoothing)
+        for negated in (False, True)
+        for smoothing in SMOOTHINGS
+    }
+    phrases = _phrases(notes, names)
+    counts = {negated: _count(phrases, notes, len(names), negated) for negated in (False, True)}
+    candidates = {name: counts[negated].dictionary(smoothing) for name, (negated, smoothing) in settings.items()}
     validation = _texts(task, "validation")
     scores = {name: each.scores(validation) for name, each in candidates.items()}
     chosen, best = _choose(task, scores, refit)
-    fitted = _dictionaries(task, REFITTED_ON)[best] if refit else candidates[best]
-    test = fitted.scores(_texts(task, "test"))
-    return Ranking(validation=scores[best], test=test, chosen=chosen, evidence=_evidence(task, fitted, test))
+
+    def fitted(read: Notes) -> Dictionary:
+        negated, smoothing = settings[best]
+        return _count(_phrases(read, names), read, len(names), negated).dictionary(smoothing)
+
+    model = fitted(Notes.of(task, REFITTED_ON)) if refit else candidates[best]
+    test = model.scores(_texts(task, "test"))
+    return Ranking(
+        validation=scores[best],
+        test=test,
+        chosen=chosen,
+        of_fold=lambda rows, texts: fitted(notes.select(rows)).scores(texts),
+        evidence=_evidence(task, model, test),
+    )
 
 
 def words_and_letters(task: Task, refit: bool = False) -> Ranking[ChosenSetting]:
     """Ridge regression or support vector machines on TF-IDF of words and of letters."""
-    features, models = _linear_models(task, FITTED_ON)
-    validation = features(_texts(task, "validation"))
-    scores = {name: model().scores(validation) for name, model in models.items()}
-    chosen, best = _choose(task, scores, refit)
-    if refit:
-        features, models = _linear_models(task, REFITTED_ON)
-    return Ranking(validation=scores[best], test=models[best]().scores(features(_texts(task, "test"))), chosen=chosen)
-
-
-def _dictionaries(task: Task, splits: Sequence[str]) -> dict[str, Dictionary]:
-    """Setting -> the dictionary of the notes of `splits`."""
-    notes = _texts(task, *splits)
-    targets = [row for split in splits for row in task.target_columns(split)][:MOST_NOTES]
-    names = all_names(task)
-    phrases = known_phrases(names, notes, targets, _marked_words(task, splits))
-    dictionaries = {}
-    for negated in (False, True):
-        counts = PhraseCounts.of(phrases, notes, targets, len(names), leave_out_negated=negated)
-        for smoothing in SMOOTHINGS:
-            name = f"smoothing {smoothing:g}, negated phrases {'left out' if negated else 'kept'}"
-            dictionaries[name] = counts.dictionary(smoothing)
-    return dictionaries
-
-
-def _linear_models(task: Task, splits: Sequence[str]) -> tuple[WordFeatures, dict[str, Callable[[], Ridge | Svm]]]:
-    """The features of the notes of `splits`, and setting -> what fits its model on them."""
-    notes = _texts(task, *splits)
-    features = WordFeatures(notes, min_rows=min(2, len(notes)))
-    read = features(notes)
-    targets = np.concatenate([task.targets(split) for split in splits])[:MOST_NOTES]
-    models: dict[str, Callable[[], Ridge | Svm]] = {
-        f"ridge, penalty {penalty:g}": partial(Ridge, read, targets, penalty) for penalty in RIDGE_PENALTIES
+    notes, num_codes = Notes.of(task, FITTED_ON), len(task.codes)
+    kinds: dict[str, tuple[type[Ridge] | type[Svm], float]] = {
+        f"ridge, penalty {penalty:g}": (Ridge, penalty) for penalty in RIDGE_PENALTIES
     }
-    models |= {f"support vector machines, cost {cost:g}": partial(Svm, read, targets, cost) for cost in SVM_COSTS}
-    return features, models
+    kinds |= {f"support vector machines, cost {cost:g}": (Svm, cost) for cost in SVM_COSTS}
+
+    def scores_of(read: Notes, settings: Iterable[str], texts: Sequence[str]) -> dict[str, np.ndarray]:
+        """Setting -> scores of `texts` with what is fitted on `read`."""
+        words = WordFeatures(read.texts, min_rows=min(2, len(read.texts)))
+        known, asked = words(read.texts), words(texts)
+        true = np.zeros((len(read.texts), num_codes), dtype=bool)
+        for row, columns in enumerate(read.targets):
+            true[row, columns] = True
+        return {name: kinds[name][0](known, true, kinds[name][1]).scores(asked) for name in settings}
+
+    scores = scores_of(notes, kinds, _texts(task, "validation"))
+    chosen, best = _choose(task, scores, refit)
+    reads = Notes.of(task, REFITTED_ON) if refit else notes
+    return Ranking(
+        validation=scores[best],
+        test=scores_of(reads, [best], _texts(task, "test"))[best],
+        chosen=chosen,
+        of_fold=lambda rows, texts: scores_of(notes.select(rows), [best], texts)[best],
+    )
 
 
-def _texts(task: Task, *splits: str) -> list[str]:
-    """Of several splits one after the other; no more than MOST_NOTES to fit on."""
-    texts = [query.text for split in splits for query in query_texts(task, split)]
-    return texts[:MOST_NOTES] if "train" in splits else texts
+def _phrases(notes: Notes, names: Sequence[Sequence[str]]) -> Phrases:
+    return known_phrases(names, notes.texts, notes.targets, notes.marked)
 
 
-def _marked_words(task: Task, splits: Sequence[str]) -> list[list[tuple[int, str]]] | None:
-    """For each note of `splits` (column, words) of its evidence; None where the task has none."""
-    column = task.column
+def _count(phrases: Phrases, notes: Notes, num_codes: int, leave_out_negated: bool) -> PhraseCounts:
+    return PhraseCounts.of(phrases, notes.texts, notes.targets, num_codes, leave_out_negated=leave_out_negated)
+
+
+def _texts(task: Task, split: str) -> list[str]:
+    return [query.text for query in query_texts(task, split)]
+
+
+def _marked_words(task: Task, split: str) -> list[list[tuple[int, str]]] | None:
+    """For each note of the split (column, words) of its evidence; None where it has none."""
+    column, rows = task.column, task.splits[split].select(range(min(MOST_NOTES, len(task.splits[split]))))
+    if "evidence" not in rows.column_names:
+        return None
     marked: list[list[tuple[int, str]]] = []
-    for split in splits:
-        rows = task.splits[split].select(range(min(MOST_NOTES, len(task.splits[split]))))
-        if "evidence" not in rows.column_names:
-            return None
-        for text, evidence in zip(rows["text"], rows["evidence"], strict=True):
-            spans = [span for span in evidence or () if span["code"] in column]
-            marked.append([(column[span["code"]], text[span["start"] : span["end"]]) for span in spans])
-    return marked[:MOST_NOTES] if any(marked) else None
+    for text, evidence in zip(rows["text"], rows["evidence"], strict=True):
+        spans = [span for span in evidence or () if span["code"] in column]
+        marked.append([(column[span["code"]], text[span["start"] : span["end"]]) for span in spans])
+    return marked
 
 
 def _choose(task: Task, scores: dict[str, np.ndarray], refit: bool) -> tuple[ChosenSetting, str]:
