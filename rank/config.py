@@ -12,6 +12,7 @@ from rank.attention import Kernel
 ThresholdForm = Literal["atlop", "probability"]
 RareRecurrence = Literal["fitted", "none"]
 EovOffset = Literal["fitted", "none"]
+WideForm = Literal["none", "recurrence", "full"]
 HistoryForm = Literal["codes", "codes+definitions", "definitions"]
 Decoding = Literal["rank", "autoregressive"]
 
@@ -73,6 +74,23 @@ class LossConfig:
 
 
 @config_class
+class VerificationConfig:
+    num_candidates: int = 64
+    """best codes of the first pass that are read behind each note; the others rank below them"""
+    train_candidates: int = 0
+    """of these, how many are read in training: all true ones and a random part of the others, drawn anew each epoch; 0:
+    all"""
+    trained_layers: int = 0
+    """last layers of the model that are trained, the ones below and the embeddings stay as they are; 0: all layers"""
+
+    def __post_init__(self) -> None:
+        if self.num_candidates < 1 or self.train_candidates < 0 or self.trained_layers < 0:
+            raise UserError(
+                "verification.num_candidates must be 1 or more, train_candidates and trained_layers 0 or more"
+            )
+
+
+@config_class
 class RankConfig:
     task: str
     """prepared task to train and evaluate on"""
@@ -83,14 +101,23 @@ class RankConfig:
     prompt: PromptConfig = PromptConfig()
     loss: LossConfig = LossConfig()
     training: TrainingConfig = TrainingConfig()
+    candidates: str | None = None
+    """finished run of the same task whose best codes are verified, instead of ranking all codes by the first output
+    token (rank/verification); it needs scores of the training notes (`mera retrieval-baselines --candidate_folds 5`)"""
+    verification: VerificationConfig = VerificationConfig()
     orders: int = 1
     """orders of the targets drawn per example and epoch, all behind one prompt; 0: no partial outputs"""
     max_targets: int = 40
     """targets given in one order; the rest stay positives"""
     prompt_weight: float = 1.0
     """weight in the loss of the first position, where ranking reads, against 1 of each later one"""
-    recurrence: bool = True
-    """add a trained bonus to the scores of codes seen before (rank/wide/recurrence.py)"""
+    wide: WideForm = "recurrence"
+    """a linear model of the history beside the language model. none: the paper's form; recurrence: a trained bonus for
+    codes seen before; full: also for codes linked to those seen, how common a code is, age and sex, fitted before the
+    language model trains (rank/wide)"""
+    repeated_weight: float = 1.0
+    """weight in the ranking loss of the targets that stand in the history, against 1 of new ones: below 1 trains for
+    the onset of new diseases"""
     rare_recurrence: RareRecurrence = "fitted"
     """fitted: raise rare codes of the last visit further, as much as the ranking on validation wants and micro F1 there
     allows; none: as trained"""
@@ -118,6 +145,8 @@ class RankConfig:
             raise UserError("orders must be 0 or more, max_targets 1 or more")
         if self.prompt_weight <= 0:
             raise UserError("prompt_weight must be above 0")
+        if self.repeated_weight <= 0:
+            raise UserError("repeated_weight must be above 0")
         if not 0 <= self.history_dropout < 1:
             raise UserError("history_dropout must be in [0, 1)")
 

@@ -25,6 +25,7 @@ from rank.prompt import reading_sentences
 from rank.trainer import RankTrainer
 from rank.validation import Validation
 from rank.wide.recurrence import add_recurrence, fit_rare_bonus, recurrence_weights
+from rank.wide.wide_part import WideScorer, trained_weights
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,9 +52,12 @@ def fit_ranker(
     the calibration; what the manifest says of the last two; and the validation patients as the ranker ranks them. Every
     process must call this."""
     recurrence = recurrence_weights(model, len(task.codes))
+    wide = None
+    if validation.wide is not None:
+        wide = WideScorer(tables=validation.wide, weights=trained_weights(model))
     scores, eov = validation.scores(model)
     targets, uses_eov = validation.targets, config.loss.threshold_weight > 0
-    if config.recurrence and config.rare_recurrence == "fitted":
+    if config.wide != "none" and config.rare_recurrence == "fitted":
         rare_bonus = fit_rare_bonus(
             scores,
             validation.seen,
@@ -66,7 +70,7 @@ def fit_ranker(
     rule = fit_decision_rule(scores, eov, targets, uses_eov, config.eov_offset == "fitted")
     trained_on = TrainedOn.of_task(task, config.prompt)
     definitions, prompt = code_tokens.definitions, config.prompt
-    ranker = Ranker(model, tokenizer, task.codes, definitions, prompt, rule, recurrence, trained_on, task.rules)
+    ranker = Ranker(model, tokenizer, task.codes, definitions, prompt, rule, recurrence, trained_on, task.rules, wide)
     ranker.add_definitions(task.all_definitions)
     decision = decision_record(rule, scores, eov, targets, uses_eov)
     if config.decoding == "rank":
@@ -109,7 +113,7 @@ def rank_split(
 def save_ranker(trainer: RankTrainer, ranker: Ranker, code_tokens: CodeTokens, run: RunDirectory) -> None:
     """Write `checkpoint/`, which `Ranker.load` reads; every process must call this."""
     path = run.path("checkpoint")
-    save_checkpoint(trainer, ranker.tokenizer, code_tokens, path, leave_out="recurrence.")
+    save_checkpoint(trainer, ranker.tokenizer, code_tokens, path, leave_out=("recurrence.", "wide."))
     if trainer.is_world_process_zero():
         ranker.save_settings(path)
 

@@ -39,11 +39,12 @@ ROOMS = (
         "rank.patients",
         "rank.wide",
         "rank",
+        "rank.verification",
         "rank.baselines",
         "rank.task_prediction",
         "rank.ablations",
     ),
-    *("rank.run_baselines", "rank.run_predict", "bi_encoder.config", "bi_encoder"),
+    *("rank.run_baselines", "rank.run_predict", "rank.train", "bi_encoder.config", "bi_encoder"),
     *("bi_encoder.search", "bi_encoder.baselines", "bi_encoder.run_search", "bi_encoder.run_retrieval_baselines"),
     "bi_encoder.reruns",
 )
