@@ -263,6 +263,16 @@ class BiEncoderConfig:
             raise UserError("refine.steps is for mean pooling; label attention compares more than two vectors")
 
 
+@config_class
+class RescoreConfig:
+    run: str
+    """finished run of bi_encoder/train.py, with its checkpoint"""
+    task: str
+    """prepared task that it was trained on"""
+    output: str
+    """run directory to write: the run's predictions, and its scores of the validation split"""
+
+
 def training_widths(config: BiEncoderConfig, hidden_size: int) -> tuple[list[int], list[float]]:
     """The widths at which the loss is computed and their weights: of `retrieval` the hidden size alone."""
     if config.variant == "retrieval":

@@ -23,6 +23,7 @@ from mera.runs.manifest import RunClock, build_manifest
 from mera.runs.predictions import predictions_for_task, write_predictions
 from mera.runs.records import task_record
 from mera.runs.run_directory import RunDirectory, write_json
+from mera.runs.validation_scores import write_validation
 
 SPEED_QUERIES = 512
 """Searches timed at each width."""
@@ -162,6 +163,7 @@ def write_outputs(
         records["evidence"] = evidence_record(model, queries, vectors, test_scores, task.codes, **window)
     predictions = predictions_for_task(task, "test", test_scores, threshold, manifest, records)
     write_predictions(run.path("predictions"), predictions)
+    write_validation(run, task, validation_scores, threshold, manifest)
     return metrics
 
 

@@ -22,6 +22,7 @@ from bi_encoder.baselines.retrieval_baselines import (
     RetrievalBaselinesConfig,
     bm25,
     chosen_folders,
+    out_of_fold_scores,
     untrained_encoder,
 )
 from bi_encoder.search.search_index import open_model
@@ -34,6 +35,8 @@ from mera.runs.manifest import RunClock, build_manifest
 from mera.runs.predictions import predictions_for_task, write_predictions
 from mera.runs.records import task_record
 from mera.runs.run_directory import RunDirectory
+from mera.runs.train_scores import write_train
+from mera.runs.validation_scores import write_validation
 from mera.training.entry_point import run_entry_point
 
 
@@ -51,6 +54,8 @@ def main() -> None:
     keys = {"BM25": ("prior_form",), "untrained encoder": ("encoder", "max_query_tokens", "prior_form")}
     folders = {name: Path(config.output) / name.lower().replace(" ", "-") for name in baselines}
     folders = chosen_folders(folders, config.only)
+    if config.candidate_folds:
+        keys = {name: (*keys.get(name, ()), "candidate_folds") for name in folders}
     settings = {name: {key: config_dict(config)[key] for key in keys.get(name, ())} for name in folders}
     finished = [name for name in folders if finished_before(folders[name], task.fingerprint, settings.get(name))]
     for name in finished:
@@ -72,6 +77,10 @@ def main() -> None:
         records = {"evidence": ranking.evidence}
         predictions = predictions_for_task(task, "test", ranking.test, threshold, manifest, records)
         write_predictions(run.path("predictions"), predictions)
+        write_validation(run, task, ranking.validation, threshold, manifest)
+        if config.candidate_folds:
+            scores = out_of_fold_scores(task, ranking.of_fold, config.candidate_folds)
+            write_train(run, task, scores, threshold, manifest, config.candidate_folds)
         print(f"{name}: {run.finish()} ({ranking.chosen.in_words()})")
 
 

@@ -4,7 +4,7 @@ A language model's head has a row for each of its 50,000 tokens; stage two needs
 Computing these alone saves most of the logits' time and nearly all of their memory, and changes no score.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -43,13 +43,18 @@ def read_candidates_only(model: PreTrainedModel, candidate_ids: Tensor, eov_id: 
     Give a LoRA model after it was wrapped: PEFT replaces the head it finds.
     """
     token_ids = torch.cat([candidate_ids, torch.tensor([eov_id])])
+    replace_head(model, lambda head: CandidateHead(head, token_ids))
+
+
+def replace_head(model: PreTrainedModel, make: Callable[[nn.Linear], nn.Linear]) -> None:
+    """Put what `make` makes of the output layer in its place, inside LoRA's own module where there is one."""
     head = model.get_output_embeddings()
     if hasattr(head, "modules_to_save"):
         trained = head.modules_to_save
         for name in list(trained):
-            trained[name] = CandidateHead(trained[name], token_ids)
+            trained[name] = make(trained[name])
     else:
-        model.set_output_embeddings(CandidateHead(head, token_ids))
+        model.set_output_embeddings(make(head))
 
 
 # Not inference_mode: ZeRO-3 would keep what it gathers in it, and training could not use that afterwards.

@@ -15,20 +15,22 @@ from mera.runs.manifest import RunClock, build_manifest
 from mera.runs.predictions import predictions_for_task, write_predictions
 from mera.runs.records import memorization_record, task_record
 from mera.runs.run_directory import RunDirectory
+from mera.runs.validation_scores import write_validation
 from mera.training.checkpoint import save_checkpoint
 from rank.config import Decoding, RankConfig
-from rank.decision import DecisionRecord, best_micro_f1, decision_record, fit_decision_rule
+from rank.decision import DecisionRecord, best_micro_f1, decision_record, fit_decision_rule, ranking_quality
 from rank.patients.trained_on import TrainedOn
 from rank.predict import Ranker
 from rank.prompt import reading_sentences
-from rank.recurrence import add_recurrence, fit_rare_bonus, recurrence_weights
 from rank.trainer import RankTrainer
 from rank.validation import Validation
+from rank.wide.recurrence import add_recurrence, fit_rare_bonus, recurrence_weights
+from rank.wide.wide_part import WideScorer, trained_weights
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RankedPatients:
-    """The patients of the test split. N patients, C candidates."""
+    """The patients of a split. N patients, C candidates."""
 
     scores: np.ndarray
     """(N, C), larger is more likely"""
@@ -45,18 +47,22 @@ def fit_ranker(
     task: Task,
     validation: Validation,
     config: RankConfig,
-) -> tuple[Ranker, DecisionRecord]:
+) -> tuple[Ranker, DecisionRecord, RankedPatients]:
     """A ranker of the trained `model`, with what is fitted on validation: the bonus of rare codes, the threshold and
-    the calibration; and what the manifest says of the last two. Every process must call this."""
+    the calibration; what the manifest says of the last two; and the validation patients as the ranker ranks them. Every
+    process must call this."""
     recurrence = recurrence_weights(model, len(task.codes))
+    wide = None
+    if validation.wide is not None:
+        wide = WideScorer(tables=validation.wide, weights=trained_weights(model))
     scores, eov = validation.scores(model)
     targets, uses_eov = validation.targets, config.loss.threshold_weight > 0
-    if config.recurrence and config.rare_recurrence == "fitted":
+    if config.wide != "none" and config.rare_recurrence == "fitted":
         rare_bonus = fit_rare_bonus(
             scores,
             validation.seen,
-            targets,
             task.train_counts,
+            quality=lambda raised: float(np.mean(list(ranking_quality(raised, targets).values()))),
             micro_f1=lambda raised: best_micro_f1(raised, eov, targets, uses_eov),
         )
         recurrence = recurrence + rare_bonus
@@ -64,28 +70,36 @@ def fit_ranker(
     rule = fit_decision_rule(scores, eov, targets, uses_eov, config.eov_offset == "fitted")
     trained_on = TrainedOn.of_task(task, config.prompt)
     definitions, prompt = code_tokens.definitions, config.prompt
-    ranker = Ranker(model, tokenizer, task.codes, definitions, prompt, rule, recurrence, trained_on, task.rules)
+    ranker = Ranker(model, tokenizer, task.codes, definitions, prompt, rule, recurrence, trained_on, task.rules, wide)
     ranker.add_definitions(task.all_definitions)
-    return ranker, decision_record(rule, scores, eov, targets, uses_eov)
+    decision = decision_record(rule, scores, eov, targets, uses_eov)
+    if config.decoding == "rank":
+        return ranker, decision, RankedPatients(scores=scores, thresholds=rule.thresholds(scores, eov), sentences=[])
+    ranked = rank_split(ranker, task, "validation", config.decoding, config.evaluation_batch_size, config.max_targets)
+    return ranker, decision, ranked
 
 
 def fit_decision_again(
     ranker: Ranker, task: Task, fit_offset: bool, batch_size: int
-) -> tuple[DecisionRecord, list[str]]:
+) -> tuple[DecisionRecord, RankedPatients]:
     """Fit the rule of a loaded ranker on validation once more; it changes in place, and uses EOV if it did before.
-    Returns what the manifest says of it, and what the prompts do not hold of the patients."""
+    Returns what the manifest says of it, and the validation patients as ranked by the first output token."""
     rows = list(task.splits["validation"])
     prompts = ranker.prompts(rows)
     scores, eov = ranker.score(rows, batch_size, prompts)
     targets, uses_eov = task.targets("validation"), ranker.rule.eov_share > 0
     ranker.rule = fit_decision_rule(scores, eov, targets, uses_eov, fit_offset)
     sentences = reading_sentences(prompts, "ranking", ranker.prompt.past_note_tokens)
-    return decision_record(ranker.rule, scores, eov, targets, uses_eov), sentences
+    ranked = RankedPatients(scores=scores, thresholds=ranker.rule.thresholds(scores, eov), sentences=sentences)
+    return decision_record(ranker.rule, scores, eov, targets, uses_eov), ranked
 
 
-def rank_test(ranker: Ranker, task: Task, decoding: Decoding, batch_size: int, max_codes: int) -> RankedPatients:
-    """Rank the test patients by the first output token, or by writing up to `max_codes` codes one after the other."""
-    rows = list(task.splits["test"])
+def rank_split(
+    ranker: Ranker, task: Task, split: str, decoding: Decoding, batch_size: int, max_codes: int
+) -> RankedPatients:
+    """Rank the patients of a split by the first output token, or by writing up to `max_codes` codes one after the
+    other."""
+    rows = list(task.splits[split])
     prompts = ranker.prompts(rows)
     if decoding == "rank":
         scores, eov = ranker.score(rows, batch_size, prompts)
@@ -99,7 +113,7 @@ def rank_test(ranker: Ranker, task: Task, decoding: Decoding, batch_size: int, m
 def save_ranker(trainer: RankTrainer, ranker: Ranker, code_tokens: CodeTokens, run: RunDirectory) -> None:
     """Write `checkpoint/`, which `Ranker.load` reads; every process must call this."""
     path = run.path("checkpoint")
-    save_checkpoint(trainer, ranker.tokenizer, code_tokens, path, leave_out="recurrence.")
+    save_checkpoint(trainer, ranker.tokenizer, code_tokens, path, leave_out=("recurrence.", "wide."))
     if trainer.is_world_process_zero():
         ranker.save_settings(path)
 
@@ -108,15 +122,17 @@ def write_outputs(
     trainer: RankTrainer,
     task: Task,
     test: RankedPatients,
+    validation: RankedPatients,
     decision: DecisionRecord,
     config: RankConfig,
     run: RunDirectory,
     clock: RunClock,
 ) -> None:
-    """Write the `predictions/` of a run that trained."""
-    write_predictions_of_test(
+    """Write the `predictions/` and the `validation/` of a run that trained."""
+    write_ranked(
         task,
         test,
+        validation,
         run,
         name=config.name,
         config=config_dict(config),
@@ -128,9 +144,10 @@ def write_outputs(
     )
 
 
-def write_predictions_of_test(
+def write_ranked(
     task: Task,
     test: RankedPatients,
+    validation: RankedPatients,
     run: RunDirectory,
     *,
     name: str,
@@ -141,8 +158,9 @@ def write_predictions_of_test(
     clock: RunClock,
     tokens: int | None = None,
 ) -> None:
-    """Write `predictions/`. `name`: the model's name in the report; `decision`: None where codes were written one after
-    the other, whose scores are mere places; `records` as in mera/runs/predictions.py; `tokens`: tokens trained on."""
+    """Write `predictions/` and `validation/`. `name`: the model's name in the report; `decision`: None where codes were
+    written one after the other, whose scores are mere places; `records` as in mera/runs/predictions.py; `tokens`:
+    tokens trained on."""
     manifest = build_manifest(
         run=run.final.name,
         model=name,
@@ -157,3 +175,4 @@ def write_predictions_of_test(
         manifest["calibration"], manifest["threshold"] = decision["calibration"], decision["threshold"]
     predictions = predictions_for_task(task, "test", test.scores, test.thresholds, manifest, records)
     write_predictions(run.path("predictions"), predictions)
+    write_validation(run, task, validation.scores, validation.thresholds, manifest)

@@ -1,4 +1,4 @@
-"""A trained model's test patients scored again in another way, as a run of its own: nothing is trained.
+"""A trained model's validation and test patients scored again in another way, as a run of its own: nothing is trained.
 
 python rank/rescore.py --run runs/rank --task prepared/diabetes130 --output runs/decoding --decoding autoregressive
 """
@@ -18,7 +18,7 @@ from mera.runs.run_directory import RunDirectory
 from mera.system.errors import UserError
 from mera.training.entry_point import run_entry_point
 from rank.config import RescoreConfig
-from rank.outputs import fit_decision_again, rank_test, write_predictions_of_test
+from rank.outputs import fit_decision_again, rank_split, write_ranked
 from rank.predict import Ranker
 
 
@@ -32,13 +32,17 @@ def main() -> None:
     ranker, settings = Ranker.load(Path(config.run) / "checkpoint"), trained.manifest["config"]
     ranker.add_definitions(task.all_definitions)
     batch_size, fit_offset = config.evaluation_batch_size, config.eov_offset == "fitted"
-    decision, sentences = fit_decision_again(ranker, task, fit_offset, batch_size)
-    test = rank_test(ranker, task, config.decoding, batch_size, settings["max_targets"])
-    sys.stderr.writelines(f"{sentence}\n" for sentence in [*sentences, *test.sentences])
+    decision, validation = fit_decision_again(ranker, task, fit_offset, batch_size)
+    sys.stderr.writelines(f"{sentence}\n" for sentence in validation.sentences)
+    if config.decoding != "rank":
+        validation = rank_split(ranker, task, "validation", config.decoding, batch_size, settings["max_targets"])
+    test = rank_split(ranker, task, "test", config.decoding, batch_size, settings["max_targets"])
+    sys.stderr.writelines(f"{sentence}\n" for sentence in test.sentences)
 
-    write_predictions_of_test(
+    write_ranked(
         task,
         test,
+        validation,
         run,
         name=config.name,
         config=settings | {"eov_offset": config.eov_offset, "decoding": config.decoding},

@@ -2,6 +2,8 @@
 
 accelerate launch rank/train.py --config configs/rank/tiny.yaml --model.base runs/memorize/checkpoint \\
     --task prepared/diabetes130 --output runs/rank
+accelerate launch rank/train.py --config configs/rank/verifier.yaml --candidates runs/codiesp/bm25 \\
+    --task prepared/codiesp-en --output runs/codiesp/verifier
 """
 
 from mera.system import quiet_ctrl_c  # noqa: F401  first, for Ctrl-C while the rest is imported
@@ -18,11 +20,12 @@ from mera.doctor.dry_run import FEW_EXAMPLES, open_run, parse_training_config, r
 from mera.runs.manifest import RunClock
 from mera.training.entry_point import run_entry_point
 from rank.config import RankConfig
-from rank.outputs import fit_ranker, rank_test, save_ranker, write_outputs
+from rank.outputs import fit_ranker, rank_split, save_ranker, write_outputs
 from rank.prompt import PromptBuilder
-from rank.start import data_sentences, model_for_task, require_past_notes, training_examples
+from rank.start import data_sentences, fitted_wide_part, model_for_task, require_past_notes, training_examples
 from rank.trainer import build_trainer
 from rank.validation import Validation
+from rank.verification.run import VerifierRun
 
 
 def main() -> None:
@@ -32,25 +35,33 @@ def main() -> None:
     task = with_few_held_out(load_task(config.task), FEW_EXAMPLES) if dry_run else load_task(config.task)
     require_past_notes(task, config.prompt)
     run.claim(config_dict(config), task.fingerprint)
+    if config.candidates is not None:
+        stage = VerifierRun(config, task, run)
+        sys.stderr.writelines(f"{sentence}\n" for sentence in stage.sentences)
+        if dry_run:
+            return rehearse(stage.trainer, stage.trainer.evaluate, dry_run)
+        stage.trainer.resume_and_train(run, config.training)
+        return stage.write(clock)
 
-    model, tokenizer, code_tokens = model_for_task(config, task)
+    wide = fitted_wide_part(config, task)
+    model, tokenizer, code_tokens = model_for_task(config, task, wide)
     builder = PromptBuilder(tokenizer, config.prompt, task.all_definitions | code_tokens.definitions)
-    validation = Validation(task, builder, config.evaluation_batch_size)
-    examples = training_examples(task, builder, config)
+    validation = Validation(task, builder, config.evaluation_batch_size, None if wide is None else wide.scorer.tables)
+    examples = training_examples(task, builder, config, wide)
     sys.stderr.writelines(f"{sentence}\n" for sentence in data_sentences(task, examples, validation, config.prompt))
-    trainer = build_trainer(model, tokenizer, task, examples, validation, config, run)
+    trainer = build_trainer(model, tokenizer, task, examples, validation, config, run, wide)
 
     if dry_run:
         return rehearse(trainer, trainer.evaluate, dry_run)
     trainer.resume_and_train(run, config.training)
 
     trained = trainer.accelerator.unwrap_model(trainer.model)
-    ranker, decision = fit_ranker(trained, tokenizer, code_tokens, task, validation, config)
-    test = rank_test(ranker, task, config.decoding, config.evaluation_batch_size, config.max_targets)
+    ranker, decision, ranked_validation = fit_ranker(trained, tokenizer, code_tokens, task, validation, config)
+    test = rank_split(ranker, task, "test", config.decoding, config.evaluation_batch_size, config.max_targets)
     sys.stderr.writelines(f"{sentence}\n" for sentence in test.sentences)
     save_ranker(trainer, ranker, code_tokens, run)
     if trainer.is_world_process_zero():
-        write_outputs(trainer, task, test, decision, config, run, clock)
+        write_outputs(trainer, task, test, ranked_validation, decision, config, run, clock)
         print(f"checkpoint and predictions: {run.finish()}")
 
 

@@ -3,6 +3,8 @@
 Each is fitted on the training notes, its setting chosen on validation by mean average precision. N examples, C codes.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from bi_encoder.baselines.dictionary import Dictionary, PhraseCounts, known_phrases
@@ -24,19 +26,30 @@ MOST_NOTES = 20_000
 def dictionary(task: Task) -> Ranking[ChosenSetting]:
     """Names of codes, and phrases that annotators marked or that mostly stand with a code, by their precision."""
     notes, targets = _texts(task, "train"), task.target_columns("train")[:MOST_NOTES]
-    names = all_names(task)
-    phrases = known_phrases(names, notes, targets, _marked_words(task))
-    candidates = {}
+    names, marked = all_names(task), _marked_words(task)
+    phrases = known_phrases(names, notes, targets, marked)
+    candidates, settings = {}, {}
     for negated in (False, True):
         counts = PhraseCounts.of(phrases, notes, targets, len(names), leave_out_negated=negated)
         for smoothing in SMOOTHINGS:
             name = f"smoothing {smoothing:g}, negated phrases {'left out' if negated else 'kept'}"
-            candidates[name] = counts.dictionary(smoothing)
+            candidates[name], settings[name] = counts.dictionary(smoothing), (negated, smoothing)
     validation = _texts(task, "validation")
     scores = {name: each.scores(validation) for name, each in candidates.items()}
     chosen, best = _choose(task, scores)
     test = candidates[best].scores(_texts(task, "test"))
-    return Ranking(validation=scores[best], test=test, chosen=chosen, evidence=_evidence(task, candidates[best], test))
+
+    def of_fold(rows: np.ndarray, texts: Sequence[str]) -> np.ndarray:
+        read = rows[rows < len(notes)]
+        known, true = [notes[row] for row in read], [targets[row] for row in read]
+        spans = None if marked is None else [marked[row] for row in read]
+        negated, smoothing = settings[best]
+        known_of_fold = known_phrases(names, known, true, spans)
+        counts = PhraseCounts.of(known_of_fold, known, true, len(names), leave_out_negated=negated)
+        return counts.dictionary(smoothing).scores(texts)
+
+    evidence = _evidence(task, candidates[best], test)
+    return Ranking(validation=scores[best], test=test, chosen=chosen, of_fold=of_fold, evidence=evidence)
 
 
 def words_and_letters(task: Task) -> Ranking[ChosenSetting]:
@@ -45,13 +58,22 @@ def words_and_letters(task: Task) -> Ranking[ChosenSetting]:
     features = WordFeatures(notes, min_rows=min(2, len(notes)))
     train, validation, test = (features(texts) for texts in (notes, _texts(task, "validation"), _texts(task, "test")))
     targets = task.targets("train")[:MOST_NOTES]
-    models: dict[str, Ridge | Svm] = {
-        f"ridge, penalty {penalty:g}": Ridge(train, targets, penalty) for penalty in RIDGE_PENALTIES
+    kinds: dict[str, tuple[type[Ridge] | type[Svm], float]] = {
+        f"ridge, penalty {penalty:g}": (Ridge, penalty) for penalty in RIDGE_PENALTIES
     }
-    models |= {f"support vector machines, cost {cost:g}": Svm(train, targets, cost) for cost in SVM_COSTS}
+    kinds |= {f"support vector machines, cost {cost:g}": (Svm, cost) for cost in SVM_COSTS}
+    models = {name: kind(train, targets, strength) for name, (kind, strength) in kinds.items()}
     scores = {name: model.scores(validation) for name, model in models.items()}
     chosen, best = _choose(task, scores)
-    return Ranking(validation=scores[best], test=models[best].scores(test), chosen=chosen)
+
+    def of_fold(rows: np.ndarray, texts: Sequence[str]) -> np.ndarray:
+        read = rows[rows < len(notes)]
+        known = [notes[row] for row in read]
+        words = WordFeatures(known, min_rows=min(2, len(known)))
+        kind, strength = kinds[best]
+        return kind(words(known), targets[read], strength).scores(words(texts))
+
+    return Ranking(validation=scores[best], test=models[best].scores(test), chosen=chosen, of_fold=of_fold)
 
 
 def _texts(task: Task, split: str) -> list[str]:

@@ -32,6 +32,7 @@ from bi_encoder.validation import unseen_recall
 from data.task import Task
 from mera.config import config_class
 from mera.evaluation.metrics import mean_average_precision, rank_targets
+from mera.runs.train_scores import folds_of_patients
 from mera.system.errors import UserError
 
 EVALUATED = ("validation", "test")
@@ -46,6 +47,8 @@ COSINES_AT_ONCE = 64_000_000
 
 Score = Callable[[Sequence[str]], np.ndarray]
 """Texts -> scores (Q, C) float32."""
+ScoreOfFold = Callable[[np.ndarray, Sequence[str]], np.ndarray]
+"""(rows (n,) of the training split to learn from, texts) -> scores (Q, C) float32, with the settings chosen before."""
 
 
 @config_class
@@ -63,6 +66,13 @@ class RetrievalBaselinesConfig:
     prior_form: PriorForm = "by_frequency"
     """`log_count`: a weight; `by_frequency`: beside it an offset for each group of codes by their training examples,
     without which a prior pushes codes that training never showed out of the first 20"""
+    candidate_folds: int = 0
+    """also score the training notes, each by a model of the other folds, so many in all: a run with them is a first
+    pass for `rank/train.py --candidates`; 0: not"""
+
+    def __post_init__(self) -> None:
+        if self.candidate_folds < 0 or self.candidate_folds == 1:
+            raise UserError(f"candidate_folds must be 0, or 2 or more, got {self.candidate_folds}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,6 +132,7 @@ class Ranking(Generic[Choice]):
     validation: np.ndarray
     test: np.ndarray
     chosen: Choice
+    of_fold: ScoreOfFold
     evidence: dict[str, dict[str, list[list[int]]]] | None = None
     """Row of the test split -> code -> [start, end] in the note, as
     `bi_encoder.evidence.attended_spans.evidence_record` has it."""
@@ -197,6 +208,14 @@ def _best_view(task: Task, scorers: Mapping[str, Score], prior_form: PriorForm, 
     chosen = max(qualities, key=lambda names: qualities[names].map)
     prior = qualities[chosen].prior
     added = unit * prior.of_codes(task.train_counts)
+    train_targets = task.targets("train")
+
+    def of_fold(rows: np.ndarray, texts_of_fold: Sequence[str]) -> np.ndarray:
+        # The views learn nothing of the training notes; the prior counts codes there, as if the others were all.
+        counts = np.rint(train_targets[rows].sum(axis=0) * (len(train_targets) / len(rows))).astype(np.int64)
+        scores_of_fold: np.ndarray = views[chosen](texts_of_fold) + unit * prior.of_codes(counts)
+        return scores_of_fold
+
     return Ranking(
         validation=scores[chosen] + added,
         test=views[chosen](texts["test"]) + added,
@@ -207,7 +226,19 @@ def _best_view(task: Task, scorers: Mapping[str, Score], prior_form: PriorForm, 
             unit=unit,
             validation_map={", ".join(names): quality for names, quality in qualities.items()},
         ),
+        of_fold=of_fold,
     )
+
+
+def out_of_fold_scores(task: Task, score: ScoreOfFold, folds: int) -> np.ndarray:
+    """(N, C) float32: the training split, each fold scored by what learnt from the other ones."""
+    texts = [query.text for query in query_texts(task, "train")]
+    fold = folds_of_patients(task.splits["train"]["patient_id"], folds)
+    scores = np.empty((len(texts), len(task.codes)), dtype=np.float32)
+    for number in range(folds):
+        rows = np.flatnonzero(fold == number)
+        scores[rows] = score(np.flatnonzero(fold != number), [texts[row] for row in rows])
+    return scores
 
 
 def _quality(

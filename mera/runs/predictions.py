@@ -195,7 +195,7 @@ def read_predictions(path: str | Path) -> Predictions:
     check_codes_known(examples, column, folder / "examples.parquet")
     if isinstance(manifest.get("task"), dict):
         manifest["task"] = without_unknown_codes(manifest["task"])
-    if folder.name == "predictions":
+    if folder.name in ("predictions", "validation"):
         manifest["run"] = folder.resolve().parent.name
     return Predictions(
         scores=scores,

@@ -7,14 +7,21 @@ import numpy as np
 
 from data.task import Task, load_task
 from data.task_folder.features import PatientRow, TaskRow
+from mera.system.errors import UserError
 from rank.patients.code_reader import GROUPED_SYSTEMS
 from rank.patients.coding_check import RuleUse
 from rank.patients.notices import InputNotice
 from rank.patients.patient_input import refuse, require_known, require_seen
-from rank.phenotypes import Phenotype, Recalibration, measure_phenotype
+from rank.patients.phenotypes import Phenotype, Recalibration, measure_phenotype
 from rank.predict import Ranker
 from rank.prompt import reading_sentences
 from rank.task_prediction.ranked_files import RankedExample
+from rank.verification.verifier import NEEDS_CANDIDATES, Verifier, is_verifier
+
+
+def load_ranker(checkpoint: str) -> Ranker:
+    """A ranker, or the verifier that `rank/train.py --candidates` wrote. Raises UserError where it is neither."""
+    return Verifier.load(checkpoint) if is_verifier(checkpoint) else Ranker.load(checkpoint)
 
 
 def rank_patient(
@@ -47,9 +54,9 @@ def rank_patient(
     )
     unknown = ranker.reader.unknown(visit["codes"] for visit in row["history"])
     if unknown:
-        _notice(f"not among the model's codes, read as plain text: {', '.join(sorted(set(unknown)))}")
-    _notice_all(ranker, top)
-    scores, eov = _scored(ranker, [row])
+        notice(f"not among the model's codes, read as plain text: {', '.join(sorted(set(unknown)))}")
+    notice_all(ranker, top)
+    scores, eov = scored(ranker, [row])
     return RankedExample(
         codes=ranker.ranked([row], scores, eov, top=top, rules=rules)[0],
         phenotypes={
@@ -67,6 +74,7 @@ def rank_task(
     batch_size: int,
     allow_unknown: bool = False,
     rules: RuleUse = "none",
+    candidates: str | None = None,
 ) -> tuple[list[RankedExample], dict[str, dict[str, float | None]]]:
     """The patients of a split, ranked, and what `measure_phenotype` finds for each phenotype.
 
@@ -74,20 +82,29 @@ def rank_task(
     patients: codes that come together make 1 - prod(1 - p) too large.
 
     Raises ValueError where the task is of another ontology, or has what the model has never seen, as `Ranker.row` does
-    for one patient; with `allow_unknown` these are warnings (`UnfamiliarInput`).
+    for one patient; with `allow_unknown` these are warnings (`UnfamiliarInput`). `candidates`: for a verifier, and for
+    nothing else, the run whose candidates it verifies.
     """
     task = load_task(path)
+    if isinstance(ranker, Verifier):
+        if candidates is None:
+            raise UserError(NEEDS_CANDIDATES)
+        ranker.use_candidates(candidates, task, sorted({split, *(["validation"] if phenotypes else [])}))
+    elif candidates is not None:
+        raise UserError(
+            "--candidates is for checkpoints of `rank/train.py --candidates`; this one ranks all codes itself"
+        )
     _require_same_ontology(ranker, task, allow_unknown)
-    _notice_all(ranker, top)
+    notice_all(ranker, top)
     if ranker.prompt.past_note_tokens and not task.has_past_notes:
-        _notice(f"the model reads notes of past visits, and {path} has none: ranking by codes alone")
+        notice(f"the model reads notes of past visits, and {path} has none: ranking by codes alone")
     ranker.add_definitions(task.all_definitions)
     rows = _rows(ranker, task, split)
     histories = [visit["codes"] for row in rows for visit in row["history"]]
     notes = any(row["text"] for row in rows)
     require_seen(ranker.reader, history=any(histories), note=notes, allow_unknown=allow_unknown)
     require_known(ranker.reader, histories, whose="the histories'", allow_unknown=allow_unknown)
-    scores, eov = _scored(ranker, rows, batch_size)
+    scores, eov = scored(ranker, rows, batch_size)
     calibrated: dict[str, np.ndarray] = {}
     measured = {}
     validation = None
@@ -96,7 +113,7 @@ def rank_task(
         if split != "validation":
             if validation is None:
                 held_out = _rows(ranker, task, "validation")
-                validation = (held_out, *_scored(ranker, held_out, batch_size))
+                validation = (held_out, *scored(ranker, held_out, batch_size))
             known = ranker.phenotype_probabilities(phenotype, *validation[1:])
             probabilities = Recalibration.fit(known, phenotype.is_true(validation[0]))(probabilities)
         calibrated[phenotype.name] = probabilities
@@ -114,11 +131,11 @@ def rank_task(
     return examples, measured
 
 
-def _scored(ranker: Ranker, rows: Sequence[PatientRow], batch_size: int = 64) -> tuple[np.ndarray, np.ndarray]:
+def scored(ranker: Ranker, rows: Sequence[PatientRow], batch_size: int = 64) -> tuple[np.ndarray, np.ndarray]:
     """scores (N, C) and EOV (N,); notices say what the prompts do not hold of the patients."""
     prompts = ranker.prompts(rows)
     for sentence in reading_sentences(prompts, "ranking", ranker.prompt.past_note_tokens):
-        _notice(sentence)
+        notice(sentence)
     return ranker.score(rows, batch_size, prompts)
 
 
@@ -149,13 +166,13 @@ def _require_same_ontology(ranker: Ranker, task: Task, allow_unknown: bool) -> N
         )
     changed = sum(ranker.reader.read(code) != code for code in task.codes)
     if changed:
-        _notice(f"{changed:,} of the task's {len(task.codes):,} codes are read as the model's coarser ones")
+        notice(f"{changed:,} of the task's {len(task.codes):,} codes are read as the model's coarser ones")
 
 
-def _notice_all(ranker: Ranker, top: int) -> None:
+def notice_all(ranker: Ranker, top: int) -> None:
     if top > len(ranker.candidates):
-        _notice(f"the model ranks {len(ranker.candidates):,} codes: --top {top} shows all of them")
+        notice(f"the model ranks {len(ranker.candidates):,} codes: --top {top} shows all of them")
 
 
-def _notice(sentence: str) -> None:
+def notice(sentence: str) -> None:
     warnings.warn(sentence, InputNotice, stacklevel=3)

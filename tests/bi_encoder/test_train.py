@@ -26,6 +26,7 @@ from mera.config import load_config
 from mera.evaluation.metrics import mean_average_precision
 from mera.root import ROOT
 from mera.runs.predictions import read_predictions
+from mera.runs.validation_scores import read_validation
 from mera.training.resume import checkpoints
 from mera.training.steps import EpochSeededLengthSampler
 
@@ -58,6 +59,11 @@ def test_a_variant_trains_and_leaves_a_complete_run(task, tmp_path, variant):
     assert [row["width"] for row in widths] == [16, 64]
     assert all(row["queries_per_second"] > 0 and row["bytes_per_code"] == 4 * row["width"] for row in widths)
     assert {"slope", "intercept"} == set(predictions.manifest["calibration"])
+    validation = read_validation(final)
+    assert validation.example_ids == list(task.splits["validation"]["example_id"])
+    validation_map = mean_average_precision(validation.scores, validation.targets)
+    assert validation_map == pytest.approx(metrics.validation["mean_average_precision"])
+    assert validation.thresholds == pytest.approx(metrics.threshold, rel=1e-5)
     assert ("evidence" in predictions.records) == (variant == "laa_mrl")
     best = max(entry["eval_mean_average_precision"] for entry in metrics.epochs)
     assert len(metrics.epochs) == 3

@@ -14,8 +14,10 @@ import torch
 from tiny_task import make_tiny_task
 
 from data.task import load_task
+from mera.evaluation.metrics import f1
 from mera.root import ROOT
 from mera.runs.predictions import read_predictions
+from mera.runs.validation_scores import read_validation
 from rank.predict import Ranker
 
 SMALL_MODEL = "{model_type: mistral, hidden_size: 64, intermediate_size: 128, num_hidden_layers: 2, " + (
@@ -75,6 +77,10 @@ def test_a_run_is_complete_and_leaves_nothing_beside_it(runs):
     assert manifest["config"]["orders"] == 2
     assert manifest["seconds"] > 0
     threshold = manifest["threshold"]
+    validation = read_validation(runs / "rank")
+    assert validation.example_ids == list(load_task(runs / "task").splits["validation"]["example_id"])
+    reached = f1(validation.predicted, validation.targets, "micro")
+    assert reached == pytest.approx(threshold["validation_micro_f1"], abs=1e-6)
     assert 0 < threshold["validation_micro_f1_fixed"] < 1
     assert threshold["validation_micro_f1"] >= threshold["validation_micro_f1_eov"]
     # Two epochs; an example has a prompt of at least <next>, two orders, and no more than its codes and demographics.
@@ -272,6 +278,9 @@ def test_a_finished_run_can_be_scored_again_in_another_way(runs):
     assert written.manifest["config"] == trained.manifest["config"] | {"decoding": "autoregressive"}
     assert written.manifest["model"] == "decoding"
     assert written.records["training"] == trained.records["training"]
+    kept = read_validation(runs / "rank")
+    np.testing.assert_allclose(read_validation(runs / "again" / "same").scores, kept.scores, rtol=1e-4, atol=1e-4)
+    assert not np.allclose(read_validation(runs / "again" / "written").scores, kept.scores)
 
     other = make_tiny_task(runs / "again" / "other-task", seed=5)
     refused = subprocess.run(

@@ -24,7 +24,13 @@ sys.meta_path.insert(0, Interrupt())
 COMMANDS = [
     *("memorize/train.py", "memorize/run_recall.py", "rank/train.py", "rank/rescore.py", "rank/run_baselines.py"),
     *("rank/run_predict.py", "rank/ablations/run_ablations.py", "bi_encoder/train.py", "bi_encoder/run_search.py"),
-    *("bi_encoder/run_retrieval_baselines.py", "data.prepare", "data.inspection.inspect_task", "mera.cli"),
+    *(
+        "bi_encoder/run_retrieval_baselines.py",
+        "bi_encoder/reruns/rescore.py",
+        "data.prepare",
+        "data.inspection.inspect_task",
+        "mera.cli",
+    ),
 ]
 
 

@@ -20,8 +20,8 @@ from rank.decision import DecisionRule
 from rank.patients.code_reader import CodeReader
 from rank.patients.notices import InputNotice, UnfamiliarInput
 from rank.patients.patient_input import read_age, read_days, read_sex
+from rank.patients.phenotypes import Phenotype
 from rank.patients.trained_on import TrainedOn
-from rank.phenotypes import Phenotype
 from rank.predict import Ranker
 from rank.task_prediction.predict_task import rank_patient, rank_task
 

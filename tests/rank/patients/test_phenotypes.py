@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rank.phenotypes import Phenotype, Recalibration, any_of, measure_phenotype
+from rank.patients.phenotypes import Phenotype, Recalibration, any_of, measure_phenotype
 
 CODES = ["428.0", "428.1", "401.9", "I11.0", "I50.9", "042"]
 

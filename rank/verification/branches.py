@@ -1,0 +1,193 @@
+"""Candidates as branches behind one copy of the note.
+
+    note <next>                                    EOV is read here
+              Essential (primary) hypertension?    a candidate's score is read at the end of its branch
+              Heart failure, unspecified?
+
+The mask that partial outputs use (rank/attention.py) hides the branches from each other, and each one's positions
+restart after the prompt: every candidate is read as in a sequence of its own, and the note once, whatever their number.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypedDict
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from transformers import PreTrainedTokenizerBase
+
+from mera.language_models.plain_text import PlainText
+from rank.attention import PADDING, PROMPT
+from rank.verification.first_pass import Candidates
+
+BRANCH_END = "?"
+LONGEST_BRANCH = 64
+"""Tokens of a definition that are read."""
+
+
+def branches_of_codes(
+    tokenizer: PreTrainedTokenizerBase, codes: Sequence[str], definitions: Sequence[str]
+) -> list[list[int]]:
+    """The tokens of each code's branch: its definition in words, then a question mark."""
+    text = PlainText(tokenizer, codes)
+    end = text.ids(BRANCH_END)
+    return [text.ids(f" {definition}")[:LONGEST_BRANCH] + end for definition in definitions]
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationExample:
+    prompt_ids: list[int]
+    columns: list[int]
+    """of the candidates that are read"""
+    branches: list[list[int]]
+    """the tokens of each"""
+    log_odds: list[float]
+    """of each, by the first pass"""
+    targets: list[int]
+    """columns of the target codes; those that are not read carry no loss"""
+    is_blank: bool = False
+    """has no row, so it carries no loss"""
+
+
+class VerificationDataset(Dataset):
+    """Training examples; which candidates are read is drawn anew each epoch from (seed, epoch, example)."""
+
+    def __init__(
+        self,
+        prompts: list[list[int]],
+        targets: list[list[int]],
+        candidates: Candidates,
+        branches: list[list[int]],
+        train_candidates: int,
+        seed: int,
+    ):
+        """`branches`: of each code; `train_candidates`: candidates read of an example, all true ones among them and a
+        random part of the others, 0: all."""
+        self.prompts, self.targets, self.candidates, self.branches = prompts, targets, candidates, branches
+        self.train_candidates, self.seed = train_candidates, seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by accelerate's data loader."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.prompts)
+
+    def __getitem__(self, index: int) -> VerificationExample:
+        columns = self.candidates.columns[index].tolist()
+        if 0 < self.train_candidates < len(columns):
+            draw = random.Random(f"{self.seed}/{self.epoch}/{index}")
+            true = [column for column in columns if column in set(self.targets[index])]
+            others = [column for column in columns if column not in set(true)]
+            columns = true + draw.sample(others, min(len(others), max(1, self.train_candidates - len(true))))
+        return self._example(index, columns)
+
+    def lengths(self) -> list[int]:
+        """Tokens per example (of all its candidates, in the mean, where a part is read), for batches of similar
+        length."""
+        share = min(1.0, self.train_candidates / self.candidates.columns.shape[1]) if self.train_candidates else 1.0
+        size = np.array([len(branch) for branch in self.branches])
+        branches = size[self.candidates.columns].sum(axis=1) * share
+        return [len(prompt) + round(float(tokens)) for prompt, tokens in zip(self.prompts, branches, strict=True)]
+
+    def _example(self, index: int, columns: list[int]) -> VerificationExample:
+        return VerificationExample(
+            prompt_ids=self.prompts[index],
+            columns=columns,
+            branches=[self.branches[column] for column in columns],
+            log_odds=self.candidates.log_odds[index, columns].tolist(),
+            targets=self.targets[index],
+        )
+
+
+class VerificationBatch(TypedDict):
+    """What one forward pass and its loss take. B examples, T tokens, R read positions, N rows, C codes."""
+
+    input_ids: Tensor
+    """(B, T)"""
+    position_ids: Tensor
+    """(B, T)"""
+    order_ids: Tensor
+    """(B, T), see rank/attention.py: each branch is an order"""
+    logits_to_keep: Tensor
+    """(B, T) bool: the R positions that are read, an example's prompt end before its branches' ends"""
+    read_row: Tensor
+    """(R,) the row of each position"""
+    read_column: Tensor
+    """(R,) its code, C for EOV"""
+    log_odds: Tensor
+    """(R,) float32: the first pass's, of EOV the log-odds at its threshold"""
+    positive: Tensor
+    """(N, C) bool"""
+    ignored: Tensor
+    """(N, C) bool: codes that are not read"""
+    row_weights: Tensor
+    """(N,) 1 each"""
+    weight_of_rows: float
+    weight_of_positive_rows: float
+    """rows with a positive, which a row of candidates that are all wrong has not"""
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationCollator:
+    """Pads examples to one batch (shapes as in `VerificationBatch`)."""
+
+    num_codes: int
+    pad_id: int
+    eov_log_odds: float
+    """where EOV starts (`LogOddsScale.intercept`)"""
+
+    def __call__(self, examples: Sequence[VerificationExample]) -> VerificationBatch:
+        lengths = [len(example.prompt_ids) + sum(map(len, example.branches)) for example in examples]
+        shape = (len(examples), max(lengths))
+        input_ids = torch.full(shape, self.pad_id)
+        position_ids = torch.zeros(shape, dtype=torch.long)
+        order_ids = torch.full(shape, PADDING)
+        read = torch.zeros(shape, dtype=torch.bool)
+        read_row: list[int] = []
+        read_column: list[int] = []
+        log_odds: list[float] = []
+        rows = [example for example in examples if not example.is_blank]
+        positive = torch.zeros(len(rows), self.num_codes, dtype=torch.bool)
+        ignored = torch.ones_like(positive)
+        for index, example in enumerate(examples):
+            size = len(example.prompt_ids)
+            input_ids[index, :size] = torch.tensor(example.prompt_ids)
+            position_ids[index, :size] = torch.arange(size)
+            order_ids[index, :size] = PROMPT
+            if example.is_blank:
+                continue
+            row = sum(not before.is_blank for before in examples[:index])
+            read[index, size - 1] = True
+            place = size
+            for number, branch in enumerate(example.branches, start=1):
+                behind = place + len(branch)
+                input_ids[index, place:behind] = torch.tensor(branch)
+                position_ids[index, place:behind] = torch.arange(size, size + len(branch))
+                order_ids[index, place:behind] = number
+                read[index, behind - 1] = True
+                place = behind
+            read_row += [row] * (1 + len(example.columns))
+            read_column += [self.num_codes, *example.columns]
+            log_odds += [self.eov_log_odds, *example.log_odds]
+            ignored[row, example.columns] = False
+            positive[row, example.targets] = True
+            positive[row] &= ~ignored[row]
+        return {
+            "input_ids": input_ids,
+            "position_ids": position_ids,
+            "order_ids": order_ids,
+            "logits_to_keep": read,
+            "read_row": torch.tensor(read_row, dtype=torch.long),
+            "read_column": torch.tensor(read_column, dtype=torch.long),
+            "log_odds": torch.tensor(log_odds, dtype=torch.float32),
+            "positive": positive,
+            "ignored": ignored,
+            "row_weights": torch.ones(len(rows)),
+            "weight_of_rows": float(len(rows)),
+            "weight_of_positive_rows": float(positive.any(dim=1).sum()),
+        }
