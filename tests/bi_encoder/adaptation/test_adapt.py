@@ -13,7 +13,7 @@ from bi_encoder import adapt
 from bi_encoder.adaptation.masked_tokens import measure, open_masked_model
 from bi_encoder.adaptation.notes import read_notes, split_into_pieces
 from bi_encoder.config import EncoderConfig
-from bi_encoder.encoder import load_encoder
+from bi_encoder.network.encoder import load_encoder
 from mera.system.errors import UserError
 
 NOTES = ["weak heart and swollen legs", "sugar in the kidneys", "weak kidneys and sugar", "swollen heart"] * 20
