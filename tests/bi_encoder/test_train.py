@@ -18,8 +18,8 @@ from bi_encoder.config import BiEncoderConfig
 from bi_encoder.index.code_index import CodeIndex
 from bi_encoder.inputs.code_names import names_for_scoring
 from bi_encoder.predict import code_vectors_of, embed_codes, score_texts, split_windows
-from bi_encoder.prior import Prior, best_weight, quality_by_weight
 from bi_encoder.refine import refine
+from bi_encoder.scoring.prior import Prior, best_weight, quality_by_weight
 from bi_encoder.validation import ranking_measure, ranking_metrics
 from data.task_folder.book_parts import TERM_SCHEMA
 from mera.config import load_config
