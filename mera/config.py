@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 STAGE_KEYS = {
     "bi_encoder": {"encoder", "variant", "objective", "selection"},
-    "rank": {"loss", "prompt", "orders", "wide", "recurrence", "history_dropout"},
+    "rank": {"loss", "prompt", "orders", "wide", "history_dropout"},
     "memorize": {"questions", "stop_at", "evaluate_every", "measure_pretrained"},
 }
 """Keys that only recipes of a stage have."""

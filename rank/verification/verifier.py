@@ -21,7 +21,7 @@ from rank.decision import DecisionRule
 from rank.patients.trained_on import TrainedOn
 from rank.predict import RULES_FILE, Ranker
 from rank.prompt import Prompt
-from rank.recurrence import NUM_FEATURES
+from rank.wide.recurrence import NUM_FEATURES
 from rank.verification.branches import VerificationCollator, branches_of_codes
 from rank.verification.first_pass import Candidates, FirstPass, LogOddsScale
 from rank.verification.head import Verification, read_hidden_states
