@@ -16,7 +16,7 @@ demo: install
 	$(VENV)/bin/mera demo
 
 test: install lint
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --durations 15
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations 15
 
 test-newest:
 	PYTHON=$(PYTHON) tests/newest.sh

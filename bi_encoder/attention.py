@@ -32,11 +32,14 @@ class LabelAttention(nn.Module):
         `labels` may be (B, C, D): each text's own. `weights` sum to 1 over the tokens of the mask and are 0 elsewhere;
         a text without any token has weights and evidence 0. Memory grows with B x C x (T + D).
         """
-        mask = token_mask[:, None, :]
-        logits = labels @ token_states.transpose(1, 2) / self.log_temperature.exp()
-        weights = torch.softmax(logits.masked_fill(~mask, torch.finfo(logits.dtype).min), dim=-1)
-        weights = weights.masked_fill(~mask, 0.0)
+        weights = torch.softmax(self.logits(token_states, token_mask, labels), dim=-1)
+        weights = weights.masked_fill(~token_mask[:, None, :], 0.0)
         return weights @ token_states, weights
+
+    def logits(self, token_states: Tensor, token_mask: Tensor, labels: Tensor) -> Tensor:
+        """As `forward` -> what the weights are the softmax of (B, C, T), the lowest number outside the mask."""
+        logits = labels @ token_states.transpose(1, 2) / self.log_temperature.exp()
+        return logits.masked_fill(~token_mask[:, None, :], torch.finfo(logits.dtype).min)
 
 
 def attended_similarities(

@@ -39,6 +39,7 @@ class ModelRecord:
     code_vectors: CodeVectorsKind = "definition"
     """What a code is compared by, see `SelectionConfig`."""
     views_per_code: int = 8
+    spans_per_code: int = 0
     rerank_views: int = 2
     definition_weight: float = 0.0
     threshold: float | None = None

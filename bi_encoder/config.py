@@ -8,7 +8,7 @@ from mera.system.errors import UserError
 from mera.training.settings import TrainingConfig
 
 Variant = Literal["retrieval", "mean_mrl", "laa_mrl"]
-NameKind = Literal["synonyms", "terms"]
+NameKind = Literal["synonyms", "terms", "spans"]
 CodeVectorsKind = Literal["definition", "best", "pooled"]
 RankingMeasure = Literal["recall_at_20", "mean_average_precision", "map_and_unseen_recall"]
 PriorForm = Literal["log_count", "by_frequency"]
@@ -42,6 +42,9 @@ class EncoderConfig:
     """encode batches without their padding where flash attention computes (it is what can skip it)"""
     gradient_checkpointing: bool = False
     """recompute activations in the backward pass: less memory, about a third more time"""
+    frozen_layers: int = 0
+    """first layers that do not train, nor do the embeddings below them; their states of a text are computed once and
+    kept in memory. 0: everything trains"""
     lora: LoraSettings = LoraSettings()
     rotation: Literal["none", "principal"] = "none"
     """`principal`: before training, turn the space so that the directions in which the definitions differ most come
@@ -66,6 +69,8 @@ class EncoderConfig:
                 f"encoder.window_overlap must be between 0 and half of max_query_tokens, "
                 f"{self.max_query_tokens // 2}; got {self.window_overlap}"
             )
+        if self.frozen_layers < 0 or (self.frozen_layers and self.lora.rank):
+            raise UserError("encoder.frozen_layers must not be negative, and does not go with encoder.lora")
         if self.training_windows < 1 or self.tokens_at_once < 1:
             raise UserError("encoder.training_windows and encoder.tokens_at_once must be at least 1")
 
@@ -97,10 +102,17 @@ class ObjectiveConfig:
     synonym_probability: float = 0.25
     """with `sampled` views, the chance of a further name, for codes that have one"""
     view_kinds: tuple[NameKind, ...] = ("synonyms",)
-    """kinds of names that are drawn as views: `synonyms`, the inclusion terms; `terms` of the task's code book, which
-    are drawn as often as synonyms where a code has both"""
+    """kinds of names that are drawn as views: `synonyms`, the inclusion terms; `terms` of the task's code book;
+    `spans`, the phrases that annotators marked for the code in training notes. Each kind is drawn equally often"""
     max_terms: int = 7
     """terms of the code book that training uses of a code, the shortest"""
+    max_spans: int = 16
+    """annotated phrases that training uses of a code, the most frequent"""
+    views_together: bool = False
+    """with `both` views: score them as one code, as `selection.code_vectors: best` does; else each on its own"""
+    sigmoid_weight: float = 0.0
+    """weight of a second loss, binary cross-entropy of every pair of an example and a candidate, which makes scores of
+    different examples comparable"""
     name_lists: int = 0
     """rows that a step has beside its examples, each a list of `names_per_list` names of random codes, synonyms and
     terms, and true for those: so codes that no example has are found by their names, too"""
@@ -129,6 +141,37 @@ class ObjectiveConfig:
             raise UserError("objective.hard_negatives_per_row and refresh_mistakes_every must be at least 1")
         if self.names_per_list < 1 or self.name_lists < 0 or self.max_terms < 0:
             raise UserError("objective.names_per_list must be at least 1, name_lists and max_terms not negative")
+        if self.sigmoid_weight < 0 or self.max_spans < 0:
+            raise UserError("objective.sigmoid_weight and objective.max_spans must not be negative")
+        if self.views_together and self.label_views != "both":
+            raise UserError("objective.views_together needs objective.label_views: both")
+
+
+@config_class
+class EvidenceConfig:
+    """Learning from the annotated evidence of a task, with `laa_mrl`; without spans nothing changes."""
+
+    attention_weight: float = 0.0
+    """weight of -log(attention on the annotated tokens) of the true codes; 0: off"""
+    phrase_weight: float = 0.0
+    """weight of the contrastive loss of the annotated phrases, each as it stands in its note; 0: off"""
+    fragment_weight: float = 0.0
+    """weight of the contrastive loss of a note's fragments, each labelled with the codes whose evidence lies in it; 0:
+    off"""
+    fragment_tokens: int = 128
+    """length of a fragment"""
+
+    def __post_init__(self) -> None:
+        if min(self.attention_weight, self.phrase_weight, self.fragment_weight) < 0 or self.fragment_tokens < 1:
+            raise UserError(
+                "evidence.attention_weight, phrase_weight and fragment_weight must not be negative, fragment_tokens at "
+                "least 1"
+            )
+
+    @property
+    def is_on(self) -> bool:
+        """Whether training reads spans."""
+        return bool(self.attention_weight or self.phrase_weight or self.fragment_weight)
 
 
 @config_class
@@ -174,6 +217,8 @@ class SelectionConfig:
     terms of the task's code book); or those `pooled` into one vector, their mean"""
     views_per_code: int = 8
     """texts of a code that are compared or pooled: its definition and its shortest further names"""
+    spans_per_code: int = 0
+    """beside them, the phrases that annotators marked for the code in training notes, the most frequent"""
     definition_weight: float = 0.0
     """with `best`, what the definition's own score counts beside the best one's, in [0, 1]: 0 the best alone, which
     favours codes with many names; 1 the definition alone"""
@@ -183,6 +228,8 @@ class SelectionConfig:
     def __post_init__(self) -> None:
         if self.rerank_candidates < 1:
             raise UserError(f"selection.rerank_candidates must be at least 1, got {self.rerank_candidates}")
+        if self.spans_per_code < 0:
+            raise UserError(f"selection.spans_per_code must not be negative, got {self.spans_per_code}")
         if self.views_per_code < 1 or self.rerank_views < 1:
             raise UserError("selection.views_per_code and selection.rerank_views must be at least 1")
         if not 0 <= self.definition_weight <= 1:
@@ -199,6 +246,7 @@ class BiEncoderConfig:
     """`retrieval` (mean pooling), `mean_mrl` (mean pooling + Matryoshka), `laa_mrl` (label attention + Matryoshka)"""
     encoder: EncoderConfig
     objective: ObjectiveConfig = ObjectiveConfig()
+    evidence: EvidenceConfig = EvidenceConfig()
     training: TrainingConfig = TrainingConfig()
     refine: RefineConfig = RefineConfig()
     selection: SelectionConfig = SelectionConfig()

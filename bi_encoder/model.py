@@ -16,6 +16,15 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from bi_encoder.attention import LabelAttention, attended_similarities
 from bi_encoder.encoder import token_states
+from bi_encoder.evidence.supervision import (
+    EvidenceScores,
+    SpanTargets,
+    fragments_of,
+    log_mass_on,
+    phrases_of,
+    span_pairs,
+)
+from bi_encoder.frozen_layers import FrozenLayers
 from bi_encoder.gather import gather_rows, largest_over_processes
 from bi_encoder.inputs.batches import parts_of_similar_length
 from bi_encoder.inputs.windows import join_windows
@@ -37,6 +46,17 @@ class TokenStates(NamedTuple):
     """(B, T) bool: tokens of the text itself, without those that the tokenizer adds around it."""
 
 
+class StepScores(NamedTuple):
+    """What the losses of a training step are computed from."""
+
+    similarities: list[Tensor]
+    """At each width the cosine similarities (B, C)."""
+    first_pass: list[Tensor]
+    """With label attention the same of the mean-pooled first pass; without it empty."""
+    evidence: EvidenceScores | None
+    """With label attention and spans."""
+
+
 class BiEncoder(nn.Module):
     """Scores texts against codes by cosine similarity, at any prefix width.
 
@@ -55,12 +75,15 @@ class BiEncoder(nn.Module):
         tokens_at_once: int = 32768,
         cached_gradients: bool = False,
         rotation: Dense | None = None,
+        frozen_layers: int = 0,
     ):
         """`key_encoder`: the tower of the codes; None: `encoder` reads them too. `rotation`: a linear map of the token
         states of both towers, see `append_map`. `tokens_at_once`, `cached_gradients`: see `_in_parts`."""
         super().__init__()
         self.encoder = encoder
         self.key_encoder = key_encoder
+        self.frozen = {id(tower): FrozenLayers(tower, frozen_layers) for tower in self.towers} if frozen_layers else {}
+        """By tower the layers that do not train; not part of the weights that are saved."""
         self.rotation = rotation
         self.pooling = Pooling(encoder.get_embedding_dimension(), "mean")
         self.attention = attention
@@ -101,17 +124,22 @@ class BiEncoder(nn.Module):
         return self.special_ids.device
 
     def forward(
-        self, queries: dict[str, Tensor], keys: dict[str, Tensor], widths: Sequence[int], num_keys: int | None = None
-    ) -> tuple[list[Tensor], list[Tensor]]:
+        self,
+        queries: dict[str, Tensor],
+        keys: dict[str, Tensor],
+        widths: Sequence[int],
+        num_keys: int | None = None,
+        spans: SpanTargets | None = None,
+    ) -> StepScores:
         """A training step: texts of this process, and its share of the step's codes, (C', T') token ids and masks.
 
-        Returns cosine similarities (B, C) at each width, and with label attention also those of the mean-pooled first
-        pass (without it, an empty list). C are the codes of all processes, the first `num_keys` of them.
+        C are the codes of all processes, the first `num_keys` of them. `spans`: the annotated evidence of the texts.
         """
         embedded = gather_rows(self._embed_documents(keys))[:num_keys]
         tokens = self.read(queries)
         similarities = self._compare(tokens, embedded, widths)
-        return similarities, self._first_pass(tokens, embedded, widths) if self.attention else []
+        first_pass = self._first_pass(tokens, embedded, widths) if self.attention else []
+        return StepScores(similarities, first_pass, self._evidence(tokens, embedded, spans))
 
     def embed(self, inputs: dict[str, Tensor], tower: Tower = "document") -> Tensor:
         """Token ids and mask of texts -> mean of the token states (B, D). `tower` says which encoder reads them."""
@@ -184,6 +212,24 @@ class BiEncoder(nn.Module):
         best = best_vectors(scores, owner, codes, 1)
         return weights.take_along_dim(best, dim=1)
 
+    def _evidence(self, tokens: TokenStates, keys: Tensor, targets: SpanTargets | None) -> EvidenceScores | None:
+        """Of the step's texts at full width; None where there is no attention or no span."""
+        if self.attention is None or targets is None:
+            return None
+        with torch.autocast(self.device.type, enabled=False):
+            states, directions = normalize(tokens.states, dim=-1), normalize(keys, dim=-1)
+            pairs = span_pairs(targets, *tokens.content.shape)
+            logits = self.attention.logits(states, tokens.content, directions[pairs.views])
+            scores = EvidenceScores(log_mass_on(logits, pairs.is_gold), pairs.is_pair, None, None, None, None)
+            if targets.score_phrases:
+                phrases, positive = phrases_of(tokens.states, targets)
+                scores = scores._replace(phrases=normalize(phrases, dim=-1) @ directions.T, phrase_positive=positive)
+            if targets.fragment_tokens:
+                pieces, content, positive = fragments_of(tokens.states, tokens.content, targets)
+                similarities = attended_similarities(self.attention, pieces, content, keys)
+                scores = scores._replace(fragments=similarities, fragment_positive=positive)
+        return scores
+
     def append_map(self, weight: Tensor) -> None:
         """Put the linear map `weight` (D, D) of token states behind the encoder, and behind the map it has already.
 
@@ -243,7 +289,8 @@ class BiEncoder(nn.Module):
         """Token states (B, T, D) float32; on a GPU the encoder computes in bfloat16, in training and afterwards."""
         kind = self.device.type
         with torch.autocast(kind, dtype=torch.bfloat16, enabled=kind == "cuda" or torch.is_autocast_enabled(kind)):
-            states = token_states(encoder, ids, mask)
+            frozen = self.frozen.get(id(encoder))
+            states = token_states(encoder, ids, mask) if frozen is None else frozen.states(ids, mask)
         if self.rotation is None:
             return states.float()
         with torch.autocast(self.device.type, enabled=False):

@@ -8,7 +8,7 @@ import numpy as np
 
 from bi_encoder.checkpoint import ModelRecord, save_bi_encoder
 from bi_encoder.config import BiEncoderConfig, matryoshka_widths, training_widths
-from bi_encoder.evidence import evidence_record
+from bi_encoder.evidence.attended_spans import evidence_record
 from bi_encoder.index.code_index import CodeIndex
 from bi_encoder.inputs.texts import codes_without_definition, query_texts
 from bi_encoder.model import BiEncoder
@@ -105,6 +105,7 @@ def write_outputs(
         prior_offsets=dict(prior.offsets),
         code_vectors=selection.code_vectors,
         views_per_code=selection.views_per_code,
+        spans_per_code=selection.spans_per_code,
         rerank_views=selection.rerank_views,
         definition_weight=selection.definition_weight,
         threshold=threshold,

@@ -54,12 +54,13 @@ def embed_codes(
     batch_size: int = 64,
     code_vectors: CodeVectorsKind = "definition",
     views_per_code: int = 8,
+    spans_per_code: int = 0,
 ) -> CodeVectors:
     """The vectors of the task's candidates: of each the one of its definition; or (`best`) those of its definition and
-    further names, up to `views_per_code`; or (`pooled`) the mean of those."""
+    further names, up to `views_per_code`, and of `spans_per_code` annotated phrases; or (`pooled`) their mean."""
     if code_vectors == "definition":
         return CodeVectors.one_each(embed_texts(model, key_texts(task), max_tokens, batch_size))
-    names = names_for_scoring(task, views_per_code)
+    names = names_for_scoring(task, views_per_code, spans_per_code)
     embeddings = embed_texts(model, names.texts, max_tokens, batch_size)
     vectors = CodeVectors(embeddings=embeddings, owner=torch.tensor(names.owner, device=embeddings.device))
     return vectors.mean_of_each() if code_vectors == "pooled" else vectors
@@ -125,6 +126,7 @@ def code_vectors_of(model: BiEncoder, task: Task, config: BiEncoderConfig) -> Co
         selection.batch_size,
         selection.code_vectors,
         selection.views_per_code,
+        selection.spans_per_code,
     )
 
 

@@ -30,7 +30,7 @@ from data.codes.book.book import CodeBook
 from data.codes.book.store import choose_book
 from data.ontology import SYSTEMS
 from mera.system.command import run_command
-from mera.system.errors import UserError
+from mera.system.errors import CommandLine, UserError
 
 WORDS, MEANING, BOTH = "words", "meaning", "both"
 
@@ -78,9 +78,7 @@ def _search(options: argparse.Namespace, text: str, book: CodeBook | None) -> li
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="mera search", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandLine(prog="mera search", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("text", nargs="?", help="what to search for")
     parser.add_argument("--file", type=Path, help="a text file in UTF-8 to search for instead")
     parser.add_argument(

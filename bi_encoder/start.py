@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from typing import Any
 
 import datasets
 import torch
@@ -11,9 +12,10 @@ from transformers import PreTrainedTokenizerBase
 from bi_encoder.attention import LabelAttention
 from bi_encoder.config import BiEncoderConfig, EncoderConfig
 from bi_encoder.encoder import add_lora, load_encoder
+from bi_encoder.evidence.annotated import SpanCounts, annotated_spans, token_spans
 from bi_encoder.index.principal_directions import principal_directions, unit_rows
 from bi_encoder.inputs.texts import key_texts, query_texts, tokenizer_texts
-from bi_encoder.inputs.windows import tokenize_windows
+from bi_encoder.inputs.windows import num_tokens_read, token_offsets, tokenize_windows
 from bi_encoder.model import BiEncoder
 from bi_encoder.predict import embed_texts
 from data.task import Task
@@ -47,7 +49,14 @@ def build_bi_encoder(
     if settings.lora.rank:
         add_lora(encoder, settings.lora)
     key_encoder = copy.deepcopy(encoder) if settings.towers == "separate" else None
-    return BiEncoder(encoder, attention, key_encoder, settings.tokens_at_once, cached_gradients)
+    return BiEncoder(
+        encoder,
+        attention,
+        key_encoder,
+        settings.tokens_at_once,
+        cached_gradients,
+        frozen_layers=settings.frozen_layers,
+    )
 
 
 def turn_to_principal_directions(model: BiEncoder, texts: Sequence[str], max_tokens: int) -> None:
@@ -64,21 +73,35 @@ def turn_to_principal_directions(model: BiEncoder, texts: Sequence[str], max_tok
 
 
 def training_examples(
-    task: Task, tokenizer: PreTrainedTokenizerBase, encoder: EncoderConfig, split: str = "train"
+    task: Task,
+    tokenizer: PreTrainedTokenizerBase,
+    encoder: EncoderConfig,
+    split: str = "train",
+    span_counts: SpanCounts | None = None,
 ) -> datasets.Dataset:
     """The split's examples, in order: a row of the dataset is a `TrainingExample` (see steps.py).
 
+    `span_counts`: given, the examples have their annotated evidence, and what becomes of the spans is counted there.
     Raises ValueError, naming the row, where a note is blank.
     """
-    texts = [query.text for query in query_texts(task, split)]
+    queries = query_texts(task, split)
+    texts = [query.text for query in queries]
     windows = tokenize_windows(
         tokenizer, texts, encoder.max_query_tokens, encoder.window_overlap, encoder.training_windows
     )
-    return datasets.Dataset.from_dict(
-        {
-            "row": list(range(len(texts))),
-            "windows": windows,
-            "length": [sum(map(len, row)) for row in windows],
-            "targets": [sorted(set(columns)) for columns in task.target_columns(split)],
-        }
-    )
+    columns: dict[str, list[Any]] = {
+        "row": list(range(len(texts))),
+        "windows": windows,
+        "length": [sum(map(len, row)) for row in windows],
+        "targets": [sorted(set(columns)) for columns in task.target_columns(split)],
+    }
+    if span_counts is not None:
+        spans = annotated_spans(task, split, queries, span_counts)
+        if any(spans):
+            read = [num_tokens_read(tokenizer, row, encoder.window_overlap) for row in windows]
+            offsets = token_offsets(tokenizer, texts)
+            columns["spans"] = [
+                token_spans(of_row, places, num_read, span_counts)
+                for of_row, places, num_read in zip(spans, offsets, read, strict=True)
+            ]
+    return datasets.Dataset.from_dict(columns)

@@ -13,6 +13,7 @@ import sys
 from transformers import set_seed
 
 from bi_encoder.config import BiEncoderConfig
+from bi_encoder.evidence.annotated import SpanCounts
 from bi_encoder.outputs import write_outputs
 from bi_encoder.refine import refine
 from bi_encoder.start import model_for_task, training_examples
@@ -35,7 +36,10 @@ def main() -> None:
     outside = task.outside_sentence("train")
     if outside is not None:
         print(outside, file=sys.stderr)
-    examples = training_examples(task, model.tokenizer, config.encoder)
+    span_counts = SpanCounts() if config.evidence.is_on else None
+    examples = training_examples(task, model.tokenizer, config.encoder, span_counts=span_counts)
+    if span_counts is not None and (left_out := span_counts.sentence()):
+        print(left_out, file=sys.stderr)
     validation = Validation(task, model.tokenizer, config)
     trainer = build_trainer(model, task, examples, validation, config, run)
 

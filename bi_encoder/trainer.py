@@ -10,14 +10,16 @@ from torch import Tensor
 from torch.distributed.fsdp import register_fsdp_forward_method
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from bi_encoder.config import BiEncoderConfig, ObjectiveConfig, training_widths
+from bi_encoder.config import BiEncoderConfig, EvidenceConfig, ObjectiveConfig, training_widths
+from bi_encoder.evidence.supervision import EvidenceScores, SpanTargets, span_loss
 from bi_encoder.gather import gather_distinct, num_processes, own_share, sum_over_processes
 from bi_encoder.inputs.batches import pad, to_device
 from bi_encoder.inputs.label_views import LabelViews
 from bi_encoder.inputs.steps import StepCollator, TrainingExample, true_pairs
-from bi_encoder.loss import matryoshka_info_nce
+from bi_encoder.loss import matryoshka_info_nce, multi_positive_info_nce, sigmoid_loss
 from bi_encoder.model import BiEncoder
 from bi_encoder.negatives import HardNegatives, index_mistakes
+from bi_encoder.similarities import best_of_codes
 from bi_encoder.validation import Validation
 from data.task import Task
 from mera.runs.run_directory import RunDirectory
@@ -65,18 +67,21 @@ class BiEncoderTrainer(StageTrainer):
         width_weights: Sequence[float],
         views: LabelViews,
         hard_negatives: HardNegatives,
+        evidence: EvidenceConfig,
+        definition_weight: float,
         measure: Callable[[BiEncoder], dict[str, float]],
         rotation_learning_rate: float | None = None,
         whole_copy: BiEncoder | None = None,
         **arguments: Any,
     ):
-        """`rotation_learning_rate`: of the model's linear map; None: that of the rest. `whole_copy`: a copy of the
-        model that the engine does not touch, see `gather_model`."""
+        """`definition_weight`: see `SelectionConfig`. `rotation_learning_rate`: of the model's linear map; None: that
+        of the rest. `whole_copy`: a copy of the model that the engine does not touch, see `gather_model`."""
         super().__init__(**arguments)
         self.objective = objective
         self.widths, self.width_weights = list(widths), list(width_weights)
         self.views = views
         self.hard_negatives = hard_negatives
+        self.evidence, self.definition_weight = evidence, definition_weight
         self.measure = measure
         self.rotation_learning_rate = rotation_learning_rate
         self.whole_copy = whole_copy
@@ -100,12 +105,23 @@ class BiEncoderTrainer(StageTrainer):
         views = gather_distinct(inputs["views"])
         own_ids = [self.views.token_ids[view] for view in own_share(views).tolist()]
         keys = to_device(pad(self.bi_encoder.tokenizer, own_ids), views.device)
-        similarities, first_pass = model(inputs["queries"], keys, self.widths, len(views))
-        positive = true_pairs(inputs["targets"], self.views.owner.to(views.device)[views])
+        owners = self.views.owner.to(views.device)[views]
+        spans = None
+        if "spans" in inputs:
+            fragment_tokens = self.evidence.fragment_tokens if self.evidence.fragment_weight else 0
+            spans = SpanTargets(inputs["spans"], owners, fragment_tokens, self.evidence.phrase_weight > 0)
+        scores = model(inputs["queries"], keys, self.widths, len(views), spans)
+        similarities, first_pass = scores.similarities, scores.first_pass
+        positive = true_pairs(inputs["targets"], owners)
 
-        loss = self._contrastive(similarities, positive)
+        loss = self._contrastive(similarities, positive, owners)
         if first_pass and self.objective.first_pass_weight:
-            loss = loss + self.objective.first_pass_weight * self._contrastive(first_pass, positive)
+            loss = loss + self.objective.first_pass_weight * self._contrastive(first_pass, positive, owners)
+        if self.objective.sigmoid_weight:
+            pairs = self._of_codes(similarities[-1], positive, owners)
+            loss = loss + self.objective.sigmoid_weight * sigmoid_loss(*pairs, self.objective.temperature)
+        if scores.evidence is not None:
+            loss = loss + self._evidence_loss(scores.evidence, owners)
         assert not isinstance(num_items_in_batch, int), "step_items returns a tensor"
         num_rows = positive.any(dim=1).sum()
         step_rows = sum_over_processes(num_rows) if num_items_in_batch is None else num_items_in_batch
@@ -129,8 +145,32 @@ class BiEncoderTrainer(StageTrainer):
         num_rows = sum(int((batch["targets"] >= 0).any(dim=1).sum()) for batch in batches)
         return sum_over_processes(torch.tensor(num_rows, device=device))
 
-    def _contrastive(self, similarities: list[Tensor], positive: Tensor) -> Tensor:
-        return matryoshka_info_nce(similarities, positive, self.objective.temperature, self.width_weights)
+    def _contrastive(self, similarities: list[Tensor], positive: Tensor, owners: Tensor) -> Tensor:
+        pairs = [self._of_codes(of_width, positive, owners) for of_width in similarities]
+        scores = [of_width for of_width, _ in pairs]
+        return matryoshka_info_nce(scores, pairs[0][1], self.objective.temperature, self.width_weights)
+
+    def _of_codes(self, scores: Tensor, positive: Tensor, owners: Tensor) -> tuple[Tensor, Tensor]:
+        """scores and positive (B, V) of the views, or with `views_together` (B, C) of their codes."""
+        if not self.objective.views_together:
+            return scores, positive
+        columns = owners.unique()
+        # The step's views are ascending and the views of a task begin with the definitions, so these come first.
+        place = torch.searchsorted(columns, owners)
+        best = best_of_codes(scores, place).lerp(scores[:, : len(columns)], self.definition_weight)
+        return best, positive[:, : len(columns)]
+
+    def _evidence_loss(self, evidence: EvidenceScores, owners: Tensor) -> Tensor:
+        loss = self.evidence.attention_weight * span_loss(evidence.log_mass, evidence.is_pair)
+        pieces = (
+            (self.evidence.phrase_weight, evidence.phrases, evidence.phrase_positive),
+            (self.evidence.fragment_weight, evidence.fragments, evidence.fragment_positive),
+        )
+        for weight, scores, positive in pieces:
+            if scores is not None and positive is not None:
+                of_codes = self._of_codes(scores, positive, owners)
+                loss = loss + weight * multi_positive_info_nce(*of_codes, self.objective.temperature)
+        return loss
 
     def evaluate(self, *_: object, metric_key_prefix: str = "eval", **__: object) -> dict[str, float]:
         """The metrics of `measure`, logged and shown to the callbacks as `Trainer.evaluate` does; each process measures
@@ -146,7 +186,10 @@ class BiEncoderTrainer(StageTrainer):
         return list(self.train_dataset["length"])
 
     def blank(self, example: TrainingExample) -> TrainingExample:
-        return {**example, "targets": []}
+        blank: TrainingExample = {**example, "targets": []}
+        if "spans" in blank:
+            blank["spans"] = []
+        return blank
 
     def gather_model(self) -> None:
         """After training, where the engine keeps the parameters in pieces: put the whole model into the first process.
@@ -179,7 +222,8 @@ def build_trainer(
     `examples`: rows of `TrainingExample`.
     """
     encoder, objective = config.encoder, config.objective
-    views = LabelViews.of_task(task, model.tokenizer, encoder.max_key_tokens, objective.max_terms)
+    max_spans = objective.max_spans if "spans" in objective.view_kinds else 0
+    views = LabelViews.of_task(task, model.tokenizer, encoder.max_key_tokens, objective.max_terms, max_spans)
     hard_negatives = HardNegatives.of_task(task, objective.hard_negatives, objective.hard_negatives_per_row)
     collator = StepCollator(
         tokenizer=model.tokenizer,
@@ -205,6 +249,8 @@ def build_trainer(
         width_weights=width_weights,
         views=views,
         hard_negatives=hard_negatives,
+        evidence=config.evidence,
+        definition_weight=config.selection.definition_weight,
         measure=validation.measure,
         rotation_learning_rate=encoder.rotation_learning_rate,
         whole_copy=copy.deepcopy(model) if shares_out_parameters() else None,

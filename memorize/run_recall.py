@@ -19,14 +19,12 @@ from memorize.measurement import measure, what_to_ask
 from memorize.questions import QuestionBook
 from memorize.recall import print_shares
 from mera.language_models.models import open_checkpoint
-from mera.system.errors import UserError
+from mera.system.errors import CommandLine, UserError
 from mera.training.entry_point import run_entry_point
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="mera recall", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandLine(prog="mera recall", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "checkpoint", type=Path, help="checkpoint directory that memorize/train.py or rank/train.py wrote"
     )

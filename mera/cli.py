@@ -5,6 +5,7 @@ from mera.system import quiet_ctrl_c  # noqa: F401  first, for Ctrl-C while the 
 # isort: split
 
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
@@ -17,12 +18,28 @@ from mera.system.safe_group import SafeGroup
 
 app = typer.Typer(
     cls=SafeGroup,
-    help="Rank ICD diagnosis codes with a language model that memorized them, and compare it honestly.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
+
+
+def print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"mera {metadata.version(DISTRIBUTION)}")
+        raise typer.Exit()
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=print_version, is_eager=True, help="print the version and exit")
+    ] = False,
+) -> None:
+    """Rank ICD diagnosis codes with a language model that memorized them, and compare it honestly."""
+
+
+DISTRIBUTION = "mera-icd"
 PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 
@@ -45,8 +62,26 @@ def ontology(context: typer.Context) -> None:
 
 
 @app.command(context_settings=PASS_THROUGH)
+def memorize(context: typer.Context) -> None:
+    """Stage one, until the model knows every code: `mera memorize --task prepared/X --output runs/X/one`."""
+    _train("memorize", "memorize", context.args)
+
+
+@app.command(context_settings=PASS_THROUGH)
+def rank(context: typer.Context) -> None:
+    """Stage two: `mera rank --model.base runs/X/one/checkpoint --task prepared/X --output runs/X/two`."""
+    _train("rank", "rank", context.args)
+
+
+@app.command(context_settings=PASS_THROUGH)
+def retrieve(context: typer.Context) -> None:
+    """The bi-encoder: `mera retrieve --variant laa_mrl --task prepared/X --output runs/X/laa_mrl`."""
+    _train("bi_encoder", "retrieve", context.args)
+
+
+@app.command(context_settings=PASS_THROUGH)
 def baselines(context: typer.Context) -> None:
-    """Popularity, own history, linear, RETAIN, a Transformer: `mera baselines --task prepared/X --output runs/X`."""
+    """Simple models to beat, own history to LightGBM: `mera baselines --task prepared/X --output runs/X`."""
     _run([sys.executable, str(ROOT / "rank" / "run_baselines.py"), *context.args])
 
 
@@ -123,6 +158,14 @@ def compare(
 
 
 @app.command()
+def runs(folder: Annotated[Path, typer.Argument(help="folder with runs, at any depth")] = Path("runs")) -> None:
+    """What runs there are, finished or not, and their main figures: `mera runs runs/X`."""
+    from mera.commands.list_runs import print_runs
+
+    print_runs(folder)
+
+
+@app.command()
 def pool(
     runs: Annotated[list[Path], typer.Argument(help="one run for each fold, all of the same model")],
     output: Annotated[Path, typer.Option(help="run directory to write")],
@@ -133,10 +176,45 @@ def pool(
     print(pool_folds(runs, output))
 
 
+@app.command()
+def fuse(
+    runs: Annotated[list[Path], typer.Argument(help="run directories on one task, each with validation predictions")],
+    output: Annotated[Path, typer.Option(help="run directory to write")],
+    name: Annotated[str | None, typer.Option(help="the fusion's name in the report; default: of its parts")] = None,
+) -> None:
+    """Several models as one: `mera fuse runs/dictionary runs/bm25 runs/laa_mrl --output runs/fused`.
+
+    Weights, and an offset for each group of code frequencies, are fitted on the runs' validation predictions; the
+    result is a run like any other. See docs/fusion.md."""
+    from mera.commands.fusion import fuse_runs
+
+    print(fuse_runs(runs, output, name))
+
+
 @app.command(context_settings=PASS_THROUGH)
 def ablate(context: typer.Context) -> None:
     """Stage two with one thing taken away at a time: `mera ablate --task prepared/X --output runs/ablations/X`."""
     _run([sys.executable, str(ROOT / "rank" / "ablations" / "run_ablations.py"), *context.args])
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def go(
+    context: typer.Context,
+    table: Annotated[Path, typer.Argument(help="CSV, Parquet or a spreadsheet: one row a diagnosis, or one a visit")],
+    output: Annotated[Path, typer.Option(help="directory for everything it makes")] = Path("mera-go"),
+    recipe: Annotated[str, typer.Option(help="of both stages, as in `mera rank --recipe`")] = "tiny",
+) -> None:
+    """From your own table to a model and a report: `mera go visits.csv --output mine`. It guesses what the columns are;
+    every option of `mera prepare table` (`--code icd --code-system icd10`) says what it cannot guess."""
+    from mera.commands.go import run_go
+
+    print(run_go(table, output, context.args, recipe))
+
+
+@app.command(context_settings=PASS_THROUGH)
+def seeds(context: typer.Context) -> None:
+    """A recipe of the bi-encoder with several seeds: `mera seeds --config FILE --task TASK --output DIR --seeds 3`."""
+    _run([sys.executable, str(ROOT / "bi_encoder" / "reruns" / "run_seeds.py"), *context.args])
 
 
 @app.command()
@@ -173,6 +251,12 @@ def doctor(
     else:
         print_examination(examination, Console())
     raise typer.Exit(1 if examination.missing else 0)
+
+
+def _train(stage: str, command: str, arguments: list[str]) -> None:
+    from mera.commands.stages import stage_command
+
+    _run(stage_command(stage, command, arguments))
 
 
 def _run(command: list[str]) -> None:

@@ -15,11 +15,29 @@ import pydantic
 import yaml
 from pydantic.dataclasses import is_pydantic_dataclass
 
-from mera.system.errors import UserError
+from mera.system.errors import CommandLine, UserError
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+STAGE_KEYS = {
+    "bi_encoder": {"encoder", "variant", "objective", "selection"},
+    "rank": {"loss", "prompt", "orders", "wide", "recurrence", "history_dropout"},
+    "memorize": {"questions", "stop_at", "evaluate_every", "measure_pretrained"},
+}
+"""Keys that only recipes of a stage have."""
+OTHER_NAMES = {
+    "lr": "learning_rate",
+    "bs": "batch_size",
+    "per_device_train_batch_size": "batch_size",
+    "wd": "weight_decay",
+    "num_epochs": "epochs",
+    "num_train_epochs": "epochs",
+    "output_dir": "output",
+    "model_name_or_path": "base",
+    "max_length": "max_tokens",
+}
+"""What other programs call a key -> its last part here."""
 Config = TypeVar("Config")
 Recipe = dict[str, Any]
 """Keys and values of a YAML file, as it has them: no stage's configuration has checked them yet."""
@@ -51,7 +69,7 @@ def parse_with_options(
     program: str | None = None,
 ) -> tuple[Config, argparse.Namespace]:
     """`parse_config` for a command with options of its own: option name -> what `add_argument` takes."""
-    parser = argparse.ArgumentParser(
+    parser = CommandLine(
         prog=program,
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -85,9 +103,22 @@ def load_config(cls: type[Config], path: str | Path | None = None, overrides: Re
     try:
         return pydantic.TypeAdapter(cls).validate_python(values)
     except pydantic.ValidationError as error:
-        where = f" in {path}" if path is not None else ""
         known = [key for key, _ in _help_lines(cls)]
-        raise UserError(f"bad configuration{where}: " + "; ".join(_problems(error, known))) from None
+        raise UserError(_why_not(error, known, path, set(overrides or {}))) from None
+
+
+def _why_not(error: pydantic.ValidationError, known: list[str], path: str | Path | None, options: set[str]) -> str:
+    """What is wrong, with the options of the command line named as such and the rest blamed on the file."""
+    problems = _problems(error, known)
+    of_options = [text for key, text in problems if key in options]
+    of_file = [text for key, text in problems if key not in options]
+    strange = {stage for key, _ in problems if key not in options for stage in _stages_of(key, known)}
+    if path is not None and strange:
+        return f"{path} is a recipe of the stage {' or '.join(sorted(strange))}, not of this one"
+    sentences = [f"--{text}" for text in of_options]
+    if of_file:
+        sentences.append(f"bad configuration{'' if path is None else f' in {path}'}: {'; '.join(of_file)}")
+    return "; ".join(sentences)
 
 
 def read_values(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -131,23 +162,44 @@ def _set_dotted(values: Recipe, key: str, value: object) -> None:
     values[leaf] = value
 
 
-def _problems(error: pydantic.ValidationError, known: list[str]) -> list[str]:
-    lines = []
+def _problems(error: pydantic.ValidationError, known: list[str]) -> list[tuple[str, str]]:
+    """(dotted key, what is wrong with it)"""
+    problems = []
     for problem in error.errors():
         key = ".".join(str(part) for part in problem["loc"])
         if problem["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-            lines.append(_unknown_key_message(key, known))
+            problems.append((key, _unknown_key_message(key, known)))
         elif problem["type"] in ("missing", "missing_keyword_only_argument"):
-            lines.append(f"{key} is required")
+            problems.append((key, f"{key} is required"))
         else:
-            lines.append(f"{key + ': ' if key else ''}{problem['msg']} (got {problem['input']!r})")
-    return lines
+            problems.append((key, f"{key + ': ' if key else ''}{problem['msg']} (got {problem['input']!r})"))
+    return problems
+
+
+def _stages_of(key: str, known: list[str]) -> list[str]:
+    """The stages that have the top-level `key`, where this one has it not."""
+    top = key.split(".")[0]
+    if any(name.split(".")[0] == top for name in known):
+        return []
+    return [stage for stage, keys in STAGE_KEYS.items() if top in keys]
 
 
 def _unknown_key_message(key: str, known: list[str]) -> str:
+    stages = _stages_of(key, known)
+    if stages:
+        return f"{key!r} is a key of the stage {stages[0]}, not of this one"
+    return f"unknown key {key!r}; did you mean {_nearest_key(key, known)!r}?"
+
+
+def _nearest_key(key: str, known: list[str]) -> str:
+    """The key with that last part (or with what other programs call so), else the one that is spelled most alike."""
+    last = key.rsplit(".", 1)[-1]
+    wanted = {last, OTHER_NAMES.get(last, last)}
+    for name in known:
+        if name.rsplit(".", 1)[-1] in wanted:
+            return name
     sections = {name.rsplit(".", depth)[0] for name in known for depth in range(name.count(".") + 1)}
-    nearest = difflib.get_close_matches(key, sorted(sections), n=1, cutoff=0.0)
-    return f"unknown key {key!r}; did you mean {nearest[0]!r}?"
+    return difflib.get_close_matches(key, sorted(sections), n=1, cutoff=0.0)[0]
 
 
 def _description(cls: type, name: str) -> str:

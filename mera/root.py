@@ -4,7 +4,14 @@ import os
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-"""The folder with `memorize/train.py`, `configs` and `launch`."""
+"""The folder with `memorize/train.py`."""
+
+
+def shipped(name: str) -> Path:
+    """A recipe or launch file of the toolkit, as `configs/rank/tiny.yaml`: beside the packages in a checkout, inside
+    `mera` where a wheel was installed. It need not exist."""
+    in_checkout = ROOT / name
+    return in_checkout if in_checkout.exists() else Path(__file__).parent / "shipped" / name
 
 
 def cache_folder() -> Path:

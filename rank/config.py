@@ -1,6 +1,6 @@
 """What stage two can be told: `rank/train.py --help` prints these lines."""
 
-from typing import Literal, get_args
+from typing import Literal
 
 from mera.config import config_class
 from mera.language_models.code_tokens import Initialisation
@@ -12,10 +12,9 @@ from rank.attention import Kernel
 ThresholdForm = Literal["atlop", "probability"]
 RareRecurrence = Literal["fitted", "none"]
 EovOffset = Literal["fitted", "none"]
+WideForm = Literal["none", "recurrence", "full"]
 HistoryForm = Literal["codes", "codes+definitions", "definitions"]
 Decoding = Literal["rank", "autoregressive"]
-Baseline = Literal["popularity", "own-history", "linear", "retain", "transformer", "oracle"]
-NeuralLoss = Literal["softmax", "bce"]
 
 
 @config_class
@@ -112,8 +111,13 @@ class RankConfig:
     """targets given in one order; the rest stay positives"""
     prompt_weight: float = 1.0
     """weight in the loss of the first position, where ranking reads, against 1 of each later one"""
-    recurrence: bool = True
-    """add a trained bonus to the scores of codes seen before (rank/recurrence.py)"""
+    wide: WideForm = "recurrence"
+    """a linear model of the history beside the language model. none: the paper's form; recurrence: a trained bonus for
+    codes seen before; full: also for codes linked to those seen, how common a code is, age and sex, fitted before the
+    language model trains (rank/wide)"""
+    repeated_weight: float = 1.0
+    """weight in the ranking loss of the targets that stand in the history, against 1 of new ones: below 1 trains for
+    the onset of new diseases"""
     rare_recurrence: RareRecurrence = "fitted"
     """fitted: raise rare codes of the last visit further, as much as the ranking on validation wants and micro F1 there
     allows; none: as trained"""
@@ -141,6 +145,8 @@ class RankConfig:
             raise UserError("orders must be 0 or more, max_targets 1 or more")
         if self.prompt_weight <= 0:
             raise UserError("prompt_weight must be above 0")
+        if self.repeated_weight <= 0:
+            raise UserError("repeated_weight must be above 0")
         if not 0 <= self.history_dropout < 1:
             raise UserError("history_dropout must be in [0, 1)")
 
@@ -162,60 +168,3 @@ class RescoreConfig:
     """patients scored at once"""
     name: str = "stage two, rescored"
     """the model's name in the report"""
-
-
-@config_class
-class NeuralBaselineConfig:
-    width: int = 128
-    """size of embeddings and hidden states"""
-    dropout: float = 0.3
-    """share of hidden units dropped in training"""
-    loss: NeuralLoss = "softmax"
-    """softmax: cross-entropy over the target codes; bce: binary cross-entropy of every code"""
-    epochs: int = 100
-    """most passes over the training examples; training ends when validation says so"""
-    patience: int = 2
-    """epochs without a better recall@20 on validation before the learning rate is cut, and at last training ends"""
-    batch_size: int = 128
-    """patients per step"""
-    learning_rate: float = 1e-2
-    """learning rate of AdamW, before it is cut"""
-    weight_decay: float = 0.01
-    """AdamW weight decay"""
-    max_visits: int = 50
-    """latest visits that are read"""
-
-    def __post_init__(self) -> None:
-        if min(self.width, self.epochs, self.patience, self.batch_size, self.max_visits) < 1:
-            raise UserError("a neural baseline's width, epochs, patience, batch_size and max_visits must be 1 or more")
-        if self.learning_rate <= 0 or not 0 <= self.dropout < 1:
-            raise UserError("a neural baseline's learning_rate must be above 0, its dropout in [0, 1)")
-
-
-@config_class
-class TransformerBaselineConfig(NeuralBaselineConfig):
-    learning_rate: float = 1e-3
-    """learning rate of AdamW, before it is cut"""
-    layers: int = 2
-    """encoder layers"""
-    heads: int = 4
-    """attention heads"""
-
-    def __post_init__(self) -> None:
-        NeuralBaselineConfig.__post_init__(self)
-        if self.layers < 1 or self.heads < 1 or self.width % self.heads:
-            raise UserError(f"the transformer's width ({self.width}) must be a multiple of its heads ({self.heads})")
-
-
-@config_class
-class BaselinesConfig:
-    task: str
-    """prepared task"""
-    output: str
-    """directory that gets one run per baseline: OUTPUT/popularity, OUTPUT/own-history, ..."""
-    only: tuple[Baseline, ...] = get_args(Baseline)
-    """which to run, for example "[retain, transformer]"; those that a task has no data for are left out"""
-    seed: int = 0
-    """seed of the neural baselines"""
-    retain: NeuralBaselineConfig = NeuralBaselineConfig()
-    transformer: TransformerBaselineConfig = TransformerBaselineConfig()

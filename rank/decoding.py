@@ -23,28 +23,30 @@ def decode(
     rule: DecisionRule,
     pad_id: int,
     max_codes: int,
+    gate: float = 1.0,
 ) -> tuple[list[list[int]], np.ndarray]:
     """The columns written for each prompt, in order, and the scores (N, C) of the first step; one batch.
 
     Greedy: the best code not yet written, as long as its score is above the threshold that `rule` makes of this step's
-    EOV. `model` reads candidates only (rank/candidate_head.py); `bonus` (N, C) is added to each step's scores;
-    candidate_ids (C,).
+    EOV. `model` reads candidates only (rank/candidate_head.py); each step's
+    scores and EOV are `gate` times the logits plus `bonus` (N, C + 1), EOV last; candidate_ids (C,).
     """
     device = model.device
     model.eval()
-    bonus_NC, candidate_ids = torch.from_numpy(bonus).to(device), candidate_ids.to(device)
+    bonus_N, candidate_ids = torch.from_numpy(bonus).to(device), candidate_ids.to(device)
     inputs = pad_left(prompts, pad_id, device)
     mask, next_position = inputs["attention_mask"], inputs["position_ids"][:, -1:] + 1
     cache = DynamicCache(config=model.config)
     logits = model(**inputs, logits_to_keep=1, past_key_values=cache, use_cache=True).logits[:, -1]
-    first_scores = (logits[:, :-1].float() + bonus_NC).cpu().numpy()
+    values = gate * logits.float() + bonus_N
+    first_scores = values[:, :-1].cpu().numpy()
     written: list[list[int]] = [[] for _ in prompts]
     unwritten_NC = torch.ones(first_scores.shape, dtype=torch.bool, device=device)
     goes_on_N = torch.ones(len(prompts), dtype=torch.bool, device=device)
     for step in range(min(max_codes, first_scores.shape[1])):
-        scores_NC = (logits[:, :-1].float() + bonus_NC).masked_fill(~unwritten_NC, float("-inf"))
+        scores_NC = values[:, :-1].masked_fill(~unwritten_NC, float("-inf"))
         best_N, column_N = scores_NC.max(dim=1)
-        thresholds = rule.thresholds(scores_NC.cpu().numpy(), logits[:, -1].float().cpu().numpy())
+        thresholds = rule.thresholds(scores_NC.cpu().numpy(), values[:, -1].cpu().numpy())
         goes_on_N &= best_N > torch.from_numpy(thresholds).to(device)
         if not goes_on_N.any():
             break
@@ -59,6 +61,7 @@ def decode(
             past_key_values=cache,
             use_cache=True,
         ).logits[:, -1]
+        values = gate * logits.float() + bonus_N
     return written, first_scores
 
 

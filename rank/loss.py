@@ -28,20 +28,22 @@ def stage_two_loss(
     config: LossConfig,
     row_weights: Tensor | None = None,
     step_rows: Tensor | None = None,
+    positive_weights: Tensor | None = None,
 ) -> Tensor:
     """The total: hierarchical InfoNCE + threshold_weight * threshold loss, of the form that `config` names.
 
     scores (N, C) and eov (N,) logits; positive, ignored (N, C) bool; group_ids (L, C) int; row_weights (N,), None: all
     1. With `step_rows` (2,), the weight of all rows and that of the rows with a positive in the whole optimiser step,
     the two means are turned into these rows' share of the step's means, so that chunks, accumulated batches and several
-    processes add up to one large batch. Returns a float32 scalar; 0 without rows.
+    processes add up to one large batch. `positive_weights`: as in `hierarchical_info_nce`. Returns a float32 scalar; 0
+    without rows.
     """
     if len(scores) == 0:
         return (scores.sum() + eov.sum()) * 0.0  # blank examples alone
     if row_weights is None:
         row_weights = scores.new_ones(len(scores), dtype=torch.float32)
     info_nce = hierarchical_info_nce(
-        scores, positive, ignored, group_ids, config.temperature, config.level_weights, row_weights
+        scores, positive, ignored, group_ids, config.temperature, config.level_weights, row_weights, positive_weights
     )
     threshold = scores.new_zeros(())
     if config.threshold_weight:
@@ -64,6 +66,7 @@ def hierarchical_info_nce(
     temperature: float | Sequence[float] = 1.0,
     level_weights: Sequence[float] | None = None,
     row_weights: Tensor | None = None,
+    positive_weights: Tensor | None = None,
 ) -> Tensor:
     """InfoNCE of every positive against the negatives of its own group, at every level of the ontology.
 
@@ -75,7 +78,8 @@ def hierarchical_info_nce(
     has a positive.
 
     scores (N, C) logits; positive, ignored (N, C) bool; group_ids (L, C) int: equal numbers are one group;
-    temperature: one number, or one per level; level_weights: L numbers; row_weights (N,), none of them 0. Returns a
+    temperature: one number, or one per level; level_weights: L numbers; row_weights (N,), none of them 0;
+    positive_weights (N, C), none of them 0: the weight of each positive in its row's mean, None: all 1. Returns a
     float32 scalar. Raises ValueError where the numbers are not one per level.
     """
     num_levels = len(group_ids)
@@ -93,6 +97,10 @@ def hierarchical_info_nce(
     positives_per_row_N = positive.sum(dim=1)
     weight_N = scores_NC.new_ones(len(scores)) if row_weights is None else row_weights.float()
     weight_P = weight_N[row_P] / (positives_per_row_N[row_P] * weight_N[positives_per_row_N > 0].sum())
+    if positive_weights is not None:
+        own_P = positive_weights[row_P, column_P].float()
+        sums_N = torch.zeros_like(weight_N).index_add(0, row_P, own_P)
+        weight_P = weight_P * own_P * positives_per_row_N[row_P] / sums_N[row_P]
     negative_scores_NC = scores_NC.masked_fill(~negative_NC, float("-inf"))
     loss = scores_NC.new_zeros(())
     for ids_C, t, weight in zip(group_ids.to(scores.device), temperatures, weights, strict=True):

@@ -18,13 +18,14 @@ from mera.runs.run_directory import RunDirectory
 from mera.runs.validation_scores import write_validation
 from mera.training.checkpoint import save_checkpoint
 from rank.config import Decoding, RankConfig
-from rank.decision import DecisionRecord, best_micro_f1, decision_record, fit_decision_rule
+from rank.decision import DecisionRecord, best_micro_f1, decision_record, fit_decision_rule, ranking_quality
 from rank.patients.trained_on import TrainedOn
 from rank.predict import Ranker
 from rank.prompt import reading_sentences
-from rank.recurrence import add_recurrence, fit_rare_bonus, recurrence_weights
 from rank.trainer import RankTrainer
 from rank.validation import Validation
+from rank.wide.recurrence import add_recurrence, fit_rare_bonus, recurrence_weights
+from rank.wide.wide_part import WideScorer, trained_weights
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,14 +52,17 @@ def fit_ranker(
     the calibration; what the manifest says of the last two; and the validation patients as the ranker ranks them. Every
     process must call this."""
     recurrence = recurrence_weights(model, len(task.codes))
+    wide = None
+    if validation.wide is not None:
+        wide = WideScorer(tables=validation.wide, weights=trained_weights(model))
     scores, eov = validation.scores(model)
     targets, uses_eov = validation.targets, config.loss.threshold_weight > 0
-    if config.recurrence and config.rare_recurrence == "fitted":
+    if config.wide != "none" and config.rare_recurrence == "fitted":
         rare_bonus = fit_rare_bonus(
             scores,
             validation.seen,
-            targets,
             task.train_counts,
+            quality=lambda raised: float(np.mean(list(ranking_quality(raised, targets).values()))),
             micro_f1=lambda raised: best_micro_f1(raised, eov, targets, uses_eov),
         )
         recurrence = recurrence + rare_bonus
@@ -66,7 +70,7 @@ def fit_ranker(
     rule = fit_decision_rule(scores, eov, targets, uses_eov, config.eov_offset == "fitted")
     trained_on = TrainedOn.of_task(task, config.prompt)
     definitions, prompt = code_tokens.definitions, config.prompt
-    ranker = Ranker(model, tokenizer, task.codes, definitions, prompt, rule, recurrence, trained_on, task.rules)
+    ranker = Ranker(model, tokenizer, task.codes, definitions, prompt, rule, recurrence, trained_on, task.rules, wide)
     ranker.add_definitions(task.all_definitions)
     decision = decision_record(rule, scores, eov, targets, uses_eov)
     if config.decoding == "rank":
@@ -109,7 +113,7 @@ def rank_split(
 def save_ranker(trainer: RankTrainer, ranker: Ranker, code_tokens: CodeTokens, run: RunDirectory) -> None:
     """Write `checkpoint/`, which `Ranker.load` reads; every process must call this."""
     path = run.path("checkpoint")
-    save_checkpoint(trainer, ranker.tokenizer, code_tokens, path, leave_out="recurrence.")
+    save_checkpoint(trainer, ranker.tokenizer, code_tokens, path, leave_out=("recurrence.", "wide."))
     if trainer.is_world_process_zero():
         ranker.save_settings(path)
 

@@ -9,7 +9,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import torch
 from torch import Tensor
@@ -17,7 +17,9 @@ from torch.utils.data import Dataset
 
 from rank.attention import PADDING, PROMPT
 from rank.prompt import Prompt
-from rank.recurrence import NUM_FEATURES, SeenCodes
+from rank.wide.features import WidePatient, WideTables
+from rank.wide.recurrence import NUM_FEATURES, SeenCodes
+from rank.wide.wide_part import batch_tensors
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,8 @@ class RankingExample:
     orders: list[list[int]]
     """permutations of (a part of) `targets`"""
     seen: SeenCodes
+    wide: WidePatient | None = None
+    """what the full wide part reads, where there is one"""
     is_blank: bool = False
     """has no rows, so it carries no loss"""
 
@@ -45,14 +49,15 @@ class RankingDataset(Dataset):
         seed: int,
         history_dropout: float = 0.0,
         shuffle_codes: bool = False,
+        wide: list[WidePatient] | None = None,
     ):
         """`history_dropout`: share of the prompts' codes left out at random; `shuffle_codes` reorders them within each
-        visit.
+        visit; `wide`: the rows as the full wide part reads them.
         """
         self.prompts, self.targets, self.seen = prompts, targets, seen
         self.num_orders, self.max_targets, self.seed = num_orders, max_targets, seed
         self.history_dropout, self.shuffle_codes = history_dropout, shuffle_codes
-        self.epoch = 0
+        self.wide, self.epoch = wide, 0
 
     def set_epoch(self, epoch: int) -> None:
         """Called by accelerate's data loader."""
@@ -65,7 +70,8 @@ class RankingDataset(Dataset):
         draw = random.Random(f"{self.seed}/{self.epoch}/{index}")
         targets = self.targets[index]
         orders = [draw.sample(targets, len(targets))[: self.max_targets] for _ in range(self.num_orders)]
-        return RankingExample(self._varied(self.prompts[index], draw), targets, orders, self.seen[index])
+        wide = None if self.wide is None else self.wide[index]
+        return RankingExample(self._varied(self.prompts[index], draw), targets, orders, self.seen[index], wide)
 
     def _varied(self, prompt: Prompt, draw: random.Random) -> list[int]:
         """The prompt as this epoch reads it."""
@@ -106,6 +112,9 @@ class RankingBatch(TypedDict):
     """(N,) whose row it is"""
     recurrence: Tensor
     """(B, C, 3) features of the codes seen before"""
+    wide: NotRequired[Tensor]
+    """(B, C, K) and, of the patients, (B, D): what the full wide part reads (rank/wide/features.py)"""
+    wide_patients: NotRequired[Tensor]
     positive: Tensor
     """(N, C) bool"""
     ignored: Tensor
@@ -129,6 +138,8 @@ class PartialOutputCollator:
     """known codes are left out of the loss instead of being negatives"""
     prompt_weight: float = 1.0
     """weight of the rows at the prompt's end, against 1 of each later position"""
+    wide: WideTables | None = None
+    """of the full wide part"""
 
     def __call__(self, examples: Sequence[RankingExample]) -> RankingBatch:
         candidate_token = self.candidate_ids.tolist()
@@ -172,7 +183,7 @@ class PartialOutputCollator:
             if self.ignore_known:
                 ignored[row, known_codes] = True
         row_weights = torch.tensor([1.0 if row[3] else self.prompt_weight for row in rows])
-        return {
+        batch: RankingBatch = {
             "input_ids": input_ids,
             "position_ids": position_ids,
             "order_ids": order_ids,
@@ -186,3 +197,7 @@ class PartialOutputCollator:
             "weight_of_rows": float(row_weights.sum()),
             "weight_of_positive_rows": float(row_weights[positive.any(dim=1)].sum()),
         }
+        if self.wide is not None:
+            patients = [example.wide for example in examples if example.wide is not None]
+            batch["wide"], batch["wide_patients"] = batch_tensors(self.wide, patients)
+        return batch

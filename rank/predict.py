@@ -25,7 +25,9 @@ from rank.patients.patient_input import given_codes, read_age, read_days, read_s
 from rank.patients.phenotypes import Phenotype, any_of
 from rank.patients.trained_on import TrainedOn
 from rank.prompt import Prompt, PromptBuilder
-from rank.recurrence import SeenCodes, add_recurrence, seen_codes
+from rank.wide.recurrence import SeenCodes, add_recurrence, seen_codes
+from rank.wide.storage import load_wide_part, save_wide_part
+from rank.wide.wide_part import WideScorer
 
 FILE_NAME, RECURRENCE_FILE, RULES_FILE = "ranking.json", "recurrence.npy", "rules.parquet"
 
@@ -35,7 +37,7 @@ class RankedCode:
     code: str
     definition: str
     score: float
-    """logit of the code's token, plus the bonus of a code seen before"""
+    """logit of the code's token, plus what the wide part says of the code (rank/wide)"""
     probability: float
     predicted: bool
     """the score is above the EOV threshold, and with `rules="apply"` the coding rules leave the code in the set"""
@@ -59,12 +61,15 @@ class Ranker:
         recurrence: np.ndarray,
         trained_on: TrainedOn | None = None,
         rules: pl.DataFrame | None = None,
+        wide: WideScorer | None = None,
     ):
-        """`model` reads candidates only (rank/candidate_head.py); `trained_on`: None where nothing is known of it;
+        """`model` reads candidates only (rank/candidate_head.py); `recurrence` (C, 3); `wide`: the full wide part of
+        the model, if it has one; `trained_on`: None where nothing is known of it;
         `rules`: the coding rules of the candidates, as a prepared task has them."""
         self.model, self.tokenizer = model, tokenizer
         self.candidates, self.definitions = list(candidates), definitions
         self.prompt, self.rule, self.recurrence = prompt, rule, recurrence
+        self.wide = wide
         self.column = {code: index for index, code in enumerate(self.candidates)}
         self.trained_on = trained_on or TrainedOn()
         self.rule_table = rules if rules is not None and rules.height else None
@@ -76,12 +81,12 @@ class Ranker:
 
     @classmethod
     def load(cls, checkpoint: str | Path, device: str | None = None) -> "Ranker":
-        """Read a checkpoint of rank/train.py. Raises ValueError where `checkpoint` is not one."""
+        """Read a checkpoint of rank/train.py, or the one in a run's folder. Raises ValueError where there is none."""
         path = Path(checkpoint)
+        if (path / "checkpoint" / FILE_NAME).is_file():
+            path = path / "checkpoint"
         if not (path / FILE_NAME).is_file():
-            inside = path / "checkpoint"
-            hint = f": {inside}" if (inside / FILE_NAME).is_file() else ""
-            raise UserError(f"{path} has no {FILE_NAME}: give the checkpoint directory that rank/train.py wrote{hint}")
+            raise UserError(f"{path} has no {FILE_NAME}: give a run of rank/train.py, or its checkpoint directory")
         saved = json.loads((path / FILE_NAME).read_text(encoding="utf-8"))
         model, tokenizer = open_checkpoint(path, device)
         read_candidates_only(model, token_ids(tokenizer, saved["candidates"]), marker_id(tokenizer, EOV))
@@ -96,6 +101,7 @@ class Ranker:
             np.load(path / RECURRENCE_FILE, allow_pickle=False),
             TrainedOn.read(saved.get("trained_on", {})),
             pl.read_parquet(path / RULES_FILE) if (path / RULES_FILE).is_file() else None,
+            load_wide_part(path),
         )
 
     def save_settings(self, checkpoint: str | Path) -> None:
@@ -107,6 +113,8 @@ class Ranker:
             "trained_on": asdict(self.trained_on),
         }
         np.save(Path(checkpoint) / RECURRENCE_FILE, self.recurrence)
+        if self.wide is not None:
+            save_wide_part(self.wide, checkpoint)
         if self.rule_table is not None:
             self.rule_table.write_parquet(Path(checkpoint) / RULES_FILE)
         (Path(checkpoint) / FILE_NAME).write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
@@ -127,6 +135,8 @@ class Ranker:
         rows, where they have been built."""
         ids = self._prompt_ids(rows, prompts)
         scores, eov = score_prompts(self.model, ids, self.tokenizer.pad_token_id, batch_size)
+        if self.wide is not None:
+            scores, eov = self.wide.add(scores, eov, [self.wide.tables.patient(row, self.column) for row in rows])
         return add_recurrence(scores, self._seen(rows), self.recurrence), eov
 
     def decode(
@@ -139,7 +149,11 @@ class Ranker:
         """scores (N, C) and thresholds (N,) by writing code after code until EOV (rank/decoding.py); `prompts` as in
         `score`."""
         ids, shape = self._prompt_ids(rows, prompts), (len(rows), len(self.candidates))
-        bonus = add_recurrence(np.zeros(shape, dtype=np.float32), self._seen(rows), self.recurrence)
+        bonus = np.zeros((len(rows), shape[1] + 1), dtype=np.float32)
+        if self.wide is not None:
+            bonus = self.wide.bonus([self.wide.tables.patient(row, self.column) for row in rows])
+        add_recurrence(bonus, self._seen(rows), self.recurrence)
+        gate = 1.0 if self.wide is None else float(self.wide.weights.gate[0])
         written, first_scores = [], np.empty(shape, dtype=np.float32)
         for start in tqdm(range(0, len(rows), batch_size), desc="decoding", unit="batch", leave=False):
             batch = slice(start, start + batch_size)
@@ -151,6 +165,7 @@ class Ranker:
                 self.rule,
                 self.tokenizer.pad_token_id,
                 max_codes,
+                gate,
             )
             written += written_in_batch
         return scores_of_decoded(written, first_scores)

@@ -22,8 +22,8 @@ def loss_in_chunks(
 ) -> Tensor:
     """The sum of `share` over all rows, a float32 scalar; its gradient is that of the whole.
 
-    N rows: row n is `logits[row_read[n]]`, plus `bonus[row_example[n]]` on its candidates. logits (R, C + 1), EOV last;
-    bonus (B, C) or None; row_read, row_example (N,).
+    N rows: row n is `logits[row_read[n]]` plus `bonus[row_example[n]]`. logits (R, C + 1), EOV last; bonus (B, C), for
+    the candidates, (B, C + 1), for EOV too, or None; row_read, row_example (N,).
     """
     if bonus is None:
         bonus = logits.new_zeros(0)
@@ -59,7 +59,7 @@ class _LossInChunks(torch.autograd.Function):
             rows = slice(start, start + step)
             values = logits[row_read[rows]].float()
             if bonus.numel():
-                values[:, :-1] += bonus[row_example[rows]]
+                values[:, : bonus.shape[1]] += bonus[row_example[rows]]
             with torch.set_grad_enabled(wanted):
                 values.requires_grad_(wanted)
                 loss = share(values[:, :-1], values[:, -1], rows)
@@ -68,7 +68,7 @@ class _LossInChunks(torch.autograd.Function):
                 (gradient,) = torch.autograd.grad(loss, values)
                 gradients[0].index_add_(0, row_read[rows], gradient.to(logits.dtype))
                 if bonus.numel():
-                    gradients[1].index_add_(0, row_example[rows], gradient[:, :-1].to(bonus.dtype))
+                    gradients[1].index_add_(0, row_example[rows], gradient[:, : bonus.shape[1]].to(bonus.dtype))
         ctx.gradients = gradients
         return total
 

@@ -1,6 +1,16 @@
-"""Popularity, own history, linear, RETAIN and a Transformer (and, on synthetic data, the oracle) as runs.
+"""Baselines as runs: what every model has to beat (rank/run_baselines.py).
 
-python rank/run_baselines.py --task prepared/diabetes130 --output runs/baselines
+    mera baselines --task prepared/diabetes130 --output runs/diabetes130
+    mera baselines --task prepared/diabetes130 --output runs/diabetes130 --only "ease, gbdt"
+
+seconds     popularity, own-history (its codes again), ease and item-knn (which codes follow which, in closed form),
+            linear (ridge regression; the only one beside popularity that reads notes)
+a minute    gbdt (LightGBM on pairs of a patient and a code)
+minutes     retain (GRUs with attention), transformer (an encoder of the codes of a history)
+when asked  zero-shot (a language model as it comes; --zero_shot.model), which reads every definition for every patient
+            oracle: on synthetic data, the probabilities that made the data
+
+What was finished before stays. A baseline that the task has no data for (a history, notes) is left out.
 """
 
 from mera.system import quiet_ctrl_c  # noqa: F401  first, for Ctrl-C while the rest is imported
@@ -26,11 +36,22 @@ from mera.runs.run_directory import RunDirectory
 from mera.runs.validation_scores import write_validation
 from mera.system.errors import UserError
 from mera.training.entry_point import run_entry_point
+from rank.baselines.config import BaselinesConfig
+from rank.baselines.item_item import ease, item_knn
 from rank.baselines.neural import retain, transformer
 from rank.baselines.simple import BaselineScores, has_history, linear, own_history, popularity
-from rank.config import BaselinesConfig
+from rank.baselines.trees.gbdt import gbdt
+from rank.baselines.zero_shot import zero_shot
 
-MODEL_NAMES = {"own-history": "own history", "retain": "RETAIN", "transformer": "Transformer encoder"}
+MODEL_NAMES = {
+    "own-history": "own history",
+    "ease": "EASE, history to next visit",
+    "item-knn": "item-kNN",
+    "gbdt": "LightGBM on pairs",
+    "retain": "RETAIN",
+    "transformer": "Transformer encoder",
+    "zero-shot": "language model, zero-shot",
+}
 
 
 def main() -> None:
@@ -40,6 +61,10 @@ def main() -> None:
     if has_history(task):
         baselines |= {
             "own-history": own_history,
+            "ease": ease,
+            "item-knn": item_knn,
+            "gbdt": partial(gbdt, config=config.gbdt, seed=config.seed),
+            "zero-shot": partial(zero_shot, config=config.zero_shot),
             "retain": partial(retain, config=config.retain, seed=config.seed),
             "transformer": partial(transformer, config=config.transformer, seed=config.seed),
         }
@@ -71,7 +96,8 @@ def main() -> None:
 
 def settings_of(config: BaselinesConfig, name: str) -> dict[str, object]:
     """What of the configuration a baseline depends on."""
-    return {key: config_dict(config)[key] for key in ("seed", name)} if hasattr(config, name) else {}
+    key = name.replace("-", "_")
+    return {part: config_dict(config)[part] for part in ("seed", key)} if hasattr(config, key) else {}
 
 
 def write_run(

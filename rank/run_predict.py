@@ -1,6 +1,7 @@
-"""Rank the next diagnoses of one patient, or of every patient in a split of a prepared task.
+"""Rank the next diagnoses of one patient, of every patient in a table, or in a split of a prepared task.
 
 mera predict runs/rank/checkpoint --history "428.0,401.9;584.9" --days "120;14" --age 67 --sex F --top 10
+mera predict runs/rank --input patients.csv --patient pid --time date --code icd --output ranked.csv
 mera predict runs/rank/checkpoint --task prepared/diabetes130 --output ranked.parquet --phenotype heart_failure=428
 """
 
@@ -11,21 +12,50 @@ from mera.system import quiet_ctrl_c  # noqa: F401  first, for Ctrl-C while the 
 import argparse
 import sys
 
+from rich.console import Console
+
+from data.inspection.summary import print_account
 from data.task import SPLITS
-from mera.system.errors import UserError
+from mera.system.errors import CommandLine, UserError
 from mera.training.entry_point import run_entry_point
 from rank.patients.coding_check import RULE_USES
 from rank.patients.notices import print_notices
 from rank.patients.phenotypes import Phenotype
+from rank.predict import Ranker
 from rank.task_prediction.predict_task import load_ranker, rank_patient, rank_task
+from rank.task_prediction.rank_table import (
+    add_table_options,
+    check_table_options,
+    left_out,
+    rank_new_patients,
+    read_patients,
+)
 from rank.task_prediction.ranked_files import as_json, check_suffix, print_measured, print_ranked, write_ranked
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="mera predict", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+def rank_table(arguments: argparse.Namespace, phenotypes: list[Phenotype]) -> None:
+    """`--input`: the patients of a table, into `--output`, after the account of what was read."""
+    ranker = Ranker.load(arguments.checkpoint)
+    patients = read_patients(arguments, ranker)
+    print_account(patients.account, Console(stderr=True))
+    examples = rank_new_patients(
+        ranker,
+        patients,
+        phenotypes,
+        top=arguments.top,
+        batch_size=arguments.batch_size,
+        allow_unknown=arguments.allow_unknown,
+        rules=arguments.rules,
     )
-    parser.add_argument("checkpoint", help="checkpoint directory that rank/train.py wrote")
+    write_ranked(arguments.output, examples, wide=arguments.wide)
+    without = left_out(patients.account)
+    lost = f"; {without} without a usable visit are not in it" if without else ""
+    print(f"{len(examples)} patients ranked: {arguments.output}{lost}")
+
+
+def main() -> None:
+    parser = CommandLine(prog="mera predict", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint", help="run of rank/train.py, or its checkpoint directory")
     patient = parser.add_argument_group("one patient")
     patient.add_argument(
         "--history", default="", help="codes of each visit, oldest first: commas inside, ; between; I509 is I50.9"
@@ -34,7 +64,8 @@ def main() -> None:
     patient.add_argument("--age", default=None, help="age in whole years")
     patient.add_argument("--sex", default=None, help="F or M")
     patient.add_argument("--text", default=None, help="a note to read, for a model that was trained on notes")
-    task = parser.add_argument_group("many patients")
+    add_table_options(parser)
+    task = parser.add_argument_group("patients of a task")
     task.add_argument("--task", default=None, help="prepared task whose patients are ranked; needs --output")
     task.add_argument("--split", choices=SPLITS, default="test", help="which of its splits (default: test)")
     task.add_argument(
@@ -64,22 +95,25 @@ def main() -> None:
         "codes that exclude each other the lower-scored; no code is added (default: none)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.add_argument("--output", default=None, help="file to write: .json or .parquet")
+    parser.add_argument("--output", default=None, help="file to write: .csv, .parquet or .json")
     arguments = parser.parse_args()
     print_notices()
 
     if arguments.top < 1 or arguments.batch_size < 1:
         raise UserError("--top and --batch-size must be 1 or more")
+    check_table_options(arguments)
     if arguments.output is not None:
         check_suffix(arguments.output)
     phenotypes = [Phenotype.parse(text) for text in arguments.phenotype]
     if len({phenotype.name for phenotype in phenotypes}) < len(phenotypes):
         raise UserError("two phenotypes have the same name; give all prefixes of one together, NAME=PREFIX,PREFIX")
+    if arguments.input is not None:
+        return rank_table(arguments, phenotypes)
     if arguments.task is not None:
         if any((arguments.history, arguments.text, arguments.days, arguments.age, arguments.sex)):
             raise UserError("give either --task or one patient (--history, --days, --age, --sex, --text), not both")
         if arguments.output is None:
-            raise UserError("--task needs --output FILE.json or FILE.parquet")
+            raise UserError("--task needs --output FILE.csv, FILE.parquet or FILE.json")
         ranker = load_ranker(arguments.checkpoint)
         examples, measured = rank_task(
             ranker,

@@ -1,5 +1,9 @@
 """What stage two starts from: a model with a token for each candidate, and the training examples."""
 
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from data.task import Task
@@ -10,10 +14,13 @@ from mera.system.errors import UserError
 from rank.attention import use_kernel
 from rank.candidate_head import read_candidates_only
 from rank.config import PromptConfig, RankConfig
+from rank.loss import stage_two_loss
 from rank.partial_outputs import RankingDataset
 from rank.prompt import PromptBuilder, reading_sentences
-from rank.recurrence import Recurrence, seen_codes
 from rank.validation import Validation
+from rank.wide.features import WidePatient, count_training_visits
+from rank.wide.recurrence import Recurrence, seen_codes
+from rank.wide.wide_part import WidePart, WideScorer, fit_wide_part
 
 
 def require_past_notes(task: Task, prompt: PromptConfig) -> None:
@@ -25,12 +32,41 @@ def require_past_notes(task: Task, prompt: PromptConfig) -> None:
         )
 
 
-def model_for_task(config: RankConfig, task: Task) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, CodeTokens]:
+@dataclass(frozen=True, slots=True)
+class WideStart:
+    """The wide part before the language model trains, and the training rows as it reads them."""
+
+    scorer: WideScorer
+    patients: list[WidePatient]
+
+
+def fitted_wide_part(config: RankConfig, task: Task) -> WideStart | None:
+    """The wide part fitted alone, by the loss that the whole model is trained with but at one level, all candidates;
+    None where the configuration does not ask for one."""
+    if config.wide != "full":
+        return None
+    tables, patients = count_training_visits(task)
+    loss = replace(config.loss, levels=("all",), level_weights=None, temperature=1.0)
+    one_group = torch.from_numpy(task.group_ids(["all"]))
+
+    def row_loss(scores: Tensor, eov: Tensor, targets: Tensor, seen: Tensor) -> Tensor:
+        of_positives = None if config.repeated_weight == 1 else 1 + (config.repeated_weight - 1) * seen
+        nothing = torch.zeros_like(targets)
+        return stage_two_loss(scores, eov, targets, nothing, one_group, loss, positive_weights=of_positives)
+
+    weights = fit_wide_part(tables, patients, task.target_columns("train"), row_loss, config.training.seed)
+    return WideStart(WideScorer(tables=tables, weights=weights), patients)
+
+
+def model_for_task(
+    config: RankConfig, task: Task, wide: WideStart | None = None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, CodeTokens]:
     """The model as it is trained, its tokenizer and its code tokens: those of a checkpoint of stage one as they are;
     any other base model gets its own here (no stage one).
 
-    The steps have one right order. The attention kernel is that of the plain model, which LoRA wraps. The recurrence is
-    there before LoRA, which freezes all that it finds but what it is told to train whole. The head comes last: LoRA on
+    `wide`: what `fitted_wide_part` returned. The steps have one right order. The attention kernel is that of the plain
+    model, which LoRA wraps. The wide part is there before LoRA, which freezes all that it finds but what it is told to
+    train whole. The head comes last: LoRA on
     an untied head puts a module of its own in the place of the head it finds, and inside that one the candidates are
     read.
 
@@ -40,15 +76,20 @@ def model_for_task(config: RankConfig, task: Task) -> tuple[PreTrainedModel, Pre
     definitions = dict(zip(task.codes, task.definitions, strict=True))
     code_tokens = stored_or_new_code_tokens(config.model.base, model, tokenizer, definitions, config.initialisation)
     use_kernel(model, config.attention)
-    if config.recurrence:
-        model.recurrence = Recurrence(len(task.codes))
+    whole = []
+    if wide is not None:
+        model.wide, whole = WidePart(wide.scorer.weights), ["wide"]
+    elif config.wide == "recurrence":
+        model.recurrence, whole = Recurrence(len(task.codes)), ["recurrence"]
     if config.model.lora.rank:
-        model = add_lora(model, config.model.lora, whole=["recurrence"] if config.recurrence else [])
+        model = add_lora(model, config.model.lora, whole=whole)
     read_candidates_only(model, token_ids(tokenizer, task.codes), marker_id(tokenizer, EOV))
     return model, tokenizer, code_tokens
 
 
-def training_examples(task: Task, builder: PromptBuilder, config: RankConfig) -> RankingDataset:
+def training_examples(
+    task: Task, builder: PromptBuilder, config: RankConfig, wide: WideStart | None = None
+) -> RankingDataset:
     """The task's training rows as prompts and target columns. Rows are read once, one at a time: notes are long.
 
     True codes that are no candidates have no column, so they are neither positives nor negatives.
@@ -67,6 +108,7 @@ def training_examples(task: Task, builder: PromptBuilder, config: RankConfig) ->
         seed=config.training.seed,
         history_dropout=config.history_dropout,
         shuffle_codes=config.shuffle_codes,
+        wide=None if wide is None else wide.patients,
     )
 
 

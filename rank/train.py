@@ -22,7 +22,7 @@ from mera.training.entry_point import run_entry_point
 from rank.config import RankConfig
 from rank.outputs import fit_ranker, rank_split, save_ranker, write_outputs
 from rank.prompt import PromptBuilder
-from rank.start import data_sentences, model_for_task, require_past_notes, training_examples
+from rank.start import data_sentences, fitted_wide_part, model_for_task, require_past_notes, training_examples
 from rank.trainer import build_trainer
 from rank.validation import Validation
 from rank.verification.run import VerifierRun
@@ -43,12 +43,13 @@ def main() -> None:
         stage.trainer.resume_and_train(run, config.training)
         return stage.write(clock)
 
-    model, tokenizer, code_tokens = model_for_task(config, task)
+    wide = fitted_wide_part(config, task)
+    model, tokenizer, code_tokens = model_for_task(config, task, wide)
     builder = PromptBuilder(tokenizer, config.prompt, task.all_definitions | code_tokens.definitions)
-    validation = Validation(task, builder, config.evaluation_batch_size)
-    examples = training_examples(task, builder, config)
+    validation = Validation(task, builder, config.evaluation_batch_size, None if wide is None else wide.scorer.tables)
+    examples = training_examples(task, builder, config, wide)
     sys.stderr.writelines(f"{sentence}\n" for sentence in data_sentences(task, examples, validation, config.prompt))
-    trainer = build_trainer(model, tokenizer, task, examples, validation, config, run)
+    trainer = build_trainer(model, tokenizer, task, examples, validation, config, run, wide)
 
     if dry_run:
         return rehearse(trainer, trainer.evaluate, dry_run)

@@ -6,11 +6,12 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
+from transformers import EarlyStoppingCallback, PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 
 from data.task import Task
 from mera.language_models.code_tokens import token_ids
 from mera.runs.run_directory import RunDirectory
+from mera.training.amount import amount_for
 from mera.training.settings import training_arguments
 from mera.training.stage_trainer import StageTrainer
 from rank.attention import Kernel, orders_mask
@@ -18,6 +19,7 @@ from rank.config import LossConfig, RankConfig
 from rank.loss import stage_two_loss
 from rank.partial_outputs import PartialOutputCollator, RankingBatch, RankingDataset, RankingExample
 from rank.row_chunks import loss_in_chunks
+from rank.start import WideStart
 from rank.validation import Validation
 
 BEST_METRIC = "recall_at_20"
@@ -33,9 +35,11 @@ class RankTrainer(StageTrainer):
         group_ids: Tensor,
         kernel: Kernel,
         measure: Callable[[PreTrainedModel], dict[str, float]],
+        repeated_weight: float = 1.0,
         **arguments: Any,
     ):
         super().__init__(**arguments)
+        self.repeated_weight = repeated_weight
         self.loss, self.group_ids, self.kernel, self.measure = loss, group_ids, kernel, measure
         # The loss below is normalised by the rows of the whole step, so the trainer must not divide it again.
         self.loss_is_scaled_for_ga = True
@@ -62,8 +66,11 @@ class RankTrainer(StageTrainer):
             logits_to_keep=batch["logits_to_keep"],
             use_cache=False,
         ).logits
-        recurrence = getattr(plain, "recurrence", None)
+        wide, recurrence = getattr(plain, "wide", None), getattr(plain, "recurrence", None)
         bonus = None if recurrence is None else recurrence(batch["recurrence"])
+        if wide is not None:
+            bonus, gate = wide(batch["wide"], batch["wide_patients"])
+            logits = gate * logits.float()
         assert not isinstance(num_items_in_batch, int), "step_items returns a tensor"
         if num_items_in_batch is None:
             own_rows = torch.tensor([batch["weight_of_rows"], batch["weight_of_positive_rows"]])
@@ -74,7 +81,11 @@ class RankTrainer(StageTrainer):
         def share(scores: Tensor, eov: Tensor, rows: slice) -> Tensor:
             targets = (batch["positive"][rows], batch["ignored"][rows])
             weights = batch["row_weights"][rows]
-            return stage_two_loss(scores, eov, *targets, self.group_ids, self.loss, weights, step_rows)
+            seen = None if self.repeated_weight == 1 else batch["recurrence"][batch["row_example"][rows], :, 0]
+            of_positives = None if seen is None else 1 + (self.repeated_weight - 1) * seen
+            return stage_two_loss(
+                scores, eov, *targets, self.group_ids, self.loss, weights, step_rows, positive_weights=of_positives
+            )
 
         loss = loss_in_chunks(logits, bonus, batch["row_read"], batch["row_example"], share)
         if num_items_in_batch is not None:
@@ -116,36 +127,55 @@ def build_trainer(
     validation: Validation,
     config: RankConfig,
     run: RunDirectory,
+    wide: WideStart | None = None,
 ) -> RankTrainer:
-    """A trainer of `model` (rank/start.py) that measures after every epoch and ends with the best epoch's weights."""
+    """A trainer of `model` (rank/start.py) that measures after every epoch, or every so many steps, and ends with the
+    weights of the best look. `wide`: what `fitted_wide_part` returned."""
     collator = PartialOutputCollator(
         token_ids(tokenizer, task.codes),
         tokenizer.pad_token_id,
         ignore_known=config.loss.known == "ignore",
         prompt_weight=config.prompt_weight,
+        wide=None if wide is None else wide.scorer.tables,
     )
+    return RankTrainer(
+        **arguments_for(config, run, len(examples), BEST_METRIC),
+        model=model,
+        train_dataset=examples,
+        eval_dataset=validation.prompts,  # the trainer wants one; `evaluate` ranks with `measure` instead
+        data_collator=collator,
+        group_ids=torch.from_numpy(task.group_ids(config.loss.levels)),
+        measure=validation.measure,
+        repeated_weight=config.repeated_weight,
+    )
+
+
+def arguments_for(config: RankConfig, run: RunDirectory, num_examples: int, best_metric: str) -> dict[str, Any]:
+    """What every Trainer of stage two gets of the configuration: as much training as suits so many examples, a look at
+    validation after every epoch or every so many steps, and at the end the weights of the look with the best
+    `best_metric`."""
+    training = amount_for(config.training, num_examples)
+    looks: dict[str, Any] = {"eval_strategy": "epoch"}
+    if training.evaluate_every:
+        every = training.evaluate_every
+        looks = {"eval_strategy": "steps", "eval_steps": every, "save_strategy": "steps", "save_steps": every}
     arguments = TrainingArguments(
         **training_arguments(
-            config.training,
+            training,
             run,
-            eval_strategy="epoch",
+            **looks,
             load_best_model_at_end=True,
-            metric_for_best_model=BEST_METRIC,
+            metric_for_best_model=best_metric,
             greater_is_better=True,
             remove_unused_columns=False,
             label_names=["positive"],
             activation_checkpointing=config.model.gradient_checkpointing,
         )
     )
-    return RankTrainer(
-        min_steps=config.training.min_steps,
-        model=model,
-        args=arguments,
-        train_dataset=examples,
-        eval_dataset=validation.prompts,  # the trainer wants one; `evaluate` ranks with `measure` instead
-        data_collator=collator,
-        loss=config.loss,
-        group_ids=torch.from_numpy(task.group_ids(config.loss.levels)),
-        kernel=config.attention,
-        measure=validation.measure,
-    )
+    return {
+        "callbacks": [EarlyStoppingCallback(training.patience)] if training.patience else None,
+        "min_steps": config.training.min_steps,
+        "args": arguments,
+        "loss": config.loss,
+        "kernel": config.attention,
+    }

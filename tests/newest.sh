@@ -17,20 +17,22 @@ import re, sys, tomllib
 
 with open(sys.argv[1], "rb") as file:
     project = tomllib.load(file)["project"]
-for line in [*project["dependencies"], *project["optional-dependencies"]["dev"], "hatchling"]:
+for line in [*project["dependencies"], *project["optional-dependencies"]["dev"]]:
     print(re.sub(r",?<[^,]*", "", line))
 PYTHON
-# Wheels for the CPU are a tenth in size, where there are any.
-"$python" -m pip install --quiet torch --index-url https://download.pytorch.org/whl/cpu ||
-    "$python" -m pip install --quiet torch
+# Wheels for the CPU are a tenth in size, where there are any and their index can be reached.
+cpu=https://download.pytorch.org/whl/cpu
+if "$python" -c "import urllib.request as web; web.urlopen('$cpu/torch/', timeout=15)" 2> /dev/null; then
+    "$python" -m pip install --quiet torch --index-url "$cpu"
+fi
 "$python" -m pip install --quiet --upgrade --upgrade-strategy only-if-needed \
-    --requirement "$folder/requirements.txt" "${libraries[@]:1}"
-"$python" -m pip install --quiet --no-deps --no-build-isolation --editable "$root"
+    --requirement "$folder/requirements.txt" "${libraries[@]}"
+"$python" -m pip install --quiet --no-deps --editable "$root"
 
 cd "$root"
 status=0
-OMP_NUM_THREADS=1 "$python" -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --quiet --no-header \
-    --tb line -rfE "$@" > "$folder/tests.txt" 2>&1 || status=$?
+OMP_NUM_THREADS=1 "$python" -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
+    --quiet --no-header --tb line -rfE "$@" > "$folder/tests.txt" 2>&1 || status=$?
 
 tested=$root/.venv/bin/python
 [ -x "$tested" ] || tested=$python

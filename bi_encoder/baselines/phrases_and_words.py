@@ -10,7 +10,7 @@ import numpy as np
 from bi_encoder.baselines.dictionary import Dictionary, PhraseCounts, known_phrases
 from bi_encoder.baselines.retrieval_baselines import ChosenSetting, Ranking
 from bi_encoder.baselines.word_features import Ridge, Svm, WordFeatures
-from bi_encoder.evidence import EVIDENCE_CODES, EVIDENCE_ROWS
+from bi_encoder.evidence.attended_spans import EVIDENCE_CODES, EVIDENCE_ROWS
 from bi_encoder.inputs.code_names import all_names
 from bi_encoder.inputs.texts import query_texts
 from data.task import Task

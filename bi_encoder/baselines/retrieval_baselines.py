@@ -134,7 +134,8 @@ class Ranking(Generic[Choice]):
     chosen: Choice
     of_fold: ScoreOfFold
     evidence: dict[str, dict[str, list[list[int]]]] | None = None
-    """Row of the test split -> code -> [start, end] in the note, as `bi_encoder.evidence.evidence_record` has it."""
+    """Row of the test split -> code -> [start, end] in the note, as
+    `bi_encoder.evidence.attended_spans.evidence_record` has it."""
 
 
 def chosen_folders(folders: Mapping[str, Path], only: Sequence[str]) -> dict[str, Path]:

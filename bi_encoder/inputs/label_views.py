@@ -28,13 +28,19 @@ class LabelViews:
 
     @classmethod
     def of_task(
-        cls, task: Task, tokenizer: PreTrainedTokenizerBase, max_tokens: int, max_terms: int | None = None
+        cls,
+        task: Task,
+        tokenizer: PreTrainedTokenizerBase,
+        max_tokens: int,
+        max_terms: int | None = None,
+        max_spans: int = 0,
     ) -> "LabelViews":
-        """`max_terms`: of the terms of a code book, the shortest of each code; None: all."""
+        """`max_terms`: of the terms of a code book, the shortest of each code; None: all. `max_spans`: of the annotated
+        phrases, the most frequent; 0: none."""
         texts = key_texts(task)
         owner: list[int] = list(range(len(texts)))
         names: dict[NameKind, list[list[int]]] = {}
-        for kind, by_code in further_names(task, max_terms).items():
+        for kind, by_code in further_names(task, max_terms, max_spans).items():
             names[kind] = []
             for column, of_code in enumerate(by_code):
                 names[kind].append(list(range(len(texts), len(texts) + len(of_code))))
@@ -72,7 +78,9 @@ class LabelViews:
     def draw_name(self, column: int, kinds: Sequence[NameKind], without: Container[int] = ()) -> int | None:
         """A view of one of the code's further names: of a random one of `kinds`, so that many terms do not crowd out a
         few synonyms, a random name that is not in `without`. None where there is none."""
-        choices = [[view for view in self.names[kind][column] if view not in without] for kind in kinds]
+        choices = [
+            [view for view in self.names[kind][column] if view not in without] for kind in kinds if kind in self.names
+        ]
         choices = [views for views in choices if views]
         if not choices:
             return None

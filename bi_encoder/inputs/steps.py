@@ -5,7 +5,7 @@ B rows, C codes, V views of codes (their texts, see label_views.py).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import torch
 from torch import Tensor
@@ -29,6 +29,8 @@ class TrainingExample(TypedDict):
     """Tokens in all windows."""
     targets: list[int]
     """Columns of its true codes, ascending, each once; empty: the example carries no loss."""
+    spans: NotRequired[list[list[int]]]
+    """Its annotated evidence, where training learns from it: `[column, first token, token behind the last]`."""
 
 
 class StepBatch(TypedDict):
@@ -40,6 +42,8 @@ class StepBatch(TypedDict):
     """(B, L) int, see `padded_targets`."""
     views: Tensor
     """(V,) int: the views of the step's candidates."""
+    spans: NotRequired[Tensor]
+    """(S, 4) int: row, column, first token, token behind the last; only where the examples have spans."""
 
 
 def step_codes(
@@ -94,11 +98,15 @@ class StepCollator:
         )
         windows = [row["windows"] for row in rows]
         windows += [[self._name_list(columns, set(views.tolist()))] for columns in lists]
-        return {
+        batch: StepBatch = {
             "queries": window_batch(self.tokenizer, windows, self.window_overlap),
             "targets": padded_targets(targets),
             "views": views,
         }
+        spans = [[number, *span] for number, row in enumerate(rows) for span in row.get("spans", [])]
+        if spans:
+            batch["spans"] = torch.tensor(spans)
+        return batch
 
     def _code_lists(self) -> list[list[int]]:
         """For each text that lists names the columns of different random codes that have further ones, ascending."""

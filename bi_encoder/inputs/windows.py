@@ -43,6 +43,21 @@ def windows_with_offsets(
     return windows, np.array(encoded["offset_mapping"][0])
 
 
+def token_offsets(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[np.ndarray]:
+    """The characters `[start, end)` of the tokens of each text (T, 2), those around it included."""
+    if not texts:
+        return []
+    encoded = _encoded(tokenizer, list(texts), return_offsets_mapping=True)
+    return [np.array(places).reshape(-1, 2) for places in encoded["offset_mapping"]]
+
+
+def num_tokens_read(tokenizer: PreTrainedTokenizerBase, windows: Windows, overlap: int) -> int:
+    """How many of a text's tokens its `windows` hold, which may be the first of it; those before it included, those
+    behind it not."""
+    before, after = _tokens_around(tokenizer)
+    return before + sum(len(window) - before - after for window in windows) - overlap * (len(windows) - 1)
+
+
 def window_batch(tokenizer: PreTrainedTokenizerBase, texts: Sequence[Windows], overlap: int) -> dict[str, Tensor]:
     """Windows of B texts, W in all -> `input_ids`, `attention_mask` and `unique_mask` (W, T), `windows_per_text` (B,).
 

@@ -8,7 +8,7 @@ from rich.text import Text
 from bi_encoder.search.results import FoundCode
 
 if TYPE_CHECKING:  # it imports torch, which takes longer than a search by words
-    from bi_encoder.evidence import Span
+    from bi_encoder.evidence.attended_spans import Span
 
 CONTEXT = 30
 """Characters shown before and after the evidence of a code."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from mera.system.errors import UserError
 
 if TYPE_CHECKING:  # it imports torch, which takes longer than a search by words
-    from bi_encoder.evidence import Span
+    from bi_encoder.evidence.attended_spans import Span
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

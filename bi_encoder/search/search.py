@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from bi_encoder.checkpoint import ModelRecord
-from bi_encoder.evidence import Span, evidence_spans
+from bi_encoder.evidence.attended_spans import Span, evidence_spans
 from bi_encoder.index.code_index import CodeIndex
 from bi_encoder.inputs.batches import to_device
 from bi_encoder.inputs.texts import QueryText

@@ -7,7 +7,6 @@ from mera.system import quiet_ctrl_c  # noqa: F401  first, for Ctrl-C while the 
 
 # isort: split
 
-import argparse
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,13 +17,12 @@ from data.inspection.summary import past_notes_line, print_account, print_candid
 from data.inspection.task_figures import SplitFigures, TaskFigures, figures_of, plot_figures
 from data.task import Task, load_task
 from mera.system.command import run_command
+from mera.system.errors import CommandLine
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print a task's numbers, and plot them where asked to."""
-    parser = argparse.ArgumentParser(
-        prog="mera inspect", description="Show what is in a prepared task.", allow_abbrev=False
-    )
+    parser = CommandLine(prog="mera inspect", description="Show what is in a prepared task.", allow_abbrev=False)
     parser.add_argument("task", metavar="FOLDER", help="a prepared task")
     parser.add_argument("--plot", metavar="FILE", help="write the plots there: .svg, .png or .pdf")
     parser.add_argument("--top", type=int, default=15, metavar="N", help="most frequent codes to list (default: 15)")

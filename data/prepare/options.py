@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from data.prepare.sources import SOURCES
 from data.sources.shared.options import add_book
 from data.sources.shared.source_command import Arguments
+from mera.system.errors import CommandLine
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> Arguments:
     """The options of one source; `arguments.source` names it. Exits with code 2 on bad usage."""
-    parser = argparse.ArgumentParser(
+    parser = CommandLine(
         prog="mera prepare",
         description="Turn hospital tables into a prepared task.",
         epilog="Each source has its own --help, with examples.",

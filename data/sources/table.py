@@ -1,7 +1,11 @@
-"""A table of one's own: CSV or Parquet, one row per diagnosis or per visit, with columns named on the command line."""
+"""A table of one's own: CSV, Parquet or a spreadsheet, one row per diagnosis or per visit, with columns named on the
+command line."""
 
 import argparse
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import polars as pl
@@ -16,12 +20,16 @@ from data.ledger import Ledger
 from data.ontology import Ontology, load_ontology
 from data.sources.shared.options import add_diagnosis_options, add_kind, add_past_notes
 from data.sources.shared.source_command import Arguments, SourceCommand, check_notes_are_read, column_forms
-from data.table_files.columns import ColumnForms, column, read_columns
+from data.table_files.columns import Column, ColumnForms, column, read_columns
 from data.table_files.ids import id_order
 from data.table_files.meanings import Meaning
-from data.table_files.stored_files import InputFile
+from data.table_files.stored_files import InputFile, NotInUtf8
+from data.table_files.text_tables import column_names
 from mera.system.errors import UserError
 
+_PATTERN = frozenset("*?[")
+SEX_HELP = "F or M, or words for them in one of many languages; see --sex-values"
+AGE_HELP = "years, as 67, 67.0, >89, 90+ or [60-70)"
 SYSTEMS = {"icd9": "icd9cm", "icd10": "icd10cm", "icd10who": "icd10who"}
 MEANINGS = {
     "patient": Meaning.ID,
@@ -40,8 +48,9 @@ class TableColumns:
     """Which column of the user's table holds what; None: none does."""
 
     patient: str
-    code: str
-    """One code, or with `code_separator` several."""
+    code: str | Sequence[str]
+    """One code, or with `code_separator` several; or several such columns, by name or by pattern (`DIAG*`), in the
+    order of a visit's codes."""
     visit: str | None = None
     """Id of the visit; None: rows of a patient with the same time are one."""
     time: str | None = None
@@ -57,9 +66,33 @@ class TableColumns:
         if self.visit is None and self.time is None:
             raise UserError("a table needs --visit or --time, to tell the visits of a patient apart")
 
-    def named(self) -> dict[str, str]:
+    def named(self) -> dict[str, str | list[str]]:
         """Our name -> the user's, for those there are."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__ if getattr(self, name) is not None}
+        names = {name: getattr(self, name) for name in self.__dataclass_fields__ if getattr(self, name) is not None}
+        return names | {"code": self.code if isinstance(self.code, str) else list(self.code)}
+
+    def in_file(self, path: str | Path, separator: str | None, encoding: str | None) -> "TableColumns":
+        """These columns with the patterns among the columns of codes replaced by the names in the file that match,
+        in the file's order. Raises UserError where a pattern matches none, or a column is named twice."""
+        patterns = [self.code] if isinstance(self.code, str) else list(self.code)
+        if not any(set(pattern) & _PATTERN for pattern in patterns):
+            names = patterns
+        else:
+            others = [getattr(self, name) for name in self.__dataclass_fields__ if name != "code"]
+            header = column_names(path, [name for name in others if name is not None], separator, encoding)
+            names = [name for pattern in patterns for name in _matching(path, pattern, header)]
+        if len({name.strip().lower() for name in names}) < len(names):
+            raise UserError("--code names a column twice")
+        return replace(self, code=names[0] if len(names) == 1 else names)
+
+
+def _matching(path: str | Path, pattern: str, header: Sequence[str]) -> list[str]:
+    if pattern.strip().lower() in header or not set(pattern) & _PATTERN:
+        return [pattern]
+    names = [name for name in header if fnmatchcase(name, pattern.strip().lower())]
+    if not names:
+        raise UserError(f"{path} has no column that matches --code {pattern!r}")
+    return names
 
 
 def read_user_table(
@@ -83,10 +116,12 @@ def read_user_table(
     """
     if edition is None and code_system not in SYSTEMS:
         raise UserError(f"--code-system must be one of {', '.join(SYSTEMS)} for a table, got {code_system!r}")
-    wanted = [column(name, MEANINGS[name], header=header) for name, header in columns.named().items()]
-    table = read_columns(path, wanted, ledger, forms, separator=separator)
+    with encoding_hint():
+        columns = columns.in_file(path, separator, None if forms is None else forms.encoding)
+        wanted, code_columns = _wanted(columns)
+        table = read_columns(path, wanted, ledger, forms, separator=separator)
     rows = table.rows if columns.visit is not None else table.rows.with_columns(visit=_time_as_id(table.rows))
-    rows = _one_code_a_row(rows, code_separator)
+    rows = _one_code_a_row(rows, code_columns, code_separator)
     ledger.read("diagnoses", rows.height)
     named = rows.drop_nulls(["patient", "visit"])
     ledger.drop("diagnoses", "row without a patient or visit", rows.height - named.height)
@@ -111,14 +146,44 @@ def _time_as_id(rows: pl.DataFrame) -> pl.Series:
     return moments.fill_null(rows["time_days"].cast(pl.String).str.strip_suffix(".0"))
 
 
-def _one_code_a_row(rows: pl.DataFrame, code_separator: str | None) -> pl.DataFrame:
-    """`place` orders the codes of a visit: the user's numbers, or the order of the list, or nothing."""
+def _wanted(columns: TableColumns) -> tuple[list[Column], list[str]]:
+    """The columns to read, and which of them hold codes: `code`, or `code_0`, `code_1` and so on."""
+    wanted, code_columns = [], []
+    for name, headers in columns.named().items():
+        if isinstance(headers, str):
+            wanted.append(column(name, MEANINGS[name], header=headers))
+            code_columns += [name] if name == "code" else []
+            continue
+        for number, header in enumerate(headers):
+            code_columns.append(f"{name}_{number}")
+            wanted.append(column(code_columns[-1], MEANINGS[name], header=header, may_be_empty=True))
+    return wanted, code_columns
+
+
+@contextmanager
+def encoding_hint() -> Iterator[None]:
+    """The error on a file that needs its encoding named says how."""
+    try:
+        yield
+    except NotInUtf8 as error:
+        raise UserError(f"{error}, or name its encoding: --encoding cp1252 reads Latin-1 and Windows") from None
+
+
+def _one_code_a_row(rows: pl.DataFrame, code_columns: Sequence[str], code_separator: str | None) -> pl.DataFrame:
+    """`place` orders the codes of a visit: the user's numbers, then the order in the row, or nothing. A row without any
+    code stays, with a null."""
     number = pl.col("position") if "position" in rows.columns else pl.lit(None, pl.Float64)
-    if code_separator is None:
+    if code_separator is None and len(code_columns) == 1:
         return rows.with_columns(place=number)
-    listed = rows.with_columns(pl.col("code").str.split(code_separator), number=number)
+    if code_separator is None:
+        in_row = pl.concat_list(code_columns)
+    else:
+        in_row = pl.concat_list(pl.col(name).str.split(code_separator).fill_null([]) for name in code_columns)
+    codes = in_row.list.drop_nulls()
+    none = pl.lit([None], dtype=pl.List(pl.String))
+    listed = rows.with_columns(code=pl.when(codes.list.len() > 0).then(codes).otherwise(none), number=number)
     listed = listed.with_columns(place=pl.int_ranges(pl.col("code").list.len()).cast(pl.List(pl.Float64)))
-    exploded = listed.filter(pl.col("code").list.len() > 0).explode("code", "place")
+    exploded = listed.explode("code", "place")
     # A list may come with the brackets and quotes of the program that wrote it.
     stripped = exploded.with_columns(pl.col("code").str.strip_chars(" \t[](){}\"'").replace({"": None}))
     return stripped.with_columns(place=pl.col("number").fill_null(0) * 1e6 + pl.col("place")).drop("number")
@@ -180,34 +245,58 @@ def _one(values: pl.Expr) -> pl.Expr:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of `mera prepare table`."""
-    add_diagnosis_options(parser, "FILE", "CSV (.csv, .tsv, plain, gzipped or zipped) or .parquet")
+    add_diagnosis_options(
+        parser, "FILE", "CSV (.csv, .tsv, plain, gzipped or zipped), .parquet, or a spreadsheet (.xlsx, .xls, .ods)"
+    )
     add_kind(parser, "coding: codes of a visit from its --text")
     add_past_notes(parser)
-    columns = {
-        "patient": "id of the patient",
-        "visit": "id of the visit (default: rows of one time)",
-        "time": "date or time, or days as numbers (default: visits in order of their ids)",
-        "code": "diagnosis code",
-        "position": "number that orders the codes of a visit",
-        "sex": "F or M, or words for them in one of many languages; see --sex-values",
-        "age": "years, as 67, 67.0, >89, 90+ or [60-70)",
-        "text": "note of the visit",
-    }
-    for name, meaning in columns.items():
-        parser.add_argument(f"--{name}", required=name in ("patient", "code"), metavar="COLUMN", help=meaning)
+    add_table_columns(parser)
+    parser.add_argument("--text", metavar="COLUMN", help="note of the visit")
+    parser.add_argument("--sex", metavar="COLUMN", help=SEX_HELP)
+    parser.add_argument("--age", metavar="COLUMN", help=AGE_HELP)
     parser.add_argument(
         "--code-system",
         choices=tuple(SYSTEMS),
         help="the edition of the codes: icd9 and icd10 of the United States (CM), icd10who of the WHO",
     )
+
+
+def add_table_columns(parser: argparse._ActionsContainer, required: bool = True) -> None:
+    """The columns that every table has, and how it is written; `required`: those that it cannot do without."""
+    columns = {
+        "patient": "id of the patient",
+        "visit": "id of the visit (default: rows of one time)",
+        "time": "date or time, or days as numbers (default: visits in order of their ids)",
+        "code": "diagnosis code; several columns, or a pattern in quotes ('DIAG*'), where a row has one for each",
+        "position": "number that orders the codes of a visit",
+    }
+    for name, meaning in columns.items():
+        parser.add_argument(
+            f"--{name}",
+            required=required and name in ("patient", "code"),
+            nargs="+" if name == "code" else None,
+            metavar="COLUMN",
+            help=meaning,
+        )
+    parser.add_argument("--code-separator", metavar="TEXT", help="what stands between the codes in one column")
+    parser.add_argument("--separator", metavar="CHAR", help="of a CSV (default: found by the header)")
+    parser.add_argument(
+        "--encoding", metavar="NAME", help="of a CSV, as cp1252 (default: UTF-8, or UTF-16 with its mark)"
+    )
     parser.add_argument(
         "--codes",
         metavar="TABLE",
-        help="instead: a national edition of ICD-10 (GM, AM, CIE-10 ...), CSV or Parquet with the columns code, "
-        "definition and perhaps parent",
+        help="instead of a code system: a national edition of ICD-10 (GM, AM, CIE-10 ...), CSV or Parquet with the "
+        "columns code, definition and perhaps parent",
     )
-    parser.add_argument("--code-separator", metavar="TEXT", help="what stands between the codes, where a row has many")
-    parser.add_argument("--separator", metavar="CHAR", help="of a CSV (default: found by the header)")
+
+
+def table_columns(arguments: argparse.Namespace) -> TableColumns:
+    """The columns that the command line names."""
+    named = {name: getattr(arguments, name) for name in TableColumns.__dataclass_fields__}
+    code = named["code"]
+    single = len(code) == 1 and not set(code[0]) & _PATTERN
+    return TableColumns(**named | {"code": code[0] if single else code})
 
 
 def read_source(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
@@ -216,8 +305,15 @@ def read_source(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
     if (kind == "coding" or arguments.past_notes) and arguments.text is None:
         asked = "--past-notes" if arguments.past_notes else "--kind coding"
         raise UserError(f"{asked} needs --text, the column with the notes")
-    if arguments.primary_only and arguments.position is None and arguments.code_separator is None:
-        raise UserError("--primary-only needs --position or --code-separator, to tell which code of a visit is first")
+    columns = table_columns(arguments)
+    ordered = (
+        arguments.position is not None or arguments.code_separator is not None or not isinstance(columns.code, str)
+    )
+    if arguments.primary_only and not ordered:
+        raise UserError(
+            "--primary-only needs --position, --code-separator or several columns of --code, to tell which code of a "
+            "visit is first"
+        )
     if arguments.code_system is None and arguments.codes is None:
         raise UserError("a table needs --code-system or --codes, to say which edition its codes are of")
     if arguments.code_system in ("icd9", "icd10who") and arguments.codes is not None:
@@ -228,7 +324,8 @@ def read_source(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
     if arguments.codes is not None:
         edition, file = read_national_edition(arguments.codes, ledger)
         edition_files.append(file)
-    columns = TableColumns(**{name: getattr(arguments, name) for name in TableColumns.__dataclass_fields__})
+    with encoding_hint():
+        columns = columns.in_file(arguments.input, arguments.separator, arguments.encoding)
     patients, files = read_user_table(
         arguments.input,
         columns,
@@ -256,7 +353,7 @@ def read_source(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
 SOURCE = SourceCommand(
     name="table",
     help="""\
-A table of your own: CSV or Parquet, one row per diagnosis, or per visit with a list of codes.
+A table of your own: CSV, Parquet or a spreadsheet, one row per diagnosis, or per visit with all its codes.
 
   mera prepare table --input visits.csv --patient pid --visit vid --time date --code icd \\
       --code-system icd10 --output prepared/mine
@@ -264,6 +361,8 @@ A table of your own: CSV or Parquet, one row per diagnosis, or per visit with a 
   mera prepare table --input notes.parquet --patient pid --visit vid --code codes --code-separator ";" \\
       --text note --kind coding --code-system icd10 --output prepared/my-notes
       --past-notes instead of --kind coding: next diagnoses, with the notes of the visits before
+  mera prepare table --input stays.xlsx --patient pid --time admitted --code 'DIAG*' --code-system icd10 \
+      --output prepared/mine
   mera prepare table --input export.csv --patient pid --time admitted --code icd --sex sex --date-format %d.%m.%Y \\
       --sex-values F=2,M=1 --code-system icd9 --codes-without-zeros --output prepared/mine
 

@@ -66,6 +66,8 @@ class ColumnForms:
     """Of `strptime`; None: the forms of `data.table_files.times`."""
     sex_values: Mapping[str, str] = field(default_factory=dict)
     """Value in lower case -> `F` or `M`, beside the words that are known."""
+    encoding: str | None = None
+    """Of a CSV; None: UTF-8, or UTF-16 with its mark."""
 
     def __post_init__(self) -> None:
         if self.date_format is not None and not re.search(r"%[dejDFx]", self.date_format):
@@ -100,13 +102,22 @@ def read_columns(
     """
     headers = {each.name: each.header or each.name for each in columns}
     optional = [each.name for each in columns if each.optional]
-    text = read_text_table(path, headers, optional=optional, separator=separator, has_header=has_header, quoted=quoted)
+    forms = forms or ColumnForms()
+    text = read_text_table(
+        path,
+        headers,
+        optional=optional,
+        separator=separator,
+        has_header=has_header,
+        quoted=quoted,
+        encoding=forms.encoding,
+    )
     ledger.change("empty line, left out", text.num_blank)
     ledger.change("row with fewer fields than the header, the rest taken for empty", text.num_short)
     ledger.change("row that repeats the header, left out", text.num_headers)
     ledger.change("quote that encloses nothing, read as it stands", text.num_stray_quotes)
     present = [each for each in columns if each.name in text.rows.columns]
-    return TypedTable(rows=_typed(text, present, ledger, forms or ColumnForms()), file=text.file)
+    return TypedTable(rows=_typed(text, present, ledger, forms), file=text.file)
 
 
 def _typed(text: TextTable, columns: Sequence[Column], ledger: Ledger, forms: ColumnForms) -> pl.DataFrame:

@@ -48,16 +48,21 @@ def read_bytes(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def read_text(path: Path) -> tuple[bytes, InputFile]:
-    """The text of a file, plain, gzipped or alone in a zip, as UTF-8 without a byte order mark, lines ended by a
-    newline; and the file.
+class NotInUtf8(UserError):
+    """A text file in an encoding that nobody named."""
 
-    Raises FileNotFoundError where there is no such file, and ValueError naming it where it is empty, cut off or no
-    text.
+
+def read_text(path: Path, encoding: str | None = None) -> tuple[bytes, InputFile]:
+    """The text of a file, plain, gzipped or alone in a zip, as UTF-8 without a byte order mark, lines ended by a
+    newline; and the file. `encoding`: one that Python knows; None: UTF-8, or UTF-16 with its mark.
+
+    Raises FileNotFoundError where there is no such file, NotInUtf8 where no `encoding` is given and it needs one, and
+    ValueError naming it where it is empty, cut off or no text.
     """
     stored = read_bytes(path)
     file = InputFile.of(path, stored)
-    text = _as_utf8(path, _unpack(path, stored))
+    unpacked = _unpack(path, stored)
+    text = _as_utf8(path, unpacked) if encoding is None else _decoded(path, unpacked, encoding)
     if not text or text.isspace():
         raise UserError(f"{path} is empty; expected a table with a header")
     if b"\x00" in text:
@@ -138,5 +143,14 @@ def _as_utf8(path: Path, text: bytes) -> bytes:
             decoder.decode(text[start : start + CHUNK], final=start + CHUNK >= len(text))
     except UnicodeDecodeError as error:
         place = max(0, start + error.start)
-        raise UserError(f"{path} is not a CSV in UTF-8 (byte {place} is not text); save it as UTF-8") from None
+        raise NotInUtf8(f"{path} is not a CSV in UTF-8 (byte {place} is not text); save it as UTF-8") from None
     return text
+
+
+def _decoded(path: Path, text: bytes, encoding: str) -> bytes:
+    try:
+        return text.decode(encoding).removeprefix("\ufeff").encode()
+    except LookupError:
+        raise UserError(f"--encoding must be one that Python knows, as cp1252 or utf-16, got {encoding!r}") from None
+    except UnicodeError:
+        raise UserError(f"{path} is not text in {encoding}") from None

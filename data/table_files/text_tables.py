@@ -1,15 +1,16 @@
-"""The columns of a CSV or Parquet file as text; what they mean is the business of `data.table_files.columns`."""
+"""The columns of a CSV, Parquet or spreadsheet file as text; `data.table_files.columns` knows what they mean."""
 
 import contextlib
 import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
 from data.table_files.csv_layout import CsvLayout, find_separator, header_names, inspect_csv
+from data.table_files.spreadsheets import SPREADSHEET_SUFFIXES, Sheet, read_sheets
 from data.table_files.stored_files import InputFile, read_bytes, read_text
 from mera.system.errors import UserError
 
@@ -49,28 +50,24 @@ def read_text_table(
     separator: str | None = None,
     has_header: bool = True,
     quoted: bool = True,
+    encoding: str | None = None,
 ) -> TextTable:
-    """`headers` (our name -> the file's, whatever the case) of a Parquet file (.parquet, .pq) or a CSV.
+    """`headers` (our name -> the file's, whatever the case) of a Parquet file (.parquet, .pq), a spreadsheet, or a CSV.
 
     Of `optional` (our names) those whose column is missing are left out. `separator`: None finds it by the header, with
     a tab preferred for .tsv and .txt. Without a header `headers` names all columns in order. `quoted`: whether quotes
-    may enclose fields. Raises FileNotFoundError where there is no such file, and ValueError naming it where it is
-    empty, cut off, no table, lacks a column, or has another number of rows than a parser finds in it.
+    may enclose fields. `encoding` of a CSV: None is UTF-8, or UTF-16 with its mark. Raises FileNotFoundError where
+    there is no such file, and ValueError naming it where it is empty, cut off, no table, lacks a column, or has another
+    number of rows than a parser finds in it.
     """
     path = Path(path)
     if path.suffix.lower() in PARQUET_SUFFIXES:
         return _read_parquet(path, headers, optional)
-    if separator is not None and len(separator.encode()) != 1:
-        raise UserError(f"--separator must be one character, got {separator!r}")
-    text, file = read_text(path)
-    separator_line = _SEPARATOR_LINE.match(text)
-    if separator_line is not None:
-        separator, text = separator or separator_line[1].decode(), text[separator_line.end() :]
-    first = text[: text.index(b"\n")] if b"\n" in text else text
+    if path.suffix.lower() in SPREADSHEET_SUFFIXES:
+        return _read_spreadsheet(path, headers, optional)
     wanted = {ours: theirs.strip().lower() for ours, theirs in headers.items()}
-    if separator is None:
-        tabbed = {".tsv", ".txt"} & {suffix.lower() for suffix in path.suffixes}
-        separator = find_separator(first, wanted.values(), "\t" if tabbed else ",")
+    text, file = read_text(path, encoding)
+    text, first, separator = _first_line(path, text, separator, wanted.values())
     names = header_names(first, separator) if has_header else list(wanted.values())
     second = text[len(first) + 1 :].split(b"\n", 1)[0]
     places = _places(path, wanted, names, optional, header_names(second, separator) if has_header else None)
@@ -95,6 +92,34 @@ def read_text_table(
         num_stray_quotes=layout.num_stray_quotes,
         num_headers=num_headers,
     )
+
+
+def column_names(
+    path: str | Path, wanted: Iterable[str], separator: str | None = None, encoding: str | None = None
+) -> list[str]:
+    """The names of all columns, lower case. `wanted`: some that must be there, by which the separator of a CSV and the
+    sheet of a spreadsheet are known. Errors as in `read_text_table`."""
+    path, lowered = Path(path), [name.strip().lower() for name in wanted]
+    if path.suffix.lower() in PARQUET_SUFFIXES:
+        return [name.strip().lower() for name in _parquet_schema(path, read_bytes(path))]
+    if path.suffix.lower() in SPREADSHEET_SUFFIXES:
+        return _sheet_with(path, read_sheets(path, read_bytes(path)), lowered).header
+    _, first, separator = _first_line(path, read_text(path, encoding)[0], separator, lowered)
+    return header_names(first, separator)
+
+
+def _first_line(path: Path, text: bytes, separator: str | None, wanted: Collection[str]) -> tuple[bytes, bytes, str]:
+    """The text from its first line on, that line, and what separates its fields."""
+    if separator is not None and len(separator.encode()) != 1:
+        raise UserError(f"--separator must be one character, got {separator!r}")
+    separator_line = _SEPARATOR_LINE.match(text)
+    if separator_line is not None:
+        separator, text = separator or separator_line[1].decode(), text[separator_line.end() :]
+    first = text[: text.index(b"\n")] if b"\n" in text else text
+    if separator is None:
+        tabbed = {".tsv", ".txt"} & {suffix.lower() for suffix in path.suffixes}
+        separator = find_separator(first, wanted, "\t" if tabbed else ",")
+    return text, first, separator
 
 
 def _without_headers(rows: pl.DataFrame, wanted: Mapping[str, str]) -> tuple[pl.DataFrame, int]:
@@ -163,21 +188,66 @@ def _parse(path: Path, text: bytes, layout: CsvLayout, places: list[int], has_he
 def _read_parquet(path: Path, headers: Mapping[str, str], optional: Sequence[str]) -> TextTable:
     stored = read_bytes(path)
     file = InputFile.of(path, stored)
+    schema = _parquet_schema(path, stored)
+    wanted = {ours: theirs.strip().lower() for ours, theirs in headers.items()}
+    places = _places(path, wanted, [name.strip().lower() for name in schema], optional, None)
+    names = {ours: list(schema)[place] for ours, place in places.items()}
     try:
-        schema = pl.read_parquet_schema(io.BytesIO(stored))
-        wanted = {ours: theirs.strip().lower() for ours, theirs in headers.items()}
-        places = _places(path, wanted, [name.strip().lower() for name in schema], optional, None)
-        names = {ours: list(schema)[place] for ours, place in places.items()}
         rows = pl.read_parquet(io.BytesIO(stored), columns=list(dict.fromkeys(names.values())))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
-        raise UserError(f"{path} is not a valid Parquet file; write or copy it again") from None
-    numeric = frozenset(ours for ours, theirs in names.items() if rows.schema[theirs].is_numeric())
+        raise _damaged_parquet(path) from None
+    numeric = frozenset(
+        ours
+        for ours, theirs in names.items()
+        if rows.schema[theirs].is_numeric() and rows[theirs].null_count() < rows.height
+    )
     return TextTable(
         path=path,
         file=file,
         rows=rows.select(**{ours: _as_text(path, theirs, rows[theirs]) for ours, theirs in names.items()}),
         stored_as_numbers=numeric,
     )
+
+
+def _parquet_schema(path: Path, stored: bytes) -> Mapping[str, pl.DataType]:
+    try:
+        return pl.read_parquet_schema(io.BytesIO(stored))
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
+        raise _damaged_parquet(path) from None
+
+
+def _damaged_parquet(path: Path) -> UserError:
+    return UserError(f"{path} is not a valid Parquet file; write or copy it again")
+
+
+def _read_spreadsheet(path: Path, headers: Mapping[str, str], optional: Sequence[str]) -> TextTable:
+    stored = read_bytes(path)
+    wanted = {ours: theirs.strip().lower() for ours, theirs in headers.items()}
+    needed = [theirs for ours, theirs in wanted.items() if ours not in optional]
+    sheet = _sheet_with(path, read_sheets(path, stored), needed)
+    first = ["" if cell is None else str(cell) for cell in sheet.rows[0]] if sheet.rows else None
+    places = _places(path, wanted, sheet.header, optional, first)
+    if not sheet.rows:
+        raise UserError(f"{path} has a header but no rows")
+    return TextTable(
+        path=path,
+        file=InputFile.of(path, stored),
+        rows=pl.DataFrame({ours: sheet.column(place) for ours, place in places.items()}),
+        stored_as_numbers=frozenset(ours for ours, place in places.items() if sheet.holds_numbers(place)),
+        num_blank=sheet.num_blank,
+    )
+
+
+def _sheet_with(path: Path, sheets: Sequence[Sheet], wanted: Collection[str]) -> Sheet:
+    """The only sheet that has the columns `wanted`; the first one where none has, the widest where none is wanted."""
+    if not wanted:
+        return max(sheets, key=lambda sheet: len(sheet.header))
+    having = [sheet for sheet in sheets if set(wanted) <= set(sheet.header)]
+    if len(having) > 1:
+        raise UserError(
+            f"{path} has the columns in {len(having)} sheets; save the one that is meant as a file of its own"
+        )
+    return having[0] if having else sheets[0]
 
 
 def _as_text(path: Path, column: str, values: pl.Series) -> pl.Series:

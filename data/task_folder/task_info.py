@@ -9,7 +9,7 @@ from typing import Required, TypedDict
 
 from data.ledger import LedgerRecord
 
-OptionValue = str | float | None | Sequence[str] | Mapping[str, str]
+OptionValue = str | float | None | Sequence[str] | Mapping[str, str | list[str]]
 """What an option of `mera prepare` may hold, in JSON's own types."""
 
 

@@ -6,18 +6,18 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mera.commands.programs import Step, accelerate_command, mera_command, shown
-from mera.root import ROOT
-from mera.runs.finished_runs import is_complete
-from mera.system.children import run_child
-from mera.system.errors import UserError
+from mera.commands.programs import Step, accelerate_command, mera_command, run_steps
+from mera.root import shipped
 from mera.system.folder_lock import FolderLock
 
 PATIENTS = 1500
 RECIPES = {"memorize": "tiny", "rank": "demo", "bi_encoder": "demo"}
 VARIANTS = ("retrieval", "mean_mrl", "laa_mrl")
 BASELINES = {
-    "diagnosis": ("popularity", "linear", "own-history", "retain", "transformer", "oracle"),
+    "diagnosis": (
+        *("popularity", "linear", "own-history", "ease", "item-knn", "gbdt"),
+        *("retain", "transformer", "oracle"),
+    ),
     "coding": ("popularity", "linear"),
 }
 MADE = ("prepared", "runs", "report")
@@ -29,21 +29,12 @@ def run_demo(output: Path, fresh: bool = False) -> Path:
 
     Raises UserError where a step fails (what finished before is kept), or another process works in `output`.
     """
-    console, steps, started = Console(), demo_steps(output), time.perf_counter()
+    console, started = Console(), time.perf_counter()
     with FolderLock(output):
         if fresh:
             for name in MADE:
                 shutil.rmtree(output / name, ignore_errors=True)
-        for number, step in enumerate(steps, start=1):
-            console.rule(f"[bold]{number}/{len(steps)} {step.name}")
-            if step.results and all(is_complete(result) for result in step.results):
-                console.print(f"finished before: {', '.join(map(str, step.results))}", soft_wrap=True, highlight=False)
-                continue
-            command = shown(step.command)
-            console.print(command, soft_wrap=True, highlight=False)
-            code = run_child(step.command)
-            if code:
-                raise UserError(f"this step failed (exit code {code}), what finished before is kept: {command}")
+        run_steps(demo_steps(output), console)
     console.print(f"finished in {(time.perf_counter() - started) / 60:.1f} minutes; the report:")
     return output / "report" / "index.html"
 
@@ -98,7 +89,7 @@ def demo_steps(output: Path) -> list[Step]:
 def _train(stage: str, task: Path, output: Path) -> list[str]:
     return accelerate_command(
         f"{stage}/train.py",
-        *("--config", ROOT / "configs" / stage / f"{RECIPES[stage]}.yaml"),
+        *("--config", shipped(f"configs/{stage}/{RECIPES[stage]}.yaml")),
         *("--task", task, "--output", output),
-        engine=ROOT / "launch" / "accelerate" / "cpu.yaml",
+        engine=shipped("launch/accelerate/cpu.yaml"),
     )

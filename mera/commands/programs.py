@@ -2,10 +2,16 @@
 
 import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.console import Console
+
 from mera.root import ROOT
+from mera.runs.finished_runs import is_complete
+from mera.system.children import run_child
+from mera.system.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -18,6 +24,21 @@ class Step:
     """None: it is done again each time."""
 
 
+def run_steps(steps: Sequence[Step], console: Console) -> None:
+    """Run every step that has not finished yet, each after its command as one would type it. Raises UserError where one
+    fails; what finished before is kept."""
+    for number, step in enumerate(steps, start=1):
+        console.rule(f"[bold]{number}/{len(steps)} {step.name}")
+        if step.results and all(is_complete(result) for result in step.results):
+            console.print(f"finished before: {', '.join(map(str, step.results))}", soft_wrap=True, highlight=False)
+            continue
+        command = shown(step.command)
+        console.print(command, soft_wrap=True, highlight=False, markup=False)
+        code = run_child(step.command)
+        if code:
+            raise UserError(f"this step failed (exit code {code}), what finished before is kept: {command}")
+
+
 def mera_command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "mera.cli", *map(str, arguments)]
 
@@ -27,9 +48,12 @@ def script_command(script: str, *arguments: object) -> list[str]:
     return [sys.executable, str(ROOT / script), *map(str, arguments)]
 
 
-def accelerate_command(script: str, *arguments: object, engine: Path | None = None) -> list[str]:
-    """`script`, as `rank/train.py`; `engine`: an accelerate configuration, else accelerate decides."""
-    how = [] if engine is None else ["--config_file", str(engine)]
+def accelerate_command(
+    script: str, *arguments: object, engine: Path | None = None, launch: Sequence[str] = ()
+) -> list[str]:
+    """`script`, as `rank/train.py`; `engine`: an accelerate configuration, else accelerate decides; `launch`: further
+    options of `accelerate launch`."""
+    how = [*([] if engine is None else ["--config_file", str(engine)]), *launch]
     return [sys.executable, "-m", "accelerate.commands.launch", *how, str(ROOT / script), *map(str, arguments)]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from mera.config import Recipe, read_values
+from mera.config import STAGE_KEYS, Recipe, read_values
 from mera.doctor import checks
 from mera.doctor.engine import Engine, checkpoint_bytes, memory_of_a_device, peak, read_engine, steps
 from mera.doctor.step_estimate import StepEstimate
@@ -19,12 +19,6 @@ from mera.system.errors import UserError
 from mera.training.settings import TrainingConfig
 from mera.training.steps import too_few_steps
 
-STAGE_KEYS = {
-    "bi_encoder": {"encoder", "variant", "objective", "selection"},
-    "rank": {"loss", "prompt", "orders", "recurrence", "history_dropout"},
-    "memorize": {"questions", "stop_at", "evaluate_every", "measure_pretrained"},
-}
-"""Keys that only recipes of a stage have."""
 FURTHER_CHECKPOINTS = 2
 """Besides training.keep_last: the best, and the one being written."""
 

@@ -51,7 +51,7 @@ class Manifest(TypedDict):
     model: str
     """the name shown in tables"""
     kind: str
-    """`rank`, `bi_encoder`, `baseline`, `oracle` or `memorize`"""
+    """`rank`, `bi_encoder`, `baseline`, `oracle`, `fusion` or `memorize`"""
     task: Mapping[str, object]
     """`name`, `kind`, `fingerprint` and the `split` that was scored, and more of task.json"""
     config: Mapping[str, object]
@@ -70,6 +70,8 @@ class Manifest(TypedDict):
     """`slope` and `intercept` from a score's margin over its threshold to a probability; None: nothing to fit"""
     prior: NotRequired[Mapping[str, object]]
     """what the scores have added for how often a code was seen, and how well they rank with it and without"""
+    fusion: NotRequired[Mapping[str, object]]
+    """the runs that were fused, their weights, and the figures on validation"""
     threshold: NotRequired[object]
     """how the threshold was chosen on validation"""
 

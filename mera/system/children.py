@@ -27,13 +27,15 @@ def run_child(command: Sequence[str]) -> int:
 
     On SIGTERM, SIGUSR1, Ctrl-C or a closed terminal, the command and all processes that it has started get SIGTERM, and
     Stopped is raised when they have ended. Those that have not ended after SECONDS_TO_END, or at a second signal, are
-    killed. If this process itself is killed, the command gets SIGTERM (on Linux).
+    killed. If this process itself is killed, the command gets SIGTERM (on Linux). What lies in the working folder, a
+    user's own `data.py` say, is not on the command's import path.
     """
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
     if libc is not None:
         libc.prctl(CHILD_SUBREAPER, 1)  # what outlives the launcher of a trainer can be waited for here
     child = subprocess.Popen(
         command,
+        env={**os.environ, "PYTHONSAFEPATH": "1"},
         # A process group of its own, so that Ctrl-C reaches this process alone and SIGTERM the others: on Ctrl-C the
         # launcher of a trainer would print a traceback and leave its process behind.
         process_group=0,

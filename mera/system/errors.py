@@ -4,9 +4,11 @@ A `UserError` is our own sentence to the user; it names rows by number. A librar
 stumbled over (`invalid literal for int(): 'Smith'`, `KeyError: 'J18.9'`), so its message is hidden until asked for.
 """
 
+import argparse
 import os
 import traceback
 from types import TracebackType
+from typing import NoReturn
 
 HINT = "MERA_TRACEBACK=1 shows where"
 ABOUT_THE_MACHINE = ("torch", "deepspeed", "accelerate")
@@ -16,6 +18,14 @@ ABOUT_THE_MACHINE = ("torch", "deepspeed", "accelerate")
 class UserError(ValueError):
     """A user's mistake, or trouble with a user's file: one sentence that says what was wrong and what to do, without a
     cell of the user's data. A command prints it and exits with a code other than 0."""
+
+
+class CommandLine(argparse.ArgumentParser):
+    """An `ArgumentParser` whose errors are the sentence alone, without the usage, and end with exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        """Called by argparse on a wrong or missing option."""
+        self.exit(2, f"error: {message}\n{self.prog} --help lists the options\n")
 
 
 def is_sentence(error: BaseException) -> bool:

@@ -15,13 +15,13 @@ def save_checkpoint(
     tokenizer: PreTrainedTokenizerBase,
     code_tokens: CodeTokens | None,
     path: str | Path,
-    leave_out: str | None = None,
+    leave_out: str | tuple[str, ...] | None = None,
 ) -> None:
     """Write weights (safetensors), config, tokenizer and, unless it is None, `code_tokens.json`; every process must
     call this.
 
     LoRA adapters are merged, so that the next stage and any Hugging Face tool load one kind of checkpoint. Weights
-    whose name begins with `leave_out` are not the language model's own and stay outside.
+    whose name begins with (one of) `leave_out` are not the language model's own and stay outside.
     """
     model, state = _consolidated(trainer)
     # What is gathered from pieces no longer says that it is tied, and would be written twice.

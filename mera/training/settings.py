@@ -18,7 +18,15 @@ class TrainingConfig:
     """optimiser steps that are planned at least: on few patients the epochs, also those given on the command line, are
     raised to as many as that needs; 0: the epochs alone count"""
     batch_size: int = 32
-    """examples per device and step"""
+    """examples per device and step; fewer where there are few examples, see min_epoch_steps"""
+    min_epoch_steps: int = 0
+    """stage two: steps that an epoch should have: on few examples the batch size is halved, down to 16 examples a step,
+    until it has; 0: the batch size stays"""
+    evaluate_every: int = 0
+    """stage two: optimiser steps between two looks at validation, each of which may be the best checkpoint; 0: one look
+    after every epoch"""
+    patience: int = 0
+    """stage two: looks at validation without a better one after which training ends; 0: it never ends early"""
     gradient_accumulation: int = 1
     """batches per optimiser step"""
     learning_rate: float = 1e-4
@@ -54,6 +62,8 @@ class TrainingConfig:
             raise UserError(
                 "training.keep_last must be 1 or more, training.save_every and training.min_steps 0 or more"
             )
+        if min(self.min_epoch_steps, self.evaluate_every, self.patience) < 0:
+            raise UserError("training.min_epoch_steps, evaluate_every and patience must be 0 or more")
 
 
 def training_arguments(config: TrainingConfig, run: RunDirectory, **more: Any) -> dict[str, Any]:

@@ -69,10 +69,18 @@ class AblationPlan:
         return value
 
 
+DEFAULT_WIDE = "recurrence"
+"""Where a recipe is silent."""
+WIDE = (
+    Variant(name="no-wide", label="without the wide part", keys={"wide": "none"}),
+    Variant(name="recurrence-only", label="recurrence as the wide part", keys={"wide": "recurrence"}),
+)
+
+
 def variants(plan: AblationPlan) -> list[Variant]:
     """The full model, then those asked for. Raises UserError on an unknown name, and where the recipe is silent on what
     an ablation changes."""
-    levels, orders = plan.value("loss.levels"), plan.value("orders")
+    levels, orders, wide = plan.value("loss.levels"), plan.value("orders"), plan.value("wide") or DEFAULT_WIDE
     if not levels or orders is None:
         raise UserError(f"{plan.recipe} must say loss.levels and orders, for the ablations to change them")
     ablations = [
@@ -89,7 +97,7 @@ def variants(plan: AblationPlan) -> list[Variant]:
             for number in ORDERS
             if number != orders
         ),
-        Variant(name="no-recurrence", label="without recurrence", keys={"recurrence": False}),
+        *(variant for variant in WIDE if variant.keys["wide"] != wide),
         Variant(name="decoding", label="decoding", keys={"decoding": "autoregressive"}, trains=False),
     ]
     if plan.value("loss.threshold_form") != "probability":

@@ -12,15 +12,16 @@ from pathlib import Path
 
 from mera.commands.ablations import comparison_command, run_and_compare
 from mera.commands.programs import shown
-from mera.root import ROOT
+from mera.root import shipped
 from mera.system.command import run_command
+from mera.system.errors import CommandLine
 from rank.ablations.plan import FULL, AblationPlan, ablation_steps
 
 RECIPE = "configs/rank/tiny.yaml"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
+    parser = CommandLine(
         prog="mera ablate",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -31,7 +32,7 @@ def main() -> None:
     parser.add_argument("--task", type=Path, required=True, help="prepared task")
     parser.add_argument("--output", type=Path, required=True, help="directory that gets one run for each ablation")
     parser.add_argument(
-        "--config", type=Path, default=ROOT / RECIPE, help=f"recipe of stage two (default: {RECIPE} of the toolkit)"
+        "--config", type=Path, default=shipped(RECIPE), help=f"recipe of stage two (default: {RECIPE} of the toolkit)"
     )
     parser.add_argument("--memorize", type=Path, help="checkpoint of stage one (default: the recipe's model.base)")
     parser.add_argument("--only", action="append", default=[], help="an ablation to run; may be given several times")

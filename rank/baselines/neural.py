@@ -15,11 +15,11 @@ from data.task import Task
 from mera.evaluation.metrics import recall_at_k
 from mera.system.errors import UserError
 from mera.training.steps import EpochSeededLengthSampler
+from rank.baselines.config import NeuralBaselineConfig, NeuralLoss, TransformerBaselineConfig
 from rank.baselines.history_tensors import HistoryDataset
 from rank.baselines.retain import Retain
 from rank.baselines.simple import EVALUATED, BaselineScores, history_columns
 from rank.baselines.transformer import HistoryTransformer
-from rank.config import NeuralBaselineConfig, NeuralLoss, TransformerBaselineConfig
 
 LEARNING_RATE_CUT, MAX_CUTS = 0.3, 2
 

@@ -12,7 +12,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import Ridge
 
 from data.task import Task
-from mera.evaluation.metrics import recall_at_k
+from mera.evaluation.metrics import f1, mean_over_rows, predict_label_count, rank_targets, recall_at_k, row_recall
 
 EVALUATED = ("validation", "test")
 RIDGE_PENALTIES = (10.0, 100.0, 1000.0)
@@ -25,7 +25,7 @@ class BaselineScores:
 
     validation: np.ndarray
     test: np.ndarray
-    chosen: dict[str, float]
+    chosen: Mapping[str, float | str]
     training: list[dict[str, float]] | None = None
     """the losses and validation recalls of a model that trains, epoch by epoch"""
 
@@ -67,6 +67,19 @@ def linear(task: Task) -> BaselineScores:
     _, penalty, model = best
     scores = {split: model.predict(features[split]).astype(np.float32) for split in EVALUATED}
     return BaselineScores(validation=scores["validation"], test=scores["test"], chosen={"ridge_penalty": penalty})
+
+
+def choice_quality(scores: np.ndarray, targets: np.ndarray) -> float:
+    """What weights and objectives are chosen by on validation: the mean of recall@10, recall@20 and weighted F1 at
+    label count. Where there are few candidates, recall@20 alone sees nearly all of them.
+
+    scores (N, C), targets (N, C) bool.
+    """
+    ranking = rank_targets(scores, targets, 20)
+    predicted = np.zeros_like(targets)
+    np.put_along_axis(predicted, ranking.top, predict_label_count(ranking), axis=1)
+    recalls = [mean_over_rows(row_recall(ranking, k)) for k in (10, 20)]
+    return float(np.mean([*recalls, f1(predicted, targets, "weighted")]))
 
 
 def history_columns(task: Task) -> dict[str, int]:

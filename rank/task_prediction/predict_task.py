@@ -54,9 +54,9 @@ def rank_patient(
     )
     unknown = ranker.reader.unknown(visit["codes"] for visit in row["history"])
     if unknown:
-        _notice(f"not among the model's codes, read as plain text: {', '.join(sorted(set(unknown)))}")
-    _notice_all(ranker, top)
-    scores, eov = _scored(ranker, [row])
+        notice(f"not among the model's codes, read as plain text: {', '.join(sorted(set(unknown)))}")
+    notice_all(ranker, top)
+    scores, eov = scored(ranker, [row])
     return RankedExample(
         codes=ranker.ranked([row], scores, eov, top=top, rules=rules)[0],
         phenotypes={
@@ -95,16 +95,16 @@ def rank_task(
             "--candidates is for checkpoints of `rank/train.py --candidates`; this one ranks all codes itself"
         )
     _require_same_ontology(ranker, task, allow_unknown)
-    _notice_all(ranker, top)
+    notice_all(ranker, top)
     if ranker.prompt.past_note_tokens and not task.has_past_notes:
-        _notice(f"the model reads notes of past visits, and {path} has none: ranking by codes alone")
+        notice(f"the model reads notes of past visits, and {path} has none: ranking by codes alone")
     ranker.add_definitions(task.all_definitions)
     rows = _rows(ranker, task, split)
     histories = [visit["codes"] for row in rows for visit in row["history"]]
     notes = any(row["text"] for row in rows)
     require_seen(ranker.reader, history=any(histories), note=notes, allow_unknown=allow_unknown)
     require_known(ranker.reader, histories, whose="the histories'", allow_unknown=allow_unknown)
-    scores, eov = _scored(ranker, rows, batch_size)
+    scores, eov = scored(ranker, rows, batch_size)
     calibrated: dict[str, np.ndarray] = {}
     measured = {}
     validation = None
@@ -113,7 +113,7 @@ def rank_task(
         if split != "validation":
             if validation is None:
                 held_out = _rows(ranker, task, "validation")
-                validation = (held_out, *_scored(ranker, held_out, batch_size))
+                validation = (held_out, *scored(ranker, held_out, batch_size))
             known = ranker.phenotype_probabilities(phenotype, *validation[1:])
             probabilities = Recalibration.fit(known, phenotype.is_true(validation[0]))(probabilities)
         calibrated[phenotype.name] = probabilities
@@ -131,11 +131,11 @@ def rank_task(
     return examples, measured
 
 
-def _scored(ranker: Ranker, rows: Sequence[PatientRow], batch_size: int = 64) -> tuple[np.ndarray, np.ndarray]:
+def scored(ranker: Ranker, rows: Sequence[PatientRow], batch_size: int = 64) -> tuple[np.ndarray, np.ndarray]:
     """scores (N, C) and EOV (N,); notices say what the prompts do not hold of the patients."""
     prompts = ranker.prompts(rows)
     for sentence in reading_sentences(prompts, "ranking", ranker.prompt.past_note_tokens):
-        _notice(sentence)
+        notice(sentence)
     return ranker.score(rows, batch_size, prompts)
 
 
@@ -166,13 +166,13 @@ def _require_same_ontology(ranker: Ranker, task: Task, allow_unknown: bool) -> N
         )
     changed = sum(ranker.reader.read(code) != code for code in task.codes)
     if changed:
-        _notice(f"{changed:,} of the task's {len(task.codes):,} codes are read as the model's coarser ones")
+        notice(f"{changed:,} of the task's {len(task.codes):,} codes are read as the model's coarser ones")
 
 
-def _notice_all(ranker: Ranker, top: int) -> None:
+def notice_all(ranker: Ranker, top: int) -> None:
     if top > len(ranker.candidates):
-        _notice(f"the model ranks {len(ranker.candidates):,} codes: --top {top} shows all of them")
+        notice(f"the model ranks {len(ranker.candidates):,} codes: --top {top} shows all of them")
 
 
-def _notice(sentence: str) -> None:
+def notice(sentence: str) -> None:
     warnings.warn(sentence, InputNotice, stacklevel=3)

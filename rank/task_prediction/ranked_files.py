@@ -1,4 +1,4 @@
-"""What `mera predict` writes: ranked codes and phenotypes of one patient or of a task's, as JSON or Parquet, or as
+"""What `mera predict` writes: ranked codes and phenotypes of one patient or of many, as JSON, Parquet or CSV, or as
 tables in the terminal."""
 
 import json
@@ -15,7 +15,7 @@ from mera.system.errors import UserError
 from mera.system.private_files import private_files
 from rank.predict import RankedCode
 
-SUFFIXES = (".json", ".parquet")
+SUFFIXES = (".json", ".parquet", ".csv")
 CodeValue = str | float | bool | list[str]
 
 
@@ -23,6 +23,7 @@ class RankedRecord(TypedDict):
     """A ranked patient in JSON."""
 
     example_id: NotRequired[str]
+    patient_id: NotRequired[str]
     codes: list[dict[str, CodeValue]]
     """most likely first, each with the fields of `RankedCode`, and `target` where the true codes are known; `rules`
     where they were asked for"""
@@ -36,6 +37,9 @@ class RankedExample:
     phenotypes: dict[str, float] = field(default_factory=dict)
     """name -> probability"""
     example_id: str | None = None
+    """of a prepared task"""
+    patient_id: str | None = None
+    """of a table of patients"""
     targets: Sequence[str] | None = None
     """the true codes, where they are known"""
 
@@ -43,22 +47,31 @@ class RankedExample:
         true = None if self.targets is None else set(self.targets)
         codes = [_fields(code) | ({} if true is None else {"target": code.code in true}) for code in self.codes]
         record: RankedRecord = {"codes": codes, "phenotypes": self.phenotypes}
+        if self.patient_id is not None:
+            record = {"patient_id": self.patient_id, **record}
         return record if self.example_id is None else {"example_id": self.example_id, **record}
+
+    def names(self) -> dict[str, str]:
+        """Who it is, by column name."""
+        names = {"example_id": self.example_id, "patient_id": self.patient_id}
+        return {name: value for name, value in names.items() if value is not None}
 
 
 def check_suffix(path: str | Path) -> None:
     """Raises ValueError unless `write_ranked` can write `path`."""
     if Path(path).suffix not in SUFFIXES:
-        raise UserError(f"--output writes {' or '.join(SUFFIXES)}, got {str(path)!r}")
+        raise UserError(f"--output writes {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}, got {str(path)!r}")
 
 
 def write_ranked(
     path: str | Path,
     examples: Sequence[RankedExample],
     measured: Mapping[str, Mapping[str, float | None]] | None = None,
+    wide: bool = False,
 ) -> None:
-    """JSON: one object per example, and `measured` (phenotype -> metrics). Parquet: one row per example and code, with
-    a column `phenotype_NAME` for each phenotype. The file is complete or absent, and its owner's alone.
+    """JSON: one object per example, and `measured` (phenotype -> metrics). Parquet and CSV: one row per example and
+    code, with a column `phenotype_NAME` for each phenotype; `wide`: one row per example. In a CSV the rules of a code
+    are joined by `; `. The file is complete or absent, and its owner's alone.
     """
     path = Path(path)
     check_suffix(path)
@@ -69,7 +82,11 @@ def write_ranked(
             record = {"examples": [example.as_dict() for example in examples], "measured": measured or {}}
             beside.write_text(as_json(record), encoding="utf-8")
         else:
-            _table(examples).write_parquet(beside)
+            table = wide_table(examples) if wide else _table(examples)
+            if path.suffix == ".csv":
+                table.with_columns(pl.col(pl.List(pl.String)).list.join("; ")).write_csv(beside)
+            else:
+                table.write_parquet(beside)
         beside.replace(path)
 
 
@@ -106,13 +123,24 @@ def as_json(value: object) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
+def wide_table(examples: Sequence[RankedExample]) -> pl.DataFrame:
+    """A row for each example: how many of the ranked codes are predicted, then `code_1`, `probability_1` and so on,
+    most likely first, and the phenotypes."""
+    rows: list[dict[str, CodeValue]] = []
+    for example in examples:
+        row: dict[str, CodeValue] = {**example.names(), "predicted": sum(code.predicted for code in example.codes)}
+        for place, code in enumerate(example.codes, start=1):
+            row |= {f"code_{place}": code.code, f"probability_{place}": code.probability}
+        rows.append(row | {f"phenotype_{name}": value for name, value in example.phenotypes.items()})
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
 def _table(examples: Sequence[RankedExample]) -> pl.DataFrame:
     rows: list[dict[str, CodeValue]] = []
     for example in examples:
-        name = {} if example.example_id is None else {"example_id": example.example_id}
         phenotypes = {f"phenotype_{name}": probability for name, probability in example.phenotypes.items()}
         rows += [
-            {**name, "place": place, **code, **phenotypes}
+            {**example.names(), "place": place, **code, **phenotypes}
             for place, code in enumerate(example.as_dict()["codes"], start=1)
         ]
     lists = {"rules": pl.List(pl.String)} if rows and "rules" in rows[0] else None

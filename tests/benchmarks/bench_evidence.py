@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from bi_encoder.checkpoint import ModelRecord
-from bi_encoder.evidence import Agreement, agreement, mean_agreement
+from bi_encoder.evidence.agreement import Agreement, agreement, mean_agreement
 from bi_encoder.inputs.texts import QueryText, key_texts, query_texts
 from bi_encoder.inputs.windows import window_batch, windows_with_offsets
 from bi_encoder.model import BiEncoder

@@ -35,8 +35,8 @@ from rank.candidate_head import CandidateHead, read_candidates_only
 from rank.config import LossConfig
 from rank.loss import stage_two_loss
 from rank.partial_outputs import PartialOutputCollator, RankingExample
-from rank.recurrence import seen_codes
 from rank.row_chunks import loss_in_chunks
+from rank.wide.recurrence import seen_codes
 
 VOCABULARY, CODES, WIDTH = 49_152, 5_000, 576
 PROMPT_TOKENS, TARGETS, ORDERS = 84, 10, 8

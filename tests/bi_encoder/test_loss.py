@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from bi_encoder.loss import matryoshka_info_nce, multi_positive_info_nce
+from bi_encoder.loss import balancing_offset, matryoshka_info_nce, multi_positive_info_nce, sigmoid_loss
 
 
 def naive_loss(scores, positive, temperature):
@@ -73,3 +73,30 @@ def test_each_width_counts_by_its_weight():
     found = matryoshka_info_nce([narrow, wide], positive, 0.5, [1.6, 0.4])
     expected = (1.6 * naive_loss(narrow, positive, 0.5) + 0.4 * naive_loss(wide, positive, 0.5)) / 2
     assert found.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_sigmoid_loss_is_that_of_a_loop_with_as_many_pairs_expected_as_are_true():
+    scores, positive = random_batch(3)
+    log_odds = scores.double() / 0.4
+    offset = balancing_offset(log_odds, positive.sum()).item()
+    chances = [[1 / (1 + math.exp(offset - value)) for value in row] for row in log_odds.tolist()]
+    assert sum(map(sum, chances)) == pytest.approx(int(positive.sum()), abs=1e-4)
+    expected = -sum(
+        math.log(chance if true else 1 - chance)
+        for row, truth in zip(chances, positive.tolist(), strict=True)
+        for chance, true in zip(row, truth, strict=True)
+    )
+    loss = sigmoid_loss(scores, positive, 0.4)
+    assert loss.item() == pytest.approx(expected / int(positive.sum()), rel=1e-4)
+    assert sigmoid_loss(scores + 7.0, positive, 0.4).item() == pytest.approx(loss.item(), rel=1e-4)
+
+
+def test_the_sigmoid_loss_compares_rows_which_info_nce_does_not():
+    """A row whose scores are all higher by the same is as well ranked, but no one threshold suits it and the others."""
+    scores, positive = random_batch(4)
+    shifted = scores + torch.tensor([[3.0], [0.0], [0.0], [-3.0], [0.0]])
+    assert multi_positive_info_nce(shifted, positive).item() == pytest.approx(
+        multi_positive_info_nce(scores, positive).item(), rel=1e-4
+    )
+    assert sigmoid_loss(shifted, positive) > sigmoid_loss(scores, positive) + 0.1
+    assert sigmoid_loss(scores, torch.zeros_like(positive)) == 0

@@ -12,7 +12,7 @@ from torch.nn.functional import normalize
 from bi_encoder.checkpoint import ModelRecord, load_bi_encoder, save_bi_encoder
 from bi_encoder.config import EncoderConfig
 from bi_encoder.encoder import load_encoder
-from bi_encoder.evidence import evidence_record, evidence_spans
+from bi_encoder.evidence.attended_spans import evidence_record, evidence_spans
 from bi_encoder.inputs.batches import pad, tokenize
 from bi_encoder.inputs.texts import QueryText
 from bi_encoder.inputs.windows import tokenize_windows

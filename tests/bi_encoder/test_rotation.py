@@ -38,7 +38,7 @@ def train_a_little(model):
     optimizer = torch.optim.SGD([weight for weight in model.parameters() if weight.requires_grad], lr=0.3)
     for _ in range(3):
         optimizer.zero_grad()
-        similarities, _ = model(encode(model, NOTES), encode(model, CODES), [8, 32])
+        similarities, *_ = model(encode(model, NOTES), encode(model, CODES), [8, 32])
         sum(multi_positive_info_nce(scores, TRUE, 0.05) for scores in similarities).backward()
         optimizer.step()
 
@@ -49,7 +49,7 @@ def test_scores_at_full_width_and_gradients_of_the_encoder_stay_the_same(variant
     plain, turned = (make_model(variant, turned, towers=towers) for turned in (False, True))
     gradients = []
     for model in (plain, turned):
-        similarities, first_pass = model(encode(model, NOTES), encode(model, CODES), [8, 32])
+        similarities, first_pass, _ = model(encode(model, NOTES), encode(model, CODES), [8, 32])
         multi_positive_info_nce(similarities[1], TRUE, 0.05).backward()
         gradients.append({name: weight.grad for name, weight in model.encoder.named_parameters()})
         model.found = [similarities[1], *first_pass[1:]]

@@ -7,7 +7,7 @@ import torch
 from small_encoder import make_encoder
 from torch.nn.functional import normalize
 
-from bi_encoder.evidence import evidence_spans
+from bi_encoder.evidence.attended_spans import evidence_spans
 from bi_encoder.inputs.texts import QueryText
 from bi_encoder.inputs.windows import tokenize_windows
 from bi_encoder.predict import embed_texts, embed_windows, score_texts

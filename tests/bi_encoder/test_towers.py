@@ -43,7 +43,7 @@ def train_a_little(model, steps=3):
     optimizer = torch.optim.SGD([weight for weight in model.parameters() if weight.requires_grad], lr=0.5)
     for _ in range(steps):
         optimizer.zero_grad()
-        similarities, _ = model(inputs, inputs, [32])
+        similarities, *_ = model(inputs, inputs, [32])
         torch.nn.functional.cross_entropy(similarities[0] / 0.05, torch.arange(len(TEXTS)).flip(0)).backward()
         optimizer.step()
 

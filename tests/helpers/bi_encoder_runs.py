@@ -3,6 +3,7 @@
 from transformers import set_seed
 
 from bi_encoder.config import BiEncoderConfig
+from bi_encoder.evidence.annotated import SpanCounts
 from bi_encoder.outputs import write_outputs
 from bi_encoder.predict import score_windows, split_windows
 from bi_encoder.start import model_for_task, training_examples
@@ -41,7 +42,8 @@ def start(task, config):
     run = RunDirectory(config.output)
     set_seed(config.training.seed)
     model = model_for_task(config, task)
-    examples = training_examples(task, model.tokenizer, config.encoder)
+    span_counts = SpanCounts() if config.evidence.is_on else None
+    examples = training_examples(task, model.tokenizer, config.encoder, span_counts=span_counts)
     validation = Validation(task, model.tokenizer, config)
     return run, build_trainer(model, task, examples, validation, config, run)
 

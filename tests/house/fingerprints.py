@@ -135,7 +135,7 @@ def runs(checkout: Path, folder: Path) -> Iterator[tuple[str, str]]:
     launch(checkout, "rank/train.py", "rank/tiny", *base, "--output", folder / "runs" / "rank", *FEW)
     launch(
         *(checkout, "rank/train.py", "rank/demo", *base, "--output", folder / "runs" / "rank_orders", *FEW),
-        *("--orders", 2, "--model.lora.rank", 2, "--recurrence", "false", "--attention", "sdpa"),
+        *("--orders", 2, "--model.lora.rank", 2, "--wide", "none", "--attention", "sdpa"),
     )
     for variant in ("retrieval", "mean_mrl", "laa_mrl"):
         launch(

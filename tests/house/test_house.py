@@ -1,15 +1,16 @@
 """The rules of the house: who imports whom, what a module may be called, that every recipe and command is valid."""
 
 import ast
+import functools
 import importlib.metadata
 import re
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from ready_python import run_ready
 
 from bi_encoder.config import BiEncoderConfig
 from memorize.config import MemorizeConfig
@@ -113,7 +114,8 @@ def test_accelerate_reads_every_launch_file(path):
 
 @pytest.mark.parametrize("script", ENTRY_SCRIPTS)
 def test_help_lists_every_key_with_its_default(script):
-    result = subprocess.run([sys.executable, ROOT / script, "--help"], capture_output=True, text=True, check=True)
+    result = run_ready([ROOT / script, "--help"])
+    assert result.returncode == 0, result.stderr
     assert "--task" in result.stdout
     assert "default" in result.stdout or script == "rank/run_baselines.py"
     if "baselines" in script:  # `mera` starts them
@@ -123,14 +125,20 @@ def test_help_lists_every_key_with_its_default(script):
     assert len(described) == len(re.findall(r"^  --[\w.]+ VALUE", result.stdout, re.M))
 
 
+@functools.cache
+def help_of(*words):
+    result = run_ready(["-m", "mera.cli", *words, "--help"])
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
 def readme_commands():
-    """Those of the README, and of the pages that hold what would not fit there."""
-    names = ("README.md", "docs/code-book.md", "docs/verification.md")
-    pages = [(ROOT / page).read_text(encoding="utf-8") for page in names]
+    """Those of the README and of the pages of docs/."""
+    pages = [page.read_text(encoding="utf-8") for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))]
     text = "\n".join(pages).replace("\\\n", " ")
     blocks = re.findall(r"```(?:bash|sh|console)\n(.*?)```", text, re.S)
     lines = [line.strip() for block in blocks for line in block.splitlines()]
-    return [line for line in lines if line and not line.startswith("#")]
+    return list(dict.fromkeys(line for line in lines if line and not line.startswith("#")))
 
 
 @pytest.mark.parametrize("command", readme_commands())
@@ -148,14 +156,9 @@ def test_the_readmes_commands_exist(command):
         load_config(CONFIGS[Path(script).parent.name], recipe, overrides)
         assert (ROOT / script).is_file()
     elif words[0] == "mera":
-        result = subprocess.run(
-            [sys.executable, "-m", "mera.cli", words[1], *words[2:3][: words[1] in ("prepare", "ontology")], "--help"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        text = help_of(words[1], *words[2:3][: words[1] in ("prepare", "ontology")])
         for option in (word for word in words[2:] if word.startswith("--")):
-            assert option in result.stdout, f"{option} is not an option of mera {words[1]}"
+            assert option in text, f"{option} is not an option of mera {words[1]}"
     else:
         assert words[0] in {"git", "cd", "python", "pip", "launch/two_stage.sh", "source", "."}, command
         for word in words[1:]:

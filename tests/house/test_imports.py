@@ -37,6 +37,7 @@ ROOMS = (
         "rank.attention",
         "rank.config",
         "rank.patients",
+        "rank.wide",
         "rank",
         "rank.verification",
         "rank.baselines",

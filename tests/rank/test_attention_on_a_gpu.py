@@ -7,7 +7,7 @@ from transformers import MistralConfig, MistralForCausalLM
 from rank.attention import orders_mask, use_kernel
 from rank.candidate_head import read_candidates_only
 from rank.partial_outputs import PartialOutputCollator, RankingExample
-from rank.recurrence import seen_codes
+from rank.wide.recurrence import seen_codes
 
 CANDIDATES, EOV_ID, PAD_ID = torch.arange(20, 32), 40, 0
 NOTHING_SEEN = seen_codes([], {})

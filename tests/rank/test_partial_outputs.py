@@ -11,8 +11,8 @@ from rank.config import LossConfig
 from rank.loss import stage_two_loss
 from rank.partial_outputs import PartialOutputCollator, RankingDataset, RankingExample
 from rank.prompt import Prompt
-from rank.recurrence import Recurrence, seen_codes
 from rank.row_chunks import loss_in_chunks
+from rank.wide.recurrence import Recurrence, seen_codes
 
 NUM_CODES, FIRST_CODE, EOV_ID, PAD_ID = 12, 20, 40, 0
 CANDIDATES = torch.arange(FIRST_CODE, FIRST_CODE + NUM_CODES)

@@ -22,8 +22,8 @@ from rank.config import PromptConfig
 from rank.partial_outputs import RankingDataset
 from rank.predict import Ranker
 from rank.prompt import PromptBuilder, reading_sentences
-from rank.recurrence import seen_codes
 from rank.start import require_past_notes
+from rank.wide.recurrence import seen_codes
 
 DEFINITIONS = {"428.0": "Congestive heart failure", "401.9": "Essential hypertension", "584.9": "Acute kidney failure"}
 WORDS = ["acute", "heart", "kidney", "failure", "of", "an", "essential", "tension", "not", "congested", "with", "old"]

@@ -1,24 +1,19 @@
 """Ranking with a checkpoint: one patient, a task's patients, files, and what a user may get wrong."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import polars as pl
 import pytest
 import torch
-from small_model import ARCHITECTURE
+from ready_python import run_ready
+from small_ranker import build, candidates_of, make_checkpoint, make_ranker
 from tiny_task import make_tiny_task
 from transformers import AutoModelForCausalLM
 
-from mera.language_models.code_tokens import EOV, add_code_tokens, marker_id, token_ids
 from mera.language_models.lora import LoraSettings, add_lora, merged
-from mera.language_models.models import ModelConfig, load_base_model
 from mera.root import ROOT
 from rank.candidate_head import read_candidates_only
-from rank.config import PromptConfig
-from rank.decision import DecisionRule
 from rank.patients.phenotypes import Phenotype
 from rank.predict import Ranker
 from rank.prompt import reading_sentences
@@ -27,26 +22,6 @@ from rank.task_prediction.ranked_files import check_suffix, write_ranked
 
 HISTORY = [["I10", "E11.9"], ["I10", "N17.9"]]
 HEART_FAILURE = Phenotype.parse("heart_failure=I50")
-
-
-def build(task, tied=False):
-    """A model that was never trained: enough to rank with, and no two codes alike."""
-    torch.manual_seed(0)
-    config = ModelConfig(architecture=ARCHITECTURE | {"tie_word_embeddings": tied}, tokenizer_size=400)
-    model, tokenizer = load_base_model(config, task.definitions)
-    tokens = add_code_tokens(model, tokenizer, dict(zip(task.codes, task.definitions, strict=True)))
-    torch.nn.init.normal_(model.get_output_embeddings().weight, std=0.3)
-    return model, tokenizer, tokens
-
-
-def make_ranker(task, model, tokenizer, tokens):
-    rule = DecisionRule(eov_share=0.75, offset=0.1, slope=0.8, intercept=-2.0)
-    recurrence = np.random.default_rng(0).normal(size=(len(task.codes), 3)).astype(np.float32)
-    return Ranker(model.eval(), tokenizer, task.codes, tokens.definitions, PromptConfig(), rule, recurrence)
-
-
-def candidates_of(task, tokenizer):
-    return token_ids(tokenizer, task.codes), marker_id(tokenizer, EOV)
 
 
 @pytest.fixture(scope="module")
@@ -62,14 +37,8 @@ def ranker(task):
 
 
 @pytest.fixture(scope="module")
-def checkpoint(task, ranker, tmp_path_factory):
-    path = tmp_path_factory.mktemp("predict") / "checkpoint"
-    model, tokenizer, tokens = build(task)
-    for part in (model, tokenizer):
-        part.save_pretrained(path)
-    tokens.save(path)
-    ranker.save_settings(path)
-    return path
+def checkpoint(task, tmp_path_factory):
+    return make_checkpoint(task, tmp_path_factory.mktemp("predict") / "run" / "checkpoint")
 
 
 def test_one_forward_pass_per_example(ranker, task, monkeypatch):
@@ -188,15 +157,14 @@ def test_bad_requests(ranker):
         rank_patient(ranker, "I10", "soon", [], top=1, age=None, sex=None, text=None)
     with pytest.raises(ValueError, match="days_before has 3 numbers for 1 visits"):
         rank_patient(ranker, "I10", "1;2;3", [], top=1, age=None, sex=None, text=None)
-    with pytest.raises(ValueError, match=r"--output writes .json or .parquet, got 'x.csv'"):
-        check_suffix("x.csv")
+    with pytest.raises(ValueError, match=r"--output writes .json, .parquet or .csv, got 'x.xlsx'"):
+        check_suffix("x.xlsx")
     with pytest.raises(ValueError, match="none of the model's 30 codes begins with 428"):
         rank_patient(ranker, "I10", None, [Phenotype.parse("x=428")], top=1, age=None, sex=None, text=None)
 
 
 def predict(*arguments):
-    command = [sys.executable, "-m", "mera.cli", "predict", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    return run_ready(["-m", "mera.cli", "predict", *arguments], cwd=ROOT)
 
 
 def test_the_command_ranks_a_task(checkpoint, task, tmp_path):
@@ -213,4 +181,4 @@ def test_the_command_ranks_a_task(checkpoint, task, tmp_path):
 def test_the_command_says_what_is_missing(checkpoint, task):
     result = predict(checkpoint, "--task", task.path)
     assert (result.returncode, result.stdout) == (1, "")
-    assert "error: --task needs --output FILE.json or FILE.parquet" in result.stderr
+    assert "error: --task needs --output FILE.csv, FILE.parquet or FILE.json" in result.stderr

@@ -60,6 +60,7 @@ def add_column_options(parser: argparse.ArgumentParser, zeros: bool = True) -> N
     options.add_argument(
         "--sex-values", metavar="F=..,M=..", help="values of the column of the sex that are no known words"
     )
+    parser.set_defaults(encoding=None)
     if zeros:
         options.add_argument(
             "--codes-without-zeros",

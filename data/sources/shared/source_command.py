@@ -34,6 +34,8 @@ class Arguments(argparse.Namespace):
     codes_without_zeros: str | None
     date_format: str | None
     sex_values: str | None
+    encoding: str | None
+    """Of a CSV; None where the source has no option for it, or it is not needed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +56,7 @@ class SourceCommand:
 def column_forms(arguments: Arguments) -> ColumnForms:
     """What the user says of the columns' forms."""
     sexes = {} if arguments.sex_values is None else parse_sex_values(arguments.sex_values)
-    return ColumnForms(date_format=arguments.date_format, sex_values=sexes)
+    return ColumnForms(date_format=arguments.date_format, sex_values=sexes, encoding=arguments.encoding)
 
 
 def check_notes_are_read(arguments: Arguments, kind: str, option: str, value: str | None) -> None:

@@ -89,7 +89,7 @@ class Ablation:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Model:
+class TrainedModel:
     """One configuration, trained with one or more seeds."""
 
     config: JsonObject
@@ -107,15 +107,7 @@ def compare_ablations(
     measured: Sequence[Measures], pairs: Sequence[MetricDifference], reference: str | None
 ) -> tuple[Ablation, ...]:
     """The ablations among the runs, each with its differences; `pairs`: every comparison of two runs."""
-    runs = [
-        TrainedRun(
-            name=run.name,
-            kind=run.manifest.kind,
-            config=run.manifest.config,
-            has_stage_one=bool(run.breakdown.memorization),
-        )
-        for run in measured
-    ]
+    runs = [_trained_run(run) for run in measured]
     return tuple(
         Ablation(
             kind=family.kind,
@@ -129,6 +121,11 @@ def compare_ablations(
     )
 
 
+def trained_runs(measured: Sequence[Measures]) -> list[TrainedRun]:
+    """Those that are neither oracles nor baselines."""
+    return [_trained_run(run) for run in measured if run.manifest.kind not in (ORACLE, BASELINE)]
+
+
 def find_ablations(runs: Sequence[TrainedRun], reference: str | None = None) -> list[Relatives]:
     """For each kind of model with near relatives: the reference and the runs that differ from it in 1-3 keys.
 
@@ -138,7 +135,7 @@ def find_ablations(runs: Sequence[TrainedRun], reference: str | None = None) -> 
     families = []
     trained = [run for run in runs if run.kind not in (ORACLE, BASELINE)]
     for kind in dict.fromkeys(run.kind for run in trained):
-        models = _models([run for run in trained if run.kind == kind])
+        models = models_of([run for run in trained if run.kind == kind])
         relatives = {model.name: _relatives(model, models) for model in models}
         named = [model.name for model in models if reference in model.runs.values()]
         chosen = named[0] if named else max(relatives, key=lambda name: _centrality(relatives[name]))
@@ -188,7 +185,8 @@ def flattened(config: JsonObject, prefix: str = "") -> JsonObject:
     return flat
 
 
-def _models(runs: Sequence[TrainedRun]) -> list[_Model]:
+def models_of(runs: Sequence[TrainedRun]) -> list[TrainedModel]:
+    """Runs of one kind, put together where they differ in nothing but their seed."""
     configs: dict[str, JsonObject] = {}
     by_seed: dict[str, dict[object, str]] = {}
     for run in runs:
@@ -197,7 +195,16 @@ def _models(runs: Sequence[TrainedRun]) -> list[_Model]:
         key = json.dumps(config, sort_keys=True)
         configs.setdefault(key, config)
         by_seed.setdefault(key, {}).setdefault(seed, run.name)
-    return [_Model(config=config, runs=by_seed[key]) for key, config in configs.items()]
+    return [TrainedModel(config=config, runs=by_seed[key]) for key, config in configs.items()]
+
+
+def _trained_run(run: Measures) -> TrainedRun:
+    return TrainedRun(
+        name=run.name,
+        kind=run.manifest.kind,
+        config=run.manifest.config,
+        has_stage_one=bool(run.breakdown.memorization),
+    )
 
 
 def _described(run: TrainedRun) -> JsonObject:
@@ -215,7 +222,7 @@ def _centrality(relatives: Sequence[Relative]) -> tuple[int, int]:
     return len(relatives), -sum(len(relative.changes) for relative in relatives)
 
 
-def _relatives(reference: _Model, models: Sequence[_Model]) -> tuple[Relative, ...]:
+def _relatives(reference: TrainedModel, models: Sequence[TrainedModel]) -> tuple[Relative, ...]:
     relatives = []
     for model in models:
         changes = [

@@ -15,6 +15,7 @@ from mera.report.comparison.ablations import Ablation, compare_ablations
 from mera.report.comparison.pairs import LEADING_METRIC, MetricDifference, paired_differences
 from mera.report.comparison.published import PublishedRow, published_rows
 from mera.report.comparison.runs import ComparedRun, compared_runs
+from mera.report.comparison.seeds import SeedGroup, seed_groups
 from mera.report.comparison.strata import StratifiedRecall, stratified_recall
 from mera.report.json_form import INLINE, called
 from mera.report.measures.candidates import Candidates
@@ -55,6 +56,8 @@ class Comparison:
     oracle_share: OracleShare | None
     published: tuple[PublishedRow, ...]
     ablations: tuple[Ablation, ...]
+    seeds: tuple[SeedGroup, ...]
+    """Models that were trained with several seeds."""
     true_set_rules: TrueSetRules | None
     """The coding rules that the true sets break; None where the task has none."""
 
@@ -82,6 +85,7 @@ def compare(shared: Comparable, bootstrap_samples: int, seed: int, reference: st
         oracle_share=_oracle_share(measured),
         published=published_rows(shared.task),
         ablations=compare_ablations(measured, pairs, reference),
+        seeds=seed_groups(measured),
         true_set_rules=true_set_rules(shared, rules),
     )
 

@@ -11,6 +11,7 @@ from mera.report.json_form import INLINE
 from mera.report.measures.measure import METRICS
 from mera.report.text import interval, number, p_value, percent
 
+NEW_LEADING_METRIC = "new_recall@20"
 RARE_GROUPS = ("unseen", "1-10")
 """Frequency groups that the summary says a word about: the paper's open question."""
 
@@ -51,6 +52,7 @@ def summarise(comparison: Comparison) -> list[str]:
         sentences.append(_versus(comparison, best, runs[1]))
         sentences += _versus_baselines(comparison, runs)
         sentences += _best_elsewhere(runs)
+    sentences += _on_new_codes(comparison, runs)
     sentences += _on_rare_codes(comparison.strata, runs)
     sentences += _at_threshold(best)
     oracle_share = comparison.oracle_share
@@ -151,8 +153,24 @@ def _best_elsewhere(runs: Sequence[ComparedRun]) -> list[str]:
     if not named:
         return ["On no metric is one model above all others with a difference that the tests support."]
     num_won = sum(map(len, won.values()))
-    rest = "" if num_won == len(METRICS) else "; on the other metrics no model is above all others for certain"
+    num_measured = sum(any(run.metrics[metric.key].value is not None for run in runs) for metric in METRICS)
+    rest = "" if num_won == num_measured else "; on the other metrics no model is above all others for certain"
     return [f"Over all metrics: {'; '.join(named)}{rest}."]
+
+
+def _on_new_codes(comparison: Comparison, runs: Sequence[ComparedRun]) -> list[str]:
+    """Which model ranks the codes best that the history does not hold."""
+    valued = [(run.metrics[NEW_LEADING_METRIC].value, run) for run in runs]
+    ranked = sorted(((value, run) for value, run in valued if value is not None), key=lambda entry: -entry[0])
+    if len(ranked) < 2:
+        return []
+    (value, top), (_, second) = ranked[:2]
+    pair = find_pair(comparison.pairs, NEW_LEADING_METRIC, top.name, second.name)
+    tested = "by the paired test more than" if pair and is_supported(pair.p_holm) else "not for certain more than"
+    return [
+        f"Of the true codes that are new to a patient {top.label} has {percent(value)}% among the first 20 that the "
+        f"history does not hold ({interval(top.metrics[NEW_LEADING_METRIC])}), {tested} {second.label}."
+    ]
 
 
 def _on_rare_codes(strata: Sequence[StratifiedRecall], runs: Sequence[ComparedRun]) -> list[str]:

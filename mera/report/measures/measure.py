@@ -29,6 +29,8 @@ from mera.runs.predictions import Predictions
 MAX_AUC_WORK = 200_000_000
 """Targets x examples above which ROC-AUC gets no interval: with 1,000 resamples that is some 10 s a run."""
 CURVE_LENGTH = 100
+CODING = "coding"
+"""Kind of the tasks that code a note."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,6 +40,25 @@ class Metric:
     meaning: str
 
 
+NEW_CODE_METRICS = (
+    Metric(
+        key="new_recall@10",
+        label="New codes: Recall@10",
+        meaning="share of a row's true codes that are not in its history, among the first 10 codes that are not; rows "
+        "without such a true code are left out",
+    ),
+    Metric(key="new_recall@20", label="New codes: Recall@20", meaning="the same among the first 20"),
+    Metric(
+        key="new_map", label="New codes: MAP", meaning="MAP of the ranking and the true codes without the row's history"
+    ),
+    Metric(
+        key="new_micro_f1",
+        label="New codes: Micro F1",
+        meaning="micro F1 of the predicted and the true codes that are not in the row's history, at the same threshold",
+    ),
+)
+"""Onset: only codes that the history does not hold, as if those that it holds were no candidates. Tasks that predict a
+next visit have them; where a note is coded, the history is no answer to be left out."""
 METRICS = (
     Metric(key="recall@10", label="Recall@10", meaning="share of a row's true codes among its first 10"),
     Metric(key="recall@20", label="Recall@20", meaning="the same among its first 20"),
@@ -47,6 +68,8 @@ METRICS = (
         meaning="each row predicts as many codes as it truly has (oracle count); F1 per code, weighted by support",
     ),
     Metric(key="micro_f1", label="Micro F1", meaning="codes above the model's own threshold, all pairs together"),
+    Metric(key="map", label="MAP", meaning="mean over rows of the average precision over the whole ranking"),
+    *NEW_CODE_METRICS,
     Metric(
         key="macro_f1",
         label="Macro F1",
@@ -54,7 +77,6 @@ METRICS = (
     ),
     Metric(key="precision@5", label="Precision@5", meaning="share of true codes among a row's first 5"),
     Metric(key="ndcg@20", label="nDCG@20", meaning="discounted gain of the true codes among the first 20"),
-    Metric(key="map", label="MAP", meaning="mean over rows of the average precision over the whole ranking"),
     Metric(key="macro_roc_auc", label="Macro ROC-AUC", meaning="per code over rows, mean over codes with both classes"),
     Metric(key="micro_roc_auc", label="Micro ROC-AUC", meaning="over all pairs of row and code"),
 )
@@ -121,6 +143,8 @@ def measure(
     if predicted is not None:
         by_code["macro_f1"] = metrics.f1_by_code(predicted, shared.targets)
     replicates = _replicates(run, shared.targets, ranking, predicted, weights)
+    if shared.seen.any() and shared.task.kind != CODING:
+        replicates |= new_code_replicates(run.scores, predicted, shared.targets, shared.seen, weights)
     values = {}
     if "macro_roc_auc" not in replicates:
         values["macro_roc_auc"] = metrics.mean_over_rows(by_code["macro_roc_auc"])
@@ -175,6 +199,24 @@ def _replicates(
     if len(ranking.rows) * len(run.scores) <= MAX_AUC_WORK:
         replicates["macro_roc_auc"] = bootstrap.macro_roc_auc(weights, run.scores, targets)
         replicates["micro_roc_auc"] = bootstrap.micro_roc_auc(weights, run.scores, targets)
+    return replicates
+
+
+def new_code_replicates(
+    scores: np.ndarray, predicted: np.ndarray | None, targets: np.ndarray, seen: np.ndarray, weights: np.ndarray
+) -> dict[str, np.ndarray]:
+    """(B,) by key of NEW_CODE_METRICS; scores (N, C), predicted, targets and seen (N, C) bool, weights (B, N)."""
+    new_targets = targets & ~seen
+    ranking = metrics.rank_targets(np.where(seen, -np.inf, scores), new_targets)
+    row_metrics = {
+        "new_recall@10": metrics.row_recall(ranking, 10),
+        "new_recall@20": metrics.row_recall(ranking, 20),
+        "new_map": metrics.row_average_precision(ranking),
+    }
+    means = bootstrap.row_mean(weights, np.column_stack(list(row_metrics.values())))
+    replicates: dict[str, np.ndarray] = dict(zip(row_metrics, means.T, strict=True))
+    if predicted is not None:
+        replicates["new_micro_f1"] = bootstrap.micro_f1(weights, predicted & ~seen, new_targets)
     return replicates
 
 

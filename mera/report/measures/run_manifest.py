@@ -1,8 +1,9 @@
 """What a run's manifest says of it: what it is called, how it was trained, what it cost."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from mera.report.json_form import AS_RECORDED, JsonObject, without_nan
+from mera.report.json_form import AS_RECORDED, JsonObject, called, without_nan
 
 ORACLE, BASELINE = "oracle", "baseline"
 """Kinds of runs that are no trained models: a bound, and what a model has to beat."""
@@ -19,6 +20,33 @@ class FittedThreshold:
     """With EOV's score alone."""
     validation_micro_f1_fixed: float | None
     """With the best of all fixed thresholds."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FusedPart:
+    """A run in a fusion; figures are None where they were not measured."""
+
+    name: str = field(metadata=called("run"))
+    model: str
+    weight: float | None
+    share: float | None
+    """Its covariance with the fused score, as a share of that score's variance."""
+    validation_map: float | None
+    validation_micro_f1: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FusedRuns:
+    """What a fusion is made of; its own figures on validation are cross-fitted."""
+
+    parts: tuple[FusedPart, ...]
+    offsets: Mapping[str, float]
+    """By frequency group of the codes."""
+    offsets_share: float | None
+    validation_map: float | None
+    validation_micro_f1: float | None
+    validation_rows: int | None
+    folds: int | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +81,7 @@ class RunManifest:
     kind: str | None
     config: JsonObject
     threshold: FittedThreshold | None
+    fusion: FusedRuns | None
     cost: Cost
     record: JsonObject = field(metadata=AS_RECORDED)
 
@@ -65,6 +94,7 @@ class RunManifest:
             kind=record.get("kind"),
             config=record.get("config") or {},
             threshold=_threshold(record.get("threshold") or {}),
+            fusion=_fusion(record.get("fusion") or {}),
             cost=_cost(record),
             record=record,
         )
@@ -78,6 +108,33 @@ def _threshold(record: JsonObject) -> FittedThreshold | None:
         validation_micro_f1=record.get("validation_micro_f1"),
         validation_micro_f1_eov=record.get("validation_micro_f1_eov"),
         validation_micro_f1_fixed=record.get("validation_micro_f1_fixed"),
+    )
+
+
+def _fusion(record: JsonObject) -> FusedRuns | None:
+    if not record:
+        return None
+    figures = record.get("validation") or {}
+    return FusedRuns(
+        parts=tuple(_fused_part(part) for part in record.get("parts") or ()),
+        offsets=record.get("offsets") or {},
+        offsets_share=record.get("offsets_share"),
+        validation_map=figures.get("mean_average_precision"),
+        validation_micro_f1=figures.get("micro_f1"),
+        validation_rows=record.get("validation_rows"),
+        folds=record.get("folds"),
+    )
+
+
+def _fused_part(record: JsonObject) -> FusedPart:
+    figures = record.get("validation") or {}
+    return FusedPart(
+        name=str(record.get("run")),
+        model=str(record.get("model")),
+        weight=record.get("weight"),
+        share=record.get("share"),
+        validation_map=figures.get("mean_average_precision"),
+        validation_micro_f1=figures.get("micro_f1"),
     )
 
 

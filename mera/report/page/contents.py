@@ -10,8 +10,10 @@ from mera.report.page.parts.predicted_sets.decisions import decision_part
 from mera.report.page.parts.predicted_sets.reliability import reliability_parts
 from mera.report.page.parts.ranking.ablations import ablation_parts
 from mera.report.page.parts.ranking.differences import difference_parts
+from mera.report.page.parts.ranking.fusion import fusion_parts
 from mera.report.page.parts.ranking.models import models_part
 from mera.report.page.parts.ranking.published import published_parts
+from mera.report.page.parts.ranking.seeds import seed_parts
 from mera.report.page.parts.ranking.widths import width_parts
 from mera.report.page.parts.runs.cost import cost_part
 from mera.report.page.parts.runs.data_card import data_card_part
@@ -26,6 +28,8 @@ def section_parts(comparison: Comparison, prefix: str) -> list[Part]:
         models_part(comparison, prefix),
         *published_parts(comparison.published, runs),
         *difference_parts(runs, comparison.pairs, prefix),
+        *seed_parts(comparison.seeds),
+        *fusion_parts(runs),
         *ablation_parts(comparison.ablations, runs),
         *(stratum_part(stratum, runs, prefix) for stratum in comparison.strata),
         *coarse_level_parts(runs),

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from mera.report import text
 from mera.report.comparison.summary import TaskReport
 from mera.report.json_form import JsonObject
-from mera.report.measures.measure import METRICS, Metric
+from mera.report.measures.measure import METRICS, NEW_CODE_METRICS, Metric
 from mera.report.page import tables
 from mera.report.page.drawing import Figure, inline_svg
 from mera.report.page.part import Part
@@ -117,7 +117,12 @@ def environment() -> jinja2.Environment:
 
 
 def _context(report: Report, sections: Sequence[Section], date: str | None) -> dict[str, object]:
-    method = [(metric.label, f"{metric.meaning[0].upper()}{metric.meaning[1:]}.") for metric in METRICS]
+    runs = [run for section in sections for run in section.task_report.comparison.runs]
+    method = [
+        (metric.label, f"{metric.meaning[0].upper()}{metric.meaning[1:]}.")
+        for metric in METRICS
+        if metric not in NEW_CODE_METRICS or any(run.metrics[metric.key].value is not None for run in runs)
+    ]
     return {"report": report, "sections": sections, "date": date, "method": [*method, *METHOD]}
 
 

@@ -13,10 +13,11 @@ from mera.report.comparison.pairs import MetricDifference, find_pair, is_support
 from mera.report.comparison.runs import competitors
 from mera.report.comparison.summary import describe_candidates, summarise
 from mera.report.measures.load import group_runs
-from mera.report.measures.measure import METRICS
+from mera.report.measures.measure import METRICS, NEW_CODE_METRICS
 from mera.report.text import DASH, interval, p_value, percent
 
 SHORT_METRICS = ("recall@10", "recall@20", "weighted_f1_at_label_count", "micro_f1", "map")
+NEW_SHORT_METRICS = tuple(metric.key for metric in NEW_CODE_METRICS)
 
 
 def print_comparison(
@@ -33,17 +34,22 @@ def print_comparison(
     console = console or rich.console.Console()
     (group,) = group_runs(run_paths)
     comparison = compare(group, bootstrap_samples, seed)
-    console.print(_values(comparison))
-    if len(competitors(comparison.runs)) > 1:
-        console.print(_differences(comparison))
+    task, competing = comparison.task, len(competitors(comparison.runs)) > 1
+    title = f"{task.name or 'unnamed task'}, {task.split}: percent, 95% interval; * best, supported"
+    console.print(_values(comparison, SHORT_METRICS, title))
+    if competing:
+        console.print(_differences(comparison, SHORT_METRICS))
+    if any(run.metrics[key].value is not None for run in comparison.runs for key in NEW_SHORT_METRICS):
+        console.print(_values(comparison, NEW_SHORT_METRICS, "codes that the history does not hold (new onset)"))
+        if competing:
+            console.print(_differences(comparison, NEW_SHORT_METRICS))
     console.print(rich.text.Text(" ".join([*summarise(comparison), describe_candidates(comparison)])))
 
 
-def _values(comparison: Comparison) -> rich.table.Table:
-    task = comparison.task
-    table = _table(f"{task.name or 'unnamed task'}, {task.split}: percent, 95% interval; * best, supported")
+def _values(comparison: Comparison, keys: Sequence[str], title: str) -> rich.table.Table:
+    table = _table(title, keys)
     for run in comparison.runs:
-        values = [run.metrics[key] for key in SHORT_METRICS]
+        values = [run.metrics[key] for key in keys]
         table.add_row(
             run.label,
             *(
@@ -55,11 +61,11 @@ def _values(comparison: Comparison) -> rich.table.Table:
     return table
 
 
-def _differences(comparison: Comparison) -> rich.table.Table:
+def _differences(comparison: Comparison, keys: Sequence[str]) -> rich.table.Table:
     best, *others = competitors(comparison.runs)
-    table = _table(f"points from {best.label}; * supported by the Holm-corrected paired test")
+    table = _table(f"points from {best.label}; * supported by the Holm-corrected paired test", keys)
     for run in others:
-        pairs = [find_pair(comparison.pairs, key, run.name, best.name) for key in SHORT_METRICS]
+        pairs = [find_pair(comparison.pairs, key, run.name, best.name) for key in keys]
         table.add_row(run.label, *map(_difference, pairs))
     return table
 
@@ -71,10 +77,11 @@ def _difference(pair: MetricDifference | None) -> str:
     return f"{percent(pair.difference, signed=True)}{'*' if is_supported(pair.p_holm) else ''}\n{test}"
 
 
-def _table(title: str) -> rich.table.Table:
+def _table(title: str, keys: Sequence[str]) -> rich.table.Table:
     labels = {metric.key: metric.label for metric in METRICS}
     table = rich.table.Table(title=title, title_justify="left", box=rich.box.SIMPLE, show_lines=False)
     table.add_column("model")
-    for key in SHORT_METRICS:
-        table.add_column(labels[key].replace("Weighted F1 at label count", "F1 at count"), justify="right")
+    for key in keys:
+        label = labels[key].replace("Weighted F1 at label count", "F1 at count").removeprefix("New codes: ")
+        table.add_column(label, justify="right")
     return table

@@ -1,14 +1,14 @@
 """BM25 and the retrieval baselines: against the formula word by word, best sentences, and the runs they write."""
 
 import math
+import os
 import re
 import shutil
-import subprocess
-import sys
 from collections import Counter
 
 import numpy as np
 import pytest
+from ready_python import run_ready
 from small_encoder import make_encoder, save_plain
 from tiny_task import make_tiny_task
 
@@ -107,14 +107,11 @@ def test_the_untrained_encoder_scores_cosines_plus_the_prior(task, encoder_folde
 
 
 def test_the_command_writes_runs_that_the_report_reads(task, encoder_folder, tmp_path):
-    command = [sys.executable, "bi_encoder/run_retrieval_baselines.py", "--task", task.path, "--output", tmp_path]
-    environment = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
+    command = ["bi_encoder/run_retrieval_baselines.py", "--task", task.path, "--output", tmp_path]
 
     def start(*more):
         words = [*command, "--encoder", encoder_folder, "--max_query_tokens", "64", *more]
-        return subprocess.run(
-            words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=120
-        )
+        return run_ready(words, cwd=ROOT, env=os.environ | {"HOME": str(tmp_path)})
 
     done = start()
     assert done.returncode == 0, done.stderr

@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from bi_encoder.evidence import Span
+from bi_encoder.evidence.attended_spans import Span
 from bi_encoder.search.output import codes_table, highlighted
 from bi_encoder.search.results import FoundCode
 

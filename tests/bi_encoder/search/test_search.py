@@ -1,7 +1,7 @@
 """`mera search`: the ranking it shows, the index it keeps, evidence in awkward texts, and what it refuses."""
 
 import json
-import subprocess
+import os
 import sys
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from ready_python import run_ready
 from small_encoder import make_encoder, save_plain
 
 from bi_encoder import run_search
@@ -268,9 +269,7 @@ def test_bad_numbers_codes_and_models_are_refused(plain_folder, attention_folder
 
 
 def run_command(*arguments, cwd=ROOT, home="/tmp"):
-    environment = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin", "HOME": str(home)}
-    command = [sys.executable, "-m", "mera.cli", "search", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    return run_ready(["-m", "mera.cli", "search", *arguments], cwd=cwd, env=os.environ | {"HOME": str(home)})
 
 
 def test_the_command_reads_a_file_and_prints_json(attention_folder, tmp_path):

@@ -13,10 +13,11 @@ from bi_encoder.start import training_examples as encoder_examples
 from memorize.code_sets.code_set import task_codes
 from mera.language_models.code_tokens import add_code_tokens
 from mera.language_models.models import ModelConfig, load_base_model
+from rank.baselines.config import NeuralBaselineConfig, TransformerBaselineConfig
 from rank.baselines.history_tensors import HistoryDataset
 from rank.baselines.neural import retain, transformer
 from rank.baselines.simple import history_columns, linear, own_history
-from rank.config import NeuralBaselineConfig, PromptConfig, RankConfig, TransformerBaselineConfig
+from rank.config import PromptConfig, RankConfig
 from rank.decision import DecisionRule
 from rank.partial_outputs import PartialOutputCollator
 from rank.predict import Ranker

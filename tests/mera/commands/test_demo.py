@@ -2,8 +2,9 @@
 
 import pytest
 
-from mera.commands import demo
-from mera.commands.demo import ROOT, demo_steps, run_demo
+from mera.commands import programs
+from mera.commands.demo import demo_steps, run_demo
+from mera.root import ROOT
 
 
 def test_every_step_uses_recipes_and_scripts_that_exist(tmp_path):
@@ -43,7 +44,7 @@ def test_an_interrupted_demo_goes_on_with_what_is_missing(tmp_path, monkeypatch)
             finish(result) if not result.exists() else None
         return codes.get(step.name, 0)
 
-    monkeypatch.setattr(demo, "run_child", run)
+    monkeypatch.setattr(programs, "run_child", run)
     with pytest.raises(ValueError, match=r"this step failed \(exit code 3\), what finished before is kept: accelerate"):
         run_demo(output)
     assert started == [step.name for step in steps[:5]]

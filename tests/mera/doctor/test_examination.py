@@ -2,13 +2,12 @@
 
 import io
 import json
-import subprocess
-import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 import yaml
+from ready_python import run_ready
 from rich.console import Console
 from small_model import ARCHITECTURE
 from tiny_task import make_tiny_task
@@ -169,8 +168,7 @@ def test_a_recipe_without_a_stage(tmp_path):
 
 
 def run_doctor(*arguments):
-    command = [sys.executable, "-m", "mera.cli", "doctor", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return run_ready(["-m", "mera.cli", "doctor", *arguments], cwd=ROOT)
 
 
 def test_the_command_counts_a_recipe_and_exits_by_what_is_missing(task, tmp_path):

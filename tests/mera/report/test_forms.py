@@ -57,8 +57,11 @@ def test_tables_as_csv_and_latex():
 
 
 def test_every_number_of_the_tables_is_in_csv(report_folder, section):
-    with open(report_folder / "tables" / "models.csv") as file:
-        rows = {row["model"]: row for row in csv.DictReader(file)}
+    rows = {run["label"]: {} for run in section["runs"]}
+    for name in ("models", "models-further"):
+        with open(report_folder / "tables" / f"{name}.csv") as file:
+            for row in csv.DictReader(file):
+                rows[row["model"]] |= row
     for run in section["runs"]:
         for key, cell in run["metrics"].items():
             assert rows[run["label"]][key] == ("" if cell["value"] is None else repr(cell["value"]))

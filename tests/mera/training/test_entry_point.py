@@ -2,10 +2,9 @@
 
 import os
 import signal
-import subprocess
-import sys
 
 import pytest
+from ready_python import run_ready
 
 from mera.root import ROOT
 
@@ -39,23 +38,29 @@ run_entry_point(main)
 PRINTED = "working\nstill working\nat exit\n"
 
 
-def end(*words):
-    """Exit code and output of a process that prints into a pipe, which Python buffers."""
+@pytest.fixture
+def end(tmp_path):
+    """Exit code and output of a process that prints into a file, which Python buffers."""
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT, encoding="utf-8")
     kept = {name: value for name, value in os.environ.items() if name not in ("MERA_TRACEBACK", "RANK")}
-    command = [sys.executable, "-c", SCRIPT, *words]
-    done = subprocess.run(command, cwd=ROOT, env=kept, capture_output=True, text=True, check=False)
-    return done.returncode, done.stdout, done.stderr
+
+    def end(*words):
+        done = run_ready([script, *words], cwd=ROOT, env=kept)
+        return done.returncode, done.stdout, done.stderr
+
+    return end
 
 
 @pytest.mark.parametrize(
     ("how", "code", "sentence"),
     [("finished", 0, ""), ("stopped", 143, "stopped after step 3"), ("failed", 1, "error: ")],
 )
-def test_a_process_of_a_group_ends_before_the_interpreter_is_taken_down(how, code, sentence):
+def test_a_process_of_a_group_ends_before_the_interpreter_is_taken_down(end, how, code, sentence):
     returned, printed, said = end("in a group", how)
     assert (returned, printed) == (code, PRINTED)
     assert sentence in said
 
 
-def test_a_process_alone_ends_as_python_does():
+def test_a_process_alone_ends_as_python_does(end):
     assert end("alone", "finished")[:2] == (-signal.SIGABRT, PRINTED)

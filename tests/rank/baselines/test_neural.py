@@ -1,23 +1,21 @@
 """RETAIN and the Transformer encoder: against a loop over one patient, under padding and reordering, and trained."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
+from ready_python import run_ready
 from tiny_task import make_tiny_task
 
 from mera.evaluation.metrics import recall_at_k
 from mera.root import ROOT
 from mera.runs.predictions import read_predictions
 from mera.runs.validation_scores import read_validation
+from rank.baselines.config import BaselinesConfig, NeuralBaselineConfig, TransformerBaselineConfig
 from rank.baselines.history_tensors import History, HistoryDataset
 from rank.baselines.neural import retain, target_loss, transformer
 from rank.baselines.retain import Retain
 from rank.baselines.simple import popularity
 from rank.baselines.transformer import HistoryTransformer
-from rank.config import BaselinesConfig, NeuralBaselineConfig, TransformerBaselineConfig
 
 NUM_CODES, MAX_VISITS = 12, 5
 QUICK = {"width": 32, "epochs": 12, "batch_size": 16, "learning_rate": 1e-2, "dropout": 0.1}
@@ -140,10 +138,11 @@ def test_they_learn_from_the_history_and_a_seed_fixes_the_result(task, train, co
 
 
 def test_the_command_writes_the_runs_that_were_asked_for(task, tmp_path):
-    command = [sys.executable, "rank/run_baselines.py", "--task", task.path, "--output", tmp_path / "runs"]
+    command = ["rank/run_baselines.py", "--task", task.path, "--output", tmp_path / "runs"]
     options = ["--only", "[retain, popularity]", "--seed", "3"]
     options += ["--retain.epochs", "3", "--retain.batch_size", "8", "--retain.learning_rate", "0.01"]
-    subprocess.run([*map(str, command), *options], cwd=ROOT, check=True, capture_output=True)
+    first = run_ready([*command, *options], cwd=ROOT)
+    assert first.returncode == 0, first.stderr
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["popularity", "retain"]
     found = read_predictions(tmp_path / "runs" / "retain")
     assert (found.manifest["model"], found.manifest["kind"], found.manifest["seed"]) == ("RETAIN", "baseline", 3)
@@ -154,13 +153,13 @@ def test_the_command_writes_the_runs_that_were_asked_for(task, tmp_path):
     assert recall_at_k(validation.scores, validation.targets, 20) == pytest.approx(best)
     assert validation.manifest["task"] == found.manifest["task"] | {"split": "validation"}
     assert len(found.records["training"]) == 6
-    more = [*map(str, command), "--only", "[retain, popularity, linear]", *options[2:]]
-    again = subprocess.run(more, cwd=ROOT, check=False, capture_output=True, text=True)
+    more = [*command, "--only", "[retain, popularity, linear]", *options[2:]]
+    again = run_ready(more, cwd=ROOT)
     assert again.returncode == 0, again.stderr
     kept = [line for line in again.stdout.splitlines() if line.startswith("finished before")]
     assert kept == [f"finished before: {tmp_path / 'runs' / name}" for name in ("popularity", "retain")]
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["linear", "popularity", "retain"]
-    other = subprocess.run([*more, "--retain.epochs", "2"], cwd=ROOT, check=False, capture_output=True, text=True)
+    other = run_ready([*more, "--retain.epochs", "2"], cwd=ROOT)
     assert other.returncode == 1
     assert f"{tmp_path / 'runs' / 'retain'} already exists and differs in retain" in other.stderr
 

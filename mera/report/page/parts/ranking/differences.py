@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 from mera.report.comparison.pairs import LEADING_METRIC, MetricDifference, find_pair, is_supported
 from mera.report.comparison.runs import ComparedRun, competitors
-from mera.report.measures.measure import METRICS
 from mera.report.page.drawing import INK, SERIES, Figure, make_figure
 from mera.report.page.part import Part, pair_cell, run_row
+from mera.report.page.parts.ranking.models import metric_groups
 from mera.report.page.tables import Column, Table
 from mera.report.text import interval, percent
 
@@ -21,18 +21,21 @@ def difference_parts(runs: Sequence[ComparedRun], pairs: Sequence[MetricDifferen
     if len(models) < 2:
         return []
     best, *others = models
-    table = Table(
-        name="differences",
-        caption=f"Points above (+) or below (−) {best.label} on the same patients, with the 95% interval of the "
-        "paired difference and the Holm-adjusted p-value. Bold: supported by the test.",
-        columns=[Column(key=metric.key, label=metric.label, format="points") for metric in METRICS],
-        rows=[
-            run_row(run, [pair_cell(find_pair(pairs, metric.key, run.name, best.name)) for metric in METRICS])
-            for run in others
-        ],
-    )
+    tables = [
+        Table(
+            name=name,
+            caption=f"Points above (+) or below (−) {best.label} on the same patients, with the 95% interval of the "
+            "paired difference and the Holm-adjusted p-value. Bold: supported by the test.",
+            columns=[Column(key=metric.key, label=metric.label, format="points") for metric in group],
+            rows=[
+                run_row(run, [pair_cell(find_pair(pairs, metric.key, run.name, best.name)) for metric in group])
+                for run in others
+            ],
+        )
+        for name, group in zip(("differences", "differences-further"), metric_groups(runs), strict=False)
+    ]
     title = f"Differences from {best.label}"
-    return [Part(key="differences", title=title, tables=[table], figures=[_forest(best, others, pairs, prefix)])]
+    return [Part(key="differences", title=title, tables=tables, figures=[_forest(best, others, pairs, prefix)])]
 
 
 def _forest(best: ComparedRun, others: Sequence[ComparedRun], pairs: Sequence[MetricDifference], prefix: str) -> Figure:

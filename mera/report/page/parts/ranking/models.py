@@ -7,7 +7,7 @@ from mera.report.comparison.compare import Comparison
 from mera.report.comparison.pairs import LEADING_METRIC
 from mera.report.comparison.runs import ComparedRun
 from mera.report.comparison.summary import describe_candidates
-from mera.report.measures.measure import METRICS
+from mera.report.measures.measure import METRICS, NEW_CODE_METRICS, Metric
 from mera.report.page.drawing import Figure, make_figure, styled_runs
 from mera.report.page.part import Part, run_row
 from mera.report.page.tables import Column, Table, cell
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 METRIC_COLUMNS = [Column(key=metric.key, label=metric.label, format="percent") for metric in METRICS]
+FIRST_FURTHER = METRICS.index(NEW_CODE_METRICS[-1]) + 1
+"""Metrics from here on have a table of their own, where the first one also shows new codes."""
 LARGE_SHARE = 0.2
 """Share of the candidates from which on a first k holds so many of them that recall says little."""
 
@@ -26,7 +28,7 @@ def models_part(comparison: Comparison, prefix: str) -> Part:
         key="models",
         title="All models, all metrics",
         text=describe_candidates(comparison),
-        tables=[_table(comparison.runs, comparison.candidates.number)],
+        tables=_tables(comparison.runs, comparison.candidates.number),
         figures=[_recall_curves(comparison.runs, prefix)],
     )
 
@@ -43,17 +45,38 @@ def shallow_rankings(candidates: int) -> str:
     )
 
 
-def _table(runs: Sequence[ComparedRun], candidates: int) -> Table:
-    return Table(
-        name="models",
-        caption="Highest recall@20 first. Bold: above every other model, each difference supported by the paired test "
-        f"after Holm's correction. Definitions are at the end of the page.{shallow_rankings(candidates)}",
-        columns=METRIC_COLUMNS,
-        rows=[
-            run_row(run, [cell(run.metrics[metric.key], run.metrics[metric.key].best) for metric in METRICS])
-            for run in runs
-        ],
-    )
+def metric_groups(runs: Sequence[ComparedRun]) -> list[Sequence[Metric]]:
+    """The metrics that a run has, in tables that fit a page: one, or, where new codes are measured, the headline with
+    them and the further ones."""
+    measured = [metric for metric in METRICS if any(run.metrics[metric.key].value is not None for run in runs)]
+    if not any(metric in NEW_CODE_METRICS for metric in measured):
+        return [METRICS[: FIRST_FURTHER - len(NEW_CODE_METRICS)] + METRICS[FIRST_FURTHER:]]
+    return [METRICS[:FIRST_FURTHER], METRICS[FIRST_FURTHER:]]
+
+
+def _tables(runs: Sequence[ComparedRun], candidates: int) -> list[Table]:
+    caption = "Highest recall@20 first. Bold: above every other model, each difference supported by the paired test "
+    caption += "after Holm's correction. Definitions are at the end of the page."
+    groups = metric_groups(runs)
+    onset = ""
+    if len(groups) > 1:
+        onset = (
+            " New codes: true codes that are not in the patient's history, and rankings without its codes. Copying a "
+            "history says nothing of them: own history ranks them by popularity, which is the floor."
+        )
+    captions = [f"{caption}{onset}{shallow_rankings(candidates)}", f"Further metrics. {caption}"]
+    return [
+        Table(
+            name=name,
+            caption=words,
+            columns=[Column(key=metric.key, label=metric.label, format="percent") for metric in group],
+            rows=[
+                run_row(run, [cell(run.metrics[metric.key], run.metrics[metric.key].best) for metric in group])
+                for run in runs
+            ],
+        )
+        for name, words, group in zip(("models", "models-further"), captions, groups, strict=False)
+    ]
 
 
 def _recall_curves(runs: Sequence[ComparedRun], prefix: str) -> Figure:

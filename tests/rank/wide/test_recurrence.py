@@ -5,7 +5,14 @@ import pytest
 import torch
 
 from rank.decision import ranking_quality
-from rank.recurrence import RARE_STRENGTHS, Recurrence, add_recurrence, fit_rare_bonus, recurrence_weights, seen_codes
+from rank.wide.recurrence import (
+    RARE_STRENGTHS,
+    Recurrence,
+    add_recurrence,
+    fit_rare_bonus,
+    recurrence_weights,
+    seen_codes,
+)
 
 COLUMN = {"A": 0, "B": 1, "C": 2, "D": 3}
 HISTORY = [{"codes": ["A", "B", "A"]}, {"codes": ["B", "unknown"]}, {"codes": ["B", "C"]}]
@@ -51,6 +58,10 @@ def test_a_model_without_the_term_has_zero_weights():
     np.testing.assert_array_equal(recurrence_weights(torch.nn.Linear(2, 2), 5), np.zeros((5, 3)))
 
 
+def quality_of(targets):
+    return lambda raised: float(np.mean(list(ranking_quality(raised, targets).values())))
+
+
 def rare_codes_recur(strength):
     """Scores that rank perfectly once `strength` x rarity is added to the last visit's codes; 30 codes, one target."""
     draw = np.random.default_rng(1)
@@ -71,7 +82,7 @@ def rare_codes_recur(strength):
 @pytest.mark.parametrize("strength", [0.0, 0.3])
 def test_the_bonus_of_rare_codes_is_what_validation_wants(strength):
     scores, seen, targets, train_counts = rare_codes_recur(strength)
-    bonus = fit_rare_bonus(scores, seen, targets, train_counts, micro_f1=lambda raised: 0.3)
+    bonus = fit_rare_bonus(scores, seen, train_counts, quality_of(targets), micro_f1=lambda raised: 0.3)
     assert np.array_equal(bonus[:, :2], np.zeros((30, 2)))
     assert bonus[-1, 2] == 0
     qualities = {}
@@ -95,6 +106,6 @@ def test_the_bonus_of_rare_codes_may_not_cost_micro_f1(cost, expected):
         strength = (raised - scores)[:, rarest].max() / np.log((train_counts.max() + 1) / (train_counts[rarest] + 1))
         return 0.8 - cost * (strength > (0.01 if cost == 0.5 else 0.25))
 
-    bonus = fit_rare_bonus(scores, seen, targets, train_counts, micro_f1)
+    bonus = fit_rare_bonus(scores, seen, train_counts, quality_of(targets), micro_f1)
     found = bonus[rarest, 2] / np.log((train_counts.max() + 1) / (train_counts[rarest] + 1))
     assert found == pytest.approx(expected)

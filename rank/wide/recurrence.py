@@ -21,7 +21,6 @@ from torch import Tensor, nn
 
 from data.task_folder.features import VisitRow
 from mera.training.engine import whole_parameters
-from rank.decision import ranking_quality
 
 NUM_FEATURES = 3
 LAST_VISIT = 2
@@ -86,8 +85,8 @@ def add_recurrence(scores: np.ndarray, seen: Sequence[SeenCodes], weights: np.nd
 def fit_rare_bonus(
     scores: np.ndarray,
     seen: Sequence[SeenCodes],
-    targets: np.ndarray,
     train_counts: np.ndarray,
+    quality: Callable[[np.ndarray], float],
     micro_f1: Callable[[np.ndarray], float],
 ) -> np.ndarray:
     """(C, 3): what to add to the trained weights, so that rare codes of the last visit stand higher.
@@ -98,21 +97,17 @@ def fit_rare_bonus(
     0 and `RARE_STRENGTHS` those that lower it by more than `MICRO_F1_COST` are out; of the others the one with the best
     mean of recall@10, recall@20 and weighted F1 at label count is taken, the smallest of equals.
 
-    scores (N, C), `seen` N, targets (N, C) bool: the validation split; train_counts (C,); micro_f1: scores (N, C) ->
-    the micro F1 of what is predicted from them.
+    scores (N, C), `seen` N: the validation split; train_counts (C,); quality, micro_f1: scores (N, C) -> the
+    mean of the three numbers, and the micro F1 of what is predicted from them.
     """
     rarity = np.log((train_counts.max() + 1) / (train_counts + 1)).astype(np.float32)
     best = np.zeros((len(rarity), NUM_FEATURES), dtype=np.float32)
-    best_quality, least_micro_f1 = _mean_quality(scores, targets), micro_f1(scores) - MICRO_F1_COST
+    best_quality, least_micro_f1 = quality(scores), micro_f1(scores) - MICRO_F1_COST
     for strength in RARE_STRENGTHS:
         bonus = np.zeros_like(best)
         bonus[:, LAST_VISIT] = strength * rarity
         raised = add_recurrence(scores.copy(), seen, bonus)
-        quality = _mean_quality(raised, targets)
-        if quality > best_quality and micro_f1(raised) >= least_micro_f1:
-            best, best_quality = bonus, quality
+        raised_quality = quality(raised)
+        if raised_quality > best_quality and micro_f1(raised) >= least_micro_f1:
+            best, best_quality = bonus, raised_quality
     return best
-
-
-def _mean_quality(scores: np.ndarray, targets: np.ndarray) -> float:
-    return float(np.mean(list(ranking_quality(scores, targets).values())))

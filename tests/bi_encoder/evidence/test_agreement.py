@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bi_encoder.evidence import Agreement, agreement, gold_shares, mean_agreement
+from bi_encoder.evidence.agreement import Agreement, agreement, gold_shares, mean_agreement
 
 OFFSETS = np.array([[0, 0], [0, 4], [5, 9], [9, 12], [13, 20], [0, 0]])
 """[CLS] four words [SEP]"""

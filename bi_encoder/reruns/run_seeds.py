@@ -1,0 +1,47 @@
+"""One recipe of the bi-encoder trained with several seeds, each as a run, and the report on all of them.
+
+mera seeds --config configs/bi_encoder/minilm.yaml --task prepared/codiesp-en --output runs/laa --seeds 3
+"""
+
+from mera.system import quiet_ctrl_c  # noqa: F401  first, for Ctrl-C while the rest is imported
+
+# isort: split
+
+import argparse
+from pathlib import Path
+
+from bi_encoder.reruns.seeds import seed_steps
+from mera.commands.ablations import comparison_command, run_and_compare
+from mera.commands.programs import shown
+from mera.system.command import run_command
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="mera seeds",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="Finished runs are kept and interrupted ones resume. Further keys of the recipe go to every run: "
+        "--variant laa_mrl --training.epochs 3. `mera fuse OUTPUT/seed-* --output RUN` makes the ensemble.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--config", type=Path, required=True, help="recipe of the bi-encoder")
+    parser.add_argument("--task", type=Path, required=True, help="prepared task")
+    parser.add_argument("--output", type=Path, required=True, help="directory that gets the runs seed-0, seed-1, ...")
+    parser.add_argument("--seeds", type=int, default=3, help="trainings, with the seeds 0, 1, ... (default: 3)")
+    parser.add_argument("--engine", type=Path, help="accelerate configuration, from launch/accelerate/")
+    parser.add_argument("--report", type=Path, help="report to write (default: OUTPUT-report)")
+    parser.add_argument("--dry-run", action="store_true", help="print the commands and run nothing")
+    options, overrides = parser.parse_known_args()
+    steps = seed_steps(options.config, options.task, options.output, options.seeds, overrides, options.engine)
+    report = options.report or options.output.with_name(f"{options.output.name}-report")
+    reference = steps[0].name
+    if options.dry_run:
+        for command in [*(step.command for step in steps), comparison_command(steps, reference, report)]:
+            print(shown(command))
+    else:
+        print(run_and_compare(steps, reference, options.task, options.output, report))
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,91 @@
+"""Patients to rank, from a table of one's own: every visit in it is history, and none is a target."""
+
+import datetime
+from dataclasses import dataclass
+from pathlib import Path
+
+from data.cohorts.cohort import Patient
+from data.ledger import Ledger, LedgerRecord
+from data.ontology import Ontology
+from data.sources.table import SYSTEMS, TableColumns, read_user_table
+from data.table_files.columns import ColumnForms
+from data.task_folder.features import PatientRow, VisitRow
+from mera.system.errors import UserError
+
+_EPOCH = datetime.date(1970, 1, 1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewPatients:
+    """Rows as a model of next diagnoses reads them, and who they are."""
+
+    patient_ids: list[str]
+    rows: list[PatientRow]
+    account: LedgerRecord
+    """What was read, dropped and changed, as in task.json."""
+
+
+def read_new_patients(
+    path: str | Path,
+    columns: TableColumns,
+    *,
+    system: str | None,
+    edition: Ontology | None = None,
+    at: str | None = None,
+    separator: str | None = None,
+    code_separator: str | None = None,
+    forms: ColumnForms | None = None,
+    zeros: str | None = None,
+    granularity: str = "full",
+) -> NewPatients:
+    """The patients of a table in the forms that `mera prepare table` reads, each with all its visits, oldest first.
+
+    `system`: the codes' edition (`icd9cm`, `icd10cm`, `icd10who`), or `edition` in its place. `at`: the day of the
+    visit to predict, to which `days_before` counts: a date, or a number where the table's times are days; None: each
+    patient's own last visit, which then lies 0 days before. Age is that of the last visit. Raises UserError where the
+    table cannot be read, or a visit lies after `at`.
+    """
+    ledger = Ledger()
+    names = {value: name for name, value in SYSTEMS.items()}
+    patients, _ = read_user_table(
+        path,
+        columns,
+        ledger,
+        None if system is None else names[system],
+        separator,
+        code_separator,
+        past_notes=columns.text is not None,
+        forms=forms,
+        zeros=zeros,
+        granularity=granularity,
+        edition=edition,
+    )
+    day = None if at is None else _day(at)
+    return NewPatients(
+        patient_ids=[patient.patient_id for patient in patients],
+        rows=[_row(patient, day, with_notes=columns.text is not None) for patient in patients],
+        account=ledger.record(),
+    )
+
+
+def _day(at: str) -> int:
+    """Days since 1970 of a date, or the number itself."""
+    try:
+        return int(at) if at.lstrip("-").isdigit() else (datetime.date.fromisoformat(at) - _EPOCH).days
+    except ValueError:
+        raise UserError(f"--at must be a date as 2026-01-31, or a number of days, got {at!r}") from None
+
+
+def _row(patient: Patient, at: int | None, with_notes: bool) -> PatientRow:
+    last = patient.visits[-1]
+    now = last.day if at is None else at
+    history: list[VisitRow] = []
+    for visit in patient.visits:
+        days_before = None if visit.day is None or now is None else now - visit.day
+        past: VisitRow = {"codes": visit.codes, "days_before": days_before}
+        if with_notes:
+            past["text"] = None if visit.text is None else str(visit.text)
+        history.append(past)
+    if any((visit["days_before"] or 0) < 0 for visit in history):
+        raise UserError("--at lies before the last visit of a patient; leave the later visits out, or give a later day")
+    return {"age": last.age, "sex": patient.sex, "history": history, "text": None}

@@ -1,0 +1,268 @@
+"""What the columns of a hospital's table seem to be, for who does not want to name each of them.
+
+python -m data.prepare.table_guess visits.csv --code-system icd10
+
+A column is known by what its values are; its name decides only between columns that could be the same. What the user
+has said is taken as it is. The guess is printed as options of `mera prepare table`, for the user to look at.
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypedDict
+
+import polars as pl
+
+from data.ontology import UnknownCode, load_ontology
+from data.sources.table import AGE_HELP, SEX_HELP, SYSTEMS, add_table_columns, encoding_hint
+from data.table_files import meanings
+from data.table_files.columns import without_nothing
+from data.table_files.csv_layout import SEPARATORS
+from data.table_files.text_tables import column_names, read_text_table
+from data.table_files.times import UnreadableTimes, parse_times
+from mera.system.command import run_command
+from mera.system.errors import CommandLine, UserError
+
+_LOOKED_AT, _MOST = 400, 0.8
+"""Different values of a column that are tried, and which share of them must be what the column is taken for."""
+_ROWS = 20_000
+"""Rows that are looked at."""
+_NAMES = {
+    "patient": r"patient|person|subject|pati?d|^pid$|^pat|mrn|pacient|paciente|^rut|nhc|member|beneficiar|^id$",
+    "visit": r"visit|admission_?id|hadm|encounter|stay|fall|case|episod|^vid$|sejour|aufenthalt|^id_?ingreso",
+    "time": r"admi|date|datum|fecha|ingreso|aufnahme|entr|arriv|time|^day|start|^from|besuch",
+    "sex": r"sex|gender|geschlecht|sexo|genre",
+    "age": r"age|alter|edad|idade|leeftijd|^eta$",
+    "position": r"seq|position|rank|^pos|^nr$|order|num",
+    "code": r"dx|diag|icd|code|cie|cim|cid",
+    "text": r"note|text|summary|report|brief|informe|epicris",
+}
+_NOT_TIME = r"birth|geb|nac|dob|death|deces|disch|entlass|alta|egreso|end|sortie"
+_CODE_FORM = re.compile(
+    r"[A-Za-z]\d[0-9A-Za-z](?:\.?[0-9A-Za-z]{0,4})|\d{3}(?:\.\d{1,2})|\d{4,5}|[EeVv]\d{2,3}\.?\d{0,2}"
+)
+_IN_CELL = (";", "|", ",", " ", "/")
+
+
+class GuessRecord(TypedDict):
+    """What `--json` prints."""
+
+    options: list[str]
+    """of `mera prepare table`"""
+    columns: list[str]
+    """those of them that `mera predict --input` takes too"""
+
+
+@dataclass(kw_only=True, slots=True)
+class TableGuess:
+    """Columns by what they are taken for; None: the table has none, or none that is known by its values."""
+
+    patient: str | None = None
+    visit: str | None = None
+    time: str | None = None
+    code: list[str] = field(default_factory=list)
+    position: str | None = None
+    sex: str | None = None
+    age: str | None = None
+    text: str | None = None
+    code_separator: str | None = None
+    code_system: str | None = None
+    """of SYSTEMS"""
+
+    def as_options(self) -> list[str]:
+        """As `mera prepare table` takes them, without --code-system."""
+        options: list[str] = []
+        for name in ("patient", "visit", "time", "code", "position", "sex", "age", "text", "code_separator"):
+            value = getattr(self, name)
+            if value:
+                options += [f"--{name.replace('_', '-')}", *([value] if isinstance(value, str) else value)]
+        return options
+
+
+def guess_table(
+    path: str | Path, known: TableGuess, separator: str | None = None, encoding: str | None = None
+) -> TableGuess:
+    """`known` with what it leaves open filled in. Raises UserError where no column can be the patient's id, the codes
+    or the order of the visits, and errors of reading as `read_text_table`."""
+    with encoding_hint():
+        rows = _read(Path(path), separator, encoding)
+    free = [name for name in rows.columns if name not in _taken(known)]
+
+    def take(name: str, fits: Callable[[pl.Series], bool], unlike: str | None = None) -> None:
+        """The free column that fits, by name where several do; `unlike`: names that it may not have."""
+        if getattr(known, name) is not None:
+            return
+        fitting = [column for column in free if fits(rows[column]) and not (unlike and re.search(unlike, column))]
+        named = [column for column in fitting if re.search(_NAMES[name], column)]
+        chosen = named[:1] or (fitting[:1] if name in ("sex", "time") else [])
+        for column in chosen:
+            setattr(known, name, column)
+            free.remove(column)
+
+    if not known.code:
+        known.code, known.code_separator = _code_columns(rows, free, known.code_separator)
+        free = [name for name in free if name not in known.code]
+    if not known.code:
+        raise UserError(f"{path}: no column seems to hold ICD codes; name it with --code")
+    known.code_system = known.code_system or _system(rows, known)
+    take("text", _is_text)
+    take("sex", _is_sex)
+    take("time", _is_time, unlike=_NOT_TIME)
+    take("age", _is_age)
+    take("patient", _is_id)
+    if known.patient is None:
+        raise UserError(f"{path}: no column seems to hold the patients' ids; name it with --patient")
+    patients = rows[known.patient]
+    take("visit", lambda values: _belongs(values, patients))
+    take("position", _is_position)
+    if known.visit is None and known.time is None:
+        raise UserError(f"{path}: no column seems to hold the times of the visits or their ids; name it with --time")
+    return known
+
+
+def _taken(known: TableGuess) -> set[str]:
+    names = [known.patient, known.visit, known.time, known.position, known.sex, known.age, known.text, *known.code]
+    return {name.strip().lower() for name in names if name is not None}
+
+
+def _read(path: Path, separator: str | None, encoding: str | None) -> pl.DataFrame:
+    """The first rows as text, columns named as in the file in lower case."""
+    separators = [separator] if separator is not None else list(SEPARATORS)
+    names = max((column_names(path, (), each, encoding) for each in separators), key=len)
+    unique = [name for name in dict.fromkeys(names) if name and names.count(name) == 1]
+    if len(unique) < 2:
+        raise UserError(f"{path} does not look like a table with a header of several columns")
+    table = read_text_table(path, {name: name for name in unique}, separator=separator, encoding=encoding)
+    return table.rows.head(_ROWS).select(without_nothing(table.rows[name].head(_ROWS)).alias(name) for name in unique)
+
+
+def _distinct(values: pl.Series) -> list[str]:
+    if values.dtype != pl.String:
+        return []
+    return values.drop_nulls().unique(maintain_order=True).head(_LOOKED_AT).to_list()
+
+
+def _code_columns(rows: pl.DataFrame, free: Sequence[str], separator: str | None) -> tuple[list[str], str | None]:
+    """The columns whose values are codes, and what separates the codes in one cell."""
+    for mark in [separator] if separator is not None else [None, *_IN_CELL]:
+        having = [name for name in free if _holds_codes(_distinct(rows[name]), mark)]
+        named = [name for name in having if re.search(_NAMES["code"], name)]
+        if named or having:
+            return named or having[:1], mark
+    return [], separator
+
+
+def _pieces(texts: Sequence[str], separator: str | None) -> list[str]:
+    """The codes in some cells, without the brackets and quotes of a list."""
+    split = [piece for text in texts for piece in (text.split(separator) if separator else [text])]
+    stripped = [piece.strip(" \t[](){}\"'") for piece in split]
+    return [piece for piece in stripped if piece][:_LOOKED_AT]
+
+
+def _holds_codes(texts: Sequence[str], separator: str | None) -> bool:
+    pieces = _pieces(texts, separator)
+    if not pieces or (separator is not None and len(pieces) <= len(texts)):
+        return False
+    if sum(bool(_CODE_FORM.fullmatch(piece)) for piece in pieces) < _MOST * len(pieces):
+        return False
+    if all(piece.isdigit() for piece in pieces):  # any numbers of four or five digits
+        return False
+    return max(_share(pieces, system) for system in SYSTEMS) >= _MOST
+
+
+def _system(rows: pl.DataFrame, known: TableGuess) -> str:
+    texts = [text for name in known.code for text in _distinct(rows[name.strip().lower()])]
+    pieces = _pieces(texts, known.code_separator)
+    return max(SYSTEMS, key=lambda name: _share(pieces, name))
+
+
+def _share(codes: Sequence[str], name: str) -> float:
+    ontology = load_ontology(SYSTEMS[name])
+    known = 0
+    for code in codes:
+        try:
+            ontology.resolve(code)
+        except UnknownCode:
+            continue
+        known += 1
+    return known / max(1, len(codes))
+
+
+def _is_sex(values: pl.Series) -> bool:
+    texts = _distinct(values)
+    return 1 < len(texts) <= 5 and all(meanings.sex(text.lower()) is not None for text in texts)
+
+
+def _is_time(values: pl.Series) -> bool:
+    if values.dtype == pl.Datetime:
+        return True
+    texts = values.drop_nulls().head(_LOOKED_AT)
+    if not len(texts) or texts.str.contains(r"^\d{1,6}(\.\d+)?$").sum() > 0.5 * len(texts):
+        return False
+    try:
+        read = parse_times(texts).moments.is_not_null()
+    except UnreadableTimes:
+        read = texts.str.contains(r"^\d{1,2}[/. -]\d{1,2}[/. -]\d{4}")
+    return read.sum() >= _MOST * len(texts)
+
+
+def _is_age(values: pl.Series) -> bool:
+    texts = _distinct(values)
+    return bool(texts) and sum(meanings.age(text) is not None for text in texts) >= _MOST * len(texts)
+
+
+def _is_text(values: pl.Series) -> bool:
+    texts = _distinct(values)
+    return bool(texts) and sum(map(len, texts)) > 80 * len(texts)
+
+
+def _is_id(values: pl.Series) -> bool:
+    return values.dtype == pl.String and values.null_count() < len(values) and values.n_unique() > 1
+
+
+def _belongs(values: pl.Series, patients: pl.Series) -> bool:
+    """Whether each value occurs with one patient only, and some patient has several."""
+    if values.dtype != pl.String:
+        return False
+    pairs = pl.DataFrame({"value": values, "patient": patients}).drop_nulls().unique()
+    return pairs.height == pairs["value"].n_unique() > pairs["patient"].n_unique()
+
+
+def _is_position(values: pl.Series) -> bool:
+    texts = _distinct(values)
+    return bool(texts) and all(text.isdigit() and len(text) < 4 for text in texts)
+
+
+def main() -> None:
+    parser = CommandLine(prog="python -m data.prepare.table_guess", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("table", help="CSV, Parquet or a spreadsheet")
+    add_table_columns(parser, required=False)
+    for name, text in (("sex", SEX_HELP), ("age", AGE_HELP), ("text", "note of the visit")):
+        parser.add_argument(f"--{name}", metavar="COLUMN", help=text)
+    parser.add_argument("--code-system", choices=tuple(SYSTEMS), help="the edition of the codes")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    arguments = parser.parse_args()
+    known = TableGuess(**{name: getattr(arguments, name) for name in TableGuess.__dataclass_fields__ if name != "code"})
+    known.code = arguments.code or []
+    guess = guess_table(arguments.table, known, arguments.separator, arguments.encoding)
+    form = [
+        f"--{name}={value}" for name in ("separator", "encoding") if (value := getattr(arguments, name)) is not None
+    ]
+    edition = ["--codes", arguments.codes] if arguments.codes else ["--code-system", str(guess.code_system)]
+    columns = [*guess.as_options(), *form]
+    if arguments.json:
+        record: GuessRecord = {"options": [*columns, *edition], "columns": columns}
+        sys.stdout.write(json.dumps(record) + "\n")
+        return
+    for name in ("patient", "visit", "time", "code", "position", "sex", "age", "text", "code_separator", "code_system"):
+        value = getattr(guess, name)
+        print(f"{name.replace('_', ' '):16}{', '.join(value) if isinstance(value, list) else value or '-'}")
+
+
+if __name__ == "__main__":
+    run_command(main)

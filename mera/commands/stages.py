@@ -1,0 +1,57 @@
+"""`mera memorize`, `mera rank` and `mera retrieve`: a stage's trainer with a recipe by name, from any folder."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mera.commands.programs import accelerate_command, script_command
+from mera.root import shipped
+from mera.system.errors import CommandLine, UserError
+
+ONE_PROCESS = ("--num_processes", "1", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no")
+"""What accelerate is told where nobody says how to train: one process, on a GPU if there is one, without its warnings
+of settings that were not given."""
+
+
+def stage_command(stage: str, command: str, arguments: Sequence[str]) -> list[str]:
+    """The command that trains `stage` (`memorize`, `rank` or `bi_encoder`) as `mera <command>` was asked to.
+
+    Raises UserError where the recipe or the engine is neither a file nor one that the toolkit brings.
+    """
+    parser = CommandLine(prog=f"mera {command}", add_help=False, allow_abbrev=False)
+    recipes = _names(shipped(f"configs/{stage}"))
+    parser.add_argument("--recipe", default=None, help=f"one of {', '.join(recipes)}")
+    parser.add_argument("--engine", default=None)
+    parser.add_argument("--num-processes", default=None)
+    own, others = parser.parse_known_args(arguments)
+    if {"-h", "--help"} & set(others):
+        print(
+            f"usage: mera {command} [--recipe NAME] [--engine NAME] [--num-processes N] --task FOLDER --output RUN\n\n"
+            f"--recipe         {', '.join(recipes)}, or a YAML file (default: tiny)\n"
+            f"--engine         {', '.join(_names(shipped('launch/accelerate')))}, or a file of accelerate's (default: "
+            "one process, on a GPU if there is one)\n"
+            "--num-processes  instead of the engine's number\n\n"
+            f"It starts `accelerate launch {stage}/train.py --config RECIPE`, whose help follows.\n"
+        )
+        return script_command(f"{stage}/train.py", "--help")
+    if own.recipe is not None and "--config" in others:
+        raise UserError("give either --recipe or --config, which name the same thing")
+    if "--config" not in others:
+        recipe = _file(own.recipe or "tiny", f"configs/{stage}", "--recipe")
+        others = ["--config", str(recipe), *others]
+    engine = None if own.engine is None else _file(own.engine, "launch/accelerate", "--engine")
+    launch = [] if own.num_processes is None else ["--num_processes", own.num_processes]
+    if engine is None and not launch:
+        launch = list(ONE_PROCESS)
+    return accelerate_command(f"{stage}/train.py", *others, engine=engine, launch=launch)
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(file.stem for file in folder.glob("*.yaml"))
+
+
+def _file(name: str, folder: str, option: str) -> Path:
+    """The file that `name` is, or the one of that name among the toolkit's."""
+    for path in (Path(name), shipped(f"{folder}/{name}.yaml")):
+        if path.is_file():
+            return path
+    raise UserError(f"{option} is a YAML file or one of {', '.join(_names(shipped(folder)))}; got {name!r}")

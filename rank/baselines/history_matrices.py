@@ -1,0 +1,108 @@
+"""Histories as sparse matrices: what the item-item baselines and the trees read.
+
+Shape suffixes: N examples, F codes that are read (`history_columns`: the C candidates first, then other codes of the
+histories of train).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from data.task import Task
+from data.task_folder.features import VisitRow
+from rank.baselines.simple import history_columns
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HistoryMatrices:
+    """The examples of one split."""
+
+    visit_counts: sparse.csr_array
+    """(N, F) float32: visits with the code"""
+    last_visit: sparse.csr_array
+    """(N, F) float32: 1 for the codes of the last visit"""
+    visits_since: sparse.csr_array
+    """(N, F) float32: 1 where the last visit has the code, 2 where the one before was the latest to have it, ..."""
+    days_since: sparse.csr_array
+    """(N, F) float32: 1 + days from the latest visit with the code to the target visit; 0, or nothing, without dates"""
+    num_visits: np.ndarray
+    """(N,) float32"""
+    days_since_last: np.ndarray
+    """(N,) float32: days from the last visit to the target visit; NaN without dates or visits"""
+    age: np.ndarray
+    """(N,) float32, in years; NaN where it is not known"""
+    female: np.ndarray
+    """(N,) float32: 1 female, 0 male, NaN where it is not known"""
+    targets: sparse.csr_array
+    """(N, C) float32: 1 for the candidates among the targets"""
+    patients: np.ndarray
+    """(N,) int64: equal numbers are one patient"""
+
+    @property
+    def seen(self) -> sparse.csr_array:
+        """(N, F) float32: 1 for the codes of the history."""
+        return (self.visit_counts > 0).astype(np.float32)
+
+    def __len__(self) -> int:
+        return len(self.age)
+
+    def of(self, rows: np.ndarray) -> "HistoryMatrices":
+        """The examples `rows`, int numbers."""
+        return HistoryMatrices(**{name: getattr(self, name)[rows] for name in self.__slots__})
+
+
+def history_matrices(task: Task, split: str, with_history: bool = False) -> HistoryMatrices:
+    """`with_history`: only the examples with an earlier visit."""
+    column, examples = history_columns(task), task.splits[split]
+    if with_history:
+        examples = examples.select([row for row, history in enumerate(examples["history"]) if history])
+    entries = [_latest_visits(history, column) for history in examples["history"]]
+    shape = (len(examples), len(column))
+    matrices = [
+        _sparse([{code: entry[part] for code, entry in row.items()} for row in entries], shape) for part in range(4)
+    ]
+    last_days = [history[-1]["days_before"] if history else None for history in examples["history"]]
+    candidates = task.column
+    targets = [{candidates[code]: 1.0 for code in codes if code in candidates} for codes in examples["targets"]]
+    return HistoryMatrices(
+        visit_counts=matrices[0],
+        last_visit=matrices[1],
+        visits_since=matrices[2],
+        days_since=matrices[3],
+        num_visits=np.array([len(history) for history in examples["history"]], dtype=np.float32),
+        days_since_last=_numbers(last_days),
+        age=_numbers(examples["age"]),
+        female=_numbers([{"F": 1, "M": 0}.get(sex) for sex in examples["sex"]]),
+        targets=_sparse(targets, (len(examples), len(task.codes))),
+        patients=np.unique(np.array(examples["patient_id"], dtype=str), return_inverse=True)[1],
+    )
+
+
+def _latest_visits(
+    history: Sequence[VisitRow], column: Mapping[str, int]
+) -> dict[int, tuple[float, float, float, float]]:
+    """column -> visits with the code, whether the last visit has it, visits and days since the latest that does."""
+    entries: dict[int, tuple[float, float, float, float]] = {}
+    for number, visit in enumerate(reversed(history), start=1):
+        days = visit["days_before"]
+        for place in {column[code] for code in visit["codes"] if code in column}:
+            if place in entries:
+                entries[place] = (entries[place][0] + 1, *entries[place][1:])
+            else:
+                entries[place] = (1.0, float(number == 1), float(number), 0.0 if days is None else 1.0 + max(days, 0))
+    return entries
+
+
+def _sparse(rows: Sequence[Mapping[int, float]], shape: tuple[int, int]) -> sparse.csr_array:
+    """Rows of column -> value; a value of 0 is not stored."""
+    rows = [{column: value for column, value in sorted(row.items()) if value} for row in rows]
+    starts = np.concatenate([[0], np.cumsum([len(row) for row in rows], dtype=np.int64)])
+    columns = np.fromiter((column for row in rows for column in row), dtype=np.int64, count=starts[-1])
+    values = np.fromiter((value for row in rows for value in row.values()), dtype=np.float32, count=starts[-1])
+    return sparse.csr_array((values, columns, starts), shape=shape)
+
+
+def _numbers(values: Sequence[int | None]) -> np.ndarray:
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float32)

@@ -1,0 +1,78 @@
+"""What the trees know of codes from other patients: how often one follows another, how often it returns, who has it.
+
+Shape suffixes: N examples, F codes that are read (the C candidates first), C candidates, G groups of age and sex.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rank.baselines.history_matrices import HistoryMatrices
+from rank.baselines.item_item import with_constant
+from rank.wide.item_scores import item_item_weights
+
+TRANSITION_PRIOR = 5.0
+"""Examples that the popularity of a code counts for beside those that had another code."""
+GROUP_PRIOR = 20.0
+"""Examples that a code's overall popularity counts for beside those of a group of age and sex."""
+AGE_EDGES = (18.0, 40.0, 55.0, 65.0, 75.0, 85.0)
+"""Ages, in years, at which a new group begins; unknown age and unknown sex are groups of their own."""
+NUM_GROUPS = 3 * (len(AGE_EDGES) + 2)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CodeStatistics:
+    popularity: np.ndarray
+    """(C,) float32: share of the examples with the code among their targets, smoothed"""
+    group_popularity: np.ndarray
+    """(G, C) float32: log of the same in the group over that in all"""
+    transition: np.ndarray
+    """(F, C) float32: P(c is a target | d is in the history), smoothed towards the popularity of c"""
+    item_weights: np.ndarray
+    """(F, C) float32: as the baseline `ease` has them, from the codes of the history"""
+    item_constant: np.ndarray
+    """(C,) float32: what each item-item score begins with"""
+    onset: np.ndarray
+    """(C,) float32: P(c is a target | c is not in the history), smoothed"""
+    recurrence: np.ndarray
+    """(C,) float32: P(c is a target | c is in the last visit), smoothed towards the mean over codes"""
+
+
+def code_statistics(examples: HistoryMatrices, item_penalty: float) -> CodeStatistics:
+    """Counted on `examples`; `item_penalty`: the ridge of the item-item weights."""
+    seen, targets = examples.seen, examples.targets
+    num_examples, num_codes = targets.shape
+    target_counts = np.asarray(targets.sum(axis=0)).ravel()
+    popularity = (target_counts + 0.5) / (num_examples + 1)
+    code_counts = np.asarray(seen.sum(axis=0)).ravel()
+    both = (seen.T @ targets).toarray()
+    own = both[np.arange(num_codes), np.arange(num_codes)]
+    onset = (target_counts - own + popularity) / (num_examples - code_counts[:num_codes] + 1)
+    transition = (both + TRANSITION_PRIOR * popularity) / (code_counts[:, None] + TRANSITION_PRIOR)
+    last = examples.last_visit[:, :num_codes]
+    returned, had = np.asarray(last.multiply(targets).sum(axis=0)).ravel(), np.asarray(last.sum(axis=0)).ravel()
+    mean_recurrence = returned.sum() / max(had.sum(), 1.0)
+    recurrence = (returned + TRANSITION_PRIOR * mean_recurrence) / (had + TRANSITION_PRIOR)
+    groups = group_numbers(examples)
+    group_sizes = np.bincount(groups, minlength=NUM_GROUPS)
+    membership = np.zeros((NUM_GROUPS, num_examples), dtype=np.float32)
+    membership[groups, np.arange(num_examples)] = 1.0
+    in_group = membership @ targets
+    shares = (in_group + GROUP_PRIOR * popularity) / (group_sizes[:, None] + GROUP_PRIOR)
+    weights = item_item_weights(with_constant(seen), targets, item_penalty)
+    return CodeStatistics(
+        popularity=popularity.astype(np.float32),
+        group_popularity=np.log(shares / popularity).astype(np.float32),
+        transition=transition.astype(np.float32),
+        item_weights=weights[:-1],
+        item_constant=weights[-1],
+        onset=onset.astype(np.float32),
+        recurrence=recurrence.astype(np.float32),
+    )
+
+
+def group_numbers(examples: HistoryMatrices) -> np.ndarray:
+    """(N,) int64 in [0, NUM_GROUPS): the group of age and sex of each example."""
+    age = np.where(np.isnan(examples.age), len(AGE_EDGES) + 1, np.digitize(examples.age, AGE_EDGES)).astype(np.int64)
+    sex = np.where(np.isnan(examples.female), 2, examples.female).astype(np.int64)
+    return age * 3 + sex

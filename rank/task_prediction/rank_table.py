@@ -1,0 +1,130 @@
+"""Ranking the patients of a table, as `mera predict --input` does it: all their visits are history."""
+
+import argparse
+from collections.abc import Sequence
+
+from data.editions.national_edition import read_national_edition
+from data.ledger import Ledger, LedgerRecord
+from data.prepare.new_patients import NewPatients, read_new_patients
+from data.sources.table import TableColumns, add_table_columns, table_columns
+from data.table_files.columns import ColumnForms
+from data.table_files.meanings import parse_sex_values
+from mera.system.errors import UserError
+from rank.patients.coding_check import RuleUse
+from rank.patients.patient_input import require_known, require_seen
+from rank.patients.phenotypes import Phenotype
+from rank.predict import Ranker
+from rank.task_prediction.predict_task import notice_all, scored
+from rank.task_prediction.ranked_files import RankedExample
+
+
+def add_table_options(parser: argparse.ArgumentParser) -> None:
+    """The group of options that say what stands where in `--input`."""
+    table = parser.add_argument_group(
+        "patients of a table", "read as `mera prepare table` reads it; --age, --sex and --text name columns then"
+    )
+    table.add_argument("--input", metavar="FILE", help="CSV, Parquet or a spreadsheet; all visits in it are history")
+    add_table_columns(table, required=False)
+    table.add_argument(
+        "--at",
+        metavar="DAY",
+        help="day of the visit to predict, as 2026-01-31 (or a number, where the times are days): the model reads how "
+        "many days ago each visit was (default: the patient's own last visit, 0 days ago)",
+    )
+    table.add_argument("--date-format", metavar="FORMAT", help="as %%d.%%m.%%Y, where the dates do not show it")
+    table.add_argument("--sex-values", metavar="F=..,M=..", help="values of the column of the sex that are no words")
+    table.add_argument(
+        "--codes-without-zeros",
+        nargs="?",
+        choices=("restore", "keep"),
+        const="restore",
+        help="of ICD-9 codes that were stored as numbers, as in `mera prepare table`",
+    )
+    table.add_argument("--wide", action="store_true", help="one row a patient in --output, not one row a code")
+
+
+def check_table_options(arguments: argparse.Namespace) -> None:
+    """Raises UserError where options of a table stand without `--input`, or others do not go with it."""
+    if arguments.input is None:
+        names = ("patient", "visit", "time", "code", "position", "codes", "at", "wide")
+        given = [f"--{name}" for name in names if getattr(arguments, name)]
+        if given:
+            raise UserError(f"{', '.join(given)}: columns of a table, which --input names")
+        return
+    if arguments.task is not None or arguments.history or arguments.days:
+        raise UserError("give one of --input, --task and --history")
+    if arguments.output is None:
+        raise UserError("--input needs --output FILE.csv, FILE.parquet or FILE.json")
+    if arguments.patient is None or arguments.code is None:
+        raise UserError("--input needs --patient and --code, the columns with the patients' ids and the codes")
+
+
+def read_patients(arguments: argparse.Namespace, ranker: Ranker) -> NewPatients:
+    """The patients of `arguments.input`, in the edition that the model was trained on.
+
+    Raises UserError where the edition of the model is a table that is not given, or the patients cannot be read.
+    """
+    columns: TableColumns = table_columns(arguments)
+    edition = None
+    if arguments.codes is not None:
+        edition, _ = read_national_edition(arguments.codes, Ledger())
+    elif ranker.reader.system is None:
+        raise UserError(
+            "the model's codes are of a national edition, or of one that its checkpoint does not name; give its table "
+            "with --codes"
+        )
+    if columns.text is not None and not ranker.prompt.past_note_tokens:
+        raise UserError("the model reads no notes of past visits; leave --text out")
+    sexes = {} if arguments.sex_values is None else parse_sex_values(arguments.sex_values)
+    return read_new_patients(
+        arguments.input,
+        columns,
+        system=None if edition is not None else ranker.reader.system,
+        edition=edition,
+        at=arguments.at,
+        separator=arguments.separator,
+        code_separator=arguments.code_separator,
+        forms=ColumnForms(date_format=arguments.date_format, sex_values=sexes, encoding=arguments.encoding),
+        zeros=arguments.codes_without_zeros,
+        granularity="category" if ranker.trained_on.granularity == "category" else "full",
+    )
+
+
+def rank_new_patients(
+    ranker: Ranker,
+    patients: NewPatients,
+    phenotypes: Sequence[Phenotype],
+    *,
+    top: int,
+    batch_size: int,
+    allow_unknown: bool = False,
+    rules: RuleUse = "none",
+) -> list[RankedExample]:
+    """The patients in the order of the table's cohort, ranked. Raises UserError as `Ranker.row` does: where most codes
+    are unknown to the model, or it has never seen a history."""
+    notice_all(ranker, top)
+    read = ranker.reader.read
+    rows = [
+        row
+        | {"history": [visit | {"codes": list(dict.fromkeys(map(read, visit["codes"])))} for visit in row["history"]]}
+        for row in patients.rows
+    ]
+    histories = [visit["codes"] for row in rows for visit in row["history"]]
+    require_seen(ranker.reader, history=any(histories), note=False, allow_unknown=allow_unknown)
+    require_known(ranker.reader, histories, whose="the table's", allow_unknown=allow_unknown)
+    scores, eov = scored(ranker, rows, batch_size)
+    ranked = ranker.ranked(rows, scores, eov, top, rules)
+    probabilities = {phenotype.name: ranker.phenotype_probabilities(phenotype, scores, eov) for phenotype in phenotypes}
+    return [
+        RankedExample(
+            patient_id=patient_id,
+            codes=codes,
+            phenotypes={name: float(values[index]) for name, values in probabilities.items()},
+        )
+        for index, (patient_id, codes) in enumerate(zip(patients.patient_ids, ranked, strict=True))
+    ]
+
+
+def left_out(account: LedgerRecord) -> int:
+    """How many patients of the table have no usable visit, and so are not ranked."""
+    return sum(account["accounting"]["patients"]["dropped"].values())

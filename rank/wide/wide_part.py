@@ -1,0 +1,178 @@
+"""The wide part: a linear model beside the language model, trained together with it (Cheng et al., "Wide & Deep
+Learning for Recommender Systems", DLRS 2016).
+
+    s_c = gate * logit_c + sum over features k of (w_k + v_ck) f_ck + b_c + u_c . p
+    s_EOV = gate * logit_EOV + b_EOV + u_EOV . p
+
+f (C, K) and p (D,) as in rank/wide/features.py; v is there for the first PER_CODE features. Everything but the gate
+starts where `fit_wide_part` found the wide part alone to be best, and the gate at 0: before the first step the model
+ranks as the wide part does. What is trained is the difference to that start, so weight decay pulls towards the start.
+
+Shape suffixes: B patients, C candidates, K features of a candidate, D features of a patient.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm.auto import trange
+
+from mera.training.engine import whole_parameters
+from rank.wide.features import FEATURES, PATIENT_FEATURES, PER_CODE, WidePatient, WideTables
+
+GATE_SCALE, SHARED_SCALE = 10.0, 3.0
+"""The model's learning rate is small for numbers of the size of a logit."""
+PER_CODE_SPREAD, BIAS_SPREAD, PATIENT_SPREAD, SHARED_SPREAD = 0.6, 0.3, 0.1, 3.0
+"""Standard deviations of the weights before anything is seen: what little training data hold them to."""
+FIT_STEPS, FIT_RATE, MOST_ELEMENTS = 300, 0.1, 2**19
+"""Steps and first learning rate of the fit; its batches have at most so many rows x candidates."""
+SCORED_AT_ONCE = 256
+SEEN = FEATURES.index("seen")
+
+WideLoss = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+"""scores (B, C), EOV (B,), targets (B, C) bool, seen before (B, C) 0 or 1 -> the mean loss of the rows."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WideWeights:
+    """The numbers of the formula above, float32."""
+
+    shared: np.ndarray
+    """(K,)"""
+    per_code: np.ndarray
+    """(C, PER_CODE)"""
+    bias: np.ndarray
+    """(C,)"""
+    patient: np.ndarray
+    """(C, D)"""
+    eov: np.ndarray
+    """(1 + D,): b_EOV, u_EOV"""
+    gate: np.ndarray
+    """(1,)"""
+
+
+class WidePart(nn.Module):
+    """A submodule of the language model while it trains, so that every engine updates it."""
+
+    def __init__(self, start: WideWeights):
+        super().__init__()
+        for part in fields(WideWeights):
+            values = torch.from_numpy(getattr(start, part.name).copy())
+            self.register_buffer(f"start_{part.name}", values)
+            self.register_parameter(part.name, nn.Parameter(torch.zeros_like(values)))
+
+    def weights(self) -> dict[str, Tensor]:
+        """By the names of `WideWeights`."""
+        scales = {"gate": GATE_SCALE, "shared": SHARED_SCALE}
+        return {
+            part.name: getattr(self, f"start_{part.name}").float()
+            + scales.get(part.name, 1.0) * getattr(self, part.name).float()
+            for part in fields(WideWeights)
+        }
+
+    def forward(self, features: Tensor, patients: Tensor) -> tuple[Tensor, Tensor]:
+        """features (B, C, K), patients (B, D) -> what is added to the logits (B, C + 1), EOV last; the gate (1,)."""
+        weights = self.weights()
+        return wide_scores(weights, features, patients), weights["gate"]
+
+
+def wide_scores(weights: dict[str, Tensor], features: Tensor, patients: Tensor) -> Tensor:
+    """(B, C + 1), EOV last; `weights` by the names of `WideWeights`."""
+    scores = features @ weights["shared"] + weights["bias"] + patients @ weights["patient"].T
+    scores = scores + (features[..., :PER_CODE] * weights["per_code"]).sum(dim=-1)
+    eov = weights["eov"][0] + patients @ weights["eov"][1:]
+    return torch.cat([scores, eov[:, None]], dim=1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WideScorer:
+    """The wide part as it ranks: its tables and its weights."""
+
+    tables: WideTables
+    weights: WideWeights
+
+    def add(
+        self, scores: np.ndarray, eov: np.ndarray, patients: Sequence[WidePatient]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The whole scores (N, C) and EOV (N,) float32, from the language model's logits."""
+        bonus = self.bonus(patients)
+        gate = self.weights.gate[0]
+        return gate * scores + bonus[:, :-1], gate * eov + bonus[:, -1]
+
+    def bonus(self, patients: Sequence[WidePatient]) -> np.ndarray:
+        """(N, C + 1) float32, EOV last: what the wide part says by itself."""
+        weights = {part.name: torch.from_numpy(getattr(self.weights, part.name)) for part in fields(WideWeights)}
+        bonus = np.empty((len(patients), len(self.tables.counts) + 1), dtype=np.float32)
+        for start in range(0, len(patients), SCORED_AT_ONCE):
+            batch = patients[start : start + SCORED_AT_ONCE]
+            features, of_patients = batch_tensors(self.tables, batch)
+            bonus[start : start + SCORED_AT_ONCE] = wide_scores(weights, features, of_patients).numpy()
+        return bonus
+
+
+def batch_tensors(tables: WideTables, patients: Sequence[WidePatient]) -> tuple[Tensor, Tensor]:
+    """(B, C, K) and (B, D), as the wide part reads them."""
+    of_patients = np.stack([patient.patient for patient in patients])
+    return torch.from_numpy(tables.features(patients)), torch.from_numpy(of_patients)
+
+
+def trained_weights(model: nn.Module) -> WideWeights:
+    """The weights of `model.wide`; every process must call this."""
+    wide = cast("WidePart", model.wide)  # or PEFT's wrapper of one, which hands its attributes through
+    with whole_parameters(model, wide):
+        return WideWeights(**{name: value.detach().cpu().numpy().copy() for name, value in wide.weights().items()})
+
+
+def fit_wide_part(
+    tables: WideTables, patients: Sequence[WidePatient], targets: Sequence[Sequence[int]], loss: WideLoss, seed: int
+) -> WideWeights:
+    """The wide part alone at its best on training patients who are left out of what was counted on them.
+
+    Minimises the mean `loss` of the rows plus the squares of the weights by their prior spread over the rows, with Adam
+    and a learning rate that falls to 0; rows that fit into one batch are taken all at once. targets: columns of each
+    patient's targets. The gate of the result is 0.
+    """
+    num_codes, num_patient = len(tables.counts), len(PATIENT_FEATURES)
+    shapes = {
+        "shared": (len(FEATURES),),
+        "per_code": (num_codes, PER_CODE),
+        "bias": (num_codes,),
+        "patient": (num_codes, num_patient),
+        "eov": (1 + num_patient,),
+    }
+    spreads = {"shared": SHARED_SPREAD, "per_code": PER_CODE_SPREAD, "bias": BIAS_SPREAD, "patient": PATIENT_SPREAD}
+    weights = {name: torch.zeros(shape, requires_grad=True) for name, shape in shapes.items()}
+    optimizer = torch.optim.Adam(weights.values(), FIT_RATE, betas=(0.9, 0.99))
+    batch_rows = max(1, min(len(patients), MOST_ELEMENTS // num_codes))
+    steps = max(FIT_STEPS, -(-len(patients) // batch_rows))
+    draw, order = np.random.default_rng(seed), np.arange(len(patients))
+    whole = _targets_and_features(tables, patients, targets, order) if batch_rows == len(patients) else None
+    place = len(patients)
+    for step in trange(steps, desc="wide part", unit="step", leave=False):
+        for group in optimizer.param_groups:
+            group["lr"] = FIT_RATE * 0.5 * (1 + np.cos(np.pi * step / steps))
+        if place + batch_rows > len(patients):
+            order, place = draw.permutation(len(patients)), 0
+        rows, place = order[place : place + batch_rows], place + batch_rows
+        features, of_patients, wanted = whole or _targets_and_features(tables, patients, targets, rows)
+        scores = wide_scores(weights, features, of_patients)
+        penalty = sum((weights[name] ** 2).sum() / (2 * spread**2) for name, spread in spreads.items())
+        total = loss(scores[:, :-1], scores[:, -1], wanted, features[..., SEEN]) + penalty / len(patients)
+        optimizer.zero_grad()
+        total.backward()
+        optimizer.step()
+    numbers = {name: weight.detach().numpy() for name, weight in weights.items()}
+    return WideWeights(**numbers, gate=np.zeros(1, dtype=np.float32))
+
+
+def _targets_and_features(
+    tables: WideTables, patients: Sequence[WidePatient], targets: Sequence[Sequence[int]], rows: np.ndarray
+) -> tuple[Tensor, Tensor, Tensor]:
+    features, of_patients = batch_tensors(tables, [patients[row] for row in rows])
+    wanted = torch.zeros(len(rows), len(tables.counts), dtype=torch.bool)
+    for number, row in enumerate(rows):
+        wanted[number, list(targets[row])] = True
+    return features, of_patients, wanted

@@ -1,0 +1,108 @@
+"""Which column is what, by its values: for each shape of table, and where a name must be given."""
+
+import json
+import random
+
+import polars as pl
+import pytest
+
+from data.prepare import table_guess
+from data.prepare.table_guess import TableGuess, guess_table
+
+
+def rows(**columns):
+    draw = random.Random(1)
+    made = []
+    for patient in range(30):
+        for visit in range(draw.randint(1, 3)):
+            row = {}
+            for name, value in columns.items():
+                row[name] = value(patient, visit, draw)
+            made.append(row)
+    return made
+
+
+def write(tmp_path, table, separator=","):
+    path = tmp_path / "export.csv"
+    pl.DataFrame(table).write_csv(path, separator=separator)
+    return path
+
+
+ICD10 = ["E11.9", "I10", "J189", "n17.9", "I50.9"]
+ICD9 = ["250.00", "401.9", "428.0", "V58.61", "584.9"]
+PATIENT = {"Paciente": lambda patient, visit, draw: f"P{patient}"}
+ADMITTED = {"FechaIngreso": lambda patient, visit, draw: f"2021-0{visit + 1}-1{patient % 9}"}
+BORN = {"fecha_nac": lambda patient, visit, draw: f"19{40 + patient}-01-01"}
+
+
+def test_columns_of_another_language(tmp_path):
+    table = rows(
+        **BORN,
+        **PATIENT,
+        **ADMITTED,
+        sexo=lambda patient, visit, draw: ["Hombre", "Mujer"][patient % 2],
+        edad=lambda patient, visit, draw: 30 + patient,
+        episodio=lambda patient, visit, draw: 1000 + 10 * patient + visit,
+        cie=lambda patient, visit, draw: draw.choice(ICD10),
+    )
+    guess = guess_table(write(tmp_path, table, ";"), TableGuess())
+    assert guess == TableGuess(
+        patient="paciente",
+        visit="episodio",
+        time="fechaingreso",
+        code=["cie"],
+        sex="sexo",
+        age="edad",
+        code_system="icd10",
+    )
+
+
+def test_lists_and_the_edition_of_icd9(tmp_path):
+    table = rows(
+        subject=lambda patient, visit, draw: 100 + patient,
+        admit_date=lambda patient, visit, draw: f"{visit + 1}/2{patient % 9}/2020",
+        dx=lambda patient, visit, draw: "|".join(draw.sample(ICD9, 3)),
+    )
+    guess = guess_table(write(tmp_path, table), TableGuess())
+    assert (guess.patient, guess.time, guess.code, guess.code_separator) == ("subject", "admit_date", ["dx"], "|")
+    assert guess.code_system == "icd9"
+
+
+def test_a_column_for_each_code(tmp_path):
+    codes = {f"DIAG{place}": lambda patient, visit, draw: draw.choice([*ICD10, None]) for place in (1, 2, 3)}
+    guess = guess_table(write(tmp_path, rows(**PATIENT, **ADMITTED, **codes)), TableGuess())
+    assert guess.code == ["diag1", "diag2", "diag3"]
+
+
+def test_what_the_user_says_stands(tmp_path):
+    table = rows(**PATIENT, **ADMITTED, other=lambda patient, visit, draw: draw.choice(ICD10), **BORN)
+    known = TableGuess(patient="other", time="fecha_nac", code=["Other"], code_system="icd10who")
+    path = write(tmp_path, table)
+    assert guess_table(path, TableGuess(code_system="icd10who")).code_system == "icd10who"
+    assert guess_table(path, TableGuess(time="fecha_nac")).time == "fecha_nac"
+    assert guess_table(path, known).as_options()[:6] == ["--patient", "other", "--time", "fecha_nac", "--code", "Other"]
+    with pytest.raises(ValueError, match="no column seems to hold the patients' ids"):
+        guess_table(write(tmp_path, rows(x=lambda patient, visit, draw: draw.choice(ICD10), **ADMITTED)), TableGuess())
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({**PATIENT, **ADMITTED, "age": lambda patient, visit, draw: patient}, "no column seems to hold ICD codes"),
+        ({**PATIENT, "dx": lambda patient, visit, draw: draw.choice(ICD10)}, "the times of the visits or their ids"),
+        ({"dx": lambda patient, visit, draw: draw.choice(ICD10)}, "does not look like a table with a header"),
+    ],
+)
+def test_what_no_value_shows_must_be_named(tmp_path, columns, message):
+    with pytest.raises(ValueError, match=message):
+        guess_table(write(tmp_path, rows(**columns)), TableGuess())
+
+
+def test_the_command_prints_options(tmp_path, monkeypatch, capsys):
+    table = rows(**PATIENT, **ADMITTED, dx=lambda patient, visit, draw: draw.choice(ICD10))
+    path = write(tmp_path, table)
+    monkeypatch.setattr("sys.argv", ["table_guess", str(path), "--json"])
+    table_guess.main()
+    printed = json.loads(capsys.readouterr().out)
+    columns = ["--patient", "paciente", "--time", "fechaingreso", "--code", "dx"]
+    assert printed == {"columns": columns, "options": [*columns, "--code-system", "icd10"]}

@@ -1,0 +1,43 @@
+"""A stage-two model that was never trained, and its checkpoint: enough to rank with, and no two codes alike."""
+
+import numpy as np
+import torch
+from small_model import ARCHITECTURE
+
+from data.task import Task
+from mera.language_models.code_tokens import EOV, add_code_tokens, marker_id, token_ids
+from mera.language_models.models import ModelConfig, load_base_model
+from rank.candidate_head import read_candidates_only
+from rank.config import PromptConfig
+from rank.decision import DecisionRule
+from rank.predict import Ranker
+
+
+def build(task, tied=False):
+    torch.manual_seed(0)
+    config = ModelConfig(architecture=ARCHITECTURE | {"tie_word_embeddings": tied}, tokenizer_size=400)
+    model, tokenizer = load_base_model(config, task.definitions)
+    tokens = add_code_tokens(model, tokenizer, dict(zip(task.codes, task.definitions, strict=True)))
+    torch.nn.init.normal_(model.get_output_embeddings().weight, std=0.3)
+    return model, tokenizer, tokens
+
+
+def make_ranker(task, model, tokenizer, tokens):
+    rule = DecisionRule(eov_share=0.75, offset=0.1, slope=0.8, intercept=-2.0)
+    recurrence = np.random.default_rng(0).normal(size=(len(task.codes), 3)).astype(np.float32)
+    return Ranker(model.eval(), tokenizer, task.codes, tokens.definitions, PromptConfig(), rule, recurrence)
+
+
+def candidates_of(task, tokenizer):
+    return token_ids(tokenizer, task.codes), marker_id(tokenizer, EOV)
+
+
+def make_checkpoint(task: Task, path):
+    """A checkpoint directory as rank/train.py writes it."""
+    model, tokenizer, tokens = build(task)
+    for part in (model, tokenizer):
+        part.save_pretrained(path)
+    tokens.save(path)
+    read_candidates_only(model, *candidates_of(task, tokenizer))
+    make_ranker(task, model, tokenizer, tokens).save_settings(path)
+    return path

@@ -1,0 +1,200 @@
+"""`mera fuse`: runs of one task as one run, and what it refuses."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from tiny_task import make_tiny_task
+
+from mera.commands.fusion import fuse_runs
+from mera.evaluation.frequency_groups import FREQUENCY_GROUPS, group_numbers
+from mera.evaluation.fusion import fit_fusion, patient_folds, sample_pairs
+from mera.evaluation.metrics import f1, mean_average_precision
+from mera.report import write_report
+from mera.root import ROOT
+from mera.runs.predictions import predictions_for_task, read_predictions, write_predictions
+from mera.runs.run_directory import RunDirectory
+from mera.runs.validation_scores import read_validation, write_validation
+from mera.system.errors import UserError
+
+NOISE = {"sharp": (1.0, 1.0), "shifted": (30.0, 1.2), "blind": (0.01, 50.0)}
+"""Run -> its scale, and the noise on what it knows."""
+
+
+def write_part(task, output, scale, noise, seed=0, fingerprint=None):
+    """A run that knows the true codes behind some noise."""
+    run, random = RunDirectory(output), np.random.default_rng(seed)
+    scores = {}
+    for split in ("test", "validation"):
+        targets = task.targets(split)
+        scores[split] = scale * (2.0 * targets + noise * random.standard_normal(targets.shape)) + scale
+    record = {
+        **{"run": output.name, "model": output.name, "kind": "baseline", "config": {}, "command": "mera baselines"},
+        "task": {"name": "tiny", "kind": "diagnosis", "fingerprint": fingerprint or task.fingerprint, "split": "test"},
+    }
+    write_predictions(run.path("predictions"), predictions_for_task(task, "test", scores["test"], scale, record))
+    write_validation(run, task, scores["validation"], scale, record)
+    return run.finish()
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory):
+    return make_tiny_task(tmp_path_factory.mktemp("prepared") / "tiny", patients=150)
+
+
+@pytest.fixture(scope="module")
+def parts(task, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("parts")
+    return [
+        write_part(task, folder / name, scale, noise, seed) for seed, (name, (scale, noise)) in enumerate(NOISE.items())
+    ]
+
+
+@pytest.fixture(scope="module")
+def fused(parts, tmp_path_factory):
+    return fuse_runs(parts, tmp_path_factory.mktemp("fused") / "fused", name="all of them")
+
+
+def test_the_scores_are_those_of_the_formula_row_by_row(task, parts, fused):
+    validation = [read_validation(part).scores for part in parts]
+    test = [read_predictions(part).scores for part in parts]
+    targets, patients = task.targets("validation"), list(task.splits["validation"]["patient_id"])
+    groups = group_numbers(task.train_counts, FREQUENCY_GROUPS)
+    pairs = sample_pairs(targets)
+    sampled = np.stack([scores[pairs.rows, pairs.columns] for scores in validation], axis=1).astype(float)
+    arguments = (sampled, pairs.true, pairs.weights, groups[pairs.columns])
+
+    def score(fusion, scores, row):
+        added = sum(fusion.weights[p] * fusion.calibrations[p].log_odds(scores[p][row]) for p in range(len(parts)))
+        return added + fusion.offsets[groups]
+
+    whole = fit_fusion(*arguments)
+    for row, scores in enumerate(read_predictions(fused).scores):
+        np.testing.assert_allclose(scores, score(whole, test, row), rtol=1e-4, atol=1e-4)
+    folds = patient_folds(patients, targets.any(axis=1))
+    for row, scores in enumerate(read_validation(fused).scores):
+        others = folds[pairs.rows] != folds[row]
+        without = fit_fusion(*(values[others] for values in arguments))
+        np.testing.assert_allclose(scores, score(without, validation, row), rtol=1e-4, atol=1e-4)
+
+
+def test_it_is_a_run_whose_manifest_says_what_counts(parts, fused):
+    predictions, validation = read_predictions(fused), read_validation(fused)
+    record = predictions.manifest["fusion"]
+    assert (predictions.manifest["kind"], predictions.manifest["model"]) == ("fusion", "all of them")
+    assert predictions.manifest["config"] == {"parts": ["sharp", "shifted", "blind"]}
+    weight = {part["run"]: part["weight"] for part in record["parts"]}
+    assert weight["sharp"] > 0.5
+    assert weight["shifted"] > 0.5
+    shares = {part["run"]: part["share"] for part in record["parts"]}
+    assert sum(shares.values()) + record["offsets_share"] == pytest.approx(1)
+    assert shares["sharp"] > shares["shifted"] > 0.2
+    assert abs(shares["blind"]) < 0.05
+    assert list(record["offsets"]) == ["unseen", "1-10", "11-100", "> 100"]
+    assert record["validation_rows"] == len(validation.example_ids)
+    assert validation.manifest["task"]["split"] == "validation"
+    figures = record["validation"]
+    assert figures["mean_average_precision"] == pytest.approx(
+        mean_average_precision(validation.scores, validation.targets)
+    )
+    assert figures["micro_f1"] == pytest.approx(f1(validation.predicted, validation.targets, "micro"))
+    best = max(mean_average_precision(read_predictions(part).scores, predictions.targets) for part in parts)
+    assert mean_average_precision(predictions.scores, predictions.targets) > best + 0.02
+    for part, entry in zip(parts, record["parts"], strict=True):
+        alone = read_validation(part)
+        assert entry["validation"]["micro_f1"] == pytest.approx(f1(alone.predicted, alone.targets, "micro"))
+
+
+def test_the_cross_fitted_figures_do_not_profit_from_the_fit(task, tmp_path):
+    """Of parts that know nothing, a fusion fitted and measured on the same rows would look better than chance."""
+    noise = [write_part(task, tmp_path / f"noise-{n}", 0.0, 0.0, n) for n in range(2)]
+    record = read_predictions(fuse_runs(noise, tmp_path / "fused")).manifest["fusion"]
+    assert [part["share"] for part in record["parts"]] == pytest.approx([0, 0], abs=1e-6)
+
+
+def test_fusions_can_be_fused(parts, fused, tmp_path):
+    again = fuse_runs([fused, parts[0]], tmp_path / "again")
+    assert read_predictions(again).manifest["model"] == "fusion of all of them, sharp"
+
+
+def test_codes_outside_the_candidates_stay_outside(task, tmp_path):
+    outside = make_tiny_task(tmp_path / "task", patients=150, outside=["I10", "I50.9"])
+    runs = [write_part(outside, tmp_path / name, 1.0, 1.0, seed) for seed, name in enumerate(("a", "b"))]
+    first, whole = read_predictions(runs[0]), read_predictions(fuse_runs(runs, tmp_path / "fused"))
+    assert first.num_outside > 0
+    np.testing.assert_array_equal(np.isneginf(whole.scores), np.isneginf(first.scores))
+    assert whole.codes["code"].to_list() == first.codes["code"].to_list()
+
+
+def test_the_report_shows_the_parts(parts, fused, tmp_path):
+    page = write_report([*parts, fused], tmp_path / "report", bootstrap_samples=20).read_text()
+    for words in ("What a fusion is made of", "all of them", "shifted", "cross-fitted"):
+        assert words in page
+    table = (tmp_path / "report" / "tables" / "fusion.csv").read_text().splitlines()
+    assert len(table) == 1 + 3 + 1
+
+
+def test_the_command(parts, tmp_path):
+    command = [sys.executable, "-m", "mera.cli", "fuse", *parts[:2], "--output", tmp_path / "fused"]
+    done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(tmp_path / "fused")
+    manifest = json.loads((tmp_path / "fused" / "predictions" / "manifest.json").read_text())
+    assert manifest["model"] == "fusion of sharp, shifted"
+    again = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, check=False)
+    assert again.returncode == 1
+    assert f"error: {tmp_path / 'fused'} already exists; choose another --output or remove it" in again.stderr
+    assert len(again.stderr.splitlines()) == 1
+
+
+def test_runs_that_do_not_fit_together_are_refused(task, parts, tmp_path):
+    output = tmp_path / "fused"
+
+    def refusal(*runs):
+        with pytest.raises((UserError, FileNotFoundError)) as refused:
+            fuse_runs(runs, output)
+        assert not output.exists()
+        return str(refused.value)
+
+    assert refusal(parts[0]) == "a fusion needs two runs or more, got 1"
+    twice = parts[1].parent / "." / parts[1].name / ".." / parts[1].name
+    assert refusal(parts[0], parts[1], twice) == f"{twice} is given twice; give each run once"
+
+    bare = tmp_path / "bare"
+    shutil.copytree(parts[1], bare)
+    shutil.rmtree(bare / "validation")
+    assert f"{bare} holds no validation predictions ({bare / 'validation'})" in refusal(parts[0], bare)
+    assert "the command of its manifest.json: mera baselines" in refusal(bare, parts[0])
+    assert "no predictions in" in refusal(parts[0], tmp_path / "nowhere")
+
+    other = write_part(make_tiny_task(tmp_path / "other", patients=150, seed=5), tmp_path / "of-other", 1.0, 1.0)
+    expected = f"{other} is a run of another task than {parts[0]}; fuse runs of one prepared task"
+    assert refusal(parts[0], other) == expected
+
+    fewer = make_tiny_task(tmp_path / "fewer", patients=150, outside=["I10"])
+    codes = write_part(fewer, tmp_path / "fewer-codes", 1.0, 1.0, fingerprint=task.fingerprint)
+    assert "has other candidates than" in refusal(parts[0], codes)
+
+    damaged = tmp_path / "damaged"
+    shutil.copytree(parts[1], damaged)
+    (damaged / "validation" / "scores.npy").write_bytes(b"no array")
+    assert f"{damaged / 'validation' / 'scores.npy'} is damaged" in refusal(parts[0], damaged)
+
+    swapped = tmp_path / "swapped"
+    shutil.copytree(parts[1], swapped)
+    shutil.rmtree(swapped / "validation")
+    shutil.copytree(parts[1] / "predictions", swapped / "validation")
+    assert refusal(parts[0], swapped) == f"{swapped} has no predictions of the validation split but of test"
+
+
+def test_other_rows_are_refused(parts, tmp_path):
+    renamed = tmp_path / "renamed"
+    shutil.copytree(parts[1], renamed)
+    run = read_predictions(renamed / "validation")
+    run.example_ids[3] = "somebody else"
+    write_predictions(renamed / "validation", run)
+    with pytest.raises(UserError, match=r"renamed has other validation rows than .*sharp \(\d+ and \d+\)"):
+        fuse_runs([parts[0], renamed], tmp_path / "fused")

@@ -1,0 +1,100 @@
+"""Patients of a table, ranked by `mera predict --input`: what each model score of theirs is, and what is refused."""
+
+import json
+import subprocess
+import sys
+from datetime import date
+
+import numpy as np
+import polars as pl
+import pytest
+from small_ranker import make_checkpoint
+from tiny_task import make_tiny_task
+
+from mera.root import ROOT
+from rank.predict import Ranker
+
+VISITS = {
+    "b": [(date(2023, 1, 1), ["I10", "E11.9"]), (date(2023, 3, 2), ["N179"])],
+    "a": [(date(2024, 5, 1), ["i50.9"])],
+    "c": [(date(2024, 5, 1), ["nothing"])],
+}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    task = make_tiny_task(tmp_path_factory.mktemp("table") / "task")
+    make_checkpoint(task, tmp_path_factory.mktemp("table") / "run" / "checkpoint")
+    return tmp_path_factory.getbasetemp() / "table1" / "run"
+
+
+@pytest.fixture
+def table(tmp_path):
+    rows = [
+        {"pid": pid, "day": day.isoformat(), "sex": "F", "age": 60, "dx": code}
+        for pid, visits in VISITS.items()
+        for day, codes in visits
+        for code in codes
+    ]
+    path = tmp_path / "patients.csv"
+    pl.DataFrame(rows).write_csv(path)
+    return path
+
+
+def predict(*arguments):
+    command = [sys.executable, "-m", "mera.cli", "predict", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+
+
+COLUMNS = ("--patient", "pid", "--time", "day", "--code", "dx", "--sex", "sex", "--age", "age")
+
+
+def test_patients_of_a_table_get_the_scores_of_their_visits(run, table, tmp_path):
+    output = tmp_path / "ranked.csv"
+    result = predict(run, "--input", table, *COLUMNS, "--at", "2024-05-31", "--top", "4", "--output", output)
+    assert result.returncode == 0, result.stderr
+    assert "2 patients ranked" in result.stdout
+    assert "; 1 without a usable visit are not in it" in result.stdout
+    ranked = pl.read_csv(output)
+    assert ranked["patient_id"].to_list() == ["a"] * 4 + ["b"] * 4
+    assert ranked["place"].to_list() == [1, 2, 3, 4] * 2
+    ranker = Ranker.load(run)
+    by_hand = {
+        "a": ranker.rank([["I50.9"]], days_before=[30], age=60, sex="F", top=4),
+        "b": ranker.rank([["I10", "E11.9"], ["N17.9"]], days_before=[516, 456], age=60, sex="F", top=4),
+    }
+    for pid, codes in by_hand.items():
+        own = ranked.filter(pl.col("patient_id") == pid)
+        assert own["code"].to_list() == [code.code for code in codes]
+        np.testing.assert_allclose(own["probability"], [code.probability for code in codes], rtol=1e-3)
+        assert own["known"].to_list() == [code.known for code in codes]
+
+
+def test_a_row_a_patient(run, table, tmp_path):
+    long, wide = tmp_path / "long.json", tmp_path / "wide.parquet"
+    for more in (("--output", long), ("--output", wide, "--wide")):
+        assert predict(run, "--input", table, *COLUMNS, "--top", "3", *more).returncode == 0
+    rows = pl.read_parquet(wide)
+    examples = json.loads(long.read_text())["examples"]
+    assert rows["patient_id"].to_list() == [example["patient_id"] for example in examples] == ["a", "b"]
+    for row, example in zip(rows.iter_rows(named=True), examples, strict=True):
+        assert [row[f"code_{place}"] for place in (1, 2, 3)] == [code["code"] for code in example["codes"]]
+        assert row["predicted"] == sum(code["predicted"] for code in example["codes"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--input", "FILE", "--patient", "pid", "--code", "dx"), "--input needs --output FILE.csv"),
+        (("--input", "FILE", "--output", "o.csv", "--code", "dx"), "--input needs --patient and --code"),
+        (("--input", "FILE", "--output", "o.csv", "--history", "I10"), "give one of --input, --task and --history"),
+        (("--patient", "pid", "--history", "I10"), "--patient: columns of a table, which --input names"),
+        (("--input", "FILE", *COLUMNS, "--output", "o.csv", "--text", "note"), "reads no notes of past visits"),
+        (("--input", "none.csv", *COLUMNS, "--output", "o.csv"), "input file not found: none.csv"),
+    ],
+)
+def test_what_is_refused(run, table, arguments, message):
+    result = predict(run, *(table if argument == "FILE" else argument for argument in arguments))
+    assert (result.returncode, result.stdout) == (1, "")
+    assert message in result.stderr
+    assert not (ROOT / "o.csv").exists()
