@@ -35,7 +35,7 @@ from rank.task_prediction.ranked_files import as_json, check_suffix, print_measu
 
 def rank_table(arguments: argparse.Namespace, phenotypes: list[Phenotype]) -> None:
     """`--input`: the patients of a table, into `--output`, after the account of what was read."""
-    ranker = Ranker.load(arguments.checkpoint)
+    ranker = load_ranker(arguments.checkpoint)
     patients = read_patients(arguments, ranker)
     print_account(patients.account, Console(stderr=True))
     examples = rank_new_patients(
