@@ -3,6 +3,7 @@
 `rank/train.py` makes both; `rank/rescore.py` makes the predictions alone, with the ranker of a finished run.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -156,7 +157,7 @@ def write_ranked(
     config: dict[str, object],
     seed: int,
     decision: DecisionRecord | None,
-    records: dict[str, object],
+    records: Mapping[str, object],
     clock: RunClock,
     tokens: int | None = None,
 ) -> None:

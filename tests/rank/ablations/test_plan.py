@@ -3,12 +3,11 @@
 import json
 import runpy
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from ready_python import run_ready
 
 from mera.commands import ablations
 from mera.commands.ablations import run_and_compare
@@ -182,17 +181,14 @@ def test_a_checkpoint_without_a_manifest_is_said(plan):
 
 
 def test_help_names_the_command_and_no_folder_of_this_machine():
-    done = subprocess.run(
-        [sys.executable, "-m", "mera.cli", "ablate", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    done = run_ready(["-m", "mera.cli", "ablate", "--help"], cwd=ROOT)
+    assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("usage: mera ablate ")
     assert "(default: configs/rank/tiny.yaml of the toolkit)" in " ".join(done.stdout.split())
     assert str(ROOT) not in done.stdout
 
 
 def test_the_command_wants_task_and_output():
-    done = subprocess.run(
-        [sys.executable, "-m", "mera.cli", "ablate"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    done = run_ready(["-m", "mera.cli", "ablate"], cwd=ROOT)
     assert done.returncode == 2
     assert "mera ablate: error: the following arguments are required: --task, --output" in done.stderr
