@@ -273,6 +273,18 @@ class RescoreConfig:
     """run directory to write: the run's predictions, and its scores of the validation split"""
 
 
+@config_class
+class OutOfFoldConfig:
+    run: str
+    """finished run of bi_encoder/train.py"""
+    task: str
+    """prepared task that it was trained on"""
+    output: str
+    """run directory to write: the run's predictions and validation scores, and scores of the training notes"""
+    folds: int = 5
+    """parts of the training patients, each scored by a model that was trained on the others"""
+
+
 def training_widths(config: BiEncoderConfig, hidden_size: int) -> tuple[list[int], list[float]]:
     """The widths at which the loss is computed and their weights: of `retrieval` the hidden size alone."""
     if config.variant == "retrieval":
