@@ -21,7 +21,6 @@ from mera.training.entry_point import run_entry_point
 from rank.patients.coding_check import RULE_USES
 from rank.patients.notices import print_notices
 from rank.patients.phenotypes import Phenotype
-from rank.predict import Ranker
 from rank.task_prediction.predict_task import load_ranker, rank_patient, rank_task
 from rank.task_prediction.rank_table import (
     add_table_options,
