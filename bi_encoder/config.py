@@ -160,6 +160,9 @@ class EvidenceConfig:
     off"""
     fragment_tokens: int = 128
     """length of a fragment"""
+    translation: str | None = None
+    """folder of the same corpus, prepared in the language of its annotators: for notes that are a translation, the
+    evidence is carried over to them where its place is beyond doubt"""
 
     def __post_init__(self) -> None:
         if min(self.attention_weight, self.phrase_weight, self.fragment_weight) < 0 or self.fragment_tokens < 1:

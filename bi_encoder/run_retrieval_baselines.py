@@ -48,10 +48,15 @@ def main() -> None:
         "untrained encoder": lambda: untrained_encoder(
             task, *open_model(config.encoder), config.max_query_tokens, config.prior_form
         ),
-        "dictionary": lambda: dictionary(task),
-        "words and letters": lambda: words_and_letters(task),
+        "dictionary": lambda: dictionary(task, config.refit),
+        "words and letters": lambda: words_and_letters(task, config.refit),
     }
-    keys = {"BM25": ("prior_form",), "untrained encoder": ("encoder", "max_query_tokens", "prior_form")}
+    keys = {
+        "BM25": ("prior_form",),
+        "untrained encoder": ("encoder", "max_query_tokens", "prior_form"),
+        "dictionary": ("refit",),
+        "words and letters": ("refit",),
+    }
     folders = {name: Path(config.output) / name.lower().replace(" ", "-") for name in baselines}
     folders = chosen_folders(folders, config.only)
     if config.candidate_folds:

@@ -1,13 +1,15 @@
 """What a practitioner does in a minute with notes: a dictionary of phrases, and linear models of words and letters.
 
-Each is fitted on the training notes, its setting chosen on validation by mean average precision. N examples, C codes.
+Each is fitted on the training notes, its setting chosen on validation by mean average precision. With `refit` the model
+of that setting that scores test is fitted again, on the notes of train and validation. N examples, C codes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from bi_encoder.baselines.dictionary import Dictionary, PhraseCounts, known_phrases
+from bi_encoder.baselines.dictionary import Dictionary, PhraseCounts, Phrases, known_phrases
 from bi_encoder.baselines.retrieval_baselines import ChosenSetting, Ranking
 from bi_encoder.baselines.word_features import Ridge, Svm, WordFeatures
 from bi_encoder.evidence.attended_spans import EVIDENCE_CODES, EVIDENCE_ROWS
@@ -19,87 +21,131 @@ from mera.evaluation.metrics import mean_average_precision
 SMOOTHINGS = (0.5, 1.0, 2.0)
 RIDGE_PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0)
 SVM_COSTS = (0.3, 1.0, 3.0)
+FITTED_ON, REFITTED_ON = ("train",), ("train", "validation")
 MOST_NOTES = 20_000
 """Training notes that are read, the first ones: the linear models take the products of all pairs of them."""
 
 
-def dictionary(task: Task) -> Ranking[ChosenSetting]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Notes:
+    """What a model is fitted on, at most MOST_NOTES of them."""
+
+    texts: list[str]
+    targets: list[list[int]]
+    """The columns of each note's true codes."""
+    marked: list[list[tuple[int, str]]] | None
+    """(column, words) of each note's evidence; None where the task has none."""
+
+    @classmethod
+    def of(cls, task: Task, splits: Sequence[str]) -> "Notes":
+        """The notes of `splits`, one split after the other."""
+        marked = [_marked_words(task, split) for split in splits]
+        there = [row for of_split in marked for row in of_split or ()]
+        return cls(
+            texts=[text for split in splits for text in _texts(task, split)][:MOST_NOTES],
+            targets=[list(row) for split in splits for row in task.target_columns(split)][:MOST_NOTES],
+            marked=None if None in marked or not any(there) else there[:MOST_NOTES],
+        )
+
+    def select(self, rows: np.ndarray) -> "Notes":
+        """Those of `rows` that were read."""
+        read = [row for row in rows if row < len(self.texts)]
+        return Notes(
+            texts=[self.texts[row] for row in read],
+            targets=[self.targets[row] for row in read],
+            marked=None if self.marked is None else [self.marked[row] for row in read],
+        )
+
+
+def dictionary(task: Task, refit: bool = False) -> Ranking[ChosenSetting]:
     """Names of codes, and phrases that annotators marked or that mostly stand with a code, by their precision."""
-    notes, targets = _texts(task, "train"), task.target_columns("train")[:MOST_NOTES]
-    names, marked = all_names(task), _marked_words(task)
-    phrases = known_phrases(names, notes, targets, marked)
-    candidates, settings = {}, {}
-    for negated in (False, True):
-        counts = PhraseCounts.of(phrases, notes, targets, len(names), leave_out_negated=negated)
-        for smoothing in SMOOTHINGS:
-            name = f"smoothing {smoothing:g}, negated phrases {'left out' if negated else 'kept'}"
-            candidates[name], settings[name] = counts.dictionary(smoothing), (negated, smoothing)
+    notes, names = Notes.of(task, FITTED_ON), all_names(task)
+    settings = {
+        f"smoothing {smoothing:g}, negated phrases {'left out' if negated else 'kept'}": (negated, smoothing)
+        for negated in (False, True)
+        for smoothing in SMOOTHINGS
+    }
+    phrases = _phrases(notes, names)
+    counts = {negated: _count(phrases, notes, len(names), negated) for negated in (False, True)}
+    candidates = {name: counts[negated].dictionary(smoothing) for name, (negated, smoothing) in settings.items()}
     validation = _texts(task, "validation")
     scores = {name: each.scores(validation) for name, each in candidates.items()}
-    chosen, best = _choose(task, scores)
-    test = candidates[best].scores(_texts(task, "test"))
+    chosen, best = _choose(task, scores, refit)
 
-    def of_fold(rows: np.ndarray, texts: Sequence[str]) -> np.ndarray:
-        read = rows[rows < len(notes)]
-        known, true = [notes[row] for row in read], [targets[row] for row in read]
-        spans = None if marked is None else [marked[row] for row in read]
+    def fitted(read: Notes) -> Dictionary:
         negated, smoothing = settings[best]
-        known_of_fold = known_phrases(names, known, true, spans)
-        counts = PhraseCounts.of(known_of_fold, known, true, len(names), leave_out_negated=negated)
-        return counts.dictionary(smoothing).scores(texts)
+        return _count(_phrases(read, names), read, len(names), negated).dictionary(smoothing)
 
-    evidence = _evidence(task, candidates[best], test)
-    return Ranking(validation=scores[best], test=test, chosen=chosen, of_fold=of_fold, evidence=evidence)
+    model = fitted(Notes.of(task, REFITTED_ON)) if refit else candidates[best]
+    test = model.scores(_texts(task, "test"))
+    return Ranking(
+        validation=scores[best],
+        test=test,
+        chosen=chosen,
+        of_fold=lambda rows, texts: fitted(notes.select(rows)).scores(texts),
+        evidence=_evidence(task, model, test),
+    )
 
 
-def words_and_letters(task: Task) -> Ranking[ChosenSetting]:
+def words_and_letters(task: Task, refit: bool = False) -> Ranking[ChosenSetting]:
     """Ridge regression or support vector machines on TF-IDF of words and of letters."""
-    notes = _texts(task, "train")
-    features = WordFeatures(notes, min_rows=min(2, len(notes)))
-    train, validation, test = (features(texts) for texts in (notes, _texts(task, "validation"), _texts(task, "test")))
-    targets = task.targets("train")[:MOST_NOTES]
+    notes, num_codes = Notes.of(task, FITTED_ON), len(task.codes)
     kinds: dict[str, tuple[type[Ridge] | type[Svm], float]] = {
         f"ridge, penalty {penalty:g}": (Ridge, penalty) for penalty in RIDGE_PENALTIES
     }
     kinds |= {f"support vector machines, cost {cost:g}": (Svm, cost) for cost in SVM_COSTS}
-    models = {name: kind(train, targets, strength) for name, (kind, strength) in kinds.items()}
-    scores = {name: model.scores(validation) for name, model in models.items()}
-    chosen, best = _choose(task, scores)
 
-    def of_fold(rows: np.ndarray, texts: Sequence[str]) -> np.ndarray:
-        read = rows[rows < len(notes)]
-        known = [notes[row] for row in read]
-        words = WordFeatures(known, min_rows=min(2, len(known)))
-        kind, strength = kinds[best]
-        return kind(words(known), targets[read], strength).scores(words(texts))
+    def scores_of(read: Notes, settings: Iterable[str], texts: Sequence[str]) -> dict[str, np.ndarray]:
+        """Setting -> scores of `texts` with what is fitted on `read`."""
+        words = WordFeatures(read.texts, min_rows=min(2, len(read.texts)))
+        known, asked = words(read.texts), words(texts)
+        true = np.zeros((len(read.texts), num_codes), dtype=bool)
+        for row, columns in enumerate(read.targets):
+            true[row, columns] = True
+        return {name: kinds[name][0](known, true, kinds[name][1]).scores(asked) for name in settings}
 
-    return Ranking(validation=scores[best], test=models[best].scores(test), chosen=chosen, of_fold=of_fold)
+    scores = scores_of(notes, kinds, _texts(task, "validation"))
+    chosen, best = _choose(task, scores, refit)
+    reads = Notes.of(task, REFITTED_ON) if refit else notes
+    return Ranking(
+        validation=scores[best],
+        test=scores_of(reads, [best], _texts(task, "test"))[best],
+        chosen=chosen,
+        of_fold=lambda rows, texts: scores_of(notes.select(rows), [best], texts)[best],
+    )
+
+
+def _phrases(notes: Notes, names: Sequence[Sequence[str]]) -> Phrases:
+    return known_phrases(names, notes.texts, notes.targets, notes.marked)
+
+
+def _count(phrases: Phrases, notes: Notes, num_codes: int, leave_out_negated: bool) -> PhraseCounts:
+    return PhraseCounts.of(phrases, notes.texts, notes.targets, num_codes, leave_out_negated=leave_out_negated)
 
 
 def _texts(task: Task, split: str) -> list[str]:
-    texts = [query.text for query in query_texts(task, split)]
-    return texts[:MOST_NOTES] if split == "train" else texts
+    return [query.text for query in query_texts(task, split)]
 
 
-def _marked_words(task: Task) -> list[list[tuple[int, str]]] | None:
-    """For each training note (column, words) of its evidence; None where the task has none."""
-    column, rows = task.column, task.splits["train"].select(range(min(MOST_NOTES, len(task.splits["train"]))))
+def _marked_words(task: Task, split: str) -> list[list[tuple[int, str]]] | None:
+    """For each note of the split (column, words) of its evidence; None where it has none."""
+    column, rows = task.column, task.splits[split].select(range(min(MOST_NOTES, len(task.splits[split]))))
     if "evidence" not in rows.column_names:
         return None
     marked: list[list[tuple[int, str]]] = []
     for text, evidence in zip(rows["text"], rows["evidence"], strict=True):
         spans = [span for span in evidence or () if span["code"] in column]
         marked.append([(column[span["code"]], text[span["start"] : span["end"]]) for span in spans])
-    return marked if any(marked) else None
+    return marked
 
 
-def _choose(task: Task, scores: dict[str, np.ndarray]) -> tuple[ChosenSetting, str]:
+def _choose(task: Task, scores: dict[str, np.ndarray], refit: bool) -> tuple[ChosenSetting, str]:
     """scores: setting -> (N, C) of validation."""
     targets = task.targets("validation")
     quality = {name: mean_average_precision(of_setting, targets) for name, of_setting in scores.items()}
     best = max(quality, key=lambda name: quality[name])
-    read = min(MOST_NOTES, len(task.splits["train"]))
-    return ChosenSetting(setting=best, training_notes=read, validation_map=quality), best
+    read = sum(len(task.splits[split]) for split in (REFITTED_ON if refit else FITTED_ON))
+    return ChosenSetting(setting=best, training_notes=min(MOST_NOTES, read), validation_map=quality), best
 
 
 def _evidence(task: Task, fitted: Dictionary, scores: np.ndarray) -> dict[str, dict[str, list[list[int]]]] | None:

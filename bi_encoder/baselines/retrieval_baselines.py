@@ -27,7 +27,7 @@ from bi_encoder.inputs.code_names import all_names
 from bi_encoder.inputs.texts import query_texts
 from bi_encoder.model import BiEncoder
 from bi_encoder.predict import embed_texts
-from bi_encoder.prior import Prior, fit_prior
+from bi_encoder.scoring.prior import Prior, fit_prior
 from bi_encoder.validation import unseen_recall
 from data.task import Task
 from mera.config import config_class
@@ -63,6 +63,9 @@ class RetrievalBaselinesConfig:
     """the encoder to use untrained: folder, Hugging Face name, or package:NAME/FOLDER"""
     max_query_tokens: int = 512
     """longest text in tokens; longer ones are cut at the end"""
+    refit: bool = False
+    """dictionary, words and letters: score test with a model that is fitted again on train and validation, after its
+    setting was chosen on validation; the other models of a task have not read validation, so say it beside figures"""
     prior_form: PriorForm = "by_frequency"
     """`log_count`: a weight; `by_frequency`: beside it an offset for each group of codes by their training examples,
     without which a prior pushes codes that training never showed out of the first 20"""
@@ -115,6 +118,7 @@ class ChosenSetting:
     setting: str
     """Such as `ridge, penalty 0.3`."""
     training_notes: int
+    """Read for what scores test."""
     validation_map: dict[str, float]
     """Of every setting, the chosen one among them."""
 

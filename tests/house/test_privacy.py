@@ -1,4 +1,4 @@
-"""Nothing of a patient leaves `prepared/` and `predictions/`: all three trainers on rows with canaries."""
+"""Nothing of a patient leaves `prepared/`, `predictions/` and `validation/`: three trainers on rows with canaries."""
 
 import json
 import os
@@ -166,7 +166,7 @@ def written_outside(sandbox):
     return {
         path.relative_to(sandbox): path.read_bytes()
         for path in sorted(sandbox.rglob("*"))
-        if path.is_file() and not {"prepared", "predictions"} & set(path.relative_to(sandbox).parts)
+        if path.is_file() and not {"prepared", "predictions", "validation"} & set(path.relative_to(sandbox).parts)
     }
 
 

@@ -2,9 +2,11 @@
 
 import random
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from datasets import DatasetDict, concatenate_datasets
 from tiny_task import make_tiny_task
 
 from bi_encoder.baselines.dictionary import Dictionary, words_of
@@ -126,6 +128,20 @@ def test_words_and_letters_on_a_task(task):
     assert mean_average_precision(ranking.test, targets) > mean_average_precision(np.zeros_like(ranking.test), targets)
     assert ranking.chosen.in_words().startswith(("ridge, penalty", "support vector machines, cost"))
     assert ranking.chosen.training_notes == len(task.splits["train"])
+
+
+@pytest.mark.parametrize("baseline", [dictionary, words_and_letters])
+def test_a_refitted_model_reads_validation_to_score_test_and_chooses_as_before(task, baseline):
+    once, again = baseline(task), baseline(task, refit=True)
+    np.testing.assert_array_equal(once.validation, again.validation)
+    assert once.chosen.validation_map == again.chosen.validation_map
+    assert again.chosen.training_notes == len(task.splits["train"]) + len(task.splits["validation"])
+    assert not np.allclose(once.test, again.test)
+    both = concatenate_datasets([task.splits["train"], task.splits["validation"]])
+    splits = DatasetDict({**task.splits, "train": both})
+    direct = baseline(replace(task, splits=splits))
+    if direct.chosen.setting == again.chosen.setting:
+        np.testing.assert_allclose(direct.test, again.test, rtol=1e-5, atol=1e-6)
 
 
 def test_a_baseline_that_there_is_not(tmp_path):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mera.evaluation.metrics import f1
-from mera.evaluation.micro_f1_threshold import best_threshold
+from mera.evaluation.micro_f1_threshold import SORTED_PER_TARGET, _best_of, best_threshold
 
 
 def loop_best_f1(scores: np.ndarray, targets: np.ndarray) -> float:
@@ -29,6 +29,20 @@ def test_no_cut_has_a_higher_micro_f1(seed, ties):
     assert f1(scores > best_threshold(scores, targets), targets, "micro") == pytest.approx(
         loop_best_f1(scores, targets)
     )
+
+
+@given(seed=st.integers(0, 10_000), quality=st.sampled_from([0.0, 0.3, 3.0]), ties=st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_sorting_the_highest_alone_finds_the_same_threshold(seed, quality, ties):
+    """With quality 0 the best cut may lie below the highest, and everything is sorted after all."""
+    generator = np.random.default_rng(seed)
+    targets = generator.random((12, 200)) < 0.004
+    targets[3, 5] = True
+    scores = (generator.standard_normal((12, 200)) + quality * targets).astype(np.float32)
+    scores = np.round(scores, 1) if ties else scores
+    assert 2 * SORTED_PER_TARGET * targets.sum() < scores.size
+    whole, _ = _best_of(scores.ravel(), targets.ravel(), int(targets.sum()))
+    assert best_threshold(scores, targets) == whole
 
 
 def test_hand_computed_cut():
