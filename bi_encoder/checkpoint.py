@@ -10,10 +10,10 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Dense, Router, Transformer
 from torch import nn
 
-from bi_encoder.attention import LabelAttention
 from bi_encoder.config import CodeVectorsKind
-from bi_encoder.encoder import merge_lora, open_sentence_transformer
 from bi_encoder.model import BiEncoder
+from bi_encoder.network.attention import LabelAttention
+from bi_encoder.network.encoder import merge_lora, open_sentence_transformer
 from mera.system.errors import UserError
 
 RECORD_NAME = "bi_encoder.json"
@@ -35,7 +35,7 @@ class ModelRecord:
     prior_weight: float = 0.0
     """Weight of log(1 + train count) in the scores."""
     prior_offsets: dict[str, float] = field(default_factory=dict)
-    """Beside it, what the scores of each group of codes by train count have added (`bi_encoder.prior`)."""
+    """Beside it, what the scores of each group of codes by train count have added (`bi_encoder.scoring.prior`)."""
     code_vectors: CodeVectorsKind = "definition"
     """What a code is compared by, see `SelectionConfig`."""
     views_per_code: int = 8

@@ -160,6 +160,9 @@ class EvidenceConfig:
     off"""
     fragment_tokens: int = 128
     """length of a fragment"""
+    translation: str | None = None
+    """folder of the same corpus, prepared in the language of its annotators: for notes that are a translation, the
+    evidence is carried over to them where its place is beyond doubt"""
 
     def __post_init__(self) -> None:
         if min(self.attention_weight, self.phrase_weight, self.fragment_weight) < 0 or self.fragment_tokens < 1:
@@ -268,6 +271,18 @@ class RescoreConfig:
     """prepared task that it was trained on"""
     output: str
     """run directory to write: the run's predictions, and its scores of the validation split"""
+
+
+@config_class
+class OutOfFoldConfig:
+    run: str
+    """finished run of bi_encoder/train.py"""
+    task: str
+    """prepared task that it was trained on"""
+    output: str
+    """run directory to write: the run's predictions and validation scores, and scores of the training notes"""
+    folds: int = 5
+    """parts of the training patients, each scored by a model that was trained on the others"""
 
 
 def training_widths(config: BiEncoderConfig, hidden_size: int) -> tuple[list[int], list[float]]:

@@ -14,8 +14,6 @@ from torch.nn.functional import normalize, pad
 from torch.utils.checkpoint import checkpoint
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-from bi_encoder.attention import LabelAttention, attended_similarities
-from bi_encoder.encoder import token_states
 from bi_encoder.evidence.supervision import (
     EvidenceScores,
     SpanTargets,
@@ -24,11 +22,13 @@ from bi_encoder.evidence.supervision import (
     phrases_of,
     span_pairs,
 )
-from bi_encoder.frozen_layers import FrozenLayers
-from bi_encoder.gather import gather_rows, largest_over_processes
 from bi_encoder.inputs.batches import parts_of_similar_length
 from bi_encoder.inputs.windows import join_windows
-from bi_encoder.similarities import best_vectors, first_vectors, prefix_similarities, reranked, scores_of_codes
+from bi_encoder.network.attention import LabelAttention, attended_similarities
+from bi_encoder.network.encoder import token_states
+from bi_encoder.network.frozen_layers import FrozenLayers
+from bi_encoder.network.gather import gather_rows, largest_over_processes
+from bi_encoder.scoring.similarities import best_vectors, first_vectors, prefix_similarities, reranked, scores_of_codes
 from mera.system.errors import UserError
 from mera.training.private_api import layer_classes
 

@@ -13,7 +13,7 @@ from bi_encoder.index.code_index import CodeIndex
 from bi_encoder.inputs.texts import codes_without_definition, query_texts
 from bi_encoder.model import BiEncoder
 from bi_encoder.predict import code_vectors_of, score_windows, split_windows
-from bi_encoder.prior import fit_prior
+from bi_encoder.scoring.prior import fit_prior
 from bi_encoder.validation import Validation, ranking_measure, ranking_metrics
 from data.task import Task
 from mera.config import config_dict

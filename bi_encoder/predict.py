@@ -15,7 +15,7 @@ from bi_encoder.inputs.code_names import names_for_scoring
 from bi_encoder.inputs.texts import key_texts, query_texts
 from bi_encoder.inputs.windows import Windows, batches_of_windows, tokenize_windows, window_batch
 from bi_encoder.model import BiEncoder, Tower
-from bi_encoder.similarities import CodeVectors
+from bi_encoder.scoring.similarities import CodeVectors
 from data.task import Task
 
 

@@ -20,7 +20,7 @@ from bi_encoder.index.principal_directions import principal_directions
 from bi_encoder.loss import matryoshka_info_nce
 from bi_encoder.model import BiEncoder
 from bi_encoder.predict import code_vectors_of, embed_windows, split_windows
-from bi_encoder.similarities import prefix_similarities
+from bi_encoder.scoring.similarities import prefix_similarities
 from data.task import Task
 
 

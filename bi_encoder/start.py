@@ -9,14 +9,14 @@ import torch
 from sentence_transformers.sentence_transformer.modules import Transformer
 from transformers import PreTrainedTokenizerBase
 
-from bi_encoder.attention import LabelAttention
 from bi_encoder.config import BiEncoderConfig, EncoderConfig
-from bi_encoder.encoder import add_lora, load_encoder
 from bi_encoder.evidence.annotated import SpanCounts, annotated_spans, token_spans
 from bi_encoder.index.principal_directions import principal_directions, unit_rows
 from bi_encoder.inputs.texts import key_texts, query_texts, tokenizer_texts
 from bi_encoder.inputs.windows import num_tokens_read, token_offsets, tokenize_windows
 from bi_encoder.model import BiEncoder
+from bi_encoder.network.attention import LabelAttention
+from bi_encoder.network.encoder import add_lora, load_encoder
 from bi_encoder.predict import embed_texts
 from data.task import Task
 

@@ -14,6 +14,8 @@ from transformers import set_seed
 
 from bi_encoder.config import BiEncoderConfig
 from bi_encoder.evidence.annotated import SpanCounts
+from bi_encoder.evidence.translation import TransferCounts, with_evidence_of
+from bi_encoder.inputs.code_names import all_names
 from bi_encoder.outputs import write_outputs
 from bi_encoder.refine import refine
 from bi_encoder.start import model_for_task, training_examples
@@ -32,6 +34,10 @@ def main() -> None:
     set_seed(config.training.seed)
     task = with_few_held_out(load_task(config.task), FEW_EXAMPLES) if dry_run else load_task(config.task)
     run.claim(config_dict(config), task.fingerprint)
+    if config.evidence.translation:
+        transfer = TransferCounts()
+        task = with_evidence_of(task, load_task(config.evidence.translation), all_names(task), transfer)
+        print(transfer.sentence(), file=sys.stderr)
     model = model_for_task(config, task)
     outside = task.outside_sentence("train")
     if outside is not None:

@@ -12,14 +12,14 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from bi_encoder.config import BiEncoderConfig, EvidenceConfig, ObjectiveConfig, training_widths
 from bi_encoder.evidence.supervision import EvidenceScores, SpanTargets, span_loss
-from bi_encoder.gather import gather_distinct, num_processes, own_share, sum_over_processes
 from bi_encoder.inputs.batches import pad, to_device
 from bi_encoder.inputs.label_views import LabelViews
 from bi_encoder.inputs.steps import StepCollator, TrainingExample, true_pairs
 from bi_encoder.loss import matryoshka_info_nce, multi_positive_info_nce, sigmoid_loss
 from bi_encoder.model import BiEncoder
 from bi_encoder.negatives import HardNegatives, index_mistakes
-from bi_encoder.similarities import best_of_codes
+from bi_encoder.network.gather import gather_distinct, num_processes, own_share, sum_over_processes
+from bi_encoder.scoring.similarities import best_of_codes
 from bi_encoder.validation import Validation
 from data.task import Task
 from mera.runs.run_directory import RunDirectory

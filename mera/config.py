@@ -9,7 +9,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast, dataclass_transform
+from typing import TYPE_CHECKING, Any, TypeVar, cast, dataclass_transform, get_origin
 
 import pydantic
 import yaml
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 STAGE_KEYS = {
     "bi_encoder": {"encoder", "variant", "objective", "selection"},
-    "rank": {"loss", "prompt", "orders", "wide", "recurrence", "history_dropout"},
+    "rank": {"loss", "prompt", "orders", "wide", "history_dropout"},
     "memorize": {"questions", "stop_at", "evaluate_every", "measure_pretrained"},
 }
 """Keys that only recipes of a stage have."""
@@ -79,13 +79,17 @@ def parse_with_options(
     for name, settings in options.items():
         parser.add_argument(name, **settings)
     keys = parser.add_argument_group("keys of the configuration")
+    lists = _list_keys(cls)
     for key, help_text in _help_lines(cls):
-        keys.add_argument(f"--{key}", dest=key, metavar="VALUE", default=argparse.SUPPRESS, help=help_text)
+        number = "+" if key in lists else 1
+        keys.add_argument(
+            f"--{key}", dest=key, metavar="VALUE", nargs=number, default=argparse.SUPPRESS, help=help_text
+        )
     known, unknown = parser.parse_known_args(arguments)
     if unknown:
         parser.error(_unknown_key_message(unknown[0].lstrip("-").split("=")[0], [key for key, _ in _help_lines(cls)]))
     words = vars(known)
-    overrides = {key: yaml.safe_load(words.pop(key)) for key, _ in _help_lines(cls) if key in words}
+    overrides = {key: _value(words.pop(key)) for key, _ in _help_lines(cls) if key in words}
     try:
         return load_config(cls, words.pop("config"), overrides), known
     except (ValueError, FileNotFoundError) as error:
@@ -224,6 +228,25 @@ def _help_lines(cls: type, prefix: str = "") -> list[tuple[str, str]]:
             text = " ".join(_description(cls, field.name).split())
             lines.append((key, f"{text} ({default})".replace("%", "%%")))
     return lines
+
+
+def _list_keys(cls: type, prefix: str = "") -> set[str]:
+    """The dotted keys that take a list: `--only ease gbdt` as well as `--only "[ease, gbdt]"`."""
+    assert is_pydantic_dataclass(cls), "a configuration is made by config_class"
+    keys: set[str] = set()
+    for field in fields(cls):
+        annotation = cls.__pydantic_fields__[field.name].annotation
+        if isinstance(annotation, type) and is_dataclass(annotation):
+            keys |= _list_keys(annotation, f"{prefix}{field.name}.")
+        elif get_origin(annotation) is tuple:
+            keys.add(f"{prefix}{field.name}")
+    return keys
+
+
+def _value(words: Sequence[str]) -> object:
+    """What was typed behind a key, as YAML reads it; of several words a list."""
+    values = [yaml.safe_load(word) for word in words]
+    return values[0] if len(values) == 1 else values
 
 
 def _as_typed(value: object) -> str:

@@ -2,7 +2,7 @@
 stands for."""
 
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import numpy as np
 from scipy.special import expit, logsumexp
@@ -51,6 +51,8 @@ class DecisionRecord(TypedDict):
     """`slope` and `intercept` of the rule"""
     threshold: dict[str, float | None]
     """see `threshold_record`"""
+    deep_share: NotRequired[float]
+    """with a full wide part: how much of what training changed the ranker takes (rank/validation.py)"""
 
 
 def fit_decision_rule(

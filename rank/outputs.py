@@ -23,10 +23,10 @@ from rank.decision import DecisionRecord, best_micro_f1, decision_record, fit_de
 from rank.patients.trained_on import TrainedOn
 from rank.predict import Ranker
 from rank.prompt import reading_sentences
+from rank.start import wide_loss
 from rank.trainer import RankTrainer
 from rank.validation import Validation
 from rank.wide.recurrence import add_recurrence, fit_rare_bonus, recurrence_weights
-from rank.wide.wide_part import WideScorer, trained_weights
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,10 +53,10 @@ def fit_ranker(
     the calibration; what the manifest says of the last two; and the validation patients as the ranker ranks them. Every
     process must call this."""
     recurrence = recurrence_weights(model, len(task.codes))
-    wide = None
+    wide, deep_share = None, None
     if validation.wide is not None:
-        wide = WideScorer(tables=validation.wide, weights=trained_weights(model))
-    scores, eov = validation.scores(model)
+        wide, deep_share = validation.best_wide_part(model, wide_loss(config, task))
+    scores, eov = validation.scores(model, wide)
     targets, uses_eov = validation.targets, config.loss.threshold_weight > 0
     if config.wide != "none" and config.rare_recurrence == "fitted":
         rare_bonus = fit_rare_bonus(
@@ -74,6 +74,8 @@ def fit_ranker(
     ranker = Ranker(model, tokenizer, task.codes, definitions, prompt, rule, recurrence, trained_on, task.rules, wide)
     ranker.add_definitions(task.all_definitions)
     decision = decision_record(rule, scores, eov, targets, uses_eov)
+    if deep_share is not None:
+        decision["deep_share"] = deep_share
     if config.decoding == "rank":
         return ranker, decision, RankedPatients(scores=scores, thresholds=rule.thresholds(scores, eov), sentences=[])
     ranked = rank_split(ranker, task, "validation", config.decoding, config.evaluation_batch_size, config.max_targets)
@@ -173,7 +175,7 @@ def write_ranked(
         tokens=tokens,
     )
     if decision is not None:
-        manifest["calibration"], manifest["threshold"] = decision["calibration"], decision["threshold"]
+        manifest |= decision
     predictions = predictions_for_task(task, "test", test.scores, test.thresholds, manifest, records)
     write_predictions(run.path("predictions"), predictions)
     write_validation(run, task, validation.scores, validation.thresholds, manifest)

@@ -1,7 +1,7 @@
 """Baselines as runs: what every model has to beat (rank/run_baselines.py).
 
     mera baselines --task prepared/diabetes130 --output runs/diabetes130
-    mera baselines --task prepared/diabetes130 --output runs/diabetes130 --only "ease, gbdt"
+    mera baselines --task prepared/diabetes130 --output runs/diabetes130 --only ease gbdt
 
 seconds     popularity, own-history (its codes again), ease and item-knn (which codes follow which, in closed form),
             linear (ridge regression; the only one beside popularity that reads notes)

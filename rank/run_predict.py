@@ -21,7 +21,6 @@ from mera.training.entry_point import run_entry_point
 from rank.patients.coding_check import RULE_USES
 from rank.patients.notices import print_notices
 from rank.patients.phenotypes import Phenotype
-from rank.predict import Ranker
 from rank.task_prediction.predict_task import load_ranker, rank_patient, rank_task
 from rank.task_prediction.rank_table import (
     add_table_options,
@@ -35,7 +34,7 @@ from rank.task_prediction.ranked_files import as_json, check_suffix, print_measu
 
 def rank_table(arguments: argparse.Namespace, phenotypes: list[Phenotype]) -> None:
     """`--input`: the patients of a table, into `--output`, after the account of what was read."""
-    ranker = Ranker.load(arguments.checkpoint)
+    ranker = load_ranker(arguments.checkpoint)
     patients = read_patients(arguments, ranker)
     print_account(patients.account, Console(stderr=True))
     examples = rank_new_patients(

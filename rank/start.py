@@ -20,7 +20,7 @@ from rank.prompt import PromptBuilder, reading_sentences
 from rank.validation import Validation
 from rank.wide.features import WidePatient, count_training_visits
 from rank.wide.recurrence import Recurrence, seen_codes
-from rank.wide.wide_part import WidePart, WideScorer, fit_wide_part
+from rank.wide.wide_part import WideLoss, WidePart, WideScorer, fit_wide_part
 
 
 def require_past_notes(task: Task, prompt: PromptConfig) -> None:
@@ -41,11 +41,17 @@ class WideStart:
 
 
 def fitted_wide_part(config: RankConfig, task: Task) -> WideStart | None:
-    """The wide part fitted alone, by the loss that the whole model is trained with but at one level, all candidates;
-    None where the configuration does not ask for one."""
+    """The wide part fitted alone, by `wide_loss`; None where the configuration does not ask for a full one."""
     if config.wide != "full":
         return None
     tables, patients = count_training_visits(task)
+    loss = wide_loss(config, task)
+    weights = fit_wide_part(tables, patients, task.target_columns("train"), loss, config.training.seed)
+    return WideStart(WideScorer(tables=tables, weights=weights), patients)
+
+
+def wide_loss(config: RankConfig, task: Task) -> WideLoss:
+    """The loss that the whole model is trained with, but at one level, all candidates."""
     loss = replace(config.loss, levels=("all",), level_weights=None, temperature=1.0)
     one_group = torch.from_numpy(task.group_ids(["all"]))
 
@@ -54,8 +60,7 @@ def fitted_wide_part(config: RankConfig, task: Task) -> WideStart | None:
         nothing = torch.zeros_like(targets)
         return stage_two_loss(scores, eov, targets, nothing, one_group, loss, positive_weights=of_positives)
 
-    weights = fit_wide_part(tables, patients, task.target_columns("train"), row_loss, config.training.seed)
-    return WideStart(WideScorer(tables=tables, weights=weights), patients)
+    return row_loss
 
 
 def model_for_task(

@@ -138,7 +138,23 @@ def build_trainer(
         prompt_weight=config.prompt_weight,
         wide=None if wide is None else wide.scorer.tables,
     )
-    training = amount_for(config.training, len(examples))
+    return RankTrainer(
+        **arguments_for(config, run, len(examples), BEST_METRIC),
+        model=model,
+        train_dataset=examples,
+        eval_dataset=validation.prompts,  # the trainer wants one; `evaluate` ranks with `measure` instead
+        data_collator=collator,
+        group_ids=torch.from_numpy(task.group_ids(config.loss.levels)),
+        measure=validation.measure,
+        repeated_weight=config.repeated_weight,
+    )
+
+
+def arguments_for(config: RankConfig, run: RunDirectory, num_examples: int, best_metric: str) -> dict[str, Any]:
+    """What every Trainer of stage two gets of the configuration: as much training as suits so many examples, a look at
+    validation after every epoch or every so many steps, and at the end the weights of the look with the best
+    `best_metric`."""
+    training = amount_for(config.training, num_examples)
     looks: dict[str, Any] = {"eval_strategy": "epoch"}
     if training.evaluate_every:
         every = training.evaluate_every
@@ -149,24 +165,17 @@ def build_trainer(
             run,
             **looks,
             load_best_model_at_end=True,
-            metric_for_best_model=BEST_METRIC,
+            metric_for_best_model=best_metric,
             greater_is_better=True,
             remove_unused_columns=False,
             label_names=["positive"],
             activation_checkpointing=config.model.gradient_checkpointing,
         )
     )
-    return RankTrainer(
-        callbacks=[EarlyStoppingCallback(training.patience)] if training.patience else None,
-        min_steps=config.training.min_steps,
-        model=model,
-        args=arguments,
-        train_dataset=examples,
-        eval_dataset=validation.prompts,  # the trainer wants one; `evaluate` ranks with `measure` instead
-        data_collator=collator,
-        loss=config.loss,
-        group_ids=torch.from_numpy(task.group_ids(config.loss.levels)),
-        kernel=config.attention,
-        measure=validation.measure,
-        repeated_weight=config.repeated_weight,
-    )
+    return {
+        "callbacks": [EarlyStoppingCallback(training.patience)] if training.patience else None,
+        "min_steps": config.training.min_steps,
+        "args": arguments,
+        "loss": config.loss,
+        "kernel": config.attention,
+    }

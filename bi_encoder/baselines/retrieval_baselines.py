@@ -27,7 +27,7 @@ from bi_encoder.inputs.code_names import all_names
 from bi_encoder.inputs.texts import query_texts
 from bi_encoder.model import BiEncoder
 from bi_encoder.predict import embed_texts
-from bi_encoder.prior import Prior, fit_prior
+from bi_encoder.scoring.prior import Prior, fit_prior
 from bi_encoder.validation import unseen_recall
 from data.task import Task
 from mera.config import config_class

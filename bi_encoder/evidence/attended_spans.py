@@ -13,7 +13,7 @@ from bi_encoder.inputs.texts import QueryText
 from bi_encoder.inputs.windows import window_batch, windows_with_offsets
 from bi_encoder.model import BiEncoder
 from bi_encoder.predict import evaluation_mode
-from bi_encoder.similarities import CodeVectors
+from bi_encoder.scoring.similarities import CodeVectors
 from mera.system.errors import UserError
 
 EVIDENCE_ROWS, EVIDENCE_CODES = 20, 10

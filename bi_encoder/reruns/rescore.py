@@ -12,7 +12,7 @@ from pathlib import Path
 from bi_encoder.checkpoint import load_bi_encoder
 from bi_encoder.config import BiEncoderConfig, RescoreConfig
 from bi_encoder.predict import score_windows, split_windows
-from bi_encoder.prior import Prior
+from bi_encoder.scoring.prior import Prior
 from data.task import load_task
 from mera.config import load_config, parse_config
 from mera.runs.predictions import read_predictions, write_predictions

@@ -9,10 +9,10 @@ from sentence_transformers.sentence_transformer.modules import Normalize, Poolin
 from tqdm.auto import tqdm
 
 from bi_encoder.checkpoint import RECORD_NAME, ModelRecord, load_bi_encoder
-from bi_encoder.encoder import open_sentence_transformer
 from bi_encoder.index.code_index import CodeIndex
 from bi_encoder.inputs.code_names import shortest_first
 from bi_encoder.model import BiEncoder
+from bi_encoder.network.encoder import open_sentence_transformer
 from bi_encoder.predict import embed_texts
 from bi_encoder.search.code_names import names_of_codes, terms_digest
 from data.codes.book.book import CodeBook

@@ -55,7 +55,8 @@ def read_train(path: str | Path) -> Predictions:
     if not (folder / "scores.npy").is_file():
         raise UserError(
             f"{path} holds no candidates of the training notes ({folder}); make a run that does with "
-            f"`mera retrieval-baselines --task TASK --output RUNS --{FOLDS_KEY} 5`"
+            f"`mera retrieval-baselines --task TASK --output RUNS --{FOLDS_KEY} 5`, or from a bi-encoder with `python "
+            f"bi_encoder/reruns/out_of_fold.py --run RUN --task TASK --output RUN`"
         )
     predictions = read_predictions(folder)
     if not isinstance(predictions.manifest.get(FOLDS_KEY), int):

@@ -74,6 +74,7 @@ DEFAULT_WIDE = "recurrence"
 WIDE = (
     Variant(name="no-wide", label="without the wide part", keys={"wide": "none"}),
     Variant(name="recurrence-only", label="recurrence as the wide part", keys={"wide": "recurrence"}),
+    Variant(name="full-wide", label="full wide part", keys={"wide": "full"}),
 )
 
 

@@ -118,7 +118,7 @@ class BaselinesConfig:
     output: str
     """directory that gets one run per baseline: OUTPUT/popularity, OUTPUT/own-history, ..."""
     only: Annotated[tuple[Baseline, ...], pydantic.BeforeValidator(_as_names)] = DEFAULT_BASELINES
-    """which to run, for example "ease, gbdt"; those that a task has no data for are left out. zero-shot, which is slow,
+    """which to run, for example `--only ease gbdt`; those that a task has no data for are left out. zero-shot, slow,
     needs --zero_shot.model"""
     seed: int = 0
     """seed of the trees and of the neural baselines"""

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from data.task import Task
-from data.task_folder.features import PatientRow
+from data.task_folder.features import TaskRow
 from mera.evaluation.calibration import fit_platt
 from mera.evaluation.micro_f1_threshold import best_threshold
 from mera.runs.predictions import Predictions, read_predictions
@@ -94,7 +94,7 @@ class FirstPass:
         self._read: dict[str, tuple[Predictions, dict[str, int]]] = {}
         self.scale = scale or LogOddsScale.fit(self._predictions("validation")[0], self.path)
 
-    def candidates(self, split: str, rows: Sequence[PatientRow]) -> Candidates:
+    def candidates(self, split: str, rows: Sequence[TaskRow]) -> Candidates:
         """Those of `rows`, which have an `example_id`. Raises UserError where the run does not hold a row, or has no
         candidate for it."""
         predictions, place = self._predictions(split)

@@ -5,14 +5,13 @@ from typing import cast
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel, TrainingArguments
+from transformers import PreTrainedModel
 
 from data.task import Task
 from mera.runs.run_directory import RunDirectory
-from mera.training.settings import training_arguments
 from rank.config import LossConfig, RankConfig
 from rank.loss import stage_two_loss
-from rank.trainer import RankTrainer
+from rank.trainer import RankTrainer, arguments_for
 from rank.verification.branches import VerificationBatch, VerificationDataset, VerificationExample
 from rank.verification.scoring import read_batch
 from rank.verification.start import VerifierInputs
@@ -71,28 +70,12 @@ def build_trainer(
 ) -> VerificationTrainer:
     """A trainer of `model` (rank/verification/start.py) that measures after every epoch and ends with the best epoch's
     weights."""
-    arguments = TrainingArguments(
-        **training_arguments(
-            config.training,
-            run,
-            eval_strategy="epoch",
-            load_best_model_at_end=True,
-            metric_for_best_model=BEST_METRIC,
-            greater_is_better=True,
-            remove_unused_columns=False,
-            label_names=["positive"],
-            activation_checkpointing=config.model.gradient_checkpointing,
-        )
-    )
     return VerificationTrainer(
-        min_steps=config.training.min_steps,
+        **arguments_for(config, run, len(examples), BEST_METRIC),
         model=model,
-        args=arguments,
         train_dataset=examples,
         eval_dataset=inputs.validation.prompts,  # the trainer wants one; `evaluate` ranks with `measure` instead
         data_collator=inputs.collator,
-        loss=config.loss,
         group_ids=torch.from_numpy(task.group_ids(config.loss.levels)),
-        kernel=config.attention,
         measure=inputs.measure,
     )

@@ -21,11 +21,11 @@ from rank.decision import DecisionRule
 from rank.patients.trained_on import TrainedOn
 from rank.predict import RULES_FILE, Ranker
 from rank.prompt import Prompt
-from rank.recurrence import NUM_FEATURES
 from rank.verification.branches import VerificationCollator, branches_of_codes
 from rank.verification.first_pass import Candidates, FirstPass, LogOddsScale
 from rank.verification.head import Verification, read_hidden_states
 from rank.verification.scoring import scores_of_all_codes, verify
+from rank.wide.recurrence import NUM_FEATURES
 
 NEEDS_CANDIDATES = (
     "this checkpoint verifies the candidates of a first pass and cannot rank a patient by itself; give --task with "
@@ -61,10 +61,11 @@ class Verifier(Ranker):
 
     @classmethod
     def load(cls, checkpoint: str | Path, device: str | None = None) -> "Verifier":
-        """Read a checkpoint of `rank/train.py --candidates`. Raises UserError where `checkpoint` is not one."""
-        path = Path(checkpoint)
-        if not is_verifier(path):
-            raise UserError(f"{path} has no {FILE_NAME}: give a checkpoint that rank/train.py --candidates wrote")
+        """Read a checkpoint of `rank/train.py --candidates`, or the one in a run's folder. Raises UserError where there
+        is none."""
+        if not is_verifier(checkpoint):
+            raise UserError(f"{checkpoint} has no {FILE_NAME}: give a run of rank/train.py --candidates")
+        path = _folder(checkpoint)
         saved = json.loads((path / FILE_NAME).read_text(encoding="utf-8"))
         model, tokenizer = open_checkpoint(path, device)
         verification = Verification(model.config.hidden_size)
@@ -136,5 +137,10 @@ class Verifier(Ranker):
 
 
 def is_verifier(checkpoint: str | Path) -> bool:
-    """Whether `rank/train.py --candidates` wrote the checkpoint."""
-    return (Path(checkpoint) / FILE_NAME).is_file()
+    """Whether `rank/train.py --candidates` wrote the checkpoint, or the run."""
+    return (_folder(checkpoint) / FILE_NAME).is_file()
+
+
+def _folder(checkpoint: str | Path) -> Path:
+    inside = Path(checkpoint) / "checkpoint"
+    return inside if inside.is_dir() else Path(checkpoint)

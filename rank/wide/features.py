@@ -20,15 +20,16 @@ from rank.wide.item_scores import LeftOutHistories, best_penalty, item_item_weig
 from rank.wide.recurrence import SeenCodes, seen_codes
 
 FEATURES = (
-    *("linked", "new", "seen", "last", "prior", "visits", "new_prior", "seen_prior", "last_prior", "rate"),
-    *("seen_history", "same_chapter", "same_block", "same_category"),
+    *("linked", "linked_share", "new", "seen", "last", "prior", "visits", "new_prior", "seen_prior", "last_prior"),
+    *("rate", "seen_history", "same_chapter", "same_block", "same_category"),
 )
-"""linked: how much likelier the item-item score makes the code than it is by itself (log); new, seen, last: not in the
+"""linked: how much likelier the item-item score makes the code than it is by itself (log);
+linked_share: that score, in tenths; new, seen, last: not in the
 history, in it, in its last visit; prior: log of 1 + training targets with the code; visits: log of the visits with it;
 new_prior, seen_prior, last_prior: prior where it is that; rate: log of the share of the visits with it; seen_history:
 log of the number of visits where it is seen; same_...: log of 1 + other codes of the history in the same group and in
 no smaller one, for codes that are new."""
-PER_CODE = 4
+PER_CODE = 5
 """The first features have a weight of each code's own besides the shared one."""
 PATIENT_FEATURES = ("age", "age_squared", "sex", "no_history", "history_visits", "history_codes")
 LEVELS = ("chapter", "block", "category")
@@ -115,20 +116,21 @@ class WideTables:
         counts = self.counts - _dense([patient.own_targets for patient in patients], shape)
         prior = np.log1p(np.maximum(counts, 0))
         parts = [
-            *(self._linked(patients, counts), new, seen, last, prior, visits, new * prior, seen * prior, last * prior),
+            *self._linked(patients, counts),
+            *(new, seen, last, prior, visits, new * prior, seen * prior, last * prior),
             *(seen * (visits - log_visits), seen * log_visits, *self._same_groups(seen)),
         ]
         return np.stack(parts, axis=-1).astype(np.float32)
 
-    def _linked(self, patients: Sequence[WidePatient], counts: np.ndarray) -> np.ndarray:
-        """(B, C): log of (base rate + item-item score) / base rate."""
+    def _linked(self, patients: Sequence[WidePatient], counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(B, C) each: log of (base rate + item-item score) / base rate; the score in tenths."""
         shape = counts.shape
         own_rows = np.array([[patient.own_rows] for patient in patients])
         base = (counts + 0.5) / (self.num_rows - own_rows + 1)
         scores = _sparse([patient.items for patient in patients], shape) @ self.item_weights
         scores -= _dense([patient.left_out_items for patient in patients], shape)
         scores += np.array([[patient.left_out_share] for patient in patients]) * _base_rates(self.counts, self.num_rows)
-        return np.log(np.maximum(base + scores, LEAST_SHARE * base) / base)
+        return np.log(np.maximum(base + scores, LEAST_SHARE * base) / base), 10 * scores
 
     def _same_groups(self, seen: np.ndarray) -> list[np.ndarray]:
         """For each of LEVELS (B, C)."""

@@ -126,14 +126,33 @@ def trained_weights(model: nn.Module) -> WideWeights:
         return WideWeights(**{name: value.detach().cpu().numpy().copy() for name, value in wide.weights().items()})
 
 
+def start_weights(model: nn.Module) -> WideWeights:
+    """What the weights of `model.wide` were before it trained."""
+    wide = cast("WidePart", model.wide)
+    return WideWeights(
+        **{part.name: getattr(wide, f"start_{part.name}").float().cpu().numpy() for part in fields(WideWeights)}
+    )
+
+
+def interpolated(start: WideWeights, trained: WideWeights, share: float) -> WideWeights:
+    """`share` of the trained weights and the rest of those at the start: all scores are linear in them, so that they
+    are mixed likewise. 0 leaves the wide part alone, as it was fitted."""
+    mixed = {
+        part.name: (1 - share) * getattr(start, part.name) + share * getattr(trained, part.name)
+        for part in fields(WideWeights)
+    }
+    return WideWeights(**{name: values.astype(np.float32) for name, values in mixed.items()})
+
+
 def fit_wide_part(
     tables: WideTables, patients: Sequence[WidePatient], targets: Sequence[Sequence[int]], loss: WideLoss, seed: int
 ) -> WideWeights:
     """The wide part alone at its best on training patients who are left out of what was counted on them.
 
-    Minimises the mean `loss` of the rows plus the squares of the weights by their prior spread over the rows, with Adam
-    and a learning rate that falls to 0; rows that fit into one batch are taken all at once. targets: columns of each
-    patient's targets. The gate of the result is 0.
+    Rows without a history are taken in no greater number than those with one: they are the first visits of patients,
+    sometimes most of the rows, and say nothing of what follows what. Minimises the mean `loss` of the rows plus the
+    squares of the weights by their prior spread over the rows, with Adam and a learning rate that falls to 0; rows that
+    fit into one batch are taken all at once. targets: columns of each patient's targets. The gate of the result is 0.
     """
     num_codes, num_patient = len(tables.counts), len(PATIENT_FEATURES)
     shapes = {
@@ -145,10 +164,15 @@ def fit_wide_part(
     }
     spreads = {"shared": SHARED_SPREAD, "per_code": PER_CODE_SPREAD, "bias": BIAS_SPREAD, "patient": PATIENT_SPREAD}
     weights = {name: torch.zeros(shape, requires_grad=True) for name, shape in shapes.items()}
+    with torch.no_grad():
+        weights["shared"][FEATURES.index("prior")] = 1.0  # popularity, which every other weight then corrects
     optimizer = torch.optim.Adam(weights.values(), FIT_RATE, betas=(0.9, 0.99))
+    draw = np.random.default_rng(seed)
+    chosen = _rows_to_fit(patients, draw)
+    patients, targets = [patients[row] for row in chosen], [targets[row] for row in chosen]
+    order = np.arange(len(patients))
     batch_rows = max(1, min(len(patients), MOST_ELEMENTS // num_codes))
     steps = max(FIT_STEPS, -(-len(patients) // batch_rows))
-    draw, order = np.random.default_rng(seed), np.arange(len(patients))
     whole = _targets_and_features(tables, patients, targets, order) if batch_rows == len(patients) else None
     place = len(patients)
     for step in trange(steps, desc="wide part", unit="step", leave=False):
@@ -166,6 +190,13 @@ def fit_wide_part(
         optimizer.step()
     numbers = {name: weight.detach().numpy() for name, weight in weights.items()}
     return WideWeights(**numbers, gate=np.zeros(1, dtype=np.float32))
+
+
+def _rows_to_fit(patients: Sequence[WidePatient], draw: np.random.Generator) -> np.ndarray:
+    has_history = np.array([patient.num_visits > 0 for patient in patients])
+    first_visits = draw.permutation(np.flatnonzero(~has_history))
+    most = int(has_history.sum()) or len(first_visits)
+    return np.sort(np.concatenate([np.flatnonzero(has_history), first_visits[:most]]))
 
 
 def _targets_and_features(

@@ -3,8 +3,9 @@
 python tests/benchmarks/bench_evidence.py --model CHECKPOINT --task TASK [--split test]
 
 For every annotated code of every note of the split: the share of the attention inside the annotated characters, and
-how often the heaviest token touches them (the pointing game). Norms are what mean pooling weighs a token by: the same
-for all codes of a note. `--model` may be given again, also with a mean-pooling model, which has norms only.
+how often the heaviest token touches them (the pointing game). Label attention of the definition, and, of a model that
+compares several vectors of a code, of the one that scores highest. Norms are what mean pooling weighs a token by: the
+same for all codes of a note. `--model` may be given again, also with a mean-pooling model, which has norms only.
 """
 
 import argparse
@@ -15,10 +16,11 @@ import torch
 
 from bi_encoder.checkpoint import ModelRecord
 from bi_encoder.evidence.agreement import Agreement, agreement, mean_agreement
-from bi_encoder.inputs.texts import QueryText, key_texts, query_texts
+from bi_encoder.inputs.texts import QueryText, query_texts
 from bi_encoder.inputs.windows import window_batch, windows_with_offsets
 from bi_encoder.model import BiEncoder
-from bi_encoder.predict import embed_texts
+from bi_encoder.predict import embed_codes
+from bi_encoder.scoring.similarities import CodeVectors, first_vectors
 from bi_encoder.search.search_index import open_model
 from data.task import Task, load_task
 
@@ -45,7 +47,14 @@ def main() -> None:
 
 def compare(model: BiEncoder, record: ModelRecord, task: Task, split: str) -> tuple[dict[str, list[Agreement]], int]:
     """Way of weighing tokens -> the agreement of each (note, code) with spans; and how many pairs no token touches."""
-    keys = embed_texts(model, key_texts(task), record.max_key_tokens)
+    vectors = embed_codes(
+        model,
+        task,
+        record.max_key_tokens,
+        code_vectors=record.code_vectors,
+        views_per_code=record.views_per_code,
+        spans_per_code=record.spans_per_code,
+    )
     column = task.column
     found, unread = defaultdict(list), 0
     for row, query in zip(task.splits[split], query_texts(task, split), strict=True):
@@ -55,7 +64,7 @@ def compare(model: BiEncoder, record: ModelRecord, task: Task, split: str) -> tu
         if not spans or query.note_start is None:
             continue
         columns = [column[code] for code in spans]
-        offsets, weights = token_weights(model, record, query, keys[columns])
+        offsets, weights = token_weights(model, record, query, vectors.of_codes(columns))
         for name, weights_CT in weights.items():
             for token_weight, gold in zip(weights_CT, spans.values(), strict=True):
                 pair = agreement(token_weight, offsets, gold)
@@ -68,16 +77,19 @@ def compare(model: BiEncoder, record: ModelRecord, task: Task, split: str) -> tu
 
 @torch.no_grad()
 def token_weights(
-    model: BiEncoder, record: ModelRecord, query: QueryText, keys: torch.Tensor
+    model: BiEncoder, record: ModelRecord, query: QueryText, vectors: CodeVectors
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Characters of the note (T, 2) of each token, (0, 0) outside the note; way of weighing -> (C, T)."""
     windows, places = windows_with_offsets(model.tokenizer, query.text, record.max_query_tokens, record.window_overlap)
     batch = window_batch(model.tokenizer, [windows], record.window_overlap)
     offsets = np.maximum(places - query.note_start, 0)
     norms = model.read(batch).states[0].norm(dim=-1).numpy()
-    weights = {"token norms": np.tile(norms, (len(keys), 1))}
+    weights = {"token norms": np.tile(norms, (vectors.num_codes, 1))}
     if model.attention is not None:
-        weights["label attention"] = model.token_weights(batch, keys)[0].numpy()
+        keys, owner = vectors.embeddings, vectors.owner
+        weights["label attention"] = model.token_weights(batch, keys[first_vectors(owner)])[0].numpy()
+        if not vectors.is_one_each:
+            weights["best vector's"] = model.token_weights(batch, keys, owner)[0].numpy()
     return offsets, weights
 
 

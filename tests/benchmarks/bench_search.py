@@ -77,7 +77,7 @@ def main() -> None:
         index = CodeIndex.build(np.hstack([index.embeddings, index.embeddings @ extra]), index.codes)
         queries = np.hstack([queries, queries @ extra])
     clock = time.process_time if options.cpu_time else time.perf_counter
-    exact, speed_of_exact = report(index, queries, clock)
+    speed_of_exact = report(index, queries, clock)
     if options.faiss:
         report_faiss(index.embeddings, queries, speed_of_exact, clock)
     print(f"peak memory of the process {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
@@ -92,8 +92,8 @@ def embed_queries(source: str, count: int) -> np.ndarray:
     return embed_texts(model, [terms[place] for place in chosen], record.max_query_tokens).numpy()
 
 
-def report(index: CodeIndex, queries: np.ndarray, clock: Callable[[], float]) -> tuple[np.ndarray, float]:
-    """Prints our searches; returns the columns (Q, K) of the exact pass and its queries/s."""
+def report(index: CodeIndex, queries: np.ndarray, clock: Callable[[], float]) -> float:
+    """Prints our searches; returns the queries/s of the exact pass."""
     width = index.embeddings.shape[1]
     exact = np.vstack([index.search_columns(batch, K, width)[0] for batch in batches(queries)])
     print(f"{len(index.codes):,} codes, {width} wide, {len(queries)} queries in batches of {BATCH}, k = {K}")
@@ -114,7 +114,7 @@ def report(index: CodeIndex, queries: np.ndarray, clock: Callable[[], float]) ->
             f"+{index.first_pass(kind, dim).num_bytes / 2**20:.0f} MiB"
         )
     print(f"embeddings {index.embeddings.nbytes / 2**20:.0f} MiB")
-    return exact, ours
+    return ours
 
 
 def report_faiss(embeddings: np.ndarray, queries: np.ndarray, ours: float, clock: Callable[[], float]) -> None:

@@ -10,7 +10,7 @@ from tiny_task import make_tiny_task
 from transformers import set_seed
 
 from bi_encoder.config import BiEncoderConfig
-from bi_encoder.gather import gather_distinct, own_share
+from bi_encoder.network.gather import gather_distinct, own_share
 from bi_encoder.start import model_for_task, training_examples
 from bi_encoder.trainer import build_trainer
 from bi_encoder.validation import Validation

@@ -10,12 +10,12 @@ from small_encoder import SMALL_ARCHITECTURE, make_encoder
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
 
-from bi_encoder.attention import LabelAttention, attended_similarities
 from bi_encoder.config import EncoderConfig
-from bi_encoder.encoder import load_encoder
 from bi_encoder.inputs.batches import pad, parts_of_similar_length, tokenize
 from bi_encoder.inputs.windows import tokenize_windows, window_batch
 from bi_encoder.loss import multi_positive_info_nce
+from bi_encoder.network.attention import LabelAttention, attended_similarities
+from bi_encoder.network.encoder import load_encoder
 from bi_encoder.start import build_bi_encoder
 
 TEXTS = [

@@ -11,13 +11,13 @@ from torch.nn.functional import normalize
 
 from bi_encoder.checkpoint import ModelRecord, load_bi_encoder, save_bi_encoder
 from bi_encoder.config import EncoderConfig
-from bi_encoder.encoder import load_encoder
 from bi_encoder.evidence.attended_spans import evidence_record, evidence_spans
 from bi_encoder.inputs.batches import pad, tokenize
 from bi_encoder.inputs.texts import QueryText
 from bi_encoder.inputs.windows import tokenize_windows
+from bi_encoder.network.encoder import load_encoder
 from bi_encoder.predict import embed_texts, score_texts
-from bi_encoder.similarities import CodeVectors
+from bi_encoder.scoring.similarities import CodeVectors
 from bi_encoder.start import build_bi_encoder
 
 TEXTS = [

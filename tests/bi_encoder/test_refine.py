@@ -9,8 +9,8 @@ from torch.nn.functional import normalize
 
 from bi_encoder.checkpoint import ModelRecord, load_bi_encoder, save_bi_encoder
 from bi_encoder.config import BiEncoderConfig, EncoderConfig, RefineConfig
-from bi_encoder.encoder import load_encoder
 from bi_encoder.index.principal_directions import principal_directions
+from bi_encoder.network.encoder import load_encoder
 from bi_encoder.predict import embed_texts
 from bi_encoder.refine import refined_map
 from bi_encoder.start import build_bi_encoder

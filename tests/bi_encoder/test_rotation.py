@@ -9,10 +9,10 @@ from torch.nn.functional import normalize
 
 from bi_encoder.checkpoint import ModelRecord, load_bi_encoder, save_bi_encoder
 from bi_encoder.config import EncoderConfig
-from bi_encoder.encoder import load_encoder
 from bi_encoder.inputs.batches import pad, tokenize
 from bi_encoder.inputs.windows import tokenize_windows
 from bi_encoder.loss import multi_positive_info_nce
+from bi_encoder.network.encoder import load_encoder
 from bi_encoder.predict import embed_texts, score_texts
 from bi_encoder.start import build_bi_encoder, turn_to_principal_directions
 

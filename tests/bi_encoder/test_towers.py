@@ -7,8 +7,8 @@ from sentence_transformers import SentenceTransformer
 
 from bi_encoder.checkpoint import ModelRecord, load_bi_encoder, save_bi_encoder
 from bi_encoder.config import BiEncoderConfig, EncoderConfig
-from bi_encoder.encoder import load_encoder
 from bi_encoder.inputs.windows import tokenize_windows
+from bi_encoder.network.encoder import load_encoder
 from bi_encoder.predict import embed_texts, embed_windows, score_texts
 from bi_encoder.start import build_bi_encoder
 from mera.config import load_config

@@ -1,8 +1,7 @@
 """Training from task to prediction folder: every variant learns, an interrupted run goes on where it was."""
 
 import json
-import subprocess
-import sys
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +9,7 @@ import polars as pl
 import pytest
 import torch
 from bi_encoder_runs import SMALL, configuration, outputs_of, score_split, start
+from ready_python import run_ready
 from tiny_task import make_tiny_task
 from transformers import TrainerCallback
 
@@ -18,8 +18,8 @@ from bi_encoder.config import BiEncoderConfig
 from bi_encoder.index.code_index import CodeIndex
 from bi_encoder.inputs.code_names import names_for_scoring
 from bi_encoder.predict import code_vectors_of, embed_codes, score_texts, split_windows
-from bi_encoder.prior import Prior, best_weight, quality_by_weight
 from bi_encoder.refine import refine
+from bi_encoder.scoring.prior import Prior, best_weight, quality_by_weight
 from bi_encoder.validation import ranking_measure, ranking_metrics
 from data.task_folder.book_parts import TERM_SCHEMA
 from mera.config import load_config
@@ -249,16 +249,15 @@ def test_the_prior_weight_with_the_best_validation_is_chosen():
 def test_the_command_trains_and_refuses_an_unknown_variant(task, tmp_path):
     overrides = SMALL | {"task": task.path, "output": tmp_path / "run", "training.epochs": 1}
     arguments = [part for key, value in overrides.items() for part in (f"--{key}", json.dumps(value, default=str))]
-    command = [sys.executable, "bi_encoder/train.py", "--config", "configs/bi_encoder/tiny.yaml", *arguments]
-    environment = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
-    settings = {"cwd": ROOT, "env": environment, "capture_output": True, "text": True, "timeout": 120}
+    command = ["bi_encoder/train.py", "--config", "configs/bi_encoder/tiny.yaml", *arguments]
+    settings = {"cwd": ROOT, "env": os.environ | {"HOME": str(tmp_path)}}
 
-    refused = subprocess.run([*command, "--variant", "laa"], **settings, check=False)
+    refused = run_ready([*command, "--variant", "laa"], **settings)
     assert refused.returncode == 2
     assert "variant: Input should be 'retrieval', 'mean_mrl' or 'laa_mrl' (got 'laa')" in refused.stderr
 
     command += ["--variant", "mean_mrl", "--encoder.rotation", "principal", "--refine.steps", "20"]
-    done = subprocess.run(command, **settings, check=False)
+    done = run_ready(command, **settings)
     assert done.returncode == 0, done.stderr
     assert f"predictions: {tmp_path / 'run' / 'predictions'}" in done.stdout
     model, _ = load_bi_encoder(tmp_path / "run" / "checkpoint", codes=task.codes)

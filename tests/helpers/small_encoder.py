@@ -10,7 +10,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
 from bi_encoder.config import EncoderConfig
-from bi_encoder.encoder import load_encoder
+from bi_encoder.network.encoder import load_encoder
 
 SMALL_ARCHITECTURE = {
     "model_type": "modernbert",

@@ -14,7 +14,7 @@ from small_encoder import make_encoder
 from small_model import ARCHITECTURE
 
 from bi_encoder.config import EncoderConfig
-from bi_encoder.encoder import load_encoder
+from bi_encoder.network.encoder import load_encoder
 from bi_encoder.search.search_index import open_model
 from mera.language_models.models import ModelConfig, has_pickled_weights, load_base_model
 from mera.report import write_report

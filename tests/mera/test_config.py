@@ -88,7 +88,7 @@ def test_help_is_of_the_program_and_shows_lists_as_one_types_them(capsys):
         parse_config(Lists, "", ["--help"], program="mera lists")
     text = " ".join(capsys.readouterr().out.split())
     assert text.startswith("usage: mera lists ")
-    assert "--names VALUE which (default: [all, own-history])" in text
+    assert "--names VALUE [VALUE ...] which (default: [all, own-history])" in text
     assert "--widths VALUE how wide (default: [8, 16])" in text
     assert parse_config(Lists, "", ["--names", "[all, own-history]"]) == Lists()
 
@@ -100,3 +100,10 @@ def test_help_shows_docstrings_and_defaults(capsys):
     assert "what this does" in text
     assert "--section.rate VALUE how fast (default: 0.1)" in text
     assert "--task VALUE where the task is (required)" in text
+
+
+@pytest.mark.parametrize("words", [["[chapter, block]"], ["chapter", "block"]])
+def test_a_list_is_typed_with_brackets_or_as_words(words):
+    config = parse_config(Example, "", ["--section.levels", *words, "--task", "a"])
+    assert config.section.levels == ("chapter", "block")
+    assert config.task == "a"

@@ -11,6 +11,7 @@ import time
 import numpy as np
 import pytest
 import torch
+from ready_python import run_ready
 from tiny_task import make_tiny_task
 
 from data.task import load_task
@@ -25,18 +26,11 @@ SMALL_MODEL = "{model_type: mistral, hidden_size: 64, intermediate_size: 128, nu
 )
 
 
-LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", "launch/accelerate/cpu.yaml"]
+LAUNCH = ["-m", "accelerate.commands.launch", "--config_file", "launch/accelerate/cpu.yaml"]
 
 
 def launch(script, *arguments, environment=None):
-    return subprocess.run(
-        [*LAUNCH, script, *map(str, arguments)],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return run_ready([*LAUNCH, script, *arguments], cwd=ROOT, env=environment)
 
 
 def rank_arguments(folder, output):
@@ -91,7 +85,9 @@ def test_a_run_is_complete_and_leaves_nothing_beside_it(runs):
 
 
 def test_the_same_seed_gives_the_same_predictions(runs):
-    again = launch("rank/train.py", *rank_arguments(runs, runs / "elsewhere" / "again"))
+    arguments = map(str, rank_arguments(runs, runs / "elsewhere" / "again"))
+    command = [sys.executable, *LAUNCH, "rank/train.py", *arguments]  # a new Python has an order of sets of its own
+    again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stderr[-2000:]
     first, second = read_predictions(runs / "rank"), read_predictions(runs / "elsewhere" / "again")
     np.testing.assert_array_equal(first.scores, second.scores)
@@ -111,7 +107,7 @@ def test_a_killed_run_resumes_to_the_same_predictions(runs):
     assert launch("rank/train.py", *rank_arguments(runs, whole), "--training.epochs", 12).returncode == 0
     arguments = [*rank_arguments(runs, cut), "--training.epochs", 12]
     killed = subprocess.Popen(
-        [*LAUNCH, "rank/train.py", *map(str, arguments)],
+        [sys.executable, *LAUNCH, "rank/train.py", *map(str, arguments)],
         cwd=ROOT,
         start_new_session=True,
         stdout=subprocess.DEVNULL,
@@ -206,13 +202,12 @@ def test_tracking_records_numbers_and_no_patient(runs):
 
 
 def test_the_python_page_runs(runs, tmp_path, monkeypatch, capsys):
-    baselines = [sys.executable, "-m", "mera.cli", "baselines", "--only", "[popularity]"]
+    baselines = ["-m", "mera.cli", "baselines", "--only", "[popularity]"]
     (tmp_path / "prepared").mkdir()
     (tmp_path / "runs").mkdir()
     (tmp_path / "prepared" / "mine").symlink_to(runs / "task")
     (tmp_path / "runs" / "rank").symlink_to(runs / "rank")
-    command = [*baselines, "--task", str(runs / "task"), "--output", str(tmp_path / "runs")]
-    subprocess.run(command, check=True, capture_output=True)
+    assert run_ready([*baselines, "--task", runs / "task", "--output", tmp_path / "runs"]).returncode == 0
     monkeypatch.chdir(tmp_path)
     page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
     names = {}
@@ -225,8 +220,9 @@ def test_the_python_page_runs(runs, tmp_path, monkeypatch, capsys):
 
 
 def test_predict_on_the_command_line(runs):
-    command = [sys.executable, "-m", "mera.cli", "predict", str(runs / "rank" / "checkpoint"), "--history", "i10;E11.9"]
-    result = subprocess.run([*command, "--top", "3", "--json"], capture_output=True, text=True, check=True)
+    command = ["-m", "mera.cli", "predict", runs / "rank" / "checkpoint", "--history", "i10;E11.9"]
+    result = run_ready([*command, "--top", "3", "--json"])
+    assert result.returncode == 0, result.stderr
     ranked = json.loads(result.stdout)["codes"]
     assert len(ranked) == 3
     assert set(ranked[0]) == {"code", "definition", "score", "probability", "predicted", "known"}
@@ -257,10 +253,11 @@ def test_bad_input_is_one_sentence(runs, tmp_path):
 
 def test_a_finished_run_can_be_scored_again_in_another_way(runs):
     trained = read_predictions(runs / "rank")
-    command = [sys.executable, "rank/rescore.py", "--run", runs / "rank", "--task", runs / "task", "--output"]
+    command = ["rank/rescore.py", "--run", runs / "rank", "--task", runs / "task", "--output"]
 
     def rescore(name, *options):
-        subprocess.run([*map(str, [*command, runs / "again" / name]), *options], cwd=ROOT, check=True)
+        done = run_ready([*command, runs / "again" / name, *options], cwd=ROOT)
+        assert done.returncode == 0, done.stderr
         return read_predictions(runs / "again" / name)
 
     same = rescore("same")
@@ -283,13 +280,7 @@ def test_a_finished_run_can_be_scored_again_in_another_way(runs):
     assert not np.allclose(read_validation(runs / "again" / "written").scores, kept.scores)
 
     other = make_tiny_task(runs / "again" / "other-task", seed=5)
-    refused = subprocess.run(
-        [*map(str, [*command[:5], other.path, "--output", runs / "again" / "refused"])],
-        cwd=ROOT,
-        check=False,
-        capture_output=True,
-        text=True,
-    )
+    refused = run_ready([*command[:4], other.path, "--output", runs / "again" / "refused"], cwd=ROOT)
     assert refused.returncode == 1
     assert f"{runs / 'rank'} was trained on another task than {other.path}" in refused.stderr
     assert not (runs / "again" / "refused").exists()

@@ -128,9 +128,17 @@ def _values(text: str) -> set[str]:
 
 def _has_character(positions: list[int], values: set[str], order: CodeOrder) -> _Limit:
     if positions == [5, 6]:
-        with_sixth = {plain[:5] for plain in order.alphabet if len(plain) == 6}
-        return lambda plain: plain[-1] in values and (len(plain) == 6 or (len(plain) == 5 and plain not in with_sixth))
+        return lambda plain: (
+            plain[-1] in values and (len(plain) == 6 or (len(plain) == 5 and not _has_sixth(plain, order)))
+        )
     return lambda plain: any(len(plain) == position and plain[position - 1] in values for position in positions)
+
+
+def _has_sixth(plain: str, order: CodeOrder) -> bool:
+    """Whether codes of six characters stand below a code of five, written without its dot."""
+    code = order.ontology.dotted(plain)
+    below = order.names[order.place[code] + 1 : order.end[code]]
+    return any(len(name.replace(".", "")) == 6 for name in below)
 
 
 def _in_suffix(digits: str, first: str, last: str) -> bool:

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from bi_encoder.attention import LabelAttention, attended_similarities
 from bi_encoder.evidence.supervision import SpanTargets, fragments_of, log_mass_on, phrases_of, span_loss, span_pairs
+from bi_encoder.network.attention import LabelAttention, attended_similarities
 
 OWNERS = torch.tensor([2, 4, 5, 7, 9, 4, 7])
 """Definitions of five codes, a further name of two of them."""

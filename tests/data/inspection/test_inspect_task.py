@@ -1,11 +1,9 @@
 """What `inspect` says of a task: counted by hand on a small one, and plotted the same way twice."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from prepare_case import EVEN, run, write_csv
+from ready_python import run_ready
 
 from data.inspection.task_figures import figures_of, plot_figures
 from mera.root import ROOT
@@ -46,17 +44,8 @@ def test_figures_are_those_counted_by_hand(task):
 def test_the_command_prints_and_plots(task, tmp_path):
     plots = [tmp_path / "a.svg", tmp_path / "b.svg"]
     for plot in plots:
-        command = [
-            sys.executable,
-            "-m",
-            "data.inspection.inspect_task",
-            str(task.path),
-            "--plot",
-            str(plot),
-            "--top",
-            "3",
-        ]
-        result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+        result = run_ready(["-m", "data.inspection.inspect_task", task.path, "--plot", plot, "--top", 3], cwd=ROOT)
+        assert result.returncode == 0, result.stderr
     assert "Q99.ZZ (24)" in result.stdout
     assert "targets new to the patient" in result.stdout
     assert "words in the note" not in result.stdout
@@ -67,8 +56,7 @@ def test_the_command_prints_and_plots(task, tmp_path):
 def test_what_cannot_be_inspected(task, tmp_path):
     with pytest.raises(ValueError, match=r"--plot must name a file with the suffix .svg, .png or .pdf"):
         plot_figures(figures_of(task), "t", tmp_path / "a.gif")
-    command = [sys.executable, "-m", "data.inspection.inspect_task", str(tmp_path)]
-    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    result = run_ready(["-m", "data.inspection.inspect_task", tmp_path], cwd=ROOT)
     assert result.returncode == 1
     assert result.stderr.startswith("error: no prepared task in")
     assert len(result.stderr.splitlines()) == 1

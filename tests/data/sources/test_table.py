@@ -2,8 +2,6 @@
 
 import csv
 import io
-import subprocess
-import sys
 from datetime import date, timedelta
 
 import pandas as pd
@@ -12,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prepare_case import EVEN, accounting, assert_adds_up, dropped, every_row, example_of, run, write_csv
+from ready_python import run_ready
 
 from data.cohorts.cohort import Patient
 from data.ledger import Ledger
@@ -236,10 +235,8 @@ def test_a_mistake_for_all_rows_is_named(tmp_path, change, options, message):
 
 def test_the_account_comes_before_the_failure(tmp_path):
     source = write_table(tmp_path / "table.csv", small_table(lambda row: row | {"pid": row["pid"] + row["vid"]}))
-    command = [sys.executable, "-m", "data.prepare", "table", "--input", str(source), *OPTIONS]
-    result = subprocess.run(
-        [*command, "--output", str(tmp_path / "task")], capture_output=True, text=True, cwd=ROOT, check=False
-    )
+    command = ["-m", "data.prepare", "table", "--input", source, *OPTIONS]
+    result = run_ready([*command, "--output", tmp_path / "task"], cwd=ROOT)
     assert result.returncode == 1
     *account, last = result.stderr.strip().splitlines()
     assert last.startswith("error: no patient of table has 2 visits with a usable code: each of 24 patients")

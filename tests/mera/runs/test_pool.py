@@ -1,13 +1,12 @@
 """Pooling the folds of the MIMIC-III demo: every patient is tested once."""
 
-import subprocess
-import sys
-
 import pytest
 from prepare_case import run
+from ready_python import run_ready
 from shared_data import shared_data
 
 from mera.evaluation.metrics import recall_at_k
+from mera.root import ROOT
 from mera.runs.pool import pool_folds
 from mera.runs.predictions import read_predictions
 
@@ -22,17 +21,9 @@ def baselines(tmp_path_factory):
     options = ("--protocol", "kfold", "--folds", FOLDS, "--candidates", "all")
     tasks = run("mimic3", "--input", source, "--output", folder / "demo", *options)
     for task in tasks:
-        command = [
-            sys.executable,
-            "rank/run_baselines.py",
-            "--task",
-            task.path,
-            "--output",
-            folder / task.path.name[-5:],
-            "--only",
-            "[popularity, own-history, linear]",
-        ]
-        subprocess.run([str(part) for part in command], check=True, capture_output=True)
+        command = ["rank/run_baselines.py", "--task", task.path, "--output", folder / task.path.name[-5:]]
+        done = run_ready([*command, "--only", "[popularity, own-history, linear]"], cwd=ROOT)
+        assert done.returncode == 0, done.stderr
     return folder
 
 

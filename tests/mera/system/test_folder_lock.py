@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from ready_python import run_ready
 from tiny_task import make_tiny_task
 
 from data.prepare.run import prepare
@@ -113,8 +114,7 @@ def test_a_run_a_report_a_demo_and_a_task_are_refused_while_another_process_is_a
     }
     for folder, command in commands.items():
         process = holder(tmp_path / folder)
-        words = [sys.executable, "-m", *map(str, command)]
-        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+        done = run_ready(["-m", *command], cwd=ROOT)
         assert done.returncode == 1
         assert done.stderr.startswith(f"error: {tmp_path / folder} is in use: process {process.pid} on "), done.stderr
         assert len(done.stderr.splitlines()) == 1

@@ -2,11 +2,10 @@
 
 import json
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from ready_python import run_ready
 from safetensors.numpy import load_file
 from small_model import ARCHITECTURE
 from tiny_task import make_tiny_task
@@ -36,16 +35,9 @@ WITH_CPU_OPTIMIZER = pytest.param("zero3_offload", marks=pytest.mark.slow)
 
 def launch(engine, processes, *arguments, gpu=False):
     """Without a GPU, unless `gpu`: there everything is bf16, and what is compared here is float32."""
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", LAUNCH_FILES / f"{engine}.yaml"]
-    return subprocess.run(
-        [*map(str, command), "--num_processes", str(processes), *map(str, arguments)],
-        cwd=ROOT,
-        env=os.environ | {"OMP_NUM_THREADS": "1"} | ({} if gpu else {"CUDA_VISIBLE_DEVICES": ""}),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
+    command = ["-m", "accelerate.commands.launch", "--config_file", LAUNCH_FILES / f"{engine}.yaml"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"} | ({} if gpu else {"CUDA_VISIBLE_DEVICES": ""})
+    return run_ready([*command, "--num_processes", processes, *arguments], cwd=ROOT, env=environment)
 
 
 def wanted_runs(task, batch_size, accumulation=1):

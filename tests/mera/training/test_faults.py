@@ -13,6 +13,7 @@ import time
 import numpy as np
 import psutil
 import pytest
+from ready_python import run_ready
 from safetensors.numpy import load_file
 from tiny_task import make_tiny_task
 
@@ -76,9 +77,14 @@ def begin(task, output, *more, processes=1, engine=None, **settings):
     )
 
 
-def finish(task, output, *more, processes=1, engine=None, changes=None, **settings):
+def finish(task, output, *more, processes=1, engine=None):
+    words = command(task, output, *more, processes=processes, engine=engine)[1:]
+    return run_ready(words, cwd=ROOT, env=environment())
+
+
+def finish_in_a_new_python(task, output, *more, changes=None, **settings):
     return subprocess.run(
-        command(task, output, *more, processes=processes, engine=engine),
+        command(task, output, *more),
         cwd=ROOT,
         env=environment(**(changes or {})),
         capture_output=True,
@@ -199,7 +205,8 @@ def test_sigterm_saves_a_full_disk_and_a_damaged_checkpoint_lose_nothing(task, u
     assert len(saved) <= 3, "keep_last 2, and the best"
 
     limit = 20_000  # bytes a file may have: less than the model
-    full = finish(task, output, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+    small = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))}
+    full = finish_in_a_new_python(task, output, **small)
     assert full.returncode != 0
     (sentence,) = re.findall(r"^error: (cannot write a checkpoint .*)$", full.stderr, re.M)
     assert "the file would be larger than the limit" in sentence
@@ -293,7 +300,8 @@ def test_a_full_disk(task, undisturbed, tmp_path):
 def test_neither_a_home_nor_a_network_is_needed(task, undisturbed, tmp_path):
     nowhere = {"HOME": "/proc/no-home", "WANDB_API_KEY": "0" * 40, "WANDB_BASE_URL": "http://127.0.0.1:9"}
     caches = {name: "" for name in ("XDG_CACHE_HOME", "HF_HOME", "MPLCONFIGDIR", "TORCH_EXTENSIONS_DIR")}
-    done = finish(task, tmp_path / "run", "--training.tracking", "wandb", changes=nowhere | caches)
+    wandb = ("--training.tracking", "wandb")
+    done = finish_in_a_new_python(task, tmp_path / "run", *wandb, changes=nowhere | caches)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "warning: W&B cannot be reached; the run is kept offline" in done.stderr
     assert list((tmp_path / "run" / "wandb").glob("offline-run-*"))

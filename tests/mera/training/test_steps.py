@@ -8,6 +8,7 @@ import torch
 from transformers import TrainingArguments
 
 from mera.runs.run_directory import RunDirectory
+from mera.training.amount import amount_for, fitting_batch_size
 from mera.training.resume import checkpoints, newest_usable
 from mera.training.settings import TrainingConfig
 from mera.training.stage_trainer import StageTrainer
@@ -118,6 +119,34 @@ def test_epochs_are_raised_for_few_steps_alone(epochs, epoch_steps, min_steps, e
     raised = raised_epochs(epochs, epoch_steps, min_steps)
     assert raised == expected
     assert math.ceil(raised * epoch_steps) >= min_steps
+
+
+@pytest.mark.parametrize(
+    ("examples", "batch_size", "min_epoch_steps", "factors", "expected"),
+    [
+        (490, 64, 30, 1, 16),
+        (960, 64, 30, 1, 32),
+        (1919, 64, 30, 1, 32),
+        (1920, 64, 30, 1, 64),
+        (80, 64, 30, 1, 16),  # no smaller step than 16 examples
+        (80, 64, 0, 1, 64),
+        (490, 64, 30, 2, 8),  # two processes or accumulated batches: 16 examples a step all the same
+        (490, 8, 30, 1, 8),
+        (100_000, 64, 30, 8, 64),
+    ],
+)
+def test_the_batch_size_suits_the_number_of_examples(examples, batch_size, min_epoch_steps, factors, expected):
+    assert fitting_batch_size(examples, batch_size, min_epoch_steps, factors) == expected
+
+
+def test_the_amount_counts_accumulated_batches_and_processes(monkeypatch):
+    config = TrainingConfig(batch_size=64, min_epoch_steps=30, gradient_accumulation=2)
+    assert amount_for(config, 490).batch_size == 8
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    assert amount_for(config, 490).batch_size == 2
+    assert amount_for(config, 490).min_epoch_steps == 30
+    with pytest.raises(ValueError, match="min_epoch_steps, evaluate_every and patience must be 0 or more"):
+        TrainingConfig(patience=-1)
 
 
 def test_a_run_that_is_too_short_is_named():

@@ -3,12 +3,11 @@
 import json
 import runpy
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from ready_python import run_ready
 
 from mera.commands import ablations
 from mera.commands.ablations import run_and_compare
@@ -57,7 +56,7 @@ def parsed(step):
 def test_each_run_changes_one_thing(plan):
     steps = {step.name: parsed(step)[0] for step in ablation_steps(plan)}
     full = steps.pop("full")
-    assert (full.orders, full.recurrence, full.loss.levels) == (1, True, ("all", "chapter", "block", "category"))
+    assert (full.orders, full.wide, full.loss.levels) == (1, "full", ("all", "chapter", "block", "category"))
     assert full.model.base == str(plan.memorize)
     start = steps["no-stage-one"].model
     assert (start.base, start.architecture, start.tokenizer_size, start.max_length) == (None, ARCHITECTURE, 500, 256)
@@ -69,7 +68,8 @@ def test_each_run_changes_one_thing(plan):
         "no-partial-outputs": ("orders", 0),
         "orders-2": ("orders", 2),
         "orders-4": ("orders", 4),
-        "no-recurrence": ("recurrence", False),
+        "no-wide": ("wide", "none"),
+        "recurrence-only": ("wide", "recurrence"),
         "plain-eov": ("eov_offset", "none"),
         "atlop-eov": ("loss.threshold_form", "atlop"),
         "decoding": ("decoding", "autoregressive"),
@@ -83,7 +83,7 @@ def test_each_run_changes_one_thing(plan):
         if isinstance(steps[name], RankConfig):
             differing = [
                 field
-                for field in ("model", "prompt", "loss", "training", "orders", "recurrence", "eov_offset", "decoding")
+                for field in ("model", "prompt", "loss", "training", "orders", "wide", "eov_offset", "decoding")
                 if getattr(steps[name], field) != getattr(full, field)
             ]
             assert differing == [key.split(".")[0]], name
@@ -141,10 +141,10 @@ def test_finished_runs_are_kept_and_a_failure_does_not_stop_the_others(plan, tmp
     (tmp_path / "task").mkdir()
     (tmp_path / "task" / "task.json").write_text('{"fingerprint": "of the task"}')
     plan = with_changes(plan, task=tmp_path / "task")
-    asked = with_changes(plan, only=("no-eov", "no-recurrence"))
+    asked = with_changes(plan, only=("no-eov", "recurrence-only"))
     with pytest.raises(ValueError, match=r"failed: no-eov; the same command tries again what is missing"):
         compare(asked)
-    assert started == ["full", "no-eov", "no-recurrence", "report"]
+    assert started == ["full", "no-eov", "recurrence-only", "report"]
     finish(plan.output / "no-eov")
     started.clear()
     assert compare(asked) == tmp_path / "report" / "index.html"
@@ -153,7 +153,7 @@ def test_finished_runs_are_kept_and_a_failure_does_not_stop_the_others(plan, tmp
         (plan.output / name).mkdir() if name == "chapter-only" else finish(plan.output / name, "another")
         started.clear()
         with pytest.raises(ValueError, match=message):
-            compare(with_changes(plan, only=("no-recurrence", name)))
+            compare(with_changes(plan, only=("recurrence-only", name)))
         assert started == []
 
 
@@ -181,17 +181,14 @@ def test_a_checkpoint_without_a_manifest_is_said(plan):
 
 
 def test_help_names_the_command_and_no_folder_of_this_machine():
-    done = subprocess.run(
-        [sys.executable, "-m", "mera.cli", "ablate", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    done = run_ready(["-m", "mera.cli", "ablate", "--help"], cwd=ROOT)
+    assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("usage: mera ablate ")
     assert "(default: configs/rank/tiny.yaml of the toolkit)" in " ".join(done.stdout.split())
     assert str(ROOT) not in done.stdout
 
 
 def test_the_command_wants_task_and_output():
-    done = subprocess.run(
-        [sys.executable, "-m", "mera.cli", "ablate"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    done = run_ready(["-m", "mera.cli", "ablate"], cwd=ROOT)
     assert done.returncode == 2
     assert "mera ablate: error: the following arguments are required: --task, --output" in done.stderr

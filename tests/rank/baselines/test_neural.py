@@ -153,7 +153,7 @@ def test_the_command_writes_the_runs_that_were_asked_for(task, tmp_path):
     assert recall_at_k(validation.scores, validation.targets, 20) == pytest.approx(best)
     assert validation.manifest["task"] == found.manifest["task"] | {"split": "validation"}
     assert len(found.records["training"]) == 6
-    more = [*command, "--only", "[retain, popularity, linear]", *options[2:]]
+    more = [*command, "--only", "retain", "popularity", "linear", *options[2:]]
     again = run_ready(more, cwd=ROOT)
     assert again.returncode == 0, again.stderr
     kept = [line for line in again.stdout.splitlines() if line.startswith("finished before")]
@@ -171,3 +171,4 @@ def test_bad_settings_are_one_sentence():
         NeuralBaselineConfig(dropout=1.0)
     with pytest.raises(ValueError, match="'linear'"):
         BaselinesConfig(task="t", output="o", only=("ridge",))
+    assert BaselinesConfig(task="t", output="o", only="ease, gbdt").only == ("ease", "gbdt")

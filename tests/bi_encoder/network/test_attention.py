@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from bi_encoder.attention import LabelAttention
+from bi_encoder.network.attention import LabelAttention
 
 
 def random_states(seed=0, texts=3, tokens=7, labels=5, width=4):

@@ -11,7 +11,7 @@ from bi_encoder.evidence.attended_spans import evidence_spans
 from bi_encoder.inputs.texts import QueryText
 from bi_encoder.inputs.windows import tokenize_windows
 from bi_encoder.predict import embed_texts, embed_windows, score_texts
-from bi_encoder.similarities import (
+from bi_encoder.scoring.similarities import (
     CodeVectors,
     best_of_codes,
     best_vectors,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bi_encoder.prior import NEGLIGIBLE, OFFSETS, Prior, fit_prior
+from bi_encoder.scoring.prior import NEGLIGIBLE, OFFSETS, Prior, fit_prior
 from bi_encoder.validation import ranking_measure, ranking_metrics
 
 COUNTS = np.array([0, 0, 1, 5, 10, 11, 100, 101, 3000])

@@ -6,7 +6,7 @@ from sentence_transformers.sentence_transformer.modules import Transformer
 from small_encoder import make_encoder
 from transformers import BertConfig, BertModel
 
-from bi_encoder.frozen_layers import FrozenLayers
+from bi_encoder.network.frozen_layers import FrozenLayers
 from mera.system.errors import UserError
 
 
