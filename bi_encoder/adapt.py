@@ -1,7 +1,7 @@
 """Adapt an encoder to notes without codes: continued pretraining by masked tokens, before bi_encoder/train.py.
 
-accelerate launch bi_encoder/adapt.py --config configs/bi_encoder/adapt.yaml --notes notes.csv --column note \\
-    --pretrained intfloat/multilingual-e5-small --output runs/adapted
+accelerate launch bi_encoder/adapt.py --notes notes.csv --column note --pretrained intfloat/multilingual-e5-small \\
+    --training.epochs 1 --output runs/adapted
 accelerate launch bi_encoder/train.py ... --encoder.pretrained runs/adapted/encoder
 """
 

@@ -175,7 +175,9 @@ def write_ranked(
         tokens=tokens,
     )
     if decision is not None:
-        manifest |= decision
+        manifest["calibration"], manifest["threshold"] = decision["calibration"], decision["threshold"]
+        if "deep_share" in decision:
+            manifest["deep_share"] = decision["deep_share"]
     predictions = predictions_for_task(task, "test", test.scores, test.thresholds, manifest, records)
     write_predictions(run.path("predictions"), predictions)
     write_validation(run, task, validation.scores, validation.thresholds, manifest)

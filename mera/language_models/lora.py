@@ -1,7 +1,7 @@
 """LoRA (Hu et al. 2021): small trained matrices beside a frozen model's linear layers, merged into them at the end.
 
 Language models get theirs here; the bi-encoder's encoder, which has no embeddings to train whole, in
-`bi_encoder/encoder.py`.
+`bi_encoder/network/encoder.py`.
 """
 
 from collections.abc import Sequence

@@ -68,6 +68,8 @@ class Manifest(TypedDict):
     energy_joules: float | None
     calibration: NotRequired[Mapping[str, float] | None]
     """`slope` and `intercept` from a score's margin over its threshold to a probability; None: nothing to fit"""
+    deep_share: NotRequired[float]
+    """stage two: how much of what training changed the ranker takes (rank/validation.py)"""
     prior: NotRequired[Mapping[str, object]]
     """what the scores have added for how often a code was seen, and how well they rank with it and without"""
     fusion: NotRequired[Mapping[str, object]]

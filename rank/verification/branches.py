@@ -8,6 +8,7 @@ The mask that partial outputs use (rank/attention.py) hides the branches from ea
 restart after the prompt: every candidate is read as in a sequence of its own, and the note once, whatever their number.
 """
 
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -48,6 +49,9 @@ class VerificationExample:
     """of each, by the first pass"""
     targets: list[int]
     """columns of the target codes; those that are not read carry no loss"""
+    shift: float = 0.0
+    """added to all candidates' scores, where only a part of those that are not true is read: it makes their odds what
+    they would be among that part"""
     is_blank: bool = False
     """has no row, so it carries no loss"""
 
@@ -78,13 +82,21 @@ class VerificationDataset(Dataset):
         return len(self.prompts)
 
     def __getitem__(self, index: int) -> VerificationExample:
-        columns = self.candidates.columns[index].tolist()
+        columns, shift = self.candidates.columns[index].tolist(), 0.0
         if 0 < self.train_candidates < len(columns):
             draw = random.Random(f"{self.seed}/{self.epoch}/{index}")
             true = [column for column in columns if column in set(self.targets[index])]
             others = [column for column in columns if column not in set(true)]
-            columns = true + draw.sample(others, min(len(others), max(1, self.train_candidates - len(true))))
-        return self._example(index, columns)
+            drawn = draw.sample(others, min(len(others), max(1, self.train_candidates - len(true))))
+            columns, shift = true + drawn, math.log(len(others) / len(drawn)) if drawn else 0.0
+        return VerificationExample(
+            prompt_ids=self.prompts[index],
+            columns=columns,
+            branches=[self.branches[column] for column in columns],
+            log_odds=self.candidates.log_odds[index, columns].tolist(),
+            targets=self.targets[index],
+            shift=shift,
+        )
 
     def lengths(self) -> list[int]:
         """Tokens per example (of all its candidates, in the mean, where a part is read), for batches of similar
@@ -93,15 +105,6 @@ class VerificationDataset(Dataset):
         size = np.array([len(branch) for branch in self.branches])
         branches = size[self.candidates.columns].sum(axis=1) * share
         return [len(prompt) + round(float(tokens)) for prompt, tokens in zip(self.prompts, branches, strict=True)]
-
-    def _example(self, index: int, columns: list[int]) -> VerificationExample:
-        return VerificationExample(
-            prompt_ids=self.prompts[index],
-            columns=columns,
-            branches=[self.branches[column] for column in columns],
-            log_odds=self.candidates.log_odds[index, columns].tolist(),
-            targets=self.targets[index],
-        )
 
 
 class VerificationBatch(TypedDict):
@@ -121,6 +124,8 @@ class VerificationBatch(TypedDict):
     """(R,) its code, C for EOV"""
     log_odds: Tensor
     """(R,) float32: the first pass's, of EOV the log-odds at its threshold"""
+    shift: Tensor
+    """(R,) float32: of `VerificationExample`, for EOV 0"""
     positive: Tensor
     """(N, C) bool"""
     ignored: Tensor
@@ -151,6 +156,7 @@ class VerificationCollator:
         read_row: list[int] = []
         read_column: list[int] = []
         log_odds: list[float] = []
+        shift: list[float] = []
         rows = [example for example in examples if not example.is_blank]
         positive = torch.zeros(len(rows), self.num_codes, dtype=torch.bool)
         ignored = torch.ones_like(positive)
@@ -174,6 +180,7 @@ class VerificationCollator:
             read_row += [row] * (1 + len(example.columns))
             read_column += [self.num_codes, *example.columns]
             log_odds += [self.eov_log_odds, *example.log_odds]
+            shift += [0.0] + [example.shift] * len(example.columns)
             ignored[row, example.columns] = False
             positive[row, example.targets] = True
             positive[row] &= ~ignored[row]
@@ -185,6 +192,7 @@ class VerificationCollator:
             "read_row": torch.tensor(read_row, dtype=torch.long),
             "read_column": torch.tensor(read_column, dtype=torch.long),
             "log_odds": torch.tensor(log_odds, dtype=torch.float32),
+            "shift": torch.tensor(shift, dtype=torch.float32),
             "positive": positive,
             "ignored": ignored,
             "row_weights": torch.ones(len(rows)),

@@ -2,8 +2,12 @@
 
 A candidate's score is its log-odds by the first pass, weighted, plus what the language model has to say:
 
-    s_c   = a * log-odds_c + b + v . h_c          h_c: hidden state at the end of c's branch
-    s_EOV = log-odds at the first pass's threshold + b' + v' . h        h: at the prompt's end
+    s_c   = a * log-odds_c + b + v . z(h_c)       h_c: hidden state at the end of c's branch
+    s_EOV = log-odds at the first pass's threshold + b' + v' . z'(h)    h: at the prompt's end
+
+z standardises each number of a hidden state by its mean and spread over the ends of some training branches, before
+training (z' over those of prompts). All branches end in the same token, so nearly all of a hidden state is the same for
+every candidate, and without this what differs is learnt very slowly.
 
 `v` is the difference of two rows of an output layer, one for yes and one for no. They start equal, and a at 1, b and b'
 at 0: an untrained verifier ranks as its first pass does, so what it learns is what the first pass does not know.
@@ -20,6 +24,7 @@ from rank.candidate_head import replace_head
 
 SCALE = 10.0
 """At the model's learning rate a number of the size of a logit would lag behind it."""
+SMALLEST_SPREAD = 1e-3
 
 
 class Verification(nn.Module):
@@ -33,13 +38,29 @@ class Verification(nn.Module):
         self.biases = nn.Parameter(torch.zeros(2))
         self.log_first_pass_weight = nn.Parameter(torch.zeros(()))
         """log a: the weight stays positive"""
+        self.register_buffer("centre", torch.zeros(2, hidden_size))
+        self.register_buffer("spread", torch.ones(2, hidden_size))
+
+    centre: Tensor
+    """(2, D) means of hidden states, of branches and of prompts"""
+    spread: Tensor
+    """(2, D) their standard deviations"""
 
     def forward(self, hidden: Tensor, log_odds: Tensor, is_eov: Tensor) -> Tensor:
         """hidden (R, D), log_odds (R,) and is_eov (R,) bool of R positions -> scores (R,) float32."""
         kind = is_eov.long()
-        read = (hidden.float() * self.readouts.float()[kind]).sum(dim=-1) + SCALE * self.biases.float()[kind]
+        standard = (hidden.float() - self.centre.float()[kind]) / self.spread.float()[kind]
+        read = (standard * self.readouts.float()[kind]).sum(dim=-1) + SCALE * self.biases.float()[kind]
         weight = (SCALE * self.log_first_pass_weight.float()).exp()
         return torch.where(is_eov, log_odds, weight * log_odds) + read
+
+    def standardise(self, hidden: Tensor, is_eov: Tensor) -> None:
+        """Take means and spreads from the hidden states (R, D) of R positions, is_eov (R,) bool; there are two or more
+        of either kind."""
+        for kind, mine in enumerate((~is_eov, is_eov)):
+            states = hidden[mine].float()
+            self.centre[kind] = states.mean(dim=0)
+            self.spread[kind] = states.std(dim=0).clamp(min=SMALLEST_SPREAD)
 
 
 class HiddenStates(nn.Linear):
@@ -86,5 +107,5 @@ def verification_state(model: nn.Module) -> dict[str, Tensor]:
     with whole_parameters(model, part):
         return {
             name: cast("Tensor", getattr(part, name)).detach().float().cpu().clone()
-            for name in ("readouts", "biases", "log_first_pass_weight")
+            for name in ("readouts", "biases", "log_first_pass_weight", "centre", "spread")
         }

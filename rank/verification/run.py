@@ -30,6 +30,7 @@ class VerifierRun:
         train = self.inputs.split("train", train_candidates)
         self.sentences = data_sentences(task, [train, self.inputs.validation])
         examples = self.inputs.training_examples(train, settings.train_candidates, config.training.seed)
+        self.inputs.standardise(model, examples)
         self.trainer = build_trainer(model, task, examples, self.inputs, config, run)
 
     def write(self, clock: RunClock) -> None:

@@ -1,7 +1,7 @@
 """Scores of a trained verifier: one forward pass a note, whatever the number of candidates. N examples, C codes, K
 candidates."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import cast
 
 import numpy as np
@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 from rank.attention import Kernel, orders_mask
 from rank.verification.branches import VerificationBatch, VerificationCollator, VerificationExample
 from rank.verification.first_pass import Candidates
+from rank.verification.head import Verification
 
 GAP = 1e-3
 """How far below the candidates the first of the other codes stands, where it has to be lowered."""
@@ -65,17 +66,36 @@ def verify(
 def read_batch(model: nn.Module, plain: PreTrainedModel, batch: VerificationBatch, kernel: Kernel = "sdpa") -> Tensor:
     """(R,) float32: the scores of a batch's read positions. `model`: as the engine wrapped it; `plain`: the same
     without."""
+    hidden = hidden_states(model, plain, batch, kernel)
+    is_eov = (batch["read_column"] == batch["positive"].shape[1]).to(hidden.device)
+    log_odds, shift = batch["log_odds"].to(hidden.device), batch["shift"].to(hidden.device)
+    return cast("Tensor", cast("nn.Module", plain.verification)(hidden, log_odds, is_eov)) + shift
+
+
+def hidden_states(model: nn.Module, plain: PreTrainedModel, batch: VerificationBatch, kernel: Kernel) -> Tensor:
+    """(R, D) at the read positions."""
     on_device = {name: part.to(plain.device) for name, part in batch.items() if isinstance(part, Tensor)}
     order_ids, position_ids = on_device["order_ids"], on_device["position_ids"]
-    hidden = model(
+    hidden: Tensor = model(
         input_ids=on_device["input_ids"],
         attention_mask=orders_mask(order_ids, position_ids, getattr(plain.config, "sliding_window", None), kernel),
         position_ids=position_ids,
         logits_to_keep=on_device["logits_to_keep"],
         use_cache=False,
     ).logits
-    is_eov = on_device["read_column"] == batch["positive"].shape[1]
-    return cast("Tensor", cast("nn.Module", plain.verification)(hidden, on_device["log_odds"], is_eov))
+    return hidden
+
+
+@torch.no_grad()
+def standardise(model: PreTrainedModel, batches: Iterable[VerificationBatch]) -> None:
+    """Set the means and spreads of `model.verification` from some training batches."""
+    was_training, states, are_eov = model.training, [], []
+    model.eval()
+    for batch in batches:
+        states.append(hidden_states(model, model, batch, "sdpa").float())
+        are_eov.append((batch["read_column"] == batch["positive"].shape[1]).to(states[-1].device))
+    cast("Verification", model.verification).standardise(torch.cat(states), torch.cat(are_eov))
+    model.train(was_training)
 
 
 def scores_of_all_codes(scores: np.ndarray, thresholds: np.ndarray, candidates: Candidates) -> np.ndarray:

@@ -11,6 +11,7 @@ from mera.evaluation.metrics import mean_average_precision
 from mera.language_models.code_tokens import CodeTokens, stored_or_new_code_tokens
 from mera.language_models.lora import add_lora
 from mera.language_models.models import load_base_model
+from mera.training.engine import shares_out_parameters
 from rank.attention import use_kernel
 from rank.config import RankConfig
 from rank.decision import ranking_quality
@@ -18,7 +19,7 @@ from rank.prompt import PromptBuilder, reading_sentences
 from rank.verification.branches import VerificationCollator, VerificationDataset, branches_of_codes
 from rank.verification.first_pass import Candidates, FirstPass
 from rank.verification.head import Verification, freeze_all_but, read_hidden_states
-from rank.verification.scoring import scores_of_all_codes, verify
+from rank.verification.scoring import scores_of_all_codes, standardise, verify
 
 
 def verifier_for_task(config: RankConfig, task: Task) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, CodeTokens]:
@@ -34,6 +35,10 @@ def verifier_for_task(config: RankConfig, task: Task) -> tuple[PreTrainedModel, 
     read_hidden_states(model)
     freeze_all_but(model, config.verification.trained_layers)
     return model, tokenizer, code_tokens
+
+
+STANDARDISED_ON = 16
+"""Training notes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,14 @@ class VerifierInputs:
     def training_examples(self, split: VerifiedSplit, train_candidates: int, seed: int) -> VerificationDataset:
         targets = [np.flatnonzero(row).tolist() for row in split.targets]
         return VerificationDataset(split.prompts, targets, split.candidates, self.branches, train_candidates, seed)
+
+    def standardise(self, model: PreTrainedModel, examples: VerificationDataset) -> None:
+        """Standardise the hidden states that `model` reads by those of some training examples; not where its weights
+        are in pieces, or absent, before the engine has it."""
+        if model.device.type == "meta" or shares_out_parameters():
+            return
+        rows = np.random.default_rng(0).permutation(len(examples))[:STANDARDISED_ON].tolist()
+        standardise(model, (self.collator([examples[row]]) for row in rows))
 
     def verified(self, model: PreTrainedModel, split: VerifiedSplit, label: str) -> tuple[np.ndarray, np.ndarray]:
         """scores (N, K) of the candidates, EOV (N,)."""

@@ -122,9 +122,10 @@ class Verifier(Ranker):
         """scores (N, C) and EOV (N,) of rows whose candidates `use_candidates` has read. Raises UserError for a patient
         without."""
         of_first_pass = self._candidates or {}
-        if any(row.get("example_id") not in of_first_pass for row in rows):
+        names = [str(row.get("example_id")) for row in rows]
+        if any(name not in of_first_pass for name in names):
             raise UserError(NEEDS_CANDIDATES)
-        chosen = [of_first_pass[row["example_id"]] for row in rows]
+        chosen = [of_first_pass[name] for name in names]
         candidates = Candidates(np.stack([log_odds for log_odds, _ in chosen]), np.stack([each for _, each in chosen]))
         ids = [prompt.ids for prompt in (self.prompts(rows) if prompts is None else prompts)]
         scores, eov = verify(self.model, ids, candidates, self.branches, self.collator, batch_size)

@@ -11,6 +11,7 @@ Shape suffixes: N training rows (a patient may have several), F features of a hi
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from scipy import sparse
@@ -21,7 +22,7 @@ from mera.system.errors import UserError
 PENALTIES = (10.0, 30.0, 100.0, 300.0, 1000.0)
 MOST_ROWS = 4000
 """Rows whose left-out scores are compared where a penalty is chosen."""
-Histories = np.ndarray | sparse.csr_array
+Histories: TypeAlias = "np.ndarray | sparse.csr_array"
 """(N, F): float array, dense or sparse."""
 
 

@@ -18,7 +18,6 @@ from typing import cast
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm.auto import trange
 
 from mera.training.engine import whole_parameters
 from rank.wide.features import FEATURES, PATIENT_FEATURES, PER_CODE, WidePatient, WideTables
@@ -27,8 +26,8 @@ GATE_SCALE, SHARED_SCALE = 10.0, 3.0
 """The model's learning rate is small for numbers of the size of a logit."""
 PER_CODE_SPREAD, BIAS_SPREAD, PATIENT_SPREAD, SHARED_SPREAD = 0.6, 0.3, 0.1, 3.0
 """Standard deviations of the weights before anything is seen: what little training data hold them to."""
-FIT_STEPS, FIT_RATE, MOST_ELEMENTS = 300, 0.1, 2**19
-"""Steps and first learning rate of the fit; its batches have at most so many rows x candidates."""
+FIT_STEPS, MOST_ELEMENTS, MANY_FIRST_VISITS = 60, 2**23, 2000
+"""Steps of the fit, and its rows x candidates, which take 600 MB."""
 SCORED_AT_ONCE = 256
 SEEN = FEATURES.index("seen")
 
@@ -149,10 +148,8 @@ def fit_wide_part(
 ) -> WideWeights:
     """The wide part alone at its best on training patients who are left out of what was counted on them.
 
-    Rows without a history are taken in no greater number than those with one: they are the first visits of patients,
-    sometimes most of the rows, and say nothing of what follows what. Minimises the mean `loss` of the rows plus the
-    squares of the weights by their prior spread over the rows, with Adam and a learning rate that falls to 0; rows that
-    fit into one batch are taken all at once. targets: columns of each patient's targets. The gate of the result is 0.
+    Minimises the mean `loss` of the rows plus the squares of the weights by their prior spread over the rows, with
+    L-BFGS (`_rows_to_fit` says of which rows). targets: columns of each patient's targets. The gate of the result is 0.
     """
     num_codes, num_patient = len(tables.counts), len(PATIENT_FEATURES)
     shapes = {
@@ -166,44 +163,32 @@ def fit_wide_part(
     weights = {name: torch.zeros(shape, requires_grad=True) for name, shape in shapes.items()}
     with torch.no_grad():
         weights["shared"][FEATURES.index("prior")] = 1.0  # popularity, which every other weight then corrects
-    optimizer = torch.optim.Adam(weights.values(), FIT_RATE, betas=(0.9, 0.99))
-    draw = np.random.default_rng(seed)
-    chosen = _rows_to_fit(patients, draw)
-    patients, targets = [patients[row] for row in chosen], [targets[row] for row in chosen]
-    order = np.arange(len(patients))
-    batch_rows = max(1, min(len(patients), MOST_ELEMENTS // num_codes))
-    steps = max(FIT_STEPS, -(-len(patients) // batch_rows))
-    whole = _targets_and_features(tables, patients, targets, order) if batch_rows == len(patients) else None
-    place = len(patients)
-    for step in trange(steps, desc="wide part", unit="step", leave=False):
-        for group in optimizer.param_groups:
-            group["lr"] = FIT_RATE * 0.5 * (1 + np.cos(np.pi * step / steps))
-        if place + batch_rows > len(patients):
-            order, place = draw.permutation(len(patients)), 0
-        rows, place = order[place : place + batch_rows], place + batch_rows
-        features, of_patients, wanted = whole or _targets_and_features(tables, patients, targets, rows)
+    rows = _rows_to_fit(patients, MOST_ELEMENTS // num_codes, np.random.default_rng(seed))
+    features, of_patients = batch_tensors(tables, [patients[row] for row in rows])
+    wanted = torch.zeros(len(rows), num_codes, dtype=torch.bool)
+    for number, row in enumerate(rows):
+        wanted[number, list(targets[row])] = True
+    optimizer = torch.optim.LBFGS(weights.values(), max_iter=FIT_STEPS, line_search_fn="strong_wolfe")
+
+    def total() -> Tensor:
+        optimizer.zero_grad()
         scores = wide_scores(weights, features, of_patients)
         penalty = sum((weights[name] ** 2).sum() / (2 * spread**2) for name, spread in spreads.items())
-        total = loss(scores[:, :-1], scores[:, -1], wanted, features[..., SEEN]) + penalty / len(patients)
-        optimizer.zero_grad()
-        total.backward()
-        optimizer.step()
+        value = loss(scores[:, :-1], scores[:, -1], wanted, features[..., SEEN]) + penalty / len(rows)
+        value.backward()
+        return value
+
+    optimizer.step(total)
     numbers = {name: weight.detach().numpy() for name, weight in weights.items()}
     return WideWeights(**numbers, gate=np.zeros(1, dtype=np.float32))
 
 
-def _rows_to_fit(patients: Sequence[WidePatient], draw: np.random.Generator) -> np.ndarray:
+def _rows_to_fit(patients: Sequence[WidePatient], most: int, draw: np.random.Generator) -> np.ndarray:
+    """At most `most` rows, at random where there are more. Those without a history are the first visits of patients,
+    sometimes most of the rows, and say nothing of what follows what: they get a quarter of the room where it is short,
+    and are no more than the others or MANY_FIRST_VISITS."""
     has_history = np.array([patient.num_visits > 0 for patient in patients])
-    first_visits = draw.permutation(np.flatnonzero(~has_history))
-    most = int(has_history.sum()) or len(first_visits)
-    return np.sort(np.concatenate([np.flatnonzero(has_history), first_visits[:most]]))
-
-
-def _targets_and_features(
-    tables: WideTables, patients: Sequence[WidePatient], targets: Sequence[Sequence[int]], rows: np.ndarray
-) -> tuple[Tensor, Tensor, Tensor]:
-    features, of_patients = batch_tensors(tables, [patients[row] for row in rows])
-    wanted = torch.zeros(len(rows), len(tables.counts), dtype=torch.bool)
-    for number, row in enumerate(rows):
-        wanted[number, list(targets[row])] = True
-    return features, of_patients, wanted
+    later, first = (draw.permutation(np.flatnonzero(rows)) for rows in (has_history, ~has_history))
+    first = first[: max(len(later), MANY_FIRST_VISITS)]
+    later = later[: max(most - len(first), most * 3 // 4)]
+    return np.sort(np.concatenate([later, first[: max(1, most - len(later))]]))

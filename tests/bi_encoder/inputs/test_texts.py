@@ -100,7 +100,7 @@ def test_recipes_are_valid(path):
 
 
 def test_the_recipes_are_those_the_readme_names():
-    assert [path.stem for path in CONFIGS] == ["bioclinical_modernbert", "demo", "minilm", "tiny"]
+    assert [path.stem for path in CONFIGS] == ["bioclinical_modernbert", "demo", "e5_multilingual", "minilm", "tiny"]
 
 
 def test_bad_values_are_refused():
@@ -112,6 +112,12 @@ def test_bad_values_are_refused():
         load_config(BiEncoderConfig, tiny, required | {"objective.temperature": 0})
     with pytest.raises(ValueError, match=r"either encoder\.pretrained or encoder\.architecture"):
         EncoderConfig()
+    with pytest.raises(ValueError, match=r"objective\.views_together needs objective\.label_views: both"):
+        load_config(BiEncoderConfig, tiny, required | {"objective.views_together": True})
+    with pytest.raises(ValueError, match=r"phrase_weight and fragment_weight must not be negative"):
+        load_config(BiEncoderConfig, tiny, required | {"evidence.phrase_weight": -1})
+    with pytest.raises(ValueError, match=r"does not go with encoder\.lora"):
+        load_config(BiEncoderConfig, tiny, required | {"encoder.frozen_layers": 1, "encoder.lora.rank": 4})
 
 
 def test_widths_are_clipped_to_the_hidden_size_which_is_always_there():

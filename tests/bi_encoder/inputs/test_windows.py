@@ -6,7 +6,7 @@ import torch
 from small_encoder import SMALL_ARCHITECTURE, make_encoder
 
 from bi_encoder.config import EncoderConfig
-from bi_encoder.evidence import evidence_spans
+from bi_encoder.evidence.attended_spans import evidence_spans
 from bi_encoder.inputs.texts import QueryText
 from bi_encoder.inputs.windows import (
     batches_of_windows,

@@ -108,7 +108,7 @@ def launch(folder, output, *arguments):
     words = (
         *("--config", "configs/rank/verifier.yaml", "--model.base", "null", "--model.gguf_file", "null"),
         *("--model.architecture", MODEL, "--model.tokenizer_size", 200, "--verification.num_candidates", K),
-        *("--verification.trained_layers", 0, "--training.epochs", 25, "--training.batch_size", 16),
+        *("--verification.trained_layers", 0, "--training.epochs", 20, "--training.batch_size", 16),
         *("--training.gradient_accumulation", 1, "--training.learning_rate", 3e-3),
         *("--task", folder / "task", "--output", output, "--candidates", folder / "first", *arguments),
     )
