@@ -22,8 +22,8 @@ from transformers import set_seed
 from bi_encoder.checkpoint import ModelRecord, load_bi_encoder
 from bi_encoder.config import BiEncoderConfig, OutOfFoldConfig
 from bi_encoder.predict import score_windows, split_windows
-from bi_encoder.prior import Prior
 from bi_encoder.refine import refine
+from bi_encoder.scoring.prior import Prior
 from bi_encoder.start import model_for_task, training_examples
 from bi_encoder.trainer import build_trainer
 from bi_encoder.validation import Validation
