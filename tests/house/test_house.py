@@ -12,6 +12,7 @@ import pytest
 import yaml
 from ready_python import run_ready
 
+from bi_encoder.adaptation.config import AdaptationConfig
 from bi_encoder.config import BiEncoderConfig
 from memorize.config import MemorizeConfig
 from mera.config import load_config
@@ -151,9 +152,10 @@ def test_the_readmes_commands_exist(command):
         script = next(word for word in words if word.endswith(".py"))
         given = words[words.index(script) + 1 :]
         options = dict(zip(given[::2], given[1::2], strict=True))
-        recipe = ROOT / options.pop("--config")
+        recipe = ROOT / options.pop("--config") if "--config" in options else None
         overrides = {key.removeprefix("--"): yaml.safe_load(value) for key, value in options.items()}
-        load_config(CONFIGS[Path(script).parent.name], recipe, overrides)
+        config = AdaptationConfig if script == "bi_encoder/adapt.py" else CONFIGS[Path(script).parent.name]
+        load_config(config, recipe, overrides)
         assert (ROOT / script).is_file()
     elif words[0] == "mera":
         text = help_of(words[1], *words[2:3][: words[1] in ("prepare", "ontology")])
