@@ -12,6 +12,7 @@ from rank.decoding import decode, scores_of_decoded
 CANDIDATES, EOV_ID, PAD_ID = torch.arange(20, 32), 40, 0
 PROMPTS = [[1, 5, 6, 7, 8, 3], [1, 3], [1, 9, 10, 3]]
 BONUS = np.random.default_rng(0).normal(size=(3, 12)).astype(np.float32)
+BONUS_AND_EOV = np.hstack([BONUS, np.random.default_rng(9).normal(size=(len(BONUS), 1)).astype(np.float32)])
 
 
 def tiny_model(sliding_window=None):
@@ -35,29 +36,30 @@ def rule(offset):
 
 
 @torch.no_grad()
-def decode_naively(model, prompt, bonus, offset, max_codes):
+def decode_naively(model, prompt, bonus, offset, max_codes, gate):
     """The whole sequence is read again for every code; no cache, no batch, the full vocabulary."""
     written, ids, first = [], list(prompt), None
     while len(written) < max_codes:
         logits = model(input_ids=torch.tensor([ids])).logits[0, -1]
-        scores = logits[CANDIDATES].numpy() + bonus
+        scores = gate * logits[CANDIDATES].numpy() + bonus[:-1]
         first = scores.copy() if first is None else first
         scores[written] = -np.inf
-        if scores.max() <= logits[EOV_ID].item() + offset:
+        if scores.max() <= gate * logits[EOV_ID].item() + bonus[-1] + offset:
             break
         written.append(int(scores.argmax()))
         ids.append(int(CANDIDATES[written[-1]]))
     return written, first
 
 
+@pytest.mark.parametrize("gate", [1.0, 0.6])
 @pytest.mark.parametrize("sliding_window", [None, 4])
 @pytest.mark.parametrize(("offset", "max_codes"), [(0.0, 12), (1.5, 12), (-9.0, 5), (-99.0, 40), (99.0, 12)])
-def test_decoding_with_a_cache_equals_the_naive_loop(offset, max_codes, sliding_window):
+def test_decoding_with_a_cache_equals_the_naive_loop(offset, max_codes, sliding_window, gate):
     plain, model = tiny_model(sliding_window), tiny_model(sliding_window)
     read_candidates_only(model, CANDIDATES, EOV_ID)
-    written, first = decode(model, PROMPTS, BONUS, CANDIDATES, rule(offset), PAD_ID, max_codes)
+    written, first = decode(model, PROMPTS, BONUS_AND_EOV, CANDIDATES, rule(offset), PAD_ID, max_codes, gate)
     for index, prompt in enumerate(PROMPTS):
-        expected, expected_first = decode_naively(plain, prompt, BONUS[index], offset, min(max_codes, 12))
+        expected, expected_first = decode_naively(plain, prompt, BONUS_AND_EOV[index], offset, min(max_codes, 12), gate)
         assert written[index] == expected
         np.testing.assert_allclose(first[index], expected_first, rtol=1e-4, atol=1e-5)
 
@@ -65,7 +67,7 @@ def test_decoding_with_a_cache_equals_the_naive_loop(offset, max_codes, sliding_
 def test_patients_end_at_different_lengths():
     model = tiny_model()
     read_candidates_only(model, CANDIDATES, EOV_ID)
-    written, _ = decode(model, PROMPTS, BONUS, CANDIDATES, rule(1.5), PAD_ID, 12)
+    written, _ = decode(model, PROMPTS, BONUS_AND_EOV, CANDIDATES, rule(1.5), PAD_ID, 12)
     assert len({len(columns) for columns in written}) > 1
 
 
