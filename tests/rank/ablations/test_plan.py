@@ -191,4 +191,4 @@ def test_help_names_the_command_and_no_folder_of_this_machine():
 def test_the_command_wants_task_and_output():
     done = run_ready(["-m", "mera.cli", "ablate"], cwd=ROOT)
     assert done.returncode == 2
-    assert "mera ablate: error: the following arguments are required: --task, --output" in done.stderr
+    assert "error: the following arguments are required: --task, --output" in done.stderr
