@@ -220,15 +220,15 @@ class BiEncoder(nn.Module):
             states, directions = normalize(tokens.states, dim=-1), normalize(keys, dim=-1)
             pairs = span_pairs(targets, *tokens.content.shape)
             logits = self.attention.logits(states, tokens.content, directions[pairs.views])
-            scores = EvidenceScores(log_mass_on(logits, pairs.is_gold), pairs.is_pair, None, None, None, None)
+            phrases = phrase_positive = fragments = fragment_positive = None
             if targets.score_phrases:
-                phrases, positive = phrases_of(tokens.states, targets)
-                scores = scores._replace(phrases=normalize(phrases, dim=-1) @ directions.T, phrase_positive=positive)
+                marked, phrase_positive = phrases_of(tokens.states, targets)
+                phrases = normalize(marked, dim=-1) @ directions.T
             if targets.fragment_tokens:
-                pieces, content, positive = fragments_of(tokens.states, tokens.content, targets)
-                similarities = attended_similarities(self.attention, pieces, content, keys)
-                scores = scores._replace(fragments=similarities, fragment_positive=positive)
-        return scores
+                pieces, content, fragment_positive = fragments_of(tokens.states, tokens.content, targets)
+                fragments = attended_similarities(self.attention, pieces, content, keys)
+            log_mass = log_mass_on(logits, pairs.is_gold)
+        return EvidenceScores(log_mass, pairs.is_pair, phrases, phrase_positive, fragments, fragment_positive)
 
     def append_map(self, weight: Tensor) -> None:
         """Put the linear map `weight` (D, D) of token states behind the encoder, and behind the map it has already.

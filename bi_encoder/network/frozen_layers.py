@@ -3,14 +3,13 @@
 B texts, T tokens, D width.
 """
 
-import copy
-
 import torch
 from sentence_transformers.sentence_transformer.modules import Transformer
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from mera.system.errors import UserError
+from mera.training.private_api import copy_with_modules
 
 TOKENS_REMEMBERED = 4_000_000
 """Tokens whose states are held in memory, in float16: at 384 numbers 3 GB. Those of further texts are computed each
@@ -46,7 +45,7 @@ class FrozenLayers:
             module.requires_grad_(False)
         self._lower = _with_layers(model, layers[:num_layers])
         self._upper = _with_layers(model, layers[num_layers:])
-        self._upper._modules["embeddings"] = _AsEmbedded()
+        self._upper.embeddings = _AsEmbedded()
         self._remembered: dict[bytes, Tensor] = {}
         self._num_tokens = 0
 
@@ -82,9 +81,5 @@ class FrozenLayers:
 
 def _with_layers(model: nn.Module, layers: nn.ModuleList) -> nn.Module:
     """`model` with some of its layers; the weights are the same tensors."""
-    part, stack = copy.copy(model), copy.copy(model.get_submodule("encoder"))
-    part._modules, stack._modules = dict(model._modules), dict(stack._modules)
-    stack._modules["layer"] = layers
-    part._modules["encoder"] = stack
-    part._modules["pooler"] = None
-    return part
+    stack = copy_with_modules(model.get_submodule("encoder"), layer=layers)
+    return copy_with_modules(model, encoder=stack, pooler=None)

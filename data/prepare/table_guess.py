@@ -241,7 +241,7 @@ def main() -> None:
     parser = CommandLine(prog="python -m data.prepare.table_guess", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("table", help="CSV, Parquet or a spreadsheet")
-    add_table_columns(parser, required=False)
+    add_table_columns(parser.add_argument, required=False)
     for name, text in (("sex", SEX_HELP), ("age", AGE_HELP), ("text", "note of the visit")):
         parser.add_argument(f"--{name}", metavar="COLUMN", help=text)
     parser.add_argument("--code-system", choices=tuple(SYSTEMS), help="the edition of the codes")

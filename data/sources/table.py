@@ -2,7 +2,7 @@
 command line."""
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -250,7 +250,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     add_kind(parser, "coding: codes of a visit from its --text")
     add_past_notes(parser)
-    add_table_columns(parser)
+    add_table_columns(parser.add_argument)
     parser.add_argument("--text", metavar="COLUMN", help="note of the visit")
     parser.add_argument("--sex", metavar="COLUMN", help=SEX_HELP)
     parser.add_argument("--age", metavar="COLUMN", help=AGE_HELP)
@@ -261,8 +261,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_table_columns(parser: argparse._ActionsContainer, required: bool = True) -> None:
-    """The columns that every table has, and how it is written; `required`: those that it cannot do without."""
+def add_table_columns(add: Callable[..., object], required: bool = True) -> None:
+    """The columns that every table has, and how it is written. `add`: `add_argument` of a parser or of a group of its
+    options; `required`: whether there must be those that no table can do without."""
     columns = {
         "patient": "id of the patient",
         "visit": "id of the visit (default: rows of one time)",
@@ -271,19 +272,17 @@ def add_table_columns(parser: argparse._ActionsContainer, required: bool = True)
         "position": "number that orders the codes of a visit",
     }
     for name, meaning in columns.items():
-        parser.add_argument(
+        add(
             f"--{name}",
             required=required and name in ("patient", "code"),
             nargs="+" if name == "code" else None,
             metavar="COLUMN",
             help=meaning,
         )
-    parser.add_argument("--code-separator", metavar="TEXT", help="what stands between the codes in one column")
-    parser.add_argument("--separator", metavar="CHAR", help="of a CSV (default: found by the header)")
-    parser.add_argument(
-        "--encoding", metavar="NAME", help="of a CSV, as cp1252 (default: UTF-8, or UTF-16 with its mark)"
-    )
-    parser.add_argument(
+    add("--code-separator", metavar="TEXT", help="what stands between the codes in one column")
+    add("--separator", metavar="CHAR", help="of a CSV (default: found by the header)")
+    add("--encoding", metavar="NAME", help="of a CSV, as cp1252 (default: UTF-8, or UTF-16 with its mark)")
+    add(
         "--codes",
         metavar="TABLE",
         help="instead of a code system: a national edition of ICD-10 (GM, AM, CIE-10 ...), CSV or Parquet with the "

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import torch
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import EarlyStoppingCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
 from mera.config import parse_with_options
@@ -180,6 +180,7 @@ def rehearse(trainer: StageTrainer, evaluate: Callable[[], object], dry_run: Dry
     run_tokens = epoch_tokens(loader) * length.run_steps / length.epoch_steps
     rehearsal = Rehearsal(length.step_examples)
     trainer.add_callback(rehearsal)
+    trainer.remove_callback(EarlyStoppingCallback)  # which wants the looks at validation that are left out here
     _keep_nothing(trainer.args)
     host_peak = HostPeak()
     trainer.train()

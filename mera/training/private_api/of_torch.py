@@ -1,5 +1,6 @@
 """Private names of torch: weights put in the place of others, and what an operation makes."""
 
+import copy
 from typing import Any
 
 import torch
@@ -61,6 +62,13 @@ OWN_PARAMETERS = PrivateName(
     seen_in="2.13",
     remedy="use register_parameter in own_parameters' callers",
 )
+OWN_MODULES = PrivateName(
+    library="torch",
+    name="torch.nn.Module._modules",
+    reason="a copy of a module that shares the weights and has other modules in places",
+    seen_in="2.13",
+    remedy="build such a module anew in copy_with_modules, and give it the weights",
+)
 OWN_BUFFERS = PrivateName(
     library="torch",
     name="torch.nn.Module._buffers",
@@ -74,6 +82,14 @@ def own_parameters(module: nn.Module) -> dict[str, nn.Parameter | None]:
     """The parameters of `module` itself, not of its submodules, by name; another one may be put in a place of it."""
     OWN_PARAMETERS.require()
     return module._parameters
+
+
+def copy_with_modules(module: nn.Module, **modules: nn.Module | None) -> nn.Module:
+    """`module` with some of its modules replaced, beside the one that stays as it is; the weights are the same."""
+    OWN_MODULES.require()
+    copied = copy.copy(module)
+    copied._modules = {**module._modules, **modules}
+    return copied
 
 
 def own_tensors(module: nn.Module) -> tuple[TensorsByName, TensorsByName]:

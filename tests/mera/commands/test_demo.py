@@ -19,7 +19,7 @@ def test_every_compared_run_is_made_by_an_earlier_step(tmp_path):
     *steps, report = demo_steps(tmp_path / "demo")
     made = {str(result) for step in steps for result in step.results}
     compared = [part for part in report.command if "/runs/" in part]
-    assert len(compared) == len(set(compared)) == 15
+    assert len(compared) == len(set(compared)) == 18
     assert set(compared) <= made
 
 

@@ -97,6 +97,7 @@ def test_the_keys_of_report_json_and_their_order(content):
         "oracle_share",
         "published",
         "ablations",
+        "seeds",
         "true_set_rules",
         "summary",
         "cautions",
