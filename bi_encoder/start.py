@@ -11,14 +11,16 @@ from transformers import PreTrainedTokenizerBase
 
 from bi_encoder.config import BiEncoderConfig, EncoderConfig
 from bi_encoder.evidence.annotated import SpanCounts, annotated_spans, token_spans
+from bi_encoder.evidence.translation import TransferCounts, with_evidence_of
 from bi_encoder.index.principal_directions import principal_directions, unit_rows
+from bi_encoder.inputs.code_names import all_names
 from bi_encoder.inputs.texts import key_texts, query_texts, tokenizer_texts
 from bi_encoder.inputs.windows import num_tokens_read, token_offsets, tokenize_windows
 from bi_encoder.model import BiEncoder
 from bi_encoder.network.attention import LabelAttention
 from bi_encoder.network.encoder import add_lora, load_encoder
 from bi_encoder.predict import embed_texts
-from data.task import Task
+from data.task import Task, load_task
 
 
 def model_for_task(config: BiEncoderConfig, task: Task) -> BiEncoder:
@@ -70,6 +72,27 @@ def turn_to_principal_directions(model: BiEncoder, texts: Sequence[str], max_tok
     """
     embeddings = unit_rows(embed_texts(model, texts, max_tokens).cpu().numpy())
     model.append_map(torch.from_numpy(principal_directions(embeddings, model.hidden_size).T.copy()))
+
+
+def with_carried_evidence(task: Task, config: BiEncoderConfig) -> tuple[Task, list[str]]:
+    """`task` with the evidence that `evidence.translation` brings to its notes, and what to say of that; as it is where
+    none is named."""
+    if not config.evidence.translation:
+        return task, []
+    counts = TransferCounts()
+    carried = with_evidence_of(task, load_task(config.evidence.translation), all_names(task), counts)
+    return carried, [counts.sentence()]
+
+
+def examples_to_learn(
+    task: Task, tokenizer: PreTrainedTokenizerBase, config: BiEncoderConfig
+) -> tuple[datasets.Dataset, list[str]]:
+    """The training examples, with their annotated evidence where the configuration learns from it, and what to say of
+    codes that are no candidates and of spans that are left out."""
+    counts = SpanCounts() if config.evidence.is_on else None
+    examples = training_examples(task, tokenizer, config.encoder, span_counts=counts)
+    sentences = [task.outside_sentence("train"), None if counts is None else counts.sentence()]
+    return examples, [sentence for sentence in sentences if sentence]
 
 
 def training_examples(

@@ -13,12 +13,9 @@ import sys
 from transformers import set_seed
 
 from bi_encoder.config import BiEncoderConfig
-from bi_encoder.evidence.annotated import SpanCounts
-from bi_encoder.evidence.translation import TransferCounts, with_evidence_of
-from bi_encoder.inputs.code_names import all_names
 from bi_encoder.outputs import write_outputs
 from bi_encoder.refine import refine
-from bi_encoder.start import model_for_task, training_examples
+from bi_encoder.start import examples_to_learn, model_for_task, with_carried_evidence
 from bi_encoder.trainer import build_trainer
 from bi_encoder.validation import Validation
 from data.task import load_task, with_few_held_out
@@ -34,18 +31,10 @@ def main() -> None:
     set_seed(config.training.seed)
     task = with_few_held_out(load_task(config.task), FEW_EXAMPLES) if dry_run else load_task(config.task)
     run.claim(config_dict(config), task.fingerprint)
-    if config.evidence.translation:
-        transfer = TransferCounts()
-        task = with_evidence_of(task, load_task(config.evidence.translation), all_names(task), transfer)
-        print(transfer.sentence(), file=sys.stderr)
+    task, of_evidence = with_carried_evidence(task, config)
     model = model_for_task(config, task)
-    outside = task.outside_sentence("train")
-    if outside is not None:
-        print(outside, file=sys.stderr)
-    span_counts = SpanCounts() if config.evidence.is_on else None
-    examples = training_examples(task, model.tokenizer, config.encoder, span_counts=span_counts)
-    if span_counts is not None and (left_out := span_counts.sentence()):
-        print(left_out, file=sys.stderr)
+    examples, of_examples = examples_to_learn(task, model.tokenizer, config)
+    sys.stderr.writelines(f"{sentence}\n" for sentence in [*of_evidence, *of_examples])
     validation = Validation(task, model.tokenizer, config)
     trainer = build_trainer(model, task, examples, validation, config, run)
 

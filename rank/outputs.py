@@ -3,6 +3,7 @@
 `rank/train.py` makes both; `rank/rescore.py` makes the predictions alone, with the ranker of a finished run.
 """
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -131,7 +132,9 @@ def write_outputs(
     run: RunDirectory,
     clock: RunClock,
 ) -> None:
-    """Write the `predictions/` and the `validation/` of a run that trained."""
+    """Write the `predictions/` and the `validation/` of a run that trained; says on stderr what the model did not read
+    of the test patients."""
+    sys.stderr.writelines(f"{sentence}\n" for sentence in test.sentences)
     write_ranked(
         task,
         test,

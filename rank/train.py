@@ -2,8 +2,7 @@
 
 accelerate launch rank/train.py --config configs/rank/tiny.yaml --model.base runs/memorize/checkpoint \\
     --task prepared/diabetes130 --output runs/rank
-accelerate launch rank/train.py --config configs/rank/verifier.yaml --candidates runs/codiesp/bm25 \\
-    --task prepared/codiesp-en --output runs/codiesp/verifier
+... --config configs/rank/verifier.yaml --candidates runs/codiesp/bm25 (docs/verification.md)
 """
 
 from mera.system import quiet_ctrl_c  # noqa: F401  first, for Ctrl-C while the rest is imported
@@ -11,6 +10,7 @@ from mera.system import quiet_ctrl_c  # noqa: F401  first, for Ctrl-C while the 
 # isort: split
 
 import sys
+from functools import partial
 
 from transformers import set_seed
 
@@ -25,7 +25,7 @@ from rank.prompt import PromptBuilder
 from rank.start import data_sentences, fitted_wide_part, model_for_task, require_past_notes, training_examples
 from rank.trainer import build_trainer
 from rank.validation import Validation
-from rank.verification.run import VerifierRun
+from rank.verification.run import train_verifier
 
 
 def main() -> None:
@@ -36,13 +36,7 @@ def main() -> None:
     require_past_notes(task, config.prompt)
     run.claim(config_dict(config), task.fingerprint)
     if config.candidates is not None:
-        stage = VerifierRun(config, task, run)
-        sys.stderr.writelines(f"{sentence}\n" for sentence in stage.sentences)
-        if dry_run:
-            return rehearse(stage.trainer, stage.trainer.evaluate, dry_run)
-        stage.trainer.resume_and_train(run, config.training)
-        return stage.write(clock)
-
+        return train_verifier(config, task, run, clock, partial(rehearse, dry_run=dry_run) if dry_run else None)
     wide = fitted_wide_part(config, task)
     model, tokenizer, code_tokens = model_for_task(config, task, wide)
     builder = PromptBuilder(tokenizer, config.prompt, task.all_definitions | code_tokens.definitions)
@@ -50,18 +44,15 @@ def main() -> None:
     examples = training_examples(task, builder, config, wide)
     sys.stderr.writelines(f"{sentence}\n" for sentence in data_sentences(task, examples, validation, config.prompt))
     trainer = build_trainer(model, tokenizer, task, examples, validation, config, run, wide)
-
     if dry_run:
         return rehearse(trainer, trainer.evaluate, dry_run)
     trainer.resume_and_train(run, config.training)
-
     trained = trainer.accelerator.unwrap_model(trainer.model)
-    ranker, decision, ranked_validation = fit_ranker(trained, tokenizer, code_tokens, task, validation, config)
+    ranker, decision, of_validation = fit_ranker(trained, tokenizer, code_tokens, task, validation, config)
     test = rank_split(ranker, task, "test", config.decoding, config.evaluation_batch_size, config.max_targets)
-    sys.stderr.writelines(f"{sentence}\n" for sentence in test.sentences)
     save_ranker(trainer, ranker, code_tokens, run)
     if trainer.is_world_process_zero():
-        write_outputs(trainer, task, test, ranked_validation, decision, config, run, clock)
+        write_outputs(trainer, task, test, of_validation, decision, config, run, clock)
         print(f"checkpoint and predictions: {run.finish()}")
 
 

@@ -21,13 +21,10 @@ from transformers import set_seed
 
 from bi_encoder.checkpoint import ModelRecord, load_bi_encoder
 from bi_encoder.config import BiEncoderConfig, OutOfFoldConfig
-from bi_encoder.evidence.annotated import SpanCounts
-from bi_encoder.evidence.translation import TransferCounts, with_evidence_of
-from bi_encoder.inputs.code_names import all_names
 from bi_encoder.predict import score_windows, split_windows
 from bi_encoder.refine import refine
 from bi_encoder.scoring.prior import Prior
-from bi_encoder.start import model_for_task, training_examples
+from bi_encoder.start import examples_to_learn, model_for_task, with_carried_evidence
 from bi_encoder.trainer import build_trainer
 from bi_encoder.validation import Validation
 from data.task import Task, load_task
@@ -50,8 +47,7 @@ def main() -> None:
     run.claim(config_dict(options), task.fingerprint)
     config = load_config(BiEncoderConfig, overrides=trained.manifest["config"])
     _, record = load_bi_encoder(Path(options.run) / "checkpoint", codes=task.codes)
-    if config.evidence.translation:
-        task = with_evidence_of(task, load_task(config.evidence.translation), all_names(task), TransferCounts())
+    task, _ = with_carried_evidence(task, config)
     scores = np.empty((len(fold_of_row), len(task.codes)), dtype=np.float32)
     for fold in range(options.folds):
         folder = run.path(f"fold-{fold}")
@@ -78,8 +74,7 @@ def score_fold(
     without = replace(task, splits=type(task.splits)({**task.splits, "train": others}), train_counts=counts)
     set_seed(config.training.seed)
     model = model_for_task(config, without)
-    span_counts = SpanCounts() if config.evidence.is_on else None
-    examples = training_examples(without, model.tokenizer, config.encoder, span_counts=span_counts)
+    examples, _ = examples_to_learn(without, model.tokenizer, config)
     validation = Validation(without, model.tokenizer, config)
     trainer = build_trainer(model, without, examples, validation, config, folder)
     trainer.resume_and_train(folder, config.training)

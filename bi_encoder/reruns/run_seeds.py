@@ -14,10 +14,11 @@ from bi_encoder.reruns.seeds import seed_steps
 from mera.commands.ablations import comparison_command, run_and_compare
 from mera.commands.programs import shown
 from mera.system.command import run_command
+from mera.system.errors import CommandLine
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
+    parser = CommandLine(
         prog="mera seeds",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

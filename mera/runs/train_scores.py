@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from mera.runs.manifest import Manifest
-from mera.runs.predictions import Predictions, predictions_for_task, read_predictions, write_predictions
+from mera.runs.predictions import Predictions, read_predictions
 from mera.runs.run_directory import RunDirectory
 from mera.runs.task_protocol import PreparedTask
+from mera.runs.validation_scores import write_further_split
 from mera.system.errors import UserError
 
 FOLDER, FOLDS_KEY = "train", "candidate_folds"
@@ -42,10 +43,7 @@ def write_train(
 ) -> None:
     """Write the `train/` of a run that is being written: scores (N, C) of the training split, each row from a model
     that did not learn from its fold, and the thresholds and the manifest of its predictions."""
-    of_task = manifest["task"]
-    assert isinstance(of_task, Mapping), "a manifest names its task"
-    of_train = {**manifest, "task": {**of_task, "split": "train"}, FOLDS_KEY: folds}
-    write_predictions(run.path(FOLDER), predictions_for_task(task, "train", scores, thresholds, of_train))
+    write_further_split(run, task, FOLDER, scores, thresholds, {**manifest, FOLDS_KEY: folds})
 
 
 def read_train(path: str | Path) -> Predictions:

@@ -33,10 +33,23 @@ def write_validation(
 ) -> None:
     """Write the `validation/` of a run that is being written: scores (N, C) of the validation split, and the
     thresholds and the manifest of its predictions."""
+    write_further_split(run, task, FOLDER, scores, thresholds, manifest)
+
+
+def write_further_split(
+    run: RunDirectory,
+    task: PreparedTask,
+    split: str,
+    scores: np.ndarray,
+    thresholds: np.ndarray | float | None,
+    manifest: Manifest | Mapping[str, object],
+) -> None:
+    """Write the folder, called as `split` is, of a run that is being written: scores (N, C) of that split, and the
+    thresholds and the manifest of the run's predictions."""
     of_task = manifest["task"]
     assert isinstance(of_task, Mapping), "a manifest names its task"
-    of_validation = {**manifest, "task": {**of_task, "split": "validation"}}
-    write_predictions(run.path(FOLDER), predictions_for_task(task, "validation", scores, thresholds, of_validation))
+    of_split = {**manifest, "task": {**of_task, "split": split}}
+    write_predictions(run.path(split), predictions_for_task(task, split, scores, thresholds, of_split))
 
 
 def read_validation(path: str | Path) -> Predictions:

@@ -1,16 +1,34 @@
 """A verifying run from its configuration to its folder, for `rank/train.py --candidates`."""
 
 import sys
+from collections.abc import Callable
 
 from data.task import Task
 from mera.runs.manifest import RunClock
 from mera.runs.run_directory import RunDirectory
+from mera.training.stage_trainer import StageTrainer
 from rank.config import RankConfig
 from rank.prompt import PromptBuilder
 from rank.verification.first_pass import FirstPass
 from rank.verification.outputs import fit_verifier, save_verifier, verify_split, write_outputs
 from rank.verification.start import VerifierInputs, data_sentences, verifier_for_task
 from rank.verification.trainer import build_trainer
+
+
+def train_verifier(
+    config: RankConfig,
+    task: Task,
+    run: RunDirectory,
+    clock: RunClock,
+    rehearse: Callable[[StageTrainer, Callable[[], object]], None] | None,
+) -> None:
+    """The whole run. `rehearse`: what `--dry-run` does with a trainer and its evaluation, in the place of training."""
+    stage = VerifierRun(config, task, run)
+    sys.stderr.writelines(f"{sentence}\n" for sentence in stage.sentences)
+    if rehearse is not None:
+        return rehearse(stage.trainer, stage.trainer.evaluate)
+    stage.trainer.resume_and_train(run, config.training)
+    stage.write(clock)
 
 
 class VerifierRun:
