@@ -109,7 +109,7 @@ def launch(folder, output, *arguments):
         *("--config", "configs/rank/verifier.yaml", "--model.base", "null", "--model.gguf_file", "null"),
         *("--model.architecture", MODEL, "--model.tokenizer_size", 200, "--verification.num_candidates", K),
         *("--verification.trained_layers", 0, "--training.epochs", 20, "--training.batch_size", 16),
-        *("--training.gradient_accumulation", 1, "--training.learning_rate", 3e-3),
+        *("--training.gradient_accumulation", 1, "--training.learning_rate", 3e-3, "--training.max_grad_norm", 1),
         *("--task", folder / "task", "--output", output, "--candidates", folder / "first", *arguments),
     )
     return subprocess.run(
