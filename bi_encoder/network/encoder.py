@@ -24,6 +24,10 @@ from mera.language_models.models import (
 from mera.language_models.tokenizer import train_tokenizer
 from mera.system.errors import UserError
 
+IN_FLOAT32 = SAFE_LOADING | {"dtype": torch.float32}
+"""Whatever type an encoder was saved in: training in float16 overflows, in bfloat16 small steps are rounded away; the
+engine computes in bf16 by autocast."""
+
 
 def load_encoder(config: EncoderConfig, texts: Iterable[str]) -> Transformer:
     """The encoder with its tokenizer; `texts` train the tokenizer of one built from `architecture`.
@@ -49,7 +53,7 @@ def open_sentence_transformer(source: str) -> SentenceTransformer:
     return SentenceTransformer(
         source,
         device="cpu",
-        model_kwargs=dict(SAFE_LOADING),
+        model_kwargs=dict(IN_FLOAT32),
         trust_remote_code=False,
         local_files_only=Path(source).is_dir(),
     )
@@ -59,7 +63,7 @@ def _open(source: str, config: EncoderConfig) -> Transformer:
     attention = config.attention_implementation
     if attention is None and is_flash_attn_2_available():
         attention = "flash_attention_2"
-    arguments = SAFE_LOADING | ({"attn_implementation": attention} if attention else {})
+    arguments = IN_FLOAT32 | ({"attn_implementation": attention} if attention else {})
     here = {"local_files_only": Path(source).is_dir()}
     encoder = Transformer(
         source,
