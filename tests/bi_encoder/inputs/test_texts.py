@@ -100,7 +100,14 @@ def test_recipes_are_valid(path):
 
 
 def test_the_recipes_are_those_the_readme_names():
-    assert [path.stem for path in CONFIGS] == ["bioclinical_modernbert", "demo", "e5_multilingual", "minilm", "tiny"]
+    assert [path.stem for path in CONFIGS] == [
+        "bioclinical_modernbert",
+        "demo",
+        "e5_multilingual",
+        "minilm",
+        "minilm_evidence",
+        "tiny",
+    ]
 
 
 def test_bad_values_are_refused():
