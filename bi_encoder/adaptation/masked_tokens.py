@@ -22,8 +22,8 @@ from transformers import (
 
 from bi_encoder.adaptation.config import AdaptationConfig
 from bi_encoder.adaptation.notes import Pieces
-from bi_encoder.network.encoder import IN_FLOAT32
 from mera.language_models.models import (
+    SAFE_LOADING,
     has_pickled_weights,
     pickle_refusal,
     resolve_source,
@@ -54,7 +54,7 @@ def open_masked_model(source: str) -> tuple[PreTrainedModel, PreTrainedTokenizer
         raise UserError(pickle_refusal(Path(folder)))
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-        model = AutoModelForMaskedLM.from_pretrained(folder, **IN_FLOAT32)
+        model = AutoModelForMaskedLM.from_pretrained(folder, dtype=torch.float32, **SAFE_LOADING)
     except (OSError, ValueError) as error:
         raise UserError(f"cannot load the encoder {source!r}: {why_not_loaded(folder, error)}") from error
     if tokenizer.mask_token_id is None:
