@@ -232,11 +232,7 @@ def hand_out_processes():
     subprocess_handler.Popen = popen
 
 
-def main():
-    words = serve(Path(sys.argv[1]))
-    address.cache_clear()
-    hand_out_processes()
-    sys.orig_argv = [sys.executable, *words]
+def run(words):
     if words[:2] == ["-m", LAUNCHER]:
         sys.argv = words[1:]
         sys.modules[LAUNCHER].main()  # in the module whose processes are handed out
@@ -246,6 +242,42 @@ def main():
     else:
         sys.argv, sys.path[0] = words, str(Path(words[0]).resolve().parent)
         runpy.run_path(words[0], run_name="__main__")
+
+
+def exit_code_of(words):
+    """Run the words, and print what Python prints of the exception that ends them."""
+    try:
+        run(words)
+    except SystemExit as end:
+        if end.code is not None and not isinstance(end.code, int):
+            print(end.code, file=sys.stderr)
+            return 1
+        return end.code or 0
+    except KeyboardInterrupt:  # of which Python dies
+        raise
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        return 1
+    return 0
+
+
+def end_with(code):
+    """End as Python does, except that objects are not freed one by one: in a forked process this would copy all the
+    memory that it shares with the first, which takes longer than most commands."""
+    from mera.training.private_api import end_as_python_ends
+
+    end_as_python_ends()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code & 0xFF)
+
+
+def main():
+    words = serve(Path(sys.argv[1]))
+    address.cache_clear()
+    hand_out_processes()
+    sys.orig_argv = [sys.executable, *words]
+    end_with(exit_code_of(words))
 
 
 if __name__ == "__main__":
