@@ -38,7 +38,7 @@ READ_AT_START = (
 """Variables that Python or the libraries read when they start."""
 LAUNCHER = "accelerate.commands.launch"
 TO_IMPORT = (
-    *("matplotlib.figure", "peft", "sklearn.linear_model", "torch.distributed.run", LAUNCHER),
+    *("matplotlib.figure", "peft", "simple_icd_10_cm", "sklearn.linear_model", "torch.distributed.run", LAUNCHER),
     *("transformers.models.mistral.modeling_mistral", "transformers.models.modernbert.modeling_modernbert"),
     *("bi_encoder.trainer", "data.prepare.run", "memorize.trainer", "mera.system.children", "rank.trainer"),
 )
