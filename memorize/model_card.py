@@ -6,10 +6,10 @@ from pathlib import Path
 import yaml
 from transformers.utils import cached_file
 
+from data.inspection.summary import percent
 from memorize.code_sets.code_set import CodeSet
 from memorize.config import MemorizeConfig
 from memorize.measurement import RecallRecord
-from memorize.recall import percent
 from mera.language_models.models import PACKAGE_PREFIX, ModelConfig
 
 UNKNOWN_LICENCE = "unknown: see the base model"

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from transformers import PreTrainedModel
 
+from data.inspection.summary import percent
 from memorize.answering import answer_with_codes, answer_with_text, recites
 from memorize.encoding import QuestionEncoder
 from memorize.questions import ANSWERED_IN_WORDS, HELD_OUT_PHRASING, Question, QuestionBook
@@ -126,15 +127,6 @@ def print_epoch(epoch: int, shares: Mapping[str, float]) -> None:
     """What `StopWhenKnown` measured after an epoch, in one line."""
     text = ", ".join(f"{kind.replace('_', ' ')} {share:.1%}" for kind, share in shares.items())
     print(f"epoch {epoch}: {text}", flush=True)
-
-
-def percent(share: float | None) -> str:
-    """`12.3%`; `-` where nothing was measured.
-
-    `data/inspection/inspect_task.py` has the same of its own, since `data` imports no stage; the report's numbers
-    (`mera.report.text.percent`) have no sign behind them, a true minus and a dash.
-    """
-    return "-" if share is None else f"{share:.1%}"
 
 
 def is_known(shares_of_kinds: dict[str, float], share: float, kinds: Sequence[str] = BOTH_WAYS) -> bool:

@@ -36,7 +36,7 @@ class RankingExample:
     """has no rows, so it carries no loss"""
 
 
-class RankingDataset(Dataset):
+class RankingDataset(Dataset[RankingExample]):
     """Training examples; orders are drawn anew each epoch from (seed, epoch, example), whatever the process."""
 
     def __init__(

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, TypedDict
 
 import numpy as np
 import polars as pl
@@ -45,6 +46,16 @@ class RankedCode:
     """the code stands in the history"""
     rules: tuple[str, ...] | None = None
     """the coding rules that the code breaks in the predicted set; None where they were not asked for"""
+
+
+class StoredParts(TypedDict):
+    """What the checkpoint of every kind of ranker holds beside the model, its tokenizer and its candidates."""
+
+    definitions: dict[str, str]
+    prompt: PromptConfig
+    rule: DecisionRule
+    trained_on: TrainedOn
+    rules: pl.DataFrame | None
 
 
 class Ranker:
@@ -95,29 +106,30 @@ class Ranker:
             model,
             tokenizer,
             saved["candidates"],
-            CodeTokens.load(path).definitions,
-            PromptConfig(**saved["prompt"]),
-            DecisionRule(**saved["rule"]),
-            np.load(path / RECURRENCE_FILE, allow_pickle=False),
-            TrainedOn.read(saved.get("trained_on", {})),
-            pl.read_parquet(path / RULES_FILE) if (path / RULES_FILE).is_file() else None,
-            load_wide_part(path),
+            recurrence=np.load(path / RECURRENCE_FILE, allow_pickle=False),
+            wide=load_wide_part(path),
+            **stored_parts(path, saved),
         )
 
     def save_settings(self, checkpoint: str | Path) -> None:
         """Write what `load` needs beside the model's own files."""
+        np.save(Path(checkpoint) / RECURRENCE_FILE, self.recurrence)
+        if self.wide is not None:
+            save_wide_part(self.wide, checkpoint)
+        self._write_settings(Path(checkpoint) / FILE_NAME)
+
+    def _write_settings(self, path: Path, **more: object) -> None:
+        """What `stored_parts` reads; `more`: settings that only this kind of ranker has."""
         settings = {
             "candidates": self.candidates,
             "prompt": asdict(self.prompt),
             "rule": asdict(self.rule),
+            **more,
             "trained_on": asdict(self.trained_on),
         }
-        np.save(Path(checkpoint) / RECURRENCE_FILE, self.recurrence)
-        if self.wide is not None:
-            save_wide_part(self.wide, checkpoint)
         if self.rule_table is not None:
-            self.rule_table.write_parquet(Path(checkpoint) / RULES_FILE)
-        (Path(checkpoint) / FILE_NAME).write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+            self.rule_table.write_parquet(path.with_name(RULES_FILE))
+        path.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
 
     def add_definitions(self, definitions: Mapping[str, str]) -> None:
         """What prompts that write definitions shall say of codes without a token: those of a history that are no
@@ -262,3 +274,15 @@ class Ranker:
 
     def _seen(self, rows: Sequence[PatientRow]) -> list[SeenCodes]:
         return [seen_codes(row["history"], self.column) for row in rows]
+
+
+def stored_parts(checkpoint: Path, saved: Mapping[str, Any]) -> StoredParts:
+    """`saved`: the settings in the checkpoint, as JSON has them."""
+    rules = checkpoint / RULES_FILE
+    return StoredParts(
+        definitions=CodeTokens.load(checkpoint).definitions,
+        prompt=PromptConfig(**saved["prompt"]),
+        rule=DecisionRule(**saved["rule"]),
+        trained_on=TrainedOn.read(saved.get("trained_on", {})),
+        rules=pl.read_parquet(rules) if rules.is_file() else None,
+    )

@@ -7,6 +7,9 @@ import os
 import tempfile
 from pathlib import Path
 
+import pytest
+from ready_python import start_for_all
+
 os.environ["MERA_BOOKS"] = os.path.join(tempfile.gettempdir(), "mera-tests-have-no-books")
 
 HERE = Path(__file__).parent
@@ -33,6 +36,12 @@ LONGEST = [
     "bi_encoder/search/test_search.py",
 ]
 """From 80 to 8 seconds of CPU (`pytest --durations 0`); the option --no-loadscope-reorder leaves them in this order."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes():
+    """Before pytest-xdist starts its processes: they share one Python that has the libraries."""
+    start_for_all()
 
 
 def pytest_collection_modifyitems(items):

@@ -13,7 +13,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from data.inspection.summary import past_notes_line, print_account, print_candidates, unknown_codes_line
+from data.inspection.summary import past_notes_line, percent, print_account, print_candidates, unknown_codes_line
 from data.inspection.task_figures import SplitFigures, TaskFigures, figures_of, plot_figures
 from data.task import Task, load_task
 from mera.system.command import run_command
@@ -50,8 +50,8 @@ def _print(task: Task, figures: TaskFigures, console: Console) -> None:
         "words in the note": [_spread(split.words_per_note) for split in each],
         "past visits with a note": [_with_note(split) for split in each],
         "words in a past note": [_spread(split.words_per_past_note) for split in each],
-        "targets new to the patient": [_percent(split.new_share) for split in each],
-        "targets no training example has": [_percent(split.unseen_share) for split in each],
+        "targets new to the patient": [percent(split.new_share) for split in each],
+        "targets no training example has": [percent(split.unseen_share) for split in each],
         "examples with evidence": [f"{split.with_evidence:,}" if split.with_evidence else "-" for split in each],
     }
     for name, cells in lines.items():
@@ -60,7 +60,7 @@ def _print(task: Task, figures: TaskFigures, console: Console) -> None:
     console.print(splits)
     frequency = Table("training examples", "codes", "share", title=f"{len(task.codes):,} candidate codes")
     for label, count in figures.codes_by_frequency.items():
-        frequency.add_row(label, f"{count:,}", _percent(count / max(1, len(task.codes))))
+        frequency.add_row(label, f"{count:,}", percent(count / max(1, len(task.codes))))
     console.print(frequency)
     print_candidates(task, console)
     top = Table("code", "definition", "training examples", title="Most frequent codes")
@@ -85,12 +85,7 @@ def _spread(values: np.ndarray) -> str:
 
 def _with_note(split: SplitFigures) -> str:
     noted = len(split.words_per_past_note)
-    return _percent(noted / split.visits_per_history.sum()) if noted else "-"
-
-
-def _percent(share: float | None) -> str:
-    """As `memorize.recall.percent`, which `data` must not import; `mera.report.text.percent` is another format."""
-    return "-" if share is None else f"{100 * share:.1f}%"
+    return percent(noted / split.visits_per_history.sum()) if noted else "-"
 
 
 if __name__ == "__main__":

@@ -120,3 +120,9 @@ def accounting_table(accounting: Mapping[str, UnitAccount]) -> Table:
         added = "".join(f"\n+ {count:,} {reason}" for reason, count in account["added"].items())
         table.add_row(unit, f"{account['read']:,}{added}", f"{account['used']:,}", reasons or "-")
     return table
+
+
+def percent(share: float | None) -> str:
+    """`12.3%`; `-` where there is nothing that could have one. Of tables in the terminal, and of the model card; the
+    report's numbers (`mera.report.text.percent`) have no sign behind them, a true minus and a dash."""
+    return "-" if share is None else f"{share:.1%}"

@@ -7,7 +7,8 @@ from pathlib import Path
 from data.cohorts.cohort import Patient
 from data.ledger import Ledger, LedgerRecord
 from data.ontology import Ontology
-from data.sources.table import SYSTEMS, TableColumns, read_user_table
+from data.sources.shared.table_columns import SYSTEMS, TableColumns
+from data.sources.table import read_user_table
 from data.table_files.columns import ColumnForms
 from data.task_folder.features import PatientRow, VisitRow
 from mera.system.errors import UserError

@@ -18,7 +18,7 @@ from typing import TypedDict
 import polars as pl
 
 from data.ontology import UnknownCode, load_ontology
-from data.sources.table import AGE_HELP, SEX_HELP, SYSTEMS, add_table_columns, encoding_hint
+from data.sources.shared.table_columns import AGE_HELP, SEX_HELP, SYSTEMS, add_table_columns, encoding_hint
 from data.table_files import meanings
 from data.table_files.columns import without_nothing
 from data.table_files.csv_layout import SEPARATORS

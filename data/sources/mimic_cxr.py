@@ -29,7 +29,6 @@ from data.sources.shared.options import (
     add_column_options,
     add_split_options,
 )
-from data.sources.shared.report_sections import SECTIONS, report_text
 from data.sources.shared.source_command import Arguments, SourceCommand, column_forms
 from data.table_files.columns import ColumnForms, column, read_columns
 from data.table_files.meanings import Meaning
@@ -58,6 +57,13 @@ PATIENTS = (
     column("anchor_age", Meaning.AGE),
     column("anchor_year", Meaning.WHOLE),
 )
+SECTIONS = ("findings", "impression")
+"""Of a report, as MIMIC-CXR writes them: a heading in capitals, a colon, text."""
+_HEADING = re.compile(r"^[ \t]*([A-Z][A-Z ,()/&.-]{2,}?)[ \t]*:", re.MULTILINE)
+_SECTION_HEADINGS = {
+    "findings": re.compile(r"FINDING|^CHEST|^PA AND LATERAL|^FRONTAL"),
+    "impression": re.compile(r"IMPRESSION|CONCLUSION|^IMP\b"),
+}
 _REPORT = re.compile(r"(?:^|/)p(\d+)/s(\d+)\.txt$")
 RULES = {
     "hosp": "study time within admittime and dischtime of a hosp admission",
@@ -232,6 +238,29 @@ def _ed(
         "subject_id", "stay_id", start="intime", end="outtime", sex="gender", age=pl.lit(None, dtype=pl.Int64)
     )
     return stays, diagnoses.rows
+
+
+def find_sections(report: str) -> dict[str, str]:
+    """section -> its text, for those of SECTIONS the report has; `FINDINGS AND IMPRESSION` is one text, the findings'.
+
+    Words of a sentence before a colon are no heading: a heading is all capitals at the start of a line.
+    """
+    headings = list(_HEADING.finditer(report))
+    texts: dict[str, list[str]] = {}
+    for place, heading in enumerate(headings):
+        end = headings[place + 1].start() if place + 1 < len(headings) else len(report)
+        text = " ".join(report[heading.end() : end].split())
+        name = next((name for name, pattern in _SECTION_HEADINGS.items() if pattern.search(heading[1])), None)
+        if name is not None and text:
+            texts.setdefault(name, []).append(text)
+    return {name: " ".join(texts[name]) for name in SECTIONS if name in texts}
+
+
+def report_text(report: str, sections: Sequence[str] = SECTIONS) -> str | None:
+    """The wanted sections, each with its name before it; None where the report has none of them."""
+    texts = find_sections(report)
+    parts = [f"{name.capitalize()}: {texts[name]}" for name in sections if name in texts]
+    return "\n".join(parts) or None
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

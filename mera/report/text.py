@@ -18,7 +18,7 @@ class Interval(Protocol):
 
 def percent(value: float | None, signed: bool = False) -> str:
     """`0.6123` -> `61.2`, without the percent sign, which the sentence or the column's head has; with plus or minus
-    where it is a difference. The terminal tables of `memorize` and `data` print `61.2%` (`memorize.recall.percent`)."""
+    where it is a difference. Tables in the terminal print `61.2%` (`data.inspection.summary.percent`)."""
     if value is None:
         return DASH
     text = f"{100 * value:+.1f}" if signed else f"{100 * value:.1f}"

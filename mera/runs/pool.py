@@ -77,7 +77,7 @@ def pool_folds(paths: Sequence[str | Path], output: str | Path) -> Path:
     return run.finish()
 
 
-def _protocol(fold: Predictions) -> dict:
+def _protocol(fold: Predictions) -> dict[str, Any]:
     return fold.manifest["task"].get("split_protocol", {})
 
 

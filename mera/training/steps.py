@@ -113,7 +113,7 @@ class Examples(Protocol):
     def __getitem__(self, row: int) -> Example: ...
 
 
-class PlacedExamples(Dataset):
+class PlacedExamples(Dataset[tuple[Place, Example]]):
     """The training set, asked for by `Place`: (place, example) pairs, the example blanked where the place is blank."""
 
     def __init__(self, examples: Examples, blank: Callable[[Example], Example]):
@@ -148,7 +148,7 @@ class SeededCollator:
         return batch
 
 
-class StepLoader(DataLoader):
+class StepLoader(DataLoader[tuple[Place, Example]]):
     """The batches of one process."""
 
     def __init__(

@@ -59,7 +59,7 @@ class HistoryBatch:
         return HistoryBatch(*(getattr(self, part.name).to(device) for part in fields(self)))
 
 
-class HistoryDataset(Dataset):
+class HistoryDataset(Dataset[History]):
     """The rows of one split of a task; of long histories the latest `max_visits`."""
 
     def __init__(self, task: Task, split: str, max_visits: int):

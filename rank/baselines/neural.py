@@ -16,7 +16,7 @@ from mera.evaluation.metrics import recall_at_k
 from mera.system.errors import UserError
 from mera.training.steps import EpochSeededLengthSampler
 from rank.baselines.config import NeuralBaselineConfig, NeuralLoss, TransformerBaselineConfig
-from rank.baselines.history_tensors import HistoryDataset
+from rank.baselines.history_tensors import History, HistoryDataset
 from rank.baselines.retain import Retain
 from rank.baselines.simple import EVALUATED, BaselineScores, history_columns
 from rank.baselines.transformer import HistoryTransformer
@@ -102,7 +102,7 @@ def _train_and_score(
 
 def _train_epoch(
     model: nn.Module,
-    loader: DataLoader,
+    loader: DataLoader[History],
     optimizer: torch.optim.Optimizer,
     config: NeuralBaselineConfig,
     label: str,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from data.editions.national_edition import read_national_edition
 from data.ledger import Ledger, LedgerRecord
 from data.prepare.new_patients import NewPatients, read_new_patients
-from data.sources.table import TableColumns, add_table_columns, table_columns
+from data.sources.shared.table_columns import TableColumns, add_table_columns, table_columns
 from data.table_files.columns import ColumnForms
 from data.table_files.meanings import parse_sex_values
 from mera.system.errors import UserError

@@ -56,7 +56,7 @@ class VerificationExample:
     """has no row, so it carries no loss"""
 
 
-class VerificationDataset(Dataset):
+class VerificationDataset(Dataset[VerificationExample]):
     """Training examples; which candidates are read is drawn anew each epoch from (seed, epoch, example)."""
 
     def __init__(

@@ -13,13 +13,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from data.task import Task
 from data.task_folder.features import PatientRow
-from mera.language_models.code_tokens import CodeTokens
 from mera.language_models.models import open_checkpoint
 from mera.system.errors import UserError
 from rank.config import PromptConfig
 from rank.decision import DecisionRule
 from rank.patients.trained_on import TrainedOn
-from rank.predict import RULES_FILE, Ranker
+from rank.predict import Ranker, stored_parts
 from rank.prompt import Prompt
 from rank.verification.branches import VerificationCollator, branches_of_codes
 from rank.verification.first_pass import Candidates, FirstPass, LogOddsScale
@@ -77,29 +76,15 @@ class Verifier(Ranker):
             model,
             tokenizer,
             saved["candidates"],
-            CodeTokens.load(path).definitions,
-            PromptConfig(**saved["prompt"]),
-            DecisionRule(**saved["rule"]),
-            saved["num_candidates"],
-            LogOddsScale(**saved["scale"]),
-            TrainedOn.read(saved.get("trained_on", {})),
-            pl.read_parquet(path / RULES_FILE) if (path / RULES_FILE).is_file() else None,
+            num_candidates=saved["num_candidates"],
+            scale=LogOddsScale(**saved["scale"]),
+            **stored_parts(path, saved),
         )
 
     def save(self, checkpoint: str | Path, weights: dict[str, Tensor]) -> None:
         """Write what `load` needs beside the model's own files; `weights`: those of its `verification`."""
-        settings = {
-            "candidates": self.candidates,
-            "prompt": asdict(self.prompt),
-            "rule": asdict(self.rule),
-            "num_candidates": self.num_candidates,
-            "scale": asdict(self.scale),
-            "trained_on": asdict(self.trained_on),
-        }
         save_file(weights, Path(checkpoint) / WEIGHTS_FILE)
-        if self.rule_table is not None:
-            self.rule_table.write_parquet(Path(checkpoint) / RULES_FILE)
-        (Path(checkpoint) / FILE_NAME).write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+        self._write_settings(Path(checkpoint) / FILE_NAME, num_candidates=self.num_candidates, scale=asdict(self.scale))
 
     def use_candidates(self, run: str | Path, task: Task, splits: Sequence[str]) -> None:
         """Take the candidates of these splits' examples from a first pass of `task`. Raises UserError where it is one

@@ -32,7 +32,7 @@ no smaller one, for codes that are new."""
 PER_CODE = 5
 """The first features have a weight of each code's own besides the shared one."""
 PATIENT_FEATURES = ("age", "age_squared", "sex", "no_history", "history_visits", "history_codes")
-LEVELS = ("chapter", "block", "category")
+GROUP_LEVELS = ("chapter", "block", "category")
 LEAST_SHARE = 0.1
 """An item-item score can lower a code's share of the patients to this part of it: linear scores fall below 0."""
 NO_COLUMNS = np.empty(0, dtype=np.int64)
@@ -78,7 +78,7 @@ class WideTables:
     """(C, C) float32, with no more digits than float16 has: from a code of the history to what the base rate of a code
     of the next visit rises by"""
     group_ids: np.ndarray
-    """(3, C) int64: at each of LEVELS, codes with the same number are in the same group"""
+    """(3, C) int64: at each of GROUP_LEVELS, codes with the same number are in the same group"""
     age: tuple[float, float]
     """mean and standard deviation in train"""
     visits: float
@@ -133,7 +133,7 @@ class WideTables:
         return np.log(np.maximum(base + scores, LEAST_SHARE * base) / base), 10 * scores
 
     def _same_groups(self, seen: np.ndarray) -> list[np.ndarray]:
-        """For each of LEVELS (B, C)."""
+        """For each of GROUP_LEVELS (B, C)."""
         parts, smaller = [], seen
         for ids in self.group_ids[::-1]:
             groups = sparse.csr_array((np.ones(len(ids), dtype=np.float32), (np.arange(len(ids)), ids)))
@@ -168,7 +168,7 @@ def count_training_visits(task: Task) -> tuple[WideTables, list[WidePatient]]:
         counts=counts,
         num_rows=len(targets),
         item_weights=(weights[:, :-1] - weights[:, -1:] * base).astype(np.float16).astype(np.float32),
-        group_ids=task.group_ids(LEVELS),
+        group_ids=task.group_ids(GROUP_LEVELS),
         age=(float(ages.mean()), float(ages.std()) or 1.0) if len(ages) else (0.0, 1.0),
         visits=float(np.log1p(visits[with_history]).mean()) if len(with_history) else 0.0,
         codes=float(np.mean([np.log1p(len(seen[row].columns)) for row in with_history])) if len(with_history) else 0.0,

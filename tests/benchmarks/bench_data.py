@@ -20,7 +20,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-ROOT = Path(__file__).resolve().parents[2]
+from mera.root import ROOT
+
 ADMISSIONS_PER_PATIENT = 430_000 / 180_000
 CODES_PER_ADMISSION = 5_000_000 / 430_000
 SHARE_ICD9 = 0.45

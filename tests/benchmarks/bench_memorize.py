@@ -21,7 +21,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+from mera.root import ROOT
+
 KNOWN = 0.99
 WARM_UP_STEPS = 5
 NAMES = {"definition": "mean of the definition's tokens", "library": "transformers' default (sampled)"}

@@ -27,8 +27,8 @@ from data.task import load_task
 from mera.config import read_values
 from mera.doctor.engine import memory_of_a_device, peak, read_engine
 from mera.language_models.tokenizer import train_tokenizer
+from mera.root import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 GIB = 2**30
 REPEATS = 3
 """Measurements of which the median is told: what Python and the libraries take beside tensors differs a little."""

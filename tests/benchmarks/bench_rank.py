@@ -30,6 +30,7 @@ import numpy as np
 import torch
 from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
 
+from data.ontology import LEVELS
 from rank.attention import orders_mask
 from rank.candidate_head import CandidateHead, read_candidates_only
 from rank.config import LossConfig
@@ -43,7 +44,6 @@ PROMPT_TOKENS, TARGETS, ORDERS = 84, 10, 8
 TOKENS_PER_CODE_TEXT, TOKENS_PER_DEFINITION = 7, 9
 """In SmolLM2's tokenizer, with a separator: ` 428.0,` and ` Congestive heart failure;`. Means over the diagnoses of the
 MIMIC-III demo are 7.3 and 8.5, over those of the MIMIC-IV demo (ICD-10) 6.5 and 9.4."""
-LEVELS = ("all", "chapter", "block", "category", "subcategory")
 CANDIDATES, EOV_ID, PAD_ID = torch.arange(VOCABULARY, VOCABULARY + CODES), VOCABULARY + CODES, 0
 NOTHING_SEEN = seen_codes([], {})
 FORMS = ("candidates, chunks", "full vocabulary, chunks", "full vocabulary, plain")

@@ -7,19 +7,15 @@ patient and of those in the history, and the paired difference of the wide part 
 """
 
 import argparse
-import sys
-from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-
-from data.task import load_task  # noqa: E402
-from mera.config import load_config  # noqa: E402
-from rank.baselines.simple import linear, own_history, popularity  # noqa: E402
-from rank.config import RankConfig  # noqa: E402
-from rank.start import fitted_wide_part  # noqa: E402
+from data.task import load_task
+from mera.config import load_config
+from mera.root import ROOT
+from rank.baselines.simple import linear, own_history, popularity
+from rank.config import RankConfig
+from rank.start import fitted_wide_part
 
 BASELINES = {"popularity": popularity, "own history": own_history, "linear": linear}
 RESAMPLES = 2000

@@ -23,8 +23,8 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from data.task import load_task
 from mera.language_models.tokenizer import train_tokenizer
+from mera.root import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 SHAPES = {
     "7b": {"vocab_size": 32_000, "sliding_window": None},
     "tiny": {

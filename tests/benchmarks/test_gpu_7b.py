@@ -1,37 +1,51 @@
 """The 7B benchmark says why it skips, and its parts run on the CPU with a tiny shape."""
 
 import json
-import subprocess
 import sys
 
 import pytest
 import torch
+from ready_python import run_ready
 
 from mera.root import ROOT
 
 SCRIPT = ROOT / "tests" / "benchmarks" / "gpu_7b.py"
 
 
-def run(*arguments):
-    command = [sys.executable, str(SCRIPT), *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Runs the benchmark in this process, and what it starts in the ready Python; returns what it printed."""
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    import gpu_7b
+
+    def started(command, *, cwd, check, **streams):
+        done = run_ready(command[1:], cwd=cwd)
+        assert not (check and done.returncode), done.stderr
+        return done
+
+    def run(*arguments):
+        monkeypatch.setattr(gpu_7b.subprocess, "run", started)
+        monkeypatch.setattr(sys, "argv", [str(SCRIPT), *arguments])
+        gpu_7b.main()
+        return capsys.readouterr().out
+
+    return run
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, so it would run")
-def test_it_skips_with_a_sentence_where_there_is_no_gpu():
+def test_it_skips_with_a_sentence_where_there_is_no_gpu(run):
     said = run()
     assert said.splitlines() == [
         "skipped: a 7B model needs a GPU, and there is none here (--size tiny runs the parts on the CPU)"
     ]
 
 
-def test_its_parts_run_with_a_tiny_shape(monkeypatch):
+def test_its_parts_run_with_a_tiny_shape(run):
     said = run("--size", "tiny", "--stages", "rank", "--patients", "60", "--json")
     records = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
     on_gpu = ["full, 8-bit AdamW", "LoRA, 64 patients at once"] if torch.cuda.is_available() else ["full"]
     assert [record["mode"] for record in records] == ["LoRA", *on_gpu], said
     assert all(record["tokens_per_second"] > 0 for record in records)
-    monkeypatch.syspath_prepend(str(SCRIPT.parent))
     from gpu_7b import SHAPES, in_words, utilisation
 
     assert utilisation(1000, 7_000_000_000, True, "NVIDIA H100 80GB HBM3") == pytest.approx(1000 * 42e9 / 989e12)

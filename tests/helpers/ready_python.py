@@ -4,7 +4,8 @@ from ready_python import run_ready        (pytest puts this folder on sys.path)
 done = run_ready(["rank/train.py", "--task", task.path], cwd=ROOT)
 
 As `subprocess.run([sys.executable, ...], capture_output=True, text=True)`, with a script or `-m MODULE`. A session of
-tests starts one process that imports the libraries (one more for each setting of READ_AT_START that is asked for). It
+tests starts one process that imports the libraries (one more for each setting of READ_AT_START that is asked for),
+which those that share out the tests share too (tests/conftest.py). It
 forks one for each command, with its own arguments, environment, folder, session and streams, which ends as any Python
 does. `accelerate launch` and `mera` get the processes that they start from there too. What differs from a new Python:
 the order of a set of texts is the same in all. Where a test looks at starting, at signals to a launcher, or at what is
@@ -36,9 +37,10 @@ READ_AT_START = (
     *("PYTHONCOERCECLOCALE", "PYTHONHASHSEED", "PYTHONUTF8"),
 )
 """Variables that Python or the libraries read when they start."""
+SECONDS_TO_IMPORT = 300
 LAUNCHER = "accelerate.commands.launch"
 TO_IMPORT = (
-    *("matplotlib.figure", "peft", "sklearn.linear_model", "torch.distributed.run", LAUNCHER),
+    *("matplotlib.figure", "peft", "simple_icd_10_cm", "sklearn.linear_model", "torch.distributed.run", LAUNCHER),
     *("transformers.models.mistral.modeling_mistral", "transformers.models.modernbert.modeling_modernbert"),
     *("bi_encoder.trainer", "data.prepare.run", "memorize.trainer", "mera.system.children", "rank.trainer"),
 )
@@ -116,7 +118,25 @@ def run_ready(words, *, cwd=None, env=None, timeout=600):
 def address(*settings):
     """The socket of the process that has the libraries, with these READ_AT_START; starts it where there is none yet."""
     if ADDRESS in os.environ and settings == tuple(map(os.environ.get, READ_AT_START)):
-        return os.environ[ADDRESS]
+        path = os.environ[ADDRESS]
+    else:
+        path = start(*settings)
+    deadline = time.monotonic() + SECONDS_TO_IMPORT
+    while not os.path.exists(path):
+        assert os.path.isdir(os.path.dirname(path)), "the process that imports the libraries has ended"
+        assert time.monotonic() < deadline, "the process that imports the libraries is not ready"
+        time.sleep(0.02)
+    return path
+
+
+def start_for_all():
+    """Start one for this process and those that it will start, which find its address in the environment."""
+    if hasattr(os, "pidfd_open"):
+        os.environ[ADDRESS] = start(*map(os.environ.get, READ_AT_START))
+
+
+def start(*settings):
+    """Start a process that imports the libraries; returns the path that its socket will have."""
     folder = Path(tempfile.mkdtemp(prefix="ready-python-"))
     environment = {name: value for name, value in os.environ.items() if name not in READ_AT_START}
     environment |= {name: value for name, value in zip(READ_AT_START, settings, strict=True) if value is not None}
@@ -128,19 +148,20 @@ def address(*settings):
     def end():
         server.stdin.close()
         server.wait()
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)
 
     atexit.register(end)
-    while not path.exists():
-        assert server.poll() is None, "the process that imports the libraries has ended"
-        time.sleep(0.02)
     return str(path)
 
 
 def serve(path):
     """Fork a process for each request until stdin is closed; returns in the forked processes, with their words."""
-    for name in TO_IMPORT:
-        importlib.import_module(name)
+    try:
+        for name in TO_IMPORT:
+            importlib.import_module(name)
+    except BaseException:
+        shutil.rmtree(path.parent)  # so whoever waits sees it
+        raise
     gc.collect()
     gc.freeze()
     beside = path.with_name("binding")
@@ -232,11 +253,7 @@ def hand_out_processes():
     subprocess_handler.Popen = popen
 
 
-def main():
-    words = serve(Path(sys.argv[1]))
-    address.cache_clear()
-    hand_out_processes()
-    sys.orig_argv = [sys.executable, *words]
+def run(words):
     if words[:2] == ["-m", LAUNCHER]:
         sys.argv = words[1:]
         sys.modules[LAUNCHER].main()  # in the module whose processes are handed out
@@ -246,6 +263,42 @@ def main():
     else:
         sys.argv, sys.path[0] = words, str(Path(words[0]).resolve().parent)
         runpy.run_path(words[0], run_name="__main__")
+
+
+def exit_code_of(words):
+    """Run the words, and print what Python prints of the exception that ends them."""
+    try:
+        run(words)
+    except SystemExit as end:
+        if end.code is not None and not isinstance(end.code, int):
+            print(end.code, file=sys.stderr)
+            return 1
+        return end.code or 0
+    except KeyboardInterrupt:  # of which Python dies
+        raise
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        return 1
+    return 0
+
+
+def end_with(code):
+    """End as Python does, except that objects are not freed one by one: in a forked process this would copy all the
+    memory that it shares with the first, which takes longer than most commands."""
+    from mera.training.private_api import end_as_python_ends
+
+    end_as_python_ends()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code & 0xFF)
+
+
+def main():
+    words = serve(Path(sys.argv[1]))
+    address.cache_clear()
+    hand_out_processes()
+    sys.orig_argv = [sys.executable, *words]
+    end_with(exit_code_of(words))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-FOLDER = Path(__file__).resolve().parents[3] / "shared" / "data"
+from mera.root import ROOT
+
+FOLDER = ROOT.parent / "shared" / "data"
 
 
 def shared_data(name: str) -> Path:

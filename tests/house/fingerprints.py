@@ -23,6 +23,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 ROOT = Path(__file__).resolve().parents[2]
+"""Not `mera.root.ROOT`: the script works with a Python that has none of the toolkit, and on any commit."""
 DATA = ROOT.parent / "shared" / "data"
 ALL = ("--candidates", "all")
 TASKS = {

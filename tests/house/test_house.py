@@ -83,6 +83,23 @@ def test_nobody_imports_an_entry_script_and_it_defines_no_class():
         assert script in ast.get_docstring(tree), f"{script} must open with the command that runs it"
 
 
+def test_files_are_short_and_entry_scripts_one_paragraph():
+    for path in [*MODULES, *(ROOT / "tests").rglob("*.py")]:
+        name = path.relative_to(ROOT).as_posix()
+        lines = len(path.read_text(encoding="utf-8").splitlines())
+        assert lines <= (60 if name.endswith("/train.py") else 350), f"{name} has {lines} lines"
+
+
+def test_any_stands_where_a_library_or_json_gives_no_type_and_rarely():
+    uses = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Name) and node.id == "Any"
+    ]
+    assert len(uses) <= 60, uses
+
+
 def test_no_module_shadows_the_standard_library_or_a_dependency():
     """A script's own folder is on the path, so `memorize/datasets.py` would hide the package `datasets`."""
     taken = set(sys.stdlib_module_names) | set(importlib.metadata.packages_distributions()) | set(PACKAGES)

@@ -1,12 +1,10 @@
 """Trained models, from a task with codes outside its candidates in the rows of every split to the report."""
 
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 from bi_encoder_runs import configuration, outputs_of, start
+from ready_python import run_ready
 from tiny_task import make_tiny_task
 
 from data.task import load_task
@@ -42,7 +40,7 @@ def assert_complete(predictions, task):
 
 def test_stage_two_from_start_to_report(tmp_path):
     task = make_tiny_task(tmp_path / "task", outside=OUTSIDE)
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", "launch/accelerate/cpu.yaml"]
+    command = ["-m", "accelerate.commands.launch", "--config_file", "launch/accelerate/cpu.yaml"]
     arguments = {
         "--config": "configs/rank/demo.yaml",
         "--model.base": "null",
@@ -54,9 +52,7 @@ def test_stage_two_from_start_to_report(tmp_path):
         "--output": tmp_path / "run",
     }
     words = [str(word) for pair in arguments.items() for word in pair]
-    ended = subprocess.run(
-        [*command, "rank/train.py", *words], cwd=ROOT, env=os.environ, capture_output=True, text=True, check=False
-    )
+    ended = run_ready([*command, "rank/train.py", *words], cwd=ROOT)
     assert ended.returncode == 0, ended.stderr[-2000:]
     assert_complete(read_predictions(tmp_path / "run"), task)
     page = write_report([tmp_path / "run"], tmp_path / "report", bootstrap_samples=20, with_examples=2)

@@ -4,13 +4,13 @@ import json
 import os
 import random
 import runpy
-import subprocess
 import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from prepare_case import run
+from ready_python import run_ready
 from small_model import ARCHITECTURE
 from tiny_task import make_tiny_task
 
@@ -195,20 +195,9 @@ def without_notes(rows):
     return [{**row, "history": [{**told, "text": None} for told in row["history"]]} for row in rows]
 
 
-TRAIN_ON_EACH = """
-import json, runpy, sys
-for arguments in json.loads(sys.stdin.read()):
-    sys.argv = ["rank/train.py", *arguments]
-    try:
-        runpy.run_path("rank/train.py", run_name="__main__")
-    except SystemExit as end:
-        print("ended with", end.code)
-"""
-
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A run on synthetic patients with past notes, after one that was refused: the two tasks, the run, the log."""
+    """A run on synthetic patients with past notes, after one that was refused: the two tasks, the run, both logs."""
     folder = tmp_path_factory.mktemp("past-notes")
     options = ("--patients", 60, "--kind", "diagnosis")
     (task,) = run("synthetic", *options, "--past-notes", "--output", folder / "task")
@@ -219,32 +208,26 @@ def trained(tmp_path_factory):
         *("--training.epochs", "1", "--training.batch_size", "16", "--prompt.past_note_tokens", "64"),
         *("--wide", "recurrence"),  # a full wide part may take nothing of what one epoch changed
     ]
-    runs = [
-        [*arguments, "--task", str(bare.path), "--output", str(folder / "refused")],
-        [*arguments, "--task", str(task.path), "--output", str(folder / "run")],
-    ]
-    result = subprocess.run(
-        [sys.executable, "-c", TRAIN_ON_EACH],
-        input=json.dumps(runs),
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-        env=os.environ | {"ACCELERATE_USE_CPU": "true"},  # scores are compared in float32
+    environment = os.environ | {"ACCELERATE_USE_CPU": "true"}  # scores are compared in float32
+    refused, result = (
+        run_ready(
+            ["rank/train.py", *arguments, "--task", of.path, "--output", folder / name], cwd=ROOT, env=environment
+        )
+        for of, name in ((bare, "refused"), (task, "run"))
     )
     assert result.returncode == 0, result.stderr[-2000:]
-    return task, bare, folder / "run", result
+    return task, bare, folder / "run", refused, result
 
 
 def test_a_task_without_notes_is_refused_before_anything_is_built(trained):
-    _, bare, path, result = trained
-    assert f"error: prompt.past_note_tokens is 64, but {bare.path} has no notes of past visits" in result.stderr
-    assert result.stdout.startswith("ended with 1\n")
+    _, bare, path, refused, _ = trained
+    assert f"error: prompt.past_note_tokens is 64, but {bare.path} has no notes of past visits" in refused.stderr
+    assert refused.returncode == 1
     assert not path.with_name("refused").exists()
 
 
 def test_a_run_reads_the_notes(trained):
-    task, _, path, result = trained
+    task, _, path, _, result = trained
     notes = sum(told["text"] is not None for row in task.splits["train"] for told in row["history"])
     assert f"train: of {notes} notes of past visits, " in result.stderr
     predictions = read_predictions(path)
@@ -261,7 +244,7 @@ def test_a_run_reads_the_notes(trained):
 
 
 def test_no_note_is_in_the_log_or_outside_the_predictions(trained):
-    task, _, path, result = trained
+    task, _, path, refused, result = trained
     notes = {told["text"] for split in task.splits.values() for row in split for told in row["history"]} - {None}
     sentences = {note[:50] for note in notes}
     folders = ("predictions", "validation")  # whose tables hold the first examples, with their notes
@@ -269,12 +252,13 @@ def test_no_note_is_in_the_log_or_outside_the_predictions(trained):
     kept = b"".join(file.read_bytes() for file in inside if file.suffix != ".parquet")
     others = [file.read_bytes() for file in path.rglob("*") if file.is_file() and not {*folders} & {*file.parts}]
     assert others
-    for stored in [result.stdout.encode(), result.stderr.encode(), kept, *others]:
+    printed = [text.encode() for log in (refused, result) for text in (log.stdout, log.stderr)]
+    for stored in [*printed, kept, *others]:
         assert not [sentence for sentence in sentences if sentence.encode() in stored]
 
 
 def test_predict_reads_the_notes_of_a_task_and_does_without_them(trained, tmp_path, monkeypatch, capsys):
-    task, bare, path, _ = trained
+    task, bare, path, _, _ = trained
     ranker = Ranker.load(path / "checkpoint")
 
     def predict(command):

@@ -1,11 +1,9 @@
 """The training notes of a bi-encoder, scored by models of the other folds."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from bi_encoder_runs import configuration, outputs_of, start
+from ready_python import run_ready
 from tiny_task import make_tiny_task
 
 from mera.evaluation.metrics import mean_average_precision
@@ -29,8 +27,7 @@ def trained(tmp_path_factory):
 
 def out_of_fold(run, task, output, folds):
     words = ("--run", run, "--task", task, "--output", output, "--folds", folds)
-    command = [sys.executable, "bi_encoder/reruns/out_of_fold.py", *words]
-    return subprocess.run(list(map(str, command)), cwd=ROOT, check=False, capture_output=True, text=True, timeout=250)
+    return run_ready(["bi_encoder/reruns/out_of_fold.py", *words], cwd=ROOT, timeout=250)
 
 
 def test_each_fold_is_scored_by_a_model_of_the_others(trained, tmp_path):

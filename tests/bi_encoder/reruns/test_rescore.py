@@ -1,12 +1,11 @@
 """The scores of the validation split, made again from a checkpoint."""
 
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from bi_encoder_runs import configuration, outputs_of, start
+from ready_python import run_ready
 from tiny_task import make_tiny_task
 
 from mera.root import ROOT
@@ -26,8 +25,8 @@ def trained(tmp_path_factory):
 
 
 def rescore(run, task, output):
-    command = [sys.executable, "bi_encoder/reruns/rescore.py", "--run", run, "--task", task, "--output", output]
-    return subprocess.run(list(map(str, command)), cwd=ROOT, check=False, capture_output=True, text=True, timeout=120)
+    words = ("--run", run, "--task", task, "--output", output)
+    return run_ready(["bi_encoder/reruns/rescore.py", *words], cwd=ROOT, timeout=120)
 
 
 def test_the_checkpoint_gives_what_training_left(trained, tmp_path):

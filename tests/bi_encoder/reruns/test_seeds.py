@@ -1,13 +1,12 @@
 """A recipe trained with several seeds, and their fusion."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from bi_encoder_runs import SMALL
+from ready_python import run_ready
 from tiny_task import make_tiny_task
 
 from bi_encoder.reruns.seeds import seed_steps
@@ -49,9 +48,9 @@ def test_the_command_trains_reports_and_can_be_fused(tmp_path):
     small = SMALL | {"training.epochs": 1, "variant": "mean_mrl"}
     keys = [part for key, value in small.items() for part in (f"--{key}", json.dumps(value))]
     engine = ROOT / "launch" / "accelerate" / "cpu.yaml"
-    command = [sys.executable, "-m", "mera.cli", "seeds", "--config", RECIPE, "--task", task.path, "--seeds", "2"]
+    command = ["-m", "mera.cli", "seeds", "--config", RECIPE, "--task", task.path, "--seeds", "2"]
     command += ["--output", tmp_path / "runs", "--engine", engine, *keys]
-    done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, check=False, timeout=280)
+    done = run_ready(command, cwd=ROOT, timeout=280)
     assert done.returncode == 0, done.stderr[-2000:]
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["seed-0", "seed-1"]
     (group,) = json.loads((tmp_path / "runs-report" / "report.json").read_text())["tasks"][0]["seeds"]
@@ -60,7 +59,7 @@ def test_the_command_trains_reports_and_can_be_fused(tmp_path):
     assert not np.allclose(first.scores, second.scores)
 
     seeds = [tmp_path / "runs" / f"seed-{seed}" for seed in (0, 1)]
-    fuse = [sys.executable, "-m", "mera.cli", "fuse", *seeds, "--output", tmp_path / "ensemble"]
-    fused = subprocess.run(list(map(str, fuse)), cwd=ROOT, capture_output=True, text=True, check=False)
+    fuse = ["-m", "mera.cli", "fuse", *seeds, "--output", tmp_path / "ensemble"]
+    fused = run_ready(fuse, cwd=ROOT)
     assert fused.returncode == 0, fused.stderr
     assert read_predictions(tmp_path / "ensemble").manifest["config"] == {"parts": ["seed-0", "seed-1"]}

@@ -1,10 +1,9 @@
 """Bad input to `data.prepare`: one clear sentence, exit code 1, and no output folder."""
 
 import gzip
-import subprocess
-import sys
 
 import pytest
+from ready_python import run_ready
 
 from data.prepare.options import parse_arguments
 from data.prepare.run import prepare
@@ -119,10 +118,8 @@ def test_synthetic_needs_patients(tmp_path):
 def test_the_command_prints_one_sentence_and_exits_with_1(tmp_path):
     source = tmp_path / "input.csv"
     source.write_text(GOOD.replace("diag_1", "first"))
-    command = [sys.executable, "-m", "data.prepare", "diabetes130", "--input", str(source)]
-    result = subprocess.run(
-        [*command, "--output", str(tmp_path / "task")], capture_output=True, text=True, cwd=ROOT, check=False
-    )
+    words = ("-m", "data.prepare", "diabetes130", "--input", source, "--output", tmp_path / "task")
+    result = run_ready(words, cwd=ROOT)
     assert result.returncode == 1
     assert result.stderr.startswith("error: ")
     assert "has no column diag_1" in result.stderr

@@ -180,14 +180,13 @@ def digests(folder, without_inputs=False):
 
 def test_the_same_inputs_give_the_same_bytes_whatever_the_threads(tmp_path):
     folder = shared_data("mimic4demo")
-    for name, threads in (("one", "1"), ("two", "2"), ("eight", "8")):
+    for name, threads in (("one", "1"), ("eight", "8")):
         command = [sys.executable, "-m", "data.prepare", "mimic4", "--input", str(folder), "--code-system", "to-icd10"]
         command += ["--every-visit", "--output", str(tmp_path / name / "task")]
         environment = {**os.environ, "POLARS_MAX_THREADS": threads, "PYTHONHASHSEED": threads}
         subprocess.run(command, check=True, cwd=ROOT, env=environment, capture_output=True)
     first = digests(tmp_path / "one" / "task")
     assert len(first) > 8
-    assert digests(tmp_path / "two" / "task") == first
     assert digests(tmp_path / "eight" / "task") == first
 
 

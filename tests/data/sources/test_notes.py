@@ -7,7 +7,7 @@ import zipfile
 import pytest
 from prepare_case import EVEN, assert_adds_up, dropped, every_row, example_of, run, write_csv
 
-from data.sources.shared.report_sections import find_sections, report_text
+from data.sources.mimic_cxr import find_sections, report_text
 from data.table_files.note_stream import NoteStream
 
 # Row order of MIMIC-III v1.4, headers quoted, numbers bare, texts quoted with line breaks inside.

@@ -14,7 +14,8 @@ from ready_python import run_ready
 
 from data.cohorts.cohort import Patient
 from data.ledger import Ledger
-from data.sources.table import TableColumns, read_user_table
+from data.sources.shared.table_columns import TableColumns
+from data.sources.table import read_user_table
 from data.table_files.columns import ColumnForms
 from mera.root import ROOT
 

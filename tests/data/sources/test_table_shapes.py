@@ -10,7 +10,8 @@ from prepare_case import EVEN, assert_adds_up, run
 
 from data.ledger import Ledger
 from data.prepare.new_patients import read_new_patients
-from data.sources.table import TableColumns, read_user_table
+from data.sources.shared.table_columns import TableColumns
+from data.sources.table import read_user_table
 from data.table_files.columns import ColumnForms
 
 CODES = ["E11.9", "I10", "J18.9", "N17.9", "I50.9", "E78.5", "M54.50", "Z95.1"]
@@ -166,19 +167,6 @@ def test_the_command_reads_wide_tables(tmp_path):
     firsts = {pid: own[-1][3][0] for pid, own in expected().items() if len(own) > 1}
     rows = [row for split in task.splits.values() for row in split]
     assert {row["patient_id"]: row["targets"] for row in rows} == {pid: [code] for pid, code in firsts.items()}
-
-
-@pytest.mark.parametrize(
-    ("columns", "message"),
-    [
-        ({"code": "CODE*"}, "has no column that matches --code 'CODE\\*'"),
-        ({"code": ["DIAG1", "DIAG?"]}, "--code names a column twice"),
-    ],
-)
-def test_patterns_that_name_no_columns(columns, message, tmp_path):
-    path, _, _ = shape("wide", tmp_path)
-    with pytest.raises(ValueError, match=message):
-        read_user_table(path, TableColumns(patient="pid", time="day", **columns), Ledger(), "icd10")
 
 
 def test_a_file_in_another_encoding_names_the_option(tmp_path):

@@ -2,11 +2,10 @@
 
 import json
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from ready_python import run_ready
 from tiny_task import make_tiny_task
 
 from mera.commands.fusion import fuse_runs
@@ -138,13 +137,13 @@ def test_the_report_shows_the_parts(parts, fused, tmp_path):
 
 
 def test_the_command(parts, tmp_path):
-    command = [sys.executable, "-m", "mera.cli", "fuse", *parts[:2], "--output", tmp_path / "fused"]
-    done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, check=False)
+    command = ["-m", "mera.cli", "fuse", *parts[:2], "--output", tmp_path / "fused"]
+    done = run_ready(command, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(tmp_path / "fused")
     manifest = json.loads((tmp_path / "fused" / "predictions" / "manifest.json").read_text())
     assert manifest["model"] == "fusion of sharp, shifted"
-    again = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, check=False)
+    again = run_ready(command, cwd=ROOT)
     assert again.returncode == 1
     assert f"error: {tmp_path / 'fused'} already exists; choose another --output or remove it" in again.stderr
     assert len(again.stderr.splitlines()) == 1

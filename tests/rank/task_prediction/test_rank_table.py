@@ -1,13 +1,12 @@
 """Patients of a table, ranked by `mera predict --input`: what each model score of theirs is, and what is refused."""
 
 import json
-import subprocess
-import sys
 from datetime import date
 
 import numpy as np
 import polars as pl
 import pytest
+from ready_python import run_ready
 from small_ranker import make_checkpoint
 from tiny_task import make_tiny_task
 
@@ -42,8 +41,7 @@ def table(tmp_path):
 
 
 def predict(*arguments):
-    command = [sys.executable, "-m", "mera.cli", "predict", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    return run_ready(["-m", "mera.cli", "predict", *arguments], cwd=ROOT)
 
 
 COLUMNS = ("--patient", "pid", "--time", "day", "--code", "dx", "--sex", "sex", "--age", "age")

@@ -2,13 +2,12 @@
 
 import json
 import random
-import subprocess
-import sys
 
 import numpy as np
 import polars as pl
 import pytest
 from first_pass_runs import write_first_pass
+from ready_python import run_ready
 
 from data.task import SPLITS, load_task, save_task
 from mera.evaluation.metrics import mean_average_precision
@@ -26,7 +25,7 @@ MODEL = (
     "{model_type: mistral, hidden_size: 64, intermediate_size: 128, num_hidden_layers: 2, num_attention_heads: 4, "
     "num_key_value_heads: 2, sliding_window: null}"
 )
-LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", "launch/accelerate/cpu.yaml"]
+LAUNCH = ["-m", "accelerate.commands.launch", "--config_file", "launch/accelerate/cpu.yaml"]
 
 
 def make_task(path, patients=240):
@@ -112,9 +111,7 @@ def launch(folder, output, *arguments):
         *("--training.gradient_accumulation", 1, "--training.learning_rate", 3e-3, "--training.max_grad_norm", 1),
         *("--task", folder / "task", "--output", output, "--candidates", folder / "first", *arguments),
     )
-    return subprocess.run(
-        [*LAUNCH, "rank/train.py", *map(str, words)], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    return run_ready([*LAUNCH, "rank/train.py", *words], cwd=ROOT)
 
 
 def test_it_learns_what_its_first_pass_cannot_know(folder):
@@ -183,8 +180,7 @@ def test_a_patient_without_a_first_pass_is_refused(folder):
 def test_the_command_predicts_with_a_checkpoint(folder, tmp_path):
     words = ("-m", "mera.cli", "predict", folder / "verifier" / "checkpoint", "--task", folder / "task")
     output = tmp_path / "ranked.json"
-    command = [sys.executable, *words, "--candidates", folder / "first", "--output", output, "--top", "2"]
-    done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, check=False)
+    done = run_ready([*words, "--candidates", folder / "first", "--output", output, "--top", "2"], cwd=ROOT)
     assert done.returncode == 0, done.stderr[-2000:]
     examples = json.loads(output.read_text())["examples"]
     assert len(examples) == len(load_task(folder / "task").splits["test"])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tiny_task import make_tiny_task
 
-from rank.wide.features import FEATURES, LEVELS, PATIENT_FEATURES, WideTables, count_training_visits
+from rank.wide.features import FEATURES, GROUP_LEVELS, PATIENT_FEATURES, WideTables, count_training_visits
 from rank.wide.item_scores import best_penalty, item_item_weights
 
 
@@ -17,7 +17,7 @@ def naive_features(task, row, counts, linked_score):
     """(C, K) by the definitions, one code after the other. counts (C,), linked_score (C,) and the number of rows."""
     counts, num_rows = counts
     visits = [set(visit["codes"]) for visit in row["history"]]
-    groups = {level: dict(zip(task.codes, task.groups(level), strict=True)) for level in LEVELS}
+    groups = {level: dict(zip(task.codes, task.groups(level), strict=True)) for level in GROUP_LEVELS}
     features = np.zeros((len(task.codes), len(FEATURES)))
     for place, code in enumerate(task.codes):
         number = sum(code in visit for visit in visits)
@@ -28,7 +28,7 @@ def naive_features(task, row, counts, linked_score):
         if not seen:
             others = set().union(*visits) if visits else set()
             smaller = 0
-            for level in reversed(LEVELS):
+            for level in reversed(GROUP_LEVELS):
                 number_same = sum(groups[level][other] == groups[level][code] for other in others)
                 same[level] = np.log1p(number_same - smaller)
                 smaller = number_same
@@ -38,7 +38,7 @@ def naive_features(task, row, counts, linked_score):
             *(new, seen, last, prior, np.log(number) if number else 0.0, new * prior, seen * prior, last * prior),
             np.log(number / len(visits)) if number else 0.0,
             seen * np.log(max(len(visits), 1)),
-            *(same.get(level, 0.0) for level in LEVELS),
+            *(same.get(level, 0.0) for level in GROUP_LEVELS),
         ]
     return features
 

@@ -1,10 +1,8 @@
 """Stage two with the full wide part as a user starts it: what the run predicts is what its checkpoint ranks."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
+from ready_python import run_ready
 from tiny_task import make_tiny_task
 
 from data.task import load_task
@@ -16,14 +14,13 @@ from rank.wide.recurrence import NUM_FEATURES, RARE_STRENGTHS, add_recurrence, s
 SMALL_MODEL = "{model_type: mistral, hidden_size: 32, intermediate_size: 64, num_hidden_layers: 1, " + (
     "num_attention_heads: 2, num_key_value_heads: 2, sliding_window: null}"
 )
-LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", "launch/accelerate/cpu.yaml"]
+LAUNCH = ["-m", "accelerate.commands.launch", "--config_file", "launch/accelerate/cpu.yaml"]
 
 
 def train(folder, name, *arguments):
     fixed = ("--config", "configs/rank/demo.yaml", "--model.base", "null", "--model.architecture", SMALL_MODEL)
     places = ("--task", folder / "task", "--output", folder / name)
-    command = [*LAUNCH, "rank/train.py", *map(str, (*fixed, *places, *arguments))]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    result = run_ready([*LAUNCH, "rank/train.py", *fixed, *places, *arguments], cwd=ROOT)
     assert result.returncode == 0, result.stderr[-2000:]
     return read_predictions(folder / name), result
 

@@ -6,21 +6,23 @@ means both. Where `see` replaces a code, and where `see also` stands without one
 target. What is left out is counted, by reason.
 """
 
+import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 import polars as pl
 
 from data.codes.book.book import TERM_COLUMNS
 from data.codes.book.icd10cm.icd10cm_files import YearFile, year_files
 from data.codes.book.icd10cm.index_codes import IndexCodes
-from data.codes.book.icd10cm.tabular_terms import tabular_terms
 from data.codes.book.index.code_tables import drug_terms, neoplasm_terms
 from data.codes.book.index.index_references import DanglingReference, IndexTree
 from data.codes.book.index.index_xml import IndexEntry, read_entries
 from data.codes.book.index.readable_terms import readable_terms
+from data.codes.book.index.xml_elements import stream_elements
 from data.codes.book.sources.book_part import LONGEST_TERM, TITLE, TOO_LONG
 from data.ontology import Ontology
 from mera.system.errors import UserError
@@ -123,7 +125,7 @@ def _reference_rows(part: str, entry: IndexEntry, tree: IndexTree, counts: Count
 
 def _tabular_rows(file: YearFile) -> Iterator[Row]:
     with file.stream() as stream:
-        yield from (([term], code) for code, term in tabular_terms(stream, file.name))
+        yield from (([term], code) for code, term in _tabular_terms(stream, file.name))
 
 
 def _table(rows: Iterable[Row], codes: IndexCodes, counts: Counter[str]) -> pl.DataFrame:
@@ -144,3 +146,19 @@ def _without_titles(terms: pl.DataFrame, ontology: Ontology) -> pl.DataFrame:
     table = pl.DataFrame({"code": list(titles), "title": list(titles.values())})
     is_title = pl.col("term").str.to_lowercase() == pl.col("title").str.to_lowercase()
     return terms.join(table, on="code", how="left").filter(~is_title.fill_null(False)).drop("title")
+
+
+def _tabular_terms(file: BinaryIO, name: str) -> Iterator[tuple[str, str]]:
+    """(code as written, term): the title and the inclusion terms of every code, in the order of the file.
+
+    `name`: what errors call the file. Raises UserError where it is damaged.
+    """
+    for category in stream_elements(file, {"diag"}, name):
+        for code in category.iter("diag"):
+            written = _words(code.find("name"))
+            for term in (*code.findall("desc"), *code.findall("inclusionTerm/note")):
+                yield written, _words(term)
+
+
+def _words(element: ET.Element | None) -> str:
+    return " ".join("".join(element.itertext()).split()) if element is not None else ""

@@ -1,11 +1,10 @@
 """The command `mera ontology`."""
 
 import os
-import subprocess
-import sys
 
 import pytest
 from book_files import icd10_zip, table
+from ready_python import run_ready
 from typer.testing import CliRunner
 
 from data.codes.book.run_ontology import app
@@ -88,7 +87,6 @@ def test_help_has_examples(run):
 
 def test_mera_starts_it(tmp_path):
     environment = os.environ | {"MERA_BOOKS": str(tmp_path / "books")}
-    command = [sys.executable, "-m", "mera.cli", "ontology"]
-    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    result = run_ready(["-m", "mera.cli", "ontology"], cwd=ROOT, env=environment)
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.startswith(f"no code books in {tmp_path / 'books'}")
