@@ -9,11 +9,16 @@ from mera.system import quiet_ctrl_c  # noqa: F401  first, for Ctrl-C while the 
 
 from data.prepare.options import parse_arguments
 from data.prepare.run import prepare
+from data.prepare.table_preview import print_preview
 from mera.system.command import run_command
 
 
 def main() -> None:
-    prepare(parse_arguments())
+    arguments = parse_arguments()
+    if getattr(arguments, "preview", False):
+        print_preview(arguments)
+    else:
+        prepare(arguments)
 
 
 if __name__ == "__main__":

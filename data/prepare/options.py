@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from data.prepare.sources import SOURCES
+from data.prepare.table_preview import add_preview_options
 from data.sources.shared.options import add_book
 from data.sources.shared.source_command import Arguments
 from mera.system.errors import CommandLine
@@ -18,6 +19,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> Arguments:
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(dest="source", required=True, metavar="SOURCE")
+    parsers: dict[str, CommandLine] = {}
     for source in SOURCES:
         command = commands.add_parser(
             source.name,
@@ -26,7 +28,13 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> Arguments:
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
-        command.add_argument("--output", required=True, metavar="FOLDER", help="the prepared task; must not exist yet")
+        command.add_argument("--output", metavar="FOLDER", help="the prepared task; must not exist yet")
         source.add_options(command)
         add_book(command)
-    return parser.parse_args(arguments, Arguments())
+        if source.name == "table":
+            add_preview_options(command)
+        parsers[source.name] = command
+    options = parser.parse_args(arguments, Arguments())
+    if options.output is None and not getattr(options, "preview", False):
+        parsers[options.source].error("the following arguments are required: --output")
+    return options

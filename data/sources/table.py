@@ -67,7 +67,7 @@ def read_user_table(
         raise UserError(f"--code-system must be one of {', '.join(SYSTEMS)} for a table, got {code_system!r}")
     with encoding_hint():
         columns = columns.in_file(path, separator, None if forms is None else forms.encoding)
-        wanted, code_columns = _wanted(columns)
+        wanted, code_columns = wanted_columns(columns)
         table = read_columns(path, wanted, ledger, forms, separator=separator)
     rows = table.rows if columns.visit is not None else table.rows.with_columns(visit=_time_as_id(table.rows))
     rows = _one_code_a_row(rows, code_columns, code_separator)
@@ -95,7 +95,7 @@ def _time_as_id(rows: pl.DataFrame) -> pl.Series:
     return moments.fill_null(rows["time_days"].cast(pl.String).str.strip_suffix(".0"))
 
 
-def _wanted(columns: TableColumns) -> tuple[list[Column], list[str]]:
+def wanted_columns(columns: TableColumns) -> tuple[list[Column], list[str]]:
     """The columns to read, and which of them hold codes: `code`, or `code_0`, `code_1` and so on."""
     wanted, code_columns = [], []
     for name, headers in columns.named().items():
@@ -257,13 +257,15 @@ SOURCE = SourceCommand(
     help="""\
 A table of your own: CSV, Parquet or a spreadsheet, one row per diagnosis, or per visit with all its codes.
 
+  mera prepare table --template example.csv
   mera prepare table --input visits.csv --patient pid --visit vid --time date --code icd \\
       --code-system icd10 --output prepared/mine
+      --preview in place of --output: what it would do
       icd10who in place of icd10: the WHO's edition; --codes icd10gm.csv in its place: a national one
   mera prepare table --input notes.parquet --patient pid --visit vid --code codes --code-separator ";" \\
       --text note --kind coding --code-system icd10 --output prepared/my-notes
       --past-notes instead of --kind coding: next diagnoses, with the notes of the visits before
-  mera prepare table --input stays.xlsx --patient pid --time admitted --code 'DIAG*' --code-system icd10 \
+  mera prepare table --input stays.xlsx --patient pid --time admitted --code 'DIAG*' --code-system icd10 \\
       --output prepared/mine
   mera prepare table --input export.csv --patient pid --time admitted --code icd --sex sex --date-format %d.%m.%Y \\
       --sex-values F=2,M=1 --code-system icd9 --codes-without-zeros --output prepared/mine
