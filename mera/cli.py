@@ -4,6 +4,7 @@ from mera.system import quiet_ctrl_c  # noqa: F401  first, for Ctrl-C while the 
 
 # isort: split
 
+import os
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -255,7 +256,9 @@ def doctor(
 
 def _train(stage: str, command: str, arguments: list[str]) -> None:
     from mera.commands.stages import stage_command
+    from mera.config import STARTED_AS
 
+    os.environ[STARTED_AS] = f"mera {command}"
     _run(stage_command(stage, command, arguments))
 
 

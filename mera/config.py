@@ -6,6 +6,7 @@ docstring becomes its line in `--help`. An unknown key is an error that names th
 
 import argparse
 import difflib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
@@ -20,12 +21,15 @@ from mera.system.errors import CommandLine, UserError
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+STARTED_AS = "MERA_COMMAND"
+"""Environment variable with the command that help and errors name, where `mera` started the script."""
 STAGE_KEYS = {
     "bi_encoder": {"encoder", "variant", "objective", "selection"},
     "rank": {"loss", "prompt", "orders", "wide", "history_dropout"},
     "memorize": {"questions", "stop_at", "evaluate_every", "measure_pretrained"},
 }
 """Keys that only recipes of a stage have."""
+REQUIRED = "required"
 OTHER_NAMES = {
     "lr": "learning_rate",
     "bs": "batch_size",
@@ -70,7 +74,7 @@ def parse_with_options(
 ) -> tuple[Config, argparse.Namespace]:
     """`parse_config` for a command with options of its own: option name -> what `add_argument` takes."""
     parser = CommandLine(
-        prog=program,
+        prog=program or os.environ.get(STARTED_AS),
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -120,6 +124,11 @@ def _why_not(error: pydantic.ValidationError, known: list[str], path: str | Path
     if path is not None and strange:
         return f"{path} is a recipe of the stage {' or '.join(sorted(strange))}, not of this one"
     sentences = [f"--{text}" for text in of_options]
+    required = [f"--{key}" for key, text in problems if text == REQUIRED and key not in options]
+    of_file = [text for text in of_file if text != REQUIRED]
+    if required:
+        where = "" if path is None else f" ({path} does not set {'it' if len(required) == 1 else 'them'})"
+        sentences.append(f"{' and '.join(required)} {'is' if len(required) == 1 else 'are'} required{where}")
     if of_file:
         sentences.append(f"bad configuration{'' if path is None else f' in {path}'}: {'; '.join(of_file)}")
     return "; ".join(sentences)
@@ -174,7 +183,7 @@ def _problems(error: pydantic.ValidationError, known: list[str]) -> list[tuple[s
         if problem["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
             problems.append((key, _unknown_key_message(key, known)))
         elif problem["type"] in ("missing", "missing_keyword_only_argument"):
-            problems.append((key, f"{key} is required"))
+            problems.append((key, REQUIRED))
         else:
             problems.append((key, f"{key + ': ' if key else ''}{problem['msg']} (got {problem['input']!r})"))
     return problems

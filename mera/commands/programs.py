@@ -13,6 +13,8 @@ from mera.runs.finished_runs import is_complete
 from mera.system.children import run_child
 from mera.system.errors import UserError
 
+ACCELERATE_LAUNCH = "mera.system.accelerate_launch"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
@@ -54,11 +56,11 @@ def accelerate_command(
     """`script`, as `rank/train.py`; `engine`: an accelerate configuration, else accelerate decides; `launch`: further
     options of `accelerate launch`."""
     how = [*([] if engine is None else ["--config_file", str(engine)]), *launch]
-    return [sys.executable, "-m", "accelerate.commands.launch", *how, str(ROOT / script), *map(str, arguments)]
+    return [sys.executable, "-m", ACCELERATE_LAUNCH, *how, str(ROOT / script), *map(str, arguments)]
 
 
 def shown(command: list[str]) -> str:
     """The command as one would type it: `mera` and `accelerate launch` instead of the interpreter's path."""
-    names = {"mera.cli": ["mera"], "accelerate.commands.launch": ["accelerate", "launch"]}
+    names = {"mera.cli": ["mera"], ACCELERATE_LAUNCH: ["accelerate", "launch"]}
     typed = [*names[command[2]], *command[3:]] if command[1] == "-m" else ["python", *command[1:]]
     return shlex.join(part.replace(f"{ROOT}/", "") for part in typed)

@@ -121,6 +121,8 @@ def why_not_loaded(source: str, error: Exception) -> str:
         return "it is a LoRA adapter, which is no model by itself; give the checkpoint, in which the adapter is merged"
     if has_pickled_weights(folder):
         return pickle_refusal(folder)
+    if folder.is_dir() and not (folder / "config.json").is_file():
+        return "the folder has no config.json, so no model is saved in it; give a checkpoint, or a model's folder"
     if "trust_remote_code" in str(error):
         return "it needs code that comes with it, and such code is never run; choose a model that transformers knows"
     return str(error).strip().splitlines()[0]

@@ -13,6 +13,7 @@ from pathlib import Path
 from mera.config import Recipe
 from mera.runs.tracking import close_tracking
 from mera.system.errors import UserError
+from mera.system.folder_lock import NAME as LOCK_NAME
 from mera.system.folder_lock import FolderLock
 
 MAY_CHANGE = {"batch_size", "gradient_accumulation", "keep_last", "save_every", "tracking"}
@@ -42,11 +43,11 @@ class RunDirectory:
 
         Settings that may change on the way are left out; those of the batch are held against the checkpoint itself
         (mera/training/resume.py), since another number of processes needs others. Raises UserError where an interrupted
-        run with another configuration or another task left its files here.
+        run with another configuration or another task left its files here, more than this note.
         """
         training = {key: value for key, value in config.get("training", {}).items() if key not in MAY_CHANGE}
         wanted = json.loads(json.dumps(config | {"training": training, "task_fingerprint": task_fingerprint}))
-        if not self.path("run.json").is_file():
+        if not self.path("run.json").is_file() or self._holds_nothing_yet():
             write_json(self.path("run.json"), wanted)
             return
         started = json.loads(self.path("run.json").read_text(encoding="utf-8"))
@@ -56,6 +57,10 @@ class RunDirectory:
                 f"{self.partial} holds an interrupted run that differs in {', '.join(different)}; repeat it as it was "
                 f"started to resume, or remove that folder to start over"
             )
+
+    def _holds_nothing_yet(self) -> bool:
+        """Whether an earlier run ended, on a mistake in its options say, before it had written anything."""
+        return {path.name for path in self.partial.iterdir()} <= {"run.json", LOCK_NAME}
 
     def path(self, name: str) -> Path:
         """A path inside the run, valid until `finish`."""

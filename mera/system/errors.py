@@ -6,6 +6,7 @@ stumbled over (`invalid literal for int(): 'Smith'`, `KeyError: 'J18.9'`), so it
 
 import argparse
 import os
+import re
 import traceback
 from types import TracebackType
 from typing import NoReturn
@@ -13,6 +14,8 @@ from typing import NoReturn
 HINT = "MERA_TRACEBACK=1 shows where"
 ABOUT_THE_MACHINE = ("torch", "deepspeed", "accelerate")
 """Libraries whose RuntimeErrors speak of memory, shapes and connections."""
+_OF_SYSTEM = re.compile(r"\(os error (\d+)\)|\bOs \{ code: (\d+)|\[Errno (\d+)\]")
+"""How libraries, those written in Rust too, quote what the system says of a file: a full disk, no permission."""
 
 
 class UserError(ValueError):
@@ -35,7 +38,16 @@ def is_sentence(error: BaseException) -> bool:
 
 def sentence(error: BaseException) -> str:
     """What is printed of an error: its sentence where that is safe, else where it came from."""
-    return f"error: {error} ({HINT})" if is_sentence(error) else without_values(error)
+    if not is_sentence(error):
+        of_system = _OF_SYSTEM.search(str(error))
+        if of_system is None:
+            return without_values(error)
+        said = os.strerror(int(next(filter(None, of_system.groups())))).lower()
+        return f"error: {type(error).__name__}: {said} ({HINT})"
+    said = str(error)
+    if isinstance(error, OSError) and error.strerror and isinstance(error.filename, str | bytes):
+        said = f"{os.fsdecode(error.filename)}: {error.strerror.lower()}"
+    return f"error: {said} ({HINT})"
 
 
 def wants_traceback() -> bool:

@@ -29,6 +29,7 @@ def test_a_finished_run_is_not_overwritten(tmp_path):
 def test_an_interrupted_run_is_resumed_only_by_itself(tmp_path):
     config = {"training": {"seed": 0}, "levels": ("all", "chapter")}
     RunDirectory(tmp_path / "a").claim(config, "fingerprint")
+    (tmp_path / ".a.partial" / "trainer").mkdir()
     RunDirectory(tmp_path / "a").claim(config, "fingerprint")
     with pytest.raises(ValueError, match="an interrupted run that differs in training; repeat it"):
         RunDirectory(tmp_path / "a").claim(config | {"training": {"seed": 1}}, "fingerprint")
@@ -36,6 +37,13 @@ def test_an_interrupted_run_is_resumed_only_by_itself(tmp_path):
         RunDirectory(tmp_path / "a").claim(config, "another")
     recorded = json.loads((tmp_path / ".a.partial" / "run.json").read_text())
     assert recorded["levels"] == ["all", "chapter"]
+
+
+def test_a_run_that_ended_before_it_wrote_anything_holds_nobody_up(tmp_path):
+    RunDirectory(tmp_path / "a").claim({"model": {"base": "a path with a mistake"}}, "fingerprint")
+    RunDirectory(tmp_path / "a").claim({"model": {"base": "the right path"}}, "fingerprint")
+    recorded = json.loads((tmp_path / ".a.partial" / "run.json").read_text())
+    assert recorded["model"] == {"base": "the right path"}
 
 
 def test_the_recorded_command_does_not_say_where_the_project_lies(monkeypatch):
