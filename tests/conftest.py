@@ -3,6 +3,7 @@
 Files that take longest come first: where several processes share the files out, none begins a long one at the end.
 """
 
+import gc
 import os
 import tempfile
 from pathlib import Path
@@ -48,3 +49,11 @@ def pytest_collection_modifyitems(items):
     place = {HERE / name: number for number, name in enumerate(LONGEST)}
     assert all(path.is_file() for path in place), "tests/conftest.py names a file that is not there"
     items.sort(key=lambda item: place.get(item.path, len(place)))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_to_look_through():
+    """A Trainer calls the garbage collector, which goes through every object there is: for a second each time, in a
+    process that has imported all tests and read an ontology. What is there before a file's tests counts no more."""
+    gc.collect()
+    gc.freeze()

@@ -32,6 +32,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 ADDRESS = "TESTS_READY_PYTHON"
+PIDS = "TESTS_READY_PIDS"
+"""A folder, in which each forked process makes a file with its number as its name and its RANK in it."""
 READ_AT_START = (
     *("HF_HOME", "HF_HUB_OFFLINE", "LANG", "LC_ALL", "LC_CTYPE", "OMP_NUM_THREADS", "POLARS_MAX_THREADS"),
     *("PYTHONCOERCECLOCALE", "PYTHONHASHSEED", "PYTHONUTF8"),
@@ -112,6 +114,16 @@ def run_ready(words, *, cwd=None, env=None, timeout=600):
             stream.seek(0)
             texts.append(stream.read().decode("utf-8"))
     return subprocess.CompletedProcess(command, code, *texts)
+
+
+def begin_ready(words, output, *, cwd=None, env=None):
+    """Begin `python WORDS`, which prints both streams into the file `output`: a ReadyProcess, which is used like a
+    subprocess.Popen."""
+    with open(output, "wb") as file:
+        if not hasattr(os, "pidfd_open"):
+            command = [sys.executable, *map(str, words)]
+            return subprocess.Popen(command, cwd=cwd, env=env, stdout=file, stderr=file, start_new_session=True)
+        return ReadyProcess([sys.executable, *words], cwd=cwd, env=env, stdout=file, stderr=file)
 
 
 @functools.cache
@@ -223,6 +235,8 @@ def become(path, request, streams):
     os.environ.clear()
     os.environ.update({name: as_received(value) for name, value in request["environment"].items()})
     os.environ[ADDRESS] = str(path)
+    if PIDS in os.environ:
+        Path(os.environ[PIDS], str(os.getpid())).write_text(os.environ.get("RANK", ""))
     folders = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry not in sys.path]
     sys.path[1:1] = folders  # what is imported already stays as it is
     tempfile.tempdir = None  # TMPDIR may be another

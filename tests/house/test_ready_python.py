@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from ready_python import ReadyProcess, run_ready
+from ready_python import PIDS, ReadyProcess, begin_ready, run_ready
 
 SHOW = """
 import atexit, json, os, sys, threading
@@ -77,3 +77,13 @@ def test_processes_run_beside_each_other_and_can_be_ended(scripts):
     assert first.poll() is None
     os.killpg(first.pid, signal.SIGTERM)
     assert first.wait(60) == -signal.SIGTERM
+
+
+def test_what_is_begun_prints_into_a_file_and_leaves_its_number(scripts):
+    (scripts / "says.py").write_text("import os, sys; print(os.getpid()); print('error', file=sys.stderr)")
+    (scripts / "pids").mkdir()
+    environment = os.environ | {PIDS: str(scripts / "pids"), "RANK": "7"}
+    process = begin_ready(["says.py"], scripts / "log", cwd=scripts, env=environment)
+    assert process.wait(60) == 0
+    assert sorted((scripts / "log").read_text().splitlines()) == sorted([str(process.pid), "error"])
+    assert [(path.name, path.read_text()) for path in (scripts / "pids").iterdir()] == [(str(process.pid), "7")]

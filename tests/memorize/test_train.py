@@ -5,7 +5,6 @@ import json
 import os
 import runpy
 import signal
-import subprocess
 import sys
 import time
 
@@ -13,6 +12,7 @@ import peft
 import polars as pl
 import pytest
 import torch
+from ready_python import begin_ready
 from small_model import ARCHITECTURE
 from tiny_task import make_tiny_task
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -92,6 +92,7 @@ def test_the_saved_checkpoint_knows_what_the_model_in_memory_knew(task, tmp_path
         model__architecture=json.dumps(SMALL | {"tie_word_embeddings": tied}),
         model__lora__rank=lora,
         model__gradient_checkpointing=not tied,
+        training__epochs=100 if lora and tied else 60,
         **({"model__base": None, **options}),
     )
     checkpoint = tmp_path / "run" / "checkpoint"
@@ -122,13 +123,7 @@ def test_a_killed_run_resumes_to_the_same_recall_and_curve(task, tmp_path, monke
     options = {"training__epochs": 60, "evaluate_every": 2}
     whole = memorize(monkeypatch, task, tmp_path / "whole", **options)
     cut = tmp_path / "cut"
-    killed = subprocess.Popen(
-        [sys.executable, "memorize/train.py", *arguments(task, cut, **options)],
-        cwd=ROOT,
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    killed = begin_ready(["memorize/train.py", *arguments(task, cut, **options)], tmp_path / "log", cwd=ROOT)
     deadline = time.monotonic() + 240
     while not list((tmp_path / ".cut.partial").glob("trainer/checkpoint-*/trainer_state.json")):
         assert killed.poll() is None, "the run ended before its first checkpoint"

@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from ready_python import run_ready
+from ready_python import begin_ready, run_ready
 from tiny_task import make_tiny_task
 
 from data.task import load_task
@@ -106,13 +106,8 @@ def test_a_killed_run_resumes_to_the_same_predictions(runs):
     whole, cut = runs / "elsewhere" / "whole", runs / "elsewhere" / "cut"
     assert launch("rank/train.py", *rank_arguments(runs, whole), "--training.epochs", 12).returncode == 0
     arguments = [*rank_arguments(runs, cut), "--training.epochs", 12]
-    killed = subprocess.Popen(
-        [sys.executable, *LAUNCH, "rank/train.py", *map(str, arguments)],
-        cwd=ROOT,
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    on_cpu = os.environ | {"ACCELERATE_USE_CPU": "true"}
+    killed = begin_ready(["rank/train.py", *arguments], runs / "elsewhere" / "log", cwd=ROOT, env=on_cpu)
     partial = cut.parent / f".{cut.name}.partial"
     deadline = time.monotonic() + 120
     while not list(partial.glob("trainer/checkpoint-*/trainer_state.json")):

@@ -5,6 +5,7 @@ import os
 import random
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import time
 import numpy as np
 import psutil
 import pytest
-from ready_python import run_ready
+from ready_python import PIDS, begin_ready, run_ready
 from safetensors.numpy import load_file
 from tiny_task import make_tiny_task
 
@@ -24,7 +25,7 @@ from mera.training.resume import checkpoints, find_damage, step_of
 MODEL = "{model_type: mistral, hidden_size: 32, intermediate_size: 64, num_hidden_layers: 1, " + (
     "num_attention_heads: 2, num_key_value_heads: 1}"
 )
-LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--config_file"]
+LAUNCH = ["-m", "accelerate.commands.launch", "--config_file"]
 EPOCHS = 12
 
 
@@ -64,27 +65,38 @@ def environment(**changes):
     return kept | {"OMP_NUM_THREADS": "1"} | changes
 
 
-def begin(task, output, *more, processes=1, engine=None, **settings):
-    return subprocess.Popen(
-        command(task, output, *more, processes=processes, engine=engine),
-        cwd=ROOT,
-        env=environment(),
-        start_new_session=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        **settings,
-    )
+def log_of(output):
+    return output.with_name("log")
+
+
+def pids_of(output):
+    """{number: RANK} of the processes that were begun last, the launcher among them."""
+    return {int(path.name): path.read_text() for path in output.with_name("pids").iterdir()}
+
+
+def begin(task, output, *more, processes=1, engine=None):
+    """A launcher and what it launches, in ready Pythons."""
+    pids = output.with_name("pids")
+    shutil.rmtree(pids, ignore_errors=True)
+    pids.mkdir()
+    words = command(task, output, *more, processes=processes, engine=engine)
+    return begin_ready(words, log_of(output), cwd=ROOT, env=environment(**{PIDS: str(pids)}))
+
+
+def begin_in_a_new_python(task, output, *more):
+    words = [sys.executable, *command(task, output, *more)]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.Popen(words, cwd=ROOT, env=environment(), start_new_session=True, **streams)
 
 
 def finish(task, output, *more, processes=1, engine=None):
-    words = command(task, output, *more, processes=processes, engine=engine)[1:]
+    words = command(task, output, *more, processes=processes, engine=engine)
     return run_ready(words, cwd=ROOT, env=environment())
 
 
 def finish_in_a_new_python(task, output, *more, changes=None, **settings):
     return subprocess.run(
-        command(task, output, *more),
+        [sys.executable, *command(task, output, *more)],
         cwd=ROOT,
         env=environment(**(changes or {})),
         capture_output=True,
@@ -95,14 +107,18 @@ def finish_in_a_new_python(task, output, *more, changes=None, **settings):
     )
 
 
+def printed(run, output):
+    return run.stdout.read() if getattr(run, "stdout", None) else log_of(output).read_text()
+
+
 def trainer_folder(output):
     return output.parent / f".{output.name}.partial" / "trainer"
 
 
-def wait_for(condition, run, seconds=300, pause=0.01):
+def wait_for(condition, run, output, seconds=300, pause=0.01):
     deadline = time.monotonic() + seconds
     while not condition():
-        assert run.poll() is None, f"the run ended too early: {run.stdout.read()[-2000:]}"
+        assert run.poll() is None, f"the run ended too early: {printed(run, output)[-2000:]}"
         assert time.monotonic() < deadline
         time.sleep(pause)
 
@@ -116,8 +132,13 @@ def assert_equal_results(output, undisturbed, tolerance=0.0):
     assert sorted(path.name for path in output.parent.iterdir() if path.name.startswith(f".{output.name}")) == []
 
 
-def kill_at(condition, run, send):
-    """SIGKILL by `send(signal)` at a moment at which `condition` holds: while one looks, the processes stand still."""
+def kill_at(condition, run, output, pids):
+    """SIGKILL to `pids` at a moment at which `condition` holds: while one looks, the processes stand still."""
+
+    def send(number):
+        for pid in pids:
+            os.kill(pid, number)
+
     deadline = time.monotonic() + 300
     while True:
         send(signal.SIGSTOP)
@@ -125,7 +146,7 @@ def kill_at(condition, run, send):
         if condition():
             break
         send(signal.SIGCONT)
-        assert run.poll() is None, f"the run ended too early: {run.stdout.read()[-2000:]}"
+        assert run.poll() is None, f"the run ended too early: {printed(run, output)[-2000:]}"
         assert time.monotonic() < deadline
         time.sleep(random.uniform(0.001, 0.02))
     send(signal.SIGKILL)
@@ -143,7 +164,7 @@ def begin_to_save(task, output, **settings):
     """A run that saves often, after its first checkpoint."""
     run = begin(task, output, "--training.save_every", 2, **settings)
     newest = checkpoints(trainer_folder(output))[:1]
-    wait_for(lambda: checkpoints(trainer_folder(output))[:1] != newest, run)
+    wait_for(lambda: checkpoints(trainer_folder(output))[:1] != newest, run, output)
     return run
 
 
@@ -155,8 +176,8 @@ def test_a_run_killed_in_mid_step_and_in_mid_save_goes_on(task, undisturbed, tmp
     output = tmp_path / "run"
     for moment in (in_mid_step, in_mid_save):
         run = begin_to_save(task, output)
-        kill_at(lambda moment=moment: moment(output), run, lambda number, run=run: os.killpg(run.pid, number))
-        run.communicate()
+        kill_at(lambda moment=moment: moment(output), run, output, pids_of(output))
+        run.wait()
         assert moment(output)
         assert not output.exists()
         assert all(find_damage(checkpoint) is None for checkpoint in checkpoints(trainer_folder(output)))
@@ -171,16 +192,11 @@ def test_a_process_that_dies_ends_the_others_and_the_run_goes_on(task, undisturb
     for rank, moment in (("1", in_mid_step), ("0", in_mid_save)):
         run = begin_to_save(task, output, processes=2)
         assert newest_step(output) > reached, "the second run began where the first one was"
-        workers = {
-            process.environ()["RANK"]: process
-            for process in psutil.Process(run.pid).children(recursive=True)
-            if process.environ().get("RANK") in ("0", "1")
-        }
+        workers = {number: psutil.Process(pid) for pid, number in pids_of(output).items() if number}
         assert workers.keys() == {"0", "1"}
-        kill_at(lambda moment=moment: moment(output), run, workers[rank].send_signal)
-        run.communicate(timeout=120)
-        assert run.returncode != 0
-        assert not [each for each in workers.values() if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
+        kill_at(lambda moment=moment: moment(output), run, output, [workers[rank].pid])
+        assert run.wait(120) != 0
+        assert not psutil.wait_procs(workers.values(), timeout=5)[1], "a worker lives on"
         reached = newest_step(output)
     # One process goes on where two were, with the same examples in each step.
     resumed = finish(task, output)
@@ -191,8 +207,8 @@ def test_a_process_that_dies_ends_the_others_and_the_run_goes_on(task, undisturb
 def test_sigterm_saves_a_full_disk_and_a_damaged_checkpoint_lose_nothing(task, undisturbed, tmp_path):
     """One run through three faults, one after the other."""
     output = tmp_path / "run"
-    run = begin(task, output, "--training.save_every", 2)
-    wait_for(lambda: len(checkpoints(trainer_folder(output))) == 2, run)
+    run = begin_in_a_new_python(task, output, "--training.save_every", 2)
+    wait_for(lambda: len(checkpoints(trainer_folder(output))) == 2, run, output)
     asked = time.monotonic()
     os.killpg(run.pid, signal.SIGTERM)
     text, _ = run.communicate(timeout=30)
@@ -228,9 +244,10 @@ def test_sigterm_saves_a_full_disk_and_a_damaged_checkpoint_lose_nothing(task, u
 def test_two_processes_save_on_sigterm_and_go_on_as_one(task, undisturbed, tmp_path):
     output = tmp_path / "run"
     run = begin(task, output, processes=2)
-    wait_for(lambda: checkpoints(trainer_folder(output)), run)
+    wait_for(lambda: checkpoints(trainer_folder(output)), run, output)
     run.terminate()  # the launcher alone: it tells its processes
-    text, _ = run.communicate(timeout=120)
+    run.wait(120)
+    text = log_of(output).read_text()
     step = int(re.search(r"stopped after step (\d+) of", text)[1])
     assert checkpoints(trainer_folder(output))[0].name == f"checkpoint-{step}"
 
@@ -247,9 +264,9 @@ def test_two_processes_save_on_sigterm_and_go_on_as_one(task, undisturbed, tmp_p
 def test_deepspeed_resumes_with_as_many_processes_and_says_so_with_others(engine, task, undisturbed, tmp_path):
     output = tmp_path / "run"
     run = begin(task, output, processes=2, engine=engine)
-    wait_for(lambda: checkpoints(trainer_folder(output)), run)
+    wait_for(lambda: checkpoints(trainer_folder(output)), run, output)
     run.terminate()
-    run.communicate(timeout=120)
+    run.wait(120)
     refused = finish(task, output, processes=1, engine=engine)
     stage = engine[-1]
     assert f"ZeRO-{stage} keeps the optimizer in one piece for each process, 2 before and 1 here" in refused.stderr
@@ -266,10 +283,10 @@ def test_deepspeed_resumes_with_as_many_processes_and_says_so_with_others(engine
 def test_fsdp_resumes_with_another_number_of_processes(before, after, task, undisturbed, tmp_path):
     output = tmp_path / "run"
     run = begin(task, output, processes=before, engine="fsdp2")
-    wait_for(lambda: checkpoints(trainer_folder(output)), run)
+    wait_for(lambda: checkpoints(trainer_folder(output)), run, output)
     run.terminate()
-    text, _ = run.communicate(timeout=120)
-    assert re.search(r"stopped after step \d+ of", text)
+    run.wait(120)
+    assert re.search(r"stopped after step \d+ of", log_of(output).read_text())
     saved = checkpoints(trainer_folder(output))[0]
     assert load_file(saved / "model.safetensors")["model.embed_tokens.weight"].ndim == 2, "the weights are whole"
     resumed = finish(task, output, processes=after, engine="fsdp2")

@@ -94,6 +94,11 @@ def test_what_a_collator_draws_depends_on_the_step_alone():
     assert all(example["epoch"] == 2 for batch in first for example in batch["examples"])
 
 
+def test_a_collator_leaves_the_generators_of_gpus_alone(monkeypatch):
+    monkeypatch.setattr("torch.cuda.manual_seed_all", lambda seed: pytest.fail("dropout would repeat itself"))
+    assert len(batches(epoch=0)) == 3
+
+
 def test_blank_examples_have_no_row_number():
     own, other = batches(epoch=0), batches(epoch=0, process=1)
     assert [batch[ROWS_KEY] for batch in other][-1] == []
