@@ -7,7 +7,7 @@ from rich.table import Table
 
 from data.ledger import FEWEST_PATIENTS, LedgerRecord, UnitAccount, UnknownCodeCounts, code_form
 from data.task import SPLITS, Task
-from data.task_folder.task_info import NoteCounts
+from data.task_folder.task_info import HiddenCodes, NoteCounts
 
 PRINTED_CODES = 5
 
@@ -35,6 +35,8 @@ def print_summary(task: Task) -> None:
     console.print(f"{len(task.codes):,} candidate codes ({task.info['edition']})", highlight=False)
     console.print(book_line(task), highlight=False, markup=False)
     print_candidates(task, console)
+    if "hidden_codes" in task.info:
+        console.print(hidden_codes_line(task.info["hidden_codes"]), highlight=False)
     console.print(f"prepared task: {task.path}", soft_wrap=True, highlight=False)
 
 
@@ -47,6 +49,16 @@ def book_line(task: Task) -> str:
     return (
         f"code book: {', '.join(book['sources'])}; {task.terms.height:,} terms for {named:,} of {len(task.codes):,} "
         "candidates"
+    )
+
+
+def hidden_codes_line(hidden: HiddenCodes) -> str:
+    """What train and validation do not know of, for the terminal."""
+    taken = hidden["diagnoses_taken"]
+    return (
+        f"hidden codes: {hidden['codes']:,} of the {hidden['of']:,} codes that were training targets stay candidates, "
+        f"and train ({taken['train']:,} diagnoses) and validation ({taken['validation']:,}) lost them; test has "
+        f"{hidden['test_targets']:,} true codes of these, {hidden['test_targets_new']:,} of them new to the patient"
     )
 
 

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from data.prepare.sources import SOURCES
-from data.sources.shared.options import add_book
+from data.sources.shared.options import add_book, add_hidden_codes
 from data.sources.shared.source_command import Arguments
 from mera.system.errors import CommandLine
 
@@ -29,4 +29,5 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> Arguments:
         command.add_argument("--output", required=True, metavar="FOLDER", help="the prepared task; must not exist yet")
         source.add_options(command)
         add_book(command)
+        add_hidden_codes(command)
     return parser.parse_args(arguments, Arguments())
