@@ -50,6 +50,12 @@ def prepare(context: typer.Context) -> None:
 
 
 @app.command(context_settings=PASS_THROUGH)
+def sample(context: typer.Context) -> None:
+    """A prepared task with fewer patients to train on: `mera sample prepared/X --patients 500 --output prepared/X-500`."""
+    _run([sys.executable, "-m", "data.prepare.run_sample", *context.args])
+
+
+@app.command(context_settings=PASS_THROUGH)
 def inspect(context: typer.Context) -> None:
     """What is in a prepared task: `mera inspect prepared/NAME --plot figures.svg`."""
     _run([sys.executable, "-m", "data.inspection.inspect_task", *context.args])

@@ -35,6 +35,12 @@ def print_summary(task: Task) -> None:
     console.print(f"{len(task.codes):,} candidate codes ({task.info['edition']})", highlight=False)
     console.print(book_line(task), highlight=False, markup=False)
     print_candidates(task, console)
+    if "sample" in task.info:
+        left_out = task.info["sample"]["patients_left_out"]
+        console.print(
+            f"a sample: {left_out['train']:,} patients of train and {left_out['validation']:,} of validation left out",
+            highlight=False,
+        )
     if "hidden_codes" in task.info:
         console.print(hidden_codes_line(task.info["hidden_codes"]), highlight=False)
     console.print(f"prepared task: {task.path}", soft_wrap=True, highlight=False)

@@ -87,6 +87,17 @@ class HiddenCodes(TypedDict):
     """Of these, those that are not in their patient's history."""
 
 
+class PatientSample(TypedDict):
+    """A task that is a part of another one (`mera sample`); the account of rows is that of the whole."""
+
+    of: str
+    """Fingerprint of the whole task."""
+    seed: int
+    patients_left_out: dict[str, int]
+    examples_left_out: dict[str, int]
+    """By split."""
+
+
 class StudyJoin(TypedDict):
     """How studies were matched to the stays whose codes they take."""
 
@@ -148,6 +159,8 @@ class TaskInfo(LedgerRecord, SourceFacts, total=False):
     past_notes: NoteCounts
     hidden_codes: HiddenCodes
     """Only where codes were hidden."""
+    sample: PatientSample
+    """Only where `mera sample` made it."""
     inputs: dict[str, str]
     """Input file -> its sha256."""
     oracle: str
