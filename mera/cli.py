@@ -51,7 +51,7 @@ def prepare(context: typer.Context) -> None:
 
 @app.command(context_settings=PASS_THROUGH)
 def sample(context: typer.Context) -> None:
-    """A prepared task with fewer patients to train on: `mera sample prepared/X --patients 500 --output prepared/X-500`."""
+    """A task with fewer patients to train on: `mera sample prepared/X --patients 500 --output prepared/X-500`."""
     _run([sys.executable, "-m", "data.prepare.run_sample", *context.args])
 
 

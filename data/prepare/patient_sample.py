@@ -59,7 +59,9 @@ def _first_patients(patients: Sequence[str], number: int | None, seed: int, spli
     if number is None:
         return distinct
     if not 1 <= number <= len(distinct):
-        raise UserError(f"{split} has {len(distinct):,} patients, so a sample is 1 to {len(distinct):,}; got {number:,}")
+        raise UserError(
+            f"{split} has {len(distinct):,} patients, so a sample is 1 to {len(distinct):,}; got {number:,}"
+        )
     return set(sorted(distinct, key=lambda patient: (_hash(seed, patient), patient))[:number])
 
 

@@ -33,9 +33,7 @@ def main() -> None:
     parser.add_argument("--output", required=True, metavar="FOLDER", help="the new task; must not exist yet")
     options = parser.parse_args()
     task = load_task(options.task)
-    print_summary(
-        sample_patients(task, options.output, options.patients, options.validation_patients, options.seed)
-    )
+    print_summary(sample_patients(task, options.output, options.patients, options.validation_patients, options.seed))
 
 
 if __name__ == "__main__":
