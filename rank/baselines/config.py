@@ -8,13 +8,24 @@ from mera.config import config_class
 from mera.system.errors import UserError
 
 Baseline = Literal[
-    "popularity", "own-history", "linear", "ease", "item-knn", "gbdt", "retain", "transformer", "zero-shot", "oracle"
+    "popularity",
+    "own-history",
+    "linear",
+    "ease",
+    "item-knn",
+    "wide",
+    "gbdt",
+    "retain",
+    "transformer",
+    "zero-shot",
+    "oracle",
 ]
 DEFAULT_BASELINES: tuple[Baseline, ...] = (
     *("popularity", "own-history", "linear", "ease", "item-knn", "gbdt"),
     *("retain", "transformer", "oracle"),
 )
-"""All but `zero-shot`, which needs a language model and reads every definition for every patient."""
+"""All but `wide`, a part of stage two, and `zero-shot`, which needs a language model and reads every definition for
+every patient."""
 NeuralLoss = Literal["softmax", "bce"]
 TreeObjective = Literal["binary", "lambdarank"]
 

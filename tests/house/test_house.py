@@ -34,7 +34,7 @@ RECIPES = sorted((ROOT / "configs").glob("*/*.yaml"))
 ENTRY_SCRIPTS = [
     "memorize/train.py",
     "rank/train.py",
-    "rank/rescore.py",
+    "rank/ablations/rescore.py",
     "bi_encoder/train.py",
     "rank/run_baselines.py",
     "bi_encoder/run_retrieval_baselines.py",
