@@ -203,6 +203,12 @@ def ablate(context: typer.Context) -> None:
     _run([sys.executable, str(ROOT / "rank" / "ablations" / "run_ablations.py"), *context.args])
 
 
+@app.command(context_settings=PASS_THROUGH)
+def study(context: typer.Context) -> None:
+    """Where knowledge should pay, as experiments: `mera study learning-curve --task prepared/X --output studies/X`."""
+    _run([sys.executable, str(ROOT / "rank" / "studies" / "run_study.py"), *context.args])
+
+
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def go(
     context: typer.Context,

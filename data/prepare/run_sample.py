@@ -12,7 +12,7 @@ from mera.system import quiet_ctrl_c  # noqa: F401  first, for Ctrl-C while the 
 
 import argparse
 
-from data.inspection.summary import print_summary
+from data.inspection.summary import print_splits
 from data.prepare.patient_sample import sample_patients
 from data.task import load_task
 from mera.system.command import run_command
@@ -32,8 +32,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="which patients (default: %(default)s)")
     parser.add_argument("--output", required=True, metavar="FOLDER", help="the new task; must not exist yet")
     options = parser.parse_args()
-    task = load_task(options.task)
-    print_summary(sample_patients(task, options.output, options.patients, options.validation_patients, options.seed))
+    whole = load_task(options.task)
+    sample = sample_patients(whole, options.output, options.patients, options.validation_patients, options.seed)
+    print_splits(sample)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ class HiddenTargets:
 
     rows: np.ndarray
     """(T,) int: the example of each."""
+    columns: np.ndarray
+    """(T,) int: the code of each."""
     ranks: np.ndarray
     """(T,) int: place among all candidates, 1 = best; ties are ranked by column, lower first."""
     ranks_among_hidden: np.ndarray
@@ -34,6 +36,7 @@ def hidden_targets(scores: np.ndarray, targets: np.ndarray, seen: np.ndarray, hi
     above = (scores[rows] > chosen) | ((scores[rows] == chosen) & before)
     return HiddenTargets(
         rows=rows,
+        columns=columns,
         ranks=1 + above.sum(axis=1),
         ranks_among_hidden=1 + (above & hidden).sum(axis=1),
         is_new=~seen[rows, columns],
@@ -57,6 +60,18 @@ def hidden_replicates(places: HiddenTargets, num_examples: int, weights: np.ndar
         ratios = bootstrap.ratio_of_sums(weights, np.stack(sums, axis=1), np.stack([totals] * len(sums), axis=1))
         replicates |= {f"{prefix}{key}": ratio for key, ratio in zip(values, ratios.T, strict=True)}
     return replicates
+
+
+def by_code_replicates(places: HiddenTargets, resamples: int, seed: int) -> np.ndarray:
+    """(1 + resamples,): mean over the hidden codes of each code's own MRR among the hidden codes, over its occurrences
+    that are new to the patient. Codes are drawn with replacement instead of patients: what is asked is what holds for
+    codes that were never seen, and a frequent one should not answer for all. NaN where there is none."""
+    chosen = places.is_new
+    codes, number = np.unique(places.columns[chosen], return_inverse=True)
+    if not len(codes):
+        return np.full(1 + resamples, np.nan)
+    values = np.bincount(number, weights=1 / places.ranks_among_hidden[chosen]) / np.bincount(number)
+    return bootstrap.row_mean(bootstrap.patient_weights(codes.astype(str).tolist(), resamples, seed), values)
 
 
 def chance_replicate(num_candidates: int, num_hidden: int) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""The wide part of stage two by itself, as training begins with it (rank/wide): what the language model has to add to."""
+"""The wide part of stage two by itself, as training begins with it: what the language model has to add to."""
 
 import numpy as np
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mera.evaluation import bootstrap
-from mera.evaluation.hidden_codes import chance_replicate, hidden_replicates, hidden_targets
+from mera.evaluation.hidden_codes import by_code_replicates, chance_replicate, hidden_replicates, hidden_targets
 
 
 def by_a_loop(scores, targets, seen, hidden):
@@ -38,6 +38,14 @@ def test_values_equal_a_loop(seed):
     weights = bootstrap.patient_weights([str(row // 2) for row in range(50)], samples=5, seed=0)
     replicates = hidden_replicates(hidden_targets(scores, targets, seen, hidden), 50, weights)
     expected = by_a_loop(scores, targets, seen, hidden)
+    by_code = {}
+    for row, column in zip(*np.nonzero(targets & hidden & ~seen), strict=True):
+        among = [c for c in sorted(range(130), key=lambda c: (-scores[row, c], c)) if hidden[c]]
+        by_code.setdefault(column, []).append(1 / (1 + among.index(column)))
+    means = by_code_replicates(hidden_targets(scores, targets, seen, hidden), resamples=20, seed=0)
+    assert means.shape == (21,)
+    assert means[0] == pytest.approx(np.mean([np.mean(values) for values in by_code.values()]))
+    assert means[1:].std() > 0
     assert replicates.keys() == expected.keys()
     for key, value in expected.items():
         assert replicates[key].shape == (6,)
@@ -63,4 +71,5 @@ def test_without_a_hidden_code_there_is_no_number():
     targets = np.eye(3, 4, dtype=bool)
     places = hidden_targets(scores, targets, targets, np.zeros(4, dtype=bool))
     replicates = hidden_replicates(places, 3, np.ones((2, 3), dtype=np.float32))
+    assert np.isnan(by_code_replicates(places, 4, 0)).all()
     assert all(np.isnan(values).all() for values in replicates.values())
