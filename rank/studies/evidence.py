@@ -5,6 +5,7 @@ Legend: N test examples, B = 1 + resamples (replicate 0 is what was observed), S
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +16,7 @@ from mera.evaluation import bootstrap, metrics
 from mera.evaluation.hidden_codes import by_code_replicates, hidden_replicates, hidden_targets
 from mera.report.measures.estimates import Estimate, estimate, finite
 from mera.report.measures.measure import new_code_replicates
-from mera.report.text import percent
+from mera.report.text import DASH, percent
 from mera.runs.predictions import Predictions, read_predictions
 from mera.system.errors import UserError
 
@@ -129,26 +130,40 @@ def outcome(difference: Estimate, least_effect: float) -> Outcome:
     return "not found" if difference.high < least_effect else "cannot be seen here"
 
 
-def claim_sentence(claim: str, difference: Estimate, least_effect: float, what: str, where: str) -> str:
+def claim_sentence(
+    claim: str,
+    difference: Estimate,
+    least_effect: float,
+    what: str,
+    where: str,
+    unit: Literal["points", "correlation"] = "points",
+) -> str:
     """A sentence that may be quoted. `what`: the difference in words, as `recall@20 with minus without stage one`;
     `where`: patients, seeds, sizes."""
+    points = unit == "points"
+    shown = partial(percent, signed=True) if points else _signed
+    least = f"{percent(least_effect)} points" if points else f"{least_effect:g}"
     said = outcome(difference, least_effect)
     reasons = {
         "found": "the interval lies above 0",
         "the other way round": "the interval lies below 0",
-        "not found": f"a gain of {percent(least_effect)} points or more lies outside the interval",
-        "cannot be seen here": f"neither no gain nor one of {percent(least_effect)} points can be ruled out",
+        "not found": f"{least} or more lies outside the interval",
+        "cannot be seen here": f"neither 0 nor {least} can be ruled out",
     }
     reason = (
         "both rank alike in all runs, so nothing of the language model was let in"
         if _is_none_at_all(difference)
         else reasons[said]
     )
-    ends = [percent(end, signed=True) for end in (difference.low, difference.high)]
+    low, high = shown(difference.low), shown(difference.high)
     return (
-        f"{claim}: {said}. {what[0].upper()}{what[1:]} is {percent(difference.value, signed=True)} points "
-        f"(95% interval {ends[0]} to {ends[1]}; {where}): {reason}."
+        f"{claim}: {said}. {what[0].upper()}{what[1:]} is {shown(difference.value)}{' points' * points} "
+        f"(95% interval {low} to {high}; {where}): {reason}."
     )
+
+
+def _signed(value: float | None) -> str:
+    return DASH if value is None else f"{value:+.2f}".replace("-", "−")
 
 
 def _is_none_at_all(difference: Estimate) -> bool:

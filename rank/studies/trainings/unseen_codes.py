@@ -51,8 +51,9 @@ def unseen_codes_steps(plan: StudyPlan, task: Task) -> list[Step]:
 def unseen_codes_report(plan: StudyPlan, task: Task) -> StudyReport:
     models = chosen_models(plan, DEFAULT_MODELS)
     measured, resampling = measure_models(plan, models)
-    where = where_words(plan, resampling)
     counts = task.info["hidden_codes"]
+    where = where_words(plan, resampling)
+    over_codes = f"over {counts['codes']:,} hidden codes, {plan.seeds} seed{'s' * (plan.seeds > 1)}"
     by_chance = chance_replicate(len(task.codes), counts["codes"])
     chance = {f"hidden_{prefix}{key}": value for key, value in by_chance.items() for prefix in ("", "new_")}
     chance[BY_CODE] = by_chance["mrr_among_hidden"]
@@ -81,8 +82,8 @@ def unseen_codes_report(plan: StudyPlan, task: Task) -> StudyReport:
             "patients and seeds; all are 95%, paired in differences, and not corrected for the number of comparisons.",
         ],
         sentences=[
-            *_claims(plan, pairs, measured, resampling, where),
-            *_chance_claims(plan, models, measured, resampling, chance, where),
+            *_claims(plan, pairs, measured, resampling, {BY_CODE: over_codes, PRACTICE: where}),
+            *_chance_claims(plan, models, measured, resampling, chance, over_codes),
         ],
         tables=[
             value_table(
@@ -138,7 +139,7 @@ def _claims(
     pairs: Sequence[tuple[str, StudyModel, StudyModel]],
     measured: Mapping[str, Replicates],
     resampling: Resampling,
-    where: str,
+    where: Mapping[str, str],
 ) -> list[str]:
     return [
         claim_sentence(
@@ -146,7 +147,7 @@ def _claims(
             resampling.difference(measured[first.name][key], measured[second.name][key]),
             plan.least_effect,
             f"{HIDDEN_METRICS[key]} of the model “{first.label}” minus “{second.label}”",
-            where,
+            where[key],
         )
         for claim, first, second in pairs
         for key in (BY_CODE, PRACTICE)
