@@ -113,6 +113,8 @@ class TreesConfig:
     codes of its history"""
     random: int = 40
     """other candidates that do, drawn evenly and weighed for all of them"""
+    last_apart: bool = False
+    """item-item scores read the codes of the last visit a second time, with weights of their own"""
     max_pairs: int = 4_000_000
     """most training pairs, of about 200 bytes each while LightGBM trains; beyond, examples are left out at random"""
 

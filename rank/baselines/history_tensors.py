@@ -59,7 +59,7 @@ class HistoryBatch:
         return HistoryBatch(*(getattr(self, part.name).to(device) for part in fields(self)))
 
 
-class HistoryDataset(Dataset):
+class HistoryDataset(Dataset[History]):
     """The rows of one split of a task; of long histories the latest `max_visits`. `without_history`: also those that
     have no code in the history."""
 

@@ -20,7 +20,7 @@ from mera.system.errors import UserError
 from mera.training.amount import fitting_batch_size
 from mera.training.steps import EpochSeededLengthSampler, raised_epochs
 from rank.baselines.config import NeuralBaselineConfig, NeuralLoss, TransformerBaselineConfig
-from rank.baselines.history_tensors import HistoryDataset
+from rank.baselines.history_tensors import History, HistoryDataset
 from rank.baselines.retain import Retain
 from rank.baselines.simple import EVALUATED, BaselineScores, history_columns
 from rank.baselines.transformer import HistoryTransformer
@@ -123,7 +123,7 @@ def _train_and_score(
 
 def _training_steps(
     model: nn.Module,
-    loader: DataLoader,
+    loader: DataLoader[History],
     sampler: EpochSeededLengthSampler,
     optimizer: torch.optim.Optimizer,
     config: NeuralBaselineConfig,

@@ -33,7 +33,9 @@ COMMANDS = [
     *(
         "bi_encoder/run_retrieval_baselines.py",
         "bi_encoder/reruns/rescore.py",
+        "rank/studies/run_study.py",
         "data.prepare",
+        "data.prepare.run_sample",
         "data.inspection.inspect_task",
         "mera.cli",
     ),
