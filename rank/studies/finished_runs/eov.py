@@ -31,8 +31,12 @@ SIGNALS = {
     PREDICTED: "codes above the threshold",
     EXPECTED: "sum of the codes' probabilities",
     LAST: "codes of the last visit (no model)",
+    "history_Charlson": "Charlson index of the history (no model)",
+    "history_Elixhauser": "Elixhauser index of the history (no model)",
 }
 NUMBER = "number of codes"
+NEARLY_ALL = 0.75
+"""Where so many visits have one and the same number of codes, there is no number to follow."""
 LEAST_CORRELATION = 0.1
 """The smallest rank correlation that would matter."""
 MOST_SHOWN = 12
@@ -49,16 +53,19 @@ def eov_steps(plan: StudyPlan, task: Task) -> list[Step]:
     return []
 
 
-def eov_signals(ranker: Ranker, rows: Sequence[PatientRow]) -> dict[str, np.ndarray]:
-    """(N,) by the keys of SIGNALS."""
+def eov_signals(ranker: Ranker, rows: Sequence[PatientRow], ontology: str) -> dict[str, np.ndarray]:
+    """(N,) by the keys of SIGNALS; `ontology`: of the codes, as in task.json."""
     scores, eov = ranker.score(rows)
     probability = np.exp(eov - logsumexp(np.column_stack([scores, eov]), axis=1))
+    histories = [list(dict.fromkeys(code for visit in row["history"] for code in visit["codes"])) for row in rows]
+    of_histories = severity_indices(histories, ontology)
     last = [len(row["history"][-1]["codes"]) if row["history"] else 0 for row in rows]
     return {
         EOV: 1 - probability,
         PREDICTED: (scores > ranker.rule.thresholds(scores, eov)[:, None]).sum(axis=1).astype(np.float64),
         EXPECTED: ranker.rule.probabilities(scores, eov).sum(axis=1),
         LAST: np.array(last, dtype=np.float64),
+        **{f"history_{name}": values for name, values in of_histories.items()},
     }
 
 
@@ -73,7 +80,7 @@ def partial_correlation(first: np.ndarray, second: np.ndarray, both: np.ndarray)
 def eov_report(plan: StudyPlan, task: Task) -> StudyReport:
     assert plan.run is not None, "eov_steps asked for it"
     rows = list(task.splits["test"])
-    signals = eov_signals(Ranker.load(plan.run), rows)
+    signals = eov_signals(Ranker.load(plan.run), rows, task.info["ontology"])
     targets = [list(row["targets"]) for row in rows]
     indices = severity_indices(targets, task.info["ontology"])
     outcomes = {NUMBER: np.array([len(codes) for codes in targets], dtype=np.float64), **indices}
@@ -103,7 +110,7 @@ def eov_report(plan: StudyPlan, task: Task) -> StudyReport:
             "age) and Elixhauser index (van Walraven's weights) of the true codes of the visit, by the lists of Quan "
             "et al. 2005; " + _covered(task) + " Rank correlations (Spearman) with 95% intervals over patients.",
         ],
-        sentences=_claims(replicates, partial, where),
+        sentences=[*_number_claims(replicates, outcomes[NUMBER], where), *_severity_claims(replicates, partial, where)],
         tables=[
             _table("Rank correlation", "correlations", list(outcomes), values),
             _table(
@@ -140,46 +147,73 @@ def _covered(task: Task) -> str:
     )
 
 
-def _claims(
-    replicates: Mapping[tuple[str, str], np.ndarray], partial: Mapping[tuple[str, str], np.ndarray], where: str
-) -> list[str]:
-    claims = [
-        (
-            "EOV's probability falls as more diagnoses come",
-            replicates[EOV, NUMBER],
-            "the rank correlation of 1 − EOV's probability with the true number of codes",
-        ),
-        (
-            "The predicted number follows the true one",
-            replicates[PREDICTED, NUMBER],
-            "the rank correlation of predicted and true number of codes",
-        ),
-        (
-            "EOV knows more of the number than the last visit says",
-            replicates[EXPECTED, NUMBER] - replicates[LAST, NUMBER],
-            "the rank correlation of the expected number with the true one, minus that of the "
-            "number of codes of the last visit,",
-        ),
-    ]
-    for name in ("Charlson", "Elixhauser"):
-        claims.append(
-            (
-                f"EOV's probability falls with severity ({name})",
-                replicates[EOV, name],
-                f"the rank correlation of 1 − EOV's probability with the {name} index",
-            )
-        )
-        claims.append(
-            (
-                f"EOV knows of severity beyond the number ({name})",
-                partial[EOV, name],
-                f"the same correlation with the true number of codes held fixed ({name})",
-            )
-        )
+def most_common_number(numbers: np.ndarray) -> tuple[int, float]:
+    """The most frequent of `numbers` (N,), and its share."""
+    values, counts = np.unique(numbers.astype(int), return_counts=True)
+    place = int(np.argmax(counts))
+    return int(values[place]), float(counts[place] / len(numbers))
+
+
+def _sentences(claims: Sequence[tuple[str, np.ndarray, str]], where: str) -> list[str]:
+    """`claims`: the claim, the replicates of its correlation, and what the correlation is in words."""
     return [
         claim_sentence(claim, _correlation(values), LEAST_CORRELATION, what, where, unit="correlation")
         for claim, values, what in claims
     ]
+
+
+def _number_claims(replicates: Mapping[tuple[str, str], np.ndarray], numbers: np.ndarray, where: str) -> list[str]:
+    number, share = most_common_number(numbers)
+    if share >= NEARLY_ALL:
+        return [
+            f"EOV follows the number of diagnoses: cannot be seen here. {share:.0%} of the visits have {number} codes, "
+            f"so there is next to no number to follow ({where})."
+        ]
+    ahead = replicates[EXPECTED, NUMBER] - replicates[LAST, NUMBER]
+    return _sentences(
+        [
+            (
+                "EOV's probability falls as more diagnoses come",
+                replicates[EOV, NUMBER],
+                "the rank correlation of 1 − EOV's probability with the true number of codes",
+            ),
+            (
+                "The predicted number follows the true one",
+                replicates[PREDICTED, NUMBER],
+                "the rank correlation of predicted and true number of codes",
+            ),
+            (
+                "The model knows more of the number than the last visit says",
+                ahead,
+                "the rank correlation of the expected number with the true one, minus that of the number of codes of "
+                "the last visit,",
+            ),
+        ],
+        where,
+    )
+
+
+def _severity_claims(
+    replicates: Mapping[tuple[str, str], np.ndarray], partial: Mapping[tuple[str, str], np.ndarray], where: str
+) -> list[str]:
+    claims = []
+    for name in ("Charlson", "Elixhauser"):
+        of_eov = f"the rank correlation of 1 − EOV's probability with the {name} index"
+        ahead = replicates[EOV, name] - replicates[f"history_{name}", name]
+        claims += [
+            (f"EOV's probability falls with severity ({name})", replicates[EOV, name], of_eov),
+            (
+                f"EOV knows of severity beyond the number ({name})",
+                partial[EOV, name],
+                f"{of_eov}, the true number of codes held fixed,",
+            ),
+            (
+                f"EOV knows more of severity than the history's own index ({name})",
+                ahead,
+                f"{of_eov}, minus that of the history's index with it,",
+            ),
+        ]
+    return _sentences(claims, where)
 
 
 def _table(caption: str, name: str, columns: Sequence[str], values: Mapping[tuple[str, str], Estimate]) -> Table:

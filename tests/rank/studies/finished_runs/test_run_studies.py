@@ -13,8 +13,9 @@ from data.task import load_task
 from mera.root import ROOT
 from mera.runs.predictions import read_predictions
 from rank.predict import Ranker
-from rank.studies.finished_runs.eov import eov_signals, partial_correlation
+from rank.studies.finished_runs.eov import _number_claims, eov_signals, most_common_number, partial_correlation
 from rank.studies.finished_runs.ontology_distance import training_visits
+from rank.studies.finished_runs.severity import severity_indices
 
 
 @pytest.fixture(scope="module")
@@ -47,10 +48,11 @@ def test_eov(folder):
     value = numbers["spearman"]["predicted"]["number of codes"]
     assert value["value"] == pytest.approx(spearmanr(predicted, true).statistic, abs=1e-3)
     assert value["low"] <= value["value"] <= value["high"]
-    assert set(numbers["spearman"]) == {"eov", "predicted", "expected", "last_visit"}
+    signals = {"eov", "predicted", "expected", "last_visit", "history_Charlson", "history_Elixhauser"}
+    assert set(numbers["spearman"]) == signals
     assert set(numbers["spearman"]["eov"]) == {"number of codes", "Charlson", "Elixhauser"}
     assert numbers["mean"]["number of codes"] == pytest.approx(true.mean())
-    assert len(numbers["sentences"]) == 7
+    assert len(numbers["sentences"]) == 9
     page = (folder / "eov" / "study" / "study.md").read_text()
     assert "> EOV's probability falls as more diagnoses come: " in page
     assert " points" not in numbers["sentences"][0]
@@ -59,12 +61,26 @@ def test_eov(folder):
 def test_signals_equal_a_loop(folder):
     rows = list(load_task(folder / "task").splits["test"])[:5]
     ranker = Ranker.load(folder / "two")
-    signals, (scores, eov) = eov_signals(ranker, rows), ranker.score(rows)
+    signals, (scores, eov) = eov_signals(ranker, rows, "icd10cm"), ranker.score(rows)
     for row in range(5):
         outputs = np.exp(np.append(scores[row], eov[row]).astype(float))
         assert signals["eov"][row] == pytest.approx(1 - outputs[-1] / outputs.sum(), abs=1e-4)
         assert signals["last_visit"][row] == len(rows[row]["history"][-1]["codes"])
     assert signals["expected"].shape == (5,)
+    of_history = [{code for visit in row["history"] for code in visit["codes"]} for row in rows]
+    expected = severity_indices([sorted(codes) for codes in of_history], "icd10cm")["Charlson"]
+    np.testing.assert_array_equal(signals["history_Charlson"], expected)
+
+
+def test_where_nearly_all_visits_have_one_number_there_is_none_to_follow():
+    assert most_common_number(np.array([3, 3, 2, 3, 1.0])) == (3, 0.6)
+    draw = np.random.default_rng(0)
+    replicates = {(signal, "number of codes"): draw.random(5) for signal in ("eov", "predicted", "expected")}
+    replicates["last_visit", "number of codes"] = draw.random(5)
+    (sentence,) = _number_claims(replicates, np.array([3.0] * 9 + [1.0]), "10 patients")
+    beginning = "EOV follows the number of diagnoses: cannot be seen here. 90% of the visits have 3 codes"
+    assert sentence.startswith(beginning)
+    assert len(_number_claims(replicates, np.arange(10.0), "10 patients")) == 3
 
 
 def test_partial_correlation_of_numbers_that_depend_on_a_third_alone():
