@@ -99,6 +99,13 @@ class Task:
         return has_past_notes(self.splits[SPLITS[0]].features)
 
     @property
+    def hidden(self) -> np.ndarray:
+        """(C,) bool: the candidates that train and validation do not know, by `mera prepare --hide-codes`."""
+        if "hidden" not in self.code_table.columns:
+            return np.zeros(len(self.codes), dtype=bool)
+        return self.code_table["hidden"].to_numpy().astype(bool)
+
+    @property
     def log_prior(self) -> np.ndarray:
         """(C,) float32: log(1 + training examples with the code)."""
         log_counts: np.ndarray = np.log1p(self.train_counts)

@@ -51,6 +51,12 @@ def prepare(context: typer.Context) -> None:
 
 
 @app.command(context_settings=PASS_THROUGH)
+def sample(context: typer.Context) -> None:
+    """A task with fewer patients to train on: `mera sample prepared/X --patients 500 --output prepared/X-500`."""
+    _run([sys.executable, "-m", "data.prepare.run_sample", *context.args])
+
+
+@app.command(context_settings=PASS_THROUGH)
 def inspect(context: typer.Context) -> None:
     """What is in a prepared task: `mera inspect prepared/NAME --plot figures.svg`."""
     _run([sys.executable, "-m", "data.inspection.inspect_task", *context.args])
@@ -196,6 +202,12 @@ def fuse(
 def ablate(context: typer.Context) -> None:
     """Stage two with one thing taken away at a time: `mera ablate --task prepared/X --output runs/ablations/X`."""
     _run([sys.executable, str(ROOT / "rank" / "ablations" / "run_ablations.py"), *context.args])
+
+
+@app.command(context_settings=PASS_THROUGH)
+def study(context: typer.Context) -> None:
+    """Where knowledge should pay, as experiments: `mera study learning-curve --task prepared/X --output studies/X`."""
+    _run([sys.executable, str(ROOT / "rank" / "studies" / "run_study.py"), *context.args])
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -56,6 +56,9 @@ class LossConfig:
     that can be reached is a good choice"""
     known: Literal["negative", "ignore"] = "negative"
     """target codes already given in a partial output: trained down (negative) or left out (ignore)"""
+    untrained: Literal["negative", "ignore"] = "negative"
+    """candidates that are no training example's target: trained down (negative), as a code that never was will hardly
+    come, or left out of the loss (ignore), for tasks in which such codes do come (`mera prepare --hide-codes`)"""
 
     def __post_init__(self) -> None:
         per_level = {"level_weights": self.level_weights}

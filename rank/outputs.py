@@ -1,6 +1,6 @@
 """What a run of stage two leaves behind: a ranker for any patient, and predictions for those of the test split.
 
-`rank/train.py` makes both; `rank/rescore.py` makes the predictions alone, with the ranker of a finished run.
+`rank/train.py` makes both; `rank/ablations/rescore.py` makes the predictions alone, with the ranker of a finished run.
 """
 
 import sys

@@ -140,6 +140,8 @@ class PartialOutputCollator:
     """weight of the rows at the prompt's end, against 1 of each later position"""
     wide: WideTables | None = None
     """of the full wide part"""
+    left_out: Tensor | None = None
+    """(C,) bool: candidates that are left out of the loss in every row; None: none"""
 
     def __call__(self, examples: Sequence[RankingExample]) -> RankingBatch:
         candidate_token = self.candidate_ids.tolist()
@@ -182,6 +184,8 @@ class PartialOutputCollator:
             positive[row, open_targets] = True
             if self.ignore_known:
                 ignored[row, known_codes] = True
+        if self.left_out is not None:
+            ignored |= self.left_out
         row_weights = torch.tensor([1.0 if row[3] else self.prompt_weight for row in rows])
         batch: RankingBatch = {
             "input_ids": input_ids,

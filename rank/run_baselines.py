@@ -41,12 +41,14 @@ from rank.baselines.item_item import ease, item_knn
 from rank.baselines.neural import retain, transformer
 from rank.baselines.simple import BaselineScores, has_history, linear, own_history, popularity
 from rank.baselines.trees.gbdt import gbdt
+from rank.baselines.wide_part import wide_part
 from rank.baselines.zero_shot import zero_shot
 
 MODEL_NAMES = {
     "own-history": "own history",
     "ease": "EASE, history to next visit",
     "item-knn": "item-kNN",
+    "wide": "wide part alone",
     "gbdt": "LightGBM on pairs",
     "retain": "RETAIN",
     "transformer": "Transformer encoder",
@@ -63,6 +65,7 @@ def main() -> None:
             "own-history": own_history,
             "ease": ease,
             "item-knn": item_knn,
+            "wide": partial(wide_part, seed=config.seed),
             "gbdt": partial(gbdt, config=config.gbdt, seed=config.seed),
             "zero-shot": partial(zero_shot, config=config.zero_shot),
             "retain": partial(retain, config=config.retain, seed=config.seed),

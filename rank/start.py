@@ -50,15 +50,21 @@ def fitted_wide_part(config: RankConfig, task: Task) -> WideStart | None:
     return WideStart(WideScorer(tables=tables, weights=weights), patients)
 
 
+def untrained_codes(config: RankConfig, task: Task) -> Tensor | None:
+    """(C,) bool: the candidates that the loss leaves out because no training example has them as a target; None where
+    they are negatives as others are."""
+    return torch.from_numpy(task.train_counts == 0) if config.loss.untrained == "ignore" else None
+
+
 def wide_loss(config: RankConfig, task: Task) -> WideLoss:
     """The loss that the whole model is trained with, but at one level, all candidates."""
     loss = replace(config.loss, levels=("all",), level_weights=None, temperature=1.0)
-    one_group = torch.from_numpy(task.group_ids(["all"]))
+    one_group, left_out = torch.from_numpy(task.group_ids(["all"])), untrained_codes(config, task)
 
     def row_loss(scores: Tensor, eov: Tensor, targets: Tensor, seen: Tensor) -> Tensor:
         of_positives = None if config.repeated_weight == 1 else 1 + (config.repeated_weight - 1) * seen
-        nothing = torch.zeros_like(targets)
-        return stage_two_loss(scores, eov, targets, nothing, one_group, loss, positive_weights=of_positives)
+        ignored = torch.zeros_like(targets) if left_out is None else left_out.expand_as(targets) & ~targets
+        return stage_two_loss(scores, eov, targets, ignored, one_group, loss, positive_weights=of_positives)
 
     return row_loss
 

@@ -19,7 +19,7 @@ from rank.config import LossConfig, RankConfig
 from rank.loss import stage_two_loss
 from rank.partial_outputs import PartialOutputCollator, RankingBatch, RankingDataset, RankingExample
 from rank.row_chunks import loss_in_chunks
-from rank.start import WideStart
+from rank.start import WideStart, untrained_codes
 from rank.validation import Validation
 
 BEST_METRIC = "recall_at_20"
@@ -137,6 +137,7 @@ def build_trainer(
         ignore_known=config.loss.known == "ignore",
         prompt_weight=config.prompt_weight,
         wide=None if wide is None else wide.scorer.tables,
+        left_out=untrained_codes(config, task),
     )
     return RankTrainer(
         **arguments_for(config, run, len(examples), BEST_METRIC),

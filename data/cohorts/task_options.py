@@ -35,6 +35,11 @@ class TaskOptions:
 
     book: str = "auto"
     """The code book: `auto`, the user's own of the task's edition where there is one; `none`; or a book's folder."""
+    hide_codes: float = 0.0
+    """Share of the codes among the training targets that train and validation shall not know, though they stay
+    candidates; 0: none (`data.cohorts.hidden_codes`)."""
+    hide_seed: int = 0
+    """Which codes these are."""
 
     def __post_init__(self) -> None:
         if self.min_visits < 2:
@@ -45,6 +50,8 @@ class TaskOptions:
             raise UserError(f"--min-code-count must be at least 1, got {self.min_code_count}")
         if self.max_history is not None and self.max_history < 1:
             raise UserError(f"--max-history must be at least 1, got {self.max_history}")
+        if not 0 <= self.hide_codes < 1:
+            raise UserError(f"--hide-codes must be 0 or more and below 1, got {self.hide_codes:g}")
         if self.candidates not in (None, *RULES) and not Path(self.candidates).is_file():
             raise UserError(
                 f"--candidates takes {', '.join(RULES)} or a file with codes; there is no file {self.candidates}"

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from data.ledger import FEWEST_PATIENTS, LedgerRecord, UnitAccount, UnknownCodeCounts, code_form
 from data.task import SPLITS, Task
-from data.task_folder.task_info import NoteCounts
+from data.task_folder.task_info import HiddenCodes, NoteCounts
 
 PRINTED_CODES = 5
 
@@ -23,19 +23,36 @@ _RULES = {
 def print_summary(task: Task) -> None:
     """Two tables, the number of candidates, and the task's path last."""
     console = Console()
-    table = Table("split", "patients", "examples", "codes per example", title=f"{task.path.name}: {task.info['kind']}")
-    for name in SPLITS:
-        counts = task.info["counts"][name]
-        per_example = f"{counts['targets'] / counts['examples']:.1f}"
-        table.add_row(name, f"{counts['patients']:,}", f"{counts['examples']:,}", per_example)
-    console.print(table)
+    console.print(_split_table(task))
     print_account(task.info, console)
     if "past_notes" in task.info:
         console.print(past_notes_line(task.info["past_notes"]), highlight=False)
     console.print(f"{len(task.codes):,} candidate codes ({task.info['edition']})", highlight=False)
     console.print(book_line(task), highlight=False, markup=False)
     print_candidates(task, console)
+    if "hidden_codes" in task.info:
+        console.print(hidden_codes_line(task.info["hidden_codes"]), highlight=False)
     console.print(f"prepared task: {task.path}", soft_wrap=True, highlight=False)
+
+
+def print_splits(task: Task) -> None:
+    """One table, what a sample left out, and the task's path last."""
+    console = Console()
+    console.print(_split_table(task))
+    left_out = task.info["sample"]["patients_left_out"]
+    console.print(
+        f"left out: {left_out['train']:,} patients of train, {left_out['validation']:,} of validation", highlight=False
+    )
+    console.print(f"prepared task: {task.path}", soft_wrap=True, highlight=False)
+
+
+def _split_table(task: Task) -> Table:
+    table = Table("split", "patients", "examples", "codes per example", title=f"{task.path.name}: {task.info['kind']}")
+    for name in SPLITS:
+        counts = task.info["counts"][name]
+        per_example = f"{counts['targets'] / counts['examples']:.1f}"
+        table.add_row(name, f"{counts['patients']:,}", f"{counts['examples']:,}", per_example)
+    return table
 
 
 def book_line(task: Task) -> str:
@@ -47,6 +64,16 @@ def book_line(task: Task) -> str:
     return (
         f"code book: {', '.join(book['sources'])}; {task.terms.height:,} terms for {named:,} of {len(task.codes):,} "
         "candidates"
+    )
+
+
+def hidden_codes_line(hidden: HiddenCodes) -> str:
+    """What train and validation do not know of, for the terminal."""
+    taken = hidden["diagnoses_taken"]
+    return (
+        f"hidden codes: {hidden['codes']:,} of the {hidden['of']:,} codes that were training targets stay candidates, "
+        f"and train ({taken['train']:,} diagnoses) and validation ({taken['validation']:,}) lost them; test has "
+        f"{hidden['test_targets']:,} true codes of these, {hidden['test_targets_new']:,} of them new to the patient"
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from data.prepare.sources import SOURCES
 from data.prepare.table_preview import add_preview_options
-from data.sources.shared.options import add_book
+from data.sources.shared.options import add_book, add_hidden_codes
 from data.sources.shared.source_command import Arguments
 from mera.system.errors import CommandLine
 
@@ -31,6 +31,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> Arguments:
         command.add_argument("--output", metavar="FOLDER", help="the prepared task; must not exist yet")
         source.add_options(command)
         add_book(command)
+        add_hidden_codes(command)
         if source.name == "table":
             add_preview_options(command)
         parsers[source.name] = command

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 
 from data.codes.book.book import CodeBook
 from data.codes.book.store import choose_book
@@ -29,6 +30,7 @@ from data.cohorts.candidates import (
 )
 from data.cohorts.cohort import Patient
 from data.cohorts.examples import coding_rows, diagnosis_rows
+from data.cohorts.hidden_codes import choose_hidden, without_hidden
 from data.cohorts.past_notes import note_counts
 from data.cohorts.source import Source
 from data.cohorts.split_options import SplitOptions
@@ -36,8 +38,12 @@ from data.cohorts.task_options import TaskOptions
 from data.ledger import Ledger
 from data.prepare.patient_selection import all_members, filter_patients, split_patients
 from data.task import FEATURES, PAST_NOTES_FEATURES, SPLITS, Task, TaskRow, as_table, save_task
+from data.task_folder.task_info import HiddenCodes
 from data.task_folder.task_rows import codes_of_rows
 from mera.system.errors import UserError
+
+NOT_IN_OPTIONS = ("candidates", "book", "hide_codes", "hide_seed")
+"""Options with a key of task.json of their own."""
 
 
 def prepare_tasks(
@@ -107,6 +113,7 @@ def _write(
         names=names,
         granularity=options.granularity,
     )
+    hidden, counts = _hide_codes(kind, parts, candidates, options, ledger)
     rule = candidates.record()
     if candidates.rule == FILE_RULE:
         parts["train"], num_dropped = _drop_outside_training(kind, parts["train"], candidates, options, ledger)
@@ -123,7 +130,7 @@ def _write(
         "book": None if book is None else book_facts(book),
         "protocol": protocol,
         "options": {
-            **{name: value for name, value in asdict(options).items() if name not in ("candidates", "book")},
+            **{name: value for name, value in asdict(options).items() if name not in NOT_IN_OPTIONS},
             **source.options,
         },
         "candidates_rule": rule,
@@ -140,6 +147,8 @@ def _write(
         among = set(candidates.codes)
         rows["train"] = (row for row in rows["train"] if has_candidate(row, among))
     tables = {name: as_table(of_split, on_disk, features) for name, of_split in rows.items()}
+    if counts is not None:
+        info["hidden_codes"] = {**counts, **_test_counts(tables[SPLITS[-1]], hidden)}
     arrays: dict[str, np.ndarray] = {}
     if source.oracle is not None and kind == "diagnosis" and tables[SPLITS[-1]].num_rows:
         arrays["oracle.npy"] = source.oracle(tables[SPLITS[-1]].to_pylist(), candidates.codes)
@@ -147,11 +156,52 @@ def _write(
     codes = code_table(candidates.codes, names)
     others = code_table(sorted(codes_of_rows(tables.values()) - set(candidates.codes)), names)
     groups = group_table(pl.concat([codes, others]), names)
+    if counts is not None:
+        codes, others = (part.with_columns(hidden=pl.col("code").is_in(list(hidden))) for part in (codes, others))
     terms = None
     if book is not None:
         terms = task_terms(candidates.codes, source.ontology, names, options.granularity, book)
     rules = task_rules(candidates.codes, names, edition_notes(names.system, book), options.granularity)
     return save_task(output, tables, codes, groups, info, arrays, features, others, terms, rules)
+
+
+def _hide_codes(
+    kind: str, parts: dict[str, list[Patient]], candidates: Candidates, options: TaskOptions, ledger: Ledger
+) -> tuple[set[str], HiddenCodes | None]:
+    """The codes to hide, which are taken out of `parts` for train and validation, and what task.json says of them (but
+    for the counts of test); nothing where none are to be hidden.
+
+    Validation chooses epochs, weights and thresholds, so what it holds is known to the model: hidden there too.
+    """
+    if not options.hide_codes:
+        return set(), None
+    rows = _rows(kind, SPLITS[0], parts[SPLITS[0]], options)
+    trained = {code for row in rows for code in row["targets"]} & set(candidates.codes)
+    hidden = set(choose_hidden(trained, options.hide_codes, options.hide_seed))
+    taken = {}
+    for name in SPLITS[:-1]:
+        needs_history = kind == "diagnosis" and not (options.first_visits and name == SPLITS[0])
+        least = options.min_visits if needs_history else 1
+        parts[name], taken[name] = without_hidden(parts[name], hidden, least, ledger)
+    return hidden, {
+        "share": options.hide_codes,
+        "seed": options.hide_seed,
+        "codes": len(hidden),
+        "of": len(trained),
+        "diagnoses_taken": taken,
+        "test_targets": 0,
+        "test_targets_new": 0,
+    }
+
+
+def _test_counts(test: pa.Table, hidden: set[str]) -> dict[str, int]:
+    """Of the hidden codes' true occurrences in test how many there are, and how many the history does not hold."""
+    total = new = 0
+    for targets, history in zip(test["targets"].to_pylist(), test["history"].to_pylist(), strict=True):
+        wanted = hidden.intersection(targets)
+        total += len(wanted)
+        new += len(wanted.difference(*(visit["codes"] for visit in history or [])))
+    return {"test_targets": total, "test_targets_new": new}
 
 
 def _drop_outside_training(

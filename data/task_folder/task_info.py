@@ -69,6 +69,35 @@ class NoteCounts(TypedDict):
     visits_without_a_note: int
 
 
+class HiddenCodes(TypedDict):
+    """Candidates that train and validation do not know (`mera prepare --hide-codes`): column `hidden` of
+    codes.parquet."""
+
+    share: float
+    seed: int
+    codes: int
+    """How many are hidden."""
+    of: int
+    """Of so many codes among the training targets."""
+    diagnoses_taken: dict[str, int]
+    """train, validation -> diagnoses that were taken out of targets and histories."""
+    test_targets: int
+    """True codes of test that are hidden."""
+    test_targets_new: int
+    """Of these, those that are not in their patient's history."""
+
+
+class PatientSample(TypedDict):
+    """A task that is a part of another one (`mera sample`); the account of rows is that of the whole."""
+
+    of: str
+    """Fingerprint of the whole task."""
+    seed: int
+    patients_left_out: dict[str, int]
+    examples_left_out: dict[str, int]
+    """By split."""
+
+
 class StudyJoin(TypedDict):
     """How studies were matched to the stays whose codes they take."""
 
@@ -128,6 +157,10 @@ class TaskInfo(LedgerRecord, SourceFacts, total=False):
     """Option of `mera prepare` -> its value: those of `TaskOptions` but `candidates`, and the source's own."""
     candidates_rule: CandidatesRule
     past_notes: NoteCounts
+    hidden_codes: HiddenCodes
+    """Only where codes were hidden."""
+    sample: PatientSample
+    """Only where `mera sample` made it."""
     inputs: dict[str, str]
     """Input file -> its sha256."""
     oracle: str

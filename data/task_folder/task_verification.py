@@ -42,6 +42,7 @@ FACTS = (
     "outside_candidates",
     "counts",
     "oracle",
+    "hidden_codes",
 )
 """What of task.json stages and the report rely on."""
 _REMEMBERED_TASKS = 200

@@ -129,6 +129,8 @@ def _candidates_rule(fold: Predictions) -> str | None:
 def _all_codes(folds: Sequence[Predictions]) -> tuple[pl.DataFrame, int]:
     """The codes of all folds, what is a candidate of one before what is of none; and the number of the latter."""
     candidates = pl.concat([fold.codes[: fold.num_candidates] for fold in folds])
+    if "hidden" in candidates.columns:  # by the training targets of each fold, so folds may differ a little
+        candidates = candidates.with_columns(pl.col("hidden").all().over("code"))
     counts = candidates.group_by("code").agg(total=pl.col("train_count").sum())
     named = candidates.unique("code", keep="first", maintain_order=True)
     if named.height > folds[0].num_candidates:

@@ -18,7 +18,7 @@ from mera.system.errors import UserError
 
 FOLDER = "validation"
 SCORED_AGAIN = {
-    "rank": "python rank/rescore.py --run {run} --task TASK --output RUN",
+    "rank": "python rank/ablations/rescore.py --run {run} --task TASK --output RUN",
     "bi_encoder": "python bi_encoder/reruns/rescore.py --run {run} --task TASK --output RUN",
 }
 """Kind of run -> the command that makes one with both folders, without training again."""

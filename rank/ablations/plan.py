@@ -129,18 +129,18 @@ def _step(plan: AblationPlan, variant: Variant, seed: int, checkpoint: Path) -> 
     where = ["--task", plan.task, "--output", result, "--name", variant.label]
     if not variant.trains:
         trained = plan.output / run_name(FULL)
-        command = script_command("rank/rescore.py", "--run", trained, *where, *_arguments(variant.keys))
+        command = script_command("rank/ablations/rescore.py", "--run", trained, *where, *arguments_of(variant.keys))
         return Step(name=result.name, command=command, results=(result,))
     keys = {"model.base": str(checkpoint)} | variant.keys | ({"training.seed": seed} if plan.seeds > 1 else {})
     if variant.name == "no-stage-one":
-        keys |= _start_of(checkpoint)
+        keys |= start_of(checkpoint)
     command = accelerate_command(
-        "rank/train.py", "--config", plan.recipe, *plan.overrides, *where, *_arguments(keys), engine=plan.engine
+        "rank/train.py", "--config", plan.recipe, *plan.overrides, *where, *arguments_of(keys), engine=plan.engine
     )
     return Step(name=result.name, command=command, results=(result,))
 
 
-def _start_of(checkpoint: Path) -> Recipe:
+def start_of(checkpoint: Path) -> Recipe:
     """The keys of the base model that stage one started from."""
     manifest = checkpoint.parent / "manifest.json"
     if not manifest.is_file():
@@ -152,7 +152,7 @@ def _start_of(checkpoint: Path) -> Recipe:
     return {f"model.{key}": model[key] for key in START_KEYS}
 
 
-def _arguments(keys: Mapping[str, Any]) -> list[str]:
+def arguments_of(keys: Mapping[str, Any]) -> list[str]:
     """As rank/train.py reads them: values are YAML, of which JSON is a part."""
     return [
         part

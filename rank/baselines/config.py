@@ -8,13 +8,24 @@ from mera.config import config_class
 from mera.system.errors import UserError
 
 Baseline = Literal[
-    "popularity", "own-history", "linear", "ease", "item-knn", "gbdt", "retain", "transformer", "zero-shot", "oracle"
+    "popularity",
+    "own-history",
+    "linear",
+    "ease",
+    "item-knn",
+    "wide",
+    "gbdt",
+    "retain",
+    "transformer",
+    "zero-shot",
+    "oracle",
 ]
 DEFAULT_BASELINES: tuple[Baseline, ...] = (
     *("popularity", "own-history", "linear", "ease", "item-knn", "gbdt"),
     *("retain", "transformer", "oracle"),
 )
-"""All but `zero-shot`, which needs a language model and reads every definition for every patient."""
+"""All but `wide`, a part of stage two, and `zero-shot`, which needs a language model and reads every definition for
+every patient."""
 NeuralLoss = Literal["softmax", "bce"]
 TreeObjective = Literal["binary", "lambdarank"]
 
@@ -33,11 +44,22 @@ class NeuralBaselineConfig:
     loss: NeuralLoss = "softmax"
     """softmax: cross-entropy over the target codes; bce: binary cross-entropy of every code"""
     epochs: int = 100
-    """most passes over the training examples; training ends when validation says so"""
-    patience: int = 2
-    """epochs without a better recall@20 on validation before the learning rate is cut, and at last training ends"""
+    """most passes over the training examples, more where that is fewer than min_steps; validation ends training"""
+    min_steps: int = 3000
+    """steps that may be taken at least, however few an epoch has"""
     batch_size: int = 128
-    """patients per step"""
+    """patients per step; halved, down to 16, where an epoch would have fewer than min_epoch_steps"""
+    min_epoch_steps: int = 30
+    """steps that an epoch should have; 0: the batch size stays"""
+    warmup_steps: int = 100
+    """steps over which the learning rate rises"""
+    evaluate_every: int = 100
+    """steps between two looks at validation; of fewer than that an epoch, but at least 10, where epochs are shorter"""
+    patience: int = 10
+    """after patience x evaluate_every steps without a better recall@20 on validation the learning rate is cut, and at
+    last training ends; the best look scores"""
+    without_history: bool = True
+    """also train on examples without an earlier visit (first visits)"""
     learning_rate: float = 1e-2
     """learning rate of AdamW, before it is cut"""
     weight_decay: float = 0.01
@@ -46,8 +68,14 @@ class NeuralBaselineConfig:
     """latest visits that are read"""
 
     def __post_init__(self) -> None:
-        if min(self.width, self.epochs, self.patience, self.batch_size, self.max_visits) < 1:
-            raise UserError("a neural baseline's width, epochs, patience, batch_size and max_visits must be 1 or more")
+        counts = (self.width, self.epochs, self.patience, self.batch_size, self.max_visits, self.evaluate_every)
+        if min(counts) < 1:
+            raise UserError(
+                "a neural baseline's width, epochs, patience, batch_size, max_visits and evaluate_every must be 1 or "
+                "more"
+            )
+        if min(self.min_steps, self.min_epoch_steps, self.warmup_steps) < 0:
+            raise UserError("a neural baseline's min_steps, min_epoch_steps and warmup_steps must be 0 or more")
         if self.learning_rate <= 0 or not 0 <= self.dropout < 1:
             raise UserError("a neural baseline's learning_rate must be above 0, its dropout in [0, 1)")
 
@@ -85,6 +113,8 @@ class TreesConfig:
     codes of its history"""
     random: int = 40
     """other candidates that do, drawn evenly and weighed for all of them"""
+    last_apart: bool = False
+    """item-item scores read the codes of the last visit a second time, with weights of their own"""
     max_pairs: int = 4_000_000
     """most training pairs, of about 200 bytes each while LightGBM trains; beyond, examples are left out at random"""
 

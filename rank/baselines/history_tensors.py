@@ -60,15 +60,18 @@ class HistoryBatch:
 
 
 class HistoryDataset(Dataset[History]):
-    """The rows of one split of a task; of long histories the latest `max_visits`."""
+    """The rows of one split of a task; of long histories the latest `max_visits`. `without_history`: also those that
+    have no code in the history."""
 
-    def __init__(self, task: Task, split: str, max_visits: int):
+    def __init__(self, task: Task, split: str, max_visits: int, without_history: bool = True):
         column = history_columns(task)
         self.num_codes = len(task.codes)
         targets = task.target_columns(split)
         self.histories = [
             _history(row, column, max_visits, of_row) for row, of_row in zip(task.splits[split], targets, strict=True)
         ]
+        if not without_history:
+            self.histories = [history for history in self.histories if len(history.codes)]
 
     def __len__(self) -> int:
         return len(self.histories)

@@ -2,6 +2,9 @@
 seen before. What they read, and one short training loop for both."""
 
 import copy
+import itertools
+import math
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -14,7 +17,8 @@ from transformers import set_seed
 from data.task import Task
 from mera.evaluation.metrics import recall_at_k
 from mera.system.errors import UserError
-from mera.training.steps import EpochSeededLengthSampler
+from mera.training.amount import fitting_batch_size
+from mera.training.steps import EpochSeededLengthSampler, raised_epochs
 from rank.baselines.config import NeuralBaselineConfig, NeuralLoss, TransformerBaselineConfig
 from rank.baselines.history_tensors import History, HistoryDataset
 from rank.baselines.retain import Retain
@@ -22,6 +26,8 @@ from rank.baselines.simple import EVALUATED, BaselineScores, history_columns
 from rank.baselines.transformer import HistoryTransformer
 
 LEARNING_RATE_CUT, MAX_CUTS = 0.3, 2
+LEAST_INTERVAL = 10
+"""Steps between two looks at validation, at least."""
 
 
 def retain(task: Task, config: NeuralBaselineConfig, seed: int) -> BaselineScores:
@@ -56,34 +62,49 @@ def target_loss(scores: Tensor, targets: Tensor, kind: NeuralLoss) -> Tensor:
     return F.cross_entropy(scores, targets / targets.sum(dim=1, keepdim=True))
 
 
+def look_interval(evaluate_every: int, epoch_steps: int) -> int:
+    """Steps between two looks at validation: `evaluate_every`, or an epoch where that is shorter, at least
+    LEAST_INTERVAL: few patients are learnt by heart in a few epochs."""
+    return min(evaluate_every, max(LEAST_INTERVAL, epoch_steps))
+
+
 def _train_and_score(
     model: nn.Module, task: Task, config: NeuralBaselineConfig, seed: int, name: str
 ) -> BaselineScores:
-    """Train, and let the epoch with the best recall@20 on validation score.
+    """Train as much as the number of examples wants (mera/training/amount.py), and let the look with the best recall@20
+    on validation score.
 
-    Each time `patience` epochs have not raised it, training goes on from the best epoch at a lower learning rate, which
-    suits a hundred patients as well as a hundred thousand; after MAX_CUTS such cuts it ends.
+    Each time `patience` x `evaluate_every` steps have not raised it, training goes on from the best look at a lower
+    learning rate; after MAX_CUTS such cuts it ends.
     """
     model.to("cuda" if torch.cuda.is_available() else "cpu")
-    data = HistoryDataset(task, "train", config.max_visits)
+    data = HistoryDataset(task, "train", config.max_visits, config.without_history)
+    if not len(data):
+        raise UserError(f"{name}: no training example has a history; set {name}.without_history to true")
     validation = HistoryDataset(task, "validation", config.max_visits)
-    sampler = EpochSeededLengthSampler(data.lengths(), config.batch_size, seed)
-    loader = DataLoader(data, config.batch_size, sampler=sampler, collate_fn=data.collate)
+    batch_size = fitting_batch_size(len(data), config.batch_size, config.min_epoch_steps)
+    sampler = EpochSeededLengthSampler(data.lengths(), batch_size, seed)
+    loader = DataLoader(data, batch_size, sampler=sampler, collate_fn=data.collate)
+    every = look_interval(config.evaluate_every, len(loader))
+    most_steps = math.ceil(len(loader) * raised_epochs(config.epochs, len(loader), config.min_steps))
+    patience = math.ceil(config.patience * config.evaluate_every / every)
     optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+    steps = _training_steps(model, loader, sampler, optimizer, config, name)
     log: list[dict[str, float]] = []
-    best_recall, best_epoch, best_weights = -1.0, 0, {}
-    waited = cuts = 0
-    for epoch in range(1, config.epochs + 1):
-        sampler.set_epoch(epoch)
-        loss = _train_epoch(model, loader, optimizer, config, f"{name}, epoch {epoch}")
+    best_recall, best_step, best_weights = -1.0, 0, {}
+    waited = cuts = done = 0
+    while done < most_steps:
+        losses = [next(steps) for _ in range(min(every, most_steps - done))]
+        done += len(losses)
         recall = float(recall_at_k(_scores(model, validation, config), task.targets("validation"), 20))
-        log += [{"epoch": epoch, "loss": loss}, {"epoch": epoch, "eval_recall_at_20": recall}]
+        place = {"epoch": round(done / len(loader), 3), "step": done}
+        log += [{**place, "loss": float(np.mean(losses))}, {**place, "eval_recall_at_20": recall}]
         if recall > best_recall:
-            best_recall, best_epoch, best_weights = recall, epoch, copy.deepcopy(model.state_dict())
+            best_recall, best_step, best_weights = recall, done, copy.deepcopy(model.state_dict())
             waited = 0
             continue
         waited += 1
-        if waited == config.patience:
+        if waited == patience:
             if cuts == MAX_CUTS:
                 break
             cuts, waited = cuts + 1, 0
@@ -95,33 +116,42 @@ def _train_and_score(
     return BaselineScores(
         validation=scores["validation"],
         test=scores["test"],
-        chosen={"epoch": best_epoch},
+        chosen={"step": best_step, "epoch": round(best_step / len(loader), 3), "batch_size": batch_size},
         training=log,
     )
 
 
-def _train_epoch(
+def _training_steps(
     model: nn.Module,
     loader: DataLoader[History],
+    sampler: EpochSeededLengthSampler,
     optimizer: torch.optim.Optimizer,
     config: NeuralBaselineConfig,
-    label: str,
-) -> float:
-    """The mean loss of the epoch."""
+    name: str,
+) -> Iterator[float]:
+    """The loss of one step after the other, without end. The learning rate rises over the first `warmup_steps` from
+    next to nothing; later it is what the optimiser's groups say."""
     device = next(model.parameters()).device
-    model.train()
-    total, num_batches = 0.0, 0
-    for batch in tqdm(loader, desc=label, unit="batch", leave=False):
-        batch = batch.to(device)
-        loss = target_loss(model(batch), batch.targets, config.loss)
-        if not loss.isfinite():
-            raise UserError(f"{label}: the loss is not finite; lower the learning rate ({config.learning_rate})")
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        total, num_batches = total + loss.item(), num_batches + 1
-    return total / num_batches
+    step = 0
+    for epoch in itertools.count(1):
+        sampler.set_epoch(epoch)
+        for batch in tqdm(loader, desc=f"{name}, epoch {epoch}", unit="batch", leave=False):
+            model.train()
+            batch, step = batch.to(device), step + 1
+            loss = target_loss(model(batch), batch.targets, config.loss)
+            if not loss.isfinite():
+                raise UserError(f"{name}, step {step}: the loss is not finite; lower {name}.learning_rate")
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            share = min(1.0, step / (config.warmup_steps + 1))
+            rates = [group["lr"] for group in optimizer.param_groups]
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * share
+            optimizer.step()
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate
+            yield loss.item()
 
 
 @torch.inference_mode()

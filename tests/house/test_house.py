@@ -34,7 +34,7 @@ RECIPES = sorted((ROOT / "configs").glob("*/*.yaml"))
 ENTRY_SCRIPTS = [
     "memorize/train.py",
     "rank/train.py",
-    "rank/rescore.py",
+    "rank/ablations/rescore.py",
     "bi_encoder/train.py",
     "rank/run_baselines.py",
     "bi_encoder/run_retrieval_baselines.py",
@@ -70,7 +70,8 @@ def test_a_users_mistake_is_a_user_error(path):
 
 def test_nobody_imports_an_entry_script_and_it_defines_no_class():
     others = [
-        *("rank/run_predict.py", "rank/ablations/run_ablations.py"),
+        *("rank/run_predict.py", "rank/ablations/run_ablations.py", "rank/studies/run_study.py"),
+        "data/prepare/run_sample.py",
         *("memorize/run_recall.py", "bi_encoder/run_search.py", "bi_encoder/reruns/rescore.py"),
         "bi_encoder/reruns/out_of_fold.py",
     ]

@@ -44,6 +44,7 @@ ROOMS = (
         "rank.baselines",
         "rank.task_prediction",
         "rank.ablations",
+        "rank.studies",
     ),
     *("rank.run_baselines", "rank.run_predict", "rank.train", "bi_encoder.config", "bi_encoder"),
     *("bi_encoder.search", "bi_encoder.baselines", "bi_encoder.run_search", "bi_encoder.run_retrieval_baselines"),

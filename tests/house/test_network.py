@@ -102,6 +102,8 @@ def ran(tmp_path_factory):
             *("mera.cli", "ablate", "--task", task, "--output", runs / "ablations", "--dry-run"),
             *("--memorize", checkpoint),
         ],
+        ["mera.cli", "study", "eov", "--task", task, "--output", runs / "study", "--run", runs / "rank"],
+        ["mera.cli", "sample", task, "--patients", 5, "--output", folder / "sample"],
     ]
     (folder / "hook").mkdir()
     (folder / "hook" / "sitecustomize.py").write_text(TRAP, encoding="utf-8")

@@ -252,3 +252,22 @@ def test_codes_are_shuffled_within_their_visit():
         assert [token + 10 for token in read[6:12:2]] == read[7:12:2]
         seen.add(tuple(read))
     assert len(seen) > 12
+
+
+def test_codes_that_are_left_out_are_as_if_they_were_no_candidates():
+    """loss.untrained: ignore"""
+    left_out = torch.zeros(NUM_CODES, dtype=torch.bool)
+    left_out[[6, 9]] = True  # targets of no example
+    batch = PartialOutputCollator(CANDIDATES, PAD_ID, ignore_known=True, left_out=left_out)(EXAMPLES)
+    plain = PartialOutputCollator(CANDIDATES, PAD_ID, ignore_known=True)(EXAMPLES)
+    assert torch.equal(batch["ignored"], plain["ignored"] | left_out)
+    assert torch.equal(batch["positive"], plain["positive"])
+    draw = torch.Generator().manual_seed(0)
+    scores = torch.randn(len(batch["positive"]), NUM_CODES, generator=draw)
+    eov = torch.randn(len(scores), generator=draw)
+    for form in ("atlop", "probability"):
+        config = LossConfig(levels=("all", "chapter"), threshold_form=form)
+        ignoring = stage_two_loss(scores, eov, batch["positive"], batch["ignored"], GROUPS, config)
+        fewer = [part[:, ~left_out] for part in (scores, plain["positive"], plain["ignored"])]
+        without = stage_two_loss(fewer[0], eov, *fewer[1:], GROUPS[:, ~left_out], config)
+        torch.testing.assert_close(ignoring, without)

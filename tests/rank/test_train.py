@@ -248,7 +248,7 @@ def test_bad_input_is_one_sentence(runs, tmp_path):
 
 def test_a_finished_run_can_be_scored_again_in_another_way(runs):
     trained = read_predictions(runs / "rank")
-    command = ["rank/rescore.py", "--run", runs / "rank", "--task", runs / "task", "--output"]
+    command = ["rank/ablations/rescore.py", "--run", runs / "rank", "--task", runs / "task", "--output"]
 
     def rescore(name, *options):
         done = run_ready([*command, runs / "again" / name, *options], cwd=ROOT)

@@ -119,6 +119,23 @@ def add_book(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_hidden_codes(parser: argparse.ArgumentParser) -> None:
+    """--hide-codes, --hide-seed: codes that only the test knows."""
+    default = TaskOptions()
+    parser.add_argument(
+        "--hide-codes",
+        type=float,
+        default=default.hide_codes,
+        metavar="SHARE",
+        help="take this share of the codes that are training targets out of the targets and histories of train and "
+        "validation; they stay candidates, and test stays whole: how well are diseases ranked that no example showed "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--hide-seed", type=int, default=default.hide_seed, metavar="N", help="which codes (default: %(default)s)"
+    )
+
+
 def add_split_options(parser: argparse.ArgumentParser, protocol: str = "random") -> None:
     """--protocol and its numbers; `protocol` is the source's default."""
     default = SplitOptions()

@@ -8,8 +8,10 @@ import scipy.sparse
 from mera import metrics
 from mera.evaluation import bootstrap
 from mera.evaluation.coding_rules import CodingRules
+from mera.evaluation.hidden_codes import hidden_replicates, hidden_targets
 from mera.report.measures.coding_rules import RuleCheck, rule_check
 from mera.report.measures.decisions import PrecisionRecall, SetSize, at_label_count, precision_recall, set_size
+from mera.report.measures.estimates import Estimate, estimate
 from mera.report.measures.hierarchy import CoarseLevels, Hierarchy, coarse_levels, hierarchy
 from mera.report.measures.load import Comparable
 from mera.report.measures.records import (
@@ -102,6 +104,8 @@ class Breakdown:
     widths: tuple[Width, ...]
     coding_rules: RuleCheck | None
     """None where the task has no rules or the run sets no threshold."""
+    hidden_codes: dict[str, Estimate]
+    """By key of `mera.evaluation.hidden_codes.hidden_replicates`; empty where the task hides no code."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -168,6 +172,7 @@ def measure(
             stage_one_seconds=stage_one_seconds(run.records.get("memorization")),
             widths=widths(run.records.get("widths")),
             coding_rules=rule_check(run, shared, rules, weights),
+            hidden_codes=_hidden_codes(run.scores, shared, weights),
         ),
     )
 
@@ -218,6 +223,15 @@ def new_code_replicates(
     if predicted is not None:
         replicates["new_micro_f1"] = bootstrap.micro_f1(weights, predicted & ~seen, new_targets)
     return replicates
+
+
+def _hidden_codes(scores: np.ndarray, shared: Comparable, weights: np.ndarray) -> dict[str, Estimate]:
+    if "hidden" not in shared.codes.columns:
+        return {}
+    hidden = shared.codes["hidden"].fill_null(False).to_numpy().astype(bool)
+    places = hidden_targets(scores, shared.targets, shared.seen, hidden)
+    replicates = hidden_replicates(places, len(scores), weights)
+    return {key: estimate(values) for key, values in replicates.items()}
 
 
 def _recall_curve(ranking: metrics.Ranking) -> tuple[float, ...]:

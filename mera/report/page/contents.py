@@ -3,6 +3,7 @@
 from mera.report.comparison.compare import Comparison
 from mera.report.page.part import Part
 from mera.report.page.parts.groups.coarse_levels import coarse_level_parts
+from mera.report.page.parts.groups.hidden_codes import hidden_code_parts
 from mera.report.page.parts.groups.hierarchy import hierarchy_parts
 from mera.report.page.parts.groups.strata import stratum_part
 from mera.report.page.parts.predicted_sets.coding_rules import coding_rule_parts
@@ -32,6 +33,7 @@ def section_parts(comparison: Comparison, prefix: str) -> list[Part]:
         *fusion_parts(runs),
         *ablation_parts(comparison.ablations, runs),
         *(stratum_part(stratum, runs, prefix) for stratum in comparison.strata),
+        *hidden_code_parts(runs),
         *coarse_level_parts(runs),
         *hierarchy_parts(runs, prefix),
         decision_part(runs, comparison.targets_per_example, prefix),

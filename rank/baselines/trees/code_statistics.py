@@ -6,6 +6,7 @@ Shape suffixes: N examples, F codes that are read (the C candidates first), C ca
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 
 from rank.baselines.history_matrices import HistoryMatrices
 from rank.baselines.item_item import with_constant
@@ -29,7 +30,8 @@ class CodeStatistics:
     transition: np.ndarray
     """(F, C) float32: P(c is a target | d is in the history), smoothed towards the popularity of c"""
     item_weights: np.ndarray
-    """(F, C) float32: as the baseline `ease` has them, from the codes of the history"""
+    """(F, C) float32: as the baseline `ease` has them, from the codes of the history; (2 F, C) from those and, apart,
+    from the codes of its last visit"""
     item_constant: np.ndarray
     """(C,) float32: what each item-item score begins with"""
     onset: np.ndarray
@@ -38,8 +40,9 @@ class CodeStatistics:
     """(C,) float32: P(c is a target | c is in the last visit), smoothed towards the mean over codes"""
 
 
-def code_statistics(examples: HistoryMatrices, item_penalty: float) -> CodeStatistics:
-    """Counted on `examples`; `item_penalty`: the ridge of the item-item weights."""
+def code_statistics(examples: HistoryMatrices, item_penalty: float, last_apart: bool = False) -> CodeStatistics:
+    """Counted on `examples`; `item_penalty`: the ridge of the item-item weights; `last_apart`: they read the codes of
+    the last visit a second time."""
     seen, targets = examples.seen, examples.targets
     num_examples, num_codes = targets.shape
     target_counts = np.asarray(targets.sum(axis=0)).ravel()
@@ -59,7 +62,7 @@ def code_statistics(examples: HistoryMatrices, item_penalty: float) -> CodeStati
     membership[groups, np.arange(num_examples)] = 1.0
     in_group = membership @ targets
     shares = (in_group + GROUP_PRIOR * popularity) / (group_sizes[:, None] + GROUP_PRIOR)
-    weights = item_item_weights(with_constant(seen), targets, item_penalty)
+    weights = item_item_weights(with_constant(item_inputs(examples, last_apart)), targets, item_penalty)
     return CodeStatistics(
         popularity=popularity.astype(np.float32),
         group_popularity=np.log(shares / popularity).astype(np.float32),
@@ -69,6 +72,13 @@ def code_statistics(examples: HistoryMatrices, item_penalty: float) -> CodeStati
         onset=onset.astype(np.float32),
         recurrence=recurrence.astype(np.float32),
     )
+
+
+def item_inputs(examples: HistoryMatrices, last_apart: bool) -> sparse.csr_array:
+    """(N, F) or (N, 2 F): what the item-item scores read."""
+    if not last_apart:
+        return examples.seen
+    return sparse.csr_array(sparse.hstack([examples.seen, examples.last_visit]))
 
 
 def group_numbers(examples: HistoryMatrices) -> np.ndarray:

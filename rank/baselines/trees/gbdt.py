@@ -74,8 +74,9 @@ def gbdt(task: Task, config: TreesConfig, seed: int) -> BaselineScores:
         config.max_pairs,
         folds=10 if len(train) < FEW_EXAMPLES else 5,
         seed=seed,
+        last_apart=config.last_apart,
     )
-    statistics = code_statistics(train, penalty)
+    statistics = code_statistics(train, penalty, config.last_apart)
     generator = np.random.default_rng(seed + 1)
     checked = drawn_pairs(evaluated["validation"], statistics, config.likely, config.random, generator)
     candidates = []

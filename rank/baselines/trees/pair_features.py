@@ -6,7 +6,7 @@ Shape suffixes: R examples of a block, F codes that are read, C candidates, P pa
 import numpy as np
 
 from rank.baselines.history_matrices import HistoryMatrices
-from rank.baselines.trees.code_statistics import CodeStatistics, group_numbers
+from rank.baselines.trees.code_statistics import CodeStatistics, group_numbers, item_inputs
 
 FEATURES = (
     "in the last visit",
@@ -48,7 +48,8 @@ class PairBlock:
         self.mean = total / np.maximum(num_seen, 1)[:, None]
         last = examples.last_visit
         self.highest_last, _ = _highest_and_sum(last.indices, last.indptr, statistics.transition)
-        self.item_scores: np.ndarray = seen @ statistics.item_weights + statistics.item_constant
+        inputs = item_inputs(examples, last_apart=len(statistics.item_weights) > seen.shape[1])
+        self.item_scores: np.ndarray = inputs @ statistics.item_weights + statistics.item_constant
         """(R, C) float32"""
 
     def features(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:

@@ -40,10 +40,11 @@ def training_pairs(
     max_pairs: int,
     folds: int,
     seed: int,
+    last_apart: bool = False,
 ) -> PairTable:
     """`drawn_pairs` of the training examples, whose features come from statistics of the other folds of patients: no
-    example's target is in its own features. Where the pairs would be more than `max_pairs`, examples are left out at
-    random."""
+    example's target is in its own features. `last_apart`: as in `code_statistics`. Where the pairs would be more than
+    `max_pairs`, examples are left out at random."""
     generator = np.random.default_rng(seed)
     fold_of_row = patient_folds(examples.patients, folds, generator)
     chosen = np.arange(len(examples))
@@ -55,7 +56,7 @@ def training_pairs(
         rows = chosen[fold_of_row[chosen] == fold]
         others = np.flatnonzero(fold_of_row != fold)
         if len(rows) and len(others):
-            statistics = code_statistics(examples.of(others), item_penalty)
+            statistics = code_statistics(examples.of(others), item_penalty, last_apart)
             parts.append(drawn_pairs(examples.of(rows), statistics, num_likely, num_random, generator))
     if not parts:
         raise UserError("gbdt learns of each patient from the others and needs 2 with an earlier visit in train")

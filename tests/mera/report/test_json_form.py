@@ -131,6 +131,7 @@ def test_the_keys_of_a_run_and_their_order(content):
         "stage_one_seconds",
         "widths",
         "coding_rules",
+        "hidden_codes",
         "manifest",
     ]
     assert list(run["metrics"]) == [metric["key"] for metric in content["metrics"]]

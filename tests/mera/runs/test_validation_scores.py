@@ -49,7 +49,7 @@ def test_a_report_does_not_read_them(tmp_path):
 @pytest.mark.parametrize(
     ("kind", "command"),
     [
-        ("rank", "python rank/rescore.py --run {folder} --task TASK --output RUN"),
+        ("rank", "python rank/ablations/rescore.py --run {folder} --task TASK --output RUN"),
         ("bi_encoder", "python bi_encoder/reruns/rescore.py --run {folder} --task TASK --output RUN"),
         ("baseline", "the command of its manifest.json: rank/train.py --config configs/rank/tiny.yaml --run rank-tiny"),
     ],

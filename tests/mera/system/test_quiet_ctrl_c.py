@@ -22,12 +22,20 @@ class Interrupt:
 sys.meta_path.insert(0, Interrupt())
 """
 COMMANDS = [
-    *("memorize/train.py", "memorize/run_recall.py", "rank/train.py", "rank/rescore.py", "rank/run_baselines.py"),
+    *(
+        "memorize/train.py",
+        "memorize/run_recall.py",
+        "rank/train.py",
+        "rank/ablations/rescore.py",
+        "rank/run_baselines.py",
+    ),
     *("rank/run_predict.py", "rank/ablations/run_ablations.py", "bi_encoder/train.py", "bi_encoder/run_search.py"),
     *(
         "bi_encoder/run_retrieval_baselines.py",
         "bi_encoder/reruns/rescore.py",
+        "rank/studies/run_study.py",
         "data.prepare",
+        "data.prepare.run_sample",
         "data.inspection.inspect_task",
         "mera.cli",
     ),

@@ -12,13 +12,14 @@ from mera.runs.predictions import read_predictions
 from mera.runs.validation_scores import read_validation
 from rank.baselines.config import BaselinesConfig, NeuralBaselineConfig, TransformerBaselineConfig
 from rank.baselines.history_tensors import History, HistoryDataset
-from rank.baselines.neural import retain, target_loss, transformer
+from rank.baselines.neural import look_interval, retain, target_loss, transformer
 from rank.baselines.retain import Retain
 from rank.baselines.simple import popularity
 from rank.baselines.transformer import HistoryTransformer
 
 NUM_CODES, MAX_VISITS = 12, 5
-QUICK = {"width": 32, "epochs": 12, "batch_size": 16, "learning_rate": 1e-2, "dropout": 0.1}
+QUICK = {"width": 32, "epochs": 12, "min_steps": 0, "batch_size": 16, "learning_rate": 1e-2, "dropout": 0.1}
+QUICK |= {"warmup_steps": 5, "patience": 1, "evaluate_every": 20}
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +76,20 @@ def test_retain_equals_a_loop_over_the_visits_of_one_patient():
     torch.testing.assert_close(model(collate(PATIENTS))[0], expected)
 
 
+def test_the_transformer_reads_the_first_token_and_the_means_of_the_last_and_of_all_visits():
+    model, history = models()[1], PATIENTS[0]
+    tokens = [model.age(torch.tensor(history.age)) + model.sex(torch.tensor(history.sex))]
+    for code, visit in zip(history.codes, history.visits, strict=True):
+        tokens.append(model.code(code) + model.visit(visit) + model.gap(history.gaps[visit]))
+    read = model.encoder(torch.stack([model.norm(token) for token in tokens])[None])[0]
+    of_codes = [read[1 + place] for place in range(len(history.codes))]
+    of_last = [state for state, visit in zip(of_codes, history.visits, strict=True) if visit == 0]
+    pooled = read[0] + sum(of_last) / len(of_last) + sum(of_codes) / len(of_codes)
+    torch.testing.assert_close(model(collate(PATIENTS))[0], model.output(pooled), rtol=1e-4, atol=1e-5)
+    without_a_visit = model.encoder(model.norm(model.age(torch.tensor(0)) + model.sex(torch.tensor(0)))[None, None])[0]
+    torch.testing.assert_close(model(collate(PATIENTS))[1], model.output(without_a_visit[0]), rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("model", models(), ids=lambda model: type(model).__name__)
 def test_neighbours_and_the_order_within_a_visit_change_nothing_but_the_order_of_visits_does(model):
     together = model(collate(PATIENTS))
@@ -128,7 +143,8 @@ def test_they_learn_from_the_history_and_a_seed_fixes_the_result(task, train, co
     assert found.test.shape == targets.shape
     assert recall_at_k(found.test, targets, 5) > recall_at_k(popularity(task).test, targets, 5) + 0.05
     recalls = [entry["eval_recall_at_20"] for entry in found.training if "eval_recall_at_20" in entry]
-    assert found.chosen["epoch"] == 1 + int(np.argmax(recalls))
+    steps = [entry["step"] for entry in found.training if "eval_recall_at_20" in entry]
+    assert found.chosen["step"] == steps[int(np.argmax(recalls))]
     assert recall_at_k(found.validation, task.targets("validation"), 20) == pytest.approx(max(recalls))
     np.testing.assert_allclose(np.exp(found.test).sum(axis=1), 1.0, rtol=1e-4)  # log-probabilities
     # On a GPU the gradients of an embedding are summed in any order.
@@ -137,22 +153,48 @@ def test_they_learn_from_the_history_and_a_seed_fixes_the_result(task, train, co
     assert (train(task, config, seed=2).test != found.test).any()
 
 
+def test_how_much_is_trained_follows_the_number_of_examples(task):
+    """Batches are halved until an epoch has min_epoch_steps steps, and patience counts steps, not epochs."""
+    keys = QUICK | {"batch_size": 128, "min_epoch_steps": 8, "min_steps": 60, "epochs": 1, "evaluate_every": 100}
+    found = retain(task, NeuralBaselineConfig(**keys | {"learning_rate": 1e-9}), seed=0)
+    epoch_steps = -(-len(task.splits["train"]) // 16)
+    assert len(task.splits["train"]) == 140
+    assert found.chosen["batch_size"] == 16
+    assert epoch_steps == 9
+    steps = [entry["step"] for entry in found.training if "loss" in entry]
+    assert steps == [10, 20, 30, 40, 50, 60, 63], "whole epochs, at least 60 steps, a look every 10"
+    assert found.training[0]["epoch"] == pytest.approx(10 / 9, abs=1e-3)
+    assert look_interval(100, 665) == 100
+    assert look_interval(100, 37) == 37
+    assert look_interval(5, 37) == 5
+
+
+def test_without_history_only_patients_with_codes_train(task):
+    rows = list(task.splits["train"])
+    whole, part = (HistoryDataset(task, "train", 50, flag) for flag in (True, False))
+    assert len(whole) == len(rows)
+    assert len(part) == sum(any(visit["codes"] for visit in row["history"]) for row in rows)
+
+
 def test_the_command_writes_the_runs_that_were_asked_for(task, tmp_path):
     command = ["rank/run_baselines.py", "--task", task.path, "--output", tmp_path / "runs"]
     options = ["--only", "[retain, popularity]", "--seed", "3"]
     options += ["--retain.epochs", "3", "--retain.batch_size", "8", "--retain.learning_rate", "0.01"]
+    options += ["--retain.min_steps", "0"]
     first = run_ready([*command, *options], cwd=ROOT)
     assert first.returncode == 0, first.stderr
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["popularity", "retain"]
     found = read_predictions(tmp_path / "runs" / "retain")
     assert (found.manifest["model"], found.manifest["kind"], found.manifest["seed"]) == ("RETAIN", "baseline", 3)
-    assert found.manifest["config"]["chosen_on_validation"]["epoch"] in (1, 2, 3)
+    assert found.manifest["config"]["chosen_on_validation"]["step"] > 0
     assert found.manifest["calibration"]["slope"] > 0
     validation = read_validation(tmp_path / "runs" / "retain")
     best = max(entry.get("eval_recall_at_20", 0) for entry in found.records["training"])
     assert recall_at_k(validation.scores, validation.targets, 20) == pytest.approx(best)
     assert validation.manifest["task"] == found.manifest["task"] | {"split": "validation"}
-    assert len(found.records["training"]) == 6
+    losses = [entry["step"] for entry in found.records["training"] if "loss" in entry]
+    num_steps = 3 * -(-len(task.splits["train"]) // 8)
+    assert losses[-1] == num_steps
     more = [*command, "--only", "retain", "popularity", "linear", *options[2:]]
     again = run_ready(more, cwd=ROOT)
     assert again.returncode == 0, again.stderr

@@ -1,7 +1,7 @@
 """The wide part: its formula, its start, its fit, and a checkpoint of it."""
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from tiny_task import make_tiny_task
 
 from mera.evaluation.metrics import recall_at_k
 from rank.config import LossConfig, RankConfig
-from rank.start import fitted_wide_part, wide_loss
+from rank.start import fitted_wide_part, untrained_codes, wide_loss
 from rank.wide.features import FEATURES, PATIENT_FEATURES, PER_CODE, WideTables, count_training_visits
 from rank.wide.storage import WIDE_FILE, load_wide_part, save_wide_part
 from rank.wide.wide_part import (
@@ -175,3 +175,25 @@ def test_a_wide_part_of_other_features_is_refused(task, start, tmp_path):
     save_file(arrays, tmp_path / WIDE_FILE, metadata={"wide": json.dumps(settings)})
     with pytest.raises(ValueError, match="written by another version, whose wide part reads other features"):
         load_wide_part(tmp_path)
+
+
+def test_the_loss_can_leave_out_what_no_training_example_has(task, config):
+    counts = task.train_counts.copy()
+    counts[[3, 8]] = 0
+    fewer = replace(task, train_counts=counts)
+    ignoring = replace(config, loss=replace(config.loss, untrained="ignore"))
+    assert untrained_codes(config, fewer) is None
+    assert untrained_codes(ignoring, fewer).nonzero().ravel().tolist() == [3, 8]
+    draw = torch.Generator().manual_seed(1)
+    scores, eov = torch.randn(6, len(task.codes), generator=draw), torch.randn(6, generator=draw)
+    targets = torch.rand(6, len(task.codes), generator=draw) < 0.2
+    targets[:, [3, 8]] = False
+    targets[:, 0] = True
+    seen = torch.zeros_like(scores)
+    loss = wide_loss(ignoring, fewer)
+    before = loss(scores, eov, targets, seen)
+    assert wide_loss(config, fewer)(scores, eov, targets, seen) > before
+    scores[:, [3, 8]] = 50.0
+    torch.testing.assert_close(loss(scores, eov, targets, seen), before)
+    targets[2, 3] = True  # validation may have one: it counts as any target
+    assert loss(scores, eov, targets, seen) != before

@@ -67,8 +67,9 @@ def features_by_a_loop(task, row, column, item_score, place):
     }
 
 
-def test_features_equal_a_loop_over_one_patient(task):
-    statistics = code_statistics(history_matrices(task, "train", with_history=True), item_penalty=3.0)
+@pytest.mark.parametrize("last_apart", [False, True])
+def test_features_equal_a_loop_over_one_patient(task, last_apart):
+    statistics = code_statistics(history_matrices(task, "train", with_history=True), 3.0, last_apart)
     examples = history_matrices(task, "test")
     block = PairBlock(examples, statistics)
     rows, columns = np.divmod(np.arange(len(examples) * len(task.codes)), len(task.codes))
@@ -78,6 +79,10 @@ def test_features_equal_a_loop_over_one_patient(task):
         row = task.splits["test"][int(number)]
         seen = np.zeros(len(task.codes))
         seen[[task.column[code] for visit in row["history"] for code in visit["codes"]]] = 1
+        if last_apart:
+            last = np.zeros(len(task.codes))
+            last[[task.column[code] for code in row["history"][-1]["codes"]]] = 1
+            seen = np.concatenate([seen, last])
         item_scores = seen @ statistics.item_weights + statistics.item_constant
         np.testing.assert_allclose(block.item_scores[number], item_scores, rtol=1e-4, atol=1e-6)
         for column in generator.choice(len(task.codes), 5, replace=False):

@@ -1,6 +1,7 @@
 """A trained model's validation and test patients scored again in another way, as a run of its own: nothing is trained.
 
-python rank/rescore.py --run runs/rank --task prepared/diabetes130 --output runs/decoding --decoding autoregressive
+python rank/ablations/rescore.py --run runs/rank --task prepared/diabetes130 --output runs/decoding \\
+    --decoding autoregressive
 """
 
 from mera.system import quiet_ctrl_c  # noqa: F401  first, for Ctrl-C while the rest is imported
