@@ -125,6 +125,10 @@ class Ontology(ABC):
 
         ICD-10-CM's 98,505 nodes are 98,466 names here: 39 blocks are called like their only category.
         """
+        return dict(self._nodes(leaves_only))
+
+    @functools.cache  # noqa: B019 (an ontology lives as long as the process)
+    def _nodes(self, leaves_only: bool) -> dict[str, str]:
         return {name: title for name, title, is_leaf in self._walk() if is_leaf or not leaves_only}
 
     def leaves(self) -> list[str]:

@@ -57,9 +57,13 @@ class Icd10Cm(Ontology):
         return icd10_readings(text)
 
     def _exists(self, plain: str) -> bool:
-        return re.fullmatch(r"[A-Z][0-9A-Z]{2,6}", plain) is not None and bool(
-            self._icd10.is_valid_item(self.dotted(plain))
-        )
+        return plain in self._codes()
+
+    @functools.cache  # noqa: B019 (an ontology lives as long as the process)
+    def _codes(self) -> frozenset[str]:
+        """Undotted, without blocks and chapters."""
+        names = (name.replace(".", "") for name in self._icd10.get_all_codes())
+        return frozenset(name for name in names if re.fullmatch(r"[A-Z][0-9A-Z]{2,6}", name))
 
     def _chapter_and_block(self, plain: str) -> tuple[str, str]:
         path = self._icd10.get_ancestors(self.dotted(plain))

@@ -19,7 +19,13 @@ from torch.distributed.tensor import DTensor
 from transformers import Trainer
 
 from mera.system.errors import UserError
-from mera.training.private_api import count_as_gpu_processes, own_parameters, wait_for_prefetches, zero_pieces
+from mera.training.private_api import (
+    count_as_gpu_processes,
+    own_parameters,
+    start_deepspeed_on_the_cpu,
+    wait_for_prefetches,
+    zero_pieces,
+)
 
 NO_CPU_BF16_UNDER_DEEPSPEED = "training.cpu_bf16 is not for DeepSpeed on the CPU; set it to false, or use ddp.yaml"
 
@@ -40,9 +46,7 @@ def prepare_engine(cpu_bf16: bool = False) -> bool:
         raise UserError(NO_CPU_BF16_UNDER_DEEPSPEED)
     os.environ.setdefault("DS_ACCELERATOR", "cpu")  # else DeepSpeed looks for one, and warns
     if uses_deepspeed() and not torch.distributed.is_initialized():
-        import deepspeed
-
-        deepspeed.init_distributed("gloo")
+        start_deepspeed_on_the_cpu()
     return False
 
 

@@ -44,7 +44,8 @@ LAUNCHER = "accelerate.commands.launch"
 TO_IMPORT = (
     *("matplotlib.figure", "peft", "simple_icd_10_cm", "sklearn.linear_model", "torch.distributed.run", LAUNCHER),
     *("transformers.models.mistral.modeling_mistral", "transformers.models.modernbert.modeling_modernbert"),
-    *("bi_encoder.trainer", "data.prepare.run", "memorize.trainer", "mera.system.children", "rank.trainer"),
+    *("bi_encoder.trainer", "data.prepare.run", "memorize.trainer", "mera.doctor.examination", "mera.system.children"),
+    "rank.trainer",
 )
 """The libraries, by what of ours and of theirs uses them."""
 
@@ -259,12 +260,13 @@ def popen(args, **options):
 
 
 def hand_out_processes():
-    """The launchers start Python here too, instead of a new one."""
+    """The launchers and the doctor start Python here too, instead of a new one."""
     from torch.distributed.elastic.multiprocessing.subprocess_handler import subprocess_handler
 
     for name in (LAUNCHER, "mera.system.children"):
         sys.modules[name].subprocess = SimpleNamespace(Popen=popen, CalledProcessError=subprocess.CalledProcessError)
     subprocess_handler.Popen = popen
+    sys.modules["mera.doctor.examination"].subprocess = SimpleNamespace(run=lambda command, **_: run_ready(command[1:]))
 
 
 def run(words):

@@ -9,7 +9,14 @@ that only one module can use (an import, an overridden method) is used there and
 
 from mera.training.private_api import of_other_libraries, of_transformers
 from mera.training.private_api.of_accelerate import DISTRIBUTED_TYPE, LAUNCH_VARIABLES, count_as_gpu_processes
-from mera.training.private_api.of_deepspeed import PREFETCHES, ZERO_ID, wait_for_prefetches, zero_pieces
+from mera.training.private_api.of_deepspeed import (
+    COMPILED_REDUCTION,
+    PREFETCHES,
+    ZERO_ID,
+    start_deepspeed_on_the_cpu,
+    wait_for_prefetches,
+    zero_pieces,
+)
 from mera.training.private_api.of_other_libraries import TELEMETRY, disable_telemetry
 from mera.training.private_api.of_python import END_THREADS, EXIT_HANDLERS, end_as_python_ends
 from mera.training.private_api.of_torch import (
@@ -57,10 +64,12 @@ PRIVATE_NAMES = (
     *(OWN_PARAMETERS, OWN_MODULES, OWN_BUFFERS, SAVE_CHECKPOINT, SAVE_OPTIMIZER, SAVE_SCALER, SAVE_RANDOM_STATE),
     *(STEP_ITEMS, CREATE_ACCELERATOR, LOSS_IS_SCALED, DEVICE_MAP, ATTENTION_NAME, LAYER_CLASSES, PREFETCHES, ZERO_ID),
     *(DISTRIBUTED_TYPE, COMPACT_LOSS, *TILES, TELEMETRY, END_THREADS, EXIT_HANDLERS, *LAUNCH_VARIABLES, *ONLY_LISTED),
+    COMPILED_REDUCTION,
 )
 __all__ = [
     "ATTENTION_NAME",
     "COMPACT_LOSS",
+    "COMPILED_REDUCTION",
     "CREATE_ACCELERATOR",
     "DEVICE_MAP",
     "DISPATCH_MODE",
@@ -105,6 +114,7 @@ __all__ = [
     "reads_a_number",
     "require_overridden_names",
     "save_training_state",
+    "start_deepspeed_on_the_cpu",
     "stay_on_meta",
     "wait_for_prefetches",
     "writes_in_place",

@@ -1,5 +1,6 @@
-"""Private names of DeepSpeed: parameters that ZeRO-3 keeps in pieces and fetches ahead."""
+"""Private names of DeepSpeed: parameters that ZeRO-3 keeps in pieces and fetches ahead; what it compiles on a CPU."""
 
+import importlib
 import sys
 from collections.abc import Sequence
 
@@ -23,6 +24,28 @@ ZERO_ID = PrivateName(
     seen_in="0.19",
     remedy="ask in the way that deepspeed.runtime.zero.utils.is_zero_param does now, in zero_pieces",
 )
+COMPILED_REDUCTION = PrivateName(
+    library="deepspeed",
+    name="deepspeed.comm.torch",
+    attribute="build_shm_op",
+    reason="compiles a reduction for inference on CPUs in C++, for a minute, which training never calls",
+    seen_in="0.19",
+    remedy="see whether deepspeed.init_distributed still compiles one, in start_deepspeed_on_the_cpu",
+)
+
+
+def start_deepspeed_on_the_cpu() -> None:
+    """Make DeepSpeed's process group over gloo, without compiling anything."""
+    import deepspeed
+
+    COMPILED_REDUCTION.require()
+    backend = importlib.import_module("deepspeed.comm.torch")  # `from deepspeed.comm import torch` is torch itself
+    compiles = backend.build_shm_op
+    backend.build_shm_op = lambda: None
+    try:
+        deepspeed.init_distributed("gloo")
+    finally:
+        backend.build_shm_op = compiles
 
 
 def zero_pieces(module: nn.Module) -> list[nn.Parameter]:

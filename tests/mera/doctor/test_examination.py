@@ -259,6 +259,7 @@ def test_on_a_cpu_the_recipe_says_whether_to_compute_in_bf16(task, tmp_path, mon
 
 
 def test_an_error_of_the_trainer_is_what_is_missing(task, monkeypatch):
+    monkeypatch.setattr(examination.subprocess, "run", lambda command, **_: run_ready(command[1:]))
     found = examination.build_without_weights(
         "memorize",
         ROOT / "configs/memorize/tiny.yaml",
