@@ -87,8 +87,10 @@ def baselines(context: typer.Context) -> None:
 
 @app.command(context_settings=PASS_THROUGH)
 def predict(context: typer.Context) -> None:
-    """Rank patients: `mera predict runs/rank/checkpoint --history "428.0,401.9;584.9" --age 67 --sex F`."""
-    _run([sys.executable, str(ROOT / "rank" / "run_predict.py"), *context.args])
+    """Rank patients or notes: `mera predict runs/rank --history "428.0;584.9"`, `... runs/laa_mrl --text "AKI"`."""
+    from mera.commands.predict import predict_command
+
+    _run(predict_command(context.args))
 
 
 @app.command(context_settings=PASS_THROUGH)
