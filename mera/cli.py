@@ -193,6 +193,29 @@ def fuse(
     print(fuse_runs(runs, output, name))
 
 
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="run of stage one, stage two or the bi-encoder")],
+    to: Annotated[Path, typer.Option(help="folder to write, which must not exist")],
+    with_note_phrases: Annotated[
+        bool,
+        typer.Option("--with-note-phrases", help="also where code vectors are partly those of phrases of notes"),
+    ] = False,
+) -> None:
+    """A model to pass on, nothing of a patient in it: `mera export runs/X/stage-two --to models/X`.
+
+    Weights, tokenizer, model card (README.md with the front matter of a hub), recipe, versions, figures on the test
+    split. Predictions, ids, notes and paths stay behind. See docs/export.md."""
+    from mera.commands.export import export_run
+
+    exported = export_run(run, to, with_note_phrases)
+    if exported.left_behind:
+        print(f"left behind, no file of a checkpoint that is known: {', '.join(exported.left_behind)}", file=sys.stderr)
+    if exported.totals:
+        print(f"totals over training patients, no patient: {', '.join(exported.totals)}", file=sys.stderr)
+    print(exported.folder)
+
+
 @app.command(context_settings=PASS_THROUGH)
 def ablate(context: typer.Context) -> None:
     """Stage two with one thing taken away at a time: `mera ablate --task prepared/X --output runs/ablations/X`."""
