@@ -242,6 +242,24 @@ def seeds(context: typer.Context) -> None:
     _run([sys.executable, str(ROOT / "bi_encoder" / "reruns" / "run_seeds.py"), *context.args])
 
 
+@app.command(name="serve")
+def serve_page(
+    checkpoint: Annotated[Path, typer.Argument(help="run of stage two, or of the bi-encoder alone")],
+    bi_encoder: Annotated[
+        Path | None, typer.Option(help="run of the bi-encoder, which reads notes beside stage two")
+    ] = None,
+    port: Annotated[int, typer.Option(help="of 127.0.0.1; 0: any free one")] = 8000,
+) -> None:
+    """A page on this machine, and the endpoints behind it: `mera serve runs/X/stage-two --bi-encoder runs/X/laa_mrl`.
+
+    It prints the address with its token, which is all that lets one in. Enter visits for the next diagnoses, or a note
+    for its codes; nothing entered is stored or logged. `/openapi.json` describes `/rank`, `/rank/batch`, `/notes`,
+    `/codes` and `/code/{code}`. See docs/serve.md; needs `pip install 'mera-icd[serve]'`."""
+    from mera.serve.run import serve
+
+    serve(checkpoint, bi_encoder, port)
+
+
 @app.command()
 def demo(
     output: Annotated[Path, typer.Option(help="directory for everything the demo makes")] = Path("demo"),

@@ -16,14 +16,21 @@ PREDICTS = {BI_ENCODER: "bi_encoder/search/note_prediction/run_predict.py", STAG
 def predict_command(arguments: Sequence[str]) -> list[str]:
     """The command that ranks as `mera predict` was asked to. Raises UserError where the run is of stage one."""
     source = _source(arguments)
-    folders = [] if source is None else [Path(source), Path(source) / "checkpoint"]
-    kind = next((name for name in PREDICTS for folder in folders if (folder / name).is_file()), None)
-    if kind is None and any((folder / STAGE_ONE).is_file() for folder in folders):
+    kind = None if source is None else checkpoint_kind(source)
+    if kind == STAGE_ONE:
         raise UserError(
             f"{source} is of stage one, which knows codes and no patients; train stage two on it: "
             f"mera rank --model.base {source} --task TASK --output RUN"
         )
     return script_command(PREDICTS[kind or STAGE_TWO], *arguments)
+
+
+def checkpoint_kind(source: str) -> str | None:
+    """By which of BI_ENCODER, STAGE_TWO and STAGE_ONE a run, its checkpoint or an export says what it is; None where
+    none is there."""
+    folders = [Path(source), Path(source) / "checkpoint"]
+    kinds = (*PREDICTS, STAGE_ONE)
+    return next((name for name in kinds for folder in folders if (folder / name).is_file()), None)
 
 
 def _source(arguments: Sequence[str]) -> str | None:

@@ -62,14 +62,16 @@ class NoteRanker:
         train_counts: np.ndarray,
         *,
         ontology: str | None = None,
+        edition: str | None = None,
         reads: str | None = None,
         calibration: Calibration | None = None,
     ):
         """definitions (C), train_counts (C,) int. `reads`: `coding` for notes, `diagnosis` for histories; None where
-        nothing is known of it. `ontology`: of the codes that histories may have beside the candidates."""
+        nothing is known of it. `ontology`: of the codes that histories may have beside the candidates; `edition`: what
+        its edition is called."""
         self.model, self.record, self.vectors = model.eval(), record, vectors
         self.codes, self.definitions = list(record.codes), list(definitions)
-        self.reads, self.calibration = reads, calibration
+        self.reads, self.calibration, self.ontology, self.edition = reads, calibration, ontology, edition
         self.texts = TextsOfCodes(self.codes, self.definitions, ontology)
         prior = Prior(weight=record.prior_weight, offsets=record.prior_offsets)
         self.prior = prior.of_codes(train_counts)
@@ -102,7 +104,7 @@ class NoteRanker:
                 )
             table = pl.read_parquet(parts.candidates)
             index = CodeIndex.load(parts.index, model_fingerprint=model.fingerprint(), codes=record.codes)
-            owner = torch.from_numpy(index.groups.owner).to(model.device)
+            owner = torch.from_numpy(index.groups.owner.astype(np.int64)).to(model.device)
             vectors = CodeVectors(embeddings=torch.from_numpy(index.embeddings).to(model.device), owner=owner)
         return cls(
             model,
@@ -111,6 +113,7 @@ class NoteRanker:
             [text or "" for text in table["definition"]],
             table["train_count"].to_numpy(),
             ontology=_text(about_task.get("ontology")),
+            edition=_text(about_task.get("edition")),
             reads=_text(about_task.get("kind")),
             calibration=Calibration(**calibration) if isinstance(calibration, Mapping) else None,
         )

@@ -26,6 +26,7 @@ def task(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(task, tmp_path_factory):
     names = {"selection.code_vectors": "best", "selection.views_per_code": 3, "selection.prior_form": "by_frequency"}
+    names |= {"selection.scoring": "rerank", "selection.rerank_candidates": 12}
     return make_note_run(task, tmp_path_factory.mktemp("notes") / "run", **names)
 
 
