@@ -4,10 +4,10 @@ A request is `{"ask": name, "with": {...}}`; an answer `{"answer": {...}}`, or `
 what the user has to know, or `{"failed": stack}` without a word of the input.
 """
 
+import contextlib
 import json
 import os
 import sys
-import threading
 import warnings
 from collections.abc import Callable, Mapping
 from typing import TextIO
@@ -35,10 +35,11 @@ def open_channel() -> TextIO:
 def answer_requests(
     channel: TextIO, about: Mapping[str, object], handlers: Mapping[str, Handler], warm_up: Callable[[], object]
 ) -> None:
-    """Say `about`, then answer what comes in on standard input, until it ends. `warm_up` reads, meanwhile, what the
-    first requests would have to wait for."""
+    """Say `about`, then answer what comes in on standard input, until it ends. `warm_up` reads before the first answer
+    what single answers would have to wait for, while people look for the address."""
     _send(channel, {"answer": about})
-    threading.Thread(target=warm_up, daemon=True).start()
+    with contextlib.suppress(Exception):  # what fails there fails again where it is needed
+        warm_up()
     for line in sys.stdin:
         request = json.loads(line)
         try:

@@ -75,11 +75,15 @@ class Engine:
         assert isinstance(answer, dict)
         return answer
 
-    def end(self) -> None:
-        """Its input ends, and so does it; where it does not, it is killed."""
+    def hang_up(self) -> None:
+        """Its input ends; it will end after what it is at."""
         assert self._process.stdin is not None
         with contextlib.suppress(OSError):  # it has ended before
             self._process.stdin.close()
+
+    def end(self) -> None:
+        """Wait until it has ended; where it does not, it is killed."""
+        self.hang_up()
         try:
             self._process.wait(SECONDS_TO_END)
         except subprocess.TimeoutExpired:

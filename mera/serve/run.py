@@ -19,7 +19,7 @@ ENGINES = {
     BI_ENCODER: "bi_encoder/search/note_prediction/run_answers.py",
 }
 HOST = "127.0.0.1"
-SECONDS_FOR_OPEN_REQUESTS = 3
+SECONDS_FOR_OPEN_REQUESTS = 1
 
 
 def serve(checkpoint: Path, bi_encoder: Path | None, port: int) -> None:
@@ -101,6 +101,8 @@ def _engines(sources: dict[str, Path]) -> Iterator[dict[str, Engine]]:
             engines[kind] = Engine(engine_command(kind, path))
         yield engines
     finally:
+        for engine in engines.values():
+            engine.hang_up()
         for engine in engines.values():
             engine.end()
 

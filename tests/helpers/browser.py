@@ -16,7 +16,7 @@ from pathlib import Path
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 KEYS = {"Enter": (13, "\r"), "Tab": (9, ""), "ArrowDown": (40, ""), "ArrowRight": (39, ""), "Escape": (27, "")}
 KEYS |= {"Backspace": (8, ""), " ": (32, " ")}
-SECONDS = 20
+SECONDS = 60
 
 
 class Browser:
@@ -112,9 +112,10 @@ class Browser:
         for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
             self.command("Input.dispatchMouseEvent", type=kind, x=where[0], y=where[1], button="left", clickCount=1)
 
-    def point_at(self, selector):
+    def point_at(self, selector, place=0):
         where = self.evaluate(
-            f"(() => {{ const box = document.querySelector({json.dumps(selector)}).getBoundingClientRect();"
+            f"(() => {{ const each = document.querySelectorAll({json.dumps(selector)})[{place}];"
+            "each.scrollIntoView({block: 'center'}); const box = each.getBoundingClientRect();"
             "return [box.x + box.width / 2, box.y + box.height / 2]; })()"
         )
         self.command("Input.dispatchMouseEvent", type="mouseMoved", x=where[0], y=where[1])

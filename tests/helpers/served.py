@@ -51,7 +51,7 @@ class Served:
 
     def __exit__(self, *_):
         self.process.terminate()
-        self.process.communicate(timeout=30)
+        self.process.communicate(timeout=120)
 
     @property
     def token(self):
