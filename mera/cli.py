@@ -94,8 +94,10 @@ def baselines(context: typer.Context) -> None:
 
 @app.command(context_settings=PASS_THROUGH)
 def predict(context: typer.Context) -> None:
-    """Rank patients: `mera predict runs/rank/checkpoint --history "428.0,401.9;584.9" --age 67 --sex F`."""
-    _run([sys.executable, str(ROOT / "rank" / "run_predict.py"), *context.args])
+    """Rank patients or notes: `mera predict runs/rank --history "428.0;584.9"`, `... runs/laa_mrl --text "AKI"`."""
+    from mera.commands.predict import predict_command
+
+    _run(predict_command(context.args))
 
 
 @app.command(context_settings=PASS_THROUGH)
@@ -198,6 +200,29 @@ def fuse(
     print(fuse_runs(runs, output, name))
 
 
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="run of stage one, stage two or the bi-encoder")],
+    to: Annotated[Path, typer.Option(help="folder to write, which must not exist")],
+    with_note_phrases: Annotated[
+        bool,
+        typer.Option("--with-note-phrases", help="also where code vectors are partly those of phrases of notes"),
+    ] = False,
+) -> None:
+    """A model to pass on, nothing of a patient in it: `mera export runs/X/stage-two --to models/X`.
+
+    Weights, tokenizer, model card (README.md with the front matter of a hub), recipe, versions, figures on the test
+    split. Predictions, ids, notes and paths stay behind. See docs/export.md."""
+    from mera.commands.export import export_run
+
+    exported = export_run(run, to, with_note_phrases)
+    if exported.left_behind:
+        print(f"left behind, no file of a checkpoint that is known: {', '.join(exported.left_behind)}", file=sys.stderr)
+    if exported.totals:
+        print(f"totals over training patients, no patient: {', '.join(exported.totals)}", file=sys.stderr)
+    print(exported.folder)
+
+
 @app.command(context_settings=PASS_THROUGH)
 def ablate(context: typer.Context) -> None:
     """Stage two with one thing taken away at a time: `mera ablate --task prepared/X --output runs/ablations/X`."""
@@ -228,6 +253,24 @@ def go(
 def seeds(context: typer.Context) -> None:
     """A recipe of the bi-encoder with several seeds: `mera seeds --config FILE --task TASK --output DIR --seeds 3`."""
     _run([sys.executable, str(ROOT / "bi_encoder" / "reruns" / "run_seeds.py"), *context.args])
+
+
+@app.command(name="serve")
+def serve_page(
+    checkpoint: Annotated[Path, typer.Argument(help="run of stage two, or of the bi-encoder alone")],
+    bi_encoder: Annotated[
+        Path | None, typer.Option(help="run of the bi-encoder, which reads notes beside stage two")
+    ] = None,
+    port: Annotated[int, typer.Option(help="of 127.0.0.1; 0: any free one")] = 8000,
+) -> None:
+    """A page on this machine, and the endpoints behind it: `mera serve runs/X/stage-two --bi-encoder runs/X/laa_mrl`.
+
+    It prints the address with its token, which is all that lets one in. Enter visits for the next diagnoses, or a note
+    for its codes; nothing entered is stored or logged. `/openapi.json` describes `/rank`, `/rank/batch`, `/notes`,
+    `/codes` and `/code/{code}`. See docs/serve.md; needs `pip install 'mera-icd[serve]'`."""
+    from mera.serve.run import serve
+
+    serve(checkpoint, bi_encoder, port)
 
 
 @app.command()

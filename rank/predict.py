@@ -1,5 +1,6 @@
 """Ranking patients with a trained checkpoint: `Ranker.load("runs/rank/checkpoint").rank([["428.0"], ["584.9"]])`."""
 
+import datetime
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -22,6 +23,7 @@ from rank.decision import DecisionRule
 from rank.decoding import decode, scores_of_decoded
 from rank.patients.code_reader import CodeReader
 from rank.patients.coding_check import RuleUse, check_sets
+from rank.patients.patient_frame import Frame, FrameColumns, as_given, as_polars, patients_of_frame
 from rank.patients.patient_input import given_codes, read_age, read_days, read_sex, require_known, require_seen
 from rank.patients.phenotypes import Phenotype, any_of
 from rank.patients.trained_on import TrainedOn
@@ -197,6 +199,53 @@ class Ranker:
         """All candidates (or the first `top`), most likely first. The arguments are as `row` and `ranked` take them."""
         row = self.row(history, days_before=days_before, age=age, sex=sex, text=text, allow_unknown=allow_unknown)
         return self.ranked([row], *self.score([row]), top=top, rules=rules)[0]
+
+    def rank_frame(
+        self,
+        frame: Frame,
+        *,
+        patient: str,
+        code: str,
+        time: str,
+        age: str | None = None,
+        sex: str | None = None,
+        at: datetime.date | int | None = None,
+        top: int | None = 20,
+        batch_size: int = 64,
+        allow_unknown: bool = False,
+        rules: RuleUse = "none",
+    ) -> Frame:
+        """The patients of a pandas or Polars frame, ranked: a frame of the same kind, with a row for each patient and
+        code: `patient` as it was called, `place`, and the fields of `RankedCode`.
+
+        `patient`, `code`, `time`, `age`, `sex`: columns, as `rank.patients.patient_frame.FrameColumns` describes them,
+        `at` as `patients_of_frame` there. Raises UserError as these do, and as `row` does, naming the patient's number.
+        """
+        columns = FrameColumns(patient=patient, code=code, time=time, age=age, sex=sex)
+        patients = patients_of_frame(as_polars(frame), columns, at)
+        rows = []
+        for number, each in enumerate(patients, start=1):
+            try:
+                rows.append(
+                    self.row(
+                        each.history,
+                        days_before=each.days_before,
+                        age=each.age,
+                        sex=each.sex,
+                        allow_unknown=allow_unknown,
+                    )
+                )
+            except UserError as error:
+                raise UserError(f"patient {number} of the frame: {error}") from None
+        scores, eov = self.score(rows, batch_size)
+        ranked = self.ranked(rows, scores, eov, top, rules)
+        fields = [
+            {patient: each.patient, "place": place, **asdict(one)}
+            for each, codes in zip(patients, ranked, strict=True)
+            for place, one in enumerate(codes, start=1)
+        ]
+        table = pl.DataFrame(fields, infer_schema_length=None)
+        return as_given(table.drop("rules") if rules == "none" and fields else table, frame)
 
     def row(
         self,

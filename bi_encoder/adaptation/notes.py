@@ -41,7 +41,7 @@ def read_notes(path: str | Path, column: str) -> Notes:
     """
     path = Path(path)
     if path.name.removesuffix(".gz").endswith(JSON_SUFFIXES):
-        values = _json_values(path, column)
+        values = json_column(path, column)
     else:
         values = read_text_table(path, {column: column}).rows[column].to_list()
     texts = [value for value in values if value is not None and value.strip()]
@@ -53,7 +53,8 @@ def read_notes(path: str | Path, column: str) -> Notes:
     return Notes(texts=texts, num_empty=len(values) - len(texts))
 
 
-def _json_values(path: Path, column: str) -> list[str | None]:
+def json_column(path: Path, column: str) -> list[str | None]:
+    """The field `column` of each line of a JSONL file, which may be packed. Raises UserError as `read_notes` does."""
     stored = path.read_bytes()
     values: list[str | None] = []
     try:
@@ -68,7 +69,7 @@ def _json_values(path: Path, column: str) -> list[str | None]:
         except json.JSONDecodeError as error:
             raise UserError(f"line {number} of {path} is no JSON: {error.msg}") from None
         if not isinstance(row, dict) or column not in row:
-            raise UserError(f"line {number} of {path} has no field {column}; name the one with the note by --column")
+            raise UserError(f"line {number} of {path} has no field {column}; every line needs it, if only as null")
         if not isinstance(row[column], str | None):
             raise UserError(f"line {number} of {path} has no text in {column}, but {type(row[column]).__name__}")
         values.append(row[column])

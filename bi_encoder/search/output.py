@@ -1,17 +1,30 @@
 """What a search shows: a table with the evidence highlighted in its words, or plain values for JSON."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from rich.table import Table
 from rich.text import Text
 
 from bi_encoder.search.results import FoundCode
+from mera.system.errors import UserError
 
 if TYPE_CHECKING:  # it imports torch, which takes longer than a search by words
     from bi_encoder.evidence.attended_spans import Span
 
 CONTEXT = 30
 """Characters shown before and after the evidence of a code."""
+
+
+def read_note_file(path: str | Path) -> str:
+    """The text of a file, with its line ends as they are, so that evidence counts the characters of the file. Raises
+    UserError where it is not in UTF-8."""
+    try:
+        return Path(path).read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path} is not text in UTF-8 (byte {error.start}); convert it, for example with iconv"
+        ) from None
 
 
 class JsonSpan(TypedDict):

@@ -8,7 +8,7 @@ import numpy as np
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 from tqdm.auto import tqdm
 
-from bi_encoder.checkpoint import RECORD_NAME, ModelRecord, load_bi_encoder
+from bi_encoder.checkpoint import ModelRecord, checkpoint_folder, load_bi_encoder
 from bi_encoder.index.code_index import CodeIndex
 from bi_encoder.inputs.code_names import shortest_first
 from bi_encoder.model import BiEncoder
@@ -27,16 +27,15 @@ TEXTS_AT_ONCE = 2048
 
 
 def open_model(source: str) -> tuple[BiEncoder, ModelRecord]:
-    """A checkpoint of bi_encoder/train.py, or an encoder that nothing here has trained: a sentence-transformers folder,
-    a Hugging Face name, or `package:NAME/FOLDER`.
+    """A run of bi_encoder/train.py or its checkpoint, or an encoder that nothing here has trained: a
+    sentence-transformers folder, a Hugging Face name, or `package:NAME/FOLDER`.
 
     Raises ValueError or FileNotFoundError where it cannot be opened, or does not pool by the mean.
     """
-    if (Path(source) / RECORD_NAME).is_file():
-        model, record = load_bi_encoder(source)
+    checkpoint = checkpoint_folder(source)
+    if checkpoint is not None:
+        model, record = load_bi_encoder(checkpoint)
         return model.eval(), record
-    if (Path(source) / "checkpoint" / RECORD_NAME).is_file():
-        raise UserError(f"{source} is a run; search with its checkpoint, --model {Path(source) / 'checkpoint'}")
     folder = resolve_source(source, "--model")
     try:
         opened = open_sentence_transformer(folder)
@@ -62,9 +61,14 @@ def open_model(source: str) -> tuple[BiEncoder, ModelRecord]:
 def index_path(source: str, ontology: str, code_set: str, book: CodeBook | None = None) -> Path:
     """Where the index of a model lies if nothing else is said: beside a checkpoint, else in `runs/search`."""
     digest = f"-{terms_digest(book)[:12]}" if book is not None else ""
-    name = f"{ontology}-{code_set}{digest}.safetensors"
-    if (Path(source) / RECORD_NAME).is_file():
-        return Path(source) / "index" / name
+    return kept_at(source, f"{ontology}-{code_set}{digest}.safetensors")
+
+
+def kept_at(source: str, name: str) -> Path:
+    """The file `name` of a model's indexes: beside its checkpoint, else in `runs/search`."""
+    checkpoint = checkpoint_folder(source)
+    if checkpoint is not None:
+        return checkpoint / "index" / name
     return Path("runs") / "search" / re.sub(r"[^\w.-]+", "-", source).strip("-.") / name
 
 

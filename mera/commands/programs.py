@@ -13,7 +13,7 @@ from mera.runs.finished_runs import is_complete
 from mera.system.children import run_child
 from mera.system.errors import UserError
 
-ACCELERATE_LAUNCH = "mera.system.accelerate_launch"
+ACCELERATE_LAUNCH = "mera.system.launcher"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

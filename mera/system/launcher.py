@@ -1,9 +1,29 @@
-"""`accelerate launch`, where it starts a single process: what it does on a signal, and how a process answers that."""
+"""`accelerate launch`: as `mera` starts it, and what it does on a signal where it starts a single process.
+
+python -m mera.system.launcher --num_processes 1 rank/train.py --task prepared/mine ...
+"""
 
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
+
+
+def main() -> None:
+    """`accelerate launch`; what went wrong is said by the process that it starts, and by that alone. Ends with the exit
+    code of that process, 128 + the signal's number where a signal ended it."""
+    from accelerate.commands import launch
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+    try:
+        launch.main()
+    except subprocess.CalledProcessError as error:
+        sys.exit(error.returncode if error.returncode >= 0 else 128 - error.returncode)
+    except ChildFailedError as error:
+        code = error.get_first_failure()[1].exitcode
+        sys.exit(code if code > 0 else 128 - code)
 
 
 def end_launcher_quietly() -> None:
@@ -16,5 +36,10 @@ def end_launcher_quietly() -> None:
         return  # a launcher of several hands the signal on, and waits
     parent = os.getppid()
     with contextlib.suppress(OSError):
-        if b"accelerate" in Path(f"/proc/{parent}/cmdline").read_bytes():
+        words = Path(f"/proc/{parent}/cmdline").read_bytes()
+        if b"accelerate" in words or __name__.encode() in words:
             os.kill(parent, signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    main()

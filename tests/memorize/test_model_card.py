@@ -6,7 +6,8 @@ from tiny_task import make_tiny_task
 
 from memorize.code_sets.code_set import task_codes
 from memorize.config import MemorizeConfig
-from memorize.model_card import UNKNOWN_LICENCE, base_licence, model_card
+from memorize.model_card import model_card
+from mera.language_models.licences import UNKNOWN_LICENCE, base_licence
 from mera.language_models.models import ModelConfig
 
 RECALL = {
@@ -53,12 +54,12 @@ def test_an_unstated_licence_is_unknown(tmp_path, readme):
     base.mkdir()
     if readme is not None:
         (base / "README.md").write_text(readme, encoding="utf-8")
-    assert base_licence(ModelConfig(base=str(base))) == UNKNOWN_LICENCE
+    assert base_licence(str(base)) == UNKNOWN_LICENCE
     front, text = card(tmp_path, base=str(base))
     assert "license" not in front
     assert f"Licence of the base model: {UNKNOWN_LICENCE}" in text
 
 
 def test_a_packages_licence_is_read_from_its_metadata():
-    assert base_licence(ModelConfig(base="package:yaml")) == "MIT"
-    assert base_licence(ModelConfig(base="package:no_such_package")) == UNKNOWN_LICENCE
+    assert base_licence("package:yaml") == "MIT"
+    assert base_licence("package:no_such_package") == UNKNOWN_LICENCE

@@ -40,12 +40,14 @@ def start_deepspeed_on_the_cpu() -> None:
 
     COMPILED_REDUCTION.require()
     backend = importlib.import_module("deepspeed.comm.torch")  # `from deepspeed.comm import torch` is torch itself
-    compiles = backend.build_shm_op
-    backend.build_shm_op = lambda: None
+    name = COMPILED_REDUCTION.attribute
+    assert name is not None
+    compiles = getattr(backend, name)
+    setattr(backend, name, lambda: None)
     try:
         deepspeed.init_distributed("gloo")
     finally:
-        backend.build_shm_op = compiles
+        setattr(backend, name, compiles)
 
 
 def zero_pieces(module: nn.Module) -> list[nn.Parameter]:

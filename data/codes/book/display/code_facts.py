@@ -2,6 +2,7 @@
 
 import bisect
 import contextlib
+import functools
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -81,15 +82,16 @@ class CodeFacts:
     counterparts: tuple[Counterpart, ...]
 
 
-def code_facts(raw: str, system: str, book: CodeBook | None) -> CodeFacts:
-    """`raw`: a code of `system` as written. Raises UserError, naming the nearest codes, where there is no such code."""
+def code_facts(raw: str, system: str, book: CodeBook | None, with_counterparts: bool = True) -> CodeFacts:
+    """`raw`: a code of `system` as written. `with_counterparts`: without them no other edition has to be read. Raises
+    UserError, naming the nearest codes, where there is no such code."""
     ontology, order = load_ontology(system), load_order(system)
     try:
         code, is_exact = ontology.resolve(raw)
     except UnknownCode as error:
         raise UserError(f"{error}{_nearest(raw, ontology, order)}{_elsewhere(raw, system)}") from None
     ancestors = ontology.ancestors(code)
-    relations = _relations(system, book, order)
+    relations = _relations(system, book)
     return CodeFacts(
         code=_named(code, ontology),
         edition=ontology.edition,
@@ -100,7 +102,7 @@ def code_facts(raw: str, system: str, book: CodeBook | None) -> CodeFacts:
         terms=_terms(code, ontology, book),
         notes=_notes(relations, [code]),
         inherited=_notes(relations, ancestors),
-        counterparts=_counterparts(code, system),
+        counterparts=_counterparts(code, system) if with_counterparts else (),
     )
 
 
@@ -134,11 +136,17 @@ def _terms(code: str, ontology: Ontology, book: CodeBook | None) -> tuple[Term, 
     return tuple(distinct.values())
 
 
-def _relations(system: str, book: CodeBook | None, order: CodeOrder) -> pl.DataFrame | None:
+def _relations(system: str, book: CodeBook | None) -> pl.DataFrame | None:
     """The book's notes, or else those that the package of ICD-10-CM holds."""
     if book is not None and book.relations.height:
         return book.relations
-    return package_notes(order).relations if system == "icd10cm" else None
+    return _package_relations() if system == "icd10cm" else None
+
+
+@functools.cache
+def _package_relations() -> pl.DataFrame:
+    """Those of ICD-10-CM; reading them takes two seconds."""
+    return package_notes(load_order("icd10cm")).relations
 
 
 def _notes(relations: pl.DataFrame | None, nodes: Sequence[str]) -> tuple[Note, ...]:

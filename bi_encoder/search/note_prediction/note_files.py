@@ -1,0 +1,146 @@
+"""Notes of a file, and what `mera predict` writes of them: ranked codes with the evidence of each."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import NotRequired, TypedDict
+
+import polars as pl
+from rich.console import Console
+from rich.table import Table
+
+from bi_encoder.adaptation.notes import JSON_SUFFIXES, json_column
+from bi_encoder.search.note_prediction.note_ranker import RankedNoteCode
+from bi_encoder.search.output import highlighted
+from data.table_files.text_tables import read_text_table
+from mera.system.errors import UserError
+from mera.system.private_files import private_files
+
+SUFFIXES = (".json", ".parquet", ".csv")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NoteTable:
+    ids: list[str]
+    texts: list[str]
+    num_empty: int
+    """Rows without a note, left out."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RankedNote:
+    codes: list[RankedNoteCode]
+    note: str | None = None
+    """What the evidence counts characters of."""
+    names: dict[str, str]
+    """Column -> value: `patient_id` of a table, `example_id` of a task; empty for a note of the command line."""
+    targets: Sequence[str] | None = None
+    """The true codes, where they are known."""
+
+
+class CodeRecord(TypedDict):
+    """A ranked code in JSON; the evidence is characters `[start, end)` of the note, and their share of attention."""
+
+    place: int
+    code: str
+    definition: str
+    score: float
+    probability: float | None
+    predicted: bool
+    known: bool
+    evidence: list[dict[str, float]]
+    target: NotRequired[bool]
+
+
+def read_note_table(path: str | Path, text: str, ids: str | None, encoding: str | None = None) -> NoteTable:
+    """The column `text` of a JSONL file (also .gz), a CSV, a Parquet file or a spreadsheet, and the column `ids`, or
+    the numbers of the rows where that is None.
+
+    Raises UserError, naming the line, where an id is missing, and where no row has a note.
+    """
+    path = Path(path)
+    columns = {"text": text} | ({} if ids is None else {"id": ids})
+    if path.name.removesuffix(".gz").endswith(JSON_SUFFIXES):
+        values = {name: json_column(path, column) for name, column in columns.items()}
+    else:
+        rows = read_text_table(path, columns, encoding=encoding).rows
+        values = {name: rows[name].to_list() for name in columns}
+    texts = values["text"]
+    names = values.get("id", [str(number) for number in range(1, len(texts) + 1)])
+    with_note = [number for number, note in enumerate(texts) if note is not None and note.strip()]
+    if not with_note:
+        raise UserError(f"{path} has no row with a note in {text}")
+    missing = next((number for number in with_note if not (names[number] or "").strip()), None)
+    if missing is not None:
+        raise UserError(f"row {missing + 1} of {path} has a note and no id in {ids}; give every note an id")
+    return NoteTable(
+        ids=[str(names[number]) for number in with_note],
+        texts=[str(texts[number]) for number in with_note],
+        num_empty=len(texts) - len(with_note),
+    )
+
+
+def records(ranked: RankedNote) -> list[CodeRecord]:
+    """The codes of one note as plain values, most likely first."""
+    true = None if ranked.targets is None else set(ranked.targets)
+    return [
+        CodeRecord(
+            place=place,
+            code=code.code,
+            definition=code.definition,
+            score=code.score,
+            probability=code.probability,
+            predicted=code.predicted,
+            known=code.known,
+            evidence=[asdict(span) for span in code.evidence],
+        )
+        | (CodeRecord(target=code.code in true) if true is not None else CodeRecord())  # type: ignore[typeddict-item]
+        for place, code in enumerate(ranked.codes, start=1)
+    ]
+
+
+def check_suffix(path: str | Path) -> None:
+    """Raises UserError unless `write_ranked_notes` can write `path`."""
+    if Path(path).suffix not in SUFFIXES:
+        raise UserError(f"--output writes {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}, got {str(path)!r}")
+
+
+def write_ranked_notes(path: str | Path, notes: Sequence[RankedNote]) -> None:
+    """JSON: an object for each note. Parquet and CSV: a row for each note and code; evidence as `start-end` in
+    characters, joined by `; `. The file is complete or absent, and its owner's alone."""
+    path = Path(path)
+    check_suffix(path)
+    beside = path.with_name(f".{path.name}.partial")
+    with private_files():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".json":
+            values = [note.names | {"codes": records(note)} for note in notes]
+            beside.write_text(as_json({"examples": values}), encoding="utf-8")
+        else:
+            rows = [
+                note.names
+                | {**record}
+                | {"evidence": "; ".join(f"{span['start']:.0f}-{span['end']:.0f}" for span in record["evidence"])}
+                for note in notes
+                for record in records(note)
+            ]
+            table = pl.DataFrame(rows, infer_schema_length=None)
+            table.write_csv(beside) if path.suffix == ".csv" else table.write_parquet(beside)
+        beside.replace(path)
+
+
+def print_ranked_note(ranked: RankedNote) -> None:
+    """A table in the terminal, the evidence in the words around it."""
+    console = Console()
+    has_evidence = any(code.evidence for code in ranked.codes)
+    table = Table("", "code", "definition", "probability", "predicted", *(["evidence"] if has_evidence else []))
+    for place, code in enumerate(ranked.codes, start=1):
+        shown = [highlighted(ranked.note or "", list(code.evidence), console.is_terminal)] if has_evidence else []
+        probability = "-" if code.probability is None else f"{code.probability:.1%}"
+        table.add_row(str(place), code.code, code.definition, probability, "yes" if code.predicted else "", *shown)
+    console.print(table)
+
+
+def as_json(value: object) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,150 @@
+"""The model card of an exported model, as the hub's README.md has it: front matter, what it is, figures, limits."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from mera.language_models.licences import UNKNOWN_LICENCE, base_licence, is_hub_name
+from mera.system.errors import UserError
+
+NAMES = {"recall@10": "Recall@10", "recall@20": "Recall@20", "map": "MAP", "micro_f1": "Micro F1"}
+READS = {"diagnosis": "a patient's visits so far", "coding": "a clinical note"}
+TOTALS = {
+    "wide.safetensors": "how often each code was a target in training, and which codes follow which (weights of a "
+    "linear model)",
+    "recurrence.npy": "three numbers for all codes seen before",
+    "candidates.parquet": "how often each code was a target in training",
+}
+FILES = (
+    "`recipe.yaml` is what it was trained with, `mera.json` the versions, the figures and the calibration. Both, and "
+    "every other file here, hold no row, id, note or prediction of a patient."
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Card:
+    kind: str
+    """`rank` or `bi_encoder`"""
+    model: str
+    """its name in tables"""
+    base: str | None
+    base_shown: str
+    """the base model without the path that leads to it here"""
+    data: str
+    """the data set's name"""
+    edition: str
+    task_kind: str
+    num_codes: int | None
+    num_test_patients: int | None
+    figures: Mapping[str, float]
+    """fractions of the test split"""
+    totals: Sequence[str]
+    """files of the export that hold totals over training patients"""
+    reads_past_notes: bool
+    verifies: bool
+    """stage two that reads the candidates of another run"""
+
+
+def stage_one_card(path: Path) -> str:
+    """The card that stage one wrote beside its weights, with a line on the export's other files."""
+    if not path.is_file():
+        raise UserError(f"{path} is missing, the model card that stage one writes; train it again")
+    return f"{path.read_text(encoding='utf-8').rstrip()}\n\n{FILES}\n"
+
+
+def written_card(card: Card) -> str:
+    """README.md of stage two or a bi-encoder."""
+    front = yaml.safe_dump(_front(card), sort_keys=False, allow_unicode=True).strip()
+    licence = base_licence(card.base) or "there is no base model; the weights were random"
+    figures = [f"| {NAMES[name]} | {100 * value:.1f} |" for name, value in card.figures.items()]
+    totals = [f"- `{name}`: {TOTALS[name]}" for name in card.totals]
+    how = _how_to_use(card)
+    return "\n".join(
+        [
+            "---",
+            front,
+            "---",
+            "",
+            f"# {_title(card)}",
+            "",
+            _description(card),
+            "",
+            f"- Base model: {card.base_shown}",
+            f"- Licence of the base model: {licence}",
+            f"- Codes: {card.num_codes:,} of {card.edition}",
+            f"- Reads: {READS.get(card.task_kind, card.task_kind)}{', with notes' if card.reads_past_notes else ''}",
+            f"- Trained on: the data set {card.data}",
+            "",
+            "## Use",
+            "",
+            "```bash",
+            *how,
+            "```",
+            "",
+            f"## Figures on the test split of {card.data}",
+            "",
+            f"{card.num_test_patients:,} patients, percent.",
+            "",
+            "| measure | |",
+            "|---|---|",
+            *figures,
+            "",
+            "## Limits",
+            "",
+            "It ranks codes as the data it was trained on have them, and is no medical device. Probabilities were",
+            "calibrated on patients of the same data set; elsewhere they have to be calibrated again. Weights are not",
+            "anonymous: a model that was fine-tuned on patients' data may hold traces of them, so who may have the",
+            "model is the data's owner to decide. Every candidate code is named in it.",
+            "",
+            "Files with totals over the training patients:",
+            "",
+            *(totals or ["- none"]),
+            "",
+            FILES,
+            "",
+        ]
+    )
+
+
+def _front(card: Card) -> dict[str, object]:
+    licence = base_licence(card.base)
+    metrics = [{"type": name, "name": NAMES[name], "value": value} for name, value in card.figures.items()]
+    ranks = "text-ranking" if card.kind == "bi_encoder" else "text-generation"
+    result = {
+        "task": {"type": ranks, "name": "ranking of ICD codes"},
+        "dataset": {"name": card.data, "type": card.data},
+        "metrics": metrics,
+    }
+    return {
+        "library_name": "sentence-transformers" if card.kind == "bi_encoder" else "transformers",
+        "pipeline_tag": "sentence-similarity" if card.kind == "bi_encoder" else "text-generation",
+        "tags": ["icd", "medical-coding", "mera-bi-encoder" if card.kind == "bi_encoder" else "mera-stage-two"],
+        **({"license": licence.lower()} if licence is not None and licence != UNKNOWN_LICENCE else {}),
+        **({"base_model": card.base} if is_hub_name(card.base) else {}),
+        "model-index": [{"name": card.model, "results": [result]}],
+    }
+
+
+def _title(card: Card) -> str:
+    if card.kind == "bi_encoder":
+        return f"A bi-encoder that ranks {card.num_codes:,} ICD codes"
+    return f"A language model that ranks {card.num_codes:,} ICD codes"
+
+
+def _description(card: Card) -> str:
+    if card.kind == "bi_encoder":
+        return "Texts and codes in one space, after the “Matryoshka ICD” recipe of the MERA toolkit."
+    return (
+        "Stage two of a MERA toolkit run (method: Ma et al., *Memorize and Rank*, arXiv 2501.17326): one forward pass "
+        "ranks all codes, and the score of the end of the visit is the threshold."
+    )
+
+
+def _how_to_use(card: Card) -> list[str]:
+    if card.verifies:
+        return ["mera predict FOLDER --task TASK --candidates RUN --output ranked.csv"]
+    if card.task_kind == "coding":
+        return ['mera predict FOLDER --text "..."']
+    return ['mera predict FOLDER --history "CODE,CODE;CODE" --age 67 --sex F']

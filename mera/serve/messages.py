@@ -1,0 +1,150 @@
+"""What is asked and answered, as /openapi.json describes it."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
+
+MOST_VISITS, MOST_CODES, MOST_PATIENTS, MOST_CHARACTERS = 200, 200, 500, 200_000
+Code = Annotated[str, StringConstraints(min_length=1, max_length=20)]
+Age = Annotated[int, Field(ge=0, le=120, description="whole years")]
+Sex = Literal["F", "M"]
+Note = Annotated[str, Field(max_length=MOST_CHARACTERS, description="a note, for a model that reads them")]
+Top = Annotated[int, Field(ge=1, le=1000, description="how many codes, most likely first")]
+
+
+class Form(BaseModel):
+    """A request holds nothing but what is described."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Visit(Form):
+    codes: Annotated[list[Code], Field(max_length=MOST_CODES, description="with or without a dot, in any case")]
+    days_before: Annotated[int, Field(ge=0, le=100_000, description="days before now")] | None = None
+
+
+class Patient(Form):
+    history: Annotated[list[Visit], Field(max_length=MOST_VISITS, description="oldest first")] = []
+    age: Age | None = None
+    sex: Sex | None = None
+    text: (
+        Annotated[str, Field(max_length=MOST_CHARACTERS, description="a note, for a model that reads them")] | None
+    ) = None
+
+    @model_validator(mode="after")
+    def _days_do_not_ascend(self) -> Self:
+        days = [visit.days_before for visit in self.history if visit.days_before is not None]
+        if days != sorted(days, reverse=True):
+            raise PydanticCustomError("order", "days before now must not ascend, because visits come oldest first")
+        return self
+
+
+class RankRequest(Patient):
+    """One patient, all of whose visits are history."""
+
+    top: Top = 20
+    explain: Annotated[bool, Field(description="also what each visit changes, by leaving it out")] = False
+
+
+class BatchRequest(Form):
+    """Several patients, in one pass of the model."""
+
+    patients: Annotated[list[Patient], Field(min_length=1, max_length=MOST_PATIENTS)]
+    top: Top = 20
+
+
+class NoteRequest(Form):
+    """One note."""
+
+    text: Annotated[str, Field(min_length=1, max_length=MOST_CHARACTERS)]
+    age: Age | None = None
+    sex: Sex | None = None
+    top: Top = 20
+
+
+class VisitEffect(BaseModel):
+    """What one visit does to a code's probability."""
+
+    visit: Annotated[int, Field(description="counted from 1, the oldest")]
+    change: Annotated[float, Field(description="probability with it minus probability without it")]
+
+
+class Span(BaseModel):
+    """Characters `[start, end)` of the note, counted in code points, and their share of the attention."""
+
+    start: int
+    end: int
+    weight: float
+
+
+class RankedCode(BaseModel):
+    place: int
+    code: str
+    definition: str
+    probability: Annotated[float | None, Field(description="null: the model has no calibration")]
+    score: float
+    predicted: Annotated[bool, Field(description="above the threshold")]
+    known: Annotated[bool, Field(description="stands in the history")]
+    rules: Annotated[
+        list[str] | None, Field(description="coding rules it breaks in the predicted set; null: none known")
+    ]
+    moved_by: Annotated[list[VisitEffect] | None, Field(description="null: not asked for")] = None
+    evidence: list[Span] = []
+
+
+class Ranking(BaseModel):
+    codes: list[RankedCode]
+    predicted: Annotated[int, Field(description="how many codes of all lie above the threshold")]
+    unknown_codes: Annotated[list[str], Field(description="of the history, read as plain text")] = []
+
+
+class BatchRanking(BaseModel):
+    patients: Annotated[list[Ranking], Field(description="in the order of the request")]
+
+
+class NamedCode(BaseModel):
+    code: str
+    definition: str
+
+
+class CodePage(BaseModel):
+    """One code in the hierarchy of its edition."""
+
+    code: str
+    definition: str
+    edition: str | None
+    is_candidate: Annotated[bool, Field(description="whether the model ranks it")]
+    path: Annotated[list[NamedCode], Field(description="from the chapter down to the node above")]
+    below: list[NamedCode]
+    neighbours: Annotated[list[NamedCode], Field(description="codes with the same node above them")]
+    terms: Annotated[list[str], Field(description="further names")]
+    notes: Annotated[list[str], Field(description="coding notes of the edition on it and on the nodes above")]
+
+
+class About(BaseModel):
+    """What an engine ranks with."""
+
+    kind: Literal["rank", "bi_encoder"]
+    model: str
+    edition: str | None
+    reads_history: bool
+    reads_notes: bool
+    has_rules: bool
+    candidates: list[NamedCode]
+
+
+class ModelFacts(BaseModel):
+    """A model of this server."""
+
+    kind: Literal["rank", "bi_encoder"]
+    model: str
+    edition: str | None
+    codes: int
+    endpoint: Annotated[str, Field(description="which of the endpoints asks it")]
+
+
+class Problem(BaseModel):
+    """One sentence on what was wrong; it never repeats what was sent."""
+
+    detail: str

@@ -1,0 +1,112 @@
+"""`mera serve`: engines, a socket on 127.0.0.1, and the address with its token."""
+
+import secrets
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+from mera.commands.predict import BI_ENCODER, STAGE_TWO, checkpoint_kind
+from mera.commands.programs import script_command
+from mera.serve.engine import Engine
+from mera.system.errors import UserError
+
+ENGINES = {
+    STAGE_TWO: "rank/task_prediction/run_answers.py",
+    BI_ENCODER: "bi_encoder/search/note_prediction/run_answers.py",
+}
+HOST = "127.0.0.1"
+SECONDS_FOR_OPEN_REQUESTS = 1
+
+
+def serve(checkpoint: Path, bi_encoder: Path | None, port: int) -> None:
+    """Serve until a signal. `checkpoint`: a run of stage two, or of the bi-encoder alone; `port` 0: any free one.
+
+    Raises UserError where the packages of the extra `serve` are missing, the port is taken, or a model does not open.
+    """
+    try:
+        import uvicorn
+
+        from mera.serve.app import build_app
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"mera serve needs FastAPI and uvicorn ({error.name} is missing): pip install 'mera-icd[serve]'"
+        ) from None
+    from mera.serve.guard import Guard
+
+    started = time.perf_counter()
+    sources = engine_sources(checkpoint, bi_encoder)
+    listener = _listening(port)
+    port = listener.getsockname()[1]
+    with _engines(sources) as engines:
+        with Console(stderr=True).status("opening the model"):
+            app = build_app(engines.get(STAGE_TWO), engines.get(BI_ENCODER))
+        token = secrets.token_urlsafe(24)
+        print(f"http://{HOST}:{port}/{token}/", flush=True)
+        print(
+            f"ready after {time.perf_counter() - started:.0f} s; for this machine alone, whoever has the address may "
+            "ask; Ctrl-C ends it",
+            flush=True,
+        )
+        settings = uvicorn.Config(
+            Guard(app, token, port),
+            access_log=False,
+            log_level="warning",
+            server_header=False,
+            lifespan="off",
+            ws="none",
+            timeout_graceful_shutdown=SECONDS_FOR_OPEN_REQUESTS,
+        )
+        uvicorn.Server(settings).run(sockets=[listener])
+
+
+def engine_sources(checkpoint: Path, bi_encoder: Path | None) -> dict[str, Path]:
+    """Kind of checkpoint -> where it is. Raises UserError where one is neither of stage two nor a bi-encoder, or two
+    are of one kind."""
+    sources: dict[str, Path] = {}
+    for path, option in ((checkpoint, ""), (bi_encoder, "--bi-encoder: ")):
+        if path is None:
+            continue
+        kind = checkpoint_kind(str(path))
+        if kind not in ENGINES or (option and kind != BI_ENCODER):
+            wanted = "a run of the bi-encoder" if option else "a run of stage two or of the bi-encoder"
+            raise UserError(f"{option}{path} is not {wanted}, nor its checkpoint")
+        if kind in sources:
+            raise UserError("two bi-encoders were given; give one, and a run of stage two beside it if there is one")
+        sources[kind] = path
+    return sources
+
+
+def _listening(port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((HOST, port))
+    except (OSError, OverflowError):
+        listener.close()
+        raise UserError(f"port {port} cannot be used here; choose another with --port, or 0 for any free one") from None
+    listener.listen()
+    return listener
+
+
+@contextmanager
+def _engines(sources: dict[str, Path]) -> Iterator[dict[str, Engine]]:
+    """All started at once; all ended at the end."""
+    engines: dict[str, Engine] = {}
+    try:
+        for kind, path in sources.items():
+            engines[kind] = Engine(engine_command(kind, path))
+        yield engines
+    finally:
+        for engine in engines.values():
+            engine.hang_up()
+        for engine in engines.values():
+            engine.end()
+
+
+def engine_command(kind: str, path: Path) -> Sequence[str]:
+    """The program that answers for a checkpoint."""
+    return script_command(ENGINES[kind], path)

@@ -1,0 +1,135 @@
+"""What the engine of stage two answers to `mera serve`. N patients, C candidates, V visits of one patient."""
+
+from collections.abc import Mapping, Sequence
+from typing import TypedDict, cast
+
+import numpy as np
+
+from data.codes.book.display.code_page import CodePage, code_page
+from data.task_folder.features import PatientRow
+from mera.serve.answering import NotThere
+from mera.system.errors import UserError
+from rank.patients.coding_check import RuleUse
+from rank.patients.patient_input import GO_ON
+from rank.predict import RankedCode, Ranker
+
+
+class VisitGiven(TypedDict):
+    codes: list[str]
+    days_before: int | None
+
+
+class PatientGiven(TypedDict):
+    """A patient, with the fields that `mera.serve.messages.Patient` has checked."""
+
+    history: list[VisitGiven]
+    age: int | None
+    sex: str | None
+    text: str | None
+
+
+class VisitEffect(TypedDict):
+    visit: int
+    """Counted from 1, the oldest."""
+    change: float
+    """Probability with it minus probability without it."""
+
+
+class PatientAnswers:
+    """Answers of one ranker."""
+
+    def __init__(self, ranker: Ranker, name: str):
+        """`name`: what the page calls the model."""
+        self.ranker, self.name = ranker, name
+        self.rules: RuleUse = "none" if ranker.coding_rules is None else "check"
+
+    def about(self) -> Mapping[str, object]:
+        trained_on = self.ranker.trained_on
+        definitions = self.ranker.definitions
+        return {
+            "kind": "rank",
+            "model": self.name,
+            "edition": trained_on.edition,
+            "reads_history": trained_on.history is not False,
+            "reads_notes": bool(trained_on.note),
+            "has_rules": self.rules == "check",
+            "candidates": [{"code": code, "definition": definitions[code]} for code in self.ranker.candidates],
+        }
+
+    def rank(self, request: Mapping[str, object]) -> Mapping[str, object]:
+        """`patients`, `top`, `explain` -> for each patient the codes. Raises UserError, naming the patient by number
+        where there are several, where the model cannot read one."""
+        patients = cast("Sequence[PatientGiven]", request["patients"])
+        rows = [self._row(patient, number, len(patients)) for number, patient in enumerate(patients, start=1)]
+        scores, eov = self.ranker.score(rows)
+        ranked = self.ranker.ranked(rows, scores, eov, cast("int", request["top"]), self.rules)
+        predicted = (scores > self.ranker.rule.thresholds(scores, eov)[:, None]).sum(axis=1)
+        answers = []
+        for number, (row, codes) in enumerate(zip(rows, ranked, strict=True)):
+            effects = self.effects(row, scores[number], eov[number]) if request["explain"] else None
+            unknown = self.ranker.reader.unknown(visit["codes"] for visit in row["history"])
+            answers.append(
+                {
+                    "codes": [self._code(place, code, effects) for place, code in enumerate(codes, start=1)],
+                    "predicted": int(predicted[number]),
+                    "unknown_codes": sorted(set(unknown)),
+                }
+            )
+        return {"patients": answers}
+
+    def code(self, request: Mapping[str, object]) -> CodePage:
+        """Raises NotThere where neither the edition nor the candidates have the code."""
+        known = {code: self.ranker.definitions[code] for code in self.ranker.candidates}
+        page = code_page(self.ranker.reader.read(str(request["code"])), self.ranker.reader.system, known)
+        if page is None:
+            raise NotThere("the model's edition has no such code")
+        return page
+
+    def warm_up(self) -> None:
+        """Read the edition, which the first code that is no candidate, and the first page of a code, need."""
+        code_page(self.ranker.candidates[0], self.ranker.reader.system, {})
+
+    def effects(self, row: PatientRow, scores: np.ndarray, eov: np.ndarray) -> dict[str, list[VisitEffect]]:
+        """Candidate -> what each visit does to its probability: that of the patient minus that of the patient without
+        the visit, everything else as it is. scores (C,), eov (): of the patient."""
+        visits = row["history"]
+        without: list[PatientRow] = [
+            {**row, "history": [visit for place, visit in enumerate(visits) if place != left_out]}
+            for left_out in range(len(visits))
+        ]
+        if not without:
+            return {code: [] for code in self.ranker.candidates}
+        whole = self.ranker.rule.probabilities(scores[None, :], np.atleast_1d(eov))[0]
+        changes_VC = whole[None, :] - self.ranker.rule.probabilities(*self.ranker.score(without))
+        return {
+            code: [VisitEffect(visit=visit, change=float(change)) for visit, change in enumerate(changes, start=1)]
+            for code, changes in zip(self.ranker.candidates, changes_VC.T, strict=True)
+        }
+
+    def _row(self, patient: PatientGiven, number: int, of: int) -> PatientRow:
+        try:
+            return self.ranker.row(
+                [visit["codes"] for visit in patient["history"]],
+                days_before=[visit["days_before"] for visit in patient["history"]],
+                age=patient["age"],
+                sex=patient["sex"],
+                text=patient["text"],
+            )
+        except UserError as error:
+            reason = str(error).removesuffix(f"; {GO_ON}")  # an option of the command's
+            raise UserError(reason if of == 1 else f"patient {number}: {reason}") from None
+
+    def _code(
+        self, place: int, code: RankedCode, effects: Mapping[str, list[VisitEffect]] | None
+    ) -> Mapping[str, object]:
+        return {
+            "place": place,
+            "code": code.code,
+            "definition": code.definition,
+            "probability": code.probability,
+            "score": code.score,
+            "predicted": code.predicted,
+            "known": code.known,
+            "rules": None if code.rules is None else list(code.rules),
+            "moved_by": None if effects is None else effects[code.code],
+        }

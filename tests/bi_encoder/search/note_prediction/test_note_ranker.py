@@ -1,0 +1,161 @@
+"""`mera predict` with a bi-encoder: the run's own scores again, from a run, a checkpoint or a task; files; refusals."""
+
+import json
+import shutil
+
+import numpy as np
+import polars as pl
+import pytest
+from ready_python import run_ready
+from small_note_run import make_note_run
+from tiny_task import make_tiny_task
+
+from bi_encoder.search.note_prediction.note_files import read_note_table
+from bi_encoder.search.note_prediction.note_ranker import NoteRanker
+from mera.root import ROOT
+from mera.runs.predictions import read_predictions
+
+NOTE = "Patient has congestive heart failure. Denies fever or chills. AKI."
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory):
+    return make_tiny_task(tmp_path_factory.mktemp("notes") / "task", kind="coding")
+
+
+@pytest.fixture(scope="module")
+def run(task, tmp_path_factory):
+    names = {"selection.code_vectors": "best", "selection.views_per_code": 3, "selection.prior_form": "by_frequency"}
+    names |= {"selection.scoring": "rerank", "selection.rerank_candidates": 12}
+    return make_note_run(task, tmp_path_factory.mktemp("notes") / "run", **names)
+
+
+@pytest.fixture(scope="module")
+def ranker(run):
+    return NoteRanker.load(run)
+
+
+def test_it_scores_the_test_split_as_the_run_did(run, task, ranker):
+    rows, of_run = list(task.splits["test"]), read_predictions(run)
+    assert 0 < len(rows) < 64
+    for loaded in (ranker, NoteRanker.load(run / "checkpoint"), NoteRanker.load(run / "checkpoint", task)):
+        np.testing.assert_allclose(loaded.score(rows, batch_size=4), of_run.scores, rtol=1e-4, atol=1e-4)
+    ranked = ranker.ranked(rows, of_run.scores)
+    calibration = of_run.manifest["calibration"]
+    for number, codes in enumerate(ranked):
+        assert {code.code for code in codes if code.predicted} == {
+            code for code, predicted in zip(task.codes, of_run.predicted[number], strict=True) if predicted
+        }
+        for code in codes:
+            margin = of_run.scores[number, task.column[code.code]] - of_run.thresholds[number]
+            expected = 1 / (1 + np.exp(-(calibration["slope"] * margin + calibration["intercept"])))
+            assert code.probability == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_note_is_ranked_with_evidence_in_its_own_characters(ranker, task):
+    codes = ranker.rank(text=NOTE, age=67, sex="F", top=5)
+    assert [code.score for code in codes] == sorted((code.score for code in codes), reverse=True)
+    assert [code.definition for code in codes] == [task.definition(code.code) for code in codes]
+    for code in codes:
+        assert code.evidence
+        assert all(0 <= span.start < span.end <= len(NOTE) for span in code.evidence)
+        assert all(NOTE[span.start : span.end].strip() for span in code.evidence)
+    assert ranker.rank(text=NOTE)[0].score != ranker.rank(text=NOTE, age=67, sex="F")[0].score
+
+
+def test_a_history_is_read_with_codes_however_they_are_written(tmp_path):
+    task = make_tiny_task(tmp_path / "task", outside=["D64.9"])
+    ranker = NoteRanker.load(make_note_run(task, tmp_path / "run", variant="retrieval"))
+    written = ranker.rank([["i10", "E119"], [" n17.9 "]], days_before=[400, 30])
+    assert written == ranker.rank([["I10", "E11.9"], ["N17.9"]], days_before=[400, 30])
+    assert {code.code for code in written if code.known} == {"I10", "E11.9", "N17.9"}
+    assert ranker.rank([["D64.9"]]) != ranker.rank([["K35.80"]]), "codes of the edition that are no candidates are read"
+    with pytest.raises(ValueError, match="a code of the history is none that the model's edition has") as refused:
+        ranker.rank([["Smith"]])
+    assert "mith" not in str(refused.value).lower()
+    with pytest.raises(ValueError, match="was trained on histories, so it cannot read a note"):
+        ranker.rank(text=NOTE)
+    with pytest.raises(ValueError, match="there are 1 numbers of days for 2 visits"):
+        ranker.rank([["I10"], ["I10"]], days_before=[3])
+
+
+def test_what_is_missing_is_said(run, ranker, tmp_path):
+    with pytest.raises(ValueError, match="was trained on notes, and there is none"):
+        ranker.rank([["I10"]])
+    with pytest.raises(ValueError, match="nothing to rank from: give a note or a history"):
+        ranker.rank(text=" ")
+    with pytest.raises(ValueError, match=r"has no bi_encoder.json: give a run of bi_encoder/train.py"):
+        NoteRanker.load(tmp_path)
+    shutil.copytree(run / "checkpoint", tmp_path / "alone" / "checkpoint")
+    with pytest.raises(ValueError, match="holds the model alone, without the candidates"):
+        NoteRanker.load(tmp_path / "alone")
+
+
+def test_a_table_of_notes(tmp_path):
+    (tmp_path / "notes.csv").write_text('id,note\n007,"Chest pain, ""sharp"""\n8,\n9,AKI\n')
+    table = read_note_table(tmp_path / "notes.csv", "note", "id")
+    assert (table.ids, table.texts, table.num_empty) == (["007", "9"], ['Chest pain, "sharp"', "AKI"], 1)
+    (tmp_path / "notes.jsonl").write_text('{"note": "AKI"}\n{"note": null}\n{"note": "COPD"}\n')
+    table = read_note_table(tmp_path / "notes.jsonl", "note", None)
+    assert (table.ids, table.texts, table.num_empty) == (["1", "3"], ["AKI", "COPD"], 1)
+    (tmp_path / "unnamed.csv").write_text("id,note\n,AKI\n")
+    with pytest.raises(ValueError, match=r"row 1 of .*unnamed.csv has a note and no id in id"):
+        read_note_table(tmp_path / "unnamed.csv", "note", "id")
+    (tmp_path / "empty.csv").write_text("id,note\n1,\n")
+    with pytest.raises(ValueError, match="has no row with a note in note"):
+        read_note_table(tmp_path / "empty.csv", "note", "id")
+
+
+def predict(*arguments):
+    return run_ready(["-m", "mera.cli", "predict", *arguments], cwd=ROOT)
+
+
+def test_the_command_ranks_notes_of_every_kind(run, task, ranker, tmp_path):
+    shown = predict("--json", run, "--text", NOTE, "--top", 3)
+    assert shown.returncode == 0, shown.stderr
+    expected = ranker.rank(text=NOTE, top=3)
+    found = json.loads(shown.stdout)["codes"]
+    assert [(code["code"], code["place"]) for code in found] == [(c.code, n) for n, c in enumerate(expected, start=1)]
+    assert [(span["start"], span["end"]) for span in found[0]["evidence"]] == [
+        (span.start, span.end) for span in expected[0].evidence
+    ]
+    (tmp_path / "notes.csv").write_text(f'id,note\na,"{NOTE}"\nb,COPD flare\nc,\n')
+    done = predict(
+        *(run / "checkpoint", "--input", tmp_path / "notes.csv", "--patient", "id", "--text", "note", "--top", 2),
+        *("--output", tmp_path / "out" / "ranked.csv"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "2 notes ranked" in done.stdout
+    assert "1 rows without a note are not in it" in done.stdout
+    table = pl.read_csv(tmp_path / "out" / "ranked.csv")
+    assert table["patient_id"].to_list() == ["a", "a", "b", "b"]
+    assert table["code"].to_list()[:2] == [code.code for code in expected[:2]]
+    assert (tmp_path / "out" / "ranked.csv").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_command_ranks_a_task_and_says_the_true_codes(run, task, tmp_path):
+    done = predict(run, "--task", task.path, "--split", "validation", "--output", tmp_path / "ranked.json")
+    assert done.returncode == 0, done.stderr
+    examples = json.loads((tmp_path / "ranked.json").read_text())["examples"]
+    rows = list(task.splits["validation"])
+    assert [example["example_id"] for example in examples] == [row["example_id"] for row in rows]
+    for example, row in zip(examples, rows, strict=True):
+        assert len(example["codes"]) == 20
+        assert all(code["target"] == (code["code"] in row["targets"]) for code in example["codes"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--text", "AKI", "--file", "note.txt"], "give one of --text, --file, --input and --task"),
+        (["--input", "notes.csv"], "--input needs --text, the column with the notes, and --output"),
+        (["--task", "prepared/x"], "--task needs --output"),
+        (["--text", "AKI", "--output", "x.txt"], "--output writes .json, .parquet or .csv"),
+        (["--text", "AKI", "--rules", "check"], "unrecognized arguments: --rules check"),
+    ],
+)
+def test_the_command_refuses_in_one_sentence(run, options, message):
+    refused = predict(run, *options)
+    assert refused.returncode != 0
+    assert message in refused.stderr
+    assert "Traceback" not in refused.stderr

@@ -1,0 +1,43 @@
+"""`mera predict` starts the program of the checkpoint's stage."""
+
+import pytest
+
+from mera.commands.predict import BI_ENCODER, PREDICTS, STAGE_ONE, STAGE_TWO, predict_command
+
+TWO, NOTES = (PREDICTS[name] for name in (STAGE_TWO, BI_ENCODER))
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    for name, file in (("two", STAGE_TWO), ("laa", BI_ENCODER), ("one", STAGE_ONE)):
+        (tmp_path / name / "checkpoint").mkdir(parents=True)
+        (tmp_path / name / "checkpoint" / file).touch()
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("words", "script"),
+    [
+        (["two", "--history", "I10"], TWO),
+        (["two/checkpoint", "--task", "prepared/x", "--candidates", "laa"], TWO),
+        (["--task", "laa", "--json", "two"], TWO),
+        (["laa", "--text", "AKI"], NOTES),
+        (["--text", "AKI", "--json", "laa/checkpoint"], NOTES),
+        (["--text=AKI", "laa"], NOTES),
+        (["--help"], TWO),
+        (["laa", "--help"], NOTES),
+        (["nowhere"], TWO),
+    ],
+)
+@pytest.mark.usefixtures("runs")
+def test_the_checkpoint_says_which(words, script):
+    command = predict_command(words)
+    assert command[1].endswith(script)
+    assert command[2:] == words
+
+
+@pytest.mark.parametrize("source", ["one", "one/checkpoint"])
+@pytest.mark.usefixtures("runs")
+def test_stage_one_ranks_nothing(source):
+    with pytest.raises(ValueError, match=f"{source} is of stage one, .*: mera rank --model.base {source} --task"):
+        predict_command([source, "--history", "I10"])
