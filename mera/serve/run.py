@@ -33,7 +33,7 @@ def serve(checkpoint: Path, bi_encoder: Path | None, port: int) -> None:
         from mera.serve.app import build_app
     except ModuleNotFoundError as error:
         raise UserError(
-            f"mera serve needs FastAPI and uvicorn ({error.name} is missing): pip install 'mera-icd[serve]'"
+            f"mera serve needs FastAPI and uvicorn ({error.name} is missing): pip install fastapi uvicorn"
         ) from None
     from mera.serve.guard import Guard
 

@@ -1,5 +1,6 @@
 """`mera serve` as a process: its address, what it keeps out, what it prints, its end, and what it refuses to start."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -9,12 +10,11 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from ready_python import run_ready
 from served import Served
 
 from mera.commands.predict import BI_ENCODER, STAGE_TWO
 from mera.root import ROOT
-from mera.serve.run import engine_sources
+from mera.serve.run import engine_sources, serve
 
 NAME = "Zyxquander"
 
@@ -78,26 +78,26 @@ def test_what_is_served_is_known_by_its_files(models, tmp_path):
         engine_sources(notes, notes)
 
 
-def serve(*arguments):
-    return run_ready(["-m", "mera.cli", "serve", *arguments], cwd=ROOT)
-
-
 def test_what_cannot_be_served_is_said_in_a_sentence(models, tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        refused = serve(models[0], "--port", port)
-    assert refused.returncode == 1
-    assert f"error: port {port} cannot be used here; choose another with --port" in refused.stderr
-    refused = serve(tmp_path, "--port", 0)
-    assert "is not a run of stage two or of the bi-encoder" in refused.stderr
-    broken = tmp_path / "broken"
-    broken.mkdir()
-    (broken / STAGE_TWO).write_text("{}")
-    refused = serve(broken, "--port", 0)
-    assert refused.returncode == 1
-    assert "error: the model could not be opened; why stands above" in refused.stderr
+        with pytest.raises(ValueError, match=f"port {port} cannot be used here; choose another with --port"):
+            serve(models[0], None, port)
+    for beyond in (-1, 70_000):
+        with pytest.raises(ValueError, match="cannot be used here"):
+            serve(models[0], None, beyond)
+    with pytest.raises(ValueError, match="is not a run of stage two or of the bi-encoder"):
+        serve(tmp_path, None, 0)
+
+
+def test_a_model_that_does_not_open_is_said_and_leaves_no_process(tmp_path):
+    (tmp_path / STAGE_TWO).write_text("{}")
+    before = children(os.getpid())
+    with pytest.raises(ValueError, match="the model could not be opened; why stands above"):
+        serve(tmp_path, None, 0)
+    assert children(os.getpid()) == before
 
 
 def test_without_the_packages_one_sentence_says_how_to_get_them(models):
