@@ -268,7 +268,7 @@ def serve_page(
     It prints the address with its token, which is all that lets one in. Enter visits for the next diagnoses, or a note
     for its codes; nothing entered is stored or logged. `/openapi.json` describes `/rank`, `/rank/batch`, `/notes`,
     `/codes` and `/code/{code}`. See docs/serve.md; needs the extra `serve` (`pip install fastapi uvicorn`)."""
-    from mera.serve.run import serve
+    from mera.commands.serve.run import serve
 
     serve(checkpoint, bi_encoder, port)
 

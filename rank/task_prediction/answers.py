@@ -7,7 +7,7 @@ import numpy as np
 
 from data.codes.book.display.code_page import CodePage, code_page
 from data.task_folder.features import PatientRow
-from mera.serve.answering import NotThere
+from mera.commands.serve.answering import NotThere
 from mera.system.errors import UserError
 from rank.patients.coding_check import RuleUse
 from rank.patients.patient_input import GO_ON
@@ -20,7 +20,7 @@ class VisitGiven(TypedDict):
 
 
 class PatientGiven(TypedDict):
-    """A patient, with the fields that `mera.serve.messages.Patient` has checked."""
+    """A patient, with the fields that `mera.commands.serve.messages.Patient` has checked."""
 
     history: list[VisitGiven]
     age: int | None

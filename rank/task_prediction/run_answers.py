@@ -3,7 +3,7 @@
 python rank/task_prediction/run_answers.py runs/rank
 """
 
-from mera.serve.answering import answer_requests, open_channel
+from mera.commands.serve.answering import answer_requests, open_channel
 
 # isort: split
 

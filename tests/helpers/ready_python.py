@@ -275,6 +275,7 @@ def run(words):
         sys.modules[LAUNCHER].main()  # in the module whose processes are handed out
     elif words[0] == "-m":
         sys.argv, sys.path[0] = words[1:], os.getcwd()
+        sys.modules.pop(words[1], None)  # runpy warns of a module that is there already
         runpy.run_module(words[1], run_name="__main__", alter_sys=True)
     else:
         sys.argv, sys.path[0] = words, str(Path(words[0]).resolve().parent)

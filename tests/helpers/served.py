@@ -9,15 +9,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+from mera.commands.serve.answering import NOT_THERE, UNPROCESSABLE, NotThere
+from mera.commands.serve.engine import EngineFailure, EngineRefusal
+from mera.commands.serve.messages import About
 from mera.root import ROOT
-from mera.serve.answering import NOT_THERE, UNPROCESSABLE, NotThere
-from mera.serve.engine import EngineFailure, EngineRefusal
-from mera.serve.messages import About
 from mera.system.errors import UserError, without_values
 
 
 class LocalEngine:
-    """As `mera.serve.engine.Engine`, without a process: what goes in and out is JSON here too."""
+    """As `mera.commands.serve.engine.Engine`, without a process: what goes in and out is JSON here too."""
 
     def __init__(self, answers, *names):
         self._answers, self._names = answers, names

@@ -7,7 +7,7 @@ from typing import cast
 from bi_encoder.search.note_prediction.note_ranker import NoteRanker
 from data.codes.book.display.code_page import CodePage, code_page
 from data.ontology import SYSTEMS
-from mera.serve.answering import NotThere
+from mera.commands.serve.answering import NotThere
 from mera.system.errors import UserError
 
 

@@ -3,7 +3,7 @@
 python bi_encoder/search/note_prediction/run_answers.py runs/laa_mrl
 """
 
-from mera.serve.answering import answer_requests, open_channel
+from mera.commands.serve.answering import answer_requests, open_channel
 
 # isort: split
 

@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, seed, settings
 from schemathesis.specs.openapi.checks import response_schema_conformance
 from starlette.testclient import TestClient
 
-from mera.serve.app import build_app, sentence_of
-from mera.serve.guard import Guard
+from mera.commands.serve.app import build_app, sentence_of
+from mera.commands.serve.guard import Guard
 
 TOKEN, PORT = "a-token-of-some-length", 8123
 CANARY = "Zyxquander"

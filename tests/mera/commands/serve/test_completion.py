@@ -2,8 +2,8 @@
 
 import pytest
 
-from mera.serve.completion import Completion
-from mera.serve.messages import NamedCode
+from mera.commands.serve.completion import Completion
+from mera.commands.serve.messages import NamedCode
 
 CODES = {
     "I50.9": "Heart failure, unspecified",

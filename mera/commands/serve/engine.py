@@ -7,7 +7,7 @@ import subprocess
 import threading
 from collections.abc import Mapping, Sequence
 
-from mera.serve.messages import About
+from mera.commands.serve.messages import About
 from mera.system.errors import UserError
 
 SECONDS_TO_END = 5
@@ -33,7 +33,7 @@ class Engine:
     """One request at a time; several threads may ask."""
 
     def __init__(self, command: Sequence[str]):
-        """`command`: a program that speaks as `mera.serve.answering` says. What it prints goes to stderr."""
+        """`command`: a program that speaks as `mera.commands.serve.answering` says. What it prints goes to stderr."""
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,

@@ -6,8 +6,8 @@ import pytest
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from mera.serve import guard
-from mera.serve.guard import HEADERS, Guard
+from mera.commands.serve import guard
+from mera.commands.serve.guard import HEADERS, Guard
 
 TOKEN, PORT = "a-token-of-some-length", 8123
 NAME = "Zyx" + "quander"

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from mera.serve.messages import NamedCode
+from mera.commands.serve.messages import NamedCode
 
 
 class Completion:

@@ -10,9 +10,9 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 
-from mera.serve.completion import Completion
-from mera.serve.engine import Engine, EngineFailure, EngineRefusal
-from mera.serve.messages import (
+from mera.commands.serve.completion import Completion
+from mera.commands.serve.engine import Engine, EngineFailure, EngineRefusal
+from mera.commands.serve.messages import (
     About,
     BatchRanking,
     BatchRequest,
@@ -24,7 +24,7 @@ from mera.serve.messages import (
     Ranking,
     RankRequest,
 )
-from mera.serve.page import ASSETS, asset, rendered_page
+from mera.commands.serve.page import ASSETS, asset, rendered_page
 
 MOST_COMPLETIONS = 12
 FIELDS = {"history", "codes", "days_before", "age", "sex", "text", "top", "explain", "patients", "q", "code", "body"}

@@ -13,8 +13,8 @@ import pytest
 from served import Served
 
 from mera.commands.predict import BI_ENCODER, STAGE_TWO
+from mera.commands.serve.run import engine_sources, serve
 from mera.root import ROOT
-from mera.serve.run import engine_sources, serve
 
 NAME = "Zyxquander"
 

@@ -5,7 +5,7 @@ from importlib import resources
 
 import jinja2
 
-from mera.serve.messages import About
+from mera.commands.serve.messages import About
 
 ASSETS = {"page.css": "text/css", "icon.svg": "image/svg+xml"} | dict.fromkeys(
     ("base.js", "page.js", "ranking.js", "visits.js"), "text/javascript"
@@ -28,13 +28,13 @@ def rendered_page(patients: About | None, notes: About | None) -> str:
 
 def asset(name: str) -> bytes:
     """A file of ASSETS."""
-    return (resources.files("mera.serve") / "templates" / name).read_bytes()
+    return (resources.files("mera.commands.serve") / "templates" / name).read_bytes()
 
 
 @functools.cache
 def _environment() -> jinja2.Environment:
     return jinja2.Environment(
-        loader=jinja2.PackageLoader("mera.serve"),
+        loader=jinja2.PackageLoader("mera.commands.serve"),
         autoescape=jinja2.select_autoescape(enabled_extensions=("html.j2",), default=False),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from mera.commands.predict import BI_ENCODER, STAGE_TWO, checkpoint_kind
 from mera.commands.programs import script_command
-from mera.serve.engine import Engine
+from mera.commands.serve.engine import Engine
 from mera.system.errors import UserError
 
 ENGINES = {
@@ -30,12 +30,12 @@ def serve(checkpoint: Path, bi_encoder: Path | None, port: int) -> None:
     try:
         import uvicorn
 
-        from mera.serve.app import build_app
+        from mera.commands.serve.app import build_app
     except ModuleNotFoundError as error:
         raise UserError(
             f"mera serve needs FastAPI and uvicorn ({error.name} is missing): pip install fastapi uvicorn"
         ) from None
-    from mera.serve.guard import Guard
+    from mera.commands.serve.guard import Guard
 
     started = time.perf_counter()
     sources = engine_sources(checkpoint, bi_encoder)

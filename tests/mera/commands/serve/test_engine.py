@@ -6,13 +6,13 @@ import threading
 
 import pytest
 
+from mera.commands.serve.engine import Engine, EngineFailure, EngineRefusal
 from mera.root import ROOT
-from mera.serve.engine import Engine, EngineFailure, EngineRefusal
 
 PROGRAM = """
 import os, sys
 sys.path.insert(0, {root!r})
-from mera.serve.answering import NotThere, answer_requests, open_channel
+from mera.commands.serve.answering import NotThere, answer_requests, open_channel
 from mera.system.errors import UserError
 
 def double(request):
@@ -100,7 +100,7 @@ def test_it_ends_with_its_input_or_is_killed(engine, monkeypatch):
     assert engine.about
     engine.end()
     assert engine._process.returncode == 0
-    monkeypatch.setattr("mera.serve.engine.SECONDS_TO_END", 0.2)
+    monkeypatch.setattr("mera.commands.serve.engine.SECONDS_TO_END", 0.2)
     deaf = Engine([sys.executable, "-c", "import time; time.sleep(600)"])
     deaf.end()
     assert deaf._process.returncode == -9
