@@ -28,7 +28,7 @@ ROOMS = (
         "mera.report.measures",
         "mera.report.comparison",
     ),
-    *("mera.report.page", "mera.report", "mera.commands.serve", "mera.commands", "mera.cli"),
+    *("mera.report.page", "mera.report", "mera.commands", "mera.commands.serve", "mera.cli"),
     *("data.ledger", "data.table_files", "data.editions", "data.task_folder", "data.task", "data.ontology"),
     *("data.codes", "data.cohorts", "data.synthetic", "data.sources.shared", "data.sources", "data.inspection"),
     *(

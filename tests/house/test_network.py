@@ -133,7 +133,7 @@ def ran(tmp_path_factory):
 def test_every_command_does_its_work_and_asks_for_no_host(ran):
     printed, lookups = ran
     ended = [line.split(" ", 3)[2:] for line in printed.splitlines() if line.startswith("ended with")]
-    assert len(ended) == 15, printed[-3000:]
+    assert len(ended) == 17, printed[-3000:]
     failed = [command for code, command in ended if code != "0" and "of-adapter" not in command]
     assert not failed, printed[-5000:]
     assert lookups == ""
