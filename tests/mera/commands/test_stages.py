@@ -69,6 +69,7 @@ def test_an_installed_wheel_works_in_a_folder_with_a_data_py(tmp_path):
     site, work = tmp_path / "site", tmp_path / "work"
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
+    assert (site / "mera/commands/serve/templates/page.html.j2").is_file()
     work.mkdir()
     (work / "data.py").write_text("raise SystemExit('the wrong data.py')\n")
     (work / "rank").mkdir()
