@@ -22,7 +22,7 @@ from rich.console import Console
 
 from data.inspection.summary import print_account
 from data.task import SPLITS
-from mera.system.errors import CommandLine, UserError
+from mera.system.errors import CommandLine, Once, UserError
 from mera.training.entry_point import run_entry_point
 from rank.patients.coding_check import RULE_USES
 from rank.patients.notices import print_notices
@@ -63,7 +63,10 @@ def main() -> None:
     parser.add_argument("checkpoint", help="run of rank/train.py, or its checkpoint directory")
     patient = parser.add_argument_group("one patient")
     patient.add_argument(
-        "--history", default="", help="codes of each visit, oldest first: commas inside, ; between; I509 is I50.9"
+        "--history",
+        action=Once,
+        default="",
+        help="codes of each visit, oldest first: commas inside, ; between; I509 is I50.9",
     )
     patient.add_argument("--days", default=None, help="days before now of each visit, oldest first, separated by ;")
     patient.add_argument("--age", default=None, help="age in whole years")

@@ -31,6 +31,18 @@ class CommandLine(argparse.ArgumentParser):
         self.exit(2, f"error: {message}\n{self.prog} --help lists the options\n")
 
 
+class Once(argparse.Action):
+    """An option that may be given once; argparse would take the last of several and say nothing of the others."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: object, name: str | None = None
+    ) -> None:
+        """Called by argparse with what stands behind the option."""
+        if getattr(namespace, self.dest) != self.default:
+            parser.error(f"{name} is given more than once; give it once")
+        setattr(namespace, self.dest, values)
+
+
 def is_sentence(error: BaseException) -> bool:
     """Whether the error's message was written for the user, or is the system's word on a file: safe to print."""
     return isinstance(error, UserError | OSError)

@@ -31,7 +31,7 @@ from bi_encoder.search.note_prediction.note_files import (
 from bi_encoder.search.note_prediction.note_ranker import NoteRanker
 from bi_encoder.search.output import read_note_file
 from data.task import SPLITS, load_task
-from mera.system.errors import CommandLine, UserError
+from mera.system.errors import CommandLine, Once, UserError
 from mera.training.entry_point import run_entry_point
 
 
@@ -108,7 +108,9 @@ def _arguments() -> argparse.Namespace:
     one.add_argument("--file", default=None, help="a text file in UTF-8 that holds the note")
     one.add_argument("--age", type=int, default=None, help="age in whole years")
     one.add_argument("--sex", choices=("F", "M"), default=None, help="F or M")
-    one.add_argument("--history", default="", help="codes of each visit, oldest first: commas inside, ; between")
+    one.add_argument(
+        "--history", action=Once, default="", help="codes of each visit, oldest first: commas inside, ; between"
+    )
     one.add_argument("--days", default=None, help="days before now of each visit, oldest first, separated by ;")
     table = parser.add_argument_group("notes of a table")
     table.add_argument("--input", metavar="FILE", help="CSV, JSONL, Parquet or spreadsheet; needs --text and --output")
