@@ -15,12 +15,12 @@ from rich.console import Console
 from rich.table import Table
 
 from data.inspection.summary import print_account
-from data.ledger import Ledger
+from data.ledger import Ledger, UnreadableColumn
 from data.sources import table
-from data.sources.shared.source_command import Arguments, column_forms
+from data.sources.shared.source_command import Arguments
 from data.sources.shared.table_columns import encoding_hint, table_columns
-from data.table_files.columns import Column, read_columns, without_nothing
-from data.table_files.meanings import Meaning, form_of
+from data.table_files.columns import Column, without_nothing
+from data.table_files.meanings import form_of
 from data.table_files.text_tables import column_names, read_text_table
 from mera.system.errors import UserError
 
@@ -84,10 +84,11 @@ class _Template(argparse.Action):
         parser.exit()
 
 
-def preview_columns(arguments: Arguments) -> tuple[list[ColumnPreview], list[str], list[dict[str, str]]]:
-    """The columns that are read; the headers of those that are not; and the first rows, header -> form.
-
-    Raises UserError where the table cannot be read (`data.table_files.columns`).
+def preview_columns(
+    arguments: Arguments, ledger: Ledger
+) -> tuple[list[ColumnPreview], list[str], list[dict[str, str]]]:
+    """The columns that are read, with what `ledger` says of them once the table was read (`read_source`); the headers
+    of those that are not; and the first rows, header -> form. Raises UserError where the table cannot be read.
     """
     path = Path(arguments.input)
     with encoding_hint():
@@ -96,8 +97,8 @@ def preview_columns(arguments: Arguments) -> tuple[list[ColumnPreview], list[str
         headers = {each.name: each.header or each.name for each in wanted}
         raw = read_text_table(path, headers, separator=arguments.separator, encoding=arguments.encoding).rows
         names = column_names(path, list(headers.values()), arguments.separator, arguments.encoding)
-        typed = read_columns(path, wanted, Ledger(), column_forms(arguments), separator=arguments.separator).rows
-    read = [_preview(each, raw[each.name], typed) for each in wanted]
+    unreadable = ledger.record()["unreadable"]
+    read = [_preview(each, raw[each.name], unreadable.get(f"{path.name}, {each.header}")) for each in wanted]
     taken = {header.strip().lower() for header in headers.values()}
     rows = [
         {headers[name]: "" if value is None else form_of(str(value)) for name, value in row.items()}
@@ -106,28 +107,41 @@ def preview_columns(arguments: Arguments) -> tuple[list[ColumnPreview], list[str
     return read, [name for name in names if name and name not in taken], rows
 
 
-def _preview(each: Column, raw: pl.Series, typed: pl.DataFrame) -> ColumnPreview:
+def _preview(each: Column, raw: pl.Series, unreadable: UnreadableColumn | None) -> ColumnPreview:
     values = without_nothing(raw)
-    filled = len(values) - values.null_count()
-    parsed = typed[each.name]
-    if each.meaning == Meaning.TIME_OR_DAYS and parsed.null_count() == len(parsed):
-        parsed = typed[f"{each.name}_days"]
     forms = values.drop_nulls().cast(pl.String).head(100_000).map_elements(form_of, return_dtype=pl.String)
     common = forms.value_counts(sort=True).head(FORMS).to_series(0).to_list()
     return ColumnPreview(
         header=each.header or each.name,
         taken_for=_TAKEN_FOR[each.name.split("_")[0]],
-        filled=filled,
-        unreadable=filled - (len(parsed) - parsed.null_count()),
+        filled=len(values) - values.null_count(),
+        unreadable=0 if unreadable is None else unreadable["values"],
         empty=values.null_count(),
         forms=tuple(common),
     )
 
 
 def print_preview(arguments: Arguments) -> None:
-    """What each column becomes, the first rows masked, and where every row would go; nothing is written."""
-    columns, others, rows = preview_columns(arguments)
-    console = Console()
+    """What each column becomes, the first rows masked, and where every row would go; nothing is written. The columns
+    are shown also where the table ends in an error."""
+    console, ledger = Console(), Ledger()
+    try:
+        source = table.read_source(arguments, "coding" if arguments.kind == "coding" else "diagnosis", ledger)
+    finally:
+        _print_columns(arguments, ledger, console)
+        if any(unit["read"] for unit in ledger.record()["accounting"].values()):
+            print_account(ledger.record(), console)
+    visits = [len(patient.visits) for patient in source.patients]
+    several = sum(number > 1 for number in visits)
+    console.print(
+        f"{len(visits):,} patients with {sum(visits):,} visits, {several:,} of them with more than one; nothing was "
+        "written: the same command with --output in place of --preview does",
+        highlight=False,
+    )
+
+
+def _print_columns(arguments: Arguments, ledger: Ledger, console: Console) -> None:
+    columns, others, rows = preview_columns(arguments, ledger)
     read = Table("column", "taken for", "values", "unreadable", "empty", "looks like", title="columns that are read")
     for each in columns:
         counts = (f"{count:,}" for count in (each.filled, each.unreadable, each.empty))
@@ -138,17 +152,6 @@ def print_preview(arguments: Arguments) -> None:
     for row in rows:
         first.add_row(*(row[each.header] for each in columns))
     console.print(first)
-    ledger = Ledger()
-    kind = "coding" if arguments.kind == "coding" else "diagnosis"
-    source = table.read_source(arguments, kind, ledger)
-    print_account(ledger.record(), console)
-    visits = [len(patient.visits) for patient in source.patients]
-    several = sum(number > 1 for number in visits)
-    console.print(
-        f"{len(visits):,} patients with {sum(visits):,} visits, {several:,} of them with more than one; nothing was "
-        "written: the same command with --output in place of --preview does",
-        highlight=False,
-    )
 
 
 def example_rows() -> list[dict[str, str]]:

@@ -6,22 +6,13 @@ from study_recipes import write_recipes        (pytest puts this folder on sys.p
 from pathlib import Path
 
 import yaml
-
-ARCHITECTURE = {
-    "model_type": "mistral",
-    "hidden_size": 16,
-    "intermediate_size": 32,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 1,
-    "sliding_window": None,
-}
+from small_model import ARCHITECTURE
 
 
 def write_recipes(folder: Path, levels=("all", "chapter", "category")) -> tuple[Path, Path]:
     """Recipes of stage one and of stage two."""
     one, two = folder / "one.yaml", folder / "two.yaml"
-    model = {"architecture": ARCHITECTURE, "tokenizer_size": 400, "max_length": 256}
+    model = {"architecture": ARCHITECTURE | {"sliding_window": None}, "tokenizer_size": 400, "max_length": 256}
     one.write_text(
         yaml.safe_dump(
             {

@@ -5,9 +5,11 @@ import re
 import polars as pl
 import pytest
 
+from data.ledger import Ledger
 from data.prepare.__main__ import main
 from data.prepare.options import parse_arguments
 from data.prepare.table_preview import csv_text, example_tables, preview_columns
+from data.sources.table import read_source
 from data.task import load_task
 from mera.root import ROOT
 
@@ -86,7 +88,9 @@ def odd_table(tmp_path):
 
 def test_each_column_is_counted_and_no_value_is_shown(odd_table, monkeypatch, capsys):
     arguments = ["table", "--input", str(odd_table), *COLUMNS, "--code", "icd", "--preview"]
-    columns, others, rows = preview_columns(parse_arguments(arguments))
+    options, ledger = parse_arguments(arguments), Ledger()
+    read_source(options, "diagnosis", ledger)
+    columns, others, rows = preview_columns(options, ledger)
     counts = {each.header: (each.filled, each.unreadable, each.empty) for each in columns}
     assert counts == {"pid": (6, 0, 0), "admitted": (6, 1, 0), "icd": (6, 0, 0), "sex": (5, 0, 1), "age": (6, 1, 0)}
     assert others == ["ward"]
@@ -97,6 +101,21 @@ def test_each_column_is_counted_and_no_value_is_shown(odd_table, monkeypatch, ca
     assert "3 patients with 5 visits, 2 of them with more than one; nothing was written" in re.sub(r"\s+", " ", printed)
     assert not any(value in printed for value in ("Meier", "Kunz", "I50.9", "2023-01-09", "seventy", "later"))
     assert sorted(path.name for path in odd_table.parent.iterdir()) == ["odd.csv"]
+
+
+def test_a_sex_that_is_recorded_as_unknown_is_not_unreadable(odd_table):
+    pl.read_csv(odd_table).with_columns(sex=pl.Series(["F", "F", "M", "U", "M", "U"])).write_csv(odd_table)
+    options = parse_arguments(["table", "--input", str(odd_table), *COLUMNS, "--code", "icd", "--preview"])
+    ledger = Ledger()
+    read_source(options, "diagnosis", ledger)
+    (sex,) = (each for each in preview_columns(options, ledger)[0] if each.header == "sex")
+    assert (sex.filled, sex.unreadable, sex.empty) == (6, 0, 0)
+
+
+def test_the_columns_are_shown_where_the_table_ends_in_an_error(odd_table, monkeypatch, capsys):
+    with pytest.raises(ValueError, match="none of 5 values is a code"):
+        run(monkeypatch, "--input", odd_table, *COLUMNS[:-1], "icd9", "--code", "icd", "--preview")
+    assert "columns that are read" in capsys.readouterr().out
 
 
 def test_without_a_preview_an_output_is_needed(odd_table, capsys):
