@@ -9,6 +9,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 from transformers import PreTrainedTokenizerBase
 
+from bi_encoder.checkpoint import ModelRecord
 from bi_encoder.config import BiEncoderConfig, CodeVectorsKind, EncoderConfig
 from bi_encoder.inputs.batches import length_sorted_batches, pad, to_device, tokenize
 from bi_encoder.inputs.code_names import names_for_scoring
@@ -64,6 +65,18 @@ def embed_codes(
     embeddings = embed_texts(model, names.texts, max_tokens, batch_size)
     vectors = CodeVectors(embeddings=embeddings, owner=torch.tensor(names.owner, device=embeddings.device))
     return vectors.mean_of_each() if code_vectors == "pooled" else vectors
+
+
+def embed_as_recorded(model: BiEncoder, task: Task, record: ModelRecord) -> CodeVectors:
+    """The vectors of the task's candidates as the checkpoint's record says: what the model was validated with."""
+    return embed_codes(
+        model,
+        task,
+        record.max_key_tokens,
+        code_vectors=record.code_vectors,
+        views_per_code=record.views_per_code,
+        spans_per_code=record.spans_per_code,
+    )
 
 
 def embed_windows(model: BiEncoder, texts: Sequence[Windows], overlap: int, batch_size: int = 64) -> Tensor:

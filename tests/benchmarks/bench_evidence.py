@@ -19,7 +19,7 @@ from bi_encoder.evidence.agreement import Agreement, agreement, mean_agreement
 from bi_encoder.inputs.texts import QueryText, query_texts
 from bi_encoder.inputs.windows import window_batch, windows_with_offsets
 from bi_encoder.model import BiEncoder
-from bi_encoder.predict import embed_codes
+from bi_encoder.predict import embed_as_recorded
 from bi_encoder.scoring.similarities import CodeVectors, first_vectors
 from bi_encoder.search.search_index import open_model
 from data.task import Task, load_task
@@ -47,14 +47,7 @@ def main() -> None:
 
 def compare(model: BiEncoder, record: ModelRecord, task: Task, split: str) -> tuple[dict[str, list[Agreement]], int]:
     """Way of weighing tokens -> the agreement of each (note, code) with spans; and how many pairs no token touches."""
-    vectors = embed_codes(
-        model,
-        task,
-        record.max_key_tokens,
-        code_vectors=record.code_vectors,
-        views_per_code=record.views_per_code,
-        spans_per_code=record.spans_per_code,
-    )
+    vectors = embed_as_recorded(model, task, record)
     column = task.column
     found, unread = defaultdict(list), 0
     for row, query in zip(task.splits[split], query_texts(task, split), strict=True):

@@ -17,7 +17,7 @@ from bi_encoder.index.code_index import CodeIndex
 from bi_encoder.inputs.texts import ExampleRow, QueryText, query_text
 from bi_encoder.inputs.windows import tokenize_windows
 from bi_encoder.model import BiEncoder
-from bi_encoder.predict import embed_codes, score_texts
+from bi_encoder.predict import embed_as_recorded, score_texts
 from bi_encoder.scoring.prior import Prior
 from bi_encoder.scoring.similarities import CodeVectors
 from bi_encoder.search.note_prediction.run_parts import find_parts
@@ -88,14 +88,7 @@ class NoteRanker:
         about_task = about_task if isinstance(about_task, dict) else {}
         if task is not None:
             table, about_task = task.code_table, dict(task.info)
-            vectors = embed_codes(
-                model,
-                task,
-                record.max_key_tokens,
-                code_vectors=record.code_vectors,
-                views_per_code=record.views_per_code,
-                spans_per_code=record.spans_per_code,
-            )
+            vectors = embed_as_recorded(model, task, record)
         else:
             if not parts.candidates.is_file() or not parts.index.is_file():
                 raise UserError(
