@@ -16,11 +16,12 @@ from memorize.forgetting import measured_text
 from memorize.measurement import measure, pretrained_recall, recall_record
 from memorize.outputs import save_model, write_outputs
 from memorize.questions import QuestionBook
-from memorize.recall import print_epoch, print_shares
+from memorize.recall import print_shares
 from memorize.start import asks_pretrained, context_length, load_codes, model_for_codes, training_examples
 from memorize.trainer import build_trainer, on_device, unwrapped
 from mera.config import config_dict
 from mera.doctor.dry_run import FEW_CODES, open_run, parse_training_config, rehearse
+from mera.runs.figures import print_next
 from mera.runs.manifest import RunClock
 from mera.training.entry_point import run_entry_point
 
@@ -36,7 +37,7 @@ def main() -> None:
     model, tokenizer, code_tokens = model_for_codes(config, code_set)
     book, encoder = QuestionBook(code_set, config.questions), QuestionEncoder(tokenizer, config.questions)
     examples, length = training_examples(book, encoder, model, config), context_length(model, config)
-    trainer = build_trainer(model, tokenizer, examples, book, encoder, config, run, print_epoch)
+    trainer = build_trainer(model, tokenizer, examples, book, encoder, config, run)
 
     batch_size = config.evaluation_batch_size
     if dry_run:
@@ -53,7 +54,11 @@ def main() -> None:
         print_shares({"pretrained, as text": pretrained, "before": recall["before"], "after": recall["after"]})
         print(f"perplexity of general text: {before.perplexity:.1f} before, {after.perplexity:.1f} after")
         write_outputs(run, config, code_set, source, recall, trainer, clock)
-        print(f"checkpoint: {run.finish() / 'checkpoint'}")
+        checkpoint = run.finish() / "checkpoint"
+        if config.task is not None:
+            two = checkpoint.parent.with_name("stage-two")
+            print_next(["mera", "rank", "--model.base", str(checkpoint), "--task", config.task, "--output", str(two)])
+        print(f"checkpoint: {checkpoint}")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from rich.console import Console
 from mera.root import ROOT
 from mera.system.children import run_child
 from mera.system.safe_group import SafeGroup
+from mera.system.terminal import be_verbose
 
 app = typer.Typer(
     cls=SafeGroup,
@@ -36,8 +37,13 @@ def main(
     version: Annotated[
         bool, typer.Option("--version", callback=print_version, is_eager=True, help="print the version and exit")
     ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="also show what libraries show, and every number that is logged")
+    ] = False,
 ) -> None:
     """Rank ICD diagnosis codes with a language model that memorized them, and compare it honestly."""
+    if verbose:
+        be_verbose()
 
 
 DISTRIBUTION = "mera-icd"

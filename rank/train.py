@@ -17,6 +17,7 @@ from transformers import set_seed
 from data.task import load_task, with_few_held_out
 from mera.config import config_dict
 from mera.doctor.dry_run import FEW_EXAMPLES, open_run, parse_training_config, rehearse
+from mera.runs.figures import print_end
 from mera.runs.manifest import RunClock
 from mera.training.entry_point import run_entry_point
 from rank.config import RankConfig
@@ -53,7 +54,7 @@ def main() -> None:
     save_ranker(trainer, ranker, code_tokens, run)
     if trainer.is_world_process_zero():
         write_outputs(trainer, task, test, of_validation, decision, config, run, clock)
-        print(f"checkpoint and predictions: {run.finish()}")
+        print_end(run.finish(), config.task, ("mera", "baselines"))
 
 
 if __name__ == "__main__":

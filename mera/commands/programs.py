@@ -1,14 +1,17 @@
 """The toolkit's own programs as commands that a user would type: what `mera demo` and `mera ablate` run."""
 
+import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
 from mera.root import ROOT
+from mera.runs.figures import PART_OF
 from mera.runs.finished_runs import is_complete
 from mera.system.children import run_child
 from mera.system.errors import UserError
@@ -36,9 +39,22 @@ def run_steps(steps: Sequence[Step], console: Console) -> None:
             continue
         command = shown(step.command)
         console.print(command, soft_wrap=True, highlight=False, markup=False)
-        code = run_child(step.command)
+        with part_of_this():
+            code = run_child(step.command)
         if code:
             raise UserError(f"this step failed (exit code {code}), what finished before is kept: {command}")
+
+
+@contextmanager
+def part_of_this() -> Iterator[None]:
+    """Commands that are started within do not print what comes next."""
+    before = os.environ.get(PART_OF)
+    os.environ[PART_OF] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[PART_OF]
 
 
 def mera_command(*arguments: object) -> list[str]:
