@@ -14,14 +14,13 @@ from memorize.config import MemorizeConfig
 from memorize.encoding import QuestionEncoder
 from memorize.forgetting import measured_text
 from memorize.measurement import measure, pretrained_recall, recall_record
-from memorize.outputs import save_model, write_outputs
+from memorize.outputs import print_end, save_model, write_outputs
 from memorize.questions import QuestionBook
 from memorize.recall import print_shares
 from memorize.start import asks_pretrained, context_length, load_codes, model_for_codes, training_examples
 from memorize.trainer import build_trainer, on_device, unwrapped
 from mera.config import config_dict
 from mera.doctor.dry_run import FEW_CODES, open_run, parse_training_config, rehearse
-from mera.runs.figures import print_next
 from mera.runs.manifest import RunClock
 from mera.training.entry_point import run_entry_point
 
@@ -54,11 +53,7 @@ def main() -> None:
         print_shares({"pretrained, as text": pretrained, "before": recall["before"], "after": recall["after"]})
         print(f"perplexity of general text: {before.perplexity:.1f} before, {after.perplexity:.1f} after")
         write_outputs(run, config, code_set, source, recall, trainer, clock)
-        checkpoint = run.finish() / "checkpoint"
-        if config.task is not None:
-            two = checkpoint.parent.with_name("stage-two")
-            print_next(["mera", "rank", "--model.base", str(checkpoint), "--task", config.task, "--output", str(two)])
-        print(f"checkpoint: {checkpoint}")
+        print_end(run.finish() / "checkpoint", config.task)
 
 
 if __name__ == "__main__":

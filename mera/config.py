@@ -76,6 +76,7 @@ def parse_with_options(
     """`parse_config` for a command with options of its own: option name -> what `add_argument` takes."""
     parser = CommandLine(
         prog=program or os.environ.get(STARTED_AS),
+        usage="%(prog)s [--config FILE] [--KEY VALUE ...]",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

@@ -52,6 +52,17 @@ ENCODER = (
 )
 WIDTHS = ("--objective.widths", "[8, 16, 32]")
 FEW = ("--training.epochs", "1", "--training.min_steps", "0")
+AS_BEFORE = {
+    True: (
+        *("--wide", "recurrence", "--training.min_epoch_steps", "0", "--training.evaluate_every", "0"),
+        *("--training.patience", "0"),
+    ),
+    False: (),
+}
+"""Whether stage two has a wide part -> what gives the stage two of every commit: the bonus of codes seen before, one
+look at validation an epoch."""
+BARE = {True: ("--wide", "none"), False: ("--recurrence", "false")}
+"""Whether stage two has a wide part -> what leaves the language model alone."""
 TIMED = ("cost.csv", "widths.csv")
 """Tables of a report with measured seconds, which report.json has too."""
 VOLATILE = re.compile(r"second|runtime|bytes|joule|watt|peak_memory|git_commit|versions|hardware|started_at|^cost$")
@@ -133,10 +144,14 @@ def runs(checkout: Path, folder: Path) -> Iterator[tuple[str, str]]:
         *("--model.architecture", SMALL, *FEW),
     )
     base = ("--model.base", folder / "memorize" / "checkpoint", "--task", task)
-    launch(checkout, "rank/train.py", "rank/tiny", *base, "--output", folder / "runs" / "rank", *FEW)
+    has_wide = "\nwide:" in (checkout / "configs" / "rank" / "tiny.yaml").read_text(encoding="utf-8")
+    rank = (checkout, "rank/train.py", "rank/tiny", *base, *FEW)
+    launch(*rank, "--output", folder / "runs" / "rank", *AS_BEFORE[has_wide])
+    if has_wide:
+        launch(*rank, "--output", folder / "wide" / "rank_wide")
     launch(
         *(checkout, "rank/train.py", "rank/demo", *base, "--output", folder / "runs" / "rank_orders", *FEW),
-        *("--orders", 2, "--model.lora.rank", 2, "--wide", "none", "--attention", "sdpa"),
+        *("--orders", 2, "--model.lora.rank", 2, "--attention", "sdpa", *BARE[has_wide]),
     )
     for variant in ("retrieval", "mean_mrl", "laa_mrl"):
         launch(
