@@ -29,11 +29,11 @@ class Step:
     """None: it is done again each time."""
 
 
-def run_steps(steps: Sequence[Step], console: Console) -> None:
-    """Run every step that has not finished yet, each after its command as one would type it. Raises UserError where one
-    fails; what finished before is kept."""
-    for number, step in enumerate(steps, start=1):
-        console.rule(f"[bold]{number}/{len(steps)} {step.name}")
+def run_steps(steps: Sequence[Step], console: Console, *, before: int = 0, after: int = 0) -> None:
+    """Run every step that has not finished yet, each after its command as one would type it; `before` and `after`:
+    steps that others run, for the numbers. Raises UserError where one fails; what finished before is kept."""
+    for number, step in enumerate(steps, start=before + 1):
+        console.rule(f"[bold]{number}/{before + len(steps) + after} {step.name}")
         if step.results and all(is_complete(result) for result in step.results):
             console.print(f"finished before: {', '.join(map(str, step.results))}", soft_wrap=True, highlight=False)
             continue

@@ -20,6 +20,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow.ipc
+import pyarrow.parquet
 from safetensors.numpy import load_file
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,6 +44,7 @@ TASKS = {
     "desynpuf": ("desynpuf", "--input", "desynpuf", "--min-visits", "3"),
     "synthetic": ("synthetic", "--patients", "300"),
 }
+COLUMNS = ["example_id", "patient_id", "age", "sex", "history", "text", "targets"]
 SMALL = (
     "{model_type: mistral, hidden_size: 32, intermediate_size: 64, num_hidden_layers: 2, num_attention_heads: 2, "
     "num_key_value_heads: 1}"
@@ -122,6 +125,17 @@ def of_weights(folder: Path) -> str:
     return digest(*parts)
 
 
+def of_rows(task: Path) -> str:
+    """Every row of every split, and the candidates, whatever else a commit keeps in a task's folder."""
+    parts = []
+    for path in sorted(task.glob("*/data-*.arrow")):
+        with path.open("rb") as file:
+            rows = pyarrow.ipc.open_stream(file).read_all().select(COLUMNS).to_pylist()
+        parts.append(f"{path.relative_to(task)}{json.dumps(rows)}".encode())
+    codes = pyarrow.parquet.read_table(task / "codes.parquet").to_pylist()
+    return digest(*parts, json.dumps(codes).encode())
+
+
 def tasks(checkout: Path, folder: Path) -> Iterator[tuple[str, str]]:
     for name, (source, *arguments) in TASKS.items():
         words = [
@@ -131,6 +145,7 @@ def tasks(checkout: Path, folder: Path) -> Iterator[tuple[str, str]]:
         run(checkout, sys.executable, "-m", "data.prepare", source, *words, "--output", folder / name)
         for info in sorted(folder.glob(f"{name}*/task.json")):
             yield f"task {info.parent.name}", of_json(info, folder)
+            yield f"rows {info.parent.name}", of_rows(info.parent)
 
 
 def runs(checkout: Path, folder: Path) -> Iterator[tuple[str, str]]:
