@@ -7,7 +7,7 @@ from operator import itemgetter
 
 import polars as pl
 
-from data.cohorts.note_spool import SpooledText
+from data.cohorts.notes.note_spool import SpooledText
 from data.ledger import Ledger
 from data.table_files.ids import id_order
 from mera.system.errors import UserError

@@ -13,7 +13,14 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from data.inspection.summary import past_notes_line, percent, print_account, print_candidates, unknown_codes_line
+from data.inspection.summary import (
+    past_notes_line,
+    percent,
+    print_account,
+    print_candidates,
+    split_file_line,
+    unknown_codes_line,
+)
 from data.inspection.task_figures import SplitFigures, TaskFigures, figures_of, plot_figures
 from data.task import Task, load_task
 from mera.system.command import run_command
@@ -40,6 +47,8 @@ def _print(task: Task, figures: TaskFigures, console: Console) -> None:
     protocol = " ".join(f"{name} {value}" for name, value in info["protocol"].items() if name != "cohort")
     console.print(f"{task.path.name}: {info['kind']} task of {info['source']}, {info['edition']}", highlight=False)
     console.print(f"protocol: {protocol}; fingerprint {task.fingerprint[:12]}", highlight=False)
+    if "split_file" in info:
+        console.print(split_file_line(info["split_file"]), highlight=False, markup=False, soft_wrap=True)
     splits = Table("", *figures.splits, title="Splits (median, 5th to 95th percentile)")
     each = list(figures.splits.values())
     lines = {

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from data.codes.ccs import load_ccs
 from data.cohorts.cohort import Patient
 from data.cohorts.filters import coarsen, drop_patients, drop_rare_codes, keep_last_visits, keep_primary_targets
-from data.cohorts.near_duplicates import drop_near_duplicates
-from data.cohorts.past_notes import only_past_notes
+from data.cohorts.notes.near_duplicates import drop_near_duplicates
+from data.cohorts.notes.past_notes import only_past_notes
 from data.cohorts.source import Source
 from data.cohorts.split_options import SplitOptions
 from data.cohorts.task_options import TaskOptions

@@ -7,7 +7,8 @@ from dataclasses import replace
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from data.cohorts.split_options import SplitOptions
+from data.cohorts.split_file import with_split_file
+from data.cohorts.split_options import OF_FILE, SplitOptions
 from data.cohorts.task_options import TaskOptions
 from data.inspection.summary import print_account, print_summary
 from data.ledger import Ledger
@@ -32,6 +33,8 @@ def prepare(arguments: Arguments) -> list[Task]:
             with _account_before_failure() as ledger:
                 advance(f"reading for the {kind} task")
                 source = source_named(arguments.source).read(arguments, kind, ledger)
+                if arguments.split_file is not None:
+                    source = with_split_file(source, kind, arguments.split_file)
                 advance(f"writing the {kind} task")
                 past_notes = options.past_notes and kind == "diagnosis"
                 tasks += prepare_tasks(output, kind, source, replace(options, past_notes=past_notes), split)
@@ -55,9 +58,11 @@ def _split_options(arguments: Arguments) -> SplitOptions:
         sizes = (num_train, num_validation, num_test)
     if arguments.protocol == "chet" and sizes is None:
         raise UserError(f"--protocol chet needs --sizes for {arguments.source}")
+    if arguments.split_file is not None and arguments.protocol in ("temporal", "chet", "kfold"):
+        raise UserError(f"--split-file is itself a split; leave --protocol {arguments.protocol} out")
     train, validation, test = arguments.fractions
     return SplitOptions(
-        protocol=arguments.protocol,
+        protocol=arguments.protocol if arguments.split_file is None else OF_FILE,
         fractions=(train, validation, test),
         sizes=sizes,
         folds=arguments.folds,

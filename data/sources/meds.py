@@ -10,7 +10,6 @@ visit at its earliest time. Within a visit codes have no order. Birth (MEDS_BIRT
 """
 
 import argparse
-import re
 from collections.abc import Collection
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import polars as pl
 from data.codes.code_columns import by_ontology, resolve_codes
 from data.cohorts.cohort import Patient, build_cohort
 from data.cohorts.source import Source
+from data.cohorts.split_file import split_name
 from data.ledger import Ledger
 from data.ontology import load_ontology
 from data.sources.mimic4 import CODE_SYSTEMS, resolve_versions
@@ -41,16 +41,6 @@ _WHO_EDITIONS, _AMERICAN_EDITIONS = ("", "WHO"), ("", "CM")
 """What may stand behind `ICD10`: nothing for the edition that the user asks for, or its name."""
 _OF_A_DIAGNOSIS = r"(?i)DIAG|CONDITION|PROBLEM|DX"
 SEX = r"(?i)^(?:MEDS_)?(?:GENDER|SEX)/+([FM])(?:EMALE|ALE)?$"
-SPLIT_NAMES = {
-    "train": "train",
-    "tuning": "validation",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "dev": "validation",
-    "held_out": "test",
-    "test": "test",
-}
 
 
 def read_meds(
@@ -191,10 +181,7 @@ def _given_split(folder: Path, files: list[InputFile], ledger: Ledger) -> dict[s
     columns = (column("subject_id", Meaning.NUMBER_ID), column("split", Meaning.WORD))
     table = read_columns(path, columns, ledger)
     files.append(InputFile(file_name=str(path.relative_to(folder)), sha256=table.file.sha256))
-    named = (
-        (subject, SPLIT_NAMES.get(re.sub(r"\W", "_", split.lower())))
-        for subject, split in table.rows.drop_nulls().iter_rows()
-    )
+    named = ((subject, split_name(split)) for subject, split in table.rows.drop_nulls().iter_rows())
     different = (
         table.rows.drop_nulls().group_by("subject_id").agg(pl.col("split").n_unique()).filter(pl.col("split") > 1)
     )

@@ -17,7 +17,7 @@ from pathlib import Path
 import polars as pl
 
 from data.cohorts.cohort import KEY
-from data.cohorts.note_spool import NoteSpool, Piece, SpooledText
+from data.cohorts.notes.note_spool import NoteSpool, Piece, SpooledText
 from data.ledger import Ledger
 from data.table_files import meanings
 from data.table_files.note_stream import NoteStream

@@ -148,6 +148,13 @@ def add_split_options(parser: argparse.ArgumentParser, protocol: str = "random")
         "(default: %(default)s)",
     )
     parser.add_argument(
+        "--split-file",
+        nargs="+",
+        metavar="FILE",
+        help="instead of a protocol: published splits, CSV, Parquet or feather with ids of patients or visits and "
+        "their split; or lists of ids, one file for each split, named train..., dev... and test...",
+    )
+    parser.add_argument(
         "--sizes",
         type=int,
         nargs=3,

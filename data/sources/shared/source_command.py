@@ -23,6 +23,7 @@ class Arguments(argparse.Namespace):
     kind: str
     """`diagnosis`, `coding` or `both`."""
     protocol: str
+    split_file: Sequence[str] | None
     fractions: Sequence[float]
     sizes: Sequence[int] | None
     folds: int

@@ -14,5 +14,21 @@ def test_grd_chile(content, suffix):
     whole_or_refused({f"g.{suffix}": content}, "grd-chile", "--input", f"@g.{suffix}")
 
 
+VISITS = "\n".join(
+    ["pid,vid,day,dx", *(f"p{number // 2},{number},2020-01-{number + 1:02d},I10" for number in range(24))]
+)
+SPLITS = "\n".join(["pid,split", *(f"p{number},{('train', 'val', 'test')[number % 3]}" for number in range(12))])
+TABLE = ("--patient", "pid", "--visit", "vid", "--time", "day", "--code", "dx", "--code-system", "icd10")
+
+
+@given(damaged(SPLITS))
+@RULES
+def test_split_file(content):
+    files = {"v.csv": VISITS.encode(), "s.csv": content}
+    whole_or_refused(files, "table", "--input", "@v.csv", *TABLE, "--split-file", "@s.csv")
+
+
 def test_the_undamaged_files_are_fine():
     assert whole_or_refused({"g.txt": GRD.encode()}, "grd-chile", "--input", "@g.txt") is None
+    files = {"v.csv": VISITS.encode(), "s.csv": SPLITS.encode()}
+    assert whole_or_refused(files, "table", "--input", "@v.csv", *TABLE, "--split-file", "@s.csv") is None
