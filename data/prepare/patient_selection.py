@@ -71,7 +71,7 @@ def split_patients(
     """Split -> its patients, with the visits and notes that its examples may use."""
     split_of = _split_of(patients, source, options, split)
     sample = drop_patients(patients, lambda patient: patient.patient_id in split_of, "not in the sample", ledger)
-    if kind == "coding":
+    if kind == "coding" and options.rules is None:
         sample = drop_near_duplicates(sample, split_of, ledger)
     parts = _by_split(sample, split_of)
     if kind == "diagnosis" and options.max_history is not None:

@@ -228,7 +228,7 @@ def _drop_outside_training(
 
 def _rows(kind: str, split: str, patients: Sequence[Patient], options: TaskOptions) -> Iterable[TaskRow]:
     if kind == "coding":
-        return coding_rows(patients)
+        return coding_rows(patients, options.rules)
     training = split == "train"
     return diagnosis_rows(
         patients,

@@ -7,6 +7,7 @@ from dataclasses import replace
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from data.cohorts.notes.text_rules import EDIN_MIN_CODE_COUNT
 from data.cohorts.split_file import with_split_file
 from data.cohorts.split_options import OF_FILE, SplitOptions
 from data.cohorts.task_options import TaskOptions
@@ -46,7 +47,12 @@ def prepare(arguments: Arguments) -> list[Task]:
 def _task_options(arguments: Arguments) -> TaskOptions:
     """Options that a source does not have keep their defaults."""
     names = TaskOptions.__dataclass_fields__
-    return TaskOptions(**{name: getattr(arguments, name) for name in names if hasattr(arguments, name)})
+    options = TaskOptions(**{name: getattr(arguments, name) for name in names if hasattr(arguments, name)})
+    if options.rules is not None and arguments.kind != "coding":
+        raise UserError("--rules is for --kind coding: it says how a paper prepared the notes")
+    if options.rules == "edin":
+        return replace(options, min_code_count=max(options.min_code_count, EDIN_MIN_CODE_COUNT))
+    return options
 
 
 def _split_options(arguments: Arguments) -> SplitOptions:

@@ -29,7 +29,7 @@ from data.sources.shared.mimic import (
     diagnoses_table,
     read_mimic_table,
 )
-from data.sources.shared.options import add_code_system, add_diagnosis_options, add_kind, add_past_notes
+from data.sources.shared.options import add_code_system, add_diagnosis_options, add_kind, add_past_notes, add_rules
 from data.sources.shared.source_command import Arguments, SourceCommand, check_notes_are_read, column_forms
 from data.table_files.columns import ColumnForms, column
 from data.table_files.meanings import Meaning
@@ -57,25 +57,27 @@ def read_mimic4(
     forms: ColumnForms | None = None,
     zeros: str | None = None,
     granularity: str = "full",
+    rules: str | None = None,
 ) -> tuple[list[Patient], list[InputFile], str]:
     """The cohort, the files it was read from, and the system (`icd9cm` or `icd10cm`) its codes are in.
 
     `folder` holds the tables of module hosp, or a folder `hosp` that does. `code_system` is one of CODE_SYSTEMS; None
     is enough where all rows have one version. With `notes`, the file `discharge` of MIMIC-IV-Note or its folder, visits
     are the admissions that have a discharge summary (see `data.sources.shared.discharge_notes`); with `past_notes`, for
-    histories, all admissions with the summaries they have. Raises ValueError where versions are mixed and none is
-    chosen, and ValueError or FileNotFoundError where a table cannot be used.
+    histories, all admissions with the summaries they have. `rules`: of a paper, for the notes. Raises ValueError where
+    versions are mixed and none is chosen, and ValueError or FileNotFoundError where a table cannot be used.
     """
     folder = Path(folder) / "hosp" if (Path(folder) / "hosp").is_dir() else Path(folder)
     admissions = read_mimic_table(folder, "admissions", ADMISSIONS, ledger, forms)
     patients = read_mimic_table(folder, "patients", PATIENTS, ledger, forms)
     codes, system, diagnoses = _read_diagnoses(folder, code_system, ledger, zeros, granularity)
-    visits = admission_visits(admissions.rows, patients.rows, ledger)
+    visits = admission_visits(admissions.rows, patients.rows, ledger, after_death=rules is not None)
     files = [admissions.file, patients.file, diagnoses]
     texts = None
     if notes is not None:
         date_format = None if forms is None else forms.date_format
-        texts, file = read_mimic4_notes(notes, ledger, next_admissions(visits) if past_notes else None, date_format)
+        next_ones = next_admissions(visits) if past_notes else None
+        texts, file = read_mimic4_notes(notes, ledger, next_ones, date_format, rules)
         visits = visits_with_notes(visits, texts, ledger, required=not past_notes)
         files.append(file)
     return build_cohort(visits, codes, ledger, texts=texts), files, system
@@ -171,6 +173,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_kind(parser, "coding: with the discharge summaries of --notes")
     parser.add_argument("--notes", metavar="FILE", help="discharge.csv.gz of MIMIC-IV-Note, or its folder")
     add_past_notes(parser)
+    add_rules(parser, ("edin",))
 
 
 def read_source(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
@@ -188,6 +191,7 @@ def read_source(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
         column_forms(arguments),
         arguments.codes_without_zeros,
         arguments.granularity,
+        arguments.rules,
     )
     options = {"code_system": arguments.code_system or system.removesuffix("cm")}
     return Source(name="mimic4", system=system, patients=patients, ledger=ledger, files=files, options=options)
@@ -202,6 +206,7 @@ MIMIC-IV: the folder hosp with admissions, patients and diagnoses_icd, as .csv o
   mera prepare mimic4 --input mimiciv/3.1/hosp --code-system icd9 --output prepared/mimic4-icd9
   mera prepare mimic4 --input mimiciv/3.1/hosp --notes mimic-iv-note/2.2/note --kind coding \\
       --code-system icd10 --output prepared/mimic4-coding
+      --rules edin --split-file mimiciv_icd10_split.feather: the preparation and test patients of a paper
   mera prepare mimic4 --input mimiciv/3.1/hosp --notes mimic-iv-note/2.2/note --past-notes --max-history 10 \\
       --code-system to-icd10 --output prepared/mimic4-notes
       next diagnoses, with the discharge summaries of the visits before""",
