@@ -10,6 +10,7 @@ from data.sources import (
     mimic3,
     mimic4,
     mimic_cxr,
+    omop,
     synthetic,
     table,
 )
@@ -25,6 +26,7 @@ SOURCES: tuple[SourceCommand, ...] = (
     codiesp.SOURCE,
     grd_chile.SOURCE,
     meds.SOURCE,
+    omop.SOURCE,
     table.SOURCE,
     synthetic.SOURCE,
 )

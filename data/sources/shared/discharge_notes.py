@@ -143,6 +143,35 @@ def read_mimic4_notes(
     return _one_text_per_admission(_notes_of_admissions(usable), ledger), stream.file
 
 
+def read_visit_notes(
+    rows: Iterable[tuple[str, str, str, str, str]],
+    place: str,
+    ledger: Ledger,
+    next_admissions: NextAdmissions | None = None,
+    date_format: str | None = None,
+) -> Notes:
+    """A text for each visit from `rows`: note id, patient id, visit id, time and text of each note, any of them empty.
+
+    The notes of a visit stand oldest first; one that repeats another word for word, that has no text or belongs to no
+    visit, or was written after the patient's next visit began, is left out and counted. `place`: the file and column
+    of the times, for messages.
+    """
+    clock = _Clock(place, date_format)
+
+    def usable(spool: NoteSpool) -> Iterator[tuple[Key, _Note]]:
+        for note_id, patient, visit, time, text in rows:
+            ledger.read("notes", 1)
+            when = clock.read(time)
+            reason = _unusable(patient, visit, text) or _too_late(_key(patient, visit), when, next_admissions)
+            if reason is not None:
+                ledger.drop("notes", reason)
+                continue
+            yield _key(patient, visit), _Note(False, when, _number(note_id), note_id, *spool.add(text.strip()))
+        clock.report(ledger)
+
+    return _one_text_per_admission(_notes_of_admissions(usable), ledger)
+
+
 def next_admissions(visits: pl.DataFrame) -> NextAdmissions:
     """From a visits table as in `data.cohorts.cohort`, `order` in seconds."""
     ordered = visits.sort("patient_id", "order", "admission_id", nulls_last=True)
@@ -151,10 +180,12 @@ def next_admissions(visits: pl.DataFrame) -> NextAdmissions:
     return {(patient, admission): begin for patient, admission, begin in following.select(*KEY, begins).iter_rows()}
 
 
-def visits_with_notes(visits: pl.DataFrame, notes: Notes, ledger: Ledger, required: bool = True) -> pl.DataFrame:
+def visits_with_notes(
+    visits: pl.DataFrame, notes: Notes, ledger: Ledger, required: bool = True, what: str = "discharge summary"
+) -> pl.DataFrame:
     """The visits that have notes, with their number; the others, and notes of other admissions, are counted.
 
-    Without `required` all visits stay, those that have none with the number 0.
+    Without `required` all visits stay, those that have none with the number 0. `what`: one note, for the reasons.
     """
     counts = pl.DataFrame(
         [(*key, len(text.pieces)) for key, text in notes.items()],
@@ -163,9 +194,9 @@ def visits_with_notes(visits: pl.DataFrame, notes: Notes, ledger: Ledger, requir
     )
     joined = visits.join(counts, on=KEY, how="inner" if required else "left")
     joined = joined.with_columns(pl.col("num_notes").fill_null(0))
-    ledger.drop("visits", "without a discharge summary", visits.height - joined.height)
+    ledger.drop("visits", f"without a {what}", visits.height - joined.height)
     lost = visits["patient_id"].n_unique() - joined["patient_id"].n_unique()
-    ledger.drop("patients", "without a discharge summary", lost)
+    ledger.drop("patients", f"without a {what}", lost)
     num_dropped = int(counts["num_notes"].sum()) - int(joined["num_notes"].sum())
     ledger.drop("notes", "admission dropped or not listed", num_dropped)
     return joined

@@ -1,6 +1,7 @@
 """The fuzzer for sources of several hospitals' forms: a task comes out whole, or one sentence and nothing on disk."""
 
 import grd_files as grd
+import omop_tables as omop
 from damaged_files import RULES, damaged, whole_or_refused
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,7 +29,22 @@ def test_split_file(content):
     whole_or_refused(files, "table", "--input", "@v.csv", *TABLE, "--split-file", "@s.csv")
 
 
+OMOP = {
+    f"{name}.csv": "\n".join(",".join(cell.replace(",", "") for cell in cells) for cells in rows)
+    for name, rows in (omop.tables() | {"concept_relationship": omop.RELATIONSHIPS}).items()
+}
+CDM = ("omop", "--input", "@", "--kind", "coding", "--code-system", "icd10")
+
+
+@given(st.sampled_from(sorted(OMOP)), st.data())
+@RULES
+def test_omop(which, data):
+    files = {name: text.encode() for name, text in OMOP.items()} | {which: data.draw(damaged(OMOP[which]))}
+    whole_or_refused(files, *CDM)
+
+
 def test_the_undamaged_files_are_fine():
     assert whole_or_refused({"g.txt": GRD.encode()}, "grd-chile", "--input", "@g.txt") is None
     files = {"v.csv": VISITS.encode(), "s.csv": SPLITS.encode()}
     assert whole_or_refused(files, "table", "--input", "@v.csv", *TABLE, "--split-file", "@s.csv") is None
+    assert whole_or_refused({name: text.encode() for name, text in OMOP.items()}, *CDM) is None
