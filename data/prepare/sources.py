@@ -5,6 +5,7 @@ from data.sources import (
     desynpuf,
     diabetes130,
     eicu,
+    fhir,
     grd_chile,
     meds,
     mimic3,
@@ -27,6 +28,7 @@ SOURCES: tuple[SourceCommand, ...] = (
     grd_chile.SOURCE,
     meds.SOURCE,
     omop.SOURCE,
+    fhir.SOURCE,
     table.SOURCE,
     synthetic.SOURCE,
 )

@@ -58,9 +58,13 @@ def find_separator(header: bytes, wanted: Collection[str], preferred: str = ",")
 
 
 def header_names(header: bytes, separator: str) -> list[str]:
-    """Column names of the first line, lower case, without quotes and spaces around them."""
+    """Column names of the first line, lower case, without quotes and spaces around them; none where one is longer than
+    a name can be."""
     line = header.decode(errors="replace").replace("\r", "")
-    fields = next(csv.reader([line], delimiter=separator), [])
+    try:
+        fields = next(csv.reader([line], delimiter=separator), [])
+    except csv.Error:
+        return []
     return [field.strip().strip('"').strip().lower() for field in fields]
 
 

@@ -1,5 +1,6 @@
 """The fuzzer for sources of several hospitals' forms: a task comes out whole, or one sentence and nothing on disk."""
 
+import fhir_export as fhir
 import grd_files as grd
 import omop_tables as omop
 from damaged_files import RULES, damaged, whole_or_refused
@@ -43,8 +44,19 @@ def test_omop(which, data):
     whole_or_refused(files, *CDM)
 
 
+FHIR = fhir.lines(fhir.export())
+EXPORT = ("fhir", "--input", "@", "--kind", "coding")
+
+
+@given(damaged(FHIR))
+@RULES
+def test_fhir(content):
+    whole_or_refused({"a.ndjson": content}, *EXPORT)
+
+
 def test_the_undamaged_files_are_fine():
     assert whole_or_refused({"g.txt": GRD.encode()}, "grd-chile", "--input", "@g.txt") is None
     files = {"v.csv": VISITS.encode(), "s.csv": SPLITS.encode()}
     assert whole_or_refused(files, "table", "--input", "@v.csv", *TABLE, "--split-file", "@s.csv") is None
     assert whole_or_refused({name: text.encode() for name, text in OMOP.items()}, *CDM) is None
+    assert whole_or_refused({"a.ndjson": FHIR.encode()}, *EXPORT) is None
