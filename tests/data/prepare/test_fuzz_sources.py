@@ -2,6 +2,7 @@
 
 import fhir_export as fhir
 import grd_files as grd
+import mimic_ed_tables as ed
 import omop_tables as omop
 from damaged_files import RULES, damaged, whole_or_refused
 from hypothesis import given
@@ -54,9 +55,21 @@ def test_fhir(content):
     whole_or_refused({"a.ndjson": content}, *EXPORT)
 
 
+ED = {f"{name}.csv": "\n".join(",".join(map(str, cells)) for cells in rows) for name, rows in ed.tables().items()}
+ED_TASK = ("mimic-ed", "--input", "@", "--hosp", "@", "--kind", "coding")
+
+
+@given(st.sampled_from(sorted(ED)), st.data())
+@RULES
+def test_mimic_ed(which, data):
+    files = {name: text.encode() for name, text in ED.items()} | {which: data.draw(damaged(ED[which]))}
+    whole_or_refused(files, *ED_TASK)
+
+
 def test_the_undamaged_files_are_fine():
     assert whole_or_refused({"g.txt": GRD.encode()}, "grd-chile", "--input", "@g.txt") is None
     files = {"v.csv": VISITS.encode(), "s.csv": SPLITS.encode()}
     assert whole_or_refused(files, "table", "--input", "@v.csv", *TABLE, "--split-file", "@s.csv") is None
     assert whole_or_refused({name: text.encode() for name, text in OMOP.items()}, *CDM) is None
     assert whole_or_refused({"a.ndjson": FHIR.encode()}, *EXPORT) is None
+    assert whole_or_refused({name: text.encode() for name, text in ED.items()}, *ED_TASK) is None
