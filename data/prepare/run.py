@@ -1,5 +1,6 @@
 """Run one source: read it, write its tasks, say what came out."""
 
+import gc
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -29,7 +30,7 @@ def prepare(arguments: Arguments) -> list[Task]:
     kinds = ("diagnosis", "coding") if arguments.kind == "both" else (arguments.kind,)
     outputs = {kind: f"{arguments.output}-{kind}" if len(kinds) > 1 else arguments.output for kind in kinds}
     tasks: list[Task] = []
-    with _places(outputs.values(), split), _progress() as advance:
+    with _places(outputs.values(), split), _without_collections(), _progress() as advance:
         for kind, output in outputs.items():
             with _account_before_failure() as ledger:
                 advance(f"reading for the {kind} task")
@@ -95,6 +96,19 @@ def _places(outputs: Iterable[str], split: SplitOptions) -> Iterator[None]:
     finally:
         for lock in locks:
             lock.release()
+
+
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """No search for circles of objects while the block runs: there are millions of visits, none in a circle, and
+    looking through them again and again costs a fifth of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 @contextmanager

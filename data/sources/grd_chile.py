@@ -85,14 +85,17 @@ def read_grd_chile(
     used.
     """
     discharges = _read_all([file for path in paths for file in _files(Path(path))], ledger, forms or ColumnForms())
+    files, encodings = discharges.files, discharges.encodings
+    codes = pl.Series("raw", discharges.codes, dtype=pl.String)
     visits = _usable_visits(discharges.visits, ledger)
-    dropped = discharges.diagnoses.height
     diagnoses = discharges.diagnoses.join(visits.select("row"), on="row", how="semi")
-    ledger.drop("diagnoses", "visit dropped", dropped - diagnoses.height)
+    ledger.drop("diagnoses", "visit dropped", discharges.diagnoses.height - diagnoses.height)
+    del discharges  # half of what is in memory, before patients are made
     edition = edition or load_ontology("icd10who")
-    resolve, codes = by_ontology(edition, granularity), pl.Series("raw", discharges.codes, dtype=pl.String)
+    resolve = by_ontology(edition, granularity)
     patients: list[Patient] = []
-    for part in _by_patients(visits):
+    for begin, end in _parts(visits):
+        part = _cohort_visits(visits[begin:end])
         rows = diagnoses.join(part.select("row", "patient_id", "admission_id"), on="row", how="inner")
         of_part = rows.select(
             "patient_id",
@@ -103,7 +106,7 @@ def read_grd_chile(
         )
         resolved = resolve_codes(of_part, resolve, edition.system, ledger)
         patients += build_cohort(part.drop("row"), resolved, ledger)
-    return patients, discharges.files, discharges.encodings
+    return patients, files, encodings
 
 
 def _files(path: Path) -> list[Path]:
@@ -128,7 +131,7 @@ def _read_all(paths: Sequence[Path], ledger: Ledger, forms: ColumnForms) -> _Dis
         stream = CsvStream(path, (*HEADERS.values(), *DIAGNOSES), forms.encoding)
         people: list[pl.DataFrame] = []
         for piece in stream.pieces(_headers(stream)):
-            codes = piece.select(without_nothing(piece[name]) for name in DIAGNOSES if name in piece.columns)
+            codes = piece.select(name for name in DIAGNOSES if name in piece.columns)
             start = num_rows + sum(each.height for each in people)
             people.append(piece.drop(codes.columns).with_columns(content=codes.hash_rows(seed=1)))
             diagnoses.append(_long(codes, start, number_of))
@@ -162,6 +165,7 @@ def _long(codes: pl.DataFrame, start: int, number_of: dict[str, int]) -> pl.Data
         for place, name in enumerate(codes.columns)
     ]
     long = pl.concat(parts)
+    long = long.with_columns(without_nothing(long["raw"])).drop_nulls("raw")
     distinct = long["raw"].unique().sort().to_list()
     for raw in distinct:
         number_of.setdefault(raw, len(number_of))
@@ -218,7 +222,8 @@ def _count(stream: CsvStream, ledger: Ledger) -> None:
 
 
 def _usable_visits(visits: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
-    """`row` and the columns of `data.cohorts.cohort`, sorted by patient and in time; the others are counted."""
+    """row, patient_id, sex, number (of the visit among its patient's), age and day, in columns of few bytes, sorted by
+    patient and in time; the others are counted."""
     person = pl.format("{}-{}", pl.col("block") - 2000, "patient")
     rows = visits.with_columns(patient_id=person).drop("patient", "block")
     ledger.read("visits", rows.height)
@@ -236,17 +241,29 @@ def _usable_visits(visits: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
     alive = unique.filter((pl.col("admitted") <= death).fill_null(True))
     ledger.drop("visits", "death before admission", unique.height - alive.height)
     ledger.drop("patients", "without a usable discharge", everyone - alive["patient_id"].n_unique())
-    day = pl.col("admitted").dt.epoch("d").cast(pl.Int64)
     ages = alive.select(age=_age())["age"]
     odd = ages.is_between(0, LARGEST_AGE).not_().fill_null(False)
     ledger.change(f"age below 0 or above {LARGEST_AGE}, left out", int(odd.sum()))
     return alive.select(
         "row",
         "patient_id",
-        "sex",
-        admission_id=pl.int_range(1, pl.len() + 1).over("patient_id").cast(pl.String),
-        order=pl.int_range(pl.len(), dtype=pl.Int64),
-        age=pl.when(_age().is_between(0, LARGEST_AGE)).then(_age()),
+        sex=pl.col("sex").cast(pl.Enum(["F", "M"])),
+        number=pl.int_range(1, pl.len() + 1).over("patient_id").cast(pl.UInt32),
+        age=pl.when(_age().is_between(0, LARGEST_AGE)).then(_age()).cast(pl.Int16),
+        day=pl.col("admitted").dt.epoch("d").cast(pl.Int32),
+    )
+
+
+def _cohort_visits(visits: pl.DataFrame) -> pl.DataFrame:
+    """`row` and the columns of `data.cohorts.cohort`, of visits sorted by patient and in time."""
+    day = pl.col("day").cast(pl.Int64)
+    return visits.select(
+        "row",
+        "patient_id",
+        pl.col("sex").cast(pl.String),
+        pl.col("age").cast(pl.Int64),
+        admission_id=pl.col("number").cast(pl.String),
+        order=pl.col("number").cast(pl.Int64),
         day=day,
         period=day,
     )
@@ -260,15 +277,15 @@ def _age() -> pl.Expr:
     return years.cast(pl.Int64)
 
 
-def _by_patients(visits: pl.DataFrame) -> list[pl.DataFrame]:
-    """`visits`, sorted by patient, in parts of whole patients, so that what is made of a part fits into memory."""
+def _parts(visits: pl.DataFrame) -> list[tuple[int, int]]:
+    """First row and the one behind the last of parts of `visits`, sorted by patient, that hold whole patients; what is
+    made of one fits into memory."""
     first_of_patient = visits.select(pl.col("patient_id") != pl.col("patient_id").shift(1)).to_series().fill_null(True)
-    starts = first_of_patient.arg_true().to_list()
     cuts = [0]
-    for start in starts:
+    for start in first_of_patient.arg_true():
         if start - cuts[-1] >= _VISITS_AT_A_TIME:
             cuts.append(start)
-    return [visits.slice(begin, end - begin) for begin, end in zip(cuts, [*cuts[1:], visits.height], strict=True)]
+    return list(zip(cuts, [*cuts[1:], visits.height], strict=True))
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
