@@ -13,6 +13,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from data.inspection.audit.page import write_audit
 from data.inspection.summary import (
     past_notes_line,
     percent,
@@ -32,6 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = CommandLine(prog="mera inspect", description="Show what is in a prepared task.", allow_abbrev=False)
     parser.add_argument("task", metavar="FOLDER", help="a prepared task")
     parser.add_argument("--plot", metavar="FILE", help="write the plots there: .svg, .png or .pdf")
+    parser.add_argument(
+        "--audit",
+        metavar="PAGE",
+        help="write a page (.html) of what may be wrong with the labels, counts only: codes that no sentence speaks "
+        "for, sure predictions that nobody coded, patients who look alike, impossible records, drift",
+    )
     parser.add_argument("--top", type=int, default=15, metavar="N", help="most frequent codes to list (default: 15)")
     options = parser.parse_args(arguments)
     task = load_task(options.task)
@@ -40,6 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.plot is not None:
         path = plot_figures(figures, f"{task.path.name} ({task.info.get('source')}, {task.info['kind']})", options.plot)
         print(f"plots: {path}")
+    if options.audit is not None:
+        print(f"audit: {write_audit(task, options.audit)}")
 
 
 def _print(task: Task, figures: TaskFigures, console: Console) -> None:
