@@ -60,8 +60,8 @@ def _support(task: Task, support: Support | None) -> str:
     return (
         head
         + f"<p>In {support.notes:,} notes, {_of(support.without, support.targets)} true codes share no sentence with "
-        "half of one of their names. Abbreviations that no name holds, and names in another language than the note, count "
-        "as silence.</p>" + _codes_table(task, support.by_code, ("true", "without a sentence"))
+        "half of one of their names. Abbreviations that no name holds, and names in another language than the note, "
+        "count as silence.</p>" + _codes_table(task, support.by_code, ("true", "without a sentence"))
     )
 
 
