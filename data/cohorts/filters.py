@@ -1,7 +1,7 @@
 """What a task leaves out or makes coarser, with every loss counted: patients, rare codes, old visits."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import replace
 from itertools import compress
 from operator import not_
@@ -76,21 +76,29 @@ def drop_rare_codes(patients: Sequence[Patient], min_count: int, ledger: Ledger)
     """The patients without the codes that fewer than `min_count` visits of the cohort hold; visits and patients left
     without a code are dropped too."""
     counts = Counter(code for patient in patients for visit in patient.visits for code in visit.codes)
-    rare = {code for code, count in counts.items() if count < min_count}
-    if not rare:
+    frequent = {code for code, count in counts.items() if count >= min_count}
+    if len(frequent) == len(counts):
         return list(patients)
+    return keep_codes(patients, frequent, f"code in fewer than {min_count} visits", "only rare codes", ledger)
+
+
+def keep_codes(
+    patients: Iterable[Patient], wanted: Set[str], reason: str, reason_of_visits: str, ledger: Ledger
+) -> list[Patient]:
+    """The patients with the `wanted` codes alone; the others are counted, and so are visits and patients left without
+    a code."""
 
     def thin(visit: Visit) -> Visit:
-        codes = tuple(code for code in visit.codes if code not in rare)
+        codes = tuple(code for code in visit.codes if code in wanted)
         if len(codes) == len(visit.codes):
             return visit
-        ledger.drop("diagnoses", f"code in fewer than {min_count} visits", len(visit.codes) - len(codes))
-        primary = sum(code not in rare for code in visit.codes[: visit.num_primary])
-        evidence = tuple(span for span in visit.evidence if span[0] not in rare)
+        ledger.drop("diagnoses", reason, len(visit.codes) - len(codes))
+        primary = sum(code in wanted for code in visit.codes[: visit.num_primary])
+        evidence = tuple(span for span in visit.evidence if span[0] in wanted)
         return replace(visit, codes=codes, num_primary=primary, evidence=evidence)
 
     thinned = [replace(patient, visits=tuple(map(thin, patient.visits))) for patient in patients]
-    return drop_visits(thinned, lambda _, visit: bool(visit.codes), "only rare codes", ledger)
+    return drop_visits(thinned, lambda _, visit: bool(visit.codes), reason_of_visits, ledger)
 
 
 def keep_primary_targets(patients: Iterable[Patient], every_visit: bool, ledger: Ledger) -> list[Patient]:

@@ -36,6 +36,8 @@ class TaskOptions:
     are."""
     candidates: str | None = None
     """One of `data.cohorts.candidates.RULES`, or a file with codes; None: the source's own list, or `train`."""
+    only_candidates: bool = False
+    """Codes that are not in the file of `candidates` are dropped from targets and histories, in all splits."""
 
     book: str = "auto"
     """The code book: `auto`, the user's own of the task's edition where there is one; `none`; or a book's folder."""
@@ -54,6 +56,8 @@ class TaskOptions:
             raise UserError(f"--min-code-count must be at least 1, got {self.min_code_count}")
         if self.rules not in (None, *TEXT_RULES):
             raise UserError(f"--rules must be one of {', '.join(TEXT_RULES)}, got {self.rules!r}")
+        if self.only_candidates and self.candidates in (None, *RULES):
+            raise UserError("--only-candidates needs --candidates FILE, the list of the codes to keep")
         if self.max_history is not None and self.max_history < 1:
             raise UserError(f"--max-history must be at least 1, got {self.max_history}")
         if not 0 <= self.hide_codes < 1:

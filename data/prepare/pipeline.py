@@ -30,6 +30,7 @@ from data.cohorts.candidates import (
 )
 from data.cohorts.cohort import Patient
 from data.cohorts.examples import coding_rows, diagnosis_rows
+from data.cohorts.filters import drop_patients, keep_codes
 from data.cohorts.hidden_codes import choose_hidden, without_hidden
 from data.cohorts.notes.past_notes import note_counts
 from data.cohorts.source import Source
@@ -62,11 +63,30 @@ def prepare_tasks(
     named = _named_candidates(source, options, names)
     book = choose_book(options.book, source.system)
     patients = filter_patients(source, kind, options)
+    if isinstance(named, CandidateFile) and options.only_candidates:
+        patients = _only_candidates(kind, patients, named, options, source.ledger)
     outputs = task_folders(output, split)
     return [
         _write(path, kind, source, patients, names, named, book, options, part)
         for path, part in zip(outputs, split.each_fold(), strict=True)
     ]
+
+
+def _only_candidates(
+    kind: str, patients: Sequence[Patient], listed: CandidateFile, options: TaskOptions, ledger: Ledger
+) -> list[Patient]:
+    """The patients with the listed codes alone, and of a `diagnosis` task those that still have enough visits.
+
+    Raises UserError where nobody is left.
+    """
+    reason = "code that is not in the list of --candidates"
+    remaining = keep_codes(patients, set(listed.codes), reason, "no code of the list of --candidates", ledger)
+    if kind == "diagnosis" and not options.first_visits:
+        few = f"fewer than {options.min_visits} visits with a code of the list"
+        remaining = drop_patients(remaining, lambda patient: len(patient.visits) >= options.min_visits, few, ledger)
+    if not remaining:
+        raise UserError(f"no patient has a code of {options.candidates}; is it the right list?")
+    return remaining
 
 
 def task_folders(output: str | Path, split: SplitOptions) -> list[Path]:

@@ -118,6 +118,11 @@ def add_candidates(parser: argparse.ArgumentParser, default: str = DEFAULT_RULE)
         "know; FILE: a list, one code a line, or the column code of a CSV or Parquet file. True codes outside stay "
         f"targets and count as missed (default: {default})",
     )
+    parser.add_argument(
+        "--only-candidates",
+        action="store_true",
+        help="with --candidates FILE: drop all other codes, from test too, as papers on the 50 most frequent codes do",
+    )
 
 
 def add_book(parser: argparse.ArgumentParser) -> None:

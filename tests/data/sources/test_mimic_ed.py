@@ -1,5 +1,7 @@
 """MIMIC-IV-ED: tables in the published form, counted by hand."""
 
+import random
+
 import pytest
 from mimic_ed_tables import stay, tables
 from prepare_case import EVEN, assert_adds_up, dropped, every_row, example_of, run, write_csv
@@ -38,6 +40,14 @@ def test_the_triage_is_the_note(tmp_path):
     assert dropped(task, "notes") == {"empty": 1}
     past = prepared(tmp_path, content, "--past-notes", name="u")
     assert example_of(past, "2")["history"][0]["text"] == texts["2:21"]
+
+
+def test_the_order_of_rows_changes_nothing(tmp_path):
+    content = tables()
+    content["edstays"].append(stay(1, 11, "2130-01-09"))
+    first = prepared(tmp_path, content, "--kind", "coding")
+    shuffled = {name: [rows[0], *random.Random(1).sample(rows[1:], len(rows) - 1)] for name, rows in content.items()}
+    assert every_row(prepared(tmp_path, shuffled, "--kind", "coding", name="u")) == every_row(first)
 
 
 def test_ed_counts_every_trouble(tmp_path):
