@@ -99,7 +99,11 @@ class Ranker:
         if (path / "checkpoint" / FILE_NAME).is_file():
             path = path / "checkpoint"
         if not (path / FILE_NAME).is_file():
-            raise UserError(f"{path} has no {FILE_NAME}: give a run of rank/train.py, or its checkpoint directory")
+            below = sorted(found.parent.parent for found in path.glob(f"*/*/checkpoint/{FILE_NAME}"))
+            meant = f"; did you mean {below[0]}?" if below else ""
+            raise UserError(
+                f"{path} has no {FILE_NAME}: give a run of rank/train.py, or its checkpoint directory{meant}"
+            )
         saved = json.loads((path / FILE_NAME).read_text(encoding="utf-8"))
         model, tokenizer = open_checkpoint(path, device)
         read_candidates_only(model, token_ids(tokenizer, saved["candidates"]), marker_id(tokenizer, EOV))

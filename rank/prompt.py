@@ -164,6 +164,7 @@ def reading_sentences(prompts: Sequence[Prompt], name: str, past_note_tokens: in
     plain_codes = sum(prompt.plain_codes for prompt in prompts)
     if plain_codes:
         sentences.append(
-            f"{name}: {plain_codes} codes of the histories are not among the model's and were read as plain text"
+            f"{name}: {plain_codes} codes of the histories are not among the model's (no training visit has them) and "
+            "were read as plain text"
         )
     return sentences

@@ -35,7 +35,7 @@ from rank.task_prediction.rank_table import (
     rank_new_patients,
     read_patients,
 )
-from rank.task_prediction.ranked_files import as_json, check_suffix, print_measured, print_ranked, write_ranked
+from rank.task_prediction.ranked_files import as_json, check_output, print_measured, print_ranked, write_ranked
 
 
 def rank_table(arguments: argparse.Namespace, phenotypes: list[Phenotype]) -> None:
@@ -111,7 +111,7 @@ def main() -> None:
         raise UserError("--top and --batch-size must be 1 or more")
     check_table_options(arguments)
     if arguments.output is not None:
-        check_suffix(arguments.output)
+        check_output(arguments.output)
     phenotypes = [Phenotype.parse(text) for text in arguments.phenotype]
     if len({phenotype.name for phenotype in phenotypes}) < len(phenotypes):
         raise UserError("two phenotypes have the same name; give all prefixes of one together, NAME=PREFIX,PREFIX")

@@ -35,7 +35,9 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> Arguments:
         if source.name == "table":
             add_preview_options(command)
         parsers[source.name] = command
-    options = parser.parse_args(arguments, Arguments())
+    options, unknown = parser.parse_known_args(arguments, Arguments())
+    if unknown:
+        parsers[options.source].error(f"unrecognized arguments: {' '.join(unknown)}")
     if options.output is None and not getattr(options, "preview", False):
         parsers[options.source].error("the following arguments are required: --output")
     return options

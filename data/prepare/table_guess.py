@@ -18,7 +18,7 @@ from typing import TypedDict
 import polars as pl
 
 from data.ontology import UnknownCode, load_ontology
-from data.sources.shared.table_columns import AGE_HELP, SEX_HELP, SYSTEMS, add_table_columns, encoding_hint
+from data.sources.shared.table_columns import AGE_HELP, SEX_HELP, SYSTEMS, add_table_columns, encoding_hint, matching
 from data.table_files import meanings
 from data.table_files.columns import without_nothing
 from data.table_files.csv_layout import SEPARATORS
@@ -93,6 +93,7 @@ def guess_table(path: str | Path, known: TableGuess, separator: str | None = Non
     or the order of the visits, and errors of reading as `read_text_table`."""
     with encoding_hint():
         rows = _read_guessing(Path(path), separator, known)
+    _find_named(Path(path), known, rows.columns, separator)
     free = [name for name in rows.columns if name not in _taken(known)]
 
     def take(name: str, fits: Callable[[pl.Series], bool], unlike: str | None = None) -> None:
@@ -123,9 +124,24 @@ def guess_table(path: str | Path, known: TableGuess, separator: str | None = Non
     take("visit", lambda values: _belongs(values, patients))
     take("position", _is_position)
     if known.visit is None and known.time is None:
-        raise UserError(f"{path}: no column seems to hold the times of the visits or their ids; name it with --time")
+        raise UserError(
+            f"{path}: no column seems to hold the times of the visits (--time) or their ids (--visit); name one, to "
+            "tell the visits of a patient apart"
+        )
     known.code = _as_pattern(known.code, rows.columns)
     return known
+
+
+def _find_named(path: Path, known: TableGuess, header: Sequence[str], separator: str | None) -> None:
+    """The columns that the user has named, as they are called here. Raises UserError where the table has none of a
+    name."""
+    for name in _COLUMNS:
+        if name != "code" and getattr(known, name) is not None:
+            setattr(known, name, getattr(known, name).strip().lower())
+    known.code = [column.strip().lower() for pattern in known.code for column in matching(path, pattern, header)]
+    missing = [name for name in sorted(_taken(known)) if name not in header]
+    if missing:
+        read_text_table(path, {name: name for name in missing}, separator=separator, encoding=known.encoding)
 
 
 def _as_pattern(names: list[str], columns: Sequence[str]) -> list[str]:

@@ -2,6 +2,8 @@
 command line."""
 
 import argparse
+import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -44,6 +46,12 @@ MEANINGS = {
 }
 
 
+LIST_MARKS = (";", "|", ",")
+SHARE_OF_LISTS = 0.05
+"""Of cells that hold several codes, above which the table is one of lists."""
+_CODE = r"[A-Za-z0-9][0-9][0-9A-Za-z][0-9A-Za-z.]*"
+
+
 def read_user_table(
     path: str | Path,
     columns: TableColumns,
@@ -70,6 +78,8 @@ def read_user_table(
         wanted, code_columns = wanted_columns(columns)
         table = read_columns(path, wanted, ledger, forms, separator=separator)
     rows = table.rows if columns.visit is not None else table.rows.with_columns(visit=_time_as_id(table.rows))
+    if code_separator is None:
+        _refuse_lists(path, rows, code_columns)
     rows = _one_code_a_row(rows, code_columns, code_separator)
     ledger.read("diagnoses", rows.height)
     named = rows.drop_nulls(["patient", "visit"])
@@ -107,6 +117,19 @@ def wanted_columns(columns: TableColumns) -> tuple[list[Column], list[str]]:
             code_columns.append(f"{name}_{number}")
             wanted.append(column(code_columns[-1], MEANINGS[name], header=header, may_be_empty=True))
     return wanted, code_columns
+
+
+def _refuse_lists(path: str | Path, rows: pl.DataFrame, code_columns: Sequence[str]) -> None:
+    """Raises UserError where a column holds several codes a cell: only visits of a single code would be read."""
+    for name in code_columns:
+        values = rows[name].drop_nulls()
+        for mark in LIST_MARKS:
+            listed = values.str.contains(rf"^\s*{_CODE}(\s*{re.escape(mark)}\s*{_CODE})+\s*$").sum()
+            if listed > SHARE_OF_LISTS * len(values):
+                raise UserError(
+                    f"{path}: {listed:,} of {len(values):,} cells of codes hold several, with {mark!r} between them; "
+                    f"say so with --code-separator {shlex.quote(mark)}"
+                )
 
 
 def _one_code_a_row(rows: pl.DataFrame, code_columns: Sequence[str], code_separator: str | None) -> pl.DataFrame:

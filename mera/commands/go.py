@@ -3,37 +3,44 @@
 Each step is the ordinary command, printed before it runs; a finished one is not run again.
 """
 
+import difflib
+import hashlib
 import json
 import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from mera.commands.programs import Step, mera_command, run_steps, shown
+from mera.runs.run_directory import write_json
 from mera.system.errors import UserError
+from mera.system.folder_lock import NAME as LOCK_NAME
 from mera.system.folder_lock import FolderLock
 
-BASELINES = ("popularity", "own-history", "linear")
-"""Those of `mera baselines` that are there for every task of next diagnoses; the report takes the others too."""
+SETTINGS = "go.json"
+"""What the folder was begun with."""
+OWN_OPTIONS = ("--output", "--recipe")
 
 
 def run_go(table: Path, output: Path, options: Sequence[str] = (), recipe: str = "tiny") -> Path:
     """Guess what the columns of `table` are (`options`: what the user says, as for `mera prepare table`), prepare
     the task, train both stages and the baselines, compare them, and return the report's page.
 
-    Raises UserError where a column cannot be guessed, a step fails (what finished before is kept), or another process
-    works in `output`.
+    Raises UserError where a column cannot be guessed, a step fails (what finished before is kept), `output` was begun
+    with another table or other options, or another process works in it.
     """
     console, started = Console(), time.perf_counter()
+    _refuse_misspelt(options)
     columns, others = _split(options)
     guess = _guess(table, columns)
     console.print("the columns, as they seem to be (an option of `mera prepare table` overrides one):")
     console.print(f"  {shlex.join(guess['options'])}", soft_wrap=True, highlight=False, markup=False)
     with FolderLock(output):
+        _claim(output, {"table": _digest(table), "options": [*guess["options"], *others], "recipe": recipe})
         steps = go_steps(table, output, [*guess["options"], *others], recipe)
         run_steps(steps, console, after=1)
         compared = sorted(path for path in (output / "runs").iterdir() if (path / "predictions").is_dir())
@@ -51,11 +58,42 @@ def run_go(table: Path, output: Path, options: Sequence[str] = (), recipe: str =
     return output / "report" / "index.html"
 
 
+def _refuse_misspelt(options: Sequence[str]) -> None:
+    for word in options:
+        name = word.split("=")[0]
+        meant = difflib.get_close_matches(name, OWN_OPTIONS, n=1, cutoff=0.75) if name.startswith("--") else []
+        if meant:
+            raise UserError(f"no option {name}; did you mean {meant[0]}?")
+
+
+def _digest(table: Path) -> str:
+    if not table.is_file():
+        raise UserError(f"input file not found: {table}")
+    with table.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _claim(output: Path, settings: Mapping[str, object]) -> None:
+    """Note what `output` is made of. Raises UserError where it was begun with something else, or is another's folder:
+    steps that have finished are kept, and would be of the table before."""
+    path = output / SETTINGS
+    if path.is_file():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        different = [name for name, value in settings.items() if before.get(name) != value]
+        if different:
+            raise UserError(
+                f"{output} was begun with another {' and other '.join(different)}; choose another --output or remove it"
+            )
+    elif {entry.name for entry in output.iterdir()} - {LOCK_NAME}:
+        raise UserError(f"{output} already exists and is not of `mera go`; choose another --output or remove it")
+    else:
+        write_json(path, settings)
+
+
 def go_steps(table: Path, output: Path, options: Sequence[str], recipe: str) -> list[Step]:
     """The commands up to the report; `options`: of `mera prepare table`."""
     task, runs = output / "prepared", output / "runs"
     one, two = runs / "memorize", runs / "stage-two"
-    baselines = tuple(runs / name for name in BASELINES)
     trains_on = ("--recipe", recipe, "--task", task)
     return [
         Step(
@@ -69,7 +107,7 @@ def go_steps(table: Path, output: Path, options: Sequence[str], recipe: str) -> 
         Step(
             name="baselines",
             command=mera_command("baselines", "--task", task, "--output", runs),
-            results=baselines,
+            results=(),  # it keeps what has finished itself
         ),
         Step(
             name="stage one: memorize the codes",
@@ -103,6 +141,6 @@ def _guess(table: Path, columns: Sequence[str]) -> dict[str, list[str]]:
     done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
     if done.returncode:
         sentence = next((line for line in done.stderr.splitlines() if line.startswith("error: ")), "error: see above")
-        raise UserError(sentence.removeprefix("error: ").removesuffix(" (MERA_TRACEBACK=1 shows where)"))
+        raise UserError(sentence.removeprefix("error: "))
     record: dict[str, list[str]] = json.loads(done.stdout)
     return record

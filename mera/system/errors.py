@@ -5,6 +5,7 @@ stumbled over (`invalid literal for int(): 'Smith'`, `KeyError: 'J18.9'`), so it
 """
 
 import argparse
+import difflib
 import os
 import re
 import traceback
@@ -28,6 +29,10 @@ class CommandLine(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Called by argparse on a wrong or missing option."""
+        unknown = message.removeprefix("unrecognized arguments: ").split()[0].split("=")[0]
+        if unknown != message.split()[0].split("=")[0] and unknown.startswith("--"):
+            meant = difflib.get_close_matches(unknown, self._option_string_actions, n=1, cutoff=0.7)
+            message += f"; did you mean {meant[0]}?" if meant else ""
         self.exit(2, f"error: {message}\n{self.prog} --help lists the options\n")
 
 
@@ -59,7 +64,7 @@ def sentence(error: BaseException) -> str:
     said = str(error)
     if isinstance(error, OSError) and error.strerror and isinstance(error.filename, str | bytes):
         said = f"{os.fsdecode(error.filename)}: {error.strerror.lower()}"
-    return f"error: {said} ({HINT})"
+    return f"error: {said}"
 
 
 def wants_traceback() -> bool:

@@ -127,6 +127,10 @@ class StageTrainer(Trainer):
             torch.distributed.broadcast_object_list(checkpoint)
         self.train(resume_from_checkpoint=None if checkpoint[0] is None else str(checkpoint[0]))
         number = self.stop_on_signal.received
+        best = self.state.best_global_step
+        if best and number is None and self.is_world_process_zero():
+            what = f"{self.args.metric_for_best_model} {self.state.best_metric:.3f}"
+            print(f"kept: step {best:,}, the best look at validation ({what})", file=sys.stderr)
         if self.state.global_step == self.state.max_steps:
             return
         if number is not None:

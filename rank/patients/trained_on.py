@@ -21,6 +21,8 @@ class SavedTrainedOn(TypedDict, total=False):
     granularity: str | None
     history: bool | None
     note: bool | None
+    age: bool | None
+    sex: bool | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +36,9 @@ class TrainedOn:
     """whether any training example had a visit before the target's"""
     note: bool | None = None
     """whether any training example had a note, and the prompt has room for one"""
+    age: bool | None = None
+    """whether any training example had one, and the prompt says it; `sex` likewise"""
+    sex: bool | None = None
 
     @classmethod
     def of_task(cls, task: Task, prompt: PromptConfig) -> "TrainedOn":
@@ -46,6 +51,8 @@ class TrainedOn:
             granularity=task.granularity,
             history=bool(lengths),
             note=prompt.max_text_tokens > 0 and train.column("text").null_count < train.num_rows,
+            age=prompt.demographics and train.column("age").null_count < train.num_rows,
+            sex=prompt.demographics and train.column("sex").null_count < train.num_rows,
         )
 
     @classmethod
@@ -57,4 +64,6 @@ class TrainedOn:
             granularity=saved.get("granularity"),
             history=saved.get("history"),
             note=saved.get("note"),
+            age=saved.get("age"),
+            sex=saved.get("sex"),
         )

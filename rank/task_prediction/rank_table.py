@@ -1,6 +1,7 @@
 """Ranking the patients of a table, as `mera predict --input` does it: all their visits are history."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 
 from data.editions.national_edition import read_national_edition
@@ -75,6 +76,10 @@ def read_patients(arguments: argparse.Namespace, ranker: Ranker) -> NewPatients:
         )
     if columns.text is not None and not ranker.prompt.past_note_tokens:
         raise UserError("the model reads no notes of past visits; leave --text out")
+    unsaid = [name for name in ("age", "sex") if getattr(ranker.trained_on, name) and getattr(columns, name) is None]
+    if unsaid:
+        options = " and ".join(f"--{name}" for name in unsaid)
+        print(f"the model was trained with {' and '.join(unsaid)}: name the columns with {options}", file=sys.stderr)
     sexes = {} if arguments.sex_values is None else parse_sex_values(arguments.sex_values)
     return read_new_patients(
         arguments.input,

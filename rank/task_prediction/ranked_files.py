@@ -57,8 +57,10 @@ class RankedExample:
         return {name: value for name, value in names.items() if value is not None}
 
 
-def check_suffix(path: str | Path) -> None:
-    """Raises ValueError unless `write_ranked` can write `path`."""
+def check_output(path: str | Path) -> None:
+    """Raises UserError unless `write_ranked` can write `path`, which is not there yet."""
+    if Path(path).exists():
+        raise UserError(f"{path} already exists; choose another --output or remove it")
     if Path(path).suffix not in SUFFIXES:
         raise UserError(f"--output writes {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}, got {str(path)!r}")
 
@@ -74,7 +76,7 @@ def write_ranked(
     are joined by `; `. The file is complete or absent, and its owner's alone.
     """
     path = Path(path)
-    check_suffix(path)
+    check_output(path)
     beside = path.with_name(f".{path.name}.partial")
     with private_files():
         path.parent.mkdir(parents=True, exist_ok=True)

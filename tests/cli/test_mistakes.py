@@ -53,7 +53,9 @@ def make_workplace(folder):
     others += [[f"{n}", f"2023-0{v}-01", "F", "50", c] for n in range(9) for v in (1, 2) for c in CODES]
     tables = {"visits.csv": csv_text(example_tables()["one-row-a-diagnosis"]), "others.csv": csv_text(others)}
     dates = [["pid", "admitted", "icd"], *([f"{n}", f"0{d}/0{d + 1}/2023", "I10"] for n in range(5) for d in (1, 2))]
-    for name, text in (tables | {"dates.csv": csv_text(dates), "empty.csv": ""}).items():
+    lists = [["pid", "admitted", "icd"], *([f"{n}", f"2023-0{v}-01", "I10;E11.9"] for n in range(9) for v in (1, 2))]
+    tables |= {"dates.csv": csv_text(dates), "empty.csv": "", "lists.csv": csv_text(lists), "ranked.csv": "old"}
+    for name, text in tables.items():
         (folder / name).write_text(text, encoding="utf-8")
     (folder / "latin.csv").write_bytes("pid,admitted,icd,nota\n1,2023-01-01,I10,hipertensión\n".encode("latin-1"))
     shutil.copytree(ROOT / "configs", folder / "configs")

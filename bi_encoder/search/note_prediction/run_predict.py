@@ -22,7 +22,7 @@ from bi_encoder.inputs.texts import ExampleRow
 from bi_encoder.search.note_prediction.note_files import (
     RankedNote,
     as_json,
-    check_suffix,
+    check_output,
     print_ranked_note,
     read_note_table,
     records,
@@ -136,7 +136,7 @@ def _check(options: argparse.Namespace) -> None:
     if options.top < 1 or options.batch_size < 1:
         raise UserError("--top and --batch-size must be 1 or more")
     if options.output is not None:
-        check_suffix(options.output)
+        check_output(options.output)
     sources = [name for name in ("input", "file", "task") if getattr(options, name) is not None]
     if len(sources) > 1 or (options.text is not None and sources not in ([], ["input"])):
         raise UserError("give one of --text, --file, --input and --task")

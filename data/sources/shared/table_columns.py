@@ -55,13 +55,14 @@ class TableColumns:
         else:
             others = [getattr(self, name) for name in self.__dataclass_fields__ if name != "code"]
             header = column_names(path, [name for name in others if name is not None], separator, encoding)
-            names = [name for pattern in patterns for name in _matching(path, pattern, header)]
+            names = [name for pattern in patterns for name in matching(path, pattern, header)]
         if len({name.strip().lower() for name in names}) < len(names):
             raise UserError("--code names a column twice")
         return replace(self, code=names[0] if len(names) == 1 else names)
 
 
-def _matching(path: str | Path, pattern: str, header: Sequence[str]) -> list[str]:
+def matching(path: str | Path, pattern: str, header: Sequence[str]) -> list[str]:
+    """The columns of `header` that a name or pattern of codes means. Raises UserError where a pattern means none."""
     if pattern.strip().lower() in header or not set(pattern) & _PATTERN:
         return [pattern]
     names = [name for name in header if fnmatchcase(name, pattern.strip().lower())]
