@@ -18,7 +18,7 @@ def prepared(tmp_path, folder, *more, name="t"):
     return task
 
 
-def test_the_three_forms_say_the_same(tmp_path):
+def test_the_three_forms_say_the_same(tmp_path, capsys):
     rows = {year: grd.patients(year, 8, first=100 * year) for year in grd.FORMS}
     for year in grd.FORMS:
         grd.write(tmp_path / "grd", year, rows[year])
@@ -31,6 +31,7 @@ def test_the_three_forms_say_the_same(tmp_path):
         "GRD_PUBLICO_2023.txt": "utf-16",
         "GRD_PUBLICO_2024.txt": "utf-8",
     }
+    assert "GRD_PUBLICO_2022.txt utf-16, GRD_PUBLICO_2023.txt utf-16" in " ".join(capsys.readouterr().out.split())
     assert task.info["ontology"] == "icd10who"
     assert accounting(task)["visits"] == {"read": 96, "added": {}, "used": 96, "dropped": {}}
     assert accounting(task)["diagnoses"]["read"] == 3 * 96
