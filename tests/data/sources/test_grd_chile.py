@@ -140,6 +140,16 @@ def test_packed_files_pieces_and_the_order_of_rows_change_nothing(tmp_path, monk
         assert every_row(prepared(tmp_path, source, name=f"s{number}")) == every_row(whole)
 
 
+def test_stays_that_overlap_are_counted(tmp_path):
+    rows = [
+        grd.row(2021, "7", "2021-05-01", ["I10"], discharged="2021-05-20"),
+        grd.row(2021, "7", "2021-05-10", ["N18.5"], discharged="2021-05-12"),
+        grd.row(2021, "7", "2021-05-12", ["E11.9"]),
+    ]
+    task = prepared(tmp_path, grd.write(tmp_path / "grd", 2021, rows + grd.patients(2021, 8)))
+    assert task.info["changed"] == {"discharge after the patient's next admission, which has it in its history": 1}
+
+
 def test_primary_is_the_first_column_or_nothing(tmp_path):
     rows = grd.patients(2023, 8)
     rows += [
