@@ -7,7 +7,7 @@ from rich.table import Table
 
 from data.ledger import FEWEST_PATIENTS, LedgerRecord, UnitAccount, UnknownCodeCounts, code_form
 from data.task import SPLITS, Task
-from data.task_folder.task_info import HiddenCodes, NoteCounts, SplitFileFacts
+from data.task_folder.task_info import HiddenCodes, NoteCounts, OptionValue, SplitFileFacts
 
 PRINTED_CODES = 5
 
@@ -27,6 +27,8 @@ def print_summary(task: Task) -> None:
     print_account(task.info, console)
     if "past_notes" in task.info:
         console.print(past_notes_line(task.info["past_notes"]), highlight=False)
+    for line in option_lines(task.info.get("options", {})):
+        console.print(line, highlight=False, markup=False)
     if "split_file" in task.info:
         console.print(split_file_line(task.info["split_file"]), highlight=False, markup=False)
     console.print(f"{len(task.codes):,} candidate codes ({task.info['edition']})", highlight=False)
@@ -77,6 +79,20 @@ def hidden_codes_line(hidden: HiddenCodes) -> str:
         f"and train ({taken['train']:,} diagnoses) and validation ({taken['validation']:,}) lost them; test has "
         f"{hidden['test_targets']:,} true codes of these, {hidden['test_targets_new']:,} of them new to the patient"
     )
+
+
+def option_lines(options: Mapping[str, OptionValue]) -> list[str]:
+    """What a user should know of options that were taken, or found out: encodings of files, rules of a paper."""
+    lines = []
+    encodings, rules = options.get("encodings"), options.get("rules")
+    if isinstance(encodings, Mapping):
+        lines.append(f"encodings: {', '.join(f'{name} {encoding}' for name, encoding in encodings.items())}")
+    if rules is not None:
+        lines.append(
+            f"notes prepared by the rules of {rules}; the targets are diagnoses alone, where published figures count "
+            "procedures too"
+        )
+    return lines
 
 
 def split_file_line(facts: SplitFileFacts) -> str:

@@ -22,6 +22,7 @@ from data.sources.shared.fhir_resources import (
     NO_VISIT,
     Condition,
     Resources,
+    icd_version,
     read_documents,
     read_resources,
 )
@@ -33,16 +34,6 @@ from data.table_files.meanings import LARGEST_AGE, Meaning
 from data.table_files.stored_files import InputFile
 from data.table_files.text_tables import TextTable
 from mera.system.errors import UserError
-
-SYSTEMS = {
-    "http://hl7.org/fhir/sid/icd-9-cm": 9,
-    "urn:oid:2.16.840.1.113883.6.103": 9,
-    "http://hl7.org/fhir/sid/icd-10-cm": 10,
-    "urn:oid:2.16.840.1.113883.6.90": 10,
-}
-WHO_SYSTEMS = {"http://hl7.org/fhir/sid/icd-10": 10, "urn:oid:2.16.840.1.113883.6.3": 10}
-MIMIC_ENDINGS = {"diagnosis-icd9": 9, "diagnosis-icd10": 10}
-"""How the systems of MIMIC-IV-on-FHIR end, in its several releases."""
 
 
 def read_fhir(
@@ -73,6 +64,8 @@ def read_fhir(
             raise UserError(f"{folder} holds no resource {name}; a Bulk export of Patient, Encounter and Condition has")
     visits = _visits(Path(folder), resources, kinds, ledger, forms)
     rows = _diagnoses(resources, code_system, ledger)
+    resources.conditions.clear()  # millions, which are in `rows` now
+    resources.ranks.clear()
     names = _names(resources) if identifiers else None
     if names is not None:
         visits = _renamed(visits, ("patient_id", "admission_id"), names)
@@ -197,19 +190,10 @@ def _diagnoses(resources: Resources, code_system: str | None, ledger: Ledger) ->
 
 def _coding(condition: Condition, code_system: str | None) -> tuple[int, str] | None:
     """Version and code of the coding in ICD; of several the one in the wanted version, then the first."""
-    codings = [(_version(system, code_system), code) for system, code in condition.codes]
+    codings = [(icd_version(system, code_system == WHO), code) for system, code in condition.codes]
     of_icd = [(version, code) for version, code in codings if version is not None]
     wanted = 9 if (code_system or "").endswith("icd9") else 10
     return next((each for each in of_icd if each[0] == wanted), next(iter(of_icd), None))
-
-
-def _version(system: str, code_system: str | None) -> int | None:
-    if code_system == WHO:
-        return WHO_SYSTEMS.get(system.rstrip("/"))
-    for ending, version in MIMIC_ENDINGS.items():
-        if system.endswith(ending):
-            return version
-    return SYSTEMS.get(system.rstrip("/"))
 
 
 def _names(resources: Resources) -> tuple[Mapping[str, str], Mapping[str, str]]:

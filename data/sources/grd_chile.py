@@ -241,6 +241,10 @@ def _usable_visits(visits: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
     alive = unique.filter((pl.col("admitted") <= death).fill_null(True))
     ledger.drop("visits", "death before admission", unique.height - alive.height)
     ledger.drop("patients", "without a usable discharge", everyone - alive["patient_id"].n_unique())
+    overlap = (pl.col("discharged") > pl.col("admitted").shift(-1).over("patient_id")).fill_null(False)
+    ledger.change(
+        "discharge after the patient's next admission, which has it in its history", alive.filter(overlap).height
+    )
     ages = alive.select(age=_age())["age"]
     odd = ages.is_between(0, LARGEST_AGE).not_().fill_null(False)
     ledger.change(f"age below 0 or above {LARGEST_AGE}, left out", int(odd.sum()))

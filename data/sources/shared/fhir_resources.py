@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import json
 import re
+import sys
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +21,15 @@ from data.table_files.stored_files import InputFile
 from mera.system.errors import UserError
 
 SUFFIXES = (".ndjson", ".jsonl", ".ndjson.gz", ".jsonl.gz")
+SYSTEMS = {
+    "http://hl7.org/fhir/sid/icd-9-cm": 9,
+    "urn:oid:2.16.840.1.113883.6.103": 9,
+    "http://hl7.org/fhir/sid/icd-10-cm": 10,
+    "urn:oid:2.16.840.1.113883.6.90": 10,
+}
+WHO_SYSTEMS = {"http://hl7.org/fhir/sid/icd-10": 10, "urn:oid:2.16.840.1.113883.6.3": 10}
+MIMIC_ENDINGS = {"diagnosis-icd9": 9, "diagnosis-icd10": 10}
+"""How the systems of MIMIC-IV-on-FHIR end, in its several releases."""
 NO_VISIT = frozenset(["planned", "cancelled", "entered-in-error"])
 """Statuses of encounters that did not take place."""
 NO_CONDITION = frozenset(["refuted", "entered-in-error"])
@@ -48,7 +58,7 @@ class Condition:
     encounter_id: str
     status: str
     codes: Sequence[tuple[str, str]]
-    """(system, code) of each coding."""
+    """(system, code) of each coding in ICD."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,6 +108,14 @@ def read_resources(folder: str | Path) -> Resources:
     return resources
 
 
+def icd_version(system: str, who: bool = False) -> int | None:
+    """9 or 10 for the systems of ICD-9-CM and ICD-10-CM, or with `who` of the WHO's ICD-10; None for another."""
+    if who:
+        return WHO_SYSTEMS.get(system.rstrip("/"))
+    endings = [version for ending, version in MIMIC_ENDINGS.items() if system.endswith(ending)]
+    return endings[0] if endings else SYSTEMS.get(system.rstrip("/"))
+
+
 def read_documents(resources: Resources, unread: Counter[str]) -> Iterator[tuple[str, str, str, str, str]]:
     """Id, patient, encounter, date and plain text of each DocumentReference, one after the other; a text that is not
     in the resource, or not plain, is empty, and counted in `unread` with the reason."""
@@ -135,7 +153,10 @@ def at(value: object, *path: str | int) -> object:
 def text_at(value: object, *path: str | int) -> str:
     """The text at `path`; empty where there is none. Halves of characters, which JSON can hold, become `?`."""
     text = at(value, *path)
-    return text.strip().encode("utf-8", "replace").decode() if isinstance(text, str) else ""
+    if not isinstance(text, str):
+        return ""
+    stripped = text.strip()
+    return stripped if stripped.isascii() else stripped.encode("utf-8", "replace").decode()
 
 
 def first_of(*values: object) -> object:
@@ -148,7 +169,8 @@ def id_of(reference: object) -> str:
     text = text_at(reference, "reference")
     if text.startswith("#"):
         return ""
-    return re.sub(r"/_history/[^/]*$", "", text).rsplit("/", 1)[-1].removeprefix("urn:uuid:")
+    # One object for each id, however many resources name it.
+    return sys.intern(re.sub(r"/_history/[^/]*$", "", text).rsplit("/", 1)[-1].removeprefix("urn:uuid:"))
 
 
 def _lines(path: Path) -> Iterator[Mapping[str, object]]:
@@ -232,8 +254,12 @@ def _condition(resource: Mapping[str, object]) -> Condition:
         condition_id=text_at(resource, "id"),
         patient_id=id_of(at(resource, "subject")),
         encounter_id=id_of(encounter),
-        status=next(filter(None, statuses), ""),
-        codes=tuple((system, code) for system, code in pairs if code),
+        status=sys.intern(next(filter(None, statuses), "")),
+        codes=tuple(
+            (sys.intern(system), sys.intern(code))
+            for system, code in pairs
+            if code and (icd_version(system) or icd_version(system, who=True))
+        ),
     )
 
 

@@ -18,7 +18,7 @@ def prepared(tmp_path, folder, *more, name="t"):
     return task
 
 
-def test_the_three_forms_say_the_same(tmp_path):
+def test_the_three_forms_say_the_same(tmp_path, capsys):
     rows = {year: grd.patients(year, 8, first=100 * year) for year in grd.FORMS}
     for year in grd.FORMS:
         grd.write(tmp_path / "grd", year, rows[year])
@@ -31,6 +31,7 @@ def test_the_three_forms_say_the_same(tmp_path):
         "GRD_PUBLICO_2023.txt": "utf-16",
         "GRD_PUBLICO_2024.txt": "utf-8",
     }
+    assert "GRD_PUBLICO_2022.txt utf-16, GRD_PUBLICO_2023.txt utf-16" in " ".join(capsys.readouterr().out.split())
     assert task.info["ontology"] == "icd10who"
     assert accounting(task)["visits"] == {"read": 96, "added": {}, "used": 96, "dropped": {}}
     assert accounting(task)["diagnoses"]["read"] == 3 * 96
@@ -137,6 +138,16 @@ def test_packed_files_pieces_and_the_order_of_rows_change_nothing(tmp_path, monk
     monkeypatch.setattr(grd_chile, "_VISITS_AT_A_TIME", 7)
     for number, source in enumerate((plain, packed.parent, tmp_path / "d.zip")):
         assert every_row(prepared(tmp_path, source, name=f"s{number}")) == every_row(whole)
+
+
+def test_stays_that_overlap_are_counted(tmp_path):
+    rows = [
+        grd.row(2021, "7", "2021-05-01", ["I10"], discharged="2021-05-20"),
+        grd.row(2021, "7", "2021-05-10", ["N18.5"], discharged="2021-05-12"),
+        grd.row(2021, "7", "2021-05-12", ["E11.9"]),
+    ]
+    task = prepared(tmp_path, grd.write(tmp_path / "grd", 2021, rows + grd.patients(2021, 8)))
+    assert task.info["changed"] == {"discharge after the patient's next admission, which has it in its history": 1}
 
 
 def test_primary_is_the_first_column_or_nothing(tmp_path):

@@ -15,9 +15,11 @@ def prepared(tmp_path, *options, name="t", source="mimic3"):
     return task
 
 
-def test_mullenbach_takes_all_notes_in_the_order_of_the_file(tmp_path):
+def test_mullenbach_takes_all_notes_in_the_order_of_the_file(tmp_path, capsys):
     folder = write_mimic3(tmp_path / "m3")
     task = prepared(tmp_path, "--input", folder, "--rules", "mullenbach")
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "notes prepared by the rules of mullenbach; the targets are diagnoses alone" in printed
     assert example_of(task, "1")["text"].endswith(
         "second addendum first addendum an early report first addendum an error"
     )
