@@ -12,12 +12,13 @@ import numpy as np
 
 from mera.evaluation import bootstrap
 from mera.report.comparison.ablations import Ablation, compare_ablations
+from mera.report.comparison.codes import CodeTable, code_table
 from mera.report.comparison.pairs import LEADING_METRIC, MetricDifference, paired_differences
 from mera.report.comparison.published import PublishedRow, published_rows
 from mera.report.comparison.runs import ComparedRun, compared_runs
 from mera.report.comparison.seeds import SeedGroup, seed_groups
 from mera.report.comparison.strata import StratifiedRecall, stratified_recall
-from mera.report.json_form import INLINE, called
+from mera.report.json_form import INLINE, OMITTED, called
 from mera.report.measures.candidates import Candidates
 from mera.report.measures.coding_rules import TrueSetRules, shared_rules, true_set_rules
 from mera.report.measures.estimates import Estimate, estimate
@@ -60,10 +61,15 @@ class Comparison:
     """Models that were trained with several seeds."""
     true_set_rules: TrueSetRules | None
     """The coding rules that the true sets break; None where the task has none."""
+    codes: CodeTable = field(metadata=OMITTED)
+    """Written as tables/codes.csv."""
 
 
-def compare(shared: Comparable, bootstrap_samples: int, seed: int, reference: str | None = None) -> Comparison:
-    """Measure every run (one in memory at a time) and compare them; `reference`: the run that ablations start from."""
+def compare(
+    shared: Comparable, bootstrap_samples: int, seed: int, reference: str | None = None, rare_codes: bool = False
+) -> Comparison:
+    """Measure every run (one in memory at a time) and compare them; `reference`: the run that ablations start from,
+    `rare_codes`: codes of few patients may be named."""
     weights = bootstrap.patient_weights(shared.patient_ids, bootstrap_samples, seed)
     partitions, rules = stratify(shared), shared_rules(shared)
     measured = sorted(
@@ -87,6 +93,7 @@ def compare(shared: Comparable, bootstrap_samples: int, seed: int, reference: st
         ablations=compare_ablations(measured, pairs, reference),
         seeds=seed_groups(measured),
         true_set_rules=true_set_rules(shared, rules),
+        codes=code_table(shared, measured, rare_codes),
     )
 
 

@@ -9,6 +9,7 @@ from mera import metrics
 from mera.evaluation import bootstrap
 from mera.evaluation.coding_rules import CodingRules
 from mera.evaluation.hidden_codes import hidden_replicates, hidden_targets
+from mera.report.measures.code_counts import CodeCounts, code_counts
 from mera.report.measures.coding_rules import RuleCheck, rule_check
 from mera.report.measures.decisions import PrecisionRecall, SetSize, at_label_count, precision_recall, set_size
 from mera.report.measures.estimates import Estimate, estimate
@@ -121,6 +122,8 @@ class Measures:
     """(C,) by key of a macro metric: its value for each code, NaN where a code has none."""
     strata: dict[str, np.ndarray]
     """(groups, B) by stratification key: recall@20 within each group."""
+    codes: CodeCounts | None
+    """None where the run sets no threshold."""
     breakdown: Breakdown
 
     @property
@@ -160,6 +163,7 @@ def measure(
         replicates=replicates,
         by_code=by_code,
         strata={partition.key: recall_in_groups(ranking, partition, weights) for partition in strata},
+        codes=code_counts(ranking, predicted, shared.targets, shared.codes),
         breakdown=Breakdown(
             recall_curve=_recall_curve(ranking),
             set_size=None if predicted is None else set_size(predicted, shared.targets, weights),

@@ -3,6 +3,7 @@
 from mera.report.comparison.compare import Comparison
 from mera.report.page.part import Part
 from mera.report.page.parts.groups.coarse_levels import coarse_level_parts
+from mera.report.page.parts.groups.codes import confusion_parts
 from mera.report.page.parts.groups.hidden_codes import hidden_code_parts
 from mera.report.page.parts.groups.hierarchy import hierarchy_parts
 from mera.report.page.parts.groups.strata import stratum_part
@@ -36,6 +37,7 @@ def section_parts(comparison: Comparison, prefix: str) -> list[Part]:
         *hidden_code_parts(runs),
         *coarse_level_parts(runs),
         *hierarchy_parts(runs, prefix),
+        *confusion_parts(comparison),
         decision_part(runs, comparison.targets_per_example, prefix),
         *coding_rule_parts(comparison.true_set_rules, runs),
         *reliability_parts(runs, prefix),

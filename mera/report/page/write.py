@@ -14,6 +14,7 @@ from mera.report.measures.load import Comparable, group_runs
 from mera.report.measures.measure import METRICS
 from mera.report.page.contents import section_parts
 from mera.report.page.example_pages import make_pages
+from mera.report.page.parts.groups.codes import codes_csv
 from mera.report.page.render import Bootstrap, Report, Section, render_html, render_markdown
 from mera.report.page.tables import to_csv, to_latex
 from mera.system.errors import UserError
@@ -34,6 +35,7 @@ def write_report(
     date_line: bool = True,
     reference: str | None = None,
     with_examples: int = 0,
+    rare_codes: bool = False,
 ) -> Path:
     """Compare the runs and write `output`: index.html, report.md, report.json, figures/*.svg, tables/*.csv and *.tex.
 
@@ -41,7 +43,8 @@ def write_report(
     section. `bootstrap_samples` and `seed` fix the resamples; the same inputs give the same bytes, but for the date
     line, which `date_line=False` leaves out. `reference`: the run that the ablations are compared with, by its name.
     `with_examples`: pages of the first so many patients, with history and note: the only part of a report that holds
-    patients' data. `output` is written beside and renamed: complete or as it was before. Returns index.html.
+    patients' data. `rare_codes`: codes of few patients are named too (`comparison/codes.py`).
+    `output` is written beside and renamed: complete or as it was before. Returns index.html.
 
     Raises FileNotFoundError where a run has no predictions; ValueError where runs cannot be compared, where no run is
     called `reference`, where `output` holds something that is not a report, or another process writes it.
@@ -61,6 +64,7 @@ def write_report(
             date_line=date_line,
             reference=reference,
             with_examples=with_examples,
+            rare_codes=rare_codes,
         )
         _write_files(lock.folder, files, private)
         replace_folder(lock.folder, output)
@@ -81,6 +85,7 @@ def _contents(
     date_line: bool,
     reference: str | None,
     with_examples: int,
+    rare_codes: bool,
 ) -> tuple[dict[str, str], set[str]]:
     """File name -> content, and the names of those that hold patients' data."""
     groups = group_runs(run_paths, by_task)
@@ -88,7 +93,7 @@ def _contents(
         format=FORMAT,
         bootstrap=Bootstrap(unit="patient", samples=bootstrap_samples, seed=seed, level=0.95),
         metrics=METRICS,
-        tasks=tuple(task_report(compare(group, bootstrap_samples, seed, reference)) for group in groups),
+        tasks=tuple(task_report(compare(group, bootstrap_samples, seed, reference, rare_codes)) for group in groups),
     )
     _check_reference(report, reference)
     prefixes = [f"task-{number}-" if len(groups) > 1 else "" for number in range(1, len(groups) + 1)]
@@ -104,6 +109,7 @@ def _contents(
         "report.json": json.dumps(as_json(report), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
     }
     for section, prefix in zip(sections, prefixes, strict=True):
+        files[f"tables/{prefix}codes.csv"] = codes_csv(section.task_report.comparison)
         files |= {f"figures/{figure.name}.svg": figure.svg for part in section.parts for figure in part.figures}
         files |= {page.name: page.html for page in section.pages}
         for table in (table for part in section.parts for table in part.tables):
