@@ -7,6 +7,7 @@ that does not exist is None. Metrics, differences and intervals are fractions, n
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from mera.report.json_form import INLINE, OMITTED, called
 from mera.report.measures.candidates import Candidates
 from mera.report.measures.coding_rules import TrueSetRules, shared_rules, true_set_rules
 from mera.report.measures.estimates import Estimate, estimate
+from mera.report.measures.guarantees import validation_margins
 from mera.report.measures.load import Comparable
 from mera.report.measures.measure import Measures, measure
 from mera.report.measures.strata import stratify
@@ -72,9 +74,12 @@ def compare(
     `rare_codes`: codes of few patients may be named."""
     weights = bootstrap.patient_weights(shared.patient_ids, bootstrap_samples, seed)
     partitions, rules = stratify(shared), shared_rules(shared)
-    measured = sorted(
-        (measure(read_predictions(path), shared, partitions, rules, weights) for path in shared.paths), key=_place
-    )
+
+    def measured_run(path: Path) -> Measures:
+        validation = validation_margins(path, shared.task.fingerprint)
+        return measure(read_predictions(path), shared, partitions, rules, weights, validation)
+
+    measured = sorted(map(measured_run, shared.paths), key=_place)
     num_patients, num_targets = len(set(shared.patient_ids)), int(shared.targets.sum())
     pairs = paired_differences(measured, num_patients)
     return Comparison(

@@ -13,6 +13,7 @@ from mera.report.measures.code_counts import CodeCounts, code_counts
 from mera.report.measures.coding_rules import RuleCheck, rule_check
 from mera.report.measures.decisions import PrecisionRecall, SetSize, at_label_count, precision_recall, set_size
 from mera.report.measures.estimates import Estimate, estimate
+from mera.report.measures.guarantees import Guarantees, ValidationMargins, guarantees
 from mera.report.measures.hierarchy import CoarseLevels, Hierarchy, coarse_levels, hierarchy
 from mera.report.measures.load import Comparable
 from mera.report.measures.records import (
@@ -107,6 +108,7 @@ class Breakdown:
     """None where the task has no rules or the run sets no threshold."""
     hidden_codes: dict[str, Estimate]
     """By key of `mera.evaluation.hidden_codes.hidden_replicates`; empty where the task hides no code."""
+    guarantees: Guarantees
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -141,9 +143,10 @@ def measure(
     strata: list[Stratification],
     rules: CodingRules | None,
     weights: np.ndarray,
+    validation: ValidationMargins | str,
 ) -> Measures:
     """All numbers of one run; `weights` (B, N) from `mera.evaluation.bootstrap.patient_weights`, the same for all
-    runs."""
+    runs; `validation` from `mera.report.measures.guarantees.validation_margins`."""
     ranking = metrics.rank_targets(run.scores, shared.targets, CURVE_LENGTH)
     predicted = run.predicted if bool(np.isfinite(run.thresholds).all()) else None
     by_code = {"macro_roc_auc": metrics.roc_auc_by_code(run.scores, shared.targets)}
@@ -177,6 +180,7 @@ def measure(
             widths=widths(run.records.get("widths")),
             coding_rules=rule_check(run, shared, rules, weights),
             hidden_codes=_hidden_codes(run.scores, shared, weights),
+            guarantees=guarantees(run, shared, strata, predicted, validation, weights),
         ),
     )
 

@@ -9,6 +9,7 @@ from mera.report.page.parts.groups.hierarchy import hierarchy_parts
 from mera.report.page.parts.groups.strata import stratum_part
 from mera.report.page.parts.predicted_sets.coding_rules import coding_rule_parts
 from mera.report.page.parts.predicted_sets.decisions import decision_part
+from mera.report.page.parts.predicted_sets.guarantees import guarantee_parts
 from mera.report.page.parts.predicted_sets.reliability import reliability_parts
 from mera.report.page.parts.ranking.ablations import ablation_parts
 from mera.report.page.parts.ranking.differences import difference_parts
@@ -39,6 +40,7 @@ def section_parts(comparison: Comparison, prefix: str) -> list[Part]:
         *hierarchy_parts(runs, prefix),
         *confusion_parts(comparison),
         decision_part(runs, comparison.targets_per_example, prefix),
+        *guarantee_parts(runs, comparison.strata, comparison.task.protocol),
         *coding_rule_parts(comparison.true_set_rules, runs),
         *reliability_parts(runs, prefix),
         *width_parts(runs, prefix),

@@ -132,6 +132,7 @@ def test_the_keys_of_a_run_and_their_order(content):
         "widths",
         "coding_rules",
         "hidden_codes",
+        "guarantees",
         "manifest",
     ]
     assert list(run["metrics"]) == [metric["key"] for metric in content["metrics"]]
