@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from mera.report.measures.code_counts import CodeCounts
 from mera.report.measures.load import Comparable
 from mera.report.measures.measure import Measures
+from mera.report.measures.sets.code_counts import CodeCounts
 
 LEAST_PATIENTS = 10
 """As many patients have to share a word before a tokenizer learns it (`bi_encoder.inputs.texts.SHARED_BY`)."""

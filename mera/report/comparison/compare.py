@@ -18,14 +18,15 @@ from mera.report.comparison.pairs import LEADING_METRIC, MetricDifference, paire
 from mera.report.comparison.published import PublishedRow, published_rows
 from mera.report.comparison.runs import ComparedRun, compared_runs
 from mera.report.comparison.seeds import SeedGroup, seed_groups
+from mera.report.comparison.signatures import Setting, Signature, failure_signatures
 from mera.report.comparison.strata import StratifiedRecall, stratified_recall
 from mera.report.json_form import INLINE, OMITTED, called
 from mera.report.measures.candidates import Candidates
-from mera.report.measures.coding_rules import TrueSetRules, shared_rules, true_set_rules
 from mera.report.measures.estimates import Estimate, estimate
-from mera.report.measures.guarantees import validation_margins
 from mera.report.measures.load import Comparable
 from mera.report.measures.measure import Measures, measure
+from mera.report.measures.sets.coding_rules import TrueSetRules, shared_rules, true_set_rules
+from mera.report.measures.sets.guarantees import validation_margins
 from mera.report.measures.strata import stratify
 from mera.report.measures.task_record import TaskRecord
 from mera.runs.predictions import read_predictions
@@ -63,6 +64,8 @@ class Comparison:
     """Models that were trained with several seeds."""
     true_set_rules: TrueSetRules | None
     """The coding rules that the true sets break; None where the task has none."""
+    signatures: tuple[Signature, ...]
+    """Patterns of numbers that point at a failure."""
     codes: CodeTable = field(metadata=OMITTED)
     """Written as tables/codes.csv."""
 
@@ -82,15 +85,22 @@ def compare(
     measured = sorted(map(measured_run, shared.paths), key=_place)
     num_patients, num_targets = len(set(shared.patient_ids)), int(shared.targets.sum())
     pairs = paired_differences(measured, num_patients)
+    runs = compared_runs(measured, pairs)
+    setting = Setting(
+        task=shared.task,
+        examples=len(shared.example_ids),
+        candidates=shared.outside.num_candidates,
+        targets_per_example=float(shared.targets.sum(axis=1).mean()),
+    )
     return Comparison(
         task=shared.task,
         examples=len(shared.example_ids),
         patients=num_patients,
         candidates=Candidates.of(shared.task.candidates_rule, shared.task.candidates_file, shared.outside, num_targets),
         targets=num_targets,
-        targets_per_example=float(shared.targets.sum(axis=1).mean()),
+        targets_per_example=setting.targets_per_example,
         leading_metric=LEADING_METRIC,
-        runs=compared_runs(measured, pairs),
+        runs=runs,
         pairs=pairs,
         strata=tuple(stratified_recall(partition, measured, shared) for partition in partitions),
         oracle_share=_oracle_share(measured),
@@ -98,6 +108,7 @@ def compare(
         ablations=compare_ablations(measured, pairs, reference),
         seeds=seed_groups(measured),
         true_set_rules=true_set_rules(shared, rules),
+        signatures=failure_signatures(runs, setting),
         codes=code_table(shared, measured, rare_codes),
     )
 

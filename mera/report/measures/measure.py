@@ -9,11 +9,8 @@ from mera import metrics
 from mera.evaluation import bootstrap
 from mera.evaluation.coding_rules import CodingRules
 from mera.evaluation.hidden_codes import hidden_replicates, hidden_targets
-from mera.report.measures.code_counts import CodeCounts, code_counts
-from mera.report.measures.coding_rules import RuleCheck, rule_check
 from mera.report.measures.decisions import PrecisionRecall, SetSize, at_label_count, precision_recall, set_size
 from mera.report.measures.estimates import Estimate, estimate
-from mera.report.measures.guarantees import Guarantees, ValidationMargins, guarantees
 from mera.report.measures.hierarchy import CoarseLevels, Hierarchy, coarse_levels, hierarchy
 from mera.report.measures.load import Comparable
 from mera.report.measures.records import (
@@ -27,6 +24,10 @@ from mera.report.measures.records import (
 )
 from mera.report.measures.reliability import Reliability, reliability
 from mera.report.measures.run_manifest import ORACLE, RunManifest
+from mera.report.measures.sets.code_counts import CodeCounts, code_counts
+from mera.report.measures.sets.coding_rules import RuleCheck, rule_check
+from mera.report.measures.sets.guarantees import Guarantees, ValidationMargins, guarantees
+from mera.report.measures.sets.variety import Variety, variety
 from mera.report.measures.strata import Stratification, recall_in_groups
 from mera.runs.predictions import Predictions
 
@@ -109,6 +110,8 @@ class Breakdown:
     hidden_codes: dict[str, Estimate]
     """By key of `mera.evaluation.hidden_codes.hidden_replicates`; empty where the task hides no code."""
     guarantees: Guarantees
+    variety: Variety | None
+    """None where nothing is ranked."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,7 +149,7 @@ def measure(
     validation: ValidationMargins | str,
 ) -> Measures:
     """All numbers of one run; `weights` (B, N) from `mera.evaluation.bootstrap.patient_weights`, the same for all
-    runs; `validation` from `mera.report.measures.guarantees.validation_margins`."""
+    runs; `validation` from `mera.report.measures.sets.guarantees.validation_margins`."""
     ranking = metrics.rank_targets(run.scores, shared.targets, CURVE_LENGTH)
     predicted = run.predicted if bool(np.isfinite(run.thresholds).all()) else None
     by_code = {"macro_roc_auc": metrics.roc_auc_by_code(run.scores, shared.targets)}
@@ -181,6 +184,7 @@ def measure(
             coding_rules=rule_check(run, shared, rules, weights),
             hidden_codes=_hidden_codes(run.scores, shared, weights),
             guarantees=guarantees(run, shared, strata, predicted, validation, weights),
+            variety=variety(ranking, shared.codes.height),
         ),
     )
 

@@ -20,6 +20,7 @@ from mera.report.page.parts.ranking.seeds import seed_parts
 from mera.report.page.parts.ranking.widths import width_parts
 from mera.report.page.parts.runs.cost import cost_part
 from mera.report.page.parts.runs.data_card import data_card_part
+from mera.report.page.parts.runs.signatures import signature_parts
 from mera.report.page.parts.runs.stage_one import stage_one_parts
 from mera.report.page.parts.runs.training import training_parts
 
@@ -29,6 +30,7 @@ def section_parts(comparison: Comparison, prefix: str) -> list[Part]:
     runs = comparison.runs
     return [
         models_part(comparison, prefix),
+        *signature_parts(comparison.signatures),
         *published_parts(comparison.published, runs),
         *difference_parts(runs, comparison.pairs, prefix),
         *seed_parts(comparison.seeds),

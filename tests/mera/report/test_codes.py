@@ -12,8 +12,8 @@ from made_up_runs import NUM_CODES, change_run, make_rich_runs
 from mera import metrics
 from mera.report import write_report
 from mera.report.comparison.compare import compare
-from mera.report.measures.code_counts import NO_CODE, WRONG_PER_EXAMPLE, code_counts
 from mera.report.measures.load import group_runs
+from mera.report.measures.sets.code_counts import NO_CODE, WRONG_PER_EXAMPLE, code_counts
 from mera.report.page.parts.groups.codes import EMBEDDED_MODELS, codes_csv, codes_json, confusion_parts
 from mera.runs.predictions import read_predictions
 

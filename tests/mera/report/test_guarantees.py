@@ -9,7 +9,8 @@ from made_up_runs import NUM_EXAMPLES, change_run, make_rich_runs
 
 from mera.report import write_report
 from mera.report.comparison.compare import compare
-from mera.report.measures.guarantees import (
+from mera.report.measures.load import group_runs
+from mera.report.measures.sets.guarantees import (
     NO_FOLDER,
     OTHER_TASK,
     RISKS,
@@ -18,7 +19,6 @@ from mera.report.measures.guarantees import (
     target_shares,
     validation_margins,
 )
-from mera.report.measures.load import group_runs
 from mera.report.page.parts.predicted_sets.guarantees import guarantee_parts, guarantee_sentences
 from mera.runs.predictions import read_predictions, write_predictions
 

@@ -99,6 +99,7 @@ def test_the_keys_of_report_json_and_their_order(content):
         "ablations",
         "seeds",
         "true_set_rules",
+        "signatures",
         "summary",
         "cautions",
     ]
@@ -133,6 +134,7 @@ def test_the_keys_of_a_run_and_their_order(content):
         "coding_rules",
         "hidden_codes",
         "guarantees",
+        "variety",
         "manifest",
     ]
     assert list(run["metrics"]) == [metric["key"] for metric in content["metrics"]]

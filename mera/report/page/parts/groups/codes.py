@@ -9,7 +9,7 @@ import numpy as np
 from mera.report.comparison.codes import CodeFigures, CodeTable
 from mera.report.comparison.compare import Comparison
 from mera.report.comparison.runs import ComparedRun, competitors
-from mera.report.measures.code_counts import NO_CODE
+from mera.report.measures.sets.code_counts import NO_CODE
 from mera.report.page.part import Part
 from mera.report.page.tables import Cell, CellValue, Column, Row, Table, plain_cell
 

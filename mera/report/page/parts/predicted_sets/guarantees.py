@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from mera.report.comparison.runs import ComparedRun, competitors
 from mera.report.comparison.strata import StratifiedRecall
-from mera.report.measures.guarantees import NO_FOLDER, RISKS, PromisedSets, SetFigures
+from mera.report.measures.sets.guarantees import NO_FOLDER, RISKS, PromisedSets, SetFigures
 from mera.report.page.part import Part, run_row
 from mera.report.page.tables import Cell, Column, Row, Table, cell
 from mera.report.text import interval, number, percent
