@@ -13,6 +13,7 @@ import numpy as np
 
 from mera.evaluation import bootstrap
 from mera.report.comparison.ablations import Ablation, compare_ablations
+from mera.report.comparison.averaged import Averaged, Family, averaged_runs, families
 from mera.report.comparison.codes import CodeTable, code_table
 from mera.report.comparison.pairs import LEADING_METRIC, MetricDifference, paired_differences
 from mera.report.comparison.published import PublishedRow, published_rows
@@ -62,12 +63,21 @@ class Comparison:
     ablations: tuple[Ablation, ...]
     seeds: tuple[SeedGroup, ...]
     """Models that were trained with several seeds."""
+    averaged: Averaged | None
+    """With the seeds of each model put together; None where no model has several."""
+    families: tuple[Family, ...]
+    """Of the models that are shown."""
     true_set_rules: TrueSetRules | None
     """The coding rules that the true sets break; None where the task has none."""
     signatures: tuple[Signature, ...]
     """Patterns of numbers that point at a failure."""
     codes: CodeTable = field(metadata=OMITTED)
     """Written as tables/codes.csv."""
+
+    @property
+    def shown(self) -> "Averaged | Comparison":
+        """What a page shows: `runs`, `pairs` and `strata` of models, or of runs where each is a model of its own."""
+        return self.averaged or self
 
 
 def compare(
@@ -82,7 +92,7 @@ def compare(
         validation = validation_margins(path, shared.task.fingerprint)
         return measure(read_predictions(path), shared, partitions, rules, weights, validation)
 
-    measured = sorted(map(measured_run, shared.paths), key=_place)
+    measured = sorted(map(measured_run, shared.paths), key=lambda run: run.place)
     num_patients, num_targets = len(set(shared.patient_ids)), int(shared.targets.sum())
     pairs = paired_differences(measured, num_patients)
     runs = compared_runs(measured, pairs)
@@ -92,6 +102,8 @@ def compare(
         candidates=shared.outside.num_candidates,
         targets_per_example=float(shared.targets.sum(axis=1).mean()),
     )
+    seeds = seed_groups(measured)
+    averaged = averaged_runs(measured, seeds, partitions, shared, num_patients)
     return Comparison(
         task=shared.task,
         examples=len(shared.example_ids),
@@ -106,17 +118,13 @@ def compare(
         oracle_share=_oracle_share(measured),
         published=published_rows(shared.task),
         ablations=compare_ablations(measured, pairs, reference),
-        seeds=seed_groups(measured),
+        seeds=seeds,
+        averaged=averaged,
+        families=families(runs if averaged is None else averaged.runs),
         true_set_rules=true_set_rules(shared, rules),
         signatures=failure_signatures(runs, setting),
         codes=code_table(shared, measured, rare_codes),
     )
-
-
-def _place(run: Measures) -> tuple[bool, float, str]:
-    """Oracles first, as the bound; then by recall@20, then by name."""
-    value = run.values[LEADING_METRIC]
-    return not run.is_oracle, math.inf if math.isnan(value) else -value, run.name
 
 
 def _oracle_share(measured: Sequence[Measures]) -> OracleShare | None:

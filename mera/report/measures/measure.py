@@ -1,5 +1,6 @@
 """One run's numbers: every metric with its bootstrap replicates, and every breakdown that the report shows."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -138,6 +139,12 @@ class Measures:
     @property
     def is_oracle(self) -> bool:
         return self.manifest.kind == ORACLE
+
+    @property
+    def place(self) -> tuple[bool, float, str]:
+        """Its order in a comparison: oracles first, as the bound; then by recall@20, then by name."""
+        value = self.values["recall@20"]
+        return not self.is_oracle, math.inf if math.isnan(value) else -value, self.name
 
 
 def measure(

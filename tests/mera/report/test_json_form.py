@@ -98,6 +98,8 @@ def test_the_keys_of_report_json_and_their_order(content):
         "published",
         "ablations",
         "seeds",
+        "averaged",
+        "families",
         "true_set_rules",
         "signatures",
         "summary",
