@@ -133,6 +133,9 @@ def report(
     with_examples: Annotated[
         int, typer.Option(help="also write a page for each of the first N test patients; they hold patients' data")
     ] = 0,
+    rare_codes: Annotated[
+        bool, typer.Option("--rare-codes", help="name codes of fewer than 10 patients too: for public data")
+    ] = False,
     no_date: Annotated[bool, typer.Option("--no-date", help="leave out the date: same runs, same bytes")] = False,
     title: Annotated[str | None, typer.Option(help="heading of the page")] = None,
     subtitle: Annotated[
@@ -156,6 +159,7 @@ def report(
             seed=seed,
             reference=reference,
             with_examples=with_examples,
+            rare_codes=rare_codes,
             date_line=not no_date,
             title=title,
             subtitle=subtitle,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mera.evaluation import bootstrap
-from mera.report.comparison.pairs import MetricDifference, best_on
+from mera.report.comparison.pairs import MetricDifference, best_runs
 from mera.report.json_form import INLINE, called
 from mera.report.measures.estimates import Estimate, estimate, finite
 from mera.report.measures.measure import METRICS, Breakdown, Measures
@@ -45,13 +45,15 @@ class ComparedRun:
 
 def compared_runs(measured: Sequence[Measures], pairs: Sequence[MetricDifference]) -> tuple[ComparedRun, ...]:
     """The runs in their order, each metric with its interval; `pairs`: every comparison of two of them."""
-    best = {metric.key: best_on(metric.key, measured, pairs) for metric in METRICS}
+    best = best_runs(measured, pairs)
     return tuple(
         ComparedRun(
             name=run.name,
             label=label,
             kind=run.manifest.kind,
-            metrics={metric.key: _metric_value(run, metric.key, best[metric.key] == run.name) for metric in METRICS},
+            metrics={
+                metric.key: _metric_value(run, metric.key, best.get(metric.key) == run.name) for metric in METRICS
+            },
             breakdown=run.breakdown,
             manifest=run.manifest,
         )

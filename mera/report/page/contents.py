@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from mera.report.comparison.words.summary import TaskReport
 from mera.report.page.part import Part
 from mera.report.page.parts.groups.coarse_levels import coarse_level_parts
+from mera.report.page.parts.groups.codes import confusion_parts
 from mera.report.page.parts.groups.hidden_codes import hidden_code_parts
 from mera.report.page.parts.groups.hierarchy import hierarchy_parts
 from mera.report.page.parts.groups.new_codes import new_code_parts
@@ -13,6 +14,7 @@ from mera.report.page.parts.groups.reliability import group_parts
 from mera.report.page.parts.groups.strata import chapter_parts, stratum_part
 from mera.report.page.parts.predicted_sets.coding_rules import coding_rule_parts
 from mera.report.page.parts.predicted_sets.decisions import decision_part
+from mera.report.page.parts.predicted_sets.guarantees import guarantee_parts
 from mera.report.page.parts.predicted_sets.reliability import reliability_parts
 from mera.report.page.parts.ranking.ablations import ablation_parts
 from mera.report.page.parts.ranking.differences import difference_parts
@@ -23,6 +25,7 @@ from mera.report.page.parts.ranking.seeds import seed_parts
 from mera.report.page.parts.ranking.widths import width_parts
 from mera.report.page.parts.runs.cost import cost_part
 from mera.report.page.parts.runs.data_card import data_card_part
+from mera.report.page.parts.runs.signatures import signature_parts
 from mera.report.page.parts.runs.stage_one import stage_one_parts
 from mera.report.page.parts.runs.training import training_parts
 from mera.system.errors import UserError
@@ -80,8 +83,8 @@ def chosen_sections(sections: str) -> frozenset[str]:
 
 def questions(report: TaskReport, prefix: str, sections: frozenset[str]) -> list[Question]:
     """The chosen ones that have something to show; `prefix` makes figures' names unique over tasks."""
-    comparison, runs = report.comparison, report.comparison.runs
-    strata = {stratum.key: stratum for stratum in comparison.strata}
+    comparison, shown = report.comparison, report.comparison.shown
+    runs, strata = shown.runs, {stratum.key: stratum for stratum in shown.strata}
 
     def by_stratum(*keys: str, drawn: bool = False) -> list[Part]:
         return [stratum_part(strata[key], runs, prefix, drawn=drawn) for key in keys if key in strata]
@@ -89,31 +92,34 @@ def questions(report: TaskReport, prefix: str, sections: frozenset[str]) -> list
     parts: dict[str, Callable[[], Sequence[Part]]] = {
         "best": lambda: [
             models_part(comparison),
-            *difference_parts(runs, comparison.pairs, prefix),
+            *difference_parts(runs, shown.pairs, prefix),
             recall_part(runs, prefix),
+            *signature_parts(comparison.signatures),
             *published_parts(comparison.published, runs),
         ],
-        "new": lambda: [*new_code_parts(runs, comparison.pairs, prefix), *by_stratum("recurrence", drawn=True)],
+        "new": lambda: [*new_code_parts(runs, shown.pairs, prefix), *by_stratum("recurrence", drawn=True)],
         "rare": lambda: [*by_stratum("frequency", drawn=True), *hidden_code_parts(runs)],
         "whom": lambda: [*group_parts(comparison, prefix), *by_stratum("age", "sex", "visits")],
         "sets": lambda: [
             decision_part(runs, comparison.targets_per_example, prefix),
+            *guarantee_parts(runs, shown.strata, comparison.task.protocol),
             *reliability_parts(runs, prefix),
             *coding_rule_parts(comparison.true_set_rules, runs),
         ],
         "errors": lambda: [
             *hierarchy_parts(runs, prefix),
+            *confusion_parts(comparison),
             *coarse_level_parts(runs),
-            *chapter_parts(comparison.strata, runs),
+            *chapter_parts(shown.strata, runs),
         ],
         "parts": lambda: [
             *seed_parts(comparison.seeds),
-            *ablation_parts(comparison.ablations, runs),
-            *fusion_parts(runs),
+            *ablation_parts(comparison.ablations, comparison.runs),
+            *fusion_parts(comparison.runs),
         ],
-        "stage-one": lambda: stage_one_parts(runs),
+        "stage-one": lambda: stage_one_parts(comparison.runs),
         "widths": lambda: width_parts(runs, prefix),
-        "cost": lambda: [cost_part(runs), *training_parts(runs, prefix)],
+        "cost": lambda: [cost_part(comparison.runs), *training_parts(comparison.runs, prefix)],
         "data": lambda: [data_card_part(comparison)],
     }
     made = {key: make() for key, make in parts.items() if key in sections}

@@ -9,7 +9,7 @@ from mera.report.comparison.pairs import LEADING_METRIC, find_pair, is_supported
 from mera.report.comparison.runs import ComparedRun, MetricValue, competitors
 from mera.report.comparison.words.summary import Bullet, equals_of_best, random_recall, verdict
 from mera.report.measures.measure import METRICS
-from mera.report.page.drawing.colours import family
+from mera.report.page.drawing.colours import style_of
 from mera.report.page.drawing.dots import DotRow, Reference, dot_figure
 from mera.report.page.drawing.figure import Figure
 from mera.report.page.drawing.scales import Scale, share_scale
@@ -17,7 +17,7 @@ from mera.report.page.tables import Cell, Column, Row, Table
 from mera.report.text import interval, percent
 
 MOST_ROWS = 8
-"""Models in the small table; with more, the first ones and the best of each kind."""
+"""Models in the small table; with more, the first ones and the best of each kind, and the chart shows families."""
 SMALL_METRICS = ("map", "micro_f1")
 TASK_KINDS = {"diagnosis": "the diagnoses of the next visit", "coding": "the codes of a note"}
 
@@ -68,7 +68,11 @@ def facts(comparison: Comparison) -> list[Fact]:
 
 
 def _overview(comparison: Comparison, prefix: str) -> Figure:
-    runs, best = comparison.runs, next(iter(competitors(comparison.runs)), None)
+    runs, best = comparison.shown.runs, next(iter(competitors(comparison.shown.runs)), None)
+    headings = {name: family.label for family in comparison.families for name in family.runs}
+    if len(runs) > MOST_ROWS:
+        order = list(headings)
+        runs = tuple(sorted(runs, key=lambda run: order.index(run.name)))
     equals = {run.name for run in equals_of_best(comparison)} if best is not None else set()
     values = {run.name: run.metrics[LEADING_METRIC] for run in runs}
     rows = []
@@ -84,9 +88,10 @@ def _overview(comparison: Comparison, prefix: str) -> Figure:
                 low=_in_percent(value.low),
                 high=_in_percent(value.high),
                 printed=printed_value(value),
-                family=family(run.kind),
+                style=style_of(run.kind),
                 strong=is_best,
                 note="a bound, not a model" if run.is_oracle else note,
+                heading=headings[run.name] if len(runs) > MOST_ROWS else "",
             )
         )
     numbers = [number for row in rows for number in (row.value, row.low, row.high) if number is not None]
@@ -105,8 +110,8 @@ def _overview(comparison: Comparison, prefix: str) -> Figure:
 
 
 def _caption(runs: Sequence[ComparedRun], scale: Scale) -> str:
-    families = dict.fromkeys(family(run.kind) for run in runs)
-    marks = ", ".join(f"{each.mark_name}: {each.name}" for each in families)
+    styles = dict.fromkeys(style_of(run.kind) for run in runs)
+    marks = ", ".join(f"{each.mark_name}: {each.name}" for each in styles)
     starts = "" if scale.low == 0 else f" The axis starts at {scale.low:g}%."
     return (
         f"Mean share of a row's true codes among its first 20, with 95% bootstrap intervals.{starts} "
@@ -117,9 +122,9 @@ def _caption(runs: Sequence[ComparedRun], scale: Scale) -> str:
 def _small_table(comparison: Comparison) -> Table:
     """Recall@20, the difference from the best model, MAP and micro F1."""
     labels = {metric.key: metric.label for metric in METRICS}
-    best = next(iter(competitors(comparison.runs)), None)
-    shown = shown_runs(comparison.runs)
-    rest = len(comparison.runs) - len(shown)
+    best = next(iter(competitors(comparison.shown.runs)), None)
+    shown = shown_runs(comparison.shown.runs)
+    rest = len(comparison.shown.runs) - len(shown)
     caption = "In percent. Bold difference: supported by the paired test. Intervals stand in the chart and below."
     if rest:
         caption += f" {rest} more models stand in the tables below."
@@ -156,19 +161,19 @@ def shown_runs(runs: Sequence[ComparedRun]) -> list[ComparedRun]:
 def _difference(comparison: Comparison, run: ComparedRun, best: ComparedRun | None) -> Cell:
     if best is None or run.is_oracle or run.name == best.name:
         return Cell()
-    pair = find_pair(comparison.pairs, LEADING_METRIC, run.name, best.name)
+    pair = find_pair(comparison.shown.pairs, LEADING_METRIC, run.name, best.name)
     if pair is None:
         return Cell()
     return Cell(value=pair.difference, strong=is_supported(pair.p_holm))
 
 
 def _chart_data(comparison: Comparison) -> str:
-    measured = [m for m in METRICS if any(run.metrics[m.key].value is not None for run in comparison.runs)]
+    measured = [m for m in METRICS if any(run.metrics[m.key].value is not None for run in comparison.shown.runs)]
     data = {
         "metrics": [{"key": metric.key, "label": metric.label} for metric in measured],
         "leading": LEADING_METRIC,
-        "labels": {run.name: run.label for run in comparison.runs},
-        "runs": {run.name: {m.key: _numbers(run.metrics[m.key]) for m in measured} for run in comparison.runs},
+        "labels": {run.name: run.label for run in comparison.shown.runs},
+        "runs": {run.name: {m.key: _numbers(run.metrics[m.key]) for m in measured} for run in comparison.shown.runs},
     }
     return json.dumps(data, separators=(",", ":"), allow_nan=False)
 

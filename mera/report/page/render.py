@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from mera.report.page.contents import METHOD, TITLES, Question
 from mera.report.page.drawing.figure import Figure, inline_svg
 from mera.report.page.first_screen import FirstScreen
 
-SCRIPTS = ("sort.js", "chart.js", "long.js", "page.js")
+SCRIPTS = ("sort.js", "chart.js", "codes.js", "page.js")
 METHOD_TEXTS = (
     (
         "Ties",
@@ -80,6 +79,8 @@ class Section:
     task_report: TaskReport
     screen: FirstScreen
     questions: Sequence[Question]
+    codes: str
+    """JSON of every code's figures, for the table of all codes."""
     pages: Sequence[ExamplePage] = ()
 
 
@@ -122,13 +123,10 @@ def environment() -> jinja2.Environment:
         "yaml": _as_yaml,
         "cell": _markdown_cell,
         "inline_svg": _inline_figure,
-        "long_rows": lambda table: _script_json(_as_json_text(tables.raw_rows(table))),
         "script_json": _script_json,
     }
     templates.globals |= {
         "DASH": text.DASH,
-        "is_long": tables.is_long,
-        "FIRST_ROWS": tables.FIRST_ROWS,
         "printed": tables.printed,
         "printed_interval": tables.printed_interval,
         "zip": lambda *lists: zip(*lists, strict=True),
@@ -163,10 +161,6 @@ def _inline_figure(figure: Figure) -> Markup:
 def _script_json(text: str) -> Markup:
     """JSON inside a script element: no `<` may end it early."""
     return Markup(text.replace("<", "\\u003c"))
-
-
-def _as_json_text(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def _as_yaml(value: JsonObject) -> str:

@@ -25,11 +25,6 @@ NUMBER_FORMATS: dict[str, Callable[[float | None], str]] = {
 TEXT = "text"
 """The format of all other columns."""
 
-LONG, FIRST_ROWS = 100, 20
-"""Rows above which a table is a window into its rows; how many of them stand where there is no script."""
-RAW_DIGITS = 4
-"""Significant digits of the numbers that a window's script prints."""
-
 CellValue = float | str | None
 
 
@@ -90,21 +85,6 @@ def without_empty_columns(table: Table) -> Table:
         columns=[table.columns[place] for place in filled],
         rows=[replace(row, cells=[row.cells[place] for place in filled]) for row in table.rows],
     )
-
-
-def is_long(table: Table) -> bool:
-    return len(table.rows) > LONG
-
-
-def raw_rows(table: Table) -> list[list[CellValue]]:
-    """Label and values of each row, for the script of a long table; intervals and notes stand in the CSV file."""
-
-    def short(value: CellValue) -> CellValue:
-        if not isinstance(value, float):
-            return value
-        return float(f"{value:.{RAW_DIGITS}g}")
-
-    return [[row.label, *(short(cell.value) for cell in row.cells)] for row in table.rows]
 
 
 def printed(column: Column, cell: Cell) -> str:

@@ -16,6 +16,7 @@ from mera.report.page.contents import ALL, EVIDENCE, METHOD, chosen_sections, qu
 from mera.report.page.drawing.figure import svg_file
 from mera.report.page.example_pages import make_pages
 from mera.report.page.first_screen import first_screen
+from mera.report.page.parts.groups.codes import codes_csv, codes_json
 from mera.report.page.render import Bootstrap, Heading, Report, Section, render_html, render_markdown
 from mera.report.page.tables import to_csv, to_latex
 from mera.system.errors import UserError
@@ -40,6 +41,7 @@ def write_report(
     subtitle: str | None = None,
     author: str | None = None,
     sections: str = ALL,
+    rare_codes: bool = False,
 ) -> Path:
     """Compare the runs and write `output`: index.html, report.md, report.json, figures/*.svg, tables/*.csv and *.tex.
 
@@ -47,9 +49,10 @@ def write_report(
     section. `bootstrap_samples` and `seed` fix the resamples; the same inputs give the same bytes, but for the date
     line, which `date_line=False` leaves out. `reference`: the run that the ablations are compared with, by its name.
     `with_examples`: pages of the first so many patients, with history and note: the only part of a report that holds
-    patients' data. `title`, `subtitle` and `author` stand above it. `sections`: `core`, `all` or the questions of the
-    page that are answered, with commas between; report.json holds every number whatever is chosen. `output` is written
-    beside and renamed: complete or as it was before. Returns index.html.
+    patients' data. `rare_codes`: codes of few patients are named too (`comparison/codes.py`). `title`, `subtitle` and
+    `author` stand above it. `sections`: `core`, `all` or the questions of the page that are answered, with commas
+    between; report.json holds every number whatever is chosen. `output` is written beside and renamed: complete or as
+    it was before. Returns index.html.
 
     Raises FileNotFoundError where a run has no predictions; ValueError where runs cannot be compared, where no run is
     called `reference` and no section as `sections` says, where `output` holds something that is not a report, or
@@ -74,6 +77,7 @@ def write_report(
             with_examples=with_examples,
             heading=heading,
             chosen=chosen,
+            rare_codes=rare_codes,
         )
         _write_files(lock.folder, files, private)
         replace_folder(lock.folder, output)
@@ -95,6 +99,7 @@ def _contents(
     with_examples: int,
     heading: Heading,
     chosen: frozenset[str],
+    rare_codes: bool,
 ) -> tuple[dict[str, str], set[str]]:
     """File name -> content, and the names of those that hold patients' data."""
     groups = group_runs(run_paths, by_task)
@@ -102,7 +107,7 @@ def _contents(
         format=FORMAT,
         bootstrap=Bootstrap(unit="patient", samples=bootstrap_samples, seed=seed, level=0.95),
         metrics=METRICS,
-        tasks=tuple(task_report(compare(group, bootstrap_samples, seed, reference)) for group in groups),
+        tasks=tuple(task_report(compare(group, bootstrap_samples, seed, reference, rare_codes)) for group in groups),
     )
     _check_reference(report, reference)
     prefixes = [f"task-{number}-" if len(groups) > 1 else "" for number in range(1, len(groups) + 1)]
@@ -117,6 +122,7 @@ def _contents(
         "report.json": json.dumps(as_json(report), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
     }
     for section, prefix in zip(sections, prefixes, strict=True):
+        files[f"tables/{prefix}codes.csv"] = codes_csv(section.task_report.comparison)
         parts = [part for question in section.questions for part in question.parts]
         figures = [section.screen.figure, *(figure for part in parts for figure in part.figures)]
         files |= {f"figures/{figure.name}.svg": svg_file(figure) for figure in figures}
@@ -132,6 +138,7 @@ def _section(group: Comparable, task: TaskReport, prefix: str, with_examples: in
     return Section(
         task_report=task,
         screen=first_screen(task.comparison, prefix),
+        codes=codes_json(task.comparison),
         questions=[question for question in questions(task, prefix, chosen) if pages or question.key != EVIDENCE],
         pages=pages,
     )

@@ -98,7 +98,10 @@ def test_the_keys_of_report_json_and_their_order(content):
         "published",
         "ablations",
         "seeds",
+        "averaged",
+        "families",
         "true_set_rules",
+        "signatures",
         "summary",
         "cautions",
         "answers",
@@ -134,6 +137,8 @@ def test_the_keys_of_a_run_and_their_order(content):
         "widths",
         "coding_rules",
         "hidden_codes",
+        "guarantees",
+        "variety",
         "manifest",
     ]
     assert list(run["metrics"]) == [metric["key"] for metric in content["metrics"]]

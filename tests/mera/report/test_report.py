@@ -182,7 +182,7 @@ def test_figures_stand_alone_and_are_recoloured_in_the_page(report_folder):
     ]
     drawing = (report_folder / "figures" / "overview.svg").read_text()
     assert 'fill="#0b62a8"' in drawing
-    assert '@media (prefers-color-scheme: dark){' in drawing
+    assert "@media (prefers-color-scheme: dark){" in drawing
     assert "var(" not in drawing
     assert 'fill="var(--series-1)"' in (report_folder / "index.html").read_text()
     for name in files:

@@ -17,13 +17,13 @@ RARE_GROUPS = ("unseen", "1-10")
 
 def answers(comparison: Comparison) -> dict[str, tuple[str, ...]]:
     """Question of the page -> its sentences; without a competitor there is nothing to answer."""
-    runs = competitors(comparison.runs)
+    runs = competitors(comparison.shown.runs)
     if not runs:
         return {}
     return {
         "best": (*_best_elsewhere(runs), *_of_the_oracle(comparison)),
         "new": tuple(_on_new_codes(comparison, runs)),
-        "rare": tuple(_on_rare_codes(comparison.strata, runs)),
+        "rare": tuple(_on_rare_codes(comparison.shown.strata, runs)),
         "whom": tuple(group_statements(comparison)),
         "sets": tuple(_set_sizes(runs)),
         "errors": tuple(_how_far(runs[0])),
@@ -31,7 +31,7 @@ def answers(comparison: Comparison) -> dict[str, tuple[str, ...]]:
 
 
 def _of_the_oracle(comparison: Comparison) -> list[str]:
-    best, share = competitors(comparison.runs)[0], comparison.oracle_share
+    best, share = competitors(comparison.shown.runs)[0], comparison.oracle_share
     if share is None or share.share.value is None:
         return []
     return [
@@ -61,7 +61,7 @@ def _on_new_codes(comparison: Comparison, runs: Sequence[ComparedRun]) -> list[s
     if len(ranked) < 2:
         return []
     (value, top), (_, second) = ranked[:2]
-    pair = find_pair(comparison.pairs, NEW_LEADING_METRIC, top.name, second.name)
+    pair = find_pair(comparison.shown.pairs, NEW_LEADING_METRIC, top.name, second.name)
     tested = "by the paired test more than" if pair and is_supported(pair.p_holm) else "not for certain more than"
     return [
         f"Of the true codes that are new to a patient {top.label} has {percent(value)}% among the first 20 that the "

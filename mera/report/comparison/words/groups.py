@@ -60,13 +60,13 @@ def rival_of_best(runs: Sequence[ComparedRun]) -> ComparedRun | None:
 
 def compare_groups(comparison: Comparison) -> list[GroupComparison]:
     """Every group of patients that has a true code; empty without a rival."""
-    runs = competitors(comparison.runs)
+    runs = competitors(comparison.shown.runs)
     rival = rival_of_best(runs) if runs else None
     if rival is None:
         return []
     return [
         _in_group(stratum, place, runs[0], rival)
-        for stratum in comparison.strata
+        for stratum in comparison.shown.strata
         if stratum.key in PATIENT_STRATA
         for place, group in enumerate(stratum.groups)
         if group.targets
@@ -78,8 +78,8 @@ def group_statements(comparison: Comparison) -> list[str]:
     groups = compare_groups(comparison)
     if not groups:
         return []
-    best = competitors(comparison.runs)[0].label
-    rival = rival_of_best(competitors(comparison.runs))
+    best = competitors(comparison.shown.runs)[0].label
+    rival = rival_of_best(competitors(comparison.shown.runs))
     assert rival is not None, "groups are compared with it"
     ahead, behind = ([g for g in groups if g.statement == f"{way} for certain"] for way in ("ahead", "behind"))
     lower = [group for group in groups if group.difference is not None and group.difference < 0 and group not in behind]

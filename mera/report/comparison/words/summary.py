@@ -50,7 +50,7 @@ def task_report(comparison: Comparison) -> TaskReport:
 def verdict(comparison: Comparison) -> list[Bullet]:
     """At most five bullets: which model ranks best, whether that is certain, by how much it is above the best simple
     model, how many codes it predicts, what not to conclude."""
-    runs = competitors(comparison.runs)
+    runs = competitors(comparison.shown.runs)
     if not runs:
         return [Bullet(lead="There is no model to compare:", text="only oracle runs were given.")]
     if runs[0].metrics[LEADING_METRIC].value is None:
@@ -66,7 +66,7 @@ def verdict(comparison: Comparison) -> list[Bullet]:
 
 def equals_of_best(comparison: Comparison) -> list[ComparedRun]:
     """The models that cannot be told apart from the one with the highest recall@20, which is not among them."""
-    best, *others = competitors(comparison.runs)
+    best, *others = competitors(comparison.shown.runs)
     return [run for run in others if not is_supported(_pair(comparison, best, run).p_holm)]
 
 
@@ -154,7 +154,7 @@ def _set_size(best: ComparedRun) -> Bullet:
 
 def _limits(comparison: Comparison) -> Bullet:
     lead = "Do not conclude that this holds elsewhere:"
-    if any(run.is_oracle for run in comparison.runs):
+    if any(run.is_oracle for run in comparison.shown.runs):
         return Bullet(
             lead=lead,
             text="the patients were generated, as the oracle shows; the numbers say whether the methods work, and "
@@ -171,7 +171,7 @@ def _limits(comparison: Comparison) -> Bullet:
 
 
 def _pair(comparison: Comparison, first: ComparedRun, second: ComparedRun) -> MetricDifference:
-    pair = find_pair(comparison.pairs, LEADING_METRIC, first.name, second.name)
+    pair = find_pair(comparison.shown.pairs, LEADING_METRIC, first.name, second.name)
     assert pair is not None, "where recall@20 has a value for one run, it has one for all"
     return pair
 
@@ -183,7 +183,7 @@ def _points(pair: MetricDifference) -> str:
 
 def cautions(comparison: Comparison) -> list[str]:
     """What the numbers do not show."""
-    runs = competitors(comparison.runs)
+    runs = competitors(comparison.shown.runs)
     sentences = [
         "Weighted F1 at label count is told how many codes each patient truly has. It compares rankings; it does not "
         "show how well a model would decide on a set of codes.",
@@ -198,10 +198,10 @@ def cautions(comparison: Comparison) -> list[str]:
         )
     if len(runs) > 2:
         sentences.append(
-            f"p-values are corrected (Holm) for all {len(comparison.pairs)} comparisons of this section; the intervals "
-            "of differences are not corrected."
+            f"p-values are corrected (Holm) for all {len(comparison.shown.pairs)} comparisons of this section; the "
+            "intervals of differences are not corrected."
         )
-    if any(run.is_oracle for run in comparison.runs):
+    if any(run.is_oracle for run in comparison.shown.runs):
         sentences.append(
             "An oracle exists only where the data were generated. Results on synthetic patients show whether the "
             "methods and the code work, and nothing about real patients."

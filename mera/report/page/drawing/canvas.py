@@ -117,7 +117,7 @@ class Canvas:
         size = f"{WIDTH} {coordinate(height)}"
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size}" width="{WIDTH}" '
-            f'height="{coordinate(height)}" font-family="{FONT}">\n<title>{html.escape(title, quote=False)}</title>\n'
+            f'height="{coordinate(height)}" font-style="{FONT}">\n<title>{html.escape(title, quote=False)}</title>\n'
             + "\n".join(self._parts)
             + "\n</svg>\n"
         )

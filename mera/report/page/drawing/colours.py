@@ -1,4 +1,4 @@
-"""Colours and marks: one for each family of models, so that no figure needs more styles than there are families."""
+"""Colours and marks: one style for each kind of model, so that no figure needs more styles than there are kinds."""
 
 from dataclasses import dataclass
 
@@ -25,33 +25,33 @@ VARIABLES = {INK: "--ink", SOFT: "--soft", GRID: "--line", FADED: "--faded"} | {
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Family:
-    """Models of one kind, drawn alike in every figure."""
+class Style:
+    """How the models of one kind are drawn, in every figure."""
 
     name: str
-    """As a sentence says it, in the plural."""
+    """Of the models, in the plural."""
     colour: str
     mark: str
     """Path around (0, 0), about 10 wide."""
     mark_name: str
 
 
-FAMILIES = {
-    "rank": Family(
+STYLES = {
+    "rank": Style(
         name="ranking language models",
         colour=SERIES[0],
         mark="M-5 0a5 5 0 1 0 10 0a5 5 0 1 0-10 0Z",
         mark_name="circle",
     ),
-    "bi_encoder": Family(name="bi-encoders", colour=SERIES[1], mark="M0-6L6 5H-6Z", mark_name="triangle"),
-    "fusion": Family(
+    "bi_encoder": Style(name="bi-encoders", colour=SERIES[1], mark="M0-6L6 5H-6Z", mark_name="triangle"),
+    "fusion": Style(
         name="fusions of several runs", colour=SERIES[3], mark="M0-6.5L6.5 0L0 6.5L-6.5 0Z", mark_name="diamond"
     ),
-    "baseline": Family(name="simple models", colour=SERIES[7], mark="M-4.5-4.5h9v9h-9Z", mark_name="square"),
-    "oracle": Family(name="the oracle, a bound", colour=INK, mark="M-1.5-7h3v14h-3Z", mark_name="bar"),
+    "baseline": Style(name="simple models", colour=SERIES[7], mark="M-4.5-4.5h9v9h-9Z", mark_name="square"),
+    "oracle": Style(name="the oracle, a bound", colour=INK, mark="M-1.5-7h3v14h-3Z", mark_name="bar"),
 }
-OTHER = Family(name="other models", colour=SERIES[2], mark="M0 6L6-5H-6Z", mark_name="triangle upside down")
+OTHER = Style(name="other models", colour=SERIES[2], mark="M0 6L6-5H-6Z", mark_name="triangle upside down")
 
 
-def family(kind: str | None) -> Family:
-    return FAMILIES.get(kind or "", OTHER)
+def style_of(kind: str | None) -> Style:
+    return STYLES.get(kind or "", OTHER)

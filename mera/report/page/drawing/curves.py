@@ -1,17 +1,17 @@
 """Curves as small multiples: each panel shows one model in colour before all others in grey; with many models, one
-family."""
+kind."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mera.report.page.drawing.canvas import WIDTH, Canvas, Point, wrapped
-from mera.report.page.drawing.colours import FADED, GRID, INK, SOFT, Family
+from mera.report.page.drawing.colours import FADED, GRID, INK, SOFT, Style
 from mera.report.page.drawing.figure import Figure
 from mera.report.page.drawing.scales import Scale
 
 MOST_PANELS = 8
-"""With more curves than this a panel holds a whole family."""
+"""With more curves than this a panel holds a whole kind."""
 COLUMNS = 2
 LEFT, GAP = 34.0, 16.0
 PANEL_HEIGHT, TITLE_HEIGHT, TICKS_HEIGHT = 104.0, 34.0, 18.0
@@ -29,10 +29,10 @@ class Bar:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Curve:
     label: str
-    family: Family
+    style: Style
     points: Sequence[Point]
     marks: Sequence[Point] = ()
-    """Points that get the family's mark."""
+    """Points that get the style's mark."""
     bars: Sequence[Bar] = ()
 
 
@@ -57,7 +57,7 @@ class _Panel:
 
 
 def curve_figure(curves: Sequence[Curve], axes: Axes, *, name: str, title: str, caption: str, alt: str) -> Figure:
-    """A panel for each curve, or for each family where there are more than MOST_PANELS."""
+    """A panel for each curve, or for each kind where there are more than MOST_PANELS."""
     panels = _panels(curves)
     columns = min(COLUMNS, max(1, len(panels)))
     width = (WIDTH - LEFT - 6 - GAP * (columns - 1)) / columns
@@ -87,8 +87,8 @@ def curve_figure(curves: Sequence[Curve], axes: Axes, *, name: str, title: str, 
 def _panels(curves: Sequence[Curve]) -> list[_Panel]:
     if len(curves) <= MOST_PANELS:
         return [_Panel(title=curve.label, curves=[curve]) for curve in curves]
-    families = dict.fromkeys(curve.family.name for curve in curves)
-    members = {name: [curve for curve in curves if curve.family.name == name] for name in families}
+    kinds = dict.fromkeys(curve.style.name for curve in curves)
+    members = {name: [curve for curve in curves if curve.style.name == name] for name in kinds}
     return [
         _Panel(title=group[0].label if len(group) == 1 else f"{len(group)} {name}", curves=group)
         for name, group in members.items()
@@ -109,10 +109,10 @@ def _placed(points: Sequence[Point], axes: Axes, width: float) -> list[Point]:
 
 
 def _draw_title(canvas: Canvas, panel: _Panel, x: float, y: float, width: float) -> None:
-    family = panel.curves[0].family
+    style = panel.curves[0].style
     lines = wrapped(panel.title, width - 14, 12, 2, bold=True)
     first = y + TITLE_HEIGHT - 5 - 14 * (len(lines) - 1)
-    canvas.mark((x + 5, first - 4), family.mark, family.colour, size=0.8)
+    canvas.mark((x + 5, first - 4), style.mark, style.colour, size=0.8)
     for place, line in enumerate(lines):
         canvas.text((x + 14, first + 14 * place), line, size=12, bold=True)
 
@@ -132,12 +132,12 @@ def _draw_ticks(canvas: Canvas, axes: Axes, x: float, y: float, width: float, *,
 
 
 def _draw_curve(canvas: Canvas, curve: Curve, axes: Axes, width: float) -> None:
-    canvas.curve(_placed(curve.points, axes, width), curve.family.colour, 2)
+    canvas.curve(_placed(curve.points, axes, width), curve.style.colour, 2)
     for bar in curve.bars:
         low, high = (_inside((bar.x, end), axes, width) for end in (bar.low, bar.high))
-        canvas.line(low, high, curve.family.colour, 1.3)
+        canvas.line(low, high, curve.style.colour, 1.3)
     for mark in curve.marks:
-        canvas.mark(_inside(mark, axes, width), curve.family.mark, curve.family.colour, size=0.8)
+        canvas.mark(_inside(mark, axes, width), curve.style.mark, curve.style.colour, size=0.8)
 
 
 def _say_where(canvas: Canvas, curve: Curve, axes: Axes, width: float) -> None:

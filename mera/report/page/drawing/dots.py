@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mera.report.page.drawing.canvas import WIDTH, Canvas, shortened, text_width
-from mera.report.page.drawing.colours import FADED, GRID, INK, SOFT, Family
+from mera.report.page.drawing.colours import FADED, GRID, INK, SOFT, Style
 from mera.report.page.drawing.figure import Figure
 from mera.report.page.drawing.scales import Scale
 
@@ -26,7 +26,7 @@ class DotRow:
     high: float | None
     printed: str
     """The number as it stands at the right."""
-    family: Family
+    style: Style
     note: str = ""
     """Said after the label, faintly."""
     strong: bool = False
@@ -63,7 +63,7 @@ def dot_figure(
     y = top
     for row, has_heading in zip(rows, headings, strict=True):
         if has_heading:
-            canvas.text((LEFT, y + 16), row.heading, size=12, colour=SOFT, bold=True)
+            canvas.text((LEFT, y + 16), row.heading, size=12, colour=SOFT, bold=True, name="heading")
             y += HEADING_HEIGHT
         canvas.open_group("dot-row", row.key, y, f"{row.label}: {row.printed}")
         _row(canvas, row, scale)
@@ -106,9 +106,9 @@ def _row(canvas: Canvas, row: DotRow, scale: Scale) -> None:
     if not scale.holds(row.value):
         at_right = row.value > scale.high
         x, path = (RIGHT - 4, "M-5-5L5 0L-5 5Z") if at_right else (LEFT + 4, "M5-5L-5 0L5 5Z")
-        canvas.mark((x, TRACK), path, row.family.colour)
+        canvas.mark((x, TRACK), path, row.style.colour)
         return
     if row.low is not None and row.high is not None:
         ends = (scale.place(row.low, LEFT, RIGHT), TRACK), (scale.place(row.high, LEFT, RIGHT), TRACK)
-        canvas.line(*ends, row.family.colour, 2.6, name="interval")
-    canvas.mark((scale.place(row.value, LEFT, RIGHT), TRACK), row.family.mark, row.family.colour, filled=row.filled)
+        canvas.line(*ends, row.style.colour, 2.6, name="interval")
+    canvas.mark((scale.place(row.value, LEFT, RIGHT), TRACK), row.style.mark, row.style.colour, filled=row.filled)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mera.report.page.drawing.canvas import WIDTH, Canvas, shortened, wrapped
-from mera.report.page.drawing.colours import GRID, SOFT, Family
+from mera.report.page.drawing.colours import GRID, SOFT, Style
 from mera.report.page.drawing.figure import Figure
 from mera.report.page.drawing.scales import Scale
 
@@ -27,7 +27,7 @@ class Dot:
 class PanelRow:
     key: str
     label: str
-    family: Family
+    style: Style
     dots: Sequence[Dot]
     """One for each panel."""
 
@@ -92,5 +92,5 @@ def _dot(canvas: Canvas, row: PanelRow, dot: Dot, scale: Scale, start: float, en
         return
     if dot.low is not None and dot.high is not None:
         ends = (scale.place(dot.low, start, end), TRACK), (scale.place(dot.high, start, end), TRACK)
-        canvas.line(*ends, row.family.colour, 2.2)
-    canvas.mark((scale.place(dot.value, start, end), TRACK), row.family.mark, row.family.colour, size=0.8)
+        canvas.line(*ends, row.style.colour, 2.2)
+    canvas.mark((scale.place(dot.value, start, end), TRACK), row.style.mark, row.style.colour, size=0.8)

@@ -24,9 +24,9 @@ for (const chart of document.querySelectorAll(".chart")) {
   const rows = Array.from(drawing.querySelectorAll(".dot-row"));
   if (rows.length < 2) continue;
   const axis = drawing.querySelector(".axis");
-  const [, , width, fullHeight] = drawing.getAttribute("viewBox").split(" ").map(Number);
+  const [, , width] = drawing.getAttribute("viewBox").split(" ").map(Number);
   const [left, right, top, rowHeight] = [8, width - 8, 6, 34];
-  const below = fullHeight - top - rowHeight * rows.length;
+  const below = 40;
   const name = (row) => row.dataset.run;
   const labels = new Map(Object.entries(data.labels));
   const hidden = new Set();
@@ -46,6 +46,7 @@ for (const chart of document.querySelectorAll(".chart")) {
     const [first, last] = [ticks[0], ticks[ticks.length - 1]];
     const place = (value) => left + (right - left) * (value - first) / (last - first);
     const bottom = top + rowHeight * shown.length;
+    for (const heading of drawing.querySelectorAll(".heading")) heading.setAttribute("display", "none");
     for (const row of rows) row.setAttribute("display", hidden.has(name(row)) ? "none" : "inline");
     shown.forEach((row, number) => {
       const [value, from, to] = values.get(name(row));

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from mera.report.comparison.runs import ComparedRun
 from mera.report.measures.hierarchy import LEVEL_NAMES, Hierarchy
-from mera.report.page.drawing.colours import family
+from mera.report.page.drawing.colours import style_of
 from mera.report.page.drawing.figure import Figure
 from mera.report.page.drawing.panels import Panel, PanelRow, panel_figure
 from mera.report.page.drawing.scales import scale
@@ -60,7 +60,7 @@ def _accuracy_by_level(measured: Sequence[tuple[ComparedRun, Hierarchy]], levels
             PanelRow(
                 key=run.name,
                 label=run.label,
-                family=family(run.kind),
+                style=style_of(run.kind),
                 dots=[share_dot(hierarchy.accuracy[level]) for level in levels],
             )
             for run, hierarchy in measured

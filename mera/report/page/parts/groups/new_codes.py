@@ -6,7 +6,7 @@ from mera.report.comparison.pairs import MetricDifference
 from mera.report.comparison.runs import ComparedRun, competitors
 from mera.report.comparison.words.answers import NEW_LEADING_METRIC
 from mera.report.measures.measure import NEW_CODE_METRICS
-from mera.report.page.drawing.colours import family
+from mera.report.page.drawing.colours import style_of
 from mera.report.page.drawing.dots import DotRow, dot_figure
 from mera.report.page.drawing.figure import Figure
 from mera.report.page.drawing.scales import share_scale
@@ -53,7 +53,7 @@ def _dots(runs: Sequence[ComparedRun], prefix: str) -> Figure:
                 low=None if value.low is None else 100 * value.low,
                 high=None if value.high is None else 100 * value.high,
                 printed=f"{percent(value.value)} ({interval(value)})",
-                family=family(run.kind),
+                style=style_of(run.kind),
                 strong=value.best,
             )
         )

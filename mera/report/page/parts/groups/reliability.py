@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from mera.report.comparison.compare import Comparison
 from mera.report.comparison.runs import competitors
 from mera.report.comparison.words.groups import WIDE, GroupComparison, compare_groups, rival_of_best
-from mera.report.page.drawing.colours import family
+from mera.report.page.drawing.colours import style_of
 from mera.report.page.drawing.dots import DotRow, Reference, dot_figure
 from mera.report.page.drawing.figure import Figure
 from mera.report.page.drawing.scales import difference_scale
@@ -17,7 +17,7 @@ from mera.report.text import interval, percent
 def group_parts(comparison: Comparison, prefix: str) -> list[Part]:
     """Nothing without a rival, or where no group of patients is known."""
     groups = compare_groups(comparison)
-    runs = competitors(comparison.runs)
+    runs = competitors(comparison.shown.runs)
     rival = rival_of_best(runs) if groups else None
     if rival is None:
         return []
@@ -62,7 +62,7 @@ def _forest(groups: Sequence[GroupComparison], best: str, rival: str, kind: str 
             low=None if group.low is None else 100 * group.low,
             high=None if group.high is None else 100 * group.high,
             printed=_printed(group),
-            family=family(kind),
+            style=style_of(kind),
             filled=group.supported,
             note=f"({group.group.patients:,} patients{', too few to say' if group.is_unreliable else ''})",
             heading=group.title,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from mera.report.comparison.runs import ComparedRun
 from mera.report.comparison.strata import MIN_TESTED_PATIENTS, Group, StratifiedRecall, best_in_group
 from mera.report.measures.estimates import Estimate
-from mera.report.page.drawing.colours import family
+from mera.report.page.drawing.colours import style_of
 from mera.report.page.drawing.figure import Figure
 from mera.report.page.drawing.panels import Dot, Panel, PanelRow, panel_figure
 from mera.report.page.drawing.scales import scale
@@ -99,7 +99,7 @@ def _recall_by_group(stratum: StratifiedRecall, runs: Sequence[ComparedRun], pre
         ],
         [
             PanelRow(
-                key=run.name, label=run.label, family=family(run.kind), dots=[share_dot(r) for r in values[run.name]]
+                key=run.name, label=run.label, style=style_of(run.kind), dots=[share_dot(r) for r in values[run.name]]
             )
             for run in runs
         ],

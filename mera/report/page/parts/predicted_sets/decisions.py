@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from mera.report.comparison.runs import ComparedRun
 from mera.report.measures.decisions import SetSize
-from mera.report.page.drawing.colours import family
+from mera.report.page.drawing.colours import style_of
 from mera.report.page.drawing.curves import Axes, Curve, curve_figure
 from mera.report.page.drawing.figure import Figure
 from mera.report.page.drawing.scales import scale
@@ -93,7 +93,7 @@ def _size_curves(runs: Sequence[ComparedRun], targets_per_example: float, prefix
     predicted = scale(0, max(number for _, size in sized for point in size.curve for number in point), steps=4)
     means = ", ".join(f"{run.label} {number(size.mean_predicted.value, 1)}" for run, size in sized)
     figure = curve_figure(
-        [Curve(label=run.label, family=family(run.kind), points=size.curve, marks=size.curve) for run, size in sized],
+        [Curve(label=run.label, style=style_of(run.kind), points=size.curve, marks=size.curve) for run, size in sized],
         Axes(
             x=true,
             y=predicted,
@@ -119,7 +119,7 @@ def _precision_recall_curves(runs: Sequence[ComparedRun], prefix: str) -> list[F
     for run, curve in measured:
         points = [(100 * x, 100 * y) for x, y in zip(curve.recall, curve.precision, strict=True)]
         at_threshold = _at_threshold(run.breakdown.set_size)
-        curves.append(Curve(label=run.label, family=family(run.kind), points=points, marks=at_threshold))
+        curves.append(Curve(label=run.label, style=style_of(run.kind), points=points, marks=at_threshold))
     highest = max(y for curve in curves for _, y in curve.points)
     sized = [(run, run.breakdown.set_size) for run, _ in measured if run.breakdown.set_size is not None]
     described = "; ".join(

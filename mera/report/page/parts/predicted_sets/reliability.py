@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from mera.report.comparison.runs import ComparedRun
 from mera.report.measures.reliability import Reliability
-from mera.report.page.drawing.colours import family
+from mera.report.page.drawing.colours import style_of
 from mera.report.page.drawing.curves import Axes, Bar, Curve, curve_figure
 from mera.report.page.drawing.figure import Figure
 from mera.report.page.drawing.scales import scale
@@ -67,4 +67,4 @@ def _curve(run: ComparedRun, reliability: Reliability) -> Curve:
         points.append((100 * point.predicted, 100 * observed.value))
         if observed.low is not None and observed.high is not None:
             bars.append(Bar(x=100 * point.predicted, low=100 * observed.low, high=100 * observed.high))
-    return Curve(label=run.label, family=family(run.kind), points=points, marks=points, bars=bars)
+    return Curve(label=run.label, style=style_of(run.kind), points=points, marks=points, bars=bars)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from mera.report.comparison.pairs import LEADING_METRIC, MetricDifference, find_pair, is_supported
 from mera.report.comparison.runs import ComparedRun, competitors
 from mera.report.measures.measure import Metric
-from mera.report.page.drawing.colours import family
+from mera.report.page.drawing.colours import style_of
 from mera.report.page.drawing.dots import DotRow, Reference, dot_figure
 from mera.report.page.drawing.figure import Figure
 from mera.report.page.drawing.scales import difference_scale
@@ -65,7 +65,7 @@ def _forest(best: ComparedRun, others: Sequence[ComparedRun], pairs: Sequence[Me
             low=None if pair.low is None else 100 * pair.low,
             high=None if pair.high is None else 100 * pair.high,
             printed=difference_in_words(pair),
-            family=family(run.kind),
+            style=style_of(run.kind),
             filled=is_supported(pair.p_holm),
         )
         for run, pair in drawn

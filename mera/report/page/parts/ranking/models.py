@@ -7,7 +7,7 @@ from mera.report.comparison.compare import Comparison
 from mera.report.comparison.runs import ComparedRun, competitors
 from mera.report.comparison.words.summary import describe_candidates
 from mera.report.measures.measure import METRICS, NEW_CODE_METRICS
-from mera.report.page.drawing.colours import family
+from mera.report.page.drawing.colours import style_of
 from mera.report.page.drawing.curves import Axes, Curve, curve_figure
 from mera.report.page.drawing.figure import Figure
 from mera.report.page.drawing.scales import Scale, difference_scale
@@ -28,7 +28,7 @@ def models_part(comparison: Comparison) -> Part:
         key="models",
         title="All models, all metrics",
         text=describe_candidates(comparison),
-        tables=[_table(comparison.runs, comparison.candidates.number)],
+        tables=[_table(comparison.shown.runs, comparison.candidates.number)],
     )
 
 
@@ -84,7 +84,7 @@ def _recall_differences(models: Sequence[ComparedRun], prefix: str) -> list[Figu
     curves = [
         Curve(
             label=run.label,
-            family=family(run.kind),
+            style=style_of(run.kind),
             points=[(math.log10(k), value) for k, value in enumerate(differences[run.name], start=1)],
             marks=[(math.log10(20), differences[run.name][19])],
         )

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from mera.report.comparison.runs import ComparedRun
-from mera.report.page.drawing.colours import family
+from mera.report.page.drawing.colours import style_of
 from mera.report.page.drawing.curves import Axes, Curve, curve_figure
 from mera.report.page.drawing.figure import Figure
 from mera.report.page.drawing.scales import Scale, share_scale
@@ -90,7 +90,7 @@ def _over_width(
     curves = []
     for run, curve in measured:
         points = [(math.log10(width), value) for width, value in curve]
-        curves.append(Curve(label=run.label, family=family(run.kind), points=points, marks=points))
+        curves.append(Curve(label=run.label, style=style_of(run.kind), points=points, marks=points))
     ticks = tuple(math.log10(width) for width in widths)
     y = share_scale([value for _, curve in measured for _, value in curve], steps=4)
     axes = Axes(

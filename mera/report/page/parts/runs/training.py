@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from mera.report.comparison.runs import ComparedRun
 from mera.report.measures.records import TrainingCurve
-from mera.report.page.drawing.colours import family
+from mera.report.page.drawing.colours import style_of
 from mera.report.page.drawing.curves import Axes, Curve, curve_figure
 from mera.report.page.drawing.figure import Figure
 from mera.report.page.drawing.scales import scale, share_scale
@@ -64,7 +64,7 @@ def _validation_curves(runs: Sequence[ComparedRun], prefix: str) -> list[Figure]
     for run, curve in measured:
         points = [(epoch, 100 * value) for epoch, value in curve]
         best = max(points, key=lambda point: point[1])
-        curves.append(Curve(label=run.label, family=family(run.kind), points=points, marks=[best]))
+        curves.append(Curve(label=run.label, style=style_of(run.kind), points=points, marks=[best]))
     y = share_scale([value for curve in curves for _, value in curve.points], steps=4)
     starts = "" if y.low == 0 else f" The vertical axis starts at {y.low:g}%."
     described = "; ".join(
