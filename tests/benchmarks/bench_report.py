@@ -10,7 +10,6 @@ whose peak memory is measured. Macro ROC-AUC: equal to scikit-learn's and at lea
 
 import argparse
 import multiprocessing
-import resource
 import tempfile
 import time
 from multiprocessing.connection import Connection
@@ -83,7 +82,13 @@ def report_in_this_process(paths: list[Path], output: Path, samples: int, result
     start = time.perf_counter()
     write_report(paths, output, bootstrap_samples=samples)
     seconds = time.perf_counter() - start
-    result.send((seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024))
+    result.send((seconds, peak_memory()))
+
+
+def peak_memory() -> int:
+    """The most memory of this process, in bytes. Not `ru_maxrss`, which a new process inherits from its parent."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return 1024 * int(line.split()[1])
 
 
 def measure_report(paths: list[Path], output: Path, samples: int) -> tuple[float, int]:
