@@ -137,6 +137,15 @@ def report(
         bool, typer.Option("--rare-codes", help="name codes of fewer than 10 patients too: for public data")
     ] = False,
     no_date: Annotated[bool, typer.Option("--no-date", help="leave out the date: same runs, same bytes")] = False,
+    title: Annotated[str | None, typer.Option(help="heading of the page")] = None,
+    subtitle: Annotated[
+        str | None, typer.Option(help="below the heading; default: how many models on which task")
+    ] = None,
+    author: Annotated[str | None, typer.Option(help="who answers for the report")] = None,
+    sections: Annotated[
+        str,
+        typer.Option(help="core (what a board reads, at most 12 printed pages), all, or a list with commas: best,rare"),
+    ] = "all",
 ) -> None:
     """Compare runs on the same task, side by side: `mera report runs/a runs/b --output report/`."""
     from mera.report import write_report
@@ -152,6 +161,10 @@ def report(
             with_examples=with_examples,
             rare_codes=rare_codes,
             date_line=not no_date,
+            title=title,
+            subtitle=subtitle,
+            author=author,
+            sections=sections,
         )
     if with_examples:
         print(f"warning: {page.parent / 'examples'} holds patients' data; do not pass it on", file=sys.stderr)

@@ -13,6 +13,9 @@ from mera.report.measures.estimates import Estimate, estimate, finite
 from mera.report.measures.measure import METRICS, Breakdown, Measures
 from mera.report.measures.run_manifest import BASELINE, ORACLE, RunManifest
 
+LONGEST_FUSION = 40
+"""Characters of a fusion's name above which tables count its parts."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MetricValue(Estimate):
@@ -73,8 +76,13 @@ def _metric_value(run: Measures, metric: str, best: bool) -> MetricValue:
 
 def _labels(measured: Sequence[Measures]) -> list[str]:
     """A run's model, and its run name where two runs have the same model name."""
-    shared = Counter(run.manifest.model for run in measured)
-    return [
-        run.manifest.model if shared[run.manifest.model] == 1 else f"{run.manifest.model} ({run.name})"
-        for run in measured
-    ]
+    names = [_short_name(run.manifest) for run in measured]
+    shared = Counter(names)
+    return [name if shared[name] == 1 else f"{name} ({run.name})" for run, name in zip(measured, names, strict=True)]
+
+
+def _short_name(manifest: RunManifest) -> str:
+    """The model; of a fusion with a long list of parts how many they are, since the report lists them elsewhere."""
+    if manifest.fusion is None or len(manifest.model) <= LONGEST_FUSION:
+        return manifest.model
+    return f"fusion of {len(manifest.fusion.parts)} runs"

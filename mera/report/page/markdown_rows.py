@@ -42,8 +42,7 @@ def _of_run(comparison: Comparison, run: ComparedRun, num_seeds: int) -> list[st
         f"{comparison.candidates.number}",
         f"{num_seeds}",
         *(
-            percent(value.value)
-            + (f" [{percent(value.low)}, {percent(value.high)}]" if value.low is not None else "")
+            percent(value.value) + (f" [{percent(value.low)}, {percent(value.high)}]" if value.low is not None else "")
             for value in values
         ),
     ]

@@ -11,7 +11,7 @@ import rich.text
 from mera.report.comparison.compare import Comparison, compare
 from mera.report.comparison.pairs import MetricDifference, find_pair, is_supported
 from mera.report.comparison.runs import competitors
-from mera.report.comparison.summary import describe_candidates, summarise
+from mera.report.comparison.words.summary import describe_candidates, verdict
 from mera.report.measures.load import group_runs
 from mera.report.measures.measure import METRICS, NEW_CODE_METRICS
 from mera.report.text import DASH, interval, p_value, percent
@@ -43,7 +43,8 @@ def print_comparison(
         console.print(_values(comparison, NEW_SHORT_METRICS, "codes that the history does not hold (new onset)"))
         if competing:
             console.print(_differences(comparison, NEW_SHORT_METRICS))
-    console.print(rich.text.Text(" ".join([*summarise(comparison), describe_candidates(comparison)])))
+    lines = [*(f"- {bullet.sentence}" for bullet in verdict(comparison)), describe_candidates(comparison)]
+    console.print(rich.text.Text("\n".join(lines)))
 
 
 def _values(comparison: Comparison, keys: Sequence[str], title: str) -> rich.table.Table:

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium or chrome 
 PROBE = """
 <script>
 addEventListener("load", () => {
-  const table = document.querySelector("table.sortable");
+  const table = document.querySelector(".question table.sortable");
   const button = table.tHead.rows[0].cells[2].querySelector("button");
   const names = () => Array.from(table.tBodies[0].rows, row => row.cells[0].firstChild.textContent);
   const found = { buttons: document.querySelectorAll("th button").length, orders: [names()], states: [] };

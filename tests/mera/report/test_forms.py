@@ -58,7 +58,7 @@ def test_tables_as_csv_and_latex():
 
 def test_every_number_of_the_tables_is_in_csv(report_folder, section):
     rows = {run["label"]: {} for run in section["runs"]}
-    for name in ("models", "models-further"):
+    for name in ("models", "new-codes"):
         with open(report_folder / "tables" / f"{name}.csv") as file:
             for row in csv.DictReader(file):
                 rows[row["model"]] |= row

@@ -104,7 +104,9 @@ def test_the_keys_of_report_json_and_their_order(content):
         "signatures",
         "summary",
         "cautions",
+        "answers",
     ]
+    assert list(task["answers"]) == ["best", "new", "rare", "whom", "sets", "errors"]
     assert list(task["outside_candidates"]) == ["targets", "share", "codes", "examples"]
     assert list(task["pairs"][0]) == ["metric", "first", "second", "difference", "low", "high", "p", "p_holm"]
     assert list(task["oracle_share"]) == ["run", "oracle", *ESTIMATE]
