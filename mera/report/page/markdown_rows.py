@@ -1,7 +1,7 @@
 """One line of Markdown a model, to be pasted beside others': what was scored, how many, and the main metrics.
 
-Each line stands alone, as the tables of lm-evaluation-harness do: it names the task by its fingerprint, so that lines of
-two reports can be told to be of the same task, and a published row its protocol and source.
+Each line stands alone, as those of lm-evaluation-harness do: it names the task by its fingerprint, so that lines of two
+reports can be told to be of the same task, and a published row its protocol and source.
 """
 
 import re
