@@ -176,11 +176,14 @@ def compare(
     runs: Annotated[list[Path], typer.Argument(help="run directories on one task")],
     bootstrap_samples: Annotated[int, typer.Option(help="resamples behind the intervals and tests")] = 1000,
     seed: Annotated[int, typer.Option(help="seed of the resamples")] = 0,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="a line of Markdown for each model instead, to be pasted beside others'")
+    ] = False,
 ) -> None:
     """The main table in the terminal: `mera compare runs/a runs/b`."""
     from mera.report import print_comparison
 
-    print_comparison(runs, bootstrap_samples=bootstrap_samples, seed=seed)
+    print_comparison(runs, bootstrap_samples=bootstrap_samples, seed=seed, markdown=markdown)
 
 
 @app.command()

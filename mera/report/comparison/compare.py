@@ -6,7 +6,7 @@ that does not exist is None. Metrics, differences and intervals are fractions, n
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -90,7 +90,9 @@ def compare(
 
     def measured_run(path: Path) -> Measures:
         validation = validation_margins(path, shared.task.fingerprint)
-        return measure(read_predictions(path), shared, partitions, rules, weights, validation)
+        run = read_predictions(path)
+        run = replace(run, targets=shared.targets, seen=shared.seen)  # equal ones, held once
+        return measure(run, shared, partitions, rules, weights, validation)
 
     measured = sorted(map(measured_run, shared.paths), key=lambda run: run.place)
     num_patients, num_targets = len(set(shared.patient_ids)), int(shared.targets.sum())

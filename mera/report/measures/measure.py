@@ -34,6 +34,8 @@ from mera.runs.predictions import Predictions
 
 MAX_AUC_WORK = 200_000_000
 """Targets x examples above which ROC-AUC gets no interval: with 1,000 resamples that is some 10 s a run."""
+BLOCK_ELEMENTS = 4_000_000
+"""Scores ranked at once without the codes of the history."""
 CURVE_LENGTH = 100
 CODING = "coding"
 """Kind of the tasks that code a note."""
@@ -182,7 +184,7 @@ def measure(
             set_size=None if predicted is None else set_size(predicted, shared.targets, weights),
             precision_recall=precision_recall(run, shared.targets),
             hierarchy=hierarchy(ranking, shared.codes, weights),
-            coarse_levels=coarse_levels(run, shared.targets, shared.codes, weights),
+            coarse_levels=coarse_levels(run, shared.targets, shared.codes, weights, predicted),
             reliability=reliability(run, ranking, weights),
             training=training_curve(run.records.get("training")),
             memorization=stage_one_recall(run.records.get("memorization")),
@@ -230,17 +232,22 @@ def new_code_replicates(
     scores: np.ndarray, predicted: np.ndarray | None, targets: np.ndarray, seen: np.ndarray, weights: np.ndarray
 ) -> dict[str, np.ndarray]:
     """(B,) by key of NEW_CODE_METRICS; scores (N, C), predicted, targets and seen (N, C) bool, weights (B, N)."""
-    new_targets = targets & ~seen
-    ranking = metrics.rank_targets(np.where(seen, -np.inf, scores), new_targets)
-    row_metrics = {
-        "new_recall@10": metrics.row_recall(ranking, 10),
-        "new_recall@20": metrics.row_recall(ranking, 20),
-        "new_map": metrics.row_average_precision(ranking),
-    }
-    means = bootstrap.row_mean(weights, np.column_stack(list(row_metrics.values())))
-    replicates: dict[str, np.ndarray] = dict(zip(row_metrics, means.T, strict=True))
+    rows_at_once = max(1, BLOCK_ELEMENTS // scores.shape[1])
+    row_metrics: list[np.ndarray] = []
+    counts: list[np.ndarray] = []
+    for start in range(0, len(scores), rows_at_once):
+        block = slice(start, start + rows_at_once)
+        is_new = ~seen[block]
+        new_targets = targets[block] & is_new
+        ranking = metrics.rank_targets(np.where(is_new, scores[block], -np.inf), new_targets)
+        values = [metrics.row_recall(ranking, 10), metrics.row_recall(ranking, 20)]
+        row_metrics.append(np.column_stack([*values, metrics.row_average_precision(ranking)]))
+        if predicted is not None:
+            counts.append(bootstrap.set_counts(predicted[block] & is_new, new_targets))
+    means = bootstrap.row_mean(weights, np.concatenate(row_metrics))
+    replicates: dict[str, np.ndarray] = dict(zip(("new_recall@10", "new_recall@20", "new_map"), means.T, strict=True))
     if predicted is not None:
-        replicates["new_micro_f1"] = bootstrap.micro_f1(weights, predicted & ~seen, new_targets)
+        replicates["new_micro_f1"] = bootstrap.micro_f1_of_counts(weights, np.concatenate(counts))
     return replicates
 
 

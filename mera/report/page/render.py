@@ -19,6 +19,7 @@ from mera.report.page import tables
 from mera.report.page.contents import METHOD, TITLES, Question
 from mera.report.page.drawing.figure import Figure, inline_svg
 from mera.report.page.first_screen import FirstScreen
+from mera.report.page.markdown_rows import markdown_rows
 
 SCRIPTS = ("sort.js", "chart.js", "codes.js", "page.js")
 METHOD_TEXTS = (
@@ -107,8 +108,10 @@ def render_html(report: Report, sections: Sequence[Section], heading: Heading, *
 
 
 def render_markdown(report: Report, sections: Sequence[Section], heading: Heading, *, with_method: bool) -> str:
-    """The same for a repository; figures are links to `figures/<name>.svg`."""
-    return environment().get_template("report.md.j2").render(**_context(report, sections, heading, with_method))
+    """The same for a repository; figures are links to `figures/<name>.svg`. At the end a line for each model."""
+    page = environment().get_template("report.md.j2").render(**_context(report, sections, heading, with_method))
+    rows = [f"\n{markdown_rows(section.task_report.comparison)}\n" for section in sections]
+    return "".join([f"{page.rstrip()}\n\n## One line a model\n", *rows])
 
 
 def environment() -> jinja2.Environment:

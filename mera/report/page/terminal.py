@@ -14,6 +14,7 @@ from mera.report.comparison.runs import competitors
 from mera.report.comparison.words.summary import describe_candidates, verdict
 from mera.report.measures.load import group_runs
 from mera.report.measures.measure import METRICS, NEW_CODE_METRICS
+from mera.report.page.markdown_rows import markdown_rows
 from mera.report.text import DASH, interval, p_value, percent
 
 SHORT_METRICS = ("recall@10", "recall@20", "weighted_f1_at_label_count", "micro_f1", "map")
@@ -25,15 +26,20 @@ def print_comparison(
     *,
     bootstrap_samples: int = 1000,
     seed: int = 0,
+    markdown: bool = False,
     console: rich.console.Console | None = None,
 ) -> None:
-    """Print the main metrics with intervals, the differences from the best model, and the summary in words.
+    """Print the main metrics with intervals, the differences from the best model, and the summary in words; with
+    `markdown` a line of Markdown for each model instead, to be pasted beside others'.
 
     Raises what `write_report` raises for runs that are missing or cannot be compared.
     """
     console = console or rich.console.Console()
     (group,) = group_runs(run_paths)
     comparison = compare(group, bootstrap_samples, seed)
+    if markdown:
+        console.print(rich.text.Text(markdown_rows(comparison)), soft_wrap=True)
+        return
     task, competing = comparison.task, len(competitors(comparison.runs)) > 1
     title = f"{task.name or 'unnamed task'}, {task.split}: percent, 95% interval; * best, supported"
     console.print(_values(comparison, SHORT_METRICS, title))

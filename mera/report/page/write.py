@@ -1,6 +1,5 @@
 """Prediction folders in, report folder out."""
 
-import json
 import shutil
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -9,7 +8,7 @@ from pathlib import Path
 
 from mera.report.comparison.compare import compare
 from mera.report.comparison.words.summary import TaskReport, task_report
-from mera.report.json_form import as_json
+from mera.report.json_form import as_json, json_text
 from mera.report.measures.load import Comparable, group_runs
 from mera.report.measures.measure import METRICS
 from mera.report.page.contents import ALL, EVIDENCE, METHOD, chosen_sections, questions
@@ -119,7 +118,7 @@ def _contents(
     files = {
         "index.html": render_html(report, sections, heading, with_method=METHOD in chosen),
         "report.md": render_markdown(report, sections, heading, with_method=METHOD in chosen),
-        "report.json": json.dumps(as_json(report), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+        "report.json": json_text(as_json(report)) + "\n",
     }
     for section, prefix in zip(sections, prefixes, strict=True):
         files[f"tables/{prefix}codes.csv"] = codes_csv(section.task_report.comparison)

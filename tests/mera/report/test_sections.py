@@ -196,6 +196,7 @@ def test_published_rows_stand_only_beside_the_same_protocol(runs, tmp_path):
         {"counts": {"test": {"patients": 999}}},
     ):
         assert rows(task | change) == ()
+    assert rows(task)[0].differs == ()
     manifest = read_predictions(runs[1]).manifest
     run = change_run(runs[1], tmp_path / "run", manifest={"task": manifest["task"] | task})
     write_report([run], tmp_path / "report", bootstrap_samples=20)

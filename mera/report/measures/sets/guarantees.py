@@ -32,7 +32,7 @@ from mera.runs.validation_scores import FOLDER, read_validation
 RISKS = (0.2, 0.1)
 NO_FOLDER = "no validation predictions"
 OTHER_TASK = "validation predictions of another task"
-BLOCK_ELEMENTS = 8_000_000
+BLOCK_ELEMENTS = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
