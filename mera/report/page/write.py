@@ -23,7 +23,8 @@ from mera.system.folder_lock import FolderLock
 from mera.system.folder_replacement import replace_folder, restore_folder
 from mera.system.private_files import private_files
 
-FORMAT = 2
+FORMAT = 3
+"""Of report.json: `mera/report/report_schema.py`."""
 
 
 def write_report(

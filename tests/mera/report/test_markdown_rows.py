@@ -12,7 +12,6 @@ from mera.report.comparison.compare import compare
 from mera.report.comparison.published import PublishedRow
 from mera.report.measures.load import group_runs
 from mera.report.page.markdown_rows import markdown_rows
-from mera.runs.predictions import read_predictions
 
 
 @pytest.fixture(scope="module")
@@ -79,4 +78,3 @@ def test_they_end_the_report_and_the_terminal_prints_them(runs, comparison, tmp_
     out = io.StringIO()
     print_comparison(runs, bootstrap_samples=20, markdown=True, console=Console(file=out, width=40))
     assert out.getvalue() == f"{rows}\n"
-    assert read_predictions(runs[0]).name in out.getvalue() or "True probabilities" in out.getvalue()
