@@ -1,9 +1,10 @@
 # make demo: install and run everything on a synthetic cohort.    make test: install and run the tests.
+# make site: the pages of docs/ as a site, in site/.
 # make test-newest: the tests with the newest releases of the libraries that we lean on, in a venv of their own.
 PYTHON ?= python3
 VENV := .venv
 
-.PHONY: install demo test test-newest lint
+.PHONY: install demo test test-newest lint site
 install: $(VENV)/installed
 
 $(VENV)/installed: pyproject.toml
@@ -25,3 +26,6 @@ lint: install
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+site: install
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet --config-file docs/site/mkdocs.yml

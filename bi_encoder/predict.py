@@ -6,7 +6,6 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 from transformers import PreTrainedTokenizerBase
 
 from bi_encoder.checkpoint import ModelRecord
@@ -18,6 +17,7 @@ from bi_encoder.inputs.windows import Windows, batches_of_windows, tokenize_wind
 from bi_encoder.model import BiEncoder, Tower
 from bi_encoder.scoring.similarities import CodeVectors
 from data.task import Task
+from mera.system.terminal import progress_bar
 
 
 @contextmanager
@@ -113,7 +113,7 @@ def score_texts(
     scores = {width: np.empty((len(texts), num_codes), dtype=np.float32) for width in widths}
     batches = list(batches_of_windows(texts, batch_size))
     with evaluation_mode(model):
-        for rows in tqdm(batches, desc=progress, unit="batch", disable=progress is None, leave=False):
+        for rows in progress_bar(batches, progress, "batch"):
             batch = window_batch(model.tokenizer, [texts[row] for row in rows], overlap)
             similarities = model.similarities(
                 to_device(batch, model.device), keys, widths, rerank, owner, rerank_views, definition_weight

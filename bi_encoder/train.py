@@ -21,6 +21,7 @@ from bi_encoder.validation import Validation
 from data.task import load_task, with_few_held_out
 from mera.config import config_dict
 from mera.doctor.dry_run import FEW_EXAMPLES, open_run, parse_training_config, rehearse
+from mera.runs.figures import print_end
 from mera.runs.manifest import RunClock
 from mera.training.entry_point import run_entry_point
 
@@ -50,8 +51,8 @@ def main() -> None:
         metrics = write_outputs(run, config, task, trained, validation, log=log, tokens=tokens, clock=clock)
         if metrics.codes_without_definition:
             print(f"codes without a definition, read by the name of their group: {metrics.codes_without_definition}")
-        print("validation: " + ", ".join(f"{name} {value:.3f}" for name, value in metrics.validation.items()))
-        print(f"predictions: {run.finish() / 'predictions'}")
+        has_notes = "text" in task.splits["train"].column_names
+        print_end(run.finish(), config.task, ("mera", "retrieval-baselines" if has_notes else "baselines"))
 
 
 if __name__ == "__main__":

@@ -57,6 +57,7 @@ class RefreshMistakes(TrainerCallback):
 class BiEncoderTrainer(StageTrainer):
     """Trains a `BiEncoder` at `widths`; `measure(model)` returns the validation metrics, which choose the epoch."""
 
+    phase = "bi-encoder"
     objective: ObjectiveConfig
 
     def __init__(

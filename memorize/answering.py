@@ -7,7 +7,6 @@ from typing import cast
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 from transformers import (
     GenerationMixin,
     PreTrainedModel,
@@ -19,6 +18,7 @@ from transformers import (
 from memorize.encoding import QuestionEncoder
 from memorize.questions import Question
 from mera.language_models.code_tokens import token_ids
+from mera.system.terminal import progress_bar
 
 
 @contextmanager
@@ -135,7 +135,7 @@ def _prompt_batches(
     prompts = [encoder.prompt(question) for question in questions]
     order = sorted(range(len(prompts)), key=lambda index: -len(prompts[index]))
     starts = range(0, len(order), batch_size)
-    for start in tqdm(starts, desc=f"measuring {label}", leave=False, disable=len(starts) < 3):
+    for start in progress_bar(starts, f"measuring {label}", "batch", at_least=3):
         indices = order[start : start + batch_size]
         yield indices, _padded(model, encoder, [prompts[index] for index in indices])
 

@@ -14,6 +14,7 @@ from memorize.model_card import model_card
 from memorize.trainer import CURVE_COLUMNS, CurvePoint, MemorizeTrainer, curve, unwrapped
 from mera.config import config_dict
 from mera.language_models.code_tokens import CodeTokens
+from mera.runs.figures import print_next
 from mera.runs.manifest import RunClock, build_manifest
 from mera.runs.run_directory import RunDirectory, write_json
 from mera.training.checkpoint import save_checkpoint
@@ -89,3 +90,11 @@ def _save_adapter(trainer: MemorizeTrainer, path: Path) -> None:
     with whole_parameters(model):
         if trainer.is_world_process_zero():
             model.save_pretrained(str(path))
+
+
+def print_end(checkpoint: Path, task: str | None) -> None:
+    """Where it is, and the command of stage two, of the `task` whose codes were learnt."""
+    if task is not None:
+        ranking = checkpoint.parent.with_name("stage-two")
+        print_next(["mera", "rank", "--model.base", str(checkpoint), "--task", task, "--output", str(ranking)])
+    print(f"checkpoint: {checkpoint}")

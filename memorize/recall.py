@@ -5,7 +5,7 @@ first output token must be the code's, among the candidates (codes that are text
 share a definition or a term, or may not stand with a code, each of them is a right answer.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -121,12 +121,6 @@ def print_shares(columns: dict[str, dict[str, float] | None], title: str = "What
     for kind in dict.fromkeys(kind for of_kind in measured.values() for kind in of_kind):
         table.add_row(kind.replace("_", " "), *(percent(of_kind.get(kind)) for of_kind in measured.values()))
     Console().print(table)
-
-
-def print_epoch(epoch: int, shares: Mapping[str, float]) -> None:
-    """What `StopWhenKnown` measured after an epoch, in one line."""
-    text = ", ".join(f"{kind.replace('_', ' ')} {share:.1%}" for kind, share in shares.items())
-    print(f"epoch {epoch}: {text}", flush=True)
 
 
 def is_known(shares_of_kinds: dict[str, float], share: float, kinds: Sequence[str] = BOTH_WAYS) -> bool:

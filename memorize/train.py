@@ -14,9 +14,9 @@ from memorize.config import MemorizeConfig
 from memorize.encoding import QuestionEncoder
 from memorize.forgetting import measured_text
 from memorize.measurement import measure, pretrained_recall, recall_record
-from memorize.outputs import save_model, write_outputs
+from memorize.outputs import print_end, save_model, write_outputs
 from memorize.questions import QuestionBook
-from memorize.recall import print_epoch, print_shares
+from memorize.recall import print_shares
 from memorize.start import asks_pretrained, context_length, load_codes, model_for_codes, training_examples
 from memorize.trainer import build_trainer, on_device, unwrapped
 from mera.config import config_dict
@@ -36,7 +36,7 @@ def main() -> None:
     model, tokenizer, code_tokens = model_for_codes(config, code_set)
     book, encoder = QuestionBook(code_set, config.questions), QuestionEncoder(tokenizer, config.questions)
     examples, length = training_examples(book, encoder, model, config), context_length(model, config)
-    trainer = build_trainer(model, tokenizer, examples, book, encoder, config, run, print_epoch)
+    trainer = build_trainer(model, tokenizer, examples, book, encoder, config, run)
 
     batch_size = config.evaluation_batch_size
     if dry_run:
@@ -53,7 +53,7 @@ def main() -> None:
         print_shares({"pretrained, as text": pretrained, "before": recall["before"], "after": recall["after"]})
         print(f"perplexity of general text: {before.perplexity:.1f} before, {after.perplexity:.1f} after")
         write_outputs(run, config, code_set, source, recall, trainer, clock)
-        print(f"checkpoint: {run.finish() / 'checkpoint'}")
+        print_end(run.finish() / "checkpoint", config.task)
 
 
 if __name__ == "__main__":

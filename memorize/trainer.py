@@ -1,7 +1,7 @@
 """TRL's SFTTrainer on the completions of the questions, stopped when the model knows the codes."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import TypedDict, cast
 
@@ -30,9 +30,6 @@ from mera.training.private_api import attention_name, gpu_kernels_of_trl
 from mera.training.settings import training_arguments
 from mera.training.stage_trainer import StageTrainer
 
-ShowEpoch = Callable[[int, Mapping[str, float]], None]
-"""Takes an epoch's number and the share of right answers of both ways."""
-
 CURVE_COLUMNS = ("step", "epoch", "train_seconds", *BOTH_WAYS)
 
 
@@ -52,14 +49,11 @@ class StopWhenKnown(TrainerCallback):
     """Measures exact match both ways every few epochs and ends training once it reaches `config.stop_at`.
 
     Exact match, not loss: with too high a learning rate the loss looks converged while half the codes are unknown.
-    Every measurement is kept in the trainer's state (which survives a resume); `curve` reads them there. On the
-    first process `show_epoch`, if there is one, gets it too.
+    Every measurement is kept in the trainer's state (which survives a resume); `curve` reads them there.
     """
 
-    def __init__(
-        self, book: QuestionBook, encoder: QuestionEncoder, config: MemorizeConfig, show_epoch: ShowEpoch | None
-    ):
-        self.book, self.encoder, self.config, self.show_epoch = book, encoder, config, show_epoch
+    def __init__(self, book: QuestionBook, encoder: QuestionEncoder, config: MemorizeConfig):
+        self.book, self.encoder, self.config = book, encoder, config
         self._train_seconds, self._since = 0.0, 0.0
 
     def on_train_begin(
@@ -108,8 +102,6 @@ class StopWhenKnown(TrainerCallback):
         shares = both_ways(model, self.encoder, self.book, self.config.evaluation_batch_size)
         point = {"step": state.global_step, "epoch": epoch, "train_seconds": round(self._train_seconds, 1), **shares}
         state.log_history.append(point)
-        if self.show_epoch is not None and state.is_world_process_zero:
-            self.show_epoch(epoch, shares)
         return shares
 
 
@@ -131,6 +123,7 @@ def curve(state: TrainerState) -> list[CurvePoint]:
 class MemorizeTrainer(StageTrainer, SFTTrainer):
     """TRL's trainer, whose `train_dataset` holds `input_ids` and `labels` (-100 where no loss is carried)."""
 
+    phase = "stage one"
     _as_if_in_pieces = False
 
     def example_lengths(self) -> list[int]:
@@ -174,10 +167,8 @@ def build_trainer(
     encoder: QuestionEncoder,
     config: MemorizeConfig,
     run: RunDirectory,
-    show_epoch: ShowEpoch | None = None,
 ) -> MemorizeTrainer:
-    """`examples` hold `input_ids` and `completion_mask`; only completions carry loss. For `show_epoch` see
-    `StopWhenKnown`.
+    """`examples` hold `input_ids` and `completion_mask`; only completions carry loss.
 
     The batches are the same number of questions either way: flattened into one row without padding where the attention
     kernel keeps sequences apart, else of similar length.
@@ -200,7 +191,7 @@ def build_trainer(
         args=SFTConfig(**arguments),
         train_dataset=examples,
         processing_class=tokenizer,
-        callbacks=[StopWhenKnown(book, encoder, config, show_epoch)],
+        callbacks=[StopWhenKnown(book, encoder, config)],
     )
 
 

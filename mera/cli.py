@@ -16,12 +16,14 @@ from rich.console import Console
 from mera.root import ROOT
 from mera.system.children import run_child
 from mera.system.safe_group import SafeGroup
+from mera.system.terminal import be_verbose
 
 app = typer.Typer(
     cls=SafeGroup,
+    context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
+    rich_markup_mode=None,
 )
 
 
@@ -36,8 +38,13 @@ def main(
     version: Annotated[
         bool, typer.Option("--version", callback=print_version, is_eager=True, help="print the version and exit")
     ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="also show what libraries show, and every number that is logged")
+    ] = False,
 ) -> None:
     """Rank ICD diagnosis codes with a language model that memorized them, and compare it honestly."""
+    if verbose:
+        be_verbose()
 
 
 DISTRIBUTION = "mera-icd"
@@ -46,55 +53,58 @@ PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True, "help_
 
 @app.command(context_settings=PASS_THROUGH)
 def prepare(context: typer.Context) -> None:
-    """Turn hospital tables into a prepared task: `mera prepare diabetes130 --input FILE --output prepared/NAME`."""
+    """Turn hospital tables into a prepared task. `mera prepare diabetes130 --input FILE --output prepared/NAME`."""
     _run([sys.executable, "-m", "data.prepare", *context.args])
 
 
 @app.command(context_settings=PASS_THROUGH)
 def sample(context: typer.Context) -> None:
-    """A task with fewer patients to train on: `mera sample prepared/X --patients 500 --output prepared/X-500`."""
+    """A task with fewer patients to train on. `mera sample prepared/X --patients 500 --output prepared/X-500`."""
     _run([sys.executable, "-m", "data.prepare.run_sample", *context.args])
 
 
 @app.command(context_settings=PASS_THROUGH)
 def inspect(context: typer.Context) -> None:
-    """What is in a prepared task: `mera inspect prepared/NAME --plot figures.svg`."""
+    """What is in a prepared task. `mera inspect prepared/NAME --plot figures.svg`."""
     _run([sys.executable, "-m", "data.inspection.inspect_task", *context.args])
 
 
 @app.command(context_settings=PASS_THROUGH)
 def ontology(context: typer.Context) -> None:
-    """What codes are called: `mera ontology add FILE` fills a code book, `mera ontology show E11.9` looks one up."""
+    """What codes are called, and books of it.
+    `mera ontology add FILE` fills a code book, `mera ontology show E11.9` looks one up."""
     _run([sys.executable, "-m", "data.codes.book.run_ontology", *context.args])
 
 
 @app.command(context_settings=PASS_THROUGH)
 def memorize(context: typer.Context) -> None:
-    """Stage one, until the model knows every code: `mera memorize --task prepared/X --output runs/X/one`."""
+    """Stage one, until the model knows every code. `mera memorize --task prepared/X --output runs/X/one`."""
     _train("memorize", "memorize", context.args)
 
 
 @app.command(context_settings=PASS_THROUGH)
 def rank(context: typer.Context) -> None:
-    """Stage two: `mera rank --model.base runs/X/one/checkpoint --task prepared/X --output runs/X/two`."""
+    """Stage two, the ranking of a patient's next diagnoses.
+    `mera rank --model.base runs/X/one/checkpoint --task prepared/X --output runs/X/two`."""
     _train("rank", "rank", context.args)
 
 
 @app.command(context_settings=PASS_THROUGH)
 def retrieve(context: typer.Context) -> None:
-    """The bi-encoder: `mera retrieve --variant laa_mrl --task prepared/X --output runs/X/laa_mrl`."""
+    """The bi-encoder, which finds the codes of a text.
+    `mera retrieve --variant laa_mrl --task prepared/X --output runs/X/laa_mrl`."""
     _train("bi_encoder", "retrieve", context.args)
 
 
 @app.command(context_settings=PASS_THROUGH)
 def baselines(context: typer.Context) -> None:
-    """Simple models to beat, own history to LightGBM: `mera baselines --task prepared/X --output runs/X`."""
+    """Simple models to beat, own history to LightGBM. `mera baselines --task prepared/X --output runs/X`."""
     _run([sys.executable, str(ROOT / "rank" / "run_baselines.py"), *context.args])
 
 
 @app.command(context_settings=PASS_THROUGH)
 def predict(context: typer.Context) -> None:
-    """Rank patients or notes: `mera predict runs/rank --history "428.0;584.9"`, `... runs/laa_mrl --text "AKI"`."""
+    """Rank patients or notes. `mera predict runs/rank --history "428.0;584.9"`, `... runs/laa_mrl --text "AKI"`."""
     from mera.commands.predict import predict_command
 
     _run(predict_command(context.args))
@@ -102,19 +112,19 @@ def predict(context: typer.Context) -> None:
 
 @app.command(context_settings=PASS_THROUGH)
 def search(context: typer.Context) -> None:
-    """Codes that a phrase or a note speaks of, with evidence: `mera search "flash pulmonary edema, hx CHF"`."""
+    """Codes that a phrase or a note speaks of, with evidence. `mera search "flash pulmonary edema, hx CHF"`."""
     _run([sys.executable, str(ROOT / "bi_encoder" / "run_search.py"), *context.args])
 
 
 @app.command(context_settings=PASS_THROUGH, name="retrieval-baselines")
 def retrieval_baselines(context: typer.Context) -> None:
-    """BM25 and an untrained encoder: `mera retrieval-baselines --task prepared/NAME --output runs/NAME`."""
+    """BM25 and an untrained encoder. `mera retrieval-baselines --task prepared/NAME --output runs/NAME`."""
     _run([sys.executable, str(ROOT / "bi_encoder" / "run_retrieval_baselines.py"), *context.args])
 
 
 @app.command(context_settings=PASS_THROUGH)
 def recall(context: typer.Context) -> None:
-    """What a checkpoint knows of the codes: `mera recall runs/memorize/checkpoint --task prepared/NAME`."""
+    """What a checkpoint knows of the codes. `mera recall runs/memorize/checkpoint --task prepared/NAME`."""
     _run([sys.executable, str(ROOT / "memorize" / "run_recall.py"), *context.args])
 
 
@@ -147,7 +157,7 @@ def report(
         typer.Option(help="core (what a board reads, at most 12 printed pages), all, or a list with commas: best,rare"),
     ] = "all",
 ) -> None:
-    """Compare runs on the same task, side by side: `mera report runs/a runs/b --output report/`."""
+    """Compare runs on the same task, side by side. `mera report runs/a runs/b --output report/`."""
     from mera.report import write_report
 
     with Console(stderr=True).status(f"comparing {len(runs)} runs with {bootstrap_samples:,} resamples"):
@@ -180,7 +190,7 @@ def compare(
         bool, typer.Option("--markdown", help="a line of Markdown for each model instead, to be pasted beside others'")
     ] = False,
 ) -> None:
-    """The main table in the terminal: `mera compare runs/a runs/b`."""
+    """The main table in the terminal. `mera compare runs/a runs/b`."""
     from mera.report import print_comparison
 
     print_comparison(runs, bootstrap_samples=bootstrap_samples, seed=seed, markdown=markdown)
@@ -188,7 +198,7 @@ def compare(
 
 @app.command()
 def runs(folder: Annotated[Path, typer.Argument(help="folder with runs, at any depth")] = Path("runs")) -> None:
-    """What runs there are, finished or not, and their main figures: `mera runs runs/X`."""
+    """What runs there are, finished or not, and their main figures. `mera runs runs/X`."""
     from mera.commands.list_runs import print_runs
 
     print_runs(folder)
@@ -199,7 +209,7 @@ def pool(
     runs: Annotated[list[Path], typer.Argument(help="one run for each fold, all of the same model")],
     output: Annotated[Path, typer.Option(help="run directory to write")],
 ) -> None:
-    """Put the folds of a k-fold task together: `mera pool runs/demo-fold*/linear --output runs/demo/linear`."""
+    """Put the folds of a k-fold task together. `mera pool runs/demo-fold*/linear --output runs/demo/linear`."""
     from mera.runs.pool import pool_folds
 
     print(pool_folds(runs, output))
@@ -211,7 +221,7 @@ def fuse(
     output: Annotated[Path, typer.Option(help="run directory to write")],
     name: Annotated[str | None, typer.Option(help="the fusion's name in the report; default: of its parts")] = None,
 ) -> None:
-    """Several models as one: `mera fuse runs/dictionary runs/bm25 runs/laa_mrl --output runs/fused`.
+    """Several models as one. `mera fuse runs/dictionary runs/bm25 runs/laa_mrl --output runs/fused`.
 
     Weights, and an offset for each group of code frequencies, are fitted on the runs' validation predictions; the
     result is a run like any other. See docs/fusion.md."""
@@ -229,7 +239,7 @@ def export(
         typer.Option("--with-note-phrases", help="also where code vectors are partly those of phrases of notes"),
     ] = False,
 ) -> None:
-    """A model to pass on, nothing of a patient in it: `mera export runs/X/stage-two --to models/X`.
+    """A model to pass on, nothing of a patient in it. `mera export runs/X/stage-two --to models/X`.
 
     Weights, tokenizer, model card (README.md with the front matter of a hub), recipe, versions, figures on the test
     split. Predictions, ids, notes and paths stay behind. See docs/export.md."""
@@ -245,13 +255,14 @@ def export(
 
 @app.command(context_settings=PASS_THROUGH)
 def ablate(context: typer.Context) -> None:
-    """Stage two with one thing taken away at a time: `mera ablate --task prepared/X --output runs/ablations/X`."""
+    """Stage two with one thing taken away at a time. `mera ablate --task prepared/X --output runs/ablations/X`."""
     _run([sys.executable, str(ROOT / "rank" / "ablations" / "run_ablations.py"), *context.args])
 
 
 @app.command(context_settings=PASS_THROUGH)
 def study(context: typer.Context) -> None:
-    """Where knowledge should pay, as experiments: `mera study learning-curve --task prepared/X --output studies/X`."""
+    """Where knowledge should pay, as experiments.
+    `mera study learning-curve --task prepared/X --output studies/X`."""
     _run([sys.executable, str(ROOT / "rank" / "studies" / "run_study.py"), *context.args])
 
 
@@ -262,7 +273,8 @@ def go(
     output: Annotated[Path, typer.Option(help="directory for everything it makes")] = Path("mera-go"),
     recipe: Annotated[str, typer.Option(help="of both stages, as in `mera rank --recipe`")] = "tiny",
 ) -> None:
-    """From your own table to a model and a report: `mera go visits.csv --output mine`. It guesses what the columns are;
+    """From your own table to a model and a report.
+    `mera go visits.csv --output mine`. It guesses what the columns are;
     every option of `mera prepare table` (`--code icd --code-system icd10`) says what it cannot guess."""
     from mera.commands.go import run_go
 
@@ -271,7 +283,8 @@ def go(
 
 @app.command(context_settings=PASS_THROUGH)
 def seeds(context: typer.Context) -> None:
-    """A recipe of the bi-encoder with several seeds: `mera seeds --config FILE --task TASK --output DIR --seeds 3`."""
+    """A recipe of the bi-encoder with several seeds.
+    `mera seeds --config FILE --task TASK --output DIR --seeds 3`."""
     _run([sys.executable, str(ROOT / "bi_encoder" / "reruns" / "run_seeds.py"), *context.args])
 
 
@@ -283,7 +296,7 @@ def serve_page(
     ] = None,
     port: Annotated[int, typer.Option(help="of 127.0.0.1; 0: any free one")] = 8000,
 ) -> None:
-    """A page on this machine, and the endpoints behind it: `mera serve runs/X/stage-two --bi-encoder runs/X/laa_mrl`.
+    """A page on this machine, and the endpoints behind it. `mera serve runs/X/stage-two --bi-encoder runs/X/laa_mrl`.
 
     It prints the address with its token, which is all that lets one in. Enter visits for the next diagnoses, or a note
     for its codes; nothing entered is stored or logged. `/openapi.json` describes `/rank`, `/rank/batch`, `/notes`,
@@ -298,7 +311,9 @@ def demo(
     output: Annotated[Path, typer.Option(help="directory for everything the demo makes")] = Path("demo"),
     fresh: Annotated[bool, typer.Option("--fresh", help="start over instead of keeping finished stages")] = False,
 ) -> None:
-    """The whole pipeline on a synthetic cohort, on the CPU, in minutes; prints the report's path last."""
+    """Everything on an invented cohort, on a CPU, in minutes.
+
+    It prints the path of the report last."""
     from mera.commands.demo import run_demo
 
     print(run_demo(output, fresh=fresh))
@@ -315,7 +330,8 @@ def doctor(
     num_processes: Annotated[int | None, typer.Option(help="instead of the number in --accelerate")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
-    """Before a long run: its memory, steps and disk, and what is missing: `mera doctor --config configs/rank/tiny.yaml
+    """Before a long run: its memory, steps and disk, and what is missing.
+    `mera doctor --config configs/rank/tiny.yaml
     --task prepared/NAME`. Every key of the recipe is an option here too; exit code 1 where something is missing."""
     from mera.doctor.examination import examine
     from mera.doctor.pages import print_examination

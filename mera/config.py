@@ -17,6 +17,7 @@ import yaml
 from pydantic.dataclasses import is_pydantic_dataclass
 
 from mera.system.errors import CommandLine, UserError
+from mera.system.terminal import be_verbose
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -75,11 +76,15 @@ def parse_with_options(
     """`parse_config` for a command with options of its own: option name -> what `add_argument` takes."""
     parser = CommandLine(
         prog=program or os.environ.get(STARTED_AS),
+        usage="%(prog)s [--config FILE] [--KEY VALUE ...]",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file with the keys below, nested at the dots")
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="also show what libraries show and every number that is logged"
+    )
     for name, settings in options.items():
         parser.add_argument(name, **settings)
     keys = parser.add_argument_group("keys of the configuration")
@@ -90,6 +95,8 @@ def parse_with_options(
             f"--{key}", dest=key, metavar="VALUE", nargs=number, default=argparse.SUPPRESS, help=help_text
         )
     known, unknown = parser.parse_known_args(arguments)
+    if known.verbose:
+        be_verbose()
     if unknown:
         parser.error(_unknown_key_message(unknown[0].lstrip("-").split("=")[0], [key for key, _ in _help_lines(cls)]))
     words = vars(known)

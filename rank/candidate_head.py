@@ -10,8 +10,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 from transformers import PreTrainedModel
+
+from mera.system.terminal import progress_bar
 
 
 class CandidateHead(nn.Linear):
@@ -78,7 +79,7 @@ def score_prompts(
     was_training = model.training
     model.eval()
     starts = range(0, len(order), batch_size)
-    for start in tqdm(starts, desc=label, unit="batch", leave=False, disable=len(starts) < 8):
+    for start in progress_bar(starts, label, "batch", at_least=8):
         indices = order[start : start + batch_size]
         inputs = pad_left([prompts[index] for index in indices], pad_id, model.device)
         logits = model(**inputs, logits_to_keep=1, use_cache=False).logits[:, -1]

@@ -9,7 +9,6 @@ from typing import Any, TypedDict
 
 import numpy as np
 import polars as pl
-from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from data.task_folder.features import PatientRow
@@ -17,6 +16,7 @@ from mera.evaluation.coding_rules import CodingRules
 from mera.language_models.code_tokens import EOV, CodeTokens, marker_id, token_ids
 from mera.language_models.models import open_checkpoint
 from mera.system.errors import UserError
+from mera.system.terminal import progress_bar
 from rank.candidate_head import read_candidates_only, score_prompts
 from rank.config import PromptConfig
 from rank.decision import DecisionRule
@@ -169,7 +169,7 @@ class Ranker:
         add_recurrence(bonus, self._seen(rows), self.recurrence)
         gate = 1.0 if self.wide is None else float(self.wide.weights.gate[0])
         written, first_scores = [], np.empty(shape, dtype=np.float32)
-        for start in tqdm(range(0, len(rows), batch_size), desc="decoding", unit="batch", leave=False):
+        for start in progress_bar(range(0, len(rows), batch_size), "decoding", "batch"):
             batch = slice(start, start + batch_size)
             written_in_batch, first_scores[batch] = decode(
                 self.model,

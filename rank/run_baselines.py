@@ -22,7 +22,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from data.task import Task, load_task
 from mera.config import config_dict, parse_config
@@ -35,6 +34,7 @@ from mera.runs.records import task_record
 from mera.runs.run_directory import RunDirectory
 from mera.runs.validation_scores import write_validation
 from mera.system.errors import UserError
+from mera.system.terminal import print_above_bars, progress_bar
 from mera.training.entry_point import run_entry_point
 from rank.baselines.config import BaselinesConfig
 from rank.baselines.item_item import ease, item_knn
@@ -80,9 +80,9 @@ def main() -> None:
     for name in finished:
         print(f"finished before: {folder / name}")
     runs = {name: RunDirectory(folder / name) for name in wanted if name not in finished}  # before anything trains
-    progress = tqdm([name for name in chosen if name in runs], desc="baselines", unit="baseline")
-    for name in progress:
-        progress.set_postfix_str(name)
+    bar = progress_bar([name for name in chosen if name in runs], "baselines", "baseline")
+    for name in bar:
+        bar.set_postfix_str(name)
         clock = RunClock()
         scored = baselines[name](task)
         threshold = best_threshold(scored.validation, task.targets("validation"))
@@ -127,7 +127,7 @@ def write_run(
     write_predictions(run.path("predictions"), predictions)
     if kind == "baseline":  # the oracle knows the test patients' probabilities alone
         write_validation(run, task, scored.validation, threshold, manifest)
-    tqdm.write(f"{name}: {run.finish()}")
+    print_above_bars(f"{name}: {run.finish()}")
 
 
 if __name__ == "__main__":

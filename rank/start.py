@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from data.task import Task
+from data.task import Task, load_task, with_few_held_out
 from mera.language_models.code_tokens import EOV, CodeTokens, marker_id, stored_or_new_code_tokens, token_ids
 from mera.language_models.lora import add_lora
 from mera.language_models.models import load_base_model
@@ -21,6 +21,16 @@ from rank.validation import Validation
 from rank.wide.features import WidePatient, count_training_visits
 from rank.wide.recurrence import Recurrence, seen_codes
 from rank.wide.wide_part import WideLoss, WidePart, WideScorer, fit_wide_part
+
+
+def task_to_rank(config: RankConfig, held_out: int | None) -> Task:
+    """The prepared task; of validation and test at most `held_out` examples, None: all.
+
+    Raises UserError where it cannot be read, or lacks the notes that the prompt is to hold.
+    """
+    task = load_task(config.task)
+    require_past_notes(task, config.prompt)
+    return task if held_out is None else with_few_held_out(task, held_out)
 
 
 def require_past_notes(task: Task, prompt: PromptConfig) -> None:

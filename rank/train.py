@@ -14,15 +14,15 @@ from functools import partial
 
 from transformers import set_seed
 
-from data.task import load_task, with_few_held_out
 from mera.config import config_dict
 from mera.doctor.dry_run import FEW_EXAMPLES, open_run, parse_training_config, rehearse
+from mera.runs.figures import print_end
 from mera.runs.manifest import RunClock
 from mera.training.entry_point import run_entry_point
 from rank.config import RankConfig
 from rank.outputs import fit_ranker, rank_split, save_ranker, write_outputs
 from rank.prompt import PromptBuilder
-from rank.start import data_sentences, fitted_wide_part, model_for_task, require_past_notes, training_examples
+from rank.start import data_sentences, fitted_wide_part, model_for_task, task_to_rank, training_examples
 from rank.trainer import build_trainer
 from rank.validation import Validation
 from rank.verification.run import train_verifier
@@ -32,8 +32,7 @@ def main() -> None:
     config, dry_run = parse_training_config(RankConfig, __doc__)
     run, clock = open_run(config.output, dry_run), RunClock()
     set_seed(config.training.seed)
-    task = with_few_held_out(load_task(config.task), FEW_EXAMPLES) if dry_run else load_task(config.task)
-    require_past_notes(task, config.prompt)
+    task = task_to_rank(config, FEW_EXAMPLES if dry_run else None)
     run.claim(config_dict(config), task.fingerprint)
     if config.candidates is not None:
         return train_verifier(config, task, run, clock, partial(rehearse, dry_run=dry_run) if dry_run else None)
@@ -53,7 +52,7 @@ def main() -> None:
     save_ranker(trainer, ranker, code_tokens, run)
     if trainer.is_world_process_zero():
         write_outputs(trainer, task, test, of_validation, decision, config, run, clock)
-        print(f"checkpoint and predictions: {run.finish()}")
+        print_end(run.finish(), config.task, ("mera", "baselines"))
 
 
 if __name__ == "__main__":

@@ -28,6 +28,8 @@ BEST_METRIC = "recall_at_20"
 class RankTrainer(StageTrainer):
     """Trains on partial outputs; `measure(model)` returns the validation metrics, which choose the best epoch."""
 
+    phase = "stage two"
+
     def __init__(
         self,
         *,

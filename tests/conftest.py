@@ -18,7 +18,7 @@ LONGEST = [
     "mera/training/test_engine.py",
     "rank/test_train.py",
     "house/test_network.py",
-    "mera/system/test_text_encoding.py",
+    "mera/system/test_terminal.py",
     "memorize/test_train.py",
     "mera/training/test_faults.py",
     "data/prepare/test_guarantees.py",

@@ -8,13 +8,14 @@ from mera.system import quiet_ctrl_c  # noqa: F401  first, for Ctrl-C while the 
 # isort: split
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
-from bi_encoder.reruns.seeds import seed_steps
 from mera.commands.ablations import comparison_command, run_and_compare
-from mera.commands.programs import shown
+from mera.commands.programs import Step, accelerate_command, shown
+from mera.config import read_values
 from mera.system.command import run_command
-from mera.system.errors import CommandLine
+from mera.system.errors import CommandLine, UserError
 
 
 def main() -> None:
@@ -42,6 +43,34 @@ def main() -> None:
             print(shown(command))
     else:
         print(run_and_compare(steps, reference, options.task, options.output, report))
+
+
+def seed_steps(
+    recipe: Path, task: Path, output: Path, seeds: int, overrides: Sequence[str], engine: Path | None = None
+) -> list[Step]:
+    """The command of each training, into `output/seed-0` and so on. `overrides`: `--key value` of the recipe.
+
+    Raises UserError where there is no seed to train, the overrides are no pairs, or name the seed or the output.
+    """
+    if seeds < 1:
+        raise UserError(f"--seeds must be 1 or more, got {seeds}")
+    values = read_values(recipe, overrides)
+    if "--training.seed" in " ".join(overrides).replace("=", " ").split():
+        raise UserError("--training.seed is what --seeds counts; leave it out")
+    if "encoder" not in values:
+        raise UserError(f"{recipe} is no recipe of the bi-encoder: it has no section encoder")
+    steps = []
+    for seed in range(seeds):
+        result = output / f"seed-{seed}"
+        arguments = ("--config", recipe, "--task", task, "--output", result, *overrides, "--training.seed", seed)
+        steps.append(
+            Step(
+                name=result.name,
+                command=accelerate_command("bi_encoder/train.py", *arguments, engine=engine),
+                results=(result,),
+            )
+        )
+    return steps
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
-from tqdm.auto import tqdm
 
 from bi_encoder.checkpoint import ModelRecord, checkpoint_folder, load_bi_encoder
 from bi_encoder.index.code_index import CodeIndex
@@ -18,6 +17,7 @@ from bi_encoder.search.code_names import names_of_codes, terms_digest
 from data.codes.book.book import CodeBook
 from mera.language_models.models import resolve_source, why_not_loaded
 from mera.system.errors import UserError
+from mera.system.terminal import progress_bar
 
 NAMES_PER_CODE = 4
 """Texts of a code that are encoded: its title and its shortest further names, which are the usual ones. A code book has
@@ -151,11 +151,8 @@ def _embedded(model: BiEncoder, texts: Sequence[str], max_tokens: int, progress:
     # Texts of one length together: a short one is not padded to the longest of all.
     order = np.argsort([len(text) for text in distinct], kind="stable")
     embeddings = np.empty((len(distinct), model.hidden_size), dtype=np.float32)
-    with tqdm(total=len(distinct), desc=progress, unit="name", disable=progress is None) as bar:
-        for start in range(0, len(order), TEXTS_AT_ONCE):
-            rows = order[start : start + TEXTS_AT_ONCE]
-            part = embed_texts(model, [distinct[row] for row in rows], max_tokens)
-            embeddings[rows] = part.cpu().numpy()
-            bar.update(len(rows))
+    for start in progress_bar(range(0, len(order), TEXTS_AT_ONCE), progress, f"{TEXTS_AT_ONCE:,} names"):
+        rows = order[start : start + TEXTS_AT_ONCE]
+        embeddings[rows] = embed_texts(model, [distinct[row] for row in rows], max_tokens).cpu().numpy()
     place = {text: row for row, text in enumerate(distinct)}
     return embeddings[[place[text] for text in texts]]

@@ -22,6 +22,7 @@ from data.sources.shared.table_columns import AGE_HELP, SEX_HELP, SYSTEMS, add_t
 from data.table_files import meanings
 from data.table_files.columns import without_nothing
 from data.table_files.csv_layout import SEPARATORS
+from data.table_files.stored_files import NotInUtf8
 from data.table_files.text_tables import column_names, read_text_table
 from data.table_files.times import UnreadableTimes, parse_times
 from mera.system.command import run_command
@@ -45,6 +46,8 @@ _NOT_TIME = r"birth|geb|nac|dob|death|deces|disch|entlass|alta|egreso|end|sortie
 _CODE_FORM = re.compile(
     r"[A-Za-z]\d[0-9A-Za-z](?:\.?[0-9A-Za-z]{0,4})|\d{3}(?:\.\d{1,2})|\d{4,5}|[EeVv]\d{2,3}\.?\d{0,2}"
 )
+_COLUMNS = ("patient", "visit", "time", "code", "position", "sex", "age", "text")
+WINDOWS = "cp1252"
 _IN_CELL = (";", "|", ",", " ", "/")
 
 
@@ -72,24 +75,24 @@ class TableGuess:
     code_separator: str | None = None
     code_system: str | None = None
     """of SYSTEMS"""
+    encoding: str | None = None
+    """of a CSV; None: UTF-8, or UTF-16 with its mark"""
 
     def as_options(self) -> list[str]:
         """As `mera prepare table` takes them, without --code-system."""
         options: list[str] = []
-        for name in ("patient", "visit", "time", "code", "position", "sex", "age", "text", "code_separator"):
+        for name in (*_COLUMNS, "code_separator", "encoding"):
             value = getattr(self, name)
             if value:
                 options += [f"--{name.replace('_', '-')}", *([value] if isinstance(value, str) else value)]
         return options
 
 
-def guess_table(
-    path: str | Path, known: TableGuess, separator: str | None = None, encoding: str | None = None
-) -> TableGuess:
+def guess_table(path: str | Path, known: TableGuess, separator: str | None = None) -> TableGuess:
     """`known` with what it leaves open filled in. Raises UserError where no column can be the patient's id, the codes
     or the order of the visits, and errors of reading as `read_text_table`."""
     with encoding_hint():
-        rows = _read(Path(path), separator, encoding)
+        rows = _read_guessing(Path(path), separator, known)
     free = [name for name in rows.columns if name not in _taken(known)]
 
     def take(name: str, fits: Callable[[pl.Series], bool], unlike: str | None = None) -> None:
@@ -121,12 +124,35 @@ def guess_table(
     take("position", _is_position)
     if known.visit is None and known.time is None:
         raise UserError(f"{path}: no column seems to hold the times of the visits or their ids; name it with --time")
+    known.code = _as_pattern(known.code, rows.columns)
     return known
+
+
+def _as_pattern(names: list[str], columns: Sequence[str]) -> list[str]:
+    """`dx*` for dx1, dx2, ..., where no other column begins so."""
+    start = names[0].rstrip("0123456789")
+    numbered = len(names) > 1 and start and all(re.fullmatch(rf"{re.escape(start)}\d+", name) for name in names)
+    return [f"{start}*"] if numbered and sum(name.startswith(start) for name in columns) == len(names) else names
 
 
 def _taken(known: TableGuess) -> set[str]:
     names = [known.patient, known.visit, known.time, known.position, known.sex, known.age, known.text, *known.code]
     return {name.strip().lower() for name in names if name is not None}
+
+
+def _read_guessing(path: Path, separator: str | None, known: TableGuess) -> pl.DataFrame:
+    """`_read`, in the encoding of Windows and Latin-1 where the file is not in UTF-8 and `known` has none, which it
+    then has.
+
+    In another encoding of eight bits codes and dates read the same, and only accented letters in names of columns and
+    in notes would differ."""
+    try:
+        return _read(path, separator, known.encoding)
+    except NotInUtf8:
+        if known.encoding is not None:
+            raise
+        known.encoding = WINDOWS
+        return _read(path, separator, known.encoding)
 
 
 def _read(path: Path, separator: str | None, encoding: str | None) -> pl.DataFrame:
@@ -160,7 +186,7 @@ def _pieces(texts: Sequence[str], separator: str | None) -> list[str]:
     """The codes in some cells, without the brackets and quotes of a list."""
     split = [piece for text in texts for piece in (text.split(separator) if separator else [text])]
     stripped = [piece.strip(" \t[](){}\"'") for piece in split]
-    return [piece for piece in stripped if piece][:_LOOKED_AT]
+    return [piece for piece in stripped if piece]
 
 
 def _holds_codes(texts: Sequence[str], separator: str | None) -> bool:
@@ -181,8 +207,9 @@ def _system(rows: pl.DataFrame, known: TableGuess) -> str:
 
 
 def _share(codes: Sequence[str], name: str) -> float:
+    """Which share of the first codes the edition has."""
     ontology = load_ontology(SYSTEMS[name])
-    known = 0
+    known, codes = 0, codes[:_LOOKED_AT]
     for code in codes:
         try:
             ontology.resolve(code)
@@ -249,17 +276,15 @@ def main() -> None:
     arguments = parser.parse_args()
     known = TableGuess(**{name: getattr(arguments, name) for name in TableGuess.__dataclass_fields__ if name != "code"})
     known.code = arguments.code or []
-    guess = guess_table(arguments.table, known, arguments.separator, arguments.encoding)
-    form = [
-        f"--{name}={value}" for name in ("separator", "encoding") if (value := getattr(arguments, name)) is not None
-    ]
+    guess = guess_table(arguments.table, known, arguments.separator)
+    form = [] if arguments.separator is None else [f"--separator={arguments.separator}"]
     edition = ["--codes", arguments.codes] if arguments.codes else ["--code-system", str(guess.code_system)]
     columns = [*guess.as_options(), *form]
     if arguments.json:
         record: GuessRecord = {"options": [*columns, *edition], "columns": columns}
         sys.stdout.write(json.dumps(record) + "\n")
         return
-    for name in ("patient", "visit", "time", "code", "position", "sex", "age", "text", "code_separator", "code_system"):
+    for name in (*_COLUMNS, "code_separator", "code_system", "encoding"):
         value = getattr(guess, name)
         print(f"{name.replace('_', ' '):16}{', '.join(value) if isinstance(value, list) else value or '-'}")
 

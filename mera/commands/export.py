@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import yaml
 
-from mera import metrics
 from mera.commands.export_card import Card, stage_one_card, written_card
 from mera.language_models.licences import base_name, is_hub_name
+from mera.runs.figures import main_figures
 from mera.runs.predictions import Predictions, read_predictions
 from mera.system.errors import UserError
 
@@ -119,7 +118,7 @@ def _write(run: Path, manifest: Mapping[str, object], folder: Path) -> Export:
         else:
             shutil.copyfile(path, folder / name)
     predictions = None if kind == "memorize" else read_predictions(run)
-    figures = {} if predictions is None else figures_on_test(predictions)
+    figures = {} if predictions is None else rounded_figures(predictions)
     task = manifest["task"]
     assert isinstance(task, dict)
     config = manifest["config"]
@@ -179,17 +178,9 @@ def _write_candidates(run: Path, predictions: Predictions, folder: Path) -> None
     table.select("code", "definition", pl.col("train_count").cast(pl.Int64)).write_parquet(folder / CANDIDATES)
 
 
-def figures_on_test(predictions: Predictions) -> dict[str, float]:
-    """The main figures on the split that was scored, fractions; those that do not exist are left out."""
-    scores, targets = predictions.scores, predictions.targets
-    values = {
-        "recall@10": metrics.recall_at_k(scores, targets, 10),
-        "recall@20": metrics.recall_at_k(scores, targets, 20),
-        "map": metrics.mean_average_precision(scores, targets),
-    }
-    if not np.isnan(predictions.thresholds).all():
-        values["micro_f1"] = metrics.f1(predictions.predicted, targets, "micro")
-    return {name: round(float(value), 4) for name, value in values.items() if np.isfinite(value)}
+def rounded_figures(predictions: Predictions) -> dict[str, float]:
+    """Those of `main_figures`, to four places, under the names of a card's metrics."""
+    return {name.lower().replace(" ", "_"): round(value, 4) for name, value in main_figures(predictions).items()}
 
 
 def without_paths(settings: object) -> object:

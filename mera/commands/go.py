@@ -34,12 +34,13 @@ def run_go(table: Path, output: Path, options: Sequence[str] = (), recipe: str =
     console.print("the columns, as they seem to be (an option of `mera prepare table` overrides one):")
     console.print(f"  {shlex.join(guess['options'])}", soft_wrap=True, highlight=False, markup=False)
     with FolderLock(output):
-        run_steps(go_steps(table, output, [*guess["options"], *others], recipe), console)
+        steps = go_steps(table, output, [*guess["options"], *others], recipe)
+        run_steps(steps, console, after=1)
         compared = sorted(path for path in (output / "runs").iterdir() if (path / "predictions").is_dir())
         report = Step(
             name="report", command=mera_command("report", *compared, "--output", output / "report"), results=()
         )
-        run_steps([report], console)
+        run_steps([report], console, before=len(steps))
     predict = mera_command(
         *("predict", output / "runs" / "stage-two", "--input", "NEW_PATIENTS.csv", *guess["columns"]),
         *("--output", "ranked.csv"),

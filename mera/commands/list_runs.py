@@ -5,12 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import rich.box
 from rich.console import Console
 from rich.table import Table
 
-from mera import metrics
+from mera.runs.figures import main_figures
 from mera.runs.predictions import read_predictions
 from mera.system.errors import UserError
 
@@ -30,7 +29,8 @@ class ListedRun:
     """In the order of FIGURES."""
 
 
-FIGURES = ("R@10", "R@20", "MAP", "micro F1")
+FIGURES = {"R@10": "recall@10", "R@20": "recall@20", "MAP": "MAP", "micro F1": "micro F1"}
+"""Column of the table -> name in `main_figures`."""
 
 
 def list_runs(folder: str | Path) -> list[ListedRun]:
@@ -79,19 +79,13 @@ def _listed(path: Path, root: Path) -> ListedRun:
     except (UserError, OSError):
         return ListedRun(path=name, state="damaged")
     task = run.manifest.get("task", {})
-    scores, targets = run.scores, run.targets
-    micro_f1 = None if np.isnan(run.thresholds).all() else metrics.f1(run.predicted, targets, "micro")
+    figures = main_figures(run)
     return ListedRun(
         path=name,
         state="finished",
         task=str(task.get("name", "")),
         split=str(task.get("split", "")),
-        figures=(
-            _number(metrics.recall_at_k(scores, targets, 10)),
-            _number(metrics.recall_at_k(scores, targets, 20)),
-            _number(metrics.mean_average_precision(scores, targets)),
-            _number(micro_f1),
-        ),
+        figures=tuple(figures.get(name) for name in FIGURES.values()),
     )
 
 
@@ -102,7 +96,3 @@ def _without_predictions(path: Path, name: Path) -> ListedRun:
         return ListedRun(path=name, state="finished", task=str(manifest["task"].get("name", "")))
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
         return ListedRun(path=name, state="damaged")
-
-
-def _number(value: float | None) -> float | None:
-    return None if value is None or not np.isfinite(value) else float(value)

@@ -1,14 +1,17 @@
 """The toolkit's own programs as commands that a user would type: what `mera demo` and `mera ablate` run."""
 
+import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
 from mera.root import ROOT
+from mera.runs.figures import PART_OF
 from mera.runs.finished_runs import is_complete
 from mera.system.children import run_child
 from mera.system.errors import UserError
@@ -26,19 +29,32 @@ class Step:
     """None: it is done again each time."""
 
 
-def run_steps(steps: Sequence[Step], console: Console) -> None:
-    """Run every step that has not finished yet, each after its command as one would type it. Raises UserError where one
-    fails; what finished before is kept."""
-    for number, step in enumerate(steps, start=1):
-        console.rule(f"[bold]{number}/{len(steps)} {step.name}")
+def run_steps(steps: Sequence[Step], console: Console, *, before: int = 0, after: int = 0) -> None:
+    """Run every step that has not finished yet, each after its command as one would type it; `before` and `after`:
+    steps that others run, for the numbers. Raises UserError where one fails; what finished before is kept."""
+    for number, step in enumerate(steps, start=before + 1):
+        console.rule(f"[bold]{number}/{before + len(steps) + after} {step.name}")
         if step.results and all(is_complete(result) for result in step.results):
             console.print(f"finished before: {', '.join(map(str, step.results))}", soft_wrap=True, highlight=False)
             continue
         command = shown(step.command)
         console.print(command, soft_wrap=True, highlight=False, markup=False)
-        code = run_child(step.command)
+        with part_of_this():
+            code = run_child(step.command)
         if code:
             raise UserError(f"this step failed (exit code {code}), what finished before is kept: {command}")
+
+
+@contextmanager
+def part_of_this() -> Iterator[None]:
+    """Commands that are started within do not print what comes next."""
+    before = os.environ.get(PART_OF)
+    os.environ[PART_OF] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[PART_OF]
 
 
 def mera_command(*arguments: object) -> list[str]:

@@ -19,6 +19,7 @@ from mera.config import Recipe, config_class
 from mera.language_models.lora import LoraSettings
 from mera.language_models.tokenizer import train_tokenizer
 from mera.system.errors import UserError
+from mera.system.terminal import quiet_libraries
 from mera.training.private_api import stay_on_meta
 
 PACKAGE_PREFIX = "package:"
@@ -84,6 +85,7 @@ def open_checkpoint(folder: str | Path, device: str | None = None) -> tuple[PreT
 
     What else a stage keeps in its checkpoint it reads itself, and checks first that the folder is one.
     """
+    quiet_libraries()
     model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(folder, **LOCAL_LOADING)
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")

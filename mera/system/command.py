@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from mera.system.errors import sentence, wants_traceback
 from mera.system.stop_signals import Stopped, say_stopped, stopping_in_order
-from mera.system.text_encoding import use_utf8
+from mera.system.terminal import use_utf8
 
 
 def run_command(main: Callable[[], None]) -> None:

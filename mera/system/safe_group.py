@@ -7,7 +7,7 @@ from typer.core import TyperGroup
 
 from mera.system.errors import sentence, wants_traceback
 from mera.system.stop_signals import Stopped, say_stopped, stopping_in_order
-from mera.system.text_encoding import use_utf8
+from mera.system.terminal import use_utf8
 
 
 class SafeGroup(TyperGroup):

@@ -44,10 +44,16 @@ def prepare_engine(cpu_bf16: bool = False) -> bool:
         return True
     if cpu_bf16 and uses_deepspeed():
         raise UserError(NO_CPU_BF16_UNDER_DEEPSPEED)
-    os.environ.setdefault("DS_ACCELERATOR", "cpu")  # else DeepSpeed looks for one, and warns
+    tell_deepspeed_of_the_cpu()
     if uses_deepspeed() and not torch.distributed.is_initialized():
         start_deepspeed_on_the_cpu()
     return False
+
+
+def tell_deepspeed_of_the_cpu() -> None:
+    """Without a GPU: DeepSpeed, which other libraries import too, looks for none and warns of none."""
+    if not uses_gpu():
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
 
 
 def uses_gpu() -> bool:

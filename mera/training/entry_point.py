@@ -14,7 +14,8 @@ import torch.distributed
 from mera.system.errors import is_sentence, sentence, wants_traceback
 from mera.system.launcher import end_launcher_quietly
 from mera.system.stop_signals import Stopped, say_stopped, stopping_in_order
-from mera.system.text_encoding import use_utf8
+from mera.system.terminal import quiet_libraries, use_utf8
+from mera.training.engine import tell_deepspeed_of_the_cpu
 from mera.training.interruption import InterruptedRun
 from mera.training.private_api import disable_telemetry, end_as_python_ends
 
@@ -32,6 +33,8 @@ def run_entry_point(main: Callable[[], None]) -> None:
     use_utf8()
     _end_with_the_launcher()
     disable_telemetry()
+    tell_deepspeed_of_the_cpu()
+    quiet_libraries()
     # In a collective Python runs no signal handler, so the processes of a group leave signals to the system.
     alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
     code = 0

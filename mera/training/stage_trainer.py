@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from transformers import Trainer
+from transformers import PrinterCallback, ProgressCallback, Trainer
 from transformers.trainer_callback import ExportableState
 
 from mera.runs.run_directory import RunDirectory
@@ -19,6 +19,7 @@ from mera.system.folder_replacement import replace_folder
 from mera.training.engine import engine_name, keep_precise_outputs, let_fsdp_start_on_the_cpu
 from mera.training.interruption import InterruptedRun, StopOnSignal
 from mera.training.private_api import require_overridden_names, save_training_state
+from mera.training.progress import LOG_NAME, TrainingProgress
 from mera.training.resume import PREFIX, Start, checkpoints, newest_usable, prune, seal
 from mera.training.settings import TrainingConfig
 from mera.training.steps import (
@@ -40,6 +41,8 @@ STAGING = ".partial"
 class StageTrainer(Trainer):
     """Mixed in before a Trainer class; a stage gives `example_lengths` and `blank`."""
 
+    phase = "training"
+    """what its bar calls the training"""
     keep_last = 2
     """checkpoints kept for resuming, besides the best one"""
 
@@ -49,6 +52,9 @@ class StageTrainer(Trainer):
         super().__init__(*positional, **arguments)
         self.stop_on_signal = StopOnSignal()
         self.add_callback(self.stop_on_signal)
+        self.remove_callback(ProgressCallback)
+        self.remove_callback(PrinterCallback)
+        self.add_callback(TrainingProgress(self.phase, self._folder.parent / LOG_NAME))
         self.min_steps, self.asked_epochs = min_steps, self.args.num_train_epochs
         if min_steps:
             self.args.num_train_epochs = raised_epochs(self.asked_epochs, self.epoch_steps(), min_steps)
@@ -121,12 +127,16 @@ class StageTrainer(Trainer):
             torch.distributed.broadcast_object_list(checkpoint)
         self.train(resume_from_checkpoint=None if checkpoint[0] is None else str(checkpoint[0]))
         number = self.stop_on_signal.received
-        if number is not None and self.state.global_step < self.state.max_steps:
+        if self.state.global_step == self.state.max_steps:
+            return
+        if number is not None:
             raise InterruptedRun(
                 f"stopped after step {self.state.global_step} of {self.state.max_steps}; the checkpoint is saved in "
                 f"{folder}, and the same command goes on from there",
                 number,
             )
+        if self.is_world_process_zero():
+            print(f"ended early, after step {self.state.global_step:,} of {self.state.max_steps:,}", file=sys.stderr)
 
     def start(self) -> Start:
         """How this run was started."""

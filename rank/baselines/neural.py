@@ -11,12 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from tqdm.auto import tqdm
 from transformers import set_seed
 
 from data.task import Task
 from mera.evaluation.metrics import recall_at_k
 from mera.system.errors import UserError
+from mera.system.terminal import progress_bar
 from mera.training.amount import fitting_batch_size
 from mera.training.steps import EpochSeededLengthSampler, raised_epochs
 from rank.baselines.config import NeuralBaselineConfig, NeuralLoss, TransformerBaselineConfig
@@ -135,7 +135,7 @@ def _training_steps(
     step = 0
     for epoch in itertools.count(1):
         sampler.set_epoch(epoch)
-        for batch in tqdm(loader, desc=f"{name}, epoch {epoch}", unit="batch", leave=False):
+        for batch in progress_bar(loader, f"{name}, epoch {epoch}", "batch"):
             model.train()
             batch, step = batch.to(device), step + 1
             loss = target_loss(model(batch), batch.targets, config.loss)

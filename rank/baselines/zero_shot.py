@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from data.task import Task
@@ -23,6 +22,7 @@ from data.task_folder.features import PatientRow
 from mera.language_models.models import ModelConfig, load_base_model
 from mera.language_models.plain_text import PlainText
 from mera.system.errors import UserError
+from mera.system.terminal import progress_bar
 from rank.baselines.config import ZeroShotConfig
 from rank.baselines.simple import EVALUATED, BaselineScores
 
@@ -70,8 +70,8 @@ class ZeroShot:
 
     def score(self, rows: Sequence[PatientRow], label: str) -> np.ndarray:
         """(N, C) float32."""
-        progress = tqdm(rows, desc=label, unit="patient", leave=False)
-        return np.stack([self.log_probabilities(self.prompt(row)) - self.prior for row in progress])
+        shown = progress_bar(rows, label, "patient")
+        return np.stack([self.log_probabilities(self.prompt(row)) - self.prior for row in shown])
 
     def prompt(self, row: PatientRow) -> list[int]:
         """Age, sex and the visits in words, oldest first; the oldest that do not fit into `max_tokens` are left out."""

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable
 
 from data.task import Task
+from mera.runs.figures import print_end
 from mera.runs.manifest import RunClock
 from mera.runs.run_directory import RunDirectory
 from mera.training.stage_trainer import StageTrainer
@@ -60,4 +61,4 @@ class VerifierRun:
         save_verifier(trainer, verifier, self.code_tokens, self.run)
         if trainer.is_world_process_zero():
             write_outputs(trainer, self.inputs, test, validation, decision, config, self.run, clock)
-            print(f"checkpoint and predictions: {self.run.finish()}")
+            print_end(self.run.finish(), config.task, ("mera", "retrieval-baselines"))

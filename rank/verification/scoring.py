@@ -7,9 +7,9 @@ from typing import cast
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 from transformers import PreTrainedModel
 
+from mera.system.terminal import progress_bar
 from rank.attention import Kernel, orders_mask
 from rank.verification.branches import VerificationBatch, VerificationCollator, VerificationExample
 from rank.verification.first_pass import Candidates
@@ -43,7 +43,7 @@ def verify(
     was_training = model.training
     model.eval()
     starts = range(0, len(order), batch_size)
-    for start in tqdm(starts, desc=label, unit="batch", leave=False, disable=len(starts) < 8):
+    for start in progress_bar(starts, label, "batch", at_least=8):
         indices = order[start : start + batch_size]
         batch = collator(
             [

@@ -259,7 +259,7 @@ def test_the_command_trains_and_refuses_an_unknown_variant(task, tmp_path):
     command += ["--variant", "mean_mrl", "--encoder.rotation", "principal", "--refine.steps", "20"]
     done = run_ready(command, **settings)
     assert done.returncode == 0, done.stderr
-    assert f"predictions: {tmp_path / 'run' / 'predictions'}" in done.stdout
+    assert f"checkpoint and predictions: {tmp_path / 'run'}" in done.stdout
     model, _ = load_bi_encoder(tmp_path / "run" / "checkpoint", codes=task.codes)
     weight = model.rotation.linear.weight
     # One epoch, and twenty steps alone, move it a little; without the start it would be no rotation at all.

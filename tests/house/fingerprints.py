@@ -20,6 +20,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow.ipc
+import pyarrow.parquet
 from safetensors.numpy import load_file
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,6 +44,7 @@ TASKS = {
     "desynpuf": ("desynpuf", "--input", "desynpuf", "--min-visits", "3"),
     "synthetic": ("synthetic", "--patients", "300"),
 }
+COLUMNS = ["example_id", "patient_id", "age", "sex", "history", "text", "targets"]
 SMALL = (
     "{model_type: mistral, hidden_size: 32, intermediate_size: 64, num_hidden_layers: 2, num_attention_heads: 2, "
     "num_key_value_heads: 1}"
@@ -52,6 +55,17 @@ ENCODER = (
 )
 WIDTHS = ("--objective.widths", "[8, 16, 32]")
 FEW = ("--training.epochs", "1", "--training.min_steps", "0")
+AS_BEFORE = {
+    True: (
+        *("--wide", "recurrence", "--training.min_epoch_steps", "0", "--training.evaluate_every", "0"),
+        *("--training.patience", "0"),
+    ),
+    False: (),
+}
+"""Whether stage two has a wide part -> what gives the stage two of every commit: the bonus of codes seen before, one
+look at validation an epoch."""
+BARE = {True: ("--wide", "none"), False: ("--recurrence", "false")}
+"""Whether stage two has a wide part -> what leaves the language model alone."""
 TIMED = ("cost.csv", "widths.csv")
 """Tables of a report with measured seconds, which report.json has too."""
 VOLATILE = re.compile(r"second|runtime|bytes|joule|watt|peak_memory|git_commit|versions|hardware|started_at|^cost$")
@@ -111,6 +125,17 @@ def of_weights(folder: Path) -> str:
     return digest(*parts)
 
 
+def of_rows(task: Path) -> str:
+    """Every row of every split, and the candidates, whatever else a commit keeps in a task's folder."""
+    parts = []
+    for path in sorted(task.glob("*/data-*.arrow")):
+        with path.open("rb") as file:
+            rows = pyarrow.ipc.open_stream(file).read_all().select(COLUMNS).to_pylist()
+        parts.append(f"{path.relative_to(task)}{json.dumps(rows)}".encode())
+    codes = pyarrow.parquet.read_table(task / "codes.parquet").to_pylist()
+    return digest(*parts, json.dumps(codes).encode())
+
+
 def tasks(checkout: Path, folder: Path) -> Iterator[tuple[str, str]]:
     for name, (source, *arguments) in TASKS.items():
         words = [
@@ -120,6 +145,7 @@ def tasks(checkout: Path, folder: Path) -> Iterator[tuple[str, str]]:
         run(checkout, sys.executable, "-m", "data.prepare", source, *words, "--output", folder / name)
         for info in sorted(folder.glob(f"{name}*/task.json")):
             yield f"task {info.parent.name}", of_json(info, folder)
+            yield f"rows {info.parent.name}", of_rows(info.parent)
 
 
 def runs(checkout: Path, folder: Path) -> Iterator[tuple[str, str]]:
@@ -133,10 +159,14 @@ def runs(checkout: Path, folder: Path) -> Iterator[tuple[str, str]]:
         *("--model.architecture", SMALL, *FEW),
     )
     base = ("--model.base", folder / "memorize" / "checkpoint", "--task", task)
-    launch(checkout, "rank/train.py", "rank/tiny", *base, "--output", folder / "runs" / "rank", *FEW)
+    has_wide = "\nwide:" in (checkout / "configs" / "rank" / "tiny.yaml").read_text(encoding="utf-8")
+    rank = (checkout, "rank/train.py", "rank/tiny", *base, *FEW)
+    launch(*rank, "--output", folder / "runs" / "rank", *AS_BEFORE[has_wide])
+    if has_wide:
+        launch(*rank, "--output", folder / "wide" / "rank_wide")
     launch(
         *(checkout, "rank/train.py", "rank/demo", *base, "--output", folder / "runs" / "rank_orders", *FEW),
-        *("--orders", 2, "--model.lora.rank", 2, "--wide", "none", "--attention", "sdpa"),
+        *("--orders", 2, "--model.lora.rank", 2, "--attention", "sdpa", *BARE[has_wide]),
     )
     for variant in ("retrieval", "mean_mrl", "laa_mrl"):
         launch(

@@ -152,11 +152,14 @@ def help_of(*words):
 
 
 def readme_commands():
-    """Those of the README and of the pages of docs/."""
+    """Those of the README, of the pages of docs/ and of the scripts that reproduce their tables."""
     pages = [page.read_text(encoding="utf-8") for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))]
     text = "\n".join(pages).replace("\\\n", " ")
     blocks = re.findall(r"```(?:bash|sh|console)\n(.*?)```", text, re.S)
     lines = [line.strip() for block in blocks for line in block.splitlines()]
+    for script in sorted((ROOT / "docs" / "reproduce").glob("*.sh")):
+        parts = re.split(r"\|\||&&|[{};\n]", script.read_text(encoding="utf-8"))
+        lines += [part.strip() for part in parts if part.strip().startswith(("mera ", "accelerate "))]
     return list(dict.fromkeys(line for line in lines if line and not line.startswith("#")))
 
 
@@ -180,7 +183,7 @@ def test_the_readmes_commands_exist(command):
         for option in (word for word in words[2:] if word.startswith("--")):
             assert option in text, f"{option} is not an option of mera {words[1]}"
     else:
-        assert words[0] in {"git", "cd", "python", "pip", "launch/two_stage.sh", "source", "."}, command
+        assert words[0] in {"git", "cd", "bash", "python", "pip", "launch/two_stage.sh", "source", "."}, command
         for word in words[1:]:
             if word.endswith((".py", ".sh")):
                 assert (ROOT / word).is_file()

@@ -71,6 +71,9 @@ def test_lists_and_the_edition_of_icd9(tmp_path):
 def test_a_column_for_each_code(tmp_path):
     codes = {f"DIAG{place}": lambda patient, visit, draw: draw.choice([*ICD10, None]) for place in (1, 2, 3)}
     guess = guess_table(write(tmp_path, rows(**PATIENT, **ADMITTED, **codes)), TableGuess())
+    assert guess.code == ["diag*"]
+    also = {"diagnosed_by": lambda patient, visit, draw: draw.choice(["ward", "clinic"])}
+    guess = guess_table(write(tmp_path, rows(**PATIENT, **ADMITTED, **codes, **also)), TableGuess())
     assert guess.code == ["diag1", "diag2", "diag3"]
 
 
@@ -96,6 +99,30 @@ def test_what_the_user_says_stands(tmp_path):
 def test_what_no_value_shows_must_be_named(tmp_path, columns, message):
     with pytest.raises(ValueError, match=message):
         guess_table(write(tmp_path, rows(**columns)), TableGuess())
+
+
+def test_lists_of_more_different_visits_than_are_looked_at(tmp_path):
+    draw = random.Random(3)
+    lists = [
+        ";".join([*draw.sample(ICD10, 2), f"E{10 + row % 4}.{row % 9}", f"S{row % 100:02}"]) for row in range(1200)
+    ]
+    table = [{"mrn": f"P{row}", "admitted": f"2021-01-{row % 28 + 1:02}", "dx": text} for row, text in enumerate(lists)]
+    assert len(set(lists)) > 400
+    guess = guess_table(write(tmp_path, table), TableGuess())
+    assert (guess.code, guess.code_separator) == (["dx"], ";")
+
+
+def test_a_file_of_windows_is_read_and_its_encoding_said(tmp_path, monkeypatch, capsys):
+    diagnosis = {"Diagnóstico": lambda patient, visit, draw: draw.choice(ICD10)}
+    path = write(tmp_path, rows(**PATIENT, **ADMITTED, **diagnosis), ";")
+    path.write_bytes(path.read_text(encoding="utf-8").encode("cp1252"))
+    monkeypatch.setattr("sys.argv", ["table_guess", str(path), "--json"])
+    table_guess.main()
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["columns"][-4:] == ["--code", "diagnóstico", "--encoding", "cp1252"]
+    path.write_bytes(path.read_bytes() + b"P1;2021-01-01;\x81\n")  # which Windows has no letter for
+    with pytest.raises(ValueError, match="cp1252"):
+        guess_table(path, TableGuess())
 
 
 def test_the_command_prints_options(tmp_path, monkeypatch, capsys):

@@ -15,7 +15,7 @@ from tiny_task import make_tiny_task
 
 from bi_encoder.search.note_prediction.note_ranker import NoteRanker
 from data.task import SPLITS
-from mera.commands.export import export_run, figures_on_test
+from mera.commands.export import export_run, rounded_figures
 from mera.metrics import recall_at_k
 from mera.root import ROOT
 from mera.runs.manifest import RunClock, build_manifest
@@ -119,7 +119,7 @@ def test_the_card_is_one_that_a_hub_reads(kind, library, task, request, tmp_path
     assert card.data.library_name == library
     figures = {result.metric_type: result.metric_value for result in card.data.eval_results}
     predictions = read_predictions(run)
-    assert figures == figures_on_test(predictions)
+    assert figures == rounded_figures(predictions)
     assert figures["recall@10"] == pytest.approx(recall_at_k(predictions.scores, predictions.targets, 10), abs=1e-4)
     assert {result.dataset_name for result in card.data.eval_results} == {"hospital-x"}
     assert f"| Recall@10 | {100 * figures['recall@10']:.1f} |" in card.text

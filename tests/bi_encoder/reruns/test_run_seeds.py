@@ -9,7 +9,7 @@ from bi_encoder_runs import SMALL
 from ready_python import run_ready
 from tiny_task import make_tiny_task
 
-from bi_encoder.reruns.seeds import seed_steps
+from bi_encoder.reruns.run_seeds import seed_steps
 from mera.commands.programs import shown
 from mera.root import ROOT
 from mera.runs.predictions import read_predictions

@@ -1,0 +1,44 @@
+"""docs/cli.md, what every command prints under `--help`: python docs/site/cli_page.py writes it anew."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from typer.main import get_command
+
+from mera.cli import app
+
+PAGE = Path(__file__).resolve().parents[1] / "cli.md"
+COLUMNS = 100
+HEADER = """# Commands
+
+What `--help` prints of each, made by `python docs/site/cli_page.py`. Every key of a recipe is an option of the command
+that takes it. `mera --install-completion` completes commands in your shell.
+"""
+Help = Callable[[Sequence[str]], str]
+
+
+def commands() -> list[str]:
+    """All that `mera` has, in the order of its help."""
+    return list(get_command(app).commands)
+
+
+def help_text(words: Sequence[str]) -> str:
+    """What `mera WORDS --help` prints."""
+    environment = os.environ | {"COLUMNS": str(COLUMNS), "NO_COLOR": "1", "TERM": "dumb"}
+    command = [sys.executable, "-m", "mera.cli", *words, "--help"]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+
+def page(help_of: Help = help_text) -> str:
+    parts = [HEADER]
+    for name in commands():
+        text = "\n".join(line.rstrip() for line in help_of([name]).splitlines()).strip("\n")
+        parts.append(f"## mera {name}\n\n```text\n{text}\n```\n")
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
