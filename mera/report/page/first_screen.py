@@ -59,11 +59,11 @@ def facts(comparison: Comparison) -> list[Fact]:
         Fact(name="Split", words=f"{task.split}{protocol}"),
         Fact(
             name="Patients",
-            words=f"{comparison.patients:,}, with {comparison.examples:,} examples of "
-            f"{comparison.targets_per_example:.1f} true codes",
+            words=f"{comparison.patients:,} ({comparison.examples:,} examples of "
+            f"{comparison.targets_per_example:.1f} true codes)",
         ),
         Fact(name="Candidates", words=f"{comparison.candidates.number:,} codes"),
-        Fact(name="A random order", words=f"would reach {percent(random_recall(comparison))}% recall@20"),
+        Fact(name="Random order", words=f"{percent(random_recall(comparison))}% recall@20"),
     ]
 
 
@@ -110,13 +110,15 @@ def _overview(comparison: Comparison, prefix: str) -> Figure:
 
 
 def _caption(runs: Sequence[ComparedRun], scale: Scale) -> str:
+    starts = "" if scale.low == 0 else f" The axis starts at {scale.low:g}%."
+    return f"Mean share of a row's true codes among its first 20, with 95% bootstrap intervals.{starts} {_marks(runs)}"
+
+
+def _marks(runs: Sequence[ComparedRun]) -> str:
+    """Which mark stands for which kind of model."""
     styles = dict.fromkeys(style_of(run.kind) for run in runs)
     marks = ", ".join(f"{each.mark_name}: {each.name}" for each in styles)
-    starts = "" if scale.low == 0 else f" The axis starts at {scale.low:g}%."
-    return (
-        f"Mean share of a row's true codes among its first 20, with 95% bootstrap intervals.{starts} "
-        f"{marks[0].upper()}{marks[1:]}."
-    )
+    return f"{marks[0].upper()}{marks[1:]}."
 
 
 def _small_table(comparison: Comparison) -> Table:
@@ -170,7 +172,8 @@ def _difference(comparison: Comparison, run: ComparedRun, best: ComparedRun | No
 def _chart_data(comparison: Comparison) -> str:
     measured = [m for m in METRICS if any(run.metrics[m.key].value is not None for run in comparison.shown.runs)]
     data = {
-        "metrics": [{"key": metric.key, "label": metric.label} for metric in measured],
+        "metrics": [{"key": metric.key, "label": metric.label, "meaning": metric.meaning} for metric in measured],
+        "marks": _marks(comparison.shown.runs),
         "leading": LEADING_METRIC,
         "labels": {run.name: run.label for run in comparison.shown.runs},
         "runs": {run.name: {m.key: _numbers(run.metrics[m.key]) for m in measured} for run in comparison.shown.runs},

@@ -69,10 +69,10 @@ for (const chart of document.querySelectorAll(".chart")) {
       text.textContent = String(Number(tick.toFixed(6)));
       return [line, text];
     }));
-    const label = data.metrics.find((each) => each.key === metric.value).label;
-    const starts = first === 0 ? "" : ` (the axis starts at ${Number(first.toFixed(6))})`;
+    const { label, meaning } = data.metrics.find((each) => each.key === metric.value);
+    const starts = first === 0 ? "" : ` The axis starts at ${Number(first.toFixed(6))}%.`;
     const words = drawing.querySelector(".axis-label");
-    words.textContent = `${label}, %${starts}`;
+    words.textContent = `${label}, %`;
     words.setAttribute("y", bottom + 33);
     for (const reference of drawing.querySelectorAll(".reference")) {
       reference.setAttribute("display", metric.value === data.leading && first === 0 && !hidden.size ? "inline" : "none");
@@ -80,7 +80,10 @@ for (const chart of document.querySelectorAll(".chart")) {
     drawing.setAttribute("viewBox", `0 0 ${width} ${bottom + below}`);
     const read = shown.map((row) => row.querySelector("title").textContent).join("; ");
     drawing.setAttribute("aria-label", `${label} in percent, with 95% intervals. ${read}.`);
-    chart.querySelector("figcaption b").textContent = `${label} of ${hidden.size ? "the chosen models" : "every model"}`;
+    const heading = chart.querySelector("figcaption b");
+    heading.textContent = `${label} of ${hidden.size ? "the chosen models" : "every model"}`;
+    const sentence = `${meaning[0].toUpperCase()}${meaning.slice(1)}, with 95% bootstrap intervals.`;
+    heading.parentNode.replaceChildren(heading, ` ${sentence}${starts} ${data.marks}`);
     for (const row of chart.closest(".task").querySelectorAll("tr[data-run]")) row.hidden = hidden.has(row.dataset.run);
   };
   const models = document.createElement("details");
