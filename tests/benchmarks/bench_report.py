@@ -78,7 +78,7 @@ def write_runs(
 
 
 def report_in_this_process(paths: list[Path], output: Path, samples: int, result: Connection) -> None:
-    """Sends the seconds that the report took, those of the CPU, and the most memory that this process held, in bytes."""
+    """Sends the report's seconds, by the clock and of the CPU, and the most memory of this process in bytes."""
     start, cpu_start = time.perf_counter(), time.process_time()
     write_report(paths, output, bootstrap_samples=samples)
     result.send((time.perf_counter() - start, time.process_time() - cpu_start, peak_memory()))

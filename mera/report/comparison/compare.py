@@ -19,7 +19,7 @@ from mera.report.comparison.pairs import LEADING_METRIC, MetricDifference, paire
 from mera.report.comparison.published import PublishedRow, published_rows
 from mera.report.comparison.runs import ComparedRun, compared_runs
 from mera.report.comparison.seeds import SeedGroup, seed_groups
-from mera.report.comparison.signatures import Setting, Signature, failure_signatures
+from mera.report.comparison.signatures import Setting, Signature, failure_signatures, over_seeds
 from mera.report.comparison.strata import StratifiedRecall, stratified_recall
 from mera.report.json_form import INLINE, OMITTED, called
 from mera.report.measures.candidates import Candidates
@@ -124,7 +124,7 @@ def compare(
         averaged=averaged,
         families=families(runs if averaged is None else averaged.runs),
         true_set_rules=true_set_rules(shared, rules),
-        signatures=failure_signatures(runs, setting),
+        signatures=over_seeds(failure_signatures(runs, setting), seeds),
         codes=code_table(shared, measured, rare_codes),
     )
 

@@ -5,10 +5,12 @@ thumb, written beside each rule; a signature says where to look first, and prove
 have only those that their kind does not bring with it: popularity ranks the same codes for every patient by intent.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mera.report.comparison.runs import ComparedRun
+from mera.report.comparison.seeds import SeedGroup
 from mera.report.measures.task_record import TaskRecord
 from mera.report.text import number, percent
 
@@ -82,6 +84,21 @@ def failure_signatures(runs: Sequence[ComparedRun], setting: Setting) -> tuple[S
         for rule in (*RUN_RULES, *(() if run.is_baseline else MODEL_RULES))
     ]
     return tuple(signature for signature in (*of_task, *of_runs) if signature is not None)
+
+
+def over_seeds(signatures: Sequence[Signature], groups: Sequence[SeedGroup]) -> tuple[Signature, ...]:
+    """Each signature once for a model that was trained with several seeds, with the numbers of the first seed that has
+    it and how many of the seeds do."""
+    group_of = {run: group for group in groups for run in group.runs}
+    seeds_with = Counter((group_of[sign.run].runs, sign.key) for sign in signatures if sign.run in group_of)
+    merged: list[Signature] = []
+    for sign in signatures:
+        group = None if sign.run is None else group_of.get(sign.run)
+        if group is None:
+            merged.append(sign)
+        elif (count := seeds_with.pop((group.runs, sign.key), None)) is not None:
+            merged.append(replace(sign, model=f"{group.model} ({count} of {len(group.runs)} seeds)"))
+    return tuple(merged)
 
 
 def _signature(key: str, run: ComparedRun | None, sign: str, evidence: str, advice: str) -> Signature:

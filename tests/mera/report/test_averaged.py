@@ -1,14 +1,16 @@
 """Seeds of one model in one row, with differences, tests and groups as for runs; and families of models."""
 
+import io
 import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from made_up_runs import change_run, find_run, make_rich_runs
+from rich.console import Console
 
 from mera.evaluation import bootstrap, metrics
-from mera.report import write_report
+from mera.report import print_comparison, write_report
 from mera.report.comparison.averaged import SHOWN_AT_ONCE, families
 from mera.report.comparison.compare import compare
 from mera.report.comparison.pairs import find_pair
@@ -131,3 +133,10 @@ def test_they_stand_in_report_json(runs, tmp_path):
     assert {name for family in section["families"] for name in family["runs"]} == {
         run["run"] for run in section["averaged"]["runs"]
     }
+
+
+def test_the_terminal_shows_models(runs):
+    out = io.StringIO()
+    print_comparison(runs, bootstrap_samples=5, console=Console(file=out, width=300))
+    assert out.getvalue().count("rank (3 seeds)") >= 2
+    assert "rank-1" not in out.getvalue()

@@ -11,7 +11,8 @@ from mera import metrics
 from mera.report import write_report
 from mera.report.comparison import signatures
 from mera.report.comparison.compare import compare
-from mera.report.comparison.signatures import Setting, failure_signatures
+from mera.report.comparison.seeds import SeedGroup
+from mera.report.comparison.signatures import Setting, failure_signatures, over_seeds
 from mera.report.measures.decisions import PrecisionRecall
 from mera.report.measures.load import group_runs
 from mera.report.measures.records import StageOneRecall, TrainingCurve, training_curve
@@ -230,3 +231,16 @@ def test_the_part(healthy, setting):
     (part,) = signature_parts(signs)
     assert [row.label for row in part.tables[0].rows] == ["All models", "MERA tiny"]
     assert part.tables[0].rows[1].cells[0].value == "the threshold is at fault, not the ranking"
+
+
+def test_seeds_of_one_model_have_a_signature_once(healthy, setting):
+    bad = with_values(healthy, micro_f1=0.1)
+    runs = [replace(bad, name=name, label=f"tiny ({name})") for name in ("a", "b", "alone")]
+    runs.insert(1, replace(healthy, name="c", label="tiny (c)"))
+    group = SeedGroup(model="tiny", runs=("a", "b", "c"), seeds=("0", "1", "2"), metrics={})
+    signs = over_seeds(failure_signatures(runs, replace(setting, examples=60)), [group])
+    assert [(sign.key, sign.run, sign.model) for sign in signs] == [
+        ("missing_examples", None, None),
+        ("threshold", "a", "tiny (2 of 3 seeds)"),
+        ("threshold", "alone", "tiny (alone)"),
+    ]
