@@ -135,7 +135,7 @@ def _small_table(comparison: Comparison) -> Table:
         caption=caption,
         columns=[
             Column(key=LEADING_METRIC, label=labels[LEADING_METRIC], format="percent"),
-            Column(key="difference", label="From the best, points", format="points"),
+            Column(key="difference", label="From best, points", format="points"),
             *(Column(key=key, label=labels[key], format="percent") for key in SMALL_METRICS),
         ],
         rows=[

@@ -145,7 +145,10 @@ def _context(report: Report, sections: Sequence[Section], heading: Heading, with
         if metric not in NEW_CODE_METRICS or any(run.metrics[metric.key].value is not None for run in runs)
     ]
     names = ", ".join(dict.fromkeys(section.task_report.comparison.task.name or "unnamed task" for section in sections))
-    models = f"{len(runs)} model{'s' if len(runs) > 1 else ''}"
+    num_models = sum(len(section.task_report.comparison.shown.runs) for section in sections)
+    models = f"{num_models} model{'s' if num_models > 1 else ''}"
+    if len(runs) > num_models:
+        models = f"{models} ({len(runs)} runs)"
     return {
         "report": report,
         "sections": sections,

@@ -49,7 +49,7 @@ def texts(svg):
 def test_the_small_table_has_five_columns_and_the_tested_difference(two):
     table = first_screen(two, "").table
     assert [table.corner, *(column.label for column in table.columns)] == [
-        *("Model", "Recall@20", "From the best, points", "MAP", "Micro F1")
+        *("Model", "Recall@20", "From best, points", "MAP", "Micro F1")
     ]
     best, other = table.rows
     assert [cell.value for cell in best.cells][:2] == [0.65, None]
