@@ -58,6 +58,12 @@ def prepare(context: typer.Context) -> None:
 
 
 @app.command(context_settings=PASS_THROUGH)
+def download(context: typer.Context) -> None:
+    """Fetch an open data set from its publisher, checked, or see whom to ask. `mera download diabetes130`."""
+    _run([sys.executable, "-m", "data.prepare.download.run_download", *context.args])
+
+
+@app.command(context_settings=PASS_THROUGH)
 def sample(context: typer.Context) -> None:
     """A task with fewer patients to train on. `mera sample prepared/X --patients 500 --output prepared/X-500`."""
     _run([sys.executable, "-m", "data.prepare.run_sample", *context.args])

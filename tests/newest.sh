@@ -17,8 +17,10 @@ import re, sys, tomllib
 
 with open(sys.argv[1], "rb") as file:
     project = tomllib.load(file)["project"]
-for line in [*project["dependencies"], *project["optional-dependencies"]["dev"]]:
-    print(re.sub(r",?<[^,]*", "", line))
+extras = [line for extra in project["optional-dependencies"].values() for line in extra]
+for line in [*project["dependencies"], *extras]:
+    if not line.startswith(project["name"]):  # an extra of ours that another one includes
+        print(re.sub(r",?<[^,]*", "", line))
 PYTHON
 # Wheels for the CPU are a tenth in size, where there are any and their index can be reached.
 cpu=https://download.pytorch.org/whl/cpu

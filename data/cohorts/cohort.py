@@ -7,7 +7,7 @@ from operator import itemgetter
 
 import polars as pl
 
-from data.cohorts.note_spool import SpooledText
+from data.cohorts.notes.note_spool import SpooledText
 from data.ledger import Ledger
 from data.table_files.ids import id_order
 from mera.system.errors import UserError
@@ -55,6 +55,8 @@ DIAGNOSIS_COLUMNS = ("patient_id", "admission_id", "position", "code")
 """What a diagnoses table holds once its codes are resolved; `position` sorts the codes of one visit. It may hold
 `primary` besides: whether the code comes from the row listed first."""
 KEY = ["patient_id", "admission_id"]
+SHORT_ID = 3
+"""Characters of admission ids of which there are few."""
 
 
 def build_cohort(
@@ -116,12 +118,19 @@ def _patients(
     """`joined`: a row per visit, sorted by patient, then in time; codes by their number among `names`."""
     optional = [name for name in OPTIONAL_VISIT_COLUMNS if name in joined.columns]
     columns = ["patient_id", "admission_id", "sex", "age", "day", "num_primary", "code", *optional]
+    # Days and short ids, which are numbers of visits, repeat a million times over: one object for each saves a fifth.
+    days: dict[int | None, int | None] = {}
+    short_ids: dict[str, str] = {}
     for patient_id, rows in groupby(joined.select(columns).iter_rows(), key=itemgetter(0)):
         visits, sexes = [], set()
         for _, admission_id, sex, age, day, num_primary, numbers, *rest in rows:
             codes = tuple([names[number] for number in numbers])
-            spans = tuple(span for span in evidence.get(admission_id, ()) if span[0] in codes)
+            spans = tuple(span for span in evidence.get(admission_id, ()) if span[0] in codes) if evidence else ()
             more = dict(zip(optional, rest, strict=True))
+            if "period" in more:
+                more["period"] = days.setdefault(more["period"], more["period"])
+            if len(admission_id) <= SHORT_ID:
+                admission_id = short_ids.setdefault(admission_id, admission_id)
             if texts:
                 more["text"] = texts.get((patient_id, admission_id))
             visits.append(
@@ -129,7 +138,7 @@ def _patients(
                     admission_id=admission_id,
                     codes=codes,
                     age=age,
-                    day=day,
+                    day=days.setdefault(day, day),
                     num_primary=num_primary,
                     evidence=spans,
                     **more,

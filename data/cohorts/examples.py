@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from data.cohorts.cohort import Patient, Visit
+from data.cohorts.notes.text_rules import clean_text
 from data.task_folder.features import EvidenceSpan, TaskRow, VisitRow
 
 
@@ -34,14 +35,14 @@ def diagnosis_rows(
             yield _row(patient, target, codes, history=history)
 
 
-def coding_rows(patients: Iterable[Patient]) -> Iterator[TaskRow]:
-    """The codes of each visit from its note, without a history."""
+def coding_rows(patients: Iterable[Patient], rules: str | None = None) -> Iterator[TaskRow]:
+    """The codes of each visit from its note, without a history. `rules`: of the text (`clean_text`)."""
     for patient in patients:
         for visit in patient.visits:
             spans: list[EvidenceSpan] = [
                 {"code": code, "start": start, "end": end} for code, start, end in visit.evidence
             ]
-            yield _row(patient, visit, visit.codes, text=str(visit.text), evidence=spans)
+            yield _row(patient, visit, visit.codes, text=clean_text(str(visit.text), rules), evidence=spans)
 
 
 def occurring_codes(patients: Iterable[Patient]) -> list[str]:

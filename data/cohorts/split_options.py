@@ -9,6 +9,8 @@ from data.task_folder.task_info import Protocol
 from mera.system.errors import UserError
 
 PROTOCOLS = ("random", "temporal", "chet", "kfold", "given")
+OF_FILE = "file"
+"""The protocol of `--split-file`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -16,9 +18,10 @@ class SplitOptions:
     """One protocol and its numbers."""
 
     protocol: str = "random"
-    """One of PROTOCOLS; `given`: the lists that come with the source."""
+    """One of PROTOCOLS, `given`: the lists that come with the source; or OF_FILE: lists that the user names."""
     fractions: tuple[float, float, float] = (0.75, 0.10, 0.15)
-    """Shares of patients in train, validation and test; `kfold` and `given` use the proportion of the first two."""
+    """Shares of patients in train, validation and test; `kfold`, `given` and OF_FILE use the proportion of the first
+    two."""
     sizes: tuple[int, int, int] | None = None
     """`chet`: patients in train, validation and test."""
     folds: int = 5
@@ -28,7 +31,7 @@ class SplitOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.protocol not in PROTOCOLS:
+        if self.protocol not in (*PROTOCOLS, OF_FILE):
             raise UserError(f"--protocol must be one of {', '.join(PROTOCOLS)}, got {self.protocol!r}")
         check_fractions(self.fractions)
         if self.fold is not None and self.protocol != "kfold":
@@ -55,7 +58,7 @@ class SplitOptions:
             case "kfold":
                 assert self.fold is not None, "one of `each_fold`"
                 return kfold_split(patients, self.folds, self.fold, self.fractions, self.seed)
-            case "given":
+            case "given" | "file":
                 if source_split is None:
                     raise UserError("--protocol given needs a source that comes with its own splits (codiesp, meds)")
                 return given_split(patients, source_split, self.fractions, self.seed)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.cohorts.candidates import RULES
+from data.cohorts.notes.text_rules import RULES as TEXT_RULES
 from mera.system.errors import UserError
 
 GRANULARITIES = ("full", "category", "ccs")
@@ -30,6 +31,9 @@ class TaskOptions:
     """Targets are the diagnosis listed first."""
     past_notes: bool = False
     """`diagnosis`: the visits of a history come with their notes, where they have any."""
+    rules: str | None = None
+    """`coding`: how a paper prepared the notes, one of `data.cohorts.notes.text_rules.RULES`; None: they stay as they
+    are."""
     candidates: str | None = None
     """One of `data.cohorts.candidates.RULES`, or a file with codes; None: the source's own list, or `train`."""
 
@@ -48,6 +52,8 @@ class TaskOptions:
             raise UserError(f"--granularity must be one of {', '.join(GRANULARITIES)}, got {self.granularity!r}")
         if self.min_code_count < 1:
             raise UserError(f"--min-code-count must be at least 1, got {self.min_code_count}")
+        if self.rules not in (None, *TEXT_RULES):
+            raise UserError(f"--rules must be one of {', '.join(TEXT_RULES)}, got {self.rules!r}")
         if self.max_history is not None and self.max_history < 1:
             raise UserError(f"--max-history must be at least 1, got {self.max_history}")
         if not 0 <= self.hide_codes < 1:

@@ -13,7 +13,15 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from data.inspection.summary import past_notes_line, percent, print_account, print_candidates, unknown_codes_line
+from data.inspection.audit.page import write_audit
+from data.inspection.summary import (
+    past_notes_line,
+    percent,
+    print_account,
+    print_candidates,
+    split_file_line,
+    unknown_codes_line,
+)
 from data.inspection.task_figures import SplitFigures, TaskFigures, figures_of, plot_figures
 from data.task import Task, load_task
 from mera.system.command import run_command
@@ -25,6 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = CommandLine(prog="mera inspect", description="Show what is in a prepared task.", allow_abbrev=False)
     parser.add_argument("task", metavar="FOLDER", help="a prepared task")
     parser.add_argument("--plot", metavar="FILE", help="write the plots there: .svg, .png or .pdf")
+    parser.add_argument(
+        "--audit",
+        metavar="PAGE",
+        help="write a page (.html) of what may be wrong with the labels, counts only: codes that no sentence speaks "
+        "for, sure predictions that nobody coded, patients who look alike, impossible records, drift",
+    )
     parser.add_argument("--top", type=int, default=15, metavar="N", help="most frequent codes to list (default: 15)")
     options = parser.parse_args(arguments)
     task = load_task(options.task)
@@ -33,6 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.plot is not None:
         path = plot_figures(figures, f"{task.path.name} ({task.info.get('source')}, {task.info['kind']})", options.plot)
         print(f"plots: {path}")
+    if options.audit is not None:
+        print(f"audit: {write_audit(task, options.audit)}")
 
 
 def _print(task: Task, figures: TaskFigures, console: Console) -> None:
@@ -40,6 +56,8 @@ def _print(task: Task, figures: TaskFigures, console: Console) -> None:
     protocol = " ".join(f"{name} {value}" for name, value in info["protocol"].items() if name != "cohort")
     console.print(f"{task.path.name}: {info['kind']} task of {info['source']}, {info['edition']}", highlight=False)
     console.print(f"protocol: {protocol}; fingerprint {task.fingerprint[:12]}", highlight=False)
+    if "split_file" in info:
+        console.print(split_file_line(info["split_file"]), highlight=False, markup=False, soft_wrap=True)
     splits = Table("", *figures.splits, title="Splits (median, 5th to 95th percentile)")
     each = list(figures.splits.values())
     lines = {

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from data.ledger import FEWEST_PATIENTS, LedgerRecord, UnitAccount, UnknownCodeCounts, code_form
 from data.task import SPLITS, Task
-from data.task_folder.task_info import HiddenCodes, NoteCounts
+from data.task_folder.task_info import HiddenCodes, NoteCounts, SplitFileFacts
 
 PRINTED_CODES = 5
 
@@ -27,6 +27,8 @@ def print_summary(task: Task) -> None:
     print_account(task.info, console)
     if "past_notes" in task.info:
         console.print(past_notes_line(task.info["past_notes"]), highlight=False)
+    if "split_file" in task.info:
+        console.print(split_file_line(task.info["split_file"]), highlight=False, markup=False)
     console.print(f"{len(task.codes):,} candidate codes ({task.info['edition']})", highlight=False)
     console.print(book_line(task), highlight=False, markup=False)
     print_candidates(task, console)
@@ -74,6 +76,18 @@ def hidden_codes_line(hidden: HiddenCodes) -> str:
         f"hidden codes: {hidden['codes']:,} of the {hidden['of']:,} codes that were training targets stay candidates, "
         f"and train ({taken['train']:,} diagnoses) and validation ({taken['validation']:,}) lost them; test has "
         f"{hidden['test_targets']:,} true codes of these, {hidden['test_targets_new']:,} of them new to the patient"
+    )
+
+
+def split_file_line(facts: SplitFileFacts) -> str:
+    """What the published splits say, and what of it the cohort has, for the terminal."""
+    listed = ", ".join(
+        f"{name} {facts['listed'][name]:,} ({facts['not_in_cohort'][name]:,} not in the cohort)" for name in SPLITS
+    )
+    other = f"; {facts['rows_of_no_split']:,} rows without an id or of no split" if facts["rows_of_no_split"] else ""
+    return (
+        f"splits of {', '.join(facts['files'])}: ids of {facts['ids']} by {facts['id_column']}, split by "
+        f"{facts['split_column']}: {listed}{other}"
     )
 
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from data.codes.ccs import load_ccs
 from data.cohorts.cohort import Patient
 from data.cohorts.filters import coarsen, drop_patients, drop_rare_codes, keep_last_visits, keep_primary_targets
-from data.cohorts.near_duplicates import drop_near_duplicates
-from data.cohorts.past_notes import only_past_notes
+from data.cohorts.notes.near_duplicates import drop_near_duplicates
+from data.cohorts.notes.past_notes import only_past_notes
 from data.cohorts.source import Source
 from data.cohorts.split_options import SplitOptions
 from data.cohorts.task_options import TaskOptions
@@ -71,7 +71,7 @@ def split_patients(
     """Split -> its patients, with the visits and notes that its examples may use."""
     split_of = _split_of(patients, source, options, split)
     sample = drop_patients(patients, lambda patient: patient.patient_id in split_of, "not in the sample", ledger)
-    if kind == "coding":
+    if kind == "coding" and options.rules is None:
         sample = drop_near_duplicates(sample, split_of, ledger)
     parts = _by_split(sample, split_of)
     if kind == "diagnosis" and options.max_history is not None:

@@ -31,7 +31,7 @@ from data.cohorts.candidates import (
 from data.cohorts.cohort import Patient
 from data.cohorts.examples import coding_rows, diagnosis_rows
 from data.cohorts.hidden_codes import choose_hidden, without_hidden
-from data.cohorts.past_notes import note_counts
+from data.cohorts.notes.past_notes import note_counts
 from data.cohorts.source import Source
 from data.cohorts.split_options import SplitOptions
 from data.cohorts.task_options import TaskOptions
@@ -228,7 +228,7 @@ def _drop_outside_training(
 
 def _rows(kind: str, split: str, patients: Sequence[Patient], options: TaskOptions) -> Iterable[TaskRow]:
     if kind == "coding":
-        return coding_rows(patients)
+        return coding_rows(patients, options.rules)
     training = split == "train"
     return diagnosis_rows(
         patients,

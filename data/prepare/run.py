@@ -1,5 +1,6 @@
 """Run one source: read it, write its tasks, say what came out."""
 
+import gc
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -7,7 +8,9 @@ from dataclasses import replace
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from data.cohorts.split_options import SplitOptions
+from data.cohorts.notes.text_rules import EDIN_MIN_CODE_COUNT
+from data.cohorts.split_file import with_split_file
+from data.cohorts.split_options import OF_FILE, SplitOptions
 from data.cohorts.task_options import TaskOptions
 from data.inspection.summary import print_account, print_summary
 from data.ledger import Ledger
@@ -27,11 +30,13 @@ def prepare(arguments: Arguments) -> list[Task]:
     kinds = ("diagnosis", "coding") if arguments.kind == "both" else (arguments.kind,)
     outputs = {kind: f"{arguments.output}-{kind}" if len(kinds) > 1 else arguments.output for kind in kinds}
     tasks: list[Task] = []
-    with _places(outputs.values(), split), _progress() as advance:
+    with _places(outputs.values(), split), _without_collections(), _progress() as advance:
         for kind, output in outputs.items():
             with _account_before_failure() as ledger:
                 advance(f"reading for the {kind} task")
                 source = source_named(arguments.source).read(arguments, kind, ledger)
+                if arguments.split_file is not None:
+                    source = with_split_file(source, kind, arguments.split_file)
                 advance(f"writing the {kind} task")
                 past_notes = options.past_notes and kind == "diagnosis"
                 tasks += prepare_tasks(output, kind, source, replace(options, past_notes=past_notes), split)
@@ -43,7 +48,12 @@ def prepare(arguments: Arguments) -> list[Task]:
 def _task_options(arguments: Arguments) -> TaskOptions:
     """Options that a source does not have keep their defaults."""
     names = TaskOptions.__dataclass_fields__
-    return TaskOptions(**{name: getattr(arguments, name) for name in names if hasattr(arguments, name)})
+    options = TaskOptions(**{name: getattr(arguments, name) for name in names if hasattr(arguments, name)})
+    if options.rules is not None and arguments.kind != "coding":
+        raise UserError("--rules is for --kind coding: it says how a paper prepared the notes")
+    if options.rules == "edin":
+        return replace(options, min_code_count=max(options.min_code_count, EDIN_MIN_CODE_COUNT))
+    return options
 
 
 def _split_options(arguments: Arguments) -> SplitOptions:
@@ -55,9 +65,11 @@ def _split_options(arguments: Arguments) -> SplitOptions:
         sizes = (num_train, num_validation, num_test)
     if arguments.protocol == "chet" and sizes is None:
         raise UserError(f"--protocol chet needs --sizes for {arguments.source}")
+    if arguments.split_file is not None and arguments.protocol in ("temporal", "chet", "kfold"):
+        raise UserError(f"--split-file is itself a split; leave --protocol {arguments.protocol} out")
     train, validation, test = arguments.fractions
     return SplitOptions(
-        protocol=arguments.protocol,
+        protocol=arguments.protocol if arguments.split_file is None else OF_FILE,
         fractions=(train, validation, test),
         sizes=sizes,
         folds=arguments.folds,
@@ -84,6 +96,19 @@ def _places(outputs: Iterable[str], split: SplitOptions) -> Iterator[None]:
     finally:
         for lock in locks:
             lock.release()
+
+
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """No search for circles of objects while the block runs: there are millions of visits, none in a circle, and
+    looking through them again and again costs a fifth of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 @contextmanager

@@ -10,19 +10,16 @@ visit at its earliest time. Within a visit codes have no order. Birth (MEDS_BIRT
 """
 
 import argparse
-import re
 from collections.abc import Collection
 from pathlib import Path
 
 import polars as pl
 
-from data.codes.code_columns import by_ontology, resolve_codes
 from data.cohorts.cohort import Patient, build_cohort
 from data.cohorts.source import Source
+from data.cohorts.split_file import split_name
 from data.ledger import Ledger
-from data.ontology import load_ontology
-from data.sources.mimic4 import CODE_SYSTEMS, resolve_versions
-from data.sources.shared.mimic import diagnoses_table
+from data.sources.shared.icd_versions import CODE_SYSTEMS, WHO, codes_of_the_who, resolve_versions
 from data.sources.shared.options import add_code_system, add_diagnosis_options
 from data.sources.shared.source_command import Arguments, SourceCommand, column_forms
 from data.table_files.columns import ColumnForms, TypedTable, column, read_columns
@@ -36,21 +33,10 @@ _DIAGNOSIS = (
     r"(?i)^\s*(?:(?<prefix>[^/:]+(?:/+[^/:]+)*?)/+)?ICD[-_]?(?:/+)?(?<version>9|10)[-_]?(?<edition>[A-Z]{2,3})?"
     r"(?:/+|:|_)\s*(?<icd>[A-Z0-9.]+)\s*(?:/+.*)?$"
 )
-WHO = "icd10who"
 _WHO_EDITIONS, _AMERICAN_EDITIONS = ("", "WHO"), ("", "CM")
 """What may stand behind `ICD10`: nothing for the edition that the user asks for, or its name."""
 _OF_A_DIAGNOSIS = r"(?i)DIAG|CONDITION|PROBLEM|DX"
 SEX = r"(?i)^(?:MEDS_)?(?:GENDER|SEX)/+([FM])(?:EMALE|ALE)?$"
-SPLIT_NAMES = {
-    "train": "train",
-    "tuning": "validation",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "dev": "validation",
-    "held_out": "test",
-    "test": "test",
-}
 
 
 def read_meds(
@@ -65,9 +51,9 @@ def read_meds(
 ) -> tuple[list[Patient], list[InputFile], str, dict[str, str] | None]:
     """The cohort, the files it was read from, the ontology of its codes, and subject -> split where the data have it.
 
-    `folder`: the data set (with a folder data) or the folder of the shards. `code_system` as in `data.sources.mimic4`,
-    or WHO. `prefixes`: of diagnoses, beside PREFIXES. Raises FileNotFoundError or ValueError where there are no shards,
-    one cannot be used, or no event is a diagnosis.
+    `folder`: the data set (with a folder data) or the folder of the shards. `code_system`: of CODE_SYSTEMS or WHO.
+    `prefixes`: of diagnoses, beside PREFIXES. Raises FileNotFoundError or ValueError where there are no shards, one
+    cannot be used, or no event is a diagnosis.
     """
     folder = Path(folder)
     shards = folder / "data" if (folder / "data").is_dir() else folder
@@ -94,7 +80,7 @@ def read_meds(
     placed = dated.with_columns(hadm_id=visit, seq_num=pl.lit(None, dtype=pl.Int64)).drop_nulls("hadm_id")
     ledger.drop("diagnoses", f"no {visit_column}", dated.height - placed.height)
     if code_system == WHO:
-        codes, system = _codes_of_the_who(placed, ledger, granularity), WHO
+        codes, system = codes_of_the_who(placed, ledger, granularity), WHO
     else:
         codes, system = resolve_versions(placed, code_system, ledger, zeros=zeros, granularity=granularity)
     patients = build_cohort(_visits(placed, events, ledger), codes, ledger)
@@ -103,13 +89,6 @@ def read_meds(
         for path, table in zip(paths, tables, strict=True)
     ]
     return patients, files, system, _given_split(folder, files, ledger)
-
-
-def _codes_of_the_who(placed: pl.DataFrame, ledger: Ledger, granularity: str) -> pl.DataFrame:
-    of_version_10 = placed.filter(pl.col("icd_version") == 10)
-    ledger.drop("diagnoses", "icd9cm row, not asked for", placed.height - of_version_10.height)
-    table = diagnoses_table(of_version_10, "icd_code")
-    return resolve_codes(table, by_ontology(load_ontology(WHO), granularity), WHO, ledger)
 
 
 def _wanted(table: TypedTable, prefixes: Collection[str], editions: Collection[str], ledger: Ledger) -> pl.DataFrame:
@@ -191,10 +170,7 @@ def _given_split(folder: Path, files: list[InputFile], ledger: Ledger) -> dict[s
     columns = (column("subject_id", Meaning.NUMBER_ID), column("split", Meaning.WORD))
     table = read_columns(path, columns, ledger)
     files.append(InputFile(file_name=str(path.relative_to(folder)), sha256=table.file.sha256))
-    named = (
-        (subject, SPLIT_NAMES.get(re.sub(r"\W", "_", split.lower())))
-        for subject, split in table.rows.drop_nulls().iter_rows()
-    )
+    named = ((subject, split_name(split)) for subject, split in table.rows.drop_nulls().iter_rows())
     different = (
         table.rows.drop_nulls().group_by("subject_id").agg(pl.col("split").n_unique()).filter(pl.col("split") > 1)
     )

@@ -10,10 +10,12 @@ from pathlib import Path
 from data.codes.code_columns import by_ontology, resolve_codes
 from data.codes.leading_zeros import with_leading_zeros
 from data.cohorts.cohort import Patient, build_cohort
+from data.cohorts.notes.text_rules import RULES
 from data.cohorts.source import Source
 from data.ledger import Ledger
 from data.ontology import load_ontology
 from data.sources.shared.discharge_notes import next_admissions, read_mimic3_notes, visits_with_notes
+from data.sources.shared.mdace import read_mdace
 from data.sources.shared.mimic import (
     ADMISSION,
     ADMISSIONS,
@@ -22,11 +24,12 @@ from data.sources.shared.mimic import (
     diagnoses_table,
     read_mimic_table,
 )
-from data.sources.shared.options import add_diagnosis_options, add_kind, add_past_notes
+from data.sources.shared.options import add_diagnosis_options, add_kind, add_past_notes, add_rules
 from data.sources.shared.source_command import Arguments, SourceCommand, check_notes_are_read, column_forms
 from data.table_files.columns import ColumnForms, column
 from data.table_files.meanings import Meaning
 from data.table_files.stored_files import InputFile
+from mera.system.errors import UserError
 
 PATIENTS = (
     PATIENT,
@@ -45,6 +48,8 @@ def read_mimic3(
     forms: ColumnForms | None = None,
     zeros: str | None = None,
     granularity: str = "full",
+    rules: str | None = None,
+    evidence: str | Path | None = None,
 ) -> tuple[list[Patient], list[InputFile]]:
     """The cohort in ICD-9-CM, and the files it was read from.
 
@@ -52,23 +57,33 @@ def read_mimic3(
     its folder, visits are the admissions that have a discharge summary (see `data.sources.shared.discharge_notes`);
     with `past_notes`, for histories, all admissions with the summaries they have. `forms`: what the user says of the
     columns; `zeros`: of codes without leading zeros (`data.codes.leading_zeros`); `granularity`: of the task
-    (`by_ontology`). Raises FileNotFoundError or ValueError where a file cannot be used.
+    (`by_ontology`). `rules`: of a paper, for the notes; `evidence`: the folder of MDACE's charts. Raises
+    FileNotFoundError or ValueError where a file cannot be used.
     """
     admissions = read_mimic_table(folder, "ADMISSIONS", ADMISSIONS, ledger, forms)
     patients = read_mimic_table(folder, "PATIENTS", PATIENTS, ledger, forms)
     diagnoses = read_mimic_table(folder, "DIAGNOSES_ICD", DIAGNOSES, ledger, forms)
     ledger.read("diagnoses", diagnoses.rows.height)
-    visits = admission_visits(admissions.rows, patients.rows, ledger)
+    visits = admission_visits(admissions.rows, patients.rows, ledger, after_death=rules is not None)
     files = [admissions.file, patients.file, diagnoses.file]
-    texts = None
+    resolve = by_ontology(load_ontology("icd9cm"), granularity)
+    texts, spans = None, {}
     if notes is not None:
         date_format = None if forms is None else forms.date_format
-        texts, file = read_mimic3_notes(notes, ledger, next_admissions(visits) if past_notes else None, date_format)
+        mdace = None if evidence is None else read_mdace(evidence, ledger)
+        next_ones = next_admissions(visits) if past_notes else None
+        texts, file, places = read_mimic3_notes(notes, ledger, next_ones, date_format, rules, mdace)
         visits = visits_with_notes(visits, texts, ledger, required=not past_notes)
         files.append(file)
+        if mdace is not None:
+            spans = mdace.evidence(places, resolve, ledger)
+            files.append(mdace.file)
     rows = with_leading_zeros(diagnoses_table(diagnoses.rows, "icd9_code"), "icd9cm", ledger, zeros)
-    codes = resolve_codes(rows, by_ontology(load_ontology("icd9cm"), granularity), "icd9cm", ledger)
-    return build_cohort(visits, codes, ledger, texts=texts), files
+    codes = resolve_codes(rows, resolve, "icd9cm", ledger)
+    cohort = build_cohort(visits, codes, ledger, spans, texts)
+    joined = sum(len(visit.evidence) for patient in cohort for visit in patient.visits)
+    ledger.change("evidence for a code that its admission lacks, left out", sum(map(len, spans.values())) - joined)
+    return cohort, files
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -77,11 +92,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_kind(parser, "coding: with the discharge summaries of NOTEEVENTS")
     parser.add_argument("--notes", metavar="FILE", help="NOTEEVENTS.csv.gz or its folder (default: in --input)")
     add_past_notes(parser)
+    add_rules(parser, RULES)
+    parser.add_argument(
+        "--evidence", metavar="FOLDER", help="coding: MDACE's charts (.json), whose evidence is put on the notes"
+    )
 
 
 def read_source(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
     """The cohort that the command line names."""
     check_notes_are_read(arguments, kind, "--notes", arguments.notes)
+    if arguments.evidence is not None and (kind != "coding" or arguments.rules is not None):
+        raise UserError("--evidence counts characters of the notes as they are: it goes with --kind coding, no --rules")
     notes = (arguments.notes or arguments.input) if kind == "coding" or arguments.past_notes else None
     patients, files = read_mimic3(
         arguments.input,
@@ -91,6 +112,8 @@ def read_source(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
         column_forms(arguments),
         arguments.codes_without_zeros,
         arguments.granularity,
+        arguments.rules,
+        arguments.evidence,
     )
     return Source(name="mimic3", system="icd9cm", patients=patients, ledger=ledger, files=files)
 
@@ -104,6 +127,11 @@ MIMIC-III: the folder with ADMISSIONS, PATIENTS and DIAGNOSES_ICD, as .csv or .c
   mera prepare mimic3 --input mimic-iii/1.4 --protocol chet --output prepared/mimic3-chet
   mera prepare mimic3 --input mimic-iii/1.4 --kind coding --output prepared/mimic3-coding
       discharge summaries of NOTEEVENTS, in the same folder or named by --notes
+  mera prepare mimic3 --input mimic-iii/1.4 --kind coding --rules edin --split-file mimiciii_clean_splits.feather \\
+      --output prepared/mimic3-clean
+      the test patients and preparation of a paper
+  mera prepare mimic3 --input mimic-iii/1.4 --kind coding --evidence MDACE/data/Inpatient/ICD-9 \\
+      --output prepared/mimic3-evidence
   mera prepare mimic3 --input mimic-iii/1.4 --past-notes --output prepared/mimic3-notes
       next diagnoses, with the discharge summaries of the visits before""",
     add_options=add_options,

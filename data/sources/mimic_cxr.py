@@ -20,7 +20,7 @@ import polars as pl
 from data.cohorts.cohort import Patient, build_cohort
 from data.cohorts.source import Source
 from data.ledger import Ledger
-from data.sources.mimic4 import CODE_SYSTEMS, resolve_versions
+from data.sources.shared.icd_versions import CODE_SYSTEMS, resolve_versions
 from data.sources.shared.mimic import ADMISSION, PATIENT, VERSIONED_CODES, age_from_anchor, read_mimic_table
 from data.sources.shared.options import (
     add_candidates,

@@ -117,10 +117,11 @@ def read_columns(
     ledger.change("row that repeats the header, left out", text.num_headers)
     ledger.change("quote that encloses nothing, read as it stands", text.num_stray_quotes)
     present = [each for each in columns if each.name in text.rows.columns]
-    return TypedTable(rows=_typed(text, present, ledger, forms), file=text.file)
+    return TypedTable(rows=type_columns(text, present, ledger, forms), file=text.file)
 
 
-def _typed(text: TextTable, columns: Sequence[Column], ledger: Ledger, forms: ColumnForms) -> pl.DataFrame:
+def type_columns(text: TextTable, columns: Sequence[Column], ledger: Ledger, forms: ColumnForms) -> pl.DataFrame:
+    """The `columns` of a table that was read as text, by their meanings; errors as in `read_columns`."""
     values = {each.name: without_nothing(text.rows[each.name]) for each in columns}
     day_first = _proof_of_any(text.path, columns, values)
     typed: dict[str, pl.Series] = {}

@@ -40,10 +40,13 @@ class CsvLayout:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Records:
+class LineRecords:
+    """What was counted in each record of a text."""
+
     separators: np.ndarray
     """In each record, outside quotes."""
     blank: np.ndarray
+    """Numbers of the records that are empty."""
 
 
 def find_separator(header: bytes, wanted: Collection[str], preferred: str = ",") -> str:
@@ -55,9 +58,13 @@ def find_separator(header: bytes, wanted: Collection[str], preferred: str = ",")
 
 
 def header_names(header: bytes, separator: str) -> list[str]:
-    """Column names of the first line, lower case, without quotes and spaces around them."""
+    """Column names of the first line, lower case, without quotes and spaces around them; none where one is longer than
+    a name can be."""
     line = header.decode(errors="replace").replace("\r", "")
-    fields = next(csv.reader([line], delimiter=separator), [])
+    try:
+        fields = next(csv.reader([line], delimiter=separator), [])
+    except csv.Error:
+        return []
     return [field.strip().strip('"').strip().lower() for field in fields]
 
 
@@ -72,11 +79,11 @@ def inspect_csv(path: Path, text: bytes, separator: str, quoted: bool = True) ->
     wrong_quote = _first_wrong_quote(data, separator) if num_quotes else None
     num_lines = _count_lines(data)
     if wrong_quote is None:
-        records = _records(data, separator, quoted=bool(num_quotes))
+        records = line_records(data, separator, quoted=bool(num_quotes))
         multiline = len(records.separators) < num_lines
         if not multiline:
             return _layout(path, separator, records, quoted=bool(num_quotes))
-    plain = _records(data, separator, quoted=False)
+    plain = line_records(data, separator, quoted=False)
     if plain.separators[0] and _is_even(plain):
         return _layout(path, separator, plain, quoted=False, num_stray_quotes=num_quotes)
     if wrong_quote is not None:
@@ -88,7 +95,7 @@ def inspect_csv(path: Path, text: bytes, separator: str, quoted: bool = True) ->
 def _layout(
     path: Path,
     separator: str,
-    records: _Records,
+    records: LineRecords,
     quoted: bool,
     multiline: bool = False,
     num_stray_quotes: int = 0,
@@ -113,7 +120,7 @@ def _layout(
     )
 
 
-def _is_even(records: _Records) -> bool:
+def _is_even(records: LineRecords) -> bool:
     """Whether every record that is not blank has as many fields as the first."""
     counts = np.delete(records.separators, records.blank)
     return bool((counts == counts[0]).all())
@@ -124,7 +131,7 @@ def _count_lines(data: np.ndarray) -> int:
     return count + int(data[-1] != _NEWLINE)
 
 
-def _records(data: np.ndarray, separator: str, quoted: bool) -> _Records:
+def line_records(data: np.ndarray, separator: str, quoted: bool) -> LineRecords:
     """The separators of each record and which are blank; a line break between quotes ends no record."""
     mark = ord(separator)
     ends, counts = [], []
@@ -155,7 +162,7 @@ def _records(data: np.ndarray, separator: str, quoted: bool) -> _Records:
     begin = np.concatenate([[0], end[:-1] + 1])
     length = end - begin
     length -= (length > 0) & (data[np.maximum(end - 1, 0)] == _RETURN)
-    return _Records(separators=separators, blank=np.flatnonzero(length == 0))
+    return LineRecords(separators=separators, blank=np.flatnonzero(length == 0))
 
 
 def _first_wrong_quote(data: np.ndarray, separator: str) -> int | None:

@@ -1,4 +1,4 @@
-"""The columns of a CSV, Parquet or spreadsheet file as text; `data.table_files.columns` knows what they mean."""
+"""The columns of a CSV, Parquet, Feather or spreadsheet file as text; their meanings: `data.table_files.columns`."""
 
 import contextlib
 import io
@@ -15,6 +15,8 @@ from data.table_files.stored_files import InputFile, read_bytes, read_text
 from mera.system.errors import UserError
 
 PARQUET_SUFFIXES = (".parquet", ".pq")
+FEATHER_SUFFIXES = (".feather", ".arrow", ".ipc")
+COLUMNAR_SUFFIXES = (*PARQUET_SUFFIXES, *FEATHER_SUFFIXES)
 _LISTED_HEADERS = 12
 _SEPARATOR_LINE = re.compile(rb'"?sep=([;,|\t])"?\r?\n', re.IGNORECASE)
 """What spreadsheets write above the header."""
@@ -24,7 +26,7 @@ _LARGEST_EXACT_FLOAT = 2**53
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TextTable:
-    """Columns of a file: every value a string or null, and of a Parquet file dates and times as Datetime."""
+    """Columns of a file: every value a string or null, and of a Parquet or Feather file dates and times as Datetime."""
 
     path: Path
     file: InputFile
@@ -52,7 +54,8 @@ def read_text_table(
     quoted: bool = True,
     encoding: str | None = None,
 ) -> TextTable:
-    """`headers` (our name -> the file's, whatever the case) of a Parquet file (.parquet, .pq), a spreadsheet, or a CSV.
+    """`headers` (our name -> the file's, whatever the case) of a Parquet (.parquet, .pq) or Feather file (.feather,
+    .arrow, .ipc), a spreadsheet, or a CSV.
 
     Of `optional` (our names) those whose column is missing are left out. `separator`: None finds it by the header, with
     a tab preferred for .tsv and .txt. Without a header `headers` names all columns in order. `quoted`: whether quotes
@@ -61,8 +64,8 @@ def read_text_table(
     number of rows than a parser finds in it.
     """
     path = Path(path)
-    if path.suffix.lower() in PARQUET_SUFFIXES:
-        return _read_parquet(path, headers, optional)
+    if path.suffix.lower() in COLUMNAR_SUFFIXES:
+        return _read_columnar(path, headers, optional)
     if path.suffix.lower() in SPREADSHEET_SUFFIXES:
         return _read_spreadsheet(path, headers, optional)
     wanted = {ours: theirs.strip().lower() for ours, theirs in headers.items()}
@@ -100,8 +103,8 @@ def column_names(
     """The names of all columns, lower case. `wanted`: some that must be there, by which the separator of a CSV and the
     sheet of a spreadsheet are known. Errors as in `read_text_table`."""
     path, lowered = Path(path), [name.strip().lower() for name in wanted]
-    if path.suffix.lower() in PARQUET_SUFFIXES:
-        return [name.strip().lower() for name in _parquet_schema(path, read_bytes(path))]
+    if path.suffix.lower() in COLUMNAR_SUFFIXES:
+        return [name.strip().lower() for name in _columnar_schema(path, read_bytes(path))]
     if path.suffix.lower() in SPREADSHEET_SUFFIXES:
         return _sheet_with(path, read_sheets(path, read_bytes(path)), lowered).header
     _, first, separator = _first_line(path, read_text(path, encoding)[0], separator, lowered)
@@ -185,17 +188,18 @@ def _parse(path: Path, text: bytes, layout: CsvLayout, places: list[int], has_he
     return rows
 
 
-def _read_parquet(path: Path, headers: Mapping[str, str], optional: Sequence[str]) -> TextTable:
+def _read_columnar(path: Path, headers: Mapping[str, str], optional: Sequence[str]) -> TextTable:
     stored = read_bytes(path)
     file = InputFile.of(path, stored)
-    schema = _parquet_schema(path, stored)
+    schema = _columnar_schema(path, stored)
     wanted = {ours: theirs.strip().lower() for ours, theirs in headers.items()}
     places = _places(path, wanted, [name.strip().lower() for name in schema], optional, None)
     names = {ours: list(schema)[place] for ours, place in places.items()}
     try:
-        rows = pl.read_parquet(io.BytesIO(stored), columns=list(dict.fromkeys(names.values())))
+        read = pl.read_ipc if path.suffix.lower() in FEATHER_SUFFIXES else pl.read_parquet
+        rows = read(io.BytesIO(stored), columns=list(dict.fromkeys(names.values())))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
-        raise _damaged_parquet(path) from None
+        raise _damaged_columnar(path) from None
     numeric = frozenset(
         ours
         for ours, theirs in names.items()
@@ -209,15 +213,18 @@ def _read_parquet(path: Path, headers: Mapping[str, str], optional: Sequence[str
     )
 
 
-def _parquet_schema(path: Path, stored: bytes) -> Mapping[str, pl.DataType]:
+def _columnar_schema(path: Path, stored: bytes) -> Mapping[str, pl.DataType]:
+    read = pl.read_ipc_schema if path.suffix.lower() in FEATHER_SUFFIXES else pl.read_parquet_schema
     try:
-        return pl.read_parquet_schema(io.BytesIO(stored))
+        schema: Mapping[str, pl.DataType] = read(io.BytesIO(stored))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
-        raise _damaged_parquet(path) from None
+        raise _damaged_columnar(path) from None
+    return schema
 
 
-def _damaged_parquet(path: Path) -> UserError:
-    return UserError(f"{path} is not a valid Parquet file; write or copy it again")
+def _damaged_columnar(path: Path) -> UserError:
+    kind = "Feather file of version 2" if path.suffix.lower() in FEATHER_SUFFIXES else "Parquet file"
+    return UserError(f"{path} is not a valid {kind}; write or copy it again")
 
 
 def _read_spreadsheet(path: Path, headers: Mapping[str, str], optional: Sequence[str]) -> TextTable:

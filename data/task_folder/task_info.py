@@ -107,10 +107,29 @@ class StudyJoin(TypedDict):
     unmatched_share: float
 
 
+class SplitFileFacts(TypedDict):
+    """What published splits say, and what of it the cohort has (`mera prepare --split-file`)."""
+
+    files: list[str]
+    ids: str
+    """`patients` or `visits`"""
+    id_column: str
+    split_column: str
+    listed: dict[str, int]
+    """Split -> its ids."""
+    not_in_cohort: dict[str, int]
+    """Split -> those of its ids that the cohort lacks."""
+    repeated: int
+    """Rows that say again what another says."""
+    rows_of_no_split: int
+    """Rows without an id, or of another split than train, validation and test."""
+
+
 class SourceFacts(TypedDict, total=False):
     """What a reader learnt of its source while reading it."""
 
     join: StudyJoin
+    split_file: SplitFileFacts
 
 
 class BookFacts(TypedDict):

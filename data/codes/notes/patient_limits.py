@@ -10,7 +10,8 @@ patient's anatomy: it is a sign of an error, no proof.
 
 FEMALE, MALE = "female_only", "male_only"
 NEWBORN, PEDIATRIC, MATERNITY, ADULT = "newborn_only", "pediatric_only", "maternity_age", "adult_only"
-"""At age 0; 0-17; 9-64; 15-124 years."""
+AGES = {NEWBORN: (0, 1), PEDIATRIC: (0, 18), MATERNITY: (9, 65), ADULT: (15, 125)}
+"""The first age of each, and the one behind the last; `mera.evaluation.coding_rules` has the same."""
 
 _Limits = dict[str, tuple[str, str]]
 """Kind -> ranges of codes, and why."""

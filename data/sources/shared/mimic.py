@@ -32,12 +32,15 @@ def read_mimic_table(
     return read_columns(find_table(folder, name), columns, ledger, forms)
 
 
-def admission_visits(admissions: pl.DataFrame, patients: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
+def admission_visits(
+    admissions: pl.DataFrame, patients: pl.DataFrame, ledger: Ledger, after_death: bool = False
+) -> pl.DataFrame:
     """The visits table for `build_cohort`, one row per usable admission; what is unusable goes to the ledger.
 
     `admissions`: subject_id, hadm_id, admittime, deathtime. `patients`: subject_id, gender, dod, and for the age either
     dob or anchor_age and anchor_year. With anchor_year_group, `period` is the year of the admission as nearly as
     MIMIC-IV tells it (to about three years); else it is null, because dates are shifted patient by patient.
+    `after_death`: whether admissions after a recorded death stay.
     """
     ledger.read("visits", admissions.height)
     ledger.read("patients", admissions["subject_id"].drop_nulls().n_unique())
@@ -51,7 +54,7 @@ def admission_visits(admissions: pl.DataFrame, patients: pl.DataFrame, ledger: L
     people = patients.sort(pl.all(), nulls_last=True).unique(["subject_id"], keep="first", maintain_order=True)
     joined = timed.join(people, on="subject_id", how="left", maintain_order="left")
     dead = (pl.col("deathtime") < pl.col("admittime")) | (pl.col("dod").dt.date() < pl.col("admittime").dt.date())
-    alive = joined.filter(~dead.fill_null(False))
+    alive = joined if after_death else joined.filter(~dead.fill_null(False))
     ledger.drop("visits", "death before admission", joined.height - alive.height)
     ledger.drop(
         "patients",

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from data.codes.leading_zeros import KEEP, RESTORE
 from data.cohorts.candidates import DEFAULT_RULE, RULES
+from data.cohorts.notes.text_rules import EDIN_MIN_CODE_COUNT
 from data.cohorts.split_options import PROTOCOLS, SplitOptions
 from data.cohorts.task_options import GRANULARITIES, TaskOptions
 
@@ -46,6 +47,17 @@ def add_past_notes(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="diagnosis: tell the notes of the visits in the history, never of the visit to predict; with "
         "--every-visit a note is stored once for each later visit, which --max-history bounds",
+    )
+
+
+def add_rules(parser: argparse.ArgumentParser, choices: Sequence[str]) -> None:
+    """--rules: how a paper prepared the notes of this source."""
+    parser.add_argument(
+        "--rules",
+        choices=choices,
+        help="coding: the preparation of a paper, to stand beside its figures: the text as its models read it, all "
+        "summaries and addenda in the order of the file, near-copies kept; edin also drops codes of fewer than "
+        f"{EDIN_MIN_CODE_COUNT} admissions (docs/data.md)",
     )
 
 
@@ -146,6 +158,13 @@ def add_split_options(parser: argparse.ArgumentParser, protocol: str = "random")
         help="random: patients by --fractions; temporal: train before, test after; chet: fixed --sizes, each code's "
         "first patient in train; kfold: --folds tasks that test every patient once; given: the source's own lists "
         "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--split-file",
+        nargs="+",
+        metavar="FILE",
+        help="instead of a protocol: published splits, CSV, Parquet or feather with ids of patients or visits and "
+        "their split; or lists of ids, one file for each split, named train..., dev... and test...",
     )
     parser.add_argument(
         "--sizes",

@@ -23,6 +23,7 @@ class Arguments(argparse.Namespace):
     kind: str
     """`diagnosis`, `coding` or `both`."""
     protocol: str
+    split_file: Sequence[str] | None
     fractions: Sequence[float]
     sizes: Sequence[int] | None
     folds: int
@@ -31,6 +32,7 @@ class Arguments(argparse.Namespace):
     granularity: str
     primary_only: bool
     past_notes: bool
+    rules: str | None
     codes_without_zeros: str | None
     date_format: str | None
     sex_values: str | None

@@ -11,7 +11,7 @@ from data.codes.code_columns import DroppedCode
 from data.codes.gem import _read_gem, by_gem
 from data.ledger import Ledger
 from data.ontology import UnknownCode, load_ontology
-from data.sources.mimic4 import resolve_versions
+from data.sources.shared.icd_versions import resolve_versions
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from shared_data import shared_data
 from data.cohorts.cohort import Patient, Visit
 from data.cohorts.examples import coding_rows, diagnosis_rows
 from data.cohorts.filters import keep_last_visits, keep_primary_targets
-from data.cohorts.near_duplicates import near_duplicates, signature
+from data.cohorts.notes.near_duplicates import near_duplicates, signature
 from data.ledger import Ledger
 from mera.root import ROOT
 

@@ -137,7 +137,7 @@ def test_mimic4_translates_one_version_into_the_other(tmp_path):
 
 
 def test_mimic4_mixed_versions_need_a_choice_and_one_version_none(tmp_path):
-    with pytest.raises(ValueError, match=r"mixes ICD-9 \(24 rows\) and ICD-10 \(24 rows\); choose with --code-system"):
+    with pytest.raises(ValueError, match=r"mix ICD-9 \(24 rows\) and ICD-10 \(24 rows\); choose with --code-system"):
         run("mimic4", "--input", write_mimic4(tmp_path / "mixed"), "--output", tmp_path / "a")
     folder = write_mimic4(tmp_path / "ten", version_of_visit=("10", "10"))
     options = ("--fractions", 0.5, 0.25, 0.25)

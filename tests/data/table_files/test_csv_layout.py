@@ -149,10 +149,10 @@ def test_records_are_those_that_a_csv_writer_wrote(tmp_path_factory, rows, separ
 def test_chunks_see_what_one_look_sees(monkeypatch):
     text = ('a,b,c\n"x\n,y",1,2\n\n3,"",\n' * 40).encode()
     data = np.frombuffer(text, dtype=np.uint8)
-    whole = csv_layout._records(data, ",", quoted=True)
+    whole = csv_layout.line_records(data, ",", quoted=True)
     for chunk in (1, 2, 5, 64):
         monkeypatch.setattr(csv_layout, "CHUNK", chunk)
-        pieces = csv_layout._records(data, ",", quoted=True)
+        pieces = csv_layout.line_records(data, ",", quoted=True)
         assert pieces.separators.tolist() == whole.separators.tolist()
         assert pieces.blank.tolist() == whole.blank.tolist()
         assert csv_layout._first_wrong_quote(data, ",") is None

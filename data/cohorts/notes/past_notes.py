@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from data.cohorts.cohort import Patient, Visit
-from data.cohorts.near_duplicates import near_duplicates
+from data.cohorts.notes.near_duplicates import near_duplicates
 from data.ledger import Ledger
 from data.task import SPLITS
 from data.task_folder.task_info import NoteCounts
@@ -19,8 +19,8 @@ def only_past_notes(patients: Sequence[Patient], split_of: Mapping[str, str], le
     """The patients without the notes that no model may read, each of which is counted; visits and codes stay.
 
     Dropped are the note of each patient's last visit, and notes of train and validation that nearly repeat one in a
-    history of a later split (`data.cohorts.near_duplicates`). Test keeps every past note. Raises ValueError where no
-    note is left.
+    history of a later split (`data.cohorts.notes.near_duplicates`). Test keeps every past note. Raises ValueError where
+    no note is left.
     """
     patients = _without_notes(
         patients,

@@ -4,6 +4,7 @@ import hashlib
 import tempfile
 from dataclasses import dataclass
 
+BETWEEN_NOTES = "\n\n"
 Piece = tuple[int, int]
 """Where a note begins in the spool, and how many bytes it has."""
 
@@ -38,7 +39,7 @@ class SpooledText:
     pieces: tuple[Piece, ...]
 
     def __str__(self) -> str:
-        return "\n\n".join(self.spool.read(piece) for piece in self.pieces)
+        return BETWEEN_NOTES.join(self.spool.read(piece) for piece in self.pieces)
 
     def __repr__(self) -> str:
         """By what it says, so that equal cohorts look equal."""

@@ -1,0 +1,283 @@
+"""FHIR, a Bulk export: NDJSON files of Patient, Encounter, Condition and DocumentReference.
+
+Read are US Core's shapes and those of MIMIC-IV-on-FHIR, R4 and R5. A visit is an encounter that took place. A condition
+belongs to the encounter that it names, or else to the one that lists it as a diagnosis, whose rank orders the codes and
+says which is first. Its code is the coding in an edition of ICD; conditions that were refuted or entered in error, have
+no such coding or no encounter, are counted and left out. Notes are DocumentReferences with their plain text inside.
+"""
+
+import argparse
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from data.cohorts.cohort import Patient, build_cohort
+from data.cohorts.source import Source
+from data.ledger import Ledger
+from data.sources.shared.discharge_notes import next_admissions, read_visit_notes, visits_with_notes
+from data.sources.shared.fhir_resources import (
+    NO_CONDITION,
+    NO_VISIT,
+    Condition,
+    Resources,
+    read_documents,
+    read_resources,
+)
+from data.sources.shared.icd_versions import CODE_SYSTEMS, WHO, codes_of_the_who, resolve_versions
+from data.sources.shared.options import add_code_system, add_diagnosis_options, add_kind, add_past_notes
+from data.sources.shared.source_command import Arguments, SourceCommand, column_forms
+from data.table_files.columns import Column, ColumnForms, column, type_columns
+from data.table_files.meanings import LARGEST_AGE, Meaning
+from data.table_files.stored_files import InputFile
+from data.table_files.text_tables import TextTable
+from mera.system.errors import UserError
+
+SYSTEMS = {
+    "http://hl7.org/fhir/sid/icd-9-cm": 9,
+    "urn:oid:2.16.840.1.113883.6.103": 9,
+    "http://hl7.org/fhir/sid/icd-10-cm": 10,
+    "urn:oid:2.16.840.1.113883.6.90": 10,
+}
+WHO_SYSTEMS = {"http://hl7.org/fhir/sid/icd-10": 10, "urn:oid:2.16.840.1.113883.6.3": 10}
+MIMIC_ENDINGS = {"diagnosis-icd9": 9, "diagnosis-icd10": 10}
+"""How the systems of MIMIC-IV-on-FHIR end, in its several releases."""
+
+
+def read_fhir(
+    folder: str | Path,
+    ledger: Ledger,
+    *,
+    code_system: str | None = None,
+    kinds: Sequence[str] = (),
+    identifiers: bool = False,
+    notes: bool = False,
+    past_notes: bool = False,
+    forms: ColumnForms | None = None,
+    zeros: str | None = None,
+    granularity: str = "full",
+) -> tuple[list[Patient], list[InputFile], str]:
+    """The cohort, the files it was read from, and the ontology of its codes.
+
+    `folder`: of the NDJSON files, at any depth. `code_system`: of CODE_SYSTEMS or WHO. `kinds`: only encounters of
+    these classes (`IMP`); none: all. `identifiers`: patients and visits are called by their first identifier where they
+    have one. With `notes` visits are those that have a note, with `past_notes` all. Raises FileNotFoundError or
+    UserError where the files cannot be used.
+    """
+    forms = forms or ColumnForms()
+    resources = read_resources(folder)
+    ledger.change("resource of a type that is not read, left out", resources.others.total())
+    for name, number in (("Patient", len(resources.people)), ("Encounter", len(resources.encounters))):
+        if not number:
+            raise UserError(f"{folder} holds no resource {name}; a Bulk export of Patient, Encounter and Condition has")
+    visits = _visits(Path(folder), resources, kinds, ledger, forms)
+    rows = _diagnoses(resources, code_system, ledger)
+    names = _names(resources) if identifiers else None
+    if names is not None:
+        visits = _renamed(visits, ("patient_id", "admission_id"), names)
+        rows = _renamed(rows, ("subject_id", "hadm_id"), names)
+    if code_system == WHO:
+        codes, system = codes_of_the_who(rows, ledger, granularity), WHO
+    else:
+        codes, system = resolve_versions(rows, code_system, ledger, zeros=zeros, granularity=granularity)
+    texts = None
+    if notes or past_notes:
+        unread: Counter[str] = Counter()
+        documents = read_documents(resources, unread)
+        named = (
+            documents
+            if names is None
+            else (
+                (number, names[0].get(patient, patient), names[1].get(visit, visit), time, text)
+                for number, patient, visit, time, text in documents
+            )
+        )
+        next_ones = next_admissions(visits) if past_notes else None
+        texts = read_visit_notes(named, "DocumentReference.date", ledger, next_ones, forms.date_format)
+        for reason, count in unread.items():
+            ledger.change(f"document whose text is not read, counted as empty: {reason}", count)
+        visits = visits_with_notes(visits, texts, ledger, required=not past_notes, what="note")
+    return build_cohort(visits, codes, ledger, texts=texts), resources.files, system
+
+
+def _visits(
+    folder: Path, resources: Resources, kinds: Sequence[str], ledger: Ledger, forms: ColumnForms
+) -> pl.DataFrame:
+    ledger.read("visits", len(resources.encounters))
+    everyone = {each.patient_id for each in resources.encounters} - {""}
+    ledger.read("patients", len(everyone))
+    wanted = {kind.upper() for kind in kinds}
+    usable = []
+    for each in resources.encounters:
+        if not each.encounter_id or not each.patient_id:
+            ledger.drop("visits", "without a patient or visit id")
+        elif each.status in NO_VISIT:
+            ledger.drop("visits", "planned, cancelled or entered in error")
+        elif wanted and each.kind not in wanted:
+            ledger.drop("visits", "of another class")
+        else:
+            usable.append((each.encounter_id, each.patient_id, each.start or None))
+    schema = {"admission_id": pl.String, "patient_id": pl.String, "start": pl.String}
+    encounters = pl.DataFrame(usable, schema=schema, orient="row")
+    unique = encounters.sort(pl.all(), nulls_last=True).unique("admission_id", keep="first", maintain_order=True)
+    ledger.drop("visits", "duplicate visit", encounters.height - unique.height)
+    times = _typed(folder, unique, (column("start", Meaning.TIME, header="Encounter.period.start"),), ledger, forms)
+    timed = times.drop_nulls("start")
+    ledger.drop("visits", "without a start", times.height - timed.height)
+    joined = timed.join(_people(folder, resources, ledger, forms), on="patient_id", how="left", maintain_order="left")
+    dead = (pl.col("death").dt.date() < pl.col("start").dt.date()).fill_null(False)
+    alive = joined.filter(~dead)
+    ledger.drop("visits", "death before admission", joined.height - alive.height)
+    ledger.drop("patients", "without a usable encounter", len(everyone) - alive["patient_id"].n_unique())
+    start, birth = pl.col("start"), pl.col("birth")
+    days = [moment.dt.month().cast(pl.Int64) * 100 + moment.dt.day() for moment in (start, birth)]
+    age = start.dt.year().cast(pl.Int64) - birth.dt.year() - (days[0] < days[1]).cast(pl.Int64)
+    odd = int((~alive.select(age=age)["age"].is_between(0, LARGEST_AGE)).sum())
+    ledger.change(f"age below 0 or above {LARGEST_AGE}, left out", odd)
+    day = start.dt.epoch("d").cast(pl.Int64)
+    return alive.select(
+        "patient_id",
+        "admission_id",
+        "sex",
+        order=start.dt.epoch("s"),
+        age=pl.when(age.is_between(0, LARGEST_AGE)).then(age),
+        day=day,
+        period=day,
+    )
+
+
+def _people(folder: Path, resources: Resources, ledger: Ledger, forms: ColumnForms) -> pl.DataFrame:
+    rows = [
+        (each.patient_id or None, each.sex or None, each.birth or None, each.death or None) for each in resources.people
+    ]
+    people = pl.DataFrame(rows, schema=dict.fromkeys(("patient_id", "sex", "birth", "death"), pl.String), orient="row")
+    columns = (
+        column("sex", Meaning.SEX, header="Patient.gender"),
+        column("birth", Meaning.TIME, header="Patient.birthDate"),
+        column("death", Meaning.TIME, header="Patient.deceasedDateTime", may_be_empty=True),
+    )
+    typed = _typed(folder, people.drop_nulls("patient_id"), columns, ledger, forms)
+    return typed.sort(pl.all(), nulls_last=True).unique("patient_id", keep="first", maintain_order=True)
+
+
+def _typed(
+    folder: Path, rows: pl.DataFrame, columns: Sequence[Column], ledger: Ledger, forms: ColumnForms
+) -> pl.DataFrame:
+    """`rows` with `columns` by their meanings."""
+    text = TextTable(path=folder, file=InputFile(file_name=folder.name, sha256=""), rows=rows)
+    return rows.with_columns(type_columns(text, columns, ledger, forms).get_columns())
+
+
+def _diagnoses(resources: Resources, code_system: str | None, ledger: Ledger) -> pl.DataFrame:
+    """The conditions as `resolve_versions` wants them."""
+    ledger.read("diagnoses", len(resources.conditions))
+    rows = []
+    for each in resources.conditions:
+        listed, rank = resources.ranks.get(each.condition_id, ("", None))
+        encounter = each.encounter_id or listed
+        coding = _coding(each, code_system)
+        if each.status in NO_CONDITION:
+            ledger.drop("diagnoses", "condition refuted or entered in error")
+        elif not each.patient_id or not encounter:
+            ledger.drop("diagnoses", "condition without a patient or encounter")
+        elif coding is None:
+            ledger.drop("diagnoses", "condition without a coding in ICD")
+        else:
+            rows.append((each.patient_id, encounter, rank if encounter == listed else None, *coding))
+    if not rows:
+        raise UserError(
+            "no Condition has an encounter and a coding in ICD-9-CM or ICD-10-CM (--code-system icd10who reads "
+            "http://hl7.org/fhir/sid/icd-10)"
+        )
+    types = (pl.String, pl.String, pl.Int64, pl.Int64, pl.String)
+    names = ("subject_id", "hadm_id", "seq_num", "icd_version", "icd_code")
+    return pl.DataFrame(rows, schema=dict(zip(names, types, strict=True)), orient="row")
+
+
+def _coding(condition: Condition, code_system: str | None) -> tuple[int, str] | None:
+    """Version and code of the coding in ICD; of several the one in the wanted version, then the first."""
+    codings = [(_version(system, code_system), code) for system, code in condition.codes]
+    of_icd = [(version, code) for version, code in codings if version is not None]
+    wanted = 9 if (code_system or "").endswith("icd9") else 10
+    return next((each for each in of_icd if each[0] == wanted), next(iter(of_icd), None))
+
+
+def _version(system: str, code_system: str | None) -> int | None:
+    if code_system == WHO:
+        return WHO_SYSTEMS.get(system.rstrip("/"))
+    for ending, version in MIMIC_ENDINGS.items():
+        if system.endswith(ending):
+            return version
+    return SYSTEMS.get(system.rstrip("/"))
+
+
+def _names(resources: Resources) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    """Patient id -> its identifier, and encounter id -> its identifier. Raises UserError where two share one."""
+    patients = {each.patient_id: each.identifier or each.patient_id for each in resources.people}
+    visits = {each.encounter_id: each.identifier or each.encounter_id for each in resources.encounters}
+    for names, what in ((patients, "patients"), (visits, "encounters")):
+        if len(set(names.values())) < len(names):
+            raise UserError(f"--identifiers: several {what} have the same first identifier; leave the option out")
+    return patients, visits
+
+
+def _renamed(
+    rows: pl.DataFrame, columns: tuple[str, str], names: tuple[Mapping[str, str], Mapping[str, str]]
+) -> pl.DataFrame:
+    return rows.with_columns(pl.col(name).replace(dict(of)) for name, of in zip(columns, names, strict=True))
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of `mera prepare fhir`."""
+    add_diagnosis_options(parser, "FOLDER", "folder of the .ndjson files, gzipped or not")
+    add_code_system(parser, (*CODE_SYSTEMS, WHO), "; icd10who: codings of the WHO's ICD-10 instead of the CM editions")
+    parser.add_argument(
+        "--encounter-class",
+        nargs="+",
+        default=(),
+        metavar="CODE",
+        help="only encounters of these classes, as IMP (inpatient), EMER, AMB; default: all",
+    )
+    parser.add_argument(
+        "--identifiers",
+        action="store_true",
+        help="call patients and visits by their first identifier (subject_id and hadm_id of MIMIC-IV-on-FHIR) instead "
+        "of the id of the resource, as --split-file may need",
+    )
+    add_kind(parser, "coding: with the plain text of DocumentReference")
+    add_past_notes(parser)
+
+
+def read_source(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
+    """The cohort that the command line names."""
+    patients, files, system = read_fhir(
+        arguments.input,
+        ledger,
+        code_system=arguments.code_system,
+        kinds=arguments.encounter_class,
+        identifiers=arguments.identifiers,
+        notes=kind == "coding",
+        past_notes=arguments.past_notes,
+        forms=column_forms(arguments),
+        zeros=arguments.codes_without_zeros,
+        granularity=arguments.granularity,
+    )
+    options = {
+        "code_system": arguments.code_system or system.removesuffix("cm"),
+        "encounter_class": list(arguments.encounter_class),
+    }
+    return Source(name="fhir", system=system, patients=patients, ledger=ledger, files=files, options=options)
+
+
+SOURCE = SourceCommand(
+    name="fhir",
+    help="""\
+FHIR: the folder of a Bulk export (NDJSON) with Patient, Encounter, Condition and perhaps DocumentReference.
+
+  mera prepare fhir --input export/ --code-system icd10 --output prepared/fhir
+  mera prepare fhir --input export/ --code-system icd10 --encounter-class IMP --kind coding --output prepared/fhir-notes
+  mera prepare fhir --input mimic-iv-fhir-demo/ --code-system to-icd10 --identifiers --output prepared/mimic4-fhir""",
+    add_options=add_options,
+    read=read_source,
+)

@@ -1,0 +1,189 @@
+"""OMOP CDM 5.4: tables in the documented form, as CSV and Parquet, counted by hand."""
+
+import omop_tables as omop
+import polars as pl
+import pytest
+from prepare_case import EVEN, accounting, assert_adds_up, dropped, every_row, example_of, run, write_csv
+
+ICD10 = ("--code-system", "icd10")
+
+
+def write(folder, tables):
+    for name, rows in tables.items():
+        write_csv(folder / f"{name}.csv", rows)
+    return folder
+
+
+def prepared(tmp_path, tables, *options, name="t"):
+    folder = write(tmp_path / f"cdm-{name}", tables) if isinstance(tables, dict) else tables
+    (task,) = run("omop", "--input", folder, "--output", tmp_path / name, *EVEN, *options)
+    assert_adds_up(task)
+    return task
+
+
+def with_rows(tables, name, *rows):
+    return tables | {name: [*tables[name], *rows]}
+
+
+def test_the_source_concept_gives_the_code_and_the_status_the_first(tmp_path):
+    task = prepared(tmp_path, omop.tables(), *ICD10)
+    row = example_of(task, "3")
+    assert (row["age"], row["sex"], row["targets"]) == (69, "F", ["I50.9", "I10"])
+    assert row["history"] == [{"codes": ["I50.9", "I10"], "days_before": 31}]
+    assert accounting(task)["diagnoses"] == {"read": 48, "added": {}, "used": 48, "dropped": {}}
+    assert {row["sex"] for row in every_row(task)} == {"F", "M"}
+    primary = prepared(tmp_path, omop.tables(), *ICD10, "--primary-only", name="u")
+    assert example_of(primary, "3")["targets"] == ["I50.9"]
+
+
+def test_a_standard_concept_takes_the_code_that_maps_to_it(tmp_path):
+    conditions = [
+        omop.condition(1, 1, "12", standard="31001"),  # I10: a repeat of what is there
+        omop.condition(2, 1, "12", standard="31004"),  # two codes; the source uses N17.9
+        omop.condition(3, 1, "12", standard="31005"),  # its only relation is no longer valid
+        omop.condition(4, 1, "12", standard="31006"),  # two codes that the source never uses
+        omop.condition(5, 2, "22", source="45004"),
+        omop.condition(6, 1, "12", standard="0"),
+    ]
+    tables = with_rows(omop.tables(), "condition_occurrence", *conditions)
+    without = prepared(tmp_path, tables, *ICD10, name="without")
+    assert dropped(without, "diagnoses") == {"no ICD concept as its source, and none that maps to its concept": 5}
+    task = prepared(tmp_path, tables | {"concept_relationship": omop.RELATIONSHIPS}, *ICD10)
+    assert example_of(task, "1")["targets"] == ["I50.9", "I10", "N17.9"]
+    assert dropped(task, "diagnoses") == {
+        "no ICD concept as its source, and none that maps to its concept": 2,
+        "repeated in its visit": 1,
+        "several ICD concepts map to its concept, and the source's own rows hold none": 1,
+    }
+    assert task.info["changed"] == {"code that maps to the condition's concept, by concept_relationship": 2}
+
+
+def test_both_versions_and_the_who(tmp_path):
+    tables = with_rows(omop.tables(), "condition_occurrence", omop.condition(1, 1, "12", source="44001"))
+    with pytest.raises(ValueError, match=r"mix ICD-9 \(1 rows\) and ICD-10 \(48 rows\); choose with --code-system"):
+        prepared(tmp_path, tables)
+    task = prepared(tmp_path, tables, "--code-system", "to-icd10", name="u")
+    assert dropped(task, "diagnoses") == {"repeated in its visit": 1}
+    with pytest.raises(ValueError, match="no condition has a concept of ICD10;"):
+        prepared(tmp_path, omop.tables(), "--code-system", "icd10who", name="v")
+    tables["condition_occurrence"] = [
+        [{"45001": "46001", "45002": "46002"}.get(cell, cell) for cell in row] for row in tables["condition_occurrence"]
+    ]
+    who = prepared(tmp_path, tables, "--code-system", "icd10who", name="w")
+    assert who.info["ontology"] == "icd10who"
+    assert example_of(who, "3")["targets"] == ["I50.9", "I10"]
+
+
+def test_source_values_are_codes_only_where_the_user_says_so(tmp_path):
+    conditions = [omop.condition(1, 1, "12", value="N179"), omop.condition(2, 1, "12", value="J18.9", source="31005")]
+    tables = with_rows(omop.tables(), "condition_occurrence", *conditions)
+    assert len(example_of(prepared(tmp_path, tables, *ICD10), "1")["targets"]) == 2
+    task = prepared(tmp_path, tables, *ICD10, "--source-values", "icd10", name="u")
+    assert example_of(task, "1")["targets"] == ["I50.9", "I10", "N17.9"]
+    assert task.info["changed"] == {"code taken from condition_source_value": 1}
+
+
+def test_omop_counts_every_trouble(tmp_path):
+    tables = omop.tables()
+    tables = with_rows(
+        tables,
+        "visit_occurrence",
+        ["11", "1", "9201", "2020-01-10", ""],  # a visit twice
+        ["990", "", "9201", "2020-01-10", ""],
+        ["991", "1", "9201", "", ""],
+        ["992", "1", "9202", "2020-05-01", ""],
+        ["993", "2", "9201", "2021-05-01", ""],  # after death
+        ["994", "13", "9202", "2020-05-01", ""],
+    )
+    tables = with_rows(tables, "condition_occurrence", omop.condition(1, 1, "", source="45001"))
+    tables = with_rows(tables, "condition_occurrence", omop.condition(1, 2, "993", source="45001"))
+    tables = with_rows(tables, "person", ["14", "0", "1990", "", ""], ["15", "8551", "1890", "", ""])
+    tables = with_rows(
+        tables, "visit_occurrence", ["141", "14", "9201", "2020-05-01", ""], ["151", "15", "262", "2020-05-01", ""]
+    )
+    tables["death"] = [["person_id", "death_date"], ["2", "2020-12-31"]]
+    task = prepared(tmp_path, tables, *ICD10, "--visit-concepts", "9201", "262")
+    assert dropped(task, "visits") == {
+        "without a patient or visit id": 1,
+        "duplicate visit": 1,
+        "of another visit_concept_id": 2,
+        "without a start": 1,
+        "death before admission": 1,
+        "without a usable code": 2,
+    }
+    assert dropped(task, "diagnoses") == {
+        "condition without a patient or visit": 1,
+        "visit dropped or not listed": 1,
+    }
+    assert dropped(task, "patients") == {
+        "without a usable visit in visit_occurrence": 1,
+        "without a usable visit": 2,
+    }
+    assert task.info["changed"] == {"age below 0 or above 120, left out": 1}
+
+
+def test_parquet_parts_and_upper_case_names_are_the_same(tmp_path):
+    tables = omop.tables()
+    plain = prepared(tmp_path, tables, *ICD10)
+    folder = tmp_path / "parquet"
+    (folder / "condition_occurrence").mkdir(parents=True)
+    for name, (header, *rows) in tables.items():
+        frame = pl.DataFrame(rows, schema=[column.upper() for column in header], orient="row")
+        numbers = [
+            column
+            for column in frame.columns
+            if column.endswith("_ID") and column[:4] not in ("VOCA", "DOMA") and "CLASS" not in column
+        ]
+        frame = frame.with_columns(pl.col(numbers).cast(pl.Int64))
+        if name == "condition_occurrence":
+            frame[:20].write_parquet(folder / name / "part-0.parquet")
+            frame[20:].write_parquet(folder / name / "part-1.parquet")
+        else:
+            frame.write_parquet(folder / f"{name.upper()}.parquet")
+    task = prepared(tmp_path, folder, *ICD10, name="u")
+    assert every_row(task) == every_row(plain)
+    coding = prepared(tmp_path, folder, *ICD10, "--kind", "coding", name="v")
+    assert every_row(coding) == every_row(prepared(tmp_path, tables, *ICD10, "--kind", "coding", name="w"))
+
+
+def test_notes_of_a_visit_stand_oldest_first_and_a_history_tells_no_later_one(tmp_path):
+    notes = [
+        ["903", "1", "2020-01-12", "", "", "a later one", "11"],
+        ["904", "1", "2020-01-09", "", "", "an early one", "11"],
+        ["905", "1", "2020-01-09", "", "", "an early one", "11"],
+        ["906", "1", "2020-03-09", "", "", "after the next visit began", "11"],
+        ["907", "1", "2020-03-09", "", "", "of no visit", ""],
+        ["908", "1", "2020-03-09", "", "", "", "11"],
+    ]
+    tables = with_rows(omop.tables(), "note", *notes)
+    task = prepared(tmp_path, tables, *ICD10, "--kind", "coding")
+    text = next(row["text"] for row in every_row(task) if row["example_id"] == "1:11")
+    assert text == "an early one\n\nnote of 11 aaaaaa said so\n\na later one\n\nafter the next visit began"
+    assert dropped(task, "notes") == {
+        "without an admission or patient id": 1,
+        "empty": 1,
+        "repeats another of its admission": 1,
+    }
+    past = prepared(tmp_path, tables, *ICD10, "--past-notes", name="u")
+    assert [visit["text"] for visit in example_of(past, "1")["history"]] == [
+        "an early one\n\nnote of 11 aaaaaa said so\n\na later one"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda tables: tables | {"visit_occurrence": [["a"], ["1"]]}, "has no column person_id"),
+        (lambda tables: {name: rows for name, rows in tables.items() if name != "concept"}, "holds no table concept"),
+        (lambda tables: tables | {"person.tsv": [["a"], ["1"]]}, None),
+    ],
+)
+def test_folders_that_are_refused(tmp_path, change, message):
+    if message is None:
+        folder = write(tmp_path / "cdm", omop.tables())
+        (folder / "person.parquet").write_bytes(b"")
+        with pytest.raises(ValueError, match=r"holds person\.csv and person\.parquet; keep one of them"):
+            prepared(tmp_path, folder, *ICD10)
+        return
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        prepared(tmp_path, change(omop.tables()), *ICD10)

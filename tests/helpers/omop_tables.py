@@ -1,0 +1,70 @@
+"""An OMOP export as CDM 5.4 describes it: small tables, whose concepts are made up."""
+
+ICD10, ICD9, SNOMED = "45000000", "44000000", "300000"
+CONCEPTS = [
+    [
+        "concept_id",
+        "concept_name",
+        "domain_id",
+        "vocabulary_id",
+        "concept_class_id",
+        "standard_concept",
+        "concept_code",
+    ],
+    ["45001", "Essential hypertension", "Condition", "ICD10CM", "3-char billing code", "", "I10"],
+    ["45002", "Heart failure, unspecified", "Condition", "ICD10CM", "4-char billing code", "", "I50.9"],
+    ["45003", "Type 2 diabetes", "Condition", "ICD10CM", "4-char billing code", "", "E11.9"],
+    ["45004", "Acute kidney failure", "Condition", "ICD10CM", "4-char billing code", "", "N17.9"],
+    ["45005", "Acute kidney failure, other", "Condition", "ICD10CM", "4-char billing code", "", "N17.8"],
+    ["46001", "Hypertension (WHO)", "Condition", "ICD10", "ICD10 code", "", "I10"],
+    ["46002", "Heart failure (WHO)", "Condition", "ICD10", "ICD10 code", "", "I50.9"],
+    ["44001", "Hypertension", "Condition", "ICD9CM", "4-dig billing code", "", "401.9"],
+    ["31001", "Essential hypertension", "Condition", "SNOMED", "Disorder", "S", "59621000"],
+    ["31004", "Acute kidney injury", "Condition", "SNOMED", "Disorder", "S", "14669001"],
+    ["31005", "Unheard of", "Condition", "SNOMED", "Disorder", "S", "1"],
+    ["31006", "Of two that nobody used", "Condition", "SNOMED", "Disorder", "S", "2"],
+    ["45006", "One of the two", "Condition", "ICD10CM", "4-char billing code", "", "J18.9"],
+    ["45007", "The other", "Condition", "ICD10CM", "4-char billing code", "", "J18.8"],
+]
+RELATIONSHIPS = [
+    ["concept_id_1", "concept_id_2", "relationship_id", "valid_start_date", "invalid_reason"],
+    ["45001", "31001", "Maps to", "19700101", ""],
+    ["45004", "31004", "Maps to", "19700101", ""],
+    ["45005", "31004", "Maps to", "19700101", ""],
+    ["45002", "31005", "Maps to", "19700101", "D"],
+    ["31005", "45002", "Mapped from", "19700101", ""],
+    ["45006", "31006", "Maps to", "19700101", ""],
+    ["45007", "31006", "Maps to", "19700101", ""],
+]
+VISIT_HEADER = ["visit_occurrence_id", "person_id", "visit_concept_id", "visit_start_date", "visit_start_datetime"]
+CONDITION_HEADER = [
+    *("condition_occurrence_id", "person_id", "condition_concept_id", "condition_start_date", "visit_occurrence_id"),
+    *("condition_source_value", "condition_source_concept_id", "condition_status_concept_id"),
+]
+NOTE_HEADER = ["note_id", "person_id", "note_date", "note_datetime", "note_title", "note_text", "visit_occurrence_id"]
+
+
+def condition(number, person, visit, source="0", standard="0", value="", status="0"):
+    return [str(number), str(person), standard, "2020-01-01", str(visit), value, source, status]
+
+
+def tables(people=12):
+    """Table -> rows with a header: two visits each of `people`, of the ids n1 and n2."""
+    person = [["person_id", "gender_concept_id", "year_of_birth", "month_of_birth", "day_of_birth"]]
+    visits, conditions, notes = [VISIT_HEADER], [CONDITION_HEADER], [NOTE_HEADER]
+    for number in range(1, people + 1):
+        person.append([str(number), "8532" if number % 2 else "8507", "1950", "6", "15"])
+        for visit in (1, 2):
+            name = f"{number}{visit}"
+            visits.append([name, str(number), "9201", f"2020-0{visit}-10", f"2020-0{visit}-10 08:30:00"])
+            conditions.append(condition(f"{name}0", number, name, source="45001", standard="31001"))
+            conditions.append(condition(f"{name}1", number, name, source="45002", status="32903"))
+            text = f"note of {name} {'abcdefghijkl'[number - 1] * 6} said so"
+            notes.append([name, str(number), f"2020-0{visit}-11", "", "Discharge", text, name])
+    return {
+        "person": person,
+        "visit_occurrence": visits,
+        "condition_occurrence": conditions,
+        "concept": CONCEPTS,
+        "note": notes,
+    }
