@@ -132,30 +132,19 @@ def recall(context: typer.Context) -> None:
 def report(
     runs: Annotated[list[Path], typer.Argument(help="run directories, each with a predictions folder")],
     output: Annotated[Path, typer.Option(help="directory to write: index.html, report.md, report.json")],
-    by_task: Annotated[
-        bool, typer.Option("--by-task", help="runs of several tasks: a section for each task, instead of an error")
-    ] = False,
+    by_task: Annotated[bool, typer.Option("--by-task", help="runs of several tasks: a section for each")] = False,
     bootstrap_samples: Annotated[int, typer.Option(help="resamples behind the intervals and tests")] = 1000,
     seed: Annotated[int, typer.Option(help="seed of the resamples")] = 0,
     reference: Annotated[
         str | None, typer.Option(help="run that ablations are compared with; default: the one most others differ from")
     ] = None,
-    with_examples: Annotated[
-        int, typer.Option(help="also write a page for each of the first N test patients; they hold patients' data")
-    ] = 0,
-    rare_codes: Annotated[
-        bool, typer.Option("--rare-codes", help="name codes of fewer than 10 patients too: for public data")
-    ] = False,
+    with_examples: Annotated[int, typer.Option(help="also pages of the first N test patients, with their data")] = 0,
+    rare_codes: Annotated[bool, typer.Option("--rare-codes", help="name codes of few patients (public data)")] = False,
     no_date: Annotated[bool, typer.Option("--no-date", help="leave out the date: same runs, same bytes")] = False,
     title: Annotated[str | None, typer.Option(help="heading of the page")] = None,
-    subtitle: Annotated[
-        str | None, typer.Option(help="below the heading; default: how many models on which task")
-    ] = None,
+    subtitle: Annotated[str | None, typer.Option(help="below it; default: how many models on which task")] = None,
     author: Annotated[str | None, typer.Option(help="who answers for the report")] = None,
-    sections: Annotated[
-        str,
-        typer.Option(help="core (what a board reads, at most 12 printed pages), all, or a list with commas: best,rare"),
-    ] = "all",
+    sections: Annotated[str, typer.Option(help="core (at most 12 printed pages), all, or a list: best,rare")] = "all",
 ) -> None:
     """Compare runs on the same task, side by side. `mera report runs/a runs/b --output report/`."""
     from mera.report import write_report

@@ -129,7 +129,7 @@ def _small_table(comparison: Comparison) -> Table:
     rest = len(comparison.shown.runs) - len(shown)
     caption = "In percent. Bold difference: supported by the paired test. Intervals stand in the chart and below."
     if rest:
-        caption += f" {rest} more models stand in the tables below."
+        caption += f" {rest} more model{' stands' if rest == 1 else 's stand'} in the tables below."
     return Table(
         name="overview",
         caption=caption,

@@ -100,7 +100,7 @@ def _certainty(comparison: Comparison, runs: Sequence[ComparedRun]) -> list[Bull
         behind = f"{runs[1].label} comes nearest, {_points(pair)} points lower ({interval(pair, signed=True)})"
         others = "" if len(runs) == 2 else f", all {len(runs) - 1} other models are behind"
         return [Bullet(lead="That is certain:", text=f"by the paired test{others}; {behind}.")]
-    named = ", ".join(f"{run.label} ({_points(_pair(comparison, best, run))} lower)" for run in equals[:MOST_NAMED])
+    named = ", ".join(f"{run.label} ({_lower(_pair(comparison, best, run))})" for run in equals[:MOST_NAMED])
     more = f" and {len(equals) - MOST_NAMED} more" if len(equals) > MOST_NAMED else ""
     num_behind = len(runs) - 1 - len(equals)
     rest = f" {num_behind} other{' is' if num_behind == 1 else 's are'} behind for certain." if num_behind else ""
@@ -174,6 +174,12 @@ def _pair(comparison: Comparison, first: ComparedRun, second: ComparedRun) -> Me
     pair = find_pair(comparison.shown.pairs, LEADING_METRIC, first.name, second.name)
     assert pair is not None, "where recall@20 has a value for one run, it has one for all"
     return pair
+
+
+def _lower(pair: MetricDifference) -> str:
+    """Of the second model of the pair, which is not above the first."""
+    points = _points(pair)
+    return "level" if points == percent(0.0) else f"{points} lower"
 
 
 def _points(pair: MetricDifference) -> str:
