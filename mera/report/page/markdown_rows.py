@@ -11,7 +11,7 @@ from mera.report.comparison.compare import Comparison
 from mera.report.comparison.published import PublishedRow
 from mera.report.comparison.runs import ComparedRun
 from mera.report.measures.measure import METRICS
-from mera.report.text import DASH, percent
+from mera.report.text import DASH, interval, percent
 
 ROW_METRICS = ("recall@10", "recall@20", "weighted_f1_at_label_count", "micro_f1", "macro_f1", "map")
 LEADING_COLUMNS = ("Model", "Task", "Split", "Examples", "Candidates", "Seeds")
@@ -41,10 +41,7 @@ def _of_run(comparison: Comparison, run: ComparedRun, num_seeds: int) -> list[st
         f"{comparison.examples}",
         f"{comparison.candidates.number}",
         f"{num_seeds}",
-        *(
-            percent(value.value) + (f" [{percent(value.low)}, {percent(value.high)}]" if value.low is not None else "")
-            for value in values
-        ),
+        *(percent(value.value) + (f" ({interval(value)})" if value.low is not None else "") for value in values),
     ]
 
 
@@ -55,7 +52,11 @@ def _of_paper(row: PublishedRow) -> list[str]:
     return [model, f"{row.protocol}{differs}", "published", DASH, DASH, DASH, *values]
 
 
+def markdown_cell(value: object) -> str:
+    """A text that cannot break out of its table cell or become markup, of Markdown or of the HTML it may hold."""
+    text = re.sub(r"([\\|`*_\[\]])", r"\\\1", " ".join(str(value).split()))
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
 def _line(entries: Sequence[str]) -> str:
-    """A text with a bar or a line break does not leave its cell."""
-    cells = [re.sub(r"([\\|`<>])", r"\\\1", " ".join(entry.split())) for entry in entries]
-    return f"| {' | '.join(cells)} |"
+    return f"| {' | '.join(map(markdown_cell, entries))} |"

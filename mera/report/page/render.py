@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -19,7 +18,7 @@ from mera.report.page import tables
 from mera.report.page.contents import METHOD, TITLES, Question
 from mera.report.page.drawing.figure import Figure, inline_svg
 from mera.report.page.first_screen import FirstScreen
-from mera.report.page.markdown_rows import markdown_rows
+from mera.report.page.markdown_rows import markdown_cell, markdown_rows
 
 SCRIPTS = ("sort.js", "chart.js", "codes.js", "page.js")
 METHOD_TEXTS = (
@@ -124,7 +123,7 @@ def environment() -> jinja2.Environment:
     )
     templates.filters |= {
         "yaml": _as_yaml,
-        "cell": _markdown_cell,
+        "cell": markdown_cell,
         "inline_svg": _inline_figure,
         "script_json": _script_json,
     }
@@ -172,9 +171,3 @@ def _script_json(text: str) -> Markup:
 def _as_yaml(value: JsonObject) -> str:
     printed: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100)
     return printed.strip()
-
-
-def _markdown_cell(value: object) -> str:
-    """A text that cannot break out of its table cell or become markup, of Markdown or of the HTML it may hold."""
-    text = re.sub(r"([\\|`*_\[\]])", r"\\\1", " ".join(str(value).split()))
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
