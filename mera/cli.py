@@ -138,18 +138,17 @@ def recall(context: typer.Context) -> None:
 def report(
     runs: Annotated[list[Path], typer.Argument(help="run directories, each with a predictions folder")],
     output: Annotated[Path, typer.Option(help="directory to write: index.html, report.md, report.json")],
-    by_task: Annotated[
-        bool, typer.Option("--by-task", help="runs of several tasks: a section for each task, instead of an error")
-    ] = False,
+    by_task: Annotated[bool, typer.Option("--by-task", help="runs of several tasks: a section for each")] = False,
     bootstrap_samples: Annotated[int, typer.Option(help="resamples behind the intervals and tests")] = 1000,
     seed: Annotated[int, typer.Option(help="seed of the resamples")] = 0,
-    reference: Annotated[
-        str | None, typer.Option(help="run that ablations are compared with; default: the one most others differ from")
-    ] = None,
-    with_examples: Annotated[
-        int, typer.Option(help="also write a page for each of the first N test patients; they hold patients' data")
-    ] = 0,
+    reference: Annotated[str | None, typer.Option(help="run that ablations are compared with")] = None,
+    with_examples: Annotated[int, typer.Option(help="also pages of the first N test patients, with their data")] = 0,
+    rare_codes: Annotated[bool, typer.Option("--rare-codes", help="name codes of few patients (public data)")] = False,
     no_date: Annotated[bool, typer.Option("--no-date", help="leave out the date: same runs, same bytes")] = False,
+    title: Annotated[str | None, typer.Option(help="heading of the page")] = None,
+    subtitle: Annotated[str | None, typer.Option(help="below it; default: how many models on which task")] = None,
+    author: Annotated[str | None, typer.Option(help="who answers for the report")] = None,
+    sections: Annotated[str, typer.Option(help="core (at most 12 printed pages), all, or a list: best,rare")] = "all",
 ) -> None:
     """Compare runs on the same task, side by side. `mera report runs/a runs/b --output report/`."""
     from mera.report import write_report
@@ -163,7 +162,12 @@ def report(
             seed=seed,
             reference=reference,
             with_examples=with_examples,
+            rare_codes=rare_codes,
             date_line=not no_date,
+            title=title,
+            subtitle=subtitle,
+            author=author,
+            sections=sections,
         )
     if with_examples:
         print(f"warning: {page.parent / 'examples'} holds patients' data; do not pass it on", file=sys.stderr)
@@ -175,11 +179,12 @@ def compare(
     runs: Annotated[list[Path], typer.Argument(help="run directories on one task")],
     bootstrap_samples: Annotated[int, typer.Option(help="resamples behind the intervals and tests")] = 1000,
     seed: Annotated[int, typer.Option(help="seed of the resamples")] = 0,
+    markdown: Annotated[bool, typer.Option("--markdown", help="a line of Markdown for each model instead")] = False,
 ) -> None:
     """The main table in the terminal. `mera compare runs/a runs/b`."""
     from mera.report import print_comparison
 
-    print_comparison(runs, bootstrap_samples=bootstrap_samples, seed=seed)
+    print_comparison(runs, bootstrap_samples=bootstrap_samples, seed=seed, markdown=markdown)
 
 
 @app.command()
@@ -220,10 +225,7 @@ def fuse(
 def export(
     run: Annotated[Path, typer.Argument(help="run of stage one, stage two or the bi-encoder")],
     to: Annotated[Path, typer.Option(help="folder to write, which must not exist")],
-    with_note_phrases: Annotated[
-        bool,
-        typer.Option("--with-note-phrases", help="also where code vectors are partly those of phrases of notes"),
-    ] = False,
+    with_note_phrases: Annotated[bool, typer.Option("--with-note-phrases", help="also code vectors of notes")] = False,
 ) -> None:
     """A model to pass on, nothing of a patient in it. `mera export runs/X/stage-two --to models/X`.
 

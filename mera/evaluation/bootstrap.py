@@ -19,6 +19,8 @@ from mera.system.errors import UserError
 
 CODES_BLOCK_ELEMENTS = 8_000_000
 """Elements of one (codes, resamples) block of weighted counts: 32 MB."""
+RANKS_BLOCK_ELEMENTS = 1_000_000
+"""Elements of one (resamples, rows) block of ranks, of which a correlation holds some six in float64."""
 TARGETS_BLOCK = 2048
 """Targets compared with all rows at once in the macro ROC-AUC."""
 
@@ -57,8 +59,20 @@ def ratio_of_sums(weights: np.ndarray, numerators: np.ndarray, denominators: np.
 
 def micro_f1(weights: np.ndarray, predicted: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """F1 over all (example, code) pairs. predicted, targets (N, C) bool."""
-    per_row = [(predicted & targets).sum(axis=1), predicted.sum(axis=1), targets.sum(axis=1)]
-    return f1_from_counts(*_weighted_sums(weights, np.stack(per_row, axis=1)).T)
+    return micro_f1_of_counts(weights, set_counts(predicted, targets))
+
+
+def set_counts(predicted: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """(N, 3) int: hits, predicted and true codes of each row. predicted, targets (N, C) bool."""
+    rows_at_once = max(1, CODES_BLOCK_ELEMENTS // max(1, targets.shape[1]))
+    blocks = [slice(start, start + rows_at_once) for start in range(0, len(targets), rows_at_once)]
+    hits = [(predicted[block] & targets[block]).sum(axis=1) for block in blocks]
+    return np.stack([np.concatenate(hits), predicted.sum(axis=1), targets.sum(axis=1)], axis=1)
+
+
+def micro_f1_of_counts(weights: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """`micro_f1` of the counts (N, 3) of `set_counts`."""
+    return f1_from_counts(*_weighted_sums(weights, counts).T)
 
 
 def code_f1(
@@ -145,7 +159,7 @@ def spearman(weights: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.n
     if not len(first):
         return np.full(len(weights), np.nan)
     correlations = []
-    for block in np.array_split(weights, max(1, weights.size // CODES_BLOCK_ELEMENTS)):
+    for block in np.array_split(weights, max(1, weights.size // RANKS_BLOCK_ELEMENTS)):
         block = block.astype(np.float64)
         ranks = [_centred_ranks(block, values) for values in (first, second)]
         product, *squares = [

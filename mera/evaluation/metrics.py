@@ -166,7 +166,7 @@ def f1(predicted: np.ndarray, targets: np.ndarray, average: Literal["micro", "ma
     their targets. `samples`: mean over rows with targets of the F1 of the two sets.
     """
     _check_shapes(predicted, targets)
-    predicted, targets = predicted.astype(bool), targets.astype(bool)
+    predicted, targets = np.asarray(predicted, dtype=bool), np.asarray(targets, dtype=bool)
     if average == "micro":
         return float(f1_from_counts((predicted & targets).sum(), predicted.sum(), targets.sum()))
     if average not in ("macro", "weighted", "samples"):
@@ -201,9 +201,9 @@ def roc_auc(scores: np.ndarray, targets: np.ndarray, average: Literal["micro", "
     lose against every non-target.
     """
     _check_shapes(scores, targets)
-    targets = targets.astype(bool)
+    targets = np.asarray(targets, dtype=bool)
     if average == "micro":
-        return _auc(scores.ravel(), targets.ravel())
+        return _auc_of_all_pairs(scores, targets)
     if average != "macro":
         raise UserError(f"average must be 'micro' or 'macro', got {average!r}")
     return mean_over_rows(roc_auc_by_code(scores, targets))
@@ -213,7 +213,7 @@ def roc_auc_by_code(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """(C,) ROC-AUC of each code over the rows; NaN for a code without a target or without a non-target that has a
     score."""
     _check_shapes(scores, targets)
-    targets = targets.astype(bool)
+    targets = np.asarray(targets, dtype=bool)
     support = targets.sum(axis=0)
     areas = np.full(scores.shape[1], np.nan)
     for column in np.flatnonzero((support > 0) & (support < len(targets))):
@@ -230,24 +230,53 @@ def spearman(first: np.ndarray, second: np.ndarray) -> float:
 
 def _auc(scores: np.ndarray, positive: np.ndarray) -> float:
     """AUC from the places of the positives among the sorted scores; sorts values, never indices, which is cheap."""
-    neither = np.isneginf(scores) & ~positive
-    ordered = np.sort(scores[~neither] if neither.any() else scores)
     chosen = scores[positive]
-    num_positive, num_negative = len(chosen), len(ordered) - len(chosen)
+    ordered = _sorted_scores(scores, positive)
+    return _auc_of_places(*_places(ordered, chosen), len(chosen), len(ordered))
+
+
+def _auc_of_all_pairs(scores: np.ndarray, positive: np.ndarray) -> float:
+    """The same over all pairs of (N, C), the scores sorted a block of rows at a time: the places are whole numbers, so
+    their sums over blocks are exact."""
+    chosen = np.sort(scores[positive])
+    below = not_above = num_ordered = 0
+    for block in _row_blocks(scores):
+        ordered = _sorted_scores(scores[block].ravel(), positive[block].ravel())
+        places = _places(ordered, chosen)
+        below, not_above, num_ordered = below + places[0], not_above + places[1], num_ordered + len(ordered)
+    return _auc_of_places(below, not_above, len(chosen), num_ordered)
+
+
+def _sorted_scores(scores: np.ndarray, positive: np.ndarray) -> np.ndarray:
+    """Without those that are no candidates' and no targets'."""
+    neither = np.isneginf(scores) & ~positive
+    return np.sort(scores[~neither] if neither.any() else scores)
+
+
+def _places(ordered: np.ndarray, chosen: np.ndarray) -> tuple[int, int]:
+    """Over all chosen scores, how many of the ordered ones are below, and how many are not above."""
+    below = np.searchsorted(ordered, chosen, side="left").sum(dtype=np.int64)
+    return int(below), int(np.searchsorted(ordered, chosen, side="right").sum(dtype=np.int64))
+
+
+def _auc_of_places(below: int, not_above: int, num_positive: int, num_ordered: int) -> float:
+    num_negative = num_ordered - num_positive
     if not num_positive or not num_negative:
         return float("nan")
-    below = np.searchsorted(ordered, chosen, side="left").sum(dtype=np.float64)
-    not_above = np.searchsorted(ordered, chosen, side="right").sum(dtype=np.float64)
     # The mid-rank of a value v (from 1) is (#{< v} + #{<= v} + 1) / 2.
     rank_sum = (below + not_above + num_positive) / 2
     return float((rank_sum - num_positive * (num_positive + 1) / 2) / (num_positive * num_negative))
 
 
 def _sorted_blocks(scores: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    for block in _row_blocks(scores):
+        yield block, np.argsort(-scores[block], axis=1, kind="stable")
+
+
+def _row_blocks(scores: np.ndarray) -> Iterator[slice]:
     rows_at_once = max(1, BLOCK_ELEMENTS // max(1, scores.shape[1]))
     for start in range(0, len(scores), rows_at_once):
-        block = slice(start, min(start + rows_at_once, len(scores)))
-        yield block, np.argsort(-scores[block], axis=1, kind="stable")
+        yield slice(start, min(start + rows_at_once, len(scores)))
 
 
 def _row_hits(ranking: Ranking, k: int) -> np.ndarray:

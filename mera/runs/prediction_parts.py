@@ -12,6 +12,8 @@ from mera.system.errors import UserError
 
 EXAMPLE_COLUMNS = ("example_id", "patient_id", "targets", "seen", "threshold")
 RULE_COLUMNS = ("kind", "node", "text", "subjects", "objects")
+BLOCK_ELEMENTS = 8_000_000
+"""Scores looked at at once."""
 WRITE_AGAIN = "write the predictions again"
 
 
@@ -55,10 +57,15 @@ def check_finite(scores: np.ndarray, path: Path, may_be_missing: bool = False) -
     """
     if scores.dtype.kind not in "fiu":
         raise UserError(f"{path} holds no numbers but {scores.dtype}; {WRITE_AGAIN}")
-    numbers = np.isfinite(scores)
-    if may_be_missing:
-        numbers |= np.isneginf(scores) & numbers.any(axis=1, keepdims=True)
-    rows = np.flatnonzero(~numbers.all(axis=1))
+    usable = [np.empty(0, dtype=bool)]
+    rows_at_once = max(1, BLOCK_ELEMENTS // max(1, scores.shape[1]))
+    for start in range(0, len(scores), rows_at_once):
+        block = scores[start : start + rows_at_once]
+        numbers = np.isfinite(block)
+        if may_be_missing:
+            numbers |= np.isneginf(block) & numbers.any(axis=1, keepdims=True)
+        usable.append(numbers.all(axis=1))
+    rows = np.flatnonzero(~np.concatenate(usable))
     if len(rows):
         raise UserError(
             f"{path} holds NaN or infinity in {len(rows)} of {len(scores)} rows (the first: row {rows[0] + 1}), which "

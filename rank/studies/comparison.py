@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mera.report.measures.estimates import Estimate
-from mera.report.page.drawing import SERIES
+from mera.report.page.drawing.colours import SERIES
 from mera.report.page.tables import Cell, Column, Row, Table
 from mera.report.page.tables import cell as number_cell
 from mera.runs.predictions import read_predictions

@@ -5,15 +5,34 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from mera.report.page.drawing import SETTINGS
+from mera.report.page.drawing.colours import GRID, INK
 from mera.report.page.tables import Table, printed, printed_interval, to_csv
 from mera.system.folder_replacement import replace_folder, restore_folder
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.typing import RcKeyType
 
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+SETTINGS: "dict[RcKeyType, Any]" = {
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.8,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.7,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+}
 FIGURE, PAGE, NUMBERS = "study.png", "study.md", "study.json"
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mera.evaluation import bootstrap
+from mera.evaluation.paired_tests import paired_tests
 from mera.report.measures.estimates import finite
 from mera.report.measures.measure import METRICS, Measures
 
@@ -39,16 +40,27 @@ class MetricDifference:
 class PairedTest:
     """Interval and p-value of a paired difference; None where its replicates have none."""
 
+    difference: float | None
     low: float | None
     high: float | None
     p: float | None
 
 
-def paired_test(first: np.ndarray, second: np.ndarray, num_patients: int, least_error: float = 0.0) -> PairedTest:
-    """first, second (B,): replicates of two runs on the same resamples of `num_patients` patients."""
-    low, high = bootstrap.interval(first - second, least_error=least_error)
-    p = bootstrap.paired_p_value(first, second, num_patients, least_error)
-    return PairedTest(low=finite(low), high=finite(high), p=finite(p))
+NOT_TESTED = PairedTest(difference=None, low=None, high=None, p=None)
+
+
+def outcomes_of_pairs(
+    replicates: Sequence[np.ndarray], num_patients: int, least_errors: Sequence[float] | None = None
+) -> list[PairedTest]:
+    """Each pair of runs in the order of `itertools.combinations`; replicates: (B,) of each run, on the same resamples
+    of `num_patients` patients."""
+    pairs = list(itertools.combinations(range(len(replicates)), 2))
+    tests = paired_tests(np.stack(replicates), pairs, num_patients, least_errors)
+    columns = (tests.differences, tests.low, tests.high, tests.p)
+    return [
+        PairedTest(difference=finite(difference), low=finite(low), high=finite(high), p=finite(p))
+        for difference, low, high, p in zip(*(column.tolist() for column in columns), strict=True)
+    ]
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -59,28 +71,38 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 def paired_differences(measured: Sequence[Measures], num_patients: int) -> tuple[MetricDifference, ...]:
     """Every pair of competitors on every metric that both have; no interval and no test where one has no replicates."""
     runs = [run for run in measured if not run.is_oracle]
-    pairs = []
-    for metric, (first, second) in itertools.product(METRICS, itertools.combinations(runs, 2)):
-        if math.isnan(first.values[metric.key]) or math.isnan(second.values[metric.key]):
-            continue
-        test = PairedTest(low=None, high=None, p=None)
-        if metric.key in first.replicates and metric.key in second.replicates:
-            replicates = first.replicates[metric.key], second.replicates[metric.key]
-            test = paired_test(*replicates, num_patients, _least_error(metric.key, first, second))
-        pairs.append(
-            MetricDifference(
-                metric=metric.key,
-                first=first.name,
-                second=second.name,
-                difference=first.values[metric.key] - second.values[metric.key],
-                low=test.low,
-                high=test.high,
-                p=test.p,
-                p_holm=None,
-            )
+    entries = [entry for metric in METRICS for entry in _on_metric(metric.key, runs, num_patients)]
+    corrected = holm([test.p for _, _, _, test in entries])
+    return tuple(
+        MetricDifference(
+            metric=metric,
+            first=first.name,
+            second=second.name,
+            difference=first.values[metric] - second.values[metric],
+            low=test.low,
+            high=test.high,
+            p=test.p,
+            p_holm=p_holm,
         )
-    corrected = holm([pair.p for pair in pairs])
-    return tuple(replace(pair, p_holm=p_holm) for pair, p_holm in zip(pairs, corrected, strict=True))
+        for (metric, first, second, test), p_holm in zip(entries, corrected, strict=True)
+    )
+
+
+def _on_metric(
+    metric: str, runs: Sequence[Measures], num_patients: int
+) -> list[tuple[str, Measures, Measures, PairedTest]]:
+    valued = [run for run in runs if not math.isnan(run.values[metric])]
+    pairs = list(itertools.combinations(valued, 2))
+    tested = [run for run in valued if metric in run.replicates]
+    tests: dict[tuple[str, str], PairedTest] = {}
+    if len(tested) > 1:
+        tested_pairs = list(itertools.combinations(tested, 2))
+        least_errors = [_least_error(metric, first, second) for first, second in tested_pairs]
+        outcomes = outcomes_of_pairs([run.replicates[metric] for run in tested], num_patients, least_errors)
+        tests = {
+            (first.name, second.name): outcome for (first, second), outcome in zip(tested_pairs, outcomes, strict=True)
+        }
+    return [(metric, *pair, tests.get((pair[0].name, pair[1].name), NOT_TESTED)) for pair in pairs]
 
 
 def _least_error(metric: str, first: Measures, second: Measures) -> float:
@@ -106,11 +128,15 @@ def is_supported(p_holm: float | None) -> bool:
     return p_holm is not None and p_holm < SIGNIFICANCE
 
 
-def best_on(metric: str, measured: Sequence[Measures], pairs: Sequence[MetricDifference]) -> str | None:
-    """The run that is above every other competitor with a value, each difference being supported."""
-    names = [run.name for run in measured if not run.is_oracle and not math.isnan(run.values[metric])]
-    for name in names:
-        differences = [find_pair(pairs, metric, name, other) for other in names if other != name]
-        if differences and all(pair and is_supported(pair.p_holm) and pair.difference > 0 for pair in differences):
-            return name
-    return None
+def best_runs(measured: Sequence[Measures], pairs: Sequence[MetricDifference]) -> dict[str, str]:
+    """Metric -> the run that is above every other competitor with a value, each difference being supported."""
+    others: dict[str, int] = {}
+    for metric in METRICS:
+        valued = [run for run in measured if not run.is_oracle and not math.isnan(run.values[metric.key])]
+        others[metric.key] = len(valued) - 1
+    wins: dict[tuple[str, str], int] = {}
+    for pair in pairs:
+        if is_supported(pair.p_holm) and pair.difference != 0:
+            winner = pair.metric, pair.first if pair.difference > 0 else pair.second
+            wins[winner] = wins.get(winner, 0) + 1
+    return {metric: run for (metric, run), count in wins.items() if count == others[metric]}

@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mera.evaluation import bootstrap
-from mera.report.comparison.pairs import MetricDifference, best_on
+from mera.report.comparison.pairs import MetricDifference, best_runs
 from mera.report.json_form import INLINE, called
 from mera.report.measures.estimates import Estimate, estimate, finite
 from mera.report.measures.measure import METRICS, Breakdown, Measures
 from mera.report.measures.run_manifest import BASELINE, ORACLE, RunManifest
+
+LONGEST_FUSION = 40
+"""Characters of a fusion's name above which tables count its parts."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,13 +45,15 @@ class ComparedRun:
 
 def compared_runs(measured: Sequence[Measures], pairs: Sequence[MetricDifference]) -> tuple[ComparedRun, ...]:
     """The runs in their order, each metric with its interval; `pairs`: every comparison of two of them."""
-    best = {metric.key: best_on(metric.key, measured, pairs) for metric in METRICS}
+    best = best_runs(measured, pairs)
     return tuple(
         ComparedRun(
             name=run.name,
             label=label,
             kind=run.manifest.kind,
-            metrics={metric.key: _metric_value(run, metric.key, best[metric.key] == run.name) for metric in METRICS},
+            metrics={
+                metric.key: _metric_value(run, metric.key, best.get(metric.key) == run.name) for metric in METRICS
+            },
             breakdown=run.breakdown,
             manifest=run.manifest,
         )
@@ -71,8 +76,13 @@ def _metric_value(run: Measures, metric: str, best: bool) -> MetricValue:
 
 def _labels(measured: Sequence[Measures]) -> list[str]:
     """A run's model, and its run name where two runs have the same model name."""
-    shared = Counter(run.manifest.model for run in measured)
-    return [
-        run.manifest.model if shared[run.manifest.model] == 1 else f"{run.manifest.model} ({run.name})"
-        for run in measured
-    ]
+    names = [_short_name(run.manifest) for run in measured]
+    shared = Counter(names)
+    return [name if shared[name] == 1 else f"{name} ({run.name})" for run, name in zip(measured, names, strict=True)]
+
+
+def _short_name(manifest: RunManifest) -> str:
+    """The model; of a fusion with a long list of parts how many they are, since the report lists them elsewhere."""
+    if manifest.fusion is None or len(manifest.model) <= LONGEST_FUSION:
+        return manifest.model
+    return f"fusion of {len(manifest.fusion.parts)} runs"

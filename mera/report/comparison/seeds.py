@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from mera.evaluation import bootstrap
-from mera.report.comparison.ablations import METRICS, models_of, trained_runs
+from mera.report.comparison.ablations import models_of, trained_runs
 from mera.report.measures.estimates import finite
-from mera.report.measures.measure import Measures
+from mera.report.measures.measure import METRICS, Measures
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,7 +34,7 @@ class SeedGroup:
     seeds: tuple[str, ...]
     """In the order of `runs`."""
     metrics: Mapping[str, SeedsValue]
-    """By metric of METRICS."""
+    """By the key of each of METRICS."""
 
 
 def seed_groups(measured: Sequence[Measures]) -> tuple[SeedGroup, ...]:
@@ -53,7 +53,7 @@ def seed_groups(measured: Sequence[Measures]) -> tuple[SeedGroup, ...]:
                     model=members[0].manifest.model,
                     runs=tuple(run.name for run in members),
                     seeds=tuple(map(str, seeds)),
-                    metrics={metric: _over_seeds(metric, members) for metric in METRICS},
+                    metrics={metric.key: _over_seeds(metric.key, members) for metric in METRICS},
                 )
             )
     return tuple(groups)

@@ -2,11 +2,11 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from mera.report.comparison.pairs import holm, is_supported, paired_test
+from mera.report.comparison.pairs import holm, is_supported, outcomes_of_pairs
 from mera.report.measures.estimates import Estimate, estimate
 from mera.report.measures.load import Comparable
 from mera.report.measures.measure import Measures
@@ -90,25 +90,25 @@ def stratum_differences(
     A group of fewer than `MIN_TESTED_PATIENTS` patients is not tested: its resamples hold too few different values.
     """
     runs = [run for run in measured if not run.is_oracle]
-    tested_groups = [group for group, patients in enumerate(patients_in_group) if patients >= MIN_TESTED_PATIENTS]
-    pairs = []
-    for group, (first, second) in itertools.product(tested_groups, itertools.combinations(runs, 2)):
-        replicates = first.strata[key][group], second.strata[key][group]
-        test = paired_test(*replicates, patients_in_group[group])
-        pairs.append(
-            GroupDifference(
-                group=group,
-                first=first.name,
-                second=second.name,
-                difference=float(replicates[0][0] - replicates[1][0]),
-                low=test.low,
-                high=test.high,
-                p=test.p,
-                p_holm=None,
-            )
+    entries = []
+    for group, patients in enumerate(patients_in_group):
+        if patients >= MIN_TESTED_PATIENTS and len(runs) > 1:
+            tests = outcomes_of_pairs([run.strata[key][group] for run in runs], patients)
+            entries += [(group, *pair, test) for pair, test in zip(itertools.combinations(runs, 2), tests, strict=True)]
+    corrected = holm([test.p for _, _, _, test in entries])
+    return tuple(
+        GroupDifference(
+            group=group,
+            first=first.name,
+            second=second.name,
+            difference=float("nan") if test.difference is None else test.difference,
+            low=test.low,
+            high=test.high,
+            p=test.p,
+            p_holm=p_holm,
         )
-    corrected = holm([pair.p for pair in pairs])
-    return tuple(replace(pair, p_holm=p_holm) for pair, p_holm in zip(pairs, corrected, strict=True))
+        for (group, first, second, test), p_holm in zip(entries, corrected, strict=True)
+    )
 
 
 def best_in_group(pairs: Sequence[GroupDifference], group: int) -> str | None:

@@ -11,7 +11,7 @@ from mera.runs.predictions import Predictions
 
 SIZE_GROUPS = 8
 CURVE_POINTS = 60
-BLOCK_ELEMENTS = 8_000_000
+BLOCK_ELEMENTS = 1_000_000
 """Scores compared with the cuts at once."""
 
 

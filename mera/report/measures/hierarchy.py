@@ -23,6 +23,8 @@ from mera.runs.predictions import Predictions
 LEVELS = ("all", "chapter", "block", "category", "subcategory")
 """Columns of the code table that are levels, coarsest first; `data.editions.edition` has the same, since `mera` imports
 nothing of `data`."""
+BLOCK_ELEMENTS = 1_000_000
+"""Scores put in order of their groups at once."""
 LEVEL_NAMES = {
     "all": "any code",
     "chapter": "chapter",
@@ -98,13 +100,18 @@ def _in_a_true_group(
     return np.isin(rows * stride + group_of_code[columns], true_groups)
 
 
-def coarse_levels(run: Predictions, targets: np.ndarray, codes: pl.DataFrame, weights: np.ndarray) -> CoarseLevels:
-    """The metrics at each level; `micro_f1` only where the run has thresholds.
+def coarse_levels(
+    run: Predictions,
+    targets: np.ndarray,
+    codes: pl.DataFrame,
+    weights: np.ndarray,
+    predicted: np.ndarray | None,
+) -> CoarseLevels:
+    """The metrics at each level; `micro_f1` only where the run has thresholds and so predicts sets.
 
-    targets (N, C) bool, weights (B, N). Levels that put all codes together or each code apart are left out.
+    targets, predicted (N, C) bool, weights (B, N). Levels that put all codes together or each code apart are left out.
     """
     levels: dict[str, dict[str, Estimate]] = {}
-    has_thresholds = bool(np.isfinite(run.thresholds).all())
     for level in (level for level in LEVELS if level in codes.columns):
         groups = np.unique(group_numbers(codes[level]), return_inverse=True)[1]
         if not 1 < groups.max() + 1 < codes.height:
@@ -114,9 +121,9 @@ def coarse_levels(run: Predictions, targets: np.ndarray, codes: pl.DataFrame, we
         rows = [metrics.row_average_precision(ranking), metrics.row_recall(ranking, 20)]
         averages = bootstrap.row_mean(weights, np.column_stack(rows))
         levels[level] = {"map": estimate(averages[:, 0]), "recall@20": estimate(averages[:, 1])}
-        if has_thresholds:
-            predicted = by_group(run.predicted, groups, np.logical_or)
-            levels[level]["micro_f1"] = estimate(bootstrap.micro_f1(weights, predicted, group_targets))
+        if predicted is not None:
+            group_predicted = by_group(predicted, groups, np.logical_or)
+            levels[level]["micro_f1"] = estimate(bootstrap.micro_f1(weights, group_predicted, group_targets))
     return levels
 
 
@@ -124,4 +131,9 @@ def by_group(values: np.ndarray, group_of_code: np.ndarray, combine: np.ufunc) -
     """(N, C) -> (N, G): `combine` over the codes of each group 0 ... G - 1; group_of_code (C,)."""
     order = np.argsort(group_of_code, kind="stable")
     starts = np.flatnonzero(np.diff(group_of_code[order], prepend=-1))
-    return combine.reduceat(values[:, order], starts, axis=1)
+    grouped = np.empty((len(values), len(starts)), dtype=values.dtype)
+    rows_at_once = max(1, BLOCK_ELEMENTS // values.shape[1])
+    for start in range(0, len(values), rows_at_once):
+        block = slice(start, start + rows_at_once)
+        grouped[block] = combine.reduceat(values[block][:, order], starts, axis=1)
+    return grouped

@@ -54,41 +54,46 @@ def group_runs(paths: Sequence[str | Path], by_task: bool = False) -> list[Compa
     groups: dict[str, Comparable] = {}
     names: dict[tuple[str, str], Path] = {}
     for path in map(Path, paths):
-        run = read_predictions(path)
-        _check_manifest(run.manifest, path)
-        _check_predictions(run, path)
-        task = TaskRecord.of(run.manifest["task"])
-        fingerprint = task.fingerprint
-        if (fingerprint, run.name) in names:
-            raise UserError(
-                f"two runs are called {run.name!r}: {names[fingerprint, run.name]} and {path}; "
-                "give each run once, and rename the directory of one where they are two"
-            )
-        names[fingerprint, run.name] = path
-        if fingerprint in groups:
-            _check_same_examples(groups[fingerprint], run, task)
-            groups[fingerprint] = _joined(groups[fingerprint], run, task, path)
-        elif groups and not by_task:
-            other = next(iter(groups.values()))
-            raise UserError(
-                f"runs {other.first_run!r} and {run.name!r} were scored on different tasks: "
-                f"{_describe(other.task, task)} and {_describe(task, other.task)}; "
-                "report them apart, or in one report with a section per task (--by-task)"
-            )
-        else:
-            groups[fingerprint] = Comparable(
-                paths=[path],
-                first_run=run.name,
-                task=task,
-                example_ids=run.example_ids,
-                patient_ids=run.patient_ids,
-                codes=run.codes,
-                targets=run.targets,
-                seen=run.seen,
-                outside=Outside.of(run),
-                **{part: getattr(run, part) for part in OPTIONAL_PARTS},
-            )
+        _add(groups, names, path, by_task)  # whose scores are gone before the next run's are read
     return list(groups.values())
+
+
+def _add(groups: dict[str, Comparable], names: dict[tuple[str, str], Path], path: Path, by_task: bool) -> None:
+    """Put the run in `path` into the group of its task's fingerprint; `names`: (fingerprint, run) -> where it is."""
+    run = read_predictions(path)
+    _check_manifest(run.manifest, path)
+    _check_predictions(run, path)
+    task = TaskRecord.of(run.manifest["task"])
+    fingerprint = task.fingerprint
+    if (fingerprint, run.name) in names:
+        raise UserError(
+            f"two runs are called {run.name!r}: {names[fingerprint, run.name]} and {path}; "
+            "give each run once, and rename the directory of one where they are two"
+        )
+    names[fingerprint, run.name] = path
+    if fingerprint in groups:
+        _check_same_examples(groups[fingerprint], run, task)
+        groups[fingerprint] = _joined(groups[fingerprint], run, task, path)
+    elif groups and not by_task:
+        other = next(iter(groups.values()))
+        raise UserError(
+            f"runs {other.first_run!r} and {run.name!r} were scored on different tasks: "
+            f"{_describe(other.task, task)} and {_describe(task, other.task)}; "
+            "report them apart, or in one report with a section per task (--by-task)"
+        )
+    else:
+        groups[fingerprint] = Comparable(
+            paths=[path],
+            first_run=run.name,
+            task=task,
+            example_ids=run.example_ids,
+            patient_ids=run.patient_ids,
+            codes=run.codes,
+            targets=run.targets,
+            seen=run.seen,
+            outside=Outside.of(run),
+            **{part: getattr(run, part) for part in OPTIONAL_PARTS},
+        )
 
 
 def _joined(group: Comparable, run: Predictions, task: TaskRecord, path: Path) -> Comparable:

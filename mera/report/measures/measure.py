@@ -1,5 +1,6 @@
 """One run's numbers: every metric with its bootstrap replicates, and every breakdown that the report shows."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,6 @@ from mera import metrics
 from mera.evaluation import bootstrap
 from mera.evaluation.coding_rules import CodingRules
 from mera.evaluation.hidden_codes import hidden_replicates, hidden_targets
-from mera.report.measures.coding_rules import RuleCheck, rule_check
 from mera.report.measures.decisions import PrecisionRecall, SetSize, at_label_count, precision_recall, set_size
 from mera.report.measures.estimates import Estimate, estimate
 from mera.report.measures.hierarchy import CoarseLevels, Hierarchy, coarse_levels, hierarchy
@@ -25,11 +25,17 @@ from mera.report.measures.records import (
 )
 from mera.report.measures.reliability import Reliability, reliability
 from mera.report.measures.run_manifest import ORACLE, RunManifest
+from mera.report.measures.sets.code_counts import CodeCounts, code_counts
+from mera.report.measures.sets.coding_rules import RuleCheck, rule_check
+from mera.report.measures.sets.guarantees import Guarantees, ValidationMargins, guarantees
+from mera.report.measures.sets.variety import Variety, variety
 from mera.report.measures.strata import Stratification, recall_in_groups
 from mera.runs.predictions import Predictions
 
 MAX_AUC_WORK = 200_000_000
 """Targets x examples above which ROC-AUC gets no interval: with 1,000 resamples that is some 10 s a run."""
+BLOCK_ELEMENTS = 4_000_000
+"""Scores ranked at once without the codes of the history."""
 CURVE_LENGTH = 100
 CODING = "coding"
 """Kind of the tasks that code a note."""
@@ -106,6 +112,9 @@ class Breakdown:
     """None where the task has no rules or the run sets no threshold."""
     hidden_codes: dict[str, Estimate]
     """By key of `mera.evaluation.hidden_codes.hidden_replicates`; empty where the task hides no code."""
+    guarantees: Guarantees
+    variety: Variety | None
+    """None where nothing is ranked."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,6 +130,8 @@ class Measures:
     """(C,) by key of a macro metric: its value for each code, NaN where a code has none."""
     strata: dict[str, np.ndarray]
     """(groups, B) by stratification key: recall@20 within each group."""
+    codes: CodeCounts | None
+    """None where the run sets no threshold."""
     breakdown: Breakdown
 
     @property
@@ -131,6 +142,12 @@ class Measures:
     def is_oracle(self) -> bool:
         return self.manifest.kind == ORACLE
 
+    @property
+    def place(self) -> tuple[bool, float, str]:
+        """Its order in a comparison: oracles first, as the bound; then by recall@20, then by name."""
+        value = self.values["recall@20"]
+        return not self.is_oracle, math.inf if math.isnan(value) else -value, self.name
+
 
 def measure(
     run: Predictions,
@@ -138,9 +155,10 @@ def measure(
     strata: list[Stratification],
     rules: CodingRules | None,
     weights: np.ndarray,
+    validation: ValidationMargins | str,
 ) -> Measures:
     """All numbers of one run; `weights` (B, N) from `mera.evaluation.bootstrap.patient_weights`, the same for all
-    runs."""
+    runs; `validation` from `mera.report.measures.sets.guarantees.validation_margins`."""
     ranking = metrics.rank_targets(run.scores, shared.targets, CURVE_LENGTH)
     predicted = run.predicted if bool(np.isfinite(run.thresholds).all()) else None
     by_code = {"macro_roc_auc": metrics.roc_auc_by_code(run.scores, shared.targets)}
@@ -160,12 +178,13 @@ def measure(
         replicates=replicates,
         by_code=by_code,
         strata={partition.key: recall_in_groups(ranking, partition, weights) for partition in strata},
+        codes=code_counts(ranking, predicted, shared.targets, shared.codes),
         breakdown=Breakdown(
             recall_curve=_recall_curve(ranking),
             set_size=None if predicted is None else set_size(predicted, shared.targets, weights),
             precision_recall=precision_recall(run, shared.targets),
             hierarchy=hierarchy(ranking, shared.codes, weights),
-            coarse_levels=coarse_levels(run, shared.targets, shared.codes, weights),
+            coarse_levels=coarse_levels(run, shared.targets, shared.codes, weights, predicted),
             reliability=reliability(run, ranking, weights),
             training=training_curve(run.records.get("training")),
             memorization=stage_one_recall(run.records.get("memorization")),
@@ -173,6 +192,8 @@ def measure(
             widths=widths(run.records.get("widths")),
             coding_rules=rule_check(run, shared, rules, weights),
             hidden_codes=_hidden_codes(run.scores, shared, weights),
+            guarantees=guarantees(run, shared, strata, predicted, validation, weights),
+            variety=variety(ranking, shared.codes.height),
         ),
     )
 
@@ -211,17 +232,22 @@ def new_code_replicates(
     scores: np.ndarray, predicted: np.ndarray | None, targets: np.ndarray, seen: np.ndarray, weights: np.ndarray
 ) -> dict[str, np.ndarray]:
     """(B,) by key of NEW_CODE_METRICS; scores (N, C), predicted, targets and seen (N, C) bool, weights (B, N)."""
-    new_targets = targets & ~seen
-    ranking = metrics.rank_targets(np.where(seen, -np.inf, scores), new_targets)
-    row_metrics = {
-        "new_recall@10": metrics.row_recall(ranking, 10),
-        "new_recall@20": metrics.row_recall(ranking, 20),
-        "new_map": metrics.row_average_precision(ranking),
-    }
-    means = bootstrap.row_mean(weights, np.column_stack(list(row_metrics.values())))
-    replicates: dict[str, np.ndarray] = dict(zip(row_metrics, means.T, strict=True))
+    rows_at_once = max(1, BLOCK_ELEMENTS // scores.shape[1])
+    row_metrics: list[np.ndarray] = []
+    counts: list[np.ndarray] = []
+    for start in range(0, len(scores), rows_at_once):
+        block = slice(start, start + rows_at_once)
+        is_new = ~seen[block]
+        new_targets = targets[block] & is_new
+        ranking = metrics.rank_targets(np.where(is_new, scores[block], -np.inf), new_targets)
+        values = [metrics.row_recall(ranking, 10), metrics.row_recall(ranking, 20)]
+        row_metrics.append(np.column_stack([*values, metrics.row_average_precision(ranking)]))
+        if predicted is not None:
+            counts.append(bootstrap.set_counts(predicted[block] & is_new, new_targets))
+    means = bootstrap.row_mean(weights, np.concatenate(row_metrics))
+    replicates: dict[str, np.ndarray] = dict(zip(("new_recall@10", "new_recall@20", "new_map"), means.T, strict=True))
     if predicted is not None:
-        replicates["new_micro_f1"] = bootstrap.micro_f1(weights, predicted & ~seen, new_targets)
+        replicates["new_micro_f1"] = bootstrap.micro_f1_of_counts(weights, np.concatenate(counts))
     return replicates
 
 

@@ -21,6 +21,8 @@ class TrainingCurve:
     loss: Points
     validation: Mapping[str, Points]
     """By metric."""
+    steps: int | None
+    """Optimiser steps; None where the log does not count them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +57,12 @@ def training_curve(log: Sequence[JsonObject] | None) -> TrainingCurve | None:
                 validation.setdefault(key.removeprefix("eval_"), []).append([entry["epoch"], value])
     if not loss and not validation:
         return None
-    return TrainingCurve(loss=_points(loss), validation={key: _points(points) for key, points in validation.items()})
+    steps = [entry["step"] for entry in entries if isinstance(entry.get("step"), int)]
+    return TrainingCurve(
+        loss=_points(loss),
+        validation={key: _points(points) for key, points in validation.items()},
+        steps=max(steps, default=None),
+    )
 
 
 def stage_one_recall(record: JsonObject | None) -> tuple[StageOneRecall, ...]:

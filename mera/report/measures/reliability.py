@@ -19,7 +19,7 @@ from mera.runs.predictions import Predictions
 
 FIRST = 20
 NUM_BINS = 10
-BLOCK_ELEMENTS = 8_000_000
+BLOCK_ELEMENTS = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from mera.report.comparison.pairs import MetricDifference, is_supported
 from mera.report.comparison.runs import ComparedRun
-from mera.report.page.drawing import Figure
+from mera.report.page.drawing.figure import Figure
 from mera.report.page.tables import Cell, Row, Table
 from mera.report.text import p_value
 
@@ -19,13 +19,14 @@ class Part:
     title: str
     text: str = ""
     figures: Sequence[Figure] = ()
+    """The first one stands beside the first table, the second beside the second."""
     tables: Sequence[Table] = ()
 
 
 def run_row(run: ComparedRun, cells: Sequence[Cell]) -> Row:
     """A table row that is called after a run."""
     kind = run.kind or ""
-    return Row(label=run.label, note=KIND_NAMES.get(kind, kind), faint=run.is_oracle, cells=cells)
+    return Row(label=run.label, note=KIND_NAMES.get(kind, kind), faint=run.is_oracle, cells=cells, run=run.name)
 
 
 def pair_cell(pair: MetricDifference | None) -> Cell:

@@ -54,6 +54,8 @@ class Row:
     note: str = ""
     faint: bool = False
     """An oracle or a published row: not one of the models compared."""
+    run: str | None = None
+    """The run that it is about, by its name: a reader may hide it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

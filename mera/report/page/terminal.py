@@ -8,12 +8,13 @@ import rich.console
 import rich.table
 import rich.text
 
-from mera.report.comparison.compare import Comparison, compare
+from mera.report.comparison.compare import compare
 from mera.report.comparison.pairs import MetricDifference, find_pair, is_supported
-from mera.report.comparison.runs import competitors
-from mera.report.comparison.summary import describe_candidates, summarise
+from mera.report.comparison.runs import ComparedRun, competitors
+from mera.report.comparison.words.summary import describe_candidates, verdict
 from mera.report.measures.load import group_runs
 from mera.report.measures.measure import METRICS, NEW_CODE_METRICS
+from mera.report.page.markdown_rows import markdown_rows
 from mera.report.text import DASH, interval, p_value, percent
 
 SHORT_METRICS = ("recall@10", "recall@20", "weighted_f1_at_label_count", "micro_f1", "map")
@@ -25,30 +26,37 @@ def print_comparison(
     *,
     bootstrap_samples: int = 1000,
     seed: int = 0,
+    markdown: bool = False,
     console: rich.console.Console | None = None,
 ) -> None:
-    """Print the main metrics with intervals, the differences from the best model, and the summary in words.
+    """Print the main metrics with intervals, the differences from the best model, and the summary in words; with
+    `markdown` a line of Markdown for each model instead, to be pasted beside others'.
 
     Raises what `write_report` raises for runs that are missing or cannot be compared.
     """
     console = console or rich.console.Console()
     (group,) = group_runs(run_paths)
     comparison = compare(group, bootstrap_samples, seed)
-    task, competing = comparison.task, len(competitors(comparison.runs)) > 1
+    if markdown:
+        console.print(rich.text.Text(markdown_rows(comparison)), soft_wrap=True)
+        return
+    task, shown = comparison.task, comparison.shown
+    competing = len(competitors(shown.runs)) > 1
     title = f"{task.name or 'unnamed task'}, {task.split}: percent, 95% interval; * best, supported"
-    console.print(_values(comparison, SHORT_METRICS, title))
+    console.print(_values(shown.runs, SHORT_METRICS, title))
     if competing:
-        console.print(_differences(comparison, SHORT_METRICS))
-    if any(run.metrics[key].value is not None for run in comparison.runs for key in NEW_SHORT_METRICS):
-        console.print(_values(comparison, NEW_SHORT_METRICS, "codes that the history does not hold (new onset)"))
+        console.print(_differences(shown.runs, shown.pairs, SHORT_METRICS))
+    if any(run.metrics[key].value is not None for run in shown.runs for key in NEW_SHORT_METRICS):
+        console.print(_values(shown.runs, NEW_SHORT_METRICS, "codes that the history does not hold (new onset)"))
         if competing:
-            console.print(_differences(comparison, NEW_SHORT_METRICS))
-    console.print(rich.text.Text(" ".join([*summarise(comparison), describe_candidates(comparison)])))
+            console.print(_differences(shown.runs, shown.pairs, NEW_SHORT_METRICS))
+    lines = [*(f"- {bullet.sentence}" for bullet in verdict(comparison)), describe_candidates(comparison)]
+    console.print(rich.text.Text("\n".join(lines)))
 
 
-def _values(comparison: Comparison, keys: Sequence[str], title: str) -> rich.table.Table:
+def _values(runs: Sequence[ComparedRun], keys: Sequence[str], title: str) -> rich.table.Table:
     table = _table(title, keys)
-    for run in comparison.runs:
+    for run in runs:
         values = [run.metrics[key] for key in keys]
         table.add_row(
             run.label,
@@ -61,11 +69,13 @@ def _values(comparison: Comparison, keys: Sequence[str], title: str) -> rich.tab
     return table
 
 
-def _differences(comparison: Comparison, keys: Sequence[str]) -> rich.table.Table:
-    best, *others = competitors(comparison.runs)
+def _differences(
+    runs: Sequence[ComparedRun], all_pairs: Sequence[MetricDifference], keys: Sequence[str]
+) -> rich.table.Table:
+    best, *others = competitors(runs)
     table = _table(f"points from {best.label}; * supported by the Holm-corrected paired test", keys)
     for run in others:
-        pairs = [find_pair(comparison.pairs, key, run.name, best.name) for key in keys]
+        pairs = [find_pair(all_pairs, key, run.name, best.name) for key in keys]
         table.add_row(run.label, *map(_difference, pairs))
     return table
 

@@ -11,7 +11,7 @@ from data.task_folder.features import PatientRow
 from mera.commands.programs import Step
 from mera.evaluation import bootstrap
 from mera.report.measures.estimates import Estimate, estimate
-from mera.report.page.drawing import INK, SERIES
+from mera.report.page.drawing.colours import INK, SERIES
 from mera.report.page.tables import Column, Row, Table
 from mera.report.page.tables import cell as number_cell
 from mera.runs.predictions import read_predictions

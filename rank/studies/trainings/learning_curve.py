@@ -9,7 +9,7 @@ import numpy as np
 from data.task import Task
 from mera.commands.programs import Step, mera_command, shown
 from mera.report.measures.estimates import Estimate
-from mera.report.page.drawing import MARKERS, SERIES
+from mera.report.page.drawing.colours import SERIES
 from mera.report.page.tables import Cell, Column, Row, Table
 from mera.report.page.tables import cell as number_cell
 from mera.runs.predictions import read_predictions
@@ -25,7 +25,7 @@ from rank.studies.evidence import (
     outcome,
     seed_values,
 )
-from rank.studies.page import StudyReport
+from rank.studies.page import MARKERS, StudyReport
 from rank.studies.plan import StudyModel, StudyPlan, chosen_models, memorize_steps, model_steps
 
 if TYPE_CHECKING:

@@ -70,6 +70,7 @@ def test_an_installed_wheel_works_in_a_folder_with_a_data_py(tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
     assert (site / "mera/commands/serve/templates/page.html.j2").is_file()
+    assert (site / "mera/report/report.schema.json").is_file()
     work.mkdir()
     (work / "data.py").write_text("raise SystemExit('the wrong data.py')\n")
     (work / "rank").mkdir()

@@ -98,10 +98,15 @@ def test_the_keys_of_report_json_and_their_order(content):
         "published",
         "ablations",
         "seeds",
+        "averaged",
+        "families",
         "true_set_rules",
+        "signatures",
         "summary",
         "cautions",
+        "answers",
     ]
+    assert list(task["answers"]) == ["best", "new", "rare", "whom", "sets", "errors"]
     assert list(task["outside_candidates"]) == ["targets", "share", "codes", "examples"]
     assert list(task["pairs"][0]) == ["metric", "first", "second", "difference", "low", "high", "p", "p_holm"]
     assert list(task["oracle_share"]) == ["run", "oracle", *ESTIMATE]
@@ -132,6 +137,8 @@ def test_the_keys_of_a_run_and_their_order(content):
         "widths",
         "coding_rules",
         "hidden_codes",
+        "guarantees",
+        "variety",
         "manifest",
     ]
     assert list(run["metrics"]) == [metric["key"] for metric in content["metrics"]]

@@ -78,20 +78,18 @@ def test_what_the_history_holds_counts_for_nothing():
         np.testing.assert_array_equal(first, second)
 
 
-def test_they_stand_beside_the_overall_columns_and_in_the_words(runs, report_folder, section):
+def test_they_have_a_section_of_their_own(runs, report_folder, section):
     run = read_predictions(next(path for path in runs if path.name == "rank-tiny"))
     expected = new_codes_by_a_loop(run.scores, run.predicted, run.targets, run.seen)
     cells = find_run(section, "rank-tiny")["metrics"]
     assert {key: cells[key]["value"] for key in KEYS} == pytest.approx(expected, rel=1e-5)
     assert all(cells[key]["low"] < cells[key]["value"] < cells[key]["high"] for key in KEYS)
     assert {pair["metric"] for pair in section["pairs"]} >= set(KEYS)
-    header = (report_folder / "tables" / "models.csv").read_text().splitlines()[0].split(",")
-    assert [key for key in header if not key.endswith(("_low", "_high"))][2:] == [
-        *("recall@10", "recall@20", "weighted_f1_at_label_count", "micro_f1", "map"),
-        *KEYS,
-    ]
-    assert "own history ranks them by popularity, which is the floor" in (report_folder / "index.html").read_text()
-    assert any(sentence.startswith("Of the true codes that are new to a patient ") for sentence in section["summary"])
+    for name, endings in (("new-codes", ("_low", "_high")), ("new-codes-differences", ("_low", "_high", "_note"))):
+        header = (report_folder / "tables" / f"{name}.csv").read_text().splitlines()[0].split(",")
+        assert [key for key in header if not key.endswith(endings)][2:] == list(KEYS)
+    assert "history ranks them by popularity, which is the floor" in (report_folder / "index.html").read_text()
+    assert [line.split(" new to a patient ")[0] for line in section["answers"]["new"]] == ["Of the true codes that are"]
 
 
 def test_a_note_that_is_coded_has_no_new_codes(tmp_path):
@@ -104,7 +102,8 @@ def test_a_note_that_is_coded_has_no_new_codes(tmp_path):
     assert all(section["runs"][0]["metrics"][key]["value"] is None for key in KEYS)
     assert not {pair["metric"] for pair in section["pairs"]} & set(KEYS)
     assert "New codes" not in page.read_text()
-    assert not (page.parent / "tables" / "models-further.csv").exists()
+    assert not (page.parent / "tables" / "new-codes.csv").exists()
+    assert section["answers"]["new"] == []
     assert "new onset" not in printed(coding)
 
 

@@ -215,7 +215,7 @@ def test_coarser_levels_and_distances_equal_a_loop(runs):
     grouped = np.stack([scores[:, np.array(chapters) == name].max(axis=1) for name in names], axis=1)
     true = np.stack([run.targets[:, np.array(chapters) == name].any(axis=1) for name in names], axis=1)
     weights = np.ones((2, NUM_EXAMPLES), np.float32)
-    found = coarse_levels(run, run.targets, codes, weights)["chapter"]
+    found = coarse_levels(run, run.targets, codes, weights, run.predicted)["chapter"]
     assert found["map"].value == pytest.approx(metrics.mean_average_precision(grouped, true))
     assert found["recall@20"].value == pytest.approx(metrics.recall_at_k(grouped, true, 20))
 

@@ -196,6 +196,7 @@ def test_published_rows_stand_only_beside_the_same_protocol(runs, tmp_path):
         {"counts": {"test": {"patients": 999}}},
     ):
         assert rows(task | change) == ()
+    assert rows(task)[0].differs == ()
     manifest = read_predictions(runs[1]).manifest
     run = change_run(runs[1], tmp_path / "run", manifest={"task": manifest["task"] | task})
     write_report([run], tmp_path / "report", bootstrap_samples=20)
@@ -206,7 +207,11 @@ def test_published_rows_stand_only_beside_the_same_protocol(runs, tmp_path):
 def test_records_of_training(report_folder, section):
     assert training_curve(None) is None
     found = find_run(section, "rank-tiny")["training"]
-    assert found == {"loss": [[0.5, 3.5], [2.0, 2.5]], "validation": {"recall_at_20": [[1.0, 0.4], [2.0, 0.3]]}}
+    assert found == {
+        "loss": [[0.5, 3.5], [2.0, 2.5]],
+        "validation": {"recall_at_20": [[1.0, 0.4], [2.0, 0.3]]},
+        "steps": None,
+    }
     with open(report_folder / "tables" / "training.csv") as file:
         row = next(csv.DictReader(file))
     assert (row["best_epoch"], row["best_recall@20"], row["epochs"]) == ("1.0", "0.4", "2.0")

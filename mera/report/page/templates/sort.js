@@ -1,9 +1,22 @@
 "use strict";
 // Turns the headers of sortable tables into buttons: descending, ascending, as it was. The page is whole without it.
+const headButtons = (headers, sort) => headers.forEach((header, column) => {
+  const next = { none: "descending", descending: "ascending", ascending: "none" };
+  const button = document.createElement("button");
+  button.type = "button";
+  button.append(...header.childNodes);
+  button.title = "Sort by this column";
+  header.append(button);
+  header.setAttribute("aria-sort", "none");
+  button.addEventListener("click", () => {
+    const direction = next[header.getAttribute("aria-sort")];
+    headers.forEach((each) => each.setAttribute("aria-sort", each === header ? direction : "none"));
+    sort(column, direction);
+  });
+});
 for (const table of document.querySelectorAll("table.sortable")) {
   const body = table.tBodies[0];
   const original = Array.from(body.rows);
-  const headers = Array.from(table.tHead.rows[0].cells);
   const value = (row, column) => {
     const cell = row.cells[column];
     if ("value" in cell.dataset) return Number(cell.dataset.value);
@@ -12,7 +25,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
   };
   const compare = (first, second) => typeof first === "number" && typeof second === "number"
     ? first - second : String(first).localeCompare(String(second));
-  const sort = (column, direction) => {
+  headButtons(Array.from(table.tHead.rows[0].cells), (column, direction) => {
     const rows = original.slice();
     if (direction !== "none") {
       const sign = direction === "ascending" ? 1 : -1;
@@ -23,18 +36,5 @@ for (const table of document.querySelectorAll("table.sortable")) {
       });
     }
     body.append(...rows);
-    headers.forEach((header, place) => header.setAttribute("aria-sort", place === column ? direction : "none"));
-  };
-  headers.forEach((header, column) => {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.append(...header.childNodes);
-    button.title = "Sort by this column";
-    header.append(button);
-    header.setAttribute("aria-sort", "none");
-    const next = { none: "descending", descending: "ascending", ascending: "none" };
-    button.addEventListener("click", () => sort(column, next[header.getAttribute("aria-sort")]));
   });
 }
-// Closed parts would be missing on paper.
-addEventListener("beforeprint", () => { for (const part of document.querySelectorAll("details")) part.open = true; });

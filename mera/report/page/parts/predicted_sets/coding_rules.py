@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from mera.evaluation.coding_rules import MENDED
 from mera.report.comparison.runs import ComparedRun
-from mera.report.measures.coding_rules import KindCount, TrueSetRules
+from mera.report.measures.sets.coding_rules import KindCount, TrueSetRules
 from mera.report.page.part import Part, run_row
 from mera.report.page.tables import Cell, Column, Row, Table, cell
 

@@ -1,17 +1,16 @@
 """How many codes are predicted: set sizes, the threshold that was fitted, and where it lies on the curve."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from mera.report.comparison.runs import ComparedRun
-from mera.report.measures.decisions import PrecisionRecall, SetSize
-from mera.report.page.drawing import INK, Figure, LineStyle, in_percent, make_figure, styled_runs
+from mera.report.measures.decisions import SetSize
+from mera.report.page.drawing.colours import style_of
+from mera.report.page.drawing.curves import Axes, Curve, curve_figure
+from mera.report.page.drawing.figure import Figure
+from mera.report.page.drawing.scales import scale
 from mera.report.page.part import Part, run_row
 from mera.report.page.tables import Cell, Column, Table, cell
 from mera.report.text import number, percent
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 
 def decision_part(runs: Sequence[ComparedRun], targets_per_example: float, prefix: str) -> Part:
@@ -87,81 +86,66 @@ def _thresholds(runs: Sequence[ComparedRun]) -> list[Table]:
 
 
 def _size_curves(runs: Sequence[ComparedRun], targets_per_example: float, prefix: str) -> list[Figure]:
-    sized = [
-        (style, run, run.breakdown.set_size) for style, run in styled_runs(runs) if run.breakdown.set_size is not None
-    ]
-    if all(len(size.curve) < 2 for _, _, size in sized):
+    sized = [(run, run.breakdown.set_size) for run in runs if run.breakdown.set_size is not None]
+    if all(len(size.curve) < 2 for _, size in sized):
         return []  # every example has about as many true codes: there is nothing to follow
-
-    def draw(axes: "Axes") -> None:
-        largest = 0.0
-        for style, _, size in sized:
-            true, predicted = zip(*size.curve, strict=True)
-            axes.plot(true, predicted, **style.line())
-            largest = max(largest, *true, *predicted)
-        axes.plot([0, largest], [0, largest], color=INK, linewidth=1, linestyle=":", label="as many as true")
-        axes.set_xlim(0)
-        axes.set_ylim(0)
-        axes.set_xlabel("true codes of the example (group mean)")
-        axes.set_ylabel("predicted codes (mean)")
-
-    means = ", ".join(f"{run.label} {number(size.mean_predicted.value, 1)}" for _, run, size in sized)
-    figure = make_figure(
+    true = scale(0, max(true for _, size in sized for true, _ in size.curve))
+    predicted = scale(0, max(number for _, size in sized for point in size.curve for number in point), steps=4)
+    means = ", ".join(f"{run.label} {number(size.mean_predicted.value, 1)}" for run, size in sized)
+    figure = curve_figure(
+        [Curve(label=run.label, style=style_of(run.kind), points=size.curve, marks=size.curve) for run, size in sized],
+        Axes(
+            x=true,
+            y=predicted,
+            x_label="true codes of the example (group mean)",
+            y_label="predicted codes (mean)",
+            reference=[(0, 0), (true.high, true.high)],
+        ),
         name=f"{prefix}set-size",
         title="How many codes are predicted",
-        caption="Mean number of codes above the model's threshold, for groups of examples with a similar true number.",
-        alt=f"Line chart of predicted against true set size. Mean predicted size: {means}; mean true size "
+        caption="Mean number of codes above the model's threshold, for groups of examples with a similar true number. "
+        "Dotted: as many as are true.",
+        alt=f"Curves of predicted against true set size. Mean predicted size: {means}; mean true size "
         f"{targets_per_example:.1f}.",
-        draw=draw,
-        legend=True,
     )
     return [figure]
 
 
 def _precision_recall_curves(runs: Sequence[ComparedRun], prefix: str) -> list[Figure]:
-    curves = [
-        (style, run, run.breakdown.precision_recall)
-        for style, run in styled_runs(runs)
-        if run.breakdown.precision_recall is not None
-    ]
-    if not curves:
+    measured = [(run, run.breakdown.precision_recall) for run in runs if run.breakdown.precision_recall is not None]
+    if not measured:
         return []
-
-    def draw(axes: "Axes") -> None:
-        for style, run, curve in curves:
-            _draw_curve(axes, style, curve, run.breakdown.set_size)
-        axes.set_xlim(0, 100)
-        axes.set_ylim(0, max(5, min(100, 1.05 * axes.dataLim.y1)))
-        axes.set_xlabel("recall, %")
-        axes.set_ylabel("precision, %")
-
-    sized = [(run, run.breakdown.set_size) for _, run, _ in curves if run.breakdown.set_size is not None]
-    points = "; ".join(
+    curves = []
+    for run, curve in measured:
+        points = [(100 * x, 100 * y) for x, y in zip(curve.recall, curve.precision, strict=True)]
+        at_threshold = _at_threshold(run.breakdown.set_size)
+        curves.append(Curve(label=run.label, style=style_of(run.kind), points=points, marks=at_threshold))
+    highest = max(y for curve in curves for _, y in curve.points)
+    sized = [(run, run.breakdown.set_size) for run, _ in measured if run.breakdown.set_size is not None]
+    described = "; ".join(
         f"{run.label} precision {percent(size.micro_precision.value)}%, recall {percent(size.micro_recall.value)}%"
         for run, size in sized
     )
-    figure = make_figure(
+    figure = curve_figure(
+        curves,
+        Axes(
+            x=scale(0, 100, steps=4),
+            y=scale(0, max(5, highest), steps=4),
+            x_label="recall, %",
+            y_label="precision, %",
+        ),
         name=f"{prefix}precision-recall",
         title="Where the threshold lies",
         caption="Precision and recall over all pairs of example and code, while one constant is added to every "
-        "example's threshold. The marked point: the threshold as it is (EOV for a MERA model). A model without a "
-        "threshold has a curve and no point.",
-        alt=f"Precision-recall curves. At the threshold: {points or 'no model sets one'}.",
-        draw=draw,
-        legend=True,
+        "example's threshold. The mark: the threshold as it is (EOV for a MERA model). A model without a threshold "
+        "has a curve and no mark.",
+        alt=f"Precision-recall curves. At the threshold: {described or 'no model sets one'}.",
     )
     return [figure]
 
 
-def _draw_curve(axes: "Axes", style: LineStyle, curve: PrecisionRecall, size: SetSize | None) -> None:
-    recall, precision = ([100 * value for value in values] for values in (curve.recall, curve.precision))
-    axes.plot(recall, precision, **style.line(), markevery=[])
-    if size is not None and size.micro_precision.value is not None:
-        axes.plot(
-            in_percent(size.micro_recall.value),
-            in_percent(size.micro_precision.value),
-            marker=style.marker if style.marker != "none" else "o",
-            color=style.color,
-            markersize=9,
-            markeredgecolor=INK,
-        )
+def _at_threshold(size: SetSize | None) -> list[tuple[float, float]]:
+    """(recall, precision) in percent, where both exist."""
+    if size is None or size.micro_precision.value is None or size.micro_recall.value is None:
+        return []
+    return [(100 * size.micro_recall.value, 100 * size.micro_precision.value)]

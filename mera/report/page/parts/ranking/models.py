@@ -1,36 +1,47 @@
-"""All models, all metrics: the main table and the recall curves."""
+"""All models, all metrics: the main table, and the recall at other depths than 20."""
 
+import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from mera.report.comparison.compare import Comparison
-from mera.report.comparison.pairs import LEADING_METRIC
-from mera.report.comparison.runs import ComparedRun
-from mera.report.comparison.summary import describe_candidates
-from mera.report.measures.measure import METRICS, NEW_CODE_METRICS, Metric
-from mera.report.page.drawing import Figure, make_figure, styled_runs
+from mera.report.comparison.runs import ComparedRun, competitors
+from mera.report.comparison.words.summary import describe_candidates
+from mera.report.measures.measure import METRICS, NEW_CODE_METRICS
+from mera.report.page.drawing.colours import style_of
+from mera.report.page.drawing.curves import Axes, Curve, curve_figure
+from mera.report.page.drawing.figure import Figure
+from mera.report.page.drawing.scales import Scale, difference_scale
 from mera.report.page.part import Part, run_row
-from mera.report.page.tables import Column, Table, cell
+from mera.report.page.tables import Cell, Column, Table, cell
 from mera.report.text import percent
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 METRIC_COLUMNS = [Column(key=metric.key, label=metric.label, format="percent") for metric in METRICS]
-FIRST_FURTHER = METRICS.index(NEW_CODE_METRICS[-1]) + 1
-"""Metrics from here on have a table of their own, where the first one also shows new codes."""
+OVERALL_METRICS = tuple(metric for metric in METRICS if metric not in NEW_CODE_METRICS)
 LARGE_SHARE = 0.2
 """Share of the candidates from which on a first k holds so many of them that recall says little."""
+DEPTHS = (1, 2, 5, 10, 20, 50, 100)
+"""The k that the table of recall@k has, and the ticks of its figure."""
 
 
-def models_part(comparison: Comparison, prefix: str) -> Part:
+def models_part(comparison: Comparison) -> Part:
     return Part(
         key="models",
         title="All models, all metrics",
         text=describe_candidates(comparison),
-        tables=_tables(comparison.runs, comparison.candidates.number),
-        figures=[_recall_curves(comparison.runs, prefix)],
+        tables=[_table(comparison.shown.runs, comparison.candidates.number)],
     )
+
+
+def recall_part(runs: Sequence[ComparedRun], prefix: str) -> Part:
+    """Recall@k over k: whether the order of the models depends on how far a reader looks."""
+    table = Table(
+        name="recall-curve",
+        caption="Recall@k: the mean over examples of the share of true codes among the first k.",
+        columns=[Column(key=f"recall@{k}", label=f"k={k}", format="percent") for k in DEPTHS],
+        rows=[run_row(run, [Cell(value=run.breakdown.recall_curve[k - 1]) for k in DEPTHS]) for run in runs],
+    )
+    figures = _recall_differences(competitors(runs), prefix)
+    return Part(key="recall-curve", title="Recall at other depths", tables=[table], figures=figures)
 
 
 def shallow_rankings(candidates: int) -> str:
@@ -45,61 +56,56 @@ def shallow_rankings(candidates: int) -> str:
     )
 
 
-def metric_groups(runs: Sequence[ComparedRun]) -> list[Sequence[Metric]]:
-    """The metrics that a run has, in tables that fit a page: one, or, where new codes are measured, the headline with
-    them and the further ones."""
-    measured = [metric for metric in METRICS if any(run.metrics[metric.key].value is not None for run in runs)]
-    if not any(metric in NEW_CODE_METRICS for metric in measured):
-        return [METRICS[: FIRST_FURTHER - len(NEW_CODE_METRICS)] + METRICS[FIRST_FURTHER:]]
-    return [METRICS[:FIRST_FURTHER], METRICS[FIRST_FURTHER:]]
-
-
-def _tables(runs: Sequence[ComparedRun], candidates: int) -> list[Table]:
-    caption = "Highest recall@20 first. Bold: above every other model, each difference supported by the paired test "
-    caption += "after Holm's correction. Definitions are at the end of the page."
-    groups = metric_groups(runs)
-    onset = ""
-    if len(groups) > 1:
-        onset = (
-            " New codes: true codes that are not in the patient's history, and rankings without its codes. Copying a "
-            "history says nothing of them: own history ranks them by popularity, which is the floor."
-        )
-    captions = [f"{caption}{onset}{shallow_rankings(candidates)}", f"Further metrics. {caption}"]
-    return [
-        Table(
-            name=name,
-            caption=words,
-            columns=[Column(key=metric.key, label=metric.label, format="percent") for metric in group],
-            rows=[
-                run_row(run, [cell(run.metrics[metric.key], run.metrics[metric.key].best) for metric in group])
-                for run in runs
-            ],
-        )
-        for name, words, group in zip(("models", "models-further"), captions, groups, strict=False)
-    ]
-
-
-def _recall_curves(runs: Sequence[ComparedRun], prefix: str) -> Figure:
-    def draw(axes: "Axes") -> None:
-        for style, run in styled_runs(runs):
-            curve = run.breakdown.recall_curve
-            places = range(1, len(curve) + 1)
-            axes.plot(places, [100 * value for value in curve], **style.line(), markevery=[0, 4, 9, 19, 49, 99])
-        axes.set_xscale("log")
-        axes.set_xticks([1, 2, 5, 10, 20, 50, 100], ["1", "2", "5", "10", "20", "50", "100"])
-        axes.minorticks_off()
-        axes.set_xlim(1, 100)
-        axes.set_ylim(0, 1.04 * axes.dataLim.y1)
-        axes.set_xlabel("codes looked at (k)")
-        axes.set_ylabel("recall@k, %")
-
-    at_20 = ", ".join(f"{run.label} {percent(run.metrics[LEADING_METRIC].value)}%" for run in runs)
-    return make_figure(
-        name=f"{prefix}recall-curves",
-        title="How many of a patient's codes are found among the first k",
-        caption="Recall@k, the mean over examples of the share of true codes among the first k. The horizontal axis is "
-        "logarithmic.",
-        alt=f"Line chart of recall at k from 1 to 100. At k = 20: {at_20}.",
-        draw=draw,
-        legend=True,
+def _table(runs: Sequence[ComparedRun], candidates: int) -> Table:
+    return Table(
+        name="models",
+        caption="Highest recall@20 first. Bold: above every other model, each difference supported by the paired test "
+        f"after Holm's correction. Definitions are at the end of the page.{shallow_rankings(candidates)}",
+        columns=[Column(key=metric.key, label=metric.label, format="percent") for metric in OVERALL_METRICS],
+        rows=[
+            run_row(run, [cell(run.metrics[metric.key], run.metrics[metric.key].best) for metric in OVERALL_METRICS])
+            for run in runs
+        ],
     )
+
+
+def _recall_differences(models: Sequence[ComparedRun], prefix: str) -> list[Figure]:
+    """From the best model: curves of recall lie on one another, their differences do not. Nothing for one model."""
+    if len(models) < 2:
+        return []
+    best, *others = models
+    reference = best.breakdown.recall_curve
+    differences = {
+        run.name: [100 * (mine - its) for mine, its in zip(run.breakdown.recall_curve, reference, strict=True)]
+        for run in others
+    }
+    at_depths = [values[k - 1] for values in differences.values() for k in DEPTHS]
+    every = [value for values in differences.values() for value in values]
+    curves = [
+        Curve(
+            label=run.label,
+            style=style_of(run.kind),
+            points=[(math.log10(k), value) for k, value in enumerate(differences[run.name], start=1)],
+            marks=[(math.log10(20), differences[run.name][19])],
+        )
+        for run in others
+    ]
+    ticks = tuple(math.log10(k) for k in DEPTHS)
+    axes = Axes(
+        x=Scale(low=0.0, high=2.0, ticks=ticks),
+        y=difference_scale(at_depths, every),
+        x_label="codes looked at (k, logarithmic)",
+        y_label=f"recall@k, points from {best.label}",
+        tick_names=[str(k) for k in DEPTHS],
+    )
+    at_20 = ", ".join(f"{run.label} {percent(differences[run.name][19] / 100, signed=True)}" for run in others)
+    figure = curve_figure(
+        curves,
+        axes,
+        name=f"{prefix}recall-curves",
+        title=f"Recall@k against {best.label}",
+        caption="Each panel: one model's recall@k minus that of the best model, before all others in grey; below the "
+        "line the model is behind. The mark stands at k = 20. What leaves a panel lies far behind or ahead.",
+        alt=f"Curves of recall at k from 1 to 100, in points from {best.label}. At k = 20: {at_20}.",
+    )
+    return [figure]

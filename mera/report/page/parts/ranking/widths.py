@@ -1,22 +1,19 @@
 """Matryoshka: quality and speed of the bi-encoders over the width of the embedding."""
 
+import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from mera.report.comparison.runs import ComparedRun
-from mera.report.page.drawing import Figure, LineStyle, make_figure, styled_runs
+from mera.report.page.drawing.colours import style_of
+from mera.report.page.drawing.curves import Axes, Curve, curve_figure
+from mera.report.page.drawing.figure import Figure
+from mera.report.page.drawing.scales import Scale, share_scale
 from mera.report.page.part import Part, run_row
 from mera.report.page.tables import Cell, Column, Table
 from mera.report.text import number
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 WIDTH_METRICS = {"recall_at_20": "Recall@20", "mean_average_precision": "MAP"}
 DRAWN_METRIC = "recall_at_20"
-
-Curves = Sequence[tuple[LineStyle, list[tuple[int, float]]]]
-"""Of each run, (width, value)."""
 
 
 def width_parts(runs: Sequence[ComparedRun], prefix: str) -> list[Part]:
@@ -54,8 +51,8 @@ def width_parts(runs: Sequence[ComparedRun], prefix: str) -> list[Part]:
 
 def _quality(runs: Sequence[ComparedRun], prefix: str) -> list[Figure]:
     curves = [
-        (style, [(width.width, 100 * width.metrics[DRAWN_METRIC]) for width in run.breakdown.widths])
-        for style, run in styled_runs(runs)
+        (run, [(width.width, 100 * width.metrics[DRAWN_METRIC]) for width in run.breakdown.widths])
+        for run in runs
         if run.breakdown.widths and all(DRAWN_METRIC in width.metrics for width in run.breakdown.widths)
     ]
     return _over_width(
@@ -64,14 +61,14 @@ def _quality(runs: Sequence[ComparedRun], prefix: str) -> list[Figure]:
         label=f"{WIDTH_METRICS[DRAWN_METRIC]} on validation, %",
         title="Quality over the width of the embedding",
         caption="Each model scores with the first numbers of its embeddings only (Matryoshka), without a prior, on the "
-        "validation split. The vertical axis does not start at 0.",
+        "validation split.",
     )
 
 
 def _speed(runs: Sequence[ComparedRun], prefix: str) -> list[Figure]:
     curves = [
-        (style, [(width.width, width.queries_per_second or 0.0) for width in run.breakdown.widths])
-        for style, run in styled_runs(runs)
+        (run, [(width.width, width.queries_per_second or 0.0) for width in run.breakdown.widths])
+        for run in runs
         if run.breakdown.widths and all(width.queries_per_second for width in run.breakdown.widths)
     ]
     return _over_width(
@@ -83,24 +80,30 @@ def _speed(runs: Sequence[ComparedRun], prefix: str) -> list[Figure]:
     )
 
 
-def _over_width(curves: Curves, *, name: str, label: str, title: str, caption: str) -> list[Figure]:
-    """No figure without a curve."""
-    if not curves:
+def _over_width(
+    measured: Sequence[tuple[ComparedRun, list[tuple[int, float]]]], *, name: str, label: str, title: str, caption: str
+) -> list[Figure]:
+    """`measured`: of each run, (width, value); no figure without a curve."""
+    if not measured:
         return []
-
-    def draw(axes: "Axes") -> None:
-        widths = sorted({width for _, curve in curves for width, _ in curve})
-        for style, curve in curves:
-            axes.plot([width for width, _ in curve], [value for _, value in curve], **style.line())
-        axes.set_xscale("log")
-        axes.set_xticks(widths, [str(width) for width in widths])
-        axes.minorticks_off()
-        axes.set_xlabel("width of the embedding, numbers per code")
-        axes.set_ylabel(label)
-
-    described = "; ".join(
-        f"{style.label}: " + ", ".join(f"{width} wide {number(value, 1)}" for width, value in curve)
-        for style, curve in curves
+    widths = sorted({width for _, curve in measured for width, _ in curve})
+    curves = []
+    for run, curve in measured:
+        points = [(math.log10(width), value) for width, value in curve]
+        curves.append(Curve(label=run.label, style=style_of(run.kind), points=points, marks=points))
+    ticks = tuple(math.log10(width) for width in widths)
+    y = share_scale([value for _, curve in measured for _, value in curve], steps=4)
+    axes = Axes(
+        x=Scale(low=ticks[0], high=max(ticks[-1], ticks[0] + 0.1), ticks=ticks),
+        y=y,
+        x_label="numbers per code (logarithmic)",
+        y_label=label,
+        tick_names=[str(width) for width in widths],
     )
+    described = "; ".join(
+        f"{run.label}: " + ", ".join(f"{width} wide {number(value, 1)}" for width, value in curve)
+        for run, curve in measured
+    )
+    starts = "" if y.low == 0 else f" The vertical axis starts at {y.low:g}."
     alt = f"Line chart of {label} over embedding width. {described}."
-    return [make_figure(name=name, title=title, caption=caption, alt=alt, draw=draw, legend=True)]
+    return [curve_figure(curves, axes, name=name, title=title, caption=f"{caption}{starts}", alt=alt)]

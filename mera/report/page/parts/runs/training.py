@@ -1,17 +1,16 @@
 """How training went: loss, the best epoch, and validation over epochs."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from mera.report.comparison.runs import ComparedRun
 from mera.report.measures.records import TrainingCurve
-from mera.report.page.drawing import Figure, make_figure, styled_runs
+from mera.report.page.drawing.colours import style_of
+from mera.report.page.drawing.curves import Axes, Curve, curve_figure
+from mera.report.page.drawing.figure import Figure
+from mera.report.page.drawing.scales import scale, share_scale
 from mera.report.page.part import Part, run_row
 from mera.report.page.tables import Cell, Column, Table
 from mera.report.text import percent
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 VALIDATION_CURVE = "recall_at_20"
 
@@ -57,31 +56,32 @@ def _validation(training: TrainingCurve) -> list[tuple[float, float]]:
 
 
 def _validation_curves(runs: Sequence[ComparedRun], prefix: str) -> list[Figure]:
-    trained = [
-        (style, run, _validation(run.breakdown.training))
-        for style, run in styled_runs(runs)
-        if run.breakdown.training is not None
-    ]
-    measured = [(style, run, curve) for style, run, curve in trained if curve]
+    trained = [(run, _validation(run.breakdown.training)) for run in runs if run.breakdown.training is not None]
+    measured = [(run, curve) for run, curve in trained if curve]
     if not measured:
         return []
-
-    def draw(axes: "Axes") -> None:
-        for style, _, curve in measured:
-            axes.plot([epoch for epoch, _ in curve], [100 * value for _, value in curve], **style.line())
-        axes.set_xlabel("epoch")
-        axes.set_ylabel("recall@20 on validation, %")
-
+    curves = []
+    for run, curve in measured:
+        points = [(epoch, 100 * value) for epoch, value in curve]
+        best = max(points, key=lambda point: point[1])
+        curves.append(Curve(label=run.label, style=style_of(run.kind), points=points, marks=[best]))
+    y = share_scale([value for curve in curves for _, value in curve.points], steps=4)
+    starts = "" if y.low == 0 else f" The vertical axis starts at {y.low:g}%."
     described = "; ".join(
         f"{run.label} from {percent(curve[0][1])}% to at most {percent(max(value for _, value in curve))}%"
-        for _, run, curve in measured
+        for run, curve in measured
     )
-    figure = make_figure(
+    figure = curve_figure(
+        curves,
+        Axes(
+            x=scale(0, max(epoch for curve in curves for epoch, _ in curve.points)),
+            y=y,
+            x_label="epoch",
+            y_label="recall@20 on validation, %",
+        ),
         name=f"{prefix}training",
         title="Validation while training",
-        caption="Recall@20 on the validation split after each epoch. The vertical axis does not start at 0.",
+        caption=f"Recall@20 on the validation split after each epoch; the mark is the best one.{starts}",
         alt=f"Line chart of validation recall at 20 over epochs. {described}.",
-        draw=draw,
-        legend=True,
     )
     return [figure]

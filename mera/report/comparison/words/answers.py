@@ -1,0 +1,119 @@
+"""The page's questions, each answered in a sentence or two where the numbers have an answer."""
+
+from collections.abc import Sequence
+
+from mera.report.comparison.compare import Comparison
+from mera.report.comparison.pairs import find_pair, is_supported
+from mera.report.comparison.runs import ComparedRun, competitors
+from mera.report.comparison.strata import StratifiedRecall, best_in_group
+from mera.report.comparison.words.groups import group_statements
+from mera.report.measures.measure import METRICS
+from mera.report.text import interval, number, percent
+
+NEW_LEADING_METRIC = "new_recall@20"
+RARE_GROUPS = ("unseen", "1-10")
+"""Frequency groups of rare codes."""
+
+
+def answers(comparison: Comparison) -> dict[str, tuple[str, ...]]:
+    """Question of the page -> its sentences; without a competitor there is nothing to answer."""
+    runs = competitors(comparison.shown.runs)
+    if not runs:
+        return {}
+    return {
+        "best": (*_best_elsewhere(runs), *_of_the_oracle(comparison)),
+        "new": tuple(_on_new_codes(comparison, runs)),
+        "rare": tuple(_on_rare_codes(comparison.shown.strata, runs)),
+        "whom": tuple(group_statements(comparison)),
+        "sets": tuple(_set_sizes(runs)),
+        "errors": tuple(_how_far(runs[0])),
+    }
+
+
+def _of_the_oracle(comparison: Comparison) -> list[str]:
+    best, share = competitors(comparison.shown.runs)[0], comparison.oracle_share
+    if share is None or share.share.value is None:
+        return []
+    return [
+        f"{best.label} reaches {percent(share.share.value)}% of the oracle's recall@20 (95% interval "
+        f"{interval(share.share)}); the oracle ranks by the probabilities that generated the data."
+    ]
+
+
+def _best_elsewhere(runs: Sequence[ComparedRun]) -> list[str]:
+    """Which model the tests put above all others on which metric."""
+    if len(runs) < 3:
+        return []
+    won = {run.label: [metric.label for metric in METRICS if run.metrics[metric.key].best] for run in runs}
+    named = [f"{label} is best on {', '.join(labels)}" for label, labels in won.items() if labels]
+    if not named:
+        return ["On no metric is one model above all others with a difference that the tests support."]
+    num_won = sum(map(len, won.values()))
+    num_measured = sum(any(run.metrics[metric.key].value is not None for run in runs) for metric in METRICS)
+    rest = "" if num_won == num_measured else "; on the other metrics no model is above all others for certain"
+    return [f"Over all metrics: {'; '.join(named)}{rest}."]
+
+
+def _on_new_codes(comparison: Comparison, runs: Sequence[ComparedRun]) -> list[str]:
+    """Which model ranks the codes best that the history does not hold."""
+    valued = [(run.metrics[NEW_LEADING_METRIC].value, run) for run in runs]
+    ranked = sorted(((value, run) for value, run in valued if value is not None), key=lambda entry: -entry[0])
+    if len(ranked) < 2:
+        return []
+    (value, top), (_, second) = ranked[:2]
+    pair = find_pair(comparison.shown.pairs, NEW_LEADING_METRIC, top.name, second.name)
+    tested = "by the paired test more than" if pair and is_supported(pair.p_holm) else "not for certain more than"
+    return [
+        f"Of the true codes that are new to a patient {top.label} has {percent(value)}% among the first 20 that the "
+        f"history does not hold ({interval(top.metrics[NEW_LEADING_METRIC])}), {tested} {second.label}."
+    ]
+
+
+def _on_rare_codes(strata: Sequence[StratifiedRecall], runs: Sequence[ComparedRun]) -> list[str]:
+    frequency = next(stratum for stratum in strata if stratum.key == "frequency")
+    sentences = []
+    for place, group in enumerate(frequency.groups):
+        recalls = [(run, frequency.values[run.name][place]) for run in runs]
+        valued = [(recall.value, run, recall) for run, recall in recalls if recall.value is not None]
+        if group.label not in RARE_GROUPS or not valued:
+            continue
+        value, top, recall = max(valued, key=lambda entry: entry[0])
+        codes = "codes never seen in training" if group.label == "unseen" else "codes with 1-10 training examples"
+        if not value:
+            sentences.append(f"Of the {group.targets:,} true {codes}, no model finds any among its first 20.")
+        else:
+            is_best = best_in_group(frequency.pairs, place) == top.name
+            tested = "more than every other model" if is_best else "not for certain"
+            sentences.append(
+                f"Of the {group.targets:,} true {codes}, {top.label} finds most among its first 20: "
+                f"{percent(value)}% ({interval(recall)}; by the paired test, {tested})."
+            )
+    return sentences
+
+
+def _set_sizes(runs: Sequence[ComparedRun]) -> list[str]:
+    """How far the best model's sets are from the true ones, and which model sets come nearest in micro F1."""
+    valued = [(value, run) for run in runs if (value := run.metrics["micro_f1"].value) is not None]
+    if not valued:
+        return ["No model sets a threshold, so none predicts a set of codes."]
+    value, top = max(valued, key=lambda entry: entry[0])
+    size = top.breakdown.set_size
+    if size is None:
+        return []
+    return [
+        f"{top.label} has the highest micro F1, {percent(value)}% ({interval(top.metrics['micro_f1'])}): it predicts "
+        f"{number(size.mean_predicted.value, 1)} codes per example where {number(size.mean_true.value, 1)} are true, "
+        f"off by {number(size.mean_absolute_error.value, 1)} on average."
+    ]
+
+
+def _how_far(best: ComparedRun) -> list[str]:
+    """Of the best model's wrong codes, how many lie near a true one."""
+    hierarchy = best.breakdown.hierarchy
+    if hierarchy is None or not hierarchy.wrong_predictions or hierarchy.wrong["all"].value is None:
+        return []
+    far = hierarchy.wrong["all"].value
+    return [
+        f"Of {hierarchy.wrong_predictions:,} wrong codes of {best.label}, {percent(1 - far)}% at least share the "
+        f"chapter with a true code of the example; of {percent(far)}% not even the chapter is right."
+    ]

@@ -1,0 +1,243 @@
+"""The report in words: the verdict in at most five bullets, what else not to conclude, what the candidates are."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from mera.report.comparison.compare import Comparison
+from mera.report.comparison.pairs import LEADING_METRIC, MetricDifference, find_pair, is_supported
+from mera.report.comparison.runs import ComparedRun, competitors
+from mera.report.comparison.words.answers import answers
+from mera.report.json_form import INLINE
+from mera.report.measures.measure import CODING
+from mera.report.text import interval, number, p_value, percent
+
+MOST_NAMED = 3
+"""Models that a sentence names; of more it says how many."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskReport:
+    """What report.json says of one task: the numbers and the words."""
+
+    comparison: Comparison = field(metadata=INLINE)
+    summary: tuple[str, ...]
+    """The verdict, a sentence or two for each bullet."""
+    cautions: tuple[str, ...]
+    answers: Mapping[str, tuple[str, ...]]
+    """By question of the page."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bullet:
+    lead: str
+    """What is read first; with `text` it is one sentence or two."""
+    text: str
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.lead} {self.text}"
+
+
+def task_report(comparison: Comparison) -> TaskReport:
+    return TaskReport(
+        comparison=comparison,
+        summary=tuple(bullet.sentence for bullet in verdict(comparison)),
+        cautions=tuple(cautions(comparison)),
+        answers=answers(comparison),
+    )
+
+
+def verdict(comparison: Comparison) -> list[Bullet]:
+    """At most five bullets: which model ranks best, whether that is certain, by how much it is above the best simple
+    model, how many codes it predicts, what not to conclude."""
+    runs = competitors(comparison.shown.runs)
+    if not runs:
+        return [Bullet(lead="There is no model to compare:", text="only oracle runs were given.")]
+    if runs[0].metrics[LEADING_METRIC].value is None:
+        return [Bullet(lead="Nothing can be measured:", text="no example has a true code.")]
+    return [
+        _winner(comparison, runs),
+        *_certainty(comparison, runs),
+        *_margin(comparison, runs),
+        _set_size(runs[0]),
+        _limits(comparison),
+    ]
+
+
+def equals_of_best(comparison: Comparison) -> list[ComparedRun]:
+    """The models that cannot be told apart from the one with the highest recall@20, which is not among them."""
+    best, *others = competitors(comparison.shown.runs)
+    return [run for run in others if not is_supported(_pair(comparison, best, run).p_holm)]
+
+
+def random_recall(comparison: Comparison, k: int = 20) -> float:
+    """The recall@k that a random order of the candidates would reach: k of the candidates, of the true codes that are
+    candidates at all."""
+    outside = comparison.candidates.outside.share or 0.0
+    return (1 - outside) * min(1.0, k / comparison.candidates.number)
+
+
+def _winner(comparison: Comparison, runs: Sequence[ComparedRun]) -> Bullet:
+    best, whose = runs[0], "a note's" if comparison.task.kind == CODING else "a patient's"
+    value = best.metrics[LEADING_METRIC]
+    reached = f"{percent(value.value)}% of {whose} true codes stand among its first 20 (recall@20, 95% interval "
+    reached += f"{interval(value)})."
+    if len(runs) == 1:
+        return Bullet(
+            lead=f"{best.label} is the only model:",
+            text=f"{reached} Without another one beside it the number says little.",
+        )
+    tied = " by the numbers, but not for certain" if equals_of_best(comparison) else ""
+    return Bullet(lead=f"{best.label} ranks best{tied}:", text=reached)
+
+
+def _certainty(comparison: Comparison, runs: Sequence[ComparedRun]) -> list[Bullet]:
+    if len(runs) < 2:
+        return []
+    best, equals = runs[0], equals_of_best(comparison)
+    if not equals:
+        pair = _pair(comparison, runs[1], best)
+        behind = f"{runs[1].label} comes nearest, {_points(pair)} points lower ({interval(pair, signed=True)})"
+        others = "" if len(runs) == 2 else f", all {len(runs) - 1} other models are behind"
+        return [Bullet(lead="That is certain:", text=f"by the paired test{others}; {behind}.")]
+    named = ", ".join(f"{run.label} ({_lower(_pair(comparison, best, run))})" for run in equals[:MOST_NAMED])
+    more = f" and {len(equals) - MOST_NAMED} more" if len(equals) > MOST_NAMED else ""
+    num_behind = len(runs) - 1 - len(equals)
+    rest = f" {num_behind} other{' is' if num_behind == 1 else 's are'} behind for certain." if num_behind else ""
+    return [Bullet(lead="It may not be the best:", text=f"it cannot be told apart from {named}{more}.{rest}")]
+
+
+def _margin(comparison: Comparison, runs: Sequence[ComparedRun]) -> list[Bullet]:
+    """Between the best model and the best simple one."""
+    best, simple = runs[0], [run for run in runs if run.is_baseline]
+    if not simple:
+        return [
+            Bullet(
+                lead="No simple model stands beside it:",
+                text="compare with popularity, own history and linear first; copying a history already scores high.",
+            )
+        ]
+    if not best.is_baseline:
+        pair = _pair(comparison, best, simple[0])
+        certain = "certain" if is_supported(pair.p_holm) else "not certain, they cannot be told apart"
+        return [
+            Bullet(
+                lead=f"{percent(pair.difference, signed=True)} points over the best simple model, {simple[0].label}:",
+                text=f"{certain} (95% interval {interval(pair, signed=True)}; {p_value(pair.p_holm)}).",
+            )
+        ]
+    trained = next((run for run in runs if not run.is_baseline), None)
+    if trained is None:
+        return []
+    pair = _pair(comparison, trained, best)
+    certain = "certain" if is_supported(pair.p_holm) else "not certain"
+    return [
+        Bullet(
+            lead=f"{best.label} is a simple model, and no other is above it:",
+            text=f"{trained.label}, the best of the others, is {_points(pair)} points lower, {certain} (95% interval "
+            f"{interval(pair, signed=True)}; {p_value(pair.p_holm)}).",
+        )
+    ]
+
+
+def _set_size(best: ComparedRun) -> Bullet:
+    size = best.breakdown.set_size
+    if size is None or size.micro_precision.value is None:
+        return Bullet(lead="It ranks and does not decide:", text="without a threshold it predicts no set of codes.")
+    return Bullet(
+        lead=f"It predicts {number(size.mean_predicted.value, 1)} codes where {number(size.mean_true.value, 1)} are "
+        "true:",
+        text=f"{percent(size.micro_precision.value)}% of the predicted codes are right, "
+        f"{percent(size.micro_recall.value)}% of the true ones are found.",
+    )
+
+
+def _limits(comparison: Comparison) -> Bullet:
+    lead = "Do not conclude that this holds elsewhere:"
+    if any(run.is_oracle for run in comparison.shown.runs):
+        return Bullet(
+            lead=lead,
+            text="the patients were generated, as the oracle shows; the numbers say whether the methods work, and "
+            "nothing about real patients.",
+        )
+    flattered = ""
+    if comparison.candidates.rule == "all":
+        flattered = " All rankings are flattered: the candidates are the codes that occur in the task."
+    return Bullet(
+        lead=lead,
+        text=f"the intervals cover other patients of this source, not another hospital, split or training seed."
+        f"{flattered}",
+    )
+
+
+def _pair(comparison: Comparison, first: ComparedRun, second: ComparedRun) -> MetricDifference:
+    pair = find_pair(comparison.shown.pairs, LEADING_METRIC, first.name, second.name)
+    assert pair is not None, "where recall@20 has a value for one run, it has one for all"
+    return pair
+
+
+def _lower(pair: MetricDifference) -> str:
+    """Of the second model of the pair, which is not above the first."""
+    points = _points(pair)
+    return "level" if points == percent(0.0) else f"{points} lower"
+
+
+def _points(pair: MetricDifference) -> str:
+    """How far two models are apart, whichever is above."""
+    return percent(abs(pair.difference))
+
+
+def cautions(comparison: Comparison) -> list[str]:
+    """What the numbers do not show."""
+    runs = competitors(comparison.shown.runs)
+    sentences = [
+        "Weighted F1 at label count is told how many codes each patient truly has. It compares rankings; it does not "
+        "show how well a model would decide on a set of codes.",
+        "The intervals come from resampling the patients of this split. They do not cover another training seed, "
+        "another split or another hospital.",
+    ]
+    if comparison.candidates.rule == "all":
+        sentences.append(
+            "The candidates are all codes that occur in the task, those that only its test patients have included: no "
+            "ranking had to doubt a code of test, which flatters every model (`mera prepare --candidates train` does "
+            "not)."
+        )
+    if len(runs) > 2:
+        sentences.append(
+            f"p-values are corrected (Holm) for all {len(comparison.shown.pairs)} comparisons of this section; the "
+            "intervals of differences are not corrected."
+        )
+    if any(run.is_oracle for run in comparison.shown.runs):
+        sentences.append(
+            "An oracle exists only where the data were generated. Results on synthetic patients show whether the "
+            "methods and the code work, and nothing about real patients."
+        )
+    if not any(run.is_baseline for run in runs):
+        sentences.append(
+            "No baseline is in this comparison. Codes repeat from visit to visit, so copying a patient's history "
+            "already scores high; compare with the popularity, own-history and linear baselines first."
+        )
+    without_threshold = [run.label for run in runs if run.breakdown.set_size is None]
+    if without_threshold:
+        names = ", ".join(without_threshold)
+        sentences.append(
+            f"Without a threshold there is no predicted set, so micro and macro F1 are missing for: {names}."
+        )
+    roc_aucs = [run.metrics["macro_roc_auc"] for run in runs]
+    if any(roc_auc.value is not None and roc_auc.low is None for roc_auc in roc_aucs):
+        sentences.append(
+            "ROC-AUC has no interval and no test here: with this many targets the bootstrap would take too long."
+        )
+    return sentences
+
+
+def describe_candidates(comparison: Comparison) -> str:
+    """What a reader has to know of the candidates beside the first numbers."""
+    candidates, outside = comparison.candidates, comparison.candidates.outside
+    sentence = f"The {candidates.number:,} candidates are {candidates.rule_in_words} ({candidates.rule})."
+    if not outside.targets:
+        return f"{sentence} Every true code is one of them."
+    return (
+        f"{sentence} {outside.targets:,} of the {comparison.targets:,} true codes ({percent(outside.share)}%; "
+        f"{outside.codes:,} different ones) are no candidates: they count as missed in every metric."
+    )

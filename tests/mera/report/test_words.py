@@ -1,0 +1,198 @@
+"""What the report says: each sentence from a comparison whose numbers are set by hand."""
+
+from dataclasses import replace
+
+import pytest
+from made_up_comparison import compared, stratum, with_pairs, with_recall
+
+from mera.report.comparison.words.answers import answers
+from mera.report.comparison.words.groups import compare_groups, group_statements
+from mera.report.comparison.words.summary import random_recall, verdict
+from mera.report.page.first_screen import facts
+
+TRAINED, ENCODER, POPULARITY, HISTORY = "MERA tiny", "Bi-encoder <laa & mrl>", "Popularity", "Own history"
+
+
+@pytest.fixture(scope="module")
+def comparison(tmp_path_factory):
+    return compared(tmp_path_factory.mktemp("words"))
+
+
+@pytest.fixture(scope="module")
+def clear(comparison):
+    """One model above all others, each difference supported."""
+    values = {"rank-tiny": (0.65, 0.64, 0.66), "history": (0.6, 0.59, 0.61), "popularity": (0.5, 0.49, 0.51)}
+    pairs = {
+        ("rank-tiny", "history"): ((0.05, 0.041, 0.062), 0.0004),
+        ("popularity", "rank-tiny"): ((-0.15, -0.17, -0.13), 0.0001),
+        ("history", "popularity"): ((0.1, 0.09, 0.11), 0.0001),
+    }
+    return with_pairs(with_recall(comparison, values), pairs)
+
+
+@pytest.fixture(scope="module")
+def tied(clear):
+    return with_pairs(
+        clear,
+        {
+            ("history", "rank-tiny"): ((-0.004, -0.012, 0.003), 0.31),
+            ("rank-tiny", "popularity"): ((0.15, 0.13, 0.17), 0.0001),
+        },
+    )
+
+
+def sentences(comparison):
+    return [bullet.sentence for bullet in verdict(comparison)]
+
+
+def test_a_clear_winner(clear):
+    said = sentences(clear)
+    assert said[0] == (
+        "MERA tiny ranks best: 65.0% of a patient's true codes stand among its first 20 (recall@20, 95% interval 64.0 "
+        "to 66.0)."
+    )
+    assert said[1] == (
+        "That is certain: by the paired test, all 2 other models are behind; Own history comes nearest, 5.0 points "
+        "lower (−6.2 to −4.1)."
+    )
+    assert said[2] == (
+        "+5.0 points over the best simple model, Own history: certain (95% interval +4.1 to +6.2; p < 0.001)."
+    )
+    assert len(said) == 5
+
+
+def test_models_that_cannot_be_told_apart(tied):
+    said = sentences(tied)
+    assert said[0].startswith("MERA tiny ranks best by the numbers, but not for certain: 65.0%")
+    assert said[1] == (
+        "It may not be the best: it cannot be told apart from Own history (0.4 lower). 1 other is behind for certain."
+    )
+    assert said[2] == (
+        "+0.4 points over the best simple model, Own history: not certain, they cannot be told apart (95% interval "
+        "−0.3 to +1.2; p = 0.310)."
+    )
+
+
+def test_a_simple_model_that_nothing_beats(comparison):
+    values = {"history": (0.6, 0.59, 0.61), "rank-tiny": (0.58, 0.57, 0.59)}
+    pairs = {("rank-tiny", "history"): ((-0.02, -0.03, -0.01), 0.002)}
+    said = sentences(with_pairs(with_recall(comparison, values), pairs))
+    assert said[0].startswith("Own history ranks best: 60.0%")
+    assert said[2] == (
+        "Own history is a simple model, and no other is above it: MERA tiny, the best of the others, is 2.0 points "
+        "lower, certain (95% interval −3.0 to −1.0; p = 0.002)."
+    )
+    assert said[3] == "It ranks and does not decide: without a threshold it predicts no set of codes."
+
+
+def test_without_a_simple_model_and_on_notes(comparison):
+    values = {"rank-tiny": (0.65, 0.64, 0.66), "bi-encoder": (0.6, 0.59, 0.61)}
+    pairs = {("rank-tiny", "bi-encoder"): ((0.05, 0.04, 0.06), 0.001)}
+    coding = replace(comparison, task=replace(comparison.task, kind="coding"))
+    said = sentences(with_pairs(with_recall(coding, values), pairs))
+    assert "of a note's true codes" in said[0]
+    assert said[1].startswith("That is certain: by the paired test; ")
+    assert said[2].startswith("No simple model stands beside it: compare with popularity")
+
+
+def test_what_not_to_conclude(clear, comparison):
+    elsewhere = "Do not conclude that this holds elsewhere: "
+    assert sentences(clear)[4] == (
+        f"{elsewhere}the intervals cover other patients of this source, not another hospital, split or training seed. "
+        "All rankings are flattered: the candidates are the codes that occur in the task."
+    )
+    train = replace(clear, candidates=replace(clear.candidates, rule="train"))
+    assert sentences(train)[4].endswith("training seed.")
+    assert sentences(comparison)[4].startswith(f"{elsewhere}the patients were generated, as the oracle shows")
+
+
+def test_many_equals_are_counted(comparison):
+    runs = {run.name: run for run in comparison.runs}
+    many = [replace(runs["rank-tiny"], name=f"run-{number}", label=f"Model {number}") for number in range(6)]
+    pairs = {("run-0", f"run-{number}"): ((0.001 * number, -0.01, 0.02), 0.9) for number in range(1, 6)}
+    said = sentences(with_pairs(replace(comparison, runs=tuple(many)), pairs))
+    assert said[1] == (
+        "It may not be the best: it cannot be told apart from Model 1 (0.1 lower), Model 2 (0.2 lower), Model 3 (0.3 "
+        "lower) and 2 more."
+    )
+
+
+def test_a_random_order_and_the_facts(clear):
+    assert random_recall(clear) == pytest.approx(20 / 60)
+    half_outside = replace(clear.candidates, outside=replace(clear.candidates.outside, share=0.5))
+    assert random_recall(replace(clear, candidates=half_outside)) == pytest.approx(10 / 60)
+    assert random_recall(replace(clear, candidates=replace(clear.candidates, number=8))) == 1.0
+    said = {fact.name: fact.words for fact in facts(clear)}
+    assert said["Task"] == "made-up: the diagnoses of the next visit"
+    assert said["Split"] == "test, protocol random"
+    assert said["Patients"].startswith("60 (120 examples of ")
+    assert said["Candidates"] == "60 codes"
+    assert said["Random order"] == "33.3% recall@20"
+
+
+def test_for_whom(clear):
+    sex = stratum(
+        "sex",
+        [("female", 300), ("male", 250), ("unknown", 12)],
+        {"rank-tiny": [0.7, 0.6, 0.5], "history": [0.65, 0.61, 0.3], "popularity": [0.1, 0.1, 0.1]},
+        [
+            (0, "history", "rank-tiny", (-0.05, -0.07, -0.03), 0.001),
+            (1, "rank-tiny", "history", (-0.01, -0.02, 0.01), 0.4),
+        ],
+    )
+    age = stratum(
+        "age",
+        [("below 18", 40), ("18-39", 60)],
+        {"rank-tiny": [0.5, 0.55], "history": [0.45, 0.7], "popularity": [0.1, 0.1]},
+        [
+            (0, "rank-tiny", "history", (0.05, -0.1, 0.2), 0.7),
+            (1, "rank-tiny", "history", (-0.15, -0.2, -0.1), 0.01),
+        ],
+    )
+    grouped = replace(clear, strata=(sex, age, stratum("chapter", [("I", 9)], {}, [])))
+    groups = {group.label: group for group in compare_groups(grouped)}
+    assert {label: group.statement for label, group in groups.items()} == {
+        "sex female": "ahead for certain",
+        "sex male": "not told apart",
+        "sex unknown": "too few patients",
+        "age below 18": "interval too wide",
+        "age 18-39": "behind for certain",
+    }
+    female = groups["sex female"]
+    assert (female.difference, female.low, female.high) == pytest.approx((0.05, 0.03, 0.07)), "turned round"
+    assert group_statements(grouped) == [
+        "MERA tiny is ahead of Own history for certain in 1 of 5 groups of patients.",
+        "It is behind for certain in: age 18-39 (60 patients).",
+        "It is lower, but not for certain, in: sex male (250 patients).",
+        "Nothing can be said, for too few patients or an interval wider than 10 points, of: sex unknown (12 patients), "
+        "age below 18 (40 patients).",
+    ]
+    frequency = stratum("frequency", [("unseen", 3)], {"rank-tiny": [0.0], "history": [0.0], "popularity": [0.0]})
+    assert answers(replace(grouped, strata=(frequency, sex, age)))["whom"] == tuple(group_statements(grouped))
+
+
+def test_on_new_and_on_rare_codes(clear):
+    valued = with_recall(clear, {"rank-tiny": (0.4, 0.38, 0.42), "history": (0.3, 0.28, 0.32)}, "new_recall@20")
+    both = replace(
+        valued,
+        strata=(
+            stratum(
+                "frequency",
+                [("unseen", 3), ("1-10", 9)],
+                {
+                    "rank-tiny": [0.0, 0.25],
+                    "history": [0.0, 0.125],
+                },
+            ),
+        ),
+    )
+    said = answers(with_pairs(both, {("rank-tiny", "history"): ((0.1, 0.08, 0.12), 0.001)}, "new_recall@20"))
+    assert said["new"] == (
+        "Of the true codes that are new to a patient MERA tiny has 40.0% among the first 20 that the history does not "
+        "hold (38.0 to 42.0), by the paired test more than Own history.",
+    )
+    assert said["rare"] == (
+        "Of the 6 true codes never seen in training, no model finds any among its first 20.",
+        "Of the 18 true codes with 1-10 training examples, MERA tiny finds most among its first 20: 25.0% (24.0 to "
+        "26.0; by the paired test, not for certain).",
+    )
