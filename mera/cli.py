@@ -141,9 +141,7 @@ def report(
     by_task: Annotated[bool, typer.Option("--by-task", help="runs of several tasks: a section for each")] = False,
     bootstrap_samples: Annotated[int, typer.Option(help="resamples behind the intervals and tests")] = 1000,
     seed: Annotated[int, typer.Option(help="seed of the resamples")] = 0,
-    reference: Annotated[
-        str | None, typer.Option(help="run that ablations are compared with; default: the one most others differ from")
-    ] = None,
+    reference: Annotated[str | None, typer.Option(help="run that ablations are compared with")] = None,
     with_examples: Annotated[int, typer.Option(help="also pages of the first N test patients, with their data")] = 0,
     rare_codes: Annotated[bool, typer.Option("--rare-codes", help="name codes of few patients (public data)")] = False,
     no_date: Annotated[bool, typer.Option("--no-date", help="leave out the date: same runs, same bytes")] = False,
@@ -181,9 +179,7 @@ def compare(
     runs: Annotated[list[Path], typer.Argument(help="run directories on one task")],
     bootstrap_samples: Annotated[int, typer.Option(help="resamples behind the intervals and tests")] = 1000,
     seed: Annotated[int, typer.Option(help="seed of the resamples")] = 0,
-    markdown: Annotated[
-        bool, typer.Option("--markdown", help="a line of Markdown for each model instead, to be pasted beside others'")
-    ] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="a line of Markdown for each model instead")] = False,
 ) -> None:
     """The main table in the terminal. `mera compare runs/a runs/b`."""
     from mera.report import print_comparison
@@ -229,10 +225,7 @@ def fuse(
 def export(
     run: Annotated[Path, typer.Argument(help="run of stage one, stage two or the bi-encoder")],
     to: Annotated[Path, typer.Option(help="folder to write, which must not exist")],
-    with_note_phrases: Annotated[
-        bool,
-        typer.Option("--with-note-phrases", help="also where code vectors are partly those of phrases of notes"),
-    ] = False,
+    with_note_phrases: Annotated[bool, typer.Option("--with-note-phrases", help="also code vectors of notes")] = False,
 ) -> None:
     """A model to pass on, nothing of a patient in it. `mera export runs/X/stage-two --to models/X`.
 
