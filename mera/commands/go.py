@@ -10,7 +10,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -24,6 +24,8 @@ from mera.system.folder_lock import FolderLock
 SETTINGS = "go.json"
 """What the folder was begun with."""
 OWN_OPTIONS = ("--output", "--recipe")
+HOW_VALUES_ARE_WRITTEN = ("date-format", "sex-values", "codes-without-zeros")
+"""Options of `mera prepare table` that `mera predict` takes too, beside the columns."""
 
 
 def run_go(table: Path, output: Path, options: Sequence[str] = (), recipe: str = "tiny") -> Path:
@@ -50,7 +52,7 @@ def run_go(table: Path, output: Path, options: Sequence[str] = (), recipe: str =
         run_steps([report], console, before=len(steps))
     predict = mera_command(
         *("predict", output / "runs" / "stage-two", "--input", "NEW_PATIENTS.csv", *guess["columns"]),
-        *("--output", "ranked.csv"),
+        *(*_options(others, HOW_VALUES_ARE_WRITTEN)[0], "--output", "ranked.csv"),
     )
     console.print(f"finished in {(time.perf_counter() - started) / 60:.1f} minutes. To rank new patients:")
     console.print(f"  {shown(predict)}", soft_wrap=True, highlight=False, markup=False)
@@ -79,11 +81,11 @@ def _claim(output: Path, settings: Mapping[str, object]) -> None:
     path = output / SETTINGS
     if path.is_file():
         before = json.loads(path.read_text(encoding="utf-8"))
-        different = [name for name, value in settings.items() if before.get(name) != value]
+        other = {"table": "another table", "options": "other options", "recipe": "another recipe"}
+        different = [other[name] for name, value in settings.items() if before.get(name) != value]
         if different:
-            raise UserError(
-                f"{output} was begun with another {' and other '.join(different)}; choose another --output or remove it"
-            )
+            begun = " and ".join(different)
+            raise UserError(f"{output} was begun with {begun}; choose another --output or remove it")
     elif {entry.name for entry in output.iterdir()} - {LOCK_NAME}:
         raise UserError(f"{output} already exists and is not of `mera go`; choose another --output or remove it")
     else:
@@ -125,15 +127,19 @@ def go_steps(table: Path, output: Path, options: Sequence[str], recipe: str) -> 
 def _split(options: Sequence[str]) -> tuple[list[str], list[str]]:
     """What a guess must know of the options, and the rest of them, which go to `mera prepare table` alone."""
     known = {"patient", "visit", "time", "code", "position", "sex", "age", "text", "code-system", "codes"}
-    known |= {"code-separator", "separator", "encoding"}
-    columns: list[str] = []
+    return _options(options, known | {"code-separator", "separator", "encoding"})
+
+
+def _options(words: Sequence[str], names: Collection[str]) -> tuple[list[str], list[str]]:
+    """The options of these names with their values, and the rest."""
+    among: list[str] = []
     others: list[str] = []
-    place = columns
-    for word in options:
+    place = among
+    for word in words:
         if word.startswith("--"):
-            place = columns if word[2:].split("=")[0] in known else others
+            place = among if word[2:].split("=")[0] in names else others
         place.append(word)
-    return columns, others
+    return among, others
 
 
 def _guess(table: Path, columns: Sequence[str]) -> dict[str, list[str]]:

@@ -223,10 +223,19 @@ def test_an_empty_column_is_named(tmp_path):
         (lambda row: row | {"day": "1577836800"}, (), "column day: the numbers in it look like seconds since 1970"),
         (lambda row: row | {"day": f"0{row['vid'][-1]}/02/2020"}, (), "column day: it does not show whether the day"),
         (lambda row: row | {"pid": row["pid"] + row["vid"]}, (), "each of 24 patients has a single visit"),
-        (lambda row: row | {"dx": row["dx"] + ";I10"}, (), "they look like lists of codes; .*--code-separator ';'"),
+        (
+            lambda row: row | {"dx": row["dx"] + ";I10"},
+            (),
+            "48 of 48 cells of codes hold several, with ';'",
+        ),
+        (
+            lambda row: row | {"dx": row["dx"] + ("|I10" if row["vid"].endswith("1") else "")},
+            (),
+            r"24 of 48 cells of codes hold several, with '\|'",
+        ),
         (lambda row: row, ("--code-system", "icd9"), "most are codes of ICD-10-CM.*: is it --code-system icd10"),
     ],
-    ids=["no-dates", "seconds", "day-or-month", "patient-is-visit", "list-of-codes", "other-edition"],
+    ids=["no-dates", "seconds", "day-or-month", "patient-is-visit", "list-of-codes", "some-lists", "other-edition"],
 )
 def test_a_mistake_for_all_rows_is_named(tmp_path, change, options, message):
     with pytest.raises(ValueError, match=message):

@@ -202,14 +202,18 @@ def test_a_history_for_a_model_of_notes_alone(task):
 @pytest.mark.parametrize("kind", ["diagnosis", "coding"])
 def test_what_a_task_shows_to_a_model(tmp_path, kind):
     made = make_tiny_task(tmp_path / "task", kind=kind, patients=20)
-    expected = TrainedOn(ontology="icd10cm", edition="2026", history=True, note=kind == "coding")
+    expected = TrainedOn(ontology="icd10cm", edition="2026", history=True, note=kind == "coding", age=True, sex=True)
     assert TrainedOn.of_task(made, PromptConfig()) == expected
     assert TrainedOn.of_task(made, PromptConfig(max_text_tokens=0)).note is False
+    without = TrainedOn.of_task(made, PromptConfig(demographics=False))
+    assert (without.age, without.sex) == (False, False)
     rows = {split: [row | {"history": []} for row in made.splits[split]] for split in SPLITS}
     codes = code_table(made.codes, load_ontology("icd10cm"))
     groups = group_table(codes, load_ontology("icd10cm"))
     alone = save_task(tmp_path / "alone", rows, codes, groups, {"kind": kind})
-    assert TrainedOn.of_task(alone, PromptConfig()) == TrainedOn(history=False, note=kind == "coding")
+    assert TrainedOn.of_task(alone, PromptConfig()) == TrainedOn(
+        history=False, note=kind == "coding", age=True, sex=True
+    )
 
 
 def test_a_checkpoint_says_what_it_was_trained_on_and_an_older_one_loads(ranker, tmp_path):

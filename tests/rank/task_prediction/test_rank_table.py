@@ -1,6 +1,7 @@
 """Patients of a table, ranked by `mera predict --input`: what each model score of theirs is, and what is refused."""
 
 import json
+import shutil
 from datetime import date
 
 import numpy as np
@@ -66,6 +67,22 @@ def test_patients_of_a_table_get_the_scores_of_their_visits(run, table, tmp_path
         assert own["code"].to_list() == [code.code for code in codes]
         np.testing.assert_allclose(own["probability"], [code.probability for code in codes], rtol=1e-3)
         assert own["known"].to_list() == [code.known for code in codes]
+
+
+def test_a_model_that_knows_ages_says_where_the_table_has_none(run, table, tmp_path):
+    # The checkpoint of these tests was made by hand and does not say what it saw.
+    settings = run / "ranking.json" if (run / "ranking.json").is_file() else run / "checkpoint" / "ranking.json"
+    saved = json.loads(settings.read_text())
+    told = tmp_path / "told"
+    shutil.copytree(settings.parent, told)
+    saved["trained_on"] = saved["trained_on"] | {"age": True, "sex": False}
+    (told / "ranking.json").write_text(json.dumps(saved))
+    result = predict(told, "--input", table, *COLUMNS[:6], "--output", tmp_path / "ranked.csv")
+    assert result.returncode == 0, result.stderr
+    assert "the model was trained with age: name the columns with --age" in result.stderr
+    again = predict(told, "--input", table, *COLUMNS, "--output", tmp_path / "ranked.csv")
+    assert again.returncode == 1
+    assert "ranked.csv already exists; choose another --output or remove it" in again.stderr
 
 
 def test_a_row_a_patient(run, table, tmp_path):
