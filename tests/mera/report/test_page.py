@@ -241,6 +241,17 @@ def test_a_panel_for_each_curve_or_for_each_kind_of_many():
     assert {"6 ranking language models", "6 simple models"} <= set(texts(many))
 
 
+def test_large_numbers_of_the_vertical_axis_have_room():
+    def first_panel(highest):
+        axes = Axes(x=scale(0, 1), y=scale(0, highest), x_label="x", y_label="y")
+        drawing = curve_figure(curves(1), axes, **WORDS).svg
+        return float(re.search(r'<svg x="([\d.]+)"', drawing)[1]), texts(drawing)
+
+    (small, _), (large, drawn) = first_panel(8), first_panel(20_000)
+    assert "20,000" in drawn
+    assert small < text_width("20,000", 11) < large
+
+
 def test_a_curve_that_leaves_its_panel_says_where_it_is():
     axes = Axes(x=scale(0, 1), y=scale(-4, 1), x_label="x", y_label="y")
     far = Curve(label="far", style=OTHER, points=[(0, -14), (1, -14)], marks=[(1, -14.04)])

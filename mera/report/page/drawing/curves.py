@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mera.report.page.drawing.canvas import WIDTH, Canvas, Point, wrapped
+from mera.report.page.drawing.canvas import WIDTH, Canvas, Point, text_width, wrapped
 from mera.report.page.drawing.colours import FADED, GRID, INK, SOFT, Style
 from mera.report.page.drawing.figure import Figure
 from mera.report.page.drawing.scales import Scale
@@ -13,7 +13,8 @@ from mera.report.page.drawing.scales import Scale
 MOST_PANELS = 8
 """With more curves than this a panel holds a whole kind."""
 COLUMNS = 2
-LEFT, GAP = 34.0, 16.0
+GAP = 16.0
+TICK_SIZE = 11.0
 PANEL_HEIGHT, TITLE_HEIGHT, TICKS_HEIGHT = 104.0, 34.0, 18.0
 
 
@@ -60,13 +61,15 @@ def curve_figure(curves: Sequence[Curve], axes: Axes, *, name: str, title: str, 
     """A panel for each curve, or for each kind where there are more than MOST_PANELS."""
     panels = _panels(curves)
     columns = min(COLUMNS, max(1, len(panels)))
-    width = (WIDTH - LEFT - 6 - GAP * (columns - 1)) / columns
+    y_names = [_number(tick) for tick in axes.y.ticks]
+    left = 10 + max(text_width(name, TICK_SIZE) for name in y_names)
+    width = (WIDTH - left - 6 - GAP * (columns - 1)) / columns
     row_height = TITLE_HEIGHT + PANEL_HEIGHT + TICKS_HEIGHT
     num_rows = math.ceil(len(panels) / columns)
     canvas = Canvas()
     canvas.text((2, 12), axes.y_label, size=11.5, colour=SOFT)
     for number, panel in enumerate(panels):
-        x = LEFT + (number % columns) * (width + GAP)
+        x = left + (number % columns) * (width + GAP)
         y = 16 + (number // columns) * row_height
         _draw_title(canvas, panel, x, y, width)
         _draw_ticks(canvas, axes, x, y + TITLE_HEIGHT, width, with_y=number % columns == 0)
@@ -80,7 +83,7 @@ def curve_figure(curves: Sequence[Curve], axes: Axes, *, name: str, title: str, 
             _say_where(canvas, curve, axes, width)
         canvas.close_window()
     height = 16 + num_rows * row_height + 18
-    canvas.text((LEFT + (WIDTH - LEFT) / 2, height - 5), axes.x_label, size=11.5, colour=SOFT, anchor="middle")
+    canvas.text((left + (WIDTH - left) / 2, height - 5), axes.x_label, size=11.5, colour=SOFT, anchor="middle")
     return Figure(name=name, title=title, caption=caption, alt=alt, svg=canvas.document(title, height))
 
 
@@ -118,17 +121,21 @@ def _draw_title(canvas: Canvas, panel: _Panel, x: float, y: float, width: float)
 
 
 def _draw_ticks(canvas: Canvas, axes: Axes, x: float, y: float, width: float, *, with_y: bool) -> None:
-    names = axes.tick_names or [f"{tick:g}".replace("-", "−") for tick in axes.x.ticks]
+    names = axes.tick_names or [_number(tick) for tick in axes.x.ticks]
     for place, (tick, name) in enumerate(zip(axes.x.ticks, names, strict=True)):
         left = axes.x.place(tick, x, x + width)
         anchor = "end" if place == len(names) - 1 else "start" if place == 0 else "middle"
         canvas.line((left, y), (left, y + PANEL_HEIGHT), GRID, 0.7)
-        canvas.text((left, y + PANEL_HEIGHT + 13), name, size=11, colour=SOFT, anchor=anchor)
+        canvas.text((left, y + PANEL_HEIGHT + 13), name, size=TICK_SIZE, colour=SOFT, anchor=anchor)
     for tick in axes.y.ticks:
         height = axes.y.place(tick, y + PANEL_HEIGHT, y)
         canvas.line((x, height), (x + width, height), INK if tick == 0 and axes.y.low < 0 else GRID, 0.7)
         if with_y:
-            canvas.text((x - 4, height + 4), f"{tick:g}".replace("-", "−"), size=11, colour=SOFT, anchor="end")
+            canvas.text((x - 4, height + 4), _number(tick), size=TICK_SIZE, colour=SOFT, anchor="end")
+
+
+def _number(tick: float) -> str:
+    return f"{tick:,g}".replace("-", "−")
 
 
 def _draw_curve(canvas: Canvas, curve: Curve, axes: Axes, width: float) -> None:
