@@ -15,6 +15,7 @@ from typing import NoReturn
 HINT = "MERA_TRACEBACK=1 shows where"
 ABOUT_THE_MACHINE = ("torch", "deepspeed", "accelerate")
 """Libraries whose RuntimeErrors speak of memory, shapes and connections."""
+_OPTION = re.compile(r"--[a-z][\w.-]*")
 _OF_SYSTEM = re.compile(r"\(os error (\d+)\)|\bOs \{ code: (\d+)|\[Errno (\d+)\]")
 """How libraries, those written in Rust too, quote what the system says of a file: a full disk, no permission."""
 
@@ -31,7 +32,7 @@ class CommandLine(argparse.ArgumentParser):
         """Called by argparse on a wrong or missing option."""
         unknown = message.removeprefix("unrecognized arguments: ").split()[0].split("=")[0]
         if unknown != message.split()[0].split("=")[0] and unknown.startswith("--"):
-            meant = difflib.get_close_matches(unknown, self._option_string_actions, n=1, cutoff=0.7)
+            meant = difflib.get_close_matches(unknown, set(_OPTION.findall(self.format_help())), n=1, cutoff=0.7)
             message += f"; did you mean {meant[0]}?" if meant else ""
         self.exit(2, f"error: {message}\n{self.prog} --help lists the options\n")
 
