@@ -52,6 +52,11 @@ def imported_modules(path):
             yield node.module
 
 
+PAGES = {".md", ".html", ".json", ".csv", ".svg", ".sh", ".yml", ".ipynb"}
+A_HOME = re.compile(r"(?<![\w.$}~-])/(?:home|root|work|Users|mnt|tmp)/[\w.-]+/")
+"""A folder of somebody's own, by its whole path."""
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_imports_run_one_way(path):
     package = path.relative_to(ROOT).parts[0]
@@ -196,3 +201,11 @@ def test_the_doctor_looks_at_trainers_and_no_trainer_at_the_doctor():
         name = str(path.relative_to(ROOT))
         if not name.startswith("mera/doctor/") and name not in may:
             assert not [module for module in imported_modules(path) if module.startswith("mera.doctor")], name
+
+
+def test_no_page_names_a_place_on_somebodys_machine():
+    pages = [*(ROOT / "docs").rglob("*.*"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+    texts = {page: page.read_text(encoding="utf-8") for page in pages if page.suffix in PAGES}
+    assert len(texts) > 50
+    found = {page.name: match[0] for page, text in texts.items() if (match := A_HOME.search(text))}
+    assert not found
