@@ -125,7 +125,8 @@ def _go_on(address: str, part: Path, mark: Path, progress: Progress) -> None:
     if start:
         headers |= {"Range": f"bytes={start}-", "If-Range": mark.read_text(encoding="utf-8")}
     try:
-        response = _opener().open(urllib.request.Request(address, headers=headers), timeout=TIMEOUT)
+        opener = _opener()
+        response = opener.open(urllib.request.Request(address, headers=headers), timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         if error.code == 416 and _length_of_all(error.headers) == start:
             return  # all of it is there

@@ -103,25 +103,25 @@ def _published_sums(address: str, folder: Path) -> Mapping[str, str]:
     return {path: digest.lower() for digest, path in pairs}
 
 
-def unpack(archive: Path, folder: Path) -> list[str]:
+def unpack(path: Path, folder: Path) -> list[str]:
     """Put the files of a zip into `folder`, each complete or absent, and return the names at its top. Raises UserError
     where it is damaged, or a name in it leads out of the folder."""
     try:
-        with zipfile.ZipFile(archive) as packed:
-            members = [member for member in packed.infolist() if not member.is_dir()]
+        with zipfile.ZipFile(path) as archive:
+            members = [member for member in archive.infolist() if not member.is_dir()]
             for member in members:
                 target = (folder / member.filename).resolve()
                 if not target.is_relative_to(folder.resolve()):
-                    raise UserError(f"{archive} holds a file that would lie outside of {folder}; it was not unpacked")
+                    raise UserError(f"{path} holds a file that would lie outside of {folder}; it was not unpacked")
             for member in members:
                 target = folder / member.filename
                 target.parent.mkdir(parents=True, exist_ok=True)
                 beside = target.with_name(f".{target.name}.partial")
-                with packed.open(member) as source, beside.open("wb") as file:
+                with archive.open(member) as source, beside.open("wb") as file:
                     shutil.copyfileobj(source, file)
                 beside.replace(target)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError):
-        raise UserError(f"{archive} is damaged, or packed in a way that is not read; remove it and try again") from None
+        raise UserError(f"{path} is damaged, or packed in a way that is not read; remove it and try again") from None
     return sorted({member.filename.split("/")[0] for member in members})
 
 

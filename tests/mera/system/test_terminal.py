@@ -13,6 +13,8 @@ from mera.root import ROOT
 
 PACKAGES = ("mera", "data", "memorize", "rank", "bi_encoder")
 OUR_FILES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+BYTES_ALONE = ("os.open", "archive.open", "opener.open")
+"""What opens no text: a file descriptor, a member of an archive, an address."""
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "OMP_NUM_THREADS": "1"}
 MERA = [sys.executable, "-m", "mera.cli"]
 
@@ -73,6 +75,6 @@ def test_what_opens_a_text_names_its_encoding(path):
         if name == "open" or name.endswith((".open", "fdopen")):
             modes = [ast.unparse(value) for value in [*node.args, *(word.value for word in node.keywords)]]
             binary = any(mode.strip("'\"") in ("rb", "wb", "ab", "r+b") for mode in modes)
-            assert binary or "encoding" in words or name in ("os.open", "archive.open"), ast.unparse(node)
+            assert binary or "encoding" in words or name in BYTES_ALONE, ast.unparse(node)
         if name.startswith("subprocess."):
             assert not {"text", "universal_newlines"} & words or "encoding" in words, ast.unparse(node)
