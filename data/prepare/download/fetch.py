@@ -147,7 +147,7 @@ def _go_on(address: str, part: Path, mark: Path, progress: Progress) -> None:
         length = response.headers.get("Content-Length")
         total = start + int(length) if length is not None and length.isdigit() else None
         _check_room(part, total, start)
-        with part.open("ab" if start else "wb") as file:
+        with part.open("ab") if start else part.open("wb") as file:
             done = start
             progress(done, total)
             while chunk := response.read(_CHUNK):
