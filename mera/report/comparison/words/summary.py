@@ -97,7 +97,7 @@ def _certainty(comparison: Comparison, runs: Sequence[ComparedRun]) -> list[Bull
     best, equals = runs[0], equals_of_best(comparison)
     if not equals:
         pair = _pair(comparison, runs[1], best)
-        behind = f"{runs[1].label} comes nearest, {_points(pair)} points lower ({interval(pair, signed=True)})"
+        behind = f"{runs[1].label} comes nearest, {_points(pair)} points lower ({_lower_interval(pair)})"
         others = "" if len(runs) == 2 else f", all {len(runs) - 1} other models are behind"
         return [Bullet(lead="That is certain:", text=f"by the paired test{others}; {behind}.")]
     named = ", ".join(f"{run.label} ({_lower(_pair(comparison, best, run))})" for run in equals[:MOST_NAMED])
@@ -119,11 +119,13 @@ def _margin(comparison: Comparison, runs: Sequence[ComparedRun]) -> list[Bullet]
         ]
     if not best.is_baseline:
         pair = _pair(comparison, best, simple[0])
-        certain = "certain" if is_supported(pair.p_holm) else "not certain, they cannot be told apart"
+        supported = is_supported(pair.p_holm)
+        certain = "certain" if supported else "not certain, they cannot be told apart"
+        corrected = f"; {p_value(pair.p_holm)}" if supported else ""
         return [
             Bullet(
                 lead=f"{percent(pair.difference, signed=True)} points over the best simple model, {simple[0].label}:",
-                text=f"{certain} (95% interval {interval(pair, signed=True)}; {p_value(pair.p_holm)}).",
+                text=f"{certain} (95% interval {interval(pair, signed=True)}{corrected}).",
             )
         ]
     trained = next((run for run in runs if not run.is_baseline), None)
@@ -147,8 +149,8 @@ def _set_size(best: ComparedRun) -> Bullet:
     return Bullet(
         lead=f"It predicts {number(size.mean_predicted.value, 1)} codes where {number(size.mean_true.value, 1)} are "
         "true:",
-        text=f"{percent(size.micro_precision.value)}% of the predicted codes are right, "
-        f"{percent(size.micro_recall.value)}% of the true ones are found.",
+        text=f"{percent(size.micro_precision.value)}% of the predicted codes are right, and "
+        f"{percent(size.micro_recall.value)}% of the true ones are among them.",
     )
 
 
@@ -162,7 +164,7 @@ def _limits(comparison: Comparison) -> Bullet:
         )
     flattered = ""
     if comparison.candidates.rule == "all":
-        flattered = " All rankings are flattered: the candidates are the codes that occur in the task."
+        flattered = " All figures are higher than in practice: only codes that occur in the task were candidates."
     return Bullet(
         lead=lead,
         text=f"the intervals cover other patients of this source, not another hospital, split or training seed."
@@ -180,6 +182,14 @@ def _lower(pair: MetricDifference) -> str:
     """Of the second model of the pair, which is not above the first."""
     points = _points(pair)
     return "level" if points == percent(0.0) else f"{points} lower"
+
+
+def _lower_interval(pair: MetricDifference) -> str:
+    """By how much the lower model is lower: `5.4 to 8.6`."""
+    if pair.low is None or pair.high is None:
+        return interval(pair)
+    ends = sorted(abs(end) for end in (pair.low, pair.high))
+    return f"{percent(ends[0])} to {percent(ends[1])}"
 
 
 def _points(pair: MetricDifference) -> str:
