@@ -83,7 +83,7 @@ def test_what_the_user_says_stands(tmp_path):
     path = write(tmp_path, table)
     assert guess_table(path, TableGuess(code_system="icd10who")).code_system == "icd10who"
     assert guess_table(path, TableGuess(time="fecha_nac")).time == "fecha_nac"
-    assert guess_table(path, known).as_options()[:6] == ["--patient", "other", "--time", "fecha_nac", "--code", "Other"]
+    assert guess_table(path, known).as_options()[:6] == ["--patient", "other", "--time", "fecha_nac", "--code", "other"]
     with pytest.raises(ValueError, match="no column seems to hold the patients' ids"):
         guess_table(write(tmp_path, rows(x=lambda patient, visit, draw: draw.choice(ICD10), **ADMITTED)), TableGuess())
 
@@ -92,7 +92,7 @@ def test_what_the_user_says_stands(tmp_path):
     ("columns", "message"),
     [
         ({**PATIENT, **ADMITTED, "age": lambda patient, visit, draw: patient}, "no column seems to hold ICD codes"),
-        ({**PATIENT, "dx": lambda patient, visit, draw: draw.choice(ICD10)}, "the times of the visits or their ids"),
+        ({**PATIENT, "dx": lambda patient, visit, draw: draw.choice(ICD10)}, "the times of the visits .--time. or their ids"),
         ({"dx": lambda patient, visit, draw: draw.choice(ICD10)}, "does not look like a table with a header"),
     ],
 )
