@@ -52,7 +52,7 @@ def imported_modules(path):
             yield node.module
 
 
-PAGES = {".md", ".html", ".json", ".csv", ".svg", ".sh", ".yml", ".ipynb"}
+PAGES = {".tex", ".md", ".html", ".json", ".csv", ".svg", ".sh", ".yml", ".ipynb"}
 A_HOME = re.compile(r"(?<![\w.$}~-])/(?:home|root|work|Users|mnt|tmp)/[\w.-]+/")
 """A folder of somebody's own, by its whole path."""
 
