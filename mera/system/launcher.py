@@ -4,11 +4,14 @@ python -m mera.system.launcher --num_processes 1 rank/train.py --task prepared/m
 """
 
 import contextlib
+import logging
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+
+from mera.system.terminal import is_verbose
 
 
 def main() -> None:
@@ -17,6 +20,9 @@ def main() -> None:
     from accelerate.commands import launch
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
+    if not is_verbose():
+        # What it chose where nobody said anything.
+        logging.getLogger(launch.__name__).setLevel(logging.ERROR)
     try:
         launch.main()
     except subprocess.CalledProcessError as error:
