@@ -11,14 +11,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from mera.system.terminal import is_verbose
-
 
 def main() -> None:
     """`accelerate launch`; what went wrong is said by the process that it starts, and by that alone. Ends with the exit
     code of that process, 128 + the signal's number where a signal ended it."""
     from accelerate.commands import launch
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+    from mera.system.terminal import is_verbose  # here: programs that begin with quiet_ctrl_c load this file first
 
     if not is_verbose():
         # What it chose where nobody said anything.
