@@ -23,6 +23,7 @@ from rich.console import Console
 from data.inspection.summary import print_account
 from data.task import SPLITS
 from mera.system.errors import CommandLine, Once, UserError
+from mera.system.private_files import check_output
 from mera.training.entry_point import run_entry_point
 from rank.patients.coding_check import RULE_USES
 from rank.patients.notices import print_notices
@@ -35,7 +36,7 @@ from rank.task_prediction.rank_table import (
     rank_new_patients,
     read_patients,
 )
-from rank.task_prediction.ranked_files import as_json, check_output, print_measured, print_ranked, write_ranked
+from rank.task_prediction.ranked_files import SUFFIXES, as_json, print_measured, print_ranked, write_ranked
 
 
 def rank_table(arguments: argparse.Namespace, phenotypes: list[Phenotype]) -> None:
@@ -111,7 +112,7 @@ def main() -> None:
         raise UserError("--top and --batch-size must be 1 or more")
     check_table_options(arguments)
     if arguments.output is not None:
-        check_output(arguments.output)
+        check_output(arguments.output, SUFFIXES)
     phenotypes = [Phenotype.parse(text) for text in arguments.phenotype]
     if len({phenotype.name for phenotype in phenotypes}) < len(phenotypes):
         raise UserError("two phenotypes have the same name; give all prefixes of one together, NAME=PREFIX,PREFIX")

@@ -10,13 +10,14 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from mera.commands.programs import Step, mera_command, run_steps, shown
-from mera.runs.run_directory import write_json
+from mera.config import Recipe
+from mera.runs.finished_runs import note_settings
 from mera.system.errors import UserError
 from mera.system.folder_lock import NAME as LOCK_NAME
 from mera.system.folder_lock import FolderLock
@@ -75,21 +76,17 @@ def _digest(table: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _claim(output: Path, settings: Mapping[str, object]) -> None:
+def _claim(output: Path, settings: Recipe) -> None:
     """Note what `output` is made of. Raises UserError where it was begun with something else, or is another's folder:
     steps that have finished are kept, and would be of the table before."""
     path = output / SETTINGS
-    if path.is_file():
-        before = json.loads(path.read_text(encoding="utf-8"))
-        other = {"table": "another table", "options": "other options", "recipe": "another recipe"}
-        different = [other[name] for name, value in settings.items() if before.get(name) != value]
-        if different:
-            begun = " and ".join(different)
-            raise UserError(f"{output} was begun with {begun}; choose another --output or remove it")
-    elif {entry.name for entry in output.iterdir()} - {LOCK_NAME}:
+    if not path.is_file() and {entry.name for entry in output.iterdir()} - {LOCK_NAME}:
         raise UserError(f"{output} already exists and is not of `mera go`; choose another --output or remove it")
-    else:
-        write_json(path, settings)
+    other = {"table": "another table", "options": "other options", "recipe": "another recipe"}
+    different = note_settings(path, settings)
+    if different:
+        begun = " and ".join(other[name] for name in different)
+        raise UserError(f"{output} was begun with {begun}; choose another --output or remove it")
 
 
 def go_steps(table: Path, output: Path, options: Sequence[str], recipe: str) -> list[Step]:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from mera.config import Recipe
+from mera.runs.run_directory import write_json
 from mera.system.errors import UserError
 
 
@@ -38,3 +39,14 @@ def finished_before(folder: Path, task_fingerprint: str | None, settings: Recipe
             f"{folder} already exists and differs in {', '.join(different)}; choose another --output or remove it"
         )
     return True
+
+
+def note_settings(path: Path, settings: Recipe) -> list[str]:
+    """Keys in which `settings` differ from those that an earlier start noted in the file `path`; where none did, they
+    are noted, and nothing differs."""
+    wanted = json.loads(json.dumps(settings))
+    if not path.is_file():
+        write_json(path, wanted)
+        return []
+    before = json.loads(path.read_text(encoding="utf-8"))
+    return [key for key in wanted if before.get(key) != wanted[key]]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from data.task import Task
 from mera.config import read_values
+from mera.runs.finished_runs import note_settings
 from mera.system.errors import UserError
 from rank.studies.plan import StudyPlan
 
@@ -14,17 +15,11 @@ FILE = "settings.json"
 def claim_output(study: str, plan: StudyPlan, task: Task) -> None:
     """Remember the settings in the study's folder. Raises UserError where it was made under other ones; seeds, sizes
     and models may be added."""
-    settings = json.loads(json.dumps(_settings(study, plan, task)))
-    path = plan.output / FILE
-    if path.is_file():
-        before = json.loads(path.read_text(encoding="utf-8"))
-        different = [key for key in settings if before.get(key) != settings[key]]
-        if different:
-            raise UserError(
-                f"{plan.output} holds a study with another {', '.join(different)}; choose another --output or remove it"
-            )
-        return
-    path.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+    different = note_settings(plan.output / FILE, _settings(study, plan, task))
+    if different:
+        raise UserError(
+            f"{plan.output} holds a study with another {', '.join(different)}; choose another --output or remove it"
+        )
 
 
 def _settings(study: str, plan: StudyPlan, task: Task) -> dict[str, object]:

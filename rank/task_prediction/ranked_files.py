@@ -11,8 +11,7 @@ import polars as pl
 from rich.console import Console
 from rich.table import Table
 
-from mera.system.errors import UserError
-from mera.system.private_files import private_files
+from mera.system.private_files import check_output, private_files
 from rank.predict import RankedCode
 
 SUFFIXES = (".json", ".parquet", ".csv")
@@ -57,14 +56,6 @@ class RankedExample:
         return {name: value for name, value in names.items() if value is not None}
 
 
-def check_output(path: str | Path) -> None:
-    """Raises UserError unless `write_ranked` can write `path`, which is not there yet."""
-    if Path(path).exists():
-        raise UserError(f"{path} already exists; choose another --output or remove it")
-    if Path(path).suffix not in SUFFIXES:
-        raise UserError(f"--output writes {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}, got {str(path)!r}")
-
-
 def write_ranked(
     path: str | Path,
     examples: Sequence[RankedExample],
@@ -76,7 +67,7 @@ def write_ranked(
     are joined by `; `. The file is complete or absent, and its owner's alone.
     """
     path = Path(path)
-    check_output(path)
+    check_output(path, SUFFIXES)
     beside = path.with_name(f".{path.name}.partial")
     with private_files():
         path.parent.mkdir(parents=True, exist_ok=True)

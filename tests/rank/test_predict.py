@@ -13,12 +13,13 @@ from transformers import AutoModelForCausalLM
 
 from mera.language_models.lora import LoraSettings, add_lora, merged
 from mera.root import ROOT
+from mera.system.private_files import check_output
 from rank.candidate_head import read_candidates_only
 from rank.patients.phenotypes import Phenotype
 from rank.predict import Ranker
 from rank.prompt import reading_sentences
 from rank.task_prediction.predict_task import rank_patient, rank_task
-from rank.task_prediction.ranked_files import check_output, write_ranked
+from rank.task_prediction.ranked_files import SUFFIXES, write_ranked
 
 HISTORY = [["I10", "E11.9"], ["I10", "N17.9"]]
 HEART_FAILURE = Phenotype.parse("heart_failure=I50")
@@ -158,7 +159,7 @@ def test_bad_requests(ranker):
     with pytest.raises(ValueError, match="days_before has 3 numbers for 1 visits"):
         rank_patient(ranker, "I10", "1;2;3", [], top=1, age=None, sex=None, text=None)
     with pytest.raises(ValueError, match=r"--output writes .json, .parquet or .csv, got 'x.xlsx'"):
-        check_output("x.xlsx")
+        check_output("x.xlsx", SUFFIXES)
     with pytest.raises(ValueError, match="none of the model's 30 codes begins with 428"):
         rank_patient(ranker, "I10", None, [Phenotype.parse("x=428")], top=1, age=None, sex=None, text=None)
 

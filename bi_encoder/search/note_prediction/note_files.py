@@ -15,7 +15,7 @@ from bi_encoder.search.note_prediction.note_ranker import RankedNoteCode
 from bi_encoder.search.output import highlighted
 from data.table_files.text_tables import read_text_table
 from mera.system.errors import UserError
-from mera.system.private_files import private_files
+from mera.system.private_files import check_output, private_files
 
 SUFFIXES = (".json", ".parquet", ".csv")
 
@@ -100,19 +100,11 @@ def records(ranked: RankedNote) -> list[CodeRecord]:
     ]
 
 
-def check_output(path: str | Path) -> None:
-    """Raises UserError unless `write_ranked_notes` can write `path`, which is not there yet."""
-    if Path(path).exists():
-        raise UserError(f"{path} already exists; choose another --output or remove it")
-    if Path(path).suffix not in SUFFIXES:
-        raise UserError(f"--output writes {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}, got {str(path)!r}")
-
-
 def write_ranked_notes(path: str | Path, notes: Sequence[RankedNote]) -> None:
     """JSON: an object for each note. Parquet and CSV: a row for each note and code; evidence as `start-end` in
     characters, joined by `; `. The file is complete or absent, and its owner's alone."""
     path = Path(path)
-    check_output(path)
+    check_output(path, SUFFIXES)
     beside = path.with_name(f".{path.name}.partial")
     with private_files():
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -20,9 +20,9 @@ from collections.abc import Sequence
 
 from bi_encoder.inputs.texts import ExampleRow
 from bi_encoder.search.note_prediction.note_files import (
+    SUFFIXES,
     RankedNote,
     as_json,
-    check_output,
     print_ranked_note,
     read_note_table,
     records,
@@ -32,6 +32,7 @@ from bi_encoder.search.note_prediction.note_ranker import NoteRanker
 from bi_encoder.search.output import read_note_file
 from data.task import SPLITS, load_task
 from mera.system.errors import CommandLine, Once, UserError
+from mera.system.private_files import check_output
 from mera.training.entry_point import run_entry_point
 
 
@@ -136,7 +137,7 @@ def _check(options: argparse.Namespace) -> None:
     if options.top < 1 or options.batch_size < 1:
         raise UserError("--top and --batch-size must be 1 or more")
     if options.output is not None:
-        check_output(options.output)
+        check_output(options.output, SUFFIXES)
     sources = [name for name in ("input", "file", "task") if getattr(options, name) is not None]
     if len(sources) > 1 or (options.text is not None and sources not in ([], ["input"])):
         raise UserError("give one of --text, --file, --input and --task")
