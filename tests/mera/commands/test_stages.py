@@ -88,3 +88,23 @@ def test_an_installed_wheel_works_in_a_folder_with_a_data_py(tmp_path):
     assert recipe.returncode == 1
     assert "the wrong data.py" not in recipe.stderr
     assert "none" in recipe.stderr
+
+
+@pytest.mark.slow
+def test_a_wheel_in_an_empty_venv_runs_the_whole_demo_beside_a_data_py(tmp_path):
+    """Needs a package index and about ten minutes."""
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", tmp_path, ROOT]
+    subprocess.run(build, check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    venv, work = tmp_path / "venv", tmp_path / "work"
+    subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+    subprocess.run([venv / "bin" / "python", "-m", "pip", "install", "--quiet", wheel], check=True)
+    work.mkdir()
+    (work / "data.py").write_text("raise SystemExit('the wrong data.py')\n")
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [venv / "bin" / "mera", "demo"]
+    done = subprocess.run(command, cwd=work, env=environment, capture_output=True, encoding="utf-8", check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    page = work / done.stdout.splitlines()[-1]
+    assert "ranks best" in page.read_text(encoding="utf-8")
+    assert list((work / "demo" / "runs").rglob("predictions/manifest.json"))
