@@ -1,0 +1,355 @@
+"""The recipes for large models rehearsed at their true size on this machine's CPU, through the real commands.
+
+python tests/benchmarks/real_size.py --folder /data/real-size               2 cores, 24 GiB of memory, 50 GB of disk
+python tests/benchmarks/real_size.py --folder /tmp/real --size tiny         every part of it in two minutes
+
+A Mistral of BioMistral-7B's exact shape (7.24 billion weights, bf16, random) goes through stage one with the recipe's
+LoRA (two optimiser steps, SIGTERM, resumed from its checkpoint, one more step), its merged checkpoint is opened by
+plain transformers, stage two trains two steps on top and `mera predict` ranks a patient. The three bi-encoders take
+ModernBERT-base's shape (150 million) with notes of 8,192 tokens. For every command: seconds, the most memory that its
+processes held at once beside cached files, and what `mera doctor` had said. Steps that are done are not taken again.
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+import torch
+from gpu_7b import SHAPES, block_weights
+from safetensors.torch import save_file
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
+
+from data.task import load_task
+from mera.language_models.tokenizer import train_tokenizer
+from mera.root import ROOT
+
+GIB = 2**30
+SHARD_BYTES = 2 * GIB
+CODES = ("E11.9", "I10", "I50.9", "J18.9", "N17.9", "N18.3", "F32.9", "K21.9")
+VISITS_OF_EACH, PATIENTS = 3, 20
+NOTES = 6
+THIRDS = ("--fractions", "0.34", "0.33", "0.33")
+SMALL_NOTE_WORDS, NOTE_WORDS = 60, 7000
+ENCODER = {
+    "7b": {},
+    "tiny": {
+        "hidden_size": 64,
+        "intermediate_size": 96,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "max_position_embeddings": 256,
+    },
+}
+PLAIN = """
+import sys, torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+model = AutoModelForCausalLM.from_pretrained(sys.argv[1], dtype="auto")
+tokens = AutoTokenizer.from_pretrained(sys.argv[1])("heart failure", return_tensors="pt")
+with torch.no_grad():
+    logits = model(input_ids=tokens["input_ids"]).logits
+assert torch.isfinite(logits).all()
+print(f"{sum(weight.numel() for weight in model.parameters()) / 1e9:.3f} billion weights, {tuple(logits.shape)} logits")
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measured:
+    """What a command took: `peak`, bytes of its processes' own pages, all at one time."""
+
+    code: int
+    seconds: float
+    peak: int
+    output: str
+
+
+def own_bytes(process: int) -> int:
+    """Memory that the process and all below it hold beside mapped files, which Linux may drop."""
+    total = 0
+    for each in (process, *_children(process)):
+        try:
+            lines = Path(f"/proc/{each}/status").read_text(encoding="ascii", errors="replace")
+        except OSError:
+            continue  # it has ended meanwhile
+        total += sum(int(kib) * 1024 for kib in re.findall(r"^Rss(?:Anon|Shmem):\s+(\d+)", lines, re.MULTILINE))
+    return total
+
+
+def _children(process: int) -> Iterator[int]:
+    try:
+        below = [
+            int(child)
+            for task in Path(f"/proc/{process}/task").iterdir()
+            for child in (task / "children").read_text(encoding="ascii").split()
+        ]
+    except OSError:
+        return
+    for child in below:
+        yield child
+        yield from _children(child)
+
+
+def run_measured(command: Sequence[str], interrupt_at: str | None = None) -> Measured:
+    """Run `command`; a line of its output that holds `interrupt_at` has SIGTERM sent to it."""
+    start = time.monotonic()
+    process = subprocess.Popen(
+        [str(word) for word in command],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"HF_HUB_OFFLINE": "1"},
+    )
+    peak, is_over = 0, threading.Event()
+
+    def watch() -> None:
+        nonlocal peak
+        while not is_over.wait(0.1):
+            peak = max(peak, own_bytes(process.pid))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    lines = []
+    assert process.stdout is not None
+    for line in process.stdout:
+        lines.append(line)
+        if interrupt_at is not None and interrupt_at in line:
+            process.send_signal(signal.SIGTERM)
+            interrupt_at = None
+    code = process.wait()
+    is_over.set()
+    watcher.join()
+    return Measured(code=code, seconds=time.monotonic() - start, peak=peak, output="".join(lines))
+
+
+def write_visits(file: Path, note_words: int | None = None) -> None:
+    """A table of invented patients whose visits hold two of the codes; with notes of `note_words` words of titles."""
+    rows = []
+    patients, visits = (PATIENTS, VISITS_OF_EACH) if note_words is None else (NOTES, 1)
+    words = "patient admitted with dyspnoea oedema fever cough and pain treated discharged well".split()
+    for patient in range(patients):
+        for visit in range(visits):
+            first = (patient + visit) % len(CODES)
+            row = {
+                "patient": f"p{patient}",
+                "time": f"2020-0{visit + 1}-01",
+                "code": f"{CODES[first]};{CODES[(first + 3) % len(CODES)]}",
+            }
+            if note_words is not None:
+                row["note"] = f"note {patient} {visit} " + " ".join(
+                    words[(patient + 7 * visit + place * (patient + 2)) % len(words)] for place in range(note_words)
+                )
+            rows.append(row)
+    pl.DataFrame(rows).write_csv(file)
+
+
+def prepare(folder: Path, name: str, options: Sequence[str]) -> Path:
+    """The prepared task of the table `folder/name.csv`."""
+    task = folder / name
+    if not task.is_dir():
+        columns = ("--patient", "patient", "--time", "time", "--code", "code", "--code-separator", ";")
+        subprocess.run(
+            [*mera("prepare", "table"), "--input", folder / f"{name}.csv", *columns, "--code-system", "icd10"]
+            + ["--output", task, *options],
+            cwd=ROOT,
+            check=True,
+        )
+    return task
+
+
+def write_base(folder: Path, task: Path, size: str) -> None:
+    """Random weights in bf16, a shard at a time, with configuration and tokenizer: never the whole model in memory."""
+    if (folder / "model.safetensors.index.json").is_file():
+        return
+    shape = SHAPES[size]
+    tokenizer = train_tokenizer(load_task(task).definitions, 2000, 32_768)
+    tokenizer.add_tokens([f"<filler {number}>" for number in range(shape["vocab_size"] - len(tokenizer))])
+    tokenizer.save_pretrained(folder)
+    special = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+    config = AutoConfig.for_model("mistral", **shape, **special, dtype="bfloat16")
+    config.architectures = ["MistralForCausalLM"]
+    config.save_pretrained(folder)
+    with torch.device("meta"):
+        shapes = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).state_dict()
+    torch.manual_seed(0)
+    shard: dict[str, torch.Tensor] = {}
+    where: dict[str, str] = {}
+
+    def write() -> None:
+        name = f"model-{len(set(where.values())) + 1:05d}.safetensors"
+        save_file(shard, folder / name, metadata={"format": "pt"})
+        where.update(dict.fromkeys(shard, name))
+        shard.clear()
+
+    for name, empty in shapes.items():
+        weight = torch.ones(empty.shape) if empty.ndim == 1 else torch.randn(empty.shape) * 0.02
+        shard[name] = weight.bfloat16()
+        if sum(tensor.nbytes for tensor in shard.values()) > SHARD_BYTES:
+            write()
+    write()
+    total = sum(empty.nbytes for empty in shapes.values())
+    index = {"metadata": {"total_size": total}, "weight_map": where}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
+
+
+def write_encoder(folder: Path, task: Path, size: str) -> None:
+    """ModernBERT-base's shape with random weights, and a tokenizer."""
+    if (folder / "model.safetensors").is_file():
+        return
+    tokenizer = train_tokenizer(load_task(task).definitions, 2000, 8192, encoder=True)
+    tokenizer.save_pretrained(folder)
+    special = {name: getattr(tokenizer, name) for name in ("pad_token_id", "cls_token_id", "sep_token_id")}
+    AutoModel.from_config(AutoConfig.for_model("modernbert", **ENCODER[size], **special)).save_pretrained(folder)
+
+
+def mera(*words: str) -> list[str]:
+    return [sys.executable, "-m", "mera.cli", *words]
+
+
+class Rehearsal:
+    """Takes the commands one after another and prints a row of each."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.rows = folder / "rows.jsonl"
+        lines = self.rows.read_text(encoding="utf-8").splitlines() if self.rows.is_file() else []
+        self.done = {json.loads(line)["step"]: json.loads(line) for line in lines}
+
+    def take(
+        self,
+        step: str,
+        command: Sequence[str],
+        doctor: Sequence[str] = (),
+        *,
+        interrupt_at: str | None = None,
+        codes: Sequence[int] = (0,),
+        say: str | None = None,
+    ) -> None:
+        """`doctor`: the options after `mera doctor`; `codes`: the exit codes that are right; `say`: a pattern, of which
+        the line that matches is kept. Raises SystemExit with the command's last lines where it went wrong."""
+        if step not in self.done:
+            reckoned = _doctor_bytes(doctor) if doctor else None
+            print(f"{step} ...", file=sys.stderr, flush=True)
+            measured = run_measured(command, interrupt_at)
+            if measured.code not in codes:
+                raise SystemExit(
+                    f"{step} ended with {measured.code}:\n" + "\n".join(measured.output.splitlines()[-15:])
+                )
+            row = {"step": step, "seconds": measured.seconds, "peak": measured.peak, "doctor": reckoned}
+            if say is not None:
+                row["says"] = next(line for line in measured.output.splitlines() if re.search(say, line)).strip()
+            with self.rows.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+            self.done[step] = row
+        row = self.done[step]
+        reckoned = "" if row["doctor"] is None else f"{row['doctor'] / GIB:.1f}"
+        print(f"| {step} | {row['seconds']:,.0f} | {row['peak'] / GIB:.1f} | {reckoned} | {row.get('says', '')} |")
+        sys.stdout.flush()
+
+
+def _doctor_bytes(options: Sequence[str]) -> int | None:
+    command = [*mera("doctor", "--json", "--accelerate", "launch/accelerate/cpu.yaml"), *map(str, options)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return json.loads(done.stdout)["peak_bytes"]
+
+
+def language_model(rehearsal: Rehearsal, size: str, quantization: str) -> None:
+    """Both stages of the recipe `biomistral`, or of `biomistral_4bit`."""
+    folder = rehearsal.folder
+    write_visits(folder / "visits.csv")
+    task = prepare(folder, "visits", ("--candidates", "all", "--every-visit"))
+    base = folder / "base"
+    write_base(base, task, size)
+    print(f"{block_weights(base) / 1e9:.2f} billion weights in the blocks", file=sys.stderr)
+    recipe = "biomistral" if quantization == "none" else "biomistral_4bit"
+    bits = "bf16" if quantization == "none" else "4 bit"
+    runs = folder / recipe
+    small = ("--training.batch_size", "6", "--training.epochs", "1", "--training.warmup", "0")
+    questions = ("--questions.phrasings", "1", "--questions.levels", "[]", "--questions.mixture.synonym_to_code", "0")
+    even = ("--questions.mixture.code_to_definition", "1", "--questions.mixture.definition_to_code", "1")
+    no_text = ("--questions.mixture.term_to_code", "0", "--replay", "0", "--measure_pretrained", "false")
+    one = ("--config", f"configs/memorize/{recipe}.yaml", "--task", task, "--model.base", base)
+    one = (*one, *small, *questions, *even, *no_text)
+    train = (*mera_launch("memorize"), *one, "--output", runs / "memorize")
+    rehearsal.take(
+        f"stage one, {bits}, two steps, then SIGTERM",
+        train,
+        ("--stage", "memorize", *one),
+        interrupt_at="step 1 of 3",
+        codes=(-signal.SIGTERM,),
+        say="saving after step 2",
+    )
+    rehearsal.take(f"stage one, {bits}, resumed, the third step, merged", train, say="^checkpoint: ")
+    checkpoint = runs / "memorize" / "checkpoint"
+    rehearsal.take(
+        f"the checkpoint of {bits} in plain transformers", [sys.executable, "-c", PLAIN, checkpoint], say="billion"
+    )
+    two = ("--config", f"configs/rank/{recipe}.yaml", "--task", task, "--model.base", checkpoint)
+    two = (*two, "--training.epochs", "0.3", "--training.gradient_accumulation", "1")
+    rehearsal.take(
+        f"stage two, {bits}, two steps",
+        (*mera_launch("rank"), *two, "--output", runs / "rank"),
+        ("--stage", "rank", *two),
+        say="steps? of|step \\d+ of",
+    )
+    history = ("--history", "E11.9,I10;N17.9", "--days", "60;20", "--top", "3")
+    rehearsal.take(f"mera predict, {bits}, one patient", [*mera("predict"), runs / "rank", *history], say="[A-Z]\\d\\d")
+    shutil.rmtree(runs / "memorize" / "trainer", ignore_errors=True)
+
+
+def bi_encoders(rehearsal: Rehearsal, size: str) -> None:
+    """The three variants with notes of the recipe's 8,192 tokens, one note at a time."""
+    folder = rehearsal.folder
+    write_visits(folder / "notes.csv", NOTE_WORDS if size == "7b" else SMALL_NOTE_WORDS)
+    task = prepare(folder, "notes", ("--kind", "coding", "--text", "note", "--candidates", "all", *THIRDS))
+    encoder = folder / "encoder"
+    write_encoder(encoder, task, size)
+    for variant in ("retrieval", "mean_mrl", "laa_mrl"):
+        words = ("--config", "configs/bi_encoder/bioclinical_modernbert.yaml", "--task", task, "--variant", variant)
+        words = (*words, "--encoder.pretrained", encoder, "--training.epochs", "1", "--training.batch_size", "1")
+        words = (*words, "--encoder.tokens_at_once", "8192", "--selection.batch_size", "1")
+        if size == "tiny":
+            words = (*words, "--encoder.max_query_tokens", "256", "--encoder.window_overlap", "32")
+            words = (*words, "--objective.widths", "[16, 64]")
+        rehearsal.take(
+            f"bi-encoder {variant}, notes of {'8,192' if size == '7b' else 'at most 256'} tokens",
+            (*mera_launch("bi_encoder"), *words, "--output", folder / "bi_encoder" / variant),
+            ("--stage", "bi_encoder", *words),
+        )
+
+
+def mera_launch(stage: str) -> tuple[str, ...]:
+    launch = (sys.executable, "-m", "accelerate.commands.launch", "--config_file", "launch/accelerate/cpu.yaml")
+    return (*launch, f"{stage}/train.py")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, required=True, help="for weights and runs; what is done stays done")
+    parser.add_argument("--size", choices=SHAPES, default="7b")
+    parser.add_argument(
+        "--parts", nargs="+", choices=("bf16", "nf4", "bi_encoders"), default=("bf16", "nf4", "bi_encoders")
+    )
+    arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    rehearsal = Rehearsal(arguments.folder)
+    print("| command | seconds | peak, GiB | doctor, GiB | says |\n|---|---|---|---|---|")
+    for part in arguments.parts:
+        if part == "bi_encoders":
+            bi_encoders(rehearsal, arguments.size)
+        else:
+            language_model(rehearsal, arguments.size, "none" if part == "bf16" else part)
+
+
+if __name__ == "__main__":
+    main()
