@@ -13,6 +13,7 @@ from huggingface_hub.errors import RepositoryNotFoundError
 from mera.config import Recipe
 from mera.doctor.engine import Engine
 from mera.language_models.models import PACKAGE_PREFIX, resolve_source
+from mera.language_models.quantization import NOT_INSTALLED, NOT_UNDER_FSDP
 from mera.training.engine import NO_CPU_BF16_UNDER_DEEPSPEED
 
 GIB = 2**30
@@ -44,6 +45,8 @@ def before_running(values: Recipe, engine: Engine) -> Iterator[str]:
         yield "the recipe computes in bfloat16, made for GPUs, and none is found: --model.dtype float32 on a CPU"
     elif gpus and engine.bf16 and not torch.cuda.is_bf16_supported():
         yield f"{torch.cuda.get_device_name(0)} has no bfloat16: set mixed_precision to fp16 or no"
+    if engine.fsdp and _wants_four_bits(values):
+        yield NOT_UNDER_FSDP
     if engine.on_cpu and engine.zero_stage is not None and engine.bf16:
         yield NO_CPU_BF16_UNDER_DEEPSPEED
     if engine.zero_stage is not None and (engine.offload_optimizer or engine.on_cpu):
@@ -77,7 +80,8 @@ def gpu_memory(engine: Engine, needed: int) -> Iterator[str]:
         yield (
             f"a step needs {needed / GIB:.1f} GiB on each GPU, the smallest has {smallest / GIB:.1f}: halve "
             f"--training.batch_size and double --training.gradient_accumulation, add --model.gradient_checkpointing "
-            f"true or --model.lora.rank 32, or shard with launch/accelerate/zero3.yaml"
+            f"true or --model.lora.rank 32 (with --model.quantization nf4 in 4 bits), or shard with "
+            f"launch/accelerate/zero3.yaml"
         )
 
 
@@ -103,6 +107,8 @@ def _packages(values: Recipe, engine: Engine) -> Iterator[str]:
     for name in wanted:
         if not _version(name):
             yield f"the package {name} is not installed: pip install {name}"
+    if _wants_four_bits(values) and not _version("bitsandbytes"):
+        yield NOT_INSTALLED
     for section in ("model", "encoder"):
         kernel = (values.get(section) or {}).get("attention_implementation") or values.get("attention")
         if kernel == "flash_attention_2" and importlib.util.find_spec("flash_attn") is None:
@@ -137,6 +143,10 @@ def _base_model(stage: str, values: Recipe, recipe: str) -> Iterator[str]:
             f"the model {source} is not on this machine and the hub cannot be reached: hf download {source} where "
             f"there is a network, then --{section}.{key} FOLDER"
         )
+
+
+def _wants_four_bits(values: Recipe) -> bool:
+    return (values.get("model") or {}).get("quantization", "none") != "none"
 
 
 def _version(name: str) -> str | None:

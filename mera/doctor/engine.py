@@ -166,7 +166,7 @@ def peak(memory: dict[str, int]) -> int:
 def checkpoint_bytes(estimate: StepEstimate, lora: bool) -> tuple[int, int]:
     """A checkpoint to resume from (weights, with LoRA those that train, and the optimizer), and the final one."""
     saved = estimate.gradient_bytes if lora else estimate.weight_bytes
-    return saved + MASTER_AND_MOMENTS * estimate.trainable, estimate.weight_bytes
+    return saved + MASTER_AND_MOMENTS * estimate.trainable, estimate.merged_bytes
 
 
 def steps(engine: Engine, estimate: StepEstimate) -> int:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from mera.language_models.quantization import is_quantized
 from mera.training.private_api import (
     DISPATCH_MODE,
     FAKE_TENSOR,
@@ -22,6 +23,7 @@ from mera.training.private_api import (
     TREE_LEAVES,
     Operation,
     explained,
+    hollow_quantized_layer,
     operation_name,
     own_tensors,
     reads_a_number,
@@ -117,6 +119,8 @@ def hollow(model: nn.Module, dtype: torch.dtype | None = None) -> nn.Module:
     """
     replaced: dict[int, torch.Tensor] = {}
     for module in model.modules():
+        if isinstance(module, nn.Linear) and is_quantized(module):
+            hollow_quantized_layer(module, _empty)
         for tensors in own_tensors(module):
             for name, tensor in tensors.items():
                 if tensor is not None and (tensor.is_floating_point() or tensor.is_meta):
@@ -134,8 +138,12 @@ def _mode() -> FakeTensorMode:
 
 def _fake(tensor: torch.Tensor, dtype: torch.dtype | None) -> torch.Tensor:
     kind = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
-    with _mode():
-        empty = torch.empty(tensor.shape, dtype=kind, device="cpu")
+    empty = _empty(tensor.shape, kind)
     if not isinstance(tensor, nn.Parameter):
         return empty
     return nn.Parameter(empty, requires_grad=tensor.requires_grad)
+
+
+def _empty(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+    with _mode():
+        return torch.empty(shape, dtype=dtype, device="cpu")

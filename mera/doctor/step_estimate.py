@@ -17,6 +17,7 @@ from torch import nn
 from transformers import PreTrainedModel, Trainer
 
 from mera.doctor.live_bytes import LiveBytes, hollow, tensors_in
+from mera.language_models.quantization import num_bytes, num_weights, plain_bytes
 from mera.training.stage_trainer import StageTrainer
 from mera.training.steps import Batch, StepLoader
 
@@ -53,6 +54,8 @@ class WeightCounts:
     """number of weights"""
     trainable: int
     weight_bytes: int
+    merged_bytes: int
+    """of the weights that are saved in the end, when none is in 4 bits any more"""
     gradient_bytes: int
     """of all that is trained, in the type of its weights"""
     trained_embeddings: int
@@ -146,9 +149,10 @@ def _weight_counts(model: nn.Module) -> WeightCounts:
     lists = (list(module) for module in model.modules() if isinstance(module, nn.ModuleList))
     layers = max(([_numel(layer) for layer in members] for members in lists), key=sum, default=[0])
     return WeightCounts(
-        parameters=sum(weight.numel() for weight in weights),
+        parameters=sum(map(num_weights, weights)),
         trainable=sum(weight.numel() for weight in trained),
-        weight_bytes=sum(weight.numel() * weight.element_size() for weight in weights),
+        weight_bytes=sum(map(num_bytes, weights)),
+        merged_bytes=sum(map(plain_bytes, weights)),
         gradient_bytes=sum(weight.numel() * weight.element_size() for weight in trained),
         trained_embeddings=sum(weight.numel() for weight in embeddings if weight.requires_grad),
         layer_parameters=max(layers),
@@ -172,7 +176,7 @@ def _forget_gradient(weight: torch.Tensor) -> None:
 
 
 def _numel(module: nn.Module) -> int:
-    return sum(weight.numel() for weight in module.parameters())
+    return sum(map(num_weights, module.parameters()))
 
 
 def _step(

@@ -11,6 +11,7 @@ import torch
 from transformers import PreTrainedModel
 
 from mera.config import config_class
+from mera.language_models.quantization import marked_for_adapters, merge_quantized_layers
 
 
 @config_class
@@ -44,11 +45,14 @@ def add_lora(model: PreTrainedModel, settings: LoraSettings, whole: Sequence[str
         modules_to_save=[*embeddings, *whole],
         ensure_weight_tying=bool(model.config.tie_word_embeddings),
     )
-    return cast("PreTrainedModel", get_peft_model(model, config))  # PEFT's wrapper hands a model's attributes through
+    with marked_for_adapters(model):
+        return cast("PreTrainedModel", get_peft_model(model, config))  # its wrapper hands a model's attributes through
 
 
 def merged(model: torch.nn.Module) -> PreTrainedModel:
-    """The plain model, with LoRA adapters merged into its weights where there are any."""
+    """The plain model, with LoRA adapters merged into its weights where there are any; weights in 4 bits are none
+    afterwards, and the model is on the CPU then."""
+    merge_quantized_layers(model)
     merge = getattr(model, "merge_and_unload", None)
     return cast("PreTrainedModel", model if merge is None else merge())
 

@@ -7,6 +7,7 @@ A model is one of three things, and the rest of the toolkit does not care which:
 
 import copy
 import importlib.util
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
@@ -17,6 +18,15 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 
 from mera.config import Recipe, config_class
 from mera.language_models.lora import LoraSettings
+from mera.language_models.quantization import (
+    Quantization,
+    has_quantized_layers,
+    loading_in_four_bits,
+    mark_as_plain,
+    quantize,
+    require_four_bits,
+    require_whole_blocks,
+)
 from mera.language_models.tokenizer import train_tokenizer
 from mera.system.errors import UserError
 from mera.system.terminal import quiet_libraries
@@ -47,37 +57,80 @@ class ModelConfig:
     gradient_checkpointing: bool = False
     """recompute activations in the backward pass: less memory, about a third more time"""
     lora: LoraSettings = LoraSettings()
+    quantization: Quantization = "none"
+    """nf4: the frozen weights of linear layers in 4 bits (QLoRA), a quarter of bfloat16's memory, for training LoRA on
+    a small GPU; what is saved in the end is merged and has `dtype`. Needs lora.rank and bitsandbytes"""
     weights: Literal["load", "random", "none"] = "load"
     """random: the base model's shapes with random weights, to measure speed; none: without any, for `mera doctor`"""
 
     def __post_init__(self) -> None:
         if (self.base is None) == (self.architecture is None):
             raise UserError("set either model.base or model.architecture, not both and not neither")
+        if self.quantization != "none" and not self.lora.rank:
+            raise UserError(
+                f"model.quantization {self.quantization} freezes the base model, so adapters must train: set "
+                f"model.lora.rank (32, for example), or model.quantization none to train all parameters"
+            )
 
 
 def load_base_model(config: ModelConfig, texts: Iterable[str]) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The model in `config.dtype` and its tokenizer. `texts` train the tokenizer of a model built from `architecture`.
 
-    Raises UserError where `base` cannot be found.
+    With `config.quantization` the frozen linear layers are in 4 bits. Raises UserError where `base` cannot be found, is
+    quantized as it is, or cannot be quantized here.
     """
-    dtype = getattr(torch, config.dtype)
+    dtype, in_four_bits = getattr(torch, config.dtype), config.quantization != "none"
+    if in_four_bits:
+        require_four_bits()
     if config.base is None:
-        return _build(config, texts, dtype)
-    source = resolve_source(config.base, "model.base")
-    arguments: dict[str, str | bool] = {"local_files_only": Path(source).is_dir()}
-    if config.gguf_file:
-        arguments["gguf_file"] = config.gguf_file
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **arguments)
-        if config.weights != "load":
-            empty = _shaped_like(source, arguments, dtype, config.weights == "random")
-            return empty, _with_padding(tokenizer, config.base)
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, **SAFE_LOADING, **arguments)
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot load the base model {config.base!r}: {why_not_loaded(source, error)}") from error
-    if config.gguf_file:
-        model = _without_quantization(model)
-    return model, _with_padding(tokenizer, config.base)
+        model, tokenizer = _build(config, texts, dtype)
+    else:
+        source = resolve_source(config.base, "model.base")
+        arguments: dict[str, str | bool] = {"local_files_only": Path(source).is_dir()}
+        if config.gguf_file:
+            arguments["gguf_file"] = config.gguf_file
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **arguments)
+            model = _from_source(config, source, arguments, dtype)
+        except (OSError, ValueError) as error:
+            raise UserError(f"cannot load the base model {config.base!r}: {why_not_loaded(source, error)}") from error
+        tokenizer = _with_padding(tokenizer, config.base)
+    if in_four_bits:
+        if not has_quantized_layers(model):
+            quantize(model)
+        require_whole_blocks(model)
+    return model, tokenizer
+
+
+def _from_source(
+    config: ModelConfig, source: str, arguments: dict[str, str | bool], dtype: torch.dtype
+) -> PreTrainedModel:
+    """The model in `source`; in 4 bits already where those can be made of it while it is read."""
+    if not config.gguf_file:
+        _refuse_quantized(source, arguments)
+    if config.weights != "load":
+        return _shaped_like(source, arguments, dtype, config.weights == "random")
+    in_four_bits = config.quantization != "none" and not config.gguf_file
+    own_gpu = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    device = own_gpu if torch.cuda.is_available() else torch.device("cpu")
+    four_bits = loading_in_four_bits(device) if in_four_bits else {}
+    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+        source, dtype=dtype, **SAFE_LOADING, **arguments, **four_bits
+    )
+    if in_four_bits:
+        mark_as_plain(model)
+    return _without_quantization(model) if config.gguf_file else model
+
+
+def _refuse_quantized(source: str, arguments: dict[str, str | bool]) -> None:
+    config = AutoConfig.from_pretrained(source, trust_remote_code=False, **arguments)
+    settings = getattr(config, "quantization_config", None)
+    if settings is not None:
+        method = settings.get("quant_method", "") if isinstance(settings, dict) else settings.quant_method
+        raise UserError(
+            f"its weights are quantized already ({getattr(method, 'value', method)}), and what trains beside them "
+            f"cannot be merged; give the model that it was made from, with model.quantization nf4 if memory is short"
+        )
 
 
 def open_checkpoint(folder: str | Path, device: str | None = None) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:

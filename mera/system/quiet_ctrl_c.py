@@ -2,9 +2,11 @@
 
 An entry script imports this module first, which is all it takes: importing torch and transformers takes seconds, in
 which `main` and its own ending (`run_entry_point`, `run_command`, `SafeGroup`) are not there yet. Nothing else may
-import it.
+import it. For the same reason it is here that bitsandbytes, which PEFT imports where it is installed, is kept from
+warning on some CPUs that it has no faster kernel from a hub: none is wanted.
 """
 
+import logging
 import os
 import sys
 from types import TracebackType
@@ -25,3 +27,4 @@ def print_uncaught(kind: type[BaseException], error: BaseException, trace: Trace
 
 
 sys.excepthook = print_uncaught
+logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)

@@ -42,6 +42,8 @@ def _consolidated(trainer: Trainer) -> tuple[PreTrainedModel, dict[str, Tensor]]
     if not hasattr(model, "merge_and_unload"):
         return model, trainer.accelerator.get_state_dict(trainer.model_wrapped) or {}
     if has_whole_parameters(trainer):
+        if not trainer.is_world_process_zero():
+            return model, {}
         model = merged(model)
         return model, model.state_dict()
     with whole_parameters(model):

@@ -26,6 +26,7 @@ from transformers import AutoConfig, AutoModel
 from data.task import load_task
 from mera.config import read_values
 from mera.doctor.engine import memory_of_a_device, peak, read_engine
+from mera.doctor.step_estimate import StepEstimate
 from mera.language_models.tokenizer import train_tokenizer
 from mera.root import ROOT
 
@@ -35,7 +36,10 @@ REPEATS = 3
 STAGES = ("memorize", "rank", "bi_encoder")
 ALL_PARAMETERS = ("--model.lora.rank", "0")
 SHARDED = ("zero2", "zero3", "zero3_offload", "fsdp2")
+FOUR_BITS = ("single_gpu", "zero2")
 TABLE = (
+    ("memorize", "biomistral_4bit", (), FOUR_BITS),
+    ("rank", "biomistral_4bit", (), FOUR_BITS),
     ("memorize", "biomistral", (), SHARDED),
     ("rank", "biomistral", (), SHARDED),
     ("memorize", "biomistral", ALL_PARAMETERS, SHARDED),
@@ -49,7 +53,7 @@ TABLE = (
     ("bi_encoder", "tiny", (), ("cpu",)),
 )
 """Stage, recipe, changes to it, launch files."""
-CARDS = {24: 22, 40: 37, 80: 76}
+CARDS = {16: 14.5, 24: 22, 40: 37, 80: 76}
 """GB that a GPU is sold with -> GiB of it that a step may take, beside CUDA and fragmentation."""
 COUNTS = (1, 2, 4, 8)
 
@@ -57,8 +61,9 @@ COUNTS = (1, 2, 4, 8)
 def overrides(stage: str, recipe: str, folder: Path) -> list[str]:
     """Stage two starts here from the base model of stage one, so that no checkpoint is needed; models of the hub are
     replaced by those of their shape in `folder`."""
-    if recipe in ("biomistral", "bioclinical_modernbert"):
-        return ["--encoder.pretrained" if stage == "bi_encoder" else "--model.base", str(folder / recipe)]
+    if recipe.startswith("bio"):
+        shape = recipe.removesuffix("_4bit")
+        return ["--encoder.pretrained" if stage == "bi_encoder" else "--model.base", str(folder / shape)]
     if stage == "bi_encoder":
         return []
     if stage == "memorize":
@@ -155,10 +160,9 @@ def hardware_table(task: str, notes: str, folder: Path) -> None:
                 continue
             values = read_values(ROOT / "configs" / stage / f"{recipe}.yaml")
             accumulates = values["training"].get("gradient_accumulation", 1) > 1
-            counts = (1,) if engine.on_cpu else COUNTS
-            sizes = [
-                memory_of_a_device(replace(engine, processes=count), found["estimate"], accumulates) for count in counts
-            ]
+            counts = (1,) if engine.on_cpu or launch_file == "single_gpu" else COUNTS
+            estimate = StepEstimate(**found["estimate"])
+            sizes = [memory_of_a_device(replace(engine, processes=count), estimate, accumulates) for count in counts]
             cells = [fitting(peak(size)) for size in sizes] if not engine.on_cpu else [f"{peak(sizes[0]) / GIB:.2f}"]
             host = f"{sizes[0]['host'] / GIB:.0f}" if sizes[0]["host"] else ""
             cells += [""] * (len(COUNTS) - len(cells)) + [host, f"{found['checkpoint_bytes'] / GIB:.1f}"]

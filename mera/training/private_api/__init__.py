@@ -9,6 +9,16 @@ that only one module can use (an import, an overridden method) is used there and
 
 from mera.training.private_api import of_other_libraries, of_transformers
 from mera.training.private_api.of_accelerate import DISTRIBUTED_TYPE, LAUNCH_VARIABLES, count_as_gpu_processes
+from mera.training.private_api.of_bitsandbytes import (
+    BLOCK_MAXIMA,
+    BLOCK_WEIGHTS,
+    CPU_LAYOUT,
+    QUANTIZED_STATE,
+    hollow_quantized_layer,
+    keep_layout,
+    quantized_layer,
+    quantized_weight,
+)
 from mera.training.private_api.of_deepspeed import (
     COMPILED_REDUCTION,
     PREFETCHES,
@@ -64,12 +74,15 @@ PRIVATE_NAMES = (
     *(OWN_PARAMETERS, OWN_MODULES, OWN_BUFFERS, SAVE_CHECKPOINT, SAVE_OPTIMIZER, SAVE_SCALER, SAVE_RANDOM_STATE),
     *(STEP_ITEMS, CREATE_ACCELERATOR, LOSS_IS_SCALED, DEVICE_MAP, ATTENTION_NAME, LAYER_CLASSES, PREFETCHES, ZERO_ID),
     *(DISTRIBUTED_TYPE, COMPACT_LOSS, *TILES, TELEMETRY, END_THREADS, EXIT_HANDLERS, *LAUNCH_VARIABLES, *ONLY_LISTED),
-    COMPILED_REDUCTION,
+    *(COMPILED_REDUCTION, QUANTIZED_STATE, CPU_LAYOUT),
 )
 __all__ = [
     "ATTENTION_NAME",
+    "BLOCK_MAXIMA",
+    "BLOCK_WEIGHTS",
     "COMPACT_LOSS",
     "COMPILED_REDUCTION",
+    "CPU_LAYOUT",
     "CREATE_ACCELERATOR",
     "DEVICE_MAP",
     "DISPATCH_MODE",
@@ -88,6 +101,7 @@ __all__ = [
     "OWN_PARAMETERS",
     "PREFETCHES",
     "PRIVATE_NAMES",
+    "QUANTIZED_STATE",
     "READ_A_NUMBER",
     "SAVE_CHECKPOINT",
     "SAVE_OPTIMIZER",
@@ -107,10 +121,14 @@ __all__ = [
     "end_as_python_ends",
     "explained",
     "gpu_kernels_of_trl",
+    "hollow_quantized_layer",
+    "keep_layout",
     "layer_classes",
     "operation_name",
     "own_parameters",
     "own_tensors",
+    "quantized_layer",
+    "quantized_weight",
     "reads_a_number",
     "require_overridden_names",
     "save_training_state",

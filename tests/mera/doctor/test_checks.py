@@ -39,6 +39,19 @@ def test_what_is_missing_is_said_with_its_mend(task, tmp_path, monkeypatch):
     assert f"{tmp_path / 'run'} already exists" in missing(task, tmp_path)
 
 
+def test_four_bits_without_bitsandbytes_or_under_fsdp(task, tmp_path, monkeypatch):
+    four_bits = {"model__quantization": "nf4"}
+    fsdp = str(ROOT / "launch/accelerate/fsdp2.yaml")
+    said = missing(task, tmp_path, accelerate=fsdp, **four_bits)
+    assert "nf4 does not train under FSDP2, which cannot keep 4-bit weights in pieces: use launch/accelerate/s" in said
+    assert "bitsandbytes" not in said
+    monkeypatch.setattr(checks, "_version", lambda name: None if name == "bitsandbytes" else "1.0")
+    said = missing(task, tmp_path, **four_bits)
+    assert "nf4 needs bitsandbytes, which is not installed: pip install 'bitsandbytes>=0.49'" in said
+    assert "FSDP2" not in said
+    assert "bitsandbytes" not in missing(task, tmp_path, accelerate=fsdp)
+
+
 class NoAnswer(Exception):
     """What an HTTP library raises."""
 

@@ -33,6 +33,7 @@ ESTIMATE = StepEstimate(
     parameters=1000,
     trainable=1000,
     weight_bytes=2000,
+    merged_bytes=2000,
     gradient_bytes=2000,
     forward_bytes=5000,
     peak_bytes=6000,

@@ -98,3 +98,18 @@ def test_on_a_gpu_stage_one_counts_the_positions_that_carry_loss(estimated):
     assert gpu["peak_bytes"] < host["peak_bytes"]
     assert gpu["forward_bytes"] < pieces["forward_bytes"]  # the model's own loss, with all logits
     assert all(gpu[name] == host[name] for name in ("batch_shape", "run_steps", "gradient_bytes", "weight_bytes"))
+
+
+def test_weights_in_four_bits_are_counted_and_computed_with(estimated):
+    """Sizes: half a byte a weight, a byte for 64 of them, and four for 64 x 256."""
+    small = ARCHITECTURE | {"hidden_size": 64, "intermediate_size": 128}
+    options = ("--model.base", "null", "--model.architecture", json.dumps(small), "--model.lora.rank", "4")
+    whole, four_bits = (estimated("rank", *options, "--model.quantization", bits) for bits in ("none", "nf4"))
+    linear = {"q": 64 * 64, "k": 32 * 64, "v": 32 * 64, "o": 64 * 64, "gate": 8192, "up": 8192, "down": 8192}
+    stored = sum(size // 2 + size // 64 + 4 * -(-size // 64 // 256) for size in linear.values())
+    assert whole["weight_bytes"] - four_bits["weight_bytes"] == 4 * sum(linear.values()) - stored
+    same = ("parameters", "trainable", "merged_bytes", "gradient_bytes", "layer_parameters", "outside_parameters")
+    assert [four_bits[name] for name in same] == [whole[name] for name in same]
+    assert whole["merged_bytes"] == whole["weight_bytes"]
+    # What the backward pass computes with stands in memory, a layer at a time.
+    assert four_bits["peak_bytes"] > 0.9 * whole["peak_bytes"]

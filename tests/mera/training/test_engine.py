@@ -140,6 +140,27 @@ def test_two_processes_train_as_one(engine, task, alone, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("engine", ["ddp", "zero2", "zero3"])
+def test_weights_in_four_bits_train_on_two_processes_as_on_one(engine, task, tmp_path):
+    """What is computed with them is bf16. A layer's number of inputs must be a multiple of 64 on the CPU."""
+    architecture = ARCHITECTURE | {"hidden_size": 64, "intermediate_size": 128}
+    four_bits = {"model.quantization": "nf4", "model.architecture": architecture, "training.learning_rate": 2e-3}
+    found = []
+    for name, processes in (("cpu", 1), (engine, 2)):
+        runs = [run for run in wanted_runs(task, STEP_EXAMPLES // processes) if run["name"] in ("memorize", "rank")]
+        runs = [run | {"config": run["config"] | LORA[run["name"]] | four_bits} for run in runs]
+        losses = train(tmp_path / name, name, processes, runs)
+        found.append((losses, {run["name"]: weights(tmp_path / name / run["name"]) for run in runs}))
+    (one, one_weights), (two, two_weights) = found
+    for name, losses in one.items():
+        assert losses[-1] < losses[0]
+        np.testing.assert_allclose(two[name], losses, rtol=1e-3, err_msg=f"{engine} {name}")
+        assert one_weights[name].keys() == two_weights[name].keys()
+        for key, weight in one_weights[name].items():
+            np.testing.assert_allclose(two_weights[name][key], weight, atol=0.02, err_msg=f"{engine} {name} {key}")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("trainer", LORA)
 @pytest.mark.parametrize("engine", sorted(path.stem for path in LAUNCH_FILES.glob("*.yaml")))
 def test_every_launch_file_starts_every_trainer(engine, trainer, task, tmp_path):
