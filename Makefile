@@ -1,10 +1,12 @@
 # make demo: install and run everything on a synthetic cohort.    make test: install and run the tests.
 # make site: the pages of docs/ as a site, in site/.
+# make wheelhouse: all wheels in one folder, for servers without a network; there, make install-offline.
 # make test-newest: the tests with the newest releases of the libraries that we lean on, in a venv of their own.
 PYTHON ?= python3
 VENV := .venv
+WHEELHOUSE := wheelhouse
 
-.PHONY: install demo test test-newest lint site
+.PHONY: install install-offline demo test test-newest lint site wheelhouse
 install: $(VENV)/installed
 
 $(VENV)/installed: pyproject.toml
@@ -12,6 +14,15 @@ $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --editable ".[dev]"
 	@touch $@
+
+# As `install`, from the wheels alone, and without what only tests and lint need.
+install-offline:
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --no-index --find-links $(WHEELHOUSE) --editable ".[serve]"
+	@touch $(VENV)/installed
+
+wheelhouse:
+	PYTHON=$(PYTHON) launch/offline/wheelhouse.sh $(WHEELHOUSE)
 
 demo: install
 	$(VENV)/bin/mera demo

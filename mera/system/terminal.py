@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from collections.abc import Iterable
 from typing import TypeVar
 
@@ -9,6 +10,8 @@ from tqdm.auto import tqdm
 
 VERBOSE = "MERA_VERBOSE"
 """Environment variable that `-v` sets, so that the commands which a command starts have it too."""
+NOTICES = r"(transformers|peft|trl|accelerate|deepspeed|datasets|sentence_transformers)(\.|$)"
+"""Modules whose warnings (names that will go, defaults they chose) say nothing that a user of ours could act on."""
 Item = TypeVar("Item")
 
 
@@ -33,8 +36,9 @@ def is_verbose() -> bool:
 
 
 def be_verbose() -> None:
-    """What `-v` does, once the command line is read: the bars that `quiet_libraries` took away are there again."""
+    """What `-v` does, once the command line is read: what `quiet_libraries` took away is there again."""
     os.environ[VERBOSE] = "1"
+    warnings.filterwarnings("default", module=NOTICES)
     if "transformers" in sys.modules:
         sys.modules["transformers"].utils.logging.enable_progress_bar()
     if "datasets" in sys.modules:
@@ -42,13 +46,15 @@ def be_verbose() -> None:
 
 
 def quiet_libraries() -> None:
-    """No bars of transformers (loading and writing weights) and datasets (tokenizing), unless `-v` was given; a hub's
-    bars stay, since a download of gigabytes is worth one."""
+    """No bars of transformers (loading and writing weights) and datasets (tokenizing), and no warnings of libraries
+    about themselves, unless `-v` was given; a hub's bars stay, since a download of gigabytes is worth one."""
     import huggingface_hub.utils
     import transformers
 
     if is_verbose():
         return
+    for category in (FutureWarning, DeprecationWarning, UserWarning):
+        warnings.filterwarnings("ignore", category=category, module=NOTICES)
     of_hub = not huggingface_hub.utils.are_progress_bars_disabled()
     transformers.utils.logging.disable_progress_bar()
     if of_hub:

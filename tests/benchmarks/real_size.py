@@ -136,7 +136,20 @@ def write_visits(file: Path, note_words: int | None = None) -> None:
     """A table of invented patients whose visits hold two of the codes; with notes of `note_words` words of titles."""
     rows = []
     patients, visits = (PATIENTS, VISITS_OF_EACH) if note_words is None else (NOTES, 1)
-    words = "patient admitted with dyspnoea oedema fever cough and pain treated discharged well".split()
+    words = [
+        "patient",
+        "admitted",
+        "with",
+        "dyspnoea",
+        "oedema",
+        "fever",
+        "cough",
+        "and",
+        "pain",
+        "treated",
+        "discharged",
+        "well",
+    ]
     for patient in range(patients):
         for visit in range(visits):
             first = (patient + visit) % len(CODES)
@@ -158,9 +171,19 @@ def prepare(folder: Path, name: str, options: Sequence[str]) -> Path:
     task = folder / name
     if not task.is_dir():
         columns = ("--patient", "patient", "--time", "time", "--code", "code", "--code-separator", ";")
+        columns = (*columns, "--code-system", "icd10", "--output", task, *options)
         subprocess.run(
-            [*mera("prepare", "table"), "--input", folder / f"{name}.csv", *columns, "--code-system", "icd10"]
-            + ["--output", task, *options],
+            [
+                *mera("prepare", "table"),
+                "--input",
+                folder / f"{name}.csv",
+                *columns,
+                "--code-system",
+                "icd10",
+                "--output",
+                task,
+                *options,
+            ],
             cwd=ROOT,
             check=True,
         )

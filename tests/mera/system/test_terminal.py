@@ -5,11 +5,13 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 
 import pytest
 from small_model import ARCHITECTURE
 
 from mera.root import ROOT
+from mera.system.terminal import VERBOSE, be_verbose, quiet_libraries
 
 PACKAGES = ("mera", "data", "memorize", "rank", "bi_encoder")
 OUR_FILES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
@@ -78,3 +80,20 @@ def test_what_opens_a_text_names_its_encoding(path):
             assert binary or "encoding" in words or name in BYTES_ALONE, ast.unparse(node)
         if name.startswith("subprocess."):
             assert not {"text", "universal_newlines"} & words or "encoding" in words, ast.unparse(node)
+
+
+def test_libraries_warn_of_themselves_with_v_alone(monkeypatch):
+    def heard():
+        with warnings.catch_warnings(record=True) as said:
+            warnings.warn_explicit("a name will go", FutureWarning, "file.py", 1, module="peft.utils.save_and_load")
+            warnings.warn_explicit("a row was cut", UserWarning, "file.py", 2, module="rank.patients.notices")
+            warnings.warn_explicit("not a tensor", UserWarning, "file.py", 3, module="torch.nn")
+        return [str(warning.message) for warning in said]
+
+    monkeypatch.setenv(VERBOSE, "0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        quiet_libraries()
+        assert heard() == ["a row was cut", "not a tensor"]
+        be_verbose()
+        assert heard() == ["a name will go", "a row was cut", "not a tensor"]
