@@ -14,11 +14,14 @@ from mera.config import Recipe
 from mera.doctor.engine import Engine
 from mera.language_models.models import PACKAGE_PREFIX, resolve_source
 from mera.language_models.quantization import NOT_INSTALLED, NOT_UNDER_FSDP
+from mera.system.free_memory import free_host_bytes
 from mera.training.engine import NO_CPU_BF16_UNDER_DEEPSPEED
 
 GIB = 2**30
 PACKAGES = ("torch", "transformers", "accelerate", "trl", "peft", "datasets", "tokenizers", "sentence-transformers")
 HUB_SECONDS = 5
+HOST_BESIDE = 6 * GIB // 10
+"""Bytes that Python and its libraries take in a process that trains."""
 
 
 def before_building(stage: str, values: Recipe, engine: Engine, recipe: str) -> Iterator[str]:
@@ -71,9 +74,18 @@ def disk(output: str | None, needed: int) -> Iterator[str]:
         )
 
 
-def gpu_memory(engine: Engine, needed: int) -> Iterator[str]:
-    """Whether a step fits on the GPUs that are here."""
-    if engine.on_cpu or not torch.cuda.is_available():
+def memory(engine: Engine, needed: int) -> Iterator[str]:
+    """Whether a step fits on the GPUs that are here, or on the CPU in the memory that is free."""
+    if engine.on_cpu:
+        free, wanted = free_host_bytes(), needed * engine.processes + HOST_BESIDE * engine.processes
+        if wanted > free:
+            yield (
+                f"training needs {wanted / GIB:.1f} GiB with Python's libraries, {free / GIB:.1f} GiB are free: halve "
+                f"--training.batch_size and double --training.gradient_accumulation, or add "
+                f"--model.gradient_checkpointing true, --model.lora.rank 32 or --model.quantization nf4"
+            )
+        return
+    if not torch.cuda.is_available():
         return
     smallest = min(torch.cuda.get_device_properties(i).total_memory for i in range(torch.cuda.device_count()))
     if needed > smallest:

@@ -74,7 +74,7 @@ def examine(
     to_resume, final = checkpoint_bytes(estimate, lora)
     checkpoints = training.get("keep_last", TrainingConfig().keep_last) + FURTHER_CHECKPOINTS
     needed = checkpoints * to_resume + final
-    later += checks.gpu_memory(engine, peak(memory))
+    later += checks.memory(engine, peak(memory))
     later += checks.disk(values.get("output"), needed)
     run_steps = steps(engine, estimate)
     return replace(

@@ -96,10 +96,8 @@ def test_missing_packages_programs_disk_and_memory(task, tmp_path, monkeypatch):
     monkeypatch.setattr(checks.torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(checks.torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(checks.torch.cuda, "get_device_properties", lambda index: SmallGpu)
-    assert "a step needs 20.0 GiB on each GPU, the smallest has 8.0" in next(
-        checks.gpu_memory(engine_gpu(), 20 * 2**30)
-    )
-    assert not list(checks.gpu_memory(engine_gpu(), 2**30))
+    assert "a step needs 20.0 GiB on each GPU, the smallest has 8.0" in next(checks.memory(engine_gpu(), 20 * 2**30))
+    assert not list(checks.memory(engine_gpu(), 2**30))
 
 
 def engine_gpu():
