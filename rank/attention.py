@@ -3,6 +3,10 @@
 `sdpa` takes the mask as a (B, 1, T, T) tensor and runs everywhere. `flex` (FlexAttention, Dong et al. 2024) takes the
 rule itself and skips the blocks that nobody may look at; PyTorch has its backward pass on GPUs only. FlashAttention has
 no place for such a mask: its sequences are causal throughout, so a shared prompt would have to be copied.
+
+Families of models differ in how far their layers look: all of them through a window (Mistral, Phi), all everywhere
+(Llama), or some so and some so (Gemma, Qwen), for which each kind of layer gets a mask of its own. Those that cap their
+attention scores (Gemma 2) compute it without a fused kernel in the place of `sdpa`, which would leave the cap out.
 """
 
 from typing import Literal
@@ -10,27 +14,66 @@ from typing import Literal
 import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from mera.system.errors import UserError
+from mera.training.private_api import attention_name
 
 Kernel = Literal["sdpa", "flex"]
+Mask = Tensor | BlockMask
+EVERYWHERE, WINDOW = "full_attention", "sliding_attention"
+"""Kinds of layers, as a model's configuration names them."""
 PADDING, PROMPT = -1, 0
 """`order_ids` of tokens that belong to no order; the orders are 1, 2, ..."""
 
 
 def use_kernel(model: PreTrainedModel, kernel: Kernel) -> None:
-    """Switch the model's attention; its results stay the same. Raises ValueError where `kernel` cannot train here."""
+    """Switch the model's attention; its results stay the same. Raises UserError where `kernel` cannot train here, or
+    the model has layers that no mask of ours fits."""
+    layer_kinds(model.config)
     if kernel == "flex" and not torch.cuda.is_available():
         raise UserError(
             "attention: flex trains on a GPU only (PyTorch has no backward pass for it on the CPU); use attention: sdpa"
         )
-    model.set_attn_implementation("flex_attention" if kernel == "flex" else "sdpa")
+    fused = "eager" if getattr(model.config, "attn_logit_softcapping", None) else "sdpa"
+    model.set_attn_implementation("flex_attention" if kernel == "flex" else fused)
 
 
-def orders_mask(
-    order_ids: Tensor, position_ids: Tensor, sliding_window: int | None, kernel: Kernel
-) -> Tensor | BlockMask:
+def masks_for(
+    model: PreTrainedModel, order_ids: Tensor, position_ids: Tensor, kernel: Kernel
+) -> Mask | dict[str, Mask]:
+    """What `model` takes as `attention_mask`: one mask, or one for each kind of its layers (see `orders_mask`).
+
+    Raises UserError where it has layers of another kind.
+    """
+    config = model.config
+    window = getattr(config, "sliding_window", None)
+    kinds = layer_kinds(config)
+    masks: dict[str, Mask] = {}
+    for kind in kinds:
+        mask = orders_mask(order_ids, position_ids, window if kind == WINDOW else None, kernel)
+        if isinstance(mask, Tensor) and attention_name(model) == "eager":
+            mask = torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, torch.finfo(torch.float32).min)
+        masks[kind] = mask
+    return masks if len(kinds) > 1 else masks[kinds[0]]
+
+
+def layer_kinds(config: PreTrainedConfig) -> list[str]:
+    """The kinds of a model's layers, in the order of their names. Raises UserError where one is neither EVERYWHERE nor
+    WINDOW."""
+    windowed = WINDOW if getattr(config, "sliding_window", None) is not None else EVERYWHERE
+    kinds = sorted(set(getattr(config, "layer_types", None) or [windowed]))
+    other = [kind for kind in kinds if kind not in (EVERYWHERE, WINDOW)]
+    if other:
+        raise UserError(
+            f"a {config.model_type} has layers of the kind {other[0]}, in which several orders behind one prompt "
+            f"cannot be told apart; choose a base model with plain or sliding attention, such as Mistral, Llama, Qwen "
+            f"or Gemma"
+        )
+    return kinds
+
+
+def orders_mask(order_ids: Tensor, position_ids: Tensor, sliding_window: int | None, kernel: Kernel) -> Mask:
     """A token sees its prompt and the earlier tokens of its own order; a padding token sees itself alone, since a row
     without any key has no softmax.
 

@@ -14,7 +14,7 @@ from mera.runs.run_directory import RunDirectory
 from mera.training.amount import amount_for
 from mera.training.settings import training_arguments
 from mera.training.stage_trainer import StageTrainer
-from rank.attention import Kernel, orders_mask
+from rank.attention import Kernel, masks_for
 from rank.config import LossConfig, RankConfig
 from rank.loss import stage_two_loss
 from rank.partial_outputs import PartialOutputCollator, RankingBatch, RankingDataset, RankingExample
@@ -58,12 +58,7 @@ class RankTrainer(StageTrainer):
         plain = self.accelerator.unwrap_model(model)
         logits = model(
             input_ids=batch["input_ids"],
-            attention_mask=orders_mask(
-                batch["order_ids"],
-                batch["position_ids"],
-                getattr(plain.config, "sliding_window", None),
-                self.kernel,
-            ),
+            attention_mask=masks_for(plain, batch["order_ids"], batch["position_ids"], self.kernel),
             position_ids=batch["position_ids"],
             logits_to_keep=batch["logits_to_keep"],
             use_cache=False,

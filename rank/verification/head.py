@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from mera.system.errors import UserError
 from mera.training.engine import whole_parameters
 from rank.candidate_head import replace_head
 
@@ -78,7 +79,12 @@ class HiddenStates(nn.Linear):
 
 def read_hidden_states(model: PreTrainedModel) -> None:
     """From now on the model's logits are its last hidden states. The model changes in place; give a LoRA model after it
-    was wrapped."""
+    was wrapped. Raises UserError where the model caps its logits."""
+    if getattr(model.config, "final_logit_softcapping", None):
+        raise UserError(
+            f"a {model.config.model_type} caps its logits, and would cap the hidden states that a verifier reads in "
+            f"their place; choose another base model to verify with"
+        )
     replace_head(model, HiddenStates)
 
 

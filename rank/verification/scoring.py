@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from mera.system.terminal import progress_bar
-from rank.attention import Kernel, orders_mask
+from rank.attention import Kernel, masks_for
 from rank.verification.branches import VerificationBatch, VerificationCollator, VerificationExample
 from rank.verification.first_pass import Candidates
 from rank.verification.head import Verification
@@ -78,7 +78,7 @@ def hidden_states(model: nn.Module, plain: PreTrainedModel, batch: VerificationB
     order_ids, position_ids = on_device["order_ids"], on_device["position_ids"]
     hidden: Tensor = model(
         input_ids=on_device["input_ids"],
-        attention_mask=orders_mask(order_ids, position_ids, getattr(plain.config, "sliding_window", None), kernel),
+        attention_mask=masks_for(plain, order_ids, position_ids, kernel),
         position_ids=position_ids,
         logits_to_keep=on_device["logits_to_keep"],
         use_cache=False,

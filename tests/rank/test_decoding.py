@@ -3,16 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from naive_decoding import BONUS_AND_EOV, CANDIDATES, EOV_ID, PAD_ID, PROMPTS, decode_naively, rule
 from transformers import MistralConfig, MistralForCausalLM
 
 from rank.candidate_head import read_candidates_only, score_prompts
-from rank.decision import DecisionRule
 from rank.decoding import decode, scores_of_decoded
-
-CANDIDATES, EOV_ID, PAD_ID = torch.arange(20, 32), 40, 0
-PROMPTS = [[1, 5, 6, 7, 8, 3], [1, 3], [1, 9, 10, 3]]
-BONUS = np.random.default_rng(0).normal(size=(3, 12)).astype(np.float32)
-BONUS_AND_EOV = np.hstack([BONUS, np.random.default_rng(9).normal(size=(len(BONUS), 1)).astype(np.float32)])
 
 
 def tiny_model(sliding_window=None):
@@ -29,26 +24,6 @@ def tiny_model(sliding_window=None):
     model = MistralForCausalLM(config).eval()
     torch.nn.init.normal_(model.get_output_embeddings().weight, std=0.5)
     return model
-
-
-def rule(offset):
-    return DecisionRule(eov_share=1.0, offset=offset, slope=1.0, intercept=0.0)
-
-
-@torch.no_grad()
-def decode_naively(model, prompt, bonus, offset, max_codes, gate):
-    """The whole sequence is read again for every code; no cache, no batch, the full vocabulary."""
-    written, ids, first = [], list(prompt), None
-    while len(written) < max_codes:
-        logits = model(input_ids=torch.tensor([ids])).logits[0, -1]
-        scores = gate * logits[CANDIDATES].numpy() + bonus[:-1]
-        first = scores.copy() if first is None else first
-        scores[written] = -np.inf
-        if scores.max() <= gate * logits[EOV_ID].item() + bonus[-1] + offset:
-            break
-        written.append(int(scores.argmax()))
-        ids.append(int(CANDIDATES[written[-1]]))
-    return written, first
 
 
 @pytest.mark.parametrize("gate", [1.0, 0.6])

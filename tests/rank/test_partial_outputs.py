@@ -2,6 +2,20 @@
 
 import pytest
 import torch
+from shared_prompt import (
+    CANDIDATES,
+    EOV_ID,
+    EXAMPLES,
+    GROUPS,
+    NOTHING_SEEN,
+    NUM_CODES,
+    PAD_ID,
+    PROMPT_WEIGHT,
+    WITHOUT_ORDERS,
+    assert_same_gradients,
+    collated_loss,
+    separate_loss,
+)
 from transformers import MistralConfig, MistralForCausalLM
 
 from rank import row_chunks
@@ -11,23 +25,7 @@ from rank.config import LossConfig
 from rank.loss import stage_two_loss
 from rank.partial_outputs import PartialOutputCollator, RankingDataset, RankingExample
 from rank.prompt import Prompt
-from rank.row_chunks import loss_in_chunks
-from rank.wide.recurrence import Recurrence, seen_codes
-
-NUM_CODES, FIRST_CODE, EOV_ID, PAD_ID = 12, 20, 40, 0
-CANDIDATES = torch.arange(FIRST_CODE, FIRST_CODE + NUM_CODES)
-GROUPS = torch.stack([torch.zeros(NUM_CODES, dtype=torch.long), torch.arange(NUM_CODES) // 4])
-NOTHING_SEEN = seen_codes([], {})
-SEEN = seen_codes([{"codes": ["a", "b"]}, {"codes": ["b"]}], {"a": 3, "b": 7})
-EXAMPLES = [
-    RankingExample([1, 5, 6, 7, 8, 3], [0, 4, 7], [[4, 0, 7], [7, 4, 0], [0, 7, 4]], SEEN),
-    RankingExample([1, 3], [2], [[2], [2], [2]], NOTHING_SEEN),
-    RankingExample([1, 9, 10, 3], [11, 5, 1, 8], [[5, 11, 8, 1], [1, 8, 5, 11], [8, 1, 11, 5]], NOTHING_SEEN),
-]
-WITHOUT_ORDERS = [RankingExample(example.prompt_ids, example.targets, [], example.seen) for example in EXAMPLES]
-
-
-PROMPT_WEIGHT = 2.5
+from rank.wide.recurrence import Recurrence
 
 
 def prompt(ids, visits=()):
@@ -52,53 +50,6 @@ def tiny_mistral(sliding_window=None, tied=False):
     return model
 
 
-def collated_loss(model, examples, config, sliding_window=None, step_rows=None):
-    """What the trainer computes: candidates only, in chunks of rows."""
-    batch = PartialOutputCollator(CANDIDATES, PAD_ID, config.known == "ignore", PROMPT_WEIGHT)(examples)
-    logits = model(
-        input_ids=batch["input_ids"],
-        attention_mask=orders_mask(batch["order_ids"], batch["position_ids"], sliding_window, "sdpa"),
-        position_ids=batch["position_ids"],
-        logits_to_keep=batch["logits_to_keep"],
-    ).logits
-    if step_rows is None:
-        step_rows = torch.tensor([batch["weight_of_rows"], batch["weight_of_positive_rows"]])
-
-    def share(scores, eov, rows):
-        targets = (batch["positive"][rows], batch["ignored"][rows])
-        return stage_two_loss(scores, eov, *targets, GROUPS, config, batch["row_weights"][rows], step_rows)
-
-    return loss_in_chunks(logits, model.recurrence(batch["recurrence"]), batch["row_read"], batch["row_example"], share)
-
-
-def separate_loss(model, examples, config):
-    """Each order and each number of known codes is a sequence of its own, without padding and without a mask."""
-    scores, eov, positive, ignored, weights = [], [], [], [], []
-    for example in examples:
-        features = torch.zeros(NUM_CODES, 3)
-        features[example.seen.columns] = torch.from_numpy(example.seen.features)
-        for order in example.orders or [[]]:
-            for known in range(len(order) + 1):
-                ids = [*example.prompt_ids, *(FIRST_CODE + code for code in order[:known])]
-                last = model(input_ids=torch.tensor([ids])).logits[0, -1]
-                scores.append(last[CANDIDATES] + model.recurrence(features))
-                eov.append(last[EOV_ID])
-                positive.append(torch.zeros(NUM_CODES, dtype=torch.bool))
-                ignored.append(torch.zeros(NUM_CODES, dtype=torch.bool))
-                positive[-1][[code for code in example.targets if code not in order[:known]]] = True
-                if config.known == "ignore":
-                    ignored[-1][order[:known]] = True
-                weights.append(1.0 if known else PROMPT_WEIGHT)
-    stacked = (torch.stack(part) for part in (scores, eov, positive, ignored))
-    return stage_two_loss(*stacked, GROUPS, config, torch.tensor(weights))
-
-
-def assert_same_gradients(first, second):
-    for (name, one), (_, other) in zip(first.named_parameters(), second.named_parameters(), strict=True):
-        error = (one.grad - other.grad).norm() / other.grad.norm()
-        assert error < 1e-5, f"{name}: relative error {error:.1e}"
-
-
 @pytest.mark.parametrize("examples", [EXAMPLES, WITHOUT_ORDERS], ids=["orders", "no orders"])
 @pytest.mark.parametrize("known", ["negative", "ignore"])
 @pytest.mark.parametrize("sliding_window", [None, 4])
@@ -109,7 +60,7 @@ def test_shared_prompt_equals_separate_sequences(examples, known, sliding_window
     config = LossConfig(levels=("all", "chapter"), known=known, threshold_weight=0.7, temperature=(1.0, 0.5))
     together, apart = tiny_mistral(sliding_window, tied), tiny_mistral(sliding_window, tied)
     read_candidates_only(together, CANDIDATES, EOV_ID)
-    fast, slow = collated_loss(together, examples, config, sliding_window), separate_loss(apart, examples, config)
+    fast, slow = collated_loss(together, examples, config), separate_loss(apart, examples, config)
     (3.0 * fast).backward()
     (3.0 * slow).backward()
     assert abs(fast.item() - slow.item()) < 1e-5 * abs(slow.item())
