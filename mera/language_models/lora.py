@@ -11,6 +11,7 @@ import torch
 from transformers import PreTrainedModel
 
 from mera.config import config_class
+from mera.language_models.encoder_decoder import is_encoder_decoder, share_input_embeddings
 
 
 @config_class
@@ -33,10 +34,11 @@ def add_lora(model: PreTrainedModel, settings: LoraSettings, whole: Sequence[str
     from peft import LoraConfig, get_peft_model
 
     embeddings = [_module_name(model, model.get_input_embeddings())]
-    if not model.config.tie_word_embeddings:
+    if not model.config.tie_word_embeddings or is_encoder_decoder(model):
+        # PEFT ties the head where it is named; of the names of input embeddings it does not know T5's.
         embeddings.append(_module_name(model, model.get_output_embeddings()))
     config = LoraConfig(
-        task_type="CAUSAL_LM",
+        task_type="SEQ_2_SEQ_LM" if is_encoder_decoder(model) else "CAUSAL_LM",
         r=settings.rank,
         lora_alpha=settings.alpha,
         lora_dropout=settings.dropout,
@@ -44,13 +46,19 @@ def add_lora(model: PreTrainedModel, settings: LoraSettings, whole: Sequence[str
         modules_to_save=[*embeddings, *whole],
         ensure_weight_tying=bool(model.config.tie_word_embeddings),
     )
-    return cast("PreTrainedModel", get_peft_model(model, config))  # PEFT's wrapper hands a model's attributes through
+    wrapped = get_peft_model(model, config)
+    share_input_embeddings(model)  # which PEFT wrapped in one of the places where they stand
+    return cast("PreTrainedModel", wrapped)  # PEFT's wrapper hands a model's attributes through
 
 
 def merged(model: torch.nn.Module) -> PreTrainedModel:
     """The plain model, with LoRA adapters merged into its weights where there are any."""
     merge = getattr(model, "merge_and_unload", None)
-    return cast("PreTrainedModel", model if merge is None else merge())
+    if merge is None:
+        return cast("PreTrainedModel", model)
+    plain: PreTrainedModel = merge()
+    share_input_embeddings(plain)
+    return plain
 
 
 def _module_name(model: PreTrainedModel, module: torch.nn.Module) -> str:

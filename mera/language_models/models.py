@@ -16,6 +16,7 @@ from accelerate import init_empty_weights
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from mera.config import Recipe, config_class
+from mera.language_models.encoder_decoder import AutoModel, auto_model, new_model, note_own_head
 from mera.language_models.lora import LoraSettings
 from mera.language_models.tokenizer import train_tokenizer
 from mera.system.errors import UserError
@@ -72,12 +73,13 @@ def load_base_model(config: ModelConfig, texts: Iterable[str]) -> tuple[PreTrain
         if config.weights != "load":
             empty = _shaped_like(source, arguments, dtype, config.weights == "random")
             return empty, _with_padding(tokenizer, config.base)
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, **SAFE_LOADING, **arguments)
+        auto = _class_for(source, arguments)
+        model: PreTrainedModel = auto.from_pretrained(source, dtype=dtype, **SAFE_LOADING, **arguments)
     except (OSError, ValueError) as error:
         raise UserError(f"cannot load the base model {config.base!r}: {why_not_loaded(source, error)}") from error
     if config.gguf_file:
         model = _without_quantization(model)
-    return model, _with_padding(tokenizer, config.base)
+    return note_own_head(model), _with_padding(tokenizer, config.base)
 
 
 def open_checkpoint(folder: str | Path, device: str | None = None) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -86,11 +88,20 @@ def open_checkpoint(folder: str | Path, device: str | None = None) -> tuple[PreT
     What else a stage keeps in its checkpoint it reads itself, and checks first that the folder is one.
     """
     quiet_libraries()
-    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(folder, **LOCAL_LOADING)
+    auto = _class_for(folder, {"local_files_only": True})
+    model: PreTrainedModel = note_own_head(auto.from_pretrained(folder, **LOCAL_LOADING))
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device).eval()  # type: ignore[arg-type]  # transformers wraps `to` so that it looks unbound
     return model, tokenizer
+
+
+def _class_for(source: str | Path, arguments: dict[str, str | bool]) -> AutoModel:
+    """The class that opens the model at `source`, of which only the configuration is read here; of a GGUF file, which
+    takes long to read and holds a causal model, not even that."""
+    if "gguf_file" in arguments:
+        return AutoModelForCausalLM
+    return auto_model(AutoConfig.from_pretrained(source, trust_remote_code=False, **arguments))
 
 
 def _with_padding(tokenizer: PreTrainedTokenizerBase, base: str) -> PreTrainedTokenizerBase:
@@ -109,9 +120,9 @@ def _shaped_like(source: str, arguments: dict[str, str | bool], dtype: torch.dty
         del model_config.quantization_config
     if random:
         with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
-            return AutoModelForCausalLM.from_config(model_config, dtype=dtype)
+            return new_model(model_config, dtype)
     with init_empty_weights(include_buffers=True):
-        model = AutoModelForCausalLM.from_config(model_config, dtype=dtype)
+        model = new_model(model_config, dtype)
     stay_on_meta(model)
     return model
 
@@ -178,7 +189,7 @@ def _build(
         pad_token_id=tokenizer.pad_token_id,
         **settings,
     )
-    return AutoModelForCausalLM.from_config(model_config, dtype=dtype), tokenizer
+    return new_model(model_config, dtype), tokenizer
 
 
 def resolve_source(source: str, key: str) -> str:
