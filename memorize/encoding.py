@@ -1,12 +1,17 @@
-"""Questions as tokens: plain or through a chat model's template, the prompt apart from the completion."""
+"""Questions as tokens: plain or through a chat model's template, the prompt apart from the completion.
 
-from collections.abc import Iterable
+A causal model reads prompt and completion as one text. An encoder-decoder reads the prompt, ended by eos, in its
+encoder, and the completion is the text that its decoder writes.
+"""
+
+from collections.abc import Iterable, Sequence
 
 import datasets
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from memorize.config import QuestionConfig
 from memorize.questions import Question
+from mera.language_models.encoder_decoder import is_encoder_decoder
 from mera.system.errors import UserError
 
 _PROBE = "definition"
@@ -14,21 +19,30 @@ _PROBE = "definition"
 
 class QuestionEncoder:
     """Turns questions into token ids. `end_id` is the token that ends an answer: eos, or what ends the assistant's
-    turn in the chat template.
+    turn in the chat template. `text_to_text`: for an encoder-decoder, which has no chat template.
 
     Raises ValueError where `config.chat` is `always` and the tokenizer has no chat template.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, config: QuestionConfig):
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, config: QuestionConfig, text_to_text: bool = False):
         has_template = bool(getattr(tokenizer, "chat_template", None))
         if config.chat == "always" and not has_template:
             raise UserError("questions.chat is always, but the base model's tokenizer has no chat template: use auto")
-        self.tokenizer = tokenizer
+        self.tokenizer, self.text_to_text = tokenizer, text_to_text
         self.chat = has_template and config.chat != "never"
         self.end_id = self._end_of_turn() if self.chat else tokenizer.eos_token_id
 
+    @classmethod
+    def of(
+        cls, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, config: QuestionConfig
+    ) -> "QuestionEncoder":
+        """For the kind of language model that `model` is."""
+        return cls(tokenizer, config, is_encoder_decoder(model))
+
     def prompt(self, question: Question) -> list[int]:
         """Token ids up to where the answer begins."""
+        if self.text_to_text:
+            return [*self._ids(question.prompt), self.end_id]
         if self.chat:
             return self._ids(self._rendered(question.prompt))
         start = [self.tokenizer.bos_token_id] if self.tokenizer.bos_token_id is not None else []
@@ -36,7 +50,8 @@ class QuestionEncoder:
 
     def completion(self, question: Question) -> list[int]:
         """Token ids of the answer, `end_id` last."""
-        return [*self._ids(question.completion.strip() if self.chat else question.completion), self.end_id]
+        begins_anew = self.chat or self.text_to_text
+        return [*self._ids(question.completion.strip() if begins_anew else question.completion), self.end_id]
 
     def _ids(self, text: str) -> list[int]:
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -56,17 +71,30 @@ class QuestionEncoder:
 
 
 def tokenized(questions: Iterable[Question], encoder: QuestionEncoder, max_length: int) -> datasets.Dataset:
-    """`input_ids` and `completion_mask` as TRL reads them; prompt and completion are encoded apart, so that no token
-    spans the two. Raises ValueError on a question longer than `max_length` tokens.
+    """The columns of `as_examples`; prompt and completion are encoded apart, so that no token spans the two. Raises
+    ValueError on a question longer than `max_length` tokens.
     """
-    rows: dict[str, list[list[int]]] = {"input_ids": [], "completion_mask": []}
+    pairs = []
     for question in questions:
         prompt, completion = encoder.prompt(question), encoder.completion(question)
-        if len(prompt) + len(completion) > max_length:
+        length = max(len(prompt), len(completion)) if encoder.text_to_text else len(prompt) + len(completion)
+        if length > max_length:
             raise UserError(
-                f"the question on {question.code} has {len(prompt) + len(completion)} tokens, the model takes "
+                f"the question on {question.code} has {length} tokens, the model takes "
                 f"{max_length}: raise model.max_length, or choose a base model with a longer context"
             )
-        rows["input_ids"].append(prompt + completion)
-        rows["completion_mask"].append([0] * len(prompt) + [1] * len(completion))
-    return datasets.Dataset.from_dict(rows)
+        pairs.append((prompt, completion))
+    return as_examples(pairs, encoder.text_to_text)
+
+
+def as_examples(pairs: Sequence[tuple[list[int], list[int]]], text_to_text: bool) -> datasets.Dataset:
+    """Pairs of a prompt and what is to be written behind it, as training examples: `input_ids` and `completion_mask`,
+    as TRL reads them, or, for an encoder-decoder, `input_ids` and `labels`."""
+    if text_to_text:
+        columns = {"input_ids": [prompt for prompt, _ in pairs], "labels": [written for _, written in pairs]}
+    else:
+        columns = {
+            "input_ids": [prompt + written for prompt, written in pairs],
+            "completion_mask": [[0] * len(prompt) + [1] * len(written) for prompt, written in pairs],
+        }
+    return datasets.Dataset.from_dict(columns)

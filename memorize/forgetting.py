@@ -2,6 +2,9 @@
 
 The built-in text (`general_text.txt`, written for this project) is split by paragraph: every second one is measured and
 never trained on, the others are what `replay` mixes in where the user names no file.
+
+A causal model writes all of a piece of text, an encoder-decoder its second half after reading the first: perplexities
+of the two kinds cannot be compared.
 """
 
 import math
@@ -10,11 +13,12 @@ from itertools import cycle, islice
 from pathlib import Path
 
 import datasets
-import torch
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from memorize.answering import answering
+from memorize.answering import answering, logits_of_completion
+from memorize.encoding import as_examples
+from mera.language_models.encoder_decoder import is_encoder_decoder
 from mera.language_models.plain_text import PlainText
 from mera.system.errors import UserError
 
@@ -53,14 +57,9 @@ def with_replay(
     number = round(len(examples) * share / (1 - share))
     if not number:
         return examples
-    start = [tokenizer.bos_token_id] if tokenizer.bos_token_id is not None else []
-    length = min(max_length, CHUNK_TOKENS) - len(start)
-    pieces = [start + piece for piece in _pieces(paragraphs, PlainText(tokenizer, codes), length)]
-    chosen = list(islice(cycle(pieces), number))
-    masks = [[0] * len(start) + [1] * (len(piece) - len(start)) for piece in chosen]
-    return datasets.concatenate_datasets(
-        [examples, datasets.Dataset.from_dict({"input_ids": chosen, "completion_mask": masks})]
-    )
+    text_to_text = "labels" in examples.column_names
+    pairs = _pairs(paragraphs, tokenizer, max_length, codes, text_to_text)
+    return datasets.concatenate_datasets([examples, as_examples(list(islice(cycle(pairs), number)), text_to_text)])
 
 
 def perplexity(
@@ -72,15 +71,29 @@ def perplexity(
 ) -> float:
     """exp of the mean negative log-probability of a token of `paragraphs` given those before it in its paragraph;
     `codes` are characters there, as in `with_replay`."""
-    start = [tokenizer.bos_token_id] if tokenizer.bos_token_id is not None else []
     total, tokens = 0.0, 0
     with answering(model):
-        for piece in _pieces(paragraphs, PlainText(tokenizer, codes), min(max_length, CHUNK_TOKENS) - len(start)):
-            ids = torch.tensor([start + piece], device=model.device)
-            logits = model(input_ids=ids).logits[0, :-1].float()
-            total += cross_entropy(logits, ids[0, 1:], reduction="sum").item()
-            tokens += ids.shape[1] - 1
+        for prompt, written in _pairs(paragraphs, tokenizer, max_length, codes, is_encoder_decoder(model)):
+            logits, targets = logits_of_completion(model, prompt, written)
+            total += cross_entropy(logits.float(), targets, reduction="sum").item()
+            tokens += len(targets)
     return math.exp(total / tokens) if total / tokens < 700 else math.inf
+
+
+def _pairs(
+    paragraphs: Sequence[str],
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    codes: Iterable[str],
+    text_to_text: bool,
+) -> list[tuple[list[int], list[int]]]:
+    """Pieces of the text, each as what is read and what is to be written behind it."""
+    start = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
+    pieces = _pieces(paragraphs, PlainText(tokenizer, codes), min(max_length, CHUNK_TOKENS) - len(start))
+    if text_to_text:
+        halves = [(piece[: len(piece) // 2], piece[len(piece) // 2 :]) for piece in pieces]
+        return [([*first, tokenizer.eos_token_id], second) for first, second in halves]
+    return [(start, piece) for piece in pieces]
 
 
 def _pieces(paragraphs: Sequence[str], plain: PlainText, length: int) -> list[list[int]]:

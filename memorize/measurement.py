@@ -97,7 +97,7 @@ def pretrained_recall(
     rows = model.get_input_embeddings().num_embeddings
     assert isinstance(rows, int)
     new = range(_first_new_row(encoder, book), rows) if book.config.atomic_tokens else ()
-    plain = QuestionEncoder(encoder.tokenizer, config)
+    plain = QuestionEncoder(encoder.tokenizer, config, encoder.text_to_text)
     return shares(ask(model, plain, as_text, asked, batch_size, one_line=True, never=new))
 
 

@@ -4,7 +4,6 @@ import csv
 from pathlib import Path
 from typing import Any
 
-import datasets
 from transformers import PreTrainedTokenizerBase
 
 from memorize.code_sets.code_set import CodeSet
@@ -56,9 +55,7 @@ def write_outputs(
 
 def training_figures(trainer: MemorizeTrainer, rows: list[CurvePoint]) -> TrainingFigures:
     """Steps, epochs, seconds of training without the measurements, and how many tokens carried loss in a second."""
-    assert isinstance(trainer.train_dataset, datasets.Dataset)
-    labels = trainer.train_dataset.with_format("numpy")["labels"]
-    in_epoch = sum(int((row[1:] != -100).sum()) for row in labels)  # the first token is predicted by none
+    in_epoch = trainer.loss_tokens()
     state, seconds = trainer.state, rows[-1]["train_seconds"] if rows else None
     return {
         "steps": state.global_step,

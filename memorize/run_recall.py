@@ -41,7 +41,7 @@ def main() -> None:
     length = getattr(model.config, "max_position_embeddings", None) or 1024
     measurement = measure(
         model,
-        QuestionEncoder(tokenizer, questions),
+        QuestionEncoder.of(model, tokenizer, questions),
         QuestionBook(code_set, questions),
         measured_text(None),
         length,

@@ -34,7 +34,7 @@ def main() -> None:
     text = measured_text(config.replay_text)
 
     model, tokenizer, code_tokens = model_for_codes(config, code_set)
-    book, encoder = QuestionBook(code_set, config.questions), QuestionEncoder(tokenizer, config.questions)
+    book, encoder = QuestionBook(code_set, config.questions), QuestionEncoder.of(model, tokenizer, config.questions)
     examples, length = training_examples(book, encoder, model, config), context_length(model, config)
     trainer = build_trainer(model, tokenizer, examples, book, encoder, config, run)
 

@@ -1,13 +1,16 @@
-"""TRL's SFTTrainer on the completions of the questions, stopped when the model knows the codes."""
+"""TRL's SFTTrainer on the completions of the questions, or, for an encoder-decoder, which TRL does not fine-tune, a
+trainer of its own; stopped when the model knows the codes."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import TypedDict, cast
 
 import datasets
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -24,13 +27,17 @@ from memorize.config import MemorizeConfig
 from memorize.encoding import QuestionEncoder
 from memorize.questions import QuestionBook
 from memorize.recall import BOTH_WAYS, both_ways, is_known
+from mera.language_models.encoder_decoder import decoder_inputs, encoder_inputs, is_encoder_decoder, start_id
 from mera.runs.run_directory import RunDirectory
+from mera.system.errors import UserError
 from mera.training.engine import has_whole_parameters
 from mera.training.private_api import attention_name, gpu_kernels_of_trl
 from mera.training.settings import training_arguments
 from mera.training.stage_trainer import StageTrainer
 
 CURVE_COLUMNS = ("step", "epoch", "train_seconds", *BOTH_WAYS)
+NO_LOSS = -100
+"""The label of a token that carries none."""
 
 
 class CurvePoint(TypedDict):
@@ -120,15 +127,33 @@ def curve(state: TrainerState) -> list[CurvePoint]:
     ]
 
 
-class MemorizeTrainer(StageTrainer, SFTTrainer):
-    """TRL's trainer, whose `train_dataset` holds `input_ids` and `labels` (-100 where no loss is carried)."""
+class MemorizeTrainer(StageTrainer):
+    """What the trainers of both kinds of models share: `train_dataset` holds `input_ids` and `labels` (NO_LOSS where
+    none is carried)."""
 
     phase = "stage one"
-    _as_if_in_pieces = False
+
+    @property
+    def _dataset(self) -> datasets.Dataset:
+        assert isinstance(self.train_dataset, datasets.Dataset)
+        return self.train_dataset
 
     def example_lengths(self) -> list[int]:
-        assert isinstance(self.train_dataset, datasets.Dataset)
-        return [len(ids) for ids in self.train_dataset["input_ids"]]
+        return [len(ids) for ids in self._dataset["input_ids"]]
+
+    def loss_tokens(self) -> int:
+        """Tokens that carry loss, in an epoch."""
+        labels = self._dataset.with_format("numpy")["labels"]
+        return sum(int((row[1:] != NO_LOSS).sum()) for row in labels)  # the first token is predicted by none
+
+    def blank(self, example: dict[str, list[int]]) -> dict[str, list[int]]:
+        return example | {"labels": [NO_LOSS] * len(example["labels"])}
+
+
+class CausalTrainer(MemorizeTrainer, SFTTrainer):
+    """TRL's trainer."""
+
+    _as_if_in_pieces = False
 
     def compute_loss(
         self,
@@ -155,8 +180,60 @@ class MemorizeTrainer(StageTrainer, SFTTrainer):
         finally:
             self._as_if_in_pieces = False
 
-    def blank(self, example: dict[str, list[int]]) -> dict[str, list[int]]:
-        return example | {"labels": [-100] * len(example["labels"])}
+
+@dataclass(frozen=True, slots=True)
+class TextToTextCollator:
+    """Pads examples to `input_ids` and `attention_mask` (B, T) for the encoder, `decoder_input_ids` and `labels` (B, L)
+    for the decoder."""
+
+    pad_id: int
+    start_id: int
+
+    def __call__(self, examples: Sequence[dict[str, list[int]]]) -> dict[str, Tensor]:
+        labels = [example["labels"] for example in examples]
+        read = [[self.pad_id if token == NO_LOSS else token for token in row] for row in labels]
+        width = max(map(len, labels))
+        return {
+            **encoder_inputs([example["input_ids"] for example in examples], self.pad_id),
+            "decoder_input_ids": decoder_inputs(read, self.start_id, self.pad_id),
+            "labels": torch.tensor([row + [NO_LOSS] * (width - len(row)) for row in labels]),
+        }
+
+
+class TextToTextTrainer(MemorizeTrainer):
+    """Cross-entropy of the decoder's answers, in float32, over the answers' tokens of the whole optimiser step."""
+
+    loss_is_scaled_for_ga = True
+    """The loss is normalised by the tokens of the whole step, so the Trainer must not divide it again."""
+
+    def example_lengths(self) -> list[int]:
+        answers = self._dataset["labels"]
+        return [length + len(answer) for length, answer in zip(super().example_lengths(), answers, strict=True)]
+
+    def loss_tokens(self) -> int:
+        return sum(map(len, self._dataset["labels"]))
+
+    def step_items(self, batches: list[dict[str, Tensor]], device: torch.device) -> Tensor:
+        """The labels that carry loss, of all accumulated batches and all processes."""
+        number = sum(int((batch["labels"] != NO_LOSS).sum()) for batch in batches)
+        return self.accelerator.reduce(torch.tensor(float(number), device=device), reduction="sum")
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Tensor | tuple[Tensor, ModelOutput]:
+        labels = inputs["labels"]
+        outputs = model(**{name: inputs[name] for name in inputs if name != "labels"}, use_cache=False)
+        logits = outputs.logits.float()
+        loss = cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=NO_LOSS, reduction="sum")
+        if num_items_in_batch is None:
+            loss = loss / (labels != NO_LOSS).sum()
+        else:  # gradients are averaged over the processes
+            loss = loss / num_items_in_batch * self.accelerator.num_processes
+        return (loss, outputs) if return_outputs else loss
 
 
 def build_trainer(
@@ -168,30 +245,41 @@ def build_trainer(
     config: MemorizeConfig,
     run: RunDirectory,
 ) -> MemorizeTrainer:
-    """`examples` hold `input_ids` and `completion_mask`; only completions carry loss.
+    """`examples` as `memorize.encoding.as_examples` makes them; only completions carry loss.
 
     The batches are the same number of questions either way: flattened into one row without padding where the attention
-    kernel keeps sequences apart, else of similar length.
+    kernel keeps sequences apart, else of similar length. Raises UserError where they cannot be flattened.
     """
     flat = flattens(model, config)
     arguments = training_arguments(
         config.training,
         run,
-        completion_only_loss=True,
-        padding_free=flat,
-        max_length=None,  # `tokenized` refuses what is too long; nothing is to be cut
         activation_checkpointing=config.model.gradient_checkpointing,
         logging_steps=50,
         save_strategy="steps",
         save_steps=0.1,
     )
-    return MemorizeTrainer(
+    watch = StopWhenKnown(book, encoder, config)
+    if is_encoder_decoder(model):
+        arguments |= {"remove_unused_columns": False, "label_names": ["labels"]}
+        return TextToTextTrainer(
+            min_steps=config.training.min_steps,
+            model=model,
+            args=TrainingArguments(**arguments),
+            train_dataset=examples,
+            data_collator=TextToTextCollator(tokenizer.pad_token_id, start_id(model)),
+            processing_class=tokenizer,
+            callbacks=[watch],
+        )
+    # `tokenized` refuses what is too long; nothing is to be cut.
+    arguments |= {"completion_only_loss": True, "padding_free": flat, "max_length": None}
+    return CausalTrainer(
         min_steps=config.training.min_steps,
         model=model,
         args=SFTConfig(**arguments),
         train_dataset=examples,
         processing_class=tokenizer,
-        callbacks=[StopWhenKnown(book, encoder, config)],
+        callbacks=[watch],
     )
 
 
@@ -199,19 +287,24 @@ def flattens(model: PreTrainedModel, config: MemorizeConfig) -> bool:
     """Whether a batch becomes one row, its sequences told apart by their positions (see `packing` in the config).
 
     Flash attention computes only within sequences. Other kernels build a mask over the whole row instead: right, but
-    slower than batches of equal length, so `auto` leaves them alone.
+    slower than batches of equal length, so `auto` leaves them alone. Raises UserError where `always` is asked of an
+    encoder-decoder, whose questions are in one row and whose answers are in another.
     """
+    if is_encoder_decoder(model):
+        if config.packing == "always":
+            raise UserError("packing: always is for causal models; an encoder-decoder takes a row for each question")
+        return False
     if config.packing == "auto":
         return "flash" in attention_name(model)
     return config.packing == "always"
 
 
-def on_device(trainer: SFTTrainer) -> PreTrainedModel:
+def on_device(trainer: MemorizeTrainer) -> PreTrainedModel:
     """The model where it will train: engines move it only when training starts, and measuring comes before."""
     model = cast("PreTrainedModel", trainer.model)  # a Trainer takes any module, `build_trainer` gives it this one
     return model.to(trainer.args.device)  # type: ignore[arg-type]  # transformers wraps `to` so that it looks unbound
 
 
-def unwrapped(trainer: SFTTrainer) -> PreTrainedModel:
+def unwrapped(trainer: MemorizeTrainer) -> PreTrainedModel:
     """The trained model without the engine's wrapper."""
     return trainer.accelerator.unwrap_model(trainer.model)

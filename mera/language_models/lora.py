@@ -11,6 +11,7 @@ import torch
 from transformers import PreTrainedModel
 
 from mera.config import config_class
+from mera.language_models.encoder_decoder import is_encoder_decoder, share_input_embeddings
 from mera.language_models.quantization import marked_for_adapters, merge_quantized_layers
 
 
@@ -34,10 +35,11 @@ def add_lora(model: PreTrainedModel, settings: LoraSettings, whole: Sequence[str
     from peft import LoraConfig, get_peft_model
 
     embeddings = [_module_name(model, model.get_input_embeddings())]
-    if not model.config.tie_word_embeddings:
+    if not model.config.tie_word_embeddings or is_encoder_decoder(model):
+        # PEFT ties the head where it is named; of the names of input embeddings it does not know T5's.
         embeddings.append(_module_name(model, model.get_output_embeddings()))
     config = LoraConfig(
-        task_type="CAUSAL_LM",
+        task_type="SEQ_2_SEQ_LM" if is_encoder_decoder(model) else "CAUSAL_LM",
         r=settings.rank,
         lora_alpha=settings.alpha,
         lora_dropout=settings.dropout,
@@ -46,7 +48,9 @@ def add_lora(model: PreTrainedModel, settings: LoraSettings, whole: Sequence[str
         ensure_weight_tying=bool(model.config.tie_word_embeddings),
     )
     with marked_for_adapters(model):
-        return cast("PreTrainedModel", get_peft_model(model, config))  # its wrapper hands a model's attributes through
+        wrapped = get_peft_model(model, config)
+    share_input_embeddings(model)  # which PEFT wrapped in one of the places where they stand
+    return cast("PreTrainedModel", wrapped)  # PEFT's wrapper hands a model's attributes through
 
 
 def merged(model: torch.nn.Module) -> PreTrainedModel:
@@ -54,7 +58,11 @@ def merged(model: torch.nn.Module) -> PreTrainedModel:
     afterwards, and the model is on the CPU then."""
     merge_quantized_layers(model)
     merge = getattr(model, "merge_and_unload", None)
-    return cast("PreTrainedModel", model if merge is None else merge())
+    if merge is None:
+        return cast("PreTrainedModel", model)
+    plain: PreTrainedModel = merge()
+    share_input_embeddings(plain)
+    return plain
 
 
 def _module_name(model: PreTrainedModel, module: torch.nn.Module) -> str:

@@ -17,6 +17,7 @@ from accelerate import init_empty_weights
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from mera.config import Recipe, config_class
+from mera.language_models.encoder_decoder import AutoModel, auto_model, new_model, note_own_head
 from mera.language_models.lora import LoraSettings
 from mera.language_models.model_size import has_small_files, require_memory
 from mera.language_models.quantization import (
@@ -100,7 +101,7 @@ def load_base_model(config: ModelConfig, texts: Iterable[str]) -> tuple[PreTrain
         if not has_quantized_layers(model):
             quantize(model)
         require_whole_blocks(model)
-    return model, tokenizer
+    return note_own_head(model), tokenizer
 
 
 def _from_source(
@@ -118,7 +119,7 @@ def _from_source(
     own_gpu = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     device = own_gpu if torch.cuda.is_available() else torch.device("cpu")
     four_bits = loading_in_four_bits(device) if in_four_bits else {}
-    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+    model: PreTrainedModel = _class_for(source, arguments).from_pretrained(
         source, dtype=dtype, **SAFE_LOADING, **arguments, **four_bits
     )
     if in_four_bits:
@@ -143,11 +144,20 @@ def open_checkpoint(folder: str | Path, device: str | None = None) -> tuple[PreT
     What else a stage keeps in its checkpoint it reads itself, and checks first that the folder is one.
     """
     quiet_libraries()
-    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(folder, **LOCAL_LOADING)
+    auto = _class_for(folder, {"local_files_only": True})
+    model: PreTrainedModel = note_own_head(auto.from_pretrained(folder, **LOCAL_LOADING))
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device).eval()  # type: ignore[arg-type]  # transformers wraps `to` so that it looks unbound
     return model, tokenizer
+
+
+def _class_for(source: str | Path, arguments: dict[str, str | bool]) -> AutoModel:
+    """The class that opens the model at `source`, of which only the configuration is read here; of a GGUF file, which
+    takes long to read and holds a causal model, not even that."""
+    if "gguf_file" in arguments:
+        return AutoModelForCausalLM
+    return auto_model(AutoConfig.from_pretrained(source, trust_remote_code=False, **arguments))
 
 
 def _with_padding(tokenizer: PreTrainedTokenizerBase, base: str) -> PreTrainedTokenizerBase:
@@ -166,9 +176,9 @@ def _shaped_like(source: str, arguments: dict[str, str | bool], dtype: torch.dty
         del model_config.quantization_config
     if random:
         with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
-            return AutoModelForCausalLM.from_config(model_config, dtype=dtype)
+            return new_model(model_config, dtype)
     with init_empty_weights(include_buffers=True):
-        model = AutoModelForCausalLM.from_config(model_config, dtype=dtype)
+        model = new_model(model_config, dtype)
     stay_on_meta(model)
     return model
 
@@ -235,7 +245,7 @@ def _build(
         pad_token_id=tokenizer.pad_token_id,
         **settings,
     )
-    return AutoModelForCausalLM.from_config(model_config, dtype=dtype), tokenizer
+    return new_model(model_config, dtype), tokenizer
 
 
 def resolve_source(source: str, key: str) -> str:
