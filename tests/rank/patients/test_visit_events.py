@@ -92,6 +92,7 @@ def test_events_stand_behind_the_codes_of_their_visit_the_rarest_first(tokenizer
     )
     assert [len(places) - 1 for places in prompt.events] == [2, 3]
     assert prompt.lost_events == 0
+    few = builder(tokenizer, max_events=1).build(row(TWO))
     assert tokenizer.decode(few.ids) == (
         "<s>67 F<visit>120<401.9><procedure:9:3961><visit>14<584.9><procedure:9:3961><next>"
     )
