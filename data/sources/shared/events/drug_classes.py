@@ -41,6 +41,7 @@ _MOST_WORDS = 2
 def drug_class(name: str) -> str:
     """The class of the drug called `name`; empty where the name has no word that could be one."""
     text = name.lower().replace("*nf*", " ").strip()
+    text = re.sub(r"^\d.*? : ", "", text)  # `5 ML VIAL : DILTIAZEM HCL`
     text = re.sub(r"^[\d.,]+\s*(?:%|ml|mg|mcg|g|l|units?)?\s*(?:[-x]\s*)?", "", text)
     text = re.split(r"[(\[{,;:@*=+]|\s-\s|\d", text, maxsplit=1)[0] or text
     words = [word for word in re.findall(r"[^\W\d_]+(?:[-'/][^\W\d_]+)*", text) if word not in _FORM_WORDS]

@@ -10,7 +10,7 @@ from data.cohorts.cohort import KEY
 from data.ledger import Ledger
 from data.table_files.stored_files import InputFile
 
-_LONGEST_KEY, _LONGEST_NAME = 60, 200
+_LONGEST_KEY, _LONGEST_NAME = 200, 200
 _NOT_IN_A_TOKEN = r"[<>\s]+"
 """Of a key: an event is written `<drug:furosemide>`."""
 

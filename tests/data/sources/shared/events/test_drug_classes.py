@@ -15,6 +15,8 @@ from data.sources.shared.events.drug_classes import drug_class
         ("Heparin Flush (10 units/ml)", "heparin"),
         ("0.9% Sodium Chloride", "sodium chloride"),
         ("1000 ML  -  SODIUM CHLORIDE 0.9 % IV SOLN", "sodium chloride"),
+        ("5 ML VIAL : DILTIAZEM HCL 25 MG/5ML IV SOLN", "diltiazem"),
+        ("SODIUM CHLORIDE 0.9 % IV : 1000 ML", "sodium chloride"),
         ("Sodium Bicarbonate", "sodium bicarbonate"),
         ("5% Dextrose", "dextrose"),
         ("Insulin Human Regular", "insulin"),
