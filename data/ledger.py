@@ -10,7 +10,9 @@ from copy import deepcopy
 from typing import TypedDict
 
 LISTED_FORMS = 3
-UNITS = ("diagnoses", "visits", "patients", "notes")
+UNITS = ("diagnoses", "visits", "patients", "notes", "events")
+_WHERE_READ = ("notes", "events")
+"""Units that only some tasks have."""
 LISTED_CODES = 50
 FEWEST_PATIENTS = 5
 LONGEST_CODE = 10
@@ -116,7 +118,8 @@ def code_form(raw: str) -> str | None:
 
 
 class Ledger:
-    """Counts per unit. A diagnosis is one code of one visit as the source states it; notes count only where read."""
+    """Counts per unit. A diagnosis is one code of one visit as the source states it, an event one row of its tables of
+    procedures, drugs or labs; notes and events count only where read."""
 
     def __init__(self) -> None:
         self._read: Counter[str] = Counter()
@@ -176,7 +179,7 @@ class Ledger:
                 "dropped": dict(sorted(self._dropped[unit].items())),
             }
             for unit in UNITS
-            if unit != "notes" or self._read["notes"]
+            if unit not in _WHERE_READ or self._read[unit]
         }
         diagnoses = units["diagnoses"]
         return {

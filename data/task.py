@@ -7,6 +7,7 @@
       groups.parquet                               level, group, name: what each group is called
       terms.parquet                                further names of the candidates, where there was a code book
       rules.parquet                                which candidates the edition's notes forbid or ask for together
+      events.parquet                               procedures, drugs and labs that the histories hold, where asked for
       oracle.npy                                   true probabilities of the test split, where the source knows them
       task.json                                    provenance: source, protocol, counts, what was dropped and why
 
@@ -28,7 +29,8 @@ import pyarrow as pa
 
 from data.editions.edition import LEVELS
 from data.task_folder.book_parts import RULE_SCHEMA, TERM_SCHEMA, terms_of_codes, write_book_parts
-from data.task_folder.features import FEATURES, PAST_NOTES_FEATURES, SPLITS, TaskRow, has_past_notes
+from data.task_folder.event_parts import EVENT_SCHEMA, counted_events
+from data.task_folder.features import FEATURES, PAST_NOTES_FEATURES, SPLITS, TaskRow, has_events, has_past_notes
 from data.task_folder.parts import check_patients, check_splits, patient_ids, split_counts, write_parts
 from data.task_folder.task_info import CandidatesRule, TaskInfo
 from data.task_folder.task_rows import count_outside, count_targets, digest_table, rows_to_table
@@ -50,6 +52,7 @@ __all__ = [
     "lock_task",
     "save_task",
     "with_few_held_out",
+    "without_events",
 ]
 
 
@@ -72,6 +75,8 @@ class Task:
     """terms.parquet as read: code, term, language, kind (`data.codes.book`); empty without a code book."""
     rules: pl.DataFrame
     """rules.parquet as read: kind, node, text, subjects, objects (`data.task_folder.book_parts`); perhaps empty."""
+    events: pl.DataFrame
+    """events.parquet as read (`data.task_folder.event_parts`), the rarest event first; empty without events."""
     group_names: dict[str, dict[str, str]]
     """level -> group -> its name."""
     info: TaskInfo
@@ -97,6 +102,11 @@ class Task:
     def has_past_notes(self) -> bool:
         """Whether the visits of a history come with their notes."""
         return has_past_notes(self.splits[SPLITS[0]].features)
+
+    @property
+    def has_events(self) -> bool:
+        """Whether the visits of a history come with procedures, drugs or labs."""
+        return self.events.height > 0
 
     @property
     def hidden(self) -> np.ndarray:
@@ -191,18 +201,19 @@ def save_task(
     other_codes: pl.DataFrame | None = None,
     terms: pl.DataFrame | None = None,
     rules: pl.DataFrame | None = None,
+    event_names: pl.DataFrame | None = None,
 ) -> Task:
     """Write a prepared task, complete or not at all, readable by its owner alone, and return it as read back.
 
-    `splits`: for each of SPLITS rows as in `features` (FEATURES or PAST_NOTES_FEATURES), or a table of them. `codes`:
+    `splits`: for each of SPLITS rows as in `features` (`task_features`), or a table of them. `codes`:
     code, definition, synonyms, and one column per level; `train_count` is added here. `groups`: level, group, name.
     `info`: keys of task.json (`TaskInfo`); `fingerprint`, `counts`, `candidates`, `outside_candidates` and `digests`
     are added here. `arrays`: file name (`oracle.npy`) -> an array to keep in the folder. `other_codes`: the codes of
     the rows that are no candidates, with the columns of `codes`. `terms`, `rules`: TERM_SCHEMA and RULE_SCHEMA of
     `data.task_folder.book_parts`; the fingerprint does not cover them, so that runs with and without a code book can be
-    compared. Raises ValueError where `path` exists, a split is
-    empty, a patient is in two splits, a code of the rows has no row in `codes` or `other_codes`, or there is no
-    candidate to predict in a training example or in all of validation.
+    compared. `event_names`: event, kind and name of the events of the rows; `train_patients` is added here. Raises
+    ValueError where `path` exists, a split is empty, a patient is in two splits, a code of the rows has no row in
+    `codes` or `other_codes`, or there is no candidate to predict in a training example or in all of validation.
     """
     path = Path(path)
     if path.exists():
@@ -217,13 +228,14 @@ def save_task(
         part.with_columns(pl.Series("train_count", count_targets(tables["train"], part["code"].to_list())))
         for part in (codes, others)
     )
+    events = None if event_names is None else counted_events(tables, event_names)
     digests = {name: digest_table(table) for name, table in tables.items()}
     written: dict[str, object] = {
         **info,
         "candidates": codes.height,
         "counts": {name: split_counts(table) for name, table in tables.items()},
         "outside_candidates": {name: count_outside(table, candidates) for name, table in tables.items()},
-        "fingerprint": fingerprint_of(digests, codes, others),
+        "fingerprint": fingerprint_of(digests, codes, others, events),
     }
     lock = lock_task(path)
     beside = lock.folder
@@ -232,6 +244,8 @@ def save_task(
         with private_files():
             write_parts(beside, tables, features, digests, codes, others, groups, arrays or {})
             write_book_parts(beside, candidates, terms, rules)
+            if events is not None:
+                events.write_parquet(beside / "events.parquet")
             written["digests"] = digests_of(beside, digests, written)
             text = json.dumps(written, indent=2, ensure_ascii=False) + "\n"
             (beside / "task.json").write_text(text, encoding="utf-8")
@@ -265,7 +279,7 @@ def load_task(path: str | Path) -> Task:
     """Read a prepared task.
 
     Raises FileNotFoundError where `path` holds none, ValueError where a file cannot be read, a patient is in two
-    splits, only some splits have the notes of past visits, or anything was changed since the task was made.
+    splits, only some splits have the notes or events of past visits, or anything was changed since the task was made.
     """
     path = Path(path)
     if not (path / "task.json").is_file():
@@ -283,11 +297,14 @@ def load_task(path: str | Path) -> Task:
     others = _optional_table(path, "other_codes.parquet", table.clear())
     terms = _optional_table(path, "terms.parquet", pl.DataFrame(schema=TERM_SCHEMA))
     rules = _optional_table(path, "rules.parquet", pl.DataFrame(schema=RULE_SCHEMA))
+    events = _optional_table(path, "events.parquet", pl.DataFrame(schema=EVENT_SCHEMA))
     with _damaged(path, "groups.parquet"):
         groups = pl.read_parquet(path / "groups.parquet")
     check_patients({name: patient_ids(splits[name].data.column("patient_id")) for name in SPLITS})
     if len({has_past_notes(splits[name].features) for name in SPLITS}) > 1:
         raise UserError(f"in {path} only some splits have notes of past visits; prepare the task again")
+    if {has_events(splits[name].features) for name in SPLITS} != {events.height > 0}:
+        raise UserError(f"in {path} only some parts have events of past visits; prepare the task again")
     verify_task(path, tables, table, others, info)
     names: dict[str, dict[str, str]] = {level: {} for level in LEVELS}
     for level, group, name in groups.select("level", "group", "name").iter_rows():
@@ -303,6 +320,7 @@ def load_task(path: str | Path) -> Task:
         other_code_table=others,
         terms=terms,
         rules=rules,
+        events=events,
         group_names=names,
         info=info,
     )
@@ -315,6 +333,11 @@ def with_few_held_out(task: Task, rows: int) -> Task:
         for name, split in task.splits.items()
     }
     return replace(task, splits=datasets.DatasetDict(splits))
+
+
+def without_events(task: Task) -> Task:
+    """`task` for a model that is not to read the events of its histories: it knows none of them."""
+    return replace(task, events=task.events.clear())
 
 
 def _optional_table(path: Path, name: str, empty: pl.DataFrame) -> pl.DataFrame:

@@ -30,12 +30,17 @@ class PromptConfig:
     past_note_tokens: int = 0
     """tokens of the notes of past visits that are read in all, newest note first, each from its beginning, where
     max_tokens leaves room beside the visits' codes; 0: none. Needs a task prepared with --past-notes"""
+    max_events: int = 32
+    """procedures, drugs and labs of a visit that are read at most, the rarest in training first, where the task has
+    events and max_tokens leaves room beside the visits' codes; 0: none (`mera prepare --events`)"""
     max_tokens: int = 768
     """longest prompt; the oldest visits are dropped first"""
 
     def __post_init__(self) -> None:
         if self.past_note_tokens < 0:
             raise UserError(f"prompt.past_note_tokens must be 0 or more, got {self.past_note_tokens}")
+        if self.max_events < 0:
+            raise UserError(f"prompt.max_events must be 0 or more, got {self.max_events}")
 
 
 @config_class

@@ -72,7 +72,19 @@ def fit_ranker(
     rule = fit_decision_rule(scores, eov, targets, uses_eov, config.eov_offset == "fitted")
     trained_on = TrainedOn.of_task(task, config.prompt)
     definitions, prompt = code_tokens.definitions, config.prompt
-    ranker = Ranker(model, tokenizer, task.codes, definitions, prompt, rule, recurrence, trained_on, task.rules, wide)
+    ranker = Ranker(
+        model,
+        tokenizer,
+        task.codes,
+        definitions,
+        prompt,
+        rule,
+        recurrence,
+        trained_on,
+        task.rules,
+        wide,
+        code_tokens.events,
+    )
     ranker.add_definitions(task.all_definitions)
     decision = decision_record(rule, scores, eov, targets, uses_eov)
     if deep_share is not None:

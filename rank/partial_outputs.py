@@ -51,8 +51,8 @@ class RankingDataset(Dataset[RankingExample]):
         shuffle_codes: bool = False,
         wide: list[WidePatient] | None = None,
     ):
-        """`history_dropout`: share of the prompts' codes left out at random; `shuffle_codes` reorders them within each
-        visit; `wide`: the rows as the full wide part reads them.
+        """`history_dropout`: share of the prompts' codes and events left out at random; `shuffle_codes` reorders both
+        within each visit; `wide`: the rows as the full wide part reads them.
         """
         self.prompts, self.targets, self.seen = prompts, targets, seen
         self.num_orders, self.max_targets, self.seed = num_orders, max_targets, seed
@@ -77,15 +77,22 @@ class RankingDataset(Dataset[RankingExample]):
         """The prompt as this epoch reads it."""
         varied: list[int] = []
         copied = 0
-        for places in prompt.visits:
+        for number, places in enumerate(prompt.visits):
             varied += prompt.ids[copied : places[0]]
-            codes = [prompt.ids[start:end] for start, end in pairwise(places)]
-            codes = [code for code in codes if draw.random() >= self.history_dropout]
-            if self.shuffle_codes:
-                draw.shuffle(codes)
-            varied += [token for code in codes for token in code]
+            varied += self._varied_pieces(prompt.ids, places, draw)
             copied = places[-1]
+            if prompt.events:
+                varied += self._varied_pieces(prompt.ids, prompt.events[number], draw)
+                copied = prompt.events[number][-1]
         return varied + prompt.ids[copied:]
+
+    def _varied_pieces(self, ids: list[int], places: list[int], draw: random.Random) -> list[int]:
+        """The codes, or the events, of one visit."""
+        pieces = [ids[start:end] for start, end in pairwise(places)]
+        pieces = [piece for piece in pieces if draw.random() >= self.history_dropout]
+        if self.shuffle_codes:
+            draw.shuffle(pieces)
+        return [token for piece in pieces for token in piece]
 
     def lengths(self) -> list[int]:
         """Tokens per example, for batches of similar length."""

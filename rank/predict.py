@@ -75,10 +75,11 @@ class Ranker:
         trained_on: TrainedOn | None = None,
         rules: pl.DataFrame | None = None,
         wide: WideScorer | None = None,
+        events: Mapping[str, str] | None = None,
     ):
         """`model` reads candidates only (rank/candidate_head.py); `recurrence` (C, 3); `wide`: the full wide part of
         the model, if it has one; `trained_on`: None where nothing is known of it;
-        `rules`: the coding rules of the candidates, as a prepared task has them."""
+        `rules`: the coding rules of the candidates, as a prepared task has them; `events`: those with a token."""
         self.model, self.tokenizer = model, tokenizer
         self.candidates, self.definitions = list(candidates), definitions
         self.prompt, self.rule, self.recurrence = prompt, rule, recurrence
@@ -90,7 +91,7 @@ class Ranker:
             None if self.rule_table is None else CodingRules.of(self.rule_table.iter_rows(), self.candidates)
         )
         self.reader = CodeReader(definitions, self.trained_on)
-        self.builder = PromptBuilder(tokenizer, prompt, definitions)
+        self.builder = PromptBuilder(tokenizer, prompt, definitions, events)
 
     @classmethod
     def load(cls, checkpoint: str | Path, device: str | None = None) -> "Ranker":
@@ -114,6 +115,7 @@ class Ranker:
             saved["candidates"],
             recurrence=np.load(path / RECURRENCE_FILE, allow_pickle=False),
             wide=load_wide_part(path),
+            events=CodeTokens.load(path).events,
             **stored_parts(path, saved),
         )
 

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.task import Task, load_task
+from data.task import Task, load_task, without_events
 from mera.config import config_dict, parse_config
 from mera.evaluation.calibration import fit_platt
 from mera.evaluation.micro_f1_threshold import best_threshold
@@ -59,6 +59,8 @@ MODEL_NAMES = {
 def main() -> None:
     config = parse_config(BaselinesConfig, __doc__, program="mera baselines")
     task, folder = load_task(config.task), Path(config.output)
+    has_events = task.has_events
+    task = task if config.events else without_events(task)
     baselines: dict[str, Callable[[Task], BaselineScores]] = {"popularity": popularity, "linear": linear}
     if has_history(task):
         baselines |= {
@@ -76,7 +78,8 @@ def main() -> None:
     if not chosen and not with_oracle:
         raise UserError(f"{config.task} lacks the data (a history, true probabilities) for {', '.join(config.only)}")
     wanted = [*chosen, *["oracle"] * with_oracle]
-    finished = [name for name in wanted if finished_before(folder / name, task.fingerprint, settings_of(config, name))]
+    settings = {name: settings_of(config, name) | ({"events": config.events} if has_events else {}) for name in wanted}
+    finished = [name for name in wanted if finished_before(folder / name, task.fingerprint, settings[name])]
     for name in finished:
         print(f"finished before: {folder / name}")
     runs = {name: RunDirectory(folder / name) for name in wanted if name not in finished}  # before anything trains

@@ -6,8 +6,15 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from data.task import Task, load_task, with_few_held_out
-from mera.language_models.code_tokens import EOV, CodeTokens, marker_id, stored_or_new_code_tokens, token_ids
+from data.task import Task, load_task, with_few_held_out, without_events
+from mera.language_models.code_tokens import (
+    EOV,
+    CodeTokens,
+    add_event_tokens,
+    marker_id,
+    stored_or_new_code_tokens,
+    token_ids,
+)
 from mera.language_models.lora import add_lora
 from mera.language_models.models import load_base_model
 from mera.system.errors import UserError
@@ -16,6 +23,7 @@ from rank.candidate_head import read_candidates_only
 from rank.config import PromptConfig, RankConfig
 from rank.loss import stage_two_loss
 from rank.partial_outputs import RankingDataset
+from rank.patients.visit_events import event_names
 from rank.prompt import PromptBuilder, reading_sentences
 from rank.validation import Validation
 from rank.wide.features import WidePatient, count_training_visits
@@ -24,12 +32,15 @@ from rank.wide.wide_part import WideLoss, WidePart, WideScorer, fit_wide_part
 
 
 def task_to_rank(config: RankConfig, held_out: int | None) -> Task:
-    """The prepared task; of validation and test at most `held_out` examples, None: all.
+    """The prepared task; of validation and test at most `held_out` examples, None: all. It knows no events where the
+    configuration reads none; a verifier never does.
 
     Raises UserError where it cannot be read, or lacks the notes that the prompt is to hold.
     """
     task = load_task(config.task)
     require_past_notes(task, config.prompt)
+    if not config.prompt.max_events or config.candidates is not None:
+        task = without_events(task)
     return task if held_out is None else with_few_held_out(task, held_out)
 
 
@@ -96,6 +107,7 @@ def model_for_task(
     model, tokenizer = load_base_model(config.model, task.definitions)
     definitions = dict(zip(task.codes, task.definitions, strict=True))
     code_tokens = stored_or_new_code_tokens(config.model.base, model, tokenizer, definitions, config.initialisation)
+    code_tokens = add_event_tokens(model, tokenizer, code_tokens, event_names(task), config.initialisation)
     use_kernel(model, config.attention)
     whole = []
     if wide is not None:

@@ -38,7 +38,8 @@ def main() -> None:
         return train_verifier(config, task, run, clock, partial(rehearse, dry_run=dry_run) if dry_run else None)
     wide = fitted_wide_part(config, task)
     model, tokenizer, code_tokens = model_for_task(config, task, wide)
-    builder = PromptBuilder(tokenizer, config.prompt, task.all_definitions | code_tokens.definitions)
+    known = task.all_definitions | code_tokens.definitions
+    builder = PromptBuilder(tokenizer, config.prompt, known, code_tokens.events)
     validation = Validation(task, builder, config.evaluation_batch_size, None if wide is None else wide.scorer.tables)
     examples = training_examples(task, builder, config, wide)
     sys.stderr.writelines(f"{sentence}\n" for sentence in data_sentences(task, examples, validation, config.prompt))

@@ -1,12 +1,13 @@
 """Patients and their visits in memory: what the reader of every source returns."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
 
 import polars as pl
 
+from data.cohorts.events.attach import attach_events
 from data.cohorts.notes.note_spool import SpooledText
 from data.ledger import Ledger
 from data.table_files.ids import id_order
@@ -35,6 +36,8 @@ class Visit:
     num_notes: int = 0
     """How many notes of the source are in `text`."""
     evidence: tuple[Evidence, ...] = ()
+    events: tuple[str, ...] = field(default=(), repr=False)
+    """Procedures, drugs and labs of the visit, sorted, where they were asked for."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +52,7 @@ class Patient:
 
 VISIT_COLUMNS = ("patient_id", "admission_id", "order", "sex", "age", "day")
 """What an adapter's visits table holds; `order` sorts the visits of one patient."""
-OPTIONAL_VISIT_COLUMNS = ("period", "text", "num_notes")
+OPTIONAL_VISIT_COLUMNS = ("period", "text", "num_notes", "events")
 """What it may hold besides; see `Visit`."""
 DIAGNOSIS_COLUMNS = ("patient_id", "admission_id", "position", "code")
 """What a diagnoses table holds once its codes are resolved; `position` sorts the codes of one visit. It may hold
@@ -65,14 +68,15 @@ def build_cohort(
     ledger: Ledger,
     evidence: Mapping[str, Sequence[Evidence]] | None = None,
     texts: Mapping[tuple[str, str], SpooledText] | None = None,
+    events: pl.DataFrame | None = None,
 ) -> list[Patient]:
     """Put visits and patients together, in the order of their ids, whatever the order of the rows.
 
     `visits` has VISIT_COLUMNS with one row per visit, without those that the reader dropped and counted. `diagnoses`
     has DIAGNOSIS_COLUMNS; rows whose visit is not in `visits` are dropped and counted, and so are repeats within a
     visit, visits without a code, and patients without a visit. `evidence`: by admission id; what supports a code that
-    its visit lacks is left out. `texts`: by patient and admission id, where `visits` does not hold them. Raises
-    ValueError where no diagnosis has a visit.
+    its visit lacks is left out. `texts`: by patient and admission id, where `visits` does not hold them. `events`:
+    patient_id, admission_id, event. Raises ValueError where no diagnosis has a visit.
     """
     by_id = visits.with_columns(tie=id_order(visits["admission_id"]))
     ordered_visits = by_id.sort("patient_id", "order", "tie", "admission_id", nulls_last=True).drop("tie")
@@ -96,6 +100,8 @@ def build_cohort(
     if "num_notes" in visits.columns:
         num_dropped = int(visits["num_notes"].sum()) - int(joined["num_notes"].sum())
         ledger.drop("notes", "visit without a usable code", num_dropped)
+    if events is not None:
+        joined = attach_events(joined, events, ledger)
     patients = list(_patients(joined, names.to_list(), evidence or {}, texts or {}))
     ledger.drop("patients", "without a usable visit", visits["patient_id"].n_unique() - len(patients))
     return patients
@@ -127,6 +133,8 @@ def _patients(
             codes = tuple([names[number] for number in numbers])
             spans = tuple(span for span in evidence.get(admission_id, ()) if span[0] in codes) if evidence else ()
             more = dict(zip(optional, rest, strict=True))
+            if "events" in more:
+                more["events"] = tuple(more["events"])
             if "period" in more:
                 more["period"] = days.setdefault(more["period"], more["period"])
             if len(admission_id) <= SHORT_ID:

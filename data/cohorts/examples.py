@@ -14,13 +14,14 @@ def diagnosis_rows(
     primary_only: bool = False,
     first_visits: bool = False,
     past_notes: bool = False,
+    events: bool = False,
 ) -> Iterator[TaskRow]:
     """The codes of the last visit from the visits before it; with `every_visit`, of each visit but the first; with
     `first_visits`, of the first as well, from nothing but age and sex.
 
     A history holds at most `max_history` visits, the latest. With `primary_only` the targets are the diagnosis listed
     first; a visit whose first diagnosis is no usable code is then no target. With `past_notes` the visits of the
-    history, and only they, come with their notes.
+    history, and only they, come with their notes, with `events` with their events.
     """
     for patient in patients:
         last = len(patient.visits) - 1
@@ -31,7 +32,7 @@ def diagnosis_rows(
             if not codes:
                 continue
             visits = patient.visits[:index][-max_history:] if max_history else patient.visits[:index]
-            history = [_past_visit(visit, target, past_notes) for visit in visits]
+            history = [_past_visit(visit, target, past_notes, events) for visit in visits]
             yield _row(patient, target, codes, history=history)
 
 
@@ -72,11 +73,13 @@ def _row(
     }
 
 
-def _past_visit(visit: Visit, target: Visit, past_notes: bool) -> VisitRow:
-    """A visit of the history of `target`, with its note where `past_notes` asks for it."""
+def _past_visit(visit: Visit, target: Visit, past_notes: bool, events: bool) -> VisitRow:
+    """A visit of the history of `target`, with its note and its events where they are asked for."""
     past: VisitRow = {"codes": visit.codes, "days_before": _days_between(visit, target)}
     if past_notes:
         past["text"] = None if visit.text is None else str(visit.text)
+    if events:
+        past["events"] = visit.events
     return past
 
 

@@ -41,10 +41,11 @@ def drop_visits(
 
 
 def count_visits(ledger: Ledger, visits: Sequence[Visit], reason: str) -> None:
-    """Count visits as dropped, with their diagnoses and notes."""
+    """Count visits as dropped, with their diagnoses, notes and events."""
     ledger.drop("visits", reason, len(visits))
     ledger.drop("diagnoses", reason, sum(len(visit.codes) for visit in visits))
     ledger.drop("notes", reason, sum(visit.num_notes for visit in visits))
+    ledger.drop("events", reason, sum(len(visit.events) for visit in visits))
 
 
 def coarsen(

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import polars as pl
 
 from data.cohorts.cohort import Patient
 from data.ledger import Ledger
@@ -36,6 +37,8 @@ class Source:
     """patient id -> split, where the source comes with its own."""
     oracle: Oracle | None = None
     """The true probabilities of next diagnoses, where the source knows them."""
+    event_names: pl.DataFrame | None = None
+    """event, kind and name of the events of the visits, where they were asked for."""
     edition: Ontology | None = None
     """The ontology itself, where it came with the data; None: `load_ontology(system)`."""
 

@@ -1,5 +1,6 @@
 """The options of `mera prepare` that are the same for every source."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +40,10 @@ class TaskOptions:
     only_candidates: bool = False
     """Codes that are not in the file of `candidates` are dropped from targets and histories, in all splits."""
 
+    events: Sequence[str] = ()
+    """`diagnosis`: the visits of a history come with these of `procedures`, `drugs`, `labs`."""
+    min_event_patients: int = 5
+    """An event is kept where the histories of so many training patients hold it."""
     book: str = "auto"
     """The code book: `auto`, the user's own of the task's edition where there is one; `none`; or a book's folder."""
     hide_codes: float = 0.0
@@ -60,6 +65,8 @@ class TaskOptions:
             raise UserError("--only-candidates needs --candidates FILE, the list of the codes to keep")
         if self.max_history is not None and self.max_history < 1:
             raise UserError(f"--max-history must be at least 1, got {self.max_history}")
+        if self.min_event_patients < 1:
+            raise UserError(f"--min-event-patients must be at least 1, got {self.min_event_patients}")
         if not 0 <= self.hide_codes < 1:
             raise UserError(f"--hide-codes must be 0 or more and below 1, got {self.hide_codes:g}")
         if self.candidates not in (None, *RULES) and not Path(self.candidates).is_file():

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from data.inspection.audit.page import write_audit
 from data.inspection.summary import (
+    events_line,
     past_notes_line,
     percent,
     print_account,
@@ -89,6 +90,8 @@ def _print(task: Task, figures: TaskFigures, console: Console) -> None:
         print_account(info, console)
     if "past_notes" in info:
         console.print(past_notes_line(info["past_notes"]), highlight=False)
+    if "events" in info:
+        console.print(events_line(info["events"]), highlight=False)
     console.print(
         unknown_codes_line(info) or "codes no edition knows: none", highlight=False, markup=False, soft_wrap=True
     )

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from data.ledger import FEWEST_PATIENTS, LedgerRecord, UnitAccount, UnknownCodeCounts, code_form
 from data.task import SPLITS, Task
-from data.task_folder.task_info import HiddenCodes, NoteCounts, OptionValue, SplitFileFacts
+from data.task_folder.task_info import EventFacts, HiddenCodes, NoteCounts, OptionValue, SplitFileFacts
 
 PRINTED_CODES = 5
 
@@ -27,6 +27,8 @@ def print_summary(task: Task) -> None:
     print_account(task.info, console)
     if "past_notes" in task.info:
         console.print(past_notes_line(task.info["past_notes"]), highlight=False)
+    if "events" in task.info:
+        console.print(events_line(task.info["events"]), highlight=False)
     for line in option_lines(task.info.get("options", {})):
         console.print(line, highlight=False, markup=False)
     if "split_file" in task.info:
@@ -166,6 +168,16 @@ def past_notes_line(counts: NoteCounts) -> str:
         f"past notes: {counts['visits_with_a_note']:,} visits before a last one have a note "
         f"({counts['visits_with_several_notes']:,} put together from several), "
         f"{counts['visits_without_a_note']:,} have none"
+    )
+
+
+def events_line(events: EventFacts) -> str:
+    """How many events the histories hold, for the terminal."""
+    numbers = ", ".join(f"{count:,} of kind {kind}" for kind, count in events["vocabulary"].items())
+    return (
+        f"events: {numbers}, each in the histories of {events['min_patients']:,} training patients or more; "
+        f"{events['visits_with_events']:,} visits before a last one have some, "
+        f"{events['visits_without_events']:,} have none"
     )
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from data.task import FEATURES, PAST_NOTES_FEATURES, SPLITS, Task, save_task
+from data.task import SPLITS, Task, save_task
+from data.task_folder.features import task_features
 from data.task_folder.task_info import PatientSample
 from mera.system.errors import UserError
 
@@ -46,10 +47,11 @@ def sample_patients(task: Task, output: str | Path, num_train: int, num_validati
         pl.read_parquet(task.path / "groups.parquet"),
         info,
         arrays=None if oracle is None else {oracle: np.load(task.path / oracle, allow_pickle=False)},
-        features=PAST_NOTES_FEATURES if task.has_past_notes else FEATURES,
+        features=task_features(task.has_past_notes, task.has_events),
         other_codes=task.other_code_table.drop("train_count"),
         terms=task.terms if "book" in task.info and task.info["book"] is not None else None,
         rules=task.rules if task.rules.height else None,
+        event_names=task.events.drop("train_patients") if task.has_events else None,
     )
 
 

@@ -1,6 +1,5 @@
 """From a cohort to prepared tasks on disk: select and split the patients, choose candidates, make examples, write."""
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -29,6 +28,7 @@ from data.cohorts.candidates import (
     read_candidate_file,
 )
 from data.cohorts.cohort import Patient
+from data.cohorts.events.vocabulary import cohort_digest, event_facts, keep_past_events
 from data.cohorts.examples import coding_rows, diagnosis_rows
 from data.cohorts.filters import drop_patients, keep_codes
 from data.cohorts.hidden_codes import choose_hidden, without_hidden
@@ -38,12 +38,13 @@ from data.cohorts.split_options import SplitOptions
 from data.cohorts.task_options import TaskOptions
 from data.ledger import Ledger
 from data.prepare.patient_selection import all_members, filter_patients, split_patients
-from data.task import FEATURES, PAST_NOTES_FEATURES, SPLITS, Task, TaskRow, as_table, save_task
-from data.task_folder.task_info import HiddenCodes
+from data.task import SPLITS, Task, TaskRow, as_table, save_task
+from data.task_folder.features import task_features
+from data.task_folder.task_info import EventFacts, HiddenCodes
 from data.task_folder.task_rows import codes_of_rows
 from mera.system.errors import UserError
 
-NOT_IN_OPTIONS = ("candidates", "book", "hide_codes", "hide_seed")
+NOT_IN_OPTIONS = ("candidates", "book", "hide_codes", "hide_seed", "events", "min_event_patients")
 """Options with a key of task.json of their own."""
 
 
@@ -138,10 +139,11 @@ def _write(
     if candidates.rule == FILE_RULE:
         parts["train"], num_dropped = _drop_outside_training(kind, parts["train"], candidates, options, ledger)
         rule["training_examples_dropped"] = num_dropped
+    parts, event_names, events = _keep_events(source, parts, options, ledger)
     _check_ledger(ledger, all_members(parts))
     protocol = split.record()
     if split.protocol == "kfold":
-        protocol["cohort"] = hashlib.sha256(repr(patients).encode()).hexdigest()
+        protocol["cohort"] = cohort_digest(patients)
     info: dict[str, object] = {
         "source": source.name,
         "kind": kind,
@@ -156,12 +158,13 @@ def _write(
         "candidates_rule": rule,
         **source.facts,
         **({"past_notes": note_counts(all_members(parts))} if options.past_notes else {}),
+        **({} if events is None else {"events": events}),
         "inputs": {file.file_name: file.sha256 for file in (*source.files, *candidates.files())},
         **ledger.record(),
     }
     # Notes of a whole hospital do not fit into memory, so their tables are mapped from files until the task is written.
     on_disk = kind == "coding" or options.past_notes
-    features = PAST_NOTES_FEATURES if options.past_notes else FEATURES
+    features = task_features(options.past_notes, bool(options.events))
     rows = {name: _rows(kind, name, members, options) for name, members in parts.items()}
     if candidates.rule == FILE_RULE:
         among = set(candidates.codes)
@@ -182,7 +185,20 @@ def _write(
     if book is not None:
         terms = task_terms(candidates.codes, source.ontology, names, options.granularity, book)
     rules = task_rules(candidates.codes, names, edition_notes(names.system, book), options.granularity)
-    return save_task(output, tables, codes, groups, info, arrays, features, others, terms, rules)
+    return save_task(output, tables, codes, groups, info, arrays, features, others, terms, rules, event_names)
+
+
+def _keep_events(
+    source: Source, parts: dict[str, list[Patient]], options: TaskOptions, ledger: Ledger
+) -> tuple[dict[str, list[Patient]], pl.DataFrame | None, EventFacts | None]:
+    """The patients with the events that the task keeps, these events' names, and what task.json says of them; `parts`
+    as they are where no events were asked for."""
+    if not options.events:
+        return parts, None, None
+    assert source.event_names is not None, "a source that takes --events hands their names on"
+    parts, kept = keep_past_events(parts, options.min_event_patients, ledger)
+    names = source.event_names.filter(pl.col("event").is_in(list(kept)))
+    return parts, names, event_facts(options.events, options.min_event_patients, names, all_members(parts))
 
 
 def _hide_codes(
@@ -257,6 +273,7 @@ def _rows(kind: str, split: str, patients: Sequence[Patient], options: TaskOptio
         max_history=options.max_history,
         primary_only=options.primary_only,
         past_notes=options.past_notes,
+        events=bool(options.events),
     )
 
 
@@ -266,3 +283,4 @@ def _check_ledger(ledger: Ledger, patients: Sequence[Patient]) -> None:
     ledger.check_used("visits", len(visits))
     ledger.check_used("diagnoses", sum(len(visit.codes) for visit in visits))
     ledger.check_used("notes", sum(visit.num_notes for visit in visits))
+    ledger.check_used("events", sum(len(visit.events) for visit in visits))

@@ -9,6 +9,7 @@ are ordered Primary, Major, Other, then by time. Ages over 89 become 90. A demo 
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -18,6 +19,8 @@ from data.cohorts.cohort import Patient, build_cohort
 from data.cohorts.source import Source
 from data.ledger import Ledger
 from data.ontology import UnknownCode, load_ontology
+from data.sources.shared.events.of_eicu import KINDS, read_eicu_events
+from data.sources.shared.events.options import add_events
 from data.sources.shared.options import add_diagnosis_options
 from data.sources.shared.source_command import Arguments, SourceCommand, column_forms
 from data.table_files.columns import ColumnForms, column, read_columns
@@ -57,11 +60,12 @@ def read_eicu(
     visit: str = "hospital",
     forms: ColumnForms | None = None,
     granularity: str = "full",
-) -> tuple[list[Patient], list[InputFile], str]:
-    """The cohort, the files it was read from, and the ontology its codes are in.
+    kinds: Sequence[str] = (),
+) -> tuple[list[Patient], list[InputFile], str, pl.DataFrame | None]:
+    """The cohort, the files it was read from, the ontology its codes are in, and the names of its events.
 
     `folder` holds patient and diagnosis as .csv or .csv.gz. `code_system`: `icd9` or `icd10`; `visit`: `hospital` or
-    `unit`. Raises FileNotFoundError or ValueError where a table cannot be used.
+    `unit`; `kinds`: of events. Raises FileNotFoundError or ValueError where a table cannot be used.
     """
     if code_system not in SYSTEMS:
         raise UserError(f"--code-system must be one of {', '.join(SYSTEMS)} for eicu, got {code_system!r}")
@@ -88,7 +92,13 @@ def read_eicu(
     system = SYSTEMS[code_system]
     codes = resolve_codes(table, _of_either_edition(system, granularity), f"{system}, or not of either edition", ledger)
     visits = stays.unique(["patient_id", "admission_id"], keep="first", maintain_order=True)
-    return build_cohort(visits.drop("patientunitstayid"), codes, ledger), [people.file, diagnoses.file], system
+    files, events = [people.file, diagnoses.file], None
+    if kinds:
+        events, more = read_eicu_events(folder, kinds, stays, visit, ledger, forms)
+        files += more
+    rows_of_events = None if events is None else events.rows
+    cohort = build_cohort(visits.drop("patientunitstayid"), codes, ledger, events=rows_of_events)
+    return cohort, files, system, None if events is None else events.names
 
 
 def _unit_stays(rows: pl.DataFrame, visit: str, ledger: Ledger) -> pl.DataFrame:
@@ -194,15 +204,29 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--visit", choices=VISITS, default="hospital", help="hospital stays or ICU stays (default: %(default)s)"
     )
+    add_events(parser, KINDS)
 
 
 def read_source(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
     """The cohort that the command line names."""
-    patients, files, system = read_eicu(
-        arguments.input, ledger, arguments.code_system, arguments.visit, column_forms(arguments), arguments.granularity
+    patients, files, system, event_names = read_eicu(
+        arguments.input,
+        ledger,
+        arguments.code_system,
+        arguments.visit,
+        column_forms(arguments),
+        arguments.granularity,
+        arguments.events,
     )
-    options = {"code_system": arguments.code_system, "visit": arguments.visit}
-    return Source(name="eicu", system=system, patients=patients, ledger=ledger, files=files, options=options)
+    return Source(
+        name="eicu",
+        system=system,
+        patients=patients,
+        ledger=ledger,
+        files=files,
+        options={"code_system": arguments.code_system, "visit": arguments.visit},
+        event_names=event_names,
+    )
 
 
 SOURCE = SourceCommand(
@@ -211,7 +235,9 @@ SOURCE = SourceCommand(
 eICU: the folder with patient and diagnosis, as .csv or .csv.gz.
 
   mera prepare eicu --input eicu-crd/2.0 --output prepared/eicu
-  mera prepare eicu --input eicu-crd/2.0 --visit unit --code-system icd10 --output prepared/eicu-icu""",
+  mera prepare eicu --input eicu-crd/2.0 --visit unit --code-system icd10 --output prepared/eicu-icu
+  mera prepare eicu --input eicu-crd/2.0 --events procedures,drugs --output prepared/eicu-events
+      treatments and drugs of the visits before (docs/events.md)""",
     add_options=add_options,
     read=read_source,
 )

@@ -5,7 +5,10 @@ Access to the full database needs a data use agreement with PhysioNet; a demo of
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+
+import polars as pl
 
 from data.codes.code_columns import by_ontology, resolve_codes
 from data.codes.leading_zeros import with_leading_zeros
@@ -15,6 +18,8 @@ from data.cohorts.source import Source
 from data.ledger import Ledger
 from data.ontology import load_ontology
 from data.sources.shared.discharge_notes import next_admissions, read_mimic3_notes, visits_with_notes
+from data.sources.shared.events.of_mimic import MIMIC3, read_mimic_events
+from data.sources.shared.events.options import add_events
 from data.sources.shared.mdace import read_mdace
 from data.sources.shared.mimic import (
     ADMISSION,
@@ -50,15 +55,16 @@ def read_mimic3(
     granularity: str = "full",
     rules: str | None = None,
     evidence: str | Path | None = None,
-) -> tuple[list[Patient], list[InputFile]]:
-    """The cohort in ICD-9-CM, and the files it was read from.
+    kinds: Sequence[str] = (),
+) -> tuple[list[Patient], list[InputFile], pl.DataFrame | None]:
+    """The cohort in ICD-9-CM, the files it was read from, and the names of its events.
 
     `folder` holds the tables as .csv or .csv.gz, names and headers in any case. With `notes`, the file NOTEEVENTS or
     its folder, visits are the admissions that have a discharge summary (see `data.sources.shared.discharge_notes`);
     with `past_notes`, for histories, all admissions with the summaries they have. `forms`: what the user says of the
     columns; `zeros`: of codes without leading zeros (`data.codes.leading_zeros`); `granularity`: of the task
-    (`by_ontology`). `rules`: of a paper, for the notes; `evidence`: the folder of MDACE's charts. Raises
-    FileNotFoundError or ValueError where a file cannot be used.
+    (`by_ontology`). `rules`: of a paper, for the notes; `evidence`: the folder of MDACE's charts; `kinds`: of
+    events. Raises FileNotFoundError or ValueError where a file cannot be used.
     """
     admissions = read_mimic_table(folder, "ADMISSIONS", ADMISSIONS, ledger, forms)
     patients = read_mimic_table(folder, "PATIENTS", PATIENTS, ledger, forms)
@@ -80,10 +86,14 @@ def read_mimic3(
             files.append(mdace.file)
     rows = with_leading_zeros(diagnoses_table(diagnoses.rows, "icd9_code"), "icd9cm", ledger, zeros)
     codes = resolve_codes(rows, resolve, "icd9cm", ledger)
-    cohort = build_cohort(visits, codes, ledger, spans, texts)
+    events = None
+    if kinds:
+        events, more = read_mimic_events(folder, MIMIC3, kinds, visits, ledger, forms)
+        files += more
+    cohort = build_cohort(visits, codes, ledger, spans, texts, None if events is None else events.rows)
     joined = sum(len(visit.evidence) for patient in cohort for visit in patient.visits)
     ledger.change("evidence for a code that its admission lacks, left out", sum(map(len, spans.values())) - joined)
-    return cohort, files
+    return cohort, files, None if events is None else events.names
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -93,6 +103,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--notes", metavar="FILE", help="NOTEEVENTS.csv.gz or its folder (default: in --input)")
     add_past_notes(parser)
     add_rules(parser, RULES)
+    add_events(parser)
     parser.add_argument(
         "--evidence", metavar="FOLDER", help="coding: MDACE's charts (.json), whose evidence is put on the notes"
     )
@@ -104,7 +115,7 @@ def read_source(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
     if arguments.evidence is not None and (kind != "coding" or arguments.rules is not None):
         raise UserError("--evidence counts characters of the notes as they are: it goes with --kind coding, no --rules")
     notes = (arguments.notes or arguments.input) if kind == "coding" or arguments.past_notes else None
-    patients, files = read_mimic3(
+    patients, files, event_names = read_mimic3(
         arguments.input,
         ledger,
         notes,
@@ -114,8 +125,16 @@ def read_source(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
         arguments.granularity,
         arguments.rules,
         arguments.evidence,
+        arguments.events,
     )
-    return Source(name="mimic3", system="icd9cm", patients=patients, ledger=ledger, files=files)
+    return Source(
+        name="mimic3",
+        system="icd9cm",
+        patients=patients,
+        ledger=ledger,
+        files=files,
+        event_names=event_names,
+    )
 
 
 SOURCE = SourceCommand(
@@ -133,7 +152,9 @@ MIMIC-III: the folder with ADMISSIONS, PATIENTS and DIAGNOSES_ICD, as .csv or .c
   mera prepare mimic3 --input mimic-iii/1.4 --kind coding --evidence MDACE/data/Inpatient/ICD-9 \\
       --output prepared/mimic3-evidence
   mera prepare mimic3 --input mimic-iii/1.4 --past-notes --output prepared/mimic3-notes
-      next diagnoses, with the discharge summaries of the visits before""",
+      next diagnoses, with the discharge summaries of the visits before
+  mera prepare mimic3 --input mimic-iii/1.4 --events procedures,drugs,labs --output prepared/mimic3-events
+      next diagnoses, with procedures, drugs and abnormal labs of the visits before (docs/events.md)""",
     add_options=add_options,
     read=read_source,
     chet_sizes=(6000, 493, 1000),

@@ -7,6 +7,7 @@ Access to the full database needs a data use agreement with PhysioNet; a demo of
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -15,6 +16,8 @@ from data.cohorts.cohort import Patient, build_cohort
 from data.cohorts.source import Source
 from data.ledger import Ledger
 from data.sources.shared.discharge_notes import next_admissions, read_mimic4_notes, visits_with_notes
+from data.sources.shared.events.of_mimic import MIMIC4, read_mimic_events
+from data.sources.shared.events.options import add_events
 from data.sources.shared.icd_versions import CODE_SYSTEMS, resolve_versions
 from data.sources.shared.mimic import (
     ADMISSION,
@@ -51,14 +54,17 @@ def read_mimic4(
     zeros: str | None = None,
     granularity: str = "full",
     rules: str | None = None,
-) -> tuple[list[Patient], list[InputFile], str]:
-    """The cohort, the files it was read from, and the system (`icd9cm` or `icd10cm`) its codes are in.
+    kinds: Sequence[str] = (),
+) -> tuple[list[Patient], list[InputFile], str, pl.DataFrame | None]:
+    """The cohort, the files it was read from, the system (`icd9cm` or `icd10cm`) its codes are in, and the names of
+    its events.
 
     `folder` holds the tables of module hosp, or a folder `hosp` that does. `code_system` is one of CODE_SYSTEMS; None
     is enough where all rows have one version. With `notes`, the file `discharge` of MIMIC-IV-Note or its folder, visits
     are the admissions that have a discharge summary (see `data.sources.shared.discharge_notes`); with `past_notes`, for
-    histories, all admissions with the summaries they have. `rules`: of a paper, for the notes. Raises ValueError where
-    versions are mixed and none is chosen, and ValueError or FileNotFoundError where a table cannot be used.
+    histories, all admissions with the summaries they have. `rules`: of a paper, for the notes. `kinds`: of events.
+    Raises ValueError where versions are mixed and none is chosen, and ValueError or FileNotFoundError where a table
+    cannot be used.
     """
     folder = Path(folder) / "hosp" if (Path(folder) / "hosp").is_dir() else Path(folder)
     admissions = read_mimic_table(folder, "admissions", ADMISSIONS, ledger, forms)
@@ -73,7 +79,12 @@ def read_mimic4(
         texts, file = read_mimic4_notes(notes, ledger, next_ones, date_format, rules)
         visits = visits_with_notes(visits, texts, ledger, required=not past_notes)
         files.append(file)
-    return build_cohort(visits, codes, ledger, texts=texts), files, system
+    events = None
+    if kinds:
+        events, more = read_mimic_events(folder, MIMIC4, kinds, visits, ledger, forms)
+        files += more
+    cohort = build_cohort(visits, codes, ledger, texts=texts, events=None if events is None else events.rows)
+    return cohort, files, system, None if events is None else events.names
 
 
 def _read_diagnoses(
@@ -93,6 +104,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--notes", metavar="FILE", help="discharge.csv.gz of MIMIC-IV-Note, or its folder")
     add_past_notes(parser)
     add_rules(parser, ("edin",))
+    add_events(parser)
 
 
 def read_source(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
@@ -101,7 +113,7 @@ def read_source(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
     if (kind == "coding" or arguments.past_notes) and arguments.notes is None:
         asked = "--past-notes" if arguments.past_notes else "--kind coding"
         raise UserError(f"{asked} needs --notes: discharge.csv.gz of MIMIC-IV-Note, or the folder that holds it")
-    patients, files, system = read_mimic4(
+    patients, files, system, event_names = read_mimic4(
         arguments.input,
         ledger,
         arguments.code_system,
@@ -111,9 +123,17 @@ def read_source(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
         arguments.codes_without_zeros,
         arguments.granularity,
         arguments.rules,
+        arguments.events,
     )
-    options = {"code_system": arguments.code_system or system.removesuffix("cm")}
-    return Source(name="mimic4", system=system, patients=patients, ledger=ledger, files=files, options=options)
+    return Source(
+        name="mimic4",
+        system=system,
+        patients=patients,
+        ledger=ledger,
+        files=files,
+        options={"code_system": arguments.code_system or system.removesuffix("cm")},
+        event_names=event_names,
+    )
 
 
 SOURCE = SourceCommand(
@@ -128,7 +148,10 @@ MIMIC-IV: the folder hosp with admissions, patients and diagnoses_icd, as .csv o
       --rules edin --split-file mimiciv_icd10_split.feather: the preparation and test patients of a paper
   mera prepare mimic4 --input mimiciv/3.1/hosp --notes mimic-iv-note/2.2/note --past-notes --max-history 10 \\
       --code-system to-icd10 --output prepared/mimic4-notes
-      next diagnoses, with the discharge summaries of the visits before""",
+      next diagnoses, with the discharge summaries of the visits before
+  mera prepare mimic4 --input mimiciv/3.1/hosp --events procedures,drugs,labs --code-system to-icd10 \\
+      --output prepared/mimic4-events
+      next diagnoses, with procedures, drugs and abnormal labs of the visits before (docs/events.md)""",
     add_options=add_options,
     read=read_source,
     chet_sizes=(8000, 1000, 1000),

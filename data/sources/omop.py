@@ -19,6 +19,8 @@ from data.cohorts.cohort import Patient, build_cohort
 from data.cohorts.source import Source
 from data.ledger import Ledger
 from data.sources.shared.discharge_notes import next_admissions, read_visit_notes, visits_with_notes
+from data.sources.shared.events.of_omop import read_omop_events
+from data.sources.shared.events.options import add_events
 from data.sources.shared.icd_versions import CODE_SYSTEMS, WHO, codes_of_the_who, resolve_versions
 from data.sources.shared.omop_tables import OmopTables
 from data.sources.shared.options import add_code_system, add_diagnosis_options, add_kind, add_past_notes
@@ -85,14 +87,15 @@ def read_omop(
     forms: ColumnForms | None = None,
     zeros: str | None = None,
     granularity: str = "full",
-) -> tuple[list[Patient], list[InputFile], str]:
-    """The cohort, the files it was read from, and the ontology of its codes.
+    kinds: Sequence[str] = (),
+) -> tuple[list[Patient], list[InputFile], str, pl.DataFrame | None]:
+    """The cohort, the files it was read from, the ontology of its codes, and the names of its events.
 
     `folder`: one file for each table (person.csv, CONDITION_OCCURRENCE.parquet ...), or a folder of Parquet parts.
     `code_system`: of CODE_SYSTEMS or WHO. `source_values`: the edition (of SOURCE_VALUES) that condition_source_value
     is in where it has no concept. `visit_concepts`: only visits of these visit_concept_ids; none: all. With `notes`
-    visits are those that have a note, with `past_notes` all. Raises FileNotFoundError or UserError where a table is
-    missing or cannot be used.
+    visits are those that have a note, with `past_notes` all. `kinds`: of events. Raises FileNotFoundError or UserError
+    where a table is missing or cannot be used.
     """
     tables = OmopTables(Path(folder), ledger, forms or ColumnForms())
     visits = _visits(tables, visit_concepts, ledger)
@@ -106,7 +109,9 @@ def read_omop(
         next_ones = next_admissions(visits) if past_notes else None
         texts = read_visit_notes(tables.notes(), "note, note_date", ledger, next_ones, tables.forms.date_format)
         visits = visits_with_notes(visits, texts, ledger, required=not past_notes, what="note")
-    return build_cohort(visits, codes, ledger, texts=texts), tables.files, system
+    events = read_omop_events(tables, kinds, visits, ledger) if kinds else None
+    cohort = build_cohort(visits, codes, ledger, texts=texts, events=None if events is None else events.rows)
+    return cohort, tables.files, system, None if events is None else events.names
 
 
 def _visits(tables: OmopTables, visit_concepts: Sequence[str], ledger: Ledger) -> pl.DataFrame:
@@ -261,11 +266,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     add_kind(parser, "coding: with the notes of the table note")
     add_past_notes(parser)
+    add_events(parser)
 
 
 def read_source(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
     """The cohort that the command line names."""
-    patients, files, system = read_omop(
+    patients, files, system, event_names = read_omop(
         arguments.input,
         ledger,
         code_system=arguments.code_system,
@@ -276,13 +282,22 @@ def read_source(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
         forms=column_forms(arguments),
         zeros=arguments.codes_without_zeros,
         granularity=arguments.granularity,
+        kinds=arguments.events,
     )
     options = {
         "code_system": arguments.code_system or system.removesuffix("cm"),
         "source_values": arguments.source_values,
         "visit_concepts": list(arguments.visit_concepts),
     }
-    return Source(name="omop", system=system, patients=patients, ledger=ledger, files=files, options=options)
+    return Source(
+        name="omop",
+        system=system,
+        patients=patients,
+        ledger=ledger,
+        files=files,
+        options=options,
+        event_names=event_names,
+    )
 
 
 SOURCE = SourceCommand(
@@ -294,6 +309,8 @@ OMOP CDM 5.4: the folder with person, visit_occurrence, condition_occurrence and
   mera prepare omop --input cdm/ --code-system to-icd10 --visit-concepts 9201 262 --output prepared/omop-inpatients
   mera prepare omop --input cdm/ --code-system icd10 --kind coding --output prepared/omop-coding
       with the table note
+  mera prepare omop --input cdm/ --code-system icd10 --events procedures,drugs,labs --output prepared/omop-events
+      with procedure_occurrence, drug_exposure and measurement of the visits before (docs/events.md)
 
 concept_relationship, where it is there, gives conditions without an ICD source concept their code.""",
     add_options=add_options,

@@ -37,6 +37,16 @@ PAST_NOTES_FEATURES = datasets.Features(
 """The same with the notes of past visits: each visit of `history` has its own `text`, the note or null."""
 
 
+def task_features(past_notes: bool = False, events: bool = False) -> datasets.Features:
+    """FEATURES or PAST_NOTES_FEATURES; with `events` each visit of `history` has its own `events` too: those of
+    events.parquet that occurred in it, sorted."""
+    features = PAST_NOTES_FEATURES if past_notes else FEATURES
+    if not events:
+        return features
+    visit = {**features["history"].feature, "events": datasets.List(datasets.Value("string"))}
+    return datasets.Features({**features, "history": datasets.List(visit)})
+
+
 class VisitRow(TypedDict):
     """A visit of a history."""
 
@@ -45,6 +55,8 @@ class VisitRow(TypedDict):
     """Days from it to the target visit; None without dates."""
     text: NotRequired[str | None]
     """Its note or None, where the rows have PAST_NOTES_FEATURES."""
+    events: NotRequired[Sequence[str]]
+    """What else was done or measured in it, as events.parquet calls it, where the task has events."""
 
 
 class EvidenceSpan(TypedDict):
@@ -68,7 +80,7 @@ class PatientRow(TypedDict):
 
 
 class TaskRow(PatientRow):
-    """One example, as FEATURES or PAST_NOTES_FEATURES describe it."""
+    """One example, as `task_features` describes it."""
 
     example_id: str
     patient_id: str
@@ -79,3 +91,8 @@ class TaskRow(PatientRow):
 def has_past_notes(features: datasets.Features) -> bool:
     """Whether the visits of a history come with their notes."""
     return "text" in features["history"].feature
+
+
+def has_events(features: datasets.Features) -> bool:
+    """Whether the visits of a history come with their events."""
+    return "events" in features["history"].feature

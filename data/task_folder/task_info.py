@@ -69,6 +69,20 @@ class NoteCounts(TypedDict):
     visits_without_a_note: int
 
 
+class EventFacts(TypedDict):
+    """Procedures, drugs and labs of past visits (`mera prepare --events`): events.parquet."""
+
+    kinds: list[str]
+    """As they were asked for: of `procedures`, `drugs`, `labs`."""
+    min_patients: int
+    """An event is kept where the histories of so many training patients hold it."""
+    vocabulary: dict[str, int]
+    """Kind -> different events that are kept."""
+    visits_with_events: int
+    """Past visits; each patient's last one is none."""
+    visits_without_events: int
+
+
 class HiddenCodes(TypedDict):
     """Candidates that train and validation do not know (`mera prepare --hide-codes`): column `hidden` of
     codes.parquet."""
@@ -176,6 +190,8 @@ class TaskInfo(LedgerRecord, SourceFacts, total=False):
     """Option of `mera prepare` -> its value: those of `TaskOptions` but `candidates`, and the source's own."""
     candidates_rule: CandidatesRule
     past_notes: NoteCounts
+    events: EventFacts
+    """Only where events were asked for."""
     hidden_codes: HiddenCodes
     """Only where codes were hidden."""
     sample: PatientSample

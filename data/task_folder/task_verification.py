@@ -27,6 +27,7 @@ HASHED_FILES = (
     "groups.parquet",
     "terms.parquet",
     "rules.parquet",
+    "events.parquet",
     "oracle.npy",
 )
 FACTS = (
@@ -43,6 +44,7 @@ FACTS = (
     "counts",
     "oracle",
     "hidden_codes",
+    "events",
 )
 """What of task.json stages and the report rely on."""
 _REMEMBERED_TASKS = 200
@@ -53,12 +55,17 @@ Stamps = dict[str, list[int]]
 """A file of the task -> its size in bytes and its time of change in ns."""
 
 
-def fingerprint_of(row_digests: Mapping[str, str], codes: pl.DataFrame, others: pl.DataFrame) -> str:
-    """sha256 of the candidates, the other codes if any, and the rows; `row_digests` in the order of the splits."""
+def fingerprint_of(
+    row_digests: Mapping[str, str], codes: pl.DataFrame, others: pl.DataFrame, events: pl.DataFrame | None = None
+) -> str:
+    """sha256 of the candidates, the other codes and the events if any, and the rows; `row_digests` in the order of the
+    splits."""
     digest = hashlib.sha256()
     digest.update(codes.write_json().encode())
     if others.height:
         digest.update(f"other codes {others.write_json()}\n".encode())
+    if events is not None and events.height:
+        digest.update(f"events {events.write_json()}\n".encode())
     for name, of_rows in row_digests.items():
         digest.update(f"{name} {of_rows}\n".encode())
     return digest.hexdigest()

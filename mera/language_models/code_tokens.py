@@ -6,7 +6,7 @@ The checkpoint carries `code_tokens.json`, so that stage two, and a user, knows 
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, cast
 
@@ -30,9 +30,12 @@ class CodeTokens:
     """The codes a checkpoint has tokens for, with their definitions, in no particular order."""
 
     definitions: dict[str, str]
+    events: dict[str, str] = field(default_factory=dict)
+    """Event -> its name, of the procedures, drugs and labs that have a token too, the rarest in training first."""
 
     def save(self, checkpoint: str | Path) -> None:
-        text = json.dumps({"definitions": self.definitions}, indent=1, ensure_ascii=False)
+        saved = {"definitions": self.definitions} | ({"events": self.events} if self.events else {})
+        text = json.dumps(saved, indent=1, ensure_ascii=False)
         (Path(checkpoint) / FILE_NAME).write_text(text + "\n", encoding="utf-8")
 
     @staticmethod
@@ -43,7 +46,8 @@ class CodeTokens:
             inside = path.parent / "checkpoint"
             hint = f"; {inside} is one" if (inside / FILE_NAME).is_file() else ""
             raise UserError(f"{checkpoint} has no {FILE_NAME}: it is not a checkpoint of memorize/ or rank/{hint}")
-        return CodeTokens(definitions=json.loads(path.read_text(encoding="utf-8"))["definitions"])
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        return CodeTokens(definitions=saved["definitions"], events=saved.get("events", {}))
 
     def require(self, codes: Sequence[str], checkpoint: str | Path) -> None:
         """Raises UserError unless every one of `codes` has a token."""
@@ -94,6 +98,33 @@ def add_code_tokens(
     for token, text in texts.items():
         if not text.strip():
             raise UserError(f"the code {token.strip('<>')} has no definition to learn")
+    _add_tokens(model, tokenizer, texts, initialisation)
+    return CodeTokens(definitions=dict(definitions))
+
+
+def add_event_tokens(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    code_tokens: CodeTokens,
+    names: dict[str, str],
+    initialisation: Initialisation = "definition",
+) -> CodeTokens:
+    """`code_tokens` with the events in `names` (event -> its name) in place of those it had; each that has no token yet
+    gets one as a code does, from the words of its name. The model and the tokenizer change in place."""
+    added = tokenizer.get_added_vocab()
+    new = {code_token(event): name for event, name in names.items() if code_token(event) not in added}
+    if new:
+        _add_tokens(model, tokenizer, new, initialisation)
+    return replace(code_tokens, events=dict(names))
+
+
+def _add_tokens(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: dict[str, str],
+    initialisation: Initialisation,
+) -> None:
+    """One new token for each key of `texts`, which starts from its words (`add_code_tokens`)."""
     definition_ids = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts.values()]
     if cast("nn.Embedding", model.get_input_embeddings()).num_embeddings > len(tokenizer):
         model.resize_token_embeddings(len(tokenizer))
@@ -110,7 +141,6 @@ def add_code_tokens(
         with torch.no_grad():
             for weight in matrices:
                 weight[new_ids] = torch.stack([weight[ids].mean(dim=0) for ids in definition_ids])
-    return CodeTokens(definitions=dict(definitions))
 
 
 def stored_or_new_code_tokens(

@@ -150,6 +150,8 @@ class BaselinesConfig:
     only: Annotated[tuple[Baseline, ...], pydantic.BeforeValidator(_as_names)] = DEFAULT_BASELINES
     """which to run, for example `--only ease gbdt`; those that a task has no data for are left out. zero-shot, slow,
     needs --zero_shot.model"""
+    events: bool = True
+    """whether models read the procedures, drugs and labs of a task that has them (`mera prepare --events`)"""
     seed: int = 0
     """seed of the trees and of the neural baselines"""
     gbdt: TreesConfig = TreesConfig()

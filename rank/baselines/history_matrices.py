@@ -1,7 +1,7 @@
 """Histories as sparse matrices: what the item-item baselines and the trees read.
 
 Shape suffixes: N examples, F codes that are read (`history_columns`: the C candidates first, then other codes of the
-histories of train).
+histories of train), E events (`event_columns`; none where the task has none).
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +13,7 @@ from scipy import sparse
 from data.task import Task
 from data.task_folder.features import VisitRow
 from rank.baselines.simple import history_columns
+from rank.patients.visit_events import event_columns, events_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +36,10 @@ class HistoryMatrices:
     """(N,) float32, in years; NaN where it is not known"""
     female: np.ndarray
     """(N,) float32: 1 female, 0 male, NaN where it is not known"""
+    events: sparse.csr_array
+    """(N, E) float32: 1 for the procedures, drugs and labs of the history"""
+    last_events: sparse.csr_array
+    """(N, E) float32: 1 for those of the last visit"""
     targets: sparse.csr_array
     """(N, C) float32: 1 for the candidates among the targets"""
     patients: np.ndarray
@@ -60,6 +65,9 @@ def history_matrices(task: Task, split: str, with_history: bool = False) -> Hist
         examples = examples.select([row for row, history in enumerate(examples["history"]) if history])
     entries = [_latest_visits(history, column) for history in examples["history"]]
     shape = (len(examples), len(column))
+    of_events = event_columns(task)
+    events = [[events_of(visit, of_events) for visit in history] for history in examples["history"]]
+    event_shape = (len(examples), len(of_events))
     matrices = [
         _sparse([{code: entry[part] for code, entry in row.items()} for row in entries], shape) for part in range(4)
     ]
@@ -75,6 +83,8 @@ def history_matrices(task: Task, split: str, with_history: bool = False) -> Hist
         days_since_last=_numbers(last_days),
         age=_numbers(examples["age"]),
         female=_numbers([{"F": 1, "M": 0}.get(sex) for sex in examples["sex"]]),
+        events=_sparse([{each: 1.0 for visit in row for each in visit} for row in events], event_shape),
+        last_events=_sparse([{each: 1.0 for visit in row[-1:] for each in visit} for row in events], event_shape),
         targets=_sparse(targets, (len(examples), len(task.codes))),
         patients=np.unique(np.array(examples["patient_id"], dtype=str), return_inverse=True)[1],
     )

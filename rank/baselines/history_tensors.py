@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from data.task import Task
 from data.task_folder.features import PatientRow
 from rank.baselines.simple import history_columns
+from rank.patients.visit_events import event_columns, events_of
 
 AGE_STEP = 5
 """years in one age group"""
@@ -27,7 +28,7 @@ class History:
     """One patient before the target visit."""
 
     codes: Tensor
-    """(T,) column + 1 of each code, as `history_columns` numbers them"""
+    """(T,) column + 1 of each code, as `history_columns` numbers them, and behind these of each event"""
     visits: Tensor
     """(T,) the visit of each code, 0 the latest"""
     gaps: Tensor
@@ -64,11 +65,12 @@ class HistoryDataset(Dataset[History]):
     have no code in the history."""
 
     def __init__(self, task: Task, split: str, max_visits: int, without_history: bool = True):
-        column = history_columns(task)
+        column, events = history_columns(task), event_columns(task)
         self.num_codes = len(task.codes)
         targets = task.target_columns(split)
         self.histories = [
-            _history(row, column, max_visits, of_row) for row, of_row in zip(task.splits[split], targets, strict=True)
+            _history(row, column, events, max_visits, of_row)
+            for row, of_row in zip(task.splits[split], targets, strict=True)
         ]
         if not without_history:
             self.histories = [history for history in self.histories if len(history.codes)]
@@ -98,13 +100,24 @@ class HistoryDataset(Dataset[History]):
         )
 
 
-def _history(row: PatientRow, column: dict[str, int], max_visits: int, targets: list[int]) -> History:
+def num_read(task: Task) -> int:
+    """Codes and events that a history may hold."""
+    return len(history_columns(task)) + len(event_columns(task))
+
+
+def _history(
+    row: PatientRow, column: dict[str, int], events: dict[str, int], max_visits: int, targets: list[int]
+) -> History:
     latest_first = row["history"][::-1][:max_visits]
     codes = [
         (column[code] + 1, number)
         for number, visit in enumerate(latest_first)
         for code in dict.fromkeys(visit["codes"])
         if code in column
+    ] + [
+        (len(column) + event + 1, number)
+        for number, visit in enumerate(latest_first)
+        for event in events_of(visit, events)
     ]
     pairs = torch.tensor(codes, dtype=torch.long).reshape(-1, 2)
     return History(

@@ -1,6 +1,6 @@
 """Two baselines of recommender systems: which codes of a history are followed by which codes at the next visit.
 
-Shape suffixes: N examples, F codes that are read (the C candidates first), C candidates.
+Shape suffixes: N examples, F codes that are read (the C candidates first), C candidates, E events.
 """
 
 import itertools
@@ -11,7 +11,7 @@ from scipy import sparse
 from data.task import Task
 from rank.baselines.history_matrices import HistoryMatrices, history_matrices
 from rank.baselines.simple import EVALUATED, BaselineScores, choice_quality
-from rank.wide.item_scores import item_item_weights
+from rank.wide.item_scores import EVENT_WEIGHTS, item_item_weights
 
 PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 """Ridges of EASE; each is a number of training examples whose evidence it outweighs."""
@@ -23,13 +23,26 @@ SHRINKAGES = (5.0, 50.0)
 
 def ease(task: Task) -> BaselineScores:
     """EASE with the next visit as its target (`rank/wide/item_scores.py`): from the codes of the history and a constant
-    to the next visit, in closed form. The ridge is chosen on validation (`choice_quality`)."""
-    train = history_matrices(task, "train", with_history=True)
-    inputs = {split: with_constant(history_matrices(task, split).seen) for split in EVALUATED}
-    penalty = best_penalty(train, inputs["validation"], task.targets("validation"))
-    weights = item_item_weights(with_constant(train.seen), train.targets, penalty)
-    scores = {split: (rows @ weights).astype(np.float32) for split, rows in inputs.items()}
-    return BaselineScores(validation=scores["validation"], test=scores["test"], chosen={"penalty": penalty})
+    to the next visit, in closed form. The ridge is chosen on validation (`choice_quality`), and then, where the task
+    has events, what an event counts beside a code."""
+    train, targets = history_matrices(task, "train", with_history=True), task.targets("validation")
+    evaluated = {split: history_matrices(task, split) for split in EVALUATED}
+    penalty = best_penalty(train, with_constant(evaluated["validation"].seen), targets)
+    chosen: dict[str, float | str] = {"penalty": penalty}
+    event_weight = 0.0
+    if train.events.shape[1]:
+
+        def quality(weight: float) -> float:
+            of_train = item_item_weights(with_constant(with_events(train, weight)), train.targets, penalty)
+            return choice_quality(with_constant(with_events(evaluated["validation"], weight)) @ of_train, targets)
+
+        event_weight = chosen["event_weight"] = max(EVENT_WEIGHTS, key=quality)
+    weights = item_item_weights(with_constant(with_events(train, event_weight)), train.targets, penalty)
+    scores = {
+        split: (with_constant(with_events(rows, event_weight)) @ weights).astype(np.float32)
+        for split, rows in evaluated.items()
+    }
+    return BaselineScores(validation=scores["validation"], test=scores["test"], chosen=chosen)
 
 
 def best_penalty(train: HistoryMatrices, validation: sparse.csr_array, targets: np.ndarray) -> float:
@@ -82,6 +95,11 @@ def next_visit_cosine(train: HistoryMatrices, shrinkage: float) -> np.ndarray:
     lengths = np.sqrt(np.outer(np.asarray(seen.sum(axis=0)), np.asarray(targets.sum(axis=0))))
     similarity: np.ndarray = both / np.maximum(lengths, 1) * (both / (both + shrinkage))
     return similarity.astype(np.float32)
+
+
+def with_events(rows: HistoryMatrices, weight: float) -> sparse.csr_array:
+    """(N, F + E): 1 for the codes of the history, `weight` for its events; (N, F) where that is 0."""
+    return sparse.csr_array(sparse.hstack([rows.seen, weight * rows.events])) if weight else rows.seen
 
 
 def with_constant(seen: sparse.csr_array) -> sparse.csr_array:

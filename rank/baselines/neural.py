@@ -20,9 +20,9 @@ from mera.system.terminal import progress_bar
 from mera.training.amount import fitting_batch_size
 from mera.training.steps import EpochSeededLengthSampler, raised_epochs
 from rank.baselines.config import NeuralBaselineConfig, NeuralLoss, TransformerBaselineConfig
-from rank.baselines.history_tensors import History, HistoryDataset
+from rank.baselines.history_tensors import History, HistoryDataset, num_read
 from rank.baselines.retain import Retain
-from rank.baselines.simple import EVALUATED, BaselineScores, history_columns
+from rank.baselines.simple import EVALUATED, BaselineScores
 from rank.baselines.transformer import HistoryTransformer
 
 LEARNING_RATE_CUT, MAX_CUTS = 0.3, 2
@@ -33,7 +33,7 @@ LEAST_INTERVAL = 10
 def retain(task: Task, config: NeuralBaselineConfig, seed: int) -> BaselineScores:
     """Scores of RETAIN, trained on the task's train split."""
     set_seed(seed)
-    model = Retain(len(task.codes), config.width, config.dropout, len(history_columns(task)))
+    model = Retain(len(task.codes), config.width, config.dropout, num_read(task))
     return _train_and_score(model, task, config, seed, "retain")
 
 
@@ -47,7 +47,7 @@ def transformer(task: Task, config: TransformerBaselineConfig, seed: int) -> Bas
         config.layers,
         config.heads,
         config.dropout,
-        len(history_columns(task)),
+        num_read(task),
     )
     return _train_and_score(model, task, config, seed, "transformer")
 

@@ -13,6 +13,7 @@ from sklearn.linear_model import Ridge
 
 from data.task import Task
 from mera.evaluation.metrics import f1, mean_over_rows, predict_label_count, rank_targets, recall_at_k, row_recall
+from rank.patients.visit_events import event_columns, events_of
 
 EVALUATED = ("validation", "test")
 RIDGE_PENALTIES = (10.0, 100.0, 1000.0)
@@ -48,8 +49,9 @@ def own_history(task: Task) -> BaselineScores:
 def linear(task: Task) -> BaselineScores:
     """Closed-form ridge regression from the input to the target codes (one output per code).
 
-    Features: visits with each code (`history_columns`), the last visit's codes, age, sex, and TF-IDF of the words of a
-    note where the task has notes. The penalty is chosen by recall@20 on validation.
+    Features: visits with each code (`history_columns`), the last visit's codes, the same of events where the task has
+    any, age, sex, and TF-IDF of the words of a note where the task has notes. The penalty is chosen by recall@20 on
+    validation.
     """
     vectorizer = _fit_words(task)
     column = history_columns(task)
@@ -115,6 +117,15 @@ def _last_visit(task: Task, split: str, column: Mapping[str, int]) -> np.ndarray
     return present
 
 
+def _event_counts(task: Task, split: str, columns: Mapping[str, int], last: bool = False) -> np.ndarray:
+    """(N, E) float32: visits of the history with each event, or of its last visit alone."""
+    counts = np.zeros((len(task.splits[split]), len(columns)), dtype=np.float32)
+    for row, history in enumerate(task.splits[split]["history"]):
+        for visit in history[-1:] if last else history:
+            counts[row, events_of(visit, columns)] += 1
+    return counts
+
+
 def _fit_words(task: Task) -> TfidfVectorizer | None:
     notes = [text for text in task.splits["train"]["text"] if text]
     if not notes:
@@ -129,6 +140,9 @@ def _features(task: Task, split: str, column: Mapping[str, int], vectorizer: Tfi
     blocks: list[np.ndarray] = [age, female]
     if has_history(task):
         blocks += [np.log1p(_visit_counts(task, split, column)), _last_visit(task, split, column)]
+    events = event_columns(task)
+    if events:
+        blocks += [np.log1p(_event_counts(task, split, events)), _event_counts(task, split, events, last=True)]
     if vectorizer is not None:
         blocks.append(vectorizer.transform([text or "" for text in rows["text"]]).toarray())
     return np.hstack(blocks)

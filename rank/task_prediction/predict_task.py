@@ -133,6 +133,8 @@ def rank_task(
 
 def scored(ranker: Ranker, rows: Sequence[PatientRow], batch_size: int = 64) -> tuple[np.ndarray, np.ndarray]:
     """scores (N, C) and EOV (N,); notices say what the prompts do not hold of the patients."""
+    if ranker.builder.events and not any(visit.get("events") for row in rows for visit in row["history"] or ()):
+        notice("the model also reads procedures, drugs or labs of past visits, and there are none: ranking without")
     prompts = ranker.prompts(rows)
     for sentence in reading_sentences(prompts, "ranking", ranker.prompt.past_note_tokens):
         notice(sentence)

@@ -8,15 +8,22 @@ and the trained weights would trust both more than new patients deserve.
 Shape suffixes: B patients, C candidates, K features of a candidate, D features of a patient.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import sparse
 
 from data.task import Task
-from data.task_folder.features import PatientRow
-from rank.wide.item_scores import LeftOutHistories, best_penalty, item_item_weights, leave_patients_out
+from data.task_folder.features import PatientRow, VisitRow
+from rank.patients.visit_events import event_columns, events_of
+from rank.wide.item_scores import (
+    LeftOutHistories,
+    best_event_weight,
+    best_penalty,
+    item_item_weights,
+    leave_patients_out,
+)
 from rank.wide.recurrence import SeenCodes, seen_codes
 
 FEATURES = (
@@ -76,7 +83,7 @@ class WideTables:
     num_rows: int
     item_weights: np.ndarray
     """(C, C) float32, with no more digits than float16 has: from a code of the history to what the base rate of a code
-    of the next visit rises by"""
+    of the next visit rises by; with events (C + E, C)"""
     group_ids: np.ndarray
     """(3, C) int64: at each of GROUP_LEVELS, codes with the same number are in the same group"""
     age: tuple[float, float]
@@ -85,6 +92,11 @@ class WideTables:
     """mean of log(1 + visits) of the training histories that are not empty"""
     codes: float
     """the same of their different codes"""
+    event_columns: Mapping[str, int] = field(default_factory=dict)
+    """the E events that the item-item weights read beside codes, and their order; none where left-out patients are
+    scored no better with them"""
+    event_weight: float = 0.0
+    """what an event of the history counts, against 1 of a code"""
 
     def patient(self, row: PatientRow, column: dict[str, int]) -> WidePatient:
         """A patient whom training has not met."""
@@ -93,8 +105,13 @@ class WideTables:
             seen=seen,
             num_visits=len(row["history"] or []),
             patient=self._patient_features(row["age"], row["sex"], len(row["history"] or []), len(seen.columns)),
-            items=_item_history(seen),
+            items=_with_events(_item_history(seen), self._events(row["history"] or [])),
         )
+
+    def _events(self, history: Sequence[VisitRow]) -> Sparse:
+        """The events of a history as the item-item weights read them, their columns behind those of the codes."""
+        events = _event_history(history, self.event_columns)
+        return Sparse(events.columns + len(self.counts), self.event_weight * events.values)
 
     def _patient_features(self, age: int | None, sex: str | None, visits: int, codes: int) -> np.ndarray:
         scaled = 0.0 if age is None else (age - self.age[0]) / self.age[1]
@@ -127,7 +144,8 @@ class WideTables:
         shape = counts.shape
         own_rows = np.array([[patient.own_rows] for patient in patients])
         base = (counts + 0.5) / (self.num_rows - own_rows + 1)
-        scores = _sparse([patient.items for patient in patients], shape) @ self.item_weights
+        items = _sparse([patient.items for patient in patients], (len(patients), len(self.item_weights)))
+        scores = items @ self.item_weights
         scores -= _dense([patient.left_out_items for patient in patients], shape)
         scores += np.array([[patient.left_out_share] for patient in patients]) * _base_rates(self.counts, self.num_rows)
         return np.log(np.maximum(base + scores, LEAST_SHARE * base) / base), 10 * scores
@@ -162,6 +180,14 @@ def count_training_visits(task: Task) -> tuple[WideTables, list[WidePatient]]:
     extended = sparse.csr_array(sparse.hstack([following[with_history], ones]))
     base = _base_rates(counts, len(targets))
     penalty = best_penalty(history, extended, patients[with_history])
+    of_events, event_weight = event_columns(task), 0.0
+    if of_events:
+        histories = [_event_history(rows[int(row)]["history"], of_events) for row in with_history]
+        events = _sparse(histories, (len(histories), len(of_events)))
+        event_weight = best_event_weight(history, events, extended, patients[with_history], penalty)
+        if event_weight:
+            scaled = event_weight * events
+            history = sparse.csr_array(sparse.hstack([history, scaled])).astype(np.float32)
     weights = item_item_weights(history, extended, penalty)
     left_out = leave_patients_out(history, extended, penalty, patients[with_history])
     tables = WideTables(
@@ -172,6 +198,8 @@ def count_training_visits(task: Task) -> tuple[WideTables, list[WidePatient]]:
         age=(float(ages.mean()), float(ages.std()) or 1.0) if len(ages) else (0.0, 1.0),
         visits=float(np.log1p(visits[with_history]).mean()) if len(with_history) else 0.0,
         codes=float(np.mean([np.log1p(len(seen[row].columns)) for row in with_history])) if len(with_history) else 0.0,
+        event_columns=of_events if event_weight else {},
+        event_weight=event_weight,
     )
     return tables, _training_patients(tables, task, seen, following, patients, dict(enumerate(with_history)), left_out)
 
@@ -217,6 +245,20 @@ def _training_patients(
 def _item_history(seen: SeenCodes) -> Sparse:
     """1 for a code of the history, 2 where it is in the last visit."""
     return Sparse(seen.columns, seen.features[:, 0] + seen.features[:, 2])
+
+
+def _event_history(history: Sequence[VisitRow], columns: Mapping[str, int]) -> Sparse:
+    """1 for an event of the history, 2 where it is in the last visit."""
+    values: dict[int, float] = {}
+    for visit in history:
+        is_last = visit is history[-1]
+        values |= {number: 2.0 if is_last else 1.0 for number in events_of(visit, columns)}
+    ordered = sorted(values)
+    return Sparse(np.array(ordered, dtype=np.int64), np.array([values[number] for number in ordered], dtype=np.float32))
+
+
+def _with_events(items: Sparse, events: Sparse) -> Sparse:
+    return Sparse(np.concatenate([items.columns, events.columns]), np.concatenate([items.values, events.values]))
 
 
 def _base_rates(counts: np.ndarray, num_rows: int) -> np.ndarray:

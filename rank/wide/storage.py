@@ -22,6 +22,9 @@ def save_wide_part(scorer: WideScorer, checkpoint: str | Path) -> None:
     arrays = {part.name: np.ascontiguousarray(getattr(scorer.weights, part.name)) for part in fields(WideWeights)}
     tables = asdict(scorer.tables)
     numbers = {name: tables.pop(name) for name in NUMBERS}
+    events, event_weight = list(tables.pop("event_columns")), tables.pop("event_weight")
+    if events:
+        numbers |= {"events": events, "event_weight": event_weight}
     arrays |= tables | {"item_weights": np.ascontiguousarray(tables["item_weights"], dtype=np.float16)}
     settings = {"features": FEATURES, "patient_features": PATIENT_FEATURES, **numbers}
     save_file(arrays, Path(checkpoint) / WIDE_FILE, metadata={"wide": json.dumps(settings)})
@@ -47,5 +50,7 @@ def load_wide_part(checkpoint: str | Path) -> WideScorer | None:
         age=tuple(settings["age"]),
         visits=settings["visits"],
         codes=settings["codes"],
+        event_columns={event: number for number, event in enumerate(settings.get("events", ()))},
+        event_weight=settings.get("event_weight", 0.0),
     )
     return WideScorer(tables=tables, weights=weights)

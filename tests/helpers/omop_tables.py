@@ -68,3 +68,57 @@ def tables(people=12):
         "concept": CONCEPTS,
         "note": notes,
     }
+
+
+def event_tables(people=12):
+    """Procedures, drugs and measurements of the visits of `tables`: those of the last visit, and those of after the
+    next visit began, say canary. With the concepts that name them, and the class above one drug."""
+    procedures = [
+        ["procedure_occurrence_id", "person_id", "procedure_concept_id", "procedure_date", "visit_occurrence_id"]
+    ]
+    procedures[0].append("procedure_source_value")
+    drugs = [["drug_exposure_id", "person_id", "drug_concept_id", "drug_exposure_start_date", "visit_occurrence_id"]]
+    drugs[0].append("drug_source_value")
+    labs = [["measurement_id", "person_id", "measurement_concept_id", "measurement_date", "visit_occurrence_id"]]
+    labs[0] += ["value_as_number", "value_as_concept_id", "range_low", "range_high"]
+    for number in range(1, people + 1):
+        first, last = f"{number}1", f"{number}2"
+        about = [str(number), str(number)]
+        in_time, late, at_last = "2020-01-11", "2020-02-11", "2020-02-12"
+        procedures += [
+            [*about, "71001", in_time, first, "93000"],
+            [*about, "0", in_time, first, "Local Bypass"],
+            [*about, "0", in_time, first, ""],
+            [*about, "0", at_last, last, "canary"],
+            [*about, "0", late, first, "canary"],
+            [*about, "0", in_time, "", "canary"],
+        ]
+        drugs += [
+            [*about, "72001", in_time, first, ""],
+            [*about, "72002", in_time, first, ""],
+            [*about, "0", in_time, first, "Lasix 40 mg"],
+            [*about, "0", at_last, last, "canarycillin"],
+        ]
+        labs += [
+            [*about, "73001", in_time, first, "3.1", "", "0.5", "1.2"],
+            [*about, "73001", in_time, first, "1.0", "", "0.5", "1.2"],
+            [*about, "73002", in_time, first, "", "4267416", "", ""],
+            [*about, "73002", in_time, first, "9", "", "", ""],
+            [*about, "73003", at_last, last, "3.1", "", "0.5", "1.2"],
+        ]
+    concepts = [
+        ["71001", "Electrocardiogram", "Procedure", "CPT4", "CPT4", "S", "93000"],
+        ["72001", "furosemide 40 MG Oral Tablet", "Drug", "RxNorm", "Clinical Drug", "S", "313988"],
+        ["72002", "metoprolol tartrate 25 MG Oral Tablet", "Drug", "RxNorm", "Clinical Drug", "S", "866511"],
+        ["72901", "Sulfonamides, plain", "Drug", "ATC", "ATC 4th", "C", "C03CA"],
+        ["73001", "Creatinine", "Measurement", "LOINC", "Lab Test", "S", "2160-0"],
+        ["73002", "Sodium", "Measurement", "LOINC", "Lab Test", "S", "2951-2"],
+        ["73003", "Canary", "Measurement", "LOINC", "Lab Test", "S", "1-1"],
+    ]
+    return {
+        "concept": [*CONCEPTS, *concepts],
+        "concept_ancestor": [["ancestor_concept_id", "descendant_concept_id"], ["72901", "72001"], ["72001", "72001"]],
+        "procedure_occurrence": procedures,
+        "drug_exposure": drugs,
+        "measurement": labs,
+    }

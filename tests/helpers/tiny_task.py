@@ -14,6 +14,7 @@ from typing import Any, Literal
 import polars as pl
 
 from data.task import Task, save_task
+from data.task_folder.features import task_features
 
 # code | definition | synonyms, separated by ";" | category | block | chapter
 CODE_LINES = """\
@@ -86,17 +87,24 @@ def make_tiny_task(
     outside: Sequence[str] = (),
     terms: pl.DataFrame | None = None,
     rules: pl.DataFrame | None = None,
+    events: bool = False,
 ) -> Task:
     """Write a task of `patients` patients at `path` (which must not exist) and return it.
 
     `diagnosis`: a history of 1-4 visits, no text. `coding`: a note of a few sentences with the evidence span of each
     code, and a short history. One example per patient; 70% train, 15% validation, 15% test. `outside`: codes that are
     no candidates; they stay in the rows of every split, as with a list of candidates that lacks them. `terms`, `rules`:
-    of a code book, which task.json then names, and of the edition's notes.
+    of a code book, which task.json then names, and of the edition's notes. `events`: each visit of a history has the
+    drugs that tell the acute codes of the next visit, and one that tells nothing.
     """
     rng = random.Random(seed)
     codes = _code_table()
     rows = [_example(number, kind, codes, rng) for number in range(patients)]
+    if events:
+        for row in rows:
+            following = [*(visit["codes"] for visit in row["history"][1:]), row["targets"]]
+            for visit, codes_after in zip(row["history"], following, strict=True):
+                visit["events"] = sorted({*(f"drug:for-{code}" for code in codes_after if code in ACUTE), "drug:water"})
     held_out = max(1, round(patients * 0.15))
     splits = {
         "train": rows[: patients - 2 * held_out],
@@ -118,7 +126,24 @@ def make_tiny_task(
     if terms is not None:
         info["book"] = {"sources": ["a book of a test"], "sha256": "00"}
     candidates, others = codes.filter(~is_outside), codes.filter(is_outside)
-    return save_task(path, splits, candidates, groups, info, other_codes=others, terms=terms, rules=rules)
+    names = None
+    if events:
+        info["events"] = {"kinds": ["drugs"], "min_patients": 1}
+        definition = dict(codes.select("code", "definition").iter_rows())
+        remedies = {"drug:water": "water"} | {f"drug:for-{code}": f"remedy of {definition[code]}" for code in ACUTE}
+        names = pl.DataFrame({"event": list(remedies), "kind": "drug", "name": list(remedies.values())})
+    return save_task(
+        path,
+        splits,
+        candidates,
+        groups,
+        info,
+        features=task_features(events=events),
+        other_codes=others,
+        terms=terms,
+        rules=rules,
+        event_names=names,
+    )
 
 
 def _code_table() -> pl.DataFrame:

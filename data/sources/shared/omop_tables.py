@@ -18,7 +18,11 @@ from mera.system.errors import UserError
 
 NOTE_COLUMNS = ("note_id", "person_id", "visit_occurrence_id", "note_date", "note_text")
 _SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", *PARQUET_SUFFIXES)
-_TYPES: dict[Meaning, pl.DataType] = {Meaning.WHOLE: pl.Int64(), Meaning.TIME: pl.Datetime("us")}
+_TYPES: dict[Meaning, pl.DataType] = {
+    Meaning.WHOLE: pl.Int64(),
+    Meaning.NUMBER: pl.Float64(),
+    Meaning.TIME: pl.Datetime("us"),
+}
 """Of the meanings that OMOP's optional columns have, but text."""
 
 
@@ -53,11 +57,17 @@ class OmopTables:
             raise FileNotFoundError(f"{self._folder} holds no table {name} (.csv, .csv.gz or .parquet)")
         parts = [read_columns(path, columns, self._ledger, self.forms) for path in paths]
         self.files += [part.file for part in parts]
-        rows = pl.concat([part.rows for part in parts])
-        absent = [each for each in columns if each.name not in rows.columns]
-        return rows.with_columns(
-            pl.lit(None, _TYPES.get(each.meaning, pl.String())).alias(each.name) for each in absent
-        )
+        return _with_absent(pl.concat([part.rows for part in parts]), columns)
+
+    def parts(self, name: str, columns: Sequence[Column]) -> Iterator[pl.DataFrame]:
+        """The `columns` of a table that has to be there, one of its files at a time."""
+        paths = self.paths(name)
+        if not paths:
+            raise FileNotFoundError(f"{self._folder} holds no table {name} (.csv, .csv.gz or .parquet)")
+        for path in paths:
+            part = read_columns(path, columns, self._ledger, self.forms)
+            self.files.append(part.file)
+            yield _with_absent(part.rows, columns)
 
     def needed(self, name: str, columns: Sequence[Column]) -> pl.DataFrame:
         rows = self.read(name, columns)
@@ -77,6 +87,12 @@ class OmopTables:
                 stream = NoteStream(path, "note", NOTE_COLUMNS)
                 yield from map(_cells, stream)
                 self.files.append(stream.file)
+
+
+def _with_absent(rows: pl.DataFrame, columns: Sequence[Column]) -> pl.DataFrame:
+    """`rows` with the optional columns that the file lacks, as nulls."""
+    absent = [each for each in columns if each.name not in rows.columns]
+    return rows.with_columns(pl.lit(None, _TYPES.get(each.meaning, pl.String())).alias(each.name) for each in absent)
 
 
 def _cells(row: Sequence[object]) -> tuple[str, str, str, str, str]:

@@ -32,6 +32,7 @@ class Arguments(argparse.Namespace):
     granularity: str
     primary_only: bool
     past_notes: bool
+    events: Sequence[str]
     rules: str | None
     codes_without_zeros: str | None
     date_format: str | None

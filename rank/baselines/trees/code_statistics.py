@@ -1,6 +1,7 @@
 """What the trees know of codes from other patients: how often one follows another, how often it returns, who has it.
 
-Shape suffixes: N examples, F codes that are read (the C candidates first), C candidates, G groups of age and sex.
+Shape suffixes: N examples, F codes that are read (the C candidates first), C candidates, G groups of age and sex, E
+events.
 """
 
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ class CodeStatistics:
     """(G, C) float32: log of the same in the group over that in all"""
     transition: np.ndarray
     """(F, C) float32: P(c is a target | d is in the history), smoothed towards the popularity of c"""
+    event_transition: np.ndarray
+    """(E, C) float32: P(c is a target | the event is in the history), smoothed likewise"""
     item_weights: np.ndarray
     """(F, C) float32: as the baseline `ease` has them, from the codes of the history; (2 F, C) from those and, apart,
     from the codes of its last visit"""
@@ -52,6 +55,9 @@ def code_statistics(examples: HistoryMatrices, item_penalty: float, last_apart: 
     own = both[np.arange(num_codes), np.arange(num_codes)]
     onset = (target_counts - own + popularity) / (num_examples - code_counts[:num_codes] + 1)
     transition = (both + TRANSITION_PRIOR * popularity) / (code_counts[:, None] + TRANSITION_PRIOR)
+    event_counts = np.asarray(examples.events.sum(axis=0)).ravel()
+    with_target = (examples.events.T @ targets).toarray()
+    event_transition = (with_target + TRANSITION_PRIOR * popularity) / (event_counts[:, None] + TRANSITION_PRIOR)
     last = examples.last_visit[:, :num_codes]
     returned, had = np.asarray(last.multiply(targets).sum(axis=0)).ravel(), np.asarray(last.sum(axis=0)).ravel()
     mean_recurrence = returned.sum() / max(had.sum(), 1.0)
@@ -67,6 +73,7 @@ def code_statistics(examples: HistoryMatrices, item_penalty: float, last_apart: 
         popularity=popularity.astype(np.float32),
         group_popularity=np.log(shares / popularity).astype(np.float32),
         transition=transition.astype(np.float32),
+        event_transition=event_transition.astype(np.float32),
         item_weights=weights[:-1],
         item_constant=weights[-1],
         onset=onset.astype(np.float32),

@@ -32,7 +32,13 @@ FEATURES = (
 )
 
 
-NUM_FEATURES = len(FEATURES)
+EVENT_FEATURES = (
+    "max log-odds of the code by an event of the history",
+    "mean log-odds of the code by the events of the history",
+    "mean log-odds of the code by the events of the last visit",
+    "events of the history",
+)
+"""Where the task has procedures, drugs or labs: log of P(code | event) over the popularity of the code."""
 
 
 class PairBlock:
@@ -48,13 +54,30 @@ class PairBlock:
         self.mean = total / np.maximum(num_seen, 1)[:, None]
         last = examples.last_visit
         self.highest_last, _ = _highest_and_sum(last.indices, last.indptr, statistics.transition)
+        self.of_events = self._event_features()
         inputs = item_inputs(examples, last_apart=len(statistics.item_weights) > seen.shape[1])
         self.item_scores: np.ndarray = inputs @ statistics.item_weights + statistics.item_constant
         """(R, C) float32"""
 
+    def _event_features(self) -> list[np.ndarray]:
+        """For each of EVENT_FEATURES (R, C) float32; none without events."""
+        examples, statistics = self.examples, self.statistics
+        if not len(statistics.event_transition):
+            return []
+        lift = np.log(statistics.event_transition / statistics.popularity)
+        num_events, num_last = (np.diff(each.indptr) for each in (examples.events, examples.last_events))
+        highest, total = _highest_and_sum(examples.events.indices, examples.events.indptr, lift)
+        _, total_last = _highest_and_sum(examples.last_events.indices, examples.last_events.indptr, lift)
+        return [
+            highest,
+            total / np.maximum(num_events, 1)[:, None],
+            total_last / np.maximum(num_last, 1)[:, None],
+            np.broadcast_to(num_events[:, None], highest.shape).astype(np.float32),
+        ]
+
     def features(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """(P, NUM_FEATURES) float32 of the pairs of example `rows` (P,), numbered within the block, and candidate
-        `columns` (P,). Unknown numbers are NaN."""
+        """(P, K) float32 of the pairs of example `rows` (P,), numbered within the block, and candidate `columns` (P,):
+        FEATURES, and with events EVENT_FEATURES. Unknown numbers are NaN."""
         examples, statistics = self.examples, self.statistics
         counts, since, days = (
             matrix.toarray()[rows, columns]
@@ -64,7 +87,7 @@ class PairBlock:
         order = np.argsort(-self.item_scores, axis=1, kind="stable")
         np.put_along_axis(place, order, np.arange(place.shape[1], dtype=np.float32)[None, :], axis=1)
         groups = group_numbers(examples)[rows]
-        features = np.empty((len(rows), NUM_FEATURES), dtype=np.float32)
+        features = np.empty((len(rows), len(FEATURES) + len(self.of_events)), dtype=np.float32)
         parts: tuple[np.ndarray, ...] = (
             since == 1,
             counts,
@@ -86,6 +109,7 @@ class PairBlock:
             self.highest_last[rows, columns],
             self.item_scores[rows, columns],
             np.log1p(place[rows, columns]),
+            *(values[rows, columns] for values in self.of_events),
         )
         for number, values in enumerate(parts):
             features[:, number] = values
