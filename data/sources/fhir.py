@@ -17,6 +17,9 @@ from data.cohorts.cohort import Patient, build_cohort
 from data.cohorts.source import Source
 from data.ledger import Ledger
 from data.sources.shared.discharge_notes import next_admissions, read_visit_notes, visits_with_notes
+from data.sources.shared.events.event_rows import EventRows
+from data.sources.shared.events.of_fhir import FhirEvents
+from data.sources.shared.events.options import add_events
 from data.sources.shared.fhir_resources import (
     NO_CONDITION,
     NO_VISIT,
@@ -48,16 +51,18 @@ def read_fhir(
     forms: ColumnForms | None = None,
     zeros: str | None = None,
     granularity: str = "full",
-) -> tuple[list[Patient], list[InputFile], str]:
-    """The cohort, the files it was read from, and the ontology of its codes.
+    event_kinds: Sequence[str] = (),
+) -> tuple[list[Patient], list[InputFile], str, pl.DataFrame | None]:
+    """The cohort, the files it was read from, the ontology of its codes, and the names of its events.
 
     `folder`: of the NDJSON files, at any depth. `code_system`: of CODE_SYSTEMS or WHO. `kinds`: only encounters of
     these classes (`IMP`); none: all. `identifiers`: patients and visits are called by their first identifier where they
-    have one. With `notes` visits are those that have a note, with `past_notes` all. Raises FileNotFoundError or
-    UserError where the files cannot be used.
+    have one. With `notes` visits are those that have a note, with `past_notes` all. `event_kinds`: of events. Raises
+    FileNotFoundError or UserError where the files cannot be used.
     """
     forms = forms or ColumnForms()
-    resources = read_resources(folder)
+    taken = FhirEvents(kinds=event_kinds) if event_kinds else None
+    resources = read_resources(folder, None if taken is None else taken.take)
     ledger.change("resource of a type that is not read, left out", resources.others.total())
     for name, number in (("Patient", len(resources.people)), ("Encounter", len(resources.encounters))):
         if not number:
@@ -91,7 +96,13 @@ def read_fhir(
         for reason, count in unread.items():
             ledger.change(f"document whose text is not read, counted as empty: {reason}", count)
         visits = visits_with_notes(visits, texts, ledger, required=not past_notes, what="note")
-    return build_cohort(visits, codes, ledger, texts=texts), resources.files, system
+    events = None
+    if taken is not None:
+        rows_of_events = EventRows(visits=visits, ledger=ledger, dated=True)
+        taken.add_to(rows_of_events, names)
+        events = rows_of_events.table()
+    cohort = build_cohort(visits, codes, ledger, texts=texts, events=None if events is None else events.rows)
+    return cohort, resources.files, system, None if events is None else events.names
 
 
 def _visits(
@@ -231,11 +242,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     add_kind(parser, "coding: with the plain text of DocumentReference")
     add_past_notes(parser)
+    add_events(parser)
 
 
 def read_source(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
     """The cohort that the command line names."""
-    patients, files, system = read_fhir(
+    patients, files, system, event_names = read_fhir(
         arguments.input,
         ledger,
         code_system=arguments.code_system,
@@ -246,12 +258,21 @@ def read_source(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
         forms=column_forms(arguments),
         zeros=arguments.codes_without_zeros,
         granularity=arguments.granularity,
+        event_kinds=arguments.events,
     )
     options = {
         "code_system": arguments.code_system or system.removesuffix("cm"),
         "encounter_class": list(arguments.encounter_class),
     }
-    return Source(name="fhir", system=system, patients=patients, ledger=ledger, files=files, options=options)
+    return Source(
+        name="fhir",
+        system=system,
+        patients=patients,
+        ledger=ledger,
+        files=files,
+        options=options,
+        event_names=event_names,
+    )
 
 
 SOURCE = SourceCommand(
@@ -261,6 +282,8 @@ FHIR: the folder of a Bulk export (NDJSON) with Patient, Encounter, Condition an
 
   mera prepare fhir --input export/ --code-system icd10 --output prepared/fhir
   mera prepare fhir --input export/ --code-system icd10 --encounter-class IMP --kind coding --output prepared/fhir-notes
+  mera prepare fhir --input export/ --code-system icd10 --events procedures,drugs,labs --output prepared/fhir-events
+      with Procedure, Medication... and Observation of the visits before (docs/events.md)
   mera prepare fhir --input mimic-iv-fhir-demo/ --code-system to-icd10 --identifiers --output prepared/mimic4-fhir""",
     add_options=add_options,
     read=read_source,

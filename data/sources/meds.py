@@ -10,7 +10,7 @@ visit at its earliest time. Within a visit codes have no order. Birth (MEDS_BIRT
 """
 
 import argparse
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -19,6 +19,8 @@ from data.cohorts.cohort import Patient, build_cohort
 from data.cohorts.source import Source
 from data.cohorts.split_file import split_name
 from data.ledger import Ledger
+from data.sources.shared.events.of_meds import KINDS, read_meds_events
+from data.sources.shared.events.options import add_events
 from data.sources.shared.icd_versions import CODE_SYSTEMS, WHO, codes_of_the_who, resolve_versions
 from data.sources.shared.options import add_code_system, add_diagnosis_options
 from data.sources.shared.source_command import Arguments, SourceCommand, column_forms
@@ -48,12 +50,14 @@ def read_meds(
     forms: ColumnForms | None = None,
     zeros: str | None = None,
     granularity: str = "full",
-) -> tuple[list[Patient], list[InputFile], str, dict[str, str] | None]:
-    """The cohort, the files it was read from, the ontology of its codes, and subject -> split where the data have it.
+    kinds: Sequence[str] = (),
+) -> tuple[list[Patient], list[InputFile], str, dict[str, str] | None, pl.DataFrame | None]:
+    """The cohort, the files it was read from, the ontology of its codes, subject -> split where the data have it, and
+    the names of its events.
 
     `folder`: the data set (with a folder data) or the folder of the shards. `code_system`: of CODE_SYSTEMS or WHO.
-    `prefixes`: of diagnoses, beside PREFIXES. Raises FileNotFoundError or ValueError where there are no shards, one
-    cannot be used, or no event is a diagnosis.
+    `prefixes`: of diagnoses, beside PREFIXES; `kinds`: of procedures and drugs. Raises FileNotFoundError or ValueError
+    where there are no shards, one cannot be used, or no event is a diagnosis.
     """
     folder = Path(folder)
     shards = folder / "data" if (folder / "data").is_dir() else folder
@@ -83,12 +87,18 @@ def read_meds(
         codes, system = codes_of_the_who(placed, ledger, granularity), WHO
     else:
         codes, system = resolve_versions(placed, code_system, ledger, zeros=zeros, granularity=granularity)
-    patients = build_cohort(_visits(placed, events, ledger), codes, ledger)
     files = [
         InputFile(file_name=str(path.relative_to(folder)), sha256=table.file.sha256)
         for path, table in zip(paths, tables, strict=True)
     ]
-    return patients, files, system, _given_split(folder, files, ledger)
+    visits, others = _visits(placed, events, ledger), None
+    if kinds:
+        rows = pl.concat([table.rows for table in tables]).with_columns(hadm_id=visit)
+        others, more = read_meds_events(folder, kinds, rows, visits, ledger)
+        files += more
+    patients = build_cohort(visits, codes, ledger, events=None if others is None else others.rows)
+    names = None if others is None else others.names
+    return patients, files, system, _given_split(folder, files, ledger), names
 
 
 def _wanted(table: TypedTable, prefixes: Collection[str], editions: Collection[str], ledger: Ledger) -> pl.DataFrame:
@@ -186,6 +196,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--visit-column", metavar="NAME", help="id of the visit (default: events of one day are a visit)"
     )
+    add_events(parser, KINDS)
     parser.add_argument(
         "--diagnosis-prefix",
         nargs="+",
@@ -197,7 +208,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def read_source(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
     """The cohort that the command line names."""
-    patients, files, system, split_of = read_meds(
+    patients, files, system, split_of, event_names = read_meds(
         arguments.input,
         ledger,
         arguments.code_system,
@@ -206,6 +217,7 @@ def read_source(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
         column_forms(arguments),
         arguments.codes_without_zeros,
         arguments.granularity,
+        arguments.events,
     )
     options = {"code_system": arguments.code_system, "visit_column": arguments.visit_column}
     return Source(
@@ -216,6 +228,7 @@ def read_source(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
         files=files,
         options=options,
         given_split=split_of,
+        event_names=event_names,
     )
 
 
@@ -227,6 +240,8 @@ MEDS: a data set of Parquet shards with subject_id, time, code.
   mera prepare meds --input meds/ --code-system icd10 --output prepared/meds
   mera prepare meds --input mimic-iv-meds/ --visit-column hadm_id --code-system to-icd10 --protocol given \\
       --output prepared/meds-mimic4
+  mera prepare meds --input mimic-iv-meds/ --visit-column hadm_id --code-system to-icd10 --events procedures,drugs \\
+      --output prepared/meds-events
   mera prepare meds --input meds/ --diagnosis-prefix HOSPITAL_DIAGNOSIS --code-system icd10 --output prepared/meds""",
     add_options=add_options,
     read=read_source,

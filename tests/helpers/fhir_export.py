@@ -67,6 +67,57 @@ def export(people=12):
     return resources
 
 
+def _about(kind, name, of, visit, **more):
+    place = {"subject": {"reference": f"Patient/{of}"}, "encounter": {"reference": f"Encounter/{visit}"}}
+    return {"resourceType": kind, "id": name, "status": "completed"} | place | more
+
+
+def events(people=12):
+    """Procedures, drugs and observations of the encounters of `export`: what is of the last one, of after it began, or
+    did not take place says canary."""
+    remedy = {"coding": [{"system": "http://www.nlm.nih.gov/research/umls/rxnorm", "code": "1", "display": "Lasix 40"}]}
+    resources = [{"resourceType": "Medication", "id": "m1", "code": {"text": "Metoprolol Tartrate 25 mg"}}]
+    laboratory = [{"coding": [{"code": "laboratory"}]}]
+    for number in range(1, people + 1):
+        of, first, last = f"p{number}", f"e{number}1", f"e{number}2"
+        times = {"in": "2020-01-11T09:00:00-05:00", "late": "2020-02-11T09:00:00Z", "last": "2020-02-12"}
+
+        def procedure(name, visit, when, code, system, of=of, **more):
+            coding = {"coding": [{"system": SNOMED}, {"system": system, "code": code, **more}]}
+            return _about("Procedure", name, of, visit, performedDateTime=when, code=coding)
+
+        def result(name, visit, when, code, value, flag=None, of=of, category=laboratory):
+            ranges = {"referenceRange": [{"low": {"value": 0.5}, "high": {"value": 1.2}}]} if flag is None else {}
+            flags = {} if flag is None else {"interpretation": [{"coding": [{"code": flag}]}]}
+            coding = {"coding": [{"system": "http://loinc.org", "code": code, "display": f"Lab {code}"}]}
+            about = {"effectiveDateTime": when, "code": coding, "category": category}
+            return _about("Observation", name, of, visit, valueQuantity={"value": value}, **about, **ranges, **flags)
+
+        pcs, cpt = "http://www.cms.gov/Medicare/Coding/ICD10", "http://www.ama-assn.org/go/cpt"
+        resources += [
+            procedure(f"r{number}1", first, times["in"], "0BH17EZ", pcs),
+            procedure(f"r{number}2", first, times["in"], "93000", cpt, display="Electrocardiogram"),
+            procedure(f"r{number}3", first, times["late"], "1", cpt, display="canary"),
+            procedure(f"r{number}4", last, times["last"], "2", cpt, display="canary"),
+            procedure(f"r{number}5", first, times["in"], "3", cpt, display="canary") | {"status": "not-done"},
+            _about(
+                *("MedicationRequest", f"q{number}1", of, first),
+                **{"authoredOn": times["in"], "medicationCodeableConcept": remedy},
+            ),
+            _about(
+                *("MedicationAdministration", f"q{number}2", of, first),
+                **{"effectivePeriod": {"start": times["in"]}, "medicationReference": {"reference": "Medication/m1"}},
+            ),
+            _about("MedicationRequest", f"q{number}3", of, last, medication={"concept": {"text": "canarycillin"}}),
+            result(f"o{number}1", first, times["in"], "2160-0", 3.1),
+            result(f"o{number}2", first, times["in"], "2160-0", 1.0),
+            result(f"o{number}3", first, times["in"], "2951-2", 120, flag="L"),
+            result(f"o{number}4", last, times["last"], "1-1", 3.1),
+            result(f"o{number}5", first, times["in"], "8-8", 3.1, category=[{"coding": [{"code": "vital-signs"}]}]),
+        ]
+    return resources
+
+
 def lines(resources):
     return "\n".join(json.dumps(resource) for resource in resources) + "\n"
 

@@ -13,7 +13,7 @@ import re
 import sys
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -87,8 +87,9 @@ class Resources:
     with_documents: list[Path] = field(default_factory=list)
 
 
-def read_resources(folder: str | Path) -> Resources:
-    """The resources of all NDJSON files below `folder`, gzipped or not.
+def read_resources(folder: str | Path, take: Callable[[Mapping[str, object]], bool] | None = None) -> Resources:
+    """The resources of all NDJSON files below `folder`, gzipped or not. `take`: is shown each, and says whether it
+    reads such resources.
 
     Raises FileNotFoundError or UserError naming file and line where there are none, or a line is no resource.
     """
@@ -104,7 +105,8 @@ def read_resources(folder: str | Path) -> Resources:
                 digest.update(chunk)
         resources.files.append(InputFile(file_name=str(path.relative_to(folder)), sha256=digest.hexdigest()))
         for resource in _lines(path):
-            _take(resource, resources, path)
+            if take is None or not take(resource):
+                _take(resource, resources, path)
     return resources
 
 
