@@ -111,39 +111,35 @@ def tensors_in(values: object) -> list[torch.Tensor]:
     return [leaf for leaf in tree_leaves(values) if isinstance(leaf, torch.Tensor)]
 
 
-def hollow(model: nn.Module, dtype: torch.dtype | None = None) -> nn.Module:
-    """Replace every weight and buffer of `model`, in place, by a fake one on the CPU; tied weights stay tied.
+def hollow(model: nn.Module, dtype: torch.dtype | None = None, device: str = "cpu") -> nn.Module:
+    """Replace every weight and buffer of `model`, in place, by a fake one on `device`; tied weights stay tied.
 
     `dtype` converts floating-point weights. Whole numbers in real buffers stay. Real tensors may be mixed with the fake
     ones: the results are fake.
     """
+
+    def empty(shape: tuple[int, ...], kind: torch.dtype) -> torch.Tensor:
+        with fake_mode():
+            return torch.empty(shape, dtype=kind, device=device)
+
     replaced: dict[int, torch.Tensor] = {}
     for module in model.modules():
         if isinstance(module, nn.Linear) and is_quantized(module):
-            hollow_quantized_layer(module, _empty)
+            hollow_quantized_layer(module, empty)
         for tensors in own_tensors(module):
             for name, tensor in tensors.items():
                 if tensor is not None and (tensor.is_floating_point() or tensor.is_meta):
                     if id(tensor) not in replaced:
-                        replaced[id(tensor)] = _fake(tensor, dtype)
+                        kind = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
+                        fake = empty(tensor.shape, kind)
+                        trains = tensor.requires_grad
+                        is_weight = isinstance(tensor, nn.Parameter)
+                        replaced[id(tensor)] = nn.Parameter(fake, requires_grad=trains) if is_weight else fake
                     tensors[name] = replaced[id(tensor)]
     return model
 
 
 @cache
-def _mode() -> FakeTensorMode:
+def fake_mode() -> FakeTensorMode:
     """One for the process: fake tensors of different modes do not mix."""
     return FakeTensorMode(allow_non_fake_inputs=True)
-
-
-def _fake(tensor: torch.Tensor, dtype: torch.dtype | None) -> torch.Tensor:
-    kind = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
-    empty = _empty(tensor.shape, kind)
-    if not isinstance(tensor, nn.Parameter):
-        return empty
-    return nn.Parameter(empty, requires_grad=tensor.requires_grad)
-
-
-def _empty(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
-    with _mode():
-        return torch.empty(shape, dtype=dtype, device="cpu")

@@ -7,8 +7,9 @@ architecture.
 
 import gc
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -110,12 +111,10 @@ def estimate(trainer: StageTrainer, step_as: StepAs) -> StepEstimate:
             cast("PreTrainedModel", model).gradient_checkpointing_enable(
                 gradient_checkpointing_kwargs={"use_reentrant": False}
             )
-    counts = _weight_counts(model)
+    counts = weight_counts(model)
     autocast = torch.autocast("cpu", dtype=torch.bfloat16, enabled=step_as.precision == "autocast")
     with autocast, trainer.loss_elsewhere(on_gpu=step_as.on_gpu, in_pieces=step_as.in_pieces):
-        forward_bytes, peak_bytes = _step(trainer, model, batches[0], step_items, on_host=not step_as.on_gpu)
-        let_gradients_go(model)
-        _, passing_bytes = _step(trainer, model, batches[0], step_items, on_host=not step_as.on_gpu)
+        step = step_bytes(model, partial(_loss, trainer, model, batches[0], step_items), on_host=not step_as.on_gpu)
     return StepEstimate(
         **asdict(counts),
         batch_shape=_largest_ids(batches[0]),
@@ -126,9 +125,9 @@ def estimate(trainer: StageTrainer, step_as: StepAs) -> StepEstimate:
         asked_epochs=trainer.asked_epochs,
         min_steps=trainer.min_steps,
         epoch_tokens=epoch_tokens(loader),
-        forward_bytes=forward_bytes,
-        peak_bytes=peak_bytes,
-        accumulated_bytes=passing_bytes + counts.gradient_bytes,
+        forward_bytes=step.forward,
+        peak_bytes=step.peak,
+        accumulated_bytes=step.passing + counts.gradient_bytes,
     )
 
 
@@ -142,7 +141,8 @@ def run_length(trainer: Trainer, loader: StepLoader) -> RunLength:
     )
 
 
-def _weight_counts(model: nn.Module) -> WeightCounts:
+def weight_counts(model: nn.Module) -> WeightCounts:
+    """What there is of the weights of `model`, which may be hollow."""
     weights = list(model.parameters())
     trained = [weight for weight in weights if weight.requires_grad]
     embeddings = {module.weight for module in model.modules() if isinstance(module, nn.Embedding)}
@@ -179,18 +179,40 @@ def _numel(module: nn.Module) -> int:
     return sum(map(num_weights, module.parameters()))
 
 
-def _step(
-    trainer: Trainer, model: nn.Module, batch: Batch, step_items: torch.Tensor | int | None, on_host: bool
-) -> tuple[int, int]:
-    """Bytes at the end of the forward pass and at the peak, beside what is there before."""
+def _loss(trainer: Trainer, model: nn.Module, batch: Batch, step_items: torch.Tensor | int | None) -> torch.Tensor:
+    loss = trainer.compute_loss(model, batch, num_items_in_batch=step_items)
+    assert isinstance(loss, torch.Tensor), "the outputs were not asked for"
+    return loss
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepBytes:
+    """What a step takes beside what is there before it."""
+
+    forward: int
+    """at the end of the forward pass"""
+    peak: int
+    """the most, with the gradients that it makes"""
+    passing: int
+    """the most where each gradient leaves as soon as it is there"""
+
+
+def step_bytes(model: nn.Module, loss: Callable[[], torch.Tensor], on_host: bool) -> StepBytes:
+    """Bytes of a step of the hollow `model` whose forward pass `loss` makes. Its gradients leave at once from then
+    on."""
+    forward, peak = _step(model, loss, on_host)
+    let_gradients_go(model)
+    return StepBytes(forward=forward, peak=peak, passing=_step(model, loss, on_host)[1])
+
+
+def _step(model: nn.Module, loss: Callable[[], torch.Tensor], on_host: bool) -> tuple[int, int]:
     gc.collect()
     live = LiveBytes(touched=on_host)
     live.ignore(model)
     with live:
-        loss = trainer.compute_loss(model, batch, num_items_in_batch=step_items)
+        value = loss()
         forward_bytes = live.live
-        assert isinstance(loss, torch.Tensor), "the outputs were not asked for"
-        loss.backward()
+        value.backward()
     return forward_bytes, live.peak
 
 
