@@ -17,8 +17,7 @@ Reading a task needs no ontology package: definitions, synonyms, groups and thei
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,7 +30,15 @@ from data.editions.edition import LEVELS
 from data.task_folder.book_parts import RULE_SCHEMA, TERM_SCHEMA, terms_of_codes, write_book_parts
 from data.task_folder.event_parts import EVENT_SCHEMA, counted_events
 from data.task_folder.features import FEATURES, PAST_NOTES_FEATURES, SPLITS, TaskRow, has_events, has_past_notes
-from data.task_folder.parts import check_patients, check_splits, patient_ids, split_counts, write_parts
+from data.task_folder.parts import (
+    check_patients,
+    check_splits,
+    damaged,
+    optional_table,
+    patient_ids,
+    split_counts,
+    write_parts,
+)
 from data.task_folder.task_info import CandidatesRule, TaskInfo
 from data.task_folder.task_rows import count_outside, count_targets, digest_table, rows_to_table
 from data.task_folder.task_verification import digests_of, fingerprint_of, remember_verified, stamps_of, verify_task
@@ -284,21 +291,21 @@ def load_task(path: str | Path) -> Task:
     path = Path(path)
     if not (path / "task.json").is_file():
         raise FileNotFoundError(f"no prepared task in {path} (task.json is missing); make one with `mera prepare`")
-    with _damaged(path, "task.json"):
+    with damaged(path, "task.json"):
         info: TaskInfo = json.loads((path / "task.json").read_text(encoding="utf-8"))
         missing = {"fingerprint", "counts"} - set(info)
     if missing:
         raise UserError(f"{path / 'task.json'} lacks {' and '.join(sorted(missing))}; prepare the task again")
-    with _damaged(path, "a split"):
+    with damaged(path, "a split"):
         splits = datasets.load_from_disk(str(path))
         tables = {name: splits[name].data.table for name in SPLITS}
-    with _damaged(path, "codes.parquet"):
+    with damaged(path, "codes.parquet"):
         table = pl.read_parquet(path / "codes.parquet")
-    others = _optional_table(path, "other_codes.parquet", table.clear())
-    terms = _optional_table(path, "terms.parquet", pl.DataFrame(schema=TERM_SCHEMA))
-    rules = _optional_table(path, "rules.parquet", pl.DataFrame(schema=RULE_SCHEMA))
-    events = _optional_table(path, "events.parquet", pl.DataFrame(schema=EVENT_SCHEMA))
-    with _damaged(path, "groups.parquet"):
+    others = optional_table(path, "other_codes.parquet", table.clear())
+    terms = optional_table(path, "terms.parquet", pl.DataFrame(schema=TERM_SCHEMA))
+    rules = optional_table(path, "rules.parquet", pl.DataFrame(schema=RULE_SCHEMA))
+    events = optional_table(path, "events.parquet", pl.DataFrame(schema=EVENT_SCHEMA))
+    with damaged(path, "groups.parquet"):
         groups = pl.read_parquet(path / "groups.parquet")
     check_patients({name: patient_ids(splits[name].data.column("patient_id")) for name in SPLITS})
     if len({has_past_notes(splits[name].features) for name in SPLITS}) > 1:
@@ -338,21 +345,3 @@ def with_few_held_out(task: Task, rows: int) -> Task:
 def without_events(task: Task) -> Task:
     """`task` for a model that is not to read the events of its histories: it knows none of them."""
     return replace(task, events=task.events.clear())
-
-
-def _optional_table(path: Path, name: str, empty: pl.DataFrame) -> pl.DataFrame:
-    if not (path / name).is_file():
-        return empty
-    with _damaged(path, name):
-        return pl.read_parquet(path / name)
-
-
-@contextmanager
-def _damaged(path: Path, part: str) -> Iterator[None]:
-    """Raise ValueError where the block cannot read its part of the task; libraries' words may quote a row."""
-    try:
-        yield
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException, pl.exceptions.PolarsError):
-        raise UserError(
-            f"the task in {path} is damaged or incomplete: {part} cannot be read; prepare it again"
-        ) from None

@@ -15,6 +15,8 @@ from data.cohorts.cohort import Patient, build_cohort
 from data.cohorts.source import Source
 from data.ledger import Ledger
 from data.ontology import load_ontology
+from data.sources.shared.events.of_diabetes130 import KINDS, read_diabetes130_events
+from data.sources.shared.events.options import add_events
 from data.sources.shared.options import add_diagnosis_options
 from data.sources.shared.source_command import Arguments, SourceCommand, column_forms
 from data.table_files.columns import ColumnForms, column, read_columns
@@ -33,9 +35,13 @@ COLUMNS = (
 
 
 def read_diabetes130(
-    path: str | Path, ledger: Ledger, forms: ColumnForms | None = None, granularity: str = "full"
-) -> tuple[list[Patient], list[InputFile]]:
-    """The cohort in ICD-9-CM, and the file it was read from.
+    path: str | Path,
+    ledger: Ledger,
+    forms: ColumnForms | None = None,
+    granularity: str = "full",
+    kinds: tuple[str, ...] = (),
+) -> tuple[list[Patient], list[InputFile], pl.DataFrame | None]:
+    """The cohort in ICD-9-CM, the file it was read from, and the names of its events (of `kinds`).
 
     Raises ValueError or FileNotFoundError where the file cannot be used (see `read_columns`).
     """
@@ -57,7 +63,9 @@ def read_diabetes130(
         {"patient_nbr": "patient_id", "encounter_id": "admission_id", "variable": "position", "value": "raw"}
     )
     codes = resolve_codes(diagnoses, by_ontology(load_ontology("icd9cm"), granularity), "icd9cm", ledger)
-    return build_cohort(visits, codes, ledger), [source.file]
+    events = read_diabetes130_events(path, kinds, visits, ledger, forms) if kinds else None
+    cohort = build_cohort(visits, codes, ledger, events=None if events is None else events.rows)
+    return cohort, [source.file], None if events is None else events.names
 
 
 def _one_row_per_encounter(rows: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
@@ -79,12 +87,22 @@ def _drop_visits(ledger: Ledger, reason: str, count: int) -> None:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of `mera prepare diabetes130`."""
     add_diagnosis_options(parser, "FILE", "diabetic_data.csv or .csv.gz", zeros=False)
+    add_events(parser, KINDS)
 
 
 def read_source(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
     """The cohort that the command line names."""
-    patients, files = read_diabetes130(arguments.input, ledger, column_forms(arguments), arguments.granularity)
-    return Source(name="diabetes130", system="icd9cm", patients=patients, ledger=ledger, files=files)
+    patients, files, event_names = read_diabetes130(
+        arguments.input, ledger, column_forms(arguments), arguments.granularity, tuple(arguments.events)
+    )
+    return Source(
+        name="diabetes130",
+        system="icd9cm",
+        patients=patients,
+        ledger=ledger,
+        files=files,
+        event_names=event_names,
+    )
 
 
 SOURCE = SourceCommand(
@@ -92,7 +110,10 @@ SOURCE = SourceCommand(
     help="""\
 Diabetes 130-US Hospitals: diabetic_data.csv, plain or gzipped.
 
-  mera prepare diabetes130 --input diabetic_data.csv --output prepared/diabetes130 --every-visit""",
+  mera prepare diabetes130 --input diabetic_data.csv --output prepared/diabetes130 --every-visit
+  mera prepare diabetes130 --input diabetic_data.csv --output prepared/diabetes130-events --every-visit \\
+      --events drugs,labs
+      with antidiabetic drugs and high A1C and glucose of the visits before (docs/events.md)""",
     add_options=add_options,
     read=read_source,
 )

@@ -55,9 +55,8 @@ def read_grd_chile(
     visits = _usable_visits(discharges.visits, ledger)
     diagnoses = discharges.diagnoses.join(visits.select("row"), on="row", how="semi")
     ledger.drop("diagnoses", "visit dropped", discharges.diagnoses.height - diagnoses.height)
-    procedures = discharges.procedures
     names = _procedure_names(discharges.procedure_codes)
-    ledger.read("events", procedures.height)
+    procedures = _of_usable(discharges.procedures, visits, ledger)
     del discharges  # half of what is in memory, before patients are made
     edition = edition or load_ontology("icd10who")
     resolve = by_ontology(edition, granularity)
@@ -77,11 +76,20 @@ def read_grd_chile(
         patients += build_cohort(part.drop("row"), resolved, ledger, events=events)
     if not kinds:
         return patients, files, encodings, None
-    of_usable = procedures.join(visits.select("row"), on="row", how="semi").height
-    ledger.drop("events", "procedure without a usable discharge", procedures.height - of_usable)
     known = names.filter(pl.col("key") != "").unique("key", keep="first", maintain_order=True)
     event_names = known.select(event=pl.concat_str(pl.lit("procedure:"), "key"), kind=pl.lit("procedure"), name="name")
     return patients, files, encodings, event_names
+
+
+def _of_usable(procedures: pl.DataFrame, visits: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
+    """The procedures of the usable `visits`, without those of a stay that ended after the next one began: they have no
+    dates, and may tell of it."""
+    ledger.read("events", procedures.height)
+    usable = procedures.join(visits.select("row"), on="row", how="semi")
+    ledger.drop("events", "procedure without a usable discharge", procedures.height - usable.height)
+    before = usable.join(visits.filter("overlaps").select("row"), on="row", how="anti")
+    ledger.drop("events", "procedure of a stay that ended after the next began", usable.height - before.height)
+    return before
 
 
 def _procedure_names(codes: Sequence[str]) -> pl.DataFrame:
@@ -102,8 +110,8 @@ def _events(visits: pl.DataFrame, procedures: pl.DataFrame, names: pl.DataFrame,
 
 
 def _usable_visits(visits: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
-    """row, patient_id, sex, number (of the visit among its patient's), age and day, in columns of few bytes, sorted by
-    patient and in time; the others are counted."""
+    """row, patient_id, sex, number (of the visit among its patient's), age, day and overlaps (whether it ended after
+    the next began), in columns of few bytes, sorted by patient and in time; the others are counted."""
     person = pl.format("{}-{}", pl.col("block") - 2000, "patient")
     rows = visits.with_columns(patient_id=person).drop("patient", "block")
     ledger.read("visits", rows.height)
@@ -135,6 +143,7 @@ def _usable_visits(visits: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
         number=pl.int_range(1, pl.len() + 1).over("patient_id").cast(pl.UInt32),
         age=pl.when(_age().is_between(0, LARGEST_AGE)).then(_age()).cast(pl.Int16),
         day=pl.col("admitted").dt.epoch("d").cast(pl.Int32),
+        overlaps=overlap,
     )
 
 

@@ -1,6 +1,7 @@
 """The files of a prepared task, written and checked; `data.task` puts them together."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import datasets
@@ -94,3 +95,22 @@ class _no_progress_bars:
     def __exit__(self, *_: object) -> None:
         if self._enabled:
             datasets.enable_progress_bars()
+
+
+def optional_table(path: Path, name: str, empty: pl.DataFrame) -> pl.DataFrame:
+    """A table of the task in `path`; `empty` where it has none."""
+    if not (path / name).is_file():
+        return empty
+    with damaged(path, name):
+        return pl.read_parquet(path / name)
+
+
+@contextmanager
+def damaged(path: Path, part: str) -> Iterator[None]:
+    """Raise ValueError where the block cannot read its part of the task; libraries' words may quote a row."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException, pl.exceptions.PolarsError):
+        raise UserError(
+            f"the task in {path} is damaged or incomplete: {part} cannot be read; prepare it again"
+        ) from None

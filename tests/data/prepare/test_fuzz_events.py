@@ -93,6 +93,21 @@ def test_eicu(which, data):
     whole_or_refused(one_damaged(EICU, which, data), "eicu", "--input", "@", *options)
 
 
+DIABETES = "\n".join(
+    [
+        "encounter_id,patient_nbr,gender,age,diag_1,diag_2,diag_3,A1Cresult,insulin",
+        *(f"{number},{number // 2},Male,[50-60),428,25{number % 3}.01,V27,>8,Up" for number in range(2, 26)),
+    ]
+)
+DRUGS_AND_LABS = ("--events", "drugs,labs", "--min-event-patients", "2")
+
+
+@given(damaged(DIABETES))
+@RULES
+def test_diabetes130(content):
+    whole_or_refused({"d.csv": content}, "diabetes130", "--input", "@d.csv", *DRUGS_AND_LABS)
+
+
 GRD = "\n".join("|".join(cells) for cells in (grd.header(2021), *grd.patients(2021, 12)))
 PROCEDURES = ("--events", "procedures", "--min-event-patients", "2")
 
@@ -141,4 +156,5 @@ def test_the_undamaged_files_are_fine():
     both = ("--events", "procedures,drugs", "--min-event-patients", "2")
     assert whole_or_refused(encoded(EICU), "eicu", "--input", "@", *both) is None
     assert whole_or_refused({"g.txt": GRD.encode()}, "grd-chile", "--input", "@g.txt", *PROCEDURES) is None
+    assert whole_or_refused({"d.csv": DIABETES.encode()}, "diabetes130", "--input", "@d.csv", *DRUGS_AND_LABS) is None
     assert whole_or_refused({"0.parquet": shard()}, "meds", "--input", "@", *MEDS) is None

@@ -50,6 +50,16 @@ def test_discharges_that_are_dropped_take_their_procedures_along(tmp_path):
     assert_adds_up(task)
 
 
+def test_procedures_of_a_stay_that_ended_after_the_next_began_are_dropped(tmp_path):
+    rows = grd.patients(2021, 12)
+    rows[0][grd.header(2021).index("FECHAALTA")] = "30-12-2021"
+    path = grd.write(tmp_path / "grd", 2021, rows)
+    options = ("--events", "procedures", "--min-event-patients", 1, *EVEN)
+    (task,) = run("grd-chile", "--input", path, *options, "--output", tmp_path / "task")
+    assert dropped(task, "events")["procedure of a stay that ended after the next began"] == 1
+    assert sum(not visit["events"] for row in every_row(task) for visit in row["history"]) == 1
+
+
 def test_what_it_lacks_is_refused_in_a_sentence(tmp_path, capsys):
     with pytest.raises(SystemExit):
         run("grd-chile", "--input", tmp_path, "--events", "drugs,labs", "--output", tmp_path / "task")
