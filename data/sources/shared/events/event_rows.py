@@ -37,6 +37,8 @@ class EventRows:
     files: list[InputFile] = field(default_factory=list)
     _parts: list[pl.DataFrame] = field(default_factory=list)
     _names: list[pl.DataFrame] = field(default_factory=list)
+    _following: pl.DataFrame | None = None
+    """Of each visit when the next one begins."""
 
     def add(self, kind: str, rows: pl.DataFrame) -> None:
         """`rows`: patient_id, admission_id, key (which event of the `kind` it is), name (in words), and `time` where
@@ -55,9 +57,10 @@ class EventRows:
         self._parts.append(self._different(events, kind))
 
     def _in_time(self, rows: pl.DataFrame, kind: str) -> pl.DataFrame:
-        ordered = self.visits.sort("patient_id", "order", "admission_id", nulls_last=True)
-        following = ordered.select(*KEY, limit=pl.col("order").shift(-1).over("patient_id"))
-        known = rows.join(following, on=KEY, how="left", maintain_order="left")
+        if self._following is None:
+            ordered = self.visits.sort("patient_id", "order", "admission_id", nulls_last=True)
+            self._following = ordered.select(*KEY, limit=pl.col("order").shift(-1).over("patient_id"))
+        known = rows.join(self._following, on=KEY, how="left", maintain_order="left")
         late = (pl.col("time").dt.epoch("s") > pl.col("limit")).fill_null(False)
         in_time = known.filter(~late).drop("limit")
         self.ledger.drop("events", f"{kind} of after the next visit began", known.height - in_time.height)
