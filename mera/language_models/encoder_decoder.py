@@ -75,6 +75,12 @@ def start_id(model: PreTrainedModel) -> int:
     return start
 
 
+def end_id(model: PreTrainedModel) -> int:
+    """The token that ends what an encoder reads."""
+    end = model.config.eos_token_id
+    return int(end[0] if isinstance(end, list) else end)
+
+
 def encoder_inputs(prompts: Sequence[list[int]], pad_id: int) -> dict[str, Tensor]:
     """`input_ids` and `attention_mask` (B, T), padded at the end."""
     width = max(map(len, prompts))
