@@ -254,7 +254,7 @@ def build_trainer(
 
     The batches are the same number of questions either way: flattened into one row without padding where the attention
     kernel keeps sequences apart, else of similar length. Raises UserError where an encoder-decoder, whose questions and
-    answers are in different rows, is to have them flattened.
+    answers are in different rows, is to have them flattened, or its adapter is to be saved.
     """
     arguments = training_arguments(
         config.training,
@@ -268,6 +268,11 @@ def build_trainer(
     if is_encoder_decoder(model):
         if config.packing == "always":
             raise UserError("packing: always is for causal models; an encoder-decoder takes a row for each question")
+        if config.save_adapter:
+            raise UserError(
+                "save_adapter is for causal models: PEFT alone cannot put an adapter's embeddings into an encoder and "
+                "a decoder; leave it out, the checkpoint has the adapter merged"
+            )
         arguments |= {"remove_unused_columns": False, "label_names": ["labels"]}
         return TextToTextTrainer(
             min_steps=config.training.min_steps,

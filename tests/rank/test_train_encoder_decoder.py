@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from ready_python import begin_ready, run_ready
-from small_model import OWN_HEAD, SMALL_T5, small_t5
+from small_model import SMALL_T5, small_t5
 from tiny_task import make_tiny_task
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
@@ -38,16 +38,18 @@ def rank_arguments(folder, output, *more):
     )
 
 
-@pytest.fixture(scope="module", params=[{}, OWN_HEAD | {"initializer_factor": 0.3}], ids=["tied", "own head"])
+TIED = ("--config", "configs/memorize/tiny.yaml", "--training.learning_rate", 4e-3, "--model.architecture")
+OWN_HEAD = ("--config", "configs/memorize/tiny_t5.yaml", "--questions.levels", "[chapter]")
+
+
+@pytest.fixture(scope="module", params=[(*TIED, json.dumps(SMALL_T5)), OWN_HEAD], ids=["tied", "own head"])
 def runs(request, tmp_path_factory):
     """A folder with a task, a stage-one run and a stage-two run."""
     folder = tmp_path_factory.mktemp("two_stages")
     make_tiny_task(folder / "task")
     launch(
         "memorize/train.py",
-        *("--config", "configs/memorize/tiny.yaml", "--task", folder / "task", "--output", folder / "memorize"),
-        *("--model.architecture", json.dumps(SMALL_T5 | request.param), "--training.epochs", 4),
-        *("--training.learning_rate", 4e-3),
+        *("--task", folder / "task", "--output", folder / "memorize", "--training.epochs", 4, *request.param),
     )
     launch("rank/train.py", *rank_arguments(folder, folder / "rank"))
     return folder
