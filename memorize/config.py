@@ -95,8 +95,8 @@ class MemorizeConfig:
     attention: str | None = None
     """attention kernel as Hugging Face names it (sdpa, flash_attention_2, ...); unset: the library's choice"""
     packing: Literal["auto", "always", "never"] = "auto"
-    """a batch's questions in one row without padding; auto: where the attention kernel keeps them apart (flash
-    attention), else batches of equal length"""
+    """a batch's questions in one row without padding, for causal models; auto: where the attention kernel keeps them
+    apart (flash attention), else batches of equal length"""
     replay: float = 0.0
     """share of the training examples that is general text, against forgetting"""
     replay_text: str | None = None
@@ -110,7 +110,7 @@ class MemorizeConfig:
     measure_pretrained: bool = True
     """before training, also ask a pretrained base model in plain text with a few worked examples, codes as text"""
     save_adapter: bool = False
-    """with LoRA: write the adapter, too (adapter/), beside the merged checkpoint"""
+    """with LoRA on a causal model: write the adapter, too (adapter/), beside the merged checkpoint"""
 
     def __post_init__(self) -> None:
         if (self.task is None) == (self.ontology is None):

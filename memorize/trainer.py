@@ -226,7 +226,12 @@ class TextToTextTrainer(MemorizeTrainer):
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor | tuple[Tensor, ModelOutput]:
         labels = inputs["labels"]
-        outputs = model(**{name: inputs[name] for name in inputs if name != "labels"}, use_cache=False)
+        outputs = model(
+            input_ids=inputs["input_ids"],
+            attention_mask=inputs["attention_mask"],
+            decoder_input_ids=inputs["decoder_input_ids"],
+            use_cache=False,
+        )
         logits = outputs.logits.float()
         loss = cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=NO_LOSS, reduction="sum")
         if num_items_in_batch is None:
@@ -248,9 +253,9 @@ def build_trainer(
     """`examples` as `memorize.encoding.as_examples` makes them; only completions carry loss.
 
     The batches are the same number of questions either way: flattened into one row without padding where the attention
-    kernel keeps sequences apart, else of similar length. Raises UserError where they cannot be flattened.
+    kernel keeps sequences apart, else of similar length. Raises UserError where an encoder-decoder, whose questions and
+    answers are in different rows, is to have them flattened, or its adapter is to be saved.
     """
-    flat = flattens(model, config)
     arguments = training_arguments(
         config.training,
         run,
@@ -261,6 +266,13 @@ def build_trainer(
     )
     watch = StopWhenKnown(book, encoder, config)
     if is_encoder_decoder(model):
+        if config.packing == "always":
+            raise UserError("packing: always is for causal models; an encoder-decoder takes a row for each question")
+        if config.save_adapter:
+            raise UserError(
+                "save_adapter is for causal models: PEFT alone cannot put an adapter's embeddings into an encoder and "
+                "a decoder; leave it out, the checkpoint has the adapter merged"
+            )
         arguments |= {"remove_unused_columns": False, "label_names": ["labels"]}
         return TextToTextTrainer(
             min_steps=config.training.min_steps,
@@ -272,7 +284,7 @@ def build_trainer(
             callbacks=[watch],
         )
     # `tokenized` refuses what is too long; nothing is to be cut.
-    arguments |= {"completion_only_loss": True, "padding_free": flat, "max_length": None}
+    arguments |= {"completion_only_loss": True, "padding_free": flattens(model, config), "max_length": None}
     return CausalTrainer(
         min_steps=config.training.min_steps,
         model=model,
@@ -287,13 +299,8 @@ def flattens(model: PreTrainedModel, config: MemorizeConfig) -> bool:
     """Whether a batch becomes one row, its sequences told apart by their positions (see `packing` in the config).
 
     Flash attention computes only within sequences. Other kernels build a mask over the whole row instead: right, but
-    slower than batches of equal length, so `auto` leaves them alone. Raises UserError where `always` is asked of an
-    encoder-decoder, whose questions are in one row and whose answers are in another.
+    slower than batches of equal length, so `auto` leaves them alone.
     """
-    if is_encoder_decoder(model):
-        if config.packing == "always":
-            raise UserError("packing: always is for causal models; an encoder-decoder takes a row for each question")
-        return False
     if config.packing == "auto":
         return "flash" in attention_name(model)
     return config.packing == "always"

@@ -7,15 +7,22 @@ no place for such a mask: its sequences are causal throughout, so a shared promp
 Families of models differ in how far their layers look: all of them through a window (Mistral, Phi), all everywhere
 (Llama), or some so and some so (Gemma, Qwen), for which each kind of layer gets a mask of its own. Those that cap their
 attention scores (Gemma 2) compute it without a fused kernel in the place of `sdpa`, which would leave the cap out.
+
+In the decoder of an encoder-decoder the orders stand behind one start token. T5 has no position ids: it adds a bias to
+each pair of tokens, which depends on how far apart they are in the row. `order_positions`, which `use_kernel` teaches
+its decoder to take, says instead where each token is in its order.
 """
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Literal, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask
+from torch.nn.functional import embedding
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from mera.language_models.encoder_decoder import is_encoder_decoder
 from mera.system.errors import UserError
 from mera.training.private_api import attention_name
 
@@ -28,15 +35,41 @@ PADDING, PROMPT = -1, 0
 
 
 def use_kernel(model: PreTrainedModel, kernel: Kernel) -> None:
-    """Switch the model's attention; its results stay the same. Raises UserError where `kernel` cannot train here, or
-    the model has layers that no mask of ours fits."""
+    """Switch the model's attention; its results stay the same. An encoder-decoder takes `order_positions` from now on.
+    Raises UserError where `kernel` cannot train here, or the model has layers that no mask of ours fits."""
     layer_kinds(model.config)
+    if kernel == "flex" and is_encoder_decoder(model):
+        raise UserError("attention: flex is for causal models; an encoder-decoder trains with attention: sdpa")
     if kernel == "flex" and not torch.cuda.is_available():
         raise UserError(
             "attention: flex trains on a GPU only (PyTorch has no backward pass for it on the CPU); use attention: sdpa"
         )
     fused = "eager" if getattr(model.config, "attn_logit_softcapping", None) else "sdpa"
     model.set_attn_implementation("flex_attention" if kernel == "flex" else fused)
+    if is_encoder_decoder(model):
+        first = model.get_submodule("decoder.block.0.layer.0.SelfAttention")  # whose bias all layers take
+        first.register_forward_pre_hook(_with_bias_of_positions, with_kwargs=True)
+
+
+def _with_bias_of_positions(
+    attention: nn.Module, positional: tuple[object, ...], keywords: dict[str, object]
+) -> tuple[tuple[object, ...], dict[str, object]]:
+    """Before a T5's attention: `order_positions`, which the model hands down, becomes its `position_bias`."""
+    positions = keywords.pop("order_positions", None)
+    if isinstance(positions, Tensor):
+        keywords["position_bias"] = bias_of_positions(attention, positions)
+    return positional, keywords
+
+
+def bias_of_positions(attention: nn.Module, position_ids: Tensor) -> Tensor:
+    """(B, H, T, T): what a T5's `attention` of H heads adds to the scores of a query and a key, from their distance by
+    `position_ids` (B, T), which are below T; keys that come later count as at the same place."""
+    length = position_ids.shape[1]
+    compute_bias = cast("Callable[..., Tensor]", attention.compute_bias)
+    last_query_HT = compute_bias(1, length, past_seen_tokens=length - 1)[0, :, 0]
+    by_distance_TH = last_query_HT.flip(-1).T
+    distance_BTT = (position_ids[:, :, None] - position_ids[:, None, :]).clamp(min=0)
+    return embedding(distance_BTT, by_distance_TH).permute(0, 3, 1, 2)
 
 
 def masks_for(

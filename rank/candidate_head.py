@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from mera.language_models.encoder_decoder import encoder_inputs, end_id, is_encoder_decoder, start_id
 from mera.system.terminal import progress_bar
 
 
@@ -81,12 +82,28 @@ def score_prompts(
     starts = range(0, len(order), batch_size)
     for start in progress_bar(starts, label, "batch", at_least=8):
         indices = order[start : start + batch_size]
-        inputs = pad_left([prompts[index] for index in indices], pad_id, model.device)
-        logits = model(**inputs, logits_to_keep=1, use_cache=False).logits[:, -1]
+        logits = first_logits(model, [prompts[index] for index in indices], pad_id)
         values = logits.float().cpu().numpy()
         scores[indices], eov[indices] = values[:, :-1], values[:, -1]
     model.train(was_training)
     return scores, eov
+
+
+def first_logits(model: PreTrainedModel, prompts: Sequence[list[int]], pad_id: int) -> Tensor:
+    """(B, K) of the first output token of each prompt: the one behind it or, of an encoder-decoder, the decoder's."""
+    if is_encoder_decoder(model):
+        start = torch.full((len(prompts), 1), start_id(model), device=model.device)
+        inputs = prompts_for_encoder(model, prompts, pad_id)
+        of_decoder: Tensor = model(**inputs, decoder_input_ids=start, use_cache=False).logits
+        return of_decoder[:, -1]
+    logits: Tensor = model(**pad_left(prompts, pad_id, model.device), logits_to_keep=1, use_cache=False).logits
+    return logits[:, -1]
+
+
+def prompts_for_encoder(model: PreTrainedModel, prompts: Sequence[list[int]], pad_id: int) -> dict[str, torch.Tensor]:
+    """`input_ids` and `attention_mask` (B, T), each prompt ended as the encoder expects it."""
+    inputs = encoder_inputs([[*prompt, end_id(model)] for prompt in prompts], pad_id)
+    return {name: tensor.to(model.device) for name, tensor in inputs.items()}
 
 
 def pad_left(prompts: Sequence[list[int]], pad_id: int, device: torch.device) -> dict[str, torch.Tensor]:

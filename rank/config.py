@@ -111,7 +111,8 @@ class RankConfig:
     training: TrainingConfig = TrainingConfig()
     candidates: str | None = None
     """finished run of the same task whose best codes are verified, instead of ranking all codes by the first output
-    token (rank/verification); it needs scores of the training notes (`mera retrieval-baselines --candidate_folds 5`)"""
+    token (rank/verification), with a causal model; it needs scores of the training notes (`mera retrieval-baselines
+    --candidate_folds 5`)"""
     verification: VerificationConfig = VerificationConfig()
     orders: int = 1
     """orders of the targets drawn per example and epoch, all behind one prompt; 0: no partial outputs"""
@@ -140,7 +141,8 @@ class RankConfig:
     """how test patients are ranked. rank: all codes by the first output token; autoregressive: codes are written one
     after the other until EOV, for comparison"""
     attention: Kernel = "sdpa"
-    """attention kernel in training: sdpa everywhere, flex (FlexAttention) on GPUs; the result is the same"""
+    """attention kernel in training: sdpa everywhere, flex (FlexAttention) for causal models on GPUs; the result is the
+    same"""
     initialisation: Initialisation = "definition"
     """how code tokens start where model.base has none (no stage one)"""
     evaluation_batch_size: int = 64

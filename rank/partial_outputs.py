@@ -3,19 +3,24 @@
 One causal pass over `prompt c1 .. cn` reads all n+1 positions. Several orders of one example stand behind one copy of
 its prompt: a mask (rank/attention.py) hides the orders from each other and each order's positions restart after the
 prompt, so that the prompt is computed once and every order sees exactly what it would see alone.
+
+In an encoder-decoder the encoder reads the prompt, once, and the orders stand behind one start token in the decoder,
+whose first output ranks.
 """
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NotRequired, TypedDict
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Dataset
+from transformers import PreTrainedModel
 
-from rank.attention import PADDING, PROMPT
+from mera.language_models.encoder_decoder import encoder_inputs
+from rank.attention import PADDING, PROMPT, Kernel, masks_for
 from rank.prompt import Prompt
 from rank.wide.features import WidePatient, WideTables
 from rank.wide.recurrence import NUM_FEATURES, SeenCodes
@@ -103,10 +108,16 @@ class RankingDataset(Dataset[RankingExample]):
 
 
 class RankingBatch(TypedDict):
-    """What one forward pass and its loss take. B examples, T tokens, R read positions, N rows, C candidates."""
+    """What one forward pass and its loss take. B examples, T tokens, R read positions, N rows, C candidates.
+
+    Of an encoder-decoder T are the decoder's tokens, which `decoder_input_ids` (B, T) holds; `input_ids` and
+    `attention_mask` (B, P) are the encoder's.
+    """
 
     input_ids: Tensor
     """(B, T)"""
+    attention_mask: NotRequired[Tensor]
+    decoder_input_ids: NotRequired[Tensor]
     position_ids: Tensor
     """(B, T)"""
     order_ids: Tensor
@@ -212,3 +223,44 @@ class PartialOutputCollator:
             patients = [example.wide for example in examples if example.wide is not None]
             batch["wide"], batch["wide_patients"] = batch_tensors(self.wide, patients)
         return batch
+
+
+@dataclass(frozen=True, slots=True)
+class DecoderCollator:
+    """The same for an encoder-decoder: what stands behind the prompt stands behind a start token."""
+
+    orders: PartialOutputCollator
+    start_id: int
+    end_id: int
+    """ends what the encoder reads"""
+
+    def __call__(self, examples: Sequence[RankingExample]) -> RankingBatch:
+        batch = self.orders([replace(example, prompt_ids=[self.start_id]) for example in examples])
+        prompts = encoder_inputs([[*example.prompt_ids, self.end_id] for example in examples], self.orders.pad_id)
+        batch["decoder_input_ids"] = batch["input_ids"]
+        batch["input_ids"], batch["attention_mask"] = prompts["input_ids"], prompts["attention_mask"]
+        return batch
+
+
+def read_logits(model: nn.Module, plain: PreTrainedModel, batch: RankingBatch, kernel: Kernel) -> Tensor:
+    """(R, C + 1): of the candidates and of EOV, at the positions that are read. `model` reads candidates only;
+    `plain`: the same model, or what an engine has wrapped in it."""
+    masks = masks_for(plain, batch["order_ids"], batch["position_ids"], kernel)
+    if "decoder_input_ids" in batch:
+        of_decoder: Tensor = model(
+            input_ids=batch["input_ids"],
+            attention_mask=batch["attention_mask"],
+            decoder_input_ids=batch["decoder_input_ids"],
+            decoder_attention_mask=masks,
+            order_positions=batch["position_ids"],
+            use_cache=False,
+        ).logits
+        return of_decoder[batch["logits_to_keep"]]
+    logits: Tensor = model(
+        input_ids=batch["input_ids"],
+        attention_mask=masks,
+        position_ids=batch["position_ids"],
+        logits_to_keep=batch["logits_to_keep"],
+        use_cache=False,
+    ).logits
+    return logits

@@ -10,14 +10,22 @@ from transformers import EarlyStoppingCallback, PreTrainedModel, PreTrainedToken
 
 from data.task import Task
 from mera.language_models.code_tokens import token_ids
+from mera.language_models.encoder_decoder import end_id, is_encoder_decoder, start_id
 from mera.runs.run_directory import RunDirectory
 from mera.training.amount import amount_for
 from mera.training.settings import training_arguments
 from mera.training.stage_trainer import StageTrainer
-from rank.attention import Kernel, masks_for
+from rank.attention import Kernel
 from rank.config import LossConfig, RankConfig
 from rank.loss import stage_two_loss
-from rank.partial_outputs import PartialOutputCollator, RankingBatch, RankingDataset, RankingExample
+from rank.partial_outputs import (
+    DecoderCollator,
+    PartialOutputCollator,
+    RankingBatch,
+    RankingDataset,
+    RankingExample,
+    read_logits,
+)
 from rank.row_chunks import loss_in_chunks
 from rank.start import WideStart, untrained_codes
 from rank.validation import Validation
@@ -56,13 +64,7 @@ class RankTrainer(StageTrainer):
         """The stage-two loss of a `RankingBatch`, normalised by the rows of the whole step."""
         batch = cast("RankingBatch", inputs)
         plain = self.accelerator.unwrap_model(model)
-        logits = model(
-            input_ids=batch["input_ids"],
-            attention_mask=masks_for(plain, batch["order_ids"], batch["position_ids"], self.kernel),
-            position_ids=batch["position_ids"],
-            logits_to_keep=batch["logits_to_keep"],
-            use_cache=False,
-        ).logits
+        logits = read_logits(model, plain, batch, self.kernel)
         wide, recurrence = getattr(plain, "wide", None), getattr(plain, "recurrence", None)
         bonus = None if recurrence is None else recurrence(batch["recurrence"])
         if wide is not None:
@@ -141,7 +143,9 @@ def build_trainer(
         model=model,
         train_dataset=examples,
         eval_dataset=validation.prompts,  # the trainer wants one; `evaluate` ranks with `measure` instead
-        data_collator=collator,
+        data_collator=(
+            DecoderCollator(collator, start_id(model), end_id(model)) if is_encoder_decoder(model) else collator
+        ),
         group_ids=torch.from_numpy(task.group_ids(config.loss.levels)),
         measure=validation.measure,
         repeated_weight=config.repeated_weight,

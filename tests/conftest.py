@@ -20,6 +20,8 @@ LONGEST = [
     "house/test_network.py",
     "mera/system/test_terminal.py",
     "memorize/test_train.py",
+    "memorize/test_text_to_text.py",
+    "rank/test_train_encoder_decoder.py",
     "mera/training/test_faults.py",
     "data/prepare/test_guarantees.py",
     "mera/commands/test_stages.py",

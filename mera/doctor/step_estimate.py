@@ -225,8 +225,8 @@ def epoch_tokens(loader: StepLoader) -> int:
 
 
 def num_tokens(batch: object) -> int:
-    """Token ids of a trainer's batch, padding included: what is computed."""
-    return sum(tensor.numel() for name, tensor in _named(batch) if name == "input_ids")
+    """Token ids of a trainer's batch, padding and those of a decoder beside an encoder included: what is computed."""
+    return sum(tensor.numel() for name, tensor in _named(batch) if name in ("input_ids", "decoder_input_ids"))
 
 
 def _largest_ids(batch: object) -> list[int]:

@@ -1,9 +1,10 @@
 """Encoder-decoders of the T5 family (T5, Flan-T5, mT5) beside causal models: the prompt goes into the encoder, the
 answer is what the decoder writes from a start token on.
 
-Which of the two a model is, its own configuration says; nothing is to be chosen. What follows from it stands here and
-in one place of each stage: `memorize/answering.py` and `memorize/encoding.py`, `rank/partial_outputs.py` and
-`rank/candidate_head.py`.
+Which of the two a model is, its own configuration says; nothing is to be chosen. What follows from it for all stages
+stands here. Stage one: how a question is encoded and where its answer is (`memorize/encoding.py`, `answering.py`), and
+the trainer. Stage two: what is read in a batch of partial outputs (`rank/partial_outputs.py`, `attention.py`), and
+where a prompt's first output is (`rank/candidate_head.py`, `decoding.py`).
 """
 
 from collections.abc import Sequence
@@ -32,8 +33,8 @@ def auto_model(config: PreTrainedConfig) -> AutoModel:
         return AutoModelForCausalLM
     if config.model_type not in FAMILY:
         raise UserError(
-            f"it is an encoder-decoder of the type {config.model_type}; of these only {' and '.join(FAMILY)} can be "
-            f"trained: choose one of them (T5, Flan-T5, mT5), or a causal model"
+            f"an encoder-decoder of the type {config.model_type} cannot be trained; of these only "
+            f"{' and '.join(FAMILY)} can: choose one of them (T5, Flan-T5, mT5), or a causal model"
         )
     return AutoModelForSeq2SeqLM
 
@@ -68,11 +69,22 @@ def share_input_embeddings(model: PreTrainedModel) -> None:
         model.set_input_embeddings(model.get_input_embeddings())
 
 
+def copies_of_embeddings(model: PreTrainedModel) -> set[str]:
+    """Names of the weights of encoder and decoder that are the model's one table of input embeddings."""
+    return {f"{part}.embed_tokens.weight" for part in ("encoder", "decoder")} if is_encoder_decoder(model) else set()
+
+
 def start_id(model: PreTrainedModel) -> int:
     """The token that a decoder starts from."""
     start = model.config.decoder_start_token_id
     assert isinstance(start, int), "an encoder-decoder's configuration names its start token"
     return start
+
+
+def end_id(model: PreTrainedModel) -> int:
+    """The token that ends what an encoder reads."""
+    end = model.config.eos_token_id
+    return int(end[0] if isinstance(end, list) else end)
 
 
 def encoder_inputs(prompts: Sequence[list[int]], pad_id: int) -> dict[str, Tensor]:

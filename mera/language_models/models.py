@@ -44,8 +44,8 @@ LOCAL_LOADING = SAFE_LOADING | {"local_files_only": True}
 @config_class
 class ModelConfig:
     base: str | None = None
-    """Hugging Face name, local directory, or `package:NAME` of an installed package that carries a GGUF file; unset:
-    build `architecture`"""
+    """Hugging Face name, local directory, or `package:NAME` of an installed package that carries a GGUF file; a causal
+    model, or an encoder-decoder of T5's family (T5, Flan-T5, mT5); unset: build `architecture`"""
     gguf_file: str | None = None
     """file name of the GGUF inside `base`"""
     architecture: Recipe | None = None

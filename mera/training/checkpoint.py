@@ -6,6 +6,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
 
 from mera.language_models.code_tokens import CodeTokens
+from mera.language_models.encoder_decoder import copies_of_embeddings
 from mera.language_models.lora import merged
 from mera.training.engine import has_whole_parameters, whole_parameters
 
@@ -25,7 +26,8 @@ def save_checkpoint(
     """
     model, state = _consolidated(trainer)
     # What is gathered from pieces no longer says that it is tied, and would be written twice.
-    state = {name: weight for name, weight in state.items() if name not in model.all_tied_weights_keys}
+    copies = copies_of_embeddings(model) | set(model.all_tied_weights_keys)
+    state = {name: weight for name, weight in state.items() if name not in copies}
     if leave_out is not None:
         state = {name: weight for name, weight in state.items() if not name.startswith(leave_out)}
     if trainer.is_world_process_zero():

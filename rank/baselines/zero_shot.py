@@ -19,6 +19,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from data.task import Task
 from data.task_folder.features import PatientRow
+from mera.language_models.encoder_decoder import is_encoder_decoder
 from mera.language_models.models import ModelConfig, load_base_model
 from mera.language_models.plain_text import PlainText
 from mera.system.errors import UserError
@@ -40,6 +41,8 @@ def zero_shot(task: Task, config: ZeroShotConfig) -> BaselineScores:
             "directory or a Hugging Face name"
         )
     model, tokenizer = load_base_model(ModelConfig(base=config.model, gguf_file=config.gguf_file), ())
+    if is_encoder_decoder(model):
+        raise UserError("zero-shot asks a causal language model, and --zero_shot.model is an encoder-decoder")
     model.to("cuda" if torch.cuda.is_available() else "cpu").eval()  # type: ignore[arg-type]
     asked = ZeroShot(model, tokenizer, task.definitions, task.all_definitions, config)
     scores = {split: asked.score(task.splits[split], f"zero-shot, {split}") for split in EVALUATED}

@@ -9,8 +9,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from data.task import Task
 from mera.evaluation.metrics import mean_average_precision
 from mera.language_models.code_tokens import CodeTokens, stored_or_new_code_tokens
+from mera.language_models.encoder_decoder import is_encoder_decoder
 from mera.language_models.lora import add_lora
 from mera.language_models.models import load_base_model
+from mera.system.errors import UserError
 from mera.training.engine import shares_out_parameters
 from rank.attention import use_kernel
 from rank.config import RankConfig
@@ -24,8 +26,13 @@ from rank.verification.scoring import scores_of_all_codes, standardise, verify
 
 def verifier_for_task(config: RankConfig, task: Task) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, CodeTokens]:
     """The model as it is trained, its tokenizer and its code tokens, as `rank.start.model_for_task` makes them; in the
-    same order, for the same reasons."""
+    same order, for the same reasons. Raises UserError on an encoder-decoder."""
     model, tokenizer = load_base_model(config.model, task.definitions)
+    if is_encoder_decoder(model):
+        raise UserError(
+            "candidates: only a causal model can verify them, and model.base is an encoder-decoder; leave --candidates "
+            "out, or choose a causal base model"
+        )
     definitions = dict(zip(task.codes, task.definitions, strict=True))
     code_tokens = stored_or_new_code_tokens(config.model.base, model, tokenizer, definitions, config.initialisation)
     use_kernel(model, config.attention)

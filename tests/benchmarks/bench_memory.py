@@ -7,7 +7,7 @@ python tests/benchmarks/bench_memory.py --task prepared/diabetes130 --notes prep
 Measured: resident memory that two optimiser steps add to a process that has built everything (`--dry-run`), in a
 process whose allocator gives freed memory back at once (MALLOC_MMAP_THRESHOLD_; mera/doctor/host_memory.py takes the
 gaps in its heap away). The table needs no weights: the 7B model is Mistral's published shape with a stand-in tokenizer
-of 32,000 entries. Keys of the recipes may follow, for the doctor and the run.
+of 32,000 entries, Flan-T5 base likewise with one of 32,100. Keys of the recipes may follow, for the doctor and the run.
 """
 
 import argparse
@@ -46,10 +46,14 @@ TABLE = (
     ("rank", "biomistral", ALL_PARAMETERS, SHARDED),
     ("memorize", "smollm2", (), ("ddp",)),
     ("rank", "smollm2", (), ("ddp",)),
+    ("memorize", "flan_t5", (), ("ddp",)),
+    ("rank", "flan_t5", (), ("ddp",)),
     ("bi_encoder", "bioclinical_modernbert", (), ("ddp",)),
     ("bi_encoder", "minilm", (), ("ddp",)),
     ("memorize", "tiny", (), ("cpu",)),
     ("rank", "tiny", (), ("cpu",)),
+    ("memorize", "tiny_t5", (), ("cpu",)),
+    ("rank", "tiny_t5", (), ("cpu",)),
     ("bi_encoder", "tiny", (), ("cpu",)),
 )
 """Stage, recipe, changes to it, launch files."""
@@ -61,7 +65,7 @@ COUNTS = (1, 2, 4, 8)
 def overrides(stage: str, recipe: str, folder: Path) -> list[str]:
     """Stage two starts here from the base model of stage one, so that no checkpoint is needed; models of the hub are
     replaced by those of their shape in `folder`."""
-    if recipe.startswith("bio"):
+    if recipe.startswith("bio") or recipe == "flan_t5":
         shape = recipe.removesuffix("_4bit")
         return ["--encoder.pretrained" if stage == "bi_encoder" else "--model.base", str(folder / shape)]
     if stage == "bi_encoder":
@@ -78,11 +82,25 @@ def overrides(stage: str, recipe: str, folder: Path) -> list[str]:
 
 def write_seven_billion(folder: Path, task: str) -> None:
     """Configuration and tokenizer of a 7B Mistral, without weights."""
-    tokenizer = train_tokenizer(load_task(task).definitions, 2000, 32_768)
-    tokenizer.add_tokens([f"<filler {number}>" for number in range(32_000 - len(tokenizer))])
-    tokenizer.save_pretrained(folder)
-    special = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+    special = write_tokenizer(folder, task, 32_000)
     AutoConfig.for_model("mistral", vocab_size=32_000, sliding_window=None, **special).save_pretrained(folder)
+
+
+def write_flan_t5(folder: Path, task: str) -> None:
+    """Configuration and tokenizer of Flan-T5 base, without weights."""
+    special = write_tokenizer(folder, task, 32_100)
+    shape = {"d_model": 768, "d_kv": 64, "d_ff": 2048, "num_layers": 12, "num_heads": 12, "vocab_size": 32_128}
+    own = {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}
+    start = {"decoder_start_token_id": special["pad_token_id"]}
+    AutoConfig.for_model("t5", **shape, **own, **start, **special).save_pretrained(folder)
+
+
+def write_tokenizer(folder: Path, task: str, size: int) -> dict[str, int]:
+    """A stand-in of `size` entries; its special tokens as a model's configuration names them."""
+    tokenizer = train_tokenizer(load_task(task).definitions, 2000, 32_768)
+    tokenizer.add_tokens([f"<filler {number}>" for number in range(size - len(tokenizer))])
+    tokenizer.save_pretrained(folder)
+    return {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
 
 
 def write_modern_bert(folder: Path, task: str) -> None:
@@ -186,6 +204,7 @@ def main() -> None:
         parser.error(f"the table is of the recipes as they are; remove {' '.join(keys)}")
     with tempfile.TemporaryDirectory() as folder:
         write_seven_billion(Path(folder) / "biomistral", arguments.task)
+        write_flan_t5(Path(folder) / "flan_t5", arguments.task)
         if arguments.table:
             write_modern_bert(Path(folder) / "bioclinical_modernbert", arguments.task)
             hardware_table(arguments.task, arguments.notes or arguments.task, Path(folder))

@@ -64,7 +64,7 @@ def memorize(task, config, run):
     codes = task_codes(task)
     model, tokenizer = load_base_model(config.model, tokenizer_texts(codes))
     code_tokens = add_code_tokens(model, tokenizer, codes.meanings())
-    book, encoder = QuestionBook(codes, config.questions), QuestionEncoder(tokenizer, config.questions)
+    book, encoder = QuestionBook(codes, config.questions), QuestionEncoder.of(model, tokenizer, config.questions)
     examples = tokenized(book.training(), encoder, config.model.max_length)
     if config.model.lora.rank:
         model = add_lora(model, config.model.lora)

@@ -216,6 +216,11 @@ def test_questions_are_not_packed(task, tmp_path):
         trainer_of(task, tmp_path / "run", packing="always")
 
 
+def test_an_adapter_is_not_saved_apart(task, tmp_path):
+    with pytest.raises(ValueError, match="save_adapter is for causal models"):
+        trainer_of(task, tmp_path / "run", **{"save_adapter": True, "model.lora.rank": 2})
+
+
 @torch.no_grad()
 def test_general_text_is_its_second_half_after_the_first(task, parts):
     model, encoder, book = parts

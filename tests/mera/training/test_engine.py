@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from ready_python import run_ready
 from safetensors.numpy import load_file
-from small_model import ARCHITECTURE
+from small_model import ARCHITECTURE, OWN_HEAD, SMALL_T5
 from tiny_task import make_tiny_task
 from torch.cuda import device_count
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 from mera.root import ROOT
 from mera.training.engine import prepare_engine
@@ -134,6 +134,35 @@ def test_two_processes_train_as_one(engine, task, alone, tmp_path):
         for key in one:
             np.testing.assert_allclose(two[key], one[key], atol=2e-3, err_msg=f"{engine} {name} {key}")
         loaded, report = AutoModelForCausalLM.from_pretrained(tmp_path / engine / name, output_loading_info=True)
+        assert not report["missing_keys"]
+        assert not report["unexpected_keys"]
+        assert not hasattr(loaded, "peft_config")
+
+
+def encoder_decoder_runs(task, batch_size):
+    """Both stages of a T5, tied and with a head of its own, all parameters and LoRA."""
+    runs = [run for run in wanted_runs(task, batch_size) if run["trainer"] != "bi_encoder"]
+    kinds = {"": SMALL_T5, "-own": SMALL_T5 | OWN_HEAD | {"initializer_factor": 0.3}}
+    return [
+        run | {"name": run["name"] + kind, "config": run["config"] | {"model.architecture": architecture}}
+        for run in runs
+        for kind, architecture in kinds.items()
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["ddp", "zero2", "zero3", "fsdp2"])
+def test_two_processes_train_an_encoder_decoder_as_one(engine, task, tmp_path):
+    expected = train(tmp_path / "one", "cpu", 1, encoder_decoder_runs(task, STEP_EXAMPLES))
+    found = train(tmp_path / engine, engine, 2, encoder_decoder_runs(task, STEP_EXAMPLES // 2))
+    for name, losses in found.items():
+        assert losses[-1] < losses[0]
+        np.testing.assert_allclose(losses, expected[name], atol=1e-4, rtol=0, err_msg=f"{engine} {name}")
+        one, two = weights(tmp_path / "one" / name), weights(tmp_path / engine / name)
+        assert one.keys() == two.keys()
+        for key in one:
+            np.testing.assert_allclose(two[key], one[key], atol=2e-3, err_msg=f"{engine} {name} {key}")
+        loaded, report = AutoModelForSeq2SeqLM.from_pretrained(tmp_path / engine / name, output_loading_info=True)
         assert not report["missing_keys"]
         assert not report["unexpected_keys"]
         assert not hasattr(loaded, "peft_config")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from small_model import small_model
+from small_model import small_model, small_t5
 from tiny_task import make_tiny_task
 
 from mera.language_models.plain_text import PlainText
@@ -84,5 +84,10 @@ def test_a_whole_task_with_a_model_of_a_folder(model_and_tokenizer, tmp_path):
 
 def test_it_is_off_and_asks_for_a_model(tmp_path):
     assert "zero-shot" not in BaselinesConfig(task="t", output="o").only
+    task = make_tiny_task(tmp_path / "task", patients=20)
     with pytest.raises(UserError, match=r"--zero_shot\.model"):
-        zero_shot(make_tiny_task(tmp_path / "task", patients=20), ZeroShotConfig())
+        zero_shot(task, ZeroShotConfig())
+    for part in small_t5():
+        part.save_pretrained(tmp_path / "t5")
+    with pytest.raises(UserError, match=r"--zero_shot\.model is an encoder-decoder"):
+        zero_shot(task, ZeroShotConfig(model=str(tmp_path / "t5")))
