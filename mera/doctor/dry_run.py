@@ -50,7 +50,7 @@ OPTIONS: dict[str, dict[str, object]] = {
     "--estimate-as": {
         "choices": ("float32", "autocast", "bfloat16"),
         "default": "float32",
-        "help": "with --estimate: compute as written, in bf16 by autocast, or with weights in bf16 (DeepSpeed)",
+        "help": "with --estimate: compute as written, in bf16 by autocast, or with weights in bf16 (DeepSpeed, FSDP2)",
     },
     "--estimate-in-pieces": {
         "action": "store_true",

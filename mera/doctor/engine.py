@@ -39,7 +39,7 @@ class Engine:
     @property
     def precision(self) -> str:
         """How a step computes, as `--estimate-as` names it."""
-        if self.zero_stage is not None and self.bf16:
+        if (self.zero_stage is not None or self.fsdp) and self.bf16:
             return "bfloat16"
         return "autocast" if self.bf16 else "float32"
 
@@ -88,16 +88,16 @@ def memory_of_a_device(
         return _under_deepspeed(engine, estimate, eight_bit)
     trained, n = estimate.trainable, engine.processes
     if engine.fsdp:
-        # accelerate keeps what is trained in float32, in pieces; a layer and the next, and what is in no layer (the
-        # embeddings), are whole in bf16, and so are a layer's gradients and the embeddings' until they are shared out.
+        # accelerate keeps what is trained in float32, in pieces. Whole, in bf16, are a layer and what is gathered ahead
+        # of its turn, the next layer or the embeddings, and a layer's gradients twice, as made and on their way.
         frozen = estimate.weight_bytes - estimate.gradient_bytes
-        whole = estimate.outside_parameters + 2 * estimate.layer_parameters
+        ahead = max(estimate.layer_parameters, estimate.outside_unit)
         return {
             "weights": (4 * trained + frozen) // n,
             "gradients": 4 * trained // n,
             "optimizer": _moment_bytes(estimate, 8 * trained, eight_bit) // n,
             "activations": _activations(estimate),
-            "buffers": 2 * whole + 2 * min(trained, whole - estimate.layer_parameters),
+            "buffers": 2 * (estimate.layer_parameters + ahead) + 2 * 2 * estimate.layer_trained,
             "host": 0,
         }
     activations = max(estimate.forward_bytes, estimate.peak_bytes - estimate.gradient_bytes)

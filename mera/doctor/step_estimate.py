@@ -8,6 +8,7 @@ architecture.
 import gc
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -31,7 +32,7 @@ class StepAs:
     """Where a step is estimated to be taken."""
 
     precision: str = "float32"
-    """`float32`: as written; `autocast`: in bf16 by autocast; `bfloat16`: with weights in bf16 (DeepSpeed)"""
+    """`float32`: as written; `autocast`: in bf16 by autocast; `bfloat16`: with weights in bf16 (DeepSpeed, FSDP2)"""
     in_pieces: bool = False
     """whether the engine keeps each parameter in pieces (ZeRO-3, FSDP)"""
     on_gpu: bool = False
@@ -63,8 +64,12 @@ class WeightCounts:
     """trained weights of embeddings"""
     layer_parameters: int
     """weights of the largest layer"""
+    layer_trained: int
+    """of them, those that are trained"""
     outside_parameters: int
     """weights in no layer"""
+    outside_unit: int
+    """of them, those without an output layer of its own: the embeddings"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,8 +117,7 @@ def estimate(trainer: StageTrainer, step_as: StepAs) -> StepEstimate:
                 gradient_checkpointing_kwargs={"use_reentrant": False}
             )
     counts = weight_counts(model)
-    autocast = torch.autocast("cpu", dtype=torch.bfloat16, enabled=step_as.precision == "autocast")
-    with autocast, trainer.loss_elsewhere(on_gpu=step_as.on_gpu, in_pieces=step_as.in_pieces):
+    with autocast_of(step_as), trainer.loss_elsewhere(on_gpu=step_as.on_gpu, in_pieces=step_as.in_pieces):
         step = step_bytes(model, partial(_loss, trainer, model, batches[0], step_items), on_host=not step_as.on_gpu)
     return StepEstimate(
         **asdict(counts),
@@ -129,6 +133,21 @@ def estimate(trainer: StageTrainer, step_as: StepAs) -> StepEstimate:
         peak_bytes=step.peak,
         accumulated_bytes=step.passing + counts.gradient_bytes,
     )
+
+
+@contextmanager
+def autocast_of(step_as: StepAs) -> Iterator[None]:
+    """Autocast to bf16 where the step has it. The fake tensors are on the CPU; for a step on a GPU the libraries are
+    told that autocast is on for GPUs too: without it PEFT turns the inputs of LoRA beside 4-bit weights into float32.
+    """
+    is_on = step_as.precision == "autocast"
+    before = torch.is_autocast_enabled("cuda")
+    torch.set_autocast_enabled("cuda", is_on and step_as.on_gpu)
+    try:
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=is_on):
+            yield
+    finally:
+        torch.set_autocast_enabled("cuda", before)
 
 
 def run_length(trainer: Trainer, loader: StepLoader) -> RunLength:
@@ -147,7 +166,11 @@ def weight_counts(model: nn.Module) -> WeightCounts:
     trained = [weight for weight in weights if weight.requires_grad]
     embeddings = {module.weight for module in model.modules() if isinstance(module, nn.Embedding)}
     lists = (list(module) for module in model.modules() if isinstance(module, nn.ModuleList))
-    layers = max(([_numel(layer) for layer in members] for members in lists), key=sum, default=[0])
+    layers = max(lists, key=lambda members: sum(map(_numel, members)), default=[])
+    inside = {id(module) for layer in layers for module in layer.modules()}
+    heads = {module.weight for module in model.modules() if isinstance(module, nn.Linear) and id(module) not in inside}
+    outside = _numel(model) - sum(map(_numel, layers))
+    largest = max(layers, key=_numel, default=nn.Identity())
     return WeightCounts(
         parameters=sum(map(num_weights, weights)),
         trainable=sum(weight.numel() for weight in trained),
@@ -155,8 +178,10 @@ def weight_counts(model: nn.Module) -> WeightCounts:
         merged_bytes=sum(map(plain_bytes, weights)),
         gradient_bytes=sum(weight.numel() * weight.element_size() for weight in trained),
         trained_embeddings=sum(weight.numel() for weight in embeddings if weight.requires_grad),
-        layer_parameters=max(layers),
-        outside_parameters=_numel(model) - sum(layers),
+        layer_parameters=_numel(largest),
+        layer_trained=sum(weight.numel() for weight in largest.parameters() if weight.requires_grad),
+        outside_parameters=outside,
+        outside_unit=outside - sum(map(num_weights, heads - embeddings)),
     )
 
 

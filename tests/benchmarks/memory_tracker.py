@@ -34,7 +34,7 @@ from transformers import AutoConfig
 
 from mera.doctor.engine import Engine, memory_of_a_device, peak
 from mera.doctor.live_bytes import fake_mode, hollow
-from mera.doctor.step_estimate import StepEstimate, step_bytes, weight_counts
+from mera.doctor.step_estimate import StepAs, StepEstimate, autocast_of, step_bytes, weight_counts
 from mera.language_models.lora import LoraSettings, add_lora
 from mera.language_models.models import ModelConfig, load_base_model
 from mera.language_models.quantization import is_quantized
@@ -108,14 +108,14 @@ def write_base(folder: Path, size: str) -> None:
     AutoConfig.for_model("mistral", sliding_window=None, **SIZES[size]).save_pretrained(folder)
 
 
-def hollow_model(base: Path, mode: str, device: str) -> nn.Module:
+def hollow_model(base: Path, mode: str, device: str, dtype: torch.dtype | None = None) -> nn.Module:
     quantization, rank = MODES[mode]
     lora = LoraSettings(rank=rank)
     config = ModelConfig(base=str(base), dtype="bfloat16", weights="none", quantization=quantization, lora=lora)
     model, _ = load_base_model(config, [])
     if rank:
         model = add_lora(model, lora)
-    hollow(model, device=device).train()
+    hollow(model, dtype, device).train()
     model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     return model
 
@@ -127,9 +127,8 @@ def loss_of(model: nn.Module, batch: int, length: int, device: str) -> Callable[
         targets = torch.zeros(batch * LOGITS, dtype=torch.long, device=device)
 
     def loss() -> torch.Tensor:
-        with torch.autocast(device, dtype=torch.bfloat16):
-            outputs = model(input_ids=ids, attention_mask=mask, use_cache=False, logits_to_keep=LOGITS)
-            return F.cross_entropy(outputs.logits.flatten(0, 1).float(), targets)
+        outputs = model(input_ids=ids, attention_mask=mask, use_cache=False, logits_to_keep=LOGITS)
+        return F.cross_entropy(outputs.logits.flatten(0, 1).float(), targets)
 
     return loss
 
@@ -176,10 +175,10 @@ def shard(model: nn.Module, ranks: int, device: str) -> None:
         fully_shard(model, mesh=mesh, mp_policy=precision)
 
 
-def by_the_tracker(model: nn.Module, loss: Callable[[], torch.Tensor], engine: Engine, device: str) -> Bytes:
+def by_the_tracker(model: nn.Module, loss: Callable[[], torch.Tensor], engine: Engine) -> Bytes:
     """The second step of training: the optimizer's state is there."""
     if engine.fsdp:
-        shard(model, engine.processes, device)
+        shard(model, engine.processes, model.device.type)
     optimizer = torch.optim.AdamW([weight for weight in model.parameters() if weight.requires_grad], fused=True)
     with fake_mode():
         loss().backward()
@@ -217,12 +216,12 @@ def maxima(model: nn.Module) -> list[torch.Tensor]:
 
 def compare(base: Path, mode: str, engine: Engine, arguments: argparse.Namespace) -> dict[str, tuple[int, int]]:
     """Part, and `peak` -> bytes by the doctor and by the tracker."""
-    figures = []
-    for measure in (by_the_doctor, by_the_tracker):
-        model = hollow_model(base, mode, arguments.device)
-        loss = loss_of(model, arguments.batch, arguments.length, arguments.device)
-        more = (arguments.device,) if measure is by_the_tracker else ()
-        figures.append(measure(model, loss, engine, *more))
+    device, figures = arguments.device, []
+    for measure, precision in ((by_the_doctor, engine.precision), (by_the_tracker, "autocast")):
+        model = hollow_model(base, mode, device, torch.bfloat16 if precision == "bfloat16" else None)
+        loss = loss_of(model, arguments.batch, arguments.length, device)
+        with autocast_of(StepAs(precision=precision, on_gpu=True)):
+            figures.append(measure(model, loss, engine))
     doctor, tracked = figures
     return {part: (getattr(doctor, part), getattr(tracked, part)) for part in (*PARTS, "peak")}
 

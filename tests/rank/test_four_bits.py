@@ -53,7 +53,7 @@ def runs(tmp_path_factory):
             *("memorize/train.py", "--config", "configs/memorize/tiny.yaml", "--task", folder / "task"),
             *("--output", folder / "memorize", *FOUR_BITS, "--model.architecture", json.dumps(MODEL)),
             *("--questions.mixture.code_to_group", 0.25, "--training.epochs", 60, "--training.learning_rate", 4e-3),
-            *("--evaluate_every", 3, "--stop_at", 0.999),
+            *("--evaluate_every", 3, "--stop_at", 0.999, "--save_adapter", "true"),
         ],
         cwd=ROOT,
         env=ON_CPU,
@@ -73,6 +73,8 @@ def test_stage_one_learns_the_codes_and_plain_transformers_opens_what_it_learnt(
     model = AutoModelForCausalLM.from_pretrained(checkpoint)
     assert {weight.dtype for weight in model.parameters()} == {torch.float32}
     assert "quant" not in (checkpoint / "config.json").read_text()
+    adapter = load_file(runs / "memorize" / "adapter" / "adapter_model.safetensors")
+    assert all("lora_" in name or "embed_tokens" in name or "lm_head" in name for name in adapter)
     code_set, questions = load_memorized(checkpoint)
     encoder = QuestionEncoder(AutoTokenizer.from_pretrained(checkpoint), questions)
     reopened = both_ways(model, encoder, QuestionBook(code_set, questions), 64)

@@ -40,7 +40,9 @@ ESTIMATE = StepEstimate(
     accumulated_bytes=7500,
     trained_embeddings=200,
     layer_parameters=100,
+    layer_trained=100,
     outside_parameters=300,
+    outside_unit=160,
     examples=100,
     step_examples=8,
     epoch_steps=13,
@@ -106,11 +108,14 @@ def test_an_optimizer_of_8_bits_keeps_the_averages_of_embeddings_whole(settings)
 
 
 def test_fsdp_keeps_what_is_frozen_as_it_is():
-    lora = replace(ESTIMATE, trainable=100, gradient_bytes=400, weight_bytes=2200)
+    lora = replace(ESTIMATE, trainable=100, gradient_bytes=400, weight_bytes=2200, layer_trained=10)
     memory = memory_of_a_device(Engine(name="f", processes=2, fsdp=True, bf16=True), lora, accumulates=False)
     assert (memory["weights"], memory["gradients"], memory["optimizer"]) == ((400 + 1800) // 2, 200, 400)
-    # The embeddings and two layers whole in bf16, and gradients of all that is trained.
-    assert memory["buffers"] == 2 * (300 + 2 * 100) + 2 * 100
+    # A layer and, ahead of their turn, the embeddings whole in bf16, and the gradients of a layer twice.
+    assert memory["buffers"] == 2 * (100 + 160) + 2 * 2 * 10
+    small = replace(lora, outside_unit=20)
+    memory = memory_of_a_device(Engine(name="f", processes=2, fsdp=True, bf16=True), small, accumulates=False)
+    assert memory["buffers"] == 2 * (100 + 100) + 2 * 2 * 10
 
 
 def test_offloaded_parts_move_to_the_host():
@@ -138,7 +143,7 @@ def test_launch_files_are_read(tmp_path):
     assert engines["cpu"].on_cpu
     assert engines["cpu"].precision == "float32"
     assert (engines["zero2"].zero_stage, engines["zero3"].zero_stage) == (2, 3)
-    assert engines["zero2"].precision == "bfloat16"
+    assert engines["zero2"].precision == engines["fsdp2"].precision == "bfloat16"
     assert engines["single_gpu"].precision == "autocast"
     assert {name for name, engine in engines.items() if engine.in_pieces} == {"zero3", "zero3_offload", "fsdp2"}
     assert read_engine(ROOT / "launch/accelerate/zero2.yaml", 8, has_gpu=False).processes == 8

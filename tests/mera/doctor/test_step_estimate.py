@@ -12,6 +12,7 @@ from torch import nn
 from trl.kernels import ChunkedLogProbFunction
 
 from mera.doctor.live_bytes import LiveBytes, hollow
+from mera.doctor.step_estimate import StepAs, autocast_of
 from mera.language_models.lora import LoraSettings, add_lora
 from mera.language_models.models import ModelConfig, load_base_model
 from mera.root import ROOT
@@ -113,3 +114,14 @@ def test_weights_in_four_bits_are_counted_and_computed_with(estimated):
     assert whole["merged_bytes"] == whole["weight_bytes"]
     # What the backward pass computes with stands in memory, a layer at a time.
     assert four_bits["peak_bytes"] > 0.9 * whole["peak_bytes"]
+
+
+@pytest.mark.parametrize(("precision", "on_gpu"), [("autocast", True), ("autocast", False), ("bfloat16", True)])
+def test_for_a_step_on_a_gpu_autocast_is_on_there_too(precision, on_gpu):
+    """PEFT asks; a fake step is on the CPU."""
+    is_autocast = precision == "autocast"
+    with autocast_of(StepAs(precision=precision, on_gpu=on_gpu)):
+        assert torch.is_autocast_enabled("cpu") == is_autocast
+        assert torch.is_autocast_enabled("cuda") == (is_autocast and on_gpu)
+    assert not torch.is_autocast_enabled("cpu")
+    assert not torch.is_autocast_enabled("cuda")
