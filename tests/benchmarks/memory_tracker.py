@@ -1,6 +1,6 @@
 """`mera doctor`'s memory of a 7B step by a second opinion: torch's own trackers, on a model without storage.
 
-python tests/benchmarks/memory_tracker.py                              a quarter of an hour of one core
+python tests/benchmarks/memory_tracker.py                              five minutes of one core
 python tests/benchmarks/memory_tracker.py --size tiny                  the same of a small model, in half a minute
 
 The step is one of a Mistral of BioMistral's shape with LoRA, in 4 bits with LoRA, or with all parameters: recomputed

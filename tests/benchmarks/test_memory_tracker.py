@@ -38,4 +38,4 @@ def test_fsdp2_keeps_what_the_doctor_says(records, mode, ranks):
         doctor, tracked = parts[part]
         assert doctor == pytest.approx(tracked, rel=0.1), part
     doctor, tracked = parts["peak"]
-    assert tracked <= doctor  # it adds up what is not there at once
+    assert tracked <= doctor < 1.4 * tracked  # it adds up what is not there at once, which is more of a small model
