@@ -19,6 +19,7 @@ from mera.language_models.models import load_base_model
 from mera.language_models.plain_text import require_plain
 from mera.runs.records import task_record
 from mera.system.errors import UserError
+from mera.training.model_memory import require_memory
 
 
 def load_codes(config: MemorizeConfig) -> tuple[CodeSet, dict[str, Any]]:
@@ -57,6 +58,7 @@ def model_for_codes(
     the attention kernel cannot be had.
     """
     words = QuestionBook(code_set, config.questions).words_of_book()
+    require_memory(config.model)
     model, tokenizer = load_base_model(config.model, [*tokenizer_texts(code_set), *words])
     use_attention(model, config.attention)
     code_tokens = give_tokens(model, tokenizer, code_set, config)

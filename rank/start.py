@@ -18,6 +18,7 @@ from mera.language_models.code_tokens import (
 from mera.language_models.lora import add_lora
 from mera.language_models.models import load_base_model
 from mera.system.errors import UserError
+from mera.training.model_memory import require_memory
 from rank.attention import use_kernel
 from rank.candidate_head import read_candidates_only
 from rank.config import PromptConfig, RankConfig
@@ -104,6 +105,7 @@ def model_for_task(
 
     Raises ValueError where the checkpoint lacks tokens for the task's codes, or the kernel cannot train here.
     """
+    require_memory(config.model)
     model, tokenizer = load_base_model(config.model, task.definitions)
     definitions = dict(zip(task.codes, task.definitions, strict=True))
     code_tokens = stored_or_new_code_tokens(config.model.base, model, tokenizer, definitions, config.initialisation)

@@ -14,8 +14,8 @@ from mera.config import Recipe
 from mera.doctor.engine import Engine
 from mera.language_models.models import PACKAGE_PREFIX, resolve_source
 from mera.language_models.quantization import NOT_INSTALLED, NOT_UNDER_FSDP
-from mera.system.free_memory import free_host_bytes
 from mera.training.engine import NO_CPU_BF16_UNDER_DEEPSPEED
+from mera.training.model_memory import free_host_bytes
 
 GIB = 2**30
 PACKAGES = ("torch", "transformers", "accelerate", "trl", "peft", "datasets", "tokenizers", "sentence-transformers")

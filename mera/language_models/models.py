@@ -19,7 +19,6 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from mera.config import Recipe, config_class
 from mera.language_models.encoder_decoder import AutoModel, auto_model, new_model, note_own_head
 from mera.language_models.lora import LoraSettings
-from mera.language_models.model_size import has_small_files, require_memory
 from mera.language_models.quantization import (
     Quantization,
     has_quantized_layers,
@@ -113,9 +112,6 @@ def _from_source(
     if config.weights != "load":
         return _shaped_like(source, arguments, dtype, config.weights == "random")
     in_four_bits = config.quantization != "none" and not config.gguf_file
-    if not (config.gguf_file or has_small_files(source)):
-        empty = _shaped_like(source, arguments, dtype, random=False)
-        require_memory(empty, trains_all=not config.lora.rank, in_four_bits=in_four_bits)
     own_gpu = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     device = own_gpu if torch.cuda.is_available() else torch.device("cpu")
     four_bits = loading_in_four_bits(device) if in_four_bits else {}

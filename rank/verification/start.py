@@ -14,6 +14,7 @@ from mera.language_models.lora import add_lora
 from mera.language_models.models import load_base_model
 from mera.system.errors import UserError
 from mera.training.engine import shares_out_parameters
+from mera.training.model_memory import require_memory
 from rank.attention import use_kernel
 from rank.config import RankConfig
 from rank.decision import ranking_quality
@@ -27,6 +28,7 @@ from rank.verification.scoring import scores_of_all_codes, standardise, verify
 def verifier_for_task(config: RankConfig, task: Task) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, CodeTokens]:
     """The model as it is trained, its tokenizer and its code tokens, as `rank.start.model_for_task` makes them; in the
     same order, for the same reasons. Raises UserError on an encoder-decoder."""
+    require_memory(config.model)
     model, tokenizer = load_base_model(config.model, task.definitions)
     if is_encoder_decoder(model):
         raise UserError(

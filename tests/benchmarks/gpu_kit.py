@@ -33,7 +33,8 @@ from typing import TypedDict
 
 import torch
 from gpu_7b import block_weights, measure, modes, prepare, utilisation
-from real_size import THIRDS, mera, write_encoder, write_visits
+from measured_commands import mera
+from real_size import THIRDS, write_encoder, write_visits
 from real_size import prepare as prepare_table
 from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -165,7 +166,7 @@ def memorize(kit: Kit) -> Iterator[Record]:
     start = time.perf_counter()
     kit.train("memorize", *words, "--output", output)
     after = json.loads((output / "recall.json").read_text(encoding="utf-8"))["after"]
-    both = {name: float(after[name]["exact"]) for name in ("code_to_definition", "definition_to_code")}
+    both = {name: float(after[name]) for name in ("code_to_definition", "definition_to_code")}
     yield {"piece": "memorize", "what": "all codes", "figures": both | {"seconds": time.perf_counter() - start}}
 
 

@@ -12,21 +12,17 @@ processes held at once beside cached files, and what `mera doctor` had said. Ste
 
 import argparse
 import json
-import os
-import re
 import shutil
 import signal
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
 import torch
 from gpu_7b import SHAPES, block_weights
+from measured_commands import Rehearsal, mera
 from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 
@@ -61,75 +57,6 @@ with torch.no_grad():
 assert torch.isfinite(logits).all()
 print(f"{sum(weight.numel() for weight in model.parameters()) / 1e9:.3f} billion weights, {tuple(logits.shape)} logits")
 """
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Measured:
-    """What a command took: `peak`, bytes of its processes' own pages, all at one time."""
-
-    code: int
-    seconds: float
-    peak: int
-    output: str
-
-
-def own_bytes(process: int) -> int:
-    """Memory that the process and all below it hold beside mapped files, which Linux may drop."""
-    total = 0
-    for each in (process, *_children(process)):
-        try:
-            lines = Path(f"/proc/{each}/status").read_text(encoding="ascii", errors="replace")
-        except OSError:
-            continue  # it has ended meanwhile
-        total += sum(int(kib) * 1024 for kib in re.findall(r"^Rss(?:Anon|Shmem):\s+(\d+)", lines, re.MULTILINE))
-    return total
-
-
-def _children(process: int) -> Iterator[int]:
-    try:
-        below = [
-            int(child)
-            for task in Path(f"/proc/{process}/task").iterdir()
-            for child in (task / "children").read_text(encoding="ascii").split()
-        ]
-    except OSError:
-        return
-    for child in below:
-        yield child
-        yield from _children(child)
-
-
-def run_measured(command: Sequence[str], interrupt_at: str | None = None) -> Measured:
-    """Run `command`; a line of its output that holds `interrupt_at` has SIGTERM sent to it."""
-    start = time.monotonic()
-    process = subprocess.Popen(
-        [str(word) for word in command],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=os.environ | {"HF_HUB_OFFLINE": "1"},
-    )
-    peak, is_over = 0, threading.Event()
-
-    def watch() -> None:
-        nonlocal peak
-        while not is_over.wait(0.1):
-            peak = max(peak, own_bytes(process.pid))
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    lines = []
-    assert process.stdout is not None
-    for line in process.stdout:
-        lines.append(line)
-        if interrupt_at is not None and interrupt_at in line:
-            process.send_signal(signal.SIGTERM)
-            interrupt_at = None
-    code = process.wait()
-    is_over.set()
-    watcher.join()
-    return Measured(code=code, seconds=time.monotonic() - start, peak=peak, output="".join(lines))
 
 
 def write_visits(file: Path, note_words: int | None = None) -> None:
@@ -233,57 +160,6 @@ def write_encoder(folder: Path, task: Path, size: str) -> None:
     tokenizer.save_pretrained(folder)
     special = {name: getattr(tokenizer, name) for name in ("pad_token_id", "cls_token_id", "sep_token_id")}
     AutoModel.from_config(AutoConfig.for_model("modernbert", **ENCODER[size], **special)).save_pretrained(folder)
-
-
-def mera(*words: str) -> list[str]:
-    return [sys.executable, "-m", "mera.cli", *words]
-
-
-class Rehearsal:
-    """Takes the commands one after another and prints a row of each."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.rows = folder / "rows.jsonl"
-        lines = self.rows.read_text(encoding="utf-8").splitlines() if self.rows.is_file() else []
-        self.done = {json.loads(line)["step"]: json.loads(line) for line in lines}
-
-    def take(
-        self,
-        step: str,
-        command: Sequence[str],
-        doctor: Sequence[str] = (),
-        *,
-        interrupt_at: str | None = None,
-        codes: Sequence[int] = (0,),
-        say: str | None = None,
-    ) -> None:
-        """`doctor`: the options after `mera doctor`; `codes`: the exit codes that are right; `say`: a pattern, of which
-        the line that matches is kept. Raises SystemExit with the command's last lines where it went wrong."""
-        if step not in self.done:
-            reckoned = _doctor_bytes(doctor) if doctor else None
-            print(f"{step} ...", file=sys.stderr, flush=True)
-            measured = run_measured(command, interrupt_at)
-            if measured.code not in codes:
-                raise SystemExit(
-                    f"{step} ended with {measured.code}:\n" + "\n".join(measured.output.splitlines()[-15:])
-                )
-            row = {"step": step, "seconds": measured.seconds, "peak": measured.peak, "doctor": reckoned}
-            if say is not None:
-                row["says"] = next(line for line in measured.output.splitlines() if re.search(say, line)).strip()
-            with self.rows.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
-            self.done[step] = row
-        row = self.done[step]
-        reckoned = "" if row["doctor"] is None else f"{row['doctor'] / GIB:.1f}"
-        print(f"| {step} | {row['seconds']:,.0f} | {row['peak'] / GIB:.1f} | {reckoned} | {row.get('says', '')} |")
-        sys.stdout.flush()
-
-
-def _doctor_bytes(options: Sequence[str]) -> int | None:
-    command = [*mera("doctor", "--json", "--accelerate", "launch/accelerate/cpu.yaml"), *map(str, options)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    return json.loads(done.stdout)["peak_bytes"]
 
 
 def language_model(rehearsal: Rehearsal, size: str, quantization: str) -> None:

@@ -1,5 +1,6 @@
 """The rehearsal at full size: its weights, its measuring and its interruptions, with a tiny shape."""
 
+import importlib
 import importlib.util
 import sys
 
@@ -21,6 +22,7 @@ def real_size(monkeypatch):
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "real_size", module)
     spec.loader.exec_module(module)
+    module.measured_commands = importlib.import_module("measured_commands")
     return module
 
 
@@ -42,14 +44,14 @@ def test_weights_are_written_in_shards_that_transformers_opens(real_size, tmp_pa
 def test_the_peak_is_that_of_all_processes_together(real_size):
     allocate = "import time; b = bytearray(120 << 20); time.sleep(0.6)"
     both = f"import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', {allocate!r}]); {allocate}; p.wait()"
-    measured = real_size.run_measured([sys.executable, "-c", both])
+    measured = real_size.measured_commands.run_measured([sys.executable, "-c", both])
     assert measured.code == 0
     assert 240 * MIB < measured.peak < 300 * MIB
 
 
 def test_a_line_of_output_interrupts(real_size):
     endless = "import time; print('step 1 of 3', flush=True); time.sleep(60)"
-    measured = real_size.run_measured([sys.executable, "-c", endless], "step 1 of 3")
+    measured = real_size.measured_commands.run_measured([sys.executable, "-c", endless], "step 1 of 3")
     assert measured.code == -15
     assert measured.seconds < 30
     assert measured.output == "step 1 of 3\n"

@@ -172,6 +172,8 @@ def readme_commands():
 def test_the_readmes_commands_exist(command):
     """Every command's program, script, options and recipe exist; config keys are known (values are the reader's)."""
     words = shlex.split(command, comments=True)
+    while re.fullmatch(r"[A-Z_]+=\S+", words[0]):
+        words = words[1:]
     if words[0] == "make":
         assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.M)
     elif words[:2] == ["accelerate", "launch"]:
@@ -188,7 +190,9 @@ def test_the_readmes_commands_exist(command):
         for option in (word for word in words[2:] if word.startswith("--")):
             assert option in text, f"{option} is not an option of mera {words[1]}"
     else:
-        assert words[0] in {"git", "cd", "bash", "python", "pip", "launch/two_stage.sh", "source", "."}, command
+        assert words[0] in {"git", "cd", "bash", "python", "pip", "launch/two_stage.sh", "source", ".", "docker"}, (
+            command
+        )
         for word in words[1:]:
             if word.endswith((".py", ".sh")):
                 assert (ROOT / word).is_file()

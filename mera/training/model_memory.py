@@ -1,0 +1,77 @@
+"""Whether a base model fits this machine, asked before gigabytes are read and a run folder is filled."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import torch
+
+from mera.language_models.models import ModelConfig, load_base_model, resolve_source
+from mera.system.errors import UserError
+from mera.training.engine import shares_out_parameters, uses_deepspeed, uses_gpu
+
+GIB = 2**30
+SMALL = GIB
+"""Bytes of weights that are not worth asking about: where there is no memory for them, loading ends at once."""
+TRAINED_COPIES = 3
+"""Beside each trained weight: its gradient and AdamW's two averages, in the same type."""
+CGROUP = Path("/sys/fs/cgroup")
+"""Of a container its own limits stand here (Linux, cgroup version 2)."""
+
+
+def require_memory(config: ModelConfig) -> None:
+    """Raise UserError where the base model's weights, or what training keeps beside them, do not fit this machine.
+
+    A lower bound: activations and buffers come on top (`mera doctor` reckons them). Nothing is asked of small folders,
+    GGUF files and models without loaded weights.
+    """
+    if config.base is None or config.gguf_file or config.weights != "load":
+        return
+    if _has_small_files(resolve_source(config.base, "model.base")):
+        return
+    empty, _ = load_base_model(replace(config, weights="none", quantization="none"), ())
+    in_four_bits = config.quantization != "none"
+    weights = sum(_bytes(name, weight, in_four_bits) for name, weight in empty.named_parameters())
+    copies = 0 if config.lora.rank else TRAINED_COPIES
+    if not uses_gpu():
+        _refuse_above(free_host_bytes(), weights, copies, "free memory of this machine")
+        return
+    if not in_four_bits:  # 4-bit weights are made on the GPU, a shard at a time
+        _refuse_above(free_host_bytes(), weights, 0, "memory of this machine, through which the weights are read")
+    if not (shares_out_parameters() or uses_deepspeed()):
+        total = torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory
+        _refuse_above(total, weights, copies, f"memory of {torch.cuda.get_device_name()}")
+
+
+def free_host_bytes() -> int:
+    """What the system can give without swapping, and, in a container, its limit allows."""
+    free = psutil.virtual_memory().available
+    try:
+        limit = (CGROUP / "memory.max").read_text(encoding="ascii").strip()
+        used = int((CGROUP / "memory.current").read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return free
+    return free if limit == "max" else max(0, min(free, int(limit) - used))
+
+
+def _has_small_files(source: str) -> bool:
+    """Whether `source` is a folder whose weights are not worth asking about; of a hub's model nothing is known yet."""
+    return Path(source).is_dir() and sum(path.stat().st_size for path in Path(source).glob("*.safetensors")) < SMALL
+
+
+def _bytes(name: str, weight: torch.Tensor, in_four_bits: bool) -> int:
+    is_quantized = in_four_bits and weight.ndim == 2 and not ("embed" in name or "head" in name)
+    return weight.numel() // 2 if is_quantized else weight.nbytes
+
+
+def _refuse_above(available: int, weights: int, copies: int, where: str) -> None:
+    needed = weights * (1 + copies)
+    if needed <= available:
+        return
+    training = f", {needed / GIB:.1f} with the gradients and averages of all that trains" if copies else ""
+    remedy = "train LoRA (--model.lora.rank 32), " if copies else ""
+    raise UserError(
+        f"the base model takes {weights / GIB:.1f} GiB{training}, and {available / GIB:.1f} GiB are there ({where}): "
+        f"{remedy}take 4 bits (--model.quantization nf4), a smaller base model, or share it out over GPUs "
+        f"(launch/accelerate/zero3.yaml); `mera doctor` reckons what a recipe needs"
+    )

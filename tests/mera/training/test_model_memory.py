@@ -1,0 +1,67 @@
+"""A base model that has no room is refused before it is read, with the figures."""
+
+import pytest
+from transformers import MistralConfig
+
+from mera.language_models.lora import LoraSettings
+from mera.language_models.models import ModelConfig
+from mera.language_models.tokenizer import train_tokenizer
+from mera.system.errors import UserError
+from mera.training import model_memory
+
+GIB = 2**30
+
+
+@pytest.fixture(scope="module")
+def seven_billion(tmp_path_factory):
+    """A folder with the configuration of a 7B Mistral and a tokenizer, without weights."""
+    folder = tmp_path_factory.mktemp("seven-billion")
+    MistralConfig(sliding_window=None).save_pretrained(folder)
+    train_tokenizer(["heart failure"], 300, 512).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture
+def free(monkeypatch):
+    """Sets the memory that is free, in GiB."""
+    monkeypatch.setattr(model_memory, "uses_gpu", lambda: False)
+    monkeypatch.setattr(model_memory, "SMALL", 0)
+    return lambda gib: monkeypatch.setattr(model_memory, "free_host_bytes", lambda: int(gib * GIB))
+
+
+@pytest.mark.parametrize(("rank", "quantization", "needed"), [(8, "none", 13.49), (0, "none", 53.96), (8, "nf4", 3.74)])
+def test_the_bound_is_the_weights_and_what_trains_beside_them(seven_billion, free, rank, quantization, needed):
+    config = ModelConfig(base=seven_billion, dtype="bfloat16", lora=LoraSettings(rank=rank), quantization=quantization)
+    free(needed + 0.02)
+    model_memory.require_memory(config)
+    free(needed - 0.02)
+    with pytest.raises(UserError, match=r"\d+\.\d GiB are there"):
+        model_memory.require_memory(config)
+
+
+def test_the_sentence_has_the_figures_and_the_ways_out(seven_billion, free):
+    free(20)
+    with pytest.raises(UserError) as refusal:
+        model_memory.require_memory(ModelConfig(base=seven_billion, dtype="bfloat16"))
+    assert str(refusal.value).startswith(
+        "the base model takes 13.5 GiB, 54.0 with the gradients and averages of all that trains, and 20.0 GiB are "
+        "there (free memory of this machine): train LoRA (--model.lora.rank 32), take 4 bits"
+    )
+
+
+def test_small_folders_and_models_without_weights_are_not_asked_about(seven_billion, free, monkeypatch):
+    free(0)
+    model_memory.require_memory(ModelConfig(base=seven_billion, weights="none"))
+    model_memory.require_memory(ModelConfig(architecture={"model_type": "mistral"}))
+    monkeypatch.setattr(model_memory, "SMALL", GIB)
+    model_memory.require_memory(ModelConfig(base=seven_billion))
+
+
+def test_a_container_has_its_own_limit(tmp_path, monkeypatch):
+    monkeypatch.setattr(model_memory, "CGROUP", tmp_path)
+    of_machine = model_memory.free_host_bytes()
+    (tmp_path / "memory.current").write_text("3000\n")
+    (tmp_path / "memory.max").write_text("5000\n")
+    assert model_memory.free_host_bytes() == 2000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert model_memory.free_host_bytes() == pytest.approx(of_machine, rel=0.3)
