@@ -29,8 +29,8 @@ SHAPES = {
     "7b": {"vocab_size": 32_000, "sliding_window": None},
     "tiny": {
         "vocab_size": 4_000,
-        "hidden_size": 32,
-        "intermediate_size": 64,
+        "hidden_size": 64,
+        "intermediate_size": 128,
         "num_hidden_layers": 2,
         "num_attention_heads": 4,
         "num_key_value_heads": 2,

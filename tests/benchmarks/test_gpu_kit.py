@@ -49,15 +49,18 @@ def test_all_pieces_but_the_tests_of_attention(kit, tmp_path):
     records = kit.read(output)
     assert [record for record in records if "failed" in record] == []
     what = {(record["piece"], record["what"]): record["figures"] for record in records if record["what"] != "done"}
-    assert {piece for piece, _ in what} == set(pieces)
+    assert {piece for piece, _ in what} == set(pieces), said
     assert {name for piece, name in what if piece == "speed"} == {
         f"{stage}, {mode}"
         for stage in ("memorize", "rank")
         for mode in ("LoRA", "full", "QLoRA", "LoRA, activations kept")
     }
+    recall = what.pop(("memorize", "all codes"))
+    assert recall["seconds"] > 0
+    assert all(0 <= recall[name] <= 1 for name in ("code_to_definition", "definition_to_code"))
     assert all(value > 0 or math.isnan(value) for figures in what.values() for value in figures.values())
-    memory = what["speed", "memorize, LoRA, activations kept"]["doctor_gib"]
-    assert memory > what["speed", "memorize, LoRA"]["doctor_gib"]
+    kept, recomputed = (what["speed", f"rank, LoRA{name}"]["doctor_gib"] for name in (", activations kept", ""))
+    assert kept > recomputed
     assert what["ranking", "batch 64"]["patients_per_second"] > what["ranking", "batch 1"]["patients_per_second"]
     assert (
         f"| ranking | batch 1 | CPU | patients_per_second {what['ranking', 'batch 1']['patients_per_second']:,.4g} |"

@@ -27,14 +27,14 @@ def real_size(monkeypatch):
 
 
 def test_weights_are_written_in_shards_that_transformers_opens(real_size, tmp_path, monkeypatch):
-    monkeypatch.setattr(real_size, "SHARD_BYTES", 100_000)
+    monkeypatch.setattr(real_size, "SHARD_BYTES", 200_000)
     make_tiny_task(tmp_path / "task")
     base = tmp_path / "base"
     real_size.write_base(base, tmp_path / "task", "tiny")
     assert len(list(base.glob("model-*.safetensors"))) > 2
     model = AutoModelForCausalLM.from_pretrained(base, dtype="auto")
     assert model.dtype == torch.bfloat16
-    assert model.config.hidden_size == 32
+    assert model.config.hidden_size == 64
     weights = model.state_dict()
     assert weights["model.norm.weight"].eq(1).all()
     assert weights["lm_head.weight"].float().std() == pytest.approx(0.02, rel=0.05)
