@@ -18,11 +18,11 @@ $(VENV)/installed: pyproject.toml
 # As `install`, from the wheels alone, and without what only tests and lint need.
 install-offline:
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --no-index --find-links $(WHEELHOUSE) --editable ".[serve]"
+	$(VENV)/bin/python -m pip install --quiet --no-index --find-links "$(WHEELHOUSE)" --editable ".[serve]"
 	@touch $(VENV)/installed
 
 wheelhouse:
-	PYTHON=$(PYTHON) launch/offline/wheelhouse.sh $(WHEELHOUSE)
+	PYTHON="$(PYTHON)" launch/offline/wheelhouse.sh "$(WHEELHOUSE)"
 
 demo: install
 	$(VENV)/bin/mera demo
