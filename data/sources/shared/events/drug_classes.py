@@ -8,6 +8,7 @@ one. It reads no list of drugs, so that it works on every hospital's names; bran
 
 import functools
 import re
+import unicodedata
 
 _FORMS = (
     "tablet tablets tab tabs capsule capsules cap caps injection injectable inj solution soln sol suspension "
@@ -40,7 +41,7 @@ _MOST_WORDS = 2
 @functools.lru_cache(maxsize=100_000)
 def drug_class(name: str) -> str:
     """The class of the drug called `name`; empty where the name has no word that could be one."""
-    text = name.lower().replace("*nf*", " ").strip()
+    text = unicodedata.normalize("NFC", name).lower().replace("*nf*", " ").strip()  # an accent apart would end a word
     text = re.sub(r"^\d.*? : ", "", text)  # `5 ML VIAL : DILTIAZEM HCL`
     text = re.sub(r"^[\d.,]+\s*(?:%|ml|mg|mcg|g|l|units?)?\s*(?:[-x]\s*)?", "", text)
     text = re.split(r"[(\[{,;:@*=+]|\s-\s|\d", text, maxsplit=1)[0] or text

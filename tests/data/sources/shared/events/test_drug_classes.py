@@ -29,6 +29,7 @@ from data.sources.shared.events.drug_classes import drug_class
         ("Folic Acid", "folic acid"),
         ("hydrALAzine inj 20 mg/mL", "hydralazine"),
         ("Müllerin Sirup", "müllerin sirup"),
+        ("Parace\u0301tamol 500 mg", "paracétamol"),  # the accent as a character of its own
         ("D5W", ""),
         ("40 mg", ""),
         ("", ""),
