@@ -44,14 +44,23 @@ def require_memory(config: ModelConfig) -> None:
 
 
 def free_host_bytes() -> int:
-    """What the system can give without swapping, and, in a container, its limit allows."""
+    """What the system can give without swapping, and, in a container, its limit allows. Pages of files that were read
+    or written (a base model just downloaded) count as free in both: the system gives them up when memory is asked for.
+    """
     free = psutil.virtual_memory().available
     try:
         limit = (CGROUP / "memory.max").read_text(encoding="ascii").strip()
-        used = int((CGROUP / "memory.current").read_text(encoding="ascii"))
-    except (OSError, ValueError):
+        used = int((CGROUP / "memory.current").read_text(encoding="ascii")) - _file_pages()
+    except (OSError, ValueError, KeyError):
         return free
     return free if limit == "max" else max(0, min(free, int(limit) - used))
+
+
+def _file_pages() -> int:
+    """Bytes of the container's memory that hold pages of files; shared memory is not among them."""
+    lines = (CGROUP / "memory.stat").read_text(encoding="ascii").splitlines()
+    counts = {name: int(count) for name, count in (line.split() for line in lines)}
+    return counts["active_file"] + counts["inactive_file"]
 
 
 def _has_small_files(source: str) -> bool:

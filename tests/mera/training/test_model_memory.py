@@ -62,6 +62,10 @@ def test_a_container_has_its_own_limit(tmp_path, monkeypatch):
     of_machine = model_memory.free_host_bytes()
     (tmp_path / "memory.current").write_text("3000\n")
     (tmp_path / "memory.max").write_text("5000\n")
+    (tmp_path / "memory.stat").write_text("anon 2300\nfile 700\nshmem 0\ninactive_file 0\nactive_file 0\n")
     assert model_memory.free_host_bytes() == 2000
+    # of 3,000 bytes 600 are pages of files, which make room: 100 of shared memory do not
+    (tmp_path / "memory.stat").write_text("anon 2300\nfile 700\nshmem 100\ninactive_file 450\nactive_file 150\n")
+    assert model_memory.free_host_bytes() == 2600
     (tmp_path / "memory.max").write_text("max\n")
     assert model_memory.free_host_bytes() == pytest.approx(of_machine, rel=0.3)
