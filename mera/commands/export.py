@@ -155,11 +155,17 @@ def _write(run: Path, manifest: Mapping[str, object], folder: Path) -> Export:
         figures=figures,
         totals=totals,
         reads_past_notes=bool(config.get("prompt", {}).get("past_note_tokens")),
+        num_events=_num_events(folder),
         verifies=(folder / "verification.json").is_file(),
     )
     text = stage_one_card(checkpoint / CARD) if kind == "memorize" else written_card(card)
     (folder / CARD).write_text(text, encoding="utf-8")
     return Export(folder=folder, left_behind=left_behind, totals=totals)
+
+
+def _num_events(folder: Path) -> int:
+    path = folder / "code_tokens.json"
+    return len(json.loads(path.read_text(encoding="utf-8")).get("events", {})) if path.is_file() else 0
 
 
 def _is_known(name: Path) -> bool:

@@ -43,6 +43,8 @@ class Card:
     totals: Sequence[str]
     """files of the export that hold totals over training patients"""
     reads_past_notes: bool
+    num_events: int
+    """procedures, drugs and labs that have a token"""
     verifies: bool
     """stage two that reads the candidates of another run"""
 
@@ -74,7 +76,7 @@ def written_card(card: Card) -> str:
             f"- Base model: {card.base_shown}",
             f"- Licence of the base model: {licence}",
             f"- Codes: {card.num_codes:,} of {card.edition}",
-            f"- Reads: {READS.get(card.task_kind, card.task_kind)}{', with notes' if card.reads_past_notes else ''}",
+            f"- Reads: {_what_it_reads(card)}",
             f"- Trained on: the data set {card.data}",
             "",
             "## Use",
@@ -96,7 +98,7 @@ def written_card(card: Card) -> str:
             "It ranks codes as the data it was trained on have them, and is no medical device. Probabilities were",
             "calibrated on patients of the same data set; elsewhere they have to be calibrated again. Weights are not",
             "anonymous: a model that was fine-tuned on patients' data may hold traces of them, so who may have the",
-            "model is the data's owner to decide. Every candidate code is named in it.",
+            f"model is the data's owner to decide. Every {_named_in_it(card)} is named in it.",
             "",
             "Files with totals over the training patients:",
             "",
@@ -106,6 +108,19 @@ def written_card(card: Card) -> str:
             "",
         ]
     )
+
+
+def _what_it_reads(card: Card) -> str:
+    parts = [READS.get(card.task_kind, card.task_kind)]
+    if card.reads_past_notes:
+        parts.append("with notes")
+    if card.num_events:
+        parts.append(f"with {card.num_events:,} procedures, drugs and labs")
+    return ", ".join(parts)
+
+
+def _named_in_it(card: Card) -> str:
+    return "candidate code" + (", procedure, drug and lab, as the data call it," if card.num_events else "")
 
 
 def _front(card: Card) -> dict[str, object]:

@@ -133,12 +133,25 @@ def rank_task(
 
 def scored(ranker: Ranker, rows: Sequence[PatientRow], batch_size: int = 64) -> tuple[np.ndarray, np.ndarray]:
     """scores (N, C) and EOV (N,); notices say what the prompts do not hold of the patients."""
-    if ranker.builder.events and not any(visit.get("events") for row in rows for visit in row["history"] or ()):
-        notice("the model also reads procedures, drugs or labs of past visits, and there are none: ranking without")
+    if ranker.builder.events:
+        _say_which_events_are_read(ranker, rows)
     prompts = ranker.prompts(rows)
     for sentence in reading_sentences(prompts, "ranking", ranker.prompt.past_note_tokens):
         notice(sentence)
     return ranker.score(rows, batch_size, prompts)
+
+
+def _say_which_events_are_read(ranker: Ranker, rows: Sequence[PatientRow]) -> None:
+    """Notices where a model of events gets none, or some that it has no token for, as those of another task."""
+    events = [event for row in rows for visit in row["history"] or () for event in visit.get("events") or ()]
+    unknown = sum(event not in ranker.builder.events for event in events)
+    if not events:
+        notice("the model also reads procedures, drugs or labs of past visits, and there are none: ranking without")
+    elif unknown:
+        notice(
+            f"of {len(events):,} procedures, drugs and labs of past visits the model has no token for {unknown:,}: "
+            f"ranking without them"
+        )
 
 
 def _rows(ranker: Ranker, task: Task, split: str) -> list[TaskRow]:

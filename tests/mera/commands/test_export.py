@@ -133,6 +133,19 @@ def test_the_card_is_one_that_a_hub_reads(kind, library, task, request, tmp_path
         assert "- `candidates.parquet`: how often each code was a target" in card.text
 
 
+def test_the_card_says_that_a_model_reads_and_names_events(ranking_run, tmp_path):
+    plain = (export_run(ranking_run, tmp_path / "plain").folder / "README.md").read_text()
+    assert "procedures" not in plain
+    assert "Every candidate code is named in it." in plain
+    run = shutil.copytree(ranking_run, tmp_path / "run")
+    tokens = run / "checkpoint" / "code_tokens.json"
+    events = {"drug:furosemide": "furosemide", "lab:50912:high": "Creatinine high"}
+    tokens.write_text(json.dumps(json.loads(tokens.read_text()) | {"events": events}))
+    card = (export_run(run, tmp_path / "mine").folder / "README.md").read_text()
+    assert ", with 2 procedures, drugs and labs\n- Trained on" in card
+    assert "Every candidate code, procedure, drug and lab, as the data call it, is named in it." in card
+
+
 def test_stage_ones_own_card_goes_along(tmp_path):
     run = tmp_path / "one"
     (run / "checkpoint").mkdir(parents=True)

@@ -4,6 +4,7 @@ end, and the same features in every baseline."""
 import json
 import os
 import random
+import warnings
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ from rank.partial_outputs import RankingDataset
 from rank.patients.visit_events import event_columns, events_of
 from rank.predict import Ranker
 from rank.prompt import PromptBuilder, reading_sentences
+from rank.task_prediction.predict_task import scored
 from rank.wide.recurrence import seen_codes
 
 DEFINITIONS = {"428.0": "Congestive heart failure", "401.9": "Essential hypertension", "584.9": "Acute kidney failure"}
@@ -256,6 +258,26 @@ def test_predict_says_that_it_ranks_without_events(trained):
         result.stderr
     )
     assert len(json.loads(result.stdout)["codes"]) == 20
+
+
+def test_predict_counts_events_without_a_token(task, trained):
+    ranker, rows = Ranker.load(trained[0] / "with" / "checkpoint"), list(task.splits["test"])
+    with warnings.catch_warnings(record=True) as of_known:
+        warnings.simplefilter("always")
+        scores, _ = scored(ranker, rows)
+    assert not any("no token" in str(each.message) for each in of_known)
+    more = [
+        row | {"history": [dict(visit, events=["drug:new", *visit["events"]]) for visit in row["history"]]}
+        for row in rows
+    ]
+    visits = [visit for row in more for visit in row["history"]]
+    total = sum(len(visit["events"]) for visit in visits)
+    sentence = (
+        f"of {total:,} procedures, drugs and labs of past visits the model has no token for {len(visits):,}: rank"
+    )
+    with pytest.warns(UserWarning, match=sentence):
+        of_more, _ = scored(ranker, more)
+    np.testing.assert_allclose(of_more, scores, rtol=1e-4, atol=1e-4)
 
 
 def test_every_baseline_that_reads_histories_finds_what_events_tell(task, tmp_path):
