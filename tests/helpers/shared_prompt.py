@@ -38,36 +38,50 @@ def collated_loss(model, examples, config, sliding_window="own", step_rows=None)
         position_ids=batch["position_ids"],
         logits_to_keep=batch["logits_to_keep"],
     ).logits
+    return loss_of_rows(model, batch, logits, config, GROUPS, step_rows)
+
+
+def loss_of_rows(model, batch, logits, config, groups, step_rows=None):
+    """The loss of a batch's logits in chunks of rows, as the trainer computes it; `groups` (L, C) of the codes."""
     if step_rows is None:
         step_rows = torch.tensor([batch["weight_of_rows"], batch["weight_of_positive_rows"]])
 
     def share(scores, eov, rows):
         targets = (batch["positive"][rows], batch["ignored"][rows])
-        return stage_two_loss(scores, eov, *targets, GROUPS, config, batch["row_weights"][rows], step_rows)
+        return stage_two_loss(scores, eov, *targets, groups, config, batch["row_weights"][rows], step_rows)
 
     return loss_in_chunks(logits, model.recurrence(batch["recurrence"]), batch["row_read"], batch["row_example"], share)
 
 
 def separate_loss(model, examples, config):
     """Each order and each number of known codes is a sequence of its own, without padding and without a mask."""
+
+    def last_logits(prompt_ids, known):
+        return model(input_ids=torch.tensor([[*prompt_ids, *(FIRST_CODE + code for code in known)]])).logits[0, -1]
+
+    return loss_of_sequences(model, examples, config, GROUPS, last_logits, CANDIDATES, EOV_ID)
+
+
+def loss_of_sequences(model, examples, config, groups, last_logits, candidates, eov_id):
+    """`last_logits(prompt_ids, known)`: (V,), what the model says behind a prompt and the codes that are known."""
+    num_codes = len(candidates)
     scores, eov, positive, ignored, weights = [], [], [], [], []
     for example in examples:
-        features = torch.zeros(NUM_CODES, 3)
+        features = torch.zeros(num_codes, 3)
         features[example.seen.columns] = torch.from_numpy(example.seen.features)
         for order in example.orders or [[]]:
             for known in range(len(order) + 1):
-                ids = [*example.prompt_ids, *(FIRST_CODE + code for code in order[:known])]
-                last = model(input_ids=torch.tensor([ids])).logits[0, -1]
-                scores.append(last[CANDIDATES] + model.recurrence(features))
-                eov.append(last[EOV_ID])
-                positive.append(torch.zeros(NUM_CODES, dtype=torch.bool))
-                ignored.append(torch.zeros(NUM_CODES, dtype=torch.bool))
+                last = last_logits(example.prompt_ids, order[:known])
+                scores.append(last[candidates] + model.recurrence(features))
+                eov.append(last[eov_id])
+                positive.append(torch.zeros(num_codes, dtype=torch.bool))
+                ignored.append(torch.zeros(num_codes, dtype=torch.bool))
                 positive[-1][[code for code in example.targets if code not in order[:known]]] = True
                 if config.known == "ignore":
                     ignored[-1][order[:known]] = True
                 weights.append(1.0 if known else PROMPT_WEIGHT)
     stacked = (torch.stack(part) for part in (scores, eov, positive, ignored))
-    return stage_two_loss(*stacked, GROUPS, config, torch.tensor(weights))
+    return stage_two_loss(*stacked, groups, config, torch.tensor(weights))
 
 
 def assert_same_gradients(first, second):

@@ -4,6 +4,7 @@ gradients of the separate sequences."""
 import numpy as np
 import pytest
 import torch
+from shared_prompt import PROMPT_WEIGHT, loss_of_rows, loss_of_sequences
 from small_model import OWN_HEAD, SMALL_T5
 from transformers import AutoConfig, AutoModelForSeq2SeqLM
 
@@ -14,9 +15,7 @@ from rank.candidate_head import read_candidates_only, score_prompts
 from rank.config import LossConfig
 from rank.decision import DecisionRule
 from rank.decoding import decode
-from rank.loss import stage_two_loss
 from rank.partial_outputs import DecoderCollator, PartialOutputCollator, RankingExample, read_logits
-from rank.row_chunks import loss_in_chunks
 from rank.wide.recurrence import Recurrence, seen_codes
 
 NUM_CODES, FIRST_CODE, EOV_ID, PAD_ID, END_ID = 40, 20, 70, 0, 2
@@ -32,7 +31,6 @@ EXAMPLES = [
     RankingExample([1, 9, 10, 3], LONG, [LONG, LONG[::-1], LONG[5:] + LONG[:5]], NOTHING_SEEN),
 ]
 WITHOUT_ORDERS = [RankingExample(example.prompt_ids, example.targets, [], example.seen) for example in EXAMPLES]
-PROMPT_WEIGHT = 2.5
 
 
 def tiny_t5(model_type="t5", **settings):
@@ -57,36 +55,17 @@ def collated_loss(model, examples, config):
     """What the trainer computes: candidates only, in chunks of rows."""
     batch = collated(examples, config.known)
     logits = read_logits(model, model, batch, "sdpa")
-    step_rows = torch.tensor([batch["weight_of_rows"], batch["weight_of_positive_rows"]])
-
-    def share(scores, eov, rows):
-        targets = (batch["positive"][rows], batch["ignored"][rows])
-        return stage_two_loss(scores, eov, *targets, GROUPS, config, batch["row_weights"][rows], step_rows)
-
-    return loss_in_chunks(logits, model.recurrence(batch["recurrence"]), batch["row_read"], batch["row_example"], share)
+    return loss_of_rows(model, batch, logits, config, GROUPS)
 
 
 def separate_loss(model, examples, config):
     """Each order and each number of known codes is a sequence of its own, without padding and without a mask."""
-    scores, eov, positive, ignored, weights = [], [], [], [], []
-    for example in examples:
-        features = torch.zeros(NUM_CODES, 3)
-        features[example.seen.columns] = torch.from_numpy(example.seen.features)
-        for order in example.orders or [[]]:
-            for known in range(len(order) + 1):
-                written = torch.tensor([[PAD_ID, *(FIRST_CODE + code for code in order[:known])]])
-                read = torch.tensor([[*example.prompt_ids, END_ID]])
-                last = model(input_ids=read, decoder_input_ids=written).logits[0, -1]
-                scores.append(last[CANDIDATES] + model.recurrence(features))
-                eov.append(last[EOV_ID])
-                positive.append(torch.zeros(NUM_CODES, dtype=torch.bool))
-                ignored.append(torch.zeros(NUM_CODES, dtype=torch.bool))
-                positive[-1][[code for code in example.targets if code not in order[:known]]] = True
-                if config.known == "ignore":
-                    ignored[-1][order[:known]] = True
-                weights.append(1.0 if known else PROMPT_WEIGHT)
-    stacked = (torch.stack(part) for part in (scores, eov, positive, ignored))
-    return stage_two_loss(*stacked, GROUPS, config, torch.tensor(weights))
+
+    def last_logits(prompt_ids, known):
+        written = torch.tensor([[PAD_ID, *(FIRST_CODE + code for code in known)]])
+        return model(input_ids=torch.tensor([[*prompt_ids, END_ID]]), decoder_input_ids=written).logits[0, -1]
+
+    return loss_of_sequences(model, examples, config, GROUPS, last_logits, CANDIDATES, EOV_ID)
 
 
 @pytest.mark.parametrize("examples", [EXAMPLES, WITHOUT_ORDERS], ids=["orders", "no orders"])
