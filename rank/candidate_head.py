@@ -36,7 +36,8 @@ class CandidateHead(nn.Linear):
     def forward(self, hidden: Tensor) -> Tensor:
         """hidden (..., D) -> logits (..., K)."""
         bias = None if self.bias is None else self.bias[self.token_ids]
-        return F.linear(hidden, self.weight[self.token_ids], bias)
+        weight = self.weight[self.token_ids]
+        return F.linear(hidden.to(weight.dtype), weight, bias)
 
 
 def read_candidates_only(model: PreTrainedModel, candidate_ids: Tensor, eov_id: int) -> None:

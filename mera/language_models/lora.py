@@ -31,9 +31,13 @@ def add_lora(model: PreTrainedModel, settings: LoraSettings, whole: Sequence[str
     `whole` names further submodules that train, and are saved, as they are. The new code tokens' rows must train in
     the input and, where the head is untied, the output embedding; PEFT's `trainable_token_indices` trains only the
     former (measured), so both matrices are trained in full.
+
+    Whatever type the model is in, what trains is in float32: in bfloat16 a step of 5e-5 leaves every entry above 0.016
+    where it was. What the input embedding returns has the model's type still.
     """
     from peft import LoraConfig, get_peft_model
 
+    kind = model.dtype
     embeddings = [_module_name(model, model.get_input_embeddings())]
     if not model.config.tie_word_embeddings or is_encoder_decoder(model):
         # PEFT ties the head where it is named; of the names of input embeddings it does not know T5's.
@@ -50,18 +54,35 @@ def add_lora(model: PreTrainedModel, settings: LoraSettings, whole: Sequence[str
     with marked_for_adapters(model):
         wrapped = get_peft_model(model, config)
     share_input_embeddings(model)  # which PEFT wrapped in one of the places where they stand
+    _train_in_float32(wrapped, model, kind)
     return cast("PreTrainedModel", wrapped)  # PEFT's wrapper hands a model's attributes through
 
 
+def _train_in_float32(wrapped: torch.nn.Module, model: PreTrainedModel, kind: torch.dtype) -> None:
+    """`kind`: the type of all other weights of the `wrapped` model, and of what its layers hand on."""
+    if kind == torch.float32:
+        return
+    for weight in wrapped.parameters():
+        if weight.requires_grad:
+            weight.data = weight.data.float()
+    model.get_input_embeddings().register_forward_hook(lambda _module, _inputs, embedded: embedded.to(kind))
+    head = model.get_output_embeddings()
+    head.register_forward_pre_hook(lambda module, inputs: (inputs[0].to(module.weight.dtype), *inputs[1:]))
+
+
 def merged(model: torch.nn.Module) -> PreTrainedModel:
-    """The plain model, with LoRA adapters merged into its weights where there are any; weights in 4 bits are none
-    afterwards, and the model is on the CPU then."""
+    """The plain model, with LoRA adapters merged into its weights where there are any, in the type that it had before
+    them; weights in 4 bits are none afterwards, and the model is on the CPU then."""
     merge_quantized_layers(model)
     merge = getattr(model, "merge_and_unload", None)
     if merge is None:
         return cast("PreTrainedModel", model)
+    wrapped = cast("PreTrainedModel", model).get_input_embeddings()
+    kind = cast("torch.nn.Module", wrapped.original_module).weight.dtype
     plain: PreTrainedModel = merge()
     share_input_embeddings(plain)
+    for embedding in (plain.get_input_embeddings(), plain.get_output_embeddings()):
+        embedding.to(kind)
     return plain
 
 
