@@ -156,6 +156,7 @@ class CausalTrainer(MemorizeTrainer, SFTTrainer):
     _as_if_in_pieces = False
 
     def token_padding(self) -> dict[str, int]:
+        assert isinstance(self.args, SFTConfig), "`build_trainer` gives it"
         if self.args.padding_free:
             return {}  # a batch is one row of all its tokens
         return {"input_ids": 0, "attention_mask": 0, "labels": NO_LOSS}

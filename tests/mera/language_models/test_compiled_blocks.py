@@ -17,7 +17,7 @@ from mera.language_models.lora import LoraSettings, add_lora
 from mera.system.errors import UserError
 
 MODERNBERT = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2}
-BATCHES = [(3, 8), (3, 12), (2, 9), (1, 8), (3, 8)]
+BATCHES = [(3, 8), (2, 12), (1, 9)]
 
 
 @pytest.fixture(autouse=True)
@@ -58,8 +58,10 @@ def gradients(model, shape):
     return loss.detach(), {name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None}
 
 
-@pytest.mark.parametrize("of_any_length", [False, True])
-@pytest.mark.parametrize("kind", ["mistral", "mistral-lora-recomputed", "gemma3", "t5", "modernbert"])
+@pytest.mark.parametrize(
+    ("kind", "of_any_length"),
+    [("mistral-lora-recomputed", False), ("gemma3", False), ("t5", False), ("modernbert", True), ("mistral", True)],
+)
 def test_losses_and_gradients_are_those_of_plain_blocks(kind, of_any_length):
     model = model_of(kind).train()
     plain = [gradients(model, shape) for shape in BATCHES]
@@ -76,22 +78,22 @@ def test_losses_and_gradients_are_those_of_plain_blocks(kind, of_any_length):
 
 def test_layers_share_what_is_compiled_and_so_do_lengths():
     model = model_of("mistral").train()
-    for of_any_length, graphs in ((False, 4), (True, 2)):
+    for of_any_length, graphs in ((False, 3), (True, 2)):
         torch._dynamo.reset()
         counters.clear()
         with compiled_blocks(model, of_any_length):
             for shape in BATCHES:
                 gradients(model, shape)
-        # of two layers: one for each of four shapes; of any length: one for batches, one for a single example
+        # of two layers: one for each of three shapes; of any length: one for batches, one for a single example
         assert counters["stats"]["unique_graphs"] == graphs
 
 
 def test_more_shapes_than_the_compiler_takes_by_itself():
     model = model_of("mistral").train()
     with compiled_blocks(model):
-        for length in range(5, 17):
+        for length in range(5, 15):
             gradients(model, (2, length))
-    assert counters["stats"]["unique_graphs"] == 12
+    assert counters["stats"]["unique_graphs"] == 10
 
 
 def test_names_stay_and_evaluation_is_not_compiled():
