@@ -7,6 +7,7 @@ losses stay ours: Liger's fused cross-entropy, which would replace the model's f
 import importlib.util
 import inspect
 import os
+import sys
 from typing import Literal
 
 import torch
@@ -50,5 +51,8 @@ def use_liger(model: PreTrainedModel) -> None:
             f"model.kernels liger computes {' and '.join(ACTIVATIONS[1:])} alone, and this model's activation is "
             f"{activation}: set model.kernels plain"
         )
-    apply = FAMILIES[family]
+    apply, home = FAMILIES[family], sys.modules[type(model).__module__]
+    classes = {name: value for name, value in vars(home).items() if isinstance(value, type)}
     apply(model=model, **{name: False for name in LOSSES if name in inspect.signature(apply).parameters})
+    for name, plain in classes.items():  # which Liger replaces, too, for models that are built later
+        setattr(home, name, plain)
