@@ -11,6 +11,7 @@ from mera.system import quiet_ctrl_c  # noqa: F401  first, for Ctrl-C while the 
 
 import hashlib
 import sys
+from contextlib import nullcontext
 from dataclasses import asdict
 
 from transformers import set_seed
@@ -20,6 +21,7 @@ from bi_encoder.adaptation.config import AdaptationConfig
 from bi_encoder.adaptation.masked_tokens import build_trainer, measure, open_masked_model
 from bi_encoder.adaptation.notes import read_notes, split_into_pieces
 from mera.config import config_dict, parse_config
+from mera.language_models.compiled_blocks import compiled_blocks
 from mera.runs.run_directory import RunDirectory, write_json
 from mera.training.entry_point import run_entry_point
 
@@ -39,7 +41,8 @@ def main() -> None:
     measured = (pieces.held_out, config.mask_probability, config.training.batch_size)
     before = measure(model, tokenizer, *measured)
     folder = run.path("trainer")
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(folder)) if folder.is_dir() else None)
+    with compiled_blocks(model, of_any_length=True) if config.training.compile else nullcontext():
+        trainer.train(resume_from_checkpoint=get_last_checkpoint(str(folder)) if folder.is_dir() else None)
     if trainer.is_world_process_zero():
         adapted = trainer.accelerator.unwrap_model(trainer.model)
         after = measure(adapted, tokenizer, *measured)

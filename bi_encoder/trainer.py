@@ -256,6 +256,7 @@ def build_trainer(
         rotation_learning_rate=encoder.rotation_learning_rate,
         whole_copy=copy.deepcopy(model) if shares_out_parameters() else None,
         min_steps=config.training.min_steps,
+        compiles=config.training.compile,
         model=model,
         args=TrainingArguments(**arguments),
         data_collator=collator,

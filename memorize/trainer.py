@@ -155,6 +155,12 @@ class CausalTrainer(MemorizeTrainer, SFTTrainer):
 
     _as_if_in_pieces = False
 
+    def token_padding(self) -> dict[str, int]:
+        assert isinstance(self.args, SFTConfig), "`build_trainer` gives it"
+        if self.args.padding_free:
+            return {}  # a batch is one row of all its tokens
+        return {"input_ids": 0, "attention_mask": 0, "labels": NO_LOSS}
+
     def compute_loss(
         self,
         model: torch.nn.Module,
@@ -212,6 +218,9 @@ class TextToTextTrainer(MemorizeTrainer):
 
     def loss_tokens(self) -> int:
         return sum(map(len, self._dataset["labels"]))
+
+    def token_padding(self) -> dict[str, int]:
+        return {"input_ids": 0, "attention_mask": 0, "decoder_input_ids": 0, "labels": NO_LOSS}
 
     def step_items(self, batches: list[dict[str, Tensor]], device: torch.device) -> Tensor:
         """The labels that carry loss, of all accumulated batches and all processes."""
@@ -276,6 +285,7 @@ def build_trainer(
         arguments |= {"remove_unused_columns": False, "label_names": ["labels"]}
         return TextToTextTrainer(
             min_steps=config.training.min_steps,
+            compiles=config.training.compile,
             model=model,
             args=TrainingArguments(**arguments),
             train_dataset=examples,
@@ -287,6 +297,7 @@ def build_trainer(
     arguments |= {"completion_only_loss": True, "padding_free": flattens(model, config), "max_length": None}
     return CausalTrainer(
         min_steps=config.training.min_steps,
+        compiles=config.training.compile,
         model=model,
         args=SFTConfig(**arguments),
         train_dataset=examples,

@@ -15,7 +15,7 @@ from mera.runs.run_directory import RunDirectory
 from mera.training.amount import amount_for
 from mera.training.settings import training_arguments
 from mera.training.stage_trainer import StageTrainer
-from rank.attention import Kernel
+from rank.attention import PADDING, Kernel
 from rank.config import LossConfig, RankConfig
 from rank.loss import stage_two_loss
 from rank.partial_outputs import (
@@ -106,6 +106,10 @@ class RankTrainer(StageTrainer):
         assert isinstance(self.train_dataset, RankingDataset)
         return self.train_dataset.lengths()
 
+    def token_padding(self) -> dict[str, int]:
+        masked = ("input_ids", "attention_mask", "decoder_input_ids", "position_ids", "logits_to_keep")
+        return {"order_ids": PADDING} | dict.fromkeys(masked, 0)
+
     def blank(self, example: RankingExample) -> RankingExample:
         return replace(example, targets=[], orders=[], is_blank=True)
 
@@ -177,6 +181,7 @@ def arguments_for(config: RankConfig, run: RunDirectory, num_examples: int, best
     return {
         "callbacks": [EarlyStoppingCallback(training.patience)] if training.patience else None,
         "min_steps": config.training.min_steps,
+        "compiles": config.training.compile,
         "args": arguments,
         "loss": config.loss,
         "kernel": config.attention,

@@ -12,7 +12,9 @@ from typing import Any, cast
 import torch
 from transformers import PrinterCallback, ProgressCallback, Trainer
 from transformers.trainer_callback import ExportableState
+from transformers.trainer_utils import TrainOutput
 
+from mera.language_models.compiled_blocks import compiled_blocks
 from mera.runs.run_directory import RunDirectory
 from mera.system.errors import UserError
 from mera.system.folder_replacement import replace_folder
@@ -26,6 +28,7 @@ from mera.training.steps import (
     ROWS_KEY,
     Batch,
     EpochSeededLengthSampler,
+    EvenLengths,
     Example,
     Examples,
     SeededCollator,
@@ -46,10 +49,12 @@ class StageTrainer(Trainer):
     keep_last = 2
     """checkpoints kept for resuming, besides the best one"""
 
-    def __init__(self, *positional: Any, min_steps: int = 0, **arguments: Any):
-        """`min_steps`: optimiser steps that are taken at least; the epochs of the arguments are raised for them."""
+    def __init__(self, *positional: Any, min_steps: int = 0, compiles: bool = False, **arguments: Any):
+        """`min_steps`: optimiser steps that are taken at least; the epochs of the arguments are raised for them.
+        `compiles`: whether the model's blocks train compiled."""
         require_overridden_names()
         super().__init__(*positional, **arguments)
+        self.compiles = compiles
         self.stop_on_signal = StopOnSignal()
         self.add_callback(self.stop_on_signal)
         self.remove_callback(ProgressCallback)
@@ -108,10 +113,22 @@ class StageTrainer(Trainer):
         """An example of the same form that carries no loss."""
         raise TypeError(f"{type(self).__name__} must say what a blank example is")
 
+    def token_padding(self) -> dict[str, int]:
+        """What fills up the batches where blocks are compiled, which they are for each length anew: see `EvenLengths`.
+        Here: nothing, so they are compiled for all lengths at once, which is slower code."""
+        return {}
+
     def loss_elsewhere(self, *, on_gpu: bool, in_pieces: bool) -> AbstractContextManager[None]:
         """Within it `compute_loss` computes as it would on a GPU, or under an engine that keeps each parameter in
         pieces (ZeRO-3, FSDP): for an estimate of what a step needs there. Here: the loss is the same everywhere."""
         return nullcontext()
+
+    def train(self, *positional: Any, **arguments: Any) -> TrainOutput:
+        """As the Trainer, with blocks that train compiled where that is asked for."""
+        assert self.model is not None, "a trainer of ours is built with its model"
+        of_any_length = not self.token_padding()
+        with compiled_blocks(self.model, of_any_length) if self.compiles else nullcontext():
+            return super().train(*positional, **arguments)
 
     def resume_and_train(self, run: RunDirectory, config: TrainingConfig) -> None:
         """Train from the newest usable checkpoint of `run`, or from the start.
@@ -156,7 +173,9 @@ class StageTrainer(Trainer):
         step_examples = self.args.train_batch_size * self.args.world_size * self.args.gradient_accumulation_steps
         order = EpochSeededLengthSampler(self.example_lengths(), step_examples, self.args.seed)
         share = ShareOfSteps(order, self.args.train_batch_size, self.args.world_size, self.args.process_index)
-        collator = SeededCollator(self.data_collator, self.args.seed)
+        padding = self.token_padding() if self.compiles else {}
+        evened = EvenLengths(self.data_collator, padding) if padding else self.data_collator
+        collator = SeededCollator(evened, self.args.seed)
         return StepLoader(self._examples, self.blank, share, collator, pin_memory=self.args.dataloader_pin_memory)
 
     def step_items(self, batches: list[Batch], device: torch.device) -> torch.Tensor | int | None:

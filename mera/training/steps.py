@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 import torch
+from torch.nn.functional import pad
 from torch.utils.data import DataLoader, Dataset
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
@@ -148,6 +149,30 @@ class SeededCollator:
             batch = self.collator([example for _, example in items])
         batch[ROWS_KEY] = [place.row for place, _ in items if not place.is_blank]
         return batch
+
+
+@dataclass(frozen=True, slots=True)
+class EvenLengths:
+    """Runs `collator` and pads what it made of tokens to one of few lengths, see `even_length`."""
+
+    collator: Callable[[list[Example]], Batch]
+    padding: dict[str, int]
+    """name in the batch of each tensor (B, T) with an entry for each token -> what its padding is"""
+
+    def __call__(self, examples: list[Example]) -> Batch:
+        batch = self.collator(examples)
+        for name, filler in self.padding.items():
+            if name in batch:
+                length = batch[name].shape[1]
+                batch[name] = pad(batch[name], (0, even_length(length) - length), value=filler)
+        return batch
+
+
+def even_length(length: int) -> int:
+    """The next of 8 lengths between each power of two and the one after it, all multiples of 16: 16, 32, ... 128, 144,
+    ... 256, 288, ... 512; so at most an eighth is added beyond 128."""
+    step = max(16, 2 ** ((length - 1).bit_length() - 1) // 8)
+    return -(-length // step) * step
 
 
 class StepLoader(DataLoader[tuple[Place, Example]]):

@@ -1,6 +1,8 @@
 """Private names of torch: weights put in the place of others, and what an operation makes."""
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -54,6 +56,13 @@ OPERATION_SCHEMA = PrivateName(
     reason="the name of an operation, and whether it writes into its arguments",
     seen_in="2.13",
     remedy="find where an operation says so now, and read it in operation_name and writes_in_place",
+)
+MOST_COMPILED = PrivateName(
+    library="torch",
+    name="torch._dynamo.config.recompile_limit",
+    reason="raised: the compiler gives up a function that it has compiled for 8 shapes",
+    seen_in="2.13",
+    remedy="set what limits the shapes that torch.compile compiles now, in most_compiled_shapes",
 )
 OWN_PARAMETERS = PrivateName(
     library="torch",
@@ -111,3 +120,13 @@ def operation_name(operation: Operation) -> str:
 def writes_in_place(operation: Operation) -> bool:
     """Whether an operation of torch writes into one of its arguments."""
     return operation._schema.is_mutable
+
+
+@contextmanager
+def most_compiled_shapes(number: int) -> Iterator[None]:
+    """Within it torch.compile compiles a function for up to `number` shapes of its arguments."""
+    MOST_COMPILED.require()
+    from torch._dynamo import config
+
+    with config.patch(recompile_limit=number):
+        yield
