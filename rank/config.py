@@ -7,7 +7,8 @@ from mera.language_models.code_tokens import Initialisation
 from mera.language_models.models import ModelConfig
 from mera.system.errors import UserError
 from mera.training.settings import TrainingConfig
-from rank.attention import Kernel
+from rank.attention.masks import Kernel
+from rank.attention.packing import Packing
 
 ThresholdForm = Literal["atlop", "probability"]
 RareRecurrence = Literal["fitted", "none"]
@@ -143,6 +144,9 @@ class RankConfig:
     attention: Kernel = "sdpa"
     """attention kernel in training: sdpa everywhere, flex (FlexAttention) for causal models on GPUs; the result is the
     same"""
+    packing: Packing = "auto"
+    """several patients of a batch in one row, without padding, for causal models; the result is the same. auto: with
+    attention flex, which skips what they do not see of each other"""
     initialisation: Initialisation = "definition"
     """how code tokens start where model.base has none (no stage one)"""
     evaluation_batch_size: int = 64

@@ -1,8 +1,8 @@
 """Partial outputs: for an order c1..cn of the targets, position k has been given c1..ck and must rank the rest.
 
 One causal pass over `prompt c1 .. cn` reads all n+1 positions. Several orders of one example stand behind one copy of
-its prompt: a mask (rank/attention.py) hides the orders from each other and each order's positions restart after the
-prompt, so that the prompt is computed once and every order sees exactly what it would see alone.
+its prompt: a mask (rank/attention/masks.py) hides the orders from each other and each order's positions restart after
+the prompt, so that the prompt is computed once and every order sees exactly what it would see alone.
 
 In an encoder-decoder the encoder reads the prompt, once, and the orders stand behind one start token in the decoder,
 whose first output ranks.
@@ -12,7 +12,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import NotRequired, TypedDict
+from typing import NotRequired
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,8 @@ from torch.utils.data import Dataset
 from transformers import PreTrainedModel
 
 from mera.language_models.encoder_decoder import encoder_inputs
-from rank.attention import PADDING, PROMPT, Kernel, masks_for
+from rank.attention.masks import PROMPT, Kernel, masks_for
+from rank.attention.packing import PatientTokens, TokenRows, lay_out
 from rank.prompt import Prompt
 from rank.wide.features import WidePatient, WideTables
 from rank.wide.recurrence import NUM_FEATURES, SeenCodes
@@ -107,23 +108,16 @@ class RankingDataset(Dataset[RankingExample]):
         ]
 
 
-class RankingBatch(TypedDict):
-    """What one forward pass and its loss take. B examples, T tokens, R read positions, N rows, C candidates.
+class RankingBatch(TokenRows):
+    """What one forward pass and its loss take. B examples in S rows of T tokens (S = B where none are packed), R read
+    positions, N rows of the loss, C candidates.
 
     Of an encoder-decoder T are the decoder's tokens, which `decoder_input_ids` (B, T) holds; `input_ids` and
     `attention_mask` (B, P) are the encoder's.
     """
 
-    input_ids: Tensor
-    """(B, T)"""
     attention_mask: NotRequired[Tensor]
     decoder_input_ids: NotRequired[Tensor]
-    position_ids: Tensor
-    """(B, T)"""
-    order_ids: Tensor
-    """(B, T), see rank/attention.py"""
-    logits_to_keep: Tensor
-    """(B, T) bool: the R positions whose logits are read"""
     row_read: Tensor
     """(N,) which of the read positions each row is"""
     row_example: Tensor
@@ -147,7 +141,7 @@ class RankingBatch(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class PartialOutputCollator:
-    """Pads examples to one batch (shapes as in `RankingBatch`)."""
+    """Lays examples out as one batch (shapes as in `RankingBatch`)."""
 
     candidate_ids: Tensor
     """(C,) token of each candidate"""
@@ -160,39 +154,27 @@ class PartialOutputCollator:
     """of the full wide part"""
     left_out: Tensor | None = None
     """(C,) bool: candidates that are left out of the loss in every row; None: none"""
+    packs: bool = False
+    """several examples may stand in one row (rank/attention/packing.py)"""
 
     def __call__(self, examples: Sequence[RankingExample]) -> RankingBatch:
         candidate_token = self.candidate_ids.tolist()
-        lengths = [len(example.prompt_ids) + sum(map(len, example.orders)) for example in examples]
-        shape = (len(examples), max(lengths))
-        input_ids = torch.full(shape, self.pad_id)
-        position_ids = torch.zeros(shape, dtype=torch.long)
-        order_ids = torch.full(shape, PADDING)
-        read = torch.zeros(shape, dtype=torch.bool)
+        token_rows, first_read = lay_out(
+            [_tokens(example, candidate_token) for example in examples], self.pad_id, self.packs
+        )
         rows: list[tuple[int, int, list[int], list[int]]] = []
-        num_read = 0
         for index, example in enumerate(examples):
-            size = len(example.prompt_ids)
-            input_ids[index, :size] = torch.tensor(example.prompt_ids)
-            position_ids[index, :size] = torch.arange(size)
-            order_ids[index, :size] = PROMPT
-            read[index, size - 1 : lengths[index]] = True
             if not example.orders and not example.is_blank:
-                rows.append((index, num_read, example.targets, []))
-            column = size
-            for number, order in enumerate(example.orders, start=1):
-                place = slice(column, column + len(order))
-                input_ids[index, place] = torch.tensor([candidate_token[target] for target in order])
-                position_ids[index, place] = torch.arange(size, size + len(order))
-                order_ids[index, place] = number
+                rows.append((index, first_read[index], example.targets, []))
+            behind_prompt = 0
+            for order in example.orders:
                 for known in range(len(order) + 1):
                     # With nothing known yet, all orders read the prompt's last token.
-                    place_read = num_read if known == 0 else num_read + column - size + known
+                    place_read = first_read[index] + (0 if known == 0 else behind_prompt + known)
                     known_targets = set(order[:known])
                     open_targets = [target for target in example.targets if target not in known_targets]
                     rows.append((index, place_read, open_targets, order[:known]))
-                column += len(order)
-            num_read += lengths[index] - size + 1
+                behind_prompt += len(order)
         recurrence = torch.zeros(len(examples), len(candidate_token), NUM_FEATURES)
         for index, example in enumerate(examples):
             recurrence[index, example.seen.columns] = torch.from_numpy(example.seen.features)
@@ -206,10 +188,7 @@ class PartialOutputCollator:
             ignored |= self.left_out
         row_weights = torch.tensor([1.0 if row[3] else self.prompt_weight for row in rows])
         batch: RankingBatch = {
-            "input_ids": input_ids,
-            "position_ids": position_ids,
-            "order_ids": order_ids,
-            "logits_to_keep": read,
+            **token_rows,
             "row_read": torch.tensor([row[1] for row in rows], dtype=torch.long),
             "row_example": torch.tensor([row[0] for row in rows], dtype=torch.long),
             "recurrence": recurrence,
@@ -223,6 +202,17 @@ class PartialOutputCollator:
             patients = [example.wide for example in examples if example.wide is not None]
             batch["wide"], batch["wide_patients"] = batch_tensors(self.wide, patients)
         return batch
+
+
+def _tokens(example: RankingExample, candidate_token: Sequence[int]) -> PatientTokens:
+    """The prompt and the orders behind it; `candidate_token`: of each column."""
+    size = len(example.prompt_ids)
+    ids, positions, orders = list(example.prompt_ids), list(range(size)), [PROMPT] * size
+    for number, order in enumerate(example.orders, start=1):
+        ids += [candidate_token[target] for target in order]
+        positions += range(size, size + len(order))
+        orders += [number] * len(order)
+    return PatientTokens(ids, positions, orders, read=list(range(size - 1, len(ids))))
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from mera.language_models.lora import add_lora
 from mera.language_models.models import load_base_model
 from mera.system.errors import UserError
 from mera.training.model_memory import require_memory
-from rank.attention import use_kernel
+from rank.attention.kernels import use_kernel
 from rank.candidate_head import read_candidates_only
 from rank.config import PromptConfig, RankConfig
 from rank.loss import stage_two_loss

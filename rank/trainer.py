@@ -15,7 +15,8 @@ from mera.runs.run_directory import RunDirectory
 from mera.training.amount import amount_for
 from mera.training.settings import training_arguments
 from mera.training.stage_trainer import StageTrainer
-from rank.attention import PADDING, Kernel
+from rank.attention.masks import PADDING, Kernel
+from rank.attention.packing import packs_rows
 from rank.config import LossConfig, RankConfig
 from rank.loss import stage_two_loss
 from rank.partial_outputs import (
@@ -141,6 +142,7 @@ def build_trainer(
         prompt_weight=config.prompt_weight,
         wide=None if wide is None else wide.scorer.tables,
         left_out=untrained_codes(config, task),
+        packs=packs_rows(config.packing, config.attention, model),
     )
     return RankTrainer(
         **arguments_for(config, run, len(examples), BEST_METRIC),

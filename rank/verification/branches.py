@@ -4,7 +4,7 @@
               Essential (primary) hypertension?    a candidate's score is read at the end of its branch
               Heart failure, unspecified?
 
-The mask that partial outputs use (rank/attention.py) hides the branches from each other, and each one's positions
+The mask that partial outputs use (rank/attention/masks.py) hides the branches from each other, and each one's positions
 restart after the prompt: every candidate is read as in a sequence of its own, and the note once, whatever their number.
 """
 
@@ -12,7 +12,6 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypedDict
 
 import numpy as np
 import torch
@@ -21,7 +20,8 @@ from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from mera.language_models.plain_text import PlainText
-from rank.attention import PADDING, PROMPT
+from rank.attention.masks import PROMPT
+from rank.attention.packing import PatientTokens, TokenRows, lay_out
 from rank.verification.first_pass import Candidates
 
 BRANCH_END = "?"
@@ -107,17 +107,10 @@ class VerificationDataset(Dataset[VerificationExample]):
         return [len(prompt) + round(float(tokens)) for prompt, tokens in zip(self.prompts, branches, strict=True)]
 
 
-class VerificationBatch(TypedDict):
-    """What one forward pass and its loss take. B examples, T tokens, R read positions, N rows, C codes."""
+class VerificationBatch(TokenRows):
+    """What one forward pass and its loss take. B examples in S rows of T tokens, R read positions (an example's prompt
+    end before its branches' ends, each of which is an order), N rows of the loss, C codes."""
 
-    input_ids: Tensor
-    """(B, T)"""
-    position_ids: Tensor
-    """(B, T)"""
-    order_ids: Tensor
-    """(B, T), see rank/attention.py: each branch is an order"""
-    logits_to_keep: Tensor
-    """(B, T) bool: the R positions that are read, an example's prompt end before its branches' ends"""
     read_row: Tensor
     """(R,) the row of each position"""
     read_column: Tensor
@@ -139,63 +132,55 @@ class VerificationBatch(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class VerificationCollator:
-    """Pads examples to one batch (shapes as in `VerificationBatch`)."""
+    """Lays examples out as one batch (shapes as in `VerificationBatch`)."""
 
     num_codes: int
     pad_id: int
     eov_log_odds: float
     """where EOV starts (`LogOddsScale.intercept`)"""
+    packs: bool = False
+    """several examples may stand in one row (rank/attention/packing.py)"""
 
     def __call__(self, examples: Sequence[VerificationExample]) -> VerificationBatch:
-        lengths = [len(example.prompt_ids) + sum(map(len, example.branches)) for example in examples]
-        shape = (len(examples), max(lengths))
-        input_ids = torch.full(shape, self.pad_id)
-        position_ids = torch.zeros(shape, dtype=torch.long)
-        order_ids = torch.full(shape, PADDING)
-        read = torch.zeros(shape, dtype=torch.bool)
-        read_row: list[int] = []
-        read_column: list[int] = []
-        log_odds: list[float] = []
-        shift: list[float] = []
-        rows = [example for example in examples if not example.is_blank]
+        token_rows, first_read = lay_out([_tokens(example) for example in examples], self.pad_id, self.packs)
+        num_read = int(token_rows["logits_to_keep"].sum())
+        read_row, read_column = (torch.zeros(num_read, dtype=torch.long) for _ in range(2))
+        log_odds, shift = torch.zeros(num_read), torch.zeros(num_read)
+        rows = [index for index, example in enumerate(examples) if not example.is_blank]
         positive = torch.zeros(len(rows), self.num_codes, dtype=torch.bool)
         ignored = torch.ones_like(positive)
-        for index, example in enumerate(examples):
-            size = len(example.prompt_ids)
-            input_ids[index, :size] = torch.tensor(example.prompt_ids)
-            position_ids[index, :size] = torch.arange(size)
-            order_ids[index, :size] = PROMPT
-            if example.is_blank:
-                continue
-            row = sum(not before.is_blank for before in examples[:index])
-            read[index, size - 1] = True
-            place = size
-            for number, branch in enumerate(example.branches, start=1):
-                behind = place + len(branch)
-                input_ids[index, place:behind] = torch.tensor(branch)
-                position_ids[index, place:behind] = torch.arange(size, size + len(branch))
-                order_ids[index, place:behind] = number
-                read[index, behind - 1] = True
-                place = behind
-            read_row += [row] * (1 + len(example.columns))
-            read_column += [self.num_codes, *example.columns]
-            log_odds += [self.eov_log_odds, *example.log_odds]
-            shift += [0.0] + [example.shift] * len(example.columns)
+        for row, index in enumerate(rows):
+            example, start = examples[index], first_read[index]
+            place = slice(start, start + 1 + len(example.columns))
+            read_row[place] = row
+            read_column[place] = torch.tensor([self.num_codes, *example.columns])
+            log_odds[place] = torch.tensor([self.eov_log_odds, *example.log_odds])
+            shift[start + 1 : place.stop] = example.shift
             ignored[row, example.columns] = False
             positive[row, example.targets] = True
             positive[row] &= ~ignored[row]
         return {
-            "input_ids": input_ids,
-            "position_ids": position_ids,
-            "order_ids": order_ids,
-            "logits_to_keep": read,
-            "read_row": torch.tensor(read_row, dtype=torch.long),
-            "read_column": torch.tensor(read_column, dtype=torch.long),
-            "log_odds": torch.tensor(log_odds, dtype=torch.float32),
-            "shift": torch.tensor(shift, dtype=torch.float32),
+            **token_rows,
+            "read_row": read_row,
+            "read_column": read_column,
+            "log_odds": log_odds,
+            "shift": shift,
             "positive": positive,
             "ignored": ignored,
             "row_weights": torch.ones(len(rows)),
             "weight_of_rows": float(len(rows)),
             "weight_of_positive_rows": float(positive.any(dim=1).sum()),
         }
+
+
+def _tokens(example: VerificationExample) -> PatientTokens:
+    """The note and the branches behind it; of a blank example the note alone, and nothing is read."""
+    size = len(example.prompt_ids)
+    ids, positions, orders = list(example.prompt_ids), list(range(size)), [PROMPT] * size
+    read = [] if example.is_blank else [size - 1]
+    for number, branch in enumerate([] if example.is_blank else example.branches, start=1):
+        ids += branch
+        positions += range(size, size + len(branch))
+        orders += [number] * len(branch)
+        read.append(len(ids) - 1)
+    return PatientTokens(ids, positions, orders, read)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from mera.system.terminal import progress_bar
-from rank.attention import Kernel, masks_for
+from rank.attention.masks import Kernel, masks_for
 from rank.verification.branches import VerificationBatch, VerificationCollator, VerificationExample
 from rank.verification.first_pass import Candidates
 from rank.verification.head import Verification

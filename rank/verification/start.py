@@ -15,7 +15,7 @@ from mera.language_models.models import load_base_model
 from mera.system.errors import UserError
 from mera.training.engine import shares_out_parameters
 from mera.training.model_memory import require_memory
-from rank.attention import use_kernel
+from rank.attention.kernels import use_kernel
 from rank.config import RankConfig
 from rank.decision import ranking_quality
 from rank.prompt import PromptBuilder, reading_sentences

@@ -9,6 +9,7 @@ from transformers import PreTrainedModel
 
 from data.task import Task
 from mera.runs.run_directory import RunDirectory
+from rank.attention.packing import packs_rows
 from rank.config import LossConfig, RankConfig
 from rank.loss import stage_two_loss
 from rank.trainer import RankTrainer, arguments_for
@@ -75,7 +76,7 @@ def build_trainer(
         model=model,
         train_dataset=examples,
         eval_dataset=inputs.validation.prompts,  # the trainer wants one; `evaluate` ranks with `measure` instead
-        data_collator=inputs.collator,
+        data_collator=replace(inputs.collator, packs=packs_rows(config.packing, config.attention, model)),
         group_ids=torch.from_numpy(task.group_ids(config.loss.levels)),
         measure=inputs.measure,
     )

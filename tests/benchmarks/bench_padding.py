@@ -25,7 +25,7 @@ from mera.doctor.dry_run import parse_training_config
 from mera.root import ROOT
 from mera.runs.run_directory import RunDirectory
 from mera.training.stage_trainer import StageTrainer
-from rank.attention import PADDING
+from rank.attention.masks import PADDING
 from rank.config import RankConfig
 from rank.prompt import PromptBuilder
 from rank.start import fitted_wide_part, model_for_task, task_to_rank, training_examples

@@ -31,7 +31,7 @@ import torch
 from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
 
 from data.ontology import LEVELS
-from rank.attention import orders_mask
+from rank.attention.masks import orders_mask
 from rank.candidate_head import CandidateHead, read_candidates_only
 from rank.config import LossConfig
 from rank.loss import stage_two_loss

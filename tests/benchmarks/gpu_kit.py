@@ -149,7 +149,7 @@ def speed(kit: Kit) -> Iterator[Record]:
 
 
 def attention(kit: Kit) -> Iterator[Record]:
-    test = "tests/rank/test_attention_on_a_gpu.py" if kit.on_gpu else "tests/rank/test_partial_outputs.py"
+    test = "tests/rank/attention/test_attention_on_a_gpu.py" if kit.on_gpu else "tests/rank/test_partial_outputs.py"
     said = run([sys.executable, "-m", "pytest", "-q", test, "-k", "flex or kernel or sdpa or attention"])
     passed = re.search(r"(\d+) passed", said)
     yield {"piece": "attention", "what": test, "figures": {"tests_passed": float(passed[1]) if passed else 0.0}}

@@ -5,7 +5,7 @@ from shared_prompt import EXAMPLES, collated_loss, separate_loss        (pytest 
 
 import torch
 
-from rank.attention import masks_for, orders_mask
+from rank.attention.masks import masks_for, orders_mask
 from rank.loss import stage_two_loss
 from rank.partial_outputs import PartialOutputCollator, RankingExample
 from rank.row_chunks import loss_in_chunks

@@ -10,7 +10,7 @@ from transformers import AutoConfig, AutoModelForSeq2SeqLM
 
 from mera.language_models.encoder_decoder import end_id, start_id
 from rank import row_chunks
-from rank.attention import bias_of_positions, use_kernel
+from rank.attention.kernels import bias_of_positions, use_kernel
 from rank.candidate_head import read_candidates_only, score_prompts
 from rank.config import LossConfig
 from rank.decision import DecisionRule

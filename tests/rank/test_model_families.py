@@ -22,7 +22,7 @@ from mera.language_models.lora import LoraSettings, add_lora, merged
 from mera.root import ROOT
 from mera.runs.predictions import read_predictions
 from mera.system.errors import UserError
-from rank.attention import use_kernel
+from rank.attention.kernels import use_kernel
 from rank.candidate_head import read_candidates_only
 from rank.config import LossConfig
 from rank.decoding import decode

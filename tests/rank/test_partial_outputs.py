@@ -19,7 +19,8 @@ from shared_prompt import (
 from transformers import MistralConfig, MistralForCausalLM
 
 from rank import row_chunks
-from rank.attention import orders_mask, use_kernel
+from rank.attention.kernels import use_kernel
+from rank.attention.masks import orders_mask
 from rank.candidate_head import read_candidates_only
 from rank.config import LossConfig
 from rank.loss import stage_two_loss

@@ -126,7 +126,7 @@ ONLY_LISTED = (
         name="transformers.models.t5.modeling_t5.T5Attention.compute_bias",
         reason="T5's bias of distances, which stage two gives to orders that stand behind each other in one row",
         seen_in="5.24",
-        remedy="see in rank/attention.py what it gives a T5, and where a T5 makes and takes its position_bias now",
+        remedy="see in rank/attention/kernels.py what a T5 is given, and where it makes and takes position_bias now",
     ),
     *(
         PrivateName(
