@@ -69,7 +69,7 @@ class TrainingConfig:
 def training_arguments(config: TrainingConfig, run: RunDirectory, **more: Any) -> dict[str, Any]:
     """Keyword arguments for `TrainingArguments` and its subclasses; `more` wins over what is set here.
 
-    Checkpoints for resuming go to `<run>/trainer` (mera/training/resume.py).
+    Checkpoints for resuming go to `<run>/trainer` (mera/training/resume/checkpoints.py).
     """
     on_gpu = prepare_engine(config.cpu_bf16)
     arguments = {
