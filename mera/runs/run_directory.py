@@ -42,8 +42,8 @@ class RunDirectory:
         """Note what is trained here (`run.json`), so that another run never resumes from its checkpoints.
 
         Settings that may change on the way are left out; those of the batch are held against the checkpoint itself
-        (mera/training/resume.py), since another number of processes needs others. Raises UserError where an interrupted
-        run with another configuration or another task left its files here, more than this note.
+        (mera/training/resume/checkpoints.py), since another number of processes needs others. Raises UserError where an
+        interrupted run with another configuration or another task left its files here, more than this note.
         """
         training = {key: value for key, value in config.get("training", {}).items() if key not in MAY_CHANGE}
         wanted = json.loads(json.dumps(config | {"training": training, "task_fingerprint": task_fingerprint}))

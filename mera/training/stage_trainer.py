@@ -13,6 +13,7 @@ import torch
 from transformers import PrinterCallback, ProgressCallback, Trainer
 from transformers.trainer_callback import ExportableState
 from transformers.trainer_utils import TrainOutput
+from transformers.training_args import OptimizerNames
 
 from mera.language_models.compiled_blocks import compiled_blocks
 from mera.runs.run_directory import RunDirectory
@@ -20,9 +21,10 @@ from mera.system.errors import UserError
 from mera.system.folder_replacement import replace_folder
 from mera.training.engine import engine_name, keep_precise_outputs, let_fsdp_start_on_the_cpu
 from mera.training.interruption import InterruptedRun, StopOnSignal
-from mera.training.private_api import require_overridden_names, save_training_state
+from mera.training.private_api import load_schedule, load_universal, require_overridden_names, save_training_state
 from mera.training.progress import LOG_NAME, TrainingProgress
-from mera.training.resume import PREFIX, Start, checkpoints, newest_usable, prune, seal
+from mera.training.resume.checkpoints import PREFIX, Start, checkpoints, newest_usable, prune, seal, start_of
+from mera.training.resume.universal import TAG, load_untrained, universal_checkpoint
 from mera.training.settings import TrainingConfig
 from mera.training.steps import (
     ROWS_KEY,
@@ -60,6 +62,11 @@ class StageTrainer(Trainer):
         self.remove_callback(ProgressCallback)
         self.remove_callback(PrinterCallback)
         self.add_callback(TrainingProgress(self.phase, self._folder.parent / LOG_NAME))
+        self._trained = {
+            name: list(getattr(parameter, "ds_shape", parameter.shape))
+            for name, parameter in self._plain_model.named_parameters()
+            if parameter.requires_grad
+        }
         self.min_steps, self.asked_epochs = min_steps, self.args.num_train_epochs
         if min_steps:
             self.args.num_train_epochs = raised_epochs(self.asked_epochs, self.epoch_steps(), min_steps)
@@ -77,6 +84,11 @@ class StageTrainer(Trainer):
     @property
     def _examples(self) -> Examples:
         return cast("Examples", self.train_dataset)  # the Trainer allows others
+
+    @property
+    def _plain_model(self) -> torch.nn.Module:
+        assert self.model is not None, "a Trainer has a model"
+        return self.model
 
     @property
     def _folder(self) -> Path:
@@ -166,6 +178,8 @@ class StageTrainer(Trainer):
             processes=self.args.world_size,
             batch_size=self.args.per_device_train_batch_size,
             gradient_accumulation=self.args.gradient_accumulation_steps,
+            optimizer=OptimizerNames(self.args.optim).value,
+            trained=self._trained,
         )
 
     def get_train_dataloader(self) -> StepLoader:
@@ -202,6 +216,37 @@ class StageTrainer(Trainer):
                 f"training.max_grad_norm, and start anew"
             )
         return loss
+
+    def _prepare_for_training(
+        self, max_steps: int, train_dataloader: StepLoader, resume_from_checkpoint: str | None
+    ) -> tuple[torch.nn.Module, StepLoader]:
+        """Build the engine, and load a checkpoint into it. Called by the Trainer before the first step."""
+        if resume_from_checkpoint is None or not self._is_in_other_pieces(resume_from_checkpoint):
+            return super()._prepare_for_training(max_steps, train_dataloader, resume_from_checkpoint)
+        prepared = super()._prepare_for_training(max_steps, train_dataloader, None)
+        self._load_shared_out_anew(resume_from_checkpoint)
+        load_schedule(self, resume_from_checkpoint)
+        return prepared
+
+    def _load_best_model(self) -> None:
+        """Called by the Trainer after the last step."""
+        best = self.state.best_model_checkpoint
+        assert best is not None, "the Trainer looks whether there is one"
+        if self._is_in_other_pieces(best):
+            self._load_shared_out_anew(best)
+        else:
+            super()._load_best_model()
+
+    def _is_in_other_pieces(self, checkpoint: str) -> bool:
+        """Whether another number of ZeRO processes wrote it."""
+        return self.start().shares_out_anew(start_of(Path(checkpoint)))
+
+    def _load_shared_out_anew(self, checkpoint: str) -> None:
+        """Weights and optimizer of a checkpoint that another number of ZeRO processes wrote, into the engine."""
+        first = self.is_world_process_zero()
+        with universal_checkpoint(Path(checkpoint), self.args.device, first) as folder:
+            load_universal(self.model_wrapped, folder, TAG)
+        load_untrained(self._plain_model, Path(checkpoint))
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: object) -> None:
         """Write a checkpoint beside its place and rename it when it is complete. Called by the Trainer."""

@@ -27,7 +27,7 @@ from mera.evaluation.metrics import mean_average_precision
 from mera.root import ROOT
 from mera.runs.predictions import read_predictions
 from mera.runs.validation_scores import read_validation
-from mera.training.resume import checkpoints
+from mera.training.resume.checkpoints import checkpoints
 from mera.training.steps import EpochSeededLengthSampler
 
 

@@ -3,7 +3,8 @@
 accelerate launch --config_file launch/accelerate/zero2.yaml --num_processes 2 \\
     tests/helpers/engine_worker.py RUNS.json OUTPUT
 
-RUNS.json: a list of {"name", "trainer", "task", "config"}. OUTPUT/NAME.json gets the losses, OUTPUT/NAME the model.
+RUNS.json: a list of {"name", "trainer", "task", "config"}, and, where a run is to be gone on with, "stop_after" a step,
+at which it saves. OUTPUT/NAME.json gets the losses, OUTPUT/NAME the model; runs that are there already are resumed.
 """
 
 import json
@@ -11,7 +12,7 @@ import sys
 from pathlib import Path
 
 from small_model import ARCHITECTURE
-from transformers import set_seed
+from transformers import TrainerCallback, set_seed
 
 from bi_encoder.config import BiEncoderConfig
 from bi_encoder.start import model_for_task
@@ -58,6 +59,17 @@ ENCODER = {
     "objective.synonym_probability": 0.0,
 }
 STEPS = 20
+STOP_AFTER = {}
+"""step by the name of the run"""
+
+
+class StopAfter(TrainerCallback):
+    def __init__(self, step):
+        self.step = step
+
+    def on_step_end(self, args, state, control, **_):
+        if state.global_step == self.step:
+            control.should_save = control.should_training_stop = True
 
 
 def memorize(task, config, run):
@@ -113,6 +125,8 @@ def some_steps(trainer, run, settings):
     if zero_stage(trainer) == 3:  # else it would leave these small matrices whole
         config = trainer.accelerator.state.deepspeed_plugin.deepspeed_config
         config["zero_optimization"]["stage3_param_persistence_threshold"] = 0
+    if run.final.name in STOP_AFTER:
+        trainer.add_callback(StopAfter(STOP_AFTER[run.final.name]))
     trainer.resume_and_train(run, settings.training)
 
 
@@ -129,6 +143,8 @@ def main():
     # All models are built before the first trainer is: it starts the engine, which changes how models are built.
     for wanted in runs:
         set_seed(0)
+        if "stop_after" in wanted:
+            STOP_AFTER[wanted["name"]] = wanted["stop_after"]
         config_class, small, build = STAGES[wanted["trainer"]]
         places = {"task": wanted["task"], "output": str(output / "runs" / wanted["name"])}
         config = load_config(config_class, None, TRAINING | small | places | wanted["config"])

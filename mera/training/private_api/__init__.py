@@ -21,8 +21,11 @@ from mera.training.private_api.of_bitsandbytes import (
 )
 from mera.training.private_api.of_deepspeed import (
     COMPILED_REDUCTION,
+    LOADS_UNIVERSAL,
+    PIECES,
     PREFETCHES,
     ZERO_ID,
+    load_universal,
     start_deepspeed_on_the_cpu,
     wait_for_prefetches,
     zero_pieces,
@@ -54,7 +57,10 @@ from mera.training.private_api.of_transformers import (
     CREATE_ACCELERATOR,
     DEVICE_MAP,
     LAYER_CLASSES,
+    LOAD_BEST,
+    LOAD_SCHEDULE,
     LOSS_IS_SCALED,
+    PREPARE,
     SAVE_CHECKPOINT,
     SAVE_OPTIMIZER,
     SAVE_RANDOM_STATE,
@@ -62,6 +68,7 @@ from mera.training.private_api.of_transformers import (
     STEP_ITEMS,
     attention_name,
     layer_classes,
+    load_schedule,
     require_overridden_names,
     save_training_state,
     stay_on_meta,
@@ -76,7 +83,12 @@ PRIVATE_NAMES = (
     *(OWN_PARAMETERS, OWN_MODULES, OWN_BUFFERS, SAVE_CHECKPOINT, SAVE_OPTIMIZER, SAVE_SCALER, SAVE_RANDOM_STATE),
     *(STEP_ITEMS, CREATE_ACCELERATOR, LOSS_IS_SCALED, DEVICE_MAP, ATTENTION_NAME, LAYER_CLASSES, PREFETCHES, ZERO_ID),
     *(DISTRIBUTED_TYPE, COMPACT_LOSS, *TILES, TELEMETRY, END_THREADS, EXIT_HANDLERS, *LAUNCH_VARIABLES, *ONLY_LISTED),
+<<<<<<< HEAD
     *(COMPILED_REDUCTION, QUANTIZED_STATE, CPU_LAYOUT, MOST_COMPILED),
+=======
+    *(COMPILED_REDUCTION, QUANTIZED_STATE, CPU_LAYOUT),
+    *(LOADS_UNIVERSAL, PIECES, PREPARE, LOAD_BEST, LOAD_SCHEDULE),
+>>>>>>> wt-U
 )
 __all__ = [
     "ATTENTION_NAME",
@@ -95,6 +107,9 @@ __all__ = [
     "FAKE_TENSOR_MODE",
     "LAUNCH_VARIABLES",
     "LAYER_CLASSES",
+    "LOADS_UNIVERSAL",
+    "LOAD_BEST",
+    "LOAD_SCHEDULE",
     "LOSS_IS_SCALED",
     "MOST_COMPILED",
     "ONLY_LISTED",
@@ -102,7 +117,9 @@ __all__ = [
     "OWN_BUFFERS",
     "OWN_MODULES",
     "OWN_PARAMETERS",
+    "PIECES",
     "PREFETCHES",
+    "PREPARE",
     "PRIVATE_NAMES",
     "QUANTIZED_STATE",
     "READ_A_NUMBER",
@@ -127,7 +144,12 @@ __all__ = [
     "hollow_quantized_layer",
     "keep_layout",
     "layer_classes",
+<<<<<<< HEAD
     "most_compiled_shapes",
+=======
+    "load_schedule",
+    "load_universal",
+>>>>>>> wt-U
     "operation_name",
     "own_parameters",
     "own_tensors",

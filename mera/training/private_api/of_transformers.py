@@ -34,6 +34,27 @@ SAVE_RANDOM_STATE = PrivateName(
     seen_in="5.24",
     remedy="call what Trainer._save_checkpoint calls now, in save_training_state",
 )
+PREPARE = PrivateName(
+    library="transformers",
+    name="transformers.Trainer._prepare_for_training",
+    reason="overridden, so that ZeRO can load a checkpoint of another number of processes into its engine",
+    seen_in="5.24",
+    remedy="override what the Trainer calls now to build its engine and load a checkpoint, in stage_trainer.py",
+)
+LOAD_BEST = PrivateName(
+    library="transformers",
+    name="transformers.Trainer._load_best_model",
+    reason="overridden, so that the best checkpoint may be one that another number of ZeRO processes wrote",
+    seen_in="5.24",
+    remedy="override what the Trainer calls now to load its best checkpoint, in mera/training/stage_trainer.py",
+)
+LOAD_SCHEDULE = PrivateName(
+    library="transformers",
+    name="transformers.Trainer._load_optimizer_and_scheduler",
+    reason="reads the schedule of a checkpoint, and under DeepSpeed that alone",
+    seen_in="5.24",
+    remedy="call what Trainer._prepare_for_training calls now, in load_schedule",
+)
 STEP_ITEMS = PrivateName(
     library="transformers",
     name="transformers.Trainer._get_num_items_in_batch",
@@ -146,7 +167,7 @@ ONLY_LISTED = (
 def require_overridden_names() -> None:
     """Raises UserError where a Trainer has lost a name that StageTrainer overrides or sets: Python would call nothing
     of ours then, and say nothing."""
-    for name in (SAVE_CHECKPOINT, STEP_ITEMS, CREATE_ACCELERATOR, LOSS_IS_SCALED):
+    for name in (SAVE_CHECKPOINT, STEP_ITEMS, CREATE_ACCELERATOR, LOSS_IS_SCALED, PREPARE, LOAD_BEST):
         name.require()
 
 
@@ -160,6 +181,16 @@ def save_training_state(trainer: Trainer, folder: str) -> None:
     trainer._save_optimizer_and_scheduler(folder)
     trainer._save_scaler(folder)
     trainer._save_rng_state(folder)
+
+
+def load_schedule(trainer: Trainer, folder: str) -> None:
+    """Under DeepSpeed: read the learning-rate schedule of a checkpoint, and set its present learning rates."""
+    LOAD_SCHEDULE.require()
+    trainer._load_optimizer_and_scheduler(folder)
+    assert trainer.lr_scheduler is not None, "the Trainer has made it"
+    assert trainer.optimizer is not None, "the Trainer has made it"
+    for group, rate in zip(trainer.optimizer.param_groups, trainer.lr_scheduler.get_last_lr(), strict=True):
+        group["lr"] = rate
 
 
 def stay_on_meta(model: PreTrainedModel) -> None:

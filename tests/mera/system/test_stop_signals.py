@@ -15,7 +15,7 @@ from tiny_task import make_tiny_task
 import mera.system.children
 from mera.root import ROOT
 from mera.system.stop_signals import Stopped, stopping_in_order
-from mera.training.resume import checkpoints
+from mera.training.resume.checkpoints import checkpoints
 
 LAUNCH = (*(sys.executable, "-m", "accelerate.commands.launch"), "--config_file", "launch/accelerate/cpu.yaml")
 

@@ -67,7 +67,7 @@ def bf16_runs(task, batch_size):
 
 def train(folder, engine, processes, runs):
     """Losses by run name."""
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     (folder / "runs.json").write_text(json.dumps(runs))
     done = launch(engine, processes, "tests/helpers/engine_worker.py", folder / "runs.json", folder)
     assert done.returncode == 0, done.stderr[-3000:]

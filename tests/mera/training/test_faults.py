@@ -20,7 +20,7 @@ from tiny_task import make_tiny_task
 
 from mera.root import ROOT
 from mera.runs.predictions import read_predictions
-from mera.training.resume import checkpoints, find_damage, step_of
+from mera.training.resume.checkpoints import checkpoints, find_damage, step_of
 
 MODEL = "{model_type: mistral, hidden_size: 32, intermediate_size: 64, num_hidden_layers: 1, " + (
     "num_attention_heads: 2, num_key_value_heads: 1}"

@@ -9,7 +9,7 @@ from tiny_task import make_tiny_task
 
 from mera.config import load_config
 from mera.runs.run_directory import RunDirectory
-from mera.training.resume import SEAL, Start, checkpoints, find_damage, newest_usable, prune, seal
+from mera.training.resume.checkpoints import SEAL, Start, checkpoints, find_damage, newest_usable, prune, seal
 from mera.training.steps import EpochSeededLengthSampler, ShareOfSteps
 
 START = Start(engine="DDP", processes=2, batch_size=4, gradient_accumulation=1)

@@ -9,7 +9,7 @@ from transformers import TrainingArguments
 
 from mera.runs.run_directory import RunDirectory
 from mera.training.amount import amount_for, fitting_batch_size
-from mera.training.resume import checkpoints, newest_usable
+from mera.training.resume.checkpoints import checkpoints, newest_usable
 from mera.training.settings import TrainingConfig
 from mera.training.stage_trainer import StageTrainer
 from mera.training.steps import (

@@ -1,7 +1,8 @@
 """Checkpoints to resume training from. Each is complete or absent, and its files are checked before it is used.
 
 `<run>/trainer/checkpoint-STEP` holds the whole model as safetensors, the optimizer, the learning-rate schedule and the
-random generators. DeepSpeed writes the optimizer in one file for each process, the other engines in one file.
+random generators. DeepSpeed writes the optimizer in one file for each process, from which another number of processes
+resumes by way of a universal checkpoint (universal.py); the other engines in one file.
 `complete.json` is written last: it lists every file with its size in bytes and its sha256, and how the run was started.
 """
 
@@ -12,13 +13,15 @@ import shutil
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from mera.system.errors import UserError
 
 SEAL = "complete.json"
 PREFIX = "checkpoint-"
+OPTIMIZERS_SHARED_OUT_ANEW = ("", "adamw_torch", "adamw_torch_fused")
+"""Those whose state DeepSpeed's converter knows: two moments as large as the weights."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,6 +33,10 @@ class Start:
     processes: int
     batch_size: int
     gradient_accumulation: int
+    optimizer: str = ""
+    """as the Hugging Face Trainer names it; empty: not known"""
+    trained: dict[str, list[int]] = field(default_factory=dict)
+    """shapes of the parameters that train, by name; empty: not known"""
 
     @property
     def step_examples(self) -> int:
@@ -37,6 +44,9 @@ class Start:
 
     def refusal(self, other: "Start") -> str | None:
         """Why this start cannot resume a checkpoint that was written under `other`, and what to do; None: it can."""
+        difference = self._difference_of_models(other)
+        if difference is not None:
+            return f"it is of another model: {difference}; start with the model that it was written with"
         if self.step_examples != other.step_examples:
             return (
                 f"a step takes {self.step_examples} examples here ({self._product()}) and took {other.step_examples} "
@@ -46,11 +56,30 @@ class Start:
         plain = {"one process", "DDP"}
         if self.engine != other.engine and not {self.engine, other.engine} <= plain:
             return f"it was written under {other.engine} and this is {self.engine}; launch it with {other.engine} again"
-        if self.processes != other.processes and self.engine.startswith("ZeRO"):
+        if self.shares_out_anew(other) and self.optimizer not in OPTIMIZERS_SHARED_OUT_ANEW:
             return (
-                f"{self.engine} keeps the optimizer in one piece for each process, {other.processes} before and "
-                f"{self.processes} here; launch it with --num_processes {other.processes} again"
+                f"{self.engine} keeps {self.optimizer} in one piece for each process, {other.processes} before and "
+                f"{self.processes} here, and only AdamW can be shared out anew; launch it with --num_processes "
+                f"{other.processes} again"
             )
+        return None
+
+    def shares_out_anew(self, other: "Start") -> bool:
+        """Whether a checkpoint that was written under `other` has the optimizer in other pieces than are read here."""
+        return self.engine.startswith("ZeRO") and self.processes != other.processes
+
+    def _difference_of_models(self, other: "Start") -> str | None:
+        """The first parameter by name that trains in one of two models and not, or in another shape, in the other."""
+        if not self.trained or not other.trained:
+            return None
+        for name in sorted(self.trained.keys() | other.trained.keys()):
+            if name not in self.trained:
+                return f"{name} trained there and does not here"
+            if name not in other.trained:
+                return f"{name} trains here and did not there"
+            here, there = (tuple(start.trained[name]) for start in (self, other))
+            if here != there:
+                return f"{name} has the shape {here} here and {there} there"
         return None
 
     def _product(self) -> str:
@@ -86,11 +115,16 @@ def newest_usable(folder: Path, start: Start) -> Path | None:
         if damage is not None:
             print(f"warning: {checkpoint} is damaged ({damage}); trying the one before it", file=sys.stderr)
             continue
-        refusal = start.refusal(Start(**json.loads((checkpoint / SEAL).read_text(encoding="utf-8"))["start"]))
+        refusal = start.refusal(start_of(checkpoint))
         if refusal is not None:
             raise UserError(f"cannot resume from {checkpoint}: {refusal}, or remove {folder.parent} to start over")
         return checkpoint
     return None
+
+
+def start_of(checkpoint: Path) -> Start:
+    """How the run was started that wrote a checkpoint."""
+    return Start(**json.loads((checkpoint / SEAL).read_text(encoding="utf-8"))["start"])
 
 
 def find_damage(checkpoint: Path) -> str | None:
