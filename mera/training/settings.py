@@ -73,12 +73,8 @@ class TrainingConfig:
 def training_arguments(config: TrainingConfig, run: RunDirectory, **more: Any) -> dict[str, Any]:
     """Keyword arguments for `TrainingArguments` and its subclasses; `more` wins over what is set here.
 
-<<<<<<< HEAD
-    Checkpoints for resuming go to `<run>/trainer` (mera/training/resume.py). Raises UserError where `config.compile`
-    cannot be had here.
-=======
-    Checkpoints for resuming go to `<run>/trainer` (mera/training/resume/checkpoints.py).
->>>>>>> wt-U
+    Checkpoints for resuming go to `<run>/trainer` (mera/training/resume/checkpoints.py). Raises UserError where
+    `config.compile` cannot be had here.
     """
     on_gpu = prepare_engine(config.cpu_bf16)
     if config.compile:
