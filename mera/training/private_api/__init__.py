@@ -140,12 +140,9 @@ __all__ = [
     "hollow_quantized_layer",
     "keep_layout",
     "layer_classes",
-<<<<<<< HEAD
     "most_compiled_shapes",
-=======
     "load_schedule",
     "load_universal",
->>>>>>> wt-U
     "operation_name",
     "own_parameters",
     "own_tensors",
