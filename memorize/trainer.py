@@ -286,6 +286,7 @@ def build_trainer(
         return TextToTextTrainer(
             min_steps=config.training.min_steps,
             compiles=config.training.compile,
+            offloads_activations=config.model.activation_offloading,
             model=model,
             args=TrainingArguments(**arguments),
             train_dataset=examples,
@@ -298,6 +299,7 @@ def build_trainer(
     return CausalTrainer(
         min_steps=config.training.min_steps,
         compiles=config.training.compile,
+        offloads_activations=config.model.activation_offloading,
         model=model,
         args=SFTConfig(**arguments),
         train_dataset=examples,

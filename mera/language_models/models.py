@@ -58,6 +58,9 @@ class ModelConfig:
     """parameter type; with float32 and bf16 hardware, training still computes in bf16"""
     gradient_checkpointing: bool = False
     """recompute activations in the backward pass: less memory, about a third more time"""
+    activation_offloading: bool = False
+    """keep what the backward pass needs in the host's memory, on a GPU: with gradient_checkpointing the inputs of the
+    layers, else nearly all activations; slower by what the bus cannot hide"""
     kernels: Kernels = "plain"
     """liger: RMSNorm, RoPE and the gated MLP of a causal base model as Liger's kernels compute them, on a GPU (pip
     install liger-kernel): the same result, sooner and with less memory; plain: as transformers does"""
