@@ -1,6 +1,8 @@
 """Optimisation settings that every stage shares, as the Hugging Face Trainer wants them."""
 
+import importlib.util
 import os
+from difflib import get_close_matches
 from typing import Any
 
 from mera.config import config_class
@@ -39,8 +41,8 @@ class TrainingConfig:
     weight_decay: float = 0.0
     """AdamW weight decay"""
     optimizer: str = "adamw_torch_fused"
-    """as the Hugging Face Trainer names it; `adamw_bnb_8bit` (pip install bitsandbytes) is AdamW in a quarter of the
-    memory"""
+    """as the Hugging Face Trainer names it; `adamw_8bit` (pip install bitsandbytes) is AdamW with averages in a quarter
+    of the memory, those of embeddings aside"""
     max_grad_norm: float = 1.0
     """gradient clipping"""
     compile: bool = False
@@ -70,13 +72,34 @@ class TrainingConfig:
             raise UserError("training.min_epoch_steps, evaluate_every and patience must be 0 or more")
 
 
+NO_BITSANDBYTES = "training.optimizer {} needs bitsandbytes, which is not installed: pip install 'bitsandbytes>=0.49'"
+
+
+def require_optimizer(name: str) -> None:
+    """Raises UserError where the Hugging Face Trainer knows no optimizer of this name, or bitsandbytes is missing."""
+    from transformers.training_args import OptimizerNames
+
+    names = [known.value for known in OptimizerNames]
+    if name not in names:
+        nearest = get_close_matches(name, names, n=1) or ["adamw_torch_fused"]
+        raise UserError(f"training.optimizer {name} is none that the Hugging Face Trainer knows: take {nearest[0]}")
+    if is_of_bitsandbytes(name) and importlib.util.find_spec("bitsandbytes") is None:
+        raise UserError(NO_BITSANDBYTES.format(name))
+
+
+def is_of_bitsandbytes(optimizer: str) -> bool:
+    """Whether the optimizer of this name keeps its averages in 8 bits, or on pages, by bitsandbytes."""
+    return optimizer.startswith("paged_") or "bnb" in optimizer or optimizer in ("adamw_8bit", "lion_8bit")
+
+
 def training_arguments(config: TrainingConfig, run: RunDirectory, **more: Any) -> dict[str, Any]:
     """Keyword arguments for `TrainingArguments` and its subclasses; `more` wins over what is set here.
 
     Checkpoints for resuming go to `<run>/trainer` (mera/training/resume.py). Raises UserError where `config.compile`
-    cannot be had here.
+    or `config.optimizer` cannot be had here.
     """
     on_gpu = prepare_engine(config.cpu_bf16)
+    require_optimizer(config.optimizer)
     if config.compile:
         require_compiler(on_gpu, fetches_weights=uses_deepspeed() and shares_out_parameters())
     arguments = {
