@@ -286,6 +286,7 @@ def build_trainer(
         return TextToTextTrainer(
             min_steps=config.training.min_steps,
             compiles=config.training.compile,
+            kept_activations=config.training.kept_activations,
             offloads_activations=config.model.activation_offloading,
             model=model,
             args=TrainingArguments(**arguments),
@@ -299,6 +300,7 @@ def build_trainer(
     return CausalTrainer(
         min_steps=config.training.min_steps,
         compiles=config.training.compile,
+        kept_activations=config.training.kept_activations,
         offloads_activations=config.model.activation_offloading,
         model=model,
         args=SFTConfig(**arguments),

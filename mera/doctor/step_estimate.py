@@ -111,14 +111,9 @@ def estimate(trainer: StageTrainer, step_as: StepAs) -> StepEstimate:
     assert trainer.model is not None, "a trainer of ours is built with its model"
     model = hollow(trainer.model, torch.bfloat16 if step_as.precision == "bfloat16" else None)
     model.train()
-    if getattr(trainer.args, "activation_checkpointing", False):
-        enable = getattr(model, "activation_checkpointing_enable", None)
-        if enable is not None:
-            enable()
-        else:
-            cast("PreTrainedModel", model).gradient_checkpointing_enable(
-                gradient_checkpointing_kwargs={"use_reentrant": False}
-            )
+    recomputes = getattr(trainer.args, "activation_checkpointing", False)
+    if recomputes:
+        recompute_activations(model)
     counts = weight_counts(model)
     with (
         autocast_of(step_as),
@@ -127,6 +122,10 @@ def estimate(trainer: StageTrainer, step_as: StepAs) -> StepEstimate:
     ):
         loss = partial(_loss, trainer, model, batches[0], step_items)
         step = step_bytes(model, loss, on_host=not step_as.on_gpu, offloads=trainer.offloads_activations)
+        if trainer.kept_activations < 1 and not recomputes:
+            recompute_activations(model)
+            least = step_bytes(model, loss, on_host=not step_as.on_gpu, offloads=trainer.offloads_activations)
+            step = between(least, step, trainer.kept_activations)
     return StepEstimate(
         **asdict(counts),
         batch_shape=_largest_ids(batches[0]),
@@ -142,6 +141,17 @@ def estimate(trainer: StageTrainer, step_as: StepAs) -> StepEstimate:
         accumulated_bytes=step.passing + counts.gradient_bytes,
         host_bytes=step.host,
     )
+
+
+def recompute_activations(model: nn.Module) -> None:
+    """Have the hollow `model` recompute the activations of its layers in the backward pass."""
+    enable = getattr(model, "activation_checkpointing_enable", None)
+    if enable is not None:
+        enable()
+    else:
+        cast("PreTrainedModel", model).gradient_checkpointing_enable(
+            gradient_checkpointing_kwargs={"use_reentrant": False}
+        )
 
 
 @contextmanager
@@ -231,6 +241,12 @@ class StepBytes:
     """the most where each gradient leaves as soon as it is there"""
     host: int
     """the most that activation offloading has on the host"""
+
+
+def between(least: StepBytes, most: StepBytes, share: float) -> StepBytes:
+    """What a step takes that keeps a `share` of what it keeps beyond the least."""
+    sizes = asdict(most)
+    return StepBytes(**{name: round(size + share * (sizes[name] - size)) for name, size in asdict(least).items()})
 
 
 def step_bytes(model: nn.Module, loss: Callable[[], torch.Tensor], on_host: bool, offloads: bool = False) -> StepBytes:

@@ -19,7 +19,7 @@ Kernels = Literal["plain", "liger"]
 NO_LIGER = "model.kernels liger needs liger-kernel, which is not installed: pip install liger-kernel"
 NO_GPU = "model.kernels liger needs a GPU, and none is found: set model.kernels plain"
 LOSSES = ("cross_entropy", "fused_linear_cross_entropy")
-ACTIVATIONS = ("silu", "swish", "gelu_pytorch_tanh")
+ACTIVATIONS = ("swish", "silu", "gelu_pytorch_tanh")  # swish is another name of silu
 
 
 def has_liger() -> bool:

@@ -48,6 +48,9 @@ class TrainingConfig:
     compile: bool = False
     """torch.compile of the model's blocks while they train: about a minute (on a CPU several) before the first step,
     fewer and larger kernels after it. The same result, but that dropout draws other numbers"""
+    kept_activations: float = 1.0
+    """with compile, and without gradient_checkpointing: the share of a block's activations that is kept for the
+    backward pass, 0 to 1; the compiler recomputes what is cheapest. 1: it decides by speed alone"""
     cpu_bf16: bool = False
     """multiply in bfloat16 on a CPU as well (GPUs do anyway), with float32 weights: 2.4 times as fast for SmolLM2 on a
     processor that has instructions for it (avx512_bf16 or amx_bf16 in `lscpu`), slower on any other"""
@@ -68,6 +71,10 @@ class TrainingConfig:
             raise UserError(
                 "training.keep_last must be 1 or more, training.save_every and training.min_steps 0 or more"
             )
+        if not 0 <= self.kept_activations <= 1:
+            raise UserError(f"training.kept_activations is a share, from 0 to 1, got {self.kept_activations}")
+        if self.kept_activations < 1 and not self.compile:
+            raise UserError("training.kept_activations is for the compiler: set training.compile, or leave it at 1")
         if min(self.min_epoch_steps, self.evaluate_every, self.patience) < 0:
             raise UserError("training.min_epoch_steps, evaluate_every and patience must be 0 or more")
 

@@ -56,15 +56,17 @@ class StageTrainer(Trainer):
         *positional: Any,
         min_steps: int = 0,
         compiles: bool = False,
+        kept_activations: float = 1.0,
         offloads_activations: bool = False,
         **arguments: Any,
     ):
         """`min_steps`: optimiser steps that are taken at least; the epochs of the arguments are raised for them.
-        `compiles`: whether the model's blocks train compiled. `offloads_activations`: whether what the backward pass
-        needs waits in the host's memory."""
+        `compiles`: whether the model's blocks train compiled, with `kept_activations` of theirs (see `compiled_blocks`).
+        `offloads_activations`: whether what the backward pass needs waits in the host's memory."""
         require_overridden_names()
         super().__init__(*positional, **arguments)
         self.compiles, self.offloads_activations = compiles, offloads_activations
+        self.kept_activations = kept_activations
         self._around_step: AbstractContextManager[object] = nullcontext()
         self.stop_on_signal = StopOnSignal()
         self.add_callback(self.stop_on_signal)
@@ -140,7 +142,8 @@ class StageTrainer(Trainer):
         assert self.model is not None, "a trainer of ours is built with its model"
         if self.offloads_activations:
             self._around_step = offloaded_activations(self.model, not self.args.use_cpu)
-        compiled = compiled_blocks(self.model, not self.token_padding()) if self.compiles else nullcontext()
+        of_any_length = not self.token_padding()
+        compiled = compiled_blocks(self.model, of_any_length, self.kept_activations) if self.compiles else nullcontext()
         with compiled, inputs_as_they_are(self.model, is_on=self.args.bf16):
             return super().train(*positional, **arguments)
 

@@ -138,3 +138,22 @@ def test_what_cannot_compile_is_refused(monkeypatch):
     monkeypatch.setattr(sys, "platform", "win32")
     with pytest.raises(UserError, match="C\\+\\+ compiler"):
         require_compiler(on_gpu=False, fetches_weights=False)
+
+
+def test_a_smaller_share_of_activations_is_kept(monkeypatch):
+    """As the compiler shares a step out into what is kept and what is computed again."""
+    monkeypatch.setattr(room, "BACKEND", "aot_eager_decomp_partition")
+    model, saved, steps = model_of("mistral").train(), {}, {}
+    weights = {weight.untyped_storage().data_ptr() for weight in model.parameters()}
+    for kept in (1.0, 0.2):
+        torch._dynamo.reset()
+
+        def count(tensor, kept=kept):
+            if tensor.untyped_storage().data_ptr() not in weights:
+                saved[kept] = saved.get(kept, 0) + tensor.nbytes
+            return tensor
+
+        with compiled_blocks(model, kept=kept), torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+            steps[kept] = gradients(model, (2, 16))
+    assert saved[0.2] < 0.8 * saved[1.0]
+    torch.testing.assert_close(steps[0.2], steps[1.0], rtol=1e-4, atol=1e-6)
