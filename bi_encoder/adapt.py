@@ -41,7 +41,8 @@ def main() -> None:
     measured = (pieces.held_out, config.mask_probability, config.training.batch_size)
     before = measure(model, tokenizer, *measured)
     folder = run.path("trainer")
-    with compiled_blocks(model, of_any_length=True) if config.training.compile else nullcontext():
+    kept = config.training.kept_activations
+    with compiled_blocks(model, of_any_length=True, kept=kept) if config.training.compile else nullcontext():
         trainer.train(resume_from_checkpoint=get_last_checkpoint(str(folder)) if folder.is_dir() else None)
     if trainer.is_world_process_zero():
         adapted = trainer.accelerator.unwrap_model(trainer.model)

@@ -42,6 +42,9 @@ class EncoderConfig:
     """encode batches without their padding where flash attention computes (it is what can skip it)"""
     gradient_checkpointing: bool = False
     """recompute activations in the backward pass: less memory, about a third more time"""
+    activation_offloading: bool = False
+    """keep what the backward pass needs in the host's memory, on a GPU: with gradient_checkpointing the inputs of the
+    layers, else nearly all activations; slower by what the bus cannot hide"""
     frozen_layers: int = 0
     """first layers that do not train, nor do the embeddings below them; their states of a text are computed once and
     kept in memory. 0: everything trains"""

@@ -257,6 +257,8 @@ def build_trainer(
         whole_copy=copy.deepcopy(model) if shares_out_parameters() else None,
         min_steps=config.training.min_steps,
         compiles=config.training.compile,
+        kept_activations=config.training.kept_activations,
+        offloads_activations=config.encoder.activation_offloading,
         model=model,
         args=TrainingArguments(**arguments),
         data_collator=collator,

@@ -286,6 +286,8 @@ def build_trainer(
         return TextToTextTrainer(
             min_steps=config.training.min_steps,
             compiles=config.training.compile,
+            kept_activations=config.training.kept_activations,
+            offloads_activations=config.model.activation_offloading,
             model=model,
             args=TrainingArguments(**arguments),
             train_dataset=examples,
@@ -298,6 +300,8 @@ def build_trainer(
     return CausalTrainer(
         min_steps=config.training.min_steps,
         compiles=config.training.compile,
+        kept_activations=config.training.kept_activations,
+        offloads_activations=config.model.activation_offloading,
         model=model,
         args=SFTConfig(**arguments),
         train_dataset=examples,

@@ -184,6 +184,8 @@ def arguments_for(config: RankConfig, run: RunDirectory, num_examples: int, best
         "callbacks": [EarlyStoppingCallback(training.patience)] if training.patience else None,
         "min_steps": config.training.min_steps,
         "compiles": config.training.compile,
+        "kept_activations": config.training.kept_activations,
+        "offloads_activations": config.model.activation_offloading,
         "args": arguments,
         "loss": config.loss,
         "kernel": config.attention,

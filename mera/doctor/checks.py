@@ -12,10 +12,15 @@ from huggingface_hub.errors import RepositoryNotFoundError
 
 from mera.config import Recipe
 from mera.doctor.engine import Engine
+from mera.language_models.activation_offloading import NO_GPU as NO_GPU_TO_OFFLOAD
+from mera.language_models.compiled_blocks import require_compiler
+from mera.language_models.kernels import NO_GPU, NO_LIGER, has_liger
 from mera.language_models.models import PACKAGE_PREFIX, resolve_source
 from mera.language_models.quantization import NOT_INSTALLED, NOT_UNDER_FSDP
+from mera.system.errors import UserError
 from mera.training.engine import NO_CPU_BF16_UNDER_DEEPSPEED
 from mera.training.model_memory import free_host_bytes
+from mera.training.settings import NO_BITSANDBYTES, is_of_bitsandbytes
 
 GIB = 2**30
 PACKAGES = ("torch", "transformers", "accelerate", "trl", "peft", "datasets", "tokenizers", "sentence-transformers")
@@ -48,6 +53,7 @@ def before_running(values: Recipe, engine: Engine) -> Iterator[str]:
         yield "the recipe computes in bfloat16, made for GPUs, and none is found: --model.dtype float32 on a CPU"
     elif gpus and engine.bf16 and not torch.cuda.is_bf16_supported():
         yield f"{torch.cuda.get_device_name(0)} has no bfloat16: set mixed_precision to fp16 or no"
+    yield from _speed(values, engine)
     if engine.fsdp and _wants_four_bits(values):
         yield NOT_UNDER_FSDP
     if engine.on_cpu and engine.zero_stage is not None and engine.bf16:
@@ -59,6 +65,30 @@ def before_running(values: Recipe, engine: Engine) -> Iterator[str]:
     output = values.get("output")
     if output is not None and Path(output).exists():
         yield f"{output} already exists: choose another --output or remove it"
+
+
+def _speed(values: Recipe, engine: Engine) -> Iterator[str]:
+    """Whether what makes a step faster or smaller goes with the engine."""
+    if engine.on_cpu and (values.get("model") or {}).get("kernels") == "liger":
+        yield NO_GPU
+    if engine.on_cpu and any((values.get(part) or {}).get("activation_offloading") for part in ("model", "encoder")):
+        yield NO_GPU_TO_OFFLOAD
+    if (values.get("training") or {}).get("compile"):
+        try:
+            require_compiler(not engine.on_cpu, fetches_weights=engine.zero_stage == 3)
+        except UserError as error:
+            yield str(error)
+
+
+def costs(values: Recipe) -> Iterator[str]:
+    """What the memory that is reckoned leaves out of what makes a step faster."""
+    if (values.get("training") or {}).get("compile"):
+        yield (
+            "training.compile: the compiler works before the first step of each length; the memory is that of plain "
+            "blocks, and compiled ones keep less"
+        )
+    if (values.get("model") or {}).get("kernels") == "liger":
+        yield "model.kernels liger: the memory is that of plain modules, and Liger's keep less"
 
 
 def disk(output: str | None, needed: int) -> Iterator[str]:
@@ -121,6 +151,11 @@ def _packages(values: Recipe, engine: Engine) -> Iterator[str]:
             yield f"the package {name} is not installed: pip install {name}"
     if _wants_four_bits(values) and not _version("bitsandbytes"):
         yield NOT_INSTALLED
+    optimizer = (values.get("training") or {}).get("optimizer", "")
+    if is_of_bitsandbytes(optimizer) and not _version("bitsandbytes"):
+        yield NO_BITSANDBYTES.format(optimizer)
+    if (values.get("model") or {}).get("kernels") == "liger" and not has_liger():
+        yield NO_LIGER
     for section in ("model", "encoder"):
         kernel = (values.get(section) or {}).get("attention_implementation") or values.get("attention")
         if kernel == "flash_attention_2" and importlib.util.find_spec("flash_attn") is None:

@@ -98,7 +98,7 @@ def memory_of_a_device(
             "optimizer": _moment_bytes(estimate, 8 * trained, eight_bit) // n,
             "activations": _activations(estimate),
             "buffers": 2 * (estimate.layer_parameters + ahead) + 2 * 2 * estimate.layer_trained,
-            "host": 0,
+            "host": n * estimate.host_bytes,
         }
     activations = max(estimate.forward_bytes, estimate.peak_bytes - estimate.gradient_bytes)
     together = estimate.accumulated_bytes if accumulates else estimate.peak_bytes
@@ -108,7 +108,7 @@ def memory_of_a_device(
         "optimizer": _moment_bytes(estimate, 2 * estimate.gradient_bytes, eight_bit),
         "activations": activations,
         "buffers": estimate.gradient_bytes if n > 1 else 0,
-        "host": 0,
+        "host": n * estimate.host_bytes,
     }
 
 
@@ -134,7 +134,7 @@ def _under_deepspeed(engine: Engine, estimate: StepEstimate, eight_bit: bool) ->
         "optimizer": 4 * piece + _moment_bytes(estimate, 8 * trained, eight_bit) // n,
         "activations": activations,
         "buffers": max(backward, update - activations),
-        "host": 0,
+        "host": n * estimate.host_bytes,
     }
     moved = ["optimizer", "gradients"] if engine.offload_optimizer else []
     for purpose in moved + (["weights"] if engine.offload_weights else []):

@@ -38,6 +38,8 @@ class Examination:
     run_steps: int | None = None
     too_few_steps: str | None = None
     """A sentence where the run is too short to learn from."""
+    costs: list[str] = field(default_factory=list)
+    """What the memory leaves out, in sentences."""
     checkpoint_bytes: int | None = None
     """Disk for everything the run keeps at once."""
 
@@ -85,6 +87,7 @@ def examine(
         peak_bytes=peak(memory),
         run_steps=run_steps,
         too_few_steps=too_few_steps(run_steps),
+        costs=list(checks.costs(values)),
         checkpoint_bytes=needed,
     )
 

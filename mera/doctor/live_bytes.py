@@ -7,11 +7,13 @@ that a 7B model's step runs on any machine in seconds; `LiveBytes` adds up what 
 
 import sys
 import weakref
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import torch
 from torch import nn
+from torch.autograd.graph import saved_tensors_hooks
 
 from mera.language_models.quantization import is_quantized
 from mera.training.private_api import (
@@ -36,6 +38,23 @@ with explained(DISPATCH_MODE, FAKE_TENSOR, FAKE_TENSOR_MODE, TREE_LEAVES):
     from torch.utils._pytree import tree_leaves
 
 
+LEAST_MOVED = 1024
+"""Bytes of the smallest tensor that activation offloading moves."""
+WEIGHT = [sys.maxsize]
+"""What is counted of a weight: never exceeded."""
+
+
+@dataclass(slots=True)
+class MovedTensor:
+    """What a tensor was that went to the host."""
+
+    shape: torch.Size
+    dtype: torch.dtype
+    device: torch.device
+    size: int
+    """bytes there"""
+
+
 class LiveBytes(TorchDispatchMode):
     """Counts the bytes of the tensors made in this block: `live` now, `peak` the most at once.
 
@@ -50,12 +69,38 @@ class LiveBytes(TorchDispatchMode):
         super().__init__()
         self.touched = touched
         self.live = self.peak = 0
+        self.host = self.host_peak = 0
+        self._moved: weakref.WeakSet[torch.UntypedStorage] = weakref.WeakSet()
         self._counted: weakref.WeakKeyDictionary[torch.UntypedStorage, list[int]] = weakref.WeakKeyDictionary()
 
     def ignore(self, model: nn.Module) -> None:
         """Do not count the weights of `model` and what they will be views of."""
         for tensor in [*model.parameters(), *model.buffers()]:
-            self._counted[tensor.untyped_storage()] = [sys.maxsize]  # never exceeded
+            self._counted[tensor.untyped_storage()] = list(WEIGHT)
+
+    def offloading(self) -> saved_tensors_hooks:
+        """Within it what a step saves for its backward pass leaves for the host, whose bytes are `host` now and
+        `host_peak` at most, until it is needed: as TRL's activation offloading, which leaves weights, small tensors and
+        what is saved a second time."""
+        return saved_tensors_hooks(self._move, self._bring_back)
+
+    def _move(self, tensor: torch.Tensor) -> "torch.Tensor | MovedTensor":
+        storage, size = tensor.untyped_storage(), tensor.numel() * tensor.element_size()
+        stays = self._counted.get(storage) == WEIGHT or storage in self._moved or not isinstance(tensor, FakeTensor)
+        if size < LEAST_MOVED or stays:
+            return tensor
+        self._moved.add(storage)
+        self.host += size
+        self.host_peak = max(self.host_peak, self.host)
+        return MovedTensor(tensor.shape, tensor.dtype, tensor.device, size)
+
+    def _bring_back(self, saved: "torch.Tensor | MovedTensor") -> torch.Tensor:
+        if isinstance(saved, torch.Tensor):
+            return saved
+        self.host -= saved.size
+        saved.size = 0  # it may be asked for again
+        with fake_mode():
+            return torch.empty(saved.shape, dtype=saved.dtype, device=saved.device)
 
     def __torch_dispatch__(
         self,

@@ -64,6 +64,8 @@ def _print_plan(examination: Examination, console: Console) -> None:
         "about 0.6 GiB for Python and its libraries" if engine.on_cpu else "about 1 GiB for CUDA, and fragmentation"
     )
     console.print(f"beside it: {beside}", highlight=False)
+    for sentence in examination.costs:
+        console.print(sentence, highlight=False, soft_wrap=True)
 
 
 def _raised(plan: StepEstimate, processes: int) -> str:

@@ -8,7 +8,7 @@ architecture.
 import gc
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from torch import nn
 from transformers import PreTrainedModel, Trainer
 
 from mera.doctor.live_bytes import LiveBytes, hollow, tensors_in
+from mera.language_models.lora import inputs_as_they_are
 from mera.language_models.quantization import num_bytes, num_weights, plain_bytes
 from mera.training.stage_trainer import StageTrainer
 from mera.training.steps import Batch, StepLoader
@@ -93,6 +94,8 @@ class StepEstimate(WeightCounts):
     """the most that activations and gradients take together, in a step whose gradients begin empty"""
     accumulated_bytes: int
     """the same where the gradients of an earlier batch are there already"""
+    host_bytes: int = 0
+    """the most that activation offloading has on the host"""
 
 
 def write_estimate(trainer: StageTrainer, step_as: StepAs, file: Path) -> None:
@@ -108,17 +111,21 @@ def estimate(trainer: StageTrainer, step_as: StepAs) -> StepEstimate:
     assert trainer.model is not None, "a trainer of ours is built with its model"
     model = hollow(trainer.model, torch.bfloat16 if step_as.precision == "bfloat16" else None)
     model.train()
-    if getattr(trainer.args, "activation_checkpointing", False):
-        enable = getattr(model, "activation_checkpointing_enable", None)
-        if enable is not None:
-            enable()
-        else:
-            cast("PreTrainedModel", model).gradient_checkpointing_enable(
-                gradient_checkpointing_kwargs={"use_reentrant": False}
-            )
+    recomputes = getattr(trainer.args, "activation_checkpointing", False)
+    if recomputes:
+        recompute_activations(model)
     counts = weight_counts(model)
-    with autocast_of(step_as), trainer.loss_elsewhere(on_gpu=step_as.on_gpu, in_pieces=step_as.in_pieces):
-        step = step_bytes(model, partial(_loss, trainer, model, batches[0], step_items), on_host=not step_as.on_gpu)
+    with (
+        autocast_of(step_as),
+        inputs_as_they_are(model, is_on=step_as.precision == "autocast"),
+        trainer.loss_elsewhere(on_gpu=step_as.on_gpu, in_pieces=step_as.in_pieces),
+    ):
+        loss = partial(_loss, trainer, model, batches[0], step_items)
+        step = step_bytes(model, loss, on_host=not step_as.on_gpu, offloads=trainer.offloads_activations)
+        if trainer.kept_activations < 1 and not recomputes:
+            recompute_activations(model)
+            least = step_bytes(model, loss, on_host=not step_as.on_gpu, offloads=trainer.offloads_activations)
+            step = between(least, step, trainer.kept_activations)
     return StepEstimate(
         **asdict(counts),
         batch_shape=_largest_ids(batches[0]),
@@ -132,7 +139,19 @@ def estimate(trainer: StageTrainer, step_as: StepAs) -> StepEstimate:
         forward_bytes=step.forward,
         peak_bytes=step.peak,
         accumulated_bytes=step.passing + counts.gradient_bytes,
+        host_bytes=step.host,
     )
+
+
+def recompute_activations(model: nn.Module) -> None:
+    """Have the hollow `model` recompute the activations of its layers in the backward pass."""
+    enable = getattr(model, "activation_checkpointing_enable", None)
+    if enable is not None:
+        enable()
+    else:
+        cast("PreTrainedModel", model).gradient_checkpointing_enable(
+            gradient_checkpointing_kwargs={"use_reentrant": False}
+        )
 
 
 @contextmanager
@@ -220,25 +239,33 @@ class StepBytes:
     """the most, with the gradients that it makes"""
     passing: int
     """the most where each gradient leaves as soon as it is there"""
+    host: int
+    """the most that activation offloading has on the host"""
 
 
-def step_bytes(model: nn.Module, loss: Callable[[], torch.Tensor], on_host: bool) -> StepBytes:
-    """Bytes of a step of the hollow `model` whose forward pass `loss` makes. Its gradients leave at once from then
-    on."""
-    forward, peak = _step(model, loss, on_host)
+def between(least: StepBytes, most: StepBytes, share: float) -> StepBytes:
+    """What a step takes that keeps a `share` of what it keeps beyond the least."""
+    sizes = asdict(most)
+    return StepBytes(**{name: round(size + share * (sizes[name] - size)) for name, size in asdict(least).items()})
+
+
+def step_bytes(model: nn.Module, loss: Callable[[], torch.Tensor], on_host: bool, offloads: bool = False) -> StepBytes:
+    """Bytes of a step of the hollow `model` whose forward pass `loss` makes, where it `offloads` with activations on
+    the host. Its gradients leave at once from then on."""
+    forward, peak, host = _step(model, loss, on_host, offloads)
     let_gradients_go(model)
-    return StepBytes(forward=forward, peak=peak, passing=_step(model, loss, on_host)[1])
+    return StepBytes(forward=forward, peak=peak, passing=_step(model, loss, on_host, offloads)[1], host=host)
 
 
-def _step(model: nn.Module, loss: Callable[[], torch.Tensor], on_host: bool) -> tuple[int, int]:
+def _step(model: nn.Module, loss: Callable[[], torch.Tensor], on_host: bool, offloads: bool) -> tuple[int, int, int]:
     gc.collect()
     live = LiveBytes(touched=on_host)
     live.ignore(model)
-    with live:
+    with live, live.offloading() if offloads else nullcontext():
         value = loss()
         forward_bytes = live.live
         value.backward()
-    return forward_bytes, live.peak
+    return forward_bytes, live.peak, live.host_peak
 
 
 def epoch_tokens(loader: StepLoader) -> int:

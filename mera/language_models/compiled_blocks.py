@@ -18,7 +18,7 @@ from torch import nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from mera.system.errors import UserError
-from mera.training.private_api import most_compiled_shapes
+from mera.training.private_api import kept_activations, most_compiled_shapes
 
 BACKEND = "inductor"
 MOST_SHAPES = 128
@@ -42,11 +42,12 @@ def require_compiler(on_gpu: bool, fetches_weights: bool) -> None:
 
 
 @contextmanager
-def compiled_blocks(model: nn.Module, of_any_length: bool = False) -> Iterator[None]:
+def compiled_blocks(model: nn.Module, of_any_length: bool = False, kept: float = 1.0) -> Iterator[None]:
     """Within it the blocks of `model` run compiled while they train; evaluated, and afterwards, they run as they are.
 
-    Each shape of a batch is compiled anew, or, with `of_any_length`, lengths and batch sizes are symbols. What is
-    measured in between (without gradients, with a cache, one token at a time) would each be compiled anew, for
+    Each shape of a batch is compiled anew, or, with `of_any_length`, lengths and batch sizes are symbols. `kept`: the
+    share of a block's activations that the compiler may keep for the backward pass; it computes the rest, what is
+    cheapest first, again. What is measured in between (without gradients, with a cache, one token at a time) would each be compiled anew, for
     seconds of use. Raises UserError where the model has no blocks that transformers marks as such.
     """
     blocks = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
@@ -58,7 +59,7 @@ def compiled_blocks(model: nn.Module, of_any_length: bool = False) -> Iterator[N
     for block in blocks:
         block.forward = _compiled_in_training(block, of_any_length)
     try:
-        with most_compiled_shapes(MOST_SHAPES):
+        with most_compiled_shapes(MOST_SHAPES), kept_activations(kept):
             yield
     finally:
         for block in blocks:

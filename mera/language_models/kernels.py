@@ -19,24 +19,24 @@ Kernels = Literal["plain", "liger"]
 NO_LIGER = "model.kernels liger needs liger-kernel, which is not installed: pip install liger-kernel"
 NO_GPU = "model.kernels liger needs a GPU, and none is found: set model.kernels plain"
 LOSSES = ("cross_entropy", "fused_linear_cross_entropy")
-ACTIVATIONS = ("silu", "swish", "gelu_pytorch_tanh")
+ACTIVATIONS = ("swish", "silu", "gelu_pytorch_tanh")  # swish is another name of silu
+
+
+def has_liger() -> bool:
+    return importlib.util.find_spec("liger_kernel") is not None
 
 
 def require_liger() -> None:
     """Raises UserError, with what to do, where Liger's kernels cannot run. (Triton's interpreter runs them on a CPU,
     for tests.)"""
-    if importlib.util.find_spec("liger_kernel") is None:
+    if not has_liger():
         raise UserError(NO_LIGER)
     if not torch.cuda.is_available() and os.environ.get("TRITON_INTERPRET") != "1":
         raise UserError(NO_GPU)
 
 
-def use_liger(model: PreTrainedModel) -> None:
-    """Put Liger's kernels into `model`, in place; the names of its weights stay. RoPE is replaced for all models of the
-    same family in this process.
-
-    Raises UserError where Liger has no kernels for such a model.
-    """
+def require_family(model: PreTrainedModel) -> None:
+    """Raises UserError where Liger, which is installed, has no kernels for such a model."""
     from liger_kernel.transformers.monkey_patch import MODEL_TYPE_TO_APPLY_LIGER_FN as FAMILIES
 
     family = model.config.model_type
@@ -51,7 +51,18 @@ def use_liger(model: PreTrainedModel) -> None:
             f"model.kernels liger computes {' and '.join(ACTIVATIONS[1:])} alone, and this model's activation is "
             f"{activation}: set model.kernels plain"
         )
-    apply, home = FAMILIES[family], sys.modules[type(model).__module__]
+
+
+def use_liger(model: PreTrainedModel) -> None:
+    """Put Liger's kernels into `model`, in place; the names of its weights stay. RoPE is replaced for all models of the
+    same family in this process.
+
+    Raises UserError where Liger has no kernels for such a model.
+    """
+    from liger_kernel.transformers.monkey_patch import MODEL_TYPE_TO_APPLY_LIGER_FN as FAMILIES
+
+    require_family(model)
+    apply, home = FAMILIES[model.config.model_type], sys.modules[type(model).__module__]
     classes = {name: value for name, value in vars(home).items() if isinstance(value, type)}
     apply(model=model, **{name: False for name in LOSSES if name in inspect.signature(apply).parameters})
     for name, plain in classes.items():  # which Liger replaces, too, for models that are built later

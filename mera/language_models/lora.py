@@ -4,7 +4,8 @@ Language models get theirs here; the bi-encoder's encoder, which has no embeddin
 `bi_encoder/network/encoder.py`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import cast
 
 import torch
@@ -84,6 +85,19 @@ def merged(model: torch.nn.Module) -> PreTrainedModel:
     for embedding in (plain.get_input_embeddings(), plain.get_output_embeddings()):
         embedding.to(kind)
     return plain
+
+
+@contextmanager
+def inputs_as_they_are(model: torch.nn.Module, is_on: bool) -> Iterator[None]:
+    """Within it, where `is_on`, adapters take their inputs in the type that these have: for autocast to bf16.
+
+    PEFT turns them into float32 first, the type of adapters, only for autocast to turn them back: the same numbers, but
+    that dropout draws others, for three times the memory of an input and two more passes over it.
+    """
+    from peft.helpers import disable_input_dtype_casting
+
+    with disable_input_dtype_casting(model, active=is_on):
+        yield
 
 
 def _module_name(model: PreTrainedModel, module: torch.nn.Module) -> str:

@@ -18,7 +18,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 
 from mera.config import Recipe, config_class
 from mera.language_models.encoder_decoder import AutoModel, auto_model, new_model, note_own_head
-from mera.language_models.kernels import Kernels, require_liger, use_liger
+from mera.language_models.kernels import Kernels, has_liger, require_family, require_liger, use_liger
 from mera.language_models.lora import LoraSettings
 from mera.language_models.quantization import (
     Quantization,
@@ -58,6 +58,9 @@ class ModelConfig:
     """parameter type; with float32 and bf16 hardware, training still computes in bf16"""
     gradient_checkpointing: bool = False
     """recompute activations in the backward pass: less memory, about a third more time"""
+    activation_offloading: bool = False
+    """keep what the backward pass needs in the host's memory, on a GPU: with gradient_checkpointing the inputs of the
+    layers, else nearly all activations; slower by what the bus cannot hide"""
     kernels: Kernels = "plain"
     """liger: RMSNorm, RoPE and the gated MLP of a causal base model as Liger's kernels compute them, on a GPU (pip
     install liger-kernel): the same result, sooner and with less memory; plain: as transformers does"""
@@ -109,6 +112,8 @@ def load_base_model(config: ModelConfig, texts: Iterable[str]) -> tuple[PreTrain
         require_whole_blocks(model)
     if has_own_kernels:
         use_liger(model)
+    elif config.kernels == "liger" and has_liger():
+        require_family(model)
     return note_own_head(model), tokenizer
 
 

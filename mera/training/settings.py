@@ -1,6 +1,8 @@
 """Optimisation settings that every stage shares, as the Hugging Face Trainer wants them."""
 
+import importlib.util
 import os
+from difflib import get_close_matches
 from typing import Any
 
 from mera.config import config_class
@@ -39,13 +41,16 @@ class TrainingConfig:
     weight_decay: float = 0.0
     """AdamW weight decay"""
     optimizer: str = "adamw_torch_fused"
-    """as the Hugging Face Trainer names it; `adamw_bnb_8bit` (pip install bitsandbytes) is AdamW in a quarter of the
-    memory"""
+    """as the Hugging Face Trainer names it; `adamw_8bit` (pip install bitsandbytes) is AdamW with averages in a quarter
+    of the memory, those of embeddings aside"""
     max_grad_norm: float = 1.0
     """gradient clipping"""
     compile: bool = False
     """torch.compile of the model's blocks while they train: about a minute (on a CPU several) before the first step,
     fewer and larger kernels after it. The same result, but that dropout draws other numbers"""
+    kept_activations: float = 1.0
+    """with compile, and without gradient_checkpointing: the share of a block's activations that is kept for the
+    backward pass, 0 to 1; the compiler recomputes what is cheapest. 1: it decides by speed alone"""
     cpu_bf16: bool = False
     """multiply in bfloat16 on a CPU as well (GPUs do anyway), with float32 weights: 2.4 times as fast for SmolLM2 on a
     processor that has instructions for it (avx512_bf16 or amx_bf16 in `lscpu`), slower on any other"""
@@ -66,17 +71,42 @@ class TrainingConfig:
             raise UserError(
                 "training.keep_last must be 1 or more, training.save_every and training.min_steps 0 or more"
             )
+        if not 0 <= self.kept_activations <= 1:
+            raise UserError(f"training.kept_activations is a share, from 0 to 1, got {self.kept_activations}")
+        if self.kept_activations < 1 and not self.compile:
+            raise UserError("training.kept_activations is for the compiler: set training.compile, or leave it at 1")
         if min(self.min_epoch_steps, self.evaluate_every, self.patience) < 0:
             raise UserError("training.min_epoch_steps, evaluate_every and patience must be 0 or more")
+
+
+NO_BITSANDBYTES = "training.optimizer {} needs bitsandbytes, which is not installed: pip install 'bitsandbytes>=0.49'"
+
+
+def require_optimizer(name: str) -> None:
+    """Raises UserError where the Hugging Face Trainer knows no optimizer of this name, or bitsandbytes is missing."""
+    from transformers.training_args import OptimizerNames
+
+    names = [known.value for known in OptimizerNames]
+    if name not in names:
+        nearest = get_close_matches(name, names, n=1) or ["adamw_torch_fused"]
+        raise UserError(f"training.optimizer {name} is none that the Hugging Face Trainer knows: take {nearest[0]}")
+    if is_of_bitsandbytes(name) and importlib.util.find_spec("bitsandbytes") is None:
+        raise UserError(NO_BITSANDBYTES.format(name))
+
+
+def is_of_bitsandbytes(optimizer: str) -> bool:
+    """Whether the optimizer of this name keeps its averages in 8 bits, or on pages, by bitsandbytes."""
+    return optimizer.startswith("paged_") or "bnb" in optimizer or optimizer in ("adamw_8bit", "lion_8bit")
 
 
 def training_arguments(config: TrainingConfig, run: RunDirectory, **more: Any) -> dict[str, Any]:
     """Keyword arguments for `TrainingArguments` and its subclasses; `more` wins over what is set here.
 
     Checkpoints for resuming go to `<run>/trainer` (mera/training/resume/checkpoints.py). Raises UserError where
-    `config.compile` cannot be had here.
+    `config.compile` or `config.optimizer` cannot be had here.
     """
     on_gpu = prepare_engine(config.cpu_bf16)
+    require_optimizer(config.optimizer)
     if config.compile:
         require_compiler(on_gpu, fetches_weights=uses_deepspeed() and shares_out_parameters())
     arguments = {

@@ -15,7 +15,9 @@ from transformers.trainer_callback import ExportableState
 from transformers.trainer_utils import TrainOutput
 from transformers.training_args import OptimizerNames
 
+from mera.language_models.activation_offloading import offloaded_activations
 from mera.language_models.compiled_blocks import compiled_blocks
+from mera.language_models.lora import inputs_as_they_are
 from mera.runs.run_directory import RunDirectory
 from mera.system.errors import UserError
 from mera.system.folder_replacement import replace_folder
@@ -51,12 +53,23 @@ class StageTrainer(Trainer):
     keep_last = 2
     """checkpoints kept for resuming, besides the best one"""
 
-    def __init__(self, *positional: Any, min_steps: int = 0, compiles: bool = False, **arguments: Any):
+    def __init__(
+        self,
+        *positional: Any,
+        min_steps: int = 0,
+        compiles: bool = False,
+        kept_activations: float = 1.0,
+        offloads_activations: bool = False,
+        **arguments: Any,
+    ):
         """`min_steps`: optimiser steps that are taken at least; the epochs of the arguments are raised for them.
-        `compiles`: whether the model's blocks train compiled."""
+        `compiles`: whether the model's blocks train compiled, with `kept_activations` of theirs (see `compiled_blocks`).
+        `offloads_activations`: whether what the backward pass needs waits in the host's memory."""
         require_overridden_names()
         super().__init__(*positional, **arguments)
-        self.compiles = compiles
+        self.compiles, self.offloads_activations = compiles, offloads_activations
+        self.kept_activations = kept_activations
+        self._around_step: AbstractContextManager[object] = nullcontext()
         self.stop_on_signal = StopOnSignal()
         self.add_callback(self.stop_on_signal)
         self.remove_callback(ProgressCallback)
@@ -136,10 +149,14 @@ class StageTrainer(Trainer):
         return nullcontext()
 
     def train(self, *positional: Any, **arguments: Any) -> TrainOutput:
-        """As the Trainer, with blocks that train compiled where that is asked for."""
+        """As the Trainer, with what the model is to be trained with: compiled blocks, activations on the host. Raises
+        UserError where that cannot be had."""
         assert self.model is not None, "a trainer of ours is built with its model"
+        if self.offloads_activations:
+            self._around_step = offloaded_activations(self.model, not self.args.use_cpu)
         of_any_length = not self.token_padding()
-        with compiled_blocks(self.model, of_any_length) if self.compiles else nullcontext():
+        compiled = compiled_blocks(self.model, of_any_length, self.kept_activations) if self.compiles else nullcontext()
+        with compiled, inputs_as_they_are(self.model, is_on=self.args.bf16):
             return super().train(*positional, **arguments)
 
     def resume_and_train(self, run: RunDirectory, config: TrainingConfig) -> None:
@@ -206,7 +223,8 @@ class StageTrainer(Trainer):
     ) -> torch.Tensor:
         """Raises UserError, naming the rows of the training set, where the loss is not a finite number."""
         rows = inputs.pop(ROWS_KEY)
-        loss = super().training_step(model, inputs, num_items_in_batch)
+        with self._around_step:
+            loss = super().training_step(model, inputs, num_items_in_batch)
         if not torch.isfinite(loss):
             saved = checkpoints(self._folder)
             raise UserError(

@@ -44,14 +44,26 @@ from rank.candidate_head import read_candidates_only
 GIB = 2**30
 PROMPT_TOKENS, CANDIDATES = 150, 900
 SECONDS_OF_A_COMMAND = 900
+KEPT, COMPILED = ["--model.gradient_checkpointing", "false"], ["--training.compile", "true"]
+LIGER = ["--model.kernels", "liger"]
+FASTER = {
+    "compiled": COMPILED,
+    "compiled, activations kept": [*COMPILED, *KEPT],
+    "Liger": LIGER,
+    "Liger, compiled, activations kept": [*LIGER, *COMPILED, *KEPT],
+    "activations kept, on the host": [*KEPT, "--model.activation_offloading", "true"],
+    "8-bit AdamW": ["--training.optimizer", "adamw_8bit"],
+}
 SWITCHES = {
     "memorize": {
         "activations kept": ["--model.gradient_checkpointing", "false", "--training.batch_size", "8"],
         "packed rows, flash attention": ["--attention", "flash_attention_2", "--packing", "always"],
+        **FASTER,
     },
     "rank": {
         "activations kept": ["--model.gradient_checkpointing", "false"],
         "FlexAttention": ["--attention", "flex"],
+        **FASTER,
     },
 }
 """Changes to the recipe with LoRA, each measured by itself."""
@@ -122,7 +134,7 @@ def speed(kit: Kit) -> Iterator[Record]:
         plans = {name: plan for name, plan in modes(stage, kit.on_gpu).items() if plan[0] is not None}
         four_bits = ["--model.quantization", "nf4"]
         plans["QLoRA"] = (kit.engine, four_bits)
-        # On the CPU neither FlexAttention's backward pass nor flash attention exists.
+        # On the CPU neither FlexAttention's backward pass nor flash attention nor Liger's kernels run.
         switches = SWITCHES[stage] if kit.on_gpu else dict(list(SWITCHES[stage].items())[:1])
         plans |= {f"LoRA, {name}": (kit.engine, options) for name, options in switches.items()}
         for name, (engine, options) in plans.items():

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 import triton.language as tl
 from model_families import FAMILIES, tiny_model
+from small_model import SMALL_T5
+from transformers import AutoConfig, AutoModelForSeq2SeqLM
 from transformers.models.gemma3 import modeling_gemma3
 from transformers.models.mistral import modeling_mistral
 from transformers.models.qwen3 import modeling_qwen3
@@ -21,6 +23,7 @@ from triton.runtime import interpreter
 
 from mera.language_models.kernels import use_liger
 from mera.language_models.lora import LoraSettings, add_lora
+from mera.system.errors import UserError
 
 ROPE = {"gemma3_text": modeling_gemma3, "mistral": modeling_mistral, "qwen3": modeling_qwen3}
 KINDS = ("mistral-all-layers-slide", "mistral-lora-recomputed", "gemma3", "qwen3")
@@ -54,6 +57,7 @@ def compare(kind):
     for model, with_kernels in zip(models, (False, True), strict=True):
         if with_kernels:
             use_liger(model)
+        torch.manual_seed(0)
         trained = add_lora(model, LoraSettings(rank=4, dropout=0.0)) if "lora" in kind else model
         if "lora" in kind:
             with torch.no_grad():  # B begins as 0, and A has no gradient then
@@ -77,11 +81,25 @@ def compare(kind):
     }
 
 
+def refusals():
+    """What is said of a family without kernels, and of an activation that they do not compute."""
+    sentences = []
+    relu = tiny_model(FAMILIES["llama"], 50)
+    relu.config.hidden_act = "relu"
+    t5 = AutoModelForSeq2SeqLM.from_config(AutoConfig.for_model(vocab_size=50, **SMALL_T5))
+    for model in (t5, relu):
+        try:
+            use_liger(model)
+        except UserError as error:
+            sentences.append(str(error))
+    return sentences
+
+
 def main():
     interpreter._implicit_cvt = number_as_argument
     liger_kernel.ops.rms_norm.rsqrt = lambda x: tl.rsqrt(x)
     liger_kernel.ops.geglu.tanh = lambda x: 2 * tl.sigmoid(2 * x) - 1
-    print(json.dumps({kind: compare(kind) for kind in KINDS}))
+    print(json.dumps({kind: compare(kind) for kind in KINDS} | {"refusals": refusals()}))
 
 
 if __name__ == "__main__":

@@ -64,6 +64,13 @@ MOST_COMPILED = PrivateName(
     seen_in="2.13",
     remedy="set what limits the shapes that torch.compile compiles now, in most_compiled_shapes",
 )
+KEPT_ACTIVATIONS = PrivateName(
+    library="torch",
+    name="torch._functorch.config.activation_memory_budget",
+    reason="how much of a block's activations torch.compile keeps for the backward pass",
+    seen_in="2.13",
+    remedy="set what decides what is recomputed now, in kept_activations, or leave training.kept_activations at 1",
+)
 OWN_PARAMETERS = PrivateName(
     library="torch",
     name="torch.nn.Module._parameters",
@@ -129,4 +136,14 @@ def most_compiled_shapes(number: int) -> Iterator[None]:
     from torch._dynamo import config
 
     with config.patch(recompile_limit=number):
+        yield
+
+
+@contextmanager
+def kept_activations(share: float) -> Iterator[None]:
+    """Within it what torch.compile compiles keeps at most this share of its activations; 1: as it decides by itself."""
+    KEPT_ACTIVATIONS.require()
+    from torch._functorch import config
+
+    with config.patch(activation_memory_budget=share):
         yield
