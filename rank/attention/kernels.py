@@ -31,16 +31,17 @@ KERNEL_OPTIONS = {"FORCE_USE_FLEX_ATTENTION": True}
 share a key head (`NoValidChoicesError`, torch up to 2.13; pytorch/pytorch#185349)."""
 
 
-def use_kernel(model: PreTrainedModel, kernel: Kernel) -> None:
+def use_kernel(model: PreTrainedModel, kernel: Kernel, trains: bool = True) -> None:
     """Switch the model's attention; its results stay the same. An encoder-decoder takes `order_positions` from now on.
 
-    A model without weights, of which memory is reckoned, takes sdpa in the place of flex: it keeps the same and the
-    whole mask. Raises UserError where `kernel` cannot train here, or the model has layers that no mask of ours fits.
+    `trains`: false where only the memory of a step is reckoned, on any machine; sdpa stands in for flex then, which
+    keeps the same and the whole mask. Raises UserError where `kernel` cannot train here, or the model has layers that
+    no mask of ours fits.
     """
     layer_kinds(model.config)
     if kernel == "flex" and is_encoder_decoder(model):
         raise UserError("attention: flex is for causal models; an encoder-decoder trains with attention: sdpa")
-    if kernel == "flex" and model.device.type == "meta":
+    if kernel == "flex" and not trains:
         kernel = "sdpa"
     if kernel == "flex" and not torch.cuda.is_available():
         raise UserError(
