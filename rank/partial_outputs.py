@@ -20,7 +20,7 @@ from torch.utils.data import Dataset
 from transformers import PreTrainedModel
 
 from mera.language_models.encoder_decoder import encoder_inputs
-from rank.attention.masks import PROMPT, Kernel, masks_for
+from rank.attention.masks import PROMPT, masks_for
 from rank.attention.packing import PatientTokens, TokenRows, lay_out
 from rank.prompt import Prompt
 from rank.wide.features import WidePatient, WideTables
@@ -232,10 +232,10 @@ class DecoderCollator:
         return batch
 
 
-def read_logits(model: nn.Module, plain: PreTrainedModel, batch: RankingBatch, kernel: Kernel) -> Tensor:
+def read_logits(model: nn.Module, plain: PreTrainedModel, batch: RankingBatch) -> Tensor:
     """(R, C + 1): of the candidates and of EOV, at the positions that are read. `model` reads candidates only;
     `plain`: the same model, or what an engine has wrapped in it."""
-    masks = masks_for(plain, batch["order_ids"], batch["position_ids"], kernel)
+    masks = masks_for(plain, batch["order_ids"], batch["position_ids"])
     if "decoder_input_ids" in batch:
         of_decoder: Tensor = model(
             input_ids=batch["input_ids"],

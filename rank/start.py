@@ -110,7 +110,7 @@ def model_for_task(
     definitions = dict(zip(task.codes, task.definitions, strict=True))
     code_tokens = stored_or_new_code_tokens(config.model.base, model, tokenizer, definitions, config.initialisation)
     code_tokens = add_event_tokens(model, tokenizer, code_tokens, event_names(task), config.initialisation)
-    use_kernel(model, config.attention)
+    use_kernel(model, config.attention, trains=config.model.weights != "none")
     whole = []
     if wide is not None:
         model.wide, whole = WidePart(wide.scorer.weights), ["wide"]

@@ -15,7 +15,7 @@ from mera.runs.run_directory import RunDirectory
 from mera.training.amount import amount_for
 from mera.training.settings import training_arguments
 from mera.training.stage_trainer import StageTrainer
-from rank.attention.masks import PADDING, Kernel
+from rank.attention.masks import PADDING
 from rank.attention.packing import packs_rows
 from rank.config import LossConfig, RankConfig
 from rank.loss import stage_two_loss
@@ -44,14 +44,13 @@ class RankTrainer(StageTrainer):
         *,
         loss: LossConfig,
         group_ids: Tensor,
-        kernel: Kernel,
         measure: Callable[[PreTrainedModel], dict[str, float]],
         repeated_weight: float = 1.0,
         **arguments: Any,
     ):
         super().__init__(**arguments)
         self.repeated_weight = repeated_weight
-        self.loss, self.group_ids, self.kernel, self.measure = loss, group_ids, kernel, measure
+        self.loss, self.group_ids, self.measure = loss, group_ids, measure
         # The loss below is normalised by the rows of the whole step, so the trainer must not divide it again.
         self.loss_is_scaled_for_ga = True
 
@@ -65,7 +64,7 @@ class RankTrainer(StageTrainer):
         """The stage-two loss of a `RankingBatch`, normalised by the rows of the whole step."""
         batch = cast("RankingBatch", inputs)
         plain = self.accelerator.unwrap_model(model)
-        logits = read_logits(model, plain, batch, self.kernel)
+        logits = read_logits(model, plain, batch)
         wide, recurrence = getattr(plain, "wide", None), getattr(plain, "recurrence", None)
         bonus = None if recurrence is None else recurrence(batch["recurrence"])
         if wide is not None:
@@ -188,5 +187,4 @@ def arguments_for(config: RankConfig, run: RunDirectory, num_examples: int, best
         "offloads_activations": config.model.activation_offloading,
         "args": arguments,
         "loss": config.loss,
-        "kernel": config.attention,
     }

@@ -24,21 +24,25 @@ from transformers.masking_utils import flex_attention_mask, sdpa_mask
 
 from mera.language_models.encoder_decoder import is_encoder_decoder
 from mera.system.errors import UserError
-from rank.attention.masks import Kernel, Mask, caps_scores, layer_kinds
+from rank.attention.masks import FLEX, Kernel, Mask, caps_scores, layer_kinds
 
-FLEX = "mera_flex_attention"
-"""The name of `_flex_or_sdpa` in a model's configuration; transformers looks in it for what the model must support."""
 KERNEL_OPTIONS = {"FORCE_USE_FLEX_ATTENTION": True}
 """Else rows of fewer than 128 tokens go to a kernel for decoding, which finds no block size where several query heads
 share a key head (`NoValidChoicesError`, torch up to 2.13; pytorch/pytorch#185349)."""
 
 
-def use_kernel(model: PreTrainedModel, kernel: Kernel) -> None:
+def use_kernel(model: PreTrainedModel, kernel: Kernel, trains: bool = True) -> None:
     """Switch the model's attention; its results stay the same. An encoder-decoder takes `order_positions` from now on.
-    Raises UserError where `kernel` cannot train here, or the model has layers that no mask of ours fits."""
+
+    `trains`: false where only the memory of a step is reckoned, on any machine; sdpa stands in for flex then, which
+    keeps the same and the whole mask. Raises UserError where `kernel` cannot train here, or the model has layers that
+    no mask of ours fits.
+    """
     layer_kinds(model.config)
     if kernel == "flex" and is_encoder_decoder(model):
         raise UserError("attention: flex is for causal models; an encoder-decoder trains with attention: sdpa")
+    if kernel == "flex" and not trains:
+        kernel = "sdpa"
     if kernel == "flex" and not torch.cuda.is_available():
         raise UserError(
             "attention: flex trains on a GPU only (PyTorch has no backward pass for it on the CPU); use attention: sdpa"

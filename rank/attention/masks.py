@@ -21,6 +21,8 @@ Kernel = Literal["sdpa", "flex"]
 Mask = Tensor | BlockMask
 EVERYWHERE, WINDOW = "full_attention", "sliding_attention"
 """Kinds of layers, as a model's configuration names them."""
+FLEX = "mera_flex_attention"
+"""The name of flex in a model's configuration; transformers looks in it for what the model must support."""
 PADDING, PROMPT = -1, 0
 """`order_ids` of tokens that belong to no order; the orders are 1, 2, ..."""
 ORDERS = 2**16
@@ -28,16 +30,16 @@ ORDERS = 2**16
 ORDERS + 1, ..."""
 
 
-def masks_for(
-    model: PreTrainedModel, order_ids: Tensor, position_ids: Tensor, kernel: Kernel
-) -> Mask | dict[str, Mask]:
-    """What `model` takes as `attention_mask`: one mask, or one for each kind of its layers (see `orders_mask`).
+def masks_for(model: PreTrainedModel, order_ids: Tensor, position_ids: Tensor) -> Mask | dict[str, Mask]:
+    """What `model` takes as `attention_mask` with its kernel: one mask, or one for each kind of its layers (see
+    `orders_mask`).
 
     Raises UserError where it has layers of another kind.
     """
     config = model.config
     window = getattr(config, "sliding_window", None)
     kinds = layer_kinds(config)
+    kernel: Kernel = "flex" if attention_name(model) == FLEX else "sdpa"
     masks: dict[str, Mask] = {}
     for kind in kinds:
         mask = orders_mask(order_ids, position_ids, window if kind == WINDOW else None, kernel)

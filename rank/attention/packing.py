@@ -19,7 +19,7 @@ from mera.system.errors import UserError
 from rank.attention.masks import ORDERS, PADDING, Kernel
 
 Packing = Literal["auto", "always", "never"]
-ALLOWED_PADDING = 0.02
+ALLOWED_PADDING = 0.04
 """Rows are as short as they can be with at most this share of padding: attention computes row length squared."""
 ROW_TOKENS = 8192
 """No row is packed to more tokens: a mask of all pairs is kept for each."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from mera.system.terminal import progress_bar
-from rank.attention.masks import Kernel, masks_for
+from rank.attention.masks import masks_for
 from rank.verification.branches import VerificationBatch, VerificationCollator, VerificationExample
 from rank.verification.first_pass import Candidates
 from rank.verification.head import Verification
@@ -63,22 +63,22 @@ def verify(
     return scores, eov
 
 
-def read_batch(model: nn.Module, plain: PreTrainedModel, batch: VerificationBatch, kernel: Kernel = "sdpa") -> Tensor:
+def read_batch(model: nn.Module, plain: PreTrainedModel, batch: VerificationBatch) -> Tensor:
     """(R,) float32: the scores of a batch's read positions. `model`: as the engine wrapped it; `plain`: the same
     without."""
-    hidden = hidden_states(model, plain, batch, kernel)
+    hidden = hidden_states(model, plain, batch)
     is_eov = (batch["read_column"] == batch["positive"].shape[1]).to(hidden.device)
     log_odds, shift = batch["log_odds"].to(hidden.device), batch["shift"].to(hidden.device)
     return cast("Tensor", cast("nn.Module", plain.verification)(hidden, log_odds, is_eov)) + shift
 
 
-def hidden_states(model: nn.Module, plain: PreTrainedModel, batch: VerificationBatch, kernel: Kernel) -> Tensor:
+def hidden_states(model: nn.Module, plain: PreTrainedModel, batch: VerificationBatch) -> Tensor:
     """(R, D) at the read positions."""
     on_device = {name: part.to(plain.device) for name, part in batch.items() if isinstance(part, Tensor)}
     order_ids, position_ids = on_device["order_ids"], on_device["position_ids"]
     hidden: Tensor = model(
         input_ids=on_device["input_ids"],
-        attention_mask=masks_for(plain, order_ids, position_ids, kernel),
+        attention_mask=masks_for(plain, order_ids, position_ids),
         position_ids=position_ids,
         logits_to_keep=on_device["logits_to_keep"],
         use_cache=False,
@@ -92,7 +92,7 @@ def standardise(model: PreTrainedModel, batches: Iterable[VerificationBatch]) ->
     was_training, states, are_eov = model.training, [], []
     model.eval()
     for batch in batches:
-        states.append(hidden_states(model, model, batch, "sdpa").float())
+        states.append(hidden_states(model, model, batch).float())
         are_eov.append((batch["read_column"] == batch["positive"].shape[1]).to(states[-1].device))
     cast("Verification", model.verification).standardise(torch.cat(states), torch.cat(are_eov))
     model.train(was_training)

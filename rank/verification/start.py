@@ -37,7 +37,7 @@ def verifier_for_task(config: RankConfig, task: Task) -> tuple[PreTrainedModel, 
         )
     definitions = dict(zip(task.codes, task.definitions, strict=True))
     code_tokens = stored_or_new_code_tokens(config.model.base, model, tokenizer, definitions, config.initialisation)
-    use_kernel(model, config.attention)
+    use_kernel(model, config.attention, trains=config.model.weights != "none")
     model.verification = Verification(model.config.hidden_size)
     if config.model.lora.rank:
         model = add_lora(model, config.model.lora, whole=["verification"])

@@ -33,7 +33,7 @@ class VerificationTrainer(RankTrainer):
         """The stage-two loss of a `VerificationBatch`, normalised by the rows of the whole step."""
         batch = cast("VerificationBatch", inputs)
         plain = self.accelerator.unwrap_model(model)
-        values = read_batch(model, plain, batch, self.kernel)
+        values = read_batch(model, plain, batch)
         assert not isinstance(num_items_in_batch, int), "step_items returns a tensor"
         loss = batch_loss(values, batch, self.group_ids, self.loss, num_items_in_batch)
         if num_items_in_batch is not None:

@@ -34,7 +34,7 @@ def collated_loss(model, examples, config, sliding_window="own", step_rows=None)
     own = sliding_window == "own"
     logits = model(
         input_ids=batch["input_ids"],
-        attention_mask=masks_for(model, *places, "sdpa") if own else orders_mask(*places, sliding_window, "sdpa"),
+        attention_mask=masks_for(model, *places) if own else orders_mask(*places, sliding_window, "sdpa"),
         position_ids=batch["position_ids"],
         logits_to_keep=batch["logits_to_keep"],
     ).logits

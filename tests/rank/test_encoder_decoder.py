@@ -54,7 +54,7 @@ def collated(examples, known="negative"):
 def collated_loss(model, examples, config):
     """What the trainer computes: candidates only, in chunks of rows."""
     batch = collated(examples, config.known)
-    logits = read_logits(model, model, batch, "sdpa")
+    logits = read_logits(model, model, batch)
     return loss_of_rows(model, batch, logits, config, GROUPS)
 
 

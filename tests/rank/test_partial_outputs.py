@@ -19,8 +19,6 @@ from shared_prompt import (
 from transformers import MistralConfig, MistralForCausalLM
 
 from rank import row_chunks
-from rank.attention.kernels import use_kernel
-from rank.attention.masks import orders_mask
 from rank.candidate_head import read_candidates_only
 from rank.config import LossConfig
 from rank.loss import stage_two_loss
@@ -88,30 +86,6 @@ def test_batch_split_in_two_adds_up_to_the_whole():
     step_rows = torch.tensor([sum(batch[key] for batch in batches) for key in keys])
     total = sum(collated_loss(model, part, config, step_rows=step_rows) for part in parts)
     torch.testing.assert_close(total, whole)
-
-
-def test_flex_attention_sees_what_sdpa_sees():
-    """Forward only, and not compiled: PyTorch has no backward pass of FlexAttention on the CPU."""
-    batch = PartialOutputCollator(CANDIDATES, PAD_ID, False)(EXAMPLES)
-    mask_of = (batch["order_ids"], batch["position_ids"])
-    model = tiny_mistral(sliding_window=4).eval()
-    logits = {}
-    for kernel, implementation in (("sdpa", "sdpa"), ("flex", "flex_attention")):
-        model.set_attn_implementation(implementation)
-        with torch.no_grad(), torch.compiler.set_stance("force_eager"):
-            logits[kernel] = model(
-                input_ids=batch["input_ids"],
-                attention_mask=orders_mask(*mask_of, 4, kernel),
-                position_ids=batch["position_ids"],
-                logits_to_keep=batch["logits_to_keep"],
-            ).logits
-    torch.testing.assert_close(logits["flex"], logits["sdpa"], rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine can train with flex")
-def test_flex_attention_on_the_cpu_is_refused():
-    with pytest.raises(ValueError, match="attention: flex trains on a GPU only"):
-        use_kernel(tiny_mistral(), "flex")
 
 
 def test_a_hundred_targets_are_positives_though_forty_are_given():

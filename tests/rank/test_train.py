@@ -102,6 +102,16 @@ def test_accumulated_batches_equal_one_large_batch(runs):
     np.testing.assert_allclose(whole.scores, parts.scores, rtol=1e-3, atol=1e-3)
 
 
+def test_packed_rows_train_as_a_row_for_each_patient(runs):
+    """The whole run, with the full wide part: `packing: never` is what `auto` takes on the CPU."""
+    arguments = rank_arguments(runs, runs / "elsewhere" / "packed")
+    packed = launch("rank/train.py", *arguments, "--packing", "always")
+    assert packed.returncode == 0, packed.stderr[-2000:]
+    apart, together = read_predictions(runs / "rank"), read_predictions(runs / "elsewhere" / "packed")
+    np.testing.assert_allclose(together.scores, apart.scores, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(together.thresholds, apart.thresholds, rtol=1e-3, atol=1e-3)
+
+
 def test_a_killed_run_resumes_to_the_same_predictions(runs):
     whole, cut = runs / "elsewhere" / "whole", runs / "elsewhere" / "cut"
     assert launch("rank/train.py", *rank_arguments(runs, whole), "--training.epochs", 12).returncode == 0

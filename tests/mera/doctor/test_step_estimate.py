@@ -17,6 +17,7 @@ from mera.language_models.lora import LoraSettings, add_lora
 from mera.language_models.models import ModelConfig, load_base_model
 from mera.root import ROOT
 from mera.training.private_api import gpu_kernels_of_trl
+from rank.attention.masks import orders_mask
 
 CHUNK = 32_768
 """Entries of the vocabulary that TRL's loss takes at once."""
@@ -125,3 +126,25 @@ def test_for_a_step_on_a_gpu_autocast_is_on_there_too(precision, on_gpu):
         assert torch.is_autocast_enabled("cuda") == (is_autocast and on_gpu)
     assert not torch.is_autocast_enabled("cpu")
     assert not torch.is_autocast_enabled("cuda")
+
+
+def test_stage_two_is_reckoned_with_its_packed_rows(estimated):
+    """The mask of all pairs of tokens among what is kept; flex, which has no weights to run on here, with the same."""
+    wanted = ("--model.base", "null", "--orders", 4)
+    apart, packed, flex = (
+        estimated("rank", *wanted, *more)
+        for more in (("--packing", "never"), ("--packing", "always"), ("--attention", "flex"))
+    )
+    assert flex == packed
+    (rows, length), (packed_rows, packed_length) = apart["batch_shape"], packed["batch_shape"]
+    assert packed_rows < rows
+    assert 0.96 * packed_rows * packed_length < rows * length
+    assert packed["epoch_tokens"] < apart["epoch_tokens"]
+
+
+def test_a_mask_counts_as_what_it_takes():
+    order_ids, position_ids = torch.zeros(3, 200, dtype=torch.long), torch.arange(200).expand(3, -1)
+    with LiveBytes() as alive:
+        mask = orders_mask(order_ids, position_ids, None, "sdpa")
+    assert alive.live == mask.numel() == 3 * 200 * 200
+    assert alive.peak >= 3 * alive.live

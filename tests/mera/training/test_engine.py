@@ -46,6 +46,7 @@ def wanted_runs(task, batch_size, accumulation=1):
     if accumulation == 1:
         runs |= {(trainer, "-lora"): lora | {"training.learning_rate": 5e-3} for trainer, lora in LORA.items()}
         runs["bi_encoder", "-cached"] = CACHED
+        runs["rank", "-packed"] = {"packing": "always"}
     else:
         runs = {(trainer, "-accumulated"): {} for trainer in LORA}
     return [
@@ -99,6 +100,11 @@ def test_accumulated_batches_equal_one_large_batch(alone):
         assert len(losses[trainer]) == 20
         np.testing.assert_allclose(losses[f"{trainer}-accumulated"], losses[trainer], atol=1e-4, rtol=0)
         assert losses[trainer][-1] < losses[trainer][0]
+
+
+def test_packed_rows_change_nothing(alone):
+    _, losses = alone
+    np.testing.assert_allclose(losses["rank-packed"], losses["rank"], atol=1e-4, rtol=0)
 
 
 def test_cached_gradients_change_nothing(alone):

@@ -47,14 +47,14 @@ def long_examples(seed, longest):
     return examples
 
 
-def gradients(model, kernel, examples, packs=False):
+def gradients(model, examples, packs=False):
     """(loss, all gradients in a row) of the mean log-probability of the candidates."""
     batch = PartialOutputCollator(CANDIDATES, PAD_ID, False, packs=packs)(examples)
     batch = {name: value.to("cuda") if isinstance(value, torch.Tensor) else value for name, value in batch.items()}
     model.zero_grad()
     logits = model(
         input_ids=batch["input_ids"],
-        attention_mask=masks_for(model, batch["order_ids"], batch["position_ids"], kernel),
+        attention_mask=masks_for(model, batch["order_ids"], batch["position_ids"]),
         position_ids=batch["position_ids"],
         logits_to_keep=batch["logits_to_keep"],
         use_cache=False,
@@ -67,8 +67,8 @@ def gradients(model, kernel, examples, packs=False):
 @on_a_gpu
 @pytest.mark.parametrize("window", [None, 4])
 def test_flex_trains_as_sdpa_does(window):
-    sdpa_loss, sdpa = gradients(model_with("sdpa", SMALL, window), "sdpa", EXAMPLES)
-    flex_loss, flex = gradients(model_with("flex", SMALL, window), "flex", EXAMPLES)
+    sdpa_loss, sdpa = gradients(model_with("sdpa", SMALL, window), EXAMPLES)
+    flex_loss, flex = gradients(model_with("flex", SMALL, window), EXAMPLES)
     assert flex_loss == pytest.approx(sdpa_loss, rel=1e-5)
     assert (flex - sdpa).norm() < 1e-5 * sdpa.norm()
 
@@ -81,8 +81,8 @@ def test_heads_of_128_with_shared_key_heads_in_rows_of_changing_length(packs):
     for seed, longest in enumerate((40, 90, 110, 200, 500, 60)):
         examples = long_examples(seed, longest)
         with torch.autocast("cuda", torch.bfloat16):
-            expected_loss, expected = gradients(sdpa, "sdpa", examples)
-            loss, found = gradients(flex, "flex", examples, packs)
+            expected_loss, expected = gradients(sdpa, examples)
+            loss, found = gradients(flex, examples, packs)
         assert loss == pytest.approx(expected_loss, rel=1e-2)
         assert (found - expected).norm() < 3e-2 * expected.norm()
 

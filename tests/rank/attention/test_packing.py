@@ -53,7 +53,7 @@ def collated(examples, packs):
 
 
 def loss_of(model, batch, step_rows=None):
-    return loss_of_rows(model, batch, read_logits(model, model, batch, "sdpa"), CONFIG, GROUPS, step_rows)
+    return loss_of_rows(model, batch, read_logits(model, model, batch), CONFIG, GROUPS, step_rows)
 
 
 def ranking_model(name):
