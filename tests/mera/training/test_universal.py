@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from mera.root import ROOT
 from mera.training.resume import universal
-from mera.training.resume.universal import load_untrained, universal_checkpoint
+from mera.training.resume.universal import load_untrained, remove_leftover, universal_checkpoint
 
 CPU = torch.device("cpu")
 CONVERTER = """#!{python}
@@ -51,7 +51,8 @@ def files(checkpoint):
 def test_what_is_converted_lies_beside_and_is_gone_afterwards(checkpoint, tmp_path, monkeypatch):
     converter_that("", tmp_path, monkeypatch)
     before = files(checkpoint)
-    (checkpoint.parent / ".universal" / "universal").mkdir(parents=True)  # of a start that was killed
+    (checkpoint.parent / ".universal" / "universal").mkdir(parents=True)
+    remove_leftover(checkpoint.parent)
     with universal_checkpoint(checkpoint, CPU, is_first=True) as folder:
         assert folder == checkpoint.parent / ".universal"
         assert (folder / "universal" / "whole.pt").is_file()
