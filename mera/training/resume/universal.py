@@ -97,7 +97,7 @@ def _converter(checkpoint: Path, folder: Path, errors: IO[bytes]) -> Iterator[su
 
 
 def _require_room(checkpoint: Path) -> None:
-    """Raises OSError where the disk cannot hold what the converter writes: all files once, the optimizer once more, since
+    """Raises OSError where the disk cannot hold what the converter writes: all files once, the optimizer once more, as
     it is taken apart before it is put together, and under ZeRO-3 one of its pieces as it is."""
     files = {path: path.stat().st_size for path in checkpoint.glob("*/*.pt")}
     pieces = [size for path, size in files.items() if path.name.endswith("optim_states.pt")]
