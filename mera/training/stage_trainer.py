@@ -222,7 +222,7 @@ class StageTrainer(Trainer):
 
     def _is_in_other_pieces(self, checkpoint: str) -> bool:
         """Whether another number of ZeRO processes wrote it."""
-        return self.start().shares_out_anew(start_of(Path(checkpoint)))
+        return self.is_deepspeed_enabled and self.start().shares_out_anew(start_of(Path(checkpoint)))
 
     def _load_shared_out_anew(self, checkpoint: str) -> None:
         """Weights and optimizer of a checkpoint that another number of ZeRO processes wrote, into the engine."""

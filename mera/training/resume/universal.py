@@ -101,7 +101,7 @@ def _require_room(checkpoint: Path) -> None:
     it is taken apart before it is put together, and under ZeRO-3 one of its pieces as it is."""
     files = {path: path.stat().st_size for path in checkpoint.glob("*/*.pt")}
     pieces = [size for path, size in files.items() if path.name.endswith("optim_states.pt")]
-    needed, free = sum(files.values()) + sum(pieces) + max(pieces), shutil.disk_usage(checkpoint).free
+    needed, free = sum(files.values()) + sum(pieces) + max(pieces, default=0), shutil.disk_usage(checkpoint).free
     if needed > free:
         raise OSError(
             f"cannot convert {checkpoint} for another number of processes: that takes {needed / 2**30:.1f} GiB of "
