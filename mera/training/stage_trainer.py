@@ -26,7 +26,7 @@ from mera.training.interruption import InterruptedRun, StopOnSignal
 from mera.training.private_api import load_schedule, load_universal, require_overridden_names, save_training_state
 from mera.training.progress import LOG_NAME, TrainingProgress
 from mera.training.resume.checkpoints import PREFIX, Start, checkpoints, newest_usable, prune, seal, start_of
-from mera.training.resume.universal import TAG, load_untrained, universal_checkpoint
+from mera.training.resume.universal import TAG, load_untrained, remove_leftover, universal_checkpoint
 from mera.training.settings import TrainingConfig
 from mera.training.steps import (
     ROWS_KEY,
@@ -168,6 +168,8 @@ class StageTrainer(Trainer):
         self.tell_steps()
         folder = run.path("trainer")
         self.keep_last, self.stop_on_signal.save_every = config.keep_last, config.save_every
+        if self.is_world_process_zero():
+            remove_leftover(folder)
         checkpoint = [newest_usable(folder, self.start()) if self.is_world_process_zero() else None]
         if self.args.world_size > 1:
             torch.distributed.broadcast_object_list(checkpoint)
@@ -257,11 +259,17 @@ class StageTrainer(Trainer):
 
     def _is_in_other_pieces(self, checkpoint: str) -> bool:
         """Whether another number of ZeRO processes wrote it."""
-        return self.start().shares_out_anew(start_of(Path(checkpoint)))
+        return self.is_deepspeed_enabled and self.start().shares_out_anew(start_of(Path(checkpoint)))
 
     def _load_shared_out_anew(self, checkpoint: str) -> None:
         """Weights and optimizer of a checkpoint that another number of ZeRO processes wrote, into the engine."""
-        first = self.is_world_process_zero()
+        first, written, here = self.is_world_process_zero(), start_of(Path(checkpoint)), self.args.world_size
+        if first:
+            print(
+                f"{Path(checkpoint).name} is converted: {written.processes} processes wrote it, {here} read it",
+                file=sys.stderr,
+                flush=True,
+            )
         with universal_checkpoint(Path(checkpoint), self.args.device, first) as folder:
             load_universal(self.model_wrapped, folder, TAG)
         load_untrained(self._plain_model, Path(checkpoint))

@@ -5,9 +5,9 @@ accelerate launch --config_file launch/accelerate/ddp.yaml --num_processes 2 \\
 accelerate launch --config_file launch/accelerate/ddp.yaml --num_processes 3 \\
     tests/helpers/universal_worker.py read 2 bf16 FOLDER
 
-Arguments: `write` or `read`, ZeRO's stage, `bf16` or `float32`, a folder. FOLDER/checkpoint is the checkpoint, FOLDER/
-write.pt and FOLDER/read.pt what the engine has then: by parameter its weight, float32 weight and moments, the settings
-of the groups and the step counters.
+Arguments: `write` or `read`, ZeRO's stage, `bf16` or `float32`, a folder. FOLDER/checkpoint is the checkpoint.
+FOLDER/write.pt and read.pt have what the engine has then: by parameter its weight, float32 weight and moments, the
+settings of the groups and the step counters; write-after.pt and read-after.pt the same two steps later.
 """
 
 import sys
@@ -26,7 +26,7 @@ STEP_ROWS = 12
 
 
 class Model(torch.nn.Module):
-    """A layer, one number, of which no more than one process has a piece, and a layer and a buffer that do not train."""
+    """A layer, one number, of which only one process has a piece, and a layer and a buffer that do not train."""
 
     def __init__(self):
         super().__init__()
@@ -37,7 +37,7 @@ class Model(torch.nn.Module):
         self.register_buffer("shift", torch.randn(3))
 
     def forward(self, x):
-        return (self.layer(self.frozen(x + self.shift)) * self.number).square().mean()
+        return (self.layer(self.frozen(x + self.shift.to(x.dtype))) * self.number).square().mean()
 
 
 def build(stage, bf16):

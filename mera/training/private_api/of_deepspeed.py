@@ -51,7 +51,7 @@ PIECES = PrivateName(
     attribute="_hp_mapping",
     reason="marks a parameter of which this process has a piece under ZeRO-1 and ZeRO-2",
     seen_in="0.19",
-    remedy="see whether load_hp_checkpoint_state_from_checkpoint_dir still fails where a process has no piece of a group",
+    remedy="see whether DeepSpeed still fails to load a group of which a process has no piece, in _groups_with_pieces",
 )
 
 

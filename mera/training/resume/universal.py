@@ -39,7 +39,6 @@ def universal_checkpoint(checkpoint: Path, device: torch.device, is_first: bool)
     """
     folder = checkpoint.parent / FOLDER
     if is_first:
-        shutil.rmtree(folder, ignore_errors=True)  # of a start that was killed
         _require_room(checkpoint)
     try:
         _convert(checkpoint, folder, device, is_first)
@@ -48,6 +47,11 @@ def universal_checkpoint(checkpoint: Path, device: torch.device, is_first: bool)
     finally:
         if is_first:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_leftover(folder: Path) -> None:
+    """Remove what a start that was killed while it converted has left below `folder`, where the checkpoints are."""
+    shutil.rmtree(folder / FOLDER, ignore_errors=True)
 
 
 def _convert(checkpoint: Path, folder: Path, device: torch.device, is_first: bool) -> None:
@@ -93,10 +97,11 @@ def _converter(checkpoint: Path, folder: Path, errors: IO[bytes]) -> Iterator[su
 
 
 def _require_room(checkpoint: Path) -> None:
-    """Raises OSError where the disk cannot hold what the converter writes: the optimizer twice, the model once."""
-    pieces = {path: path.stat().st_size for path in checkpoint.glob("*/*.pt")}
-    optimizer = sum(size for path, size in pieces.items() if path.name.endswith("optim_states.pt"))
-    needed, free = sum(pieces.values()) + optimizer, shutil.disk_usage(checkpoint).free
+    """Raises OSError where the disk cannot hold what the converter writes: all files once, the optimizer once more, as
+    it is taken apart before it is put together, and under ZeRO-3 one of its pieces as it is."""
+    files = {path: path.stat().st_size for path in checkpoint.glob("*/*.pt")}
+    pieces = [size for path, size in files.items() if path.name.endswith("optim_states.pt")]
+    needed, free = sum(files.values()) + sum(pieces) + max(pieces, default=0), shutil.disk_usage(checkpoint).free
     if needed > free:
         raise OSError(
             f"cannot convert {checkpoint} for another number of processes: that takes {needed / 2**30:.1f} GiB of "

@@ -22,6 +22,7 @@ LORA = {
     "bi_encoder": {"encoder.lora.rank": 4, "encoder.lora.dropout": 0.0},
 }
 STEP_EXAMPLES = 8
+RESUMED_STEP_EXAMPLES = 12
 FEW_QUESTIONS = {
     "questions.phrasings": 1,
     "questions.mixture.synonym_to_code": 0.5,
@@ -143,6 +144,32 @@ def test_two_processes_train_as_one(engine, task, alone, tmp_path):
         assert not report["missing_keys"]
         assert not report["unexpected_keys"]
         assert not hasattr(loaded, "peft_config")
+
+
+def resumed_runs(task, processes, stop_after=None):
+    """All trainers, all parameters and LoRA, with groups of parameters that differ in more than their rate."""
+    runs = [run for run in wanted_runs(task, RESUMED_STEP_EXAMPLES // processes) if run["name"] != "bi_encoder-cached"]
+    stop = {} if stop_after is None else {"stop_after": stop_after}
+    return [run | stop | {"config": run["config"] | {"training.weight_decay": 0.1}} for run in runs]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(task, tmp_path_factory):
+    """Losses of one process that nobody stopped, by run name."""
+    return train(tmp_path_factory.mktemp("uninterrupted") / "one", "cpu", 1, resumed_runs(task, 1))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["ddp", "zero1", "zero2", "zero3", "zero3_offload", "fsdp2"])
+def test_two_processes_go_on_as_one_and_then_as_three(engine, task, uninterrupted, tmp_path):
+    alone = "cpu" if engine == "ddp" else engine
+    train(tmp_path, engine, 2, resumed_runs(task, 2, stop_after=5))
+    train(tmp_path, alone, 1, resumed_runs(task, 1, stop_after=10))
+    found = train(tmp_path, engine, 3, resumed_runs(task, 3))
+    for name, losses in found.items():
+        assert len(losses) == 20
+        np.testing.assert_allclose(losses, uninterrupted[name], atol=1e-4, rtol=0, err_msg=f"{engine} {name}")
+    assert not list((tmp_path / "runs").rglob(".universal")), "what was converted is removed after it was read"
 
 
 def encoder_decoder_runs(task, batch_size):

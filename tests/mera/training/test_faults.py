@@ -260,20 +260,18 @@ def test_two_processes_save_on_sigterm_and_go_on_as_one(task, undisturbed, tmp_p
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ["zero2", "zero3"])
-def test_deepspeed_resumes_with_as_many_processes_and_says_so_with_others(engine, task, undisturbed, tmp_path):
+@pytest.mark.parametrize(("engine", "after"), [("zero2", 1), ("zero2", 2), ("zero3", 1), ("zero3", 2)])
+def test_deepspeed_resumes_with_another_number_of_processes(engine, after, task, undisturbed, tmp_path):
+    """The best checkpoint, which is read at the end, is the first one here: two processes wrote it."""
     output = tmp_path / "run"
     run = begin(task, output, processes=2, engine=engine)
     wait_for(lambda: checkpoints(trainer_folder(output)), run, output)
     run.terminate()
     run.wait(120)
-    refused = finish(task, output, processes=1, engine=engine)
-    stage = engine[-1]
-    assert f"ZeRO-{stage} keeps the optimizer in one piece for each process, 2 before and 1 here" in refused.stderr
-    assert f"written under ZeRO-{stage} and this is DDP" in finish(task, output, processes=2).stderr
+    assert f"written under ZeRO-{engine[-1]} and this is DDP" in finish(task, output, processes=2).stderr
     weights = load_file(checkpoints(trainer_folder(output))[0] / "model.safetensors")
     assert min(weight.size for weight in weights.values()) > 0, "the weights of a checkpoint are whole"
-    resumed = finish(task, output, processes=2, engine=engine)
+    resumed = finish(task, output, processes=after, engine=engine)
     assert resumed.returncode == 0, resumed.stderr[-2000:]
     assert_equal_results(output, undisturbed, tolerance=1e-3)
 

@@ -9,10 +9,11 @@ from tiny_task import make_tiny_task
 
 from mera.config import load_config
 from mera.runs.run_directory import RunDirectory
-from mera.training.resume.checkpoints import SEAL, Start, checkpoints, find_damage, newest_usable, prune, seal
+from mera.training.resume.checkpoints import SEAL, Start, checkpoints, find_damage, newest_usable, prune, seal, start_of
 from mera.training.steps import EpochSeededLengthSampler, ShareOfSteps
 
 START = Start(engine="DDP", processes=2, batch_size=4, gradient_accumulation=1)
+MODEL = {"trained": {"a.weight": [2, 3], "b": []}}
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +106,9 @@ def other_start(**changes):
         ({}, {"processes": 4, "batch_size": 2}),
         ({}, {"processes": 1, "batch_size": 2, "gradient_accumulation": 4}),
         ({"engine": "FSDP2"}, {"engine": "FSDP2", "processes": 4, "batch_size": 2}),
+        ({"engine": "ZeRO-2"}, {"engine": "ZeRO-2", "processes": 1, "batch_size": 8}),
+        ({"engine": "ZeRO-3", **MODEL}, {"engine": "ZeRO-3", "processes": 4, "batch_size": 2, **MODEL}),
+        ({}, MODEL),
     ],
 )
 def test_another_number_of_processes_may_go_on_where_a_step_takes_the_same_examples(written, changes, tmp_path):
@@ -121,16 +125,36 @@ def test_another_number_of_processes_may_go_on_where_a_step_takes_the_same_examp
         ({"engine": "FSDP2"}, {}, r"written under FSDP2 and this is DDP; launch it with FSDP2 again"),
         (
             {"engine": "ZeRO-3"},
-            {"engine": "ZeRO-3", "processes": 1, "batch_size": 8},
-            r"ZeRO-3 keeps the optimizer in one piece for each process, 2 before and 1 here; launch it with "
-            r"--num_processes 2 again, or remove",
+            {"engine": "ZeRO-3", "processes": 1, "batch_size": 8, "optimizer": "adamw_bnb_8bit"},
+            r"ZeRO-3 keeps adamw_bnb_8bit in one piece for each process, 2 before and 1 here, and only AdamW can be "
+            r"shared out anew; launch it with --num_processes 2 again, or remove",
         ),
+        (
+            {"engine": "ZeRO-2", **MODEL},
+            {"engine": "ZeRO-2", "processes": 1, "batch_size": 8, "trained": {"a.weight": [2, 4], "b": []}},
+            r"it is of another model: a.weight has the shape \(2, 4\) here and \(2, 3\) there; start with the model "
+            r"that it was written with, or remove",
+        ),
+        ({"engine": "ZeRO-2", **MODEL}, {"engine": "ZeRO-2", "trained": {"a.weight": [2, 3]}}, r"b trained there and"),
+        (MODEL, {"trained": {"a.lora": [1], "a.weight": [2, 3], "b": []}}, r"a.lora trains here and did not there;"),
     ],
 )
 def test_what_cannot_go_on_says_what_to_do(written, here, sentence, tmp_path):
     made_checkpoint(tmp_path / "trainer", 5, other_start(**written))
+    before = sorted(tmp_path.rglob("*"))
     with pytest.raises(ValueError, match=sentence):
         newest_usable(tmp_path / "trainer", other_start(**here))
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("engine", "processes", "converts"),
+    [("ZeRO-1", 1, True), ("ZeRO-2", 3, True), ("ZeRO-3", 2, False), ("FSDP2", 1, False), ("DDP", 3, False)],
+)
+def test_only_another_number_of_zero_processes_needs_a_conversion(engine, processes, converts, tmp_path):
+    written = start_of(made_checkpoint(tmp_path, 5, other_start(engine=engine, **MODEL)))
+    assert written.trained == MODEL["trained"]
+    assert other_start(engine=engine, processes=processes).shares_out_anew(written) is converts
 
 
 def test_what_may_change_on_the_way_is_not_held_against_a_run(tmp_path):
