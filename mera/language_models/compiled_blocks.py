@@ -47,8 +47,8 @@ def compiled_blocks(model: nn.Module, of_any_length: bool = False, kept: float =
 
     Each shape of a batch is compiled anew, or, with `of_any_length`, lengths and batch sizes are symbols. `kept`: the
     share of a block's activations that the compiler may keep for the backward pass; it computes the rest, what is
-    cheapest first, again. What is measured in between (without gradients, with a cache, one token at a time) would each be compiled anew, for
-    seconds of use. Raises UserError where the model has no blocks that transformers marks as such.
+    cheapest first, again. What is measured in between (without gradients, with a cache, one token at a time) would be
+    compiled anew for seconds of use. Raises UserError where the model has no blocks that transformers marks as such.
     """
     blocks = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
     if not blocks:

@@ -63,7 +63,7 @@ class StageTrainer(Trainer):
         **arguments: Any,
     ):
         """`min_steps`: optimiser steps that are taken at least; the epochs of the arguments are raised for them.
-        `compiles`: whether the model's blocks train compiled, with `kept_activations` of theirs (see `compiled_blocks`).
+        `compiles`: whether the model's blocks train compiled, with `kept_activations` of theirs (`compiled_blocks`).
         `offloads_activations`: whether what the backward pass needs waits in the host's memory."""
         require_overridden_names()
         super().__init__(*positional, **arguments)

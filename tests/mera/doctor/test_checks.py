@@ -52,6 +52,24 @@ def test_four_bits_without_bitsandbytes_or_under_fsdp(task, tmp_path, monkeypatc
     assert "bitsandbytes" not in missing(task, tmp_path, accelerate=fsdp)
 
 
+def test_speed_switches_that_cannot_be_had_and_what_they_cost(task, tmp_path, monkeypatch):
+    cpu, zero3 = (str(ROOT / f"launch/accelerate/{name}.yaml") for name in ("cpu", "zero3"))
+    offloads = {"model__activation_offloading": True}
+    said = missing(task, tmp_path, accelerate=cpu, model__kernels="liger", **offloads)
+    assert "model.kernels liger needs a GPU, and none is found: set model.kernels plain" in said
+    assert "activation_offloading moves what a GPU keeps for the backward pass" in said
+    compiled = {"training__compile": True}
+    assert "training.compile does not go with ZeRO-3" in missing(task, tmp_path, accelerate=zero3, **compiled)
+    assert "training.compile" not in missing(task, tmp_path, accelerate=cpu, **compiled)
+    monkeypatch.setattr(checks, "has_liger", lambda: False)
+    monkeypatch.setattr(checks, "_version", lambda name: None if name == "bitsandbytes" else "1.0")
+    said = missing(task, tmp_path, model__kernels="liger", training__optimizer="adamw_8bit")
+    assert "model.kernels liger needs liger-kernel, which is not installed: pip install liger-kernel" in said
+    assert "training.optimizer adamw_8bit needs bitsandbytes, which is not installed" in said
+    assert len(list(checks.costs({"training": {"compile": True}, "model": {"kernels": "liger"}}))) == 2
+    assert not list(checks.costs({"training": {"compile": False}, "model": {}}))
+
+
 class NoAnswer(Exception):
     """What an HTTP library raises."""
 

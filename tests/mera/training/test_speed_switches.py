@@ -10,7 +10,9 @@ import torch
 from engine_worker import ENCODER, LANGUAGE_MODEL, STAGES, TRAINING
 from model_families import FAMILIES, tiny_model
 from ready_python import run_ready
+from safetensors.torch import load_file
 from tiny_task import make_tiny_task
+from torch._dynamo.utils import counters
 from torch.cuda import device_count
 from transformers import set_seed
 from trl.kernels import chunked_logprob
@@ -25,8 +27,10 @@ from mera.root import ROOT
 from mera.runs.run_directory import RunDirectory
 from mera.system.errors import UserError
 from mera.training.settings import NO_BITSANDBYTES, is_of_bitsandbytes, require_optimizer
+from mera.training.steps import even_length
 
-WIDE = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2}
+WIDE = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_key_value_heads": 2}
+"""Matrices of 4,096 weights or more: smaller ones keep their averages in 32 bits."""
 SMALL = {"memorize": LANGUAGE_MODEL, "rank": LANGUAGE_MODEL, "bi_encoder": ENCODER}
 WITHOUT_GPU = pytest.mark.skipif(device_count() > 0, reason="compares on the CPU")
 
@@ -120,6 +124,7 @@ def test_offloaded_activations_give_the_same_gradients(recomputed, monkeypatch):
         return manager
 
     monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("cpu"))
+    monkeypatch.setattr(torch.cpu, "empty_cache", lambda: None, raising=False)
     monkeypatch.setattr(activation_offloading, "get_act_offloading_ctx_manager", without_streams)
     found = gradients(model, offloaded_activations(model, on_gpu=True))
     assert sum(moved) > (2 if recomputed else 20)
@@ -156,7 +161,8 @@ def test_the_doctor_moves_offloaded_activations_to_the_host(task, tmp_path, monk
     moved = reckoned("memorize", task, tmp_path / "moved", monkeypatch, **offloads)
     assert kept.host_bytes == 0
     assert moved.host_bytes > 0
-    assert kept.forward_bytes - moved.forward_bytes == pytest.approx(moved.host_bytes, rel=0.1)
+    # What is moved, but for what something else holds: autocast its copies of the adapters, the model its input.
+    assert 0.4 * moved.host_bytes < kept.forward_bytes - moved.forward_bytes <= moved.host_bytes
     memory = memory_of_a_device(Engine(name="ddp", processes=2), moved, accumulates=False)
     assert memory["host"] == 2 * moved.host_bytes
     again = {"model.gradient_checkpointing": True}
@@ -244,3 +250,32 @@ def test_gradients_are_shared_once_a_step_however_many_batches_it_has(task, tmp_
     for stage in STAGES:
         counts = json.loads((tmp_path / f"{stage}-reductions.json").read_text())
         assert counts == {"steps": 3, "batches": 12, "reductions": 3}, stage
+
+
+@WITHOUT_GPU
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_compiled_run_takes_the_same_steps_on_padded_batches(stage, task, tmp_path, monkeypatch):
+    import engine_worker
+
+    from mera.language_models import compiled_blocks
+
+    monkeypatch.setattr(compiled_blocks, "BACKEND", "eager")  # traced and put together again, without a compiler
+    monkeypatch.setattr(engine_worker, "STEPS", 2)
+    plain = losses(builder(stage, task, tmp_path / "plain")(tmp_path / "saved" / "plain"))
+    torch._dynamo.reset()
+    counters.clear()
+    trainer = builder(stage, task, tmp_path / "run", **{"training.compile": True})(tmp_path / "saved" / "compiled")
+    assert losses(trainer) == pytest.approx(plain, rel=1e-4)
+    assert counters["stats"]["unique_graphs"] > 0
+    if stage != "bi_encoder":
+        batch = next(iter(trainer.get_train_dataloader()))
+        assert batch["input_ids"].shape[1] == even_length(batch["input_ids"].shape[1])
+        assert not any("_orig_mod" in name for name in load_file(tmp_path / "saved" / "compiled" / "model.safetensors"))
+
+
+def test_lengths_are_few_and_at_most_an_eighth_longer():
+    evened = [even_length(length) for length in range(1, 1025)]
+    assert evened == sorted(evened)
+    assert all(length <= even <= max(length * 1.125, length + 15) for length, even in enumerate(evened, start=1))
+    assert len(set(evened)) == 32
+    assert {16, 128, 144, 256, 288, 1024} <= set(evened)
