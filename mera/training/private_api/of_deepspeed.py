@@ -2,6 +2,7 @@
 how it loads a universal checkpoint."""
 
 import importlib
+import logging
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -96,15 +97,20 @@ def load_universal(engine: Any, folder: Path, tag: str) -> None:
     tensor, which each group's step then increments. The counters are left on the CPU, where a fused optimizer on a GPU
     cannot read them.
     """
+    from deepspeed.utils import logger
+
     LOADS_UNIVERSAL.require()
     optimizer = engine.optimizer.optimizer
     settings = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
     engine._config.load_universal_checkpoint = True
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # it warns that no model parallelism was asked for
     try:
         with _groups_with_pieces(engine.optimizer):
             engine.load_checkpoint(str(folder), tag=tag)
     finally:
         engine._config.load_universal_checkpoint = False
+        logger.setLevel(level)
     for group, own in zip(optimizer.param_groups, settings, strict=True):
         group.update(own)
     beside_weights = optimizer.defaults.get("fused") or optimizer.defaults.get("capturable")
