@@ -109,6 +109,8 @@ def load_base_model(config: ModelConfig, texts: Iterable[str]) -> tuple[PreTrain
     if in_four_bits:
         if not has_quantized_layers(model):
             quantize(model)
+            if config.weights == "random" and torch.cuda.is_available():
+                torch.cuda.reset_peak_memory_stats()  # real weights are quantized as they are read, one at a time
         require_whole_blocks(model)
     if has_own_kernels:
         use_liger(model)

@@ -33,7 +33,7 @@ from mera.root import ROOT
 GIB = 2**30
 SHARD_BYTES = 2 * GIB
 CODES = ("E11.9", "I10", "I50.9", "J18.9", "N17.9", "N18.3", "F32.9", "K21.9")
-VISITS_OF_EACH, PATIENTS = 3, 20
+VISITS_OF_EACH, PATIENTS = 2, 9
 NOTES = 6
 THIRDS = ("--fractions", "0.34", "0.33", "0.33")
 SMALL_NOTE_WORDS, NOTE_WORDS = 60, 7000
@@ -98,22 +98,8 @@ def prepare(folder: Path, name: str, options: Sequence[str]) -> Path:
     task = folder / name
     if not task.is_dir():
         columns = ("--patient", "patient", "--time", "time", "--code", "code", "--code-separator", ";")
-        columns = (*columns, "--code-system", "icd10", "--output", task, *options)
-        subprocess.run(
-            [
-                *mera("prepare", "table"),
-                "--input",
-                folder / f"{name}.csv",
-                *columns,
-                "--code-system",
-                "icd10",
-                "--output",
-                task,
-                *options,
-            ],
-            cwd=ROOT,
-            check=True,
-        )
+        given = ("--input", folder / f"{name}.csv", *columns, "--code-system", "icd10", "--output", task, *options)
+        subprocess.run([*mera("prepare", "table"), *map(str, given)], cwd=ROOT, check=True)
     return task
 
 
@@ -166,14 +152,15 @@ def language_model(rehearsal: Rehearsal, size: str, quantization: str) -> None:
     """Both stages of the recipe `biomistral`, or of `biomistral_4bit`."""
     folder = rehearsal.folder
     write_visits(folder / "visits.csv")
-    task = prepare(folder, "visits", ("--candidates", "all", "--every-visit"))
+    task = prepare(folder, "visits", ("--candidates", "all", *THIRDS))
     base = folder / "base"
     write_base(base, task, size)
     print(f"{block_weights(base) / 1e9:.2f} billion weights in the blocks", file=sys.stderr)
     recipe = "biomistral" if quantization == "none" else "biomistral_4bit"
     bits = "bf16" if quantization == "none" else "4 bit"
     runs = folder / recipe
-    small = ("--training.batch_size", "6", "--training.epochs", "1", "--training.warmup", "0")
+    few = ("--num_codes", "3", "--training.batch_size", "2")  # a question has some 25 tokens: each is 6 minutes of a core
+    small = (*few, "--training.epochs", "1", "--training.warmup", "0")
     questions = ("--questions.phrasings", "1", "--questions.levels", "[]", "--questions.mixture.synonym_to_code", "0")
     even = ("--questions.mixture.code_to_definition", "1", "--questions.mixture.definition_to_code", "1")
     no_text = ("--questions.mixture.term_to_code", "0", "--replay", "0", "--measure_pretrained", "false")
@@ -194,7 +181,7 @@ def language_model(rehearsal: Rehearsal, size: str, quantization: str) -> None:
         f"the checkpoint of {bits} in plain transformers", [sys.executable, "-c", PLAIN, checkpoint], say="billion"
     )
     two = ("--config", f"configs/rank/{recipe}.yaml", "--task", task, "--model.base", checkpoint)
-    two = (*two, "--training.epochs", "0.3", "--training.gradient_accumulation", "1")
+    two = (*two, "--training.epochs", "0.6", "--training.batch_size", "1", "--training.gradient_accumulation", "1")
     rehearsal.take(
         f"stage two, {bits}, two steps",
         (*mera_launch("rank"), *two, "--output", runs / "rank"),
