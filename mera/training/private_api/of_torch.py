@@ -1,6 +1,7 @@
 """Private names of torch: weights put in the place of others, and what an operation makes."""
 
 import copy
+import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -133,9 +134,7 @@ def writes_in_place(operation: Operation) -> bool:
 def most_compiled_shapes(number: int) -> Iterator[None]:
     """Within it torch.compile compiles a function for up to `number` shapes of its arguments."""
     MOST_COMPILED.require()
-    from torch._dynamo import config
-
-    with config.patch(recompile_limit=number):
+    with importlib.import_module("torch._dynamo.config").patch(recompile_limit=number):
         yield
 
 
@@ -143,7 +142,5 @@ def most_compiled_shapes(number: int) -> Iterator[None]:
 def kept_activations(share: float) -> Iterator[None]:
     """Within it what torch.compile compiles keeps at most this share of its activations; 1: as it decides by itself."""
     KEPT_ACTIVATIONS.require()
-    from torch._functorch import config
-
-    with config.patch(activation_memory_budget=share):
+    with importlib.import_module("torch._functorch.config").patch(activation_memory_budget=share):
         yield
