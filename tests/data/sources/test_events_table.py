@@ -148,3 +148,25 @@ def test_a_table_of_parquet_with_numbers_for_procedures(tmp_path):
     columns = TableColumns(patient="pid", time="day", code="icd", procedures="done")
     patients, _, _ = read_user_table(path, columns, Ledger(), "icd10")
     assert events_of(patients) == {("1", 0): {"procedure:9:3995"}, ("1", 1): {"procedure:3961.0"}}
+
+
+def test_names_that_differ_only_far_behind_stay_two_events(tmp_path):
+    long = "a very long name of a procedure " * 8
+    rows = [("pid", "day", "icd", "done"), ("1", "2020-01-01", "I10", f"{long}left"), ("1", "2020-01-01", "", long)]
+    columns = TableColumns(patient="pid", time="day", code="icd", procedures="done")
+    (patient,), _, names = read_user_table(write_csv(tmp_path / "t.csv", rows), columns, Ledger(), "icd10")
+    events = patient.visits[0].events
+    assert len(set(events)) == 2 == names.height
+    assert {len(event) for event in events} == {len("procedure:") + 200}
+    assert len({event[:150] for event in events}) == 1
+
+
+def test_seven_characters_that_are_no_code_have_a_name_all_the_same(tmp_path):
+    rows = [
+        ("pid", "day", "icd", "done"),
+        ("1", "2020-01-01", "I10", "0AZZZZ1"),
+        ("1", "2020-01-02", "I10", "10:0A12345"),
+    ]
+    columns = TableColumns(patient="pid", time="day", code="icd", procedures="done")
+    _, _, names = read_user_table(write_csv(tmp_path / "t.csv", rows), columns, Ledger(), "icd10")
+    assert names["name"].to_list() == ["Medical and Surgical, Bypass (0A12345)", "Medical and Surgical (0AZZZZ1)"]
