@@ -9,13 +9,15 @@ from memorize.measurement import RecallRecord
 from mera.language_models.licences import UNKNOWN_LICENCE, base_licence, base_name, is_hub_name
 
 
-def model_card(config: MemorizeConfig, code_set: CodeSet, recall: RecallRecord) -> str:
+def model_card(
+    config: MemorizeConfig, code_set: CodeSet, recall: RecallRecord, *, encoder_decoder: bool = False
+) -> str:
     """README.md of a checkpoint: names and totals only, nothing of a patient."""
     licence = base_licence(config.model.base)
     # The hub knows licences by identifier, in lower case.
     front = {
         "library_name": "transformers",
-        "pipeline_tag": "text-generation",
+        "pipeline_tag": "text2text-generation" if encoder_decoder else "text-generation",
         "tags": ["icd", "medical-coding", "mera-stage-one"],
         "language": ["en"],
         **({"license": licence.lower()} if licence is not None and licence != UNKNOWN_LICENCE else {}),

@@ -1,6 +1,7 @@
 """What a run of stage one leaves beside its weights: recall.json, curve.csv, manifest.json and the model card."""
 
 import csv
+import json
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,8 @@ def write_outputs(
     write_json(run.path("recall.json"), recall)
     checkpoint = run.path("checkpoint")
     save_memorized(checkpoint, code_set, config.questions)
-    (checkpoint / "README.md").write_text(model_card(config, code_set, recall), encoding="utf-8")
+    card = model_card(config, code_set, recall, encoder_decoder=_is_encoder_decoder(checkpoint))
+    (checkpoint / "README.md").write_text(card, encoding="utf-8")
     manifest = build_manifest(
         run=run.final.name,
         model="stage one",
@@ -95,3 +97,8 @@ def print_end(checkpoint: Path, task: str | None) -> None:
         ranking = checkpoint.parent.with_name("stage-two")
         print_next(["mera", "rank", "--model.base", str(checkpoint), "--task", task, "--output", str(ranking)])
     print(f"checkpoint: {checkpoint}")
+
+
+def _is_encoder_decoder(checkpoint: Path) -> bool:
+    """Whether the saved model is a T5 or its like."""
+    return bool(json.loads((checkpoint / "config.json").read_text(encoding="utf-8")).get("is_encoder_decoder"))

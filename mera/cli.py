@@ -272,7 +272,7 @@ def go(
 @app.command(context_settings=PASS_THROUGH)
 def seeds(context: typer.Context) -> None:
     """A recipe of the bi-encoder with several seeds.
-    `mera seeds --config FILE --task TASK --output DIR --seeds 3`."""
+    `mera seeds --recipe NAME --task TASK --output DIR --seeds 3`."""
     _run([sys.executable, str(ROOT / "bi_encoder" / "reruns" / "run_seeds.py"), *context.args])
 
 

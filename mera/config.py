@@ -191,6 +191,8 @@ def _problems(error: pydantic.ValidationError, known: list[str]) -> list[tuple[s
             problems.append((key, _unknown_key_message(key, known)))
         elif problem["type"] in ("missing", "missing_keyword_only_argument"):
             problems.append((key, REQUIRED))
+        elif isinstance(problem.get("ctx", {}).get("error"), UserError):
+            problems.append((key, str(problem["ctx"]["error"])))  # of our own check: it says what was got
         else:
             problems.append((key, f"{key + ': ' if key else ''}{problem['msg']} (got {problem['input']!r})"))
     return problems

@@ -67,7 +67,8 @@ def main() -> None:
         "--history",
         action=Once,
         default="",
-        help="codes of each visit, oldest first: commas inside, ; between; I509 is I50.9",
+        help="codes of each visit, oldest first: commas inside, ; between; I509 is I50.9; for a model of procedures, "
+        "drugs or labs those too, as drug:furosemide",
     )
     patient.add_argument("--days", default=None, help="days before now of each visit, oldest first, separated by ;")
     patient.add_argument("--age", default=None, help="age in whole years")

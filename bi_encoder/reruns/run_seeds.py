@@ -1,6 +1,6 @@
 """One recipe of the bi-encoder trained with several seeds, each as a run, and the report on all of them.
 
-mera seeds --config configs/bi_encoder/minilm.yaml --task prepared/codiesp-en --output runs/laa --seeds 3
+mera seeds --recipe minilm --task prepared/codiesp-en --output runs/laa --seeds 3
 """
 
 from mera.system import quiet_ctrl_c  # noqa: F401  first, for Ctrl-C while the rest is imported
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mera.commands.ablations import comparison_command, run_and_compare
 from mera.commands.programs import Step, accelerate_command, shown
+from mera.commands.stages import recipe_file
 from mera.config import read_values
 from mera.system.command import run_command
 from mera.system.errors import CommandLine, UserError
@@ -27,7 +28,8 @@ def main() -> None:
         "--variant laa_mrl --training.epochs 3. `mera fuse OUTPUT/seed-* --output RUN` makes the ensemble.",
         allow_abbrev=False,
     )
-    parser.add_argument("--config", type=Path, required=True, help="recipe of the bi-encoder")
+    parser.add_argument("--recipe", help="as of `mera retrieve`: a name, or a YAML file (default: tiny)")
+    parser.add_argument("--config", help="the same")
     parser.add_argument("--task", type=Path, required=True, help="prepared task")
     parser.add_argument("--output", type=Path, required=True, help="directory that gets the runs seed-0, seed-1, ...")
     parser.add_argument("--seeds", type=int, default=3, help="trainings, with the seeds 0, 1, ... (default: 3)")
@@ -35,7 +37,10 @@ def main() -> None:
     parser.add_argument("--report", type=Path, help="report to write (default: OUTPUT-report)")
     parser.add_argument("--dry-run", action="store_true", help="print the commands and run nothing")
     options, overrides = parser.parse_known_args()
-    steps = seed_steps(options.config, options.task, options.output, options.seeds, overrides, options.engine)
+    if options.recipe is not None and options.config is not None:
+        raise UserError("give either --recipe or --config, which name the same thing")
+    recipe = recipe_file(options.recipe or options.config or "tiny", "configs/bi_encoder", "--recipe")
+    steps = seed_steps(recipe, options.task, options.output, options.seeds, overrides, options.engine)
     report = options.report or options.output.with_name(f"{options.output.name}-report")
     reference = steps[0].name
     if options.dry_run:

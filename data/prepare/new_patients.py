@@ -38,6 +38,7 @@ def read_new_patients(
     forms: ColumnForms | None = None,
     zeros: str | None = None,
     granularity: str = "full",
+    event_separator: str | None = None,
 ) -> NewPatients:
     """The patients of a table in the forms that `mera prepare table` reads, each with all its visits, oldest first.
 
@@ -48,7 +49,7 @@ def read_new_patients(
     """
     ledger = Ledger()
     names = {value: name for name, value in SYSTEMS.items()}
-    patients, _ = read_user_table(
+    patients, _, _ = read_user_table(
         path,
         columns,
         ledger,
@@ -60,11 +61,13 @@ def read_new_patients(
         zeros=zeros,
         granularity=granularity,
         edition=edition,
+        event_separator=event_separator,
     )
+    with_notes, with_events = columns.text is not None, bool(columns.events())
     day = None if at is None else _day(at)
     return NewPatients(
         patient_ids=[patient.patient_id for patient in patients],
-        rows=[_row(patient, day, with_notes=columns.text is not None) for patient in patients],
+        rows=[_row(patient, day, with_notes=with_notes, with_events=with_events) for patient in patients],
         account=ledger.record(),
     )
 
@@ -77,7 +80,7 @@ def _day(at: str) -> int:
         raise UserError(f"--at must be a date as 2026-01-31, or a number of days, got {at!r}") from None
 
 
-def _row(patient: Patient, at: int | None, with_notes: bool) -> PatientRow:
+def _row(patient: Patient, at: int | None, *, with_notes: bool, with_events: bool) -> PatientRow:
     last = patient.visits[-1]
     now = last.day if at is None else at
     history: list[VisitRow] = []
@@ -86,6 +89,8 @@ def _row(patient: Patient, at: int | None, with_notes: bool) -> PatientRow:
         past: VisitRow = {"codes": visit.codes, "days_before": days_before}
         if with_notes:
             past["text"] = None if visit.text is None else str(visit.text)
+        if with_events:
+            past["events"] = visit.events
         history.append(past)
     if any((visit["days_before"] or 0) < 0 for visit in history):
         raise UserError("--at lies before the last visit of a patient; leave the later visits out, or give a later day")

@@ -28,7 +28,7 @@ def prepare(arguments: Arguments) -> list[Task]:
     if options.past_notes and arguments.kind == "coding":
         raise UserError("--past-notes is for --kind diagnosis: a coding task has no history")
     if options.events and arguments.kind != "diagnosis":
-        raise UserError("--events is for --kind diagnosis: a coding task has no history")
+        raise UserError("procedures, drugs and labs are for --kind diagnosis: a coding task has no history")
     kinds = ("diagnosis", "coding") if arguments.kind == "both" else (arguments.kind,)
     outputs = {kind: f"{arguments.output}-{kind}" if len(kinds) > 1 else arguments.output for kind in kinds}
     tasks: list[Task] = []

@@ -18,6 +18,7 @@ from typing import TypedDict
 import polars as pl
 
 from data.ontology import UnknownCode, load_ontology
+from data.sources.shared.events.options import KINDS
 from data.sources.shared.table_columns import AGE_HELP, SEX_HELP, SYSTEMS, add_table_columns, encoding_hint, matching
 from data.table_files import meanings
 from data.table_files.columns import without_nothing
@@ -72,6 +73,11 @@ class TableGuess:
     sex: str | None = None
     age: str | None = None
     text: str | None = None
+    procedures: list[str] = field(default_factory=list)
+    """The user's own words; never guessed, and neither are drugs and labs."""
+    drugs: list[str] = field(default_factory=list)
+    labs: list[str] = field(default_factory=list)
+    event_separator: str | None = None
     code_separator: str | None = None
     code_system: str | None = None
     """of SYSTEMS"""
@@ -81,7 +87,7 @@ class TableGuess:
     def as_options(self) -> list[str]:
         """As `mera prepare table` takes them, without --code-system."""
         options: list[str] = []
-        for name in (*_COLUMNS, "code_separator", "encoding"):
+        for name in (*_COLUMNS, *KINDS, "event_separator", "code_separator", "encoding"):
             value = getattr(self, name)
             if value:
                 options += [f"--{name.replace('_', '-')}", *([value] if isinstance(value, str) else value)]
@@ -128,7 +134,8 @@ def guess_table(path: str | Path, known: TableGuess, separator: str | None = Non
             f"{path}: no column seems to hold the times of the visits (--time) or their ids (--visit); name one, to "
             "tell the visits of a patient apart"
         )
-    known.code = _as_pattern(known.code, rows.columns)
+    for name in (name for name in ("code", *KINDS) if getattr(known, name)):
+        setattr(known, name, _as_pattern(getattr(known, name), rows.columns))
     return known
 
 
@@ -138,7 +145,9 @@ def _find_named(path: Path, known: TableGuess, header: Sequence[str], separator:
     for name in _COLUMNS:
         if name != "code" and getattr(known, name) is not None:
             setattr(known, name, getattr(known, name).strip().lower())
-    known.code = [column.strip().lower() for pattern in known.code for column in matching(path, pattern, header)]
+    for name in ("code", *KINDS):
+        named = [found for pattern in getattr(known, name) for found in matching(path, pattern, header, name)]
+        setattr(known, name, [column.strip().lower() for column in named])
     missing = [name for name in sorted(_taken(known)) if name not in header]
     if missing:
         read_text_table(path, {name: name for name in missing}, separator=separator, encoding=known.encoding)
@@ -152,7 +161,8 @@ def _as_pattern(names: list[str], columns: Sequence[str]) -> list[str]:
 
 
 def _taken(known: TableGuess) -> set[str]:
-    names = [known.patient, known.visit, known.time, known.position, known.sex, known.age, known.text, *known.code]
+    single = [known.patient, known.visit, known.time, known.position, known.sex, known.age, known.text]
+    names = [*single, *known.code, *known.procedures, *known.drugs, *known.labs]
     return {name.strip().lower() for name in names if name is not None}
 
 
@@ -290,8 +300,8 @@ def main() -> None:
     parser.add_argument("--code-system", choices=tuple(SYSTEMS), help="the edition of the codes")
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
-    known = TableGuess(**{name: getattr(arguments, name) for name in TableGuess.__dataclass_fields__ if name != "code"})
-    known.code = arguments.code or []
+    said = {name: getattr(arguments, name) for name in TableGuess.__dataclass_fields__}
+    known = TableGuess(**said | {name: said[name] or [] for name in ("code", *KINDS)})
     guess = guess_table(arguments.table, known, arguments.separator)
     form = [] if arguments.separator is None else [f"--separator={arguments.separator}"]
     edition = ["--codes", arguments.codes] if arguments.codes else ["--code-system", str(guess.code_system)]

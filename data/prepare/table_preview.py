@@ -34,6 +34,9 @@ _TAKEN_FOR = {
     "sex": "sex",
     "age": "age in years",
     "text": "note",
+    "procedures": "procedure of the visit",
+    "drugs": "drug of the visit",
+    "labs": "laboratory result out of order",
 }
 _PATTERNS = (
     ("F", 64, (("2023-01-09", "I50.9 E11.9 I10"), ("2023-06-30", "N17.9 I50.9"))),
@@ -93,7 +96,7 @@ def preview_columns(
     path = Path(arguments.input)
     with encoding_hint():
         columns = table_columns(arguments).in_file(path, arguments.separator, arguments.encoding)
-        wanted, _ = table.wanted_columns(columns)
+        wanted, _, _ = table.wanted_columns(columns)
         headers = {each.name: each.header or each.name for each in wanted}
         raw = read_text_table(path, headers, separator=arguments.separator, encoding=arguments.encoding).rows
         names = column_names(path, list(headers.values()), arguments.separator, arguments.encoding)

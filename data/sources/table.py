@@ -4,7 +4,7 @@ command line."""
 import argparse
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -17,6 +17,8 @@ from data.cohorts.source import Source
 from data.editions.national_edition import read_national_edition
 from data.ledger import Ledger
 from data.ontology import Ontology, load_ontology
+from data.sources.shared.events.of_table import read_table_events, refuse_event_lists
+from data.sources.shared.events.options import KINDS, add_min_event_patients
 from data.sources.shared.options import add_diagnosis_options, add_kind, add_past_notes
 from data.sources.shared.source_command import Arguments, SourceCommand, check_notes_are_read, column_forms
 from data.sources.shared.table_columns import (
@@ -43,6 +45,9 @@ MEANINGS = {
     "sex": Meaning.SEX,
     "age": Meaning.AGE,
     "text": Meaning.TEXT,
+    "procedures": Meaning.WORD,
+    "drugs": Meaning.WORD,
+    "labs": Meaning.WORD,
 }
 
 
@@ -64,8 +69,10 @@ def read_user_table(
     zeros: str | None = None,
     granularity: str = "full",
     edition: Ontology | None = None,
-) -> tuple[list[Patient], list[InputFile]]:
-    """The cohort in the edition `code_system` (of SYSTEMS) or, where there is one, in `edition`; and the file.
+    event_separator: str | None = None,
+) -> tuple[list[Patient], list[InputFile], pl.DataFrame | None]:
+    """The cohort in the edition `code_system` (of SYSTEMS) or, where there is one, in `edition`; the file; and the
+    names of its events, where `columns` names any.
 
     Where `columns` names a text, visits without one are dropped, unless `past_notes` wants the texts as history only.
     `forms`: what the user says of the columns; `zeros`: of codes without leading zeros (`data.codes.leading_zeros`);
@@ -75,15 +82,20 @@ def read_user_table(
         raise UserError(f"--code-system must be one of {', '.join(SYSTEMS)} for a table, got {code_system!r}")
     with encoding_hint():
         columns = columns.in_file(path, separator, None if forms is None else forms.encoding)
-        wanted, code_columns = wanted_columns(columns)
+        wanted, code_columns, event_columns = wanted_columns(columns)
         table = read_columns(path, wanted, ledger, forms, separator=separator)
     rows = table.rows if columns.visit is not None else table.rows.with_columns(visit=_time_as_id(table.rows))
     if code_separator is None:
         _refuse_lists(path, rows, code_columns)
+    if event_separator is None:
+        refuse_event_lists(path, rows, event_columns)
+    of_events, rows = rows, _without_events(rows, event_columns)
     rows = _one_code_a_row(rows, code_columns, code_separator)
-    ledger.read("diagnoses", rows.height)
+    # A row that is there for its event alone is of a visit, and no diagnosis without a code.
+    rows = rows.with_columns(diagnosis=pl.col("code").is_not_null() | ~pl.col("has_event"))
+    ledger.read("diagnoses", _diagnoses(rows))
     named = rows.drop_nulls(["patient", "visit"])
-    ledger.drop("diagnoses", "row without a patient or visit", rows.height - named.height)
+    ledger.drop("diagnoses", "row without a patient or visit", _diagnoses(rows) - _diagnoses(named))
     ledger.read("visits", named.select("patient", "visit").n_unique())
     ledger.read("patients", named["patient"].n_unique())
     timed = _with_order(named, columns, ledger)
@@ -91,12 +103,31 @@ def read_user_table(
     if edition is None:
         assert code_system is not None, "checked above"
         edition = load_ontology(SYSTEMS[code_system])
-    diagnoses = timed.select(patient_id="patient", admission_id="visit", position="place", raw="code")
+    diagnoses = timed.filter("diagnosis").select(
+        patient_id="patient", admission_id="visit", position="place", raw="code"
+    )
     diagnoses = with_leading_zeros(diagnoses, edition.system, ledger, zeros)
     codes = resolve_codes(diagnoses, by_ontology(edition, granularity), edition.system, ledger)
     if codes.is_empty() and diagnoses.height:
         raise UserError(f"{path}: column {columns.code}: {why_no_code_is_known(diagnoses['raw'], edition)}")
-    return build_cohort(visits, codes, ledger), [table.file]
+    if not event_columns:
+        return build_cohort(visits, codes, ledger), [table.file], None
+    placed = _ordered(of_events, columns).rename({"patient": "patient_id", "visit": "admission_id"})
+    events = read_table_events(
+        placed, event_columns, visits, ledger, separator=event_separator, timed=columns.time is not None
+    )
+    return build_cohort(visits, codes, ledger, events=events.rows), [table.file], events.names
+
+
+def _diagnoses(rows: pl.DataFrame) -> int:
+    return int(rows["diagnosis"].sum())
+
+
+def _without_events(rows: pl.DataFrame, event_columns: Mapping[str, Sequence[str]]) -> pl.DataFrame:
+    """`rows` without the columns of events, and with `has_event`: whether any of them held something."""
+    columns = [name for names in event_columns.values() for name in names]
+    has = pl.any_horizontal(pl.col(name).is_not_null() for name in columns) if columns else pl.lit(False)
+    return rows.with_columns(has_event=has).drop(columns)
 
 
 def _time_as_id(rows: pl.DataFrame) -> pl.Series:
@@ -105,18 +136,21 @@ def _time_as_id(rows: pl.DataFrame) -> pl.Series:
     return moments.fill_null(rows["time_days"].cast(pl.String).str.strip_suffix(".0"))
 
 
-def wanted_columns(columns: TableColumns) -> tuple[list[Column], list[str]]:
-    """The columns to read, and which of them hold codes: `code`, or `code_0`, `code_1` and so on."""
-    wanted, code_columns = [], []
+def wanted_columns(columns: TableColumns) -> tuple[list[Column], list[str], dict[str, list[str]]]:
+    """The columns to read; which of them hold codes: `code`, or `code_0`, `code_1` and so on; and of each kind of
+    events likewise."""
+    wanted, ours = [], {}
     for name, headers in columns.named().items():
         if isinstance(headers, str):
-            wanted.append(column(name, MEANINGS[name], header=headers))
-            code_columns += [name] if name == "code" else []
+            wanted.append(column(name, MEANINGS[name], header=headers, may_be_empty=name in KINDS))
+            ours[name] = [name]
             continue
-        for number, header in enumerate(headers):
-            code_columns.append(f"{name}_{number}")
-            wanted.append(column(code_columns[-1], MEANINGS[name], header=header, may_be_empty=True))
-    return wanted, code_columns
+        ours[name] = [f"{name}_{number}" for number in range(len(headers))]
+        wanted += [
+            column(own, MEANINGS[name], header=header, may_be_empty=True)
+            for own, header in zip(ours[name], headers, strict=True)
+        ]
+    return wanted, ours["code"], {kind: ours[kind] for kind in columns.events()}
 
 
 def _refuse_lists(path: str | Path, rows: pl.DataFrame, code_columns: Sequence[str]) -> None:
@@ -158,17 +192,23 @@ def _with_order(rows: pl.DataFrame, columns: TableColumns, ledger: Ledger) -> pl
     """
     if columns.time is None:
         ledger.change("visits in the order of their ids: no --time", rows.select("patient", "visit").n_unique())
-        return rows.with_columns(order=id_order(rows["visit"]), day=pl.lit(None, dtype=pl.Int64))
-    if rows["time_days"].null_count() == rows.height:
-        order, day = pl.col("time").dt.epoch("s"), pl.col("time").dt.epoch("d").cast(pl.Int64)
-    else:
-        order, day = (pl.col("time_days") * 86_400).cast(pl.Int64), pl.col("time_days").floor().cast(pl.Int64)
-    timed = rows.with_columns(order=order, day=day).drop_nulls("order")
+        return _ordered(rows, columns)
+    timed = _ordered(rows, columns).drop_nulls("order")
     reason = "without a usable time"
-    ledger.drop("diagnoses", f"row {reason}", rows.height - timed.height)
+    ledger.drop("diagnoses", f"row {reason}", _diagnoses(rows) - _diagnoses(timed))
     for unit, key in (("visits", ["patient", "visit"]), ("patients", ["patient"])):
         ledger.drop(unit, reason, rows.select(key).n_unique() - timed.select(key).n_unique())
     return timed
+
+
+def _ordered(rows: pl.DataFrame, columns: TableColumns) -> pl.DataFrame:
+    """`rows` with `order` and `day`, null where they have no usable time."""
+    if columns.time is None:
+        return rows.with_columns(order=id_order(rows["visit"]), day=pl.lit(None, dtype=pl.Int64))
+    if rows["time_days"].null_count() == rows.height:
+        return rows.with_columns(order=pl.col("time").dt.epoch("s"), day=pl.col("time").dt.epoch("d").cast(pl.Int64))
+    days = pl.col("time_days")
+    return rows.with_columns(order=(days * 86_400).cast(pl.Int64), day=days.floor().cast(pl.Int64))
 
 
 def _visits(rows: pl.DataFrame, columns: TableColumns, ledger: Ledger, past_notes: bool) -> pl.DataFrame:
@@ -214,6 +254,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_kind(parser, "coding: codes of a visit from its --text")
     add_past_notes(parser)
     add_table_columns(parser.add_argument)
+    parser.set_defaults(events=())
+    add_min_event_patients(parser)
     parser.add_argument("--text", metavar="COLUMN", help="note of the visit")
     parser.add_argument("--sex", metavar="COLUMN", help=SEX_HELP)
     parser.add_argument("--age", metavar="COLUMN", help=AGE_HELP)
@@ -251,7 +293,7 @@ def read_source(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
         edition_files.append(file)
     with encoding_hint():
         columns = columns.in_file(arguments.input, arguments.separator, arguments.encoding)
-    patients, files = read_user_table(
+    patients, files, event_names = read_user_table(
         arguments.input,
         columns,
         ledger,
@@ -263,12 +305,14 @@ def read_source(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
         arguments.codes_without_zeros,
         arguments.granularity,
         edition,
+        arguments.event_separator,
     )
     return Source(
         name="table",
         system=SYSTEMS[arguments.code_system] if edition is None else edition.system,
         edition=edition,
         patients=patients,
+        event_names=event_names,
         ledger=ledger,
         files=[*files, *edition_files],
         options={"code_system": arguments.code_system, "columns": columns.named()},
@@ -292,6 +336,9 @@ A table of your own: CSV, Parquet or a spreadsheet, one row per diagnosis, or pe
       --output prepared/mine
   mera prepare table --input export.csv --patient pid --time admitted --code icd --sex sex --date-format %d.%m.%Y \\
       --sex-values F=2,M=1 --code-system icd9 --codes-without-zeros --output prepared/mine
+  mera prepare table --input stays.csv --patient pid --time admitted --code icd --drugs given --labs abnormal \\
+      --code-system icd10 --output prepared/mine-events
+      with procedures, drugs and labs of the visits before (docs/events.md)
 
 What a column may hold, and what happens to the rest: docs/data.md.""",
     add_options=add_options,

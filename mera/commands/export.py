@@ -157,10 +157,16 @@ def _write(run: Path, manifest: Mapping[str, object], folder: Path) -> Export:
         reads_past_notes=bool(config.get("prompt", {}).get("past_note_tokens")),
         num_events=_num_events(folder),
         verifies=(folder / "verification.json").is_file(),
+        is_encoder_decoder=_is_encoder_decoder(folder),
     )
     text = stage_one_card(checkpoint / CARD) if kind == "memorize" else written_card(card)
     (folder / CARD).write_text(text, encoding="utf-8")
     return Export(folder=folder, left_behind=left_behind, totals=totals)
+
+
+def _is_encoder_decoder(folder: Path) -> bool:
+    path = folder / "config.json"
+    return path.is_file() and bool(json.loads(path.read_text(encoding="utf-8")).get("is_encoder_decoder"))
 
 
 def _num_events(folder: Path) -> int:

@@ -47,6 +47,8 @@ class Card:
     """procedures, drugs and labs that have a token"""
     verifies: bool
     """stage two that reads the candidates of another run"""
+    is_encoder_decoder: bool
+    """stage two whose model is a T5 or its like"""
 
 
 def stage_one_card(path: Path) -> str:
@@ -126,7 +128,8 @@ def _named_in_it(card: Card) -> str:
 def _front(card: Card) -> dict[str, object]:
     licence = base_licence(card.base)
     metrics = [{"type": name, "name": NAMES[name], "value": value} for name, value in card.figures.items()]
-    ranks = "text-ranking" if card.kind == "bi_encoder" else "text-generation"
+    generates = "text2text-generation" if card.is_encoder_decoder else "text-generation"
+    ranks = "text-ranking" if card.kind == "bi_encoder" else generates
     result = {
         "task": {"type": ranks, "name": "ranking of ICD codes"},
         "dataset": {"name": card.data, "type": card.data},
@@ -134,7 +137,7 @@ def _front(card: Card) -> dict[str, object]:
     }
     return {
         "library_name": "sentence-transformers" if card.kind == "bi_encoder" else "transformers",
-        "pipeline_tag": "sentence-similarity" if card.kind == "bi_encoder" else "text-generation",
+        "pipeline_tag": "sentence-similarity" if card.kind == "bi_encoder" else generates,
         "tags": ["icd", "medical-coding", "mera-bi-encoder" if card.kind == "bi_encoder" else "mera-stage-two"],
         **({"license": licence.lower()} if licence is not None and licence != UNKNOWN_LICENCE else {}),
         **({"base_model": card.base} if is_hub_name(card.base) else {}),

@@ -124,6 +124,7 @@ def go_steps(table: Path, output: Path, options: Sequence[str], recipe: str) -> 
 def _split(options: Sequence[str]) -> tuple[list[str], list[str]]:
     """What a guess must know of the options, and the rest of them, which go to `mera prepare table` alone."""
     known = {"patient", "visit", "time", "code", "position", "sex", "age", "text", "code-system", "codes"}
+    known |= {"procedures", "drugs", "labs", "event-separator"}
     return _options(options, known | {"code-separator", "separator", "encoding"})
 
 

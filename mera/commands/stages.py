@@ -36,9 +36,9 @@ def stage_command(stage: str, command: str, arguments: Sequence[str]) -> list[st
     if own.recipe is not None and "--config" in others:
         raise UserError("give either --recipe or --config, which name the same thing")
     if "--config" not in others:
-        recipe = _file(own.recipe or "tiny", f"configs/{stage}", "--recipe")
+        recipe = recipe_file(own.recipe or "tiny", f"configs/{stage}", "--recipe")
         others = ["--config", str(recipe), *others]
-    engine = None if own.engine is None else _file(own.engine, "launch/accelerate", "--engine")
+    engine = None if own.engine is None else recipe_file(own.engine, "launch/accelerate", "--engine")
     launch = [] if own.num_processes is None else ["--num_processes", own.num_processes]
     if engine is None and not launch:
         launch = list(ONE_PROCESS)
@@ -49,8 +49,9 @@ def _names(folder: Path) -> list[str]:
     return sorted(file.stem for file in folder.glob("*.yaml"))
 
 
-def _file(name: str, folder: str, option: str) -> Path:
-    """The file that `name` is, or the one of that name among the toolkit's."""
+def recipe_file(name: str, folder: str, option: str) -> Path:
+    """The file that `name` is, or the one of that name in the toolkit's `folder`. Raises UserError, which names the
+    `option`, where there is neither."""
     for path in (Path(name), shipped(f"{folder}/{name}.yaml")):
         if path.is_file():
             return path

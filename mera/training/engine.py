@@ -29,6 +29,9 @@ from mera.training.private_api import (
 
 NO_CPU_BF16_UNDER_DEEPSPEED = "training.cpu_bf16 is not for DeepSpeed on the CPU; set it to false, or use ddp.yaml"
 
+_NO_SIGNAL = 1_000
+"""Larger than the number of any."""
+
 
 def prepare_engine(cpu_bf16: bool = False) -> bool:
     """Set up precision, and on the CPU the process group; returns whether a GPU trains.
@@ -172,10 +175,13 @@ def _whole_fsdp_parameters(model: nn.Module, part: nn.Module | None) -> Iterator
             own_parameters(module)[name] = piece
 
 
-def all_agree_to(value: bool, device: torch.device) -> bool:
-    """Whether any process says True; every process must ask. For a decision that all must take in the same step."""
+def signal_of_any(received: int | None, device: torch.device) -> int | None:
+    """The signal that any process has received, None where none has; every process must ask. For a decision that all
+    must take in the same step. Of several the one of the smallest number: Ctrl-C, where a launcher passes it on to some
+    as SIGTERM."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return value
-    flag = torch.tensor(int(value), device=device)
-    torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MAX)
-    return bool(flag.item())
+        return received
+    flag = torch.tensor(_NO_SIGNAL if received is None else received, device=device)
+    torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MIN)
+    agreed = int(flag.item())
+    return None if agreed == _NO_SIGNAL else agreed

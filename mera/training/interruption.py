@@ -2,7 +2,7 @@
 
 Slurm sends SIGUSR1 and SIGTERM before it takes a node back; `docker stop` and Kubernetes send SIGTERM before they kill.
 A signal may reach the processes of one run during different steps. So after each step the processes exchange whether
-any of them has received one (`all_agree_to`), and all stop after the same step.
+any of them has received one (`signal_of_any`), and all stop after the same step.
 """
 
 import signal
@@ -14,7 +14,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from mera.system.launcher import end_launcher_quietly
 from mera.system.stop_signals import name_of
-from mera.training.engine import all_agree_to
+from mera.training.engine import signal_of_any
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
@@ -50,8 +50,9 @@ class StopOnSignal(TrainerCallback):
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         if self.save_every and state.global_step % self.save_every == 0:
             control.should_save = True
-        if all_agree_to(self.received is not None, args.device):
-            self.received = self.received or signal.SIGTERM
+        agreed = signal_of_any(self.received, args.device)
+        if agreed is not None:  # one that came meanwhile is of the next step
+            self.received = agreed
             args.load_best_model_at_end = False
             control.should_save = control.should_training_stop = True
             control.should_evaluate = False

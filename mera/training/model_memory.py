@@ -5,6 +5,7 @@ from pathlib import Path
 
 import psutil
 import torch
+from transformers import PreTrainedModel
 
 from mera.language_models.models import ModelConfig, load_base_model, resolve_source
 from mera.system.errors import UserError
@@ -16,7 +17,9 @@ SMALL = GIB
 TRAINED_COPIES = 3
 """Beside each trained weight: its gradient and AdamW's two averages, in the same type."""
 CGROUP = Path("/sys/fs/cgroup")
-"""Of a container its own limits stand here (Linux, cgroup version 2)."""
+"""Of a container its own limits stand here (Linux, cgroup version 2; of version 1 in the folder `memory`)."""
+
+_FILE_PAGES = ("active", "inactive")
 
 
 def require_memory(config: ModelConfig) -> None:
@@ -31,7 +34,7 @@ def require_memory(config: ModelConfig) -> None:
         return
     empty, _ = load_base_model(replace(config, weights="none", quantization="none"), ())
     in_four_bits = config.quantization != "none"
-    weights = sum(_bytes(name, weight, in_four_bits) for name, weight in empty.named_parameters())
+    weights = _bytes(empty, in_four_bits)
     copies = 0 if config.lora.rank else TRAINED_COPIES
     if not uses_gpu():
         _refuse_above(free_host_bytes(), weights, copies, "free memory of this machine")
@@ -48,19 +51,24 @@ def free_host_bytes() -> int:
     or written (a base model just downloaded) count as free in both: the system gives them up when memory is asked for.
     """
     free = psutil.virtual_memory().available
+    in_container = [
+        _free_in(CGROUP, "memory.max", "memory.current", ""),
+        _free_in(CGROUP / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
+    ]
+    return max(0, min([free, *(each for each in in_container if each is not None)]))
+
+
+def _free_in(folder: Path, limit: str, usage: str, prefix: str) -> int | None:
+    """What the container's files of these names leave; None where there are none, or no limit. Bytes that hold pages of
+    files, which `memory.stat` counts under names with this `prefix`, are free; shared memory is not among them."""
     try:
-        limit = (CGROUP / "memory.max").read_text(encoding="ascii").strip()
-        used = int((CGROUP / "memory.current").read_text(encoding="ascii")) - _file_pages()
+        most = (folder / limit).read_text(encoding="ascii").strip()
+        used = int((folder / usage).read_text(encoding="ascii"))
+        lines = (folder / "memory.stat").read_text(encoding="ascii").splitlines()
+        counts = {name: int(count) for name, count in (line.split() for line in lines)}
+        return None if most == "max" else int(most) - used + sum(counts[f"{prefix}{kind}_file"] for kind in _FILE_PAGES)
     except (OSError, ValueError, KeyError):
-        return free
-    return free if limit == "max" else max(0, min(free, int(limit) - used))
-
-
-def _file_pages() -> int:
-    """Bytes of the container's memory that hold pages of files; shared memory is not among them."""
-    lines = (CGROUP / "memory.stat").read_text(encoding="ascii").splitlines()
-    counts = {name: int(count) for name, count in (line.split() for line in lines)}
-    return counts["active_file"] + counts["inactive_file"]
+        return None
 
 
 def _has_small_files(source: str) -> bool:
@@ -68,9 +76,14 @@ def _has_small_files(source: str) -> bool:
     return Path(source).is_dir() and sum(path.stat().st_size for path in Path(source).glob("*.safetensors")) < SMALL
 
 
-def _bytes(name: str, weight: torch.Tensor, in_four_bits: bool) -> int:
-    is_quantized = in_four_bits and weight.ndim == 2 and not ("embed" in name or "head" in name)
-    return weight.numel() // 2 if is_quantized else weight.nbytes
+def _bytes(model: PreTrainedModel, in_four_bits: bool) -> int:
+    """Of all weights; in four bits those of linear layers but the output layer, as bitsandbytes puts them."""
+    quantized: set[torch.Tensor] = set()
+    if in_four_bits:
+        output = model.get_output_embeddings()
+        layers = (module for module in model.modules() if isinstance(module, torch.nn.Linear) and module is not output)
+        quantized = {layer.weight for layer in layers}
+    return sum(weight.numel() // 2 if weight in quantized else weight.nbytes for _, weight in model.named_parameters())
 
 
 def _refuse_above(available: int, weights: int, copies: int, where: str) -> None:

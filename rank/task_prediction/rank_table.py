@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from data.editions.national_edition import read_national_edition
 from data.ledger import Ledger, LedgerRecord
 from data.prepare.new_patients import NewPatients, read_new_patients
+from data.sources.shared.events.options import KINDS
 from data.sources.shared.table_columns import TableColumns, add_table_columns, table_columns
 from data.table_files.columns import ColumnForms
 from data.table_files.meanings import parse_sex_values
+from data.task_folder.features import VisitRow
 from mera.system.errors import UserError
 from rank.patients.coding_check import RuleUse
+from rank.patients.event_reader import EventReader
 from rank.patients.patient_input import require_known, require_seen
 from rank.patients.phenotypes import Phenotype
 from rank.predict import Ranker
@@ -47,7 +50,7 @@ def add_table_options(parser: argparse.ArgumentParser) -> None:
 def check_table_options(arguments: argparse.Namespace) -> None:
     """Raises UserError where options of a table stand without `--input`, or others do not go with it."""
     if arguments.input is None:
-        names = ("patient", "visit", "time", "code", "position", "codes", "at", "wide")
+        names = ("patient", "visit", "time", "code", "position", *KINDS, "codes", "at", "wide")
         given = [f"--{name}" for name in names if getattr(arguments, name)]
         if given:
             raise UserError(f"{', '.join(given)}: columns of a table, which --input names")
@@ -76,6 +79,9 @@ def read_patients(arguments: argparse.Namespace, ranker: Ranker) -> NewPatients:
         )
     if columns.text is not None and not ranker.prompt.past_note_tokens:
         raise UserError("the model reads no notes of past visits; leave --text out")
+    if columns.events() and not ranker.builder.events:
+        options = ", ".join(f"--{kind}" for kind in columns.events())
+        raise UserError(f"the model reads no procedures, drugs or labs; leave {options} out")
     unsaid = [name for name in ("age", "sex") if getattr(ranker.trained_on, name) and getattr(columns, name) is None]
     if unsaid:
         options = " and ".join(f"--{name}" for name in unsaid)
@@ -92,6 +98,7 @@ def read_patients(arguments: argparse.Namespace, ranker: Ranker) -> NewPatients:
         forms=ColumnForms(date_format=arguments.date_format, sex_values=sexes, encoding=arguments.encoding),
         zeros=arguments.codes_without_zeros,
         granularity="category" if ranker.trained_on.granularity == "category" else "full",
+        event_separator=arguments.event_separator,
     )
 
 
@@ -108,12 +115,8 @@ def rank_new_patients(
     """The patients in the order of the table's cohort, ranked. Raises UserError as `Ranker.row` does: where most codes
     are unknown to the model, or it has never seen a history."""
     notice_all(ranker, top)
-    read = ranker.reader.read
-    rows = [
-        row
-        | {"history": [visit | {"codes": list(dict.fromkeys(map(read, visit["codes"])))} for visit in row["history"]]}
-        for row in patients.rows
-    ]
+    events = EventReader(ranker.builder.events)
+    rows = [row | {"history": [_as_read(visit, ranker, events) for visit in row["history"]]} for row in patients.rows]
     histories = [visit["codes"] for row in rows for visit in row["history"]]
     require_seen(ranker.reader, history=any(histories), note=False, allow_unknown=allow_unknown)
     require_known(ranker.reader, histories, whose="the table's", allow_unknown=allow_unknown)
@@ -128,6 +131,12 @@ def rank_new_patients(
         )
         for index, (patient_id, codes) in enumerate(zip(patients.patient_ids, ranked, strict=True))
     ]
+
+
+def _as_read(visit: VisitRow, ranker: Ranker, events: EventReader) -> VisitRow:
+    """The visit with the codes, and the events where it has any, as the model calls them."""
+    read = visit | {"codes": list(dict.fromkeys(map(ranker.reader.read, visit["codes"])))}
+    return read | {"events": events.read_all(visit["events"])} if "events" in visit else read
 
 
 def left_out(account: LedgerRecord) -> int:

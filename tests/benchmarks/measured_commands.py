@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -23,10 +24,12 @@ def mera(*words: str) -> list[str]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measured:
-    """What a command took: `peak`, bytes of its processes' own pages, all at one time."""
+    """What a command took: `peak`, bytes of its processes' own pages, all at one time; `cpu`, seconds, of all of them
+    that ended before it."""
 
     code: int
     seconds: float
+    cpu: float
     peak: int
     output: str
 
@@ -59,7 +62,7 @@ def _children(process: int) -> Iterator[int]:
 
 def run_measured(command: Sequence[str], interrupt_at: str | None = None) -> Measured:
     """Run `command`; a line of its output that holds `interrupt_at` has SIGTERM sent to it."""
-    start = time.monotonic()
+    start, spent = time.monotonic(), _cpu_of_children()
     process = subprocess.Popen(
         [str(word) for word in command],
         cwd=ROOT,
@@ -87,7 +90,13 @@ def run_measured(command: Sequence[str], interrupt_at: str | None = None) -> Mea
     code = process.wait()
     is_over.set()
     watcher.join()
-    return Measured(code=code, seconds=time.monotonic() - start, peak=peak, output="".join(lines))
+    seconds, cpu = time.monotonic() - start, _cpu_of_children() - spent
+    return Measured(code=code, seconds=seconds, cpu=cpu, peak=peak, output="".join(lines))
+
+
+def _cpu_of_children() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 class Rehearsal:

@@ -18,6 +18,7 @@ import functools
 import gc
 import importlib
 import json
+import logging
 import os
 import runpy
 import selectors
@@ -170,6 +171,7 @@ def start(*settings):
 def serve(path):
     """Fork a process for each request until stdin is closed; returns in the forked processes, with their words."""
     try:
+        logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)  # as mera.system.quiet_ctrl_c
         for name in TO_IMPORT:
             importlib.import_module(name)
     except BaseException:

@@ -5,11 +5,12 @@ import torch
 from small_model import ARCHITECTURE
 
 from data.task import Task
-from mera.language_models.code_tokens import EOV, add_code_tokens, marker_id, token_ids
+from mera.language_models.code_tokens import EOV, add_code_tokens, add_event_tokens, marker_id, token_ids
 from mera.language_models.models import ModelConfig, load_base_model
 from rank.candidate_head import read_candidates_only
 from rank.config import PromptConfig
 from rank.decision import DecisionRule
+from rank.patients.visit_events import event_names
 from rank.predict import Ranker
 
 
@@ -18,6 +19,8 @@ def build(task, tied=False):
     config = ModelConfig(architecture=ARCHITECTURE | {"tie_word_embeddings": tied}, tokenizer_size=400)
     model, tokenizer = load_base_model(config, task.definitions)
     tokens = add_code_tokens(model, tokenizer, dict(zip(task.codes, task.definitions, strict=True)))
+    if task.has_events:
+        tokens = add_event_tokens(model, tokenizer, tokens, event_names(task))
     torch.nn.init.normal_(model.get_output_embeddings().weight, std=0.3)
     return model, tokenizer, tokens
 

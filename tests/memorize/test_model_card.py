@@ -32,6 +32,7 @@ def test_the_card_has_the_figures_and_no_path(tmp_path):
     (base / "README.md").write_text("---\nlicense: mit\n---\n# A model\n", encoding="utf-8")
     front, text = card(tmp_path, base=str(base))
     assert front["license"] == "mit"
+    assert front["pipeline_tag"] == "text-generation"
     assert "base_model" not in front
     assert "| code to definition | 25.0% | 0.0% | 99.6% |" in text
     assert "20.0 before, 31.0 after" in text

@@ -3,6 +3,8 @@
 import pytest
 
 from mera.config import config_class, config_dict, load_config, parse_config
+from mera.language_models.models import ModelConfig
+from mera.system.errors import UserError
 
 
 @config_class
@@ -22,6 +24,12 @@ class Example:
     def __post_init__(self):
         if self.task == "nowhere":
             raise ValueError("task must be somewhere")
+
+
+@config_class
+class Trained:
+    model: ModelConfig
+    """the model"""
 
 
 def write(tmp_path, text):
@@ -107,3 +115,15 @@ def test_a_list_is_typed_with_brackets_or_as_words(words):
     config = parse_config(Example, "", ["--section.levels", *words, "--task", "a"])
     assert config.section.levels == ("chapter", "block")
     assert config.task == "a"
+
+
+def test_a_check_of_ours_is_one_sentence_without_the_values_of_its_section(tmp_path):
+    said = (
+        "model.quantization nf4 freezes the base model, so adapters must train: set model.lora.rank (32, for example), "
+        "or model.quantization none to train all parameters"
+    )
+    recipe = write(tmp_path, "model: {base: some/model}\n")
+    for path, where in ((None, ""), (recipe, f" in {recipe}")):
+        with pytest.raises(UserError) as refusal:
+            load_config(Trained, path, {"model.base": "some/model", "model.quantization": "nf4"})
+        assert str(refusal.value) == f"bad configuration{where}: {said}"

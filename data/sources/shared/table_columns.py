@@ -8,11 +8,14 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from data.sources.shared.events.options import KINDS
 from data.table_files.stored_files import NotInUtf8
 from data.table_files.text_tables import column_names
 from mera.system.errors import UserError
 
 _PATTERN = frozenset("*?[")
+_SEVERAL = ("code", *KINDS)
+"""What may stand in several columns."""
 SEX_HELP = "F or M, or words for them in one of many languages; see --sex-values"
 AGE_HELP = "years, as 67, 67.0, >89, 90+ or [60-70)"
 SYSTEMS = {"icd9": "icd9cm", "icd10": "icd10cm", "icd10who": "icd10who"}
@@ -36,6 +39,11 @@ class TableColumns:
     age: str | None = None
     text: str | None = None
     """A note; all rows of a visit repeat it, or only some have it."""
+    procedures: str | Sequence[str] | None = None
+    """What was done in the visit, as `data.sources.shared.events.of_table` reads it; like `code`, several columns or a
+    pattern. `drugs` and `labs` (those out of order) likewise."""
+    drugs: str | Sequence[str] | None = None
+    labs: str | Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         if self.visit is None and self.time is None:
@@ -44,30 +52,39 @@ class TableColumns:
     def named(self) -> dict[str, str | list[str]]:
         """Our name -> the user's, for those there are."""
         names = {name: getattr(self, name) for name in self.__dataclass_fields__ if getattr(self, name) is not None}
-        return names | {"code": self.code if isinstance(self.code, str) else list(self.code)}
+        return {name: value if isinstance(value, str) else list(value) for name, value in names.items()}
+
+    def events(self) -> list[str]:
+        """Which of KINDS there are columns of."""
+        return [kind for kind in KINDS if getattr(self, kind) is not None]
 
     def in_file(self, path: str | Path, separator: str | None, encoding: str | None) -> "TableColumns":
-        """These columns with the patterns among the columns of codes replaced by the names in the file that match,
+        """These columns with the patterns among those that may be several replaced by the names in the file that match,
         in the file's order. Raises UserError where a pattern matches none, or a column is named twice."""
-        patterns = [self.code] if isinstance(self.code, str) else list(self.code)
-        if not any(set(pattern) & _PATTERN for pattern in patterns):
-            names = patterns
-        else:
-            others = [getattr(self, name) for name in self.__dataclass_fields__ if name != "code"]
-            header = column_names(path, [name for name in others if name is not None], separator, encoding)
-            names = [name for pattern in patterns for name in matching(path, pattern, header)]
-        if len({name.strip().lower() for name in names}) < len(names):
-            raise UserError("--code names a column twice")
-        return replace(self, code=names[0] if len(names) == 1 else names)
+        several = {name: columns for name, columns in self.named().items() if name in _SEVERAL}
+        patterns = {name: [columns] if isinstance(columns, str) else columns for name, columns in several.items()}
+        if any(set(pattern) & _PATTERN for columns in patterns.values() for pattern in columns):
+            single = [columns for name, columns in self.named().items() if name not in _SEVERAL]
+            header = column_names(path, [name for name in single if isinstance(name, str)], separator, encoding)
+            patterns = {
+                name: [found for pattern in columns for found in matching(path, pattern, header, name)]
+                for name, columns in patterns.items()
+            }
+        for name, columns in patterns.items():
+            if len({column.strip().lower() for column in columns}) < len(columns):
+                raise UserError(f"--{name} names a column twice")
+        found = {name: columns[0] if len(columns) == 1 else columns for name, columns in patterns.items()}
+        more = {kind: found.get(kind) for kind in KINDS}
+        return replace(self, code=found["code"], procedures=more["procedures"], drugs=more["drugs"], labs=more["labs"])
 
 
-def matching(path: str | Path, pattern: str, header: Sequence[str]) -> list[str]:
-    """The columns of `header` that a name or pattern of codes means. Raises UserError where a pattern means none."""
+def matching(path: str | Path, pattern: str, header: Sequence[str], option: str = "code") -> list[str]:
+    """The columns of `header` that a name or pattern of `option` means. Raises UserError where a pattern means none."""
     if pattern.strip().lower() in header or not set(pattern) & _PATTERN:
         return [pattern]
     names = [name for name in header if fnmatchcase(name, pattern.strip().lower())]
     if not names:
-        raise UserError(f"{path} has no column that matches --code {pattern!r}")
+        raise UserError(f"{path} has no column that matches --{option} {pattern!r}")
     return names
 
 
@@ -80,15 +97,20 @@ def add_table_columns(add: Callable[..., object], required: bool = True) -> None
         "time": "date or time, or days as numbers (default: visits in order of their ids)",
         "code": "diagnosis code; several columns, or a pattern in quotes ('DIAG*'), where a row has one for each",
         "position": "number that orders the codes of a visit",
+        "procedures": "what was done in the visit: an ICD-10-PCS or ICD-9-CM (39.95) code, or a name (docs/events.md)",
+        "drugs": "drug that was given in the visit, by its name",
+        "labs": "laboratory result out of order in the visit, as 'creatinine high'",
     }
     for name, meaning in columns.items():
         add(
             f"--{name}",
             required=required and name in ("patient", "code"),
-            nargs="+" if name == "code" else None,
+            nargs="+" if name in _SEVERAL else None,
+            action=_EventColumns if name in KINDS else None,
             metavar="COLUMN",
             help=meaning,
         )
+    add("--event-separator", metavar="TEXT", help="what stands between procedures, drugs or labs in one column")
     add("--code-separator", metavar="TEXT", help="what stands between the codes in one column")
     add("--separator", metavar="CHAR", help="of a CSV (default: found by the header)")
     add("--encoding", metavar="NAME", help="of a CSV, as cp1252 (default: UTF-8, or UTF-16 with its mark)")
@@ -100,12 +122,27 @@ def add_table_columns(add: Callable[..., object], required: bool = True) -> None
     )
 
 
+class _EventColumns(argparse.Action):
+    """Notes beside the columns which kinds of events there are: what the option --events of other sources says."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        setattr(namespace, self.dest, values)
+        namespace.events = tuple(kind for kind in KINDS if getattr(namespace, kind, None))
+
+
 def table_columns(arguments: argparse.Namespace) -> TableColumns:
     """The columns that the command line names."""
     named = {name: getattr(arguments, name) for name in TableColumns.__dataclass_fields__}
-    code = named["code"]
-    single = len(code) == 1 and not set(code[0]) & _PATTERN
-    return TableColumns(**named | {"code": code[0] if single else code})
+    for name in (name for name in _SEVERAL if named[name] is not None):
+        single = len(named[name]) == 1 and not set(named[name][0]) & _PATTERN
+        named[name] = named[name][0] if single else named[name]
+    return TableColumns(**named)
 
 
 @contextmanager

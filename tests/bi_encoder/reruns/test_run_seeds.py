@@ -28,6 +28,17 @@ def test_each_seed_is_a_training_of_its_own():
     assert [step.results for step in steps] == [(Path("runs/laa/seed-0"),), (Path("runs/laa/seed-1"),)]
 
 
+def test_the_recipe_is_named_as_that_of_mera_retrieve():
+    asked = ["-m", "mera.cli", "seeds", "--task", "task", "--output", "runs/laa", "--seeds", "1", "--dry-run"]
+    for words, recipe in ((), "tiny"), (("--recipe", "minilm"), "minilm"):
+        done = run_ready([*asked, *words], cwd=ROOT)
+        assert done.returncode == 0, done.stderr
+        assert f"configs/bi_encoder/{recipe}.yaml --task task --output runs/laa/seed-0" in done.stdout
+    done = run_ready([*asked, "--recipe", "huge"], cwd=ROOT)
+    assert "--recipe is a YAML file or one of" in done.stderr
+    assert done.returncode == 1
+
+
 @pytest.mark.parametrize(
     ("recipe", "seeds", "overrides", "message"),
     [

@@ -118,6 +118,26 @@ def test_grd_chile(content):
     whole_or_refused({"g.txt": content}, "grd-chile", "--input", "@g.txt", *PROCEDURES)
 
 
+TABLE = "\n".join(
+    [
+        "pid,day,dx,given,done,odd",
+        *(
+            f"p{number // 2},2020-01-{number + 1:02d},I10,Heparin 5 mg;INSULIN,"
+            f"{('39.95', '0BH17EZ')[number % 2]},sodium low"
+            for number in range(24)
+        ),
+    ]
+)
+COLUMNS = ("--patient", "pid", "--time", "day", "--code", "dx", "--code-system", "icd10", "--min-event-patients", "2")
+OWN = (*COLUMNS, "--drugs", "given", "--procedures", "done", "--labs", "odd")
+
+
+@given(damaged(TABLE), st.sampled_from([(), ("--event-separator", ";"), ("--event-separator", "0")]))
+@RULES
+def test_table(content, separator):
+    whole_or_refused({"t.csv": content}, "table", "--input", "@t.csv", *OWN, *separator)
+
+
 def shard():
     rows = [
         (number // 2, code, f"2020-0{1 + number % 2}-01", number)
@@ -157,4 +177,6 @@ def test_the_undamaged_files_are_fine():
     assert whole_or_refused(encoded(EICU), "eicu", "--input", "@", *both) is None
     assert whole_or_refused({"g.txt": GRD.encode()}, "grd-chile", "--input", "@g.txt", *PROCEDURES) is None
     assert whole_or_refused({"d.csv": DIABETES.encode()}, "diabetes130", "--input", "@d.csv", *DRUGS_AND_LABS) is None
+    listed = ("--event-separator", ";")
+    assert whole_or_refused({"t.csv": TABLE.encode()}, "table", "--input", "@t.csv", *OWN, *listed) is None
     assert whole_or_refused({"0.parquet": shard()}, "meds", "--input", "@", *MEDS) is None

@@ -164,7 +164,9 @@ def test_what_cannot_be_asked_for(tmp_path, capsys):
         with pytest.raises(SystemExit):
             run("mimic4", "--input", folder, "--events", asked, "--output", tmp_path / "task")
         assert sentence in capsys.readouterr().err
-    with pytest.raises(ValueError, match="--events is for --kind diagnosis: a coding task has no history"):
+    with pytest.raises(
+        ValueError, match="procedures, drugs and labs are for --kind diagnosis: a coding task has no history"
+    ):
         run("mimic4", "--input", folder, "--kind", "coding", "--events", "drugs", "--output", tmp_path / "task")
     with pytest.raises(ValueError, match="--min-event-patients must be at least 1, got 0"):
         prepared(tmp_path, "--events", "drugs", "--min-event-patients", 0)

@@ -106,7 +106,7 @@ def expected():
 @pytest.mark.parametrize("name", WAYS)
 def test_every_shape_gives_the_same_cohort(name, tmp_path):
     path, columns, more = shape(name, tmp_path)
-    patients, _ = read_user_table(path, columns, Ledger(), "icd10", **more)
+    patients, _, _ = read_user_table(path, columns, Ledger(), "icd10", **more)
     read = {
         patient.patient_id: [
             (date(1970, 1, 1) + timedelta(days=visit.day), patient.sex, visit.age, visit.codes)
@@ -150,7 +150,7 @@ def test_a_visit_without_a_code_is_counted(tmp_path):
     rows.append({"pid": "2", "day": date(2020, 2, 1), "a": None, "b": "E11.9"})
     ledger = Ledger()
     columns = TableColumns(patient="pid", time="day", code=["a", "b"])
-    patients, _ = read_user_table(save(tmp_path / "t.csv", rows), columns, ledger, "icd10")
+    patients, _, _ = read_user_table(save(tmp_path / "t.csv", rows), columns, ledger, "icd10")
     assert [visit.codes for patient in patients for visit in patient.visits] == [("I10",), ("E11.9",)]
     account = ledger.record()["accounting"]
     assert account["visits"]["read"] == 3

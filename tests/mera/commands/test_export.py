@@ -146,6 +146,17 @@ def test_the_card_says_that_a_model_reads_and_names_events(ranking_run, tmp_path
     assert "Every candidate code, procedure, drug and lab, as the data call it, is named in it." in card
 
 
+def test_the_card_of_a_t5_says_that_it_writes_a_text_for_a_text(ranking_run, tmp_path):
+    run = shutil.copytree(ranking_run, tmp_path / "run")
+    settings = run / "checkpoint" / "config.json"
+    for is_encoder_decoder, tag in ((False, "text-generation"), (True, "text2text-generation")):
+        saved = json.loads(settings.read_text()) | {"is_encoder_decoder": is_encoder_decoder}
+        settings.write_text(json.dumps(saved))
+        card = ModelCard.load(export_run(run, tmp_path / tag).folder / "README.md")
+        assert card.data.pipeline_tag == tag
+        assert {result.task_type for result in card.data.eval_results} == {tag}
+
+
 def test_stage_ones_own_card_goes_along(tmp_path):
     run = tmp_path / "one"
     (run / "checkpoint").mkdir(parents=True)

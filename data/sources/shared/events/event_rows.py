@@ -1,5 +1,6 @@
 """Rows of procedures, drugs and labs from whatever tables hold them, put together as the events of visits."""
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from data.cohorts.cohort import KEY
 from data.ledger import Ledger
 from data.table_files.stored_files import InputFile
 
-_LONGEST_KEY, _LONGEST_NAME = 200, 200
+_LONGEST_KEY, _LONGEST_NAME, _DIGEST = 200, 200, 10
 _NOT_IN_A_TOKEN = r"[<>\s]+"
 """Of a key: an event is written `<drug:furosemide>`."""
 
@@ -46,8 +47,8 @@ class EventRows:
         patient's next visit began: they may tell what is to be predicted."""
         placed = rows.drop_nulls(KEY)
         self.ledger.drop("events", f"{kind} without a patient or visit", rows.height - placed.height)
-        key = pl.col("key").str.strip_chars().str.replace_all(_NOT_IN_A_TOKEN, "_").str.slice(0, _LONGEST_KEY)
-        cleaned = placed.with_columns(key=key, name=pl.col("name").str.strip_chars().str.slice(0, _LONGEST_NAME))
+        name = pl.col("name").str.strip_chars().str.slice(0, _LONGEST_NAME)
+        cleaned = placed.with_columns(name, key=_short_keys(placed["key"]))
         named = cleaned.filter((pl.col("key") != "") & (pl.col("name") != ""))
         self.ledger.drop("events", f"{kind} without a code or a name", cleaned.height - named.height)
         if self.dated and "time" in named.columns:
@@ -84,6 +85,18 @@ class EventRows:
         return EventTable(
             rows=rows, names=best.unique("event", keep="first", maintain_order=True).select("event", "kind", "name")
         )
+
+
+def _short_keys(keys: pl.Series) -> pl.Series:
+    """`keys` as a token may hold them. One longer than _LONGEST_KEY ends with a digest of all of it: two that differ
+    only behind the cut stay two events."""
+    whole = keys.str.strip_chars().str.replace_all(_NOT_IN_A_TOKEN, "_")
+    long = whole.filter(whole.str.len_chars() > _LONGEST_KEY).unique()
+    if long.is_empty():
+        return whole
+    digests = [hashlib.sha256(text.encode()).hexdigest()[:_DIGEST] for text in long]
+    ends = pl.Series([f"~{digest}" for digest in digests])
+    return whole.replace(long, long.str.slice(0, _LONGEST_KEY - _DIGEST - 1) + ends)
 
 
 def plain_name(text: str) -> str:

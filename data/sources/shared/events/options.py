@@ -11,19 +11,22 @@ KINDS = {"procedures": "procedure", "drugs": "drug", "labs": "lab"}
 
 def add_events(parser: argparse.ArgumentParser, has: Sequence[str] = tuple(KINDS)) -> None:
     """--events and --min-event-patients, for a source that holds the kinds `has`."""
-    default = TaskOptions()
     parser.add_argument(
         "--events",
         type=_kinds_of(has, parser.prog.rsplit(" ", 1)[-1]),
-        default=default.events,
+        default=TaskOptions().events,
         metavar="KIND[,KIND]",
         help=f"diagnosis: tell also {', '.join(has)} of the visits in the history, never of the visit to predict, each "
         "as one token (docs/events.md)",
     )
+    add_min_event_patients(parser)
+
+
+def add_min_event_patients(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--min-event-patients",
         type=int,
-        default=default.min_event_patients,
+        default=TaskOptions().min_event_patients,
         metavar="N",
         help="keep the events that the past visits of N training patients have (default: %(default)s)",
     )

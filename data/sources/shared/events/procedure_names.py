@@ -79,5 +79,6 @@ def name_of_procedure(key: str) -> str:
         return f"{chapter} ({code[:2]}.{code[2:]})" if code[2:] else f"{chapter} ({code})"
     parts = [_SECTIONS.get(code[0], "Procedure")]
     if code[0] == "0":
-        parts += [_BODY_SYSTEMS[code[1]], _OPERATIONS[code[2]]]
+        said = (_BODY_SYSTEMS.get(code[1]), _OPERATIONS.get(code[2]))  # seven characters need not be a code that exists
+        parts += [name for name in said if name is not None]
     return f"{', '.join(parts)} ({code})"
