@@ -79,7 +79,7 @@ def merged(model: torch.nn.Module) -> PreTrainedModel:
     if merge is None:
         return cast("PreTrainedModel", model)
     wrapped = cast("PreTrainedModel", model).get_input_embeddings()
-    kind = cast("torch.nn.Module", wrapped.original_module).weight.dtype
+    kind = cast("torch.Tensor", cast("torch.nn.Module", wrapped.original_module).weight).dtype
     plain: PreTrainedModel = merge()
     share_input_embeddings(plain)
     for embedding in (plain.get_input_embeddings(), plain.get_output_embeddings()):

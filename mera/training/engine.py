@@ -175,6 +175,11 @@ def _whole_fsdp_parameters(model: nn.Module, part: nn.Module | None) -> Iterator
             own_parameters(module)[name] = piece
 
 
+def all_agree_to(value: bool, device: torch.device) -> bool:
+    """Whether any process says True; every process must ask. For a decision that all must take in the same step."""
+    return signal_of_any(1 if value else None, device) is not None
+
+
 def signal_of_any(received: int | None, device: torch.device) -> int | None:
     """The signal that any process has received, None where none has; every process must ask. For a decision that all
     must take in the same step. Of several the one of the smallest number: Ctrl-C, where a launcher passes it on to some

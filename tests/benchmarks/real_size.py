@@ -159,7 +159,7 @@ def language_model(rehearsal: Rehearsal, size: str, quantization: str) -> None:
     recipe = "biomistral" if quantization == "none" else "biomistral_4bit"
     bits = "bf16" if quantization == "none" else "4 bit"
     runs = folder / recipe
-    few = ("--num_codes", "3", "--training.batch_size", "2")  # a question has some 25 tokens: each is 6 minutes of a core
+    few = ("--num_codes", "3", "--training.batch_size", "2")  # of 7 billion weights a question takes minutes of a core
     small = (*few, "--training.epochs", "1", "--training.warmup", "0")
     questions = ("--questions.phrasings", "1", "--questions.levels", "[]", "--questions.mixture.synonym_to_code", "0")
     even = ("--questions.mixture.code_to_definition", "1", "--questions.mixture.definition_to_code", "1")
