@@ -145,8 +145,8 @@ class RankConfig:
     """attention kernel in training: sdpa everywhere, flex (FlexAttention) for causal models on GPUs; the result is the
     same"""
     packing: Packing = "auto"
-    """several patients of a batch in one row, without padding, for causal models; the result is the same. auto: with
-    attention flex, which skips what they do not see of each other"""
+    """several patients of a batch in one row, with little padding, for causal models; the result is the same. auto:
+    with attention flex, which skips what they do not see of each other"""
     initialisation: Initialisation = "definition"
     """how code tokens start where model.base has none (no stage one)"""
     evaluation_batch_size: int = 64

@@ -1,19 +1,17 @@
-"""How many of the tokens that a training computes are padding: batches are of like length, and this is what is left.
+"""How many of the tokens that a training computes are padding: batches are of like length, and this is what is left;
+in stage two also with packed rows.
 
 python tests/benchmarks/bench_padding.py --task prepared/diabetes130
 python tests/benchmarks/bench_padding.py --task prepared/mimic4-demo --stages rank --recipe tiny
 
-The batches of one whole epoch, as the trainer makes them, with a model that has no weights; the recipe's batch size
-and half of it, twice and four times.
+The batches of one whole epoch, as the trainer takes and lays them out, with a model that has no weights; the recipe's
+batch size (as the cohort wants it) and half of it, twice and four times.
 """
 
 import argparse
-import sys
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
-
-from torch import Tensor
+from typing import NamedTuple
 
 from memorize.config import MemorizeConfig
 from memorize.encoding import QuestionEncoder
@@ -25,7 +23,7 @@ from mera.doctor.dry_run import parse_training_config
 from mera.root import ROOT
 from mera.runs.run_directory import RunDirectory
 from mera.training.stage_trainer import StageTrainer
-from rank.attention.masks import PADDING
+from rank.attention.packing import packed
 from rank.config import RankConfig
 from rank.prompt import PromptBuilder
 from rank.start import fitted_wide_part, model_for_task, task_to_rank, training_examples
@@ -53,35 +51,53 @@ def trainer_of(stage: str, words: list[str], output: str) -> StageTrainer:
     return stage_two(network, tokenizer, task, examples, validation, ranking, run, wide)
 
 
-def padding_and_all(trainer: StageTrainer) -> tuple[int, int]:
-    """Tokens of an epoch that are padding, and all."""
-    padding = tokens = 0
-    for batch in trainer.get_train_dataloader():
-        is_padding = _is_padding(batch)
-        padding += int(is_padding.sum())
-        tokens += is_padding.numel()
-    return padding, tokens
+def layouts(stage: str, trainer: StageTrainer) -> Iterator[tuple[int, int, int, int]]:
+    """Of each batch of an epoch: its tokens, and those computed in a row for each example; rows and tokens packed."""
+    loader = trainer.get_train_dataloader()
+    for places in loader.share:
+        examples = [loader.dataset[place][1] for place in places]
+        if stage == "memorize":
+            lengths = [len(example["input_ids"]) for example in examples]
+        else:
+            lengths = [len(example.prompt_ids) + sum(map(len, example.orders)) for example in examples]
+        rows = packed(lengths)
+        width = max(sum(lengths[index] for index in row) for row in rows)
+        yield sum(lengths), len(lengths) * max(lengths), len(rows), len(rows) * width
 
 
-def _is_padding(batch: dict[str, Tensor]) -> Tensor:
-    return batch["order_ids"] == PADDING if "order_ids" in batch else batch["attention_mask"] == 0
+class Padding(NamedTuple):
+    batch_size: int
+    tokens: int
+    """of an epoch, padding aside"""
+    share: float
+    """of the computed tokens, with a row for each example"""
+    packed_share: float
+    rows: float
+    """packed, of a batch in the mean"""
+    row_tokens: float
+    """of a packed row in the mean over batches"""
 
 
-def sizes(stage: str, recipe: str, task: str, more: list[str]) -> Iterator[tuple[int, int, int]]:
-    """(batch size, padding, tokens)."""
+def paddings(stage: str, recipe: str, task: str, more: list[str]) -> Iterator[Padding]:
     words = ["--config", str(ROOT / "configs" / stage / f"{recipe}.yaml"), "--task", task, *more]
     base = ["--model.base", "null"] if stage == "rank" else []
     shape = '{"model_type": "mistral", "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1}'
     words += [*base, "--model.architecture", shape]
     with tempfile.TemporaryDirectory() as folder:
-        size = trainer_of(stage, words, f"{folder}/recipe").args.per_device_train_batch_size
+        trainer = trainer_of(stage, words, f"{folder}/run")
+        size = trainer.args.per_device_train_batch_size
         for batch_size in (size // 2, size, 2 * size, 4 * size):
-            trainer = trainer_of(
-                stage,
-                [*words, "--training.batch_size", str(batch_size), "--training.min_epoch_steps", "0"],
-                str(Path(folder) / str(batch_size)),
+            trainer.args.per_device_train_batch_size = batch_size
+            tokens, computed, rows, packed_tokens = zip(*layouts(stage, trainer), strict=True)
+            widths = [whole / count for whole, count in zip(packed_tokens, rows, strict=True)]
+            yield Padding(
+                batch_size=batch_size,
+                tokens=sum(tokens),
+                share=1 - sum(tokens) / sum(computed),
+                packed_share=1 - sum(tokens) / sum(packed_tokens),
+                rows=sum(rows) / len(rows),
+                row_tokens=sum(widths) / len(widths),
             )
-            yield batch_size, *padding_and_all(trainer)
 
 
 def main() -> None:
@@ -90,11 +106,15 @@ def main() -> None:
     parser.add_argument("--stages", nargs="+", default=("memorize", "rank"), choices=("memorize", "rank"))
     parser.add_argument("--recipe", default="tiny")
     arguments, more = parser.parse_known_args()
-    print("| stage | examples a batch | tokens an epoch | padding |\n|---|---|---|---|")
+    print("| stage | examples a batch | tokens an epoch | padding | packed | rows a batch x tokens |")
+    print("|---|---|---|---|---|---|")
     for stage in arguments.stages:
-        for batch_size, padding, tokens in sizes(stage, arguments.recipe, arguments.task, more):
-            print(f"| {stage} | {batch_size} | {tokens:,} | {padding / tokens:.1%} |")
-            sys.stdout.flush()
+        for measured in paddings(stage, arguments.recipe, arguments.task, more):
+            packed_cells = f"{measured.packed_share:.1%} | {measured.rows:.1f} x {measured.row_tokens:.0f}"
+            if stage == "memorize":  # it packs into one row, with flash attention alone
+                packed_cells = " |"
+            row = f"| {stage} | {measured.batch_size} | {measured.tokens:,} | {measured.share:.1%} | {packed_cells} |"
+            print(row, flush=True)
 
 
 if __name__ == "__main__":
