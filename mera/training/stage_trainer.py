@@ -21,7 +21,7 @@ from mera.language_models.lora import inputs_as_they_are
 from mera.runs.run_directory import RunDirectory
 from mera.system.errors import UserError
 from mera.system.folder_replacement import replace_folder
-from mera.training.engine import engine_name, keep_precise_outputs, let_fsdp_start_on_the_cpu
+from mera.training.engine import engine_name, keep_precise_outputs, let_fsdp_start_on_the_cpu, lost_steps
 from mera.training.interruption import InterruptedRun, StopOnSignal
 from mera.training.private_api import load_schedule, load_universal, require_overridden_names, save_training_state
 from mera.training.progress import LOG_NAME, TrainingProgress
@@ -115,7 +115,8 @@ class StageTrainer(Trainer):
         return -(-batches // self.args.gradient_accumulation_steps)
 
     def tell_steps(self) -> None:
-        """Say on stderr where there are more epochs than were asked for, or too few steps to learn from."""
+        """Say on stderr where there are more epochs than were asked for, too few steps to learn from, or steps that are
+        rounded away."""
         epochs, steps = self.args.num_train_epochs, math.ceil(self.args.num_train_epochs * self.epoch_steps())
         if not self.is_world_process_zero():
             return
@@ -126,9 +127,8 @@ class StageTrainer(Trainer):
                 file=sys.stderr,
                 flush=True,
             )
-        too_few = too_few_steps(steps)
-        if too_few is not None:
-            print(f"warning: {too_few}", file=sys.stderr, flush=True)
+        for warning in filter(None, (too_few_steps(steps), lost_steps(self))):
+            print(f"warning: {warning}", file=sys.stderr, flush=True)
 
     def tokens_trained_on(self) -> int:
         """Tokens of all examples times the epochs so far, over all processes; padding is not counted."""

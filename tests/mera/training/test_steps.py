@@ -9,6 +9,7 @@ from transformers import TrainingArguments
 
 from mera.runs.run_directory import RunDirectory
 from mera.training.amount import amount_for, fitting_batch_size
+from mera.training.engine import lost_steps
 from mera.training.resume.checkpoints import checkpoints, newest_usable
 from mera.training.settings import TrainingConfig
 from mera.training.stage_trainer import StageTrainer
@@ -241,3 +242,24 @@ def test_the_steps_of_an_epoch_do_not_depend_on_how_a_step_is_shared_out(batch_s
         )
 
     assert StageTrainer.epoch_steps(Shared()) == 3
+
+
+@pytest.mark.parametrize(
+    ("trained", "kept_by", "is_lost"),
+    [
+        (torch.bfloat16, None, True),
+        (torch.float32, None, False),
+        (torch.bfloat16, "is_deepspeed_enabled", False),
+        (torch.bfloat16, "is_fsdp_enabled", False),
+    ],
+)
+def test_steps_that_bfloat16_rounds_away_are_told(trained, kept_by, is_lost):
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2, dtype=trained), torch.nn.Linear(2, 2, dtype=torch.bfloat16))
+    model[1].requires_grad_(False)  # frozen weights take no steps
+    engine = {"is_deepspeed_enabled": False, "is_fsdp_enabled": False} | ({kept_by: True} if kept_by else {})
+    state = SimpleNamespace(deepspeed_plugin=SimpleNamespace(zero_stage=2))
+    args, accelerator = SimpleNamespace(world_size=2), SimpleNamespace(state=state)
+    told = lost_steps(SimpleNamespace(model=model, args=args, accelerator=accelerator, **engine))
+    assert (told is not None) == is_lost
+    if is_lost:
+        assert told.startswith("all weights train in bfloat16, in which a step below a 256th of a weight is rounded")
