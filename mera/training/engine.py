@@ -128,6 +128,7 @@ def lost_steps(trainer: Trainer) -> str | None:
     DDP; None elsewhere."""
     if engine_name(trainer) not in ("one process", "DDP"):
         return None
+    assert trainer.model is not None, "a trainer of ours is built with its model"
     if all(weight.dtype != torch.bfloat16 for weight in trainer.model.parameters() if weight.requires_grad):
         return None
     return (
