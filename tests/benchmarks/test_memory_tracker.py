@@ -20,8 +20,13 @@ def records():
 
 @pytest.mark.parametrize("mode", ["LoRA", "4 bits, LoRA", "all parameters"])
 def test_one_process_takes_what_the_doctor_says(records, mode):
-    for part, (doctor, tracked) in records[mode, "one process"].items():
+    parts = records[mode, "one process"]
+    for part in ("weights", "gradients", "optimizer", "peak"):
+        doctor, tracked = parts[part]
         assert doctor == pytest.approx(tracked, rel=0.1), part
+    doctor, tracked = parts["step"]
+    half_an_embedding = 8_192 * 256 * 2  # too many with adapters (docs/gpus.md)
+    assert tracked <= doctor <= 1.001 * tracked + (half_an_embedding if "LoRA" in mode else 0)
 
 
 def test_four_bits_take_a_quarter_of_the_layers(records):
