@@ -99,7 +99,8 @@ def test_the_saved_checkpoint_knows_what_the_model_in_memory_knew(task, tmp_path
     model = AutoModelForCausalLM.from_pretrained(checkpoint)
     learnt = {kind: recall["after"][kind] - recall["before"][kind] for kind in BOTH_WAYS}
     assert max(learnt.values()) > 0.2
-    assert recall_of(model, checkpoint) == recall["after"]
+    one_question = 1 / 8 if options else 0  # what trained in float32 is saved in bfloat16
+    assert recall_of(model, checkpoint) == pytest.approx(recall["after"], abs=one_question)
     assert (model.get_output_embeddings().weight is model.get_input_embeddings().weight) == tied
     assert "# A language model that memorized 8 ICD codes" in (checkpoint / "README.md").read_text()
     if not options:
@@ -116,7 +117,7 @@ def test_the_saved_checkpoint_knows_what_the_model_in_memory_knew(task, tmp_path
         strict=True,
     ):
         torch.testing.assert_close(found.weight.to(kept.weight.dtype), kept.weight)
-    assert recall_of(adapted, checkpoint) == recall["after"]
+    assert recall_of(adapted, checkpoint) == pytest.approx(recall["after"], abs=one_question)
 
 
 def test_a_killed_run_resumes_to_the_same_recall_and_curve(task, tmp_path, monkeypatch):
