@@ -78,7 +78,7 @@ def recall_of(model, checkpoint):
 @pytest.mark.parametrize(
     ("architecture", "options", "least"),
     [
-        ({}, {}, 0.99),
+        ({}, {"training__epochs": 400}, 0.99),
         (OWN_HEAD | {"initializer_factor": 0.3}, {"model__gradient_checkpointing": True}, 0.99),
         ({}, {"model__lora__rank": 8, "training__epochs": 40}, 0.05),
     ],
