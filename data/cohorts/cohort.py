@@ -1,10 +1,11 @@
 """Patients and their visits in memory: what the reader of every source returns."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
-from operator import itemgetter
+from itertools import islice, repeat
+from typing import Any
 
+import numpy as np
 import polars as pl
 
 from data.cohorts.events.attach import attach_events
@@ -122,36 +123,65 @@ def _patients(
     texts: Mapping[tuple[str, str], SpooledText],
 ) -> Iterator[Patient]:
     """`joined`: a row per visit, sorted by patient, then in time; codes by their number among `names`."""
-    optional = [name for name in OPTIONAL_VISIT_COLUMNS if name in joined.columns]
-    columns = ["patient_id", "admission_id", "sex", "age", "day", "num_primary", "code", *optional]
-    # Days and short ids, which are numbers of visits, repeat a million times over: one object for each saves a fifth.
-    days: dict[int | None, int | None] = {}
-    short_ids: dict[str, str] = {}
-    for patient_id, rows in groupby(joined.select(columns).iter_rows(), key=itemgetter(0)):
-        visits, sexes = [], set()
-        for _, admission_id, sex, age, day, num_primary, numbers, *rest in rows:
-            codes = tuple([names[number] for number in numbers])
-            spans = tuple(span for span in evidence.get(admission_id, ()) if span[0] in codes) if evidence else ()
-            more = dict(zip(optional, rest, strict=True))
-            if "events" in more:
-                more["events"] = tuple(more["events"])
-            if "period" in more:
-                more["period"] = days.setdefault(more["period"], more["period"])
-            if len(admission_id) <= SHORT_ID:
-                admission_id = short_ids.setdefault(admission_id, admission_id)
-            if texts:
-                more["text"] = texts.get((patient_id, admission_id))
-            visits.append(
-                Visit(
-                    admission_id=admission_id,
-                    codes=codes,
-                    age=age,
-                    day=days.setdefault(day, day),
-                    num_primary=num_primary,
-                    evidence=spans,
-                    **more,
-                )
-            )
-            sexes.add(sex)
-        sexes.discard(None)
-        yield Patient(patient_id=patient_id, sex=sexes.pop() if len(sexes) == 1 else None, visits=tuple(visits))
+    visits = _visits(joined, names, evidence, texts)
+    sexes = iter(joined["sex"].to_list())
+    runs = joined.select(pl.col("patient_id").rle()).to_series().struct
+    for patient_id, num_visits in zip(runs.field("value"), runs.field("len"), strict=True):
+        known = set(islice(sexes, num_visits)) - {None}
+        yield Patient(
+            patient_id=patient_id,
+            sex=known.pop() if len(known) == 1 else None,
+            visits=tuple(islice(visits, num_visits)),
+        )
+
+
+def _visits(
+    joined: pl.DataFrame,
+    names: list[str],
+    evidence: Mapping[str, Sequence[Evidence]],
+    texts: Mapping[tuple[str, str], SpooledText],
+) -> Iterator[Visit]:
+    """A visit for each row of `joined`. Columns become Python's objects as a whole, which is twice as fast as rows."""
+
+    def column(name: str, default: object = None) -> Iterable[Any]:
+        return _objects(joined[name]) if name in joined.columns else repeat(default)
+
+    flat = iter(np.array(names, dtype=object)[joined["code"].explode().to_numpy()].tolist())
+    text = [texts.get(key) for key in joined.select(KEY).iter_rows()] if texts else column("text")
+    for admission_id, num_codes, num_primary, age, day, period, words, num_notes, events in zip(
+        column("admission_id"),
+        joined["code"].list.len().to_list(),
+        column("num_primary"),
+        column("age"),
+        column("day"),
+        column("period"),
+        text,
+        column("num_notes", 0),
+        column("events", ()),
+        strict=False,  # what is repeated has no end
+    ):
+        codes = tuple(islice(flat, num_codes))
+        spans = tuple(span for span in evidence.get(admission_id, ()) if span[0] in codes) if evidence else ()
+        yield Visit(
+            admission_id=admission_id,
+            codes=codes,
+            num_primary=num_primary,
+            age=age,
+            day=day,
+            period=period,
+            text=words,
+            num_notes=num_notes,
+            evidence=spans,
+            events=tuple(events),
+        )
+
+
+def _objects(values: pl.Series) -> list[Any]:
+    """The values; of days and of short ids, which repeat a million times over, one object for each: a fifth of all."""
+    few = values.dtype.is_integer()
+    if values.dtype == pl.String:
+        few = (values.str.len_chars() <= SHORT_ID).all()
+    if not few:
+        return values.to_list()
+    one_of = {value: value for value in values.unique().to_list()}
+    return [one_of[value] for value in values.to_list()]
