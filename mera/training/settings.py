@@ -1,8 +1,10 @@
 """Optimisation settings that every stage shares, as the Hugging Face Trainer wants them."""
 
+import glob
 import importlib.util
 import os
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 from mera.config import config_class
@@ -99,14 +101,26 @@ def is_of_bitsandbytes(optimizer: str) -> bool:
     return optimizer.startswith("paged_") or "bnb" in optimizer or optimizer in ("adamw_8bit", "lion_8bit")
 
 
+def require_name_without_patterns(folder: Path) -> None:
+    """Raises UserError where the absolute path of `folder` has characters that DeepSpeed, which looks for its
+    checkpoints by `glob`, takes for a pattern."""
+    if glob.has_magic(str(folder.absolute())):
+        raise UserError(
+            f"{folder.absolute()}: DeepSpeed would not find its checkpoints there again, since it takes *, ? and [ in "
+            "a path for a pattern; give --output a path without them"
+        )
+
+
 def training_arguments(config: TrainingConfig, run: RunDirectory, **more: Any) -> dict[str, Any]:
     """Keyword arguments for `TrainingArguments` and its subclasses; `more` wins over what is set here.
 
     Checkpoints for resuming go to `<run>/trainer` (mera/training/resume/checkpoints.py). Raises UserError where
-    `config.compile` or `config.optimizer` cannot be had here.
+    `config.compile` or `config.optimizer` cannot be had here, or DeepSpeed would not find its checkpoints again.
     """
     on_gpu = prepare_engine(config.cpu_bf16)
     require_optimizer(config.optimizer)
+    if uses_deepspeed():
+        require_name_without_patterns(run.final)
     if config.compile:
         require_compiler(on_gpu, fetches_weights=uses_deepspeed() and shares_out_parameters())
     arguments = {
