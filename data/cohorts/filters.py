@@ -14,13 +14,12 @@ def drop_patients(
     patients: Iterable[Patient], keep: Callable[[Patient], bool], reason: str, ledger: Ledger
 ) -> list[Patient]:
     """The patients that `keep` approves; the others are counted with their visits and diagnoses under `reason`."""
-    remaining = []
+    remaining: list[Patient] = []
+    dropped: list[Patient] = []
     for patient in patients:
-        if keep(patient):
-            remaining.append(patient)
-            continue
-        ledger.drop("patients", reason)
-        count_visits(ledger, patient.visits, f"patient: {reason}")
+        (remaining if keep(patient) else dropped).append(patient)
+    ledger.drop("patients", reason, len(dropped))
+    count_visits(ledger, [visit for patient in dropped for visit in patient.visits], f"patient: {reason}")
     return remaining
 
 
@@ -29,14 +28,16 @@ def drop_visits(
 ) -> list[Patient]:
     """The visits that `keep` approves; the others are counted with their diagnoses, and so are patients without any."""
     remaining = []
+    dropped: list[Visit] = []
     for patient in patients:
         approved = [keep(patient, visit) for visit in patient.visits]
         visits = tuple(compress(patient.visits, approved))
-        count_visits(ledger, list(compress(patient.visits, map(not_, approved))), reason)
+        dropped += compress(patient.visits, map(not_, approved))
         if visits:
             remaining.append(patient if len(visits) == len(patient.visits) else replace(patient, visits=visits))
         else:
             ledger.drop("patients", f"no visit left: {reason}")
+    count_visits(ledger, dropped, reason)
     return remaining
 
 

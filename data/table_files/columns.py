@@ -259,6 +259,7 @@ def _proof_of_any(path: Path, columns: Sequence[Column], values: Mapping[str, pl
             own = values[each.name]
             if own.dtype == pl.Datetime:
                 continue
+            own = own.unique()
             such = own.filter(own.str.contains(r"^\d{1,2}[/. -]\d{1,2}[/. -]\d{4}").fill_null(False))
             if len(such):
                 try:
