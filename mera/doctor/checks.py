@@ -14,7 +14,7 @@ from mera.config import Recipe
 from mera.doctor.engine import Engine
 from mera.language_models.activation_offloading import NO_GPU as NO_GPU_TO_OFFLOAD
 from mera.language_models.compiled_blocks import require_compiler
-from mera.language_models.kernels import NO_GPU, NO_LIGER, has_liger
+from mera.language_models.kernels.liger import NO_GPU, NO_LIGER, has_liger
 from mera.language_models.models import PACKAGE_PREFIX, resolve_source
 from mera.language_models.quantization import NOT_INSTALLED, NOT_UNDER_FSDP
 from mera.system.errors import UserError

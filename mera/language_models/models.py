@@ -18,7 +18,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 
 from mera.config import Recipe, config_class
 from mera.language_models.encoder_decoder import AutoModel, auto_model, new_model, note_own_head
-from mera.language_models.kernels import Kernels, has_liger, require_family, require_liger, use_liger
+from mera.language_models.kernels.liger import Kernels, has_liger, require_family, require_liger, use_liger
 from mera.language_models.lora import LoraSettings
 from mera.language_models.quantization import (
     Quantization,

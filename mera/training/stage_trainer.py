@@ -17,6 +17,7 @@ from transformers.training_args import OptimizerNames
 
 from mera.language_models.activation_offloading import offloaded_activations
 from mera.language_models.compiled_blocks import compiled_blocks
+from mera.language_models.kernels.float32_products import float32_products
 from mera.language_models.lora import inputs_as_they_are
 from mera.runs.run_directory import RunDirectory
 from mera.system.errors import UserError
@@ -156,7 +157,8 @@ class StageTrainer(Trainer):
             self._around_step = offloaded_activations(self.model, not self.args.use_cpu)
         of_any_length = not self.token_padding()
         compiled = compiled_blocks(self.model, of_any_length, self.kept_activations) if self.compiles else nullcontext()
-        with compiled, inputs_as_they_are(self.model, is_on=self.args.bf16):
+        products = float32_products(self.model, is_on=self.args.use_cpu)
+        with products, compiled, inputs_as_they_are(self.model, is_on=self.args.bf16):
             return super().train(*positional, **arguments)
 
     def resume_and_train(self, run: RunDirectory, config: TrainingConfig) -> None:

@@ -21,7 +21,7 @@ from transformers.models.mistral import modeling_mistral
 from transformers.models.qwen3 import modeling_qwen3
 from triton.runtime import interpreter
 
-from mera.language_models.kernels import use_liger
+from mera.language_models.kernels.liger import use_liger
 from mera.language_models.lora import LoraSettings, add_lora
 from mera.system.errors import UserError
 

@@ -72,6 +72,13 @@ KEPT_ACTIVATIONS = PrivateName(
     seen_in="2.13",
     remedy="set what decides what is recomputed now, in kept_activations, or leave training.kept_activations at 1",
 )
+MULTIPLIES_BFLOAT16 = PrivateName(
+    library="torch",
+    name="torch.ops.mkldnn._is_mkldnn_bf16_supported",
+    reason="whether products in bfloat16 are computed by oneDNN on this processor, or in a plain loop",
+    seen_in="2.13",
+    remedy="ask what decides that now, in multiplies_bfloat16",
+)
 OWN_PARAMETERS = PrivateName(
     library="torch",
     name="torch.nn.Module._parameters",
@@ -113,6 +120,12 @@ def own_tensors(module: nn.Module) -> tuple[TensorsByName, TensorsByName]:
     """The parameters and the buffers of `module` itself, as `own_parameters`."""
     OWN_BUFFERS.require()
     return own_parameters(module), module._buffers
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether this processor has instructions with which torch multiplies matrices in bfloat16."""
+    MULTIPLIES_BFLOAT16.require()
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def reads_a_number(operation: Operation) -> bool:

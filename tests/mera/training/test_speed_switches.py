@@ -273,6 +273,21 @@ def test_a_compiled_run_takes_the_same_steps_on_padded_batches(stage, task, tmp_
         assert not any("_orig_mod" in name for name in load_file(tmp_path / "saved" / "compiled" / "model.safetensors"))
 
 
+@WITHOUT_GPU
+def test_a_model_in_bfloat16_trains_on_a_processor_without_instructions_for_it(task, tmp_path, monkeypatch):
+    from mera.language_models.kernels import float32_products
+
+    settings = {"model.dtype": "bfloat16", "model.lora.rank": 4}
+    times, found = float32_products._times, {}
+    for knows in (True, False):
+        monkeypatch.setattr(float32_products, "multiplies_bfloat16", lambda knows=knows: knows)
+        products = []
+        monkeypatch.setattr(float32_products, "_times", lambda *a, made=products: made.append(1) or times(*a))
+        found[knows] = losses(builder("memorize", task, tmp_path / str(knows), **settings)(tmp_path / "saved"))
+        assert bool(products) != knows
+    assert found[False] == pytest.approx(found[True], rel=1e-2)
+
+
 def test_lengths_are_few_and_at_most_an_eighth_longer():
     evened = [even_length(length) for length in range(1, 1025)]
     assert evened == sorted(evened)

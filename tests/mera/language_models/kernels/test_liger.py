@@ -12,7 +12,7 @@ import pytest
 import torch
 from small_model import ARCHITECTURE, DEFINITIONS
 
-from mera.language_models.kernels import NO_GPU, NO_LIGER, require_liger
+from mera.language_models.kernels.liger import NO_GPU, NO_LIGER, require_liger
 from mera.language_models.models import ModelConfig, load_base_model
 from mera.root import ROOT
 from mera.system.errors import UserError

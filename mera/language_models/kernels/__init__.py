@@ -1,0 +1,1 @@
+"""Other ways to compute what the modules of a model compute."""
