@@ -16,6 +16,7 @@ from mera.doctor.engine import Engine, checkpoint_bytes, memory_of_a_device, pea
 from mera.doctor.step_estimate import StepEstimate
 from mera.root import ROOT
 from mera.system.errors import UserError
+from mera.training.engine import computes_in_bf16
 from mera.training.settings import TrainingConfig
 from mera.training.steps import too_few_steps
 
@@ -59,7 +60,7 @@ def examine(
     engine = read_engine(accelerate, processes, torch.cuda.is_available())
     training = values.get("training") or {}
     if engine.on_cpu:
-        engine = replace(engine, bf16=bool(training.get("cpu_bf16")))  # as mera/training/engine.py:prepare_engine
+        engine = replace(engine, bf16=computes_in_bf16(bool(training.get("cpu_bf16"))))
     missing = list(checks.before_building(stage, values, engine, Path(recipe).stem))
     surroundings = Examination(
         stage=stage, engine=engine, versions=checks.versions(), accelerators=checks.accelerators(), missing=missing

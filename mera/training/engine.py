@@ -6,6 +6,7 @@ them too, which accelerate and DeepSpeed do not do by themselves.
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import cast
@@ -21,6 +22,7 @@ from transformers import Trainer
 from mera.system.errors import UserError
 from mera.training.private_api import (
     count_as_gpu_processes,
+    multiplies_bfloat16,
     own_parameters,
     start_deepspeed_on_the_cpu,
     wait_for_prefetches,
@@ -28,6 +30,10 @@ from mera.training.private_api import (
 )
 
 NO_CPU_BF16_UNDER_DEEPSPEED = "training.cpu_bf16 is not for DeepSpeed on the CPU; set it to false, or use ddp.yaml"
+CPU_BF16_IS_SLOW = (
+    "training.cpu_bf16: this processor has no instructions for bfloat16, and a step would take many times as long; it "
+    "computes in float32"
+)
 
 _NO_SIGNAL = 1_000
 """Larger than the number of any."""
@@ -37,20 +43,28 @@ def prepare_engine(cpu_bf16: bool = False) -> bool:
     """Set up precision, and on the CPU the process group; returns whether a GPU trains.
 
     bf16 is used where the GPU has it. Without a GPU everything is float32, whatever the launch file says, unless
-    `cpu_bf16` asks for autocast to bf16; raises UserError where DeepSpeed would have to do that.
+    `cpu_bf16` asks for autocast to bf16 and the processor has instructions for it, which is said where it has none;
+    raises UserError where DeepSpeed would have to do that.
     Call it after the model is built: parts of transformers write files in the first process alone once a group exists.
     """
     on_gpu = uses_gpu()
-    bf16 = torch.cuda.is_bf16_supported() if on_gpu else cpu_bf16
+    bf16 = torch.cuda.is_bf16_supported() if on_gpu else computes_in_bf16(cpu_bf16)
     os.environ["ACCELERATE_MIXED_PRECISION"] = "bf16" if bf16 else "no"
     if on_gpu:
         return True
-    if cpu_bf16 and uses_deepspeed():
+    if bf16 and uses_deepspeed():
         raise UserError(NO_CPU_BF16_UNDER_DEEPSPEED)
+    if cpu_bf16 and not bf16 and os.environ.get("RANK", "0") == "0":
+        print(CPU_BF16_IS_SLOW, file=sys.stderr)
     tell_deepspeed_of_the_cpu()
     if uses_deepspeed() and not torch.distributed.is_initialized():
         start_deepspeed_on_the_cpu()
     return False
+
+
+def computes_in_bf16(cpu_bf16: bool) -> bool:
+    """Whether a CPU that is asked by `cpu_bf16` to compute in bf16 does: one without instructions for it does not."""
+    return cpu_bf16 and multiplies_bfloat16()
 
 
 def tell_deepspeed_of_the_cpu() -> None:

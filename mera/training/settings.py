@@ -55,7 +55,7 @@ class TrainingConfig:
     backward pass, 0 to 1; the compiler recomputes what is cheapest. 1: it decides by speed alone"""
     cpu_bf16: bool = False
     """multiply in bfloat16 on a CPU as well (GPUs do anyway), with float32 weights: 2.4 times as fast for SmolLM2 on a
-    processor that has instructions for it (avx512_bf16 or amx_bf16 in `lscpu`), slower on any other"""
+    processor that has avx512_bf16 or amx_bf16 in `lscpu`. One without any instructions for it computes in float32"""
     seed: int = 0
     """seed of initial weights, shuffling and orders"""
     keep_last: int = 2

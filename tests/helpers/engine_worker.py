@@ -30,6 +30,7 @@ from mera.language_models.code_tokens import add_code_tokens
 from mera.language_models.lora import add_lora
 from mera.language_models.models import load_base_model
 from mera.runs.run_directory import RunDirectory
+from mera.training import engine
 from mera.training.checkpoint import save_checkpoint
 from mera.training.engine import zero_stage
 from mera.training.entry_point import run_entry_point
@@ -138,6 +139,7 @@ STAGES = {
 
 
 def main():
+    engine.multiplies_bfloat16 = lambda: True  # the small models' products are quick on any processor
     runs, output = json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2])
     ready = {}
     # All models are built before the first trainer is: it starts the engine, which changes how models are built.

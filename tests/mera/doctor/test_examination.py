@@ -254,6 +254,7 @@ def test_on_a_cpu_the_recipe_says_whether_to_compute_in_bf16(task, tmp_path, mon
         engines.append(engine.precision)
         return "stop"
 
+    monkeypatch.setattr("mera.training.engine.multiplies_bfloat16", lambda: True)
     monkeypatch.setattr(examination, "build_without_weights", build)
     monkeypatch.setattr(examination.checks, "before_building", lambda *_: [])
     for words in ([], ["--training.cpu_bf16", "true"]):

@@ -258,7 +258,20 @@ def test_a_launch_file_for_the_cpu_leaves_a_gpu_alone(monkeypatch, told, expecte
     assert os.environ["ACCELERATE_MIXED_PRECISION"] == ("bf16" if expected else "no")
 
 
+@pytest.mark.parametrize("knows", [True, False])
+def test_bf16_on_the_cpu_needs_a_processor_that_has_it(knows, monkeypatch, capsys):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("mera.training.engine.multiplies_bfloat16", lambda: knows)
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
+    assert prepare_engine(cpu_bf16=True) is False
+    assert os.environ["ACCELERATE_MIXED_PRECISION"] == ("bf16" if knows else "no")
+    assert ("computes in float32" in capsys.readouterr().err) != knows
+    prepare_engine()
+    assert not capsys.readouterr().err
+
+
 def test_bf16_on_the_cpu_is_not_for_deepspeed(monkeypatch):
+    monkeypatch.setattr("mera.training.engine.multiplies_bfloat16", lambda: True)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
     monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
