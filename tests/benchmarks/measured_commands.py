@@ -24,26 +24,30 @@ def mera(*words: str) -> list[str]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measured:
-    """What a command took: `peak`, bytes of its processes' own pages, all at one time; `cpu`, seconds, of all of them
-    that ended before it."""
+    """What a command took: `peak`, bytes of its processes' own pages, all at one time; `mapped`, with the pages of the
+    files, such as weights, that one of them maps and Linux may drop and read again; `cpu`, seconds, of all of them that
+    ended before it."""
 
     code: int
     seconds: float
     cpu: float
     peak: int
+    mapped: int
     output: str
 
 
-def own_bytes(process: int) -> int:
-    """Memory that the process and all below it hold beside mapped files, which Linux may drop."""
-    total = 0
+def held_bytes(process: int) -> tuple[int, int]:
+    """Memory that the process and all below it hold beside mapped files, and with those of the one that maps most."""
+    own, files = 0, [0]
     for each in (process, *_children(process)):
         try:
             lines = Path(f"/proc/{each}/status").read_text(encoding="ascii", errors="replace")
         except OSError:
             continue  # it has ended meanwhile
-        total += sum(int(kib) * 1024 for kib in re.findall(r"^Rss(?:Anon|Shmem):\s+(\d+)", lines, re.MULTILINE))
-    return total
+        held = {kind: int(kib) * 1024 for kind, kib in re.findall(r"^Rss(\w+):\s+(\d+)", lines, re.MULTILINE)}
+        own += held.get("Anon", 0) + held.get("Shmem", 0)
+        files.append(held.get("File", 0))
+    return own, own + max(files)
 
 
 def _children(process: int) -> Iterator[int]:
@@ -71,12 +75,13 @@ def run_measured(command: Sequence[str], interrupt_at: str | None = None) -> Mea
         text=True,
         env=os.environ | {"HF_HUB_OFFLINE": "1"},
     )
-    peak, is_over = 0, threading.Event()
+    peak, mapped, is_over = 0, 0, threading.Event()
 
     def watch() -> None:
-        nonlocal peak
+        nonlocal peak, mapped
         while not is_over.wait(0.1):
-            peak = max(peak, own_bytes(process.pid))
+            own, all_of_it = held_bytes(process.pid)
+            peak, mapped = max(peak, own), max(mapped, all_of_it)
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -91,7 +96,7 @@ def run_measured(command: Sequence[str], interrupt_at: str | None = None) -> Mea
     is_over.set()
     watcher.join()
     seconds, cpu = time.monotonic() - start, _cpu_of_children() - spent
-    return Measured(code=code, seconds=seconds, cpu=cpu, peak=peak, output="".join(lines))
+    return Measured(code=code, seconds=seconds, cpu=cpu, peak=peak, mapped=mapped, output="".join(lines))
 
 
 def _cpu_of_children() -> float:
@@ -128,7 +133,8 @@ class Rehearsal:
                 raise SystemExit(
                     f"{step} ended with {measured.code}:\n" + "\n".join(measured.output.splitlines()[-15:])
                 )
-            row = {"step": step, "seconds": measured.seconds, "peak": measured.peak, "doctor": reckoned}
+            row = {"step": step, "seconds": measured.seconds, "peak": measured.peak, "mapped": measured.mapped}
+            row["doctor"] = reckoned
             if say is not None:
                 row["says"] = next(line for line in measured.output.splitlines() if re.search(say, line)).strip()
             with self.rows.open("a", encoding="utf-8") as file:
@@ -136,7 +142,8 @@ class Rehearsal:
             self.done[step] = row
         row = self.done[step]
         reckoned = "" if row["doctor"] is None else f"{row['doctor'] / GIB:.1f}"
-        print(f"| {step} | {row['seconds']:,.0f} | {row['peak'] / GIB:.1f} | {reckoned} | {row.get('says', '')} |")
+        held = f"{row['peak'] / GIB:.1f} | {row['mapped'] / GIB:.1f}"
+        print(f"| {step} | {row['seconds']:,.0f} | {held} | {reckoned} | {row.get('says', '')} |")
         sys.stdout.flush()
 
 
