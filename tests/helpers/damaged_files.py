@@ -43,18 +43,20 @@ def damaged(draw, text):
     return content
 
 
-def whole_or_refused(files, *arguments):
-    """Prepare from `files`; either a task that can be read and adds up, or one sentence and no trace of a task."""
+def whole_or_refused(files, *arguments, fractions=EVEN):
+    """Prepare from `files` (path -> bytes); either a task that can be read and adds up, or one sentence and no trace of
+    a task."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for file, content in files.items():
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
             (folder / file).write_bytes(content)
         output = folder / "out" / "task"
         arguments = [
             str(folder / argument[1:]) if str(argument).startswith("@") else argument for argument in arguments
         ]
         try:
-            (task,) = run(*arguments, "--output", output, *EVEN)
+            (task,) = run(*arguments, "--output", output, *fractions)
         except (ValueError, OSError) as error:
             message = str(error)
             assert message

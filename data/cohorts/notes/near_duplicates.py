@@ -72,7 +72,7 @@ def signature(text: str) -> np.ndarray:
     words = re.findall(r"[^\W\d_]+", text.lower())
     if not words:
         # Nothing to compare: equal only to a text that is equal in every character.
-        return np.arange(NUM_HASHES, dtype=np.int64) + (zlib.crc32(text.encode()) << 32)
+        return np.arange(NUM_HASHES, dtype=np.int64) + ((zlib.crc32(text.encode()) % PRIME + 1) << 31)
     known: dict[str, int] = {}
     hashes = np.array([known.setdefault(word, zlib.crc32(word.encode()) % PRIME) for word in words], dtype=np.int64)
     length = min(RUN_WORDS, len(hashes))

@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import sys
+import zlib
 
 import numpy as np
 import pytest
@@ -128,6 +129,14 @@ def test_only_copies_in_a_later_split_count():
     assert near_duplicates([original, copy, other], [0, 0, 1]) == []
     assert near_duplicates([], []) == []
     assert near_duplicates(["", "12", "12", "?"], [0, 0, 1, 1]) == [1]
+
+
+def test_every_note_without_letters_has_a_signature_of_its_own():
+    texts = [f"{number}." for number in range(200)]
+    assert max(zlib.crc32(text.encode()) for text in texts) > 2**31  # more than 32 bits hold once it is shifted
+    signatures = {tuple(signature(text)) for text in texts}
+    assert len(signatures) == 200
+    assert min(map(min, signatures)) > signature(note(1)).max()
 
 
 def write_notes(path, copies):
