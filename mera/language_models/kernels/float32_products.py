@@ -10,7 +10,7 @@ first, as bitsandbytes does it.
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -49,11 +49,21 @@ def _forward(layer: nn.Linear, plain: Callable[[Tensor], Tensor], inputs: Tensor
     return outputs if layer.bias is None else outputs + layer.bias.to(outputs.dtype)
 
 
+class _Context(Protocol):
+    """Of torch.autograd.Function, with what the forward pass leaves for the backward pass."""
+
+    make: Callable[[], Tensor] | None
+    needs_input_grad: tuple[bool, ...]
+    saved_tensors: tuple[Tensor, ...]
+
+    def save_for_backward(self, *tensors: Tensor | None) -> None: ...
+
+
 class _Product(torch.autograd.Function):
     """inputs (..., I) times the transposed weight (O, I), which is given, or made by `make` each time it is needed."""
 
     @staticmethod
-    def forward(ctx: Any, inputs: Tensor, weight: Tensor | None, make: Callable[[], Tensor] | None) -> Tensor:
+    def forward(ctx: _Context, inputs: Tensor, weight: Tensor | None, make: Callable[[], Tensor] | None) -> Tensor:
         ctx.make = make
         ctx.save_for_backward(inputs if ctx.needs_input_grad[1] else None, weight)
         used = weight if make is None else make()
@@ -62,7 +72,7 @@ class _Product(torch.autograd.Function):
             return _times_transposed(inputs.float(), used).to(inputs.dtype)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx: _Context, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         (gradient,) = gradients
         inputs, weight = ctx.saved_tensors
         of_inputs = of_weight = None
