@@ -16,11 +16,15 @@ os.environ["MERA_BOOKS"] = os.path.join(tempfile.gettempdir(), "mera-tests-have-
 HERE = Path(__file__).parent
 LONGEST = [
     "mera/training/test_engine.py",
+    "benchmarks/test_gpu_kit.py",
     "rank/test_train.py",
     "house/test_network.py",
     "mera/system/test_terminal.py",
     "memorize/test_train.py",
     "memorize/test_text_to_text.py",
+    "data/prepare/test_outside_candidates.py",
+    "rank/patients/test_visit_events.py",
+    "rank/test_four_bits.py",
     "rank/test_train_encoder_decoder.py",
     "mera/training/test_faults.py",
     "data/prepare/test_guarantees.py",

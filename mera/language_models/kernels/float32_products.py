@@ -1,10 +1,10 @@
 """Linear layers in bfloat16 on a processor without instructions for it, multiplied in float32 a few rows at a time.
 
-There torch computes the gradient of such a layer's input in a plain loop: measured on AVX2 with a layer of a
-7-billion model (64 tokens), 0.2 GFLOP/s, against 20 for the forward pass. With rows of the weight turned into float32
-just before they are used, while they lie in the processor's cache, it is 80, and the forward pass 35; what is added up
-is in float32, and the result is rounded to bfloat16 once, as torch does. Layers in 4 bits are turned into bfloat16
-first, as bitsandbytes does it.
+There torch computes the gradient of such a layer's input in a plain loop: on AVX2, for the largest layer of a
+7-billion model, 0.2 GFLOP/s, against 19 for the forward pass. With rows of the weight turned into float32 just before
+they are used, while they lie in the processor's cache, it is 35, and the forward pass 29 (`python
+tests/benchmarks/bench_cpu_bf16.py --layer`). What is added up is in float32, and the result is rounded to bfloat16
+once, as torch does. Layers in 4 bits are turned into bfloat16 first, as bitsandbytes does it.
 """
 
 import functools

@@ -110,7 +110,7 @@ def test_baselines_read_what_training_histories_hold_and_rank_candidates(task):
     effects = [task.column["E11.9"], task.column["I50.9"]]
     found = linear(task).test[:, effects].argmax(axis=1)
     assert (found == targets[:, task.column["I50.9"]]).all(), "the cause, no candidate, tells which comes next"
-    quick = {"epochs": 1, "width": 8}
+    quick = {"epochs": 1, "min_steps": 0, "width": 8}
     for scores in (
         retain(task, NeuralBaselineConfig(**quick), seed=0).test,
         transformer(task, TransformerBaselineConfig(**quick), seed=0).test,
