@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice, repeat
+from itertools import islice
 from typing import TypeVar
 
 import numpy as np
@@ -104,7 +104,7 @@ def build_cohort(
         ledger.drop("notes", "visit without a usable code", num_dropped)
     if events is not None:
         joined = attach_events(joined, events, ledger)
-    patients = list(_patients(joined, names.to_list(), evidence or {}, texts or {}))
+    patients = list(_patients(joined, _visits(joined, names, evidence or {}, texts or {})))
     ledger.drop("patients", "without a usable visit", visits["patient_id"].n_unique() - len(patients))
     return patients
 
@@ -117,14 +117,8 @@ def _number(diagnoses: pl.DataFrame, names: pl.Series) -> pl.DataFrame:
     return diagnoses.with_columns(pl.col("code").cast(pl.Enum(names)).to_physical().cast(pl.UInt32))
 
 
-def _patients(
-    joined: pl.DataFrame,
-    names: list[str],
-    evidence: Mapping[str, Sequence[Evidence]],
-    texts: Mapping[tuple[str, str], SpooledText],
-) -> Iterator[Patient]:
-    """`joined`: a row per visit, sorted by patient, then in time; codes by their number among `names`."""
-    visits = _visits(joined, names, evidence, texts)
+def _patients(joined: pl.DataFrame, visits: Iterator[Visit]) -> Iterator[Patient]:
+    """`joined`: a row for each of `visits`, sorted by patient, then in time."""
     sexes = iter(joined["sex"].to_list())
     runs = joined.select(pl.col("patient_id").rle()).to_series().struct
     for patient_id, num_visits in zip(runs.field("value"), runs.field("len"), strict=True):
@@ -138,12 +132,13 @@ def _patients(
 
 def _visits(
     joined: pl.DataFrame,
-    names: list[str],
+    names: pl.Series,
     evidence: Mapping[str, Sequence[Evidence]],
     texts: Mapping[tuple[str, str], SpooledText],
 ) -> Iterator[Visit]:
-    """A visit for each row of `joined`. Columns become Python's objects as a whole, which is twice as fast as rows."""
-    flat = iter(np.array(names, dtype=object)[joined["code"].explode().to_numpy()].tolist())
+    """A visit for each row of `joined`, which holds codes by their number among `names`. Columns become Python's
+    objects as a whole, which is twice as fast as rows."""
+    flat = iter(np.array(names.to_list(), dtype=object)[joined["code"].explode().to_numpy()].tolist())
     wanted = ("admission_id", "num_primary", "age", "day", *OPTIONAL_VISIT_COLUMNS)
     columns = {name: joined[name].to_list() for name in wanted if name in joined.columns}
     # Days and short ids, which are numbers of visits, repeat a million times over: one object for each saves a fifth.
@@ -159,11 +154,11 @@ def _visits(
         columns["num_primary"],
         columns["age"],
         columns["day"],
-        columns.get("period", repeat(None)),
-        columns.get("text", repeat(None)),
-        columns.get("num_notes", repeat(0)),
-        columns.get("events", repeat(())),
-        strict=False,  # what is repeated has no end
+        columns.get("period", [None] * joined.height),
+        columns.get("text", [None] * joined.height),
+        columns.get("num_notes", [0] * joined.height),
+        columns.get("events", [()] * joined.height),
+        strict=True,
     ):
         codes = tuple(islice(flat, num_codes))
         spans = tuple(span for span in evidence.get(admission_id, ()) if span[0] in codes) if evidence else ()

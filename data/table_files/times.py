@@ -26,8 +26,7 @@ _CLOCKS = ("", " %H:%M:%S", " %H:%M", " %I:%M:%S %p", " %I:%M %p")
 _LARGEST_DAY = 1_000_000
 """Days since the year 0 reach 740,000; a larger number counts something else."""
 _EPOCHS = ((18, "nanoseconds"), (15, "microseconds"), (12, "milliseconds"), (9, "seconds"))
-FEW = 4
-"""A column that holds each of its texts so many times or more, as dates of birth, is read text by different text."""
+
 
 _TIDY = re.compile(r"\d{4}-[01]\d-[0-3]\d( (?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d)?")
 
@@ -96,7 +95,7 @@ def proves_day_first(values: pl.Series) -> bool | None:
 
     Raises UnreadableTimes where both are shown.
     """
-    parts = _dashed(_tidied(values.unique())).str.extract_groups(r"^(\d{1,2})-(\d{1,2})-\d{4}").struct.unnest()
+    parts = _dashed(_tidied(values)).str.extract_groups(r"^(\d{1,2})-(\d{1,2})-\d{4}").struct.unnest()
     first, second = (parts[:, place].cast(pl.Int32) > 12 for place in (0, 1))
     if first.any() and second.any():
         raise UnreadableTimes("some begin with the day and some with the month; write all in one form, as 2020-01-31")
