@@ -35,7 +35,6 @@ from data.task_folder.parts import (
     check_splits,
     damaged,
     optional_table,
-    patient_ids,
     split_counts,
     write_parts,
 )
@@ -307,7 +306,7 @@ def load_task(path: str | Path) -> Task:
     events = optional_table(path, "events.parquet", pl.DataFrame(schema=EVENT_SCHEMA))
     with damaged(path, "groups.parquet"):
         groups = pl.read_parquet(path / "groups.parquet")
-    check_patients({name: patient_ids(splits[name].data.column("patient_id")) for name in SPLITS})
+    check_patients({name: table["patient_id"] for name, table in tables.items()})
     if len({has_past_notes(splits[name].features) for name in SPLITS}) > 1:
         raise UserError(f"in {path} only some splits have notes of past visits; prepare the task again")
     if {has_events(splits[name].features) for name in SPLITS} != {events.height > 0}:

@@ -1,9 +1,8 @@
 """Patients and their visits in memory: what the reader of every source returns."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
-from typing import TypeVar
+from itertools import islice, repeat
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import polars as pl
@@ -19,9 +18,8 @@ Evidence = tuple[str, int, int]
 """A code and the characters `[start, end)` of the note that support it."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Visit:
-    """One admission."""
+class Visit(NamedTuple):
+    """One admission. A tuple: a hospital has millions of them, and a frozen dataclass takes ten times as long to make."""
 
     admission_id: str
     codes: tuple[str, ...]
@@ -38,12 +36,17 @@ class Visit:
     num_notes: int = 0
     """How many notes of the source are in `text`."""
     evidence: tuple[Evidence, ...] = ()
-    events: tuple[str, ...] = field(default=(), repr=False)
+    events: tuple[str, ...] = ()
     """Procedures, drugs and labs of the visit, sorted, where they were asked for."""
 
+    def __repr__(self) -> str:
+        """Without the events, whose digest stands beside that of the rest (`data.cohorts.events.vocabulary`)."""
+        values = self._asdict()
+        del values["events"]
+        return f"Visit({', '.join(f'{name}={value!r}' for name, value in values.items())})"
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Patient:
+
+class Patient(NamedTuple):
     """One patient, visits oldest first."""
 
     patient_id: str
@@ -119,15 +122,11 @@ def _number(diagnoses: pl.DataFrame, names: pl.Series) -> pl.DataFrame:
 
 def _patients(joined: pl.DataFrame, visits: Iterator[Visit]) -> Iterator[Patient]:
     """`joined`: a row for each of `visits`, sorted by patient, then in time."""
-    sexes = iter(joined["sex"].to_list())
-    runs = joined.select(pl.col("patient_id").rle()).to_series().struct
-    for patient_id, num_visits in zip(runs.field("value"), runs.field("len"), strict=True):
-        known = set(islice(sexes, num_visits)) - {None}
-        yield Patient(
-            patient_id=patient_id,
-            sex=known.pop() if len(known) == 1 else None,
-            visits=tuple(islice(visits, num_visits)),
-        )
+    known = pl.col("sex").drop_nulls()
+    one_sex = pl.when(known.n_unique() == 1).then(known.first())
+    patients = joined.group_by("patient_id", maintain_order=True).agg(pl.len(), sex=one_sex)
+    for patient_id, num_visits, sex in patients.iter_rows():
+        yield Patient(patient_id, sex, tuple(islice(visits, num_visits)))
 
 
 def _visits(
@@ -148,32 +147,16 @@ def _visits(
             columns[name] = _one_for_each(columns[name])
     if texts:
         columns["text"] = [texts.get(key) for key in joined.select(KEY).iter_rows()]
-    for admission_id, num_codes, num_primary, age, day, period, words, num_notes, events in zip(
-        columns["admission_id"],
-        joined["code"].list.len().to_list(),
-        columns["num_primary"],
-        columns["age"],
-        columns["day"],
-        columns.get("period", [None] * joined.height),
-        columns.get("text", [None] * joined.height),
-        columns.get("num_notes", [0] * joined.height),
-        columns.get("events", [()] * joined.height),
-        strict=True,
-    ):
-        codes = tuple(islice(flat, num_codes))
-        spans = tuple(span for span in evidence.get(admission_id, ()) if span[0] in codes) if evidence else ()
-        yield Visit(
-            admission_id=admission_id,
-            codes=codes,
-            num_primary=num_primary,
-            age=age,
-            day=day,
-            period=period,
-            text=words,
-            num_notes=num_notes,
-            evidence=spans,
-            events=tuple(events),
-        )
+    columns["codes"] = [tuple(islice(flat, num_codes)) for num_codes in joined["code"].list.len()]
+    if "events" in columns:
+        columns["events"] = [tuple(events) for events in columns["events"]]
+    if evidence:
+        columns["evidence"] = [
+            tuple(span for span in evidence.get(admission_id, ()) if span[0] in codes)
+            for admission_id, codes in zip(columns["admission_id"], columns["codes"], strict=True)
+        ]
+    every = (columns.get(name, repeat(Visit._field_defaults.get(name), joined.height)) for name in Visit._fields)
+    return map(Visit._make, zip(*every, strict=True))
 
 
 def _one_for_each(values: list[Value]) -> list[Value]:

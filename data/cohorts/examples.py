@@ -1,6 +1,7 @@
 """From patients to the examples of a task."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
 from data.cohorts.cohort import Patient, Visit
 from data.cohorts.notes.text_rules import clean_text
@@ -48,7 +49,7 @@ def coding_rows(patients: Iterable[Patient], rules: str | None = None) -> Iterat
 
 def occurring_codes(patients: Iterable[Patient]) -> list[str]:
     """The codes of any visit, sorted."""
-    return sorted({code for patient in patients for visit in patient.visits for code in visit.codes})
+    return sorted(set(chain.from_iterable(visit.codes for patient in patients for visit in patient.visits)))
 
 
 def _row(

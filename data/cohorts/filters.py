@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence, Set
-from dataclasses import replace
 from itertools import compress
 from operator import not_
 
@@ -34,7 +33,7 @@ def drop_visits(
         visits = tuple(compress(patient.visits, approved))
         dropped += compress(patient.visits, map(not_, approved))
         if visits:
-            remaining.append(patient if len(visits) == len(patient.visits) else replace(patient, visits=visits))
+            remaining.append(patient if len(visits) == len(patient.visits) else patient._replace(visits=visits))
         else:
             ledger.drop("patients", f"no visit left: {reason}")
     count_visits(ledger, dropped, reason)
@@ -68,9 +67,9 @@ def coarsen(
         primary = len({group for group in groups[: visit.num_primary] if group is not None})
         spans = ((group_of(code), start, end) for code, start, end in visit.evidence)
         evidence = tuple(dict.fromkeys((group, start, end) for group, start, end in spans if group is not None))
-        return replace(visit, codes=codes, num_primary=primary, evidence=evidence)
+        return visit._replace(codes=codes, num_primary=primary, evidence=evidence)
 
-    coarser = [replace(patient, visits=tuple(map(coarse, patient.visits))) for patient in patients]
+    coarser = [patient._replace(visits=tuple(map(coarse, patient.visits))) for patient in patients]
     return drop_visits(coarser, lambda _, visit: bool(visit.codes), f"without a {what}", ledger)
 
 
@@ -97,9 +96,9 @@ def keep_codes(
         ledger.drop("diagnoses", reason, len(visit.codes) - len(codes))
         primary = sum(code in wanted for code in visit.codes[: visit.num_primary])
         evidence = tuple(span for span in visit.evidence if span[0] in wanted)
-        return replace(visit, codes=codes, num_primary=primary, evidence=evidence)
+        return visit._replace(codes=codes, num_primary=primary, evidence=evidence)
 
-    thinned = [replace(patient, visits=tuple(map(thin, patient.visits))) for patient in patients]
+    thinned = [patient._replace(visits=tuple(map(thin, patient.visits))) for patient in patients]
     return drop_visits(thinned, lambda _, visit: bool(visit.codes), reason_of_visits, ledger)
 
 
@@ -114,11 +113,11 @@ def keep_primary_targets(patients: Iterable[Patient], every_visit: bool, ledger:
     def cut(visit: Visit) -> Visit:
         codes = visit.codes[: visit.num_primary]
         ledger.drop("diagnoses", "not the primary diagnosis", len(visit.codes) - len(codes))
-        return replace(visit, codes=codes, evidence=tuple(span for span in visit.evidence if span[0] in codes))
+        return visit._replace(codes=codes, evidence=tuple(span for span in visit.evidence if span[0] in codes))
 
     if every_visit:
         with_primary = drop_visits(patients, lambda _, visit: visit.num_primary > 0, reason, ledger)
-        return [replace(patient, visits=tuple(map(cut, patient.visits))) for patient in with_primary]
+        return [patient._replace(visits=tuple(map(cut, patient.visits))) for patient in with_primary]
     remaining = []
     for patient in patients:
         last = max((index for index, visit in enumerate(patient.visits) if visit.num_primary), default=-1)
@@ -126,7 +125,7 @@ def keep_primary_targets(patients: Iterable[Patient], every_visit: bool, ledger:
         if last < 0:
             ledger.drop("patients", f"no visit left: {reason}")
         else:
-            remaining.append(replace(patient, visits=(*patient.visits[:last], cut(patient.visits[last]))))
+            remaining.append(patient._replace(visits=(*patient.visits[:last], cut(patient.visits[last]))))
     return remaining
 
 
@@ -135,5 +134,5 @@ def keep_last_visits(patients: Iterable[Patient], num_visits: int, ledger: Ledge
     shortened = []
     for patient in patients:
         count_visits(ledger, patient.visits[:-num_visits], "older than the longest history")
-        shortened.append(replace(patient, visits=patient.visits[-num_visits:]))
+        shortened.append(patient._replace(visits=patient.visits[-num_visits:]))
     return shortened

@@ -3,7 +3,6 @@ never shown (`mera prepare --hide-codes`)."""
 
 import hashlib
 from collections.abc import Iterable, Sequence, Set
-from dataclasses import replace
 
 from data.cohorts.cohort import Patient, Visit
 from data.cohorts.filters import drop_patients, drop_visits
@@ -49,9 +48,9 @@ def without_hidden(
         ledger.drop("diagnoses", REASON, len(visit.codes) - len(codes))
         primary = sum(code not in hidden for code in visit.codes[: visit.num_primary])
         evidence = tuple(span for span in visit.evidence if span[0] not in hidden)
-        return replace(visit, codes=codes, num_primary=primary, evidence=evidence)
+        return visit._replace(codes=codes, num_primary=primary, evidence=evidence)
 
-    thinned = [replace(patient, visits=tuple(map(thin, patient.visits))) for patient in patients]
+    thinned = [patient._replace(visits=tuple(map(thin, patient.visits))) for patient in patients]
     with_codes = drop_visits(thinned, lambda _, visit: bool(visit.codes), "only hidden codes", ledger)
     reason = f"fewer than {min_visits} visits without the hidden codes"
     return drop_patients(with_codes, lambda patient: len(patient.visits) >= min_visits, reason, ledger), taken

@@ -84,7 +84,10 @@ def split_patients(
 
 
 def _by_split(patients: Sequence[Patient], split_of: Mapping[str, str]) -> dict[str, list[Patient]]:
-    return {name: [patient for patient in patients if split_of[patient.patient_id] == name] for name in SPLITS}
+    parts: dict[str, list[Patient]] = {name: [] for name in SPLITS}
+    for patient in patients:
+        parts[split_of[patient.patient_id]].append(patient)
+    return parts
 
 
 def all_members(parts: Mapping[str, Sequence[Patient]]) -> list[Patient]:

@@ -34,17 +34,29 @@ def prepare(arguments: Arguments) -> list[Task]:
     tasks: list[Task] = []
     with _places(outputs.values(), split), _without_collections(), _progress() as advance:
         for kind, output in outputs.items():
-            with _account_before_failure() as ledger:
-                advance(f"reading for the {kind} task")
-                source = source_named(arguments.source).read(arguments, kind, ledger)
-                if arguments.split_file is not None:
-                    source = with_split_file(source, kind, arguments.split_file)
-                advance(f"writing the {kind} task")
-                past_notes = options.past_notes and kind == "diagnosis"
-                tasks += prepare_tasks(output, kind, source, replace(options, past_notes=past_notes), split)
+            tasks += _prepare_kind(kind, output, arguments, options, split, advance)
     for task in tasks:
         print_summary(task)
     return tasks
+
+
+def _prepare_kind(
+    kind: str,
+    output: str,
+    arguments: Arguments,
+    options: TaskOptions,
+    split: SplitOptions,
+    advance: Callable[[str], None],
+) -> list[Task]:
+    """The task of one kind, or one for each fold; nothing else of what was read is kept."""
+    with _account_before_failure() as ledger:
+        advance(f"reading for the {kind} task")
+        source = source_named(arguments.source).read(arguments, kind, ledger)
+        if arguments.split_file is not None:
+            source = with_split_file(source, kind, arguments.split_file)
+        advance(f"writing the {kind} task")
+        past_notes = options.past_notes and kind == "diagnosis"
+        return prepare_tasks(output, kind, source, replace(options, past_notes=past_notes), split)
 
 
 def _task_options(arguments: Arguments) -> TaskOptions:
@@ -103,7 +115,8 @@ def _places(outputs: Iterable[str], split: SplitOptions) -> Iterator[None]:
 @contextmanager
 def _without_collections() -> Iterator[None]:
     """No search for circles of objects while the block runs: there are millions of visits, none in a circle, and
-    looking through them again and again costs a fifth of the time."""
+    looking through them again and again costs a fifth of the time. What the block made and does not return must be gone
+    at its end, or all of it is looked through then."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

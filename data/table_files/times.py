@@ -25,6 +25,8 @@ _NAMED_MONTHS = ("%d-%b-%Y", "%d-%B-%Y", "%b-%d-%Y", "%B-%d-%Y", "%d%b%Y")
 _CLOCKS = ("", " %H:%M:%S", " %H:%M", " %I:%M:%S %p", " %I:%M %p")
 _LARGEST_DAY = 1_000_000
 """Days since the year 0 reach 740,000; a larger number counts something else."""
+_REPEATS = 4
+"""A column whose texts stand in it this often on average is read text by different text."""
 _EPOCHS = ((18, "nanoseconds"), (15, "microseconds"), (12, "milliseconds"), (9, "seconds"))
 
 
@@ -53,6 +55,9 @@ def parse_times(
     `day_first`: what another column of the table proves, used where this one proves nothing. `allow_days`: plain
     numbers are days. Raises UnreadableTimes where day and month cannot be told apart, or numbers count no days.
     """
+    if not allow_days and len(distinct := values.unique(maintain_order=True)) * _REPEATS < len(values):
+        moments = parse_times(distinct, date_format, day_first).moments
+        return Times(moments=values.replace_strict(distinct, moments, return_dtype=moments.dtype))
     moments = _unknown(len(values))
     if date_format is not None:
         moments = _as_moments(values, date_format)

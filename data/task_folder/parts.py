@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import combinations
 from pathlib import Path
 
 import datasets
@@ -53,7 +54,7 @@ def check_splits(tables: Mapping[str, pa.Table], candidates: Sequence[str], othe
     for name, table in tables.items():
         if not table.num_rows:
             raise UserError(f"the {name} split is empty: too few patients are left after filtering")
-    check_patients({name: patient_ids(table["patient_id"]) for name, table in tables.items()})
+    check_patients({name: table["patient_id"] for name, table in tables.items()})
     assert set(candidates).isdisjoint(others), "a candidate is no other code"
     for name, table in tables.items():
         check_codes(name, table, {*candidates, *others})
@@ -64,23 +65,20 @@ def check_splits(tables: Mapping[str, pa.Table], candidates: Sequence[str], othe
         raise UserError("no example of the validation split has a candidate among its targets: nothing can be chosen")
 
 
-def check_patients(patients: Mapping[str, set[str]]) -> None:
+def check_patients(patient_ids: Mapping[str, pa.ChunkedArray]) -> None:
     """Raise UserError where a patient is in two splits."""
-    for first, second in (("train", "validation"), ("train", "test"), ("validation", "test")):
-        shared = len(patients[first] & patients[second])
+    distinct = {name: pl.DataFrame({"id": pl.from_arrow(column)}).unique() for name, column in patient_ids.items()}
+    for first, second in combinations(SPLITS, 2):
+        shared = distinct[second].join(distinct[first], on="id", how="semi").height
         if shared:
             raise UserError(f"{shared} patients are in both {first} and {second}; a patient belongs to one split")
-
-
-def patient_ids(column: pa.ChunkedArray) -> set[str]:
-    return set(column.unique().to_pylist())
 
 
 def split_counts(table: pa.Table) -> SplitCounts:
     """Numbers of examples, patients and targets."""
     return {
         "examples": table.num_rows,
-        "patients": len(patient_ids(table["patient_id"])),
+        "patients": pc.count_distinct(table["patient_id"]).as_py(),
         "targets": pc.sum(pc.list_value_length(table["targets"])).as_py(),
     }
 

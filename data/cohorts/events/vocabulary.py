@@ -7,7 +7,6 @@ of a patient is in no history, so its events are dropped before any example is m
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 
 import polars as pl
 
@@ -60,9 +59,9 @@ def _with_events(patient: Patient, reason: str, ledger: Ledger, wanted: set[str]
         if len(events) == len(visit.events):
             return visit
         ledger.drop("events", reason, len(visit.events) - len(events))
-        return replace(visit, events=events)
+        return visit._replace(events=events)
 
-    return replace(patient, visits=tuple(map(thin, patient.visits)))
+    return patient._replace(visits=tuple(map(thin, patient.visits)))
 
 
 def event_facts(

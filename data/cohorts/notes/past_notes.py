@@ -5,7 +5,6 @@ of a patient is in no history, so its note is dropped before any example is made
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 from data.cohorts.cohort import Patient, Visit
 from data.cohorts.notes.near_duplicates import near_duplicates
@@ -67,8 +66,8 @@ def _without_notes(
         if visit.text is None or not is_dropped(patient, visit):
             return visit
         ledger.drop("notes", reason, visit.num_notes)
-        return replace(visit, text=None, num_notes=0)
+        return visit._replace(text=None, num_notes=0)
 
     return [
-        replace(patient, visits=tuple(without_note(patient, visit) for visit in patient.visits)) for patient in patients
+        patient._replace(visits=tuple(without_note(patient, visit) for visit in patient.visits)) for patient in patients
     ]
