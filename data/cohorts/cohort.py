@@ -19,7 +19,7 @@ Evidence = tuple[str, int, int]
 
 
 class Visit(NamedTuple):
-    """One admission. A tuple: a hospital has millions of them, and a frozen dataclass takes ten times as long to make."""
+    """One admission. A tuple: there are millions of them, and a frozen dataclass takes ten times as long to make."""
 
     admission_id: str
     codes: tuple[str, ...]

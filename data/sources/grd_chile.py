@@ -27,6 +27,7 @@ from data.sources.shared.events.procedure_names import name_of_procedure, proced
 from data.sources.shared.grd_files import files_of, read_discharges
 from data.sources.shared.options import add_diagnosis_options
 from data.sources.shared.source_command import Arguments, SourceCommand, column_forms
+from data.table_files.ahead import one_ahead
 from data.table_files.columns import ColumnForms
 from data.table_files.meanings import LARGEST_AGE
 from data.table_files.stored_files import InputFile
@@ -51,7 +52,7 @@ def read_grd_chile(
     all_files = [file for path in paths for file in files_of(Path(path))]
     discharges = read_discharges(all_files, ledger, forms or ColumnForms(), bool(kinds))
     files, encodings = discharges.files, discharges.encodings
-    codes = pl.Series("raw", discharges.codes, dtype=pl.String)
+    codes = pl.Series("raw", discharges.codes, dtype=pl.Enum(discharges.codes))
     visits = _usable_visits(discharges.visits, ledger)
     diagnoses = discharges.diagnoses.join(visits.select("row"), on="row", how="semi")
     ledger.drop("diagnoses", "visit dropped", discharges.diagnoses.height - diagnoses.height)
@@ -60,25 +61,32 @@ def read_grd_chile(
     del discharges  # half of what is in memory, before patients are made
     edition = edition or load_ontology("icd10who")
     resolve = by_ontology(edition, granularity)
+
+    def read_part(rows: tuple[int, int]) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame | None]:
+        part = _cohort_visits(visits[slice(*rows)])
+        resolved = resolve_codes(_diagnoses(part, diagnoses, codes), resolve, edition.system, ledger)
+        return part.drop("row"), resolved, _events(part, procedures, names, ledger).rows if kinds else None
+
     patients: list[Patient] = []
-    for begin, end in _parts(visits):
-        part = _cohort_visits(visits[begin:end])
-        rows = diagnoses.join(part.select("row", "patient_id", "admission_id"), on="row", how="inner")
-        of_part = rows.select(
-            "patient_id",
-            "admission_id",
-            position=pl.col("position").cast(pl.Int64),
-            primary=pl.col("position") == 0,
-            raw=codes.gather(rows["number"]),
-        )
-        resolved = resolve_codes(of_part, resolve, edition.system, ledger)
-        events = _events(part, procedures, names, ledger).rows if kinds else None
-        patients += build_cohort(part.drop("row"), resolved, ledger, events=events)
+    for part, resolved, events in one_ahead(map(read_part, _parts(visits))):
+        patients += build_cohort(part, resolved, ledger, events=events)
     if not kinds:
         return patients, files, encodings, None
     known = names.filter(pl.col("key") != "").unique("key", keep="first", maintain_order=True)
     event_names = known.select(event=pl.concat_str(pl.lit("procedure:"), "key"), kind=pl.lit("procedure"), name="name")
     return patients, files, encodings, event_names
+
+
+def _diagnoses(visits: pl.DataFrame, diagnoses: pl.DataFrame, codes: pl.Series) -> pl.DataFrame:
+    """patient_id, admission_id, position, primary and raw of the diagnoses of the `visits` of one part."""
+    rows = diagnoses.join(visits.select("row", "patient_id", "admission_id"), on="row", how="inner")
+    return rows.select(
+        "patient_id",
+        "admission_id",
+        position=pl.col("position").cast(pl.Int64),
+        primary=pl.col("position") == 0,
+        raw=codes.gather(rows["number"]),
+    )
 
 
 def _of_usable(procedures: pl.DataFrame, visits: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:

@@ -19,6 +19,7 @@ from typing import IO
 import numpy as np
 import polars as pl
 
+from data.table_files.ahead import one_ahead
 from data.table_files.csv_layout import find_separator, header_names, line_records
 from data.table_files.stored_files import CHUNK, InputFile
 from data.table_files.text_tables import describe_header
@@ -69,8 +70,7 @@ class CsvStream:
         if twice:
             raise UserError(f"{self.path} has several columns called {', '.join(twice)}; rename all but one")
         places = sorted({self.names.index(name) for name in headers.values()})
-        for text in self._whole_lines():
-            lines = self._table_lines(text)
+        for lines in one_ahead(map(self._table_lines, self._whole_lines())):
             if lines:
                 yield self._parsed(lines, places, headers)
         if not self.num_rows:

@@ -133,6 +133,11 @@ def test_every_code_of_a_column_is_used_or_counted(raw, shuffler):
     ledger.read("diagnoses", len(rows))
     used = resolve_codes(table, by_ontology(load_ontology("icd9cm")), "icd9cm", ledger)
     ledger.check_used("diagnoses", used.height)
+    as_enum = table.cast({"raw": pl.Enum(table["raw"].drop_nulls().unique())})
+    of_enum = Ledger()
+    of_enum.read("diagnoses", len(rows))
+    assert resolve_codes(as_enum, by_ontology(load_ontology("icd9cm")), "icd9cm", of_enum).equals(used)
+    assert of_enum.record() == ledger.record()
     assert set(used["code"]) <= {"428.0", "250.00"}
     first = {
         min((row for row in rows if row[1] == visit), key=lambda row: row[2])[2] for visit in {row[1] for row in rows}

@@ -133,3 +133,20 @@ def test_nothing_and_empty_columns():
     assert moments(None, None) == [None, None]
     assert moments() == []
     assert iso_time("04/03/2020") == ""
+
+
+@pytest.mark.parametrize("day_first", [True, False])
+@pytest.mark.parametrize("date_format", [None, "%d|%m|%Y"])
+def test_a_column_that_repeats_itself_is_read_as_each_of_its_texts(date_format, day_first):
+    texts = ["2020-03-04 05:06:07", None, "04/03/2020", "20200304", "5|3|2020", "no time", "4 March 2020 11:30 PM"]
+    every = moments(*texts, date_format=date_format, day_first=day_first)
+    repeated = parse_times(pl.Series("when", texts * 50), date_format, day_first).moments
+    assert repeated.name == "when"
+    assert repeated.to_list() == every * 50
+    assert every[0] == MOMENT
+    assert every[2] == (MIDNIGHT if day_first else datetime(2020, 4, 3))
+
+
+def test_a_column_that_repeats_itself_is_refused_as_its_texts_are():
+    with pytest.raises(UnreadableTimes, match="does not show whether the day or the month comes first"):
+        parse_times(pl.Series(["04/03/2020", "05/03/2020"] * 50))
