@@ -31,7 +31,7 @@ from data.sources.shared.options import (
 )
 from data.sources.shared.source_command import Arguments, SourceCommand, column_forms
 from data.table_files.columns import ColumnForms, column, read_columns
-from data.table_files.meanings import Meaning
+from data.table_files.meanings import Meaning, form_of
 from data.table_files.stored_files import InputFile
 from data.task_folder.task_info import SourceFacts
 from mera.system.errors import UserError
@@ -174,14 +174,7 @@ def _studies(
     files.append(InputFile(file_name=reports.name, sha256=digest.hexdigest()))
     table = read_columns(metadata, STUDIES, ledger, forms)
     files.append(table.file)
-    # hhmmss with a fraction, as a number: 91501.5 is a quarter past nine.
-    clock = pl.col("studytime").floor().cast(pl.Int64)
-    seconds = clock // 10_000 * 3600 + clock // 100 % 100 * 60 + clock % 100
-    times = (
-        table.rows.with_columns(time=pl.col("studydate") + pl.duration(seconds=seconds))
-        .group_by(patient_id="subject_id", admission_id="study_id")
-        .agg(pl.col("time").min())
-    )
+    times = _study_times(table.rows, f"{metadata.name}, studytime", ledger)
     listed = pl.DataFrame(
         [(*key, text) for key, text in sorted(rows.items())],
         schema={"patient_id": pl.String, "admission_id": pl.String, "text": pl.String},
@@ -191,6 +184,25 @@ def _studies(
         ledger.read(unit, listed.height)
     ledger.read("patients", listed["patient_id"].n_unique())
     return listed.join(times, on=["patient_id", "admission_id"], how="left", maintain_order="left")
+
+
+def _study_times(images: pl.DataFrame, column: str, ledger: Ledger) -> pl.DataFrame:
+    """patient_id, admission_id (the study) and time, of several images the earliest, null where none has one.
+
+    `column`: what the ledger calls the clock: hhmmss with a fraction, as a number; 91501.5 is a quarter past nine.
+    """
+    clock = pl.col("studytime")
+    is_clock = clock.is_between(0, 235_960, closed="left") & (clock // 100 % 100 < 60) & (clock % 100 < 60)
+    odd = images.filter(~is_clock)["studytime"]
+    if len(odd):
+        ledger.unreadable(column, "a time of day as hhmmss", len(odd), [form_of(f"{number:g}") for number in odd])
+    whole = pl.when(is_clock).then(clock).floor().cast(pl.Int64)
+    seconds = whole // 10_000 * 3600 + whole // 100 % 100 * 60 + whole % 100
+    return (
+        images.with_columns(time=pl.col("studydate") + pl.duration(seconds=seconds))
+        .group_by(patient_id="subject_id", admission_id="study_id")
+        .agg(pl.col("time").min())
+    )
 
 
 def _report_files(path: Path) -> Iterator[tuple[str, bytes]]:

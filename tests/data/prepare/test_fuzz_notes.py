@@ -1,4 +1,4 @@
-"""The fuzzer for a corpus of annotated notes and for insurance claims: a task comes out whole, or one sentence and
+"""The fuzzer for annotated notes, radiology reports and insurance claims: a task comes out whole, or one sentence and
 nothing on disk."""
 
 from damaged_files import RULES, damaged, whole_or_refused
@@ -59,8 +59,40 @@ def test_desynpuf(which, data):
     whole_or_refused(files, "desynpuf", "--input", "@")
 
 
+def studies():
+    """MIMIC-CXR's reports by their paths, its metadata, and the stays of MIMIC-IV-ED, as text."""
+    rows = {
+        "metadata": ["dicom_id,subject_id,study_id,StudyDate,StudyTime"],
+        "edstays": ["subject_id,hadm_id,stay_id,intime,outtime,gender"],
+        "diagnosis": ["subject_id,stay_id,seq_num,icd_code,icd_version"],
+    }
+    files = {}
+    for patient in range(10_000_032, 10_000_044):
+        study, stay = patient + 40_000_000, patient + 20_000_000
+        words = f"IMPRESSION: Opacity in the left lung, {chr(97 + patient % 26) * 7}.\n"
+        files[f"files/p10/p{patient}/s{study}.txt"] = f"EXAMINATION: Chest\n{words}"
+        rows["metadata"].append(f"d{study},{patient},{study},21800506,91501.5")
+        rows["edstays"].append(f"{patient},,{stay},2180-05-06 08:00:00,2180-05-06 15:00:00,F")
+        rows["diagnosis"] += [f"{patient},{stay},1,J189,10", f"{patient},{stay},2,I10,10"]
+    return files | {f"{name}.csv": "\n".join(lines) for name, lines in rows.items()}
+
+
+CXR = studies()
+REPORTS = ("mimic-cxr", "--reports", "@files", "--metadata", "@metadata.csv", "--ed", "@")
+ODD_FILES = ("metadata.csv", "edstays.csv", "diagnosis.csv", next(iter(CXR)))
+
+
+@given(st.sampled_from(ODD_FILES), st.data())
+@RULES
+def test_mimic_cxr(which, data):
+    files = {name: text.encode() for name, text in CXR.items()} | {which: data.draw(damaged(CXR[which]))}
+    whole_or_refused(files, *REPORTS)
+
+
 def test_the_undamaged_files_are_fine():
     notes = {name: text.encode() for name, text in CODIESP.items()}
     assert whole_or_refused(notes, *SPANISH, fractions=()) is None
     tables = {name: text.encode() for name, text in CLAIMS.items()}
     assert whole_or_refused(tables, "desynpuf", "--input", "@") is None
+    reports = {name: text.encode() for name, text in CXR.items()}
+    assert whole_or_refused(reports, *REPORTS) is None

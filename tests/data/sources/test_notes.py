@@ -242,6 +242,19 @@ def test_reports_take_the_codes_of_the_admission_they_lie_in(tmp_path):
     assert_adds_up(task)
 
 
+@pytest.mark.parametrize(("clock", "form"), [("1e308", "9a+999"), ("inf", "aaa"), ("-5", "-9"), ("236000", "999999")])
+def test_a_clock_that_is_none_is_counted_and_its_study_has_no_time(tmp_path, clock, form):
+    reports, hosp = write_cxr(tmp_path / "odd", as_zip=True)
+    metadata = tmp_path / "odd" / "mimic-cxr-2.0.0-metadata.csv.gz"
+    rows = gzip.decompress(metadata.read_bytes()).decode().replace("180000", clock)
+    metadata.write_bytes(gzip.compress(rows.encode()))
+    task = prepare_cxr(tmp_path, "odd", reports, "--hosp", hosp)
+    assert dropped(task, "visits")["without a time in the metadata"] == 2
+    (odd,) = task.info["unreadable"].values()
+    assert odd == {"meaning": "a time of day as hhmmss", "values": 2, "forms": [form]}
+    assert_adds_up(task)
+
+
 def test_reports_with_the_codes_of_an_ed_stay(tmp_path):
     reports, _ = write_cxr(tmp_path / "ed-case", as_zip=True)
     ed = tmp_path / "ed"
