@@ -80,8 +80,11 @@ def _speed(values: Recipe, engine: Engine) -> Iterator[str]:
             yield str(error)
 
 
-def costs(values: Recipe) -> Iterator[str]:
-    """What the memory that is reckoned leaves out of what makes a step faster."""
+def costs(values: Recipe, merged: int) -> Iterator[str]:
+    """What the memory of a step leaves out: of what makes it faster, and of the end, where a model in 4 bits is merged
+    into one of so many bytes."""
+    if _wants_four_bits(values):
+        yield f"model.quantization: at the end the merged model takes {merged / GIB:.1f} GiB of the host's memory"
     if (values.get("training") or {}).get("compile"):
         yield (
             "training.compile: the compiler works before the first step of each length; the memory is that of plain "
@@ -124,6 +127,17 @@ def memory(engine: Engine, needed: int) -> Iterator[str]:
             f"--training.batch_size and double --training.gradient_accumulation, add --model.gradient_checkpointing "
             f"true or --model.lora.rank 32 (with --model.quantization nf4 in 4 bits), or shard with "
             f"launch/accelerate/zero3.yaml"
+        )
+
+
+def merging(values: Recipe, engine: Engine, merged: int) -> Iterator[str]:
+    """Whether the model that one in 4 bits is merged into at the end, of so many bytes, fits the host's memory."""
+    wanted = merged + HOST_BESIDE * engine.processes
+    if _wants_four_bits(values) and wanted > free_host_bytes():
+        yield (
+            f"at the end the model in 4 bits is merged into a whole one in this machine's memory, which takes "
+            f"{wanted / GIB:.1f} GiB with Python's libraries, {free_host_bytes() / GIB:.1f} GiB are free: free some, "
+            f"or take a smaller base model"
         )
 
 

@@ -78,6 +78,8 @@ def examine(
     checkpoints = training.get("keep_last", TrainingConfig().keep_last) + FURTHER_CHECKPOINTS
     needed = checkpoints * to_resume + final
     later += checks.memory(engine, peak(memory))
+    merged = estimate.merged_bytes + estimate.gradient_bytes  # what trained is there twice, for a moment
+    later += checks.merging(values, engine, merged)
     later += checks.disk(values.get("output"), needed)
     run_steps = steps(engine, estimate)
     return replace(
@@ -88,7 +90,7 @@ def examine(
         peak_bytes=peak(memory),
         run_steps=run_steps,
         too_few_steps=too_few_steps(run_steps),
-        costs=list(checks.costs(values)),
+        costs=list(checks.costs(values, merged)),
         checkpoint_bytes=needed,
     )
 

@@ -12,7 +12,7 @@ import importlib.util
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,9 @@ from transformers.quantizers import HfQuantizer
 
 from mera.system.errors import UserError
 from mera.training.private_api import BLOCK_MAXIMA, BLOCK_WEIGHTS, keep_layout, quantized_layer, quantized_weight
+
+if TYPE_CHECKING:
+    from peft.tuners.lora.bnb import Linear4bit as LoraLayer4bit
 
 Quantization = Literal["none", "nf4"]
 COMPUTE_TYPE = torch.bfloat16
@@ -113,20 +116,25 @@ def merge_quantized_layers(model: nn.Module) -> None:
     """Put plain layers, on the CPU, in the place of those in 4 bits, with their adapters merged where they have one.
 
     A merged weight is the sum, in float32, of the weight that the 4 bits stand for and of the adapter's product,
-    rounded to the type that the weight was read in. A layer at a time leaves its device: a whole copy of the model
-    needs to fit the host's memory, not the GPU's. The rest of the model follows to the CPU.
+    rounded to the type that the weight was read in. A layer at a time leaves its device, and its 4 bits are gone: a
+    whole copy of the model needs to fit the host's memory, not the GPU's. The rest of the model follows to the CPU.
     """
     if not has_quantized_layers(model):
         return
-    for name, layer in list(model.named_modules()):
-        base = cast("nn.Module | None", getattr(layer, "base_layer", None))
-        if is_quantized(base):
-            (adapter,) = layer.active_adapters
-            model.set_submodule(name, _plain_layer(cast("nn.Linear", base), layer.get_delta_weight(adapter)))
-    for name, layer in list(model.named_modules()):
-        if is_quantized(layer):
-            model.set_submodule(name, _plain_layer(cast("nn.Linear", layer)))
+    # By their names: a list of the layers would keep all of them until the last is merged.
+    with_adapter = [name for name, layer in model.named_modules() if is_quantized(getattr(layer, "base_layer", None))]
+    for name in with_adapter:
+        model.set_submodule(name, _merged_layer(model.get_submodule(name)))
+    for name in [name for name, layer in model.named_modules() if is_quantized(layer)]:
+        model.set_submodule(name, _plain_layer(cast("nn.Linear", model.get_submodule(name))))
     model.to("cpu")
+
+
+def _merged_layer(layer: nn.Module) -> nn.Linear:
+    """Of a layer of PEFT's around one in 4 bits."""
+    wrapped = cast("LoraLayer4bit", layer)
+    (adapter,) = wrapped.active_adapters
+    return _plain_layer(cast("nn.Linear", wrapped.base_layer), wrapped.get_delta_weight(adapter))
 
 
 @torch.no_grad()

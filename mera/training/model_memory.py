@@ -25,8 +25,9 @@ _FILE_PAGES = ("active", "inactive")
 def require_memory(config: ModelConfig) -> None:
     """Raise UserError where the base model's weights, or what training keeps beside them, do not fit this machine.
 
-    A lower bound: activations and buffers come on top (`mera doctor` reckons them). Nothing is asked of small folders,
-    GGUF files and models without loaded weights.
+    A lower bound: activations and buffers come on top (`mera doctor` reckons them). Of a model in 4 bits the one that
+    it is merged into must fit the host's memory too. Nothing is asked of small folders, GGUF files and models without
+    loaded weights.
     """
     if config.base is None or config.gguf_file or config.weights != "load":
         return
@@ -35,6 +36,8 @@ def require_memory(config: ModelConfig) -> None:
     empty, _ = load_base_model(replace(config, weights="none", quantization="none"), ())
     in_four_bits = config.quantization != "none"
     weights = _bytes(empty, in_four_bits)
+    if in_four_bits:
+        _refuse_merging(free_host_bytes(), _bytes(empty, in_four_bits=False))
     copies = 0 if config.lora.rank else TRAINED_COPIES
     if not uses_gpu():
         _refuse_above(free_host_bytes(), weights, copies, "free memory of this machine")
@@ -84,6 +87,14 @@ def _bytes(model: PreTrainedModel, in_four_bits: bool) -> int:
         layers = (module for module in model.modules() if isinstance(module, torch.nn.Linear) and module is not output)
         quantized = {layer.weight for layer in layers}
     return sum(weight.numel() // 2 if weight in quantized else weight.nbytes for _, weight in model.named_parameters())
+
+
+def _refuse_merging(available: int, merged: int) -> None:
+    if merged > available:
+        raise UserError(
+            f"a base model in 4 bits is merged at the end into one of {merged / GIB:.1f} GiB, in the memory of this "
+            f"machine, of which {available / GIB:.1f} GiB are free: free some, or take a smaller base model"
+        )
 
 
 def _refuse_above(available: int, weights: int, copies: int, where: str) -> None:

@@ -66,8 +66,19 @@ def test_speed_switches_that_cannot_be_had_and_what_they_cost(task, tmp_path, mo
     said = missing(task, tmp_path, model__kernels="liger", training__optimizer="adamw_8bit")
     assert "model.kernels liger needs liger-kernel, which is not installed: pip install liger-kernel" in said
     assert "training.optimizer adamw_8bit needs bitsandbytes, which is not installed" in said
-    assert len(list(checks.costs({"training": {"compile": True}, "model": {"kernels": "liger"}}))) == 2
-    assert not list(checks.costs({"training": {"compile": False}, "model": {}}))
+    assert len(list(checks.costs({"training": {"compile": True}, "model": {"kernels": "liger"}}, 5))) == 2
+    assert not list(checks.costs({"training": {"compile": False}, "model": {}}, 5))
+
+
+def test_a_model_in_four_bits_is_merged_into_memory_that_is_there(monkeypatch):
+    four_bits, engine = {"model": {"quantization": "nf4"}}, Engine(name="one process")
+    monkeypatch.setattr(checks, "free_host_bytes", lambda: 14 * checks.GIB)
+    assert not list(checks.merging(four_bits, engine, 13 * checks.GIB))
+    assert not list(checks.merging({"model": {"quantization": "none"}}, engine, 20 * checks.GIB))
+    (sentence,) = checks.merging(four_bits, engine, 14 * checks.GIB)
+    assert "takes 14.6 GiB with Python's libraries, 14.0 GiB are free" in sentence
+    (cost,) = checks.costs(four_bits, 15 * checks.GIB)
+    assert cost.endswith("the merged model takes 15.0 GiB of the host's memory")
 
 
 class NoAnswer(Exception):

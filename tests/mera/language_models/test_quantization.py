@@ -1,7 +1,9 @@
 """4-bit base weights: what they stand for, what trains beside them, what merging makes of both, and what is refused."""
 
+import gc
 import importlib.util
 import json
+import weakref
 
 import pytest
 import torch
@@ -9,6 +11,7 @@ from small_model import ARCHITECTURE, DEFINITIONS
 from torch import nn
 
 from mera.doctor.live_bytes import hollow
+from mera.language_models import quantization as room
 from mera.language_models.code_tokens import EOV, add_code_tokens, token_ids
 from mera.language_models.lora import LoraSettings, add_lora, merged
 from mera.language_models.models import ModelConfig, load_base_model, open_checkpoint
@@ -117,6 +120,22 @@ def test_adapters_and_embeddings_train_and_are_merged(tied, dtype, tmp_path):
     assert "quant" not in (tmp_path / "config.json").read_text()
     opened, _ = open_checkpoint(tmp_path, "cpu")
     assert torch.equal(opened(input_ids=ids).logits, plain.eval()(input_ids=ids).logits)
+
+
+def test_a_merged_layer_leaves_no_four_bits_behind(monkeypatch):
+    """7 billion weights, all of them kept until the last is merged, did not fit 24 GiB."""
+    wrapped, _ = adapted(architecture=SMALL, dtype="bfloat16")
+    layers = [weakref.ref(layer) for layer in wrapped.modules() if is_quantized(layer)]
+    left, plain_layer = [], room._plain_layer
+
+    def counted(layer, delta=None):
+        gc.collect()
+        left.append(sum(each() is not None for each in layers))
+        return plain_layer(layer, delta)
+
+    monkeypatch.setattr(room, "_plain_layer", counted)
+    merged(wrapped)
+    assert left == list(range(len(layers), 0, -1))
 
 
 def test_biases_stay_and_bytes_are_those_that_are_there():

@@ -146,6 +146,16 @@ def test_two_processes_train_as_one(engine, task, alone, tmp_path):
         assert not hasattr(loaded, "peft_config")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["ddp", "zero2", "fsdp2"])
+def test_two_processes_with_compiled_blocks_train_as_one_without(engine, task, alone, tmp_path):
+    """By torch's own compiler: a minute or more for each trainer."""
+    runs = [run for run in wanted_runs(task, STEP_EXAMPLES // 2) if run["name"] in {*LORA, "rank-lora"}]
+    compiled = [run | {"config": run["config"] | {"training.compile": True}} for run in runs]
+    for name, losses in train(tmp_path / engine, engine, 2, compiled).items():
+        np.testing.assert_allclose(losses, alone[1][name], atol=1e-4, rtol=0, err_msg=f"{engine} {name}")
+
+
 def resumed_runs(task, processes, stop_after=None):
     """All trainers, all parameters and LoRA, with groups of parameters that differ in more than their rate."""
     runs = [run for run in wanted_runs(task, RESUMED_STEP_EXAMPLES // processes) if run["name"] != "bi_encoder-cached"]
