@@ -62,14 +62,15 @@ def read_grd_chile(
     edition = edition or load_ontology("icd10who")
     resolve = by_ontology(edition, granularity)
 
-    def read_part(rows: tuple[int, int]) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame | None]:
+    def read_part(rows: tuple[int, int]) -> tuple[pl.DataFrame, pl.DataFrame]:
         part = _cohort_visits(visits[slice(*rows)])
-        resolved = resolve_codes(_diagnoses(part, diagnoses, codes), resolve, edition.system, ledger)
-        return part.drop("row"), resolved, _events(part, procedures, names, ledger).rows if kinds else None
+        return part, resolve_codes(_diagnoses(part, diagnoses, codes), resolve, edition.system, ledger)
 
     patients: list[Patient] = []
-    for part, resolved, events in one_ahead(map(read_part, _parts(visits))):
-        patients += build_cohort(part, resolved, ledger, events=events)
+    # In a thread, beside what follows: neither may count for a reason of the other's.
+    for part, resolved in one_ahead(map(read_part, _parts(visits))):
+        events = _events(part, procedures, names, ledger).rows if kinds else None
+        patients += build_cohort(part.drop("row"), resolved, ledger, events=events)
     if not kinds:
         return patients, files, encodings, None
     known = names.filter(pl.col("key") != "").unique("key", keep="first", maintain_order=True)
