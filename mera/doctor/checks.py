@@ -107,15 +107,14 @@ def disk(output: str | None, needed: int) -> Iterator[str]:
         )
 
 
-def memory(engine: Engine, needed: int) -> Iterator[str]:
+def memory(values: Recipe, engine: Engine, needed: int) -> Iterator[str]:
     """Whether a step fits on the GPUs that are here, or on the CPU in the memory that is free."""
     if engine.on_cpu:
         free, wanted = free_host_bytes(), needed * engine.processes + HOST_BESIDE * engine.processes
         if wanted > free:
             yield (
-                f"training needs {wanted / GIB:.1f} GiB with Python's libraries, {free / GIB:.1f} GiB are free: halve "
-                f"--training.batch_size and double --training.gradient_accumulation, or add "
-                f"--model.gradient_checkpointing true, --model.lora.rank 32 or --model.quantization nf4"
+                f"training needs {wanted / GIB:.1f} GiB with Python's libraries, {free / GIB:.1f} GiB are free: "
+                f"{_what_takes_less(values, 'free some')}"
             )
         return
     if not torch.cuda.is_available():
@@ -123,11 +122,25 @@ def memory(engine: Engine, needed: int) -> Iterator[str]:
     smallest = min(torch.cuda.get_device_properties(i).total_memory for i in range(torch.cuda.device_count()))
     if needed > smallest:
         yield (
-            f"a step needs {needed / GIB:.1f} GiB on each GPU, the smallest has {smallest / GIB:.1f}: halve "
-            f"--training.batch_size and double --training.gradient_accumulation, add --model.gradient_checkpointing "
-            f"true or --model.lora.rank 32 (with --model.quantization nf4 in 4 bits), or shard with "
-            f"launch/accelerate/zero3.yaml"
+            f"a step needs {needed / GIB:.1f} GiB on each GPU, the smallest has {smallest / GIB:.1f}: "
+            f"{_what_takes_less(values, 'shard with launch/accelerate/zero3.yaml')}"
         )
+
+
+def _what_takes_less(values: Recipe, last: str) -> str:
+    """Settings that make a step smaller and that the recipe does not have yet, `last` behind them."""
+    part = "encoder" if "encoder" in values else "model"
+    section = values.get(part) or {}
+    lora = (section.get("lora") or {}).get("rank")
+    ways = {
+        "halve --training.batch_size and double --training.gradient_accumulation": (
+            (values.get("training") or {}).get("batch_size") != 1
+        ),
+        f"add --{part}.gradient_checkpointing true": not section.get("gradient_checkpointing"),
+        f"add --{part}.lora.rank 32": not lora,
+        "add --model.quantization nf4": lora and part == "model" and not _wants_four_bits(values),
+    }
+    return ", or ".join([*(way for way, helps in ways.items() if helps), last])
 
 
 def merging(values: Recipe, engine: Engine, merged: int) -> Iterator[str]:

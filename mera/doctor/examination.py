@@ -77,7 +77,7 @@ def examine(
     to_resume, final = checkpoint_bytes(estimate, lora)
     checkpoints = training.get("keep_last", TrainingConfig().keep_last) + FURTHER_CHECKPOINTS
     needed = checkpoints * to_resume + final
-    later += checks.memory(engine, peak(memory))
+    later += checks.memory(values, engine, peak(memory))
     merged = estimate.merged_bytes + estimate.gradient_bytes  # what trained is there twice, for a moment
     later += checks.merging(values, engine, merged)
     later += checks.disk(values.get("output"), needed)

@@ -40,13 +40,14 @@ def require_memory(config: ModelConfig) -> None:
         _refuse_merging(free_host_bytes(), _bytes(empty, in_four_bits=False))
     copies = 0 if config.lora.rank else TRAINED_COPIES
     if not uses_gpu():
-        _refuse_above(free_host_bytes(), weights, copies, "free memory of this machine")
+        _refuse_above(free_host_bytes(), weights, copies, in_four_bits, "free memory of this machine")
         return
     if not in_four_bits:  # 4-bit weights are made on the GPU, a shard at a time
-        _refuse_above(free_host_bytes(), weights, 0, "memory of this machine, through which the weights are read")
+        where = "memory of this machine, through which the weights are read"
+        _refuse_above(free_host_bytes(), weights, 0, in_four_bits, where)
     if not (shares_out_parameters() or uses_deepspeed()):
         total = torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory
-        _refuse_above(total, weights, copies, f"memory of {torch.cuda.get_device_name()}")
+        _refuse_above(total, weights, copies, in_four_bits, f"memory of {torch.cuda.get_device_name()}")
 
 
 def free_host_bytes() -> int:
@@ -97,14 +98,15 @@ def _refuse_merging(available: int, merged: int) -> None:
         )
 
 
-def _refuse_above(available: int, weights: int, copies: int, where: str) -> None:
+def _refuse_above(available: int, weights: int, copies: int, in_four_bits: bool, where: str) -> None:
     needed = weights * (1 + copies)
     if needed <= available:
         return
     training = f", {needed / GIB:.1f} with the gradients and averages of all that trains" if copies else ""
     remedy = "train LoRA (--model.lora.rank 32), " if copies else ""
+    remedy += "" if in_four_bits else "take 4 bits (--model.quantization nf4), "
     raise UserError(
         f"the base model takes {weights / GIB:.1f} GiB{training}, and {available / GIB:.1f} GiB are there ({where}): "
-        f"{remedy}take 4 bits (--model.quantization nf4), a smaller base model, or share it out over GPUs "
-        f"(launch/accelerate/zero3.yaml); `mera doctor` reckons what a recipe needs"
+        f"{remedy}take a smaller base model, or share it out over GPUs (launch/accelerate/zero3.yaml); `mera doctor` "
+        f"reckons what a recipe needs"
     )

@@ -125,8 +125,40 @@ def test_missing_packages_programs_disk_and_memory(task, tmp_path, monkeypatch):
     monkeypatch.setattr(checks.torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(checks.torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(checks.torch.cuda, "get_device_properties", lambda index: SmallGpu)
-    assert "a step needs 20.0 GiB on each GPU, the smallest has 8.0" in next(checks.memory(engine_gpu(), 20 * 2**30))
-    assert not list(checks.memory(engine_gpu(), 2**30))
+    (said,) = checks.memory({}, engine_gpu(), 20 * 2**30)
+    assert said.startswith("a step needs 20.0 GiB on each GPU, the smallest has 8.0: halve --training.batch_size and")
+    assert not list(checks.memory({}, engine_gpu(), 2**30))
+
+
+@pytest.mark.parametrize(
+    ("values", "advice"),
+    [
+        (
+            {"model": {"gradient_checkpointing": True}},
+            "halve --training.batch_size and double --training.gradient_accumulation, or add --model.lora.rank 32, or "
+            "free some",
+        ),
+        (
+            {"model": {"gradient_checkpointing": True, "lora": {"rank": 8}}, "training": {"batch_size": 1}},
+            "add --model.quantization nf4, or free some",
+        ),
+        (
+            {
+                "model": {"gradient_checkpointing": True, "lora": {"rank": 8}, "quantization": "nf4"},
+                "training": {"batch_size": 1},
+            },
+            "free some",
+        ),
+        (
+            {"encoder": {}, "training": {"batch_size": 1}},
+            "add --encoder.gradient_checkpointing true, or add --encoder.lora.rank 32, or free some",
+        ),
+    ],
+)
+def test_what_takes_less_memory_is_what_the_recipe_does_not_have_yet(values, advice, monkeypatch):
+    monkeypatch.setattr(checks, "free_host_bytes", lambda: 2**30)
+    (said,) = checks.memory(values, Engine(name="one process", on_cpu=True), 2**31)
+    assert said == f"training needs 2.6 GiB with Python's libraries, 1.0 GiB are free: {advice}"
 
 
 def engine_gpu():
