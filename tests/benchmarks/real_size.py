@@ -153,8 +153,8 @@ def write_encoder(folder: Path, task: Path, size: str) -> None:
     AutoModel.from_config(AutoConfig.for_model("modernbert", **ENCODER[size], **special)).save_pretrained(folder)
 
 
-def language_model(rehearsal: Rehearsal, size: str, quantization: str) -> None:
-    """Both stages of the recipe `biomistral`, or of `biomistral_4bit`."""
+def language_model(rehearsal: Rehearsal, size: str, quantization: str, with_stage_one: bool) -> None:
+    """Both stages of the recipe `biomistral`, or of `biomistral_4bit`; or stage two alone, on the base model."""
     folder = rehearsal.folder
     write_visits(folder / "visits.csv")
     task = prepare(folder, "visits", ("--candidates", "all", *THIRDS))
@@ -164,6 +164,17 @@ def language_model(rehearsal: Rehearsal, size: str, quantization: str) -> None:
     recipe = "biomistral" if quantization == "none" else "biomistral_4bit"
     bits = "bf16" if quantization == "none" else "4 bit"
     runs = folder / recipe
+    if with_stage_one:
+        stage_one(rehearsal, task, recipe, bits)
+        stage_two(rehearsal, task, recipe, bits, runs / "memorize" / "checkpoint", runs / "rank")
+        shutil.rmtree(runs / "memorize" / "trainer", ignore_errors=True)
+    else:
+        stage_two(rehearsal, task, recipe, f"{bits}, without stage one", base, runs / "rank-alone")
+
+
+def stage_one(rehearsal: Rehearsal, task: Path, recipe: str, bits: str) -> None:
+    folder = rehearsal.folder
+    base, runs = folder / "base", folder / recipe
     small = ("--training.batch_size", "2", "--training.epochs", "1", "--training.warmup", "0")
     questions = ("--questions.phrasings", "1", "--questions.levels", "[]", "--questions.mixture.synonym_to_code", "0")
     even = ("--questions.mixture.code_to_definition", "1", "--questions.mixture.definition_to_code", "1")
@@ -187,17 +198,19 @@ def language_model(rehearsal: Rehearsal, size: str, quantization: str) -> None:
     rehearsal.take(
         f"the checkpoint of {bits} in plain transformers", [sys.executable, "-c", PLAIN, checkpoint], say="billion"
     )
-    two = ("--config", f"configs/rank/{recipe}.yaml", "--task", task, "--model.base", checkpoint)
+
+
+def stage_two(rehearsal: Rehearsal, task: Path, recipe: str, bits: str, base: Path, output: Path) -> None:
+    two = ("--config", f"configs/rank/{recipe}.yaml", "--task", task, "--model.base", base)
     two = (*two, "--training.epochs", "0.6", "--training.batch_size", "1", "--training.gradient_accumulation", "1")
     rehearsal.take(
         f"stage two, {bits}, two steps",
-        (*mera_launch("rank"), *two, "--output", runs / "rank"),
+        (*mera_launch("rank"), *two, "--output", output),
         ("--stage", "rank", *two),
         say="steps? of|step \\d+ of",
     )
     history = ("--history", "E11.9,I10;N17.9", "--days", "60;20", "--top", "3")
-    rehearsal.take(f"mera predict, {bits}, one patient", [*mera("predict"), runs / "rank", *history], say="[A-Z]\\d\\d")
-    shutil.rmtree(runs / "memorize" / "trainer", ignore_errors=True)
+    rehearsal.take(f"mera predict, {bits}, one patient", [*mera("predict"), output, *history], say="[A-Z]\\d\\d")
 
 
 def bi_encoders(rehearsal: Rehearsal, size: str) -> None:
@@ -233,6 +246,7 @@ def main() -> None:
     parser.add_argument(
         "--parts", nargs="+", choices=("bf16", "nf4", "bi_encoders"), default=("bf16", "nf4", "bi_encoders")
     )
+    parser.add_argument("--without-stage-one", action="store_true", help="of bf16 and nf4: stage two on the base model")
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     rehearsal = Rehearsal(arguments.folder)
@@ -241,7 +255,8 @@ def main() -> None:
         if part == "bi_encoders":
             bi_encoders(rehearsal, arguments.size)
         else:
-            language_model(rehearsal, arguments.size, "none" if part == "bf16" else part)
+            quantization = "none" if part == "bf16" else part
+            language_model(rehearsal, arguments.size, quantization, not arguments.without_stage_one)
 
 
 if __name__ == "__main__":
