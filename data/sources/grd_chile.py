@@ -54,21 +54,28 @@ def read_grd_chile(
     files, encodings = discharges.files, discharges.encodings
     codes = pl.Series("raw", discharges.codes, dtype=pl.Enum(discharges.codes))
     visits = _usable_visits(discharges.visits, ledger)
-    diagnoses = discharges.diagnoses.join(visits.select("row"), on="row", how="semi")
+    parts = _parts(visits)
+    part_of_row = pl.concat(
+        visits[begin:end].select("row", part=pl.lit(number, pl.UInt32)) for number, (begin, end) in enumerate(parts)
+    )
+    diagnoses = discharges.diagnoses.join(part_of_row, on="row", how="inner")
     ledger.drop("diagnoses", "visit dropped", discharges.diagnoses.height - diagnoses.height)
+    by_part = diagnoses.partition_by("part", include_key=False, as_dict=True)
+    nothing = diagnoses.clear().drop("part")
     names = _procedure_names(discharges.procedure_codes)
     procedures = _of_usable(discharges.procedures, visits, ledger)
-    del discharges  # half of what is in memory, before patients are made
+    del discharges, diagnoses  # half of what is in memory, before patients are made
     edition = edition or load_ontology("icd10who")
     resolve = by_ontology(edition, granularity)
 
-    def read_part(rows: tuple[int, int]) -> tuple[pl.DataFrame, pl.DataFrame]:
-        part = _cohort_visits(visits[slice(*rows)])
-        return part, resolve_codes(_diagnoses(part, diagnoses, codes), resolve, edition.system, ledger)
+    def read_part(number: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+        part = _cohort_visits(visits[slice(*parts[number])])
+        written = _diagnoses(part, by_part.pop((number,), nothing), codes)
+        return part, resolve_codes(written, resolve, edition.system, ledger)
 
     patients: list[Patient] = []
     # In a thread, beside what follows: neither may count for a reason of the other's.
-    for part, resolved in one_ahead(map(read_part, _parts(visits))):
+    for part, resolved in one_ahead(map(read_part, range(len(parts)))):
         events = _events(part, procedures, names, ledger).rows if kinds else None
         patients += build_cohort(part.drop("row"), resolved, ledger, events=events)
     if not kinds:
