@@ -195,7 +195,9 @@ def _study_times(images: pl.DataFrame, column: str, ledger: Ledger) -> pl.DataFr
     is_clock = clock.is_between(0, 235_960, closed="left") & (clock // 100 % 100 < 60) & (clock % 100 < 60)
     odd = images.filter(~is_clock)["studytime"]
     if len(odd):
-        ledger.unreadable(column, "a time of day as hhmmss", len(odd), [form_of(f"{number:g}") for number in odd])
+        ledger.unreadable(
+            column, "a time of day as hhmmss", len(odd), [form_of(f"{number:g}") for number in odd.head(1000)]
+        )
     whole = pl.when(is_clock).then(clock).floor().cast(pl.Int64)
     seconds = whole // 10_000 * 3600 + whole // 100 % 100 * 60 + whole % 100
     return (

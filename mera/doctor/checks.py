@@ -145,12 +145,12 @@ def _what_takes_less(values: Recipe, last: str) -> str:
 
 def merging(values: Recipe, engine: Engine, merged: int) -> Iterator[str]:
     """Whether the model that one in 4 bits is merged into at the end, of so many bytes, fits the host's memory."""
-    wanted = merged + HOST_BESIDE * engine.processes
-    if _wants_four_bits(values) and wanted > free_host_bytes():
+    free, wanted = free_host_bytes(), merged + HOST_BESIDE * engine.processes
+    if _wants_four_bits(values) and wanted > free:
         yield (
             f"at the end the model in 4 bits is merged into a whole one in this machine's memory, which takes "
-            f"{wanted / GIB:.1f} GiB with Python's libraries, {free_host_bytes() / GIB:.1f} GiB are free: free some, "
-            f"or take a smaller base model"
+            f"{wanted / GIB:.1f} GiB with Python's libraries, {free / GIB:.1f} GiB are free: free some, or "
+            f"take a smaller base model"
         )
 
 

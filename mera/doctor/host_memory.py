@@ -4,6 +4,8 @@ import ctypes
 import gc
 from pathlib import Path
 
+from mera.language_models.quantization import return_freed_memory
+
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 LARGEST_GAP, SMALLEST_GAP = 1 << 26, 1 << 16
 """Bytes; smaller gaps have no room for a tensor that matters."""
@@ -50,11 +52,9 @@ def _close_gaps() -> list[int]:
     no tensor uses. So the gaps are allocated, which takes next to no pages while nothing is written there.
     """
     gc.collect()
+    return_freed_memory()
     library = _c_library()
-    if not hasattr(library, "malloc_trim"):  # not the GNU C library
-        return []
-    library.malloc_trim(0)
-    if not hasattr(library, "mallinfo2"):  # older than 2.33
+    if not hasattr(library, "mallinfo2"):  # not the GNU C library, or older than 2.33
         return []
     taken, size = [], LARGEST_GAP
     while size >= SMALLEST_GAP:

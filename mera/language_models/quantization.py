@@ -126,14 +126,14 @@ def merge_quantized_layers(model: nn.Module) -> None:
     with_adapter = [name for name, layer in model.named_modules() if is_quantized(getattr(layer, "base_layer", None))]
     for name in with_adapter:
         model.set_submodule(name, _merged_layer(model.get_submodule(name)))
-        _return_freed_memory()
+        return_freed_memory()
     for name in [name for name, layer in model.named_modules() if is_quantized(layer)]:
         model.set_submodule(name, _plain_layer(cast("nn.Linear", model.get_submodule(name))))
-        _return_freed_memory()
+        return_freed_memory()
     model.to("cpu")
 
 
-def _return_freed_memory() -> None:
+def return_freed_memory() -> None:
     """Have the GNU C library give freed memory back to the system: of blocks up to 32 MiB, such as the largest layer's
     4 bits in 7 billion weights are, it keeps what is not at the end of its heap."""
     library = ctypes.CDLL(None)

@@ -44,7 +44,7 @@ def require_memory(config: ModelConfig) -> None:
         return
     if not in_four_bits:  # 4-bit weights are made on the GPU, a shard at a time
         where = "memory of this machine, through which the weights are read"
-        _refuse_above(free_host_bytes(), weights, 0, in_four_bits, where)
+        _refuse_above(free_host_bytes(), weights, 0, False, where)
     if not (shares_out_parameters() or uses_deepspeed()):
         total = torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory
         _refuse_above(total, weights, copies, in_four_bits, f"memory of {torch.cuda.get_device_name()}")
