@@ -1,11 +1,13 @@
 """Everything stage one measures, as recall.json and a checkpoint's memorized.json hold it."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NotRequired, TypedDict
 
 import pydantic
+import torch
 from transformers import PreTrainedModel
 
 from data.task import load_task
@@ -41,6 +43,14 @@ class TrainingFigures(TypedDict):
     loss_tokens_per_epoch: int
     """tokens that carry loss"""
     loss_tokens_per_second: float | None
+
+
+class BeforeTraining(TypedDict):
+    """What a model knew before it was trained: shares by kind of question, perplexity of general text."""
+
+    pretrained_as_text: dict[str, float] | None
+    shares: dict[str, float]
+    perplexity: float
 
 
 class RecallRecord(Breakdown):
@@ -83,6 +93,25 @@ def measure(
     )
 
 
+def once(path: Path, measure_it: Callable[[], BeforeTraining]) -> BeforeTraining:
+    """What `measure_it` gives, kept in `path` for the run that goes on after an interruption: asking a large model may
+    take longer than training it. Every process must call this; where the first finds the file, none measures."""
+    found: list[BeforeTraining | None] = [None]
+    is_distributed = torch.distributed.is_initialized()
+    is_first = not is_distributed or torch.distributed.get_rank() == 0
+    if is_first and path.is_file():
+        found = [json.loads(path.read_text(encoding="utf-8"))]
+    if is_distributed:
+        torch.distributed.broadcast_object_list(found)
+    if found[0] is not None:
+        return found[0]
+    before = measure_it()
+    if is_first:
+        path.parent.mkdir(exist_ok=True)
+        write_json(path, before)
+    return before
+
+
 def pretrained_recall(
     model: PreTrainedModel, encoder: QuestionEncoder, book: QuestionBook, batch_size: int
 ) -> dict[str, float]:
@@ -101,18 +130,16 @@ def pretrained_recall(
     return shares(ask(model, plain, as_text, asked, batch_size, one_line=True, never=new))
 
 
-def recall_record(
-    book: QuestionBook, before: Measurement, after: Measurement, pretrained: dict[str, float] | None
-) -> RecallRecord:
+def recall_record(book: QuestionBook, before: BeforeTraining, after: Measurement) -> RecallRecord:
     """What recall.json says of the codes and of general text."""
     code_set = book.code_set
     record: RecallRecord = {
         "codes": len(code_set.codes),
         "edition": code_set.edition,
-        "pretrained_as_text": pretrained,
-        "before": before.shares(),
+        "pretrained_as_text": before["pretrained_as_text"],
+        "before": before["shares"],
         "after": after.shares(),
-        "perplexity": {"before": before.perplexity, "after": after.perplexity},
+        "perplexity": {"before": before["perplexity"], "after": after.perplexity},
         **breakdown(after.answers, code_set),
     }
     if code_set.terms is not None:

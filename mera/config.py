@@ -210,6 +210,9 @@ def _unknown_key_message(key: str, known: list[str]) -> str:
     stages = _stages_of(key, known)
     if stages:
         return f"{key!r} is a key of the stage {stages[0]}, not of this one"
+    within = [name for name in known if name.startswith(f"{key}.")]
+    if within:
+        return f"{key!r} is a section; set its keys one by one, such as --{within[0]}"
     return f"unknown key {key!r}; did you mean {_nearest_key(key, known)!r}?"
 
 

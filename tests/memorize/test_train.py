@@ -133,7 +133,13 @@ def test_a_killed_run_resumes_to_the_same_recall_and_curve(task, tmp_path, monke
     os.killpg(killed.pid, signal.SIGKILL)
     killed.wait()
     assert not cut.exists()
+    kept = tmp_path / ".cut.partial" / "trainer" / "before.json"
+    before = json.loads(kept.read_text())
+    assert (before["shares"], before["perplexity"]) == (whole["before"], whole["perplexity"]["before"])
+    kept.write_text(json.dumps(before | {"perplexity": 123.0}))
     resumed = memorize(monkeypatch, task, cut, **options)
+    assert resumed["perplexity"]["before"] == 123.0  # read, not measured a second time
+    assert resumed["before"] == whole["before"]
     assert (
         resumed["after"]
         == whole["after"]

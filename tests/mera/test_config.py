@@ -73,6 +73,7 @@ def test_a_missing_file_is_named(tmp_path):
     ("arguments", "message"),
     [
         (["--task", "a", "--section.rat", "1"], "unknown key 'section.rat'; did you mean 'section.rate'?"),
+        (["--task", "a", "--section", "{rate: 1}"], "'section' is a section; set its keys one by one, such as --"),
         (["--task", "a", "stray"], "unknown key 'stray'"),
         ([], "task is required"),
     ],
