@@ -94,14 +94,22 @@ def measure(stage: str, launch: str, options: list[str], task: Path, base: Path,
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     found = re.search(r"([\d.]+) steps/s, ([\d,]+) tokens/s", done.stdout)
     if found is None:
-        errors = [line for line in done.stderr.splitlines() if "rror" in line]
-        return (errors or ["it ended without a word"])[0]
+        return reason(done.stderr)
     gpu = re.search(r"and ([\d.]+) GiB of its GPU", done.stdout)
     return {
         "steps_per_second": float(found[1]),
         "tokens_per_second": float(found[2].replace(",", "")),
         "gpu_gib": float(gpu[1]) if gpu else float("nan"),
     }
+
+
+def reason(errors: str) -> str:
+    """Why a command of the toolkit failed: its one sentence, else the last line that names an error other than that of
+    the launcher, which only says that the command failed."""
+    lines = [line.strip() for line in errors.splitlines() if line.strip()]
+    sentences = [line for line in lines if line.startswith("error: ")]
+    named = [line for line in lines if "Error" in line and "CalledProcessError" not in line]
+    return (sentences or named or lines or ["it ended without a word"])[-1]
 
 
 def utilisation(tokens_per_second: float, weights: int, is_full: bool, device: str) -> float | None:

@@ -53,3 +53,22 @@ def test_its_parts_run_with_a_tiny_shape(run):
     assert utilisation(1000, 10, True, "CPU") is None
     assert f"model FLOPs utilisation {'0%' if torch.cuda.is_available() else '-'}" in in_words(records[0])
     assert SHAPES["7b"]["vocab_size"] == 32_000
+
+
+LAUNCHER = "subprocess.CalledProcessError: Command '['python', 'memorize/train.py']' returned non-zero exit status 1."
+
+
+@pytest.mark.parametrize(
+    ("errors", "why"),
+    [
+        (f"error: model.kernels liger wants a GPU\nTraceback\n{LAUNCHER}\n", "error: model.kernels liger wants a GPU"),
+        (f"ValueError: first\nRuntimeError: then\n{LAUNCHER}\n", "RuntimeError: then"),
+        ("killed\n\n", "killed"),
+        ("", "it ended without a word"),
+    ],
+)
+def test_why_a_command_failed_is_what_it_said_not_what_its_launcher_said(monkeypatch, errors, why):
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    from gpu_7b import reason
+
+    assert reason(errors) == why
