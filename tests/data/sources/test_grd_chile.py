@@ -140,6 +140,27 @@ def test_packed_files_pieces_and_the_order_of_rows_change_nothing(tmp_path, monk
         assert every_row(prepared(tmp_path, source, name=f"s{number}")) == every_row(whole)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_discharges_of_one_admission_day_stand_in_the_order_of_their_ends_without_repeats(tmp_path, seed):
+    rows = [
+        grd.row(2021, "7", "2021-02-01", ["I10"], discharged="2021-02-05"),
+        grd.row(2021, "7", "2021-02-01", ["E11.9"], discharged="2021-02-03"),
+        grd.row(2021, "7", "2021-02-01", ["N18.5"], discharged=""),
+        grd.row(2021, "7", "2021-02-01", ["I10"], discharged="2021-02-05"),
+        grd.row(2021, "7", "2021-03-01", ["K80.2"]),
+        grd.row(2021, "6", "2021-02-01", ["I10"], discharged="2021-02-05"),  # another patient's is no repeat
+        grd.row(2021, "6", "2021-04-01", ["I10"]),
+        *grd.patients(2021, 6),
+    ]
+    random.Random(seed).shuffle(rows)
+    grd.write(tmp_path / "grd", 2021, rows)
+    task = prepared(tmp_path, tmp_path / "grd", "--candidates", "all")
+    history = example_of(task, "21-7")["history"]
+    assert [visit["codes"] for visit in history] == [["E11.9"], ["I10"], ["N18.5"]]
+    assert dropped(task, "visits") == {"discharge listed twice, all its diagnoses the same": 1}
+    assert [visit["codes"] for visit in example_of(task, "21-6")["history"]] == [["I10"]]
+
+
 def test_stays_that_overlap_are_counted(tmp_path):
     rows = [
         grd.row(2021, "7", "2021-05-01", ["I10"], discharged="2021-05-20"),
