@@ -150,6 +150,7 @@ def _merged_layer(layer: nn.Module) -> nn.Linear:
 
 @torch.no_grad()
 def _plain_layer(layer: nn.Linear, delta: Tensor | None = None) -> nn.Linear:
+    """A plain layer with the weight that the 4 bits of `layer` stand for, and `delta`; `layer` loses its own."""
     weight, kind = quantized_weight(layer)
     if delta is not None:
         weight = weight.float() + delta.float()
@@ -157,6 +158,8 @@ def _plain_layer(layer: nn.Linear, delta: Tensor | None = None) -> nn.Linear:
     plain.weight = nn.Parameter(weight.to(kind).cpu(), requires_grad=False)
     if layer.bias is not None:
         plain.bias = nn.Parameter(layer.bias.detach().to(kind).cpu(), requires_grad=False)
+    # The weight refers to its layer: until Python looked for circles, both would stay, 3.6 GiB of 7 billion weights.
+    del layer.weight
     return plain
 
 
