@@ -33,7 +33,7 @@ from data.table_files.columns import ColumnForms
 from data.table_files.meanings import LARGEST_AGE
 from data.table_files.stored_files import InputFile
 
-_VISITS_AT_A_TIME = 250_000
+_VISITS_AT_A_TIME = 125_000
 _SAME_DISCHARGE = ("person", "admitted", "discharged", "hospital", "content")
 _DAYS = 2**23
 """More than there are days in the dates that polars reads, of the years 1 to 9999."""

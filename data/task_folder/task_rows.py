@@ -3,6 +3,7 @@
 import hashlib
 import mmap
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -17,6 +18,7 @@ from mera.system.errors import UserError
 Hashes = dict[str, "hashlib._Hash"]
 """Leaf of a column (`history[].codes[]/text`) -> the sha256 of its values so far."""
 BATCH_ROWS = 5_000
+ROWS_AT_ONCE = 100_000
 BATCH_CHARACTERS = 1 << 28
 """Arrow counts the bytes of a batch's strings in 31 bits, and a character has up to four."""
 
@@ -81,25 +83,33 @@ def _first_row_outside(table: pa.Table, codes: set[str]) -> int:
 
 def count_outside(table: pa.Table, candidates: Sequence[str]) -> OutsideCounts:
     """Targets of `table` that are no candidates, the examples that have one or more, and how many codes these are."""
-    targets = pl.DataFrame({"code": pl.from_arrow(table["targets"])}).with_row_index("row").explode("code")
-    outside = targets.filter(~pl.col("code").is_in(list(candidates)))
-    return {"examples": outside["row"].n_unique(), "targets": outside.height, "codes": outside["code"].n_unique()}
+    known = list(candidates)
+    outside = [targets.filter(~pl.col("code").is_in(known)) for targets in _targets(table)]
+    examples = sum(part["row"].n_unique() for part in outside)
+    codes = {code for part in outside for code in part["code"].unique()}
+    return {"examples": examples, "targets": sum(part.height for part in outside), "codes": len(codes)}
 
 
 def num_without_target_among(table: pa.Table, candidates: Sequence[str]) -> int:
     """The examples that have no target among `candidates`."""
-    targets = pl.DataFrame({"code": pl.from_arrow(table["targets"])}).with_row_index("row").explode("code")
-    return int(table.num_rows) - targets.filter(pl.col("code").is_in(list(candidates)))["row"].n_unique()
+    known = list(candidates)
+    having = sum(targets.filter(pl.col("code").is_in(known))["row"].n_unique() for targets in _targets(table))
+    return int(table.num_rows) - having
 
 
 def count_targets(table: pa.Table, codes: Sequence[str]) -> np.ndarray:
     """(C,) int64: the examples of `table` with each of `codes` among their targets."""
-    targets = pl.DataFrame({"code": pl.from_arrow(table["targets"])}).with_row_index("row")
-    counts = targets.explode("code").unique().group_by("code").len()
-    of_codes = pl.DataFrame({"code": codes}, schema={"code": pl.String}).join(
-        counts, on="code", how="left", maintain_order="left"
-    )
-    return of_codes["len"].fill_null(0).cast(pl.Int64).to_numpy()
+    counts: Counter[str] = Counter()
+    for targets in _targets(table):
+        counts.update(dict(targets.unique().group_by("code").len().iter_rows()))
+    return np.array([counts[code] for code in codes], dtype=np.int64)
+
+
+def _targets(table: pa.Table) -> Iterator[pl.DataFrame]:
+    """`row` and `code` of each target, some rows of `table` at a time: of millions they would take a gigabyte."""
+    for start in range(0, table.num_rows, ROWS_AT_ONCE):
+        part = pl.DataFrame({"code": pl.from_arrow(table["targets"].slice(start, ROWS_AT_ONCE))})
+        yield part.with_row_index("row").explode("code")
 
 
 def digest_table(table: pa.Table) -> str:

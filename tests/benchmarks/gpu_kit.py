@@ -34,7 +34,7 @@ from typing import TypedDict
 import torch
 from gpu_7b import block_weights, measure, modes, prepare, reason, utilisation
 from measured_commands import mera
-from real_size import THIRDS, write_encoder, write_visits
+from real_size import TWO_TO_TRAIN, write_encoder, write_visits
 from real_size import prepare as prepare_table
 from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -219,7 +219,7 @@ def ranking(kit: Kit) -> Iterator[Record]:
 
 def notes(kit: Kit) -> Iterator[Record]:
     write_visits(kit.folder / f"notes-{kit.size}.csv", 60 if kit.is_tiny else 7000)
-    options = ("--kind", "coding", "--text", "note", "--candidates", "all", *THIRDS)
+    options = ("--kind", "coding", "--text", "note", "--candidates", "all", *TWO_TO_TRAIN)
     task = prepare_table(kit.folder, f"notes-{kit.size}", options)
     encoder = kit.folder / f"encoder-{kit.size}"
     write_encoder(encoder, task, kit.size)
