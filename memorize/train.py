@@ -43,10 +43,11 @@ def main() -> None:
         few = QuestionBook(code_set.spread(FEW_CODES), config.questions)
         return rehearse(trainer, lambda: measure(unwrapped(trainer), encoder, few, text, length, batch_size), dry_run)
 
+    untrained_model = on_device(trainer)
+
     def measure_before() -> BeforeTraining:
-        model = on_device(trainer)
-        as_text = pretrained_recall(model, encoder, book, batch_size) if asks_pretrained(config) else None
-        untrained = measure(model, encoder, book, text, length, batch_size)
+        as_text = pretrained_recall(untrained_model, encoder, book, batch_size) if asks_pretrained(config) else None
+        untrained = measure(untrained_model, encoder, book, text, length, batch_size)
         return {"pretrained_as_text": as_text, "shares": untrained.shares(), "perplexity": untrained.perplexity}
 
     before = once(run.path("trainer") / "before.json", measure_before)

@@ -179,7 +179,8 @@ def _in_time(rows: pl.DataFrame) -> pl.DataFrame:
     as fast as the columns, and few rows are left to tell apart."""
     day = pl.col("admitted").to_physical().cast(pl.Int64) + _DAYS // 2
     known = rows.with_columns(key=pl.col("person").cast(pl.Int64) * _DAYS + day).sort("key")
-    tied = known.select(pl.col("key").is_duplicated()).to_series()
+    key = pl.col("key")
+    tied = known.select((key == key.shift(1)).fill_null(False) | (key == key.shift(-1)).fill_null(False)).to_series()
     places = tied.arg_true()
     ties = known.filter(tied).with_columns(place=places)
     ties = ties.sort("key", *_SAME_DISCHARGE, "birth", "sex", "died", "row", nulls_last=True)
