@@ -1,7 +1,6 @@
 """Everything stage one measures, as recall.json and a checkpoint's memorized.json hold it."""
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NotRequired, TypedDict
@@ -93,22 +92,36 @@ def measure(
     )
 
 
-def once(path: Path, measure_it: Callable[[], BeforeTraining]) -> BeforeTraining:
-    """What `measure_it` gives, kept in `path` for the run that goes on after an interruption: asking a large model may
-    take longer than training it. Every process must call this; where the first finds the file, none measures."""
+def measure_before(
+    kept: Path,
+    model: PreTrainedModel,
+    encoder: QuestionEncoder,
+    book: QuestionBook,
+    text: list[str],
+    context_length: int,
+    batch_size: int,
+    as_text: bool,
+) -> BeforeTraining:
+    """What the model knows before it is trained; `as_text`: as it came, too (`pretrained_recall`).
+
+    The file `kept` has it for the run that goes on after an interruption: asking a large model may take longer than
+    training it. Every process must call this; where the first one finds the file, none measures.
+    """
     found: list[BeforeTraining | None] = [None]
     is_distributed = torch.distributed.is_initialized()
     is_first = not is_distributed or torch.distributed.get_rank() == 0
-    if is_first and path.is_file():
-        found = [json.loads(path.read_text(encoding="utf-8"))]
+    if is_first and kept.is_file():
+        found = [json.loads(kept.read_text(encoding="utf-8"))]
     if is_distributed:
         torch.distributed.broadcast_object_list(found)
     if found[0] is not None:
         return found[0]
-    before = measure_it()
+    pretrained = pretrained_recall(model, encoder, book, batch_size) if as_text else None
+    measured = measure(model, encoder, book, text, context_length, batch_size)
+    before = BeforeTraining(pretrained_as_text=pretrained, shares=measured.shares(), perplexity=measured.perplexity)
     if is_first:
-        path.parent.mkdir(exist_ok=True)
-        write_json(path, before)
+        kept.parent.mkdir(exist_ok=True)
+        write_json(kept, before)
     return before
 
 

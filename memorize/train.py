@@ -13,7 +13,7 @@ from transformers import set_seed
 from memorize.config import MemorizeConfig
 from memorize.encoding import QuestionEncoder
 from memorize.forgetting import measured_text
-from memorize.measurement import BeforeTraining, measure, once, pretrained_recall, recall_record
+from memorize.measurement import measure, measure_before, recall_record
 from memorize.outputs import print_end, save_model, write_outputs
 from memorize.questions import QuestionBook
 from memorize.recall import print_shares
@@ -42,22 +42,14 @@ def main() -> None:
     if dry_run:
         few = QuestionBook(code_set.spread(FEW_CODES), config.questions)
         return rehearse(trainer, lambda: measure(unwrapped(trainer), encoder, few, text, length, batch_size), dry_run)
-
-    untrained_model = on_device(trainer)
-
-    def measure_before() -> BeforeTraining:
-        as_text = pretrained_recall(untrained_model, encoder, book, batch_size) if asks_pretrained(config) else None
-        untrained = measure(untrained_model, encoder, book, text, length, batch_size)
-        return {"pretrained_as_text": as_text, "shares": untrained.shares(), "perplexity": untrained.perplexity}
-
-    before = once(run.path("trainer") / "before.json", measure_before)
+    kept, as_text = run.path("trainer") / "before.json", asks_pretrained(config)
+    before = measure_before(kept, on_device(trainer), encoder, book, text, length, batch_size, as_text)
     trainer.resume_and_train(run, config.training)
     after = measure(unwrapped(trainer), encoder, book, text, length, batch_size)
-
     save_model(trainer, tokenizer, code_tokens, config, run)
     if trainer.is_world_process_zero():
         recall = recall_record(book, before, after)
-        asked = {"pretrained, as text": recall["pretrained_as_text"], "before": recall["before"]}
+        asked = {"pretrained, as text": before["pretrained_as_text"], "before": before["shares"]}
         print_shares(asked | {"after": recall["after"]})
         print(f"perplexity of general text: {before['perplexity']:.1f} before, {after.perplexity:.1f} after")
         write_outputs(run, config, code_set, source, recall, trainer, clock)
