@@ -147,7 +147,7 @@ def _usable_visits(visits: pl.DataFrame, ledger: Ledger) -> tuple[pl.DataFrame, 
         rows = complete
     ordered = _in_time(rows)
     repeats = pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift(1)) for name in _SAME_DISCHARGE)
-    unique = ordered.filter(~repeats | (pl.int_range(pl.len()) == 0))
+    unique = ordered.filter(~repeats)
     ledger.drop("visits", "discharge listed twice, all its diagnoses the same", ordered.height - unique.height)
     death = pl.col("discharged").filter("died").min().over("person")
     alive = unique.filter((pl.col("admitted") <= death).fill_null(True))

@@ -126,11 +126,12 @@ def test_a_merged_layer_leaves_no_four_bits_behind(monkeypatch):
     """7 billion weights, all of them kept until the last is merged or until Python looks for circles, did not fit 24
     GiB."""
     wrapped, _ = adapted(architecture=SMALL, dtype="bfloat16")
-    weights = [weakref.ref(layer.weight) for layer in wrapped.modules() if is_quantized(layer)]
+    layers = [weakref.ref(layer) for layer in wrapped.modules() if is_quantized(layer)]
+    weights = [weakref.ref(layer().weight) for layer in layers]
     left, plain_layer = [], room._plain_layer
 
     def counted(layer, delta=None):
-        left.append(sum(each() is not None for each in weights))
+        left.append([sum(each() is not None for each in those) for those in (layers, weights)])
         return plain_layer(layer, delta)
 
     monkeypatch.setattr(room, "_plain_layer", counted)
@@ -139,8 +140,8 @@ def test_a_merged_layer_leaves_no_four_bits_behind(monkeypatch):
         merged(wrapped)
     finally:
         gc.enable()
-    assert left == list(range(len(weights), 0, -1))
-    assert not any(each() is not None for each in weights)
+    assert left == [[number, number] for number in range(len(layers), 0, -1)]
+    assert not any(each() is not None for each in (*layers, *weights))
 
 
 def test_biases_stay_and_bytes_are_those_that_are_there():
