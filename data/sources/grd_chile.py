@@ -59,22 +59,18 @@ def read_grd_chile(
     codes = pl.Series("raw", discharges.codes, dtype=pl.Enum(discharges.codes))
     visits, people = _usable_visits(discharges.visits, ledger)
     parts = _parts(visits)
-    part_of_row = pl.concat(
-        visits[begin:end].select("row", part=pl.lit(number, pl.UInt32)) for number, (begin, end) in enumerate(parts)
-    )
-    diagnoses = discharges.diagnoses.join(part_of_row, on="row", how="inner")
-    ledger.drop("diagnoses", "visit dropped", discharges.diagnoses.height - diagnoses.height)
-    by_part = diagnoses.partition_by("part", include_key=False, as_dict=True)
-    nothing = diagnoses.clear().drop("part")
+    by_part = _by_part(discharges.diagnoses, visits["row"], parts)
+    num_used = sum(part.height for part in by_part.values())
+    ledger.drop("diagnoses", "visit dropped", discharges.diagnoses.height - num_used)
     names = _procedure_names(discharges.procedure_codes)
     procedures = _of_usable(discharges.procedures, visits, ledger)
-    del discharges, diagnoses  # half of what is in memory, before patients are made
+    del discharges  # half of what is in memory, before patients are made
     edition = edition or load_ontology("icd10who")
     resolve = by_ontology(edition, granularity)
 
     def read_part(number: int) -> tuple[pl.DataFrame, pl.DataFrame]:
         part = _cohort_visits(visits[slice(*parts[number])], people)
-        written = _diagnoses(part, by_part.pop((number,), nothing), codes)
+        written = _diagnoses(part, by_part.pop(number), codes)
         return part, resolve_codes(written, resolve, edition.system, ledger)
 
     patients: list[Patient] = []
@@ -87,6 +83,19 @@ def read_grd_chile(
     known = names.filter(pl.col("key") != "").unique("key", keep="first", maintain_order=True)
     event_names = known.select(event=pl.concat_str(pl.lit("procedure:"), "key"), kind=pl.lit("procedure"), name="name")
     return patients, files, encodings, event_names
+
+
+def _by_part(diagnoses: pl.DataFrame, rows: pl.Series, parts: Sequence[tuple[int, int]]) -> dict[int, pl.DataFrame]:
+    """The `diagnoses` of each of the `parts` of the visits, whose places in the files are `rows`; those of other rows
+    are in none."""
+    last = np.concatenate([rows.to_numpy(), diagnoses["row"].to_numpy()]).max(initial=0)
+    part_of = np.full(last + 1, len(parts), dtype=np.uint32)
+    for number, (begin, end) in enumerate(parts):
+        part_of[rows[begin:end].to_numpy()] = number
+    numbered = diagnoses.with_columns(part=pl.Series(part_of).gather(diagnoses["row"]))
+    known = numbered.filter(pl.col("part") < len(parts))
+    by_part = known.partition_by("part", include_key=False, as_dict=True)
+    return {number: by_part.get((number,), diagnoses.clear()) for number in range(len(parts))}
 
 
 def _diagnoses(visits: pl.DataFrame, diagnoses: pl.DataFrame, codes: pl.Series) -> pl.DataFrame:
