@@ -1,8 +1,13 @@
 """What every stage shares: configuration, run directory, models, metrics, predictions, report, the `mera` command."""
 
+import os
 from typing import TYPE_CHECKING
 
 from mera.system.lazy_exports import lazy_exports
+
+# Tensors of 2 MiB and more lie in huge pages where Linux gives them to those who ask: fewer page faults, and what is
+# freed goes back to the system (pytorch/pytorch#107697). torch reads it at its first tensor, so it stands before all.
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 if TYPE_CHECKING:
     from mera.report import write_report
