@@ -34,7 +34,7 @@ from typing import TypedDict
 import torch
 from gpu_7b import block_weights, measure, modes, prepare, reason, utilisation
 from measured_commands import mera
-from real_size import TWO_TO_TRAIN, write_encoder, write_visits
+from real_size import NOTE_WORDS, TWO_TO_TRAIN, write_encoder, write_visits
 from real_size import prepare as prepare_table
 from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -55,6 +55,7 @@ LARGE_BATCHES = (
     *("--training.learning_rate", "1e-3", "--stop_at", "0.99", "--evaluate_every", "5"),
     *("--evaluation_batch_size", "2048", "--measure_pretrained", "false"),
 )
+FEW_CODES = ["--num_codes", "8"]
 KEPT, COMPILED = ["--model.gradient_checkpointing", "false"], ["--training.compile", "true"]
 LIGER = ["--model.kernels", "liger"]
 FASTER = {
@@ -147,8 +148,10 @@ def speed(kit: Kit) -> Iterator[Record]:
         # On the CPU neither FlexAttention's backward pass nor flash attention nor Liger's kernels run.
         switches = SWITCHES[stage] if kit.on_gpu else dict(list(SWITCHES[stage].items())[:1])
         plans |= {f"LoRA, {name}": (kit.engine, options) for name, options in switches.items()}
+        fewer = FEW_CODES if kit.is_tiny and stage == "memorize" else []
         for name, (engine, options) in plans.items():
             assert engine is not None
+            options = [*options, *fewer]
             figures = measure(stage, engine, options, task, base, dtype)
             record: Record = {"piece": "speed", "what": f"{stage}, {name}"}
             if isinstance(figures, str):
@@ -181,7 +184,7 @@ def memorize(kit: Kit) -> Iterator[Record]:
     output = kit.folder / "memorized"
     if kit.is_tiny:
         task, _ = kit.base()
-        few = ("--num_codes", "8", "--training.epochs", "2", "--task", task)
+        few = (*FEW_CODES, "--training.epochs", "2", "--task", task)
         words: tuple[str | Path, ...] = ("--config", "configs/memorize/tiny.yaml", *few)
     else:
         words = ("--config", "configs/memorize/smollm2.yaml", "--ontology", "icd9cm", *ONE_WORDING, *LARGE_BATCHES)
@@ -218,7 +221,7 @@ def ranking(kit: Kit) -> Iterator[Record]:
 
 
 def notes(kit: Kit) -> Iterator[Record]:
-    write_visits(kit.folder / f"notes-{kit.size}.csv", 60 if kit.is_tiny else 7000)
+    write_visits(kit.folder / f"notes-{kit.size}.csv", NOTE_WORDS[kit.size])
     options = ("--kind", "coding", "--text", "note", "--candidates", "all", *TWO_TO_TRAIN)
     task = prepare_table(kit.folder, f"notes-{kit.size}", options)
     encoder = kit.folder / f"encoder-{kit.size}"
@@ -240,7 +243,7 @@ def launch(kit: Kit) -> Iterator[Record]:
         if not kit.on_gpu and file.stem not in ("cpu", "ddp", "zero2"):
             continue  # the others are tested over gloo by tests/mera/training, in minutes
         record: Record = {"piece": "launch", "what": file.stem}
-        words = ("--config", "configs/memorize/tiny.yaml", "--task", task, "--num_codes", "8")
+        words = ("--config", "configs/memorize/tiny.yaml", "--task", task, *FEW_CODES)
         try:
             said = kit.train("memorize", *words, "--output", kit.folder / "unwritten", "--dry-run", engine=file.stem)
         except RuntimeError as error:

@@ -42,7 +42,12 @@ NOTES = 4
 THIRDS = ("--fractions", "0.34", "0.33", "0.33")
 TWO_TO_TRAIN = ("--fractions", "0.5", "0.25", "0.25")
 """Of NOTES: a note of 8,192 tokens takes two cores minutes."""
-SMALL_NOTE_WORDS, NOTE_WORDS = 60, 7000
+NOTE_WORDS = {"7b": 8_170, "tiny": 240}
+"""A token each, a little less than a window of the recipe, or of the tiny one, holds."""
+WORDS = (
+    *("patient", "admitted", "with", "dyspnoea", "oedema", "fever", "cough", "and", "pain", "treated", "discharged"),
+    "well",
+)
 ENCODER = {
     "7b": {},
     "tiny": {
@@ -66,23 +71,9 @@ print(f"{sum(weight.numel() for weight in model.parameters()) / 1e9:.3f} billion
 
 
 def write_visits(file: Path, note_words: int | None = None) -> None:
-    """A table of invented patients whose visits hold two of the codes; with notes of `note_words` words of titles."""
+    """A table of invented patients whose visits hold two of the codes; with notes of `note_words` of WORDS."""
     rows = []
     patients, visits, codes = (PATIENTS, VISITS_OF_EACH, FEW_CODES) if note_words is None else (NOTES, 1, NOTE_CODES)
-    words = [
-        "patient",
-        "admitted",
-        "with",
-        "dyspnoea",
-        "oedema",
-        "fever",
-        "cough",
-        "and",
-        "pain",
-        "treated",
-        "discharged",
-        "well",
-    ]
     for patient in range(patients):
         for visit in range(visits):
             first = (patient + visit) % len(codes)
@@ -93,7 +84,7 @@ def write_visits(file: Path, note_words: int | None = None) -> None:
             }
             if note_words is not None:
                 row["note"] = f"note {patient} {visit} " + " ".join(
-                    words[(patient + 7 * visit + place * (patient + 2)) % len(words)] for place in range(note_words)
+                    WORDS[(patient + 7 * visit + place * (patient + 2)) % len(WORDS)] for place in range(note_words)
                 )
             rows.append(row)
     pl.DataFrame(rows).write_csv(file)
@@ -149,7 +140,8 @@ def write_encoder(folder: Path, task: Path, size: str) -> None:
     """ModernBERT-base's shape with random weights, and a tokenizer."""
     if (folder / "model.safetensors").is_file():
         return
-    tokenizer = train_tokenizer(load_task(task).definitions, 2000, 8192, encoder=True)
+    words = " ".join(["", *WORDS])  # else it would spell them
+    tokenizer = train_tokenizer([*load_task(task).definitions, words], 2000, 8192, encoder=True)
     tokenizer.save_pretrained(folder)
     special = {name: getattr(tokenizer, name) for name in ("pad_token_id", "cls_token_id", "sep_token_id")}
     AutoModel.from_config(AutoConfig.for_model("modernbert", **ENCODER[size], **special)).save_pretrained(folder)
@@ -218,7 +210,7 @@ def stage_two(rehearsal: Rehearsal, task: Path, recipe: str, bits: str, base: Pa
 def bi_encoders(rehearsal: Rehearsal, size: str) -> None:
     """The three variants with notes of the recipe's 8,192 tokens, one note at a time."""
     folder = rehearsal.folder
-    write_visits(folder / "notes.csv", NOTE_WORDS if size == "7b" else SMALL_NOTE_WORDS)
+    write_visits(folder / "notes.csv", NOTE_WORDS[size])
     task = prepare(folder, "notes", ("--kind", "coding", "--text", "note", "--candidates", "all", *TWO_TO_TRAIN))
     encoder = folder / "encoder"
     write_encoder(encoder, task, size)
