@@ -88,7 +88,7 @@ def read_grd_chile(
 def _by_part(diagnoses: pl.DataFrame, rows: pl.Series, parts: Sequence[tuple[int, int]]) -> dict[int, pl.DataFrame]:
     """The `diagnoses` of each of the `parts` of the visits, whose places in the files are `rows`; those of other rows
     are in none."""
-    last = np.concatenate([rows.to_numpy(), diagnoses["row"].to_numpy()]).max(initial=0)
+    last = pl.concat([rows, diagnoses["row"]]).to_frame().select(pl.all().max()).item() or 0
     part_of = np.full(last + 1, len(parts), dtype=np.uint32)
     for number, (begin, end) in enumerate(parts):
         part_of[rows[begin:end].to_numpy()] = number

@@ -44,10 +44,7 @@ TWO_TO_TRAIN = ("--fractions", "0.5", "0.25", "0.25")
 """Of NOTES: a note of 8,192 tokens takes two cores minutes."""
 NOTE_WORDS = {"7b": 8_170, "tiny": 240}
 """A token each, a little less than a window of the recipe, or of the tiny one, holds."""
-WORDS = (
-    *("patient", "admitted", "with", "dyspnoea", "oedema", "fever", "cough", "and", "pain", "treated", "discharged"),
-    "well",
-)
+WORDS = "patient admitted with dyspnoea oedema fever cough and pain treated discharged well"
 ENCODER = {
     "7b": {},
     "tiny": {
@@ -74,6 +71,7 @@ def write_visits(file: Path, note_words: int | None = None) -> None:
     """A table of invented patients whose visits hold two of the codes; with notes of `note_words` of WORDS."""
     rows = []
     patients, visits, codes = (PATIENTS, VISITS_OF_EACH, FEW_CODES) if note_words is None else (NOTES, 1, NOTE_CODES)
+    words = WORDS.split()
     for patient in range(patients):
         for visit in range(visits):
             first = (patient + visit) % len(codes)
@@ -84,7 +82,7 @@ def write_visits(file: Path, note_words: int | None = None) -> None:
             }
             if note_words is not None:
                 row["note"] = f"note {patient} {visit} " + " ".join(
-                    WORDS[(patient + 7 * visit + place * (patient + 2)) % len(WORDS)] for place in range(note_words)
+                    words[(patient + 7 * visit + place * (patient + 2)) % len(words)] for place in range(note_words)
                 )
             rows.append(row)
     pl.DataFrame(rows).write_csv(file)
@@ -140,8 +138,8 @@ def write_encoder(folder: Path, task: Path, size: str) -> None:
     """ModernBERT-base's shape with random weights, and a tokenizer."""
     if (folder / "model.safetensors").is_file():
         return
-    words = " ".join(["", *WORDS])  # else it would spell them
-    tokenizer = train_tokenizer([*load_task(task).definitions, words], 2000, 8192, encoder=True)
+    texts = [*load_task(task).definitions, f" {WORDS}"]  # else it would spell the words of the notes
+    tokenizer = train_tokenizer(texts, 2000, 8192, encoder=True)
     tokenizer.save_pretrained(folder)
     special = {name: getattr(tokenizer, name) for name in ("pad_token_id", "cls_token_id", "sep_token_id")}
     AutoModel.from_config(AutoConfig.for_model("modernbert", **ENCODER[size], **special)).save_pretrained(folder)
