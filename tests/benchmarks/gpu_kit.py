@@ -55,7 +55,7 @@ LARGE_BATCHES = (
     *("--training.learning_rate", "1e-3", "--stop_at", "0.99", "--evaluate_every", "5"),
     *("--evaluation_batch_size", "2048", "--measure_pretrained", "false"),
 )
-FEW_CODES = ["--num_codes", "8"]
+FEW_CODES, SMALL_BATCHES = ["--num_codes", "8"], ["--training.batch_size", "4"]
 KEPT, COMPILED = ["--model.gradient_checkpointing", "false"], ["--training.compile", "true"]
 LIGER = ["--model.kernels", "liger"]
 FASTER = {
@@ -148,7 +148,7 @@ def speed(kit: Kit) -> Iterator[Record]:
         # On the CPU neither FlexAttention's backward pass nor flash attention nor Liger's kernels run.
         switches = SWITCHES[stage] if kit.on_gpu else dict(list(SWITCHES[stage].items())[:1])
         plans |= {f"LoRA, {name}": (kit.engine, options) for name, options in switches.items()}
-        fewer = FEW_CODES if kit.is_tiny and stage == "memorize" else []
+        fewer = [*SMALL_BATCHES, *(FEW_CODES if stage == "memorize" else [])] if kit.is_tiny else []
         for name, (engine, options) in plans.items():
             assert engine is not None
             options = [*options, *fewer]
