@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from data.task_folder.features import PatientRow
+from data.task_folder.features import PatientRow, VisitRow
 from mera.evaluation.coding_rules import CodingRules
 from mera.language_models.code_tokens import EOV, CodeTokens, marker_id, token_ids
 from mera.language_models.models import open_checkpoint
@@ -23,6 +23,7 @@ from rank.decision import DecisionRule
 from rank.decoding import decode, scores_of_decoded
 from rank.patients.code_reader import CodeReader
 from rank.patients.coding_check import RuleUse, check_sets
+from rank.patients.event_reader import EventReader, split_events
 from rank.patients.patient_frame import Frame, FrameColumns, as_given, as_polars, patients_of_frame
 from rank.patients.patient_input import given_codes, read_age, read_days, read_sex, require_known, require_seen
 from rank.patients.phenotypes import Phenotype, any_of
@@ -92,6 +93,7 @@ class Ranker:
         )
         self.reader = CodeReader(definitions, self.trained_on)
         self.builder = PromptBuilder(tokenizer, prompt, definitions, events)
+        self.event_reader = EventReader(self.builder.events)
 
     @classmethod
     def load(cls, checkpoint: str | Path, device: str | None = None) -> "Ranker":
@@ -265,25 +267,28 @@ class Ranker:
     ) -> PatientRow:
         """A patient as a row of a prepared task has it.
 
-        `history`: visits, oldest first, each a list of codes, written with or without a dot; `days_before`: one whole
-        number per visit, which must not ascend; `age`: whole years; `sex`: `F` or `M`; `text`: a note.
+        `history`: visits, oldest first, each a list of codes, written with or without a dot, and for a model of events
+        of those too (`drug:furosemide`); `days_before`: one whole number per visit, which must not ascend; `age`: whole
+        years; `sex`: `F` or `M`; `text`: a note.
 
-        Raises ValueError where nothing at all is given, a value is none of these, the model does not know most of the
-        codes, or it has never seen a note or a history that is given; of these last, `allow_unknown` makes warnings.
+        Raises ValueError where nothing at all is given, a value is none of these, there are events and the model reads
+        none, it does not know most of the codes, or has never seen a note or a history that is given; of these last,
+        `allow_unknown` makes warnings.
         """
         text = text if text and text.strip() else None
-        visits = self.reader.visits(given_codes(history))
-        if not any(visits) and text is None and age is None and sex is None:
+        given = [split_events(visit) for visit in given_codes(history)]
+        visits = self.reader.visits([codes for codes, _ in given])
+        events = self.event_reader.visits([events for _, events in given])
+        if not any(visits) and not any(events) and text is None and age is None and sex is None:
             raise UserError("nothing to rank from: give a history, a note, or at least age and sex")
         days = [None] * len(visits) if days_before is None else read_days(days_before, len(visits))
         require_seen(self.reader, history=any(visits), note=text is not None, allow_unknown=allow_unknown)
         require_known(self.reader, visits, allow_unknown=allow_unknown)
-        return {
-            "age": read_age(age),
-            "sex": read_sex(sex),
-            "history": [{"codes": codes, "days_before": day} for codes, day in zip(visits, days, strict=True)],
-            "text": text,
-        }
+        past = [VisitRow(codes=codes, days_before=day) for codes, day in zip(visits, days, strict=True)]
+        if self.builder.events:
+            for visit, told in zip(past, events, strict=True):
+                visit["events"] = told
+        return {"age": read_age(age), "sex": read_sex(sex), "history": past, "text": text}
 
     def ranked(
         self,

@@ -5,9 +5,10 @@
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from data.sources.shared.events.options import KINDS
+from mera.system.errors import UserError
 
 _KIND = re.compile(rf"\s*({'|'.join(KINDS.values())})s?:(.+)", re.IGNORECASE)
 
@@ -27,6 +28,16 @@ class EventReader:
 
     def read_all(self, events: Iterable[str]) -> list[str]:
         return list(dict.fromkeys(map(self.read, events)))
+
+    def visits(self, events: Sequence[Sequence[str]]) -> list[list[str]]:
+        """The events of each visit of a history. Raises UserError where there are any and the model reads none."""
+        if any(events) and not self.events:
+            raise UserError("the model reads no procedures, drugs or labs; leave them out of the history")
+        return list(map(self.read_all, events))
+
+    def unread(self, events: Iterable[str]) -> list[str]:
+        """Those, as they were read, that the model has no token for, none twice."""
+        return [event for event in dict.fromkeys(events) if event not in self.events]
 
 
 def split_events(visit: Iterable[str]) -> tuple[list[str], list[str]]:

@@ -16,6 +16,7 @@ from rank.predict import RankedCode, Ranker
 
 class VisitGiven(TypedDict):
     codes: list[str]
+    """For a model of events those too: `drug:furosemide`."""
     days_before: int | None
 
 
@@ -53,6 +54,7 @@ class PatientAnswers:
             "reads_history": trained_on.history is not False,
             "reads_notes": bool(trained_on.note),
             "has_rules": self.rules == "check",
+            "events": [{"code": event, "definition": name} for event, name in self.ranker.builder.events.items()],
             "candidates": [{"code": code, "definition": definitions[code]} for code in self.ranker.candidates],
         }
 
@@ -68,11 +70,13 @@ class PatientAnswers:
         for number, (row, codes) in enumerate(zip(rows, ranked, strict=True)):
             effects = self.effects(row, scores[number], eov[number]) if request["explain"] else None
             unknown = self.ranker.reader.unknown(visit["codes"] for visit in row["history"])
+            events = (event for visit in row["history"] for event in visit.get("events", ()))
             answers.append(
                 {
                     "codes": [self._code(place, code, effects) for place, code in enumerate(codes, start=1)],
                     "predicted": int(predicted[number]),
                     "unknown_codes": sorted(set(unknown)),
+                    "unread_events": self.ranker.event_reader.unread(events),
                 }
             )
         return {"patients": answers}

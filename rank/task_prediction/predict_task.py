@@ -10,7 +10,6 @@ from data.task_folder.features import PatientRow, TaskRow
 from mera.system.errors import UserError
 from rank.patients.code_reader import GROUPED_SYSTEMS
 from rank.patients.coding_check import RuleUse
-from rank.patients.event_reader import EventReader, split_events
 from rank.patients.notices import InputNotice
 from rank.patients.patient_input import refuse, require_known, require_seen
 from rank.patients.phenotypes import Phenotype, Recalibration, measure_phenotype
@@ -39,26 +38,18 @@ def rank_patient(
     rules: RuleUse = "none",
 ) -> RankedExample:
     """`history`: `428.0,401.9,drug:furosemide;584.9`, oldest visit first; `days`: `120;14`; `rules`: as `Ranker.ranked`
-    takes it. Raises ValueError as `Ranker.row` does, and where there are events and the model reads none.
+    takes it. Raises ValueError as `Ranker.row` does.
 
     An `InputNotice` names the few codes that the model does not have and reads as plain text.
     """
-    visits = [visit.split(",") for visit in history.split(";") if visit.strip()]
-    split = [split_events(code for code in visit if code.strip()) for visit in visits]
     row = ranker.row(
-        [codes for codes, _ in split],
+        [visit.split(",") for visit in history.split(";") if visit.strip()],
         days_before=days.split(";") if days else None,
         age=age,
         sex=sex,
         text=text,
         allow_unknown=allow_unknown,
     )
-    if any(events for _, events in split):
-        if not ranker.builder.events:
-            raise UserError("the model reads no procedures, drugs or labs; leave them out of --history")
-        read = EventReader(ranker.builder.events).read_all
-        for past, (_, events) in zip(row["history"], split, strict=True):
-            past["events"] = read(events)
     unknown = ranker.reader.unknown(visit["codes"] for visit in row["history"])
     if unknown:
         notice(f"not among the model's codes, read as plain text: {', '.join(sorted(set(unknown)))}")

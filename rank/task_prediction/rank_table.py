@@ -14,7 +14,6 @@ from data.table_files.meanings import parse_sex_values
 from data.task_folder.features import VisitRow
 from mera.system.errors import UserError
 from rank.patients.coding_check import RuleUse
-from rank.patients.event_reader import EventReader
 from rank.patients.patient_input import require_known, require_seen
 from rank.patients.phenotypes import Phenotype
 from rank.predict import Ranker
@@ -115,8 +114,7 @@ def rank_new_patients(
     """The patients in the order of the table's cohort, ranked. Raises UserError as `Ranker.row` does: where most codes
     are unknown to the model, or it has never seen a history."""
     notice_all(ranker, top)
-    events = EventReader(ranker.builder.events)
-    rows = [row | {"history": [_as_read(visit, ranker, events) for visit in row["history"]]} for row in patients.rows]
+    rows = [row | {"history": [_as_read(visit, ranker) for visit in row["history"]]} for row in patients.rows]
     histories = [visit["codes"] for row in rows for visit in row["history"]]
     require_seen(ranker.reader, history=any(histories), note=False, allow_unknown=allow_unknown)
     require_known(ranker.reader, histories, whose="the table's", allow_unknown=allow_unknown)
@@ -133,10 +131,10 @@ def rank_new_patients(
     ]
 
 
-def _as_read(visit: VisitRow, ranker: Ranker, events: EventReader) -> VisitRow:
+def _as_read(visit: VisitRow, ranker: Ranker) -> VisitRow:
     """The visit with the codes, and the events where it has any, as the model calls them."""
     read = visit | {"codes": list(dict.fromkeys(map(ranker.reader.read, visit["codes"])))}
-    return read | {"events": events.read_all(visit["events"])} if "events" in visit else read
+    return read | {"events": ranker.event_reader.read_all(visit["events"])} if "events" in visit else read
 
 
 def left_out(account: LedgerRecord) -> int:

@@ -63,7 +63,8 @@ def build_app(patients: Engine | None, notes: Engine | None) -> FastAPI:
     )
     abouts = {engine: engine.about for engine in (patients, notes) if engine is not None}
     known = {entry.code: entry for about in abouts.values() for entry in about.candidates}
-    completion = Completion((abouts[patients] if patients is not None else next(iter(abouts.values()))).candidates)
+    entered = abouts[patients] if patients is not None else next(iter(abouts.values()))
+    completion = Completion([*entered.candidates, *entered.events])
     _say_problems(app)
 
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
@@ -86,6 +87,7 @@ def build_app(patients: Engine | None, notes: Engine | None) -> FastAPI:
                 model=about.model,
                 edition=about.edition,
                 codes=len(about.candidates),
+                events=len(about.events),
                 endpoint=endpoints[about.kind],
             )
             for about in abouts.values()
@@ -113,7 +115,7 @@ def build_app(patients: Engine | None, notes: Engine | None) -> FastAPI:
     def codes(
         q: Annotated[str, Query(max_length=100, description="the beginning of a code, or words of its name")],
     ) -> list[NamedCode]:
-        """Up to twelve codes that complete what somebody types."""
+        """Up to twelve codes, or procedures, drugs and labs, that complete what somebody types."""
         return completion.complete(q, MOST_COMPLETIONS)
 
     @app.get("/code/{code}")

@@ -5,8 +5,8 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-MOST_VISITS, MOST_CODES, MOST_PATIENTS, MOST_CHARACTERS = 200, 200, 500, 200_000
-Code = Annotated[str, StringConstraints(min_length=1, max_length=20)]
+MOST_VISITS, MOST_CODES, MOST_PATIENTS, MOST_CHARACTERS = 200, 500, 500, 200_000
+Code = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Age = Annotated[int, Field(ge=0, le=120, description="whole years")]
 Sex = Literal["F", "M"]
 Note = Annotated[str, Field(max_length=MOST_CHARACTERS, description="a note, for a model that reads them")]
@@ -20,7 +20,14 @@ class Form(BaseModel):
 
 
 class Visit(Form):
-    codes: Annotated[list[Code], Field(max_length=MOST_CODES, description="with or without a dot, in any case")]
+    codes: Annotated[
+        list[Code],
+        Field(
+            max_length=MOST_CODES,
+            description="with or without a dot, in any case; for a model of procedures, drugs or labs those too, as "
+            "drug:furosemide",
+        ),
+    ]
     days_before: Annotated[int, Field(ge=0, le=100_000, description="days before now")] | None = None
 
 
@@ -97,6 +104,7 @@ class Ranking(BaseModel):
     codes: list[RankedCode]
     predicted: Annotated[int, Field(description="how many codes of all lie above the threshold")]
     unknown_codes: Annotated[list[str], Field(description="of the history, read as plain text")] = []
+    unread_events: Annotated[list[str], Field(description="of the history, that the model has no token for")] = []
 
 
 class BatchRanking(BaseModel):
@@ -131,6 +139,7 @@ class About(BaseModel):
     reads_history: bool
     reads_notes: bool
     has_rules: bool
+    events: Annotated[list[NamedCode], Field(description="procedures, drugs and labs that it reads")] = []
     candidates: list[NamedCode]
 
 
@@ -141,6 +150,7 @@ class ModelFacts(BaseModel):
     model: str
     edition: str | None
     codes: int
+    events: Annotated[int, Field(description="procedures, drugs and labs that it reads in a history")]
     endpoint: Annotated[str, Field(description="which of the endpoints asks it")]
 
 

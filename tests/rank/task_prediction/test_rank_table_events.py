@@ -14,6 +14,7 @@ from tiny_task import make_tiny_task
 from mera.root import ROOT
 from rank.patients.event_reader import EventReader, split_events
 from rank.predict import Ranker
+from rank.task_prediction.answers import PatientAnswers
 
 CODES = ["I10", "E11.9", "N17.9", "I50.9", "J44.9"]
 DRUGS = ["Furosemide 40 mg", "metoprolol tartrate", "heparin"]
@@ -120,9 +121,41 @@ def test_a_history_on_the_command_line_names_them_too(run):
     row = ranker.row([["I10"], ["N17.9"]], days_before=[30, 7])
     row["history"][0]["events"] = ["drug:furosemide", "lab:creatinine_high"]
     expected = ranker.ranked([row], *ranker.score([row]), top=20)[0]
+    bare = ranker.rank([["I10"], ["N17.9"]], days_before=[30, 7], top=20)
+    assert [code.score for code in bare] != [code.score for code in expected], "they are read"
+    visits = [["drug:furosemide", "I10", "Labs:Creatinine High"], ["N17.9", "drug:unheard-of"]]
+    assert ranker.rank(visits, days_before=[30, 7], top=20) == expected, "in Python too"
     codes = json.loads(result.stdout)["codes"]
     assert [code["code"] for code in codes] == [code.code for code in expected]
     np.testing.assert_array_equal([code["score"] for code in codes], [code.score for code in expected])
+
+
+def test_the_engine_of_the_page_reads_them_and_names_those_it_does_not(run):
+    ranker = Ranker.load(run / "run")
+    answers = PatientAnswers(ranker, "stage two")
+    history = [
+        {"codes": ["I10", "drug:furosemide"], "days_before": 30},
+        {"codes": ["drug:unheard-of", "N17.9", "LAB:potassium low"], "days_before": 7},
+    ]
+    patient = {"history": history, "age": None, "sex": None, "text": None}
+    (reply,) = answers.rank({"patients": [patient], "top": 20, "explain": True})["patients"]
+    expected = ranker.rank([visit["codes"] for visit in history], days_before=[30, 7], top=20)
+    assert [code["probability"] for code in reply["codes"]] == [code.probability for code in expected]
+    assert (reply["unknown_codes"], reply["unread_events"]) == ([], ["drug:unheard-of"])
+    without = ranker.rank([history[1]["codes"]], days_before=[7])
+    of_last = {code.code: code.probability for code in without}
+    for code in reply["codes"]:
+        assert code["moved_by"][0]["change"] == pytest.approx(code["probability"] - of_last[code["code"]], abs=1e-5)
+    events = {entry["code"]: entry["definition"] for entry in answers.about()["events"]}
+    assert events["drug:furosemide"] == "furosemide"
+    assert events.keys() == ranker.builder.events.keys()
+
+
+def test_a_visit_may_hold_events_alone(run):
+    ranker = Ranker.load(run / "run")
+    row = ranker.row([["drug:heparin"]])
+    assert row["history"] == [{"codes": [], "days_before": None, "events": ["drug:heparin"]}]
+    assert ranker.rank([["drug:heparin"]])
 
 
 def test_a_model_that_reads_none_says_so(tmp_path):
@@ -135,8 +168,10 @@ def test_a_model_that_reads_none_says_so(tmp_path):
     )
     history = predict(tmp_path / "run", "--history", "I10,drug:heparin")
     assert "the model reads no procedures, drugs or labs; leave --drugs out" in table.stderr
-    assert "the model reads no procedures, drugs or labs; leave them out of --history" in history.stderr
+    assert "the model reads no procedures, drugs or labs; leave them out of the history" in history.stderr
     assert (table.returncode, history.returncode) == (1, 1)
+    with pytest.raises(ValueError, match="leave them out of the history"):
+        Ranker.load(tmp_path / "run").rank([["I10", "drug:heparin"]])
 
 
 def test_of_several_events_of_one_name_the_most_frequent_is_meant():

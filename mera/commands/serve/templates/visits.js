@@ -3,6 +3,7 @@
 import { announce, ask, byId, element, numberOf, say } from "./base.js";
 
 export const visitList = byId("visits");
+const EVENT = /^(procedure|drug|lab)s?:/i;
 let visitNumber = 0;
 
 class VisitForm {
@@ -78,8 +79,12 @@ class VisitForm {
     else this.addWritten(this.entry.value);
   }
 
+  /** Codes, and procedures, drugs and labs, which are called by words: `drug:insulin glargine`. */
   addWritten(text) {
-    for (const code of text.split(/[\s,;]+/).filter(Boolean)) this.add(code.toUpperCase().slice(0, 20), "");
+    for (const part of text.split(/[,;\n]+/).map(written => written.trim()).filter(Boolean)) {
+      if (EVENT.test(part)) this.add(part.slice(0, 200), "");
+      else for (const code of part.split(/\s+/)) this.add(code.toUpperCase().slice(0, 20), "");
+    }
   }
 
   paste(event) {

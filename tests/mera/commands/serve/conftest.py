@@ -23,6 +23,13 @@ def models(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def event_checkpoint(tmp_path_factory):
+    """Of stage two on a task with events."""
+    folder = tmp_path_factory.mktemp("serve-events")
+    return make_checkpoint(make_tiny_task(folder / "task", events=True), folder / "two" / "checkpoint")
+
+
+@pytest.fixture(scope="session")
 def engines(models):
     """The same as engines in this process."""
     from bi_encoder.search.note_prediction.answers import NoteAnswers

@@ -6,6 +6,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, seed, settings
 from schemathesis.specs.openapi.checks import response_schema_conformance
+from served import LocalEngine
 from starlette.testclient import TestClient
 
 from mera.commands.serve.app import build_app, sentence_of
@@ -64,9 +65,33 @@ def test_codes(client):
     assert (missing.status_code, missing.json()) == (404, {"detail": "the model's edition has no such code"})
 
 
+def test_a_model_of_events_is_told_of_them(event_checkpoint):
+    from rank.predict import Ranker
+    from rank.task_prediction.answers import PatientAnswers
+
+    ranker = Ranker.load(event_checkpoint)
+    client = client_of(build_app(LocalEngine(PatientAnswers(ranker, "stage two"), "rank", "code"), None))
+    assert client.get("/models").json()[0]["events"] == len(ranker.builder.events) > 0
+    assert client.get("/codes", params={"q": "drug:wa"}).json() == [{"code": "drug:water", "definition": "water"}]
+    visits = [["I10", "drug:water"], ["N17.9", "drug:wine"]]
+    answer = client.post("/rank", json={"history": [{"codes": visit} for visit in visits], "top": 3}).json()
+    assert (answer["unknown_codes"], answer["unread_events"]) == ([], ["drug:wine"])
+    expected = [code.probability for code in ranker.rank(visits, top=3)]
+    assert [code["probability"] for code in answer["codes"]] == expected
+    assert "a drug or an abnormal lab" in client.get("/").text
+
+
+def test_a_model_without_events_refuses_them(client):
+    refused = client.post("/rank", json={"history": [{"codes": ["I10", "drug:water"]}]})
+    said = "the model reads no procedures, drugs or labs; leave them out of the history"
+    assert (refused.status_code, refused.json()) == (422, {"detail": said})
+    assert "abnormal lab" not in client.get("/").text
+
+
 def test_what_the_server_ranks_with_and_how_to_ask(client):
     models = client.get("/models").json()
     assert [(model["kind"], model["endpoint"]) for model in models] == [("rank", "/rank"), ("bi_encoder", "/notes")]
+    assert [model["events"] for model in models] == [0, 0]
     described = client.get("/openapi.json").json()
     assert set(described["paths"]) == {"/models", "/rank", "/rank/batch", "/notes", "/codes", "/code/{code}"}
     assert described["paths"]["/rank"]["post"]["security"] == [{"HTTPBearer": []}]
@@ -97,7 +122,7 @@ def test_a_server_with_one_model_says_what_it_has_not(engines, missing):
 
 BAD = [
     ("/rank", {"history": [{"codes": [CANARY, CANARY]}]}, "codes are unknown to the model"),
-    ("/rank", {"history": [{"codes": [CANARY * 3]}]}, "history.0.codes.0: string should have at most 20 characters"),
+    ("/rank", {"history": [{"codes": [CANARY * 21]}]}, "history.0.codes.0: string should have at most 200 characters"),
     (
         "/rank",
         {"history": [{"codes": ["I10"], "days_before": CANARY}]},

@@ -85,6 +85,22 @@ def test_visits_are_entered_and_the_next_diagnoses_shown(browser, engines):
     assert browser.evaluate("document.querySelectorAll('.details').length") == 0
 
 
+def test_a_model_of_events_gets_them_among_the_codes(event_checkpoint, tmp_path):
+    with Served(event_checkpoint) as server, Browser(tmp_path / "profile") as browser:
+        browser.open(server.address)
+        add(browser, "hypert")
+        add(browser, "water")
+        assert browser.texts(".visit .chips b") == ["I10", "drug:water"]
+        browser.click("#add-visit")
+        browser.click(".visit:nth-child(2) .code-entry")
+        browser.type("e11.9 n179, drug:red wine")
+        browser.key("Enter")
+        assert browser.texts(".visit:nth-child(2) .chips b") == ["E11.9", "N179", "drug:red wine"]
+        rank(browser)
+        assert browser.text("#status").endswith("left out, as the model does not know them: drug:red wine.")
+        assert browser.complaints() == []
+
+
 def test_codes_come_off_again_and_a_list_is_pasted(browser):
     enter_two_visits(browser)
     browser.click(".visit:nth-child(1) .chips button")
