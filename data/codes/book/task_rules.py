@@ -28,6 +28,9 @@ from data.ontology import Ontology
 from data.task_folder.book_parts import RULE_SCHEMA
 
 EXCLUDES, FIRST, ADDITIONAL, INCOMPLETE = "excludes1", "code_first", "use_additional", "seventh_character"
+MOST_INCOMPLETE = 0.5
+"""Share of the candidates with codes below them. Where there are more, the source cuts its codes, as Diabetes-130 does
+to three digits, and the rule would find a fault in every visit."""
 _Rule = tuple[str, str, str, list[str], list[str]]
 
 _CONDITION = re.compile(
@@ -80,7 +83,8 @@ def task_rules(
     candidates = _Candidates.of(codes, _order_of(names))
     rules = [*_note_rules(candidates, relations), *_limit_rules(candidates, names.system)]
     if granularity == "full":
-        rules += _incomplete_rules(candidates, relations)
+        incomplete = list(_incomplete_rules(candidates, relations))
+        rules += incomplete if len(incomplete) <= MOST_INCOMPLETE * len(codes) else []
     return pl.DataFrame(rules, schema=RULE_SCHEMA, orient="row")
 
 

@@ -134,6 +134,14 @@ def test_icd9_knows_sex_age_and_incomplete_codes():
     assert sides(rules, "seventh_character", "250") == [(["250"], ["250.00"])]
 
 
+def test_a_source_that_cuts_its_codes_is_not_told_so_of_each():
+    cut, complete = ["250", "414", "428"], ["185", "250.00"]
+    of_few = task_rules([*cut, *complete, "486"], load_ontology("icd9cm"), NO_NOTES)
+    assert set(of_few.filter(kind="seventh_character")["node"]) == set(cut), "half of them"
+    of_most = task_rules([*cut, *complete], load_ontology("icd9cm"), NO_NOTES)
+    assert set(of_most["kind"]) == {"male_only"}
+
+
 def test_kinds_are_those_that_the_check_knows(rules):
     assert set(rules["kind"]) <= set(coding_rules.KINDS)
     limits = {patient_limits.FEMALE, patient_limits.MALE, patient_limits.NEWBORN, patient_limits.PEDIATRIC}
