@@ -6,9 +6,10 @@ python tests/benchmarks/real_size.py --folder /tmp/real --size tiny         ever
 A Mistral of BioMistral-7B's exact shape (7.24 billion weights, bf16, random) goes through stage one with the recipe's
 LoRA (two optimiser steps, SIGTERM, resumed from its checkpoint, one more step), its merged checkpoint is opened by
 plain transformers, stage two trains two steps on top and `mera predict` ranks a patient. The three bi-encoders take
-ModernBERT-base's shape (150 million) with notes of 8,192 tokens. For every command: seconds, the most memory that its
-processes held at once without and with the files that they map (weights), and what `mera doctor` had said. Steps that
-are done are not taken again.
+ModernBERT-base's shape (150 million) with notes of 8,192 tokens, train two steps and rank a note; `laa_mrl` once more,
+with three, SIGTERM after the second. For every command: seconds, the most memory that its processes held at once
+without and with the files that they map (weights), and what `mera doctor` had said. Steps that are done are not taken
+again.
 """
 
 import argparse
@@ -210,8 +211,10 @@ def bi_encoders(rehearsal: Rehearsal, size: str) -> None:
     folder = rehearsal.folder
     write_visits(folder / "notes.csv", NOTE_WORDS[size])
     task = prepare(folder, "notes", ("--kind", "coding", "--text", "note", "--candidates", "all", *TWO_TO_TRAIN))
-    encoder = folder / "encoder"
+    encoder, note = folder / "encoder", folder / "note.txt"
     write_encoder(encoder, task, size)
+    note.write_text(pl.read_csv(folder / "notes.csv")["note"][-1], encoding="utf-8")
+    length = "8,192" if size == "7b" else "at most 256"
     for variant in ("laa_mrl", "mean_mrl", "retrieval"):
         words = ("--config", "configs/bi_encoder/bioclinical_modernbert.yaml", "--task", task, "--variant", variant)
         words = (*words, "--encoder.pretrained", encoder, "--training.epochs", "1", "--training.batch_size", "1")
@@ -219,11 +222,22 @@ def bi_encoders(rehearsal: Rehearsal, size: str) -> None:
         if size == "tiny":
             words = (*words, "--encoder.max_query_tokens", "256", "--encoder.window_overlap", "32")
             words = (*words, "--objective.widths", "[16, 64]")
+        train, output = (*mera_launch("bi_encoder"), *words, "--output"), folder / "bi_encoder" / variant
+        name = f"bi-encoder {variant}, notes of {length} tokens"
+        rehearsal.take(name, (*train, output), ("--stage", "bi_encoder", *words))
         rehearsal.take(
-            f"bi-encoder {variant}, notes of {'8,192' if size == '7b' else 'at most 256'} tokens",
-            (*mera_launch("bi_encoder"), *words, "--output", folder / "bi_encoder" / variant),
-            ("--stage", "bi_encoder", *words),
+            f"mera predict, {variant}, one note", [*mera("predict"), output, "--file", note], say="[A-Z]\\d\\d"
         )
+        if variant == "laa_mrl":
+            three = (*train, output.with_name("laa_mrl-stopped"), "--training.epochs", "1.5")
+            rehearsal.take(
+                f"{name}, two steps, then SIGTERM",
+                three,
+                interrupt_at="step 1 of 3",
+                codes=(-signal.SIGTERM,),
+                say="saving after step 2",
+            )
+            rehearsal.take(f"{name}, resumed, the third step", three, say="^checkpoint and")
 
 
 def mera_launch(stage: str) -> tuple[str, ...]:
