@@ -28,6 +28,7 @@ from bi_encoder.network.attention import LabelAttention, attended_similarities
 from bi_encoder.network.encoder import token_states
 from bi_encoder.network.frozen_layers import FrozenLayers
 from bi_encoder.network.gather import gather_rows, largest_over_processes
+from bi_encoder.network.last_read import LastRead
 from bi_encoder.scoring.similarities import best_vectors, first_vectors, prefix_similarities, reranked, scores_of_codes
 from mera.system.errors import UserError
 from mera.training.private_api import layer_classes
@@ -89,6 +90,8 @@ class BiEncoder(nn.Module):
         self.attention = attention
         self.tokens_at_once = tokens_at_once
         self.cached_gradients = cached_gradients
+        self.last_read: LastRead[TokenStates] | None = None
+        """Where it is kept what was read, see `bi_encoder.predict.reading_once`."""
         special_ids = torch.tensor(sorted(self.tokenizer.all_special_ids))
         self.register_buffer("special_ids", special_ids, persistent=False)
 
@@ -154,6 +157,9 @@ class BiEncoder(nn.Module):
 
     def read(self, queries: dict[str, Tensor]) -> TokenStates:
         """The token states of texts, their windows joined."""
+        return self._read(queries) if self.last_read is None else self.last_read.or_read(queries, self._read)
+
+    def _read(self, queries: dict[str, Tensor]) -> TokenStates:
         ids, mask = queries["input_ids"], queries["attention_mask"].bool()
         states = self._in_parts(lambda ids, mask: self._encode(self.encoder, ids, mask), queries)
         windows = queries.get("windows_per_text")

@@ -15,6 +15,7 @@ from bi_encoder.inputs.code_names import names_for_scoring
 from bi_encoder.inputs.texts import key_texts, query_texts
 from bi_encoder.inputs.windows import Windows, batches_of_windows, tokenize_windows, window_batch
 from bi_encoder.model import BiEncoder, Tower
+from bi_encoder.network.last_read import LastRead
 from bi_encoder.scoring.similarities import CodeVectors
 from data.task import Task
 from mera.system.terminal import progress_bar
@@ -30,6 +31,18 @@ def evaluation_mode(model: BiEncoder) -> Iterator[None]:
             yield
     finally:
         model.train(was_training)
+
+
+@contextmanager
+def reading_once(model: BiEncoder) -> Iterator[None]:
+    """Evaluation mode, in which a batch that was the last to be read is not read again: for a text's scores, then for
+    its evidence, each of which would take the whole of its time."""
+    with evaluation_mode(model):
+        model.last_read = LastRead()
+        try:
+            yield
+        finally:
+            model.last_read = None
 
 
 def embed_texts(

@@ -14,7 +14,7 @@ from bi_encoder.inputs.batches import to_device
 from bi_encoder.inputs.texts import QueryText
 from bi_encoder.inputs.windows import Windows, tokenize_windows, window_batch
 from bi_encoder.model import BiEncoder
-from bi_encoder.predict import embed_windows
+from bi_encoder.predict import embed_windows, reading_once
 from bi_encoder.search.fusion import reciprocal_ranks
 from bi_encoder.search.results import FoundCode, check_request
 from bi_encoder.search.word_search import WordSearch
@@ -38,12 +38,13 @@ class CodeSearch:
         ValueError where the text is blank or holds no token, or `top` is below 1.
         """
         check_request(text, top)
-        columns, scores = self._rank(text, max(top, CANDIDATES) if words else top, exact)
-        if words is not None:
-            columns, scores = self._fused(columns, words, text, top)
+        with reading_once(self.model):
+            columns, scores = self._rank(text, max(top, CANDIDATES) if words else top, exact)
+            if words is not None:
+                columns, scores = self._fused(columns, words, text, top)
+            evidence = self._evidence(text, columns)
+            terms = self._terms(text, columns, words)
         definitions = self.index.definitions or [""] * len(self.index.codes)
-        evidence = self._evidence(text, columns)
-        terms = self._terms(text, columns, words)
         return [
             FoundCode(
                 code=self.index.codes[column], score=score, definition=definitions[column], evidence=spans, term=term

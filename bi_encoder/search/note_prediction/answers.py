@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import cast
 
+from bi_encoder.predict import reading_once
 from bi_encoder.search.note_prediction.note_ranker import NoteRanker
 from data.codes.book.display.code_page import CodePage, code_page
 from data.ontology import SYSTEMS
@@ -39,9 +40,10 @@ class NoteAnswers:
             age=cast("int | None", request["age"]),
             sex=cast("str | None", request["sex"]),
         )
-        scores = self.ranker.score([row])
         threshold = self.ranker.record.threshold
-        codes = self.ranker.ranked([row], scores, cast("int", request["top"]))[0]
+        with reading_once(self.ranker.model):
+            scores = self.ranker.score([row])
+            codes = self.ranker.ranked([row], scores, cast("int", request["top"]))[0]
         return {
             "codes": [asdict(code) | {"place": place, "rules": None} for place, code in enumerate(codes, start=1)],
             "predicted": 0 if threshold is None else int((scores > threshold).sum()),

@@ -17,13 +17,14 @@ from bi_encoder.index.code_index import CodeIndex
 from bi_encoder.inputs.texts import ExampleRow, QueryText, query_text
 from bi_encoder.inputs.windows import tokenize_windows
 from bi_encoder.model import BiEncoder
-from bi_encoder.predict import embed_as_recorded, score_texts
+from bi_encoder.predict import embed_as_recorded, reading_once, score_texts
 from bi_encoder.scoring.prior import Prior
 from bi_encoder.scoring.similarities import CodeVectors
 from bi_encoder.search.note_prediction.run_parts import find_parts
 from bi_encoder.search.note_prediction.texts_of_codes import TextsOfCodes
 from data.task import Task
 from mera.system.errors import UserError
+from mera.system.terminal import progress_bar
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,7 +126,7 @@ class NoteRanker:
         """All candidates (or the first `top`), most likely first, for one note, or one history where there is none.
         Raises UserError as `row` does."""
         row = self.row(history, days_before=days_before, age=age, sex=sex, text=text, allow_unknown=allow_unknown)
-        return self.ranked([row], self.score([row]), top)[0]
+        return self.rank_rows([row], top)[0]
 
     def row(
         self,
@@ -158,6 +159,17 @@ class NoteRanker:
             "text": note,
             "history": [{"codes": codes, "days_before": day} for codes, day in zip(visits, days, strict=True)],
         }
+
+    def rank_rows(
+        self, rows: Sequence[ExampleRow], top: int | None = None, batch_size: int = 16, progress: str | None = None
+    ) -> list[list[RankedNoteCode]]:
+        """Each row's candidates (or the first `top`), most likely first. With label attention, which reads a note for
+        its evidence too, one after the other, each read once; without it `batch_size` at a time. `progress` names a
+        progress bar."""
+        if self.model.attention is None:
+            return self.ranked(rows, self.score(rows, batch_size, progress), top)
+        with reading_once(self.model):
+            return [self.ranked([row], self.score([row]), top)[0] for row in progress_bar(rows, progress, "note")]
 
     def score(self, rows: Sequence[ExampleRow], batch_size: int = 16, progress: str | None = None) -> np.ndarray:
         """(N, C) float32, with the popularity prior. `progress` names a progress bar."""

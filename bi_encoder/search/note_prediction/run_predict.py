@@ -92,12 +92,10 @@ def _ranked(
     options: argparse.Namespace,
     targets: Sequence[Sequence[str]] | None = None,
 ) -> list[RankedNote]:
-    scores = ranker.score(rows, options.batch_size, progress="ranking" if len(rows) > 1 else None)
+    ranked = ranker.rank_rows(rows, options.top, options.batch_size, "ranking" if len(rows) > 1 else None)
     return [
         RankedNote(codes=codes, note=row["text"], names=name, targets=None if targets is None else targets[number])
-        for number, (row, codes, name) in enumerate(
-            zip(rows, ranker.ranked(rows, scores, options.top), names, strict=True)
-        )
+        for number, (row, codes, name) in enumerate(zip(rows, ranked, names, strict=True))
     ]
 
 
@@ -120,7 +118,12 @@ def _arguments() -> argparse.Namespace:
     task = parser.add_argument_group("examples of a task")
     task.add_argument("--task", default=None, help="prepared task whose examples are ranked; needs --output")
     task.add_argument("--split", choices=SPLITS, default="test", help="which of its splits (default: test)")
-    parser.add_argument("--batch-size", type=int, default=16, help="notes in one forward pass (default: 16)")
+    parser.add_argument(
+        "--batch-size",
+        type=int,
+        default=16,
+        help="notes in one forward pass, of a model without evidence (default: 16)",
+    )
     parser.add_argument("--top", type=int, default=20, help="how many codes of each note (default: 20)")
     parser.add_argument(
         "--allow-unknown",

@@ -89,6 +89,16 @@ def test_label_attention_ranks_by_each_codes_own_evidence(attention_folder):
     assert [code.code for code in search.search(TEXT, top=4, exact=True)] == [code.code for code in found]
 
 
+def test_a_text_is_read_once_for_candidates_scores_and_evidence(attention_folder, monkeypatch):
+    search = searching(attention_folder)
+    read, times = search.model._read, []
+    monkeypatch.setattr(search.model, "_read", lambda batch: (times.append(1), read(batch))[1])
+    assert search.search(TEXT, top=2)[0].evidence
+    assert len(times) == 1
+    assert search.search(f"{TEXT} again", top=2)
+    assert len(times) == 2
+
+
 def test_a_text_longer_than_a_window_is_read_to_its_end(attention_folder):
     search = searching(attention_folder)
     text = "Seen in clinic today. " * 60 + "Acute pulmonary edema"

@@ -52,6 +52,23 @@ def test_it_scores_the_test_split_as_the_run_did(run, task, ranker):
             assert code.probability == pytest.approx(expected, rel=1e-4)
 
 
+def test_a_note_is_read_once_for_its_scores_and_its_evidence(ranker, task, monkeypatch):
+    rows = [*list(task.splits["test"])[:3], ranker.row(text=f"{NOTE} " * 30, age=67)]
+    scores = ranker.score(rows, batch_size=4)
+    apart = ranker.ranked(rows, scores, 5)
+    read, texts = ranker.model._read, []
+    monkeypatch.setattr(ranker.model, "_read", lambda batch: (texts.append(batch["input_ids"]), read(batch))[1])
+    together = ranker.rank_rows(rows, 5)
+    assert len(texts) == len(rows), "each once"
+    assert len(texts[-1]) > 1, "in several windows"
+    for codes, expected in zip(together, apart, strict=True):
+        assert [(code.code, code.evidence) for code in codes] == [(code.code, code.evidence) for code in expected]
+        assert [code.score for code in codes] == pytest.approx([code.score for code in expected], rel=1e-5)
+    assert ranker.model.last_read is None
+    ranker.score(rows[:1])
+    assert len(texts) == len(rows) + 1, "what was read is not kept"
+
+
 def test_a_note_is_ranked_with_evidence_in_its_own_characters(ranker, task):
     codes = ranker.rank(text=NOTE, age=67, sex="F", top=5)
     assert [code.score for code in codes] == sorted((code.score for code in codes), reverse=True)
