@@ -37,7 +37,7 @@ class EncoderConfig:
     """tokens encoded together: where nothing is trained, and in training with cached gradients"""
     attention_implementation: str | None = None
     """`sdpa`, `flash_attention_2`, `eager`; unset: flash attention on a GPU that has it, else what transformers
-    prefers"""
+    prefers, but the layers of ModernBERT that look at few tokens compute those alone"""
     unpadded: bool = True
     """encode batches without their padding where flash attention computes (it is what can skip it)"""
     gradient_checkpointing: bool = False

@@ -9,10 +9,11 @@ import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Transformer
 from torch import Tensor
-from transformers import AutoConfig, AutoModel
+from transformers import AutoConfig, AutoModel, PreTrainedModel
 from transformers.utils import is_flash_attn_2_available
 
 from bi_encoder.config import EncoderConfig
+from bi_encoder.network.attention_in_blocks import attend_in_blocks
 from mera.language_models.lora import LoraSettings
 from mera.language_models.models import (
     SAFE_LOADING,
@@ -50,13 +51,17 @@ def open_sentence_transformer(source: str) -> SentenceTransformer:
     what the library raises where it cannot be opened."""
     if has_pickled_weights(Path(source)):
         raise UserError(pickle_refusal(Path(source)))
-    return SentenceTransformer(
+    opened = SentenceTransformer(
         source,
         device="cpu",
         model_kwargs=dict(IN_FLOAT32),
         trust_remote_code=False,
         local_files_only=Path(source).is_dir(),
     )
+    for module in opened.modules():
+        if isinstance(module, PreTrainedModel):
+            attend_in_blocks(module)
+    return opened
 
 
 def _open(source: str, config: EncoderConfig) -> Transformer:
@@ -72,6 +77,8 @@ def _open(source: str, config: EncoderConfig) -> Transformer:
         config_kwargs=here,
         unpad_inputs=None if config.unpadded else False,
     )
+    if attention is None:
+        attend_in_blocks(encoder.model)
     limit = getattr(encoder.config, "max_position_embeddings", config.max_query_tokens)
     if config.max_query_tokens > limit:
         raise UserError(
