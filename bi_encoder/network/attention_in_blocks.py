@@ -14,6 +14,8 @@ from torch.nn.functional import pad
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+from mera.training.private_api import attention_name
+
 IN_BLOCKS = "sdpa_in_blocks"
 """What transformers calls it (`attn_implementation`)."""
 BLOCKS_FROM = 4
@@ -23,7 +25,7 @@ BLOCKS_FROM = 4
 def attend_in_blocks(model: PreTrainedModel) -> None:
     """Have a model whose attention is `sdpa` and looks to both sides compute its local layers in blocks."""
     is_local = "sliding_attention" in (getattr(model.config, "layer_types", None) or ())
-    if model.config.model_type == "modernbert" and is_local and model.config._attn_implementation == "sdpa":
+    if model.config.model_type == "modernbert" and is_local and attention_name(model) == "sdpa":
         AttentionInterface.register(IN_BLOCKS, _attention)
         AttentionMaskInterface.register(IN_BLOCKS, _padding_mask)
         model.set_attn_implementation(IN_BLOCKS)
