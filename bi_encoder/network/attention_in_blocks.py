@@ -65,7 +65,8 @@ def _attention(
     )
     away = _distances(block, reach, query.device)
     # A padded query sees itself, as the softmax of nothing is no number.
-    near = _windows(pad(is_key, (reach, reach + past_end)), block, reach)[:, :, None, :] & (away <= reach) | (away == 0)
+    keys_of_block = pad(is_key, (reach, reach + past_end)).unfold(1, block + 2 * reach, block)
+    near = keys_of_block[:, :, None, :] & (away <= reach) | (away == 0)
     queries = _windows(pad(query, (0, 0, 0, past_end)), block, 0).flatten(0, 1)
     keys, values = (
         _windows(pad(each, (0, 0, reach, reach + past_end)), block, reach).flatten(0, 1) for each in (key, value)
@@ -77,9 +78,7 @@ def _attention(
 
 
 def _windows(values: Tensor, block: int, reach: int) -> Tensor:
-    """(B, H, T, D) -> (B, N, H, block + 2 * reach, D), or (B, T) -> (B, N, block + 2 * reach), of padded texts."""
-    if values.ndim == 2:
-        return values.unfold(1, block + 2 * reach, block)
+    """(B, H, T, D) of padded texts -> (B, N, H, block + 2 * reach, D)."""
     return values.unfold(2, block + 2 * reach, block).permute(0, 2, 1, 4, 3)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from data.sources.shared.events.options import KINDS
 from mera.system.errors import UserError
 
+READS_NONE = "the model reads no procedures, drugs or labs"
 _KIND = re.compile(rf"\s*({'|'.join(KINDS.values())})s?:(.+)", re.IGNORECASE)
 
 
@@ -32,7 +33,7 @@ class EventReader:
     def visits(self, events: Sequence[Sequence[str]]) -> list[list[str]]:
         """The events of each visit of a history. Raises UserError where there are any and the model reads none."""
         if any(events) and not self.events:
-            raise UserError("the model reads no procedures, drugs or labs; leave them out of the history")
+            raise UserError(f"{READS_NONE}; leave them out of the history")
         return list(map(self.read_all, events))
 
     def unread(self, events: Iterable[str]) -> list[str]:

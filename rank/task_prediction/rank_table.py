@@ -14,6 +14,7 @@ from data.table_files.meanings import parse_sex_values
 from data.task_folder.features import VisitRow
 from mera.system.errors import UserError
 from rank.patients.coding_check import RuleUse
+from rank.patients.event_reader import READS_NONE
 from rank.patients.patient_input import require_known, require_seen
 from rank.patients.phenotypes import Phenotype
 from rank.predict import Ranker
@@ -80,7 +81,7 @@ def read_patients(arguments: argparse.Namespace, ranker: Ranker) -> NewPatients:
         raise UserError("the model reads no notes of past visits; leave --text out")
     if columns.events() and not ranker.builder.events:
         options = ", ".join(f"--{kind}" for kind in columns.events())
-        raise UserError(f"the model reads no procedures, drugs or labs; leave {options} out")
+        raise UserError(f"{READS_NONE}; leave {options} out")
     unsaid = [name for name in ("age", "sex") if getattr(ranker.trained_on, name) and getattr(columns, name) is None]
     if unsaid:
         options = " and ".join(f"--{name}" for name in unsaid)

@@ -163,10 +163,10 @@ class NoteRanker:
     def rank_rows(
         self, rows: Sequence[ExampleRow], top: int | None = None, batch_size: int = 16, progress: str | None = None
     ) -> list[list[RankedNoteCode]]:
-        """Each row's candidates (or the first `top`), most likely first. With label attention, which reads a note for
-        its evidence too, one after the other, each read once; without it `batch_size` at a time. `progress` names a
+        """Each row's candidates (or the first `top`), most likely first. Notes with label attention, which reads them
+        for their evidence too, one after the other, each read once; others `batch_size` at a time. `progress` names a
         progress bar."""
-        if self.model.attention is None:
+        if self.model.attention is None or not any(row["text"] for row in rows):
             return self.ranked(rows, self.score(rows, batch_size, progress), top)
         with reading_once(self.model):
             return [self.ranked([row], self.score([row]), top)[0] for row in progress_bar(rows, progress, "note")]
