@@ -43,18 +43,19 @@ from mera.training.entry_point import run_entry_point
 def main() -> None:
     config = parse_config(RetrievalBaselinesConfig, __doc__, program="mera retrieval-baselines")
     task = load_task(config.task)
+    translated = None if config.translation is None else load_task(config.translation)
     baselines: dict[str, Callable[[], Ranking[ChosenView] | Ranking[ChosenSetting]]] = {
         "BM25": lambda: bm25(task, config.prior_form),
         "untrained encoder": lambda: untrained_encoder(
             task, *open_model(config.encoder), config.max_query_tokens, config.prior_form
         ),
-        "dictionary": lambda: dictionary(task, config.refit),
+        "dictionary": lambda: dictionary(task, config.refit, translated),
         "words and letters": lambda: words_and_letters(task, config.refit),
     }
     keys = {
         "BM25": ("prior_form",),
         "untrained encoder": ("encoder", "max_query_tokens", "prior_form"),
-        "dictionary": ("refit",),
+        "dictionary": ("refit", "translation"),
         "words and letters": ("refit",),
     }
     folders = {name: Path(config.output) / name.lower().replace(" ", "-") for name in baselines}

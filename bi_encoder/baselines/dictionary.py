@@ -1,7 +1,11 @@
 """A dictionary of phrases, each with the codes it names and how often it was right in training.
 
-What a practitioner tries first on notes: look for the codes' names and for the words that annotators marked, the
-longest first, and trust a phrase as far as it was right on the training notes. N notes, C codes.
+What a practitioner tries first on notes: look for the codes' names and for the words that annotators marked, and trust
+a phrase as far as it was right on the training notes. N notes, C codes.
+
+Phrases may lie in one another: of `acute renal failure` each of the three parts speaks for what it was right about, and
+that most `failure`s are of no code by that name is what training counts. Where little was counted, `longest_alone`
+has the longest phrase take its words.
 
 Phrases come from the codes' definitions, synonyms and terms of a code book, from the spans that training notes have as
 evidence, and, where notes have none, from word sequences that mostly stand in notes with a code. Texts and phrases are
@@ -70,14 +74,55 @@ class PhraseSpan:
     precision: float
 
 
+class MatchRule(NamedTuple):
+    """Which of the phrases in a text count."""
+
+    longest_alone: bool = False
+    """Phrases that do not overlap, the longest first, then the earlier; else all."""
+    leave_out_negated: bool = False
+    """Not those with a negation, or a member of the family, in the words before them."""
+
+
+ALL_PHRASES = MatchRule()
+
+
+class PhraseFinder:
+    """Finds phrases, such as `words_of` has them, in texts."""
+
+    def __init__(self, phrases: Iterable[str]) -> None:
+        self._automaton = ahocorasick.Automaton()
+        for phrase in phrases:
+            self._automaton.add_word(phrase, phrase)
+        self._automaton.make_automaton()
+
+    def matches(self, words: Words, rule: MatchRule) -> list[Match]:
+        """Those that count, in the order of the text."""
+        word_at = _word_numbers(words.joined)
+        found = [
+            Match(phrase, word_at[end - len(phrase) + 2], word_at[end - 1])
+            for end, phrase in self._automaton.iter(words.joined)
+        ]
+        if rule.longest_alone:
+            found = _longest_alone(found, len(words.starts))
+        if rule.leave_out_negated:
+            each = words.joined.split()
+            found = [match for match in found if not _is_negated(each, words.sentences, match.first)]
+        return sorted(found, key=lambda match: (match.first, -match.last))
+
+    def phrases_in(self, text: str, rule: MatchRule) -> set[str]:
+        """The phrases that count in a text, each once."""
+        return {match.phrase for match in self.matches(words_of(text), rule)}
+
+
 class Dictionary:
     """Scores notes by the most precise phrase that names a code in them; 0 where none does."""
 
-    def __init__(self, precisions: Phrases, leave_out_negated: bool, num_codes: int):
+    def __init__(self, finder: PhraseFinder, precisions: Phrases, rule: MatchRule, num_codes: int):
+        """`finder` finds the phrases of `precisions`."""
+        self.finder = finder
         self.precisions = precisions
-        self.leave_out_negated = leave_out_negated
+        self.rule = rule
         self.num_codes = num_codes
-        self._automaton = _automaton(precisions)
 
     @classmethod
     def fit(
@@ -88,52 +133,39 @@ class Dictionary:
         spans: Sequence[Sequence[tuple[int, str]]] | None = None,
         *,
         smoothing: float = 1.0,
-        leave_out_negated: bool = False,
+        rule: MatchRule = ALL_PHRASES,
     ) -> "Dictionary":
         """`known_phrases`, counted in the training notes and weighed: see `PhraseCounts`."""
         phrases = known_phrases(names, texts, targets, spans)
-        counts = PhraseCounts.of(phrases, texts, targets, len(names), leave_out_negated=leave_out_negated)
-        return counts.dictionary(smoothing)
+        return PhraseCounts.of(phrases, texts, targets, len(names), rule).dictionary(smoothing)
 
     def scores(self, texts: Iterable[str]) -> np.ndarray:
         """(N, C) float32: the precision of the most precise phrase."""
+        return self.scores_of(self.finder.phrases_in(text, self.rule) for text in texts)
+
+    def scores_of(self, found: Iterable[Iterable[str]]) -> np.ndarray:
+        """(N, C) float32, of the phrases that were found in each text."""
         rows = []
-        for text in texts:
+        for phrases in found:
             row = np.zeros(self.num_codes, dtype=np.float32)
-            for match in self.matches(words_of(text)):
-                for column, precision in self.precisions[match.phrase].items():
+            for phrase in phrases:
+                for column, precision in self.precisions[phrase].items():
                     row[column] = max(row[column], precision)
             rows.append(row)
         return np.stack(rows) if rows else np.zeros((0, self.num_codes), dtype=np.float32)
 
     def spans(self, text: str) -> list[PhraseSpan]:
-        """The phrases of a note with their codes, in order: the evidence for them."""
+        """The phrases of a note with their codes, in order: the evidence for them. Of a code's phrases that lie in one
+        another the longest."""
         words = words_of(text)
-        return [
-            PhraseSpan(column=column, start=words.starts[match.first], end=words.ends[match.last], precision=precision)
-            for match in self.matches(words)
-            for column, precision in self.precisions[match.phrase].items()
-        ]
-
-    def matches(self, words: Words) -> list[Match]:
-        """Phrases that do not overlap, the longest first, then the earlier; returned in the order of the text."""
-        everywhere = []
-        word_at = _word_numbers(words.joined)
-        for end, phrase in self._automaton.iter(words.joined):
-            first = word_at[end - len(phrase) + 2]
-            last = word_at[end - 1]
-            everywhere.append(Match(phrase, first, last))
-        everywhere.sort(key=lambda match: (match.first - match.last, match.first))
-        taken = np.zeros(len(words.starts), dtype=bool)
-        chosen = []
-        for match in everywhere:
-            if not taken[match.first : match.last + 1].any():
-                taken[match.first : match.last + 1] = True
-                chosen.append(match)
-        if self.leave_out_negated:
-            each = words.joined.split()
-            chosen = [match for match in chosen if not _is_negated(each, words.sentences, match.first)]
-        return sorted(chosen, key=lambda match: match.first)
+        spans, behind = [], defaultdict[int, int](int)
+        for match in self.finder.matches(words, self.rule):
+            start, end = words.starts[match.first], words.ends[match.last]
+            for column, precision in self.precisions[match.phrase].items():
+                if end > behind[column]:
+                    behind[column] = end
+                    spans.append(PhraseSpan(column=column, start=start, end=end, precision=precision))
+        return spans
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,7 +178,8 @@ class PhraseCounts:
     """Notes with the phrase."""
     right: Mapping[tuple[str, int], int]
     """Notes with the phrase that have the code."""
-    leave_out_negated: bool
+    finder: PhraseFinder
+    rule: MatchRule
     num_codes: int
 
     @classmethod
@@ -156,17 +189,18 @@ class PhraseCounts:
         texts: Sequence[str],
         targets: Sequence[Sequence[int]],
         num_codes: int,
-        *,
-        leave_out_negated: bool = False,
+        rule: MatchRule,
+        finder: PhraseFinder | None = None,
     ) -> "PhraseCounts":
-        """texts, targets: of each training note, the true columns among the latter."""
-        finder = Dictionary(phrases, leave_out_negated, num_codes)
+        """texts, targets: of each training note, the true columns among the latter. `finder` (unset: a new one) finds
+        these phrases."""
+        finder = finder or PhraseFinder(phrases)
         rows, right = Counter[str](), Counter[tuple[str, int]]()
         for text, true in zip(texts, map(set, targets), strict=True):
-            for phrase in {match.phrase for match in finder.matches(words_of(text))}:
+            for phrase in finder.phrases_in(text, rule):
                 rows[phrase] += 1
                 right.update((phrase, column) for column in phrases[phrase] if column in true)
-        return cls(phrases=phrases, rows=rows, right=right, leave_out_negated=leave_out_negated, num_codes=num_codes)
+        return cls(phrases=phrases, rows=rows, right=right, finder=finder, rule=rule, num_codes=num_codes)
 
     def dictionary(self, smoothing: float) -> Dictionary:
         """A phrase that stands in n notes, of which t have the code, has the precision
@@ -179,7 +213,7 @@ class PhraseCounts:
             }
             for phrase, columns in self.phrases.items()
         }
-        return Dictionary(precisions, self.leave_out_negated, self.num_codes)
+        return Dictionary(self.finder, precisions, self.rule, self.num_codes)
 
 
 def known_phrases(
@@ -280,12 +314,14 @@ def _sequence_phrases(texts: Sequence[str], targets: Sequence[Sequence[int]]) ->
             yield sequence, column
 
 
-def _automaton(phrases: Iterable[str]) -> "ahocorasick.Automaton":
-    automaton = ahocorasick.Automaton()
-    for phrase in phrases:
-        automaton.add_word(phrase, phrase)
-    automaton.make_automaton()
-    return automaton
+def _longest_alone(matches: Iterable[Match], num_words: int) -> list[Match]:
+    """No word of the `num_words` twice: the longest match first, then the earlier."""
+    taken, chosen = np.zeros(num_words, dtype=bool), []
+    for match in sorted(matches, key=lambda match: (match.first - match.last, match.first)):
+        if not taken[match.first : match.last + 1].any():
+            taken[match.first : match.last + 1] = True
+            chosen.append(match)
+    return chosen
 
 
 def _word_numbers(joined: str) -> list[int]:

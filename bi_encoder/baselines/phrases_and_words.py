@@ -4,21 +4,23 @@ Each is fitted on the training notes, its setting chosen on validation by mean a
 of that setting that scores test is fitted again, on the notes of train and validation. N examples, C codes.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 
-from bi_encoder.baselines.dictionary import Dictionary, PhraseCounts, Phrases, known_phrases
+from bi_encoder.baselines.dictionary import Dictionary, MatchRule, PhraseCounts, PhraseFinder, known_phrases
 from bi_encoder.baselines.retrieval_baselines import ChosenSetting, Ranking
 from bi_encoder.baselines.word_features import Ridge, Svm, WordFeatures
 from bi_encoder.evidence.attended_spans import EVIDENCE_CODES, EVIDENCE_ROWS
+from bi_encoder.evidence.translation import TransferCounts, with_evidence_of
 from bi_encoder.inputs.code_names import all_names
 from bi_encoder.inputs.texts import query_texts
 from data.task import Task
 from mera.evaluation.metrics import mean_average_precision
 
-SMOOTHINGS = (0.5, 1.0, 2.0)
+SMOOTHINGS = (0.5, 1.0, 2.0, 4.0, 8.0)
 RIDGE_PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0)
 SVM_COSTS = (0.3, 1.0, 3.0)
 FITTED_ON, REFITTED_ON = ("train",), ("train", "validation")
@@ -57,29 +59,29 @@ class Notes:
         )
 
 
-def dictionary(task: Task, refit: bool = False) -> Ranking[ChosenSetting]:
-    """Names of codes, and phrases that annotators marked or that mostly stand with a code, by their precision."""
+def dictionary(task: Task, refit: bool = False, translated: Task | None = None) -> Ranking[ChosenSetting]:
+    """Names of codes, and phrases that annotators marked or that mostly stand with a code, by their precision.
+    `translated`: the task in the language of its annotators, whose evidence is carried over."""
+    if translated is not None:
+        counts = TransferCounts()
+        task = with_evidence_of(task, translated, all_names(task), counts, REFITTED_ON if refit else FITTED_ON)
+        print(counts.sentence())
     notes, names = Notes.of(task, FITTED_ON), all_names(task)
     settings = {
-        f"smoothing {smoothing:g}, negated phrases {'left out' if negated else 'kept'}": (negated, smoothing)
-        for negated in (False, True)
+        _in_words(rule, smoothing): (rule, smoothing)
+        for rule in (MatchRule(longest, negated) for longest in (False, True) for negated in (False, True))
         for smoothing in SMOOTHINGS
     }
-    phrases = _phrases(notes, names)
-    counts = {negated: _count(phrases, notes, len(names), negated) for negated in (False, True)}
-    candidates = {name: counts[negated].dictionary(smoothing) for name, (negated, smoothing) in settings.items()}
-    validation = _texts(task, "validation")
-    scores = {name: each.scores(validation) for name, each in candidates.items()}
-    chosen, best = _choose(task, scores, refit)
+    chosen, best, scores = _choose(task, _of_each_setting(task, notes, names, settings), refit)
 
     def fitted(read: Notes) -> Dictionary:
-        negated, smoothing = settings[best]
-        return _count(_phrases(read, names), read, len(names), negated).dictionary(smoothing)
+        rule, smoothing = settings[best]
+        return Dictionary.fit(names, read.texts, read.targets, read.marked, smoothing=smoothing, rule=rule)
 
-    model = fitted(Notes.of(task, REFITTED_ON)) if refit else candidates[best]
+    model = fitted(Notes.of(task, REFITTED_ON) if refit else notes)
     test = model.scores(_texts(task, "test"))
     return Ranking(
-        validation=scores[best],
+        validation=scores,
         test=test,
         chosen=chosen,
         of_fold=lambda rows, texts: fitted(notes.select(rows)).scores(texts),
@@ -95,32 +97,45 @@ def words_and_letters(task: Task, refit: bool = False) -> Ranking[ChosenSetting]
     }
     kinds |= {f"support vector machines, cost {cost:g}": (Svm, cost) for cost in SVM_COSTS}
 
-    def scores_of(read: Notes, settings: Iterable[str], texts: Sequence[str]) -> dict[str, np.ndarray]:
-        """Setting -> scores of `texts` with what is fitted on `read`."""
+    def scores_of(read: Notes, settings: Iterable[str], texts: Sequence[str]) -> Iterator[tuple[str, np.ndarray]]:
+        """Each setting with the scores of `texts` by what is fitted on `read`."""
         words = WordFeatures(read.texts, min_rows=min(2, len(read.texts)))
         known, asked = words(read.texts), words(texts)
         true = np.zeros((len(read.texts), num_codes), dtype=bool)
         for row, columns in enumerate(read.targets):
             true[row, columns] = True
-        return {name: kinds[name][0](known, true, kinds[name][1]).scores(asked) for name in settings}
+        for name in settings:
+            yield name, kinds[name][0](known, true, kinds[name][1]).scores(asked)
 
-    scores = scores_of(notes, kinds, _texts(task, "validation"))
-    chosen, best = _choose(task, scores, refit)
-    reads = Notes.of(task, REFITTED_ON) if refit else notes
+    chosen, best, scores = _choose(task, scores_of(notes, kinds, _texts(task, "validation")), refit)
+
+    def scores_of_best(read: Notes, texts: Sequence[str]) -> np.ndarray:
+        return next(scores_of(read, [best], texts))[1]
+
     return Ranking(
-        validation=scores[best],
-        test=scores_of(reads, [best], _texts(task, "test"))[best],
+        validation=scores,
+        test=scores_of_best(Notes.of(task, REFITTED_ON) if refit else notes, _texts(task, "test")),
         chosen=chosen,
-        of_fold=lambda rows, texts: scores_of(notes.select(rows), [best], texts)[best],
+        of_fold=lambda rows, texts: scores_of_best(notes.select(rows), texts),
     )
 
 
-def _phrases(notes: Notes, names: Sequence[Sequence[str]]) -> Phrases:
-    return known_phrases(names, notes.texts, notes.targets, notes.marked)
+def _of_each_setting(
+    task: Task, notes: Notes, names: Sequence[Sequence[str]], settings: Mapping[str, tuple[MatchRule, float]]
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Each setting with its scores of validation; the notes are searched once for each rule."""
+    phrases = known_phrases(names, notes.texts, notes.targets, notes.marked)
+    finder, validation = PhraseFinder(phrases), _texts(task, "validation")
+    for rule, of_rule in groupby(settings, key=lambda name: settings[name][0]):
+        counts = PhraseCounts.of(phrases, notes.texts, notes.targets, len(names), rule, finder)
+        found = [finder.phrases_in(text, rule) for text in validation]
+        for name in of_rule:
+            yield name, counts.dictionary(settings[name][1]).scores_of(found)
 
 
-def _count(phrases: Phrases, notes: Notes, num_codes: int, leave_out_negated: bool) -> PhraseCounts:
-    return PhraseCounts.of(phrases, notes.texts, notes.targets, num_codes, leave_out_negated=leave_out_negated)
+def _in_words(rule: MatchRule, smoothing: float) -> str:
+    counted = "the longest phrases alone" if rule.longest_alone else "phrases in one another too"
+    return f"smoothing {smoothing:g}, {counted}, negated ones {'left out' if rule.leave_out_negated else 'kept'}"
 
 
 def _texts(task: Task, split: str) -> list[str]:
@@ -139,13 +154,18 @@ def _marked_words(task: Task, split: str) -> list[list[tuple[int, str]]] | None:
     return marked
 
 
-def _choose(task: Task, scores: dict[str, np.ndarray], refit: bool) -> tuple[ChosenSetting, str]:
-    """scores: setting -> (N, C) of validation."""
+def _choose(task: Task, scores: Iterable[tuple[str, np.ndarray]], refit: bool) -> tuple[ChosenSetting, str, np.ndarray]:
+    """scores: settings with (N, C) of validation, of which the best are returned; no more than two are in memory."""
     targets = task.targets("validation")
-    quality = {name: mean_average_precision(of_setting, targets) for name, of_setting in scores.items()}
-    best = max(quality, key=lambda name: quality[name])
+    quality: dict[str, float] = {}
+    best, best_scores = "", np.zeros(0)
+    for name, of_setting in scores:
+        quality[name] = mean_average_precision(of_setting, targets)
+        if not best or quality[name] > quality[best]:
+            best, best_scores = name, of_setting
     read = sum(len(task.splits[split]) for split in (REFITTED_ON if refit else FITTED_ON))
-    return ChosenSetting(setting=best, training_notes=min(MOST_NOTES, read), validation_map=quality), best
+    chosen = ChosenSetting(setting=best, training_notes=min(MOST_NOTES, read), validation_map=quality)
+    return chosen, best, best_scores
 
 
 def _evidence(task: Task, fitted: Dictionary, scores: np.ndarray) -> dict[str, dict[str, list[list[int]]]] | None:

@@ -66,6 +66,9 @@ class RetrievalBaselinesConfig:
     refit: bool = False
     """dictionary, words and letters: score test with a model that is fitted again on train and validation, after its
     setting was chosen on validation; the other models of a task have not read validation, so say it beside figures"""
+    translation: str | None = None
+    """dictionary: folder of the same corpus, prepared in the language of its annotators: for notes that are a
+    translation, the phrases that they marked are carried over where their place is beyond doubt"""
     prior_form: PriorForm = "by_frequency"
     """`log_count`: a weight; `by_frequency`: beside it an offset for each group of codes by their training examples,
     without which a prior pushes codes that training never showed out of the first 20"""

@@ -42,10 +42,13 @@ class TransferCounts:
     in_doubt: int = 0
     """Several places, or none."""
 
+    @property
+    def total(self) -> int:
+        return self.by_words + self.by_names + self.in_doubt
+
     def sentence(self) -> str:
-        total = self.by_words + self.by_names + self.in_doubt
         return (
-            f"evidence of the translation: of {total:,} spans {self.by_words:,} are carried over by shared words, "
+            f"evidence of the translation: of {self.total:,} spans {self.by_words:,} are carried over by shared words, "
             f"{self.by_names:,} by a name of their code; {self.in_doubt:,} are in doubt and left out"
         )
 
@@ -71,21 +74,34 @@ def evidence_from(
         other = rows.get(row["example_id"])
         if other is None:
             raise UserError(
-                f"{translated.path} has not all examples of the {split} split of {task.path}; evidence.translation "
-                f"must be the same corpus, prepared with the same options in the language of its annotators"
+                f"{translated.path} has not all examples of the {split} split of {task.path}; the translation must be "
+                f"the same corpus, prepared with the same options in the language of its annotators"
             )
         spans = other["evidence"] if row["text"] and other["text"] else []
         evidence.append(carried_over(spans, other["text"] or "", row["text"] or "", task.column, names, counts))
     return evidence
 
 
-def with_evidence_of(task: Task, translated: Task, names: Sequence[Sequence[str]], counts: TransferCounts) -> Task:
-    """`task` with `evidence_from` in its training split; its other splits and its fingerprint stay as they are."""
-    train = task.splits["train"]
-    evidence = evidence_from(task, translated, "train", names, counts)
-    rows = [{**row, "evidence": spans} for row, spans in zip(train, evidence, strict=True)]
-    splits = datasets.DatasetDict({**task.splits, "train": datasets.Dataset.from_list(rows, features=train.features)})
-    return replace(task, splits=splits)
+def with_evidence_of(
+    task: Task,
+    translated: Task,
+    names: Sequence[Sequence[str]],
+    counts: TransferCounts,
+    of_splits: Sequence[str] = ("train",),
+) -> Task:
+    """`task` with `evidence_from` in the splits that are learned from; the others and its fingerprint stay as they are.
+
+    Raises UserError where `translated` is another corpus or has no evidence.
+    """
+    splits = dict(task.splits)
+    for split in of_splits:
+        before = task.splits[split]
+        evidence = evidence_from(task, translated, split, names, counts)
+        rows = [{**row, "evidence": spans} for row, spans in zip(before, evidence, strict=True)]
+        splits[split] = datasets.Dataset.from_list(rows, features=before.features)
+    if not counts.total:
+        raise UserError(f"{translated.path} has no evidence that could be carried over to {task.path}")
+    return replace(task, splits=datasets.DatasetDict(splits))
 
 
 def carried_over(

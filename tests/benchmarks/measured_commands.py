@@ -37,20 +37,34 @@ class Measured:
 
 
 def held_bytes(process: int) -> tuple[int, int]:
-    """Memory that the process and all below it hold beside mapped files, and with those of the one that maps most."""
+    """Memory that the process and all below it hold beside mapped files, and with those of the one that maps most. Of
+    a copy of a process (fork) that runs its parent's program, what it does not share with it."""
     own, files = 0, [0]
-    for each in (process, *_children(process)):
+    for each, parent in ((process, None), *_below(process)):
         try:
-            lines = Path(f"/proc/{each}/status").read_text(encoding="ascii", errors="replace")
+            if parent is not None and _program(each) == _program(parent):
+                own += _kib(each, "smaps_rollup", "Private_").get("Dirty", 0) * 1024
+                continue
+            held = _kib(each, "status", "Rss")
         except OSError:
             continue  # it has ended meanwhile
-        held = {kind: int(kib) * 1024 for kind, kib in re.findall(r"^Rss(\w+):\s+(\d+)", lines, re.MULTILINE)}
-        own += held.get("Anon", 0) + held.get("Shmem", 0)
-        files.append(held.get("File", 0))
+        own += (held.get("Anon", 0) + held.get("Shmem", 0)) * 1024
+        files.append(held.get("File", 0) * 1024)
     return own, own + max(files)
 
 
-def _children(process: int) -> Iterator[int]:
+def _kib(process: int, file: str, kind: str) -> dict[str, int]:
+    """Lines such as `RssAnon:  12 kB` of a file of the process, without `kind` before their names."""
+    lines = Path(f"/proc/{process}/{file}").read_text(encoding="ascii", errors="replace")
+    return {name: int(kib) for name, kib in re.findall(rf"^{kind}(\w+):\s+(\d+)", lines, re.MULTILINE)}
+
+
+def _program(process: int) -> bytes:
+    return Path(f"/proc/{process}/cmdline").read_bytes()
+
+
+def _below(process: int) -> Iterator[tuple[int, int]]:
+    """(process, its parent) of all below `process`."""
     try:
         below = [
             int(child)
@@ -60,8 +74,8 @@ def _children(process: int) -> Iterator[int]:
     except OSError:
         return
     for child in below:
-        yield child
-        yield from _children(child)
+        yield child, process
+        yield from _below(child)
 
 
 def run_measured(command: Sequence[str], interrupt_at: str | None = None) -> Measured:

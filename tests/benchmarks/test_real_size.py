@@ -49,6 +49,18 @@ def test_the_peak_is_that_of_all_processes_together(real_size):
     assert 240 * MIB < measured.peak < 300 * MIB
 
 
+def test_a_fork_counts_what_it_does_not_share(real_size):
+    """Of 60 MiB in both, 20 more in the copy."""
+    fork = (
+        "import os, time; shared = bytearray(os.urandom(60 << 20)); child = os.fork()\n"
+        "own = b'' if child else bytearray(os.urandom(20 << 20)); time.sleep(0 if child else 1)\n"
+        "if child: os.wait()"
+    )
+    measured = real_size.measured_commands.run_measured([sys.executable, "-c", fork])
+    assert measured.code == 0
+    assert 78 * MIB < measured.peak < 110 * MIB
+
+
 def test_a_line_of_output_interrupts(real_size):
     endless = "import time; print('step 1 of 3', flush=True); time.sleep(60)"
     measured = real_size.measured_commands.run_measured([sys.executable, "-c", endless], "step 1 of 3")
