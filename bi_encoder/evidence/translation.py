@@ -5,21 +5,18 @@ both languages share in nearly the same letters (Latin and Greek roots, names, n
 """
 
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 
 import datasets
 
+from bi_encoder.index.words import latin_spelling
 from data.task import Task
 from data.task_folder.features import EvidenceSpan
 from mera.system.errors import UserError
 
 WORD = re.compile(r"\w+")
-SPELLINGS = (("ph", "f"), ("th", "t"), ("rh", "r"), ("ch", "c"), ("qu", "c"), ("oe", "e"), ("ae", "e"), ("y", "i"))
-"""English and Latin spellings, and what Spanish makes of them."""
-DOUBLE_LETTER = re.compile(r"(.)\1")
 SHORTEST_WORD = 4
 """Shorter words are mostly function words, and alike by chance; numbers count at any length."""
 SIMILAR = 0.72
@@ -168,17 +165,9 @@ def _place_by_name(names: Iterable[str], near: Sequence[_Word]) -> tuple[int, in
 
 
 def _words(text: str) -> list[_Word]:
-    return [_Word(plain=_plain(match[0]), start=match.start(), end=match.end()) for match in WORD.finditer(text)]
-
-
-def _plain(word: str) -> str:
-    """Lower case, without accents, Greek and Latin roots spelled one way (pneumonia, neumonía: neumonia)."""
-    letters = unicodedata.normalize("NFKD", word.lower())
-    plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
-    for spelling, sound in SPELLINGS:
-        plain = plain.replace(spelling, sound)
-    plain = DOUBLE_LETTER.sub(r"\1", plain) if plain.isalpha() else plain
-    return plain[1:] if plain.startswith(("pn", "ps")) else plain
+    return [
+        _Word(plain=latin_spelling(match[0]), start=match.start(), end=match.end()) for match in WORD.finditer(text)
+    ]
 
 
 def _counts(word: str) -> bool:

@@ -38,6 +38,11 @@ SPELLINGS = {
     "tumour": "tumor",
 }
 """British spellings within words, and the American ones."""
+LATIN_SPELLINGS = (
+    ("ph", "f"), ("th", "t"), ("rh", "r"), ("ch", "c"), ("qu", "c"), ("oe", "e"), ("ae", "e"), ("y", "i")
+)  # fmt: skip
+"""Greek and Latin roots as English spells them, and as Spanish does."""
+DOUBLE_LETTER = re.compile(r"(.)\1")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,6 +108,17 @@ def normal_word(word: str) -> str:
     return word if word.endswith(("us", "ss", "is", "es")) else word[:-1]
 
 
+def latin_spelling(word: str) -> str:
+    """Lower case, without accents, Greek and Latin roots spelled one way (pneumonia, neumonía: neumonia)."""
+    letters = unicodedata.normalize("NFKD", word.lower())
+    plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    for spelling, sound in LATIN_SPELLINGS:
+        plain = plain.replace(spelling, sound)
+    plain = DOUBLE_LETTER.sub(r"\1", plain) if plain.isalpha() else plain
+    return plain[1:] if plain.startswith(("pn", "ps")) else plain
+
+
 def root(word: str) -> str:
-    """What a word shares with related ones; it ends in an asterisk, so that it is no word itself."""
-    return word[:ROOT_LETTERS] + "*"
+    """What a word shares with related ones, in its own language and in those that took it from Greek or Latin too; it
+    ends in an asterisk, so that it is no word itself."""
+    return latin_spelling(word)[:ROOT_LETTERS] + "*"

@@ -103,6 +103,14 @@ def test_related_words_meet_in_their_root_and_no_root_is_a_word():
     assert root("hip") == "hip*"
 
 
+@pytest.mark.parametrize(
+    ("english", "spanish"),
+    [("nephropathy", "nefropatía"), ("diarrhea", "diarrea"), ("pneumonia", "neumonía"), ("chronic", "crónica")],
+)
+def test_words_that_two_languages_took_from_greek_or_latin_meet_in_their_root(english, spanish):
+    assert root(normal_word(english)) == root(normal_word(spanish))
+
+
 def test_words_keep_the_place_of_their_text():
     words = split_words(["Type 2, type 2", "", "the NOS", "Naïve café"])
     pairs = [(text, words.vocabulary[word]) for text, word in zip(words.text, words.word, strict=True)]
