@@ -1,7 +1,7 @@
 """BM25, an untrained encoder, a dictionary and linear models of words and letters, as runs beside the models.
 
 python bi_encoder/run_retrieval_baselines.py --task prepared/codiesp-en --output runs/codiesp
-python bi_encoder/run_retrieval_baselines.py --task prepared/codiesp-en --output runs/codiesp --only '[bm25,dictionary]'
+python bi_encoder/run_retrieval_baselines.py --task prepared/codiesp-en --output runs/codiesp --only bm25 dictionary
 """
 
 from mera.system import quiet_ctrl_c  # noqa: F401  first, for Ctrl-C while the rest is imported
@@ -43,19 +43,18 @@ from mera.training.entry_point import run_entry_point
 def main() -> None:
     config = parse_config(RetrievalBaselinesConfig, __doc__, program="mera retrieval-baselines")
     task = load_task(config.task)
-    translated = None if config.translation is None else load_task(config.translation)
     baselines: dict[str, Callable[[], Ranking[ChosenView] | Ranking[ChosenSetting]]] = {
         "BM25": lambda: bm25(task, config.prior_form),
         "untrained encoder": lambda: untrained_encoder(
             task, *open_model(config.encoder), config.max_query_tokens, config.prior_form
         ),
-        "dictionary": lambda: dictionary(task, config.refit, translated),
+        "dictionary": lambda: dictionary(task, config.refit),
         "words and letters": lambda: words_and_letters(task, config.refit),
     }
     keys = {
         "BM25": ("prior_form",),
         "untrained encoder": ("encoder", "max_query_tokens", "prior_form"),
-        "dictionary": ("refit", "translation"),
+        "dictionary": ("refit",),
         "words and letters": ("refit",),
     }
     folders = {name: Path(config.output) / name.lower().replace(" ", "-") for name in baselines}

@@ -10,7 +10,8 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast, dataclass_transform, get_origin
+from types import NoneType
+from typing import TYPE_CHECKING, Any, TypeVar, cast, dataclass_transform, get_args, get_origin
 
 import pydantic
 import yaml
@@ -100,7 +101,7 @@ def parse_with_options(
     if unknown:
         parser.error(_unknown_key_message(unknown[0].lstrip("-").split("=")[0], [key for key, _ in _help_lines(cls)]))
     words = vars(known)
-    overrides = {key: _value(words.pop(key)) for key, _ in _help_lines(cls) if key in words}
+    overrides = {key: _value(words.pop(key), key in lists) for key, _ in _help_lines(cls) if key in words}
     try:
         return load_config(cls, words.pop("config"), overrides), known
     except (ValueError, FileNotFoundError) as error:
@@ -252,22 +253,30 @@ def _help_lines(cls: type, prefix: str = "") -> list[tuple[str, str]]:
 
 
 def _list_keys(cls: type, prefix: str = "") -> set[str]:
-    """The dotted keys that take a list: `--only ease gbdt` as well as `--only "[ease, gbdt]"`."""
+    """The dotted keys that take a list: `--only ease gbdt`, or `--only ease`, as well as `--only "[ease, gbdt]"`."""
     assert is_pydantic_dataclass(cls), "a configuration is made by config_class"
     keys: set[str] = set()
     for field in fields(cls):
         annotation = cls.__pydantic_fields__[field.name].annotation
         if isinstance(annotation, type) and is_dataclass(annotation):
             keys |= _list_keys(annotation, f"{prefix}{field.name}.")
-        elif get_origin(annotation) is tuple:
+        elif _is_list(annotation):
             keys.add(f"{prefix}{field.name}")
     return keys
 
 
-def _value(words: Sequence[str]) -> object:
-    """What was typed behind a key, as YAML reads it; of several words a list."""
+def _is_list(annotation: object) -> bool:
+    """Whether it is a tuple, or a tuple that may be unset; not where one value alone may stand for it."""
+    kinds = {kind for kind in get_args(annotation) if kind is not NoneType}
+    return get_origin(annotation) is tuple or (bool(kinds) and all(get_origin(kind) is tuple for kind in kinds))
+
+
+def _value(words: Sequence[str], is_list: bool) -> object:
+    """What was typed behind a key, as YAML reads it; of several words a list, and of one where the key takes one."""
     values = [yaml.safe_load(word) for word in words]
-    return values[0] if len(values) == 1 else values
+    if len(values) > 1 or (is_list and isinstance(values[0], str | int | float)):
+        return values
+    return values[0]
 
 
 def _as_typed(value: object) -> str:

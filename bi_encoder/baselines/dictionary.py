@@ -1,19 +1,13 @@
 """A dictionary of phrases, each with the codes it names and how often it was right in training.
 
 What a practitioner tries first on notes: look for the codes' names and for the words that annotators marked, and trust
-a phrase as far as it was right on the training notes. N notes, C codes.
+a phrase as far as it was right on the training notes. N notes, C codes. The search is that of Aho and Corasick (1975).
 
 Phrases may lie in one another: of `acute renal failure` each of the three parts speaks for what it was right about, and
 that most `failure`s are of no code by that name is what training counts. Where little was counted, `longest_alone`
 has the longest phrase take its words.
-
-Phrases come from the codes' definitions, synonyms and terms of a code book, from the spans that training notes have as
-evidence, and, where notes have none, from word sequences that mostly stand in notes with a code. Texts and phrases are
-compared in lower case, without accents and plural endings. The search is that of Aho and Corasick (1975).
 """
 
-import re
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,37 +16,16 @@ from typing import NamedTuple
 import ahocorasick
 import numpy as np
 
-from mera.system.errors import UserError
+from bi_encoder.baselines.phrases import Kind, Phrases, Words, compared, known_phrases, words_of
 
-NAME_PRECISION, SPAN_PRECISION, SEQUENCE_PRECISION = 0.3, 0.5, 0.2
-"""How often a phrase is taken to be right before it was seen: a name of a code, a span of evidence, a sequence."""
-SEQUENCE_NOTES = 2_000
-"""Training notes that are searched for sequences, the first ones."""
-LONGEST_SEQUENCE = 4
-"""Words."""
-SEQUENCE_ROWS, SEQUENCE_SHARE = 2, 0.5
-"""A sequence names a code where so many training notes with it have the code, and so large a share of them."""
+USUAL_PRECISION: dict[Kind, float] = {"name": 0.3, "marked": 0.5, "marked name": 0.5, "sequence": 0.2}
+"""How often a phrase of a kind is taken to be right before one of them was counted."""
 CUE_REACH = 4
 """Words between a negation and the phrase that it negates."""
-_WORD = re.compile(r"\w+")
-_SENTENCE_END = re.compile(r"[.!?;\n]")
 
 
-Phrases = dict[str, dict[int, float]]
+Precisions = dict[str, dict[int, float]]
 """phrase -> column -> precision (0 to 1)."""
-
-
-class Words(NamedTuple):
-    """The words of a text in the form that is compared, and where they stand."""
-
-    joined: str
-    """The words with a space around each: ` heart failure `."""
-    starts: list[int]
-    """The character of the text where each word begins."""
-    ends: list[int]
-    """The character behind each."""
-    sentences: list[int]
-    """The number of the sentence that each is in."""
 
 
 class Match(NamedTuple):
@@ -117,7 +90,7 @@ class PhraseFinder:
 class Dictionary:
     """Scores notes by the most precise phrase that names a code in them; 0 where none does."""
 
-    def __init__(self, finder: PhraseFinder, precisions: Phrases, rule: MatchRule, num_codes: int):
+    def __init__(self, finder: PhraseFinder, precisions: Precisions, rule: MatchRule, num_codes: int):
         """`finder` finds the phrases of `precisions`."""
         self.finder = finder
         self.precisions = precisions
@@ -173,7 +146,6 @@ class PhraseCounts:
     """How often phrases stand in the training notes, and in how many of these their code is true."""
 
     phrases: Phrases
-    """phrase -> column -> the precision that it is taken to have before it was seen."""
     rows: Mapping[str, int]
     """Notes with the phrase."""
     right: Mapping[tuple[str, int], int]
@@ -204,114 +176,36 @@ class PhraseCounts:
 
     def dictionary(self, smoothing: float) -> Dictionary:
         """A phrase that stands in n notes, of which t have the code, has the precision
-        (t + smoothing * what it had before) / (n + smoothing)."""
+        (t + smoothing * `usual_precisions` of its kind) / (n + smoothing)."""
+        usual = self.usual_precisions()
         precisions = {
             phrase: {
-                column: (self.right.get((phrase, column), 0) + smoothing * prior)
+                column: (self.right.get((phrase, column), 0) + smoothing * usual[meaning.kind])
                 / (self.rows.get(phrase, 0) + smoothing)
-                for column, prior in columns.items()
+                for column, meaning in columns.items()
             }
             for phrase, columns in self.phrases.items()
         }
         return Dictionary(self.finder, precisions, self.rule, self.num_codes)
 
-
-def known_phrases(
-    names: Sequence[Sequence[str]],
-    texts: Sequence[str],
-    targets: Sequence[Sequence[int]],
-    spans: Sequence[Sequence[tuple[int, str]]] | None = None,
-) -> Phrases:
-    """The phrases that name a code, with the precision that each is taken to have before it is counted.
-
-    `names`: the names of each code (C). `texts`, `targets`, `spans`: of each training note (N), its true columns and,
-    where the notes have evidence, (column, marked words). Raises UserError where there is no phrase at all.
-    """
-    phrases = _name_priors(names)
-    if spans is not None:
-        _raise_priors(phrases, _span_phrases(spans), SPAN_PRECISION)
-    else:
-        _raise_priors(phrases, _sequence_phrases(texts, targets), SEQUENCE_PRECISION)
-    if not phrases:
-        raise UserError("none of the codes has a name of a letter or a digit to look for")
-    return phrases
-
-
-def words_of(text: str) -> Words:
-    """The words of a text as they are compared, with their places."""
-    each, starts, ends, sentences = [], [], [], []
-    sentence, behind = 0, 0
-    for found in _WORD.finditer(text):
-        word = _compared(found[0])
-        if not word:
-            continue
-        sentence += _SENTENCE_END.search(text, behind, found.start()) is not None
-        behind = found.end()
-        each.append(word)
-        starts.append(found.start())
-        ends.append(found.end())
-        sentences.append(sentence)
-    return Words(f" {' '.join(each)} ", starts, ends, sentences)
-
-
-def _compared(word: str) -> str:
-    """Lower case, without accents; of more than four letters without the s, e or es at the end."""
-    letters = unicodedata.normalize("NFKD", word.lower())
-    word = "".join(letter for letter in letters if letter.isascii() and letter.isalnum())
-    for ending in ("s", "e"):
-        word = word.removesuffix(ending) if len(word) > 4 else word
-    return word
+    def usual_precisions(self) -> dict[Kind, float]:
+        """Kind -> the mean precision of its phrases, and of one with USUAL_PRECISION, in the training notes where they
+        were not marked: where they were, they are right by that. Sequences keep theirs, since they are such as were
+        right there."""
+        measured: dict[Kind, list[float]] = {kind: [precision] for kind, precision in USUAL_PRECISION.items()}
+        for phrase, columns in self.phrases.items():
+            for column, meaning in columns.items():
+                elsewhere = self.rows.get(phrase, 0) - meaning.marked_in
+                if elsewhere > 0 and meaning.kind != "sequence":
+                    right = self.right.get((phrase, column), 0) - meaning.marked_in
+                    measured[meaning.kind].append(max(right, 0) / elsewhere)
+        return {kind: sum(precisions) / len(precisions) for kind, precisions in measured.items()}
 
 
 NEGATIONS = frozenset(
-    map(_compared, ("no", "not", "denies", "denied", "without", "negative", "niega", "sin", "ni", "descarta"))
+    map(compared, ("no", "not", "denies", "denied", "without", "negative", "niega", "sin", "ni", "descarta"))
 )
-FAMILY = frozenset(map(_compared, ("family", "mother", "father", "brother", "sister", "familiar", "madre", "padre")))
-
-
-def _phrase(text: str) -> str | None:
-    """None where it has fewer than three letters."""
-    joined = words_of(text).joined
-    return joined if len(joined) > 4 else None
-
-
-def _name_priors(names: Sequence[Sequence[str]]) -> Phrases:
-    priors: dict[str, dict[int, float]] = defaultdict(dict)
-    for column, texts in enumerate(names):
-        for phrase in filter(None, map(_phrase, texts)):
-            priors[phrase][column] = NAME_PRECISION
-    return dict(priors)
-
-
-def _raise_priors(priors: Phrases, phrases: Iterable[tuple[str, int]], precision: float) -> None:
-    for phrase, column in phrases:
-        columns = priors.setdefault(phrase, {})
-        columns[column] = max(columns.get(column, 0.0), precision)
-
-
-def _span_phrases(spans: Sequence[Sequence[tuple[int, str]]]) -> Iterable[tuple[str, int]]:
-    for row in spans:
-        for column, text in row:
-            phrase = _phrase(text)
-            if phrase is not None:
-                yield phrase, column
-
-
-def _sequence_phrases(texts: Sequence[str], targets: Sequence[Sequence[int]]) -> Iterable[tuple[str, int]]:
-    """Sequences of words with the codes that most notes with them have."""
-    rows, right = Counter[str](), Counter[tuple[str, int]]()
-    for text, true in zip(texts[:SEQUENCE_NOTES], targets[:SEQUENCE_NOTES], strict=True):
-        each = words_of(text).joined.split()
-        sequences = {
-            f" {' '.join(each[start : start + length])} "
-            for length in range(1, LONGEST_SEQUENCE + 1)
-            for start in range(len(each) - length + 1)
-        }
-        rows.update(sequences)
-        right.update((sequence, column) for sequence in sequences for column in true)
-    for (sequence, column), count in right.items():
-        if count >= SEQUENCE_ROWS and count >= SEQUENCE_SHARE * rows[sequence]:
-            yield sequence, column
+FAMILY = frozenset(map(compared, ("family", "mother", "father", "brother", "sister", "familiar", "madre", "padre")))
 
 
 def _longest_alone(matches: Iterable[Match], num_words: int) -> list[Match]:

@@ -10,17 +10,17 @@ from itertools import groupby
 
 import numpy as np
 
-from bi_encoder.baselines.dictionary import Dictionary, MatchRule, PhraseCounts, PhraseFinder, known_phrases
+from bi_encoder.baselines.dictionary import Dictionary, MatchRule, PhraseCounts, PhraseFinder
+from bi_encoder.baselines.phrases import known_phrases
 from bi_encoder.baselines.retrieval_baselines import ChosenSetting, Ranking
 from bi_encoder.baselines.word_features import Ridge, Svm, WordFeatures
 from bi_encoder.evidence.attended_spans import EVIDENCE_CODES, EVIDENCE_ROWS
-from bi_encoder.evidence.translation import TransferCounts, with_evidence_of
 from bi_encoder.inputs.code_names import all_names
 from bi_encoder.inputs.texts import query_texts
 from data.task import Task
 from mera.evaluation.metrics import mean_average_precision
 
-SMOOTHINGS = (0.5, 1.0, 2.0, 4.0, 8.0)
+SMOOTHINGS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 RIDGE_PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0)
 SVM_COSTS = (0.3, 1.0, 3.0)
 FITTED_ON, REFITTED_ON = ("train",), ("train", "validation")
@@ -59,13 +59,8 @@ class Notes:
         )
 
 
-def dictionary(task: Task, refit: bool = False, translated: Task | None = None) -> Ranking[ChosenSetting]:
-    """Names of codes, and phrases that annotators marked or that mostly stand with a code, by their precision.
-    `translated`: the task in the language of its annotators, whose evidence is carried over."""
-    if translated is not None:
-        counts = TransferCounts()
-        task = with_evidence_of(task, translated, all_names(task), counts, REFITTED_ON if refit else FITTED_ON)
-        print(counts.sentence())
+def dictionary(task: Task, refit: bool = False) -> Ranking[ChosenSetting]:
+    """Names of codes, and phrases that annotators marked or that mostly stand with a code, by their precision."""
     notes, names = Notes.of(task, FITTED_ON), all_names(task)
     settings = {
         _in_words(rule, smoothing): (rule, smoothing)

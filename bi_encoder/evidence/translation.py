@@ -79,26 +79,18 @@ def evidence_from(
     return evidence
 
 
-def with_evidence_of(
-    task: Task,
-    translated: Task,
-    names: Sequence[Sequence[str]],
-    counts: TransferCounts,
-    of_splits: Sequence[str] = ("train",),
-) -> Task:
-    """`task` with `evidence_from` in the splits that are learned from; the others and its fingerprint stay as they are.
+def with_evidence_of(task: Task, translated: Task, names: Sequence[Sequence[str]], counts: TransferCounts) -> Task:
+    """`task` with `evidence_from` in its training split; its other splits and its fingerprint stay as they are.
 
     Raises UserError where `translated` is another corpus or has no evidence.
     """
-    splits = dict(task.splits)
-    for split in of_splits:
-        before = task.splits[split]
-        evidence = evidence_from(task, translated, split, names, counts)
-        rows = [{**row, "evidence": spans} for row, spans in zip(before, evidence, strict=True)]
-        splits[split] = datasets.Dataset.from_list(rows, features=before.features)
+    train = task.splits["train"]
+    evidence = evidence_from(task, translated, "train", names, counts)
     if not counts.total:
         raise UserError(f"{translated.path} has no evidence that could be carried over to {task.path}")
-    return replace(task, splits=datasets.DatasetDict(splits))
+    rows = [{**row, "evidence": spans} for row, spans in zip(train, evidence, strict=True)]
+    splits = datasets.DatasetDict({**task.splits, "train": datasets.Dataset.from_list(rows, features=train.features)})
+    return replace(task, splits=splits)
 
 
 def carried_over(

@@ -92,14 +92,20 @@ def test_help_is_of_the_program_and_shows_lists_as_one_types_them(capsys):
         """which"""
         widths: tuple[int, ...] | None = (8, 16)
         """how wide"""
+        rate: float | tuple[float, ...] = 1.0
 
     with pytest.raises(SystemExit):
         parse_config(Lists, "", ["--help"], program="mera lists")
     text = " ".join(capsys.readouterr().out.split())
     assert text.startswith("usage: mera lists ")
     assert "--names VALUE [VALUE ...] which (default: [all, own-history])" in text
-    assert "--widths VALUE how wide (default: [8, 16])" in text
+    assert "--widths VALUE [VALUE ...] how wide (default: [8, 16])" in text
     assert parse_config(Lists, "", ["--names", "[all, own-history]"]) == Lists()
+    one = parse_config(Lists, "", ["--names", "all", "--widths", "8"])
+    assert (one.names, one.widths) == (("all",), (8,))
+    assert parse_config(Lists, "", ["--widths", "null"]).widths is None
+    assert parse_config(Lists, "", ["--rate", "2"]).rate == 2.0
+    assert parse_config(Lists, "", ["--rate", "[2, 3]"]).rate == (2.0, 3.0)
 
 
 def test_help_shows_docstrings_and_defaults(capsys):

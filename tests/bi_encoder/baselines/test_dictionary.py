@@ -6,20 +6,22 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from datasets import Dataset, DatasetDict, concatenate_datasets
+from datasets import DatasetDict, concatenate_datasets
 from tiny_task import make_tiny_task
 
-from bi_encoder.baselines.dictionary import ALL_PHRASES, Dictionary, MatchRule, words_of
+from bi_encoder.baselines.dictionary import ALL_PHRASES, Dictionary, MatchRule, PhraseCounts
+from bi_encoder.baselines.phrases import known_phrases, words_of
 from bi_encoder.baselines.phrases_and_words import dictionary, words_and_letters
 from bi_encoder.baselines.retrieval_baselines import chosen_folders
 from bi_encoder.inputs.code_names import all_names
-from data.task_folder.features import FEATURES
 from mera.evaluation.metrics import mean_average_precision
 from mera.system.errors import UserError
 
 NAMES = [["Heart failure", "cardiac insufficiency"], ["Failure"], ["Diabetes mellitus"], ["Fever"], []]
 NOTES = ["Heart failure. Fever.", "Fever since a week; no heart failure", "Diabetes mellitus, fever", "Nothing"]
 TARGETS = [[0, 3], [3], [2], [1]]
+NAME = (0.3 + 1 / 2 + 0 + 1 + 2 / 3) / 5
+"""The usual precision of a name: that of none, of heart failure, failure, diabetes mellitus and fever."""
 
 
 def fit(**options):
@@ -27,23 +29,35 @@ def fit(**options):
 
 
 def test_a_phrase_is_trusted_as_far_as_it_was_right():
-    """Fever stands in 3 training notes, 2 of which have it: (2 + 0.3) / (3 + 1)."""
+    """Fever stands in 3 training notes, 2 of which have it."""
     scores = fit().scores(["fever", "a cardiac insufficiency", "nothing"])
     assert scores.shape == (3, 5)
-    assert scores[0].tolist() == pytest.approx([0, 0, 0, 2.3 / 4, 0])
-    assert scores[1].tolist() == pytest.approx([0.3, 0, 0, 0, 0])  # never seen in training
+    assert scores[0].tolist() == pytest.approx([0, 0, 0, (2 + NAME) / 4, 0])
+    assert scores[1].tolist() == pytest.approx([NAME, 0, 0, 0, 0])  # never seen in training
     assert scores[2].tolist() == [0] * 5
-    assert fit(smoothing=3).scores(["fever"])[0, 3] == pytest.approx((2 + 3 * 0.3) / (3 + 3))
+    assert fit(smoothing=3).scores(["fever"])[0, 3] == pytest.approx((2 + 3 * NAME) / (3 + 3))
 
 
 def test_phrases_in_one_another_each_speak_for_their_code_or_the_longest_alone():
-    """Failure stands in two training notes and was never right: 0.3 / 3; where it is part of heart failure alone it
-    was not seen."""
-    right_once = 1.3 / 3
-    assert fit().scores(["HEART FAILURES"])[0].tolist() == pytest.approx([right_once, 0.1, 0, 0, 0])
-    longest = fit(rule=MatchRule(longest_alone=True))
-    assert longest.scores(["HEART FAILURES"])[0].tolist() == pytest.approx([right_once, 0, 0, 0, 0])
-    assert longest.scores(["renal failure"])[0, 1] == pytest.approx(0.3)
+    """Failure stands in two training notes and was never right; where the longest counts alone it was not seen."""
+    assert fit().scores(["HEART FAILURES"])[0].tolist() == pytest.approx([(1 + NAME) / 3, NAME / 3, 0, 0, 0])
+    longest, usual = fit(rule=MatchRule(longest_alone=True)), (0.3 + 1 / 2 + 1 + 2 / 3) / 4
+    assert longest.scores(["HEART FAILURES"])[0].tolist() == pytest.approx([(1 + usual) / 3, 0, 0, 0, 0])
+    assert longest.scores(["renal failure"])[0, 1] == pytest.approx(usual)
+
+
+def test_a_marked_phrase_is_judged_by_the_notes_where_nobody_marked_it():
+    """Dyspnea was marked in one note and stands in three more, one of which has the code; fever, a name, was marked in
+    one and stands in one more that has not its code; cough stands nowhere else."""
+    notes = ["dyspnea, cough", "dyspnea", "dyspnea", "dyspnea, fever", "fever"]
+    spans = [[(0, "dyspnea"), (2, "cough")], [], [], [(3, "fever")], []]
+    targets = [[0, 2], [0], [], [3], []]
+    phrases = known_phrases(NAMES, notes, targets, spans)
+    usual = PhraseCounts.of(phrases, notes, targets, len(NAMES), ALL_PHRASES).usual_precisions()
+    assert usual["marked"] == pytest.approx((0.5 + 1 / 3) / 2)
+    assert usual["marked name"] == pytest.approx((0.5 + 0) / 2)
+    assert usual["name"] == 0.3
+    assert usual["sequence"] == 0.2
 
 
 def test_negated_and_family_phrases_may_be_left_out():
@@ -169,30 +183,3 @@ def test_a_baseline_that_there_is_not(tmp_path):
     assert chosen_folders(folders, []) == folders
     with pytest.raises(UserError, match="only names bm52, but the baselines are bm25, dictionary"):
         chosen_folders(folders, ["bm52"])
-
-
-def without_evidence(task):
-    splits = {
-        name: Dataset.from_list([{**row, "evidence": []} for row in split], features=FEATURES)
-        for name, split in task.splits.items()
-    }
-    return replace(task, splits=DatasetDict(splits))
-
-
-def test_phrases_that_annotators_marked_in_a_translation_are_carried_over(task, capsys):
-    """The task is its own translation: what it carries over are its own spans, but those said twice in a note."""
-    bare = without_evidence(task)
-    carried = dictionary(bare, refit=True, translated=task)
-    spans = sum(len(row["evidence"]) for split in ("train", "validation") for row in task.splits[split])
-    assert f"evidence of the translation: of {spans:,} spans" in capsys.readouterr().out
-    targets = task.targets("test")
-    assert not np.allclose(carried.test, dictionary(bare, refit=True).test)
-    assert mean_average_precision(carried.test, targets) == pytest.approx(
-        mean_average_precision(dictionary(task, refit=True).test, targets), abs=0.03
-    )
-
-
-def test_a_translation_without_evidence_is_refused(task):
-    bare = without_evidence(task)
-    with pytest.raises(UserError, match="has no evidence that could be carried over"):
-        dictionary(task, translated=bare)

@@ -88,6 +88,11 @@ def test_a_note_that_is_its_own_translation_keeps_its_evidence_where_no_phrase_i
     assert right == total
 
 
+def test_a_translation_without_evidence_is_refused(task):
+    with pytest.raises(UserError, match="has no evidence that could be carried over"):
+        with_evidence_of(task, without_evidence(task), [[] for _ in task.codes], TransferCounts())
+
+
 def test_another_corpus_is_refused(task):
     other = replace(task, splits=datasets.DatasetDict({**task.splits, "train": task.splits["validation"]}))
     with pytest.raises(UserError, match="has not all examples of the train split"):
