@@ -114,21 +114,22 @@ def memory(values: Recipe, engine: Engine, needed: int) -> Iterator[str]:
         if wanted > free:
             yield (
                 f"training needs {wanted / GIB:.1f} GiB with Python's libraries, {free / GIB:.1f} GiB are free: "
-                f"{_what_takes_less(values, 'free some')}"
+                f"{_what_takes_less(values, engine, 'free some')}"
             )
         return
     if not torch.cuda.is_available():
         return
     smallest = min(torch.cuda.get_device_properties(i).total_memory for i in range(torch.cuda.device_count()))
+    last = "take more GPUs" if engine.in_pieces else "shard with launch/accelerate/zero3.yaml"
     if needed > smallest:
         yield (
             f"a step needs {needed / GIB:.1f} GiB on each GPU, the smallest has {smallest / GIB:.1f}: "
-            f"{_what_takes_less(values, 'shard with launch/accelerate/zero3.yaml')}"
+            f"{_what_takes_less(values, engine, last)}"
         )
 
 
-def _what_takes_less(values: Recipe, last: str) -> str:
-    """Settings that make a step smaller and that the recipe does not have yet, `last` behind them."""
+def _what_takes_less(values: Recipe, engine: Engine, last: str) -> str:
+    """Settings that make a step smaller, that the engine takes and the recipe does not have yet, `last` behind them."""
     part = "encoder" if "encoder" in values else "model"
     section = values.get(part) or {}
     lora = (section.get("lora") or {}).get("rank")
@@ -138,7 +139,7 @@ def _what_takes_less(values: Recipe, last: str) -> str:
         ),
         f"add --{part}.gradient_checkpointing true": not section.get("gradient_checkpointing"),
         f"add --{part}.lora.rank 32": not lora,
-        "add --model.quantization nf4": lora and part == "model" and not _wants_four_bits(values),
+        "add --model.quantization nf4": (lora and part == "model" and not _wants_four_bits(values) and not engine.fsdp),
     }
     return ", or ".join([*(way for way, helps in ways.items() if helps), last])
 

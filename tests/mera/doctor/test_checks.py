@@ -161,5 +161,19 @@ def test_what_takes_less_memory_is_what_the_recipe_does_not_have_yet(values, adv
     assert said == f"training needs 2.6 GiB with Python's libraries, 1.0 GiB are free: {advice}"
 
 
+def test_an_engine_that_shards_is_told_what_it_takes(monkeypatch):
+    class SmallGpu:
+        total_memory = 8 * 2**30
+
+    monkeypatch.setattr(checks.torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(checks.torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(checks.torch.cuda, "get_device_properties", lambda index: SmallGpu)
+    values = {"model": {"gradient_checkpointing": True, "lora": {"rank": 8}}, "training": {"batch_size": 1}}
+    (fsdp2,) = checks.memory(values, Engine(name="FSDP2", fsdp=True, bf16=True), 20 * 2**30)
+    assert fsdp2.endswith("the smallest has 8.0: take more GPUs")
+    (zero2,) = checks.memory(values, Engine(name="ZeRO-2", zero_stage=2, bf16=True), 20 * 2**30)
+    assert zero2.endswith("add --model.quantization nf4, or shard with launch/accelerate/zero3.yaml")
+
+
 def engine_gpu():
     return Engine(name="single_gpu", bf16=True)
