@@ -11,10 +11,12 @@ input=$1 book=$2 diseases=$3 e5=${4:-}
 runs=runs/codiesp spanish=runs/codiesp-es
 finished() { [ -e "$1" ]; }
 
-finished books/icd10cm || mera ontology add "$book" --book books/icd10cm
-finished books/icd10cm-es || { mera ontology add "$book" --book books/icd10cm-es && mera ontology add "$diseases" --book books/icd10cm-es; }
-finished prepared/codiesp-en || mera prepare codiesp --input "$input" --language en --candidates all --book books/icd10cm --output prepared/codiesp-en
-finished prepared/codiesp-es || mera prepare codiesp --input "$input" --language es --candidates all --book books/icd10cm-es --output prepared/codiesp-es
+prepare() {  # language, files of its code book
+    for file in "${@:2}"; do mera ontology add "$file" --book "books/codiesp-$1"; done
+    mera prepare codiesp --input "$input" --language "$1" --candidates all --book "books/codiesp-$1" --output "prepared/codiesp-$1"
+}
+finished prepared/codiesp-en || prepare en "$book"
+finished prepared/codiesp-es || prepare es "$book" "$diseases"
 for language in en es; do
     folder=$([ $language = en ] && echo $runs || echo $spanish)
     mera retrieval-baselines --task prepared/codiesp-$language --output "$folder" --only bm25
