@@ -95,8 +95,7 @@ def sentences(text: str) -> list[str]:
 def normal_word(word: str) -> str:
     """A word in lower case, without accents, in American spelling, in the singular (the s-stemmer of Harman, JASIS 42,
     1991)."""
-    letters = unicodedata.normalize("NFKD", word.lower())
-    word = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    word = _without_accents(word)
     for british, american in SPELLINGS.items():
         word = word.replace(british, american)
     if len(word) <= 3 or not word.endswith("s"):
@@ -110,8 +109,7 @@ def normal_word(word: str) -> str:
 
 def latin_spelling(word: str) -> str:
     """Lower case, without accents, Greek and Latin roots spelled one way (pneumonia, neumonía: neumonia)."""
-    letters = unicodedata.normalize("NFKD", word.lower())
-    plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    plain = _without_accents(word)
     for spelling, sound in LATIN_SPELLINGS:
         plain = plain.replace(spelling, sound)
     plain = DOUBLE_LETTER.sub(r"\1", plain) if plain.isalpha() else plain
@@ -122,3 +120,9 @@ def root(word: str) -> str:
     """What a word shares with related ones, in its own language and in those that took it from Greek or Latin too; it
     ends in an asterisk, so that it is no word itself."""
     return latin_spelling(word)[:ROOT_LETTERS] + "*"
+
+
+def _without_accents(word: str) -> str:
+    """In lower case."""
+    letters = unicodedata.normalize("NFKD", word.lower())
+    return "".join(letter for letter in letters if not unicodedata.combining(letter))

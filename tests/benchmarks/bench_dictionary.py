@@ -18,7 +18,7 @@ from bi_encoder.baselines.phrases import known_phrases
 from bi_encoder.baselines.phrases_and_words import SMOOTHINGS, Notes
 from bi_encoder.inputs.code_names import all_names
 from data.task import load_task
-from mera.evaluation.metrics import mean_average_precision
+from mera.evaluation.metrics import f1, mean_average_precision
 from mera.evaluation.micro_f1_threshold import best_threshold
 
 FOLDS = 5
@@ -57,25 +57,19 @@ def dictionary_of(counts: PhraseCounts, smoothing: float, is_fixed: bool) -> Dic
         return counts.dictionary(smoothing)
 
 
-def micro_f1(scores: np.ndarray, targets: np.ndarray) -> float:
-    predicted = scores >= best_threshold(scores, targets)
-    return float(2 * (predicted & targets).sum() / (predicted.sum() + targets.sum()))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", required=True, help="folder of a prepared task of notes")
     task = load_task(parser.parse_args().task)
     notes, names = Notes.of(task, ("train", "validation")), all_names(task)
-    targets = np.zeros((len(notes.texts), len(names)), dtype=bool)
-    for row, columns in enumerate(notes.targets):
-        targets[row, columns] = True
+    targets = np.concatenate([task.targets("train"), task.targets("validation")])[: len(notes.texts)]
     print("| dictionary | smoothing | MAP | micro F1 |\n|---|---|---|---|")
     for name, (rule, is_fixed) in FORMS.items():
         scores = scores_of_form(notes, names, rule, is_fixed)
         quality = {smoothing: mean_average_precision(each, targets) for smoothing, each in scores.items()}
         best = max(quality, key=lambda smoothing: quality[smoothing])
-        print(f"| {name} | {best:g} | {100 * quality[best]:.1f} | {100 * micro_f1(scores[best], targets):.1f} |")
+        micro_f1 = f1(scores[best] >= best_threshold(scores[best], targets), targets, "micro")
+        print(f"| {name} | {best:g} | {100 * quality[best]:.1f} | {100 * micro_f1:.1f} |")
 
 
 if __name__ == "__main__":
