@@ -4,7 +4,7 @@
     mera baselines --task prepared/diabetes130 --output runs/diabetes130 --only ease gbdt
 
 seconds     popularity, own-history (its codes again), ease and item-knn (which codes follow which, in closed form),
-            linear (ridge regression; the only one beside popularity that reads notes)
+            linear (ridge regression; with popularity the only ones for tasks of notes)
 a minute    gbdt (LightGBM on pairs of a patient and a code)
 minutes     retain (GRUs with attention), transformer (an encoder of the codes of a history)
 when asked  zero-shot (a language model as it comes; --zero_shot.model), which reads every definition for every patient

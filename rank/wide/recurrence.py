@@ -7,7 +7,7 @@ candidate is its logit plus a term that leaves the model to learn what the histo
     s_c = logit_c + w1_c [c seen before] + w2_c log(visits with c) + w3_c [c in the last visit]
 
 Each w_c is a weight shared by all codes plus the code's own: heart failure recurs, appendicitis does not. The paper
-has no such term; `recurrence: false` trains without it.
+has no such term; `wide: none` trains without it.
 """
 
 from collections import Counter
