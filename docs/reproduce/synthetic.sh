@@ -5,7 +5,7 @@ set -euo pipefail
 task=prepared/synthetic runs=runs/synthetic
 finished() { [ -e "$1" ]; }
 
-finished $task-diagnosis || mera prepare synthetic --output $task
+finished $task-diagnosis || mera prepare synthetic --kind diagnosis --every-visit --first-visits --output $task-diagnosis
 finished $runs/memorize || mera memorize --recipe tiny --task $task-diagnosis --output $runs/memorize
 finished $runs/stage-two || mera rank --recipe tiny --model.base $runs/memorize/checkpoint --task $task-diagnosis --output $runs/stage-two
 mera baselines --task $task-diagnosis --output $runs
