@@ -116,11 +116,11 @@ def estimate(trainer: StageTrainer, step_as: StepAs) -> StepEstimate:
         recompute_activations(model)
     counts = weight_counts(model)
     with (
-        autocast_of(step_as),
+        told_of_autocast(step_as),
         inputs_as_they_are(model, is_on=step_as.precision == "autocast"),
         trainer.loss_elsewhere(on_gpu=step_as.on_gpu, in_pieces=step_as.in_pieces),
     ):
-        loss = partial(_loss, trainer, model, batches[0], step_items)
+        loss = in_autocast(partial(_loss, trainer, model, batches[0], step_items), step_as)
         step = step_bytes(model, loss, on_host=not step_as.on_gpu, offloads=trainer.offloads_activations)
         if trainer.kept_activations < 1 and not recomputes:
             recompute_activations(model)
@@ -154,17 +154,25 @@ def recompute_activations(model: nn.Module) -> None:
         )
 
 
+def in_autocast(loss: Callable[[], torch.Tensor], step_as: StepAs) -> Callable[[], torch.Tensor]:
+    """`loss` under autocast to bf16 where the step has it. The backward pass is outside, as in a Trainer's step:
+    autocast keeps what it made of weights until it is left."""
+
+    def with_it() -> torch.Tensor:
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=step_as.precision == "autocast"):
+            return loss()
+
+    return with_it
+
+
 @contextmanager
-def autocast_of(step_as: StepAs) -> Iterator[None]:
-    """Autocast to bf16 where the step has it. The fake tensors are on the CPU; for a step on a GPU the libraries are
-    told that autocast is on for GPUs too: without it PEFT turns the inputs of LoRA beside 4-bit weights into float32.
-    """
-    is_on = step_as.precision == "autocast"
+def told_of_autocast(step_as: StepAs) -> Iterator[None]:
+    """The fake tensors are on the CPU; for a step on a GPU the libraries are told that autocast is on for GPUs too:
+    without it PEFT turns the inputs of LoRA beside 4-bit weights into float32."""
     before = torch.is_autocast_enabled("cuda")
-    torch.set_autocast_enabled("cuda", is_on and step_as.on_gpu)
+    torch.set_autocast_enabled("cuda", step_as.precision == "autocast" and step_as.on_gpu)
     try:
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=is_on):
-            yield
+        yield
     finally:
         torch.set_autocast_enabled("cuda", before)
 

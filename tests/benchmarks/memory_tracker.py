@@ -34,7 +34,7 @@ from transformers import AutoConfig
 
 from mera.doctor.engine import Engine, memory_of_a_device, peak
 from mera.doctor.live_bytes import fake_mode, hollow
-from mera.doctor.step_estimate import StepAs, StepEstimate, autocast_of, step_bytes, weight_counts
+from mera.doctor.step_estimate import StepAs, StepEstimate, in_autocast, step_bytes, told_of_autocast, weight_counts
 from mera.language_models.lora import LoraSettings, add_lora
 from mera.language_models.models import ModelConfig, load_base_model
 from mera.language_models.quantization import is_quantized
@@ -219,8 +219,9 @@ def compare(base: Path, mode: str, engine: Engine, arguments: argparse.Namespace
     device, figures = arguments.device, []
     for measure, precision in ((by_the_doctor, engine.precision), (by_the_tracker, "autocast")):
         model = hollow_model(base, mode, device, torch.bfloat16 if precision == "bfloat16" else None)
-        loss = loss_of(model, arguments.batch, arguments.length, device)
-        with autocast_of(StepAs(precision=precision, on_gpu=True)):
+        step_as = StepAs(precision=precision, on_gpu=True)
+        loss = in_autocast(loss_of(model, arguments.batch, arguments.length, device), step_as)
+        with told_of_autocast(step_as):
             figures.append(measure(model, loss, engine))
     doctor, tracked = figures
     return {part: (getattr(doctor, part), getattr(tracked, part)) for part in (*PARTS, "peak")}

@@ -11,8 +11,8 @@ from tiny_task import make_tiny_task
 from torch import nn
 from trl.kernels import ChunkedLogProbFunction
 
-from mera.doctor.live_bytes import LiveBytes, hollow
-from mera.doctor.step_estimate import StepAs, autocast_of
+from mera.doctor.live_bytes import LiveBytes, fake_mode, hollow
+from mera.doctor.step_estimate import StepAs, in_autocast, told_of_autocast
 from mera.language_models.lora import LoraSettings, add_lora
 from mera.language_models.models import ModelConfig, load_base_model
 from mera.root import ROOT
@@ -120,12 +120,28 @@ def test_weights_in_four_bits_are_counted_and_computed_with(estimated):
 @pytest.mark.parametrize(("precision", "on_gpu"), [("autocast", True), ("autocast", False), ("bfloat16", True)])
 def test_for_a_step_on_a_gpu_autocast_is_on_there_too(precision, on_gpu):
     """PEFT asks; a fake step is on the CPU."""
+    step_as = StepAs(precision=precision, on_gpu=on_gpu)
     is_autocast = precision == "autocast"
-    with autocast_of(StepAs(precision=precision, on_gpu=on_gpu)):
-        assert torch.is_autocast_enabled("cpu") == is_autocast
+    with told_of_autocast(step_as):
         assert torch.is_autocast_enabled("cuda") == (is_autocast and on_gpu)
-    assert not torch.is_autocast_enabled("cpu")
+        assert in_autocast(lambda: torch.is_autocast_enabled("cpu"), step_as)() == is_autocast
+        assert not torch.is_autocast_enabled("cpu")
     assert not torch.is_autocast_enabled("cuda")
+
+
+def test_what_autocast_makes_of_a_weight_is_gone_when_the_backward_pass_is():
+    """bfloat16 copies of a trained float32 weight, of 2 x 16 x 32 bytes, are kept while autocast is on."""
+    layer = hollow(nn.Linear(16, 32, bias=False))
+    with fake_mode():
+        inputs = torch.zeros(4, 16, requires_grad=True)
+    live = LiveBytes()
+    live.ignore(layer)
+    with live:
+        loss = in_autocast(lambda: layer(inputs).float().sum(), StepAs(precision="autocast"))()
+        assert live.live >= 2 * 16 * 32
+        loss.backward()
+        del loss
+    assert live.live == 4 * (16 * 32 + 4 * 16), "the gradients alone, in float32"
 
 
 def test_stage_two_is_reckoned_with_its_packed_rows(estimated):
