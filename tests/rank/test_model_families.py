@@ -3,6 +3,7 @@
 import json
 import runpy
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -116,22 +117,22 @@ def run(script, monkeypatch, **options):
     runpy.run_path(str(ROOT / script), run_name="__main__")
 
 
-@each_family
-def test_both_stages_train_and_their_checkpoints_open_again(name, task, tmp_path, monkeypatch):
-    family, base = FAMILIES[name], save_base_model(FAMILIES[name], task.definitions, tmp_path / "base")
+def train_both_stages(family, task, folder, monkeypatch, **first):
+    """Stage one with the settings `first`, stage two on top, both checkpoints opened again; recall.json."""
+    base = save_base_model(family, task.definitions, folder / "base")
     few = {"task": task.path, "training__epochs": 2, "training__learning_rate": 0.01}
     run(
         "memorize/train.py",
         monkeypatch,
-        **few,
-        output=tmp_path / "memorize",
+        **few | first,
+        output=folder / "memorize",
         model__base=base,
         questions__phrasings=1,
         questions__mixture__code_to_group=0,
         measure_pretrained=False,
     )
-    recall = json.loads((tmp_path / "memorize" / "recall.json").read_text())
-    checkpoint = tmp_path / "memorize" / "checkpoint"
+    recall = json.loads((folder / "memorize" / "recall.json").read_text())
+    checkpoint = folder / "memorize" / "checkpoint"
     model, tokenizer = AutoModelForCausalLM.from_pretrained(checkpoint), AutoTokenizer.from_pretrained(checkpoint)
     assert model.config.model_type == family.model_type
     assert (model.get_output_embeddings().weight is model.get_input_embeddings().weight) == family.tied
@@ -142,17 +143,36 @@ def test_both_stages_train_and_their_checkpoints_open_again(name, task, tmp_path
         "rank/train.py",
         monkeypatch,
         **few,
-        output=tmp_path / "rank",
+        output=folder / "rank",
         model__base=checkpoint,
         orders=2,
         training__batch_size=8,
     )
-    predictions = read_predictions(tmp_path / "rank")
-    ranker, rows = Ranker.load(tmp_path / "rank" / "checkpoint"), list(load_task(task.path).splits["test"])
+    predictions = read_predictions(folder / "rank")
+    ranker, rows = Ranker.load(folder / "rank" / "checkpoint"), list(load_task(task.path).splits["test"])
     scores, eov = ranker.score(rows)
     np.testing.assert_allclose(scores, predictions.scores, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(ranker.rule.thresholds(scores, eov), predictions.thresholds, rtol=1e-4, atol=1e-4)
     assert predictions.scores.std(axis=0).min() > 0
+    return recall
+
+
+@each_family
+def test_both_stages_train_and_their_checkpoints_open_again(name, task, tmp_path, monkeypatch):
+    train_both_stages(FAMILIES[name], task, tmp_path, monkeypatch)
+
+
+@pytest.mark.slow
+@each_family
+def test_each_family_learns_every_code_both_ways(name, task, tmp_path, monkeypatch):
+    """With a window in which an answer sees its question, and with Gemma 2's own caps."""
+    settings = FAMILIES[name].settings
+    as_real = {"sliding_window": 64, "attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0}
+    family = replace(FAMILIES[name], settings=settings | {key: as_real[key] for key in as_real.keys() & settings})
+    enough = {"training__epochs": 200, "training__batch_size": 16, "stop_at": 0.99, "evaluate_every": 5}
+    recall = train_both_stages(family, task, tmp_path, monkeypatch, **enough)
+    assert max(recall["before"][kind] for kind in BOTH_WAYS) < 0.2
+    assert min(recall["after"][kind] for kind in BOTH_WAYS) >= 0.99
 
 
 def test_layers_that_read_otherwise_are_refused():
