@@ -167,8 +167,8 @@ def in_autocast(loss: Callable[[], torch.Tensor], step_as: StepAs) -> Callable[[
 
 @contextmanager
 def told_of_autocast(step_as: StepAs) -> Iterator[None]:
-    """The fake tensors are on the CPU; for a step on a GPU the libraries are told that autocast is on for GPUs too:
-    without it PEFT turns the inputs of LoRA beside 4-bit weights into float32."""
+    """For a step on a GPU, whose fake tensors are on the CPU, libraries that ask are told that autocast is on for GPUs:
+    else PEFT turns the inputs of LoRA beside 4-bit weights into float32."""
     before = torch.is_autocast_enabled("cuda")
     torch.set_autocast_enabled("cuda", step_as.precision == "autocast" and step_as.on_gpu)
     try:
