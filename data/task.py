@@ -7,6 +7,7 @@
       groups.parquet                               level, group, name: what each group is called
       terms.parquet                                further names of the candidates, where there was a code book
       rules.parquet                                which candidates the edition's notes forbid or ask for together
+      translations.parquet                         names in two languages, where the code book had some
       events.parquet                               procedures, drugs and labs that the histories hold, where asked for
       oracle.npy                                   true probabilities of the test split, where the source knows them
       task.json                                    provenance: source, protocol, counts, what was dropped and why
@@ -27,7 +28,7 @@ import polars as pl
 import pyarrow as pa
 
 from data.editions.edition import LEVELS
-from data.task_folder.book_parts import RULE_SCHEMA, TERM_SCHEMA, terms_of_codes, write_book_parts
+from data.task_folder.book_parts import read_book_parts, terms_of_codes, write_book_parts
 from data.task_folder.event_parts import EVENT_SCHEMA, counted_events
 from data.task_folder.features import FEATURES, PAST_NOTES_FEATURES, SPLITS, TaskRow, has_events, has_past_notes
 from data.task_folder.parts import (
@@ -81,6 +82,8 @@ class Task:
     """terms.parquet as read: code, term, language, kind (`data.codes.book`); empty without a code book."""
     rules: pl.DataFrame
     """rules.parquet as read: kind, node, text, subjects, objects (`data.task_folder.book_parts`); perhaps empty."""
+    translations: pl.DataFrame
+    """translations.parquet as read: text, translation, language; perhaps empty."""
     events: pl.DataFrame
     """events.parquet as read (`data.task_folder.event_parts`), the rarest event first; empty without events."""
     group_names: dict[str, dict[str, str]]
@@ -208,6 +211,7 @@ def save_task(
     terms: pl.DataFrame | None = None,
     rules: pl.DataFrame | None = None,
     event_names: pl.DataFrame | None = None,
+    translations: pl.DataFrame | None = None,
 ) -> Task:
     """Write a prepared task, complete or not at all, readable by its owner alone, and return it as read back.
 
@@ -215,11 +219,11 @@ def save_task(
     code, definition, synonyms, and one column per level; `train_count` is added here. `groups`: level, group, name.
     `info`: keys of task.json (`TaskInfo`); `fingerprint`, `counts`, `candidates`, `outside_candidates` and `digests`
     are added here. `arrays`: file name (`oracle.npy`) -> an array to keep in the folder. `other_codes`: the codes of
-    the rows that are no candidates, with the columns of `codes`. `terms`, `rules`: TERM_SCHEMA and RULE_SCHEMA of
-    `data.task_folder.book_parts`; the fingerprint does not cover them, so that runs with and without a code book can be
-    compared. `event_names`: event, kind and name of the events of the rows; `train_patients` is added here. Raises
-    ValueError where `path` exists, a split is empty, a patient is in two splits, a code of the rows has no row in
-    `codes` or `other_codes`, or there is no candidate to predict in a training example or in all of validation.
+    the rows that are no candidates, with the columns of `codes`. `terms`, `rules`, `translations`: as
+    `data.task_folder.book_parts` says; the fingerprint does not cover them, so that runs with and without a code book
+    can be compared. `event_names`: event, kind and name of the events of the rows; `train_patients` is added here.
+    Raises ValueError where `path` exists, a split is empty, a patient is in two splits, a code of the rows has no row
+    in `codes` or `other_codes`, or no candidate is to be predicted in a training example or in all of validation.
     """
     path = Path(path)
     if path.exists():
@@ -249,7 +253,7 @@ def save_task(
         lock.clear()
         with private_files():
             write_parts(beside, tables, features, digests, codes, others, groups, arrays or {})
-            write_book_parts(beside, candidates, terms, rules)
+            write_book_parts(beside, candidates, terms, rules, translations)
             if events is not None:
                 events.write_parquet(beside / "events.parquet")
             written["digests"] = digests_of(beside, digests, written)
@@ -301,8 +305,7 @@ def load_task(path: str | Path) -> Task:
     with damaged(path, "codes.parquet"):
         table = pl.read_parquet(path / "codes.parquet")
     others = optional_table(path, "other_codes.parquet", table.clear())
-    terms = optional_table(path, "terms.parquet", pl.DataFrame(schema=TERM_SCHEMA))
-    rules = optional_table(path, "rules.parquet", pl.DataFrame(schema=RULE_SCHEMA))
+    terms, rules, translations = read_book_parts(path)
     events = optional_table(path, "events.parquet", pl.DataFrame(schema=EVENT_SCHEMA))
     with damaged(path, "groups.parquet"):
         groups = pl.read_parquet(path / "groups.parquet")
@@ -326,6 +329,7 @@ def load_task(path: str | Path) -> Task:
         other_code_table=others,
         terms=terms,
         rules=rules,
+        translations=translations,
         events=events,
         group_names=names,
         info=info,

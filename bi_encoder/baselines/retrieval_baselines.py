@@ -22,6 +22,7 @@ from bi_encoder.checkpoint import ModelRecord
 from bi_encoder.config import PriorForm
 from bi_encoder.index.term_index import TermIndex
 from bi_encoder.index.vector_groups import VectorGroups
+from bi_encoder.index.word_translation import learn_meanings
 from bi_encoder.index.words import sentences
 from bi_encoder.inputs.code_names import all_names
 from bi_encoder.inputs.texts import query_texts
@@ -155,7 +156,8 @@ def chosen_folders(folders: Mapping[str, Path], only: Sequence[str]) -> dict[str
 def bm25(task: Task, prior_form: PriorForm = "by_frequency") -> Ranking[ChosenView]:
     """Words of the example against words of the code: BM25 over all of them, or `TermIndex`, the best of its names."""
     names = all_names(task)
-    scorers = {ALL_WORDS: Bm25([" ".join(row) for row in names]).scores, BEST_NAME: TermIndex.build(names).scores}
+    best_name = TermIndex.build(names, learn_meanings(task.translations))
+    scorers = {ALL_WORDS: Bm25([" ".join(row) for row in names]).scores, BEST_NAME: best_name.scores}
     return _best_view(task, scorers, prior_form, UNITS["bm25"])
 
 

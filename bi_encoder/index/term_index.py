@@ -9,7 +9,8 @@ C codes, T names of all codes, W words, Q queries. A code's names are its title 
 
 The overlap is BM25 of words that count once in a name, without its preference for short names (b = 0): what a name has
 beyond the query is the coverage's part. A code with a hundred variants of one name does not make its words common, so
-codes are counted rather than names. Each word counts as itself and by its root, with an idf of each.
+codes are counted rather than names. Each word counts as itself and by its root, with an idf of each. A word of a query
+that is known to stand for a word of the titles' language counts as that one too (`word_translation`).
 """
 
 import json
@@ -23,11 +24,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from bi_encoder.index.vector_groups import VectorGroups
+from bi_encoder.index.word_translation import with_meanings
 from bi_encoder.index.words import distinct_pairs, root, split_words
 from mera.system.errors import UserError
 
 COVERAGE_POWER = 2.0
 """Chosen on CodiEsp's training and validation notes: 1 is worse; 3 has a better MAP, but finds fewer rare codes."""
+_KEPT = ("names", "columns", "words", "meanings")
 SCORES_AT_ONCE = 16_000_000
 """Scores of names in memory at a time, 4 bytes each."""
 
@@ -41,6 +44,7 @@ class TermIndex:
         groups: VectorGroups,
         columns: Mapping[str, int],
         weights_WT: scipy.sparse.csr_array,
+        meanings: Mapping[str, str],
     ):
         self.names = names
         """(T,): those of a code together, in the order of the codes."""
@@ -49,12 +53,17 @@ class TermIndex:
         """Word or root -> row of the weights."""
         self._weights_WT = weights_WT
         """The idf of each word that a name has."""
+        self._meanings = meanings
+        """Word of another language -> the word that it stands for."""
         whole = np.asarray(weights_WT.sum(axis=0), dtype=np.float32)
         self._whole_T = np.where(whole > 0, whole, np.float32(1))  # a name without a word overlaps with nothing
 
     @classmethod
-    def build(cls, names: Sequence[Sequence[str]]) -> "TermIndex":
-        """names: for each code at least one. Raises UserError where a code has none, or no name has a word."""
+    def build(cls, names: Sequence[Sequence[str]], meanings: Mapping[str, str] | None = None) -> "TermIndex":
+        """names: for each code at least one. `meanings`: what words of queries stand for (`learn_meanings`).
+
+        Raises UserError where a code has no name, or no name has a word.
+        """
         texts = [name for row in names for name in row]
         groups = VectorGroups(np.repeat(np.arange(len(names)), [len(row) for row in names]), len(names))
         words = split_words(texts)
@@ -68,7 +77,7 @@ class TermIndex:
         idf = np.log1p((len(names) - frequency + 0.5) / (frequency + 0.5)).astype(np.float32)
         shape = (len(columns), len(texts))
         weights = scipy.sparse.csr_array((idf[tokens_of_rows], (tokens_of_rows, rows)), shape)
-        return cls(texts, groups, columns, weights)
+        return cls(texts, groups, columns, weights, meanings or {})
 
     def scores(self, queries: Sequence[str]) -> np.ndarray:
         """(Q, C) float32; zeros for a query without a known word."""
@@ -89,7 +98,8 @@ class TermIndex:
         """Write one safetensors file, complete or not at all. `about` and `lists`: what else belongs to the codes."""
         path.parent.mkdir(parents=True, exist_ok=True)
         weights = self._weights_WT
-        texts = {"names": self.names, "columns": list(self._columns), **lists}
+        meanings = {"words": list(self._meanings), "meanings": list(self._meanings.values())}
+        texts = {"names": self.names, "columns": list(self._columns), **meanings, **lists}
         tensors = {
             "owner": self.groups.owner,
             "data": weights.data,
@@ -118,21 +128,21 @@ class TermIndex:
                 about = dict(file.metadata() or {})
                 arrays = {name: file.get_tensor(name) for name in ("owner", "data", "indices", "indptr")}
                 texts: dict[str, list[str]] = {
-                    name: json.loads(file.get_tensor(name).tobytes()) for name in ("names", "columns", *lists)
+                    name: json.loads(file.get_tensor(name).tobytes()) for name in (*_KEPT, *lists)
                 }
         except (SafetensorError, ValueError) as error:
             raise UserError(f"{path} is no term index, or a damaged one: {error}; delete it") from None
-        names, tokens = texts.pop("names"), texts.pop("columns")
+        names, tokens, foreign, meanings = (texts.pop(name) for name in _KEPT)
         weights = scipy.sparse.csr_array(
             (arrays["data"], arrays["indices"], arrays["indptr"]), (len(tokens), len(names))
         )
         groups = VectorGroups(arrays["owner"], int(arrays["owner"][-1]) + 1)
         columns = {token: column for column, token in enumerate(tokens)}
-        return cls(names, groups, columns, weights), about, texts
+        return cls(names, groups, columns, weights, dict(zip(foreign, meanings, strict=True))), about, texts
 
     def _name_scores(self, queries: Sequence[str]) -> np.ndarray:
         """(Q, T) float32."""
-        words = split_words(queries)
+        words = with_meanings(split_words(queries), self._meanings)
         rows, columns = _tokens(words.text, words.word, words.vocabulary, self._columns)
         ones, shape = np.ones(len(rows), dtype=np.float32), (len(queries), len(self._columns))
         overlap: np.ndarray = (scipy.sparse.csr_array((ones, (rows, columns)), shape) @ self._weights_WT).toarray()

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,8 +56,8 @@ class Words:
     vocabulary: list[str]
 
 
-def split_words(texts: Sequence[str]) -> Words:
-    """The words of each text as `normal_word` writes them; stop words are left out."""
+def split_words(texts: Sequence[str], stop_words: Collection[str] = STOP_WORDS) -> Words:
+    """The words of each text as `normal_word` writes them, without `stop_words`."""
     runs = (
         pl.DataFrame({"text": list(texts)}, schema={"text": pl.String()})
         .select(
@@ -68,7 +68,7 @@ def split_words(texts: Sequence[str]) -> Words:
         .drop_nulls("word")
     )
     # Millions of words, but some ten thousand different ones.
-    normal = {run: normal_word(run) for run in runs["word"].unique().sort().to_list() if run not in STOP_WORDS}
+    normal = {run: normal_word(run) for run in runs["word"].unique().sort().to_list() if run not in stop_words}
     vocabulary = list(dict.fromkeys(normal.values()))
     place = {word: number for number, word in enumerate(vocabulary)}
     places = {run: place[word] for run, word in normal.items()}

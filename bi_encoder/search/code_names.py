@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 
 from data.codes.book.book import CodeBook
 from data.ontology import Ontology, UnknownCode, load_ontology
@@ -41,6 +42,13 @@ def _inclusion_terms(ontology: Ontology, node: str) -> list[str]:
 
 def terms_digest(book: CodeBook | None) -> str:
     """SHA-256 of the book's file of terms; empty without a book."""
-    if book is None:
-        return ""
-    return hashlib.sha256((book.path / "terms.parquet").read_bytes()).hexdigest()
+    return "" if book is None else _digest(book.path / "terms.parquet")
+
+
+def translations_digest(book: CodeBook | None) -> str:
+    """SHA-256 of the book's file of names in two languages; empty without one."""
+    return "" if book is None or not book.translations.height else _digest(book.path / "translations.parquet")
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

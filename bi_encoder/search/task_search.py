@@ -7,6 +7,7 @@ from pathlib import Path
 from bi_encoder.checkpoint import ModelRecord
 from bi_encoder.index.code_index import CodeIndex
 from bi_encoder.index.term_index import TermIndex
+from bi_encoder.index.word_translation import learn_meanings
 from bi_encoder.inputs.code_names import all_names
 from bi_encoder.inputs.texts import key_texts
 from bi_encoder.model import BiEncoder
@@ -18,7 +19,8 @@ from mera.system.errors import UserError
 
 def task_word_search(task: Task) -> WordSearch:
     """By the words of the candidates' names: definitions, inclusion terms, and the terms of the task's code book."""
-    return WordSearch(TermIndex.build(all_names(task)), task.codes, key_texts(task))
+    index = TermIndex.build(all_names(task), learn_meanings(task.translations))
+    return WordSearch(index, task.codes, key_texts(task))
 
 
 def task_index_path(source: str, task: Task) -> Path:

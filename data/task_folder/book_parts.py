@@ -1,12 +1,15 @@
-"""What a prepared task keeps of a code book: further names of its candidates, and the notes that relate them.
+"""What a prepared task keeps of a code book: further names of its candidates, the notes that relate them, and names
+in two languages.
 
-Both are optional: a task without a book has no terms, one of an edition without notes no rules.
+All are optional: a task without a book has no terms, one of an edition without notes no rules.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
+
+from data.task_folder.parts import optional_table
 
 TERM_SCHEMA: dict[str, pl.DataType] = {column: pl.String() for column in ("code", "term", "language", "kind")}
 """One row per name of a candidate; kinds as in `data.codes.book.book.TERM_KINDS`."""
@@ -16,6 +19,8 @@ RULE_SCHEMA: dict[str, pl.DataType] = {
     "objects": pl.List(pl.String()),
 }
 """One row per rule: the candidates it is about (`subjects`, those under `node`), and those it names (`objects`)."""
+TRANSLATION_SCHEMA: dict[str, pl.DataType] = {column: pl.String() for column in ("text", "translation", "language")}
+"""One row per name of anything, in English and in `language`."""
 
 
 def terms_of_codes(
@@ -34,9 +39,13 @@ def terms_of_codes(
 
 
 def write_book_parts(
-    folder: Path, candidates: Sequence[str], terms: pl.DataFrame | None, rules: pl.DataFrame | None
+    folder: Path,
+    candidates: Sequence[str],
+    terms: pl.DataFrame | None,
+    rules: pl.DataFrame | None,
+    translations: pl.DataFrame | None,
 ) -> None:
-    """Write terms.parquet and rules.parquet into `folder`, where they hold anything."""
+    """Write terms.parquet, rules.parquet and translations.parquet into `folder`, where they hold anything."""
     named = set(candidates)
     if terms is not None and terms.height:
         terms = terms.select(pl.col(name).cast(kind) for name, kind in TERM_SCHEMA.items())
@@ -47,3 +56,15 @@ def write_book_parts(
         of_rules = pl.concat([rules["subjects"].explode(), rules["objects"].explode()]).drop_nulls()
         assert named.issuperset(of_rules), "rules are about candidates"
         rules.write_parquet(folder / "rules.parquet")
+    if translations is not None and translations.height:
+        translations = translations.select(pl.col(name).cast(kind) for name, kind in TRANSLATION_SCHEMA.items())
+        translations.write_parquet(folder / "translations.parquet")
+
+
+def read_book_parts(folder: Path) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Terms, rules and translations of a task; tables without rows where the folder lacks them."""
+    schemas = {"terms": TERM_SCHEMA, "rules": RULE_SCHEMA, "translations": TRANSLATION_SCHEMA}
+    terms, rules, translations = (
+        optional_table(folder, f"{name}.parquet", pl.DataFrame(schema=schema)) for name, schema in schemas.items()
+    )
+    return terms, rules, translations

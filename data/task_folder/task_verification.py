@@ -27,6 +27,7 @@ HASHED_FILES = (
     "groups.parquet",
     "terms.parquet",
     "rules.parquet",
+    "translations.parquet",
     "events.parquet",
     "oracle.npy",
 )

@@ -94,11 +94,12 @@ def _refuse_other_edition(book: CodeBook | None, system: str | None, file: Path)
 def _write(place: Path, book: CodeBook | None, part: BookPart) -> Addition:
     sources = [] if book is None else book.record["sources"]
     replaced = next((source["kind"] for source in sources if f"{source['kind']} ".startswith(f"{part.family} ")), None)
-    terms, relations = part.terms, part.relations
+    terms, relations, translations = part.terms, part.relations, part.translations
     if book is not None:
         is_other = pl.col("source") != (replaced or "")
         terms = pl.concat([book.terms.filter(is_other), terms])
         relations = pl.concat([book.relations.filter(is_other), relations])
+        translations = pl.concat([book.translations.filter(is_other), translations])
     record: BookRecord = {
         "form": FORM,
         "system": part.system,
@@ -106,7 +107,7 @@ def _write(place: Path, book: CodeBook | None, part: BookPart) -> Addition:
         "sources": [*(source for source in sources if source["kind"] != replaced), part.record()],
         "contradictions": count_contradictions(terms, part.system),
     }
-    return Addition(book=save_book(place, terms, relations, record), part=part, replaced=replaced)
+    return Addition(book=save_book(place, terms, relations, record, translations), part=part, replaced=replaced)
 
 
 def count_contradictions(terms: pl.DataFrame, system: str) -> int:

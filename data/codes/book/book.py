@@ -3,10 +3,12 @@
     BOOK/
       terms.parquet       code, term, language, kind, source
       relations.parquet   node, kind, target_first, target_last, text, source
+      translations.parquet  text, translation, language, source
       book.json           edition, what was added from which file, what was left out and why
 
 Codes and nodes are canonical names of the edition (`data.ontology`): a node is a code, a block or a chapter, and what
-its note says holds for every code below it.
+its note says holds for every code below it. Translations are names of one thing in the language of the titles,
+English, and in another, whether the edition has a code for it or not; a book made before there were any has no file.
 """
 
 import json
@@ -38,6 +40,7 @@ RELATION_KINDS = (
 TERM_COLUMNS = {column: pl.String() for column in ("code", "term", "language", "kind", "source")}
 RELATION_COLUMNS = {column: pl.String() for column in ("node", "kind", "target_first", "target_last", "text", "source")}
 """The targets of a note are the codes from `target_first` to `target_last`; both are null where the note names none."""
+TRANSLATION_COLUMNS = {column: pl.String() for column in ("text", "translation", "language", "source")}
 FORM = 1
 """Version of the files."""
 
@@ -78,6 +81,8 @@ class CodeBook:
     """TERM_COLUMNS, sorted, no row twice."""
     relations: pl.DataFrame
     """RELATION_COLUMNS, sorted, no row twice."""
+    translations: pl.DataFrame
+    """TRANSLATION_COLUMNS, sorted, no row twice."""
     record: BookRecord
 
     @property
@@ -94,11 +99,15 @@ class CodeBook:
 
 
 def save_book(
-    path: str | Path, terms: pl.DataFrame, relations: pl.DataFrame, record: Mapping[str, object] | BookRecord
+    path: str | Path,
+    terms: pl.DataFrame,
+    relations: pl.DataFrame,
+    record: Mapping[str, object] | BookRecord,
+    translations: pl.DataFrame | None = None,
 ) -> CodeBook:
     """Write a book, complete or not at all, in place of one that may be there, and return it as read back.
 
-    `terms`: TERM_COLUMNS; `relations`: RELATION_COLUMNS, in any order.
+    `terms`: TERM_COLUMNS; `relations`: RELATION_COLUMNS; `translations`: TRANSLATION_COLUMNS; in any order.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -109,6 +118,8 @@ def save_book(
         lock.clear()
         _in_order(terms, TERM_COLUMNS).write_parquet(beside / "terms.parquet")
         _in_order(relations, RELATION_COLUMNS).write_parquet(beside / "relations.parquet")
+        if translations is not None:
+            _in_order(translations, TRANSLATION_COLUMNS).write_parquet(beside / "translations.parquet")
         text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
         (beside / "book.json").write_text(text, encoding="utf-8")
         replace_folder(beside, path)
@@ -131,11 +142,14 @@ def load_book(path: str | Path) -> CodeBook:
         form = record["form"]
         terms = pl.read_parquet(path / "terms.parquet").select(list(TERM_COLUMNS))
         relations = pl.read_parquet(path / "relations.parquet").select(list(RELATION_COLUMNS))
+        translations = pl.DataFrame(schema=TRANSLATION_COLUMNS)
+        if (path / "translations.parquet").is_file():
+            translations = pl.read_parquet(path / "translations.parquet").select(list(TRANSLATION_COLUMNS))
     except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError):
         raise UserError(f"the code book in {path} is damaged; make it again with `mera ontology add`") from None
     if form != FORM:
         raise UserError(f"the code book in {path} has form {form}, this version reads {FORM}; make it again")
-    return CodeBook(path=path, terms=terms, relations=relations, record=record)
+    return CodeBook(path=path, terms=terms, relations=relations, translations=translations, record=record)
 
 
 def _in_order(table: pl.DataFrame, columns: Mapping[str, pl.DataType]) -> pl.DataFrame:

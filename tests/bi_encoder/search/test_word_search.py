@@ -9,7 +9,7 @@ from bi_encoder.search import word_search
 from bi_encoder.search.code_names import CodeNames, names_of_codes
 from bi_encoder.search.shorthand import SHORTHAND, expanded
 from bi_encoder.search.word_search import WordSearch, open_word_search
-from data.codes.book.book import RELATION_COLUMNS, TERM_COLUMNS, save_book
+from data.codes.book.book import RELATION_COLUMNS, TERM_COLUMNS, TRANSLATION_COLUMNS, save_book
 from data.ontology import load_ontology
 
 NAMES = {
@@ -24,11 +24,11 @@ def small_search():
     return WordSearch(TermIndex.build(list(NAMES.values())), list(NAMES), [names[0] for names in NAMES.values()])
 
 
-def book_of(folder, *terms):
+def book_of(folder, *terms, translations=None):
     rows = [[code, term, "en", "index", "x"] for code, term in terms]
     facts = {"form": 1, "system": "icd10cm", "edition": "any", "sources": [], "contradictions": 0}
     table = pl.DataFrame(rows, list(TERM_COLUMNS), orient="row")
-    return save_book(folder, table, pl.DataFrame(schema=RELATION_COLUMNS), facts)
+    return save_book(folder, table, pl.DataFrame(schema=RELATION_COLUMNS), facts, translations)
 
 
 def test_a_text_scores_as_its_best_sentence():
@@ -141,3 +141,25 @@ def test_a_user_without_a_home_searches_too(monkeypatch):
         lambda *_: CodeNames(codes=["I10"], definitions=["Hypertension"], names=[["Hypertension"]]),
     )
     assert open_word_search("icd10cm", "leaves", None).search("hypertension")[0].code == "I10"
+
+
+def test_a_book_in_two_languages_teaches_what_words_mean(tmp_path):
+    titles = [
+        ("Fracture of the hip", "Fractura de la cadera"),
+        ("Pain of the hip", "Dolor de la cadera"),
+        ("Chest pain", "Dolor de pecho"),
+    ]
+    schema = {column: pl.String() for column in ("text", "translation")}
+    pairs = pl.DataFrame(titles, schema, orient="row").with_columns(language=pl.lit("es"), source=pl.lit("x"))
+    one, other = (
+        book_of(tmp_path / name, ("I50.9", "tired ticker"), translations=translations)
+        for name, translations in (("plain", None), ("taught", pairs.select(list(TRANSLATION_COLUMNS))))
+    )
+
+    def found(book):
+        codes = open_word_search("icd10cm", "leaves", book, tmp_path / "kept").search("dolor de cadera", 20)
+        return {code.code for code in codes}
+
+    assert found(one).isdisjoint({"M25.551", "M25.559"})
+    for _ in range(2):  # the second time from what was kept
+        assert found(other) >= {"M25.551", "M25.559"}

@@ -127,6 +127,8 @@ def _totals(book: CodeBook) -> str:
     languages = ", ".join(f"{language} {count:,}" for language, count in by_language.iter_rows())
     terms = f"{book.terms.height:,} terms ({languages or 'none'}) of {book.terms['code'].n_unique():,} codes"
     text = f"{terms}, {book.relations.height:,} relations"
+    if book.translations.height:
+        text += f", {book.translations.height:,} names in two languages"
     count = book.record["contradictions"]
     return text + (f"; {count:,} terms that sources give to codes of different categories" if count else "")
 

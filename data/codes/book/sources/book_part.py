@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from data.codes.book.book import RELATION_COLUMNS, TERM_COLUMNS, BookSource
+from data.codes.book.book import RELATION_COLUMNS, TERM_COLUMNS, TRANSLATION_COLUMNS, BookSource
 from data.ontology import Ontology
 from data.table_files.stored_files import InputFile
 
@@ -30,6 +30,8 @@ class BookPart:
     """TERM_COLUMNS; the source is `kind`."""
     relations: pl.DataFrame
     """RELATION_COLUMNS; the source is `kind`."""
+    translations: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=TRANSLATION_COLUMNS))
+    """TRANSLATION_COLUMNS; the source is `kind`."""
     dropped: Mapping[str, int] = field(default_factory=dict)
     """Reason -> entries left out."""
     changed: Mapping[str, int] = field(default_factory=dict)
@@ -68,6 +70,19 @@ def term_rows(
         elif text:
             rows[key] = (code, text, language, kind, source)
     return pl.DataFrame(list(rows.values()), schema=TERM_COLUMNS, orient="row"), dropped
+
+
+def translation_rows(pairs: Iterable[tuple[str, str, str]], source: str) -> pl.DataFrame:
+    """(English text, translation, language) as TRANSLATION_COLUMNS, without pairs that are long or the same in both."""
+    columns = ["text", "translation", "language"]
+    return (
+        pl.DataFrame(list(pairs), schema=dict.fromkeys(columns, pl.String()), orient="row")
+        .with_columns(pl.col("text", "translation").str.replace_all(r"\s+", " ").str.strip_chars())
+        .filter(pl.all_horizontal(pl.col("text", "translation").str.len_chars().is_between(1, LONGEST_TERM)))
+        .filter(pl.col("text") != pl.col("translation"))
+        .with_columns(source=pl.lit(source))
+        .select(list(TRANSLATION_COLUMNS))
+    )
 
 
 def no_relations() -> pl.DataFrame:

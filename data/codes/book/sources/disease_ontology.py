@@ -12,7 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
-from data.codes.book.sources.book_part import BookPart, no_relations, term_rows
+from data.codes.book.sources.book_part import BookPart, no_relations, term_rows, translation_rows
 from data.codes.book.sources.unspecified_leaf import UnspecifiedLeaves
 from data.codes.notes.code_ranges import load_order
 from data.ledger import Ledger
@@ -73,9 +73,11 @@ def read_disease_ontology(folder: str | Path, system: str) -> BookPart:
         raise UserError(f"{paths[0]} refers to no code of {load_ontology(system).edition}")
     names = references.rows.filter(pl.col("id").is_in(list(codes_of)))
     texts = [(each, label, "en") for each, label in names.select("id", "label").unique(maintain_order=True).iter_rows()]
-    is_name = pl.col("predicate").is_in(_NAMES)
+    is_name, pairs = pl.col("predicate").is_in(_NAMES), []
     dropped[NO_NAME] += translations.rows.filter(~is_name.fill_null(False)).height
     for each, english, spanish in translations.rows.filter(is_name).select("id", "english", "spanish").iter_rows():
+        if english and spanish:
+            pairs.append((english, spanish, "es"))
         if each in codes_of:
             texts += [(each, english, "en"), (each, spanish, "es")]
         else:
@@ -89,6 +91,7 @@ def read_disease_ontology(folder: str | Path, system: str) -> BookPart:
         file=_both(references.file, translations.file),
         terms=terms,
         relations=no_relations(),
+        translations=translation_rows(pairs, FAMILY),
         dropped={**dropped, **dropped_terms},
         changed={**changed, **ledger.record()["changed"]},
     )

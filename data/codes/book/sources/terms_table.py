@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from data.codes.book.sources.book_part import BookPart, no_relations, term_rows
+from data.codes.book.sources.book_part import BookPart, no_relations, term_rows, translation_rows
 from data.codes.leading_zeros import with_leading_zeros
 from data.codes.unusable_codes import EDITIONS, why_no_code_is_known
 from data.ledger import Ledger
@@ -42,6 +42,8 @@ def read_terms_table(path: str | Path, system: str, language: str = "en") -> Boo
     rows = with_language(table.rows, language)
     _check_zeros(path, rows, system)
     terms: list[tuple[str, str, str]] = []
+    pairs: list[tuple[str, str, str]] = []
+    titles = ontology.nodes()
     dropped = {NO_CODE_OR_TERM: 0, NO_LANGUAGE: 0, UNKNOWN_CODE: 0}
     changed = {RETIRED: 0}
     for raw, term, each_language in rows.select("raw", "term", "language").iter_rows():
@@ -57,6 +59,8 @@ def read_terms_table(path: str | Path, system: str, language: str = "en") -> Boo
                 continue
             changed[RETIRED] += not exact
             terms.append((code, term, each_language))
+            if exact and each_language != "en":
+                pairs.append((titles[code], term, each_language))
     if not terms:
         raise UserError(f"{path}: {_why_empty(rows, dropped, system)}")
     kind = f"own {path.name}"
@@ -68,6 +72,7 @@ def read_terms_table(path: str | Path, system: str, language: str = "en") -> Boo
         file=table.file,
         terms=own_terms,
         relations=no_relations(),
+        translations=translation_rows(pairs, kind),
         dropped={**dropped, **dropped_terms},
         changed={**changed, **ledger.record()["changed"]},
     )

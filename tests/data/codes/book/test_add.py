@@ -50,10 +50,12 @@ def test_another_year_replaces_the_first_and_a_table_is_added(tmp_path):
     assert second.replaced == "icd10cm index and tabular 2017"
     assert kinds(second.book) == ["own own.csv", "icd10cm index and tabular 2018"]
     assert second.book.terms.height == first.book.terms.height + 2
+    assert second.book.translations["translation"].to_list() == ["diabetes azucarada"]
     table(tmp_path / "own.csv", "I10,another name,en")
     again = add_file(own)
     assert again.replaced == "own own.csv"
     assert terms(again.book, "I10") == {"another name"}
+    assert again.book.translations.height == 0
 
 
 def test_icd9_files_in_every_packing(tmp_path):

@@ -6,7 +6,9 @@ import polars as pl
 import pytest
 from prepare_case import run, write_csv
 
-from data.codes.book.book import RELATION_COLUMNS, TERM_COLUMNS, load_book, save_book
+from data.codes.book.book import RELATION_COLUMNS, TERM_COLUMNS, TRANSLATION_COLUMNS, load_book, save_book
+from data.codes.book.task_terms import book_facts
+from data.prepare.patient_sample import sample_patients
 from data.task import load_task
 from mera.system.errors import UserError
 
@@ -88,6 +90,28 @@ def test_a_book_of_another_edition_is_refused(tmp_path, table):
     with pytest.raises(FileNotFoundError, match=r"no code book in .*nowhere; make one with `mera ontology add FILE`"):
         prepare(table, tmp_path / "task", "--book", tmp_path / "nowhere")
     assert not (tmp_path / "task").exists()
+
+
+def test_a_task_keeps_names_in_two_languages(tmp_path, table):
+    pairs = [("hip", "cadera", "es", "b"), ("heart", "corazón", "es", "b")]
+    plain = make_book(tmp_path / "plain")
+    assert not (plain.path / "translations.parquet").exists()
+    book = save_book(
+        tmp_path / "book",
+        plain.terms,
+        plain.relations,
+        plain.record,
+        pl.DataFrame(pairs, schema=TRANSLATION_COLUMNS, orient="row"),
+    )
+    assert book_facts(book)["sha256"] != book_facts(plain)["sha256"]
+    task = prepare(table, tmp_path / "task", "--book", book.path)
+    assert task.translations.rows() == [("heart", "corazón", "es"), ("hip", "cadera", "es")]
+    assert prepare(table, tmp_path / "other", "--book", plain.path).translations.height == 0
+    sample = sample_patients(task, tmp_path / "sample", 5, None, seed=0)
+    assert sample.translations.equals(task.translations)
+    task.translations.head(1).write_parquet(tmp_path / "task" / "translations.parquet")
+    with pytest.raises(UserError, match=r"translations\.parquet"):
+        load_task(tmp_path / "task")
 
 
 def test_changed_terms_are_noticed(tmp_path, table):

@@ -57,6 +57,12 @@ def test_names_in_two_languages(folder):
         ("Z22.9", "carrier", "en"),
     ]
     assert set(part.terms["kind"]) == {"name"}
+    # Of diseases without a code too: words are learnt of them.
+    assert part.translations.rows() == [
+        ("bronze disease", "enfermedad bronceada", "es", "disease ontology"),
+        ("asthma", "asma", "es", "disease ontology"),
+        ("elsewhere", "en otra parte", "es", "disease ontology"),
+    ]
     assert part.dropped[RANGE] == 1
     assert part.dropped[UNKNOWN_CODE] == 1
     assert part.dropped[NO_NAME] == 2

@@ -35,6 +35,21 @@ def test_codes_are_repaired_in_form_and_terms_in_spaces(tmp_path):
     assert len(part.record()["sha256"]) == 64
 
 
+def test_a_term_in_another_language_is_a_translation_of_the_title(tmp_path):
+    lines = [
+        "E11.9,diabetes   azucarada,es",
+        "E11.9,sugar diabetes,en",
+        "I10,hipertensión,es",
+        f"I10,{'x' * 201},es",
+        "Z22.50,portador,es",  # retired: the title above it is of something wider
+    ]
+    part = read_terms_table(write(tmp_path / "t.csv", "\n".join(["code,term,language", *lines])), "icd10cm")
+    assert part.translations.rows() == [
+        ("Type 2 diabetes mellitus without complications", "diabetes azucarada", "es", "own t.csv"),
+        ("Essential (primary) hypertension", "hipertensión", "es", "own t.csv"),
+    ]
+
+
 def test_everything_left_out_is_counted(tmp_path):
     path = write(
         tmp_path / "t.tsv",
