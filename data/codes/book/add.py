@@ -26,10 +26,15 @@ class Addition:
 
 
 def add_to_book(
-    file: str | Path, book_path: str | Path | None = None, system: str | None = None, language: str | None = None
+    file: str | Path,
+    book_path: str | Path | None = None,
+    system: str | None = None,
+    language: str | None = None,
+    code_column: str | None = None,
+    term_column: str | None = None,
 ) -> CodeBook:
     """The book in `book_path` (None: the user's book of the file's edition) with what `file` says; see `add_file`."""
-    return add_file(file, book_path, system, language).book
+    return add_file(file, book_path, system, language, code_column, term_column).book
 
 
 def add_file(
@@ -37,21 +42,25 @@ def add_file(
     book_path: str | Path | None = None,
     system: str | None = None,
     language: str | None = None,
+    code_column: str | None = None,
+    term_column: str | None = None,
     report: Callable[[str], None] = lambda step: None,
 ) -> Addition:
     """Add a file to a book and write it.
 
     A source of the same kind replaces the earlier one (another year of the index, the same table again), others are
     added. `system`: the edition of a table; None: the book's, or else the one that knows its codes. `language`: of a
-    table's terms. `report` is called with the name of each step. Raises FileNotFoundError where there is no such file,
-    UserError where it cannot be added (`file_kinds.read_part`) or the book is damaged or of another edition.
+    table's terms; `code_column`, `term_column`: what it calls them, if not code and term. `report` is called with the
+    name of each step. Raises FileNotFoundError where there is no such file, UserError where it cannot be added
+    (`file_kinds.read_part`) or the book is damaged or of another edition.
     """
     if system is not None and system not in SYSTEMS:
         raise UserError(f"--system must be one of {', '.join(SYSTEMS)}, got {system!r}")
     book = None if book_path is None else _existing(Path(book_path))
     _refuse_other_edition(book, system, Path(file))
     report(f"reading {Path(file).name}")
-    part = read_part(file, system or (book.system if book is not None else None), language)
+    edition = system or (book.system if book is not None else None)
+    part = read_part(file, edition, language, code_column, term_column)
     if system is not None and part.system != system:
         raise UserError(f"{file} names codes of {part.system}, not of {system} as --system says")
     _refuse_other_edition(book, part.system, Path(file))

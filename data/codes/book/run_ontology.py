@@ -78,15 +78,17 @@ def add(
     language: Annotated[
         str | None, typer.Option(help="of a table's terms where it has no column language, as es; default: en")
     ] = None,
+    code: Annotated[str | None, typer.Option(help="a table's column of codes; default: code")] = None,
+    term: Annotated[str | None, typer.Option(help="a table's column of terms, as description; default: term")] = None,
 ) -> None:
     """Add a file to a book, in the place of an earlier one of its kind.
 
     `mera ontology add ICD10CM_FY2017_Full_XML.zip`
 
-    `mera ontology add names.csv --system icd10cm --language es --book books/hospital`
+    `mera ontology add cie10.csv --system icd10cm --language es --code codigo --term descripcion --book books/hospital`
     """
     with _progress() as report:
-        addition = add_file(file, book, system, language, report)
+        addition = add_file(file, book, system, language, code, term, report)
     print_addition(addition, Console())
 
 

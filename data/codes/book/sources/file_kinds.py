@@ -14,7 +14,7 @@ from data.codes.book.sources.disease_ontology import (
 )
 from data.codes.book.sources.icd9cm_files import is_icd9_tabular, is_rtf, read_icd9_rtf, read_icd9_tabular
 from data.codes.book.sources.icd10cm_zip import read_icd10cm_zip
-from data.codes.book.sources.terms_table import read_terms_table, system_of_table
+from data.codes.book.sources.terms_table import CODE, TERM, read_terms_table, system_of_table
 from data.table_files.stored_files import InputFile, read_bytes
 from data.table_files.text_tables import PARQUET_SUFFIXES
 from mera.system.errors import UserError
@@ -28,11 +28,18 @@ _ZIP = b"PK\x03\x04"
 _TABLE_SUFFIXES = (".csv", ".tsv", ".txt", *PARQUET_SUFFIXES)
 
 
-def read_part(path: str | Path, system: str | None, language: str | None) -> BookPart:
+def read_part(
+    path: str | Path,
+    system: str | None,
+    language: str | None,
+    code_column: str | None = None,
+    term_column: str | None = None,
+) -> BookPart:
     """What a file or folder adds to a book.
 
     `system`: the edition of a table or of the Disease Ontology's references; None: by the codes of a table, ICD-10-CM
     for the Disease Ontology. `language`: of the terms of a table that has no column for it; None: English.
+    `code_column`, `term_column`: what a table calls them; None: code, term.
 
     Raises FileNotFoundError where there is no such file, UserError where it is none of WHAT_CAN_BE_ADDED, is damaged,
     or is of another edition than `system`.
@@ -41,7 +48,7 @@ def read_part(path: str | Path, system: str | None, language: str | None) -> Boo
     if path.is_dir():
         if find_disease_ontology(path) is None:
             raise UserError(f"{path} is a folder without a pair of tables that can be added: {WHAT_CAN_BE_ADDED}")
-        _refuse_language(path, language)
+        _refuse_options_of_a_table(path, language, code_column, term_column)
         return read_disease_ontology(path, system or "icd10cm")
     stored = read_bytes(path)
     file = InputFile.of(path, stored)
@@ -54,11 +61,12 @@ def read_part(path: str | Path, system: str | None, language: str | None) -> Boo
     else:
         part = None
     if part is not None:
-        _refuse_language(path, language)
+        _refuse_options_of_a_table(path, language, code_column, term_column)
         return part
     if not stored.startswith(_ZIP) and not {each.lower() for each in path.suffixes} & set(_TABLE_SUFFIXES):
         raise UserError(f"{path} is nothing that can be added; it must be {WHAT_CAN_BE_ADDED}")
-    return read_terms_table(path, system or system_of_table(path), language or "en")
+    columns = (code_column or CODE, term_column or TERM)
+    return read_terms_table(path, system or system_of_table(path, *columns), language or "en", *columns)
 
 
 def _zip_part(path: Path, stored: bytes, file: InputFile) -> BookPart | None:
@@ -85,8 +93,8 @@ def _zip_part(path: Path, stored: bytes, file: InputFile) -> BookPart | None:
     raise UserError(f"{path} is a zip with nothing in it that can be added; it must be {WHAT_CAN_BE_ADDED}")
 
 
-def _refuse_language(path: Path, language: str | None) -> None:
-    if language is not None:
+def _refuse_options_of_a_table(path: Path, *options: str | None) -> None:
+    if any(option is not None for option in options):
         raise UserError(
-            f"--language is for a table of your own; {path.name} says itself in which language its terms are"
+            f"--language, --code and --term are for a table of your own; {path.name} says itself what its terms are"
         )

@@ -10,15 +10,12 @@ from data.codes.leading_zeros import with_leading_zeros
 from data.codes.unusable_codes import EDITIONS, why_no_code_is_known
 from data.ledger import Ledger
 from data.ontology import SYSTEMS, Ontology, UnknownCode, load_ontology
-from data.table_files.columns import column, read_columns
+from data.table_files.columns import Column, column, read_columns
 from data.table_files.meanings import Meaning
 from mera.system.errors import UserError
 
-_COLUMNS = (
-    column("raw", Meaning.CODE, "code"),
-    column("term", Meaning.TEXT),
-    column("language", Meaning.WORD, optional=True),
-)
+CODE, TERM = "code", "term"
+"""The columns of a table whose user names no others."""
 _LOOKED_AT = 2000
 """Codes that show the edition."""
 _LANGUAGE = re.compile(r"[a-z]{2,3}")
@@ -28,8 +25,10 @@ NO_LANGUAGE = "row whose language is no code of two or three letters, such as es
 RETIRED = "term of a retired code, given to the code above it"
 
 
-def read_terms_table(path: str | Path, system: str, language: str = "en") -> BookPart:
-    """The terms in a CSV, TSV or Parquet file with the columns code, term and perhaps language (as `es`).
+def read_terms_table(
+    path: str | Path, system: str, language: str = "en", code_column: str = CODE, term_column: str = TERM
+) -> BookPart:
+    """The terms in a CSV, TSV or Parquet file with columns of codes, of terms and perhaps language (as `es`).
 
     `system`: the edition of the codes; `language`: where the file names none. Raises FileNotFoundError or UserError
     naming the file where it cannot be read, lacks a column, or holds no code of the edition.
@@ -38,7 +37,7 @@ def read_terms_table(path: str | Path, system: str, language: str = "en") -> Boo
     check_language(language)
     ontology = load_ontology(system)
     ledger = Ledger()
-    table = read_columns(path, _COLUMNS, ledger)
+    table = read_columns(path, _columns(code_column, term_column), ledger)
     rows = with_language(table.rows, language)
     _check_zeros(path, rows, system)
     terms: list[tuple[str, str, str]] = []
@@ -78,13 +77,22 @@ def read_terms_table(path: str | Path, system: str, language: str = "en") -> Boo
     )
 
 
-def system_of_table(path: str | Path) -> str:
+def system_of_table(path: str | Path, code_column: str = CODE, term_column: str = TERM) -> str:
     """The edition that knows the most of a table's codes; of equals the one that is first in `data.ontology.SYSTEMS`
     behind ICD-10-CM. Raises as `read_terms_table` does where the table cannot be read.
     """
-    codes = read_columns(path, _COLUMNS, Ledger()).rows["raw"].drop_nulls().unique(maintain_order=True).head(_LOOKED_AT)
+    rows = read_columns(path, _columns(code_column, term_column), Ledger()).rows
+    codes = rows["raw"].drop_nulls().unique(maintain_order=True).head(_LOOKED_AT)
     systems = sorted(SYSTEMS, key=lambda system: system != "icd10cm")
     return max(systems, key=lambda system: sum(_is_known(code, load_ontology(system)) for code in codes))
+
+
+def _columns(code_column: str, term_column: str) -> tuple[Column, ...]:
+    return (
+        column("raw", Meaning.CODE, code_column),
+        column("term", Meaning.TEXT, term_column),
+        column("language", Meaning.WORD, optional=True),
+    )
 
 
 def _is_known(raw: str, ontology: Ontology) -> bool:

@@ -201,8 +201,9 @@ def test_options_that_do_not_fit(tmp_path):
         add_to_book(icd10_zip(tmp_path / "a.zip"), system="icd11")
     with pytest.raises(UserError, match=r"a.zip names codes of icd10cm, not of icd9cm as --system says"):
         add_to_book(icd10_zip(tmp_path / "a.zip"), system="icd9cm")
-    with pytest.raises(UserError, match="--language is for a table of your own"):
-        add_to_book(icd10_zip(tmp_path / "a.zip"), language="es")
+    for options in ({"language": "es"}, {"code_column": "c"}, {"term_column": "t"}):
+        with pytest.raises(UserError, match="--language, --code and --term are for a table of your own"):
+            add_to_book(icd10_zip(tmp_path / "a.zip"), **options)
 
 
 def test_the_disease_ontology_joins_the_index(tmp_path):

@@ -35,6 +35,15 @@ def test_codes_are_repaired_in_form_and_terms_in_spaces(tmp_path):
     assert len(part.record()["sha256"]) == 64
 
 
+def test_a_table_may_call_its_columns_otherwise(tmp_path):
+    path = write(tmp_path / "t.csv", "Código;nivel;descripción\nE119;3;diabetes azucarada\n")
+    part = read_terms_table(path, "icd10cm", "es", "código", "descripción")
+    assert [row[:3] for row in rows(part)] == [("E11.9", "diabetes azucarada", "es")]
+    assert system_of_table(path, "código", "descripción") == "icd10cm"
+    with pytest.raises(UserError, match=r"t\.csv has no column code; found Código, nivel, descripción"):
+        read_terms_table(path, "icd10cm", "es")
+
+
 def test_a_term_in_another_language_is_a_translation_of_the_title(tmp_path):
     lines = [
         "E11.9,diabetes   azucarada,es",
