@@ -79,7 +79,7 @@ def test_a_damaged_book_is_named_and_the_others_are_listed(run, tmp_path):
 
 
 def test_help_has_examples(run):
-    for arguments, example in (((), "mera ontology show E11.9"), (("add",), "names.csv"), (("show",), "250.00")):
+    for arguments, example in (((), "mera ontology show E11.9"), (("add",), "cie10.csv"), (("show",), "250.00")):
         text = run(*arguments, "--help").stdout
         assert example in text
         assert "Usage: mera ontology" in text
