@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mera.evaluation.calibration import fit_platt
-from mera.evaluation.frequency_groups import FREQUENCY_GROUPS, group_numbers
+from mera.evaluation.frequency_groups import FREQUENCY_GROUPS, fair_candidates, group_numbers
 from mera.evaluation.fusion import Fusion, Pairs, fit_fusion, patient_folds, sample_pairs, variance_shares
 from mera.evaluation.metrics import f1, mean_average_precision
 from mera.evaluation.micro_f1_threshold import best_threshold
@@ -51,8 +51,9 @@ def fuse_runs(paths: Sequence[str | Path], output: str | Path, name: str | None 
 
     Its `predictions/` are scored by the fusion fitted on all validation rows; the rows of its `validation/` each by a
     fusion fitted without their patient, and by these the threshold, the calibration and the figures of the manifest
-    come about. Raises UserError where there are fewer than two runs, one stands twice, a run has no validation
-    predictions, or they are not of the same task, rows and candidates.
+    come about, over the candidates by which validation may judge (`fair_candidates`). Raises UserError where there are
+    fewer than two runs, one stands twice, a run has no validation predictions, or they are not of the same task, rows
+    and candidates.
     """
     clock = RunClock()
     folders = [Path(path) for path in paths]
@@ -72,8 +73,9 @@ def fuse_runs(paths: Sequence[str | Path], output: str | Path, name: str | None 
             validation_scores[rows] += fusion.part(number, scores[rows])
         test_scores += fitted.fusion.part(number, _candidate_scores(read_predictions(folder)))
 
-    targets = validation.targets[:, : validation.num_candidates]
-    threshold = best_threshold(validation_scores, targets)
+    fair = _fair(validation)
+    targets, judged = validation.targets[:, fair], validation_scores[:, fair]
+    threshold = best_threshold(judged, targets)
     run = RunDirectory(output)
     manifest = build_manifest(
         run=run.final.name,
@@ -84,8 +86,8 @@ def fuse_runs(paths: Sequence[str | Path], output: str | Path, name: str | None 
         task=test.manifest["task"],
         clock=clock,
     ) | {
-        "calibration": fit_platt(validation_scores - threshold, targets),
-        "fusion": _fusion_record(fitted, validation_scores, threshold, targets),
+        "calibration": fit_platt(judged - threshold, targets),
+        "fusion": _fusion_record(fitted, judged, threshold, targets),
     }
     of_validation = manifest | {"task": validation.manifest["task"]}
     write_predictions(run.path("predictions"), _fused(test, test_scores, threshold, manifest))
@@ -105,8 +107,10 @@ def _check_paths(folders: Sequence[Path], output: Path) -> None:
 
 def _fit(folders: Sequence[Path], validation: Predictions, test: Predictions) -> FittedRuns:
     """validation, test: of the first run, with which the others must agree."""
-    targets = validation.targets[:, : validation.num_candidates]
+    fair = _fair(validation)
+    targets = validation.targets[:, fair]
     pairs = sample_pairs(targets)
+    columns = fair[pairs.columns]
     scores = np.empty((len(pairs.rows), len(folders)))
     parts = []
     for number, folder in enumerate(folders):
@@ -117,11 +121,11 @@ def _fit(folders: Sequence[Path], validation: Predictions, test: Predictions) ->
             Part(
                 run=own_test.name,
                 model=str(own_test.manifest.get("model", own_test.name)),
-                validation=_figures(_candidate_scores(own_validation), own_validation.thresholds, targets),
+                validation=_figures(own_validation.scores[:, fair], own_validation.thresholds, targets),
             )
         )
-        scores[:, number] = own_validation.scores[pairs.rows, pairs.columns]
-    groups = group_numbers(validation.codes["train_count"].to_numpy()[pairs.columns], FREQUENCY_GROUPS)
+        scores[:, number] = own_validation.scores[pairs.rows, columns]
+    groups = group_numbers(validation.codes["train_count"].to_numpy()[columns], FREQUENCY_GROUPS)
     fold_of_row = patient_folds(validation.patient_ids, np.asarray(targets.any(axis=1)))
     fold_of_pair = fold_of_row[pairs.rows]
     of_fold = [_fit_rows(fold_of_pair != fold, scores, pairs, groups) for fold in range(fold_of_row.max() + 1)]
@@ -158,6 +162,13 @@ def _check_same(run: Predictions, first: Predictions, split: str, folder: Path, 
             f"{folder} has other {split} rows than {first_folder} ({len(run.example_ids):,} and "
             f"{len(first.example_ids):,}); fuse runs of one prepared task"
         )
+
+
+def _fair(validation: Predictions) -> np.ndarray:
+    """Columns of the candidates by which validation may judge, ascending."""
+    counts = validation.codes["train_count"].to_numpy()[: validation.num_candidates]
+    rule = validation.manifest["task"].get("candidates_rule") or {}
+    return np.flatnonzero(fair_candidates(counts, str(rule.get("name", ""))))
 
 
 def _candidate_scores(run: Predictions) -> np.ndarray:

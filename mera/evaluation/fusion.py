@@ -13,7 +13,8 @@ with slopes that are not negative, so that a part's order within an example stay
 
 with weights that are not negative, fitted by a second logistic regression: stacking (Wolpert 1992), with the constraint
 of Breiman (1996). A part that adds nothing gets the weight 0. Frequency groups have offsets because parts that learn
-from examples are silent on codes without any, and parts that read names are not.
+from examples are silent on codes without any, and parts that read names are not. A group of which there is no pair to
+fit on has the offset of the next one, the rarer first.
 """
 
 from collections.abc import Sequence
@@ -114,7 +115,9 @@ def fit_fusion(scores: np.ndarray, true: np.ndarray, pair_weights: np.ndarray, g
     calibrations = tuple(_fit_calibration(scores[:, part], true, pair_weights) for part in range(scores.shape[1]))
     log_odds = np.stack([fitted.log_odds(scores[:, part]) for part, fitted in enumerate(calibrations)], axis=1)
     weights, offsets = _fit_logistic(log_odds, groups, NUM_GROUPS, true, pair_weights)
-    return Fusion(calibrations=calibrations, weights=weights, offsets=offsets)
+    fitted = np.unique(groups)
+    nearest = [min(fitted, key=lambda group: (abs(group - number), group)) for number in range(NUM_GROUPS)]
+    return Fusion(calibrations=calibrations, weights=weights, offsets=offsets[nearest])
 
 
 def logistic_loss(

@@ -1,9 +1,11 @@
 """`mera fuse`: runs of one task as one run, and what it refuses."""
 
+import dataclasses
 import json
 import shutil
 
 import numpy as np
+import polars as pl
 import pytest
 from ready_python import run_ready
 from tiny_task import make_tiny_task
@@ -23,8 +25,8 @@ NOISE = {"sharp": (1.0, 1.0), "shifted": (30.0, 1.2), "blind": (0.01, 50.0)}
 """Run -> its scale, and the noise on what it knows."""
 
 
-def write_part(task, output, scale, noise, seed=0, fingerprint=None):
-    """A run that knows the true codes behind some noise."""
+def write_part(task, output, scale, noise, seed=0, fingerprint=None, rule="all", validation_only=None):
+    """A run that knows the true codes behind some noise. `validation_only`: a column that validation scores anyhow."""
     run, random = RunDirectory(output), np.random.default_rng(seed)
     scores = {}
     for split in ("test", "validation"):
@@ -32,8 +34,13 @@ def write_part(task, output, scale, noise, seed=0, fingerprint=None):
         scores[split] = scale * (2.0 * targets + noise * random.standard_normal(targets.shape)) + scale
     record = {
         **{"run": output.name, "model": output.name, "kind": "baseline", "config": {}, "command": "mera baselines"},
-        "task": {"name": "tiny", "kind": "diagnosis", "fingerprint": fingerprint or task.fingerprint, "split": "test"},
+        "task": {
+            **{"name": "tiny", "kind": "diagnosis", "fingerprint": fingerprint or task.fingerprint, "split": "test"},
+            "candidates_rule": {"name": rule},
+        },
     }
+    if validation_only is not None:
+        scores["validation"][:, validation_only] = 100 * scale * random.standard_normal(len(scores["validation"]))
     write_predictions(run.path("predictions"), predictions_for_task(task, "test", scores["test"], scale, record))
     write_validation(run, task, scores["validation"], scale, record)
     return run.finish()
@@ -126,6 +133,28 @@ def test_codes_outside_the_candidates_stay_outside(task, tmp_path):
     assert first.num_outside > 0
     np.testing.assert_array_equal(np.isneginf(whole.scores), np.isneginf(first.scores))
     assert whole.codes["code"].to_list() == first.codes["code"].to_list()
+
+
+def test_a_candidate_that_only_validation_has_decides_nothing(task, tmp_path):
+    column = int(task.targets("validation").sum(axis=0).argmax())
+    codes = task.code_table.with_columns(
+        train_count=pl.when(pl.col("code") == task.codes[column]).then(0).otherwise(pl.col("train_count"))
+    )
+    unseen = dataclasses.replace(task, code_table=codes, train_counts=codes["train_count"].to_numpy())
+    fused = {}
+    for rule in ("train", "all"):
+        for scored, only in (("well", None), ("anyhow", column)):
+            folder = tmp_path / rule / scored
+            runs = [write_part(unseen, folder / str(n), 1.0, 1.0, n, None, rule, only) for n in range(2)]
+            fused[rule, scored] = read_predictions(fuse_runs(runs, folder / "fused"))
+    others = np.arange(len(task.codes)) != column
+    well, anyhow = fused["train", "well"], fused["train", "anyhow"]
+    np.testing.assert_array_equal(well.scores[:, others], anyhow.scores[:, others])
+    assert well.thresholds[0] == anyhow.thresholds[0]
+    assert well.manifest["fusion"]["validation"] == anyhow.manifest["fusion"]["validation"]
+    offsets = well.manifest["fusion"]["offsets"]
+    assert offsets["unseen"] == offsets["1-10"] or offsets["unseen"] == offsets["11-100"]
+    assert not np.allclose(fused["all", "well"].scores[:, others], fused["all", "anyhow"].scores[:, others])
 
 
 def test_the_report_shows_the_parts(parts, fused, tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
 
-from mera.evaluation.frequency_groups import FREQUENCY_GROUPS, frequency_group
+from mera.evaluation.frequency_groups import FREQUENCY_GROUPS, fair_candidates, frequency_group
 from mera.evaluation.fusion import (
     Calibration,
     Fusion,
@@ -125,6 +125,15 @@ def test_a_code_group_that_a_part_underrates_is_raised():
     groups = np.where(counts == 0, 0, 2)[pairs.columns]
     fusion = fit_fusion(sampled, pairs.true, pairs.weights, groups)
     assert fusion.offsets[0] - fusion.offsets[2] > 2
+    # The groups without a pair: as the nearest, of two the rarer.
+    assert (fusion.offsets[1], fusion.offsets[3]) == (fusion.offsets[0], fusion.offsets[2])
+
+
+def test_validation_judges_by_what_training_shows_where_validation_made_the_candidates():
+    counts = np.array([0, 3, 0, 200])
+    assert fair_candidates(counts, "train").tolist() == [False, True, False, True]
+    for rule in ("all", "ontology", "file", ""):
+        assert fair_candidates(counts, rule).all()
 
 
 def test_a_sample_of_pairs_stands_for_all():
