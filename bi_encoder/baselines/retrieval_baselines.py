@@ -32,7 +32,6 @@ from bi_encoder.scoring.prior import Prior, fit_prior
 from bi_encoder.validation import unseen_recall
 from data.task import Task
 from mera.config import config_class
-from mera.evaluation.frequency_groups import fair_candidates
 from mera.evaluation.metrics import mean_average_precision, rank_targets
 from mera.runs.train_scores import folds_of_patients
 from mera.system.errors import UserError
@@ -199,10 +198,9 @@ def best_sentence_scores(score: Score, texts: Sequence[str]) -> np.ndarray:
 
 
 def _best_view(task: Task, scorers: Mapping[str, Score], prior_form: PriorForm, unit: float) -> Ranking[ChosenView]:
-    """scorers: view of a code -> scores. Chosen over the candidates by which validation may judge."""
+    """scorers: view of a code -> scores."""
     texts = {split: [query.text for query in query_texts(task, split)] for split in EVALUATED}
-    fair = fair_candidates(task.train_counts, task.candidates_rule["name"])
-    targets = task.targets("validation")[:, fair]
+    targets = task.targets("validation")
     views = {
         (document, view): partial(best_sentence_scores, score) if view == "best sentence" else score
         for document, score in scorers.items()
@@ -212,7 +210,7 @@ def _best_view(task: Task, scorers: Mapping[str, Score], prior_form: PriorForm, 
     scores: dict[tuple[str, str], np.ndarray] = {}
     for names, score in views.items():
         scores[names] = score(texts["validation"])
-        qualities[names] = _quality(scores[names][:, fair], targets, task.train_counts[fair], prior_form, unit)
+        qualities[names] = _quality(scores[names], targets, task.train_counts, prior_form, unit)
     chosen = max(qualities, key=lambda names: qualities[names].map)
     prior = qualities[chosen].prior
     added = unit * prior.of_codes(task.train_counts)
