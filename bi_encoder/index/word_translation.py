@@ -4,9 +4,9 @@ A country's table of titles, beside the titles of the edition's package, says wo
 things: IBM model 1 (Brown et al., Computational Linguistics 19, 1993) finds it. With f a word of the translation, or
 none, and e a word of the text:
 
-    p(e | f) = sum over the pairs that hold both of  t(e | f) / sum over the f' of the pair of t(e | f'),  normalised
+    p(e | f) <- sum over the pairs that hold both of  p(e | f) / sum over the f' of the pair of p(e | f')
 
-repeated a few times, from all words alike. n pairs.
+divided by its sum over e, a few times, from all words alike.
 """
 
 from collections.abc import Mapping
@@ -18,8 +18,8 @@ from bi_encoder.index.words import STOP_WORDS, Words, distinct_pairs, split_word
 
 ROUNDS = 5
 LEAST_PROBABILITY = 0.3
-"""Rounds from 5 to 10 and probabilities from 0.2 to 0.5 are within 1.5 points of MAP of each other (CodiEsp, Spanish
-notes of train and validation)."""
+"""Rounds from 5 to 10 and probabilities from 0.2 to 0.5 are within 1.3 points of MAP of each other (CodiEsp, Spanish
+notes of train and validation: tests/benchmarks/bench_word_translation.py)."""
 _SIDE = {"pair": pl.Int64(), "word": pl.Int64()}
 
 
