@@ -62,6 +62,8 @@ def learn_meanings(pairs: pl.DataFrame) -> dict[str, str]:
 
 def with_meanings(words: Words, meanings: Mapping[str, str]) -> Words:
     """`words` and, beside each that `meanings` knows, the one that it stands for."""
+    if not meanings:
+        return words
     place = {word: number for number, word in enumerate(words.vocabulary)}
     for word in words.vocabulary:
         if word in meanings:

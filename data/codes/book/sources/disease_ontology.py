@@ -73,7 +73,8 @@ def read_disease_ontology(folder: str | Path, system: str) -> BookPart:
         raise UserError(f"{paths[0]} refers to no code of {load_ontology(system).edition}")
     names = references.rows.filter(pl.col("id").is_in(list(codes_of)))
     texts = [(each, label, "en") for each, label in names.select("id", "label").unique(maintain_order=True).iter_rows()]
-    is_name, pairs = pl.col("predicate").is_in(_NAMES), []
+    pairs: list[tuple[str, str, str]] = []
+    is_name = pl.col("predicate").is_in(_NAMES)
     dropped[NO_NAME] += translations.rows.filter(~is_name.fill_null(False)).height
     for each, english, spanish in translations.rows.filter(is_name).select("id", "english", "spanish").iter_rows():
         if english and spanish:

@@ -42,7 +42,6 @@ def read_terms_table(
     _check_zeros(path, rows, system)
     terms: list[tuple[str, str, str]] = []
     pairs: list[tuple[str, str, str]] = []
-    titles = ontology.nodes()
     dropped = {NO_CODE_OR_TERM: 0, NO_LANGUAGE: 0, UNKNOWN_CODE: 0}
     changed = {RETIRED: 0}
     for raw, term, each_language in rows.select("raw", "term", "language").iter_rows():
@@ -59,7 +58,7 @@ def read_terms_table(
             changed[RETIRED] += not exact
             terms.append((code, term, each_language))
             if exact and each_language != "en":
-                pairs.append((titles[code], term, each_language))
+                pairs.append((ontology.definition(code), term, each_language))
     if not terms:
         raise UserError(f"{path}: {_why_empty(rows, dropped, system)}")
     kind = f"own {path.name}"
