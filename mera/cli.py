@@ -8,7 +8,7 @@ import os
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -211,14 +211,19 @@ def fuse(
     runs: Annotated[list[Path], typer.Argument(help="run directories on one task, each with validation predictions")],
     output: Annotated[Path, typer.Option(help="run directory to write")],
     name: Annotated[str | None, typer.Option(help="the fusion's name in the report; default: of its parts")] = None,
+    form: Annotated[
+        Literal["sum", "trees"],
+        typer.Option(help="sum: weights fitted on validation; trees: on top of it, fitted on train and validation"),
+    ] = "sum",
 ) -> None:
     """Several models as one. `mera fuse runs/dictionary runs/bm25 runs/laa_mrl --output runs/fused`.
 
     Weights, and an offset for each group of code frequencies, are fitted on the runs' validation predictions; the
-    result is a run like any other. See docs/fusion.md."""
-    from mera.commands.fusion import fuse_runs
+    result is a run like any other. `--form trees` corrects the sum by boosted trees and wants runs with training scores
+    out of fold (`--candidate_folds 5`). See docs/fusion.md."""
+    from mera.commands.fusion.fuse import fuse_runs
 
-    print(fuse_runs(runs, output, name))
+    print(fuse_runs(runs, output, name, form))
 
 
 @app.command()

@@ -47,6 +47,10 @@ class FusedRuns:
     validation_micro_f1: float | None
     validation_rows: int | None
     folds: int | None
+    trees: int | None
+    """On top of the sum; None: none."""
+    training_rows: int | None
+    """That the trees, and the sum below them, were fitted on besides those of validation."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,7 +118,7 @@ def _threshold(record: JsonObject) -> FittedThreshold | None:
 def _fusion(record: JsonObject) -> FusedRuns | None:
     if not record:
         return None
-    figures = record.get("validation") or {}
+    figures, trees = record.get("validation") or {}, record.get("trees") or {}
     return FusedRuns(
         parts=tuple(_fused_part(part) for part in record.get("parts") or ()),
         offsets=record.get("offsets") or {},
@@ -123,6 +127,8 @@ def _fusion(record: JsonObject) -> FusedRuns | None:
         validation_micro_f1=figures.get("micro_f1"),
         validation_rows=record.get("validation_rows"),
         folds=record.get("folds"),
+        trees=trees.get("number"),
+        training_rows=trees.get("training_rows"),
     )
 
 

@@ -10,14 +10,18 @@ import pytest
 from ready_python import run_ready
 from tiny_task import make_tiny_task
 
-from mera.commands.fusion import fuse_runs
+from mera.commands.fusion.fuse import fuse_runs
+from mera.commands.fusion.parts import Splits
+from mera.commands.fusion.trees import code_families
 from mera.evaluation.frequency_groups import FREQUENCY_GROUPS, group_numbers
 from mera.evaluation.fusion import fit_fusion, patient_folds, sample_pairs
+from mera.evaluation.fusion_trees import ScoredRows, fit_tree_fusion
 from mera.evaluation.metrics import f1, mean_average_precision
 from mera.report import write_report
 from mera.root import ROOT
 from mera.runs.predictions import predictions_for_task, read_predictions, write_predictions
 from mera.runs.run_directory import RunDirectory
+from mera.runs.train_scores import folds_of_patients, read_train, write_train
 from mera.runs.validation_scores import read_validation, write_validation
 from mera.system.errors import UserError
 
@@ -25,11 +29,12 @@ NOISE = {"sharp": (1.0, 1.0), "shifted": (30.0, 1.2), "blind": (0.01, 50.0)}
 """Run -> its scale, and the noise on what it knows."""
 
 
-def write_part(task, output, scale, noise, seed=0, fingerprint=None, rule="all", validation_only=None):
-    """A run that knows the true codes behind some noise. `validation_only`: a column that validation scores anyhow."""
+def write_part(task, output, scale, noise, seed=0, fingerprint=None, rule="all", validation_only=None, folds=0):
+    """A run that knows the true codes behind some noise. `validation_only`: a column that validation scores anyhow.
+    `folds`: with training scores out of so many folds."""
     run, random = RunDirectory(output), np.random.default_rng(seed)
     scores = {}
-    for split in ("test", "validation"):
+    for split in ("test", "validation", "train"):
         targets = task.targets(split)
         scores[split] = scale * (2.0 * targets + noise * random.standard_normal(targets.shape)) + scale
     record = {
@@ -43,6 +48,8 @@ def write_part(task, output, scale, noise, seed=0, fingerprint=None, rule="all",
         scores["validation"][:, validation_only] = 100 * scale * random.standard_normal(len(scores["validation"]))
     write_predictions(run.path("predictions"), predictions_for_task(task, "test", scores["test"], scale, record))
     write_validation(run, task, scores["validation"], scale, record)
+    if folds:
+        write_train(run, task, scores["train"], scale, record, folds)
     return run.finish()
 
 
@@ -91,7 +98,7 @@ def test_it_is_a_run_whose_manifest_says_what_counts(parts, fused):
     predictions, validation = read_predictions(fused), read_validation(fused)
     record = predictions.manifest["fusion"]
     assert (predictions.manifest["kind"], predictions.manifest["model"]) == ("fusion", "all of them")
-    assert predictions.manifest["config"] == {"parts": ["sharp", "shifted", "blind"]}
+    assert predictions.manifest["config"] == {"parts": ["sharp", "shifted", "blind"], "form": "sum"}
     weight = {part["run"]: part["weight"] for part in record["parts"]}
     assert weight["sharp"] > 0.5
     assert weight["shifted"] > 0.5
@@ -176,6 +183,71 @@ def test_the_command(parts, tmp_path):
     assert again.returncode == 1
     assert f"error: {tmp_path / 'fused'} already exists; choose another --output or remove it" in again.stderr
     assert len(again.stderr.splitlines()) == 1
+
+
+@pytest.fixture(scope="module")
+def with_train(task, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("with-train")
+    return [write_part(task, folder / name, 1.0, noise, seed, folds=4) for seed, (name, noise) in enumerate(PARTS)]
+
+
+PARTS = (("one", 1.0), ("two", 1.5))
+
+
+def test_trees_are_fitted_on_train_and_validation(task, with_train, tmp_path):
+    fused = fuse_runs(with_train, tmp_path / "fused", form="trees")
+    targets = np.concatenate([task.targets("train"), task.targets("validation")]).astype(bool)
+    patients = [patient for split in ("train", "validation") for patient in task.splits[split]["patient_id"]]
+    num_train, counts = len(task.splits["train"]), np.tile(task.train_counts, (len(targets), 1))
+    fold_of_scorer = folds_of_patients(patients[:num_train], 4)
+    for row in range(num_train):
+        counts[row] -= task.targets("train")[fold_of_scorer == fold_of_scorer[row]].sum(axis=0)
+    fair = (counts > 0) | (np.arange(len(targets)) >= num_train)[:, None]
+    scores = [np.concatenate([read_train(run).scores, read_validation(run).scores]) for run in with_train]
+    rows = ScoredRows(scores=np.stack(scores), train_counts=counts)
+    families = np.unique(task.groups("chapter"), return_inverse=True)[1]
+
+    test = np.stack([read_predictions(run).scores for run in with_train])
+    whole = fit_tree_fusion(rows, targets, fair, families)
+    expected = whole.scores(ScoredRows(scores=test, train_counts=task.train_counts[None]))
+    np.testing.assert_allclose(read_predictions(fused).scores, expected, atol=1e-4)
+    folds = patient_folds(patients, targets.any(axis=1))
+    of_validation, rows_of_validation = read_validation(fused).scores, np.arange(len(targets)) >= num_train
+    for fold in range(5):
+        others, in_fold = folds != fold, rows_of_validation & (folds == fold)
+        without = fit_tree_fusion(rows.select(others), targets[others], fair[others], families)
+        expected = without.scores(rows.select(in_fold))
+        np.testing.assert_allclose(of_validation[in_fold[rows_of_validation]], expected, atol=1e-4)
+
+
+def test_the_report_says_what_the_trees_read(task, with_train, tmp_path):
+    fused = fuse_runs(with_train, tmp_path / "fused", name="by trees", form="trees")
+    record = read_predictions(fused).manifest["fusion"]
+    assert record["trees"]["training_rows"] == len(task.splits["train"])
+    assert sum(record["trees"]["gains"].values()) == pytest.approx(1)
+    assert sum(part["share"] for part in record["parts"]) + record["offsets_share"] == pytest.approx(1)
+    page = write_report([*with_train, fused], tmp_path / "report", bootstrap_samples=20).read_text()
+    trees = f"the 300 trees that correct their sum, fitted on {len(task.splits['train'])} training examples"
+    assert trees in page
+
+
+def test_trees_want_training_scores_of_the_same_folds(task, parts, with_train, tmp_path):
+    with pytest.raises(UserError, match="holds no candidates of the training notes"):
+        fuse_runs([with_train[0], parts[0]], tmp_path / "fused", form="trees")
+    other = write_part(task, tmp_path / "other", 1.0, 1.0, folds=5)
+    with pytest.raises(UserError, match=r"other has training scores of 5 folds and .*one of 4"):
+        fuse_runs([with_train[0], other], tmp_path / "fused", form="trees")
+    assert not (tmp_path / "fused").exists()
+
+
+def test_families_are_groups_of_codes_that_belong_together(task, parts):
+    first = Splits(parts[0], read_validation(parts[0]), read_predictions(parts[0]))
+    assert [len(set(task.groups(level))) <= len(task.codes) / 2 for level in ("chapter", "block")] == [True, False]
+    families = code_families(first)
+    chapters = task.groups("chapter")
+    for one in range(len(chapters)):
+        for other in range(len(chapters)):
+            assert (families[one] == families[other]) == (chapters[one] == chapters[other])
 
 
 def test_runs_that_do_not_fit_together_are_refused(task, parts, tmp_path):

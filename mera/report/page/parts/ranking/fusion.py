@@ -38,11 +38,18 @@ def _table(name: str, label: str, fusion: FusedRuns) -> Table:
     ]
     whole = [None, None, fusion.validation_map, fusion.validation_micro_f1]
     rows.append(Row(label="Fused", note="cross-fitted", cells=[Cell(value=value) for value in whole]))
+    fitted = f"weights fitted on {number(fusion.validation_rows, 0)} validation examples"
+    if fusion.trees is not None:
+        fitted = (
+            f"weights, and the {number(fusion.trees, 0)} trees that correct their sum, fitted on "
+            f"{number(fusion.training_rows, 0)} training examples, scored out of fold, and "
+            f"{number(fusion.validation_rows, 0)} of validation"
+        )
     offsets = ", ".join(f"{group} {number(offset)}" for group, offset in fusion.offsets.items())
     return Table(
         name=name,
-        caption=f"{label}: weights fitted on {number(fusion.validation_rows, 0)} validation examples. Fused figures "
-        f"there are cross-fitted in {number(fusion.folds, 0)} folds of patients. Offsets in log-odds by training "
+        caption=f"{label}: {fitted}. Fused figures on validation "
+        f"are cross-fitted in {number(fusion.folds, 0)} folds of patients. Offsets in log-odds by training "
         f"examples of a code: {offsets}.",
         columns=[
             Column(key="weight", label="Weight", format="hundredths"),

@@ -1,0 +1,1 @@
+"""`mera fuse`: several runs of one task as one run."""
