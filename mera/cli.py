@@ -211,16 +211,12 @@ def fuse(
     runs: Annotated[list[Path], typer.Argument(help="run directories on one task, each with validation predictions")],
     output: Annotated[Path, typer.Option(help="run directory to write")],
     name: Annotated[str | None, typer.Option(help="the fusion's name in the report; default: of its parts")] = None,
-    form: Annotated[
-        Literal["sum", "trees"],
-        typer.Option(help="sum: weights fitted on validation; trees: on top of it, fitted on train and validation"),
-    ] = "sum",
+    form: Annotated[Literal["sum", "trees"], typer.Option(help="a weighted sum, or trees on top of it")] = "sum",
 ) -> None:
     """Several models as one. `mera fuse runs/dictionary runs/bm25 runs/laa_mrl --output runs/fused`.
 
     Weights, and an offset for each group of code frequencies, are fitted on the runs' validation predictions; the
-    result is a run like any other. `--form trees` corrects the sum by boosted trees and wants runs with training scores
-    out of fold (`--candidate_folds 5`). See docs/fusion.md."""
+    result is a run like any other. `--form trees` reads training scores out of fold too. See docs/fusion.md."""
     from mera.commands.fusion.fuse import fuse_runs
 
     print(fuse_runs(runs, output, name, form))

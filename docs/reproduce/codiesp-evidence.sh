@@ -17,11 +17,12 @@ prepare() {  # name of the task, language
     mera prepare codiesp --input "$input" --language "$2" --candidates all --book "books/$1" --output "prepared/$1"
 }
 simple_models() {  # name of the task, folder of its runs
-    mera retrieval-baselines --task "prepared/$1" --output "$2" --only bm25
-    mera retrieval-baselines --task "prepared/$1" --output "$2/refit" --only dictionary words-and-letters --refit true
+    mera retrieval-baselines --task "prepared/$1" --output "$2" --only bm25 --candidate_folds 5
+    mera retrieval-baselines --task "prepared/$1" --output "$2/refit" --only dictionary words-and-letters --refit true --candidate_folds 5
     simple="$2/refit/dictionary $2/refit/words-and-letters $2/bm25"
     finished "$2/fused-words" || mera fuse $simple --output "$2/fused-words"
-    mera report "$2/fused-words" $simple --output "report/$1-words"
+    finished "$2/fused-trees" || mera fuse $simple --form trees --output "$2/fused-trees"
+    mera report "$2/fused-trees" "$2/fused-words" $simple --output "report/$1-words"
 }
 if ! finished prepared/codiesp-en; then
     mera ontology add "$book" --book books/codiesp-en
@@ -52,6 +53,6 @@ for language in en es; do
     folder=$([ $language = en ] && echo $runs || echo $spanish)
     model=$([ $language = en ] && echo laa_mrl-evidence || echo laa_mrl)
     simple="$folder/refit/dictionary $folder/refit/words-and-letters $folder/bm25"
-    finished "$folder/fused-evidence" || mera fuse $simple "$folder/$model" --output "$folder/fused-evidence"
-    mera report "$folder/fused-evidence" "$folder/$model" "$folder/fused-words" $simple --output report/codiesp-$language-evidence
+    finished "$folder/fused-evidence" || mera fuse "$folder/fused-trees" "$folder/$model" --name "fusion of the bi-encoder and the fusion by trees" --output "$folder/fused-evidence"
+    mera report "$folder/fused-evidence" "$folder/$model" "$folder/fused-trees" "$folder/fused-words" $simple --output report/codiesp-$language-evidence
 done

@@ -42,8 +42,8 @@ PARAMETERS: dict[str, object] = {
     "seed": 0,
     "verbose": -1,
 }
-ROWS_AT_ONCE = 500
-"""Whose features are in memory together."""
+PAIRS_AT_ONCE = 1_000_000
+"""Whose features are in memory together: 8 bytes for each and for each feature."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,7 +75,7 @@ class TreeFusion:
 
     def scores(self, rows: ScoredRows) -> np.ndarray:
         """(N, C) float32."""
-        parts = [self._of_block(rows.select(slice(at, at + ROWS_AT_ONCE))) for at in range(0, len(rows), ROWS_AT_ONCE)]
+        parts = [self._of_block(rows.select(block)) for block in _blocks(rows)]
         return np.concatenate(parts) if parts else np.zeros(rows.scores.shape[1:], dtype=np.float32)
 
     def gains(self, num_parts: int) -> dict[str, float]:
@@ -110,13 +110,13 @@ def fit_tree_fusion(
         group_numbers(counts[at, columns], FREQUENCY_GROUPS),
     )
     features, summed, true = [], [], []
-    for block, block_targets, block_fair in _blocks(rows, targets, fair):
-        of_block = weighted_sum(fusion, block)
+    for block in _blocks(rows):
+        of_block = weighted_sum(fusion, rows.select(block))
         best = best_columns(of_block)
-        chosen = np.take_along_axis(block_fair, best, axis=1)
-        features.append(pair_features(block, of_block, best, families)[chosen])
+        chosen = np.take_along_axis(fair[block], best, axis=1)
+        features.append(pair_features(rows.select(block), of_block, best, families)[chosen])
         summed.append(np.take_along_axis(of_block, best, axis=1)[chosen])
-        true.append(np.take_along_axis(block_targets, best, axis=1)[chosen])
+        true.append(np.take_along_axis(targets[block], best, axis=1)[chosen])
     data = lightgbm.Dataset(np.concatenate(features), np.concatenate(true), init_score=np.concatenate(summed))
     trees = lightgbm.train({**PARAMETERS, "num_threads": threads}, data, ROUNDS)
     return TreeFusion(fusion=fusion, trees=trees, families=families)
@@ -179,9 +179,8 @@ def _standing(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return scores, places, scores - scores.max(axis=1, keepdims=True)
 
 
-def _blocks(
-    rows: ScoredRows, targets: np.ndarray, fair: np.ndarray
-) -> Iterator[tuple[ScoredRows, np.ndarray, np.ndarray]]:
-    for at in range(0, len(rows), ROWS_AT_ONCE):
-        block = slice(at, at + ROWS_AT_ONCE)
-        yield rows.select(block), targets[block], fair[block]
+def _blocks(rows: ScoredRows) -> Iterator[slice]:
+    """Of rows that are read together."""
+    at_once = max(1, PAIRS_AT_ONCE // rows.scores.shape[-1])
+    for start in range(0, len(rows), at_once):
+        yield slice(start, start + at_once)

@@ -1,4 +1,5 @@
-"""The training split's scores out of fold, which a run keeps beside its predictions for a second pass to train on.
+"""The training split's scores out of fold, which a run keeps beside its predictions: a second pass trains on them,
+and `mera fuse --form trees` is fitted on them.
 
 `train/` has the form of `predictions/` (mera/runs/predictions.py); its manifest names the split `train` and the number
 of folds. Each training example is scored by a model that learnt from the other folds alone: a model that has met an

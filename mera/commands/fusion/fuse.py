@@ -17,12 +17,12 @@ from mera.runs.predictions import Predictions, read_predictions, write_predictio
 from mera.runs.run_directory import RunDirectory
 from mera.runs.validation_scores import FOLDER, read_validation
 
+Form = Literal["sum", "trees"]
 FORMS = {"sum": fuse_by_sum, "trees": fuse_by_trees}
+CALLED = {"sum": "fusion", "trees": "fusion by trees"}
 
 
-def fuse_runs(
-    paths: Sequence[str | Path], output: str | Path, name: str | None = None, form: Literal["sum", "trees"] = "sum"
-) -> Path:
+def fuse_runs(paths: Sequence[str | Path], output: str | Path, name: str | None = None, form: Form = "sum") -> Path:
     """Fuse the runs in `paths` into the run `output`; return it. `name`: what the report calls it.
 
     `form`: the weighted sum, fitted on validation, or trees on top of one, fitted on train and validation. The run's
@@ -43,7 +43,7 @@ def fuse_runs(
     run = RunDirectory(output)
     manifest = build_manifest(
         run=run.final.name,
-        model=name or f"fusion of {', '.join(part.model for part in fused.parts)}",
+        model=name or f"{CALLED[form]} of {', '.join(part.model for part in fused.parts)}",
         kind="fusion",
         config={"parts": [part.run for part in fused.parts], "form": form},
         seed=0,

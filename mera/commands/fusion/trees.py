@@ -15,6 +15,7 @@ from mera.evaluation.fusion import patient_folds, sample_pairs, variance_shares
 from mera.evaluation.fusion_trees import ROUNDS, ScoredRows, TreeFusion, fit_tree_fusion
 from mera.runs.predictions import Predictions, read_predictions
 from mera.runs.train_scores import FOLDS_KEY, folds_of_patients, read_train
+from mera.runs.validation_scores import read_validation
 from mera.system.errors import UserError
 
 MOST_TRAINING_ROWS = 5_000
@@ -37,8 +38,8 @@ class FitRows(NamedTuple):
 
 def fuse_by_trees(folders: Sequence[Path], first: Splits) -> Fused:
     """Raises UserError where a run does not agree with the first, or has no training scores out of fold."""
-    parts, validation = zip(*each_part(folders, first), strict=True)
-    known = _fit_rows(folders, first, np.stack([candidate_scores(scores) for scores in validation]))
+    parts = [part for part, _ in each_part(folders, first)]
+    known = rows_to_fit(folders, first)
     families = code_families(first)
     fold = patient_folds(known.patients, np.asarray(known.targets.any(axis=1)))
     is_validation = np.arange(len(known.rows)) >= known.num_training
@@ -71,7 +72,7 @@ def fuse_by_trees(folders: Sequence[Path], first: Splits) -> Fused:
             "gains": whole.gains(len(parts)),
         },
     }
-    return Fused(cross_fitted, scores, list(parts), record)
+    return Fused(cross_fitted, scores, parts, record)
 
 
 def code_families(first: Splits) -> np.ndarray:
@@ -86,8 +87,8 @@ def code_families(first: Splits) -> np.ndarray:
     return max(numbers, key=lambda groups: groups.max()) if numbers else np.arange(codes.height)
 
 
-def _fit_rows(folders: Sequence[Path], first: Splits, validation: np.ndarray) -> FitRows:
-    """validation (P, N, C).
+def rows_to_fit(folders: Sequence[Path], first: Splits) -> FitRows:
+    """The rows of runs that agree with the first on validation. Raises UserError where they do not on train.
 
     A training row says nothing of a code that its models had no example of: some are candidates because this very row
     has them, and the others are true in no training row.
@@ -103,6 +104,7 @@ def _fit_rows(folders: Sequence[Path], first: Splits, validation: np.ndarray) ->
     counts = _counts_out_of_fold(train[0], first.train_counts)
     rows = np.sort(np.random.default_rng(0).permutation(len(counts))[:MOST_TRAINING_ROWS])
     training = np.stack([candidate_scores(run)[rows] for run in train])
+    validation = np.stack([candidate_scores(read_validation(folder)) for folder in folders])
     of_validation = np.broadcast_to(first.train_counts, validation.shape[1:])
     is_fair = np.zeros(len(first.train_counts), dtype=bool)
     is_fair[first.fair] = True

@@ -196,6 +196,7 @@ PARTS = (("one", 1.0), ("two", 1.5))
 
 def test_trees_are_fitted_on_train_and_validation(task, with_train, tmp_path):
     fused = fuse_runs(with_train, tmp_path / "fused", form="trees")
+    assert read_predictions(fused).manifest["model"] == "fusion by trees of one, two"
     targets = np.concatenate([task.targets("train"), task.targets("validation")]).astype(bool)
     patients = [patient for split in ("train", "validation") for patient in task.splits[split]["patient_id"]]
     num_train, counts = len(task.splits["train"]), np.tile(task.train_counts, (len(targets), 1))

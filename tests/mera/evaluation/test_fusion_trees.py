@@ -80,7 +80,7 @@ def test_rows_are_scored_alike_together_and_alone(monkeypatch):
     rows, targets = interacting(np.random.default_rng(1))
     fitted = fit_tree_fusion(rows, targets, np.ones(targets.shape, dtype=bool), FAMILIES)
     whole = fitted.scores(rows)
-    monkeypatch.setattr(fusion_trees, "ROWS_AT_ONCE", 37)
+    monkeypatch.setattr(fusion_trees, "PAIRS_AT_ONCE", 37 * 8)
     np.testing.assert_array_equal(fitted.scores(rows), whole)
     np.testing.assert_array_equal(fitted.scores(rows.select(slice(3, 4)))[0], whole[3])
 
