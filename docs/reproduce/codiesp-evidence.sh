@@ -53,6 +53,6 @@ for language in en es; do
     folder=$([ $language = en ] && echo $runs || echo $spanish)
     model=$([ $language = en ] && echo laa_mrl-evidence || echo laa_mrl)
     simple="$folder/refit/dictionary $folder/refit/words-and-letters $folder/bm25"
-    finished "$folder/fused-evidence" || mera fuse "$folder/fused-trees" "$folder/$model" --name "fusion of the bi-encoder and the fusion by trees" --output "$folder/fused-evidence"
+    finished "$folder/fused-evidence" || mera fuse "$folder/fused-trees" "$folder/$model" --name "bi-encoder and trees fused" --output "$folder/fused-evidence"
     mera report "$folder/fused-evidence" "$folder/$model" "$folder/fused-trees" "$folder/fused-words" $simple --output report/codiesp-$language-evidence
 done

@@ -118,8 +118,9 @@ def outcome(difference: Estimate, least_effect: float) -> Outcome:
     """What may be said of a claim that `difference` is above 0, by its 95% interval.
 
     found: the interval lies above 0. the other way round: below 0. not found: a gain of `least_effect` or more lies
-    outside the interval. Else it cannot be seen here: neither no gain nor such a gain can be ruled out, or the models
-    rank alike in every resample, because validation let nothing of the language model in.
+    outside the interval. Else it cannot be seen here: neither no gain nor such a gain can be ruled out, or both have
+    the same value in every resample: they rank alike, since validation let nothing of the language model in, or neither
+    finds anything.
     """
     if difference.low is None or difference.high is None or _is_none_at_all(difference):
         return "cannot be seen here"
@@ -151,7 +152,7 @@ def claim_sentence(
         "cannot be seen here": f"neither 0 nor {least} can be ruled out",
     }
     reason = (
-        "both rank alike in all runs, so nothing of the language model was let in"
+        "both have the same value in every resample: nothing of the language model was let in, or neither finds any"
         if _is_none_at_all(difference)
         else reasons[said]
     )

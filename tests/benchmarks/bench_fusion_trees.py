@@ -1,6 +1,6 @@
 """What trees bring to a fusion, and what their settings do: cross-fitted over the notes of train and validation.
 
-python tests/benchmarks/bench_fusion_trees.py runs/codiesp/refit/* runs/codiesp/bm25        nine minutes of one core
+python tests/benchmarks/bench_fusion_trees.py runs/codiesp/refit/* runs/codiesp/bm25        four minutes of one core
 
 The runs need training scores out of fold (`mera retrieval-baselines --candidate_folds 5`); test is not read. Five folds
 of patients: each row is scored by a fusion of the others. Mean average precision and the micro F1 at the best threshold
@@ -17,14 +17,14 @@ from mera.commands.fusion.parts import Splits
 from mera.commands.fusion.trees import FitRows, code_families, rows_to_fit
 from mera.evaluation import fusion_trees
 from mera.evaluation.fusion import patient_folds
-from mera.evaluation.fusion_trees import PARAMETERS, fit_tree_fusion, weighted_sum
+from mera.evaluation.fusion_trees import PARAMETERS, ROUNDS, fit_tree_fusion, weighted_sum
 from mera.evaluation.metrics import f1, mean_average_precision
 from mera.evaluation.micro_f1_threshold import best_threshold
 from mera.runs.predictions import read_predictions
 from mera.runs.validation_scores import read_validation
 
 SETTINGS: dict[str, dict[str, object]] = {
-    "trees": {},
+    "trees": {"ROUNDS": ROUNDS},
     "150 trees": {"ROUNDS": 150},
     "600 trees": {"ROUNDS": 600},
     "60 codes corrected": {"NUM_CORRECTED": 60},

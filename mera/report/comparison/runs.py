@@ -85,4 +85,5 @@ def _short_name(manifest: RunManifest) -> str:
     """The model; of a fusion with a long list of parts how many they are, since the report lists them elsewhere."""
     if manifest.fusion is None or len(manifest.model) <= LONGEST_FUSION:
         return manifest.model
-    return f"fusion of {len(manifest.fusion.parts)} runs"
+    how = "fusion" if manifest.fusion.trees is None else "fusion by trees"
+    return f"{how} of {len(manifest.fusion.parts)} runs"

@@ -73,4 +73,4 @@ def test_the_command_trains_reports_and_can_be_fused(tmp_path):
     fuse = ["-m", "mera.cli", "fuse", *seeds, "--output", tmp_path / "ensemble"]
     fused = run_ready(fuse, cwd=ROOT)
     assert fused.returncode == 0, fused.stderr
-    assert read_predictions(tmp_path / "ensemble").manifest["config"] == {"parts": ["seed-0", "seed-1"]}
+    assert read_predictions(tmp_path / "ensemble").manifest["config"] == {"parts": ["seed-0", "seed-1"], "form": "sum"}

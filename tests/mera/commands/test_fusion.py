@@ -222,7 +222,8 @@ def test_trees_are_fitted_on_train_and_validation(task, with_train, tmp_path):
 
 
 def test_the_report_says_what_the_trees_read(task, with_train, tmp_path):
-    fused = fuse_runs(with_train, tmp_path / "fused", name="by trees", form="trees")
+    long = "a name of more than forty letters, such as lists of parts have"
+    fused = fuse_runs(with_train, tmp_path / "fused", name=long, form="trees")
     record = read_predictions(fused).manifest["fusion"]
     assert record["trees"]["training_rows"] == len(task.splits["train"])
     assert sum(record["trees"]["gains"].values()) == pytest.approx(1)
@@ -230,6 +231,7 @@ def test_the_report_says_what_the_trees_read(task, with_train, tmp_path):
     page = write_report([*with_train, fused], tmp_path / "report", bootstrap_samples=20).read_text()
     trees = f"the 300 trees that correct their sum, fitted on {len(task.splits['train'])} training examples"
     assert trees in page
+    assert "fusion by trees of 2 runs" in page
 
 
 def test_trees_want_training_scores_of_the_same_folds(task, parts, with_train, tmp_path):
