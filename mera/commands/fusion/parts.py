@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mera.evaluation.frequency_groups import fair_candidates
+from mera.evaluation.frequency_groups import FREQUENCY_GROUPS, fair_candidates
+from mera.evaluation.fusion import Fusion
 from mera.evaluation.metrics import f1, mean_average_precision
 from mera.runs.predictions import Predictions, read_predictions
 from mera.runs.validation_scores import read_validation
@@ -108,5 +109,20 @@ def figures(scores: np.ndarray, thresholds: np.ndarray, targets: np.ndarray) -> 
     }
 
 
-def part_record(part: Part, weight: float, share: float) -> dict[str, object]:
-    return dataclasses.asdict(part) | {"weight": weight, "share": share}
+def part_records(parts: Sequence[Part], fusion: Fusion, shares: np.ndarray) -> list[dict[str, object]]:
+    """Each part in a weighted sum; shares (P + 1,): of the parts, and of the offsets, in the variance of the sum."""
+    return [
+        dataclasses.asdict(part)
+        | {
+            "weight": float(fusion.weights[number]),
+            "share": float(shares[number]),
+            "log_odds": dataclasses.asdict(fusion.calibrations[number]),
+        }
+        for number, part in enumerate(parts)
+    ]
+
+
+def offsets_record(fusion: Fusion, shares: np.ndarray) -> dict[str, object]:
+    """Of a weighted sum; shares as `part_records` has them."""
+    offsets = {label: float(offset) for (_, label), offset in zip(FREQUENCY_GROUPS, fusion.offsets, strict=True)}
+    return {"offsets": offsets, "offsets_share": float(shares[-1])}

@@ -9,10 +9,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mera.commands.fusion.parts import Fused, Splits, candidate_scores, check_same, each_part, part_record
-from mera.evaluation.frequency_groups import FREQUENCY_GROUPS
+from mera.commands.fusion.parts import (
+    Fused,
+    Splits,
+    candidate_scores,
+    check_same,
+    each_part,
+    offsets_record,
+    part_records,
+)
 from mera.evaluation.fusion import patient_folds, sample_pairs, variance_shares
 from mera.evaluation.fusion_trees import ROUNDS, ScoredRows, TreeFusion, fit_tree_fusion
+from mera.report.measures.hierarchy import LEVELS, group_numbers
 from mera.runs.predictions import Predictions, read_predictions
 from mera.runs.train_scores import FOLDS_KEY, folds_of_patients, read_train
 from mera.runs.validation_scores import read_validation
@@ -20,8 +28,6 @@ from mera.system.errors import UserError
 
 MOST_TRAINING_ROWS = 5_000
 """Drawn where there are more: 750,000 corrected pairs."""
-NOT_LEVELS = ("code", "definition", "synonyms", "train_count")
-"""Columns of codes.parquet that are no level of the hierarchy."""
 
 
 class FitRows(NamedTuple):
@@ -57,14 +63,8 @@ def fuse_by_trees(folders: Sequence[Path], first: Splits) -> Fused:
     scores = whole.scores(ScoredRows(scores=test, train_counts=first.train_counts[None]))
     shares = _shares_of_sum(whole, known)
     record = {
-        "parts": [
-            part_record(part, float(whole.fusion.weights[number]), float(shares[number]))
-            for number, part in enumerate(parts)
-        ],
-        "offsets": {
-            label: float(offset) for (_, label), offset in zip(FREQUENCY_GROUPS, whole.fusion.offsets, strict=True)
-        },
-        "offsets_share": float(shares[-1]),
+        "parts": part_records(parts, whole.fusion, shares),
+        **offsets_record(whole.fusion, shares),
         "folds": int(fold.max()) + 1,
         "trees": {
             "number": ROUNDS,
@@ -79,12 +79,11 @@ def code_families(first: Splits) -> np.ndarray:
     """(C,) int: the group of each candidate at the finest level that puts two codes or more into a group on average;
     where there is none, each is alone."""
     codes = first.validation.codes[: first.validation.num_candidates]
-    numbers = [
-        np.unique(codes[level].to_numpy(), return_inverse=True)[1]
-        for level in codes.columns
-        if level not in NOT_LEVELS and codes[level].n_unique() <= codes.height / 2
+    levels = [
+        np.unique(group_numbers(codes[level]), return_inverse=True)[1] for level in LEVELS if level in codes.columns
     ]
-    return max(numbers, key=lambda groups: groups.max()) if numbers else np.arange(codes.height)
+    wide = [groups for groups in levels if groups.max() + 1 <= codes.height / 2]
+    return max(wide, key=lambda groups: groups.max()) if wide else np.arange(codes.height)
 
 
 def rows_to_fit(folders: Sequence[Path], first: Splits) -> FitRows:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mera.commands.fusion.parts import Fused, Part, Splits, candidate_scores, each_part, part_record
+from mera.commands.fusion.parts import Fused, Part, Splits, candidate_scores, each_part, offsets_record, part_records
 from mera.evaluation.frequency_groups import FREQUENCY_GROUPS, group_numbers
 from mera.evaluation.fusion import Fusion, Pairs, fit_fusion, patient_folds, sample_pairs, variance_shares
 from mera.runs.predictions import read_predictions
@@ -80,16 +80,9 @@ def _record(fitted: FittedRuns) -> dict[str, object]:
     """Weights, offsets and shares."""
     return {
         "parts": [
-            part_record(part, float(fitted.fusion.weights[number]), float(fitted.shares[number]))
-            | {
-                "weight_of_folds": [float(fold.weights[number]) for fold in fitted.of_fold],
-                "log_odds": dataclasses.asdict(fitted.fusion.calibrations[number]),
-            }
-            for number, part in enumerate(fitted.parts)
+            record | {"weight_of_folds": [float(fold.weights[number]) for fold in fitted.of_fold]}
+            for number, record in enumerate(part_records(fitted.parts, fitted.fusion, fitted.shares))
         ],
-        "offsets": {
-            label: float(offset) for (_, label), offset in zip(FREQUENCY_GROUPS, fitted.fusion.offsets, strict=True)
-        },
-        "offsets_share": float(fitted.shares[-1]),
+        **offsets_record(fitted.fusion, fitted.shares),
         "folds": len(fitted.of_fold),
     }
