@@ -18,6 +18,7 @@ from bi_encoder.model import BiEncoder, Tower
 from bi_encoder.network.last_read import LastRead
 from bi_encoder.scoring.similarities import CodeVectors
 from data.task import Task
+from mera.system.errors import UserError
 from mera.system.terminal import progress_bar
 
 
@@ -81,7 +82,17 @@ def embed_codes(
 
 
 def embed_as_recorded(model: BiEncoder, task: Task, record: ModelRecord) -> CodeVectors:
-    """The vectors of the task's candidates as the checkpoint's record says: what the model was validated with."""
+    """The vectors of the task's candidates as the checkpoint's record says: what the model was validated with.
+
+    Raises UserError where phrases that annotators marked are among them and the task has none.
+    """
+    train = task.splits["train"]
+    if record.spans_per_code and not ("evidence" in train.column_names and any(train["evidence"])):
+        raise UserError(
+            f"the model compares each code by up to {record.spans_per_code} phrases that annotators marked in training "
+            f"notes, and {task.path} has none marked (evidence.translation took them from another task); give the "
+            "run's folder, whose index holds their vectors"
+        )
     return embed_codes(
         model,
         task,

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from rich.progress import track
 
+from bi_encoder.baselines.fitted import write_fitted
 from bi_encoder.baselines.phrases_and_words import dictionary, words_and_letters
 from bi_encoder.baselines.retrieval_baselines import (
     ChosenSetting,
@@ -46,7 +47,7 @@ def main() -> None:
     baselines: dict[str, Callable[[], Ranking[ChosenView] | Ranking[ChosenSetting]]] = {
         "BM25": lambda: bm25(task, config.prior_form),
         "untrained encoder": lambda: untrained_encoder(
-            task, *open_model(config.encoder), config.max_query_tokens, config.prior_form
+            task, config.encoder, open_model, config.max_query_tokens, config.prior_form
         ),
         "dictionary": lambda: dictionary(task, config.refit),
         "words and letters": lambda: words_and_letters(task, config.refit),
@@ -83,6 +84,7 @@ def main() -> None:
         predictions = predictions_for_task(task, "test", ranking.test, threshold, manifest, records)
         write_predictions(run.path("predictions"), predictions)
         write_validation(run, task, ranking.validation, threshold, manifest)
+        write_fitted(run.partial, ranking.model, threshold)
         if config.candidate_folds:
             scores = out_of_fold_scores(task, ranking.of_fold, config.candidate_folds)
             write_train(run, task, scores, threshold, manifest, config.candidate_folds)

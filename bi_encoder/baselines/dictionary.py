@@ -11,12 +11,14 @@ has the longest phrase take its words.
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import ahocorasick
 import numpy as np
 
+from bi_encoder.baselines.contents import Contents
 from bi_encoder.baselines.phrases import Kind, Phrases, Words, compared, known_phrases, words_of
+from bi_encoder.evidence.attended_spans import Span
 
 USUAL_PRECISION: dict[Kind, float] = {"name": 0.3, "marked": 0.5, "marked name": 0.5, "sequence": 0.2}
 """How often a phrase of a kind is taken to be right before one of them was counted."""
@@ -90,6 +92,8 @@ class PhraseFinder:
 class Dictionary:
     """Scores notes by the most precise phrase that names a code in them; 0 where none does."""
 
+    kind: ClassVar[str] = "dictionary"
+
     def __init__(self, finder: PhraseFinder, precisions: Precisions, rule: MatchRule, num_codes: int):
         """`finder` finds the phrases of `precisions`."""
         self.finder = finder
@@ -139,6 +143,37 @@ class Dictionary:
                     behind[column] = end
                     spans.append(PhraseSpan(column=column, start=start, end=end, precision=precision))
         return spans
+
+    def evidence(self, note: str, columns: np.ndarray) -> list[list[Span]]:
+        """For each code of `columns` the phrases that name it, weighted by their precision."""
+        places: dict[int, list[Span]] = {column: [] for column in columns.tolist()}
+        for span in self.spans(note):
+            if span.column in places:
+                places[span.column].append(Span(start=span.start, end=span.end, weight=span.precision))
+        return list(places.values())
+
+    def contents(self) -> Contents:
+        pairs = [pair for columns in self.precisions.values() for pair in columns.items()]
+        return Contents(
+            settings={**self.rule._asdict(), "num_codes": self.num_codes},
+            arrays={
+                "codes_per_phrase": np.array([len(columns) for columns in self.precisions.values()], dtype=np.int32),
+                "columns": np.array([column for column, _ in pairs], dtype=np.int32),
+                "precisions": np.array([precision for _, precision in pairs], dtype=np.float64),
+            },
+            lists={"phrases": list(self.precisions)},
+        )
+
+    @classmethod
+    def from_contents(cls, contents: Contents) -> "Dictionary":
+        columns, precisions = (contents.arrays[name].tolist() for name in ("columns", "precisions"))
+        ends = np.cumsum(contents.arrays["codes_per_phrase"]).tolist()
+        of_phrase = {
+            phrase: dict(zip(columns[start:end], precisions[start:end], strict=True))
+            for phrase, start, end in zip(contents.lists["phrases"], [0, *ends], ends, strict=False)
+        }
+        rule = MatchRule(*(bool(contents.settings[name]) for name in MatchRule._fields))
+        return cls(PhraseFinder(of_phrase), of_phrase, rule, int(contents.number("num_codes")))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

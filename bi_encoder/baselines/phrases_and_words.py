@@ -13,7 +13,7 @@ import numpy as np
 from bi_encoder.baselines.dictionary import Dictionary, MatchRule, PhraseCounts, PhraseFinder
 from bi_encoder.baselines.phrases import known_phrases
 from bi_encoder.baselines.retrieval_baselines import ChosenSetting, Ranking
-from bi_encoder.baselines.word_features import Ridge, Svm, WordFeatures
+from bi_encoder.baselines.word_features import Ridge, Svm, WordFeatures, WordModel
 from bi_encoder.evidence.attended_spans import EVIDENCE_CODES, EVIDENCE_ROWS
 from bi_encoder.inputs.code_names import all_names
 from bi_encoder.inputs.texts import query_texts
@@ -78,6 +78,7 @@ def dictionary(task: Task, refit: bool = False) -> Ranking[ChosenSetting]:
     return Ranking(
         validation=scores,
         test=test,
+        model=model,
         chosen=chosen,
         of_fold=lambda rows, texts: fitted(notes.select(rows)).scores(texts),
         evidence=_evidence(task, model, test),
@@ -92,26 +93,26 @@ def words_and_letters(task: Task, refit: bool = False) -> Ranking[ChosenSetting]
     }
     kinds |= {f"support vector machines, cost {cost:g}": (Svm, cost) for cost in SVM_COSTS}
 
-    def scores_of(read: Notes, settings: Iterable[str], texts: Sequence[str]) -> Iterator[tuple[str, np.ndarray]]:
-        """Each setting with the scores of `texts` by what is fitted on `read`."""
-        words = WordFeatures(read.texts, min_rows=min(2, len(read.texts)))
-        known, asked = words(read.texts), words(texts)
+    def fitted(read: Notes, settings: Iterable[str]) -> Iterator[WordModel]:
+        """The model of each setting, fitted on `read`."""
+        words = WordFeatures.fit(read.texts, min_rows=min(2, len(read.texts)))
+        known = words(read.texts)
         true = np.zeros((len(read.texts), num_codes), dtype=bool)
         for row, columns in enumerate(read.targets):
             true[row, columns] = True
-        for name in settings:
-            yield name, kinds[name][0](known, true, kinds[name][1]).scores(asked)
+        for kind, strength in map(kinds.__getitem__, settings):
+            yield WordModel(words=words, linear=kind.fit(known, true, strength))
 
-    chosen, best, scores = _choose(task, scores_of(notes, kinds, _texts(task, "validation")), refit)
-
-    def scores_of_best(read: Notes, texts: Sequence[str]) -> np.ndarray:
-        return next(scores_of(read, [best], texts))[1]
-
+    validation = _texts(task, "validation")
+    of_each = ((name, model.scores(validation)) for name, model in zip(kinds, fitted(notes, kinds), strict=True))
+    chosen, best, scores = _choose(task, of_each, refit)
+    model = next(fitted(Notes.of(task, REFITTED_ON) if refit else notes, [best]))
     return Ranking(
         validation=scores,
-        test=scores_of_best(Notes.of(task, REFITTED_ON) if refit else notes, _texts(task, "test")),
+        test=model.scores(_texts(task, "test")),
+        model=model,
         chosen=chosen,
-        of_fold=lambda rows, texts: scores_of_best(notes.select(rows), texts),
+        of_fold=lambda rows, texts: next(fitted(notes.select(rows), [best])).scores(texts),
     )
 
 

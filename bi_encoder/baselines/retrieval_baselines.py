@@ -8,26 +8,26 @@ example is seen whole or as its best sentence. Both views and the popularity pri
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
 import numpy as np
-import torch
-from torch.nn.functional import normalize
 
-from bi_encoder.baselines.bm25 import Bm25
-from bi_encoder.checkpoint import ModelRecord
+from bi_encoder.baselines.fitted import Fitted
+from bi_encoder.baselines.name_models import (
+    BEST_SENTENCE,
+    WHOLE_TEXT,
+    EncoderScorer,
+    NameModel,
+    NameScorer,
+    OpenModel,
+    WordScorer,
+)
 from bi_encoder.config import PriorForm
-from bi_encoder.index.term_index import TermIndex
-from bi_encoder.index.vector_groups import VectorGroups
 from bi_encoder.index.word_translation import learn_meanings
-from bi_encoder.index.words import sentences
 from bi_encoder.inputs.code_names import all_names
 from bi_encoder.inputs.texts import query_texts
-from bi_encoder.model import BiEncoder
-from bi_encoder.predict import embed_texts
 from bi_encoder.scoring.prior import Prior, fit_prior
 from bi_encoder.validation import unseen_recall
 from data.task import Task
@@ -41,13 +41,7 @@ PRIOR_WEIGHTS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 """Weights of log(1 + train count) tried, in units of the scores."""
 UNITS = {"bm25": 1.0, "untrained": 0.02}
 """Of the scores for the prior: BM25 reaches some tens, cosines reach 1 and hardly differ."""
-ALL_WORDS, DEFINITION, BEST_NAME = "all words", "definition", "best name"
-"""Views of a code."""
-COSINES_AT_ONCE = 64_000_000
-"""Cosines of names in memory at a time, 4 bytes each."""
 
-Score = Callable[[Sequence[str]], np.ndarray]
-"""Texts -> scores (Q, C) float32."""
 ScoreOfFold = Callable[[np.ndarray, Sequence[str]], np.ndarray]
 """(rows (n,) of the training split to learn from, texts) -> scores (Q, C) float32, with the settings chosen before."""
 
@@ -136,6 +130,8 @@ class Ranking(Generic[Choice]):
 
     validation: np.ndarray
     test: np.ndarray
+    model: Fitted
+    """What scored test."""
     chosen: Choice
     of_fold: ScoreOfFold
     evidence: dict[str, dict[str, list[list[int]]]] | None = None
@@ -154,77 +150,57 @@ def chosen_folders(folders: Mapping[str, Path], only: Sequence[str]) -> dict[str
 
 
 def bm25(task: Task, prior_form: PriorForm = "by_frequency") -> Ranking[ChosenView]:
-    """Words of the example against words of the code: BM25 over all of them, or `TermIndex`, the best of its names."""
+    """Words of the example against words of the code, over all of them or the best of its names."""
     names = all_names(task)
-    best_name = TermIndex.build(names, learn_meanings(task.translations))
-    scorers = {ALL_WORDS: Bm25([" ".join(row) for row in names]).scores, BEST_NAME: best_name.scores}
+    scorers: dict[str, NameScorer] = {
+        "all words": WordScorer(names, "all words"),
+        "best name": WordScorer(names, "best name", learn_meanings(task.translations)),
+    }
     return _best_view(task, scorers, prior_form, UNITS["bm25"])
 
 
 def untrained_encoder(
-    task: Task,
-    model: BiEncoder,
-    record: ModelRecord,
-    max_query_tokens: int,
-    prior_form: PriorForm = "by_frequency",
+    task: Task, source: str, open_model: OpenModel, max_query_tokens: int, prior_form: PriorForm = "by_frequency"
 ) -> Ranking[ChosenView]:
-    """Cosine similarity of mean-pooled embeddings, with the code's definition or the best of its names."""
-    names = all_names(task)
-    groups = VectorGroups(np.repeat(np.arange(len(names)), [len(row) for row in names]), len(names))
-    texts = [name for row in names for name in row]
-    keys = normalize(embed_texts(model, texts, record.max_key_tokens), dim=-1)
-
-    def score(rows: Sequence[str], of_definitions: bool) -> np.ndarray:
-        queries = normalize(embed_texts(model, rows, max_query_tokens, tower="query"), dim=-1)
-        compared = keys[torch.from_numpy(groups.starts)] if of_definitions else keys
-        scores = np.empty((len(rows), len(names)), dtype=np.float32)
-        step = max(1, COSINES_AT_ONCE // len(compared))
-        for start in range(0, len(rows), step):
-            cosines = (queries[start : start + step] @ compared.T).cpu().numpy()
-            scores[start : start + step] = cosines if of_definitions else groups.best(cosines)
-        return scores
-
-    scorers = {DEFINITION: partial(score, of_definitions=True)}
-    if not groups.single:
-        scorers[BEST_NAME] = partial(score, of_definitions=False)
+    """Cosine similarity of the encoder of `source`, with the code's definition or the best of its names."""
+    every = EncoderScorer.of_names(*open_model(source), source, all_names(task), max_query_tokens)
+    scorers: dict[str, NameScorer] = {"definition": every.of_definitions()}
+    if every.has_further_names:
+        scorers["best name"] = every
     return _best_view(task, scorers, prior_form, UNITS["untrained"])
 
 
-def best_sentence_scores(score: Score, texts: Sequence[str]) -> np.ndarray:
-    """(N, C): for each code the score of the sentence that fits it best. `score`: texts -> (Q, C)."""
-    split = [sentences(text) for text in texts]
-    starts = np.cumsum([0, *(len(parts) for parts in split[:-1])])
-    return np.maximum.reduceat(score([part for parts in split for part in parts]), starts, axis=0)
-
-
-def _best_view(task: Task, scorers: Mapping[str, Score], prior_form: PriorForm, unit: float) -> Ranking[ChosenView]:
-    """scorers: view of a code -> scores."""
+def _best_view(
+    task: Task, scorers: Mapping[str, NameScorer], prior_form: PriorForm, unit: float
+) -> Ranking[ChosenView]:
+    """scorers: view of a code -> what scores it so."""
     texts = {split: [query.text for query in query_texts(task, split)] for split in EVALUATED}
     targets = task.targets("validation")
+    nothing = np.zeros(len(task.codes), dtype=np.float32)
     views = {
-        (document, view): partial(best_sentence_scores, score) if view == "best sentence" else score
-        for document, score in scorers.items()
-        for view in ("whole text", "best sentence")
+        (document, view): NameModel(scorer=scorer, by_sentence=view == BEST_SENTENCE, added=nothing)
+        for document, scorer in scorers.items()
+        for view in (WHOLE_TEXT, BEST_SENTENCE)
     }
     qualities: dict[tuple[str, str], ViewQuality] = {}
     scores: dict[tuple[str, str], np.ndarray] = {}
-    for names, score in views.items():
-        scores[names] = score(texts["validation"])
+    for names, of_view in views.items():
+        scores[names] = of_view.scores(texts["validation"])
         qualities[names] = _quality(scores[names], targets, task.train_counts, prior_form, unit)
     chosen = max(qualities, key=lambda names: qualities[names].map)
     prior = qualities[chosen].prior
-    added = unit * prior.of_codes(task.train_counts)
+    model = replace(views[chosen], added=unit * prior.of_codes(task.train_counts))
     train_targets = task.targets("train")
 
     def of_fold(rows: np.ndarray, texts_of_fold: Sequence[str]) -> np.ndarray:
         # The views learn nothing of the training notes; the prior counts codes there, as if the others were all.
         counts = np.rint(train_targets[rows].sum(axis=0) * (len(train_targets) / len(rows))).astype(np.int64)
-        scores_of_fold: np.ndarray = views[chosen](texts_of_fold) + unit * prior.of_codes(counts)
-        return scores_of_fold
+        return replace(model, added=unit * prior.of_codes(counts)).scores(texts_of_fold)
 
     return Ranking(
-        validation=scores[chosen] + added,
-        test=views[chosen](texts["test"]) + added,
+        validation=scores[chosen] + model.added,
+        test=model.scores(texts["test"]),
+        model=model,
         chosen=ChosenView(
             document=chosen[0],
             view=chosen[1],

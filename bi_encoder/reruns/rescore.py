@@ -13,6 +13,7 @@ from bi_encoder.checkpoint import load_bi_encoder
 from bi_encoder.config import BiEncoderConfig, RescoreConfig
 from bi_encoder.predict import score_windows, split_windows
 from bi_encoder.scoring.prior import Prior
+from bi_encoder.start import with_carried_evidence
 from data.task import load_task
 from mera.config import load_config, parse_config
 from mera.runs.predictions import read_predictions, write_predictions
@@ -31,6 +32,7 @@ def main() -> None:
     config = load_config(BiEncoderConfig, overrides=trained.manifest["config"])
 
     width = model.hidden_size
+    task, _ = with_carried_evidence(task, config)
     windows = split_windows(task, "validation", model.tokenizer, config.encoder)
     scores = score_windows(model, task, windows, [width], config, progress="scoring validation")[width]
     scores += Prior(weight=record.prior_weight, offsets=record.prior_offsets).of_codes(task.train_counts)

@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from bi_encoder.baselines.retrieval_baselines import best_sentence_scores
+from bi_encoder.baselines.name_models import best_sentence_scores
 from bi_encoder.index import word_translation
 from bi_encoder.index.term_index import TermIndex
 from bi_encoder.inputs.code_names import all_names

@@ -47,7 +47,7 @@ ROOMS = (
         "rank.studies",
     ),
     *("rank.run_baselines", "rank.run_predict", "rank.train", "bi_encoder.config", "bi_encoder"),
-    *("bi_encoder.search", "bi_encoder.baselines", "bi_encoder.run_search", "bi_encoder.run_retrieval_baselines"),
+    *("bi_encoder.baselines", "bi_encoder.search", "bi_encoder.run_search", "bi_encoder.run_retrieval_baselines"),
     "bi_encoder.reruns",
 )
 """From the lowest to the highest, scripts last; a module imports from its own room and from lower ones."""

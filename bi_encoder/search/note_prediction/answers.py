@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import cast
 
-from bi_encoder.predict import reading_once
 from bi_encoder.search.note_prediction.note_ranker import NoteRanker
 from data.codes.book.display.code_page import CodePage, code_page
 from data.ontology import SYSTEMS
@@ -25,7 +24,7 @@ class NoteAnswers:
     def about(self) -> Mapping[str, object]:
         return {
             "kind": "bi_encoder",
-            "model": f"bi-encoder {self.ranker.record.variant}",
+            "model": self.ranker.scorer.called,
             "edition": self.ranker.edition,
             "reads_history": False,
             "reads_notes": True,
@@ -40,8 +39,8 @@ class NoteAnswers:
             age=cast("int | None", request["age"]),
             sex=cast("str | None", request["sex"]),
         )
-        threshold = self.ranker.record.threshold
-        with reading_once(self.ranker.model):
+        threshold = self.ranker.scorer.threshold
+        with self.ranker.scorer.reading_once():
             scores = self.ranker.score([row])
             codes = self.ranker.ranked([row], scores, cast("int", request["top"]))[0]
         return {

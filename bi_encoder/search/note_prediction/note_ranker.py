@@ -1,6 +1,6 @@
 """Ranking a task's candidates for a note: `NoteRanker.load("runs/laa_mrl").rank(text="Flash pulmonary edema.")`.
 
-N texts, C candidates, V vectors of candidates, D width.
+N texts, C candidates.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,19 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import polars as pl
-import torch
 
-from bi_encoder.checkpoint import ModelRecord, load_bi_encoder
-from bi_encoder.evidence.attended_spans import Span, evidence_spans
-from bi_encoder.index.code_index import CodeIndex
+from bi_encoder.evidence.attended_spans import Span
 from bi_encoder.inputs.texts import ExampleRow, QueryText, query_text
-from bi_encoder.inputs.windows import tokenize_windows
-from bi_encoder.model import BiEncoder
-from bi_encoder.predict import embed_as_recorded, reading_once, score_texts
-from bi_encoder.scoring.prior import Prior
-from bi_encoder.scoring.similarities import CodeVectors
-from bi_encoder.search.note_prediction.run_parts import find_parts
+from bi_encoder.search.note_prediction.scorers.open_scorer import open_scorer
+from bi_encoder.search.note_prediction.scorers.scorer import NoteScorer
 from bi_encoder.search.note_prediction.texts_of_codes import TextsOfCodes
 from data.task import Task
 from mera.system.errors import UserError
@@ -52,60 +44,38 @@ class RankedNoteCode:
 
 
 class NoteRanker:
-    """A bi-encoder with the candidates of its task: their vectors, its prior, its threshold and its calibration."""
+    """A model of notes (or histories) with the candidates of its task and its calibration."""
 
     def __init__(
         self,
-        model: BiEncoder,
-        record: ModelRecord,
-        vectors: CodeVectors,
+        scorer: NoteScorer,
+        codes: Sequence[str],
         definitions: Sequence[str],
-        train_counts: np.ndarray,
         *,
         ontology: str | None = None,
         edition: str | None = None,
         reads: str | None = None,
         calibration: Calibration | None = None,
     ):
-        """definitions (C), train_counts (C,) int. `reads`: `coding` for notes, `diagnosis` for histories; None where
-        nothing is known of it. `ontology`: of the codes that histories may have beside the candidates; `edition`: what
-        its edition is called."""
-        self.model, self.record, self.vectors = model.eval(), record, vectors
-        self.codes, self.definitions = list(record.codes), list(definitions)
+        """codes, definitions (C). `reads`: `coding` for notes, `diagnosis` for histories; None where nothing is known
+        of it. `ontology`: of the codes that histories may have beside the candidates; `edition`: what its edition is
+        called."""
+        self.scorer, self.codes, self.definitions = scorer, list(codes), list(definitions)
         self.reads, self.calibration, self.ontology, self.edition = reads, calibration, ontology, edition
         self.texts = TextsOfCodes(self.codes, self.definitions, ontology)
-        prior = Prior(weight=record.prior_weight, offsets=record.prior_offsets)
-        self.prior = prior.of_codes(train_counts)
-        """(C,) float32"""
 
     @classmethod
     def load(cls, source: str | Path, task: Task | None = None) -> "NoteRanker":
-        """A run of bi_encoder/train.py, its checkpoint or an export of it. `task`: where its candidates are to be taken
-        from, instead of the run's folder. Raises UserError where they are nowhere, or another task's."""
-        parts = find_parts(source)
-        model, record = load_bi_encoder(parts.checkpoint, None if task is None else task.codes)
-        facts = parts.facts()
-        about_task, calibration = facts.get("task"), facts.get("calibration")
+        """A run on notes (`open_scorer`), or a bi-encoder's checkpoint or an export of it. `task`: where the
+        candidates are taken from where there is a checkpoint alone. Raises UserError where they are nowhere, or another
+        task's."""
+        opened = open_scorer(source, task)
+        about_task, calibration = opened.facts.get("task"), opened.facts.get("calibration")
         about_task = about_task if isinstance(about_task, dict) else {}
-        if task is not None:
-            table, about_task = task.code_table, dict(task.info)
-            vectors = embed_as_recorded(model, task, record)
-        else:
-            if not parts.candidates.is_file() or not parts.index.is_file():
-                raise UserError(
-                    f"{source} holds the model alone, without the candidates that its run has; give the run's folder, "
-                    "or the task that it was trained on with --task"
-                )
-            table = pl.read_parquet(parts.candidates)
-            index = CodeIndex.load(parts.index, model_fingerprint=model.fingerprint(), codes=record.codes)
-            owner = torch.from_numpy(index.groups.owner.astype(np.int64)).to(model.device)
-            vectors = CodeVectors(embeddings=torch.from_numpy(index.embeddings).to(model.device), owner=owner)
         return cls(
-            model,
-            record,
-            vectors,
-            [text or "" for text in table["definition"]],
-            table["train_count"].to_numpy(),
+            opened.scorer,
+            opened.candidates["code"].to_list(),
+            [text or "" for text in opened.candidates["definition"]],
             ontology=_text(about_task.get("ontology")),
             edition=_text(about_task.get("edition")),
             reads=_text(about_task.get("kind")),
@@ -163,35 +133,16 @@ class NoteRanker:
     def rank_rows(
         self, rows: Sequence[ExampleRow], top: int | None = None, batch_size: int = 16, progress: str | None = None
     ) -> list[list[RankedNoteCode]]:
-        """Each row's candidates (or the first `top`), most likely first. Notes with label attention, which reads them
-        for their evidence too, one after the other, each read once; others `batch_size` at a time. `progress` names a
-        progress bar."""
-        if self.model.attention is None or not any(row["text"] for row in rows):
+        """Each row's candidates (or the first `top`), most likely first. Notes that a model reads for their evidence
+        too go one after the other, each read once; others `batch_size` at a time. `progress` names a progress bar."""
+        if not self.scorer.reads_for_evidence or not any(row["text"] for row in rows):
             return self.ranked(rows, self.score(rows, batch_size, progress), top)
-        with reading_once(self.model):
+        with self.scorer.reading_once():
             return [self.ranked([row], self.score([row]), top)[0] for row in progress_bar(rows, progress, "note")]
 
     def score(self, rows: Sequence[ExampleRow], batch_size: int = 16, progress: str | None = None) -> np.ndarray:
-        """(N, C) float32, with the popularity prior. `progress` names a progress bar."""
-        record = self.record
-        texts = [query.text for query in map(self._query, rows)]
-        windows = tokenize_windows(self.model.tokenizer, texts, record.max_query_tokens, record.window_overlap)
-        width = self.model.hidden_size
-        scores: np.ndarray = score_texts(
-            self.model,
-            windows,
-            self.vectors.embeddings,
-            widths=[width],
-            temperature=record.temperature,
-            overlap=record.window_overlap,
-            rerank=record.rerank_candidates,
-            owner=None if self.vectors.is_one_each else self.vectors.owner,
-            rerank_views=record.rerank_views,
-            definition_weight=record.definition_weight,
-            batch_size=batch_size,
-            progress=progress,
-        )[width]
-        return scores + self.prior
+        """(N, C) float32. `progress` names a progress bar."""
+        return self.scorer.scores([self._query(row) for row in rows], batch_size, progress)
 
     def ranked(
         self, rows: Sequence[ExampleRow], scores: np.ndarray, top: int | None = None
@@ -202,7 +153,7 @@ class NoteRanker:
     def _ranked(self, row: ExampleRow, scores: np.ndarray, top: int | None) -> list[RankedNoteCode]:
         """scores (C,)."""
         order = np.argsort(-scores, kind="stable")[:top]
-        threshold = np.inf if self.record.threshold is None else self.record.threshold
+        threshold = np.inf if self.scorer.threshold is None else self.scorer.threshold
         known = {code for visit in row["history"] for code in visit["codes"]}
         return [
             RankedNoteCode(
@@ -214,30 +165,16 @@ class NoteRanker:
                 known=self.codes[column] in known,
                 evidence=tuple(spans),
             )
-            for column, spans in zip(order.tolist(), self._evidence(row, order), strict=True)
+            for column, spans in zip(order.tolist(), self.scorer.evidence(self._query(row), order), strict=True)
         ]
-
-    def _evidence(self, row: ExampleRow, columns: np.ndarray) -> list[list[Span]]:
-        query = self._query(row)
-        if self.model.attention is None or query.note_start is None or not len(columns):
-            return [[] for _ in columns]
-        vectors = self.vectors.of_codes(columns)
-        return evidence_spans(
-            self.model,
-            query,
-            vectors.embeddings,
-            max_tokens=self.record.max_query_tokens,
-            overlap=self.record.window_overlap,
-            owner=vectors.owner,
-        )
 
     def _query(self, row: ExampleRow) -> QueryText:
         return query_text(row, self.texts)
 
     def _probability(self, score: float) -> float | None:
-        if self.calibration is None or self.record.threshold is None:
+        if self.calibration is None or self.scorer.threshold is None:
             return None
-        margin = score - self.record.threshold
+        margin = score - self.scorer.threshold
         return float(1.0 / (1.0 + np.exp(-(self.calibration.slope * margin + self.calibration.intercept))))
 
 

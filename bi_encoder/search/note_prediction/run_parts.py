@@ -1,12 +1,12 @@
-"""Where the parts of a finished run of the bi-encoder lie: in its folder, around its checkpoint, or in an export.
+"""Where the parts of a finished run lie: in its folder, around its checkpoint, or in an export.
 
-A run has `checkpoint/`, `index/codes.safetensors` and `predictions/`; `mera export` puts the checkpoint's files, the
-index, `candidates.parquet` and `mera.json` into one folder.
+A bi-encoder's run has `checkpoint/`, `index/codes.safetensors` and `predictions/`; `mera export` puts the checkpoint's
+files, the index, `candidates.parquet` and `mera.json` into one folder.
 """
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bi_encoder.checkpoint import RECORD_NAME, checkpoint_folder
@@ -45,9 +45,13 @@ def find_parts(source: str | Path) -> RunParts:
             candidates=checkpoint / "candidates.parquet",
             about=checkpoint / "mera.json",
         )
-    run = checkpoint.absolute().parent
+    return replace(parts_of_run(checkpoint.absolute().parent), checkpoint=checkpoint)
+
+
+def parts_of_run(run: Path) -> RunParts:
+    """`run`: the folder of any run; one of a baseline or a fusion has neither checkpoint nor index."""
     return RunParts(
-        checkpoint=checkpoint,
+        checkpoint=run / "checkpoint",
         index=run / "index" / "codes.safetensors",
         candidates=run / "predictions" / "codes.parquet",
         about=run / "predictions" / "manifest.json",

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from mera.commands.fusion.parts import Splits, check_paths, figures
+from mera.commands.fusion.saved import write_fusion
 from mera.commands.fusion.trees import fuse_by_trees
 from mera.commands.fusion.weighted_sum import fuse_by_sum
 from mera.evaluation.calibration import fit_platt
@@ -59,6 +60,7 @@ def fuse_runs(paths: Sequence[str | Path], output: str | Path, name: str | None 
     }
     of_validation = manifest | {"task": first.validation.manifest["task"]}
     write_predictions(run.path("predictions"), _fused(first.test, fused.test, threshold, manifest))
+    write_fusion(run, folders, fused, threshold)
     write_predictions(run.path(FOLDER), _fused(first.validation, fused.validation, threshold, of_validation))
     return run.finish()
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from mera.evaluation.frequency_groups import FREQUENCY_GROUPS, fair_candidates
 from mera.evaluation.fusion import Fusion
+from mera.evaluation.fusion_trees import TreeFusion
 from mera.evaluation.metrics import f1, mean_average_precision
 from mera.runs.predictions import Predictions, read_predictions
 from mera.runs.validation_scores import read_validation
@@ -46,11 +47,15 @@ class Splits(NamedTuple):
 
 
 class Fused(NamedTuple):
-    """Scores (N, C) of both splits over the candidates, of what, and what else the manifest says of them."""
+    """Scores (N, C) of both splits over the candidates, by what, of what, and what else the manifest says of them."""
 
     validation: np.ndarray
     """Cross-fitted: each row by a fusion that was fitted without its patient."""
     test: np.ndarray
+    fusion: Fusion
+    """What scored test."""
+    trees: TreeFusion | None
+    """With what corrects it, where there are trees."""
     parts: list[Part]
     record: dict[str, object]
 

@@ -72,7 +72,7 @@ def fuse_by_trees(folders: Sequence[Path], first: Splits) -> Fused:
             "gains": whole.gains(len(parts)),
         },
     }
-    return Fused(cross_fitted, scores, parts, record)
+    return Fused(cross_fitted, scores, whole.fusion, whole, parts, record)
 
 
 def code_families(first: Splits) -> np.ndarray:

@@ -42,9 +42,9 @@ def fuse_by_sum(folders: Sequence[Path], first: Splits) -> Fused:
         scores = candidate_scores(read_validation(folder))
         for fold, fusion in enumerate(fitted.of_fold):
             rows = fitted.fold_of_row == fold
-            validation[rows] += fusion.part(number, scores[rows])
-        test += fitted.fusion.part(number, candidate_scores(read_predictions(folder)))
-    return Fused(validation, test, fitted.parts, _record(fitted))
+            validation[rows] += fusion.part(number, scores[rows]).astype(np.float32)
+        test += fitted.fusion.part(number, candidate_scores(read_predictions(folder))).astype(np.float32)
+    return Fused(validation, test, fitted.fusion, None, fitted.parts, _record(fitted))
 
 
 def _fit(folders: Sequence[Path], first: Splits) -> FittedRuns:

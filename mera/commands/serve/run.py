@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mera.commands.predict import BI_ENCODER, STAGE_TWO, checkpoint_kind
+from mera.commands.predict import BI_ENCODER, OF_NOTES, STAGE_TWO, checkpoint_kind
 from mera.commands.programs import script_command
 from mera.commands.serve.engine import Engine
 from mera.system.errors import UserError
@@ -64,18 +64,21 @@ def serve(checkpoint: Path, bi_encoder: Path | None, port: int) -> None:
 
 
 def engine_sources(checkpoint: Path, bi_encoder: Path | None) -> dict[str, Path]:
-    """Kind of checkpoint -> where it is. Raises UserError where one is neither of stage two nor a bi-encoder, or two
-    are of one kind."""
+    """A key of ENGINES -> its run. Raises UserError where one neither is of stage two nor reads notes, or two are of
+    one kind."""
     sources: dict[str, Path] = {}
     for path, option in ((checkpoint, ""), (bi_encoder, "--bi-encoder: ")):
         if path is None:
             continue
-        kind = checkpoint_kind(str(path))
+        found = checkpoint_kind(str(path))
+        kind = BI_ENCODER if found in OF_NOTES else found
         if kind not in ENGINES or (option and kind != BI_ENCODER):
-            wanted = "a run of the bi-encoder" if option else "a run of stage two or of the bi-encoder"
-            raise UserError(f"{option}{path} is not {wanted}, nor its checkpoint")
+            wanted = "a run that reads notes" if option else "a run of stage two or one that reads notes"
+            raise UserError(f"{option}{path} is not {wanted} (a bi-encoder, a fusion), nor its checkpoint")
         if kind in sources:
-            raise UserError("two bi-encoders were given; give one, and a run of stage two beside it if there is one")
+            raise UserError(
+                "two models of notes were given; give one, and a run of stage two beside it if there is one"
+            )
         sources[kind] = path
     return sources
 

@@ -13,7 +13,8 @@ from small_encoder import make_encoder, save_plain
 from tiny_task import make_tiny_task
 
 from bi_encoder.baselines.bm25 import Bm25
-from bi_encoder.baselines.retrieval_baselines import best_sentence_scores, bm25, untrained_encoder
+from bi_encoder.baselines.name_models import best_sentence_scores
+from bi_encoder.baselines.retrieval_baselines import bm25, untrained_encoder
 from bi_encoder.index.words import sentences
 from bi_encoder.inputs.texts import tokenizer_texts
 from bi_encoder.search.search_index import open_model
@@ -99,7 +100,7 @@ def test_bm25_finds_codes_by_their_words(task):
 
 
 def test_the_untrained_encoder_scores_cosines_plus_the_prior(task, encoder_folder):
-    ranking = untrained_encoder(task, *open_model(encoder_folder), max_query_tokens=64)
+    ranking = untrained_encoder(task, str(encoder_folder), open_model, max_query_tokens=64)
     prior = ranking.chosen.unit * ranking.chosen.prior.of_codes(task.train_counts)
     cosines = ranking.test - prior
     assert np.abs(cosines).max() <= 1 + 1e-5

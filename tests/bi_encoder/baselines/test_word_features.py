@@ -22,14 +22,14 @@ def rows():
 def test_ridge_by_products_is_ridge_by_features(rows, penalty):
     features, queries, targets = rows
     plain = PlainRidge(alpha=penalty, fit_intercept=False).fit(features.toarray().astype(np.float64), targets)
-    scores = Ridge(features, targets, penalty).scores(queries)
+    scores = Ridge.fit(features, targets, penalty).scores(queries)
     np.testing.assert_allclose(scores, plain.predict(queries.toarray().astype(np.float64)), atol=1e-5)
 
 
 def test_the_machines_agree_with_those_on_features(rows):
     """LIBLINEAR penalises the bias, too, so the distances are near and not equal."""
     features, queries, targets = rows
-    scores = Svm(features, targets, 1.0).scores(queries)
+    scores = Svm.fit(features, targets, 1.0).scores(queries)
     for column in range(targets.shape[1]):
         machine = LinearSVC(C=1.0, loss="hinge", max_iter=100_000, intercept_scaling=100, random_state=0)
         other = machine.fit(features, targets[:, column]).decision_function(queries)
@@ -39,13 +39,13 @@ def test_the_machines_agree_with_those_on_features(rows):
 def test_a_code_without_an_example_scores_the_least(rows):
     features, queries, targets = rows
     targets[:, 2], targets[:, 3] = False, True
-    scores = Svm(features, targets, 1.0).scores(queries)
+    scores = Svm.fit(features, targets, 1.0).scores(queries)
     assert (scores[:, [2, 3]] == scores.min()).all()
     assert scores.shape == (7, 5)
 
 
 def test_letters_carry_over_a_misspelling():
-    features = WordFeatures(NOTES)
+    features = WordFeatures.fit(NOTES)
     train, query = features(NOTES), features(["diabetic, mellitis"])
     similarity = (query @ train.T).toarray()[0]
     assert similarity[::2].min() > similarity[1::2].max()

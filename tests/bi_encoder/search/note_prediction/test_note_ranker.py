@@ -56,15 +56,15 @@ def test_a_note_is_read_once_for_its_scores_and_its_evidence(ranker, task, monke
     rows = [*list(task.splits["test"])[:3], ranker.row(text=f"{NOTE} " * 30, age=67)]
     scores = ranker.score(rows, batch_size=4)
     apart = ranker.ranked(rows, scores, 5)
-    read, texts = ranker.model._read, []
-    monkeypatch.setattr(ranker.model, "_read", lambda batch: (texts.append(batch["input_ids"]), read(batch))[1])
+    read, texts = ranker.scorer.model._read, []
+    monkeypatch.setattr(ranker.scorer.model, "_read", lambda batch: (texts.append(batch["input_ids"]), read(batch))[1])
     together = ranker.rank_rows(rows, 5)
     assert len(texts) == len(rows), "each once"
     assert len(texts[-1]) > 1, "in several windows"
     for codes, expected in zip(together, apart, strict=True):
         assert [(code.code, code.evidence) for code in codes] == [(code.code, code.evidence) for code in expected]
         assert [code.score for code in codes] == pytest.approx([code.score for code in expected], rel=1e-5)
-    assert ranker.model.last_read is None
+    assert ranker.scorer.model.last_read is None
     ranker.score(rows[:1])
     assert len(texts) == len(rows) + 1, "what was read is not kept"
 
@@ -101,7 +101,7 @@ def test_what_is_missing_is_said(run, ranker, tmp_path):
         ranker.rank([["I10"]])
     with pytest.raises(ValueError, match="nothing to rank from: give a note or a history"):
         ranker.rank(text=" ")
-    with pytest.raises(ValueError, match=r"has no bi_encoder.json: give a run of bi_encoder/train.py"):
+    with pytest.raises(ValueError, match=r"holds no model that reads notes: give a run of"):
         NoteRanker.load(tmp_path)
     shutil.copytree(run / "checkpoint", tmp_path / "alone" / "checkpoint")
     with pytest.raises(ValueError, match="holds the model alone, without the candidates"):

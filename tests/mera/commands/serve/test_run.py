@@ -70,11 +70,11 @@ def test_what_is_served_is_known_by_its_files(models, tmp_path):
     assert engine_sources(two, None) == {STAGE_TWO: two}
     assert engine_sources(notes / "checkpoint", None) == {BI_ENCODER: notes / "checkpoint"}
     assert engine_sources(two, notes) == {STAGE_TWO: two, BI_ENCODER: notes}
-    with pytest.raises(ValueError, match="is not a run of stage two or of the bi-encoder, nor its checkpoint"):
+    with pytest.raises(ValueError, match="is not a run of stage two or one that reads notes"):
         engine_sources(tmp_path, None)
-    with pytest.raises(ValueError, match=r"--bi-encoder: .* is not a run of the bi-encoder"):
+    with pytest.raises(ValueError, match=r"--bi-encoder: .* is not a run that reads notes"):
         engine_sources(two, two)
-    with pytest.raises(ValueError, match="two bi-encoders were given"):
+    with pytest.raises(ValueError, match="two models of notes were given"):
         engine_sources(notes, notes)
 
 
@@ -88,7 +88,7 @@ def test_what_cannot_be_served_is_said_in_a_sentence(models, tmp_path):
     for beyond in (-1, 70_000):
         with pytest.raises(ValueError, match="cannot be used here"):
             serve(models[0], None, beyond)
-    with pytest.raises(ValueError, match="is not a run of stage two or of the bi-encoder"):
+    with pytest.raises(ValueError, match="is not a run of stage two or one that reads notes"):
         serve(tmp_path, None, 0)
 
 
