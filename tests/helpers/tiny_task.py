@@ -88,6 +88,7 @@ def make_tiny_task(
     terms: pl.DataFrame | None = None,
     rules: pl.DataFrame | None = None,
     events: bool = False,
+    marked: bool = True,
 ) -> Task:
     """Write a task of `patients` patients at `path` (which must not exist) and return it.
 
@@ -95,11 +96,12 @@ def make_tiny_task(
     code, and a short history. One example per patient; 70% train, 15% validation, 15% test. `outside`: codes that are
     no candidates; they stay in the rows of every split, as with a list of candidates that lacks them. `terms`, `rules`:
     of a code book, which task.json then names, and of the edition's notes. `events`: each visit of a history has the
-    drugs that tell the acute codes of the next visit, and one that tells nothing.
+    drugs that tell the acute codes of the next visit, and one that tells nothing. `marked`: notes have evidence.
     """
     rng = random.Random(seed)
     codes = _code_table()
     rows = [_example(number, kind, codes, rng) for number in range(patients)]
+    rows = rows if marked else [{**row, "evidence": []} for row in rows]
     if events:
         for row in rows:
             following = [*(visit["codes"] for visit in row["history"][1:]), row["targets"]]

@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import polars as pl
 import pytest
+from fused_parts import write_part
 from ready_python import run_ready
 from tiny_task import make_tiny_task
 
@@ -19,38 +20,13 @@ from mera.evaluation.fusion_trees import ScoredRows, fit_tree_fusion
 from mera.evaluation.metrics import f1, mean_average_precision
 from mera.report import write_report
 from mera.root import ROOT
-from mera.runs.predictions import predictions_for_task, read_predictions, write_predictions
-from mera.runs.run_directory import RunDirectory
-from mera.runs.train_scores import folds_of_patients, read_train, write_train
-from mera.runs.validation_scores import read_validation, write_validation
+from mera.runs.predictions import read_predictions, write_predictions
+from mera.runs.train_scores import folds_of_patients, read_train
+from mera.runs.validation_scores import read_validation
 from mera.system.errors import UserError
 
 NOISE = {"sharp": (1.0, 1.0), "shifted": (30.0, 1.2), "blind": (0.01, 50.0)}
 """Run -> its scale, and the noise on what it knows."""
-
-
-def write_part(task, output, scale, noise, seed=0, fingerprint=None, rule="all", validation_only=None, folds=0):
-    """A run that knows the true codes behind some noise. `validation_only`: a column that validation scores anyhow.
-    `folds`: with training scores out of so many folds."""
-    run, random = RunDirectory(output), np.random.default_rng(seed)
-    scores = {}
-    for split in ("test", "validation", "train"):
-        targets = task.targets(split)
-        scores[split] = scale * (2.0 * targets + noise * random.standard_normal(targets.shape)) + scale
-    record = {
-        **{"run": output.name, "model": output.name, "kind": "baseline", "config": {}, "command": "mera baselines"},
-        "task": {
-            **{"name": "tiny", "kind": "diagnosis", "fingerprint": fingerprint or task.fingerprint, "split": "test"},
-            "candidates_rule": {"name": rule},
-        },
-    }
-    if validation_only is not None:
-        scores["validation"][:, validation_only] = 100 * scale * random.standard_normal(len(scores["validation"]))
-    write_predictions(run.path("predictions"), predictions_for_task(task, "test", scores["test"], scale, record))
-    write_validation(run, task, scores["validation"], scale, record)
-    if folds:
-        write_train(run, task, scores["train"], scale, record, folds)
-    return run.finish()
 
 
 @pytest.fixture(scope="module")
