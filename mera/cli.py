@@ -260,10 +260,10 @@ def go(
     context: typer.Context,
     table: Annotated[Path, typer.Argument(help="CSV, Parquet or a spreadsheet: one row a diagnosis, or one a visit")],
     output: Annotated[Path, typer.Option(help="directory for everything it makes")] = Path("mera-go"),
-    recipe: Annotated[str, typer.Option(help="of both stages, as in `mera rank --recipe`")] = "tiny",
+    recipe: Annotated[str | None, typer.Option(help="of both stages (default: tiny); of a bi-encoder of notes")] = None,
 ) -> None:
     """From your own table to a model and a report.
-    `mera go visits.csv --output mine`. It guesses what the columns are;
+    `mera go visits.csv --output mine`, `mera go notes.csv --kind coding`. It guesses what the columns are;
     every option of `mera prepare table` (`--code icd --code-system icd10`) says what it cannot guess."""
     from mera.commands.go import run_go
 

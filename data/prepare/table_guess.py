@@ -42,6 +42,7 @@ _NAMES = {
     "position": r"seq|position|rank|^pos|^nr$|order|num",
     "code": r"dx|diag|icd|code|cie|cim|cid",
     "text": r"note|text|summary|report|brief|informe|epicris",
+    "note": r"id$|^id|note|doc|file|report|informe|key|num",
 }
 _NOT_TIME = r"birth|geb|nac|dob|death|deces|disch|entlass|alta|egreso|end|sortie"
 _CODE_FORM = re.compile(
@@ -94,9 +95,12 @@ class TableGuess:
         return options
 
 
-def guess_table(path: str | Path, known: TableGuess, separator: str | None = None) -> TableGuess:
-    """`known` with what it leaves open filled in. Raises UserError where no column can be the patient's id, the codes
-    or the order of the visits, and errors of reading as `read_text_table`."""
+def guess_table(
+    path: str | Path, known: TableGuess, separator: str | None = None, of_notes: bool = False
+) -> TableGuess:
+    """`known` with what it leaves open filled in. `of_notes`: each note is coded for itself, so that it needs no
+    patient and no time. Raises UserError where no column can be the patient's id, the codes or the order of the visits
+    (`of_notes`: the note), and errors of reading as `read_text_table`."""
     with encoding_hint():
         rows = _read_guessing(Path(path), separator, known)
     _find_named(Path(path), known, rows.columns, separator)
@@ -108,7 +112,7 @@ def guess_table(path: str | Path, known: TableGuess, separator: str | None = Non
             return
         fitting = [column for column in free if fits(rows[column]) and not (unlike and re.search(unlike, column))]
         named = [column for column in fitting if re.search(_NAMES[name], column)]
-        chosen = named[:1] or (fitting[:1] if name in ("sex", "time") else [])
+        chosen = named[:1] or (fitting[:1] if name in ("sex", "time") or (of_notes and name == "text") else [])
         for column in chosen:
             setattr(known, name, column)
             free.remove(column)
@@ -120,15 +124,21 @@ def guess_table(path: str | Path, known: TableGuess, separator: str | None = Non
         raise UserError(f"{path}: no column seems to hold ICD codes; name it with --code")
     known.code_system = known.code_system or _system(rows, known)
     take("text", _is_text)
+    if of_notes and known.text is None:
+        raise UserError(f"{path}: no column seems to hold notes; name it with --text")
     take("sex", _is_sex)
     take("time", _is_time, unlike=_NOT_TIME)
     take("age", _is_age)
     take("patient", _is_id)
+    if of_notes and known.patient is None:
+        known.patient = _note_ids(rows, free, known)
     if known.patient is None:
         raise UserError(f"{path}: no column seems to hold the patients' ids; name it with --patient")
     patients = rows[known.patient]
     take("visit", lambda values: _belongs(values, patients))
     take("position", _is_position)
+    if of_notes and known.visit is None and known.time is None:
+        known.visit = known.patient if _has_one_note(rows, known.patient, known) else _note_ids(rows, free, known)
     if known.visit is None and known.time is None:
         raise UserError(
             f"{path}: no column seems to hold the times of the visits (--time) or their ids (--visit); name one, to "
@@ -285,6 +295,17 @@ def _belongs(values: pl.Series, patients: pl.Series) -> bool:
     return pairs.height == pairs["value"].n_unique() > pairs["patient"].n_unique()
 
 
+def _note_ids(rows: pl.DataFrame, free: Sequence[str], known: TableGuess) -> str | None:
+    """The first column that looks like ids of notes."""
+    ids = [name for name in free if re.search(_NAMES["note"], name) and _is_id(rows[name])]
+    return next((name for name in ids if _has_one_note(rows, name, known)), None)
+
+
+def _has_one_note(rows: pl.DataFrame, ids: str, known: TableGuess) -> bool:
+    """Whether each value of the column `ids` has one note."""
+    return rows.select(ids, str(known.text)).unique().height == rows[ids].n_unique()
+
+
 def _is_position(values: pl.Series) -> bool:
     texts = _distinct(values)
     return bool(texts) and all(text.isdigit() and len(text) < 4 for text in texts)
@@ -298,11 +319,12 @@ def main() -> None:
     for name, text in (("sex", SEX_HELP), ("age", AGE_HELP), ("text", "note of the visit")):
         parser.add_argument(f"--{name}", metavar="COLUMN", help=text)
     parser.add_argument("--code-system", choices=tuple(SYSTEMS), help="the edition of the codes")
+    parser.add_argument("--of-notes", action="store_true", help="each note is coded for itself")
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
     said = {name: getattr(arguments, name) for name in TableGuess.__dataclass_fields__}
     known = TableGuess(**said | {name: said[name] or [] for name in ("code", *KINDS)})
-    guess = guess_table(arguments.table, known, arguments.separator)
+    guess = guess_table(arguments.table, known, arguments.separator, arguments.of_notes)
     form = [] if arguments.separator is None else [f"--separator={arguments.separator}"]
     edition = ["--codes", arguments.codes] if arguments.codes else ["--code-system", str(guess.code_system)]
     columns = [*guess.as_options(), *form]

@@ -1,4 +1,5 @@
-"""`mera go TABLE`: from a hospital's table to trained models, a report, and the command that ranks new patients.
+"""`mera go TABLE`: from a hospital's table to trained models, a report, and the command that ranks new patients, or new
+notes.
 
 Each step is the ordinary command, printed before it runs; a finished one is not run again.
 """
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from mera.commands.go_steps import coding_steps, diagnosis_steps
 from mera.commands.programs import Step, mera_command, run_steps, shown
 from mera.config import Recipe
 from mera.runs.finished_runs import note_settings
@@ -29,9 +31,10 @@ HOW_VALUES_ARE_WRITTEN = ("date-format", "sex-values", "codes-without-zeros")
 """Options of `mera prepare table` that `mera predict` takes too, beside the columns."""
 
 
-def run_go(table: Path, output: Path, options: Sequence[str] = (), recipe: str = "tiny") -> Path:
+def run_go(table: Path, output: Path, options: Sequence[str] = (), recipe: str | None = None) -> Path:
     """Guess what the columns of `table` are (`options`: what the user says, as for `mera prepare table`), prepare
-    the task, train both stages and the baselines, compare them, and return the report's page.
+    the task, train and fuse what its kind needs (`mera.commands.go_steps`), compare it, and return the report's page.
+    `recipe`: of both stages, or with `--kind coding` of a bi-encoder beside the rest.
 
     Raises UserError where a column cannot be guessed, a step fails (what finished before is kept), `output` was begun
     with another table or other options, or another process works in it.
@@ -39,23 +42,27 @@ def run_go(table: Path, output: Path, options: Sequence[str] = (), recipe: str =
     console, started = Console(), time.perf_counter()
     _refuse_misspelt(options)
     columns, others = _split(options)
-    guess = _guess(table, columns)
+    of_notes = _options(others, {"kind"})[0][-1:] in (["coding"], ["--kind=coding"])
+    recipe = recipe if of_notes else recipe or "tiny"
+    guess = _guess(table, [*columns, *(["--of-notes"] if of_notes else [])])
     console.print("the columns, as they seem to be (an option of `mera prepare table` overrides one):")
     console.print(f"  {shlex.join(guess['options'])}", soft_wrap=True, highlight=False, markup=False)
     with FolderLock(output):
-        _claim(output, {"table": _digest(table), "options": [*guess["options"], *others], "recipe": recipe})
-        steps = go_steps(table, output, [*guess["options"], *others], recipe)
+        said = [*guess["options"], *others]
+        _claim(output, {"table": _digest(table), "options": said, "recipe": recipe})
+        steps, ranker = (coding_steps if of_notes else diagnosis_steps)(table, output, said, recipe)
         run_steps(steps, console, after=1)
         compared = sorted(path for path in (output / "runs").iterdir() if (path / "predictions").is_dir())
         report = Step(
             name="report", command=mera_command("report", *compared, "--output", output / "report"), results=()
         )
         run_steps([report], console, before=len(steps))
-    predict = mera_command(
-        *("predict", output / "runs" / "stage-two", "--input", "NEW_PATIENTS.csv", *guess["columns"]),
-        *(*_options(others, HOW_VALUES_ARE_WRITTEN)[0], "--output", "ranked.csv"),
-    )
-    console.print(f"finished in {(time.perf_counter() - started) / 60:.1f} minutes. To rank new patients:")
+    whom, asked = "patients", [*guess["columns"], *_options(others, HOW_VALUES_ARE_WRITTEN)[0]]
+    if of_notes:
+        whom, asked = "notes", _options(guess["columns"], {"patient", "text", "encoding"})[0]
+    new = ("--input", f"NEW_{whom.upper()}.csv", *asked, "--output", "ranked.csv")
+    predict = mera_command("predict", ranker, *new)
+    console.print(f"finished in {(time.perf_counter() - started) / 60:.1f} minutes. To rank new {whom}:")
     console.print(f"  {shown(predict)}", soft_wrap=True, highlight=False, markup=False)
     console.print("The report:")
     return output / "report" / "index.html"
@@ -87,38 +94,6 @@ def _claim(output: Path, settings: Recipe) -> None:
     if different:
         begun = " and ".join(other[name] for name in different)
         raise UserError(f"{output} was begun with {begun}; choose another --output or remove it")
-
-
-def go_steps(table: Path, output: Path, options: Sequence[str], recipe: str) -> list[Step]:
-    """The commands up to the report; `options`: of `mera prepare table`."""
-    task, runs = output / "prepared", output / "runs"
-    one, two = runs / "memorize", runs / "stage-two"
-    trains_on = ("--recipe", recipe, "--task", task)
-    return [
-        Step(
-            name="prepare the table",
-            command=mera_command(
-                *("prepare", "table", "--input", table, *options, "--every-visit", "--first-visits"),
-                *("--output", task),
-            ),
-            results=(task,),
-        ),
-        Step(
-            name="baselines",
-            command=mera_command("baselines", "--task", task, "--output", runs),
-            results=(),  # it keeps what has finished itself
-        ),
-        Step(
-            name="stage one: memorize the codes",
-            command=mera_command("memorize", *trains_on, "--output", one),
-            results=(one,),
-        ),
-        Step(
-            name="stage two: rank the next diagnoses",
-            command=mera_command("rank", *trains_on, "--model.base", one / "checkpoint", "--output", two),
-            results=(two,),
-        ),
-    ]
 
 
 def _split(options: Sequence[str]) -> tuple[list[str], list[str]]:

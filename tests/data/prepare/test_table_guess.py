@@ -133,3 +133,47 @@ def test_the_command_prints_options(tmp_path, monkeypatch, capsys):
     printed = json.loads(capsys.readouterr().out)
     columns = ["--patient", "paciente", "--time", "fechaingreso", "--code", "dx"]
     assert printed == {"columns": columns, "options": [*columns, "--code-system", "icd10"]}
+
+
+NOTE = "Admitted with shortness of breath; echocardiography showed a reduced ejection fraction. Number {}. Discharged."
+
+
+def notes_of(visits_of_patient, **columns):
+    """A row for each note: an id, the note, its codes, and what `columns` says of it."""
+    return [
+        {
+            **{name: value(patient, visit) for name, value in columns.items()},
+            "contenido": NOTE.format(10 * patient + visit),
+            "codes": f"{ICD10[patient % 5]};{ICD10[(patient + 1) % 5]}",
+        }
+        for patient in range(30)
+        for visit in range(visits_of_patient)
+    ]
+
+
+def test_a_note_of_its_own_needs_no_patient_and_no_time(tmp_path):
+    path = write(tmp_path, notes_of(1, doc_id=lambda patient, visit: f"d{patient}"))
+    guess = guess_table(path, TableGuess(), of_notes=True)
+    assert (guess.patient, guess.visit, guess.text, guess.code) == ("doc_id", "doc_id", "contenido", ["codes"])
+    assert (guess.code_separator, guess.code_system, guess.time) == (";", "icd10", None)
+    with pytest.raises(ValueError, match="no column seems to hold the patients' ids"):
+        guess_table(path, TableGuess())
+
+
+def test_notes_of_one_patient_stay_together(tmp_path):
+    names = {"doc_id": lambda patient, visit: f"d{patient}-{visit}", "patient": lambda patient, visit: f"p{patient}"}
+    guess = guess_table(write(tmp_path, notes_of(2, **names)), TableGuess(), of_notes=True)
+    assert (guess.patient, guess.visit) == ("patient", "doc_id")
+
+
+def test_a_row_for_each_code_of_a_note(tmp_path):
+    table = notes_of(1, doc_id=lambda patient, visit: f"d{patient}")
+    long = [{**row, "codes": code} for row in table for code in row["codes"].split(";")]
+    guess = guess_table(write(tmp_path, long), TableGuess(), of_notes=True)
+    assert (guess.patient, guess.visit, guess.code_separator) == ("doc_id", "doc_id", None)
+
+
+def test_a_table_without_notes_is_said(tmp_path):
+    path = write(tmp_path, rows(**PATIENT, **ADMITTED, cie=lambda patient, visit, draw: draw.choice(ICD10)))
+    with pytest.raises(ValueError, match="no column seems to hold notes; name it with --text"):
+        guess_table(path, TableGuess(), of_notes=True)

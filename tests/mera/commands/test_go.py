@@ -1,12 +1,24 @@
-"""`mera go`: what a folder may be gone on with, and the command for new patients. The steps are recorded, not run."""
+"""`mera go`: what a folder may be gone on with, and the command for new patients or notes. The steps are recorded, not
+run, but for one table of notes."""
 
+import csv
 import json
+import shlex
 
+import polars as pl
 import pytest
+from ready_python import run_ready
+from tiny_task import make_tiny_task
 
 from mera.commands import go
+from mera.commands.go_steps import BASELINES_ON_NOTES, coding_steps, diagnosis_steps
+from mera.root import ROOT
 from mera.system.errors import UserError
 
+OF_NOTES = {
+    "options": ["--patient", "pid", "--code", "dx", "--text", "note", "--code-system", "icd10"],
+    "columns": ["--patient", "pid", "--code", "dx", "--text", "note", "--encoding", "cp1252"],
+}
 GUESS = {"options": ["--patient", "pid", "--code", "dx", "--code-system", "icd10"], "columns": ["--patient", "pid"]}
 
 
@@ -22,7 +34,7 @@ def steps(monkeypatch):
                 result.mkdir(parents=True, exist_ok=True)
 
     monkeypatch.setattr(go, "run_steps", run_steps)
-    monkeypatch.setattr(go, "_guess", lambda table, columns: GUESS)
+    monkeypatch.setattr(go, "_guess", lambda table, columns: OF_NOTES if "--of-notes" in columns else GUESS)
     return run
 
 
@@ -39,7 +51,8 @@ def test_the_same_command_goes_on_and_the_baselines_are_always_asked(steps, tabl
     assert [name.split(":")[0] for name in steps] == 2 * [
         *("prepare the table", "baselines", "stage one", "stage two", "report")
     ]
-    (baselines,) = [step for step in go.go_steps(table, tmp_path, [], "tiny") if step.name == "baselines"]
+    every, _ = diagnosis_steps(table, tmp_path, [], "tiny")
+    (baselines,) = [step for step in every if step.name == "baselines"]
     assert baselines.results == (), "a folder with some of them is no sign that all are there"
 
 
@@ -79,3 +92,63 @@ def test_how_values_are_written_is_in_the_command_for_new_patients(steps, table,
 def test_an_option_that_is_nearly_one_of_its_own(table, tmp_path):
     with pytest.raises(UserError, match="no option --recip; did you mean --recipe"):
         go.run_go(table, tmp_path / "mine", ["--recip", "tiny"])
+
+
+@pytest.mark.parametrize("kind", [["--kind", "coding"], ["--kind=coding"]])
+@pytest.mark.parametrize("recipe", [None, "minilm"])
+def test_notes_are_coded_by_a_fusion(steps, table, tmp_path, capsys, kind, recipe):
+    go.run_go(table, tmp_path / "mine", kind, recipe)
+    of_bi_encoder = ["the bi-encoder", "fuse it with the others"] if recipe else []
+    baselines = "dictionary, words and letters, BM25"
+    assert steps == ["prepare the table", baselines, "fuse them", *of_bi_encoder, "report"]
+    line = next(line for line in capsys.readouterr().out.splitlines() if "mera predict" in line)
+    best = tmp_path / "mine" / "runs" / ("fused-laa_mrl" if recipe else "fused")
+    new = "--input NEW_NOTES.csv --patient pid --text note --encoding cp1252 --output ranked.csv"
+    assert line.strip() == f"mera predict {best} {new}"
+
+
+def test_every_run_that_notes_need_is_made(table, tmp_path):
+    every, best = coding_steps(table, tmp_path, ["--kind", "coding"], "minilm")
+    words = [step.command for step in every]
+    assert not {"--every-visit", "--first-visits"} & set(words[0]), "a note has no history"
+    made = [str(tmp_path / "runs" / name) for name in BASELINES_ON_NOTES]
+    assert set(made) < set(words[2])
+    assert "--candidate_folds" in words[1], "trees are fitted on training notes"
+    assert words[3][words[3].index("--recipe") + 1] == "minilm"
+    assert words[4][-1] == str(best)
+
+
+def test_a_table_of_notes_from_the_file_to_a_prediction(tmp_path):
+    """What the command prints last codes new notes."""
+    task = make_tiny_task(tmp_path / "task", kind="coding", patients=60)
+    with (tmp_path / "notes.csv").open("w", newline="") as file:
+        lines = csv.writer(file)
+        lines.writerow(["note_id", "report", "icd"])
+        for split in task.splits.values():
+            lines.writerows(
+                [row["example_id"], f"{row['text']} {row['text']}", ";".join(row["targets"])] for row in split
+            )
+    words = [
+        "-m",
+        "mera.cli",
+        "go",
+        tmp_path / "notes.csv",
+        "--kind",
+        "coding",
+        "--output",
+        "mine",
+        "--min-code-count",
+        "2",
+    ]
+    done = run_ready(words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "--patient note_id --visit note_id --code icd --text report --code-separator" in done.stdout
+    assert (tmp_path / "mine" / "report" / "index.html").is_file()
+    line = next(line for line in done.stdout.splitlines() if line.startswith("  mera predict"))
+    (tmp_path / "NEW_NOTES.csv").write_text("note_id,report\nnew,Patient has congestive heart failure.\n")
+    asked = run_ready(["-m", "mera.cli", *shlex.split(line)[1:]], cwd=tmp_path)
+    assert asked.returncode == 0, asked.stderr
+    ranked = pl.read_csv(tmp_path / "ranked.csv")
+    assert set(ranked["patient_id"]) == {"new"}
+    assert ranked["code"][0] == "I50.9"
+    assert ROOT not in (tmp_path / "mine").parents
