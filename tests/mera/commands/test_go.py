@@ -12,7 +12,6 @@ from tiny_task import make_tiny_task
 
 from mera.commands import go
 from mera.commands.go_steps import BASELINES_ON_NOTES, coding_steps, diagnosis_steps
-from mera.root import ROOT
 from mera.system.errors import UserError
 
 OF_NOTES = {
@@ -151,4 +150,3 @@ def test_a_table_of_notes_from_the_file_to_a_prediction(tmp_path):
     ranked = pl.read_csv(tmp_path / "ranked.csv")
     assert set(ranked["patient_id"]) == {"new"}
     assert ranked["code"][0] == "I50.9"
-    assert ROOT not in (tmp_path / "mine").parents
