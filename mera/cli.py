@@ -110,7 +110,7 @@ def baselines(context: typer.Context) -> None:
 
 @app.command(context_settings=PASS_THROUGH)
 def predict(context: typer.Context) -> None:
-    """Rank patients or notes. `mera predict runs/rank --history "428.0;584.9"`, `... runs/laa_mrl --text "AKI"`."""
+    """Rank patients or notes. `mera predict runs/rank --history "428.0;584.9"`, `... runs/fused --text "AKI"`."""
     from mera.commands.predict import predict_command
 
     _run(predict_command(context.args))
@@ -258,7 +258,7 @@ def study(context: typer.Context) -> None:
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def go(
     context: typer.Context,
-    table: Annotated[Path, typer.Argument(help="CSV, Parquet or a spreadsheet: one row a diagnosis, or one a visit")],
+    table: Annotated[Path, typer.Argument(help="CSV, Parquet or a spreadsheet: a row a diagnosis, a visit or a note")],
     output: Annotated[Path, typer.Option(help="directory for everything it makes")] = Path("mera-go"),
     recipe: Annotated[str | None, typer.Option(help="of both stages (default: tiny); of a bi-encoder of notes")] = None,
 ) -> None:
@@ -279,9 +279,9 @@ def seeds(context: typer.Context) -> None:
 
 @app.command(name="serve")
 def serve_page(
-    checkpoint: Annotated[Path, typer.Argument(help="run of stage two, or of the bi-encoder alone")],
+    checkpoint: Annotated[Path, typer.Argument(help="run of stage two, or one of notes (bi-encoder, fusion) alone")],
     bi_encoder: Annotated[
-        Path | None, typer.Option(help="run of the bi-encoder, which reads notes beside stage two")
+        Path | None, typer.Option(help="run of a bi-encoder or a fusion, which reads notes beside stage two")
     ] = None,
     port: Annotated[int, typer.Option(help="of 127.0.0.1; 0: any free one")] = 8000,
 ) -> None:

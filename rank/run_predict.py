@@ -4,11 +4,11 @@ mera predict runs/rank/checkpoint --history "428.0,401.9;584.9" --days "120;14" 
 mera predict runs/rank --input patients.csv --patient pid --time date --code icd --output ranked.csv
 mera predict runs/rank/checkpoint --task prepared/diabetes130 --output ranked.parquet --phenotype heart_failure=428
 
-A run of the bi-encoder ranks notes, with options of its own (mera predict runs/laa_mrl --help lists them):
+A bi-encoder, a baseline on notes or a fusion ranks notes, with options of its own (mera predict RUN --help lists them):
 
-mera predict runs/laa_mrl --text "Flash pulmonary edema, history of CHF."
-mera predict runs/laa_mrl --file note.txt --json
-mera predict runs/laa_mrl --input notes.csv --patient note_id --text note --output ranked.csv
+mera predict runs/fused --text "Flash pulmonary edema, history of CHF."
+mera predict runs/fused --file note.txt --json
+mera predict runs/fused --input notes.csv --patient note_id --text note --output ranked.csv
 """
 
 from mera.system import quiet_ctrl_c  # noqa: F401  first, for Ctrl-C while the rest is imported

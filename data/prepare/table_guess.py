@@ -133,7 +133,7 @@ def guess_table(
     if of_notes and known.patient is None:
         known.patient = _note_ids(rows, free, known)
     if known.patient is None:
-        raise UserError(f"{path}: no column seems to hold the patients' ids; name it with --patient")
+        raise UserError(f"{path}: no column seems to hold the patients' ids; name it with --patient{_for_notes(known)}")
     patients = rows[known.patient]
     take("visit", lambda values: _belongs(values, patients))
     take("position", _is_position)
@@ -142,7 +142,7 @@ def guess_table(
     if known.visit is None and known.time is None:
         raise UserError(
             f"{path}: no column seems to hold the times of the visits (--time) or their ids (--visit); name one, to "
-            "tell the visits of a patient apart"
+            f"tell the visits of a patient apart{_for_notes(known)}"
         )
     for name in (name for name in ("code", *KINDS) if getattr(known, name)):
         setattr(known, name, _as_pattern(getattr(known, name), rows.columns))
@@ -293,6 +293,11 @@ def _belongs(values: pl.Series, patients: pl.Series) -> bool:
         return False
     pairs = pl.DataFrame({"value": values, "patient": patients}).drop_nulls().unique()
     return pairs.height == pairs["value"].n_unique() > pairs["patient"].n_unique()
+
+
+def _for_notes(known: TableGuess) -> str:
+    """What is said to who may want notes coded."""
+    return "" if known.text is None else ", or say --kind coding where each note is coded for itself"
 
 
 def _note_ids(rows: pl.DataFrame, free: Sequence[str], known: TableGuess) -> str | None:

@@ -1,13 +1,15 @@
-"""Rank the codes of a note, of every note in a file, or in a split of a prepared task, by a bi-encoder.
+"""Rank the codes of a note, of every note in a file, or in a split of a prepared task, by a run on notes.
 
+mera predict runs/fused --text "Flash pulmonary edema, history of CHF."
 mera predict runs/laa_mrl --text "Flash pulmonary edema, history of CHF." --age 67 --sex F
 mera predict runs/laa_mrl --file note.txt --top 10 --json
 mera predict runs/laa_mrl --input notes.csv --patient note_id --text note --output ranked.csv
 mera predict runs/laa_mrl --task prepared/codiesp --output ranked.parquet
 mera predict runs/laa_mrl --history "428.0,401.9;584.9"        (a bi-encoder that was trained on histories)
 
-The candidates are those of the task that it was trained on. `evidence` counts characters of the note, where the model
-has label attention (`laa_mrl`). A run of stage two has options of its own: mera predict --help.
+A run of mera fuse, mera retrieval-baselines or mera retrieve; the candidates are those of its task. `evidence` counts
+characters of the note: phrases of a dictionary, the best sentence of BM25, where label attention (`laa_mrl`) looked; of
+a fusion that of its first part that can say. A run of stage two has options of its own: mera predict --help.
 """
 
 from mera.system import quiet_ctrl_c  # noqa: F401  first, for Ctrl-C while the rest is imported
@@ -101,7 +103,7 @@ def _ranked(
 
 def _arguments() -> argparse.Namespace:
     parser = CommandLine(prog="mera predict", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkpoint", help="run of bi_encoder/train.py, its checkpoint directory, or an export")
+    parser.add_argument("checkpoint", help="run on notes, or a bi-encoder's checkpoint directory or export")
     one = parser.add_argument_group("one note")
     one.add_argument("--text", default=None, help="the note; with --input the column with the notes")
     one.add_argument("--file", default=None, help="a text file in UTF-8 that holds the note")

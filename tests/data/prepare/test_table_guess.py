@@ -156,8 +156,8 @@ def test_a_note_of_its_own_needs_no_patient_and_no_time(tmp_path):
     guess = guess_table(path, TableGuess(), of_notes=True)
     assert (guess.patient, guess.visit, guess.text, guess.code) == ("doc_id", "doc_id", "contenido", ["codes"])
     assert (guess.code_separator, guess.code_system, guess.time) == (";", "icd10", None)
-    with pytest.raises(ValueError, match="no column seems to hold the patients' ids"):
-        guess_table(path, TableGuess())
+    with pytest.raises(ValueError, match="the patients' ids; name it with --patient, or say --kind coding where each"):
+        guess_table(path, TableGuess(text="contenido"))
 
 
 def test_notes_of_one_patient_stay_together(tmp_path):

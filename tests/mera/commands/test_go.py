@@ -127,19 +127,7 @@ def test_a_table_of_notes_from_the_file_to_a_prediction(tmp_path):
             lines.writerows(
                 [row["example_id"], f"{row['text']} {row['text']}", ";".join(row["targets"])] for row in split
             )
-    words = [
-        "-m",
-        "mera.cli",
-        "go",
-        tmp_path / "notes.csv",
-        "--kind",
-        "coding",
-        "--output",
-        "mine",
-        "--min-code-count",
-        "2",
-    ]
-    done = run_ready(words, cwd=tmp_path)
+    done = run_ready(["-m", "mera.cli", "go", "notes.csv", "--kind", "coding", "--output", "mine"], cwd=tmp_path)
     assert done.returncode == 0, done.stderr + done.stdout
     assert "--patient note_id --visit note_id --code icd --text report --code-separator" in done.stdout
     assert (tmp_path / "mine" / "report" / "index.html").is_file()

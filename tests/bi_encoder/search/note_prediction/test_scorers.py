@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 
 import numpy as np
@@ -101,6 +102,16 @@ def test_the_commands_know_a_run_by_its_files(runs):
     assert [code["code"] for code in reply["codes"]] == [
         code.code for code in answers.ranker.rank(text=NOTE, age=67, sex="F", top=4)
     ]
+
+
+def test_the_page_says_how_to_ask_from_python(runs, capsys):
+    page = (ROOT / "docs" / "own-data.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert block.count('"mine/runs/fused"') == 1
+    exec(block.replace('"mine/runs/fused"', repr(str(runs / "trees"))), {})
+    text = "Flash pulmonary edema, history of CHF."
+    expected = [code.code for code in NoteRanker.load(runs / "trees").rank(text=text, top=5)]
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == expected
 
 
 def test_the_command_ranks_a_note_by_a_fusion(runs):
