@@ -15,9 +15,9 @@ from bi_encoder.predict import embed_as_recorded
 from bi_encoder.scoring.similarities import CodeVectors
 from bi_encoder.search.note_prediction.run_parts import RunParts, find_parts, parts_of_run
 from bi_encoder.search.note_prediction.scorers.baseline import BaselineScorer
-from bi_encoder.search.note_prediction.scorers.bi_encoder import BiEncoderScorer
 from bi_encoder.search.note_prediction.scorers.fused import FusedScorer
 from bi_encoder.search.note_prediction.scorers.scorer import NoteScorer
+from bi_encoder.search.note_prediction.scorers.trained import BiEncoderScorer
 from bi_encoder.search.search_index import open_model
 from data.task import Task
 from mera.commands.fusion import saved
