@@ -59,10 +59,21 @@ def fuse_runs(paths: Sequence[str | Path], output: str | Path, name: str | None 
         },
     }
     of_validation = manifest | {"task": first.validation.manifest["task"]}
-    write_predictions(run.path("predictions"), _fused(first.test, fused.test, threshold, manifest))
+    of_test, evidence = _fused(first.test, fused.test, threshold, manifest), evidence_of_parts(folders)
+    write_predictions(run.path("predictions"), dataclasses.replace(of_test, records=evidence))
     write_fusion(run, folders, fused, threshold)
     write_predictions(run.path(FOLDER), _fused(first.validation, fused.validation, threshold, of_validation))
     return run.finish()
+
+
+def evidence_of_parts(folders: Sequence[Path]) -> dict[str, dict[str, dict[str, list[list[int]]]]]:
+    """The record `evidence` (row -> code -> spans, for the report's example pages), of each code that of the first part
+    that has it; no record where none has."""
+    merged: dict[str, dict[str, list[list[int]]]] = {}
+    for folder in folders:
+        for row, of_codes in (read_predictions(folder).records.get("evidence") or {}).items():
+            merged[row] = {**of_codes, **merged.get(row, {})}
+    return {"evidence": merged} if merged else {}
 
 
 def _fused(run: Predictions, scores: np.ndarray, threshold: float, manifest: Mapping[str, object]) -> Predictions:

@@ -90,6 +90,17 @@ def test_the_first_part_that_can_say_gives_the_evidence(runs):
     assert any(of_dictionary)
 
 
+def test_the_run_keeps_the_evidence_of_its_parts(runs):
+    kept = {
+        name: read_predictions(runs / name).records.get("evidence") for name in ("dictionary", "trees", "laa", "all")
+    }
+    assert kept["trees"] == kept["dictionary"], "the other parts have none"
+    for row, of_codes in kept["all"].items():
+        first, second = kept["trees"].get(row, {}), kept["laa"].get(row, {})
+        assert of_codes == {code: first.get(code, second.get(code)) for code in {**first, **second}}
+    assert sum(map(len, kept["all"].values())) > sum(map(len, kept["dictionary"].values()))
+
+
 def test_the_commands_know_a_run_by_its_files(runs):
     kinds = {"laa": BI_ENCODER, "bm25": FITTED, "trees": FUSION}
     for name, kind in kinds.items():
