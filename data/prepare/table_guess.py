@@ -126,6 +126,7 @@ def guess_table(
     take("text", _is_text)
     if of_notes and known.text is None:
         raise UserError(f"{path}: no column seems to hold notes; name it with --text")
+    hint = "" if of_notes or known.text is None else ", or say --kind coding where each note is coded for itself"
     take("sex", _is_sex)
     take("time", _is_time, unlike=_NOT_TIME)
     take("age", _is_age)
@@ -133,16 +134,19 @@ def guess_table(
     if of_notes and known.patient is None:
         known.patient = _note_ids(rows, free, known)
     if known.patient is None:
-        raise UserError(f"{path}: no column seems to hold the patients' ids; name it with --patient{_for_notes(known)}")
+        raise UserError(f"{path}: no column seems to hold the patients' ids; name it with --patient{hint}")
     patients = rows[known.patient]
+    if of_notes and known.visit is None:
+        known.visit = known.patient if _has_one_note(rows, known.patient, known) else _note_ids(rows, free, known)
+        free = [name for name in free if name != known.visit]
     take("visit", lambda values: _belongs(values, patients))
     take("position", _is_position)
     if of_notes and known.visit is None and known.time is None:
-        known.visit = known.patient if _has_one_note(rows, known.patient, known) else _note_ids(rows, free, known)
+        raise UserError(f"{path}: no column seems to hold the ids of the notes; add one, or name it with --visit")
     if known.visit is None and known.time is None:
         raise UserError(
             f"{path}: no column seems to hold the times of the visits (--time) or their ids (--visit); name one, to "
-            f"tell the visits of a patient apart{_for_notes(known)}"
+            f"tell the visits of a patient apart{hint}"
         )
     for name in (name for name in ("code", *KINDS) if getattr(known, name)):
         setattr(known, name, _as_pattern(getattr(known, name), rows.columns))
@@ -295,14 +299,10 @@ def _belongs(values: pl.Series, patients: pl.Series) -> bool:
     return pairs.height == pairs["value"].n_unique() > pairs["patient"].n_unique()
 
 
-def _for_notes(known: TableGuess) -> str:
-    """What is said to who may want notes coded."""
-    return "" if known.text is None else ", or say --kind coding where each note is coded for itself"
-
-
 def _note_ids(rows: pl.DataFrame, free: Sequence[str], known: TableGuess) -> str | None:
     """The first column that looks like ids of notes."""
-    ids = [name for name in free if re.search(_NAMES["note"], name) and _is_id(rows[name])]
+    called = rf"{_NAMES['note']}|{_NAMES['visit']}"
+    ids = [name for name in free if re.search(called, name) and _is_id(rows[name])]
     return next((name for name in ids if _has_one_note(rows, name, known)), None)
 
 

@@ -234,6 +234,8 @@ def _visits(rows: pl.DataFrame, columns: TableColumns, ledger: Ledger, past_note
         return visits.hstack(texts.get_columns())
     texts = first.select(text=text, num_notes=pl.lit(1))
     noted = visits.hstack(texts.get_columns()).drop_nulls("text")
+    joined = int((first["num_texts"].cast(pl.Int64) - 1).clip(0).sum())
+    ledger.change("note of a visit that has others, with which it is read as one", joined)
     ledger.read("notes", noted.height)
     ledger.drop("visits", "without a note", visits.height - noted.height)
     ledger.drop("patients", "without a note", visits["patient_id"].n_unique() - noted["patient_id"].n_unique())

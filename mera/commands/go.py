@@ -18,6 +18,7 @@ from rich.console import Console
 
 from mera.commands.go_steps import coding_steps, diagnosis_steps
 from mera.commands.programs import Step, mera_command, run_steps, shown
+from mera.commands.stages import recipe_file
 from mera.config import Recipe
 from mera.runs.finished_runs import note_settings
 from mera.system.errors import UserError
@@ -44,12 +45,16 @@ def run_go(table: Path, output: Path, options: Sequence[str] = (), recipe: str |
     columns, others = _split(options)
     of_notes = _options(others, {"kind"})[0][-1:] in (["coding"], ["--kind=coding"])
     recipe = recipe if of_notes else recipe or "tiny"
+    for stage in ["bi_encoder"] if of_notes else ["memorize", "rank"]:
+        if recipe is not None:
+            recipe_file(recipe, f"configs/{stage}", "--recipe")
     guess = _guess(table, [*columns, *(["--of-notes"] if of_notes else [])])
     console.print("the columns, as they seem to be (an option of `mera prepare table` overrides one):")
     console.print(f"  {shlex.join(guess['options'])}", soft_wrap=True, highlight=False, markup=False)
     with FolderLock(output):
         said = [*guess["options"], *others]
-        _claim(output, {"table": _digest(table), "options": said, "recipe": recipe})
+        settings = {"table": _digest(table), "options": said}
+        _claim(output, settings if of_notes else settings | {"recipe": recipe})
         steps, ranker = (coding_steps if of_notes else diagnosis_steps)(table, output, said, recipe)
         run_steps(steps, console, after=1)
         compared = sorted(path for path in (output / "runs").iterdir() if (path / "predictions").is_dir())
@@ -59,13 +64,22 @@ def run_go(table: Path, output: Path, options: Sequence[str] = (), recipe: str |
         run_steps([report], console, before=len(steps))
     whom, asked = "patients", [*guess["columns"], *_options(others, HOW_VALUES_ARE_WRITTEN)[0]]
     if of_notes:
-        whom, asked = "notes", _options(guess["columns"], {"patient", "text", "encoding"})[0]
+        whom, asked = "notes", columns_of_notes(guess["columns"], others)
     new = ("--input", f"NEW_{whom.upper()}.csv", *asked, "--output", "ranked.csv")
     predict = mera_command("predict", ranker, *new)
     console.print(f"finished in {(time.perf_counter() - started) / 60:.1f} minutes. To rank new {whom}:")
     console.print(f"  {shown(predict)}", soft_wrap=True, highlight=False, markup=False)
     console.print("The report:")
     return output / "report" / "index.html"
+
+
+def columns_of_notes(columns: Sequence[str], others: Sequence[str]) -> list[str]:
+    """What `mera predict --input` takes for notes; a note is named by its visit, where there is one, for a patient may
+    have several. `columns`: of `mera prepare table`; `others`: further options of it."""
+    visit = _options(columns, {"visit"})[0][1:]
+    names = _options(columns, {"text", "age", "sex", "encoding"})[0]
+    ids = ["--patient", *visit] if visit else _options(columns, {"patient"})[0]
+    return [*ids, *names, *_options(others, {"sex-values"})[0]]
 
 
 def _refuse_misspelt(options: Sequence[str]) -> None:
@@ -85,8 +99,10 @@ def _digest(table: Path) -> str:
 
 def _claim(output: Path, settings: Recipe) -> None:
     """Note what `output` is made of. Raises UserError where it was begun with something else, or is another's folder:
-    steps that have finished are kept, and would be of the table before."""
+    steps that have finished are kept, and would be of the table before. Where none has, it is begun anew."""
     path = output / SETTINGS
+    if path.is_file() and not {entry.name for entry in output.iterdir() if entry.name[0] != "."} - {SETTINGS}:
+        path.unlink()
     if not path.is_file() and {entry.name for entry in output.iterdir()} - {LOCK_NAME}:
         raise UserError(f"{output} already exists and is not of `mera go`; choose another --output or remove it")
     other = {"table": "another table", "options": "other options", "recipe": "another recipe"}

@@ -60,7 +60,8 @@ def coding_steps(table: Path, output: Path, options: Sequence[str], recipe: str 
     ]
     if recipe is None:
         return steps, fused
-    trained, whole = runs / VARIANT, runs / f"fused-{VARIANT}"
+    of_recipe = f"{VARIANT}-{Path(recipe).stem}"
+    trained, whole = runs / of_recipe, runs / f"fused-{of_recipe}"
     of_bi_encoder = [
         Step(
             name="the bi-encoder",

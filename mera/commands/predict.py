@@ -26,6 +26,8 @@ def predict_command(arguments: Sequence[str]) -> list[str]:
             f"{source} is of stage one, which knows codes and no patients; train stage two on it: "
             f"mera rank --model.base {source} --task TASK --output RUN"
         )
+    if kind is None and source is not None and not Path(source).exists():
+        raise UserError(f"{source} is not there: give the folder of a run, its checkpoint or an export")
     if kind is None and source is not None and (Path(source) / "predictions" / "manifest.json").is_file():
         raise UserError(
             f"{source} keeps its predictions and no model that can rank others; runs of mera rank and mera retrieve "

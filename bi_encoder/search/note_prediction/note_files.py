@@ -1,4 +1,4 @@
-"""Notes of a file, and what `mera predict` writes of them: ranked codes with the evidence of each."""
+"""What `mera predict` writes of notes: ranked codes with the evidence of each."""
 
 import json
 from collections.abc import Sequence
@@ -10,22 +10,11 @@ import polars as pl
 from rich.console import Console
 from rich.table import Table
 
-from bi_encoder.adaptation.notes import JSON_SUFFIXES, json_column
 from bi_encoder.search.note_prediction.note_ranker import RankedNoteCode
 from bi_encoder.search.output import highlighted
-from data.table_files.text_tables import read_text_table
-from mera.system.errors import UserError
 from mera.system.private_files import check_output, private_files
 
 SUFFIXES = (".json", ".parquet", ".csv")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NoteTable:
-    ids: list[str]
-    texts: list[str]
-    num_empty: int
-    """Rows without a note, left out."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,34 +40,6 @@ class CodeRecord(TypedDict):
     known: bool
     evidence: list[dict[str, float]]
     target: NotRequired[bool]
-
-
-def read_note_table(path: str | Path, text: str, ids: str | None, encoding: str | None = None) -> NoteTable:
-    """The column `text` of a JSONL file (also .gz), a CSV, a Parquet file or a spreadsheet, and the column `ids`, or
-    the numbers of the rows where that is None.
-
-    Raises UserError, naming the line, where an id is missing, and where no row has a note.
-    """
-    path = Path(path)
-    columns = {"text": text} | ({} if ids is None else {"id": ids})
-    if path.name.removesuffix(".gz").endswith(JSON_SUFFIXES):
-        values = {name: json_column(path, column) for name, column in columns.items()}
-    else:
-        rows = read_text_table(path, columns, encoding=encoding).rows
-        values = {name: rows[name].to_list() for name in columns}
-    texts = values["text"]
-    names = values.get("id", [str(number) for number in range(1, len(texts) + 1)])
-    with_note = [number for number, note in enumerate(texts) if note is not None and note.strip()]
-    if not with_note:
-        raise UserError(f"{path} has no row with a note in {text}")
-    missing = next((number for number in with_note if not (names[number] or "").strip()), None)
-    if missing is not None:
-        raise UserError(f"row {missing + 1} of {path} has a note and no id in {ids}; give every note an id")
-    return NoteTable(
-        ids=[str(names[number]) for number in with_note],
-        texts=[str(texts[number]) for number in with_note],
-        num_empty=len(texts) - len(with_note),
-    )
 
 
 def records(ranked: RankedNote) -> list[CodeRecord]:

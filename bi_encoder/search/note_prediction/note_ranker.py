@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from bi_encoder.evidence.attended_spans import Span
-from bi_encoder.inputs.texts import ExampleRow, QueryText, query_text
+from bi_encoder.inputs.texts import SEX_WORDS, ExampleRow, QueryText, query_text
 from bi_encoder.search.note_prediction.scorers.open_scorer import open_scorer
 from bi_encoder.search.note_prediction.scorers.scorer import NoteScorer
 from bi_encoder.search.note_prediction.texts_of_codes import TextsOfCodes
+from data.table_files.meanings import LARGEST_AGE
 from data.task import Task
 from mera.system.errors import UserError
 from mera.system.terminal import progress_bar
@@ -55,12 +56,14 @@ class NoteRanker:
         ontology: str | None = None,
         edition: str | None = None,
         reads: str | None = None,
+        met: Mapping[str, bool] | None = None,
         calibration: Calibration | None = None,
     ):
         """codes, definitions (C). `reads`: `coding` for notes, `diagnosis` for histories; None where nothing is known
         of it. `ontology`: of the codes that histories may have beside the candidates; `edition`: what its edition is
-        called."""
+        called. `met`: whether the run's patients had an `age`, a `sex`; empty where nothing is known of it."""
         self.scorer, self.codes, self.definitions = scorer, list(codes), list(definitions)
+        self.met = met or {}
         self.reads, self.calibration, self.ontology, self.edition = reads, calibration, ontology, edition
         self.texts = TextsOfCodes(self.codes, self.definitions, ontology)
 
@@ -79,6 +82,7 @@ class NoteRanker:
             ontology=_text(about_task.get("ontology")),
             edition=_text(about_task.get("edition")),
             reads=_text(about_task.get("kind")),
+            met=opened.met,
             calibration=Calibration(**calibration) if isinstance(calibration, Mapping) else None,
         )
 
@@ -109,13 +113,24 @@ class NoteRanker:
         allow_unknown: bool = False,
     ) -> ExampleRow:
         """`history`: visits, oldest first, each a list of codes, written with or without a dot. Raises UserError where
-        there is neither note nor history, the model was trained on the other of them (unless `allow_unknown`), or a
-        code is none of the model's edition."""
+        there is neither note nor history, an age or a sex is none, a code is none of the model's edition, or the model
+        was trained without what is given (unless `allow_unknown`)."""
         note = text if text is not None and text.strip() else None
         visits = [[self.texts.read(code) for code in visit if code.strip()] for visit in history]
         if note is None and not any(visits):
-            raise UserError("nothing to rank from: give a note or a history")
+            empty = "the note is empty" if text is not None else "give a note or a history"
+            raise UserError(f"nothing to rank from: {empty}")
+        if age is not None and not 0 <= age <= LARGEST_AGE:
+            raise UserError(f"an age is 0 to {LARGEST_AGE} years")
+        if sex not in (None, *SEX_WORDS):
+            raise UserError("a sex is F or M, or left out where it is unknown")
         if not allow_unknown:
+            given = {"age": age is not None, "sex": sex is not None}
+            never = [name for name, is_given in given.items() if is_given and self.met.get(name) is False]
+            if never:
+                raise UserError(f"the model was trained on notes without {' and '.join(never)}; leave it out")
+            if self.reads == "coding" and any(visits) and note is not None:
+                raise UserError("the model was trained on notes, and reads no history beside one; leave --history out")
             if self.reads == "coding" and note is None:
                 raise UserError("the model was trained on notes, and there is none: give one with --text or --file")
             if self.reads == "diagnosis" and note is not None:

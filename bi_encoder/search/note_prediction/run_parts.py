@@ -20,6 +20,8 @@ class RunParts:
     """Vectors of the candidates."""
     candidates: Path
     """Parquet: `code`, `definition`, `train_count` of the candidates."""
+    examples: Path
+    """Parquet: of the test split, as `predictions/` has it; not in an export."""
     about: Path
     """JSON: a manifest, or what `mera export` writes of one: `task` and `calibration`."""
 
@@ -43,6 +45,7 @@ def find_parts(source: str | Path) -> RunParts:
             checkpoint=checkpoint,
             index=checkpoint / "index" / "codes.safetensors",
             candidates=checkpoint / "candidates.parquet",
+            examples=checkpoint / "examples.parquet",
             about=checkpoint / "mera.json",
         )
     return replace(parts_of_run(checkpoint.absolute().parent), checkpoint=checkpoint)
@@ -54,5 +57,6 @@ def parts_of_run(run: Path) -> RunParts:
         checkpoint=run / "checkpoint",
         index=run / "index" / "codes.safetensors",
         candidates=run / "predictions" / "codes.parquet",
+        examples=run / "predictions" / "examples.parquet",
         about=run / "predictions" / "manifest.json",
     )

@@ -26,16 +26,20 @@ from bi_encoder.search.note_prediction.note_files import (
     RankedNote,
     as_json,
     print_ranked_note,
-    read_note_table,
     records,
     write_ranked_notes,
 )
 from bi_encoder.search.note_prediction.note_ranker import NoteRanker
+from bi_encoder.search.note_prediction.note_table import NoteColumns, NoteTable, read_note_table
 from bi_encoder.search.output import read_note_file
+from data.table_files.columns import ColumnForms
+from data.table_files.meanings import parse_sex_values
 from data.task import SPLITS, load_task
 from mera.system.errors import CommandLine, Once, UserError
 from mera.system.private_files import check_output
 from mera.training.entry_point import run_entry_point
+
+NO_DAYS = "--days are whole numbers of 0 or more, one for each visit, separated by ;"
 
 
 def main() -> None:
@@ -43,22 +47,15 @@ def main() -> None:
     _check(options)
     if options.task is not None:
         return _rank_task(options)
-    ranker = NoteRanker.load(options.checkpoint)
-    age, sex = options.age, options.sex
     if options.input is not None:
-        table = read_note_table(options.input, options.text, options.patient, options.encoding)
-        rows = [ranker.row(text=text, allow_unknown=options.allow_unknown) for text in table.texts]
-        names = [{"patient_id": name} for name in table.ids]
-        write_ranked_notes(options.output, _ranked(ranker, rows, names, options))
-        lost = f"; {table.num_empty} rows without a note are not in it" if table.num_empty else ""
-        print(f"{len(rows)} notes ranked: {options.output}{lost}")
-        return
+        return _rank_table(_read_table(options), options)
+    ranker = NoteRanker.load(options.checkpoint)
     text = read_note_file(options.file) if options.file is not None else options.text
     row = ranker.row(
         [visit.split(",") for visit in options.history.split(";") if visit.strip()],
-        days_before=None if options.days is None else [_day(day) for day in options.days.split(";")],
-        age=age,
-        sex=sex,
+        days_before=None if options.days is None else [_whole(day, NO_DAYS) for day in options.days.split(";")],
+        age=None if options.age is None else _whole(options.age, "--age is a whole number of years"),
+        sex=options.sex,
         text=text,
         allow_unknown=options.allow_unknown,
     )
@@ -69,6 +66,28 @@ def main() -> None:
         sys.stdout.write(as_json({"codes": records(note)}))
     else:
         print_ranked_note(note)
+
+
+def _read_table(options: argparse.Namespace) -> NoteTable:
+    sexes = {} if options.sex_values is None else parse_sex_values(options.sex_values)
+    columns = NoteColumns(text=options.text, ids=options.patient, age=options.age, sex=options.sex)
+    table = read_note_table(options.input, columns, ColumnForms(sex_values=sexes, encoding=options.encoding))
+    for name, count in table.unreadable.items():
+        print(f"{count:,} values of {name} cannot be read and are taken for unknown", file=sys.stderr)
+    return table
+
+
+def _rank_table(table: NoteTable, options: argparse.Namespace) -> None:
+    ranker = NoteRanker.load(options.checkpoint)
+    unsaid = [name for name in ("age", "sex") if ranker.met.get(name) and getattr(options, name) is None]
+    if unsaid:
+        named = " and ".join(f"--{name}" for name in unsaid)
+        print(f"the model was trained with {' and '.join(unsaid)}: name the columns with {named}", file=sys.stderr)
+    patients = zip(table.texts, table.ages, table.sexes, strict=True)
+    rows = [ranker.row(text=text, age=age, sex=sex, allow_unknown=options.allow_unknown) for text, age, sex in patients]
+    write_ranked_notes(options.output, _ranked(ranker, rows, [{"patient_id": name} for name in table.ids], options))
+    lost = f"; {table.num_empty} rows without a note are not in it" if table.num_empty else ""
+    print(f"{len(rows)} notes ranked: {options.output}{lost}")
 
 
 def _rank_task(options: argparse.Namespace) -> None:
@@ -107,8 +126,8 @@ def _arguments() -> argparse.Namespace:
     one = parser.add_argument_group("one note")
     one.add_argument("--text", default=None, help="the note; with --input the column with the notes")
     one.add_argument("--file", default=None, help="a text file in UTF-8 that holds the note")
-    one.add_argument("--age", type=int, default=None, help="age in whole years")
-    one.add_argument("--sex", choices=("F", "M"), default=None, help="F or M")
+    one.add_argument("--age", default=None, help="age in whole years; with --input the column with it")
+    one.add_argument("--sex", default=None, help="F or M; with --input the column with it")
     one.add_argument(
         "--history", action=Once, default="", help="codes of each visit, oldest first: commas inside, ; between"
     )
@@ -117,6 +136,7 @@ def _arguments() -> argparse.Namespace:
     table.add_argument("--input", metavar="FILE", help="CSV, JSONL, Parquet or spreadsheet; needs --text and --output")
     table.add_argument("--patient", metavar="COLUMN", help="column that names the note (default: the row's number)")
     table.add_argument("--encoding", help="of a CSV that is not in UTF-8, as cp1252")
+    table.add_argument("--sex-values", metavar="F=..,M=..", help="values of the column of the sex that are no words")
     task = parser.add_argument_group("examples of a task")
     task.add_argument("--task", default=None, help="prepared task whose examples are ranked; needs --output")
     task.add_argument("--split", choices=SPLITS, default="test", help="which of its splits (default: test)")
@@ -130,7 +150,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--allow-unknown",
         action="store_true",
-        help="rank a note by a model of histories, or a history by a model of notes",
+        help="rank by a model that was trained without what is given: a note, a history, an age, a sex",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--output", default=None, help="file to write: .csv, .parquet or .json")
@@ -146,17 +166,20 @@ def _check(options: argparse.Namespace) -> None:
     sources = [name for name in ("input", "file", "task") if getattr(options, name) is not None]
     if len(sources) > 1 or (options.text is not None and sources not in ([], ["input"])):
         raise UserError("give one of --text, --file, --input and --task")
-    if sources in (["input"], ["task"]) and (options.history or options.days or options.age or options.sex):
+    of_one = options.history or options.days or (sources == ["task"] and (options.age or options.sex))
+    if sources in (["input"], ["task"]) and of_one:
         raise UserError(f"give either --{sources[0]} or one patient (--history, --days, --age, --sex), not both")
+    if options.sex_values is not None and sources != ["input"]:
+        raise UserError("--sex-values is of a column, which --sex names with --input")
     if sources == ["input"] and (options.text is None or options.output is None):
         raise UserError("--input needs --text, the column with the notes, and --output FILE.csv, .parquet or .json")
     if sources == ["task"] and options.output is None:
         raise UserError("--task needs --output FILE.csv, FILE.parquet or FILE.json")
 
 
-def _day(text: str) -> int:
-    if not text.strip().isdigit():
-        raise UserError("--days are whole numbers of 0 or more, one for each visit, separated by ;")
+def _whole(text: str, wanted: str) -> int:
+    if not text.strip().isdecimal():
+        raise UserError(wanted)
     return int(text)
 
 

@@ -177,3 +177,28 @@ def test_a_table_without_notes_is_said(tmp_path):
     path = write(tmp_path, rows(**PATIENT, **ADMITTED, cie=lambda patient, visit, draw: draw.choice(ICD10)))
     with pytest.raises(ValueError, match="no column seems to hold notes; name it with --text"):
         guess_table(path, TableGuess(), of_notes=True)
+
+
+def test_a_note_of_an_encounter_is_named_by_itself(tmp_path):
+    names = {
+        "patient": lambda patient, visit: f"p{patient}",
+        "encounter": lambda patient, visit: f"e{patient}-{visit // 2}",
+        "doc_id": lambda patient, visit: f"d{patient}-{visit}",
+    }
+    path = write(tmp_path, notes_of(4, **names))
+    guess = guess_table(path, TableGuess(), of_notes=True)
+    assert (guess.patient, guess.visit) == ("patient", "doc_id")
+    one_each = write(tmp_path, notes_of(1, episodio=lambda patient, visit: f"e{patient}"))
+    guess = guess_table(one_each, TableGuess(), of_notes=True)
+    assert (guess.patient, guess.visit) == ("episodio", "episodio")
+
+
+def test_notes_without_ids_are_said(tmp_path):
+    path = write(tmp_path, notes_of(2, patient=lambda patient, visit: f"p{patient}"))
+    with pytest.raises(
+        ValueError, match="no column seems to hold the ids of the notes; add one, or name it with --vis"
+    ):
+        guess_table(path, TableGuess(), of_notes=True)
+    nameless = write(tmp_path, notes_of(1, colour=lambda patient, visit: ["red", "blue"][patient % 2]))
+    with pytest.raises(ValueError, match=r"name it with --patient$"):
+        guess_table(nameless, TableGuess(), of_notes=True)

@@ -16,7 +16,10 @@ from mera.system.errors import UserError
 
 OF_NOTES = {
     "options": ["--patient", "pid", "--code", "dx", "--text", "note", "--code-system", "icd10"],
-    "columns": ["--patient", "pid", "--code", "dx", "--text", "note", "--encoding", "cp1252"],
+    "columns": [
+        *("--patient", "pid", "--visit", "doc", "--code", "dx", "--sex", "sexo", "--age", "edad", "--text", "note"),
+        *("--encoding", "cp1252"),
+    ],
 }
 GUESS = {"options": ["--patient", "pid", "--code", "dx", "--code-system", "icd10"], "columns": ["--patient", "pid"]}
 
@@ -96,14 +99,41 @@ def test_an_option_that_is_nearly_one_of_its_own(table, tmp_path):
 @pytest.mark.parametrize("kind", [["--kind", "coding"], ["--kind=coding"]])
 @pytest.mark.parametrize("recipe", [None, "minilm"])
 def test_notes_are_coded_by_a_fusion(steps, table, tmp_path, capsys, kind, recipe):
-    go.run_go(table, tmp_path / "mine", kind, recipe)
+    go.run_go(table, tmp_path / "mine", [*kind, "--sex-values", "F=2,M=1"], recipe)
     of_bi_encoder = ["the bi-encoder", "fuse it with the others"] if recipe else []
     baselines = "dictionary, words and letters, BM25"
     assert steps == ["prepare the table", baselines, "fuse them", *of_bi_encoder, "report"]
     line = next(line for line in capsys.readouterr().out.splitlines() if "mera predict" in line)
-    best = tmp_path / "mine" / "runs" / ("fused-laa_mrl" if recipe else "fused")
-    new = "--input NEW_NOTES.csv --patient pid --text note --encoding cp1252 --output ranked.csv"
-    assert line.strip() == f"mera predict {best} {new}"
+    best = tmp_path / "mine" / "runs" / ("fused-laa_mrl-minilm" if recipe else "fused")
+    new = "--input NEW_NOTES.csv --patient doc --sex sexo --age edad --text note --encoding cp1252"
+    assert line.strip() == f"mera predict {best} {new} --sex-values F=2,M=1 --output ranked.csv"
+
+
+def test_a_bi_encoder_may_be_added_to_what_has_finished(steps, table, tmp_path):
+    go.run_go(table, tmp_path / "mine", ["--kind", "coding"])
+    go.run_go(table, tmp_path / "mine", ["--kind", "coding"], "minilm")
+    assert steps[-1] == "report"
+
+
+@pytest.mark.parametrize("kind", [[], ["--kind", "coding"]])
+def test_a_recipe_that_there_is_not_is_noticed_first(steps, table, tmp_path, kind):
+    with pytest.raises(UserError, match=r"--recipe is a YAML file or one of .*; got 'minlm'"):
+        go.run_go(table, tmp_path / "mine", kind, "minlm")
+    assert (steps, (tmp_path / "mine").exists()) == ([], False)
+
+
+def test_where_nothing_has_finished_it_may_begin_anew(steps, table, tmp_path, monkeypatch):
+    def fails(steps, console, **_):
+        raise UserError("say so with --sex-values")
+
+    with monkeypatch.context() as context:
+        context.setattr(go, "run_steps", fails)
+        with pytest.raises(UserError, match="say so with"):
+            go.run_go(table, tmp_path / "mine")
+    go.run_go(table, tmp_path / "mine", ["--sex-values", "F=2,M=1"])
+    assert steps[-1] == "report"
+    with pytest.raises(UserError, match="was begun with other options"):
+        go.run_go(table, tmp_path / "mine")
 
 
 def test_every_run_that_notes_need_is_made(table, tmp_path):

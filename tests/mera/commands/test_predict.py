@@ -26,7 +26,7 @@ def runs(tmp_path, monkeypatch):
         (["--text=AKI", "laa"], NOTES),
         (["--help"], TWO),
         (["laa", "--help"], NOTES),
-        (["nowhere"], TWO),
+        (["."], TWO),
     ],
 )
 @pytest.mark.usefixtures("runs")
@@ -34,6 +34,12 @@ def test_the_checkpoint_says_which(words, script):
     command = predict_command(words)
     assert command[1].endswith(script)
     assert command[2:] == words
+
+
+@pytest.mark.usefixtures("runs")
+def test_a_folder_that_is_not_there_is_said():
+    with pytest.raises(ValueError, match="nowhere is not there: give the folder of a run"):
+        predict_command(["nowhere", "--input", "notes.csv", "--text", "note"])
 
 
 @pytest.mark.parametrize("source", ["one", "one/checkpoint"])

@@ -31,6 +31,8 @@ class Opened:
     """`code`, `definition`, `train_count`: C rows in column order."""
     facts: Mapping[str, object]
     """Of the run's manifest `task` and `calibration`; empty where there is none."""
+    met: Mapping[str, bool]
+    """Whether any patient of the run had an `age`, a `sex`; empty where there is none to see."""
 
 
 def open_scorer(source: str | Path, task: Task | None = None) -> Opened:
@@ -77,7 +79,7 @@ def _open_bi_encoder(source: Path, task: Task | None) -> Opened:
         vectors = CodeVectors(embeddings=torch.from_numpy(index.embeddings).to(model.device), owner=owner)
         table = pl.read_parquet(parts.candidates)
     scorer = BiEncoderScorer(model, record, vectors, table["train_count"].to_numpy())
-    return Opened(scorer=scorer, candidates=table, facts=facts)
+    return Opened(scorer=scorer, candidates=table, facts=facts, met=_met(parts))
 
 
 def _open_fusion(folder: Path) -> Opened:
@@ -93,7 +95,15 @@ def _open_fusion(folder: Path) -> Opened:
 
 
 def _opened(scorer: NoteScorer, parts: RunParts) -> Opened:
-    return Opened(scorer=scorer, candidates=pl.read_parquet(parts.candidates), facts=parts.facts())
+    table = pl.read_parquet(parts.candidates)
+    return Opened(scorer=scorer, candidates=table, facts=parts.facts(), met=_met(parts))
+
+
+def _met(parts: RunParts) -> dict[str, bool]:
+    if not parts.examples.is_file():
+        return {}
+    examples = pl.read_parquet(parts.examples)
+    return {name: bool(examples[name].count()) for name in ("age", "sex") if name in examples.columns}
 
 
 def _check_codes(opened: Opened, codes: list[str], source: Path, other: str) -> None:

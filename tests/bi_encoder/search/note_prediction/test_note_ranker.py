@@ -1,5 +1,6 @@
 """`mera predict` with a bi-encoder: the run's own scores again, from a run, a checkpoint or a task; files; refusals."""
 
+import datetime
 import json
 import shutil
 
@@ -10,8 +11,9 @@ from ready_python import run_ready
 from small_note_run import make_note_run
 from tiny_task import make_tiny_task
 
-from bi_encoder.search.note_prediction.note_files import read_note_table
 from bi_encoder.search.note_prediction.note_ranker import NoteRanker
+from bi_encoder.search.note_prediction.note_table import NoteColumns, read_note_table
+from data.table_files.columns import ColumnForms
 from mera.root import ROOT
 from mera.runs.predictions import read_predictions
 
@@ -99,8 +101,22 @@ def test_a_history_is_read_with_codes_however_they_are_written(tmp_path):
 def test_what_is_missing_is_said(run, ranker, tmp_path):
     with pytest.raises(ValueError, match="was trained on notes, and there is none"):
         ranker.rank([["I10"]])
-    with pytest.raises(ValueError, match="nothing to rank from: give a note or a history"):
+    with pytest.raises(ValueError, match="nothing to rank from: the note is empty"):
         ranker.rank(text=" ")
+    with pytest.raises(ValueError, match="nothing to rank from: give a note or a history"):
+        ranker.rank()
+    with pytest.raises(ValueError, match="reads no history beside one; leave --history out"):
+        ranker.rank([["I10"]], text=NOTE)
+    with pytest.raises(ValueError, match="an age is 0 to 120 years"):
+        ranker.rank(text=NOTE, age=1000)
+    with pytest.raises(ValueError, match="a sex is F or M"):
+        ranker.rank(text=NOTE, sex="X")
+    assert ranker.met == {"age": True, "sex": True}
+    never = NoteRanker.load(run)
+    never.met = {"age": False, "sex": False}
+    with pytest.raises(ValueError, match="was trained on notes without age and sex; leave it out"):
+        never.rank(text=NOTE, age=67, sex="F")
+    assert never.rank(text=NOTE, age=67, allow_unknown=True) == ranker.rank(text=NOTE, age=67)
     with pytest.raises(ValueError, match=r"holds no model that reads notes: give a run of"):
         NoteRanker.load(tmp_path)
     shutil.copytree(run / "checkpoint", tmp_path / "alone" / "checkpoint")
@@ -109,18 +125,45 @@ def test_what_is_missing_is_said(run, ranker, tmp_path):
 
 
 def test_a_table_of_notes(tmp_path):
+    columns = NoteColumns(text="note", ids="id")
     (tmp_path / "notes.csv").write_text('id,note\n007,"Chest pain, ""sharp"""\n8,\n9,AKI\n')
-    table = read_note_table(tmp_path / "notes.csv", "note", "id")
+    table = read_note_table(tmp_path / "notes.csv", columns)
     assert (table.ids, table.texts, table.num_empty) == (["007", "9"], ['Chest pain, "sharp"', "AKI"], 1)
-    (tmp_path / "notes.jsonl").write_text('{"note": "AKI"}\n{"note": null}\n{"note": "COPD"}\n')
-    table = read_note_table(tmp_path / "notes.jsonl", "note", None)
-    assert (table.ids, table.texts, table.num_empty) == (["1", "3"], ["AKI", "COPD"], 1)
+    assert (table.ages, table.sexes, table.unreadable) == ([None, None], [None, None], {})
+    (tmp_path / "notes.jsonl").write_text(
+        '{"id": 7, "note": "AKI"}\n{"id": 8, "note": null}\n{"id": "9", "note": "COPD"}\n'
+    )
+    table = read_note_table(tmp_path / "notes.jsonl", columns)
+    assert (table.ids, table.texts, table.num_empty) == (["7", "9"], ["AKI", "COPD"], 1)
+    assert read_note_table(tmp_path / "notes.jsonl", NoteColumns(text="note")).ids == ["1", "3"]
     (tmp_path / "unnamed.csv").write_text("id,note\n,AKI\n")
     with pytest.raises(ValueError, match=r"row 1 of .*unnamed.csv has a note and no id in id"):
-        read_note_table(tmp_path / "unnamed.csv", "note", "id")
+        read_note_table(tmp_path / "unnamed.csv", columns)
     (tmp_path / "empty.csv").write_text("id,note\n1,\n")
     with pytest.raises(ValueError, match="has no row with a note in note"):
-        read_note_table(tmp_path / "empty.csv", "note", "id")
+        read_note_table(tmp_path / "empty.csv", columns)
+
+
+def test_ages_and_sexes_of_a_table_of_notes(tmp_path):
+    (tmp_path / "notes.csv").write_text(
+        "id,note,sexo,edad\n1,AKI,Mujer,66\n2,COPD,Hombre,>89\n3,CHF,?,old\n4,,Mujer,1\n"
+    )
+    columns = NoteColumns(text="note", ids="id", age="edad", sex="sexo")
+    table = read_note_table(tmp_path / "notes.csv", columns)
+    assert (table.ages, table.sexes) == ([66, 90, None], ["F", "M", None])
+    assert table.unreadable == {"notes.csv, edad": 1}
+    (tmp_path / "coded.csv").write_text("id,note,sexo,edad\n1,AKI,x1,66\n2,COPD,x2,67\n")
+    forms = ColumnForms(sex_values={"x1": "F", "x2": "M"})
+    assert read_note_table(tmp_path / "coded.csv", columns, forms).sexes == ["F", "M"]
+
+
+def test_a_column_of_dates_is_an_id_and_no_note(tmp_path):
+    days = [datetime.datetime(2026, 1, day) for day in (1, 2)]
+    pl.DataFrame({"when": days, "note": ["AKI", "COPD"]}).write_parquet(tmp_path / "notes.parquet")
+    ids = read_note_table(tmp_path / "notes.parquet", NoteColumns(text="note", ids="when")).ids
+    assert [name[:10] for name in ids] == ["2026-01-01", "2026-01-02"]
+    with pytest.raises(ValueError, match="the column when holds dates or times, and no notes"):
+        read_note_table(tmp_path / "notes.parquet", NoteColumns(text="when"))
 
 
 def predict(*arguments):
@@ -150,6 +193,24 @@ def test_the_command_ranks_notes_of_every_kind(run, task, ranker, tmp_path):
     assert (tmp_path / "out" / "ranked.csv").stat().st_mode & 0o777 == 0o600
 
 
+def test_the_command_reads_the_columns_of_age_and_sex(run, task, tmp_path):
+    rows = list(task.splits["test"])[:2]
+    table = pl.DataFrame(
+        [{"id": row["example_id"], "note": row["text"], "y": row["age"], "s": row["sex"]} for row in rows]
+    )
+    table.write_csv(tmp_path / "notes.csv")
+    command = (run, "--input", tmp_path / "notes.csv", "--patient", "id", "--text", "note", "--top", 30)
+    done = predict(*command, "--age", "y", "--sex", "s", "--output", tmp_path / "ranked.csv")
+    assert done.returncode == 0, done.stderr
+    ranked, expected = pl.read_csv(tmp_path / "ranked.csv"), read_predictions(run)
+    for number, row in enumerate(rows):
+        of_row = ranked.filter(pl.col("patient_id") == row["example_id"])
+        scores = [expected.scores[number, task.column[code]] for code in of_row["code"]]
+        np.testing.assert_allclose(of_row["score"], scores, rtol=1e-4, atol=1e-3)
+    without = predict(*command, "--output", tmp_path / "other.csv")
+    assert "the model was trained with age and sex: name the columns with --age and --sex" in without.stderr
+
+
 def test_the_command_ranks_a_task_and_says_the_true_codes(run, task, tmp_path):
     done = predict(run, "--task", task.path, "--split", "validation", "--output", tmp_path / "ranked.json")
     assert done.returncode == 0, done.stderr
@@ -169,6 +230,8 @@ def test_the_command_ranks_a_task_and_says_the_true_codes(run, task, tmp_path):
         (["--task", "prepared/x"], "--task needs --output"),
         (["--text", "AKI", "--output", "x.txt"], "--output writes .json, .parquet or .csv"),
         (["--text", "AKI", "--rules", "check"], "unrecognized arguments: --rules check"),
+        (["--text", "AKI", "--sex-values", "F=2,M=1"], "--sex-values is of a column, which --sex names with --input"),
+        (["--text", "AKI", "--age", "old"], "--age is a whole number of years"),
     ],
 )
 def test_the_command_refuses_in_one_sentence(run, options, message):

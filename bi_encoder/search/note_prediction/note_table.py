@@ -1,0 +1,91 @@
+"""Notes to rank, from a table: JSONL, CSV, Parquet or a spreadsheet."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from bi_encoder.adaptation.notes import JSON_SUFFIXES, json_column
+from data.ledger import Ledger
+from data.table_files.columns import Column, ColumnForms, type_columns
+from data.table_files.meanings import Meaning
+from data.table_files.stored_files import InputFile
+from data.table_files.text_tables import TextTable, read_text_table
+from mera.system.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NoteColumns:
+    """What the columns of a table are called; None: there is none."""
+
+    text: str
+    ids: str | None = None
+    """None: the numbers of the rows."""
+    age: str | None = None
+    sex: str | None = None
+
+    def named(self) -> dict[str, str]:
+        names = {"text": self.text, "ids": self.ids, "age": self.age, "sex": self.sex}
+        return {ours: theirs for ours, theirs in names.items() if theirs is not None}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NoteTable:
+    ids: list[str]
+    texts: list[str]
+    ages: list[int | None]
+    """In years."""
+    sexes: list[str | None]
+    """`F`, `M` or unknown."""
+    num_empty: int
+    """Rows without a note, left out."""
+    unreadable: dict[str, int]
+    """`notes.csv, age` -> values of that column that are no age, or no sex, and are taken for unknown."""
+
+
+def read_note_table(path: str | Path, columns: NoteColumns, forms: ColumnForms | None = None) -> NoteTable:
+    """Raises UserError, naming the line, where an id is missing, and where no row has a note; and as `read_text_table`
+    and `type_columns`."""
+    path, forms = Path(path), forms or ColumnForms()
+    table = _as_text(path, columns.named(), forms.encoding)
+    texts = table.rows["text"]
+    if texts.dtype != pl.String:
+        raise UserError(f"{path}: the column {columns.text} holds dates or times, and no notes")
+    ids = [str(number) for number in range(1, len(texts) + 1)]
+    if columns.ids is not None:
+        ids = [value or "" for value in table.rows["ids"].cast(pl.String).to_list()]
+    notes = [note or "" for note in texts.to_list()]
+    with_note = [number for number, note in enumerate(notes) if note.strip()]
+    if not with_note:
+        raise UserError(f"{path} has no row with a note in {columns.text}")
+    missing = next((number for number in with_note if not ids[number].strip()), None)
+    if missing is not None:
+        raise UserError(f"row {missing + 1} of {path} has a note and no id in {columns.ids}; give every note an id")
+    ledger, of_patients = (
+        Ledger(),
+        [
+            Column(name=name, meaning=meaning, header=getattr(columns, name))
+            for name, meaning in (("age", Meaning.AGE), ("sex", Meaning.SEX))
+            if getattr(columns, name) is not None
+        ],
+    )
+    typed = type_columns(table, of_patients, ledger, forms)
+    known = {name: typed[name].to_list() if name in typed.columns else [None] * len(notes) for name in ("age", "sex")}
+    return NoteTable(
+        ids=[ids[number] for number in with_note],
+        texts=[notes[number] for number in with_note],
+        ages=[known["age"][number] for number in with_note],
+        sexes=[known["sex"][number] for number in with_note],
+        num_empty=len(notes) - len(with_note),
+        unreadable={name: entry["values"] for name, entry in ledger.record().get("unreadable", {}).items()},
+    )
+
+
+def _as_text(path: Path, headers: Mapping[str, str], encoding: str | None) -> TextTable:
+    """The columns of `headers` (our name -> the file's)."""
+    if not path.name.removesuffix(".gz").endswith(JSON_SUFFIXES):
+        return read_text_table(path, headers, encoding=encoding)
+    values = {ours: json_column(path, theirs, numbers=ours != "text") for ours, theirs in headers.items()}
+    rows = pl.DataFrame(values, schema=dict.fromkeys(values, pl.String))
+    return TextTable(path=path, file=InputFile.of(path, path.read_bytes()), rows=rows)
