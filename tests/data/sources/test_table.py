@@ -284,6 +284,20 @@ def test_a_table_of_ones_own(tmp_path):
     row = next(row for row in every_row(temporal) if row["example_id"] == "p3:3b")
     assert (row["text"], row["targets"]) == ("b letter,\nof person zzzzzz", ["I50.9", "N17.9"])
     assert temporal.info["accounting"]["notes"] == {"read": 16, "added": {}, "used": 16, "dropped": {}}
+    assert not [event for event in temporal.info["changed"] if "read as one" in event]
+
+
+def test_notes_of_one_visit_are_joined_and_counted(tmp_path):
+    table = [["Person", "Stay", "When", "Rank", "Dx", "Sex", "Years", "Letter"]]
+    for person in range(1, 9):
+        letter = f"a letter of {30 * 'xyzuvwkl'[person - 1]}"  # a near-copy would leave train
+        texts = (letter, "another", "another") if person > 2 else (letter, letter, "")
+        table += [[f"p{person}", f"{person}a", "2021-02-03", 1, "I10", "", "", text] for text in texts]
+    source = write_csv(tmp_path / "mine.csv", table)
+    notes = ("--kind", "coding", "--text", "Letter")
+    (task,) = run("table", "--input", source, *COLUMN_OPTIONS, *notes, "--output", tmp_path / "u", *EVEN)
+    assert sum(row["text"].endswith("\n\nanother") for row in every_row(task)) == 6
+    assert task.info["changed"]["note of a visit that has others, with which it is read as one"] == 6
 
 
 def test_a_table_as_parquet_with_lists_of_codes(tmp_path):
