@@ -101,9 +101,10 @@ def _claim(output: Path, settings: Recipe) -> None:
     """Note what `output` is made of. Raises UserError where it was begun with something else, or is another's folder:
     steps that have finished are kept, and would be of the table before. Where none has, it is begun anew."""
     path = output / SETTINGS
-    if path.is_file() and not {entry.name for entry in output.iterdir() if entry.name[0] != "."} - {SETTINGS}:
-        path.unlink()
-    if not path.is_file() and {entry.name for entry in output.iterdir()} - {LOCK_NAME}:
+    if path.is_file():
+        if not {entry.name for entry in output.iterdir() if entry.name[0] != "."} - {SETTINGS}:
+            path.unlink()
+    elif {entry.name for entry in output.iterdir()} - {LOCK_NAME}:
         raise UserError(f"{output} already exists and is not of `mera go`; choose another --output or remove it")
     other = {"table": "another table", "options": "other options", "recipe": "another recipe"}
     different = note_settings(path, settings)

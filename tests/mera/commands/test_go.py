@@ -124,6 +124,7 @@ def test_a_recipe_that_there_is_not_is_noticed_first(steps, table, tmp_path, kin
 
 def test_where_nothing_has_finished_it_may_begin_anew(steps, table, tmp_path, monkeypatch):
     def fails(steps, console, **_):
+        (tmp_path / "mine" / ".prepared.partial").mkdir()
         raise UserError("say so with --sex-values")
 
     with monkeypatch.context() as context:
