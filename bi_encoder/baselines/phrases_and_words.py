@@ -170,8 +170,11 @@ def _evidence(task: Task, fitted: Dictionary, scores: np.ndarray) -> dict[str, d
     for row, query in enumerate(query_texts(task, "test")[:EVIDENCE_ROWS]):
         if query.note_start is None:
             continue
-        spans = fitted.spans(query.text[query.note_start :])
         best = np.argsort(-scores[row], kind="stable")[:EVIDENCE_CODES]
-        places = {column: [[span.start, span.end] for span in spans if span.column == column] for column in best}
-        evidence[str(row)] = {task.codes[column]: of_code for column, of_code in places.items() if of_code}
+        spans = fitted.evidence(query.text[query.note_start :], best)
+        evidence[str(row)] = {
+            task.codes[column]: [[span.start, span.end] for span in of_code]
+            for column, of_code in zip(best, spans, strict=True)
+            if of_code
+        }
     return evidence or None

@@ -22,7 +22,8 @@ EVIDENCE_ROWS, EVIDENCE_CODES = 20, 10
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Span:
-    """Characters `[start, end)` of the note, and the share of the attention that fell on them."""
+    """Characters `[start, end)` of the note, and the share of the attention that fell on them (of a dictionary's phrase
+    its precision, of BM25's sentence 1)."""
 
     start: int
     end: int

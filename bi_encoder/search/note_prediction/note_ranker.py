@@ -33,7 +33,7 @@ class RankedNoteCode:
     code: str
     definition: str
     score: float
-    """Cosine similarity divided by the temperature, with the popularity prior."""
+    """As the run scores: of a bi-encoder the cosine divided by the temperature, with its prior."""
     probability: float | None
     """None where the run fitted no calibration."""
     predicted: bool
@@ -41,7 +41,7 @@ class RankedNoteCode:
     known: bool
     """The code stands in the history."""
     evidence: tuple[Span, ...]
-    """Where in the note the model looked; empty without label attention or without a note."""
+    """Where in the note it was found; empty where the model cannot say, or without a note."""
 
 
 class NoteRanker:
