@@ -20,10 +20,10 @@ from mera.config import config_dict
 from mera.evaluation.calibration import fit_platt
 from mera.evaluation.micro_f1_threshold import best_threshold
 from mera.runs.manifest import RunClock, build_manifest
+from mera.runs.other_splits.validation_scores import write_validation
 from mera.runs.predictions import predictions_for_task, write_predictions
 from mera.runs.records import task_record
 from mera.runs.run_directory import RunDirectory, write_json
-from mera.runs.validation_scores import write_validation
 
 SPEED_QUERIES = 512
 """Searches timed at each width."""

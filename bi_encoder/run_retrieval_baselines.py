@@ -33,11 +33,11 @@ from mera.evaluation.calibration import fit_platt
 from mera.evaluation.micro_f1_threshold import best_threshold
 from mera.runs.finished_runs import finished_before
 from mera.runs.manifest import RunClock, build_manifest
+from mera.runs.other_splits.train_scores import write_train
+from mera.runs.other_splits.validation_scores import write_validation
 from mera.runs.predictions import predictions_for_task, write_predictions
 from mera.runs.records import task_record
 from mera.runs.run_directory import RunDirectory
-from mera.runs.train_scores import write_train
-from mera.runs.validation_scores import write_validation
 from mera.training.entry_point import run_entry_point
 
 

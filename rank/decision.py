@@ -1,6 +1,7 @@
 """What is chosen on validation, and by which numbers: the best ranking, where the cut is, and what probability a score
 stands for."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NotRequired, TypedDict
 
@@ -34,6 +35,11 @@ class DecisionRule:
     slope: float
     """probability = sigmoid(slope * (score - threshold) + intercept)  (Platt 1999)"""
     intercept: float
+
+    @classmethod
+    def constant(cls, threshold: float, calibration: Mapping[str, float]) -> "DecisionRule":
+        """That of a model without EOV, whose EOV is 0 throughout; `calibration`: `slope` and `intercept`."""
+        return cls(eov_share=1.0, offset=threshold, slope=calibration["slope"], intercept=calibration["intercept"])
 
     def thresholds(self, scores: np.ndarray, eov: np.ndarray) -> np.ndarray:
         """(N,) the score above which each example's codes are predicted; scores (N, C), eov (N,)."""

@@ -14,16 +14,15 @@ from data.task import Task
 from mera.config import config_dict
 from mera.language_models.code_tokens import CodeTokens
 from mera.runs.manifest import RunClock, build_manifest
+from mera.runs.other_splits.validation_scores import write_validation
 from mera.runs.predictions import predictions_for_task, write_predictions
 from mera.runs.records import memorization_record, task_record
 from mera.runs.run_directory import RunDirectory
-from mera.runs.validation_scores import write_validation
 from mera.training.checkpoint import save_checkpoint
 from rank.config import Decoding, RankConfig
 from rank.decision import DecisionRecord, best_micro_f1, decision_record, fit_decision_rule, ranking_quality
 from rank.patients.trained_on import TrainedOn
 from rank.predict import Ranker
-from rank.prompt import reading_sentences
 from rank.start import wide_loss
 from rank.trainer import RankTrainer
 from rank.validation import Validation
@@ -100,12 +99,10 @@ def fit_decision_again(
 ) -> tuple[DecisionRecord, RankedPatients]:
     """Fit the rule of a loaded ranker on validation once more; it changes in place, and uses EOV if it did before.
     Returns what the manifest says of it, and the validation patients as ranked by the first output token."""
-    rows = list(task.splits["validation"])
-    prompts = ranker.prompts(rows)
-    scores, eov = ranker.score(rows, batch_size, prompts)
+    sentences: list[str] = []
+    scores, eov = ranker.score(list(task.splits["validation"]), batch_size, sentences.append)
     targets, uses_eov = task.targets("validation"), ranker.rule.eov_share > 0
     ranker.rule = fit_decision_rule(scores, eov, targets, uses_eov, fit_offset)
-    sentences = reading_sentences(prompts, "ranking", ranker.prompt.past_note_tokens)
     ranked = RankedPatients(scores=scores, thresholds=ranker.rule.thresholds(scores, eov), sentences=sentences)
     return decision_record(ranker.rule, scores, eov, targets, uses_eov), ranked
 
@@ -116,13 +113,12 @@ def rank_split(
     """Rank the patients of a split by the first output token, or by writing up to `max_codes` codes one after the
     other."""
     rows = list(task.splits[split])
-    prompts = ranker.prompts(rows)
+    sentences: list[str] = []
     if decoding == "rank":
-        scores, eov = ranker.score(rows, batch_size, prompts)
+        scores, eov = ranker.score(rows, batch_size, sentences.append)
         thresholds = ranker.rule.thresholds(scores, eov)
     else:
-        scores, thresholds = ranker.decode(rows, batch_size, max_codes, prompts)
-    sentences = reading_sentences(prompts, "ranking", ranker.prompt.past_note_tokens)
+        scores, thresholds = ranker.decode(rows, batch_size, max_codes, sentences.append)
     return RankedPatients(scores=scores, thresholds=thresholds, sentences=sentences)
 
 

@@ -29,16 +29,17 @@ from mera.evaluation.calibration import fit_platt
 from mera.evaluation.micro_f1_threshold import best_threshold
 from mera.runs.finished_runs import finished_before
 from mera.runs.manifest import RunClock, build_manifest
+from mera.runs.other_splits.validation_scores import write_validation
 from mera.runs.predictions import predictions_for_task, write_predictions
 from mera.runs.records import task_record
 from mera.runs.run_directory import RunDirectory
-from mera.runs.validation_scores import write_validation
 from mera.system.errors import UserError
 from mera.system.terminal import print_above_bars, progress_bar
 from mera.training.entry_point import run_entry_point
 from rank.baselines.config import BaselinesConfig
+from rank.baselines.fitted.ranker import BaselineRanker
 from rank.baselines.item_item import ease, item_knn
-from rank.baselines.neural import retain, transformer
+from rank.baselines.neural.training import retain, transformer
 from rank.baselines.simple import BaselineScores, has_history, linear, own_history, popularity
 from rank.baselines.trees.gbdt import gbdt
 from rank.baselines.wide_part import wide_part
@@ -97,7 +98,7 @@ def main() -> None:
         # With true probabilities in hand, the best threshold is known without a look at any target.
         threshold = best_threshold(probabilities, probabilities)
         scored = BaselineScores(validation=np.empty(0), test=probabilities, chosen={})
-        write_run(config, task, runs["oracle"], clock, "oracle", scored, threshold, {"scores": "probabilities"})
+        write_run(config, task, runs["oracle"], clock, "oracle", scored, threshold, None)
 
 
 def settings_of(config: BaselinesConfig, name: str) -> dict[str, object]:
@@ -114,7 +115,7 @@ def write_run(
     kind: str,
     scored: BaselineScores,
     threshold: float,
-    calibration: Mapping[str, float | str] | None,
+    calibration: Mapping[str, float] | None,
 ) -> None:
     name = run.final.name
     manifest = build_manifest(
@@ -125,7 +126,10 @@ def write_run(
         seed=config.seed,
         task=task_record(task, "test"),
         clock=clock,
-    ) | {"calibration": calibration}
+    ) | {"calibration": {"scores": "probabilities"} if kind == "oracle" else calibration}
+    if scored.model is not None and calibration is not None and has_history(task):
+        called = str(manifest["model"])
+        BaselineRanker.of_task(scored.model, called, task, threshold, calibration).save(run)
     predictions = predictions_for_task(task, "test", scored.test, threshold, manifest, {"training": scored.training})
     write_predictions(run.path("predictions"), predictions)
     if kind == "baseline":  # the oracle knows the test patients' probabilities alone

@@ -2,6 +2,7 @@
 
 mera predict runs/rank/checkpoint --history "428.0,401.9;584.9" --days "120;14" --age 67 --sex F --top 10
 mera predict runs/rank --input patients.csv --patient pid --time date --code icd --output ranked.csv
+mera predict runs/gbdt --input patients.csv --patient pid --time date --code icd --output ranked.csv
 mera predict runs/rank/checkpoint --task prepared/diabetes130 --output ranked.parquet --phenotype heart_failure=428
 
 A bi-encoder, a baseline on notes or a fusion ranks notes, with options of its own (mera predict RUN --help lists them):
@@ -28,7 +29,8 @@ from mera.training.entry_point import run_entry_point
 from rank.patients.coding_check import RULE_USES
 from rank.patients.notices import print_notices
 from rank.patients.phenotypes import Phenotype
-from rank.task_prediction.predict_task import load_ranker, rank_patient, rank_task
+from rank.task_prediction.open_ranker import open_ranker
+from rank.task_prediction.predict_task import rank_patient, rank_task
 from rank.task_prediction.rank_table import (
     add_table_options,
     check_table_options,
@@ -41,7 +43,7 @@ from rank.task_prediction.ranked_files import SUFFIXES, as_json, print_measured,
 
 def rank_table(arguments: argparse.Namespace, phenotypes: list[Phenotype]) -> None:
     """`--input`: the patients of a table, into `--output`, after the account of what was read."""
-    ranker = load_ranker(arguments.checkpoint)
+    ranker = open_ranker(arguments.checkpoint)
     patients = read_patients(arguments, ranker)
     print_account(patients.account, Console(stderr=True))
     examples = rank_new_patients(
@@ -61,7 +63,7 @@ def rank_table(arguments: argparse.Namespace, phenotypes: list[Phenotype]) -> No
 
 def main() -> None:
     parser = CommandLine(prog="mera predict", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkpoint", help="run of rank/train.py, or its checkpoint directory")
+    parser.add_argument("checkpoint", help="run of stage two, or its checkpoint directory; of mera baselines or mera fuse")
     patient = parser.add_argument_group("one patient")
     patient.add_argument(
         "--history",
@@ -124,7 +126,7 @@ def main() -> None:
             raise UserError("give either --task or one patient (--history, --days, --age, --sex, --text), not both")
         if arguments.output is None:
             raise UserError("--task needs --output FILE.csv, FILE.parquet or FILE.json")
-        ranker = load_ranker(arguments.checkpoint)
+        ranker = open_ranker(arguments.checkpoint)
         examples, measured = rank_task(
             ranker,
             arguments.task,
@@ -140,7 +142,7 @@ def main() -> None:
         print_measured(measured)
         print(f"{len(examples)} patients ranked: {arguments.output}")
         return
-    ranker = load_ranker(arguments.checkpoint)
+    ranker = open_ranker(arguments.checkpoint)
     example = rank_patient(
         ranker,
         arguments.history,

@@ -16,9 +16,9 @@ from typing import ClassVar, NamedTuple
 import ahocorasick
 import numpy as np
 
-from bi_encoder.baselines.contents import Contents
 from bi_encoder.baselines.phrases import Kind, Phrases, Words, compared, known_phrases, words_of
 from bi_encoder.evidence.attended_spans import Span
+from mera.runs.fitted_contents import Contents
 
 USUAL_PRECISION: dict[Kind, float] = {"name": 0.3, "marked": 0.5, "marked name": 0.5, "sequence": 0.2}
 """How often a phrase of a kind is taken to be right before one of them was counted."""

@@ -7,11 +7,11 @@ from typing import Protocol
 
 import numpy as np
 
-from bi_encoder.baselines.contents import SETTINGS, Contents, read_contents, write_contents
 from bi_encoder.baselines.dictionary import Dictionary
 from bi_encoder.baselines.name_models import EncoderScorer, NameModel, OpenModel, WordScorer
 from bi_encoder.baselines.word_features import WordModel
 from bi_encoder.evidence.attended_spans import Span
+from mera.runs.fitted_contents import SETTINGS, Contents, read_contents, write_contents
 from mera.system.errors import UserError
 
 FOLDER = "fitted"

@@ -12,7 +12,6 @@ import torch
 from torch.nn.functional import normalize
 
 from bi_encoder.baselines.bm25 import Bm25
-from bi_encoder.baselines.contents import Contents
 from bi_encoder.checkpoint import ModelRecord
 from bi_encoder.evidence.attended_spans import Span
 from bi_encoder.index.term_index import TermIndex
@@ -20,6 +19,7 @@ from bi_encoder.index.vector_groups import VectorGroups
 from bi_encoder.index.words import sentences
 from bi_encoder.model import BiEncoder
 from bi_encoder.predict import embed_texts
+from mera.runs.fitted_contents import Contents
 from mera.system.errors import UserError
 
 COSINES_AT_ONCE = 64_000_000

@@ -33,7 +33,7 @@ from bi_encoder.validation import unseen_recall
 from data.task import Task
 from mera.config import config_class
 from mera.evaluation.metrics import mean_average_precision, rank_targets
-from mera.runs.train_scores import folds_of_patients
+from mera.runs.other_splits.train_scores import folds_of_patients
 from mera.system.errors import UserError
 
 EVALUATED = ("validation", "test")

@@ -14,8 +14,8 @@ from scipy.linalg import cho_factor, cho_solve
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.svm import SVC
 
-from bi_encoder.baselines.contents import Contents, sparse_arrays, sparse_matrix
 from bi_encoder.evidence.attended_spans import Span
+from mera.runs.fitted_contents import Contents, sparse_arrays, sparse_matrix
 
 MAX_FEATURES = 200_000
 """Of each kind, the most frequent ones."""

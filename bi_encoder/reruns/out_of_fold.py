@@ -29,10 +29,10 @@ from bi_encoder.trainer import build_trainer
 from bi_encoder.validation import Validation
 from data.task import Task, load_task
 from mera.config import config_dict, load_config, parse_config
+from mera.runs.other_splits.train_scores import folds_of_patients, write_train
+from mera.runs.other_splits.validation_scores import read_validation, write_validation
 from mera.runs.predictions import read_predictions, write_predictions
 from mera.runs.run_directory import RunDirectory
-from mera.runs.train_scores import folds_of_patients, write_train
-from mera.runs.validation_scores import read_validation, write_validation
 from mera.system.errors import UserError
 from mera.training.entry_point import run_entry_point
 

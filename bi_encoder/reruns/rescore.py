@@ -16,9 +16,9 @@ from bi_encoder.scoring.prior import Prior
 from bi_encoder.start import with_carried_evidence
 from data.task import load_task
 from mera.config import load_config, parse_config
+from mera.runs.other_splits.validation_scores import write_validation
 from mera.runs.predictions import read_predictions, write_predictions
 from mera.runs.run_directory import RunDirectory
-from mera.runs.validation_scores import write_validation
 from mera.system.errors import UserError
 from mera.training.entry_point import run_entry_point
 

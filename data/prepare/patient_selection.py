@@ -68,11 +68,21 @@ def split_patients(
     split: SplitOptions,
     ledger: Ledger,
 ) -> dict[str, list[Patient]]:
-    """Split -> its patients, with the visits and notes that its examples may use."""
+    """Split -> its patients, with the visits and notes that its examples may use.
+
+    Raises UserError where notes like others leave a split without any.
+    """
     split_of = _split_of(patients, source, options, split)
     sample = drop_patients(patients, lambda patient: patient.patient_id in split_of, "not in the sample", ledger)
     if kind == "coding" and options.rules is None:
-        sample = drop_near_duplicates(sample, split_of, ledger)
+        distinct = drop_near_duplicates(sample, split_of, ledger)
+        for name, members in _by_split(sample, split_of).items():
+            if members and not _by_split(distinct, split_of)[name]:
+                raise UserError(
+                    f"all {len(members):,} patients of the {name} split have notes that are nearly those of patients "
+                    f"in another split, such as forms that were never filled in; there is nothing to learn from them"
+                )
+        sample = distinct
     parts = _by_split(sample, split_of)
     if kind == "diagnosis" and options.max_history is not None:
         for name, members in parts.items():

@@ -2,18 +2,30 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
+from mera.commands.fusion.saved import MARK as FUSION
+from mera.commands.fusion.saved import part_folders
 from mera.commands.programs import script_command
 from mera.system.errors import UserError
 
+Ranked = Literal["patients", "notes"]
+
 FLAGS = ("--json", "--wide", "--allow-unknown")
 """Options of either program that take no value."""
-BI_ENCODER, STAGE_ONE, STAGE_TWO = "bi_encoder.json", "memorized.json", "ranking.json"
-FITTED, FUSION = "fitted/model.json", "fusion/fusion.json"
-"""Files by which a checkpoint, or the run of a baseline on notes or of a fusion, says what it is."""
-OF_NOTES = (BI_ENCODER, FITTED, FUSION)
-NOTES_PROGRAM = "bi_encoder/search/note_prediction/run_predict.py"
-PREDICTS = {**dict.fromkeys(OF_NOTES, NOTES_PROGRAM), STAGE_TWO: "rank/run_predict.py"}
+STAGE_ONE, STAGE_TWO, BI_ENCODER = "memorized.json", "ranking.json", "bi_encoder.json"
+BASELINE, NOTES_BASELINE = "fitted/ranking.json", "fitted/model.json"
+"""Files by which a checkpoint, or the run of a baseline, says what it is; one of patients has both of the latter."""
+RANKS: dict[str, Ranked] = {
+    STAGE_TWO: "patients",
+    BASELINE: "patients",
+    BI_ENCODER: "notes",
+    NOTES_BASELINE: "notes",
+}
+PROGRAMS: dict[Ranked, str] = {
+    "patients": "rank/run_predict.py",
+    "notes": "bi_encoder/search/note_prediction/run_predict.py",
+}
 
 
 def predict_command(arguments: Sequence[str]) -> list[str]:
@@ -30,18 +42,27 @@ def predict_command(arguments: Sequence[str]) -> list[str]:
         raise UserError(f"{source} is not there: give the folder of a run, its checkpoint or an export")
     if kind is None and source is not None and (Path(source) / "predictions" / "manifest.json").is_file():
         raise UserError(
-            f"{source} keeps its predictions and no model that can rank others; runs of mera rank and mera retrieve "
-            f"have one, and on notes those of mera retrieval-baselines and mera fuse (of an older version: make it "
-            f"again)"
+            f"{source} keeps its predictions and no model that can rank others; runs of mera rank, mera retrieve and "
+            f"mera fuse have one, those of mera baselines on histories and of mera retrieval-baselines on notes too "
+            f"(of an older version: make it again)"
         )
-    return script_command(PREDICTS[kind or STAGE_TWO], *arguments)
+    ranked = None if source is None else what_it_ranks(source)
+    return script_command(PROGRAMS[ranked or "patients"], *arguments)
 
 
-def checkpoint_kind(source: str) -> str | None:
-    """The file, a key of PREDICTS or STAGE_ONE, by which a run, its checkpoint or an export says what it is; None where
-    there is none."""
+def what_it_ranks(source: str | Path) -> Ranked | None:
+    """A fusion ranks patients if any of its parts does; None where `source` ranks nothing."""
+    kind = checkpoint_kind(source)
+    if kind == FUSION:
+        return "patients" if "patients" in map(what_it_ranks, part_folders(Path(source))) else "notes"
+    return None if kind is None else RANKS.get(kind)
+
+
+def checkpoint_kind(source: str | Path) -> str | None:
+    """The file, STAGE_ONE, FUSION or a key of RANKS, by which a run, its checkpoint or an export says what it is; None
+    where there is none."""
     folders = [Path(source), Path(source) / "checkpoint"]
-    kinds = (*PREDICTS, STAGE_ONE)
+    kinds = (*RANKS, FUSION, STAGE_ONE)
     return next((name for name in kinds for folder in folders if (folder / name).is_file()), None)
 
 

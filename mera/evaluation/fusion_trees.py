@@ -7,7 +7,7 @@ Legend: N examples, C codes, P parts (the models), M pairs of an example and a c
 The sum takes each part alone; the trees see what the parts say together (a phrase that is right where BM25 agrees), how
 a code stands against the others of its example, and how often training showed it. They start at the sum and correct it
 (LightGBM, Ke et al. 2017): stacking (Wolpert 1992). They need more rows than a validation split has, so they read the
-training split too, of which every part has scores out of fold (`mera/runs/train_scores.py`).
+training split too, of which every part has scores out of fold (`mera/runs/other_splits/train_scores.py`).
 
 Only the best NUM_CORRECTED codes of an example by the sum are corrected; the others follow behind them, in the order
 and with the distances of the sum.

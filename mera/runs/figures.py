@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from mera import metrics
+from mera.runs.other_splits.validation_scores import read_validation
 from mera.runs.predictions import Predictions
-from mera.runs.validation_scores import read_validation
 
 PART_OF = "MERA_PART_OF"
 """Environment variable of a command that another one started, which says itself what comes next."""

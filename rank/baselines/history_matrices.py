@@ -1,7 +1,7 @@
 """Histories as sparse matrices: what the item-item baselines and the trees read.
 
-Shape suffixes: N examples, F codes that are read (`history_columns`: the C candidates first, then other codes of the
-histories of train), E events (`event_columns`; none where the task has none).
+Shape suffixes: N examples, F codes that are read (rank/baselines/history_columns.py), C candidates, E events (none
+where the task has none).
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,9 +11,9 @@ import numpy as np
 from scipy import sparse
 
 from data.task import Task
-from data.task_folder.features import VisitRow
-from rank.baselines.simple import history_columns
-from rank.patients.visit_events import event_columns, events_of
+from data.task_folder.features import PatientRow, VisitRow
+from rank.baselines.history_columns import HistoryColumns
+from rank.patients.visit_events import events_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,35 +58,50 @@ class HistoryMatrices:
         return HistoryMatrices(**{name: getattr(self, name)[rows] for name in self.__slots__})
 
 
-def history_matrices(task: Task, split: str, with_history: bool = False) -> HistoryMatrices:
-    """`with_history`: only the examples with an earlier visit."""
-    column, examples = history_columns(task), task.splits[split]
-    if with_history:
-        examples = examples.select([row for row, history in enumerate(examples["history"]) if history])
-    entries = [_latest_visits(history, column) for history in examples["history"]]
-    shape = (len(examples), len(column))
-    of_events = event_columns(task)
-    events = [[events_of(visit, of_events) for visit in history] for history in examples["history"]]
-    event_shape = (len(examples), len(of_events))
+def history_matrices(rows: Sequence[PatientRow], columns: HistoryColumns) -> HistoryMatrices:
+    """Patients whose targets are not known: each a patient of its own, without targets."""
+    return _matrices(rows, columns, [{} for _ in rows], np.arange(len(rows)))
+
+
+def task_matrices(
+    task: Task, split: str, columns: HistoryColumns | None = None, with_history: bool = False
+) -> HistoryMatrices:
+    """The examples of a split with their targets; `columns`: None for those of the task; `with_history`: only those
+    with an earlier visit."""
+    columns = columns or HistoryColumns.of_task(task)
+    rows = [row for row in task.splits[split] if row["history"] or not with_history]
+    column = columns.of_candidates
+    targets = [{column[code]: 1.0 for code in row["targets"] if code in column} for row in rows]
+    names = np.array([row["patient_id"] for row in rows], dtype=str)
+    return _matrices(rows, columns, targets, np.unique(names, return_inverse=True)[1])
+
+
+def _matrices(
+    rows: Sequence[PatientRow],
+    columns: HistoryColumns,
+    targets: Sequence[Mapping[int, float]],
+    patients: np.ndarray,
+) -> HistoryMatrices:
+    entries = [_latest_visits(row["history"], columns.of_codes) for row in rows]
+    shape = (len(rows), len(columns.of_codes))
+    events = [[events_of(visit, columns.of_events) for visit in row["history"]] for row in rows]
+    event_shape = (len(rows), len(columns.events))
     matrices = [
         _sparse([{code: entry[part] for code, entry in row.items()} for row in entries], shape) for part in range(4)
     ]
-    last_days = [history[-1]["days_before"] if history else None for history in examples["history"]]
-    candidates = task.column
-    targets = [{candidates[code]: 1.0 for code in codes if code in candidates} for codes in examples["targets"]]
     return HistoryMatrices(
         visit_counts=matrices[0],
         last_visit=matrices[1],
         visits_since=matrices[2],
         days_since=matrices[3],
-        num_visits=np.array([len(history) for history in examples["history"]], dtype=np.float32),
-        days_since_last=_numbers(last_days),
-        age=_numbers(examples["age"]),
-        female=_numbers([{"F": 1, "M": 0}.get(sex) for sex in examples["sex"]]),
+        num_visits=np.array([len(row["history"]) for row in rows], dtype=np.float32),
+        days_since_last=_numbers([row["history"][-1]["days_before"] if row["history"] else None for row in rows]),
+        age=_numbers([row["age"] for row in rows]),
+        female=_numbers([{"F": 1, "M": 0}.get(row["sex"] or "") for row in rows]),
         events=_sparse([{each: 1.0 for visit in row for each in visit} for row in events], event_shape),
         last_events=_sparse([{each: 1.0 for visit in row[-1:] for each in visit} for row in events], event_shape),
-        targets=_sparse(targets, (len(examples), len(task.codes))),
-        patients=np.unique(np.array(examples["patient_id"], dtype=str), return_inverse=True)[1],
+        targets=_sparse(targets, (len(rows), len(columns.candidates))),
+        patients=patients,
     )
 
 

@@ -4,13 +4,18 @@ Shape suffixes: N examples, F codes that are read (the C candidates first), C ca
 """
 
 import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
 
 from data.task import Task
-from rank.baselines.history_matrices import HistoryMatrices, history_matrices
-from rank.baselines.simple import EVALUATED, BaselineScores, choice_quality
+from data.task_folder.features import PatientRow
+from mera.runs.fitted_contents import Contents, sparse_arrays, sparse_matrix
+from rank.baselines.history_columns import HistoryColumns
+from rank.baselines.history_matrices import HistoryMatrices, history_matrices, task_matrices
+from rank.baselines.simple import BaselineScores, choice_quality, scored_by
 from rank.wide.item_scores import EVENT_WEIGHTS, item_item_weights
 
 PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
@@ -21,28 +26,53 @@ SHRINKAGES = (5.0, 50.0)
 """Examples by which a similarity of few examples is drawn to zero."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Ease:
+    """Codes of the history, events and a constant times weights (`rank/wide/item_scores.py`)."""
+
+    columns: HistoryColumns
+    weights: np.ndarray
+    """(F + 1, C) float32, or (F + E + 1, C)"""
+    event_weight: float
+    """what an event counts beside a code; 0: events are not read"""
+    kind = "ease"
+
+    def scores(self, rows: Sequence[PatientRow]) -> np.ndarray:
+        return self.of(history_matrices(rows, self.columns))
+
+    def of(self, matrices: HistoryMatrices) -> np.ndarray:
+        """(N, C) float32."""
+        scores: np.ndarray = with_constant(with_events(matrices, self.event_weight)) @ self.weights
+        return scores.astype(np.float32)
+
+    def contents(self) -> Contents:
+        return Contents(settings={"event_weight": self.event_weight}, arrays={"weights": self.weights})
+
+    @classmethod
+    def from_contents(cls, contents: Contents, columns: HistoryColumns) -> "Ease":
+        return cls(columns=columns, weights=contents.arrays["weights"], event_weight=contents.number("event_weight"))
+
+
 def ease(task: Task) -> BaselineScores:
-    """EASE with the next visit as its target (`rank/wide/item_scores.py`): from the codes of the history and a constant
-    to the next visit, in closed form. The ridge is chosen on validation (`choice_quality`), and then, where the task
-    has events, what an event counts beside a code."""
-    train, targets = history_matrices(task, "train", with_history=True), task.targets("validation")
-    evaluated = {split: history_matrices(task, split) for split in EVALUATED}
-    penalty = best_penalty(train, with_constant(evaluated["validation"].seen), targets)
+    """EASE with the next visit as its target: from the codes of the history and a constant to the next visit, in closed
+    form. The ridge is chosen on validation (`choice_quality`), and then, where the task has events, what an event
+    counts beside a code."""
+    columns, targets = HistoryColumns.of_task(task), task.targets("validation")
+    train = task_matrices(task, "train", columns, with_history=True)
+    validation = task_matrices(task, "validation", columns)
+    penalty = best_penalty(train, with_constant(validation.seen), targets)
     chosen: dict[str, float | str] = {"penalty": penalty}
+
+    def fitted(event_weight: float) -> Ease:
+        inputs = with_constant(with_events(train, event_weight))
+        weights = item_item_weights(inputs, train.targets, penalty)
+        return Ease(columns=columns, weights=weights, event_weight=event_weight)
+
     event_weight = 0.0
-    if train.events.shape[1]:
-
-        def quality(weight: float) -> float:
-            of_train = item_item_weights(with_constant(with_events(train, weight)), train.targets, penalty)
-            return choice_quality(with_constant(with_events(evaluated["validation"], weight)) @ of_train, targets)
-
-        event_weight = chosen["event_weight"] = max(EVENT_WEIGHTS, key=quality)
-    weights = item_item_weights(with_constant(with_events(train, event_weight)), train.targets, penalty)
-    scores = {
-        split: (with_constant(with_events(rows, event_weight)) @ weights).astype(np.float32)
-        for split, rows in evaluated.items()
-    }
-    return BaselineScores(validation=scores["validation"], test=scores["test"], chosen=chosen)
+    if columns.events:
+        event_weight = max(EVENT_WEIGHTS, key=lambda weight: choice_quality(fitted(weight).of(validation), targets))
+        chosen["event_weight"] = event_weight
+    return scored_by(fitted(event_weight), task, chosen)
 
 
 def best_penalty(train: HistoryMatrices, validation: sparse.csr_array, targets: np.ndarray) -> float:
@@ -55,36 +85,72 @@ def best_penalty(train: HistoryMatrices, validation: sparse.csr_array, targets: 
     return max(PENALTIES, key=quality)
 
 
-def item_knn(task: Task) -> BaselineScores:
+@dataclass(frozen=True, kw_only=True)
+class ItemKnn:
     """Item-based nearest neighbours (Deshpande and Karypis, TOIS 2004) beside own history and popularity:
 
-        score of c = w1 * sum over d of the history of similarity(d, c) + w2 * visits with c + P(c)
-
-    The similarity of d in a history and c at the next visit is their cosine over the training examples, shrunk where
-    few examples have both. w1, w2 and the shrinkage are chosen on validation (`choice_quality`).
+    score of c = w1 * sum over d of the history of similarity(d, c) + w2 * visits with c + P(c)
     """
-    train = history_matrices(task, "train", with_history=True)
-    evaluated = {split: history_matrices(task, split) for split in EVALUATED}
-    num_codes, targets = len(task.codes), task.targets("validation")
+
+    columns: HistoryColumns
+    similarity: np.ndarray
+    """(F, C) float32"""
+    popularity: np.ndarray
+    """(C,) float32"""
+    neighbour_weight: float
+    own_history_weight: float
+    kind = "item-knn"
+
+    def scores(self, rows: Sequence[PatientRow]) -> np.ndarray:
+        matrices = history_matrices(rows, self.columns)
+        counts = matrices.visit_counts[:, : len(self.popularity)].toarray()
+        near = self.neighbour_weight * (matrices.seen @ self.similarity)
+        scores: np.ndarray = near + self.own_history_weight * counts + self.popularity
+        return scores.astype(np.float32)
+
+    def contents(self) -> Contents:
+        settings = {"neighbour_weight": self.neighbour_weight, "own_history_weight": self.own_history_weight}
+        similarity = sparse_arrays("similarity", sparse.csr_matrix(self.similarity))
+        return Contents(settings=settings, arrays={"popularity": self.popularity, **similarity})
+
+    @classmethod
+    def from_contents(cls, contents: Contents, columns: HistoryColumns) -> "ItemKnn":
+        return cls(
+            columns=columns,
+            similarity=sparse_matrix("similarity", contents).toarray(),
+            popularity=contents.arrays["popularity"],
+            neighbour_weight=contents.number("neighbour_weight"),
+            own_history_weight=contents.number("own_history_weight"),
+        )
+
+
+def item_knn(task: Task) -> BaselineScores:
+    """See `ItemKnn`. The similarity of d in a history and c at the next visit is their cosine over the training
+    examples, shrunk where few examples have both. w1, w2 and the shrinkage are chosen on validation
+    (`choice_quality`)."""
+    columns, targets = HistoryColumns.of_task(task), task.targets("validation")
+    train = task_matrices(task, "train", columns, with_history=True)
+    validation = task_matrices(task, "validation", columns)
     popularity = np.asarray(train.targets.mean(axis=0), dtype=np.float32).ravel()
-    counts = {split: rows.visit_counts[:, :num_codes].toarray() for split, rows in evaluated.items()}
+    counts = validation.visit_counts[:, : len(task.codes)].toarray()
     best: tuple[float, tuple[float, float, float]] | None = None
     for shrinkage in SHRINKAGES:
-        near = evaluated["validation"].seen @ next_visit_cosine(train, shrinkage)
+        near = validation.seen @ next_visit_cosine(train, shrinkage)
         for near_weight, own_weight in itertools.product(NEIGHBOUR_WEIGHTS, HISTORY_WEIGHTS):
-            scores = near_weight * near + own_weight * counts["validation"] + popularity
-            quality = choice_quality(scores, targets)
+            quality = choice_quality(near_weight * near + own_weight * counts + popularity, targets)
             if best is None or quality > best[0]:
                 best = (quality, (shrinkage, near_weight, own_weight))
     assert best is not None, "there is at least one weight"
     shrinkage, near_weight, own_weight = best[1]
-    similarity = next_visit_cosine(train, shrinkage)
-    scores = {
-        split: (near_weight * (rows.seen @ similarity) + own_weight * counts[split] + popularity).astype(np.float32)
-        for split, rows in evaluated.items()
-    }
+    fitted = ItemKnn(
+        columns=columns,
+        similarity=next_visit_cosine(train, shrinkage),
+        popularity=popularity,
+        neighbour_weight=near_weight,
+        own_history_weight=own_weight,
+    )
     chosen = {"shrinkage": shrinkage, "neighbour_weight": near_weight, "own_history_weight": own_weight}
-    return BaselineScores(validation=scores["validation"], test=scores["test"], chosen=chosen)
+    return scored_by(fitted, task, chosen)
 
 
 def next_visit_cosine(train: HistoryMatrices, shrinkage: float) -> np.ndarray:

@@ -43,6 +43,11 @@ class TrainedOn:
     @classmethod
     def of_task(cls, task: Task, prompt: PromptConfig) -> "TrainedOn":
         """What training on `task` with this prompt shows to a model."""
+        return cls.shown_by(task, note=prompt.max_text_tokens > 0, demographics=prompt.demographics)
+
+    @classmethod
+    def shown_by(cls, task: Task, *, note: bool, demographics: bool) -> "TrainedOn":
+        """What training on `task` shows to a model of histories; `note`, `demographics`: whether it reads those."""
         train = task.splits["train"].data
         lengths = pc.sum(pc.list_value_length(train.column("history"))).as_py()
         return cls(
@@ -50,9 +55,9 @@ class TrainedOn:
             edition=task.info.get("edition"),
             granularity=task.granularity,
             history=bool(lengths),
-            note=prompt.max_text_tokens > 0 and train.column("text").null_count < train.num_rows,
-            age=prompt.demographics and train.column("age").null_count < train.num_rows,
-            sex=prompt.demographics and train.column("sex").null_count < train.num_rows,
+            note=note and train.column("text").null_count < train.num_rows,
+            age=demographics and train.column("age").null_count < train.num_rows,
+            sex=demographics and train.column("sex").null_count < train.num_rows,
         )
 
     @classmethod

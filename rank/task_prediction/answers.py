@@ -11,7 +11,7 @@ from mera.commands.serve.answering import NotThere
 from mera.system.errors import UserError
 from rank.patients.coding_check import RuleUse
 from rank.patients.patient_input import GO_ON
-from rank.predict import RankedCode, Ranker
+from rank.patients.patient_ranker import PatientRanker, RankedCode
 
 
 class VisitGiven(TypedDict):
@@ -39,9 +39,8 @@ class VisitEffect(TypedDict):
 class PatientAnswers:
     """Answers of one ranker."""
 
-    def __init__(self, ranker: Ranker, name: str):
-        """`name`: what the page calls the model."""
-        self.ranker, self.name = ranker, name
+    def __init__(self, ranker: PatientRanker):
+        self.ranker = ranker
         self.rules: RuleUse = "none" if ranker.coding_rules is None else "check"
 
     def about(self) -> Mapping[str, object]:
@@ -49,12 +48,12 @@ class PatientAnswers:
         definitions = self.ranker.definitions
         return {
             "kind": "rank",
-            "model": self.name,
+            "model": self.ranker.called,
             "edition": trained_on.edition,
             "reads_history": trained_on.history is not False,
             "reads_notes": bool(trained_on.note),
             "has_rules": self.rules == "check",
-            "events": [{"code": event, "definition": name} for event, name in self.ranker.builder.events.items()],
+            "events": [{"code": event, "definition": name} for event, name in self.ranker.events.items()],
             "candidates": [{"code": code, "definition": definitions[code]} for code in self.ranker.candidates],
         }
 

@@ -12,20 +12,14 @@ from rank.patients.code_reader import GROUPED_SYSTEMS
 from rank.patients.coding_check import RuleUse
 from rank.patients.notices import InputNotice
 from rank.patients.patient_input import refuse, require_known, require_seen
+from rank.patients.patient_ranker import PatientRanker
 from rank.patients.phenotypes import Phenotype, Recalibration, measure_phenotype
-from rank.predict import Ranker
-from rank.prompt import reading_sentences
 from rank.task_prediction.ranked_files import RankedExample
-from rank.verification.verifier import NEEDS_CANDIDATES, Verifier, is_verifier
-
-
-def load_ranker(checkpoint: str) -> Ranker:
-    """A ranker, or the verifier that `rank/train.py --candidates` wrote. Raises UserError where it is neither."""
-    return Verifier.load(checkpoint) if is_verifier(checkpoint) else Ranker.load(checkpoint)
+from rank.verification.verifier import NEEDS_CANDIDATES, Verifier
 
 
 def rank_patient(
-    ranker: Ranker,
+    ranker: PatientRanker,
     history: str,
     days: str | None,
     phenotypes: Sequence[Phenotype],
@@ -37,8 +31,8 @@ def rank_patient(
     allow_unknown: bool = False,
     rules: RuleUse = "none",
 ) -> RankedExample:
-    """`history`: `428.0,401.9,drug:furosemide;584.9`, oldest visit first; `days`: `120;14`; `rules`: as `Ranker.ranked`
-    takes it. Raises ValueError as `Ranker.row` does.
+    """`history`: `428.0,401.9,drug:furosemide;584.9`, oldest visit first; `days`: `120;14`; `rules`: as
+    `PatientRanker.ranked` takes it. Raises ValueError as `PatientRanker.row` does.
 
     An `InputNotice` names the few codes that the model does not have and reads as plain text.
     """
@@ -64,7 +58,7 @@ def rank_patient(
 
 
 def rank_task(
-    ranker: Ranker,
+    ranker: PatientRanker,
     path: str,
     split: str,
     phenotypes: Sequence[Phenotype],
@@ -79,9 +73,9 @@ def rank_task(
     Where there are phenotypes and `split` is not validation, their probabilities are recalibrated on the validation
     patients: codes that come together make 1 - prod(1 - p) too large.
 
-    Raises ValueError where the task is of another ontology, or has what the model has never seen, as `Ranker.row` does
-    for one patient; with `allow_unknown` these are warnings (`UnfamiliarInput`). `candidates`: for a verifier, and for
-    nothing else, the run whose candidates it verifies.
+    Raises ValueError where the task is of another ontology, or has what the model has never seen, as
+    `PatientRanker.row` does for one patient; with `allow_unknown` these are warnings (`UnfamiliarInput`). `candidates`:
+    for a verifier, and for nothing else, the run whose candidates it verifies.
     """
     task = load_task(path)
     if isinstance(ranker, Verifier):
@@ -94,7 +88,7 @@ def rank_task(
         )
     _require_same_ontology(ranker, task, allow_unknown)
     notice_all(ranker, top)
-    if ranker.prompt.past_note_tokens and not task.has_past_notes:
+    if ranker.reads_past_notes and not task.has_past_notes:
         notice(f"the model reads notes of past visits, and {path} has none: ranking by codes alone")
     ranker.add_definitions(task.all_definitions)
     rows = _rows(ranker, task, split)
@@ -129,20 +123,17 @@ def rank_task(
     return examples, measured
 
 
-def scored(ranker: Ranker, rows: Sequence[PatientRow], batch_size: int = 64) -> tuple[np.ndarray, np.ndarray]:
-    """scores (N, C) and EOV (N,); notices say what the prompts do not hold of the patients."""
-    if ranker.builder.events:
+def scored(ranker: PatientRanker, rows: Sequence[PatientRow], batch_size: int = 64) -> tuple[np.ndarray, np.ndarray]:
+    """scores (N, C) and EOV (N,); notices say what the model does not read of the patients."""
+    if ranker.events:
         _say_which_events_are_read(ranker, rows)
-    prompts = ranker.prompts(rows)
-    for sentence in reading_sentences(prompts, "ranking", ranker.prompt.past_note_tokens):
-        notice(sentence)
-    return ranker.score(rows, batch_size, prompts)
+    return ranker.score(rows, batch_size, notice)
 
 
-def _say_which_events_are_read(ranker: Ranker, rows: Sequence[PatientRow]) -> None:
+def _say_which_events_are_read(ranker: PatientRanker, rows: Sequence[PatientRow]) -> None:
     """Notices where a model of events gets none, or some that it has no token for, as those of another task."""
     events = [event for row in rows for visit in row["history"] or () for event in visit.get("events") or ()]
-    unknown = sum(event not in ranker.builder.events for event in events)
+    unknown = sum(event not in ranker.events for event in events)
     if not events:
         notice("the model also reads procedures, drugs or labs of past visits, and there are none: ranking without")
     elif unknown:
@@ -152,7 +143,7 @@ def _say_which_events_are_read(ranker: Ranker, rows: Sequence[PatientRow]) -> No
         )
 
 
-def _rows(ranker: Ranker, task: Task, split: str) -> list[TaskRow]:
+def _rows(ranker: PatientRanker, task: Task, split: str) -> list[TaskRow]:
     """The rows of a split, their codes as the model writes them: a model of categories reads a task of full codes."""
     read = ranker.reader.read
     return [
@@ -165,7 +156,7 @@ def _rows(ranker: Ranker, task: Task, split: str) -> list[TaskRow]:
     ]
 
 
-def _require_same_ontology(ranker: Ranker, task: Task, allow_unknown: bool) -> None:
+def _require_same_ontology(ranker: PatientRanker, task: Task, allow_unknown: bool) -> None:
     """Raises ValueError where the task's codes are of another ontology than the model's, and not of the one whose codes
     fall into the model's groups. Says how codes are read where the model's are coarser."""
     trained_on, ontology = ranker.trained_on, task.info.get("ontology")
@@ -182,7 +173,7 @@ def _require_same_ontology(ranker: Ranker, task: Task, allow_unknown: bool) -> N
         notice(f"{changed:,} of the task's {len(task.codes):,} codes are read as the model's coarser ones")
 
 
-def notice_all(ranker: Ranker, top: int) -> None:
+def notice_all(ranker: PatientRanker, top: int) -> None:
     if top > len(ranker.candidates):
         notice(f"the model ranks {len(ranker.candidates):,} codes: --top {top} shows all of them")
 

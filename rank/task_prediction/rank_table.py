@@ -16,8 +16,8 @@ from mera.system.errors import UserError
 from rank.patients.coding_check import RuleUse
 from rank.patients.event_reader import READS_NONE
 from rank.patients.patient_input import require_known, require_seen
+from rank.patients.patient_ranker import PatientRanker
 from rank.patients.phenotypes import Phenotype
-from rank.predict import Ranker
 from rank.task_prediction.predict_task import notice_all, scored
 from rank.task_prediction.ranked_files import RankedExample
 
@@ -63,7 +63,7 @@ def check_table_options(arguments: argparse.Namespace) -> None:
         raise UserError("--input needs --patient and --code, the columns with the patients' ids and the codes")
 
 
-def read_patients(arguments: argparse.Namespace, ranker: Ranker) -> NewPatients:
+def read_patients(arguments: argparse.Namespace, ranker: PatientRanker) -> NewPatients:
     """The patients of `arguments.input`, in the edition that the model was trained on.
 
     Raises UserError where the edition of the model is a table that is not given, or the patients cannot be read.
@@ -77,9 +77,9 @@ def read_patients(arguments: argparse.Namespace, ranker: Ranker) -> NewPatients:
             "the model's codes are of a national edition, or of one that its checkpoint does not name; give its table "
             "with --codes"
         )
-    if columns.text is not None and not ranker.prompt.past_note_tokens:
+    if columns.text is not None and not ranker.reads_past_notes:
         raise UserError("the model reads no notes of past visits; leave --text out")
-    if columns.events() and not ranker.builder.events:
+    if columns.events() and not ranker.events:
         options = ", ".join(f"--{kind}" for kind in columns.events())
         raise UserError(f"{READS_NONE}; leave {options} out")
     unsaid = [name for name in ("age", "sex") if getattr(ranker.trained_on, name) and getattr(columns, name) is None]
@@ -103,7 +103,7 @@ def read_patients(arguments: argparse.Namespace, ranker: Ranker) -> NewPatients:
 
 
 def rank_new_patients(
-    ranker: Ranker,
+    ranker: PatientRanker,
     patients: NewPatients,
     phenotypes: Sequence[Phenotype],
     *,
@@ -112,8 +112,8 @@ def rank_new_patients(
     allow_unknown: bool = False,
     rules: RuleUse = "none",
 ) -> list[RankedExample]:
-    """The patients in the order of the table's cohort, ranked. Raises UserError as `Ranker.row` does: where most codes
-    are unknown to the model, or it has never seen a history."""
+    """The patients in the order of the table's cohort, ranked. Raises UserError as `PatientRanker.row` does: where
+    most codes are unknown to the model, or it has never seen a history."""
     notice_all(ranker, top)
     rows = [row | {"history": [_as_read(visit, ranker) for visit in row["history"]]} for row in patients.rows]
     histories = [visit["codes"] for row in rows for visit in row["history"]]
@@ -132,7 +132,7 @@ def rank_new_patients(
     ]
 
 
-def _as_read(visit: VisitRow, ranker: Ranker) -> VisitRow:
+def _as_read(visit: VisitRow, ranker: PatientRanker) -> VisitRow:
     """The visit with the codes, and the events where it has any, as the model calls them."""
     read = visit | {"codes": list(dict.fromkeys(map(ranker.reader.read, visit["codes"])))}
     return read | {"events": ranker.event_reader.read_all(visit["events"])} if "events" in visit else read

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mera.system.private_files import check_output, private_files
-from rank.predict import RankedCode
+from rank.patients.patient_ranker import RankedCode
 
 SUFFIXES = (".json", ".parquet", ".csv")
 CodeValue = str | float | bool | list[str]

@@ -12,16 +12,16 @@ import sys
 from mera.system.errors import UserError
 from mera.training.entry_point import run_entry_point
 from rank.task_prediction.answers import PatientAnswers
-from rank.task_prediction.predict_task import load_ranker
+from rank.task_prediction.open_ranker import open_ranker
 from rank.verification.verifier import Verifier
 
 
 def main() -> None:
     channel = open_channel()
-    ranker = load_ranker(sys.argv[1])
+    ranker = open_ranker(sys.argv[1])
     if isinstance(ranker, Verifier):
         raise UserError(f"{sys.argv[1]} verifies the candidates of another run; mera serve needs a model that ranks")
-    answers = PatientAnswers(ranker, "stage two")
+    answers = PatientAnswers(ranker)
     answer_requests(channel, answers.about(), {"rank": answers.rank, "code": answers.code}, answers.warm_up)
 
 

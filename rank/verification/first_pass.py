@@ -1,6 +1,6 @@
 """The first pass that a verifier reads after: a finished run of the same task, with all three splits scored.
 
-    RUN/train/        out of fold (mera/runs/train_scores.py)
+    RUN/train/        out of fold (mera/runs/other_splits/train_scores.py)
     RUN/validation/   as predictions/
     RUN/predictions/  the test split
 
@@ -18,9 +18,9 @@ from data.task import Task
 from data.task_folder.features import TaskRow
 from mera.evaluation.calibration import fit_platt
 from mera.evaluation.micro_f1_threshold import best_threshold
+from mera.runs.other_splits.train_scores import read_train
+from mera.runs.other_splits.validation_scores import read_validation
 from mera.runs.predictions import Predictions, read_predictions
-from mera.runs.train_scores import read_train
-from mera.runs.validation_scores import read_validation
 from mera.system.errors import UserError
 
 FOLDERS = {"train": "train", "validation": "validation", "test": "predictions"}

@@ -17,9 +17,9 @@ from mera.language_models.models import open_checkpoint
 from mera.system.errors import UserError
 from rank.config import PromptConfig
 from rank.decision import DecisionRule
+from rank.patients.patient_ranker import Tell
 from rank.patients.trained_on import TrainedOn
 from rank.predict import Ranker, stored_parts
-from rank.prompt import Prompt
 from rank.verification.branches import VerificationCollator, branches_of_codes
 from rank.verification.first_pass import Candidates, FirstPass, LogOddsScale
 from rank.verification.head import Verification, read_hidden_states
@@ -84,7 +84,8 @@ class Verifier(Ranker):
     def save(self, checkpoint: str | Path, weights: dict[str, Tensor]) -> None:
         """Write what `load` needs beside the model's own files; `weights`: those of its `verification`."""
         save_file(weights, Path(checkpoint) / WEIGHTS_FILE)
-        self._write_settings(Path(checkpoint) / FILE_NAME, num_candidates=self.num_candidates, scale=asdict(self.scale))
+        more = {"prompt": asdict(self.prompt), "num_candidates": self.num_candidates, "scale": asdict(self.scale)}
+        self.write_settings(Path(checkpoint) / FILE_NAME, **more)
 
     def use_candidates(self, run: str | Path, task: Task, splits: Sequence[str]) -> None:
         """Take the candidates of these splits' examples from a first pass of `task`. Raises UserError where it is one
@@ -102,7 +103,7 @@ class Verifier(Ranker):
                 self._candidates[row["example_id"]] = log_odds, columns
 
     def score(
-        self, rows: Sequence[PatientRow], batch_size: int = 64, prompts: Sequence[Prompt] | None = None
+        self, rows: Sequence[PatientRow], batch_size: int = 64, tell: Tell | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """scores (N, C) and EOV (N,) of rows whose candidates `use_candidates` has read. Raises UserError for a patient
         without."""
@@ -112,7 +113,7 @@ class Verifier(Ranker):
             raise UserError(NEEDS_CANDIDATES)
         chosen = [of_first_pass[name] for name in names]
         candidates = Candidates(np.stack([log_odds for log_odds, _ in chosen]), np.stack([each for _, each in chosen]))
-        ids = [prompt.ids for prompt in (self.prompts(rows) if prompts is None else prompts)]
+        ids = self.prompt_ids(rows, tell)
         scores, eov = verify(self.model, ids, candidates, self.branches, self.collator, batch_size)
         return self.complete(scores, eov, candidates), eov
 

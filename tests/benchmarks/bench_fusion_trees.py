@@ -20,8 +20,8 @@ from mera.evaluation.fusion import patient_folds
 from mera.evaluation.fusion_trees import PARAMETERS, ROUNDS, fit_tree_fusion, weighted_sum
 from mera.evaluation.metrics import f1, mean_average_precision
 from mera.evaluation.micro_f1_threshold import best_threshold
+from mera.runs.other_splits.validation_scores import read_validation
 from mera.runs.predictions import read_predictions
-from mera.runs.validation_scores import read_validation
 
 SETTINGS: dict[str, dict[str, object]] = {
     "trees": {"ROUNDS": ROUNDS},

@@ -25,8 +25,8 @@ from data.task_folder.book_parts import TERM_SCHEMA
 from mera.config import load_config
 from mera.evaluation.metrics import mean_average_precision
 from mera.root import ROOT
+from mera.runs.other_splits.validation_scores import read_validation
 from mera.runs.predictions import read_predictions
-from mera.runs.validation_scores import read_validation
 from mera.training.resume.checkpoints import checkpoints
 from mera.training.steps import EpochSeededLengthSampler
 

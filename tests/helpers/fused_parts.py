@@ -5,10 +5,10 @@ from fused_parts import write_part        (pytest puts this folder on sys.path)
 
 import numpy as np
 
+from mera.runs.other_splits.train_scores import write_train
+from mera.runs.other_splits.validation_scores import write_validation
 from mera.runs.predictions import predictions_for_task, write_predictions
 from mera.runs.run_directory import RunDirectory
-from mera.runs.train_scores import write_train
-from mera.runs.validation_scores import write_validation
 
 
 def write_part(task, output, scale, noise, seed=0, fingerprint=None, rule="all", validation_only=None, folds=0):

@@ -37,6 +37,7 @@ ROOMS = (
         "memorize",
         "rank.attention",
         "rank.config",
+        "rank.decision",
         "rank.patients",
         "rank.wide",
         "rank",

@@ -17,8 +17,8 @@ from tiny_task import make_tiny_task
 from data.task import load_task
 from mera.evaluation.metrics import f1
 from mera.root import ROOT
+from mera.runs.other_splits.validation_scores import read_validation
 from mera.runs.predictions import read_predictions
-from mera.runs.validation_scores import read_validation
 from rank.predict import Ranker
 
 SMALL_MODEL = "{model_type: mistral, hidden_size: 64, intermediate_size: 128, num_hidden_layers: 2, " + (
@@ -207,7 +207,7 @@ def test_tracking_records_numbers_and_no_patient(runs):
 
 
 def test_the_python_page_runs(runs, tmp_path, monkeypatch, capsys):
-    baselines = ["-m", "mera.cli", "baselines", "--only", "[popularity]"]
+    baselines = ["-m", "mera.cli", "baselines", "--only", "popularity", "gbdt", "--gbdt.rounds", "5"]
     (tmp_path / "prepared").mkdir()
     (tmp_path / "runs").mkdir()
     (tmp_path / "prepared" / "mine").symlink_to(runs / "task")
@@ -220,6 +220,7 @@ def test_the_python_page_runs(runs, tmp_path, monkeypatch, capsys):
         exec(block, names)
     assert names["code"] == "I50.9"
     assert names["targets"].shape == names["seen"].shape
+    assert names["trees"].called == "LightGBM on pairs"
     assert capsys.readouterr().out.count("\n") >= 8
     assert (tmp_path / "report" / "index.html").is_file()
 

@@ -14,9 +14,9 @@ from mera.commands.fusion.weighted_sum import fuse_by_sum
 from mera.evaluation.calibration import fit_platt
 from mera.evaluation.micro_f1_threshold import best_threshold
 from mera.runs.manifest import RunClock, build_manifest
+from mera.runs.other_splits.validation_scores import FOLDER, read_validation
 from mera.runs.predictions import Predictions, read_predictions, write_predictions
 from mera.runs.run_directory import RunDirectory
-from mera.runs.validation_scores import FOLDER, read_validation
 
 Form = Literal["sum", "trees"]
 FORMS = {"sum": fuse_by_sum, "trees": fuse_by_trees}

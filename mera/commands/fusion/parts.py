@@ -11,8 +11,8 @@ from mera.evaluation.frequency_groups import FREQUENCY_GROUPS, fair_candidates
 from mera.evaluation.fusion import Fusion
 from mera.evaluation.fusion_trees import TreeFusion
 from mera.evaluation.metrics import f1, mean_average_precision
+from mera.runs.other_splits.validation_scores import read_validation
 from mera.runs.predictions import Predictions, read_predictions
-from mera.runs.validation_scores import read_validation
 from mera.system.errors import UserError
 
 

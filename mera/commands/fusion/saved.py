@@ -85,13 +85,26 @@ def read_fusion(run: Path) -> SavedFusion:
     return SavedFusion(parts=[_checked(run, part) for part in parts], fusion=fusion, trees=trees, threshold=threshold)
 
 
+def part_folders(run: Path) -> list[Path]:
+    """Where the parts of a fused run lay when it was made; none where it is damaged."""
+    try:
+        parts = json.loads((run / MARK).read_text(encoding="utf-8"))["parts"]
+        return [_folder(run, part) for part in parts]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def _folder(run: Path, part: Mapping[str, str]) -> Path:
+    return Path(os.path.normpath(run.resolve() / part["path"]))
+
+
 def _read_trees(run: Path, fusion: Fusion, families: Sequence[int]) -> TreeFusion:
     model = (run / TREES).read_text(encoding="utf-8")
     return TreeFusion(fusion=fusion, trees=lightgbm.Booster(model_str=model), families=np.array(families))
 
 
 def _checked(run: Path, part: Mapping[str, str]) -> Path:
-    folder = Path(os.path.normpath(run.resolve() / part["path"]))
+    folder = _folder(run, part)
     if not (folder / "predictions" / "manifest.json").is_file():
         raise UserError(f"{run} was fused of {folder}, which is not there; move it back, or fuse the runs again")
     if _digest(folder) != part["digest"]:

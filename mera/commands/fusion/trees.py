@@ -21,9 +21,9 @@ from mera.commands.fusion.parts import (
 from mera.evaluation.fusion import patient_folds, sample_pairs, variance_shares
 from mera.evaluation.fusion_trees import ROUNDS, ScoredRows, TreeFusion, fit_tree_fusion
 from mera.report.measures.hierarchy import LEVELS, group_numbers
+from mera.runs.other_splits.train_scores import FOLDS_KEY, folds_of_patients, read_train
+from mera.runs.other_splits.validation_scores import read_validation
 from mera.runs.predictions import Predictions, read_predictions
-from mera.runs.train_scores import FOLDS_KEY, folds_of_patients, read_train
-from mera.runs.validation_scores import read_validation
 from mera.system.errors import UserError
 
 MOST_TRAINING_ROWS = 5_000

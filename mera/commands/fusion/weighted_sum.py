@@ -12,8 +12,8 @@ import numpy as np
 from mera.commands.fusion.parts import Fused, Part, Splits, candidate_scores, each_part, offsets_record, part_records
 from mera.evaluation.frequency_groups import FREQUENCY_GROUPS, group_numbers
 from mera.evaluation.fusion import Fusion, Pairs, fit_fusion, patient_folds, sample_pairs, variance_shares
+from mera.runs.other_splits.validation_scores import read_validation
 from mera.runs.predictions import read_predictions
-from mera.runs.validation_scores import read_validation
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

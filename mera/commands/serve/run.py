@@ -9,21 +9,21 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mera.commands.predict import BI_ENCODER, OF_NOTES, STAGE_TWO, checkpoint_kind
+from mera.commands.predict import Ranked, what_it_ranks
 from mera.commands.programs import script_command
 from mera.commands.serve.engine import Engine
 from mera.system.errors import UserError
 
-ENGINES = {
-    STAGE_TWO: "rank/task_prediction/run_answers.py",
-    BI_ENCODER: "bi_encoder/search/note_prediction/run_answers.py",
+ENGINES: dict[Ranked, str] = {
+    "patients": "rank/task_prediction/run_answers.py",
+    "notes": "bi_encoder/search/note_prediction/run_answers.py",
 }
 HOST = "127.0.0.1"
 SECONDS_FOR_OPEN_REQUESTS = 1
 
 
 def serve(checkpoint: Path, bi_encoder: Path | None, port: int) -> None:
-    """Serve until a signal. `checkpoint`: a run of stage two, or of the bi-encoder alone; `port` 0: any free one.
+    """Serve until a signal. `checkpoint`: a run that ranks patients, or one of notes alone; `port` 0: any free one.
 
     Raises UserError where the packages of the extra `serve` are missing, the port is taken, or a model does not open.
     """
@@ -43,7 +43,7 @@ def serve(checkpoint: Path, bi_encoder: Path | None, port: int) -> None:
     port = listener.getsockname()[1]
     with _engines(sources) as engines:
         with Console(stderr=True).status("opening the model"):
-            app = build_app(engines.get(STAGE_TWO), engines.get(BI_ENCODER))
+            app = build_app(engines.get("patients"), engines.get("notes"))
         token = secrets.token_urlsafe(24)
         print(f"http://{HOST}:{port}/{token}/", flush=True)
         print(
@@ -63,18 +63,17 @@ def serve(checkpoint: Path, bi_encoder: Path | None, port: int) -> None:
         uvicorn.Server(settings).run(sockets=[listener])
 
 
-def engine_sources(checkpoint: Path, bi_encoder: Path | None) -> dict[str, Path]:
-    """A key of ENGINES -> its run. Raises UserError where one neither is of stage two nor reads notes, or two are of
-    one kind."""
-    sources: dict[str, Path] = {}
+def engine_sources(checkpoint: Path, bi_encoder: Path | None) -> dict[Ranked, Path]:
+    """A key of ENGINES -> its run. Raises UserError where one ranks neither patients nor notes, or two rank the
+    same."""
+    sources: dict[Ranked, Path] = {}
     for path, option in ((checkpoint, ""), (bi_encoder, "--bi-encoder: ")):
         if path is None:
             continue
-        found = checkpoint_kind(str(path))
-        kind = BI_ENCODER if found in OF_NOTES else found
-        if kind not in ENGINES or (option and kind != BI_ENCODER):
-            wanted = "a run that reads notes" if option else "a run of stage two or one that reads notes"
-            raise UserError(f"{option}{path} is not {wanted} (a bi-encoder, a fusion), nor its checkpoint")
+        kind = what_it_ranks(path)
+        if kind is None or (option and kind != "notes"):
+            wanted = "a run that reads notes" if option else "a run that ranks patients or notes"
+            raise UserError(f"{option}{path} is not {wanted} (stage two, a bi-encoder, a fusion), nor its checkpoint")
         if kind in sources:
             raise UserError(
                 "two models of notes were given; give one, and a run of stage two beside it if there is one"
@@ -96,9 +95,9 @@ def _listening(port: int) -> socket.socket:
 
 
 @contextmanager
-def _engines(sources: dict[str, Path]) -> Iterator[dict[str, Engine]]:
+def _engines(sources: dict[Ranked, Path]) -> Iterator[dict[Ranked, Engine]]:
     """All started at once; all ended at the end."""
-    engines: dict[str, Engine] = {}
+    engines: dict[Ranked, Engine] = {}
     try:
         for kind, path in sources.items():
             engines[kind] = Engine(engine_command(kind, path))
@@ -110,6 +109,6 @@ def _engines(sources: dict[str, Path]) -> Iterator[dict[str, Engine]]:
             engine.end()
 
 
-def engine_command(kind: str, path: Path) -> Sequence[str]:
+def engine_command(kind: Ranked, path: Path) -> Sequence[str]:
     """The program that answers for a checkpoint."""
     return script_command(ENGINES[kind], path)

@@ -8,17 +8,21 @@ the number of patients; scoring takes a million pairs at a time beside the (N, C
 as candidates is refused.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import lightgbm
 import numpy as np
 
 from data.task import Task
+from data.task_folder.features import PatientRow
+from mera.runs.fitted_contents import Contents
 from mera.system.errors import UserError
 from rank.baselines.config import TreeObjective, TreesConfig
-from rank.baselines.history_matrices import HistoryMatrices, history_matrices
+from rank.baselines.history_columns import HistoryColumns
+from rank.baselines.history_matrices import HistoryMatrices, history_matrices, task_matrices
 from rank.baselines.item_item import best_penalty, with_constant
-from rank.baselines.simple import EVALUATED, BaselineScores, choice_quality
+from rank.baselines.simple import BaselineScores, choice_quality, scored_by
 from rank.baselines.trees.code_statistics import CodeStatistics, code_statistics
 from rank.baselines.trees.pair_table import PairTable, all_pairs, drawn_pairs, training_pairs
 
@@ -43,14 +47,33 @@ OF_OBJECTIVE: dict[TreeObjective, dict[str, object]] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Fitted:
-    objective: TreeObjective
+@dataclass(frozen=True, kw_only=True)
+class Trees:
+    """Log-odds of each pair of a patient and a code, or what lambdarank ranks by."""
+
+    columns: HistoryColumns
+    statistics: CodeStatistics
     trees: lightgbm.Booster
-    validation: np.ndarray
-    """(N, C) float32 scores"""
-    quality: float
-    """`choice_quality` on validation"""
+    kind = "gbdt"
+
+    def scores(self, rows: Sequence[PatientRow]) -> np.ndarray:
+        return self.of(history_matrices(rows, self.columns))
+
+    def of(self, matrices: HistoryMatrices) -> np.ndarray:
+        """(N, C) float32."""
+        pairs = all_pairs(matrices, self.statistics)
+        parts = [self.trees.predict(block.features, raw_score=True) for block in pairs]
+        return np.concatenate(parts).astype(np.float32).reshape(len(matrices), -1)
+
+    def contents(self) -> Contents:
+        arrays = {part.name: getattr(self.statistics, part.name) for part in fields(CodeStatistics)}
+        return Contents(settings={}, arrays=arrays, lists={"trees": [self.trees.model_to_string()]})
+
+    @classmethod
+    def from_contents(cls, contents: Contents, columns: HistoryColumns) -> "Trees":
+        statistics = CodeStatistics(**{part.name: contents.arrays[part.name] for part in fields(CodeStatistics)})
+        trees = lightgbm.Booster(model_str=contents.lists["trees"][0])
+        return cls(columns=columns, statistics=statistics, trees=trees)
 
 
 def gbdt(task: Task, config: TreesConfig, seed: int) -> BaselineScores:
@@ -58,14 +81,15 @@ def gbdt(task: Task, config: TreesConfig, seed: int) -> BaselineScores:
 
     Raises UserError where there are more than MOST_CODES codes to rank or to read.
     """
-    train = history_matrices(task, "train", with_history=True)
-    evaluated = {split: history_matrices(task, split) for split in EVALUATED}
+    columns, targets = HistoryColumns.of_task(task), task.targets("validation")
+    train = task_matrices(task, "train", columns, with_history=True)
+    validation = task_matrices(task, "validation", columns)
     if max(train.visit_counts.shape[1], len(task.codes)) > MOST_CODES:
         raise UserError(
             f"gbdt compares every code with every code and takes at most {MOST_CODES:,} of them, this task has "
             f"{train.visit_counts.shape[1]:,}; leave it out (--only), or prepare with --candidates train"
         )
-    penalty = best_penalty(train, with_constant(evaluated["validation"].seen), task.targets("validation"))
+    penalty = best_penalty(train, with_constant(validation.seen), targets)
     drawn = training_pairs(
         train,
         penalty,
@@ -78,29 +102,19 @@ def gbdt(task: Task, config: TreesConfig, seed: int) -> BaselineScores:
     )
     statistics = code_statistics(train, penalty, config.last_apart)
     generator = np.random.default_rng(seed + 1)
-    checked = drawn_pairs(evaluated["validation"], statistics, config.likely, config.random, generator)
-    candidates = []
-    for objective in config.objectives:
-        trees = _train(drawn, checked, objective, config, seed)
-        validation = score(evaluated["validation"], statistics, trees)
-        quality = choice_quality(validation, task.targets("validation"))
-        candidates.append(Fitted(objective=objective, trees=trees, validation=validation, quality=quality))
-    best = max(candidates, key=lambda fitted: fitted.quality)
-    return BaselineScores(
-        validation=best.validation,
-        test=score(evaluated["test"], statistics, best.trees),
-        chosen={
-            "objective": best.objective,
-            "trees": best.trees.best_iteration or best.trees.num_trees(),
-            "item_penalty": penalty,
-        },
-    )
-
-
-def score(examples: HistoryMatrices, statistics: CodeStatistics, trees: lightgbm.Booster) -> np.ndarray:
-    """(N, C) float32."""
-    parts = [trees.predict(pairs.features, raw_score=True) for pairs in all_pairs(examples, statistics)]
-    return np.concatenate(parts).astype(np.float32).reshape(len(examples), -1)
+    checked = drawn_pairs(validation, statistics, config.likely, config.random, generator)
+    fitted: dict[TreeObjective, Trees] = {
+        objective: Trees(columns=columns, statistics=statistics, trees=_train(drawn, checked, objective, config, seed))
+        for objective in config.objectives
+    }
+    objective = max(fitted, key=lambda each: choice_quality(fitted[each].of(validation), targets))
+    trees = fitted[objective].trees
+    chosen = {
+        "objective": objective,
+        "trees": trees.best_iteration or trees.num_trees(),
+        "item_penalty": penalty,
+    }
+    return scored_by(fitted[objective], task, chosen)
 
 
 def _train(

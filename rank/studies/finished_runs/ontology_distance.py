@@ -21,7 +21,7 @@ from mera.report.page.tables import Cell, Column, Row, Table
 from mera.report.page.tables import cell as number_cell
 from mera.runs.predictions import read_predictions
 from mera.system.errors import UserError
-from rank.baselines.history_matrices import history_matrices
+from rank.baselines.history_matrices import task_matrices
 from rank.studies.comparison import draw_dots
 from rank.studies.evidence import as_numbers, claim_sentence
 from rank.studies.finished_runs.distances import (
@@ -136,7 +136,7 @@ def embedding_rows(checkpoint: Path, codes: Sequence[str]) -> dict[str, np.ndarr
 
 def _following(task: Task) -> np.ndarray:
     """(C, C) item-item weights from the codes of a history to those of the next visit."""
-    matrices = history_matrices(task, "train", with_history=True)
+    matrices = task_matrices(task, "train", with_history=True)
     return item_item_weights(matrices.seen[:, : len(task.codes)], matrices.targets, ITEM_PENALTY)
 
 

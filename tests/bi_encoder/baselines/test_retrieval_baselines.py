@@ -20,8 +20,8 @@ from bi_encoder.inputs.texts import tokenizer_texts
 from bi_encoder.search.search_index import open_model
 from mera.evaluation.metrics import mean_average_precision
 from mera.root import ROOT
+from mera.runs.other_splits.validation_scores import read_validation
 from mera.runs.predictions import read_predictions
-from mera.runs.validation_scores import read_validation
 
 DOCUMENTS = ["Heart failure, unspecified", "Acute heart heart failure of the left heart", "Anemia", "Type 2 diabetes"]
 VIEWS = ("whole text", "best sentence")

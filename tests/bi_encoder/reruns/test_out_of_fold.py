@@ -8,9 +8,9 @@ from tiny_task import make_tiny_task
 
 from mera.evaluation.metrics import mean_average_precision
 from mera.root import ROOT
+from mera.runs.other_splits.train_scores import folds_of_patients, read_train
+from mera.runs.other_splits.validation_scores import read_validation
 from mera.runs.predictions import read_predictions
-from mera.runs.train_scores import folds_of_patients, read_train
-from mera.runs.validation_scores import read_validation
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ from tiny_task import make_tiny_task
 from bi_encoder.inputs.code_names import names_for_scoring
 from bi_encoder.start import with_carried_evidence
 from mera.root import ROOT
+from mera.runs.other_splits.validation_scores import read_validation
 from mera.runs.predictions import read_predictions
-from mera.runs.validation_scores import read_validation
 
 
 @pytest.fixture(scope="module")

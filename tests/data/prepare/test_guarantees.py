@@ -152,6 +152,12 @@ def write_notes(path, copies):
 TABLE = ("--patient", "pid", "--visit", "vid", "--code", "dx", "--text", "note", "--code-system", "icd10")
 
 
+def test_a_split_of_copies_alone_is_said(tmp_path):
+    source = write_notes(tmp_path / "forms.csv", {patient: 0 for patient in range(24)})
+    with pytest.raises(ValueError, match=r"^all \d+ patients of the train split have notes that are nearly those of"):
+        run("table", "--input", source, *TABLE, "--kind", "coding", *EVEN, "--output", tmp_path / "task")
+
+
 def test_copied_notes_leave_the_earlier_split_and_are_counted(tmp_path):
     options = (*TABLE, "--kind", "coding", *EVEN)
     source = write_notes(tmp_path / "plain.csv", {})

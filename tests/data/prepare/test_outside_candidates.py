@@ -14,9 +14,10 @@ from memorize.code_sets.code_set import task_codes
 from mera.language_models.code_tokens import add_code_tokens
 from mera.language_models.models import ModelConfig, load_base_model
 from rank.baselines.config import NeuralBaselineConfig, TransformerBaselineConfig
-from rank.baselines.history_tensors import HistoryDataset
-from rank.baselines.neural import retain, transformer
-from rank.baselines.simple import history_columns, linear, own_history
+from rank.baselines.history_columns import HistoryColumns
+from rank.baselines.neural.history_tensors import HistoryDataset
+from rank.baselines.neural.training import retain, transformer
+from rank.baselines.simple import linear, own_history
 from rank.config import PromptConfig, RankConfig
 from rank.decision import DecisionRule
 from rank.partial_outputs import PartialOutputCollator
@@ -102,9 +103,9 @@ def test_validation_ranks_candidates_alone(task, model_and_tokenizer):
 
 
 def test_baselines_read_what_training_histories_hold_and_rank_candidates(task):
-    columns = history_columns(task)
+    columns = HistoryColumns.of_task(task).of_codes
     assert list(columns) == ["E11.9", "I10", "I50.9", "F32.A", "J18.9", "N17.9"]
-    data = HistoryDataset(task, "train", 4)
+    data = HistoryDataset.of_train(task, HistoryColumns.of_task(task), 4)
     assert {len(history.codes) for history in data.histories} == {3}
     targets = task.targets("test")
     effects = [task.column["E11.9"], task.column["I50.9"]]

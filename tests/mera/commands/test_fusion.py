@@ -20,9 +20,9 @@ from mera.evaluation.fusion_trees import ScoredRows, fit_tree_fusion
 from mera.evaluation.metrics import f1, mean_average_precision
 from mera.report import write_report
 from mera.root import ROOT
+from mera.runs.other_splits.train_scores import folds_of_patients, read_train
+from mera.runs.other_splits.validation_scores import read_validation
 from mera.runs.predictions import read_predictions, write_predictions
-from mera.runs.train_scores import folds_of_patients, read_train
-from mera.runs.validation_scores import read_validation
 from mera.system.errors import UserError
 
 NOISE = {"sharp": (1.0, 1.0), "shifted": (30.0, 1.2), "blind": (0.01, 50.0)}

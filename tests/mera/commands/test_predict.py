@@ -2,9 +2,9 @@
 
 import pytest
 
-from mera.commands.predict import BI_ENCODER, PREDICTS, STAGE_ONE, STAGE_TWO, predict_command
+from mera.commands.predict import BI_ENCODER, PROGRAMS, STAGE_ONE, STAGE_TWO, predict_command
 
-TWO, NOTES = (PREDICTS[name] for name in (STAGE_TWO, BI_ENCODER))
+TWO, NOTES = PROGRAMS["patients"], PROGRAMS["notes"]
 
 
 @pytest.fixture

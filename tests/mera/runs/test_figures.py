@@ -7,9 +7,9 @@ from tiny_task import make_tiny_task
 
 from mera import metrics
 from mera.runs.figures import PART_OF, main_figures, print_end
+from mera.runs.other_splits.validation_scores import read_validation, write_validation
 from mera.runs.predictions import predictions_for_task, read_predictions, write_predictions
 from mera.runs.run_directory import RunDirectory
-from mera.runs.validation_scores import read_validation, write_validation
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import pytest
 from planted_cohort import FOLLOWED_BY, planted_task
 
 from mera.evaluation.metrics import recall_at_k, weighted_f1_at_label_count
-from rank.baselines.history_matrices import history_matrices
+from rank.baselines.history_matrices import task_matrices
 from rank.baselines.item_item import PENALTIES, best_penalty, ease, item_knn, next_visit_cosine, with_constant
 from rank.baselines.simple import own_history, popularity
 
@@ -26,7 +26,7 @@ def seen_rows(task, split):
 
 
 def test_matrices_equal_a_loop_over_the_visits(task):
-    examples = history_matrices(task, "test")
+    examples = task_matrices(task, "test")
     counts, last, since, days = (
         matrix.toarray()
         for matrix in (examples.visit_counts, examples.last_visit, examples.visits_since, examples.days_since)
@@ -40,7 +40,7 @@ def test_matrices_equal_a_loop_over_the_visits(task):
             assert since[number, column] == (1 + latest_first.index(having[0]) if having else 0)
             assert days[number, column] == (1 + having[0]["days_before"] if having else 0)
             assert examples.targets[number, column] == (code in row["targets"])
-    assert history_matrices(task, "train", with_history=True).seen.nnz == seen_rows(task, "train")[:, :-1].sum()
+    assert task_matrices(task, "train", with_history=True).seen.nnz == seen_rows(task, "train")[:, :-1].sum()
 
 
 def test_ease_solves_its_equations_with_the_penalty_that_validation_likes_best(task):
@@ -55,14 +55,14 @@ def test_ease_solves_its_equations_with_the_penalty_that_validation_likes_best(t
         if penalty == scored.chosen["penalty"]:
             np.testing.assert_allclose(scored.test, seen_rows(task, "test") @ weights, atol=1e-5)
     assert qualities[scored.chosen["penalty"]] == pytest.approx(max(qualities.values()))
-    train = history_matrices(task, "train", with_history=True)
-    validation = with_constant(history_matrices(task, "validation").seen)
+    train = task_matrices(task, "train", with_history=True)
+    validation = with_constant(task_matrices(task, "validation").seen)
     assert best_penalty(train, validation, task.targets("validation")) == scored.chosen["penalty"]
 
 
 def test_similarity_equals_a_loop(task):
     rows = task.splits["train"]
-    similarity = next_visit_cosine(history_matrices(task, "train", with_history=True), shrinkage=5.0)
+    similarity = next_visit_cosine(task_matrices(task, "train", with_history=True), shrinkage=5.0)
     had = [{code for visit in history for code in visit["codes"]} for history in rows["history"]]
     for before, place in task.column.items():
         for after in ("I10", *list(FOLLOWED_BY.values())[:3]):
@@ -84,8 +84,8 @@ def test_planted_transitions_are_found(task, baseline):
 def test_item_knn_is_the_weighted_sum_that_it_says(task):
     scored = item_knn(task)
     chosen = scored.chosen
-    train = history_matrices(task, "train", with_history=True)
-    examples = history_matrices(task, "test")
+    train = task_matrices(task, "train", with_history=True)
+    examples = task_matrices(task, "test")
     near = examples.seen.toarray() @ next_visit_cosine(train, chosen["shrinkage"])
     counts = examples.visit_counts.toarray()
     prior = task.targets("train").mean(axis=0)

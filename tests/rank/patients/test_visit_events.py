@@ -21,7 +21,7 @@ from mera.language_models.models import ModelConfig, load_base_model
 from mera.root import ROOT
 from mera.runs.predictions import read_predictions
 from rank.baselines.config import NeuralBaselineConfig, TransformerBaselineConfig
-from rank.baselines.neural import retain, transformer
+from rank.baselines.neural.training import retain, transformer
 from rank.config import PromptConfig
 from rank.partial_outputs import RankingDataset
 from rank.patients.visit_events import event_columns, events_of

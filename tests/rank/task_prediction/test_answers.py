@@ -30,7 +30,7 @@ def ranker(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def answers(ranker):
-    return PatientAnswers(ranker, "stage two")
+    return PatientAnswers(ranker)
 
 
 def rank_directly(ranker, visits, **more):
@@ -93,7 +93,7 @@ def test_coding_rules_are_checked_where_the_checkpoint_has_them(ranker):
     rules = pl.DataFrame([rule], ["kind", "node", "text", "subjects", "objects"], orient="row")
     parts = (ranker.model, ranker.tokenizer, ranker.candidates, ranker.definitions, ranker.prompt, ranker.rule)
     eager = np.full_like(ranker.recurrence, 40.0)  # every known code is predicted
-    with_rules = PatientAnswers(Ranker(*parts, eager, ranker.trained_on, rules), "stage two")
+    with_rules = PatientAnswers(Ranker(*parts, eager, ranker.trained_on, rules))
     assert with_rules.about()["has_rules"]
     (reply,) = with_rules.rank({"patients": [PATIENT], "top": 30, "explain": False})["patients"]
     marked = {code["code"]: code["rules"] for code in reply["codes"] if code["rules"]}

@@ -132,7 +132,7 @@ def test_a_history_on_the_command_line_names_them_too(run):
 
 def test_the_engine_of_the_page_reads_them_and_names_those_it_does_not(run):
     ranker = Ranker.load(run / "run")
-    answers = PatientAnswers(ranker, "stage two")
+    answers = PatientAnswers(ranker)
     history = [
         {"codes": ["I10", "drug:furosemide"], "days_before": 30},
         {"codes": ["drug:unheard-of", "N17.9", "LAB:potassium low"], "days_before": 7},

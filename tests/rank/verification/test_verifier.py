@@ -12,8 +12,8 @@ from ready_python import run_ready
 from data.task import SPLITS, load_task, save_task
 from mera.evaluation.metrics import mean_average_precision
 from mera.root import ROOT
+from mera.runs.other_splits.validation_scores import read_validation
 from mera.runs.predictions import read_predictions
-from mera.runs.validation_scores import read_validation
 from rank.predict import Ranker
 from rank.task_prediction.predict_task import rank_task
 from rank.verification.verifier import Verifier

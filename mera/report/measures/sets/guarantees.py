@@ -26,8 +26,8 @@ from mera.evaluation import bootstrap
 from mera.report.measures.estimates import Estimate, estimate
 from mera.report.measures.load import Comparable
 from mera.report.measures.strata import Stratification
+from mera.runs.other_splits.validation_scores import FOLDER, read_validation
 from mera.runs.predictions import Predictions
-from mera.runs.validation_scores import FOLDER, read_validation
 
 RISKS = (0.2, 0.1)
 NO_FOLDER = "no validation predictions"

@@ -16,7 +16,7 @@ from bi_encoder.search.note_prediction.answers import NoteAnswers
 from bi_encoder.search.note_prediction.note_ranker import NoteRanker
 from bi_encoder.search.note_prediction.scorers.open_scorer import open_scorer
 from mera.commands.fusion.fuse import fuse_runs
-from mera.commands.predict import BI_ENCODER, FITTED, FUSION, NOTES_PROGRAM, checkpoint_kind, predict_command
+from mera.commands.predict import BI_ENCODER, FUSION, NOTES_BASELINE, PROGRAMS, checkpoint_kind, predict_command
 from mera.commands.serve.run import engine_sources
 from mera.root import ROOT
 from mera.runs.predictions import read_predictions
@@ -102,11 +102,11 @@ def test_the_run_keeps_the_evidence_of_its_parts(runs):
 
 
 def test_the_commands_know_a_run_by_its_files(runs):
-    kinds = {"laa": BI_ENCODER, "bm25": FITTED, "trees": FUSION}
+    kinds = {"laa": BI_ENCODER, "bm25": NOTES_BASELINE, "trees": FUSION}
     for name, kind in kinds.items():
         assert checkpoint_kind(str(runs / name)) == kind
-        assert predict_command([str(runs / name), "--text", "AKI"])[1].endswith(NOTES_PROGRAM)
-        assert engine_sources(runs / name, None) == {BI_ENCODER: runs / name}
+        assert predict_command([str(runs / name), "--text", "AKI"])[1].endswith(PROGRAMS["notes"])
+        assert engine_sources(runs / name, None) == {"notes": runs / name}
     answers = NoteAnswers(NoteRanker.load(runs / "trees"))
     reply = answers.note({"text": NOTE, "age": 67, "sex": "F", "top": 4})
     assert answers.about()["model"] == "fusion of BM25, dictionary, words and letters"

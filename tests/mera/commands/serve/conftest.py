@@ -38,6 +38,6 @@ def engines(models):
     from rank.task_prediction.answers import PatientAnswers
 
     return (
-        LocalEngine(PatientAnswers(Ranker.load(models[0]), "stage two"), "rank", "code"),
+        LocalEngine(PatientAnswers(Ranker.load(models[0])), "rank", "code"),
         LocalEngine(NoteAnswers(NoteRanker.load(models[1])), "note", "code"),
     )

@@ -70,7 +70,7 @@ def test_a_model_of_events_is_told_of_them(event_checkpoint):
     from rank.task_prediction.answers import PatientAnswers
 
     ranker = Ranker.load(event_checkpoint)
-    client = client_of(build_app(LocalEngine(PatientAnswers(ranker, "stage two"), "rank", "code"), None))
+    client = client_of(build_app(LocalEngine(PatientAnswers(ranker), "rank", "code"), None))
     assert client.get("/models").json()[0]["events"] == len(ranker.builder.events) > 0
     assert client.get("/codes", params={"q": "drug:wa"}).json() == [{"code": "drug:water", "definition": "water"}]
     visits = [["I10", "drug:water"], ["N17.9", "drug:wine"]]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from served import Served
 
-from mera.commands.predict import BI_ENCODER, STAGE_TWO
+from mera.commands.predict import STAGE_TWO
 from mera.commands.serve.run import engine_sources, serve
 from mera.root import ROOT
 
@@ -67,10 +67,10 @@ def children(pid):
 
 def test_what_is_served_is_known_by_its_files(models, tmp_path):
     two, notes = models[0].parent, models[1]
-    assert engine_sources(two, None) == {STAGE_TWO: two}
-    assert engine_sources(notes / "checkpoint", None) == {BI_ENCODER: notes / "checkpoint"}
-    assert engine_sources(two, notes) == {STAGE_TWO: two, BI_ENCODER: notes}
-    with pytest.raises(ValueError, match="is not a run of stage two or one that reads notes"):
+    assert engine_sources(two, None) == {"patients": two}
+    assert engine_sources(notes / "checkpoint", None) == {"notes": notes / "checkpoint"}
+    assert engine_sources(two, notes) == {"patients": two, "notes": notes}
+    with pytest.raises(ValueError, match="is not a run that ranks patients or notes"):
         engine_sources(tmp_path, None)
     with pytest.raises(ValueError, match=r"--bi-encoder: .* is not a run that reads notes"):
         engine_sources(two, two)
@@ -88,7 +88,7 @@ def test_what_cannot_be_served_is_said_in_a_sentence(models, tmp_path):
     for beyond in (-1, 70_000):
         with pytest.raises(ValueError, match="cannot be used here"):
             serve(models[0], None, beyond)
-    with pytest.raises(ValueError, match="is not a run of stage two or one that reads notes"):
+    with pytest.raises(ValueError, match="is not a run that ranks patients or notes"):
         serve(tmp_path, None, 0)
 
 

@@ -7,7 +7,7 @@ from planted_cohort import planted_task
 from mera.evaluation.metrics import recall_at_k
 from mera.system.errors import UserError
 from rank.baselines.config import TreesConfig
-from rank.baselines.history_matrices import history_matrices
+from rank.baselines.history_matrices import task_matrices
 from rank.baselines.simple import choice_quality, own_history, popularity
 from rank.baselines.trees import gbdt as trees_module
 from rank.baselines.trees.code_statistics import TRANSITION_PRIOR, code_statistics
@@ -69,8 +69,8 @@ def features_by_a_loop(task, row, column, item_score, place):
 
 @pytest.mark.parametrize("last_apart", [False, True])
 def test_features_equal_a_loop_over_one_patient(task, last_apart):
-    statistics = code_statistics(history_matrices(task, "train", with_history=True), 3.0, last_apart)
-    examples = history_matrices(task, "test")
+    statistics = code_statistics(task_matrices(task, "train", with_history=True), 3.0, last_apart)
+    examples = task_matrices(task, "test")
     block = PairBlock(examples, statistics)
     rows, columns = np.divmod(np.arange(len(examples) * len(task.codes)), len(task.codes))
     values = block.features(rows, columns).reshape(len(examples), len(task.codes), len(FEATURES))
@@ -100,7 +100,7 @@ def test_features_equal_a_loop_over_one_patient(task, last_apart):
 def test_the_target_of_a_training_patient_is_not_in_its_own_features(task):
     """Two tables of pairs, alike but for the targets of one patient: the features of its own pairs are the same, those
     of others are not."""
-    examples = history_matrices(task, "train", with_history=True)
+    examples = task_matrices(task, "train", with_history=True)
     changed = examples.of(np.arange(len(examples)))
     patient = int(examples.patients[3])
     own = np.flatnonzero(examples.patients == patient)
@@ -131,7 +131,7 @@ def test_a_patients_examples_are_in_one_fold():
 
 def test_drawn_pairs_stand_for_all_of_them(task):
     """Their weights sum to the number of candidates, and the weighted mean of a feature to that of all pairs."""
-    examples = history_matrices(task, "train", with_history=True)
+    examples = task_matrices(task, "train", with_history=True)
     statistics = code_statistics(examples, item_penalty=3.0)
     drawn = drawn_pairs(examples, statistics, 4, 6, np.random.default_rng(0))
     num_codes = len(task.codes)
@@ -188,7 +188,7 @@ def test_a_hospital_without_age_sex_or_dates_and_a_code_nobody_lacks(tmp_path):
 
 
 def test_examples_are_left_out_where_pairs_would_be_too_many(task):
-    examples = history_matrices(task, "train", with_history=True)
+    examples = task_matrices(task, "train", with_history=True)
     table = training_pairs(examples, 3.0, 4, 4, 80, folds=4, seed=0)
     assert len(table.group_sizes) == 10
 

@@ -7,7 +7,7 @@ the context, and the output is a score for every code.
 import torch
 from torch import Tensor, nn
 
-from rank.baselines.history_tensors import NUM_AGES, NUM_GAPS, NUM_SEXES, HistoryBatch
+from rank.baselines.neural.history_tensors import NUM_AGES, NUM_GAPS, NUM_SEXES, HistoryBatch
 
 
 class Retain(nn.Module):

@@ -6,7 +6,7 @@ would see each code of a long history as a small share of a sum."""
 import torch
 from torch import Tensor, nn
 
-from rank.baselines.history_tensors import NUM_AGES, NUM_GAPS, NUM_SEXES, HistoryBatch
+from rank.baselines.neural.history_tensors import NUM_AGES, NUM_GAPS, NUM_SEXES, HistoryBatch
 
 FEED_FORWARD = 4
 """widths of the feed-forward layer"""

@@ -14,8 +14,8 @@ from torch.utils.data import Dataset
 
 from data.task import Task
 from data.task_folder.features import PatientRow
-from rank.baselines.simple import history_columns
-from rank.patients.visit_events import event_columns, events_of
+from rank.baselines.history_columns import HistoryColumns
+from rank.patients.visit_events import events_of
 
 AGE_STEP = 5
 """years in one age group"""
@@ -28,7 +28,7 @@ class History:
     """One patient before the target visit."""
 
     codes: Tensor
-    """(T,) column + 1 of each code, as `history_columns` numbers them, and behind these of each event"""
+    """(T,) column + 1 of each code, as `HistoryColumns` numbers them, and behind these of each event"""
     visits: Tensor
     """(T,) the visit of each code, 0 the latest"""
     gaps: Tensor
@@ -61,19 +61,29 @@ class HistoryBatch:
 
 
 class HistoryDataset(Dataset[History]):
-    """The rows of one split of a task; of long histories the latest `max_visits`. `without_history`: also those that
-    have no code in the history."""
+    """Patients; of long histories the latest `max_visits`."""
 
-    def __init__(self, task: Task, split: str, max_visits: int, without_history: bool = True):
-        column, events = history_columns(task), event_columns(task)
-        self.num_codes = len(task.codes)
-        targets = task.target_columns(split)
-        self.histories = [
-            _history(row, column, events, max_visits, of_row)
-            for row, of_row in zip(task.splits[split], targets, strict=True)
-        ]
+    def __init__(
+        self,
+        rows: Sequence[PatientRow],
+        columns: HistoryColumns,
+        max_visits: int,
+        targets: Sequence[list[int]] | None = None,
+    ):
+        """`targets`: of each row, columns; None where they are not known."""
+        self.num_codes = len(columns.candidates)
+        of_rows = [[] for _ in rows] if targets is None else targets
+        self.histories = [_history(row, columns, max_visits, of_row) for row, of_row in zip(rows, of_rows, strict=True)]
+
+    @classmethod
+    def of_train(
+        cls, task: Task, columns: HistoryColumns, max_visits: int, without_history: bool = True
+    ) -> "HistoryDataset":
+        """The train split of a task; `without_history`: also the rows that have no code in the history."""
+        data = cls(list(task.splits["train"]), columns, max_visits, task.target_columns("train"))
         if not without_history:
-            self.histories = [history for history in self.histories if len(history.codes)]
+            data.histories = [history for history in data.histories if len(history.codes)]
+        return data
 
     def __len__(self) -> int:
         return len(self.histories)
@@ -100,14 +110,8 @@ class HistoryDataset(Dataset[History]):
         )
 
 
-def num_read(task: Task) -> int:
-    """Codes and events that a history may hold."""
-    return len(history_columns(task)) + len(event_columns(task))
-
-
-def _history(
-    row: PatientRow, column: dict[str, int], events: dict[str, int], max_visits: int, targets: list[int]
-) -> History:
+def _history(row: PatientRow, columns: HistoryColumns, max_visits: int, targets: list[int]) -> History:
+    column, events = columns.of_codes, columns.of_events
     latest_first = row["history"][::-1][:max_visits]
     codes = [
         (column[code] + 1, number)

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from mera.runs.manifest import Manifest
+from mera.runs.other_splits.validation_scores import write_further_split
 from mera.runs.predictions import Predictions, read_predictions
 from mera.runs.run_directory import RunDirectory
 from mera.runs.task_protocol import PreparedTask
-from mera.runs.validation_scores import write_further_split
 from mera.system.errors import UserError
 
 FOLDER, FOLDS_KEY = "train", "candidate_folds"

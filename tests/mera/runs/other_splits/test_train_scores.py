@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from tiny_task import make_tiny_task
 
+from mera.runs.other_splits.train_scores import folds_of_patients, read_train, write_train
 from mera.runs.run_directory import RunDirectory
-from mera.runs.train_scores import folds_of_patients, read_train, write_train
 
 
 def test_a_patient_is_in_one_fold_and_folds_are_of_equal_size():

@@ -8,14 +8,15 @@ from tiny_task import make_tiny_task
 
 from mera.evaluation.metrics import recall_at_k
 from mera.root import ROOT
+from mera.runs.other_splits.validation_scores import read_validation
 from mera.runs.predictions import read_predictions
-from mera.runs.validation_scores import read_validation
 from rank.baselines.config import BaselinesConfig, NeuralBaselineConfig, TransformerBaselineConfig
-from rank.baselines.history_tensors import History, HistoryDataset
-from rank.baselines.neural import look_interval, retain, target_loss, transformer
-from rank.baselines.retain import Retain
+from rank.baselines.history_columns import HistoryColumns
+from rank.baselines.neural.history_tensors import History, HistoryDataset
+from rank.baselines.neural.retain import Retain
+from rank.baselines.neural.training import look_interval, retain, target_loss, transformer
+from rank.baselines.neural.transformer import HistoryTransformer
 from rank.baselines.simple import popularity
-from rank.baselines.transformer import HistoryTransformer
 
 NUM_CODES, MAX_VISITS = 12, 5
 QUICK = {"width": 32, "epochs": 12, "min_steps": 0, "batch_size": 16, "learning_rate": 1e-2, "dropout": 0.1}
@@ -105,7 +106,7 @@ def test_neighbours_and_the_order_within_a_visit_change_nothing_but_the_order_of
 def test_histories_are_read_backwards_and_cut_to_the_latest_visits(task):
     row = next(row for row in task.splits["train"] if len(row["history"]) >= 3)
     index = list(task.splits["train"]["example_id"]).index(row["example_id"])
-    history = HistoryDataset(task, "train", max_visits=2)[index]
+    history = HistoryDataset.of_train(task, HistoryColumns.of_task(task), max_visits=2)[index]
     assert history.visits.tolist() == [0] * len(row["history"][-1]["codes"]) + [1] * len(row["history"][-2]["codes"])
     codes = [task.codes[column - 1] for column in history.codes]
     assert codes == row["history"][-1]["codes"] + row["history"][-2]["codes"]
@@ -171,7 +172,7 @@ def test_how_much_is_trained_follows_the_number_of_examples(task):
 
 def test_without_history_only_patients_with_codes_train(task):
     rows = list(task.splits["train"])
-    whole, part = (HistoryDataset(task, "train", 50, flag) for flag in (True, False))
+    whole, part = (HistoryDataset.of_train(task, HistoryColumns.of_task(task), 50, flag) for flag in (True, False))
     assert len(whole) == len(rows)
     assert len(part) == sum(any(visit["codes"] for visit in row["history"]) for row in rows)
 

@@ -8,9 +8,9 @@ from made_up_runs import change_run, make_runs
 from tiny_task import make_tiny_task
 
 from mera.report.measures.load import group_runs
+from mera.runs.other_splits.validation_scores import read_validation, write_validation
 from mera.runs.predictions import predictions_for_task, write_predictions
 from mera.runs.run_directory import RunDirectory
-from mera.runs.validation_scores import read_validation, write_validation
 from mera.system.errors import UserError
 
 

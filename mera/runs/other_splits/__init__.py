@@ -1,0 +1,1 @@
+"""The splits other than test whose scores a run keeps."""

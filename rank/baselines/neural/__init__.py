@@ -1,0 +1,1 @@
+"""RETAIN and a plain Transformer encoder."""
