@@ -279,7 +279,7 @@ def seeds(context: typer.Context) -> None:
 
 @app.command(name="serve")
 def serve_page(
-    checkpoint: Annotated[Path, typer.Argument(help="run that ranks patients (stage two, gbdt, a fusion), or notes alone")],
+    checkpoint: Annotated[Path, typer.Argument(help="run that ranks patients (stage two, a fusion), or notes alone")],
     bi_encoder: Annotated[
         Path | None, typer.Option(help="run of a bi-encoder or a fusion, which reads notes beside stage two")
     ] = None,

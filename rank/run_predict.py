@@ -63,7 +63,7 @@ def rank_table(arguments: argparse.Namespace, phenotypes: list[Phenotype]) -> No
 
 def main() -> None:
     parser = CommandLine(prog="mera predict", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkpoint", help="run of stage two, or its checkpoint directory; of mera baselines or mera fuse")
+    parser.add_argument("checkpoint", help="run of stage two, or its checkpoint; of mera baselines, or of mera fuse")
     patient = parser.add_argument_group("one patient")
     patient.add_argument(
         "--history",
