@@ -44,6 +44,8 @@ def rank_patient(
         text=text,
         allow_unknown=allow_unknown,
     )
+    for sentence in unread_facts(ranker, age=age is not None, sex=sex is not None):
+        notice(sentence)
     unknown = ranker.reader.unknown(visit["codes"] for visit in row["history"])
     if unknown:
         notice(f"not among the model's codes, read as plain text: {', '.join(sorted(set(unknown)))}")
@@ -171,6 +173,12 @@ def _require_same_ontology(ranker: PatientRanker, task: Task, allow_unknown: boo
     changed = sum(ranker.reader.read(code) != code for code in task.codes)
     if changed:
         notice(f"{changed:,} of the task's {len(task.codes):,} codes are read as the model's coarser ones")
+
+
+def unread_facts(ranker: PatientRanker, **given: bool) -> list[str]:
+    """A sentence where an `age` or a `sex` is given and the model has met none in training."""
+    unread = [name for name, is_given in given.items() if is_given and getattr(ranker.trained_on, name) is False]
+    return [f"the model met no {' or '.join(unread)} in training: giving it is no help"] if unread else []
 
 
 def notice_all(ranker: PatientRanker, top: int) -> None:

@@ -18,7 +18,7 @@ from rank.patients.event_reader import READS_NONE
 from rank.patients.patient_input import require_known, require_seen
 from rank.patients.patient_ranker import PatientRanker
 from rank.patients.phenotypes import Phenotype
-from rank.task_prediction.predict_task import notice_all, scored
+from rank.task_prediction.predict_task import notice_all, scored, unread_facts
 from rank.task_prediction.ranked_files import RankedExample
 
 
@@ -86,6 +86,8 @@ def read_patients(arguments: argparse.Namespace, ranker: PatientRanker) -> NewPa
     if unsaid:
         options = " and ".join(f"--{name}" for name in unsaid)
         print(f"the model was trained with {' and '.join(unsaid)}: name the columns with {options}", file=sys.stderr)
+    for sentence in unread_facts(ranker, age=columns.age is not None, sex=columns.sex is not None):
+        print(sentence, file=sys.stderr)
     sexes = {} if arguments.sex_values is None else parse_sex_values(arguments.sex_values)
     return read_new_patients(
         arguments.input,

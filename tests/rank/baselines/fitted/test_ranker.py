@@ -142,6 +142,16 @@ def test_the_commands_know_it_by_its_files(runs, tmp_path):
     assert len(ranked) == len(load_task(runs / "task").splits["test"])
 
 
+def test_an_age_that_it_does_not_read_is_said(runs, tmp_path):
+    sentence = "the model met no age or sex in training: giving it is no help\n"
+    one = predict(runs / "ease", "--history", "I10;E11.9", "--age", "50", "--sex", "M", "--json")
+    assert sentence in one.stderr
+    hospital().write_csv(tmp_path / "new.csv")
+    table = predict(runs / "ease", "--input", tmp_path / "new.csv", *COLUMNS, "--output", tmp_path / "ranked.csv")
+    assert sentence in table.stderr
+    assert "giving it" not in predict(runs / "gbdt", "--history", "I10", "--age", "50", "--json").stderr
+
+
 def test_the_page_asks_it(runs):
     answers = PatientAnswers(open_ranker(runs / "gbdt"))
     about = answers.about()
