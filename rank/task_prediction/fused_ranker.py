@@ -45,8 +45,12 @@ class FusedRanker(PatientRanker):
         self, rows: Sequence[PatientRow], batch_size: int = 64, tell: Tell | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """As `PatientRanker.score`."""
-        of_parts = np.stack([part.score(rows, batch_size, tell)[0] for part in self.parts]).astype(np.float32)
-        return self.fusion.scores(of_parts, self.train_counts), np.zeros(len(rows), dtype=np.float32)
+        of_parts = []
+        for part, over_threshold in zip(self.parts, self.fusion.over_threshold, strict=True):
+            scores, eov = part.score(rows, batch_size, tell)
+            of_parts.append(scores - part.rule.thresholds(scores, eov)[:, None] if over_threshold else scores)
+        fused = self.fusion.scores(np.stack(of_parts).astype(np.float32), self.train_counts)
+        return fused, np.zeros(len(rows), dtype=np.float32)
 
 
 def shown_to_any(parts: Sequence[TrainedOn]) -> TrainedOn:

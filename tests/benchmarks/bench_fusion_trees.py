@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from mera.commands.fusion.parts import Splits
+from mera.commands.fusion.parts import Splits, has_thresholds_of_rows
 from mera.commands.fusion.trees import FitRows, code_families, rows_to_fit
 from mera.evaluation import fusion_trees
 from mera.evaluation.fusion import patient_folds
@@ -53,7 +53,8 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", type=Path, help="with training scores out of fold")
     folders = parser.parse_args().runs
     first = Splits(folders[0], read_validation(folders[0]), read_predictions(folders[0]))
-    known, families = rows_to_fit(folders, first), code_families(first)
+    over_threshold = [has_thresholds_of_rows(read_validation(folder)) for folder in folders]
+    known, families = rows_to_fit(folders, first, over_threshold), code_families(first)
     print("| fusion | MAP | micro F1 |\n|---|---|---|")
     for name, changed in SETTINGS.items():
         with patch.multiple(fusion_trees, **changed):

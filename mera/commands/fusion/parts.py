@@ -24,6 +24,8 @@ class Part:
     model: str
     validation: dict[str, float | None]
     """Its own figures there; those of a model that chose something by the validation split flatter it."""
+    over_threshold: bool
+    """Whether what is fused is by how much a score is above the threshold (`has_thresholds_of_rows`)."""
 
 
 class Splits(NamedTuple):
@@ -70,8 +72,9 @@ def check_paths(folders: Sequence[Path], output: Path) -> None:
         raise UserError(f"{output} already exists; choose another --output or remove it")
 
 
-def each_part(folders: Sequence[Path], first: Splits) -> Iterator[tuple[Part, Predictions]]:
-    """Each run with its validation predictions. Raises UserError where it does not agree with the first."""
+def each_part(folders: Sequence[Path], first: Splits) -> Iterator[tuple[Part, np.ndarray]]:
+    """Each run with what is fused of its validation split, (N, C). Raises UserError where it does not agree with the
+    first."""
     targets = first.validation.targets[:, first.fair]
     for folder in folders:
         validation, test = read_validation(folder), read_predictions(folder)
@@ -79,7 +82,9 @@ def each_part(folders: Sequence[Path], first: Splits) -> Iterator[tuple[Part, Pr
         check_same(validation, first.validation, "validation", folder, first.folder)
         model = str(test.manifest.get("model", test.name))
         alone = figures(validation.scores[:, first.fair], validation.thresholds, targets)
-        yield Part(run=test.name, model=model, validation=alone), validation
+        over_threshold = has_thresholds_of_rows(validation)
+        part = Part(run=test.name, model=model, validation=alone, over_threshold=over_threshold)
+        yield part, candidate_scores(validation, over_threshold)
 
 
 def check_same(run: Predictions, first: Predictions, split: str, folder: Path, first_folder: Path) -> None:
@@ -101,8 +106,16 @@ def check_same(run: Predictions, first: Predictions, split: str, folder: Path, f
         )
 
 
-def candidate_scores(run: Predictions) -> np.ndarray:
-    return run.scores[:, : run.num_candidates]
+def has_thresholds_of_rows(run: Predictions) -> bool:
+    """Whether each row has a threshold of its own, as EOV gives it. All scores of a row may then be higher than those
+    of another and mean the same, and the threshold says how many codes there are to expect."""
+    return bool(np.isfinite(run.thresholds).all() and np.ptp(run.thresholds) > 0)
+
+
+def candidate_scores(run: Predictions, over_threshold: bool) -> np.ndarray:
+    """(N, C) float32: scores, or how far they are above the threshold of their row."""
+    scores = run.scores[:, : run.num_candidates]
+    return scores - run.thresholds[:, None] if over_threshold else scores
 
 
 def figures(scores: np.ndarray, thresholds: np.ndarray, targets: np.ndarray) -> dict[str, float | None]:

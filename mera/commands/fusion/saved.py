@@ -31,12 +31,15 @@ TREES = "fusion/trees.txt"
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SavedFusion:
     parts: list[Path]
+    over_threshold: list[bool]
+    """Of each part: whether what is fused is by how much its scores are above the thresholds of their rows."""
     fusion: Fusion
     trees: TreeFusion | None
     threshold: float
 
     def scores(self, of_parts: np.ndarray, train_counts: np.ndarray) -> np.ndarray:
-        """of_parts (P, N, C) float32, train_counts (C,) int -> (N, C) float32."""
+        """of_parts (P, N, C) float32, train_counts (C,) int -> (N, C) float32; of_parts of those parts of which
+        `over_threshold` is true minus the thresholds of their rows."""
         rows = ScoredRows(scores=of_parts, train_counts=train_counts[None])
         return weighted_sum(self.fusion, rows) if self.trees is None else self.trees.scores(rows)
 
@@ -54,9 +57,10 @@ def write_fusion(run: RunDirectory, folders: Sequence[Path], fused: Fused, thres
                 "digest": _digest(folder),
                 "weight": float(weight),
                 "log_odds": asdict(calibration),
+                "over_threshold": part.over_threshold,
             }
-            for folder, weight, calibration in zip(
-                folders, fused.fusion.weights, fused.fusion.calibrations, strict=True
+            for folder, part, weight, calibration in zip(
+                folders, fused.parts, fused.fusion.weights, fused.fusion.calibrations, strict=True
             )
         ],
         "offsets": offsets,
@@ -79,10 +83,17 @@ def read_fusion(run: Path) -> SavedFusion:
             offsets=np.array([record["offsets"][label] for _, label in FREQUENCY_GROUPS]),
         )
         families, threshold = record["families"], float(record["threshold"])
+        over_threshold = [bool(part.get("over_threshold", False)) for part in parts]  # none in a run of before
         trees = None if families is None else _read_trees(run, fusion, families)
     except (OSError, ValueError, KeyError, TypeError, lightgbm.basic.LightGBMError):
         raise UserError(f"{run / MARK} is damaged, or of a later version; fuse the runs again") from None
-    return SavedFusion(parts=[_checked(run, part) for part in parts], fusion=fusion, trees=trees, threshold=threshold)
+    return SavedFusion(
+        parts=[_checked(run, part) for part in parts],
+        over_threshold=over_threshold,
+        fusion=fusion,
+        trees=trees,
+        threshold=threshold,
+    )
 
 
 def part_folders(run: Path) -> list[Path]:

@@ -45,7 +45,8 @@ class FitRows(NamedTuple):
 def fuse_by_trees(folders: Sequence[Path], first: Splits) -> Fused:
     """Raises UserError where a run does not agree with the first, or has no training scores out of fold."""
     parts = [part for part, _ in each_part(folders, first)]
-    known = rows_to_fit(folders, first)
+    over_threshold = [part.over_threshold for part in parts]
+    known = rows_to_fit(folders, first, over_threshold)
     families = code_families(first)
     fold = patient_folds(known.patients, np.asarray(known.targets.any(axis=1)))
     is_validation = np.arange(len(known.rows)) >= known.num_training
@@ -59,7 +60,9 @@ def fuse_by_trees(folders: Sequence[Path], first: Splits) -> Fused:
         if in_fold.any():
             cross_fitted[in_fold[is_validation]] = fitted(fold != number).scores(known.rows.select(in_fold))
     whole = fitted(np.ones(len(fold), dtype=bool))
-    test = np.stack([candidate_scores(read_predictions(folder)) for folder in folders])
+    test = np.stack(
+        [candidate_scores(read_predictions(folder), over) for folder, over in zip(folders, over_threshold, strict=True)]
+    )
     scores = whole.scores(ScoredRows(scores=test, train_counts=first.train_counts[None]))
     shares = _shares_of_sum(whole, known)
     record = {
@@ -86,8 +89,9 @@ def code_families(first: Splits) -> np.ndarray:
     return max(wide, key=lambda groups: groups.max()) if wide else np.arange(codes.height)
 
 
-def rows_to_fit(folders: Sequence[Path], first: Splits) -> FitRows:
-    """The rows of runs that agree with the first on validation. Raises UserError where they do not on train.
+def rows_to_fit(folders: Sequence[Path], first: Splits, over_threshold: Sequence[bool]) -> FitRows:
+    """The rows of runs that agree with the first on validation; `over_threshold`: of each run, as `candidate_scores`
+    takes it. Raises UserError where they do not on train.
 
     A training row says nothing of a code that its models had no example of: some are candidates because this very row
     has them, and the others are true in no training row.
@@ -102,8 +106,10 @@ def rows_to_fit(folders: Sequence[Path], first: Splits) -> FitRows:
             )
     counts = _counts_out_of_fold(train[0], first.train_counts)
     rows = np.sort(np.random.default_rng(0).permutation(len(counts))[:MOST_TRAINING_ROWS])
-    training = np.stack([candidate_scores(run)[rows] for run in train])
-    validation = np.stack([candidate_scores(read_validation(folder)) for folder in folders])
+    training = np.stack([candidate_scores(run, over)[rows] for run, over in zip(train, over_threshold, strict=True)])
+    validation = np.stack(
+        [candidate_scores(read_validation(folder), over) for folder, over in zip(folders, over_threshold, strict=True)]
+    )
     of_validation = np.broadcast_to(first.train_counts, validation.shape[1:])
     is_fair = np.zeros(len(first.train_counts), dtype=bool)
     is_fair[first.fair] = True

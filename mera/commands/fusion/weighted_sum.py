@@ -39,11 +39,13 @@ def fuse_by_sum(folders: Sequence[Path], first: Splits) -> Fused:
     validation = offsets[fitted.fold_of_row[:, None], groups[None, :]].astype(np.float32)
     test = np.tile(fitted.fusion.of_codes(first.train_counts).astype(np.float32), (len(first.test.example_ids), 1))
     for number, folder in enumerate(folders):
-        scores = candidate_scores(read_validation(folder))
+        over_threshold = fitted.parts[number].over_threshold
+        scores = candidate_scores(read_validation(folder), over_threshold)
         for fold, fusion in enumerate(fitted.of_fold):
             rows = fitted.fold_of_row == fold
             validation[rows] += fusion.part(number, scores[rows]).astype(np.float32)
-        test += fitted.fusion.part(number, candidate_scores(read_predictions(folder))).astype(np.float32)
+        of_test = candidate_scores(read_predictions(folder), over_threshold)
+        test += fitted.fusion.part(number, of_test).astype(np.float32)
     return Fused(validation, test, fitted.fusion, None, fitted.parts, _record(fitted))
 
 
@@ -55,7 +57,7 @@ def _fit(folders: Sequence[Path], first: Splits) -> FittedRuns:
     parts = []
     for number, (part, validation) in enumerate(each_part(folders, first)):
         parts.append(part)
-        scores[:, number] = validation.scores[pairs.rows, columns]
+        scores[:, number] = validation[pairs.rows, columns]
     groups = group_numbers(first.train_counts[columns], FREQUENCY_GROUPS)
     fold_of_row = patient_folds(first.validation.patient_ids, np.asarray(targets.any(axis=1)))
     fold_of_pair = fold_of_row[pairs.rows]

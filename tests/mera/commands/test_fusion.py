@@ -13,6 +13,7 @@ from tiny_task import make_tiny_task
 
 from mera.commands.fusion.fuse import fuse_runs
 from mera.commands.fusion.parts import Splits
+from mera.commands.fusion.saved import read_fusion
 from mera.commands.fusion.trees import code_families
 from mera.evaluation.frequency_groups import FREQUENCY_GROUPS, group_numbers
 from mera.evaluation.fusion import fit_fusion, patient_folds, sample_pairs
@@ -107,6 +108,26 @@ def test_the_cross_fitted_figures_do_not_profit_from_the_fit(task, tmp_path):
 def test_fusions_can_be_fused(parts, fused, tmp_path):
     again = fuse_runs([fused, parts[0]], tmp_path / "again")
     assert read_predictions(again).manifest["model"] == "fusion of all of them, sharp"
+
+
+@pytest.mark.parametrize("form", ["sum", "trees"])
+def test_a_row_may_be_higher_throughout_where_its_threshold_is(task, tmp_path, form):
+    """A threshold of each row's own (EOV): what is fused is how far above it a code stands."""
+    runs = {}
+    for name, shifted in (("level", False), ("uneven", True)):
+        parts = [
+            write_part(task, tmp_path / name / "a", 1.0, 1.0, 0, folds=4, shifted=shifted),
+            write_part(task, tmp_path / name / "b", 1.0, 1.5, 1, folds=4),
+        ]
+        runs[name] = fuse_runs(parts, tmp_path / name / "fused", form=form)
+    level, uneven = (read_predictions(run) for run in runs.values())
+    # Trees cut between values that differ by rounding alone.
+    np.testing.assert_allclose(uneven.scores, level.scores, atol=0.5 if form == "trees" else 1e-3)
+    assert (uneven.predicted == level.predicted).mean() > 0.99
+    for name, over_threshold in (("level", False), ("uneven", True)):
+        record = read_predictions(runs[name]).manifest["fusion"]["parts"]
+        assert [part["over_threshold"] for part in record] == [over_threshold, False]
+        assert read_fusion(runs[name]).over_threshold == [over_threshold, False]
 
 
 def test_codes_outside_the_candidates_stay_outside(task, tmp_path):
