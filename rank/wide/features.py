@@ -72,6 +72,8 @@ class WidePatient:
     """training patients: how often each code is among their own training targets"""
     own_rows: int = 0
     """training patients: their training rows"""
+    owner: int = 0
+    """training patients: equal numbers are rows of one patient"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -237,6 +239,7 @@ def _training_patients(
                 left_out_share=share,
                 own_targets=_row(own_targets, patients[row]),
                 own_rows=int(own_rows[patients[row]]),
+                owner=int(patients[row]),
             )
         )
     return wide_patients

@@ -16,7 +16,8 @@ def test_it_scores_as_the_fitted_start_of_stage_two(tmp_path):
     done = run_ready(command, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     loss = LossConfig(threshold_form="probability", threshold_probability=0.15, threshold_weight=0.3)
-    start = fitted_wide_part(RankConfig(task="t", output="o", model={"base": "none"}, wide="full", loss=loss), task)
+    settings = {"model": {"base": "none"}, "training": {"seed": 2}}
+    start = fitted_wide_part(RankConfig(task="t", output="o", wide="full", loss=loss, **settings), task)
     tables = start.scorer.tables
     expected = start.scorer.bonus([tables.patient(row, task.column) for row in task.splits["test"]])[:, :-1]
     made = read_predictions(tmp_path / "wide")

@@ -6,15 +6,19 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 import torch
+from prepare_case import run as prepare
+from prepare_case import write_csv
 from safetensors.numpy import load_file, save_file
-from tiny_task import make_tiny_task
+from tiny_task import CODE_LINES, make_tiny_task
 
 from mera.evaluation.metrics import recall_at_k
 from rank.config import LossConfig, RankConfig
 from rank.start import fitted_wide_part, untrained_codes, wide_loss
+from rank.wide import wide_part
 from rank.wide.features import FEATURES, PATIENT_FEATURES, PER_CODE, WideTables, count_training_visits
 from rank.wide.storage import WIDE_FILE, load_wide_part, save_wide_part
 from rank.wide.wide_part import (
+    PER_CODE_SPREADS,
     WidePart,
     WideScorer,
     WideWeights,
@@ -197,3 +201,36 @@ def test_the_loss_can_leave_out_what_no_training_example_has(task, config):
     torch.testing.assert_close(loss(scores, eov, targets, seen), before)
     targets[2, 3] = True  # validation may have one: it counts as any target
     assert loss(scores, eov, targets, seen) != before
+
+
+def task_of_visits(tmp_path, chances):
+    """Two visits of 240 patients, the first of a quarter of the codes; `chances`: code -> that of a code of the first
+    to be in the second, and of another code."""
+    draw, codes = np.random.default_rng(0), list(chances)
+    rows = [["pid", "vid", "dx"]]
+    for number in range(240):
+        first = set(draw.permutation(codes)[: len(codes) // 4])
+        second = [code for code in codes if draw.random() < chances[code][code not in first]] or codes[:1]
+        rows += [[f"p{number:03d}", visit, code] for visit, held in enumerate((sorted(first), second)) for code in held]
+    arguments = ("table", "--input", write_csv(tmp_path / "t.csv", rows), "--patient", "pid", "--visit", "vid")
+    options = ("--code", "dx", "--code-system", "icd10", "--fractions", 0.8, 0.1, 0.1, "--output", tmp_path / "task")
+    return prepare(*arguments, *options)[0]
+
+
+ALIKE, DIFFERENT = ((0.45, 0.15), (0.45, 0.15)), ((0.9, 0.0), (0.0, 0.3))
+"""Of every other code; each is as frequent in the second visit as any."""
+
+
+@pytest.mark.parametrize("kinds", [ALIKE, DIFFERENT])
+def test_codes_differ_as_much_as_left_out_patients_say(tmp_path, config, monkeypatch, kinds):
+    codes = [line.split("|")[0] for line in CODE_LINES.splitlines()][:20]
+    of_visits = task_of_visits(tmp_path, {code: kinds[place % 2] for place, code in enumerate(codes)})
+    tables, patients = count_training_visits(of_visits)
+    spreads, fit = [], wide_part._fit
+    monkeypatch.setattr(wide_part, "_fit", lambda *given: (spreads.append(given[-1]), fit(*given))[1])
+    targets, loss = of_visits.target_columns("train"), wide_loss(config, of_visits)
+    fitted = fit_wide_part(tables, patients, targets, loss, seed=0)
+    little, much = PER_CODE_SPREADS
+    assert spreads == [little, much, much if kinds == DIFFERENT else little]
+    assert fitted.gate == 0
+    assert len({patient.owner for patient in patients}) == len(set(of_visits.splits["train"]["patient_id"]))
