@@ -69,6 +69,9 @@ def run_go(table: Path, output: Path, options: Sequence[str] = (), recipe: str |
     predict = mera_command("predict", ranker, *new)
     console.print(f"finished in {(time.perf_counter() - started) / 60:.1f} minutes. To rank new {whom}:")
     console.print(f"  {shown(predict)}", soft_wrap=True, highlight=False, markup=False)
+    if not of_notes:
+        other = f"(any run of the report can do it; if {ranker.with_name('gbdt')} is better there, name that)"
+        console.print(f"  {other}", soft_wrap=True, highlight=False, markup=False)
     console.print("The report:")
     return output / "report" / "index.html"
 

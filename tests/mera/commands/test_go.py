@@ -86,8 +86,10 @@ def test_a_folder_of_ones_own_is_left_alone(steps, table, tmp_path):
 
 def test_how_values_are_written_is_in_the_command_for_new_patients(steps, table, tmp_path, capsys):
     go.run_go(table, tmp_path / "mine", ["--date-format", "%m/%d/%Y", "--granularity", "category"])
-    line = next(line for line in capsys.readouterr().out.splitlines() if "mera predict" in line)
+    printed = capsys.readouterr().out
+    line = next(line for line in printed.splitlines() if "mera predict" in line)
     assert "--input NEW_PATIENTS.csv --patient pid --date-format %m/%d/%Y --output ranked.csv" in line
+    assert f"if {tmp_path / 'mine' / 'runs' / 'gbdt'} is better there, name that" in printed
     assert json.loads((tmp_path / "mine" / "go.json").read_text())["options"][-2:] == ["--granularity", "category"]
 
 
