@@ -33,10 +33,10 @@ class RankedCode:
     code: str
     definition: str
     score: float
-    """logit of the code's token, plus what the wide part says of the code (rank/wide)"""
+    """larger is more likely; of stage two the logit of the code's token, plus what the wide part says (rank/wide)"""
     probability: float
     predicted: bool
-    """the score is above the EOV threshold, and with `rules="apply"` the coding rules leave the code in the set"""
+    """the score is above the threshold (of stage two EOV's), and with `rules="apply"` the coding rules leave the code in the set"""
     known: bool
     """the code stands in the history"""
     rules: tuple[str, ...] | None = None
