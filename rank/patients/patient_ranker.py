@@ -36,7 +36,8 @@ class RankedCode:
     """larger is more likely; of stage two the logit of the code's token, plus what the wide part says (rank/wide)"""
     probability: float
     predicted: bool
-    """the score is above the threshold (of stage two EOV's), and with `rules="apply"` the coding rules leave the code in the set"""
+    """the score is above the threshold (of stage two EOV's), and with `rules="apply"` the coding rules leave the code
+    in the set"""
     known: bool
     """the code stands in the history"""
     rules: tuple[str, ...] | None = None
