@@ -43,6 +43,7 @@ class Ranker(PatientRanker):
     """A language model and its tokenizer, with all else that ranking a patient needs."""
 
     called = "stage two"
+    reads_unknown_codes = "read as plain text"
 
     def __init__(
         self,

@@ -58,7 +58,11 @@ def rank_table(arguments: argparse.Namespace, phenotypes: list[Phenotype]) -> No
     write_ranked(arguments.output, examples, wide=arguments.wide)
     without = left_out(patients.account)
     lost = f"; {without} without a usable visit are not in it" if without else ""
-    print(f"{len(examples)} patients ranked: {arguments.output}{lost}")
+    print(f"{_patients(len(examples))} ranked: {arguments.output}{lost}")
+
+
+def _patients(number: int) -> str:
+    return f"{number} patient{'' if number == 1 else 's'}"
 
 
 def main() -> None:
@@ -140,7 +144,7 @@ def main() -> None:
         )
         write_ranked(arguments.output, examples, measured)
         print_measured(measured)
-        print(f"{len(examples)} patients ranked: {arguments.output}")
+        print(f"{_patients(len(examples))} ranked: {arguments.output}")
         return
     ranker = open_ranker(arguments.checkpoint)
     example = rank_patient(

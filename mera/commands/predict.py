@@ -32,22 +32,36 @@ def predict_command(arguments: Sequence[str]) -> list[str]:
     """The command that ranks as `mera predict` was asked to. Raises UserError where the run keeps nothing that can
     rank."""
     source = _source(arguments)
-    kind = None if source is None else checkpoint_kind(source)
+    if source is not None:
+        refuse_what_ranks_nothing(source)
+    ranked = None if source is None else what_it_ranks(source)
+    return script_command(PROGRAMS[ranked or "patients"], *arguments)
+
+
+def refuse_what_ranks_nothing(source: str | Path) -> None:
+    """Raises UserError where `source` is not there, or is something that ranks neither patients nor notes: the
+    sentence says what it is, and what to do."""
+    kind, folder = checkpoint_kind(source), Path(source)
     if kind == STAGE_ONE:
         raise UserError(
             f"{source} is of stage one, which knows codes and no patients; train stage two on it: "
             f"mera rank --model.base {source} --task TASK --output RUN"
         )
-    if kind is None and source is not None and not Path(source).exists():
+    if kind is not None:
+        return
+    if not folder.exists():
         raise UserError(f"{source} is not there: give the folder of a run, its checkpoint or an export")
-    if kind is None and source is not None and (Path(source) / "predictions" / "manifest.json").is_file():
+    if (folder / "task.json").is_file():
+        raise UserError(f"{source} is a prepared task; give a run that learnt from it, and the task with --task")
+    runs = sorted(path.parents[1] for path in folder.glob("*/predictions/manifest.json"))
+    if runs:
+        raise UserError(f"{source} holds {len(runs)} runs: name one of them, such as {runs[0]}")
+    if (folder / "predictions" / "manifest.json").is_file():
         raise UserError(
             f"{source} keeps its predictions and no model that can rank others; runs of mera rank, mera retrieve and "
             f"mera fuse have one, those of mera baselines on histories and of mera retrieval-baselines on notes too "
             f"(of an older version: make it again)"
         )
-    ranked = None if source is None else what_it_ranks(source)
-    return script_command(PROGRAMS[ranked or "patients"], *arguments)
 
 
 def what_it_ranks(source: str | Path) -> Ranked | None:

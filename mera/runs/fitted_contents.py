@@ -59,8 +59,8 @@ def read_contents(folder: Path) -> Contents:
             arrays={name: array for name, array in tensors.items() if not name.startswith(LIST)},
             lists={name: json.loads(rows.tobytes()) for name, rows in lists.items()},
         )
-    except (OSError, SafetensorError, ValueError) as error:
-        raise UserError(f"{folder} holds no fitted baseline, or a damaged one ({type(error).__name__})") from None
+    except (OSError, SafetensorError, ValueError):
+        raise UserError(f"{folder} holds no fitted baseline, or a damaged one; make the run again") from None
 
 
 def sparse_arrays(name: str, matrix: scipy.sparse.csr_matrix) -> dict[str, np.ndarray]:

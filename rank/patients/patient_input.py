@@ -54,7 +54,9 @@ def read_days(values: Sequence[str | float | None], num_visits: int) -> list[int
     """Days before now of each visit, oldest first; None where they are unknown. Raises ValueError where there is not
     one for each visit, one is no whole number or negative, or they ascend."""
     if len(values) != num_visits:
-        raise UserError(f"days_before has {len(values)} numbers for {num_visits} visits")
+        raise UserError(
+            f"days before now are one for each visit, oldest first: got {len(values)} for {num_visits} visits"
+        )
     days = [None if value is None else _whole(value) for value in values]
     for value, day in zip(values, days, strict=True):
         if value is not None and (day is None or day < 0):

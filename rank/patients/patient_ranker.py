@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -17,6 +18,7 @@ from rank.decision import DecisionRule
 from rank.patients.code_reader import CodeReader
 from rank.patients.coding_check import RuleUse, check_sets
 from rank.patients.event_reader import EventReader, split_events
+from rank.patients.notices import InputNotice
 from rank.patients.patient_frame import Frame, FrameColumns, as_given, as_polars, patients_of_frame
 from rank.patients.patient_input import given_codes, read_age, read_days, read_sex, require_known, require_seen
 from rank.patients.phenotypes import Phenotype, any_of
@@ -52,6 +54,8 @@ class PatientRanker(ABC):
 
     called: str
     """Such as `LightGBM on pairs`."""
+    reads_unknown_codes = "so it makes nothing of them"
+    """What becomes of codes of a history that the model does not know."""
 
     def __init__(
         self,
@@ -105,6 +109,10 @@ class PatientRanker(ABC):
     ) -> list[RankedCode]:
         """All candidates (or the first `top`), most likely first. The arguments are as `row` and `ranked` take them."""
         row = self.row(history, days_before=days_before, age=age, sex=sex, text=text, allow_unknown=allow_unknown)
+        unknown = sorted(set(self.reader.unknown(visit["codes"] for visit in row["history"])))
+        if unknown:
+            sentence = f"not among the model's codes, {self.reads_unknown_codes}: {', '.join(unknown)}"
+            warnings.warn(sentence, InputNotice, stacklevel=2)
         return self.ranked([row], *self.score([row]), top=top, rules=rules)[0]
 
     def rank_frame(
@@ -144,6 +152,10 @@ class PatientRanker(ABC):
                 )
             except UserError as error:
                 raise UserError(f"patient {number} of the frame: {error}") from None
+        unknown = self.reader.unknown(visit["codes"] for row in rows for visit in row["history"])
+        if unknown:
+            sentence = f"{len(unknown):,} codes of the frame are not among the model's, {self.reads_unknown_codes}"
+            warnings.warn(sentence, InputNotice, stacklevel=2)
         scores, eov = self.score(rows, batch_size)
         ranked = self.ranked(rows, scores, eov, top, rules)
         fields = [
@@ -200,8 +212,11 @@ class PatientRanker(ABC):
         """Each row's candidates (or the first `top`), most likely first, from what `score` found.
 
         `rules`: `check` marks the coding rules that a predicted set breaks, `apply` also takes away the codes that are
-        wrong by them (`mera.evaluation.coding_rules.mend`). Raises UserError where the checkpoint holds none.
+        wrong by them (`mera.evaluation.coding_rules.mend`). Raises UserError where the checkpoint holds none, or `top` is
+        below 1.
         """
+        if top is not None and (not isinstance(top, int) or top < 1):
+            raise UserError(f"top is how many codes of each patient, 1 or more, or None for all; got {top!r}")
         probabilities, thresholds = self.rule.probabilities(scores, eov), self.rule.thresholds(scores, eov)
         checked = check_sets(rows, scores, scores > thresholds[:, None], self.coding_rules, rules)
         ranked = []

@@ -9,6 +9,7 @@ from mera.commands.fusion.saved import SavedFusion
 from rank.decision import DecisionRule
 from rank.patients.patient_ranker import PatientRanker, Tell
 from rank.patients.trained_on import TrainedOn
+from rank.predict import Ranker
 
 
 class FusedRanker(PatientRanker):
@@ -32,6 +33,9 @@ class FusedRanker(PatientRanker):
             {event: name for part in parts for event, name in part.events.items()},
         )
         self.parts, self.fusion, self.called, self.train_counts = parts, fusion, called, train_counts
+        self.reads_unknown_codes = next(
+            (part.reads_unknown_codes for part in parts if isinstance(part, Ranker)), self.reads_unknown_codes
+        )
 
     @property
     def reads_past_notes(self) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from mera.commands.fusion import saved
-from mera.commands.predict import what_it_ranks
+from mera.commands.predict import refuse_what_ranks_nothing, what_it_ranks
 from mera.system.errors import UserError
 from rank.baselines.fitted import ranker as fitted
 from rank.patients.patient_ranker import PatientRanker
@@ -25,6 +25,7 @@ def open_ranker(source: str | Path) -> PatientRanker:
         return fitted.BaselineRanker.load(folder)
     if (folder / saved.MARK).is_file():
         return _open_fusion(folder)
+    refuse_what_ranks_nothing(folder)
     return Ranker.load(folder)
 
 

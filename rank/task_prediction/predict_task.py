@@ -48,7 +48,7 @@ def rank_patient(
         notice(sentence)
     unknown = ranker.reader.unknown(visit["codes"] for visit in row["history"])
     if unknown:
-        notice(f"not among the model's codes, read as plain text: {', '.join(sorted(set(unknown)))}")
+        notice(f"not among the model's codes, {ranker.reads_unknown_codes}: {', '.join(sorted(set(unknown)))}")
     notice_all(ranker, top)
     scores, eov = scored(ranker, [row])
     return RankedExample(

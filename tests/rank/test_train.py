@@ -160,7 +160,7 @@ def test_ranking_one_patient(runs):
     assert all(0 <= code.probability <= 1 for code in ranked)
     predicted = [code.predicted for code in ranked]
     assert predicted == sorted(predicted, reverse=True)
-    with pytest.raises(ValueError, match="days_before has 1 numbers for 2 visits"):
+    with pytest.raises(ValueError, match="got 1 for 2 visits"):
         ranker.rank([["I10"], ["I10"]], days_before=[3])
     with pytest.raises(ValueError, match="nothing to rank from"):
         ranker.rank([])

@@ -23,6 +23,7 @@ from mera.evaluation.fusion import Calibration, Fusion
 from mera.evaluation.fusion_trees import ScoredRows, TreeFusion, weighted_sum
 from mera.runs.run_directory import RunDirectory, write_json
 from mera.system.errors import UserError
+from mera.system.private_files import private_files
 
 MARK = "fusion/fusion.json"
 TREES = "fusion/trees.txt"
@@ -47,7 +48,6 @@ class SavedFusion:
 def write_fusion(run: RunDirectory, folders: Sequence[Path], fused: Fused, threshold: float) -> None:
     """Keep what scored the test split of a run that is being written; `folders`: of its parts."""
     path = run.path(MARK)
-    path.parent.mkdir(parents=True)
     trees = fused.trees
     offsets = {label: float(offset) for (_, label), offset in zip(FREQUENCY_GROUPS, fused.fusion.offsets, strict=True)}
     record: dict[str, object] = {
@@ -67,9 +67,11 @@ def write_fusion(run: RunDirectory, folders: Sequence[Path], fused: Fused, thres
         "threshold": threshold,
         "families": None if trees is None else trees.families.tolist(),
     }
-    write_json(path, record)
-    if trees is not None:
-        run.path(TREES).write_text(trees.trees.model_to_string(), encoding="utf-8")
+    with private_files():
+        path.parent.mkdir(parents=True)
+        write_json(path, record)
+        if trees is not None:
+            run.path(TREES).write_text(trees.trees.model_to_string(), encoding="utf-8")
 
 
 def read_fusion(run: Path) -> SavedFusion:

@@ -103,7 +103,7 @@ class RankedCode(BaseModel):
 class Ranking(BaseModel):
     codes: list[RankedCode]
     predicted: Annotated[int, Field(description="how many codes of all lie above the threshold")]
-    unknown_codes: Annotated[list[str], Field(description="of the history, read as plain text")] = []
+    unknown_codes: Annotated[list[str], Field(description="of the history that the model does not know")] = []
     unread_events: Annotated[list[str], Field(description="of the history, that the model has no token for")] = []
 
 

@@ -14,7 +14,7 @@ export function show(answer) {
   const fresh = answer.codes.filter(code => code.predicted && !code.known).length;
   const parts = [`${answer.predicted} ${answer.predicted === 1 ? "code" : "codes"} above the threshold`];
   if (answer.isOfVisits) parts.push(`${fresh} of them new`);
-  if (answer.unknown_codes.length) parts.push(`not among the model's codes, read as plain text: ${answer.unknown_codes.join(", ")}`);
+  if (answer.unknown_codes.length) parts.push(`not among the model's codes: ${answer.unknown_codes.join(", ")}`);
   if (answer.unread_events.length) parts.push(`left out, as the model does not know them: ${answer.unread_events.join(", ")}`);
   say(`${parts.join(", ")}.`);
   if (matchMedia("(max-width: 56rem)").matches) byId("results").scrollIntoView({ behavior: "smooth" });

@@ -19,6 +19,7 @@ from mera.system.errors import UserError
 from rank.baselines.fitted.ranker import FOLDER, READERS, BaselineRanker
 from rank.baselines.history_columns import HistoryColumns
 from rank.baselines.simple import Linear, linear
+from rank.patients.notices import InputNotice
 from rank.task_prediction.answers import PatientAnswers
 from rank.task_prediction.open_ranker import open_ranker
 
@@ -107,6 +108,35 @@ def test_it_reads_what_the_task_holds(runs):
     assert [code.score for code in codes] == sorted(scores, reverse=True)[:3]
     with pytest.raises(UserError, match="are unknown to the model"):
         ranker.rank([["Z99.2", "K21.9"]])
+    with pytest.warns(InputNotice, match=r"^not among the model's codes, so it makes nothing of them: Z99\.2$"):
+        ranker.rank([["Z99.2", "I10", "E11.9"]])
+    for top in (0, -1, 2.5):
+        with pytest.raises(UserError, match=f"1 or more, or None for all; got {top}"):
+            ranker.rank([["I10"]], top=top)
+
+
+def test_codes_of_a_frame_or_a_table_that_it_does_not_know_are_counted(runs, tmp_path):
+    visits = pl.DataFrame({"pid": ["a", "a", "b"], "day": [0, 9, 9], "dx": ["I10", "Z99.2", "E11.9"]})
+    sentence = "1 codes of the frame are not among the model's, so it makes nothing of them"
+    with pytest.warns(InputNotice, match=sentence):
+        open_ranker(runs / "ease").rank_frame(visits, patient="pid", time="day", code="dx")
+    visits.write_csv(tmp_path / "new.csv")
+    columns = ("--patient", "pid", "--time", "day", "--code", "dx")
+    done = predict(runs / "ease", "--input", tmp_path / "new.csv", *columns, "--output", tmp_path / "ranked.csv")
+    assert "1 codes of the histories are not among those of EASE, history to next visit, so it makes" in done.stderr
+
+
+def test_what_is_no_run_is_said_by_what_it_is(runs, tmp_path):
+    for source, sentence in (
+        (runs / "nowhere", "is not there: give the folder of a run"),
+        (runs / "task", "is a prepared task; give a run that learnt from it"),
+        (runs, f"holds {len(ALL)} runs: name one of them, such as {runs / 'ease'}"),
+    ):
+        with pytest.raises(UserError) as refusal:
+            open_ranker(source)
+        assert sentence in str(refusal.value)
+        with pytest.raises(UserError, match="is not there|prepared task|holds"):
+            predict_command([str(source), "--history", "I10"])
 
 
 def test_a_table_of_new_patients_gets_the_scores_of_the_task(runs, tmp_path):
