@@ -40,11 +40,15 @@ class Contents:
 
 
 def write_contents(folder: Path, contents: Contents) -> None:
-    """Write `folder`, which is not there yet, for its owner alone: lists may have words of notes."""
+    """Write `folder`, which is not there yet, for its owner alone: lists may have words of notes. Raises UserError
+    where it cannot be written."""
     texts = {f"{LIST}{name}": _bytes_of(rows) for name, rows in contents.lists.items()}
     with private_files():
         folder.mkdir(parents=True)
-        save_file({**_contiguous(contents.arrays), **texts}, folder / ARRAYS)
+        try:
+            save_file({**_contiguous(contents.arrays), **texts}, folder / ARRAYS)
+        except SafetensorError:
+            raise UserError(f"{folder} cannot be written; is the disk full?") from None
         write_json(folder / SETTINGS, contents.settings)
 
 

@@ -212,8 +212,8 @@ class PatientRanker(ABC):
         """Each row's candidates (or the first `top`), most likely first, from what `score` found.
 
         `rules`: `check` marks the coding rules that a predicted set breaks, `apply` also takes away the codes that are
-        wrong by them (`mera.evaluation.coding_rules.mend`). Raises UserError where the checkpoint holds none, or `top` is
-        below 1.
+        wrong by them (`mera.evaluation.coding_rules.mend`). Raises UserError where the checkpoint holds none, or `top`
+        is below 1.
         """
         if top is not None and (not isinstance(top, int) or top < 1):
             raise UserError(f"top is how many codes of each patient, 1 or more, or None for all; got {top!r}")

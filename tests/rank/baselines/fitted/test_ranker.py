@@ -135,7 +135,7 @@ def test_what_is_no_run_is_said_by_what_it_is(runs, tmp_path):
         with pytest.raises(UserError) as refusal:
             open_ranker(source)
         assert sentence in str(refusal.value)
-        with pytest.raises(UserError, match="is not there|prepared task|holds"):
+        with pytest.raises(UserError, match=r"is not there|prepared task|holds"):
             predict_command([str(source), "--history", "I10"])
 
 
