@@ -76,8 +76,9 @@ def split_patients(
     sample = drop_patients(patients, lambda patient: patient.patient_id in split_of, "not in the sample", ledger)
     if kind == "coding" and options.rules is None:
         distinct = drop_near_duplicates(sample, split_of, ledger)
+        left = _by_split(distinct, split_of)
         for name, members in _by_split(sample, split_of).items():
-            if members and not _by_split(distinct, split_of)[name]:
+            if members and not left[name]:
                 raise UserError(
                     f"all {len(members):,} patients of the {name} split have notes that are nearly those of patients "
                     f"in another split, such as forms that were never filled in; there is nothing to learn from them"

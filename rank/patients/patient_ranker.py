@@ -109,9 +109,8 @@ class PatientRanker(ABC):
     ) -> list[RankedCode]:
         """All candidates (or the first `top`), most likely first. The arguments are as `row` and `ranked` take them."""
         row = self.row(history, days_before=days_before, age=age, sex=sex, text=text, allow_unknown=allow_unknown)
-        unknown = sorted(set(self.reader.unknown(visit["codes"] for visit in row["history"])))
-        if unknown:
-            sentence = f"not among the model's codes, {self.reads_unknown_codes}: {', '.join(unknown)}"
+        sentence = self.unknown_codes_of(row)
+        if sentence is not None:
             warnings.warn(sentence, InputNotice, stacklevel=2)
         return self.ranked([row], *self.score([row]), top=top, rules=rules)[0]
 
@@ -200,6 +199,11 @@ class PatientRanker(ABC):
             for visit, told in zip(past, events, strict=True):
                 visit["events"] = told
         return {"age": read_age(age), "sex": read_sex(sex), "history": past, "text": text}
+
+    def unknown_codes_of(self, row: PatientRow) -> str | None:
+        """A sentence that names the codes of one patient's history that the model does not know; None without any."""
+        unknown = sorted(set(self.reader.unknown(visit["codes"] for visit in row["history"])))
+        return f"not among the model's codes, {self.reads_unknown_codes}: {', '.join(unknown)}" if unknown else None
 
     def ranked(
         self,

@@ -46,9 +46,9 @@ def rank_patient(
     )
     for sentence in unread_facts(ranker, age=age is not None, sex=sex is not None):
         notice(sentence)
-    unknown = ranker.reader.unknown(visit["codes"] for visit in row["history"])
-    if unknown:
-        notice(f"not among the model's codes, {ranker.reads_unknown_codes}: {', '.join(sorted(set(unknown)))}")
+    unknown = ranker.unknown_codes_of(row)
+    if unknown is not None:
+        notice(unknown)
     notice_all(ranker, top)
     scores, eov = scored(ranker, [row])
     return RankedExample(

@@ -125,8 +125,9 @@ class BaselineRanker(PatientRanker):
         self, rows: Sequence[PatientRow], batch_size: int = 64, tell: Tell | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """As `PatientRanker.score`. `batch_size` changes nothing: a baseline sizes its batches itself."""
-        unknown = self.reader.unknown(visit["codes"] for row in rows for visit in row["history"])
-        if unknown and tell is not None:
+        if tell is not None:
+            unknown = self.reader.unknown(visit["codes"] for row in rows for visit in row["history"])
             whose = f"codes of the histories are not among those of {self.called}"
-            tell(f"{len(unknown):,} {whose}, {self.reads_unknown_codes}")
+            if unknown:
+                tell(f"{len(unknown):,} {whose}, {self.reads_unknown_codes}")
         return self.model.scores(rows), np.zeros(len(rows), dtype=np.float32)
