@@ -68,6 +68,9 @@ class WidePatient:
     """training patients: what is taken from the item-item scores"""
     left_out_share: float = 0.0
     """training patients: the part of every code's base rate that `left_out_items` took too much"""
+    left_out_reach: float = 0.0
+    """training patients: how much of a code's base rate the left-out score takes off: what the weights, without the
+    patient, make of a target that every row has"""
     own_targets: Sparse = field(default_factory=Sparse)
     """training patients: how often each code is among their own training targets"""
     own_rows: int = 0
@@ -149,7 +152,9 @@ class WideTables:
         items = _sparse([patient.items for patient in patients], (len(patients), len(self.item_weights)))
         scores = items @ self.item_weights
         scores -= _dense([patient.left_out_items for patient in patients], shape)
-        scores += np.array([[patient.left_out_share] for patient in patients]) * _base_rates(self.counts, self.num_rows)
+        share, reach = np.array([(patient.left_out_share, patient.left_out_reach) for patient in patients]).T[..., None]
+        of_all = _base_rates(self.counts, self.num_rows)
+        scores += share * of_all + reach * (of_all - base)
         return np.log(np.maximum(base + scores, LEAST_SHARE * base) / base), 10 * scores
 
     def _same_groups(self, seen: np.ndarray) -> list[np.ndarray]:
@@ -203,7 +208,10 @@ def count_training_visits(task: Task) -> tuple[WideTables, list[WidePatient]]:
         event_columns=of_events if event_weight else {},
         event_weight=event_weight,
     )
-    return tables, _training_patients(tables, task, seen, following, patients, dict(enumerate(with_history)), left_out)
+    reach = np.zeros(len(seen), dtype=np.float32)
+    reach[with_history] = left_out.history @ weights[:, -1] - left_out.following[:, [-1]].toarray()[:, 0]
+    with_row = dict(enumerate(with_history))
+    return tables, _training_patients(tables, task, seen, following, patients, with_row, left_out, reach)
 
 
 def _training_patients(
@@ -214,8 +222,9 @@ def _training_patients(
     patients: np.ndarray,
     with_history: dict[int, int],
     left_out: LeftOutHistories,
+    reach: np.ndarray,
 ) -> list[WidePatient]:
-    """`with_history`: number of a row of `left_out` -> its row in train."""
+    """`with_history`: number of a row of `left_out` -> its row in train; reach (N,): `left_out_reach` of the rows."""
     rows, num_codes = task.splits["train"], len(task.codes)
     membership = sparse.csr_array((np.ones(len(patients), dtype=np.float32), (patients, np.arange(len(patients)))))
     own_targets, own_rows = sparse.csr_array(membership @ following), np.bincount(patients)
@@ -237,6 +246,7 @@ def _training_patients(
                 items=items,
                 left_out_items=left_out_items,
                 left_out_share=share,
+                left_out_reach=float(reach[row]),
                 own_targets=_row(own_targets, patients[row]),
                 own_rows=int(own_rows[patients[row]]),
                 owner=int(patients[row]),

@@ -70,12 +70,12 @@ def test_a_training_patient_is_left_out_of_all_that_was_counted(task):
     owners = np.array(task.splits["train"]["patient_id"])
     history = history_matrix(task, rows)
     used = np.array([bool(row["history"]) for row in rows])
-    base = (targets.sum(axis=0) + 0.5) / (len(rows) + 1)
     extended = np.hstack([targets, np.ones((len(rows), 1))])
     penalty = best_penalty(history[used], extended[used], np.unique(owners[used], return_inverse=True)[1])
     for number in range(0, len(rows), 7):
         others = owners != owners[number]
         counts = (targets[others].sum(axis=0), int(others.sum()))
+        base = (counts[0] + 0.5) / (counts[1] + 1)
         weights = item_item_weights(history[others & used], (targets - base)[others & used], penalty)
         expected = naive_features(task, rows[number], counts, history[number] @ weights)
         features = tables.features([patients[number]])[0]
