@@ -27,9 +27,10 @@ from rank.partial_outputs import RankingDataset
 from rank.patients.visit_events import event_names
 from rank.prompt import PromptBuilder, reading_sentences
 from rank.validation import Validation
-from rank.wide.features import WidePatient, count_training_visits
+from rank.wide.features import WidePatient
+from rank.wide.fit import fit_wide_part
 from rank.wide.recurrence import Recurrence, seen_codes
-from rank.wide.wide_part import WideLoss, WidePart, WideScorer, fit_wide_part
+from rank.wide.wide_part import WideLoss, WidePart, WideScorer
 
 
 def task_to_rank(config: RankConfig, held_out: int | None) -> Task:
@@ -66,10 +67,7 @@ def fitted_wide_part(config: RankConfig, task: Task) -> WideStart | None:
     """The wide part fitted alone, by `wide_loss`; None where the configuration does not ask for a full one."""
     if config.wide != "full":
         return None
-    tables, patients = count_training_visits(task)
-    loss = wide_loss(config, task)
-    weights = fit_wide_part(tables, patients, task.target_columns("train"), loss, config.training.seed)
-    return WideStart(WideScorer(tables=tables, weights=weights), patients)
+    return WideStart(*fit_wide_part(task, wide_loss(config, task), config.training.seed))
 
 
 def untrained_codes(config: RankConfig, task: Task) -> Tensor | None:

@@ -28,8 +28,8 @@ class TrainingConfig:
     """stage two: steps that an epoch should have: on few examples the batch size is halved, down to 16 examples a step,
     until it has; 0: the batch size stays"""
     evaluate_every: int = 0
-    """stage two: optimiser steps between two looks at validation, each of which may be the best checkpoint; 0: one look
-    after every epoch"""
+    """stage two: optimiser steps between two looks at validation, each of which may be the best checkpoint; one look
+    after every epoch where that is shorter, or with 0"""
     patience: int = 0
     """stage two: looks at validation without a better one after which training ends; 0: it never ends early"""
     gradient_accumulation: int = 1

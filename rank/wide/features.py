@@ -210,7 +210,7 @@ def count_training_visits(task: Task) -> tuple[WideTables, list[WidePatient]]:
     )
     reach = np.zeros(len(seen), dtype=np.float32)
     reach[with_history] = left_out.history @ weights[:, -1] - left_out.following[:, [-1]].toarray()[:, 0]
-    with_row = dict(enumerate(with_history))
+    with_row = dict(enumerate(with_history.tolist()))
     return tables, _training_patients(tables, task, seen, following, patients, with_row, left_out, reach)
 
 

@@ -5,7 +5,7 @@ Learning for Recommender Systems", DLRS 2016).
     s_EOV = gate * logit_EOV + b_EOV + u_EOV . p
 
 f (C, K) and p (D,) as in rank/wide/features.py; v is there for the first PER_CODE features. Everything but the gate
-starts where `fit_wide_part` found the wide part alone to be best, and the gate at 0: before the first step the model
+starts where rank/wide/fit.py found the wide part alone to be best, and the gate at 0: before the first step the model
 ranks as the wide part does. What is trained is the difference to that start, so weight decay pulls towards the start.
 
 Shape suffixes: B patients, C candidates, K features of a candidate, D features of a patient.
@@ -20,18 +20,11 @@ import torch
 from torch import Tensor, nn
 
 from mera.training.engine import whole_parameters
-from rank.wide.features import FEATURES, PATIENT_FEATURES, PER_CODE, WidePatient, WideTables
+from rank.wide.features import PER_CODE, WidePatient, WideTables
 
 GATE_SCALE, SHARED_SCALE = 10.0, 3.0
 """The model's learning rate is small for numbers of the size of a logit."""
-PER_CODE_SPREADS, BIAS_SPREAD, PATIENT_SPREAD, SHARED_SPREAD = (0.2, 0.6), 0.3, 0.1, 3.0
-"""Standard deviations of the weights before anything is seen: what little training data hold them to. How much the
-codes differ in their own weights is a matter of the cohort, and of its size."""
-HELD_OUT, BLOCKS = 5, 20
-FIT_STEPS, MOST_ELEMENTS, MANY_FIRST_VISITS = 60, 2**23, 2000
-"""Steps of the fit, and its rows x candidates, which take 600 MB."""
 SCORED_AT_ONCE = 256
-SEEN = FEATURES.index("seen")
 
 WideLoss = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 """scores (B, C), EOV (B,), targets (B, C) bool, seen before (B, C) 0 or 1 -> the mean loss of the rows."""
@@ -143,111 +136,3 @@ def interpolated(start: WideWeights, trained: WideWeights, share: float) -> Wide
         for part in fields(WideWeights)
     }
     return WideWeights(**{name: values.astype(np.float32) for name, values in mixed.items()})
-
-
-def fit_wide_part(
-    tables: WideTables, patients: Sequence[WidePatient], targets: Sequence[Sequence[int]], loss: WideLoss, seed: int
-) -> WideWeights:
-    """The wide part alone at its best on training patients who are left out of what was counted on them.
-
-    Codes differ in their own weights as little as the first of PER_CODE_SPREADS says, unless the second, fitted on four
-    fifths of the patients, has less loss on the others by more than two standard errors.
-
-    Minimises the mean `loss` of the rows plus the squares of the weights by their prior spread over the rows, with
-    L-BFGS (`_rows_to_fit` says of which rows). targets: columns of each patient's targets. The gate of the result is 0.
-    """
-    draw = np.random.default_rng(seed)
-    rows = _rows_to_fit(patients, MOST_ELEMENTS // len(tables.counts), draw)
-    is_held = _held_out(np.array([patients[row].owner for row in rows]), draw)
-    little, much = PER_CODE_SPREADS
-    per_code = little
-    if is_held.sum() > 1 and not is_held.all():
-        losses = _losses(tables, patients, targets, loss, rows, is_held)
-        gain = losses[little] - losses[much]
-        per_code = much if gain.mean() > 2 * gain.std(ddof=1) / np.sqrt(len(gain)) else little
-    fitted = _fit(*_tensors(tables, patients, targets, rows), loss, per_code)
-    numbers = {name: weight.detach().numpy() for name, weight in fitted.items()}
-    return WideWeights(**numbers, gate=np.zeros(1, dtype=np.float32))
-
-
-def _losses(
-    tables: WideTables,
-    patients: Sequence[WidePatient],
-    targets: Sequence[Sequence[int]],
-    loss: WideLoss,
-    rows: np.ndarray,
-    is_held: np.ndarray,
-) -> dict[float, np.ndarray]:
-    """Of PER_CODE_SPREADS -> (B,) the loss of the rows that are held out, fitted on the others, in BLOCKS or, of fewer
-    rows, each by itself; is_held (R,) bool."""
-    known = _tensors(tables, patients, targets, rows[~is_held])
-    fitted = {spread: _fit(*known, loss, spread) for spread in PER_CODE_SPREADS}
-    del known
-    features, of_patients, wanted = _tensors(tables, patients, targets, rows[is_held])
-    blocks = np.array_split(np.arange(len(wanted)), min(BLOCKS, len(wanted)))
-    losses = {}
-    with torch.no_grad():
-        for spread, weights in fitted.items():
-            scores, seen = wide_scores(weights, features, of_patients), features[..., SEEN]
-            of_blocks = [loss(scores[block, :-1], scores[block, -1], wanted[block], seen[block]) for block in blocks]
-            losses[spread] = np.array([float(each) for each in of_blocks])
-    return losses
-
-
-def _fit(
-    features: Tensor, of_patients: Tensor, wanted: Tensor, loss: WideLoss, per_code_spread: float
-) -> dict[str, Tensor]:
-    """features (R, C, K), of_patients (R, D), wanted (R, C) bool -> the weights, by the names of `WideWeights`."""
-    num_codes, num_patient = wanted.shape[1], len(PATIENT_FEATURES)
-    shapes = {
-        "shared": (len(FEATURES),),
-        "per_code": (num_codes, PER_CODE),
-        "bias": (num_codes,),
-        "patient": (num_codes, num_patient),
-        "eov": (1 + num_patient,),
-    }
-    spreads = {"shared": SHARED_SPREAD, "per_code": per_code_spread, "bias": BIAS_SPREAD, "patient": PATIENT_SPREAD}
-    weights = {name: torch.zeros(shape, requires_grad=True) for name, shape in shapes.items()}
-    with torch.no_grad():
-        weights["shared"][FEATURES.index("prior")] = 1.0  # popularity, which every other weight then corrects
-    optimizer = torch.optim.LBFGS(weights.values(), max_iter=FIT_STEPS, line_search_fn="strong_wolfe")
-
-    def total() -> Tensor:
-        optimizer.zero_grad()
-        scores = wide_scores(weights, features, of_patients)
-        penalty = sum((weights[name] ** 2).sum() / (2 * spread**2) for name, spread in spreads.items())
-        value = loss(scores[:, :-1], scores[:, -1], wanted, features[..., SEEN]) + penalty / len(wanted)
-        value.backward()
-        return value
-
-    optimizer.step(total)
-    return weights
-
-
-def _tensors(
-    tables: WideTables, patients: Sequence[WidePatient], targets: Sequence[Sequence[int]], rows: np.ndarray
-) -> tuple[Tensor, Tensor, Tensor]:
-    """What `_fit` reads of training rows."""
-    features, of_patients = batch_tensors(tables, [patients[row] for row in rows])
-    wanted = torch.zeros(len(rows), len(tables.counts), dtype=torch.bool)
-    for number, row in enumerate(rows):
-        wanted[number, list(targets[row])] = True
-    return features, of_patients, wanted
-
-
-def _held_out(owners: np.ndarray, draw: np.random.Generator) -> np.ndarray:
-    """(R,) bool: the rows of one patient in HELD_OUT; owners (R,) int."""
-    _, number = np.unique(owners, return_inverse=True)
-    held: np.ndarray = draw.permutation(number.max() + 1)[number] % HELD_OUT == 0
-    return held
-
-
-def _rows_to_fit(patients: Sequence[WidePatient], most: int, draw: np.random.Generator) -> np.ndarray:
-    """At most `most` rows, at random where there are more. Those without a history are the first visits of patients,
-    sometimes most of the rows, and say nothing of what follows what: they get a quarter of the room where it is short,
-    and are no more than the others or MANY_FIRST_VISITS."""
-    has_history = np.array([patient.num_visits > 0 for patient in patients])
-    later, first = (draw.permutation(np.flatnonzero(rows)) for rows in (has_history, ~has_history))
-    first = first[: max(len(later), MANY_FIRST_VISITS)]
-    later = later[: max(most - len(first), most * 3 // 4)]
-    return np.sort(np.concatenate([later, first[: max(1, most - len(later))]]))

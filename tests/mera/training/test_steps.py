@@ -1,6 +1,7 @@
 """Any number of processes takes the same steps: the same examples in each, blanks where the last batch is too small."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -151,6 +152,15 @@ def test_the_amount_counts_accumulated_batches_and_processes(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "4")
     assert amount_for(config, 490).batch_size == 2
     assert amount_for(config, 490).min_epoch_steps == 30
+
+
+def test_validation_is_looked_at_after_every_epoch_where_epochs_are_short():
+    config = TrainingConfig(batch_size=64, min_epoch_steps=30, evaluate_every=250)
+    assert amount_for(config, 168).evaluate_every == 11  # ceil(168 / 16)
+    assert amount_for(config, 85_000).evaluate_every == 250
+    assert amount_for(replace(config, gradient_accumulation=4, min_epoch_steps=0), 168).evaluate_every == 1
+    assert amount_for(replace(config, evaluate_every=4), 168).evaluate_every == 4
+    assert amount_for(replace(config, evaluate_every=0), 168).evaluate_every == 0
     with pytest.raises(ValueError, match="min_epoch_steps, evaluate_every and patience must be 0 or more"):
         TrainingConfig(patience=-1)
 

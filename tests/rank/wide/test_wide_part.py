@@ -14,16 +14,15 @@ from tiny_task import CODE_LINES, make_tiny_task
 from mera.evaluation.metrics import recall_at_k
 from rank.config import LossConfig, RankConfig
 from rank.start import fitted_wide_part, untrained_codes, wide_loss
-from rank.wide import wide_part
+from rank.wide import fit
 from rank.wide.features import FEATURES, PATIENT_FEATURES, PER_CODE, WideTables, count_training_visits
+from rank.wide.fit import PER_CODE_SPREADS, fit_wide_part
 from rank.wide.storage import WIDE_FILE, load_wide_part, save_wide_part
 from rank.wide.wide_part import (
-    PER_CODE_SPREADS,
     WidePart,
     WideScorer,
     WideWeights,
     batch_tensors,
-    fit_wide_part,
     interpolated,
     start_weights,
     trained_weights,
@@ -147,13 +146,11 @@ def test_targets_of_the_history_can_weigh_less(task, config):
     """Trained for onset, the wide part ranks new codes higher than trained for all."""
     from dataclasses import replace
 
-    tables, patients = count_training_visits(task)
     positions = {}
     for weight in (1.0, 0.05):
         loss = wide_loss(replace(config, repeated_weight=weight), task)
-        fitted = fit_wide_part(tables, patients, task.target_columns("train"), loss, seed=0)
-        scorer = WideScorer(tables=tables, weights=fitted)
-        scores = scorer.bonus([tables.patient(row, task.column) for row in task.splits["test"]])[:, :-1]
+        scorer, _ = fit_wide_part(task, loss, seed=0)
+        scores = scorer.bonus([scorer.tables.patient(row, task.column) for row in task.splits["test"]])[:, :-1]
         positions[weight] = (scores.argsort(axis=1).argsort(axis=1) * ~task.seen("test")).mean()
     assert positions[0.05] > positions[1.0] + 0.1
 
@@ -225,12 +222,14 @@ ALIKE, DIFFERENT = ((0.45, 0.15), (0.45, 0.15)), ((0.9, 0.0), (0.0, 0.3))
 def test_codes_differ_as_much_as_left_out_patients_say(tmp_path, config, monkeypatch, kinds):
     codes = [line.split("|")[0] for line in CODE_LINES.splitlines()][:20]
     of_visits = task_of_visits(tmp_path, {code: kinds[place % 2] for place, code in enumerate(codes)})
-    tables, patients = count_training_visits(of_visits)
-    spreads, fit = [], wide_part._fit
-    monkeypatch.setattr(wide_part, "_fit", lambda *given: (spreads.append(given[-1]), fit(*given))[1])
-    targets, loss = of_visits.target_columns("train"), wide_loss(config, of_visits)
-    fitted = fit_wide_part(tables, patients, targets, loss, seed=0)
+    spreads, counted, one_fit, count = [], [], fit._fit, fit.count_training_visits
+    monkeypatch.setattr(fit, "_fit", lambda *given: (spreads.append(given[-1]), one_fit(*given))[1])
+    monkeypatch.setattr(fit, "count_training_visits", lambda of: (counted.append(of.splits["train"]), count(of))[1])
+    scorer, patients = fit_wide_part(of_visits, wide_loss(config, of_visits), seed=0)
     little, much = PER_CODE_SPREADS
     assert spreads == [little, much, much if kinds == DIFFERENT else little]
-    assert fitted.gate == 0
+    assert scorer.weights.gate == 0
+    whole, fewer = (set(rows["patient_id"]) for rows in counted)
+    assert fewer < whole
+    assert len(fewer) == pytest.approx(0.8 * len(whole), abs=1)
     assert len({patient.owner for patient in patients}) == len(set(of_visits.splits["train"]["patient_id"]))
