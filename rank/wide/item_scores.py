@@ -69,7 +69,7 @@ class LeftOutHistories:
 
 
 def leave_patients_out(
-    history: Histories, following: Histories, penalty: float, patients: np.ndarray
+    history: Histories, following: Histories, penalty: float, patients: np.ndarray, wanted: np.ndarray | None = None
 ) -> LeftOutHistories:
     """Exact leave-one-patient-out scores without fitting again. Scores of rows that the weights were fitted on are too
     good: what is trained on top of them would trust them more than the scores of new patients deserve.
@@ -78,6 +78,7 @@ def leave_patients_out(
     that patient leave the residuals (I - H)^-1 R; so with M = (I - H)^-1 - I the scores are (X_b + M X_b) W - M Y_b.
 
     history (N, F), following (N, C), the `penalty` of `item_item_weights`; patients (N,): equal values are one patient.
+    wanted: the rows that will be scored, None: all; rows of other patients stay as they are.
     """
     history, following = sparse.csr_array(history), sparse.csr_array(following)
     seen = _occurring(history)
@@ -88,6 +89,8 @@ def leave_patients_out(
     compact = history[:, seen]
     order = np.argsort(patients, kind="stable")
     rows, columns, values = [], [], []
+    is_wanted = np.isin(patients, patients if wanted is None else patients[wanted])
+    order = order[is_wanted[order]]
     for own in np.split(order, np.flatnonzero(np.diff(patients[order])) + 1):
         part = compact[own]
         used = np.unique(part.indices)
@@ -165,7 +168,7 @@ def _error(
     wanted: np.ndarray,
 ) -> float:
     """The squared error of the rows `scored`, whose targets are `wanted`, each as if its patient had not been there."""
-    left_out = leave_patients_out(history, following, penalty, patients)
+    left_out = leave_patients_out(history, following, penalty, patients, scored)
     part = LeftOutHistories(left_out.history[scored], left_out.following[scored])
     scores = part.scores(item_item_weights(history, following, penalty))
     return float(np.square(wanted - scores).sum())

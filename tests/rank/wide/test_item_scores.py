@@ -69,6 +69,17 @@ def test_scores_of_a_left_out_patient_equal_a_fit_without_him():
     assert np.abs(expected - history @ weights).max() > 0.02
 
 
+def test_only_the_wanted_rows_need_be_left_out():
+    history, following, patients = random_rows(7)
+    wanted = np.array([3, 11, 30])
+    weights = item_item_weights(history, following, 1.5)
+    every = leave_patients_out(history, following, 1.5, patients).scores(weights)
+    few = leave_patients_out(history, following, 1.5, patients, wanted).scores(weights)
+    np.testing.assert_allclose(few[wanted], every[wanted], rtol=1e-6)
+    others = ~np.isin(patients, patients[wanted])
+    np.testing.assert_allclose(few[others], (history @ weights)[others], rtol=1e-5, atol=1e-6)
+
+
 def test_rows_without_any_code_are_scored_zero():
     history, following, patients = random_rows(5)
     left_out = leave_patients_out(history * 0, following, 1.0, patients)
