@@ -129,8 +129,8 @@ class RankConfig:
     """weight in the ranking loss of the targets that stand in the history, against 1 of new ones: below 1 trains for
     the onset of new diseases"""
     rare_recurrence: RareRecurrence = "fitted"
-    """fitted: raise rare codes of the last visit further, as much as the ranking on validation wants and micro F1 there
-    allows; none: as trained"""
+    """fitted: move rare codes of the last visit up, as far as the ranking on validation wants, without changing which
+    codes are predicted (rank/wide/rare_codes.py); none: as trained"""
     history_dropout: float = 0.0
     """share of the prompt's codes left out at random in training, against overfitting on few patients"""
     shuffle_codes: bool = False
@@ -178,6 +178,9 @@ class RescoreConfig:
     eov_offset: EovOffset = "fitted"
     """fitted: EOV's share in the threshold and a constant on it, chosen for micro F1 on validation (rank/decision.py);
     none: EOV as trained"""
+    rare_recurrence: RareRecurrence = "fitted"
+    """fitted: move rare codes of the last visit up, as far as the ranking on validation wants, without changing which
+    codes are predicted (rank/wide/rare_codes.py); none: as trained"""
     evaluation_batch_size: int = 64
     """patients scored at once"""
     name: str = "stage two, rescored"

@@ -2,14 +2,14 @@
 stands for."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NotRequired, TypedDict
 
 import numpy as np
 from scipy.special import expit, logsumexp
 
 from mera.evaluation.calibration import fit_platt
-from mera.evaluation.metrics import f1, recall_at_k, weighted_f1_at_label_count
+from mera.evaluation.metrics import f1, mean_average_precision, recall_at_k, weighted_f1_at_label_count
 from mera.evaluation.micro_f1_threshold import best_threshold
 from mera.system.errors import UserError
 
@@ -76,10 +76,15 @@ def fit_decision_rule(
             (_fitted_offset(scores, eov, targets, share) for share in (EOV_SHARES if uses_eov else (0.0,))),
             key=lambda fitted: fitted[0],
         )[1]
-    calibration = fit_platt(scores - _base(scores, eov, share)[:, None] - offset, targets)
+    return calibrated(DecisionRule(eov_share=share, offset=offset, slope=1.0, intercept=0.0), scores, eov, targets)
+
+
+def calibrated(rule: DecisionRule, scores: np.ndarray, eov: np.ndarray, targets: np.ndarray) -> DecisionRule:
+    """`rule` with the slope and intercept of the best likelihood; arguments as in `fit_decision_rule`."""
+    calibration = fit_platt(scores - rule.thresholds(scores, eov)[:, None], targets)
     if calibration is None:
         raise UserError("every code has the same score on validation: the model has learnt nothing to rank by")
-    return DecisionRule(eov_share=share, offset=offset, **calibration)
+    return replace(rule, **calibration)
 
 
 def threshold_record(
@@ -111,8 +116,8 @@ def decision_record(
 
 
 def ranking_quality(scores: np.ndarray, targets: np.ndarray) -> dict[str, float]:
-    """The numbers by which epochs and the bonus of rare codes are chosen: recall@10, recall@20 and weighted F1 at label
-    count, 0 to 1. scores (N, C), targets (N, C) bool: the validation split."""
+    """The numbers by which epochs are chosen: recall@10, recall@20 and weighted F1 at label count, 0 to 1. scores
+    (N, C), targets (N, C) bool: the validation split."""
     return {
         "recall_at_10": float(recall_at_k(scores, targets, 10)),
         "recall_at_20": float(recall_at_k(scores, targets, 20)),
@@ -120,9 +125,10 @@ def ranking_quality(scores: np.ndarray, targets: np.ndarray) -> dict[str, float]
     }
 
 
-def best_micro_f1(scores: np.ndarray, eov: np.ndarray, targets: np.ndarray, uses_eov: bool) -> float:
-    """Of EOV and a constant (without EOV: of the scores' log-sum-exp and a constant) as the threshold."""
-    return _fitted_offset(scores, eov, targets, 1.0 if uses_eov else 0.0)[0]
+def order_quality(scores: np.ndarray, targets: np.ndarray) -> float:
+    """By what the bonus of rare codes is chosen: the mean of `ranking_quality` and of MAP, which holds to the first
+    places. Arguments as there."""
+    return float(np.mean([*ranking_quality(scores, targets).values(), mean_average_precision(scores, targets)]))
 
 
 def _fitted_offset(

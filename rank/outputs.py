@@ -4,7 +4,7 @@
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,13 +20,14 @@ from mera.runs.records import memorization_record, task_record
 from mera.runs.run_directory import RunDirectory
 from mera.training.checkpoint import save_checkpoint
 from rank.config import Decoding, RankConfig
-from rank.decision import DecisionRecord, best_micro_f1, decision_record, fit_decision_rule, ranking_quality
+from rank.decision import DecisionRecord, DecisionRule, calibrated, decision_record, fit_decision_rule, order_quality
 from rank.patients.trained_on import TrainedOn
 from rank.predict import Ranker
 from rank.start import wide_loss
 from rank.trainer import RankTrainer
 from rank.validation import Validation
-from rank.wide.recurrence import add_recurrence, fit_rare_bonus, recurrence_weights
+from rank.wide.rare_codes import fit_rare_bonus, move_up
+from rank.wide.recurrence import SeenCodes, recurrence_weights
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,6 +42,49 @@ class RankedPatients:
     """what the prompts do not hold of the patients, in counts (`reading_sentences`)"""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FittedDecision:
+    """What is fitted on the validation patients' scores, and these patients with it."""
+
+    rule: DecisionRule
+    rare_bonus: np.ndarray
+    """(C,) what rare codes of the last visit are moved up by"""
+    record: DecisionRecord
+    """what the manifest says of it"""
+    ranked: RankedPatients
+
+
+def fit_decision(
+    scores: np.ndarray,
+    eov: np.ndarray,
+    seen: Sequence[SeenCodes],
+    task: Task,
+    *,
+    uses_eov: bool,
+    fit_offset: bool,
+    fit_rare: bool,
+    sentences: Sequence[str] = (),
+) -> FittedDecision:
+    """First the threshold, which says what is predicted; then how far rare codes of the last visit move up on their
+    side of it (without `fit_rare` they stay); then the probabilities that the scores stand for once they have moved.
+
+    scores (N, C), eov (N,), `seen` N: of the validation patients; `sentences`: as `RankedPatients` has them.
+    """
+    targets = task.targets("validation")
+    rule = fit_decision_rule(scores, eov, targets, uses_eov, fit_offset)
+    thresholds, bonus = rule.thresholds(scores, eov), np.zeros(scores.shape[1], dtype=np.float32)
+    if fit_rare:
+        bonus = fit_rare_bonus(scores, thresholds, seen, task.train_counts, lambda moved: order_quality(moved, targets))
+    moved = move_up(scores, thresholds, seen, bonus)
+    rule = calibrated(rule, moved, eov, targets)
+    return FittedDecision(
+        rule=rule,
+        rare_bonus=bonus,
+        record=decision_record(rule, scores, eov, targets, uses_eov),
+        ranked=RankedPatients(scores=moved, thresholds=thresholds, sentences=[*sentences]),
+    )
+
+
 def fit_ranker(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -49,26 +93,22 @@ def fit_ranker(
     validation: Validation,
     config: RankConfig,
 ) -> tuple[Ranker, DecisionRecord, RankedPatients]:
-    """A ranker of the trained `model`, with what is fitted on validation: the bonus of rare codes, the threshold and
-    the calibration; what the manifest says of the last two; and the validation patients as the ranker ranks them. Every
+    """A ranker of the trained `model`, with what is fitted on validation: the threshold, the bonus of rare codes and
+    the calibration; what the manifest says of them; and the validation patients as the ranker ranks them. Every
     process must call this."""
-    recurrence = recurrence_weights(model, len(task.codes))
     wide, deep_share = None, None
     if validation.wide is not None:
         wide, deep_share = validation.best_wide_part(model, wide_loss(config, task))
     scores, eov = validation.scores(model, wide)
-    targets, uses_eov = validation.targets, config.loss.threshold_weight > 0
-    if config.wide != "none" and config.rare_recurrence == "fitted":
-        rare_bonus = fit_rare_bonus(
-            scores,
-            validation.seen,
-            task.train_counts,
-            quality=lambda raised: float(np.mean(list(ranking_quality(raised, targets).values()))),
-            micro_f1=lambda raised: best_micro_f1(raised, eov, targets, uses_eov),
-        )
-        recurrence = recurrence + rare_bonus
-        scores = add_recurrence(scores, validation.seen, rare_bonus)
-    rule = fit_decision_rule(scores, eov, targets, uses_eov, config.eov_offset == "fitted")
+    fitted = fit_decision(
+        scores,
+        eov,
+        validation.seen,
+        task,
+        uses_eov=config.loss.threshold_weight > 0,
+        fit_offset=config.eov_offset == "fitted",
+        fit_rare=config.wide != "none" and config.rare_recurrence == "fitted",
+    )
     trained_on = TrainedOn.of_task(task, config.prompt)
     definitions, prompt = code_tokens.definitions, config.prompt
     ranker = Ranker(
@@ -77,34 +117,43 @@ def fit_ranker(
         task.codes,
         definitions,
         prompt,
-        rule,
-        recurrence,
+        fitted.rule,
+        recurrence_weights(model, len(task.codes)),
         trained_on,
         task.rules,
         wide,
         code_tokens.events,
+        fitted.rare_bonus,
     )
     ranker.add_definitions(task.all_definitions)
-    decision = decision_record(rule, scores, eov, targets, uses_eov)
+    decision = fitted.record
     if deep_share is not None:
         decision["deep_share"] = deep_share
     if config.decoding == "rank":
-        return ranker, decision, RankedPatients(scores=scores, thresholds=rule.thresholds(scores, eov), sentences=[])
+        return ranker, decision, fitted.ranked
     ranked = rank_split(ranker, task, "validation", config.decoding, config.evaluation_batch_size, config.max_targets)
     return ranker, decision, ranked
 
 
 def fit_decision_again(
-    ranker: Ranker, task: Task, fit_offset: bool, batch_size: int
+    ranker: Ranker, task: Task, fit_offset: bool, fit_rare: bool, batch_size: int
 ) -> tuple[DecisionRecord, RankedPatients]:
-    """Fit the rule of a loaded ranker on validation once more; it changes in place, and uses EOV if it did before.
-    Returns what the manifest says of it, and the validation patients as ranked by the first output token."""
+    """Fit the rule and the bonus of rare codes of a loaded ranker on validation once more; they change in place, and
+    the rule uses EOV if it did before. Returns what the manifest says of them, and the validation patients as ranked by
+    the first output token."""
     sentences: list[str] = []
-    scores, eov = ranker.score(list(task.splits["validation"]), batch_size, sentences.append)
-    targets, uses_eov = task.targets("validation"), ranker.rule.eov_share > 0
-    ranker.rule = fit_decision_rule(scores, eov, targets, uses_eov, fit_offset)
-    ranked = RankedPatients(scores=scores, thresholds=ranker.rule.thresholds(scores, eov), sentences=sentences)
-    return decision_record(ranker.rule, scores, eov, targets, uses_eov), ranked
+    rows = list(task.splits["validation"])
+    fitted = fit_decision(
+        *ranker.unmoved_scores(rows, batch_size, sentences.append),
+        ranker.seen(rows),
+        task,
+        uses_eov=ranker.rule.eov_share > 0,
+        fit_offset=fit_offset,
+        fit_rare=fit_rare,
+        sentences=sentences,
+    )
+    ranker.rule, ranker.rare_bonus = fitted.rule, fitted.rare_bonus
+    return fitted.record, fitted.ranked
 
 
 def rank_split(

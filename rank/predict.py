@@ -22,7 +22,8 @@ from rank.decoding import decode, scores_of_decoded
 from rank.patients.patient_ranker import SETTINGS_FILE, PatientRanker, Tell, read_rules
 from rank.patients.trained_on import TrainedOn
 from rank.prompt import Prompt, PromptBuilder, reading_sentences
-from rank.wide.recurrence import SeenCodes, add_recurrence, seen_codes
+from rank.wide.rare_codes import move_up
+from rank.wide.recurrence import NUM_FEATURES, SeenCodes, add_recurrence, seen_codes
 from rank.wide.storage import load_wide_part, save_wide_part
 from rank.wide.wide_part import WideScorer
 
@@ -58,12 +59,15 @@ class Ranker(PatientRanker):
         rules: pl.DataFrame | None = None,
         wide: WideScorer | None = None,
         events: Mapping[str, str] | None = None,
+        rare_bonus: np.ndarray | None = None,
     ):
         """`model` reads candidates only (rank/candidate_head.py); `recurrence` (C, 3); `wide`: the full wide part of
         the model, if it has one; `trained_on`: None where nothing is known of it;
-        `rules`: the coding rules of the candidates, as a prepared task has them; `events`: those with a token."""
+        `rules`: the coding rules of the candidates, as a prepared task has them; `events`: those with a token;
+        `rare_bonus` (C,): what rare codes of the last visit are moved up by (rank/wide/rare_codes.py)."""
         self.model, self.tokenizer = model, tokenizer
         self.prompt, self.recurrence, self.wide = prompt, recurrence, wide
+        self.rare_bonus = np.zeros(len(candidates), dtype=np.float32) if rare_bonus is None else rare_bonus
         self.builder = PromptBuilder(tokenizer, prompt, definitions, events)
         super().__init__(candidates, definitions, rule, trained_on, rules, self.builder.events)
 
@@ -83,11 +87,13 @@ class Ranker(PatientRanker):
         model, tokenizer = open_checkpoint(path, device)
         read_candidates_only(model, token_ids(tokenizer, saved["candidates"]), marker_id(tokenizer, EOV))
         model.eval()  # its new head too
+        recurrence = np.load(path / RECURRENCE_FILE, allow_pickle=False)
         return cls(
             model,
             tokenizer,
             saved["candidates"],
-            recurrence=np.load(path / RECURRENCE_FILE, allow_pickle=False),
+            recurrence=recurrence[:, :NUM_FEATURES],
+            rare_bonus=recurrence[:, NUM_FEATURES:].sum(axis=1),  # a checkpoint of before has none
             wide=load_wide_part(path),
             events=CodeTokens.load(path).events,
             **stored_parts(path, saved),
@@ -95,7 +101,7 @@ class Ranker(PatientRanker):
 
     def save_settings(self, checkpoint: str | Path) -> None:
         """Write what `load` needs beside the model's own files."""
-        np.save(Path(checkpoint) / RECURRENCE_FILE, self.recurrence)
+        np.save(Path(checkpoint) / RECURRENCE_FILE, np.column_stack([self.recurrence, self.rare_bonus]))
         if self.wide is not None:
             save_wide_part(self.wide, checkpoint)
         self.write_settings(Path(checkpoint) / SETTINGS_FILE, prompt=asdict(self.prompt))
@@ -117,11 +123,18 @@ class Ranker(PatientRanker):
         self, rows: Sequence[PatientRow], batch_size: int = 64, tell: Tell | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """As `PatientRanker.score`: one forward pass a row."""
+        scores, eov = self.unmoved_scores(rows, batch_size, tell)
+        return move_up(scores, self.rule.thresholds(scores, eov), self.seen(rows), self.rare_bonus), eov
+
+    def unmoved_scores(
+        self, rows: Sequence[PatientRow], batch_size: int = 64, tell: Tell | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As `score`, before rare codes of the last visit are moved up."""
         ids = self.prompt_ids(rows, tell)
         scores, eov = score_prompts(self.model, ids, self.tokenizer.pad_token_id, batch_size)
         if self.wide is not None:
             scores, eov = self.wide.add(scores, eov, [self.wide.tables.patient(row, self.column) for row in rows])
-        return add_recurrence(scores, self._seen(rows), self.recurrence), eov
+        return add_recurrence(scores, self.seen(rows), self.recurrence), eov
 
     def decode(
         self,
@@ -136,7 +149,7 @@ class Ranker(PatientRanker):
         bonus = np.zeros((len(rows), shape[1] + 1), dtype=np.float32)
         if self.wide is not None:
             bonus = self.wide.bonus([self.wide.tables.patient(row, self.column) for row in rows])
-        add_recurrence(bonus, self._seen(rows), self.recurrence)
+        add_recurrence(bonus, self.seen(rows), self.recurrence)
         gate = 1.0 if self.wide is None else float(self.wide.weights.gate[0])
         written, first_scores = [], np.empty(shape, dtype=np.float32)
         for start in progress_bar(range(0, len(rows), batch_size), "decoding", "batch"):
@@ -162,7 +175,8 @@ class Ranker(PatientRanker):
                 tell(sentence)
         return [prompt.ids for prompt in prompts]
 
-    def _seen(self, rows: Sequence[PatientRow]) -> list[SeenCodes]:
+    def seen(self, rows: Sequence[PatientRow]) -> list[SeenCodes]:
+        """The candidates in the history of each row."""
         return [seen_codes(row["history"], self.column) for row in rows]
 
 

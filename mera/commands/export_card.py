@@ -14,7 +14,7 @@ READS = {"diagnosis": "a patient's visits so far", "coding": "a clinical note"}
 TOTALS = {
     "wide.safetensors": "how often each code was a target in training, and which codes follow which (weights of a "
     "linear model)",
-    "recurrence.npy": "three numbers for all codes seen before",
+    "recurrence.npy": "four numbers for all codes seen before",
     "candidates.parquet": "how often each code was a target in training",
 }
 FILES = (

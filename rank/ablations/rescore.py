@@ -33,7 +33,8 @@ def main() -> None:
     ranker, settings = Ranker.load(Path(config.run) / "checkpoint"), trained.manifest["config"]
     ranker.add_definitions(task.all_definitions)
     batch_size, fit_offset = config.evaluation_batch_size, config.eov_offset == "fitted"
-    decision, validation = fit_decision_again(ranker, task, fit_offset, batch_size)
+    fit_rare = settings["wide"] != "none" and config.rare_recurrence == "fitted"
+    decision, validation = fit_decision_again(ranker, task, fit_offset, fit_rare, batch_size)
     sys.stderr.writelines(f"{sentence}\n" for sentence in validation.sentences)
     if config.decoding != "rank":
         validation = rank_split(ranker, task, "validation", config.decoding, batch_size, settings["max_targets"])
@@ -46,7 +47,8 @@ def main() -> None:
         validation,
         run,
         name=config.name,
-        config=settings | {"eov_offset": config.eov_offset, "decoding": config.decoding},
+        config=settings
+        | {"eov_offset": config.eov_offset, "rare_recurrence": config.rare_recurrence, "decoding": config.decoding},
         seed=trained.manifest["seed"],
         decision=decision if config.decoding == "rank" else None,
         records=trained.records,

@@ -11,7 +11,7 @@ has no such term; `wide: none` trains without it.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -25,8 +25,6 @@ from mera.training.engine import whole_parameters
 NUM_FEATURES = 3
 LAST_VISIT = 2
 """Number of the feature that is 1 for the codes of the last visit."""
-RARE_STRENGTHS = (0.1, 0.2, 0.3, 0.4, 0.5)
-MICRO_F1_COST = 0.001
 # At the model's learning rate the weights, which are of the size of a logit, would lag behind it. A code's own weights
 # see few examples and stay closer to the shared ones.
 SHARED_SCALE, CODE_SCALE = 10.0, 3.0
@@ -80,34 +78,3 @@ def add_recurrence(scores: np.ndarray, seen: Sequence[SeenCodes], weights: np.nd
     for row, codes in enumerate(seen):
         scores[row, codes.columns] += (codes.features * weights[codes.columns]).sum(axis=1)
     return scores
-
-
-def fit_rare_bonus(
-    scores: np.ndarray,
-    seen: Sequence[SeenCodes],
-    train_counts: np.ndarray,
-    quality: Callable[[np.ndarray], float],
-    micro_f1: Callable[[np.ndarray], float],
-) -> np.ndarray:
-    """(C, 3): what to add to the trained weights, so that rare codes of the last visit stand higher.
-
-    Training by likelihood ranks by probability, where a rare code that recurs stays below common new ones; F1 per code
-    and recall want it higher. As in logit adjustment (Menon et al., ICLR 2021), a multiple of -log frequency is added,
-    here to the codes of the last visit only. Micro F1 counts every code alike and wants probabilities, so of
-    0 and `RARE_STRENGTHS` those that lower it by more than `MICRO_F1_COST` are out; of the others the one with the best
-    mean of recall@10, recall@20 and weighted F1 at label count is taken, the smallest of equals.
-
-    scores (N, C), `seen` N: the validation split; train_counts (C,); quality, micro_f1: scores (N, C) -> the
-    mean of the three numbers, and the micro F1 of what is predicted from them.
-    """
-    rarity = np.log((train_counts.max() + 1) / (train_counts + 1)).astype(np.float32)
-    best = np.zeros((len(rarity), NUM_FEATURES), dtype=np.float32)
-    best_quality, least_micro_f1 = quality(scores), micro_f1(scores) - MICRO_F1_COST
-    for strength in RARE_STRENGTHS:
-        bonus = np.zeros_like(best)
-        bonus[:, LAST_VISIT] = strength * rarity
-        raised = add_recurrence(scores.copy(), seen, bonus)
-        raised_quality = quality(raised)
-        if raised_quality > best_quality and micro_f1(raised) >= least_micro_f1:
-            best, best_quality = bonus, raised_quality
-    return best

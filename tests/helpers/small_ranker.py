@@ -27,8 +27,11 @@ def build(task, tied=False):
 
 def make_ranker(task, model, tokenizer, tokens):
     rule = DecisionRule(eov_share=0.75, offset=0.1, slope=0.8, intercept=-2.0)
-    recurrence = np.random.default_rng(0).normal(size=(len(task.codes), 3)).astype(np.float32)
-    return Ranker(model.eval(), tokenizer, task.codes, tokens.definitions, PromptConfig(), rule, recurrence)
+    draw = np.random.default_rng(0)
+    recurrence = draw.normal(size=(len(task.codes), 3)).astype(np.float32)
+    bonus = draw.uniform(size=len(task.codes)).astype(np.float32)
+    parts = (task.codes, tokens.definitions, PromptConfig(), rule, recurrence)
+    return Ranker(model.eval(), tokenizer, *parts, rare_bonus=bonus)
 
 
 def candidates_of(task, tokenizer):

@@ -9,7 +9,7 @@ from data.task import load_task
 from mera.root import ROOT
 from mera.runs.predictions import read_predictions
 from rank.predict import Ranker
-from rank.wide.recurrence import NUM_FEATURES, RARE_STRENGTHS, add_recurrence, seen_codes
+from rank.wide.rare_codes import STRENGTHS, move_up, rare_bonus
 
 SMALL_MODEL = "{model_type: mistral, hidden_size: 32, intermediate_size: 64, num_hidden_layers: 1, " + (
     "num_attention_heads: 2, num_key_value_heads: 2, sliding_window: null}"
@@ -58,10 +58,11 @@ def test_without_a_step_it_is_the_wide_part_alone(folder):
     assert ranker.wide.weights.gate.tolist() == [0]
     rows = list(task.splits["test"])
     alone = ranker.wide.bonus([ranker.wide.tables.patient(row, task.column) for row in rows])[:, :-1]
-    assert ranker.recurrence.shape == (len(task.codes), NUM_FEATURES)
-    assert ranker.recurrence.max() <= max(RARE_STRENGTHS) * np.log(task.train_counts.max() + 1)
-    seen = [seen_codes(row["history"], task.column) for row in rows]
-    np.testing.assert_allclose(predictions.scores, add_recurrence(alone, seen, ranker.recurrence), rtol=1e-4, atol=1e-4)
+    assert not ranker.recurrence.any()
+    bonuses = [rare_bonus(task.train_counts, strength).tolist() for strength in STRENGTHS]
+    assert ranker.rare_bonus.tolist() in bonuses
+    moved = move_up(alone, predictions.thresholds, ranker.seen(rows), ranker.rare_bonus)
+    np.testing.assert_allclose(predictions.scores, moved, rtol=1e-4, atol=1e-4)
 
 
 def test_the_other_forms_have_no_wide_part(folder, trained):
