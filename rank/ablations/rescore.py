@@ -35,6 +35,8 @@ def main() -> None:
     batch_size, fit_offset = config.evaluation_batch_size, config.eov_offset == "fitted"
     fit_rare = settings["wide"] != "none" and config.rare_recurrence == "fitted"
     decision, validation = fit_decision_again(ranker, task, fit_offset, fit_rare, batch_size)
+    if "deep_share" in trained.manifest:
+        decision["deep_share"] = trained.manifest["deep_share"]
     sys.stderr.writelines(f"{sentence}\n" for sentence in validation.sentences)
     if config.decoding != "rank":
         validation = rank_split(ranker, task, "validation", config.decoding, batch_size, settings["max_targets"])
