@@ -86,7 +86,7 @@ class CausalSteps:
         return self._read(input_ids=token_ids[:, None], attention_mask=self.mask, position_ids=self.position)
 
     def _read(self, **inputs: Tensor | int) -> Tensor:
-        logits: Tensor = self.model(**inputs, past_key_values=self.cache, use_cache=True).logits
+        logits: Tensor = self.model(**inputs, cache=self.cache, use_cache=True).logits
         return logits[:, -1]
 
 

@@ -6,13 +6,14 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from transformers import EarlyStoppingCallback, PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 
 from data.task import Task
 from mera.language_models.code_tokens import token_ids
 from mera.language_models.encoder_decoder import end_id, is_encoder_decoder, start_id
 from mera.runs.run_directory import RunDirectory
 from mera.training.amount import amount_for
+from mera.training.interruption import Patience
 from mera.training.settings import training_arguments
 from mera.training.stage_trainer import StageTrainer
 from rank.attention.masks import PADDING
@@ -180,7 +181,7 @@ def arguments_for(config: RankConfig, run: RunDirectory, num_examples: int, best
         )
     )
     return {
-        "callbacks": [EarlyStoppingCallback(training.patience)] if training.patience else None,
+        "callbacks": [Patience(training.patience)] if training.patience else None,
         "min_steps": config.training.min_steps,
         "compiles": config.training.compile,
         "kept_activations": config.training.kept_activations,

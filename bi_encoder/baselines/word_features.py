@@ -93,7 +93,7 @@ class Ridge:
 
 class Svm:
     """A linear support vector machine for each code, on the notes' products (LIBSVM, Chang and Lin 2011); a code that
-    no training note, or every one, has scores the least that any code does."""
+    no training note, or every one, has scores the least that any code does on the training notes."""
 
     def __init__(
         self,
@@ -102,10 +102,11 @@ class Svm:
         biases_T: np.ndarray,
         trained: np.ndarray,
         num_codes: int,
+        least: float,
     ):
-        """trained (T,) int: the columns that have a machine, of `num_codes`."""
+        """trained (T,) int: the columns that have a machine, of `num_codes`; `least`: what the others score."""
         self._features, self._dual_NT, self._biases_T = features_NF, dual_NT, biases_T
-        self._trained, self._num_codes = trained, num_codes
+        self._trained, self._num_codes, self._least = trained, num_codes, least
 
     @classmethod
     def fit(cls, features_NF: scipy.sparse.csr_matrix, targets_NC: np.ndarray, cost: float) -> "Svm":
@@ -116,18 +117,19 @@ class Svm:
         for column, machine in enumerate(machines):
             dual_NT[machine.support_, column] = machine.dual_coef_[0]
         biases_T = np.array([machine.intercept_[0] for machine in machines], dtype=np.float32)
-        return cls(features_NF, dual_NT, biases_T, trained, targets_NC.shape[1])
+        least = float((products @ dual_NT + biases_T).min(initial=0))
+        return cls(features_NF, dual_NT, biases_T, trained, targets_NC.shape[1], least)
 
     def scores(self, features: scipy.sparse.csr_matrix) -> np.ndarray:
         """(Q, C) float32: distances from the separating plane."""
         distances = (features @ self._features.T) @ self._dual_NT + self._biases_T
-        scores = np.full((features.shape[0], self._num_codes), distances.min(initial=0), np.float32)
+        scores = np.full((features.shape[0], self._num_codes), self._least, np.float32)
         scores[:, self._trained] = distances
         return scores
 
     def contents(self) -> Contents:
         return Contents(
-            settings={"linear": "support vector machines", "num_codes": self._num_codes},
+            settings={"linear": "support vector machines", "num_codes": self._num_codes, "least": self._least},
             arrays={
                 **sparse_arrays("features", self._features),
                 "dual": self._dual_NT,
@@ -139,7 +141,8 @@ class Svm:
     @classmethod
     def from_contents(cls, contents: Contents) -> "Svm":
         dual, biases, trained = (contents.arrays[name] for name in ("dual", "biases", "trained"))
-        return cls(sparse_matrix("features", contents), dual, biases, trained, int(contents.number("num_codes")))
+        numbers = int(contents.number("num_codes")), contents.number("least")
+        return cls(sparse_matrix("features", contents), dual, biases, trained, *numbers)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -84,7 +84,8 @@ def score_fold(
         refine(trained, without, config)
     held_out = replace(without, splits=type(task.splits)({**task.splits, "train": mine}))
     windows = split_windows(held_out, "train", trained.tokenizer, config.encoder)
-    scores = score_windows(trained, held_out, windows, [trained.hidden_size], config)[trained.hidden_size]
+    # The codes' names are those of `without`: phrases that annotators marked in the held-out notes would tell.
+    scores = score_windows(trained, without, windows, [trained.hidden_size], config)[trained.hidden_size]
     scores += Prior(weight=record.prior_weight, offsets=record.prior_offsets).of_codes(counts)
     np.save(folder.path("scores.npy"), scores)
     folder.finish()

@@ -1,5 +1,7 @@
 """Choosing the score above which a code is predicted."""
 
+import math
+
 import numpy as np
 
 from mera.system.errors import UserError
@@ -11,16 +13,17 @@ SORTED_PER_TARGET = 20
 def best_threshold(scores: np.ndarray, targets: np.ndarray) -> float:
     """The one threshold with the highest micro F1 of `scores > threshold`; ties go to the higher threshold.
 
-    scores (N, C) float, targets (N, C) bool. Fit it on validation, never on the split that is reported. Where there are
-    many scores only the highest are sorted: with n of them predicted and t targets micro F1 is at most 2 t / (n + t),
-    so beyond some n nothing can be better than the best so far.
+    scores (N, C) float, targets (N, C) bool, or the probability of each, for the threshold that is best by the expected
+    counts. Fit it on validation, never on the split that is reported. Where there are many scores only the highest are
+    sorted: with n of them predicted and t targets micro F1 is at most 2 t / (n + t), so beyond some n nothing can be
+    better than the best so far.
     Raises UserError where there is no target at all.
     """
     if not targets.any():
         raise UserError("cannot fit a threshold on rows without any target")
     every, true = scores.ravel(), targets.ravel()
-    num_targets = int(np.count_nonzero(true))
-    num_sorted = SORTED_PER_TARGET * num_targets
+    num_targets = float(true.sum())
+    num_sorted = SORTED_PER_TARGET * math.ceil(num_targets)
     if num_sorted < every.size // 2:
         highest = every >= np.partition(every, -num_sorted)[-num_sorted]
         threshold, f1 = _best_of(every[highest], true[highest], num_targets)
@@ -29,8 +32,8 @@ def best_threshold(scores: np.ndarray, targets: np.ndarray) -> float:
     return _best_of(every, true, num_targets)[0]
 
 
-def _best_of(scores: np.ndarray, true: np.ndarray, num_targets: int) -> tuple[float, float]:
-    """The threshold and its micro F1. scores (M,), true (M,) bool; num_targets: those without a score among them."""
+def _best_of(scores: np.ndarray, true: np.ndarray, num_targets: float) -> tuple[float, float]:
+    """The threshold and its micro F1. scores (M,), true (M,); num_targets: those without a score among them."""
     order = np.argsort(-scores, kind="stable")
     ranked_scores = scores[order].astype(np.float64)
     hits = np.cumsum(true[order])

@@ -24,6 +24,8 @@ SAME_IN_ALL_FOLDS = {
 """Keys of the split protocol, and what messages call them."""
 OF_ONE_FOLD = ("counts", "outside_candidates")
 """What the task record of a fold says of its own splits only."""
+FITTED_ON_VALIDATION = ("calibration", "threshold", "prior", "fusion", "deep_share")
+"""Keys of a fold's manifest."""
 
 
 def pool_folds(paths: Sequence[str | Path], output: str | Path) -> Path:
@@ -32,7 +34,9 @@ def pool_folds(paths: Sequence[str | Path], output: str | Path) -> Path:
     Scores of different folds come from different models: metrics within a row (recall, F1 at each model's own
     threshold) are as good as ever, metrics across rows (ROC-AUC) suffer where the models' scales differ. Each fold has
     the candidates of its own training patients; the pooled run has them all, with a score of -inf where a code was no
-    candidate of the row's fold. A code's train count is the mean over the folds. Raises UserError where the runs are
+    candidate of the row's fold. A code's train count is the mean over the folds; beside each target stands its own
+    fold's. Of what was fitted on each fold's validation, calibrations are kept fold by fold, a fusion's weights as
+    their mean, other figures not. Raises UserError where the runs are
     no complete set of folds of one cohort.
     """
     folds = sorted((read_predictions(path) for path in paths), key=_fold)
@@ -56,10 +60,13 @@ def pool_folds(paths: Sequence[str | Path], output: str | Path) -> Path:
         previous_visits=_concatenated([fold.previous_visits for fold in folds]),
         ages=_concatenated([fold.ages for fold in folds]),
         sexes=_all_sexes(folds),
+        target_train_counts=np.concatenate([_target_counts(fold, codes) for fold in folds]),
         trained_on=None,  # each patient was tested by a model that had not seen them, and trained the others
         context=None,
         records={},
-        manifest=first.manifest
+        manifest={key: value for key, value in first.manifest.items() if key not in FITTED_ON_VALIDATION}
+        | _calibrations(folds)
+        | _mean_fusion(folds)
         | {
             "run": run.final.name,
             "seconds": round(sum(fold.manifest.get("seconds") or 0 for fold in folds), 1),
@@ -75,6 +82,50 @@ def pool_folds(paths: Sequence[str | Path], output: str | Path) -> Path:
     )
     write_predictions(run.path("predictions"), pooled)
     return run.finish()
+
+
+def _target_counts(fold: Predictions, codes: pl.DataFrame) -> np.ndarray:
+    """(T,) training examples of each target of a fold, in the order of the columns of `codes`."""
+    column = {code: index for index, code in enumerate(codes["code"])}
+    rows, columns = np.nonzero(fold.targets)
+    pooled_columns = np.array([column[code] for code in fold.codes["code"]])[columns]
+    counts: np.ndarray = fold.codes["train_count"].to_numpy()[columns]
+    return counts[np.lexsort((pooled_columns, rows))].astype(np.int64)
+
+
+def _calibrations(folds: Sequence[Predictions]) -> dict[str, Any]:
+    """`calibration` as mera/report/measures/reliability.py reads it; empty where a fold has none."""
+    records = [fold.manifest["calibration"] for fold in folds if fold.manifest.get("calibration")]
+    if len(records) == len(folds) and all(record == records[0] for record in records):
+        return {"calibration": records[0]}
+    if len(records) < len(folds) or not all("slope" in record for record in records):
+        return {}
+    return {
+        "calibration": {
+            "folds": [
+                {**record, "examples": len(fold.example_ids)} for record, fold in zip(records, folds, strict=True)
+            ]
+        }
+    }
+
+
+def _mean_fusion(folds: Sequence[Predictions]) -> dict[str, Any]:
+    """`fusion` with the mean weights, shares and offsets of the folds, without figures; empty where there is none."""
+    records = [fold.manifest["fusion"] for fold in folds if fold.manifest.get("fusion")]
+    if len(records) < len(folds) or len({len(record["parts"]) for record in records}) > 1:
+        return {}
+    first = records[0]
+    parts = [
+        {key: mine[0][key] for key in ("run", "model")}
+        | {key: float(np.mean([part[key] for part in mine])) for key in ("weight", "share")}
+        for mine in zip(*(record["parts"] for record in records), strict=True)
+    ]
+    offsets = {
+        group: float(np.mean([record["offsets"].get(group, 0.0) for record in records])) for group in first["offsets"]
+    }
+    rest = {key: value for key, value in first.items() if key != "validation"}
+    rows = sum(record["validation_rows"] for record in records)
+    return {"fusion": rest | {"parts": parts, "offsets": offsets, "validation_rows": rows}}
 
 
 def _protocol(fold: Predictions) -> dict[str, Any]:

@@ -14,7 +14,8 @@ and count as missed: `read_predictions` gives them columns behind the candidates
 from folds a score of scores.npy is -inf where the code was no candidate of the fold.
 
 Optional, for the report to say more; a folder without them is complete:
-  examples.parquet   also previous_visits, age, sex (null: unknown)
+  examples.parquet   also previous_visits, age, sex (null: unknown); in a run pooled from folds target_train_counts, the
+                     training examples of each of `targets` in the row's own fold
   groups.parquet     level, group, name: what the groups in codes.parquet are called
   rules.parquet      kind, node, text, subjects, objects: coding rules of the candidates (mera.evaluation.coding_rules)
   trained_on.npy     hashes of the patients of train and validation, none of whom may be among the examples
@@ -92,6 +93,9 @@ class Predictions:
     """(N,) float32, in years; NaN where it is not known."""
     sexes: list[str | None] | None = None
     """N of `F`, `M` or None."""
+    target_train_counts: np.ndarray | None = None
+    """(T,) int: training examples of each of the T targets, in the order of `np.nonzero(targets)`, for the model that
+    scored its row; None where the train_count of `codes` says it of all rows."""
     group_names: pl.DataFrame | None = None
     """level, group, name."""
     rules: pl.DataFrame | None = None
@@ -210,6 +214,7 @@ def read_predictions(path: str | Path) -> Predictions:
         previous_visits=examples["previous_visits"].to_numpy() if "previous_visits" in examples.columns else None,
         ages=examples["age"].fill_null(float("nan")).to_numpy() if "age" in examples.columns else None,
         sexes=examples["sex"].to_list() if "sex" in examples.columns else None,
+        target_train_counts=_read_target_counts(examples),
         group_names=_read_optional(folder / "groups.parquet", read_table),
         rules=_read_optional(folder / "rules.parquet", lambda path: read_table(path, RULE_COLUMNS)),
         trained_on=_read_optional(folder / "trained_on.npy", read_array),
@@ -315,7 +320,17 @@ def _example_table(predictions: Predictions, codes: list[str]) -> pl.DataFrame:
         optional.append(pl.Series("age", predictions.ages.astype(np.float32)).fill_nan(None))
     if predictions.sexes is not None:
         optional.append(pl.Series("sex", predictions.sexes, dtype=pl.String))
+    if predictions.target_train_counts is not None:
+        ends = np.cumsum(predictions.targets.sum(axis=1))[:-1]
+        counts = [part.tolist() for part in np.split(predictions.target_train_counts, ends)]
+        optional.append(pl.Series("target_train_counts", counts, dtype=pl.List(pl.Int64)))
     return table.with_columns(optional)
+
+
+def _read_target_counts(examples: pl.DataFrame) -> np.ndarray | None:
+    if "target_train_counts" not in examples.columns:
+        return None
+    return examples["target_train_counts"].explode().drop_nulls().to_numpy()
 
 
 def _context(rows: TaskRows) -> pl.DataFrame:

@@ -2,7 +2,8 @@
 
 Slurm sends SIGUSR1 and SIGTERM before it takes a node back; `docker stop` and Kubernetes send SIGTERM before they kill.
 A signal may reach the processes of one run during different steps. So after each step the processes exchange whether
-any of them has received one (`signal_of_any`), and all stop after the same step.
+any of them has received one (`signal_of_any`), and all stop after the same step. Where validation would have looked
+after that step, the run looks when it goes on: a node that is taken back leaves little time.
 """
 
 import signal
@@ -10,7 +11,8 @@ import sys
 from collections.abc import Callable
 from types import FrameType
 
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import EarlyStoppingCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_utils import IntervalStrategy
 
 from mera.system.launcher import end_launcher_quietly
 from mera.system.stop_signals import name_of
@@ -30,19 +32,21 @@ class InterruptedRun(Exception):
 class StopOnSignal(TrainerCallback):
     """Saves a checkpoint and ends training after the step in which a signal came.
 
-    `received`: the signal's number, None where none came. Signals are handled while the Trainer trains; afterwards the
-    earlier handlers are back.
+    `received`: the signal's number, None where none came; `has_stopped`: whether it has ended training. Signals are
+    handled while the Trainer trains; afterwards the earlier handlers are back.
     """
 
     def __init__(self, save_every: int = 0) -> None:
         """`save_every`: steps between further checkpoints, 0: none."""
         self.received: int | None = None
+        self.has_stopped = False
         self.save_every = save_every
         self._previous: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
     ) -> None:
+        args.eval_on_start = look_was_left_out(args, state)
         # A shell starts background jobs with Ctrl-C ignored; such a job keeps ignoring it.
         heard = [n for n in SIGNALS if n != signal.SIGINT or signal.getsignal(n) is not signal.SIG_IGN]
         self._previous = {number: signal.signal(number, self._note) for number in heard}
@@ -52,7 +56,7 @@ class StopOnSignal(TrainerCallback):
             control.should_save = True
         agreed = signal_of_any(self.received, args.device)
         if agreed is not None:  # one that came meanwhile is of the next step
-            self.received = agreed
+            self.received, self.has_stopped = agreed, True
             args.load_best_model_at_end = False
             control.should_save = control.should_training_stop = True
             control.should_evaluate = False
@@ -72,3 +76,25 @@ class StopOnSignal(TrainerCallback):
             end_launcher_quietly()
         # The launcher may send another signal, or die, which sends SIGTERM: the first signal counts.
         self.received = self.received or number
+
+
+class Patience(EarlyStoppingCallback):
+    """Ends training after so many looks without a better one; an interrupted run goes on counting."""
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: object
+    ) -> None:
+        super().on_train_begin(args, state, control, **rest)
+        looks = [entry["step"] for entry in state.log_history if f"eval_{args.metric_for_best_model}" in entry]
+        self.early_stopping_patience_counter = sum(step > (state.best_global_step or 0) for step in looks)
+
+
+def look_was_left_out(args: TrainingArguments, state: TrainerState) -> bool:
+    """Whether validation looks after the step that training goes on from, and has not."""
+    step = state.global_step
+    if args.eval_strategy == IntervalStrategy.STEPS:
+        is_due = step % state.eval_steps == 0 or step >= state.max_steps
+    else:
+        is_due = args.eval_strategy == IntervalStrategy.EPOCH and float(state.epoch or 0.0).is_integer()
+    looks = {entry["step"] for entry in state.log_history if any(key.startswith("eval_") for key in entry)}
+    return step > 0 and is_due and step not in looks

@@ -1,11 +1,9 @@
 """What the trainers of all stages add to the Hugging Face Trainer: equal steps, safe checkpoints, no NaN."""
 
-import errno
 import math
 import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,6 +26,7 @@ from mera.training.private_api import load_schedule, load_universal, require_ove
 from mera.training.progress import LOG_NAME, TrainingProgress
 from mera.training.resume.checkpoints import PREFIX, Start, checkpoints, newest_usable, prune, seal, start_of
 from mera.training.resume.universal import TAG, load_untrained, remove_leftover, universal_checkpoint
+from mera.training.resume.write_errors import STAGING, explained_write_errors
 from mera.training.settings import TrainingConfig
 from mera.training.steps import (
     ROWS_KEY,
@@ -42,8 +41,6 @@ from mera.training.steps import (
     raised_epochs,
     too_few_steps,
 )
-
-STAGING = ".partial"
 
 
 class StageTrainer(Trainer):
@@ -71,6 +68,7 @@ class StageTrainer(Trainer):
         self.compiles, self.offloads_activations = compiles, offloads_activations
         self.kept_activations = kept_activations
         self._around_step: AbstractContextManager[object] = nullcontext()
+        self._resumed_from: str | None = None
         self.stop_on_signal = StopOnSignal()
         self.add_callback(self.stop_on_signal)
         self.remove_callback(ProgressCallback)
@@ -175,13 +173,14 @@ class StageTrainer(Trainer):
         checkpoint = [newest_usable(folder, self.start()) if self.is_world_process_zero() else None]
         if self.args.world_size > 1:
             torch.distributed.broadcast_object_list(checkpoint)
-        self.train(resume_from_checkpoint=None if checkpoint[0] is None else str(checkpoint[0]))
-        number = self.stop_on_signal.received
-        best = self.state.best_global_step
-        if best and number is None and self.is_world_process_zero():
+        self._resumed_from = None if checkpoint[0] is None else str(checkpoint[0])
+        self.train(resume_from_checkpoint=self._resumed_from)
+        number, best = self.stop_on_signal.received, self.state.best_global_step
+        is_over = self.state.global_step == self.state.max_steps and not self.stop_on_signal.has_stopped
+        if best and (number is None or is_over) and self.is_world_process_zero():
             what = f"{self.args.metric_for_best_model} {self.state.best_metric:.3f}"
             print(f"kept: step {best:,}, the best look at validation ({what})", file=sys.stderr)
-        if self.state.global_step == self.state.max_steps:
+        if is_over:
             return
         if number is not None:
             raise InterruptedRun(
@@ -250,6 +249,20 @@ class StageTrainer(Trainer):
         load_schedule(self, resume_from_checkpoint)
         return prepared
 
+    def _run_epoch(self, *positional: Any, **arguments: Any) -> None:
+        """Called by the Trainer; nothing is left to do where training goes on from its last step, or a look that was
+        left out has ended it."""
+        if self.state.global_step < self.state.max_steps and not self.control.should_training_stop:
+            super()._run_epoch(*positional, **arguments)
+
+    def _evaluate(self, trial: object, ignored: list[str] | None, skip_scheduler: bool = False) -> dict[str, float]:
+        """Called by the Trainer for each look, and before the first step (`skip_scheduler`) for the look that a signal
+        left out (`StopOnSignal`): the checkpoint that training goes on from may be the best."""
+        metrics = super()._evaluate(trial, ignored, skip_scheduler)
+        if skip_scheduler and self._determine_best_metric(metrics, None):
+            self.state.best_model_checkpoint = self._resumed_from
+        return metrics
+
     def _load_best_model(self) -> None:
         """Called by the Trainer after the last step."""
         best = self.state.best_model_checkpoint
@@ -307,36 +320,3 @@ class StageTrainer(Trainer):
                 if isinstance(callback, ExportableState):
                     states[type(callback).__name__] = callback.state()
             self.state.save_to_json(str(staging / "trainer_state.json"))
-
-
-@contextmanager
-def explained_write_errors(folder: Path) -> Iterator[None]:
-    """Turn what the libraries raise when a write fails into an OSError of one sentence, and remove what was written.
-
-    torch raises RuntimeError and safetensors an error of its own, both with a text that only says where in the code.
-    """
-    try:
-        yield
-    except Exception as error:
-        cause = _write_failure(error, shutil.disk_usage(folder).free)
-        shutil.rmtree(folder / STAGING, ignore_errors=True)
-        if cause is None:
-            raise
-        earlier = checkpoints(folder)
-        before = f"the one before, {earlier[0].name}, is whole" if earlier else "there is none before it"
-        raise OSError(
-            f"cannot write a checkpoint to {folder}: {cause}; {before}; make room and start the same command again"
-        ) from error
-
-
-def _write_failure(error: Exception, free_bytes: int) -> str | None:
-    """Why a write failed, in a few words; None where `error` has another reason."""
-    text = str(error)
-    number = getattr(error, "errno", None)
-    if number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in text or "Disk quota exceeded" in text:
-        return "the disk is full"
-    if number == errno.EFBIG or "File too large" in text:
-        return "the file would be larger than the limit that is set here (ulimit -f)"
-    if "PytorchStreamWriter" in text or "inline_container" in text:
-        return f"a write failed, and {free_bytes / 2**20:.0f} MiB are free on the disk"
-    return str(error) if isinstance(error, OSError) else None

@@ -19,13 +19,14 @@ MAX_CHANGES = 3
 IGNORED_KEYS = frozenset(
     {
         *("output", "name", "task", "evaluation_batch_size", "selection.batch_size", "model.dtype", "attention"),
-        *("training.tracking", "training.keep_last", "training.save_every"),
+        *("training.tracking", "training.keep_last", "training.save_every", "only", "chosen_on_validation"),
     }
 )
-"""Where a run was written, what it is called, and how it was computed, not what was trained."""
+"""Where a run was written, what it is called, how it was computed and what validation chose, not what was trained."""
 START_KEYS = ("model.base", "model.gguf_file", "model.architecture", "model.tokenizer_size", "model.max_length")
 """Together they say one thing: what the run started from."""
 SEED = "training.seed"
+BASELINE_SEED = "seed"
 MISSING = "not set"
 METRICS = ("recall@20", "weighted_f1_at_label_count", "micro_f1", "map")
 
@@ -36,6 +37,7 @@ class TrainedRun:
 
     name: str
     kind: str | None
+    model: str
     config: JsonObject
     has_stage_one: bool
     """It started from a checkpoint of stage one."""
@@ -122,8 +124,8 @@ def compare_ablations(
 
 
 def trained_runs(measured: Sequence[Measures]) -> list[TrainedRun]:
-    """Those that are neither oracles nor baselines."""
-    return [_trained_run(run) for run in measured if run.manifest.kind not in (ORACLE, BASELINE)]
+    """Those that are no oracles; baselines learn too."""
+    return [_trained_run(run) for run in measured if run.manifest.kind != ORACLE]
 
 
 def find_ablations(runs: Sequence[TrainedRun], reference: str | None = None) -> list[Relatives]:
@@ -164,7 +166,9 @@ def _over_seeds(metric: str, pairs: list[tuple[Measures, Measures]]) -> SeedsDif
     low = high = float("nan")
     if all(metric in run.replicates for pair in pairs for run in pair):
         mean = np.mean([first.replicates[metric] - second.replicates[metric] for first, second in pairs], axis=0)
-        low, high = bootstrap.interval(mean)
+        by_code = [first.by_code[metric] - second.by_code[metric] for first, second in pairs if metric in first.by_code]
+        least_error = bootstrap.mean_error(np.mean(by_code, axis=0)) if by_code else 0.0
+        low, high = bootstrap.interval(mean, least_error=least_error)
     return SeedsDifference(
         difference=finite(float(np.mean(by_seed))),
         low=finite(low),
@@ -178,9 +182,11 @@ def flattened(config: JsonObject, prefix: str = "") -> JsonObject:
     flat: JsonObject = {}
     for key, value in config.items():
         name = f"{prefix}{key}"
+        if name in IGNORED_KEYS:
+            continue
         if isinstance(value, dict):
             flat |= flattened(value, f"{name}.")
-        elif name not in IGNORED_KEYS:
+        else:
             flat[name] = value
     return flat
 
@@ -191,7 +197,7 @@ def models_of(runs: Sequence[TrainedRun]) -> list[TrainedModel]:
     by_seed: dict[str, dict[object, str]] = {}
     for run in runs:
         config = _described(run)
-        seed = config.pop(SEED, None)
+        seed = config.pop(BASELINE_SEED if run.kind == BASELINE else SEED, None)
         key = json.dumps(config, sort_keys=True)
         configs.setdefault(key, config)
         by_seed.setdefault(key, {}).setdefault(seed, run.name)
@@ -202,6 +208,7 @@ def _trained_run(run: Measures) -> TrainedRun:
     return TrainedRun(
         name=run.name,
         kind=run.manifest.kind,
+        model=run.manifest.model,
         config=run.manifest.config,
         has_stage_one=bool(run.breakdown.memorization),
     )
@@ -210,6 +217,8 @@ def _trained_run(run: Measures) -> TrainedRun:
 def _described(run: TrainedRun) -> JsonObject:
     """The run's configuration, flat; what it started from as one key, `model.base`."""
     flat = {key: value for key, value in flattened(run.config).items() if not key.startswith(START_KEYS)}
+    if run.kind == BASELINE:  # one configuration is that of all baselines
+        return flat | {"model": run.model}
     model = run.config.get("model")
     if isinstance(model, dict):
         architecture = model.get("architecture") or {}

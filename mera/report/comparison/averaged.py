@@ -61,10 +61,7 @@ def averaged_runs(
     """None where no model was trained with several seeds."""
     if not groups:
         return None
-    by_name = {run.name: run for run in measured}
-    models = [_mean(group, [by_name[name] for name in group.runs]) for group in groups]
-    members = {name for group in groups for name in group.runs}
-    together = sorted([*models, *(run for run in measured if run.name not in members)], key=lambda run: run.place)
+    together = put_together(measured, groups)
     pairs = paired_differences(together, num_patients)
     return Averaged(
         runs=compared_runs(together, pairs),
@@ -73,11 +70,19 @@ def averaged_runs(
     )
 
 
+def put_together(measured: Sequence[Measures], groups: Sequence[SeedGroup]) -> list[Measures]:
+    """One for each model, in the place of its runs; oracles first, then by recall@20."""
+    by_name = {run.name: run for run in measured}
+    models = [_mean(group, [by_name[name] for name in group.runs]) for group in groups]
+    members = {name for group in groups for name in group.runs}
+    return sorted([*models, *(run for run in measured if run.name not in members)], key=lambda run: run.place)
+
+
 def _mean(group: SeedGroup, runs: Sequence[Measures]) -> Measures:
     first = runs[0]
     return replace(
         first,
-        manifest=replace(first.manifest, model=f"{group.model} ({len(runs)} seeds)"),
+        manifest=replace(first.manifest, model=f"{group.model} ({len(runs)} seeds)", seeds=len(runs)),
         values={key: float(np.mean([run.values[key] for run in runs])) for key in first.values},
         replicates=_means([run.replicates for run in runs]),
         by_code=_means([run.by_code for run in runs]),

@@ -13,7 +13,7 @@ import numpy as np
 
 from mera.evaluation import bootstrap
 from mera.report.comparison.ablations import Ablation, compare_ablations
-from mera.report.comparison.averaged import Averaged, Family, averaged_runs, families
+from mera.report.comparison.averaged import Averaged, Family, averaged_runs, families, put_together
 from mera.report.comparison.codes import CodeTable, code_table
 from mera.report.comparison.pairs import LEADING_METRIC, MetricDifference, paired_differences
 from mera.report.comparison.published import PublishedRow, published_rows
@@ -117,7 +117,7 @@ def compare(
         runs=runs,
         pairs=pairs,
         strata=tuple(stratified_recall(partition, measured, shared) for partition in partitions),
-        oracle_share=_oracle_share(measured),
+        oracle_share=_oracle_share(put_together(measured, seeds)),
         published=published_rows(shared.task),
         ablations=compare_ablations(measured, pairs, reference),
         seeds=seeds,

@@ -35,6 +35,11 @@ class ComparedRun:
     manifest: RunManifest
 
     @property
+    def measured_in_full(self) -> str:
+        """Whose breakdown it is: `it`, or `its first seed` where the runs of several were put together."""
+        return "it" if self.manifest.seeds == 1 else "its first seed"
+
+    @property
     def is_oracle(self) -> bool:
         return self.kind == ORACLE
 

@@ -14,7 +14,7 @@ from mera.runs.predictions import Predictions, patient_hashes, read_predictions
 from mera.system.errors import UserError
 
 TASK_KEYS = ("fingerprint", "split")
-OPTIONAL_PARTS = ("previous_visits", "ages", "sexes", "group_names", "rules", "context")
+OPTIONAL_PARTS = ("previous_visits", "ages", "sexes", "target_train_counts", "group_names", "rules", "context")
 """What describes the examples but may be missing in older folders; the first run that has it speaks for all."""
 
 
@@ -38,6 +38,8 @@ class Comparable:
     previous_visits: np.ndarray | None = None
     ages: np.ndarray | None = None
     sexes: list[str | None] | None = None
+    target_train_counts: np.ndarray | None = None
+    """(T,) of each target, where `codes` does not say them (see `Predictions`)."""
     group_names: pl.DataFrame | None = None
     rules: pl.DataFrame | None = None
     context: pl.DataFrame | None = None

@@ -1,12 +1,13 @@
 """Calibration: whether codes that get a probability of 30% are true in 30% of the cases.
 
 A run has probabilities where its manifest says how to get them: `calibration: {slope, intercept}` stands for
-sigmoid(slope * (score - threshold) + intercept) (Platt 1999), `calibration: {scores: probabilities}` for the scores
-themselves. Fitted on validation, never on the rows that are measured here. Pairs of an example and a code that is no
-candidate for it (score -inf) have no probability and are left out.
+sigmoid(slope * (score - threshold) + intercept) (Platt 1999), `calibration: {folds: [{slope, intercept, examples}]}`
+for one such sigmoid for each so many rows, `calibration: {scores: probabilities}` for the scores themselves. Fitted on
+validation, never on the rows that are measured here. Pairs of an example and a code that is no candidate for it (score
+-inf) have no probability and are left out.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.special
@@ -51,13 +52,18 @@ class _Calibration:
     """Probability = sigmoid(slope * margin over the threshold + intercept), or the score itself."""
 
     of_scores: bool
-    slope: float = 0.0
-    intercept: float = 0.0
+    slopes: np.ndarray
+    """(N,)"""
+    intercepts: np.ndarray
+    """(N,)"""
+
+    def rows(self, block: slice) -> "_Calibration":
+        return replace(self, slopes=self.slopes[block], intercepts=self.intercepts[block])
 
 
 def reliability(run: Predictions, ranking: metrics.Ranking, weights: np.ndarray) -> Reliability | None:
     """weights (B, N). None where the run has no probabilities."""
-    how = _calibration(run.manifest.get("calibration"))
+    how = _calibration(run.manifest.get("calibration"), len(run.scores))
     if how is None or not (how.of_scores or np.isfinite(run.thresholds).all()):
         return None
     chosen = ranking.top[:, :FIRST]
@@ -86,12 +92,14 @@ def reliability(run: Predictions, ranking: metrics.Ranking, weights: np.ndarray)
     )
 
 
-def _calibration(record: JsonObject | None) -> _Calibration | None:
+def _calibration(record: JsonObject | None, num_rows: int) -> _Calibration | None:
     if not record:
         return None
-    if record.get("scores") == "probabilities":
-        return _Calibration(of_scores=True)
-    return _Calibration(of_scores=False, slope=record["slope"], intercept=record["intercept"])
+    of_scores = record.get("scores") == "probabilities"
+    parts = record.get("folds") or [{"slope": 0.0, "intercept": 0.0, "examples": num_rows} | record]
+    numbers = [part["examples"] for part in parts]
+    slopes, intercepts = (np.repeat([part[key] for part in parts], numbers) for key in ("slope", "intercept"))
+    return _Calibration(of_scores=of_scores, slopes=slopes, intercepts=intercepts)
 
 
 def _probabilities(scores: np.ndarray, thresholds: np.ndarray, how: _Calibration) -> np.ndarray:
@@ -100,7 +108,7 @@ def _probabilities(scores: np.ndarray, thresholds: np.ndarray, how: _Calibration
     if how.of_scores:
         return np.clip(scores.astype(np.float64), 0.0, 1.0)
     margin = scores.astype(np.float64) - thresholds[:, None]
-    return np.asarray(scipy.special.expit(how.slope * margin + how.intercept))
+    return np.asarray(scipy.special.expit(how.slopes[:, None] * margin + how.intercepts[:, None]))
 
 
 def _all_pairs(run: Predictions, how: _Calibration) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -110,7 +118,7 @@ def _all_pairs(run: Predictions, how: _Calibration) -> tuple[np.ndarray, np.ndar
     for start in range(0, len(run.scores), rows_at_once):
         block = slice(start, start + rows_at_once)
         scored = ~np.isneginf(run.scores[block])
-        probabilities = _probabilities(run.scores[block], run.thresholds[block], how)
+        probabilities = _probabilities(run.scores[block], run.thresholds[block], how.rows(block))
         bins = np.minimum((probabilities * NUM_BINS).astype(np.int64), NUM_BINS - 1)
         sums = _bin_sums(probabilities, run.targets[block], bins, NUM_BINS, scored)
         errors = np.square(probabilities - run.targets[block])

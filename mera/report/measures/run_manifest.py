@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from mera.report.json_form import AS_RECORDED, JsonObject, called, without_nan
+from mera.report.json_form import AS_RECORDED, OMITTED, JsonObject, called, without_nan
 
 ORACLE, BASELINE = "oracle", "baseline"
 """Kinds of runs that are no trained models: a bound, and what a model has to beat."""
@@ -88,6 +88,8 @@ class RunManifest:
     fusion: FusedRuns | None
     cost: Cost
     record: JsonObject = field(metadata=AS_RECORDED)
+    seeds: int = field(default=1, metadata=OMITTED)
+    """Runs that were put together, of which this is the first."""
 
     @classmethod
     def of(cls, manifest: JsonObject) -> "RunManifest":

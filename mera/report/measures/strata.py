@@ -45,16 +45,21 @@ def stratify(shared: Comparable) -> list[Stratification]:
 def _by_frequency(shared: Comparable) -> Stratification:
     _, columns = np.nonzero(shared.targets)
     frequency = group_numbers(shared.codes["train_count"].to_numpy(), FREQUENCY_GROUPS)
+    of_targets, where = frequency[columns], ""
+    if shared.target_train_counts is not None:
+        of_targets, where = group_numbers(shared.target_train_counts, FREQUENCY_GROUPS), ", in its own fold"
     labels = [label for _, label in FREQUENCY_GROUPS]
     missed = " True codes outside the candidates are among the unseen." if shared.outside.targets else ""
     return Stratification(
         key="frequency",
         title="Code frequency in train",
-        definition=f"Groups by the number of training examples that have the code as a target.{missed}",
+        definition=f"Groups by the number of training examples that have the code as a target{where}.{missed}",
         labels=labels,
         # What is no candidate was not trained on, whatever other folds or histories hold.
-        group_of_target=np.where(shared.outside.is_missed, 0, frequency[columns]),
-        num_codes=np.bincount(frequency[: shared.outside.num_candidates], minlength=len(labels)).tolist(),
+        group_of_target=np.where(shared.outside.is_missed, 0, of_targets),
+        num_codes=None
+        if where
+        else np.bincount(frequency[: shared.outside.num_candidates], minlength=len(labels)).tolist(),
     )
 
 

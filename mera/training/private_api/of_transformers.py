@@ -76,6 +76,27 @@ LOSS_IS_SCALED = PrivateName(
     seen_in="5.24",
     remedy="say so in the way that Trainer.training_step asks for now, in rank/trainer.py and bi_encoder/trainer.py",
 )
+RUN_EPOCH = PrivateName(
+    library="transformers",
+    name="transformers.Trainer._run_epoch",
+    reason="overridden, so that a run which goes on from its last step takes no further one",
+    seen_in="5.24",
+    remedy="override what the Trainer calls now for an epoch, in mera/training/stage_trainer.py",
+)
+EVALUATE = PrivateName(
+    library="transformers",
+    name="transformers.Trainer._evaluate",
+    reason="overridden, so that a look which a signal left out is made up for",
+    seen_in="5.24",
+    remedy="override what the Trainer calls now where `eval_on_start` is set, in mera/training/stage_trainer.py",
+)
+BEST_METRIC = PrivateName(
+    library="transformers",
+    name="transformers.Trainer._determine_best_metric",
+    reason="says whether a look that was made up for is the best",
+    seen_in="5.24",
+    remedy="ask as the Trainer does now after a look, in mera/training/stage_trainer.py",
+)
 DEVICE_MAP = PrivateName(
     library="transformers",
     name="transformers.trainer",
@@ -164,10 +185,13 @@ ONLY_LISTED = (
 """Names that one module uses where it needs them, with no function here between."""
 
 
+LOOKS = (RUN_EPOCH, EVALUATE, BEST_METRIC)
+
+
 def require_overridden_names() -> None:
     """Raises UserError where a Trainer has lost a name that StageTrainer overrides or sets: Python would call nothing
     of ours then, and say nothing."""
-    for name in (SAVE_CHECKPOINT, STEP_ITEMS, CREATE_ACCELERATOR, LOSS_IS_SCALED, PREPARE, LOAD_BEST):
+    for name in (SAVE_CHECKPOINT, STEP_ITEMS, CREATE_ACCELERATOR, LOSS_IS_SCALED, PREPARE, LOAD_BEST, *LOOKS):
         name.require()
 
 

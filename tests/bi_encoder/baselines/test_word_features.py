@@ -40,8 +40,19 @@ def test_a_code_without_an_example_scores_the_least(rows):
     features, queries, targets = rows
     targets[:, 2], targets[:, 3] = False, True
     scores = Svm.fit(features, targets, 1.0).scores(queries)
-    assert (scores[:, [2, 3]] == scores.min()).all()
+    least = Svm.fit(features, targets, 1.0).scores(features)[:, [0, 1, 4]].min()
+    np.testing.assert_allclose(scores[:, [2, 3]], least, rtol=1e-6)
     assert scores.shape == (7, 5)
+
+
+def test_a_note_scores_alike_whatever_stands_beside_it(rows):
+    features, queries, targets = rows
+    targets[:, 2] = False
+    machines = Svm.fit(features, targets, 1.0)
+    alone = np.concatenate([machines.scores(queries[row]) for row in range(queries.shape[0])])
+    np.testing.assert_allclose(alone, machines.scores(queries), rtol=1e-5, atol=1e-6)
+    again = Svm.from_contents(machines.contents())
+    np.testing.assert_array_equal(again.scores(queries), machines.scores(queries))
 
 
 def test_letters_carry_over_a_misspelling():

@@ -6,11 +6,14 @@ from bi_encoder_runs import configuration, outputs_of, start
 from ready_python import run_ready
 from tiny_task import make_tiny_task
 
+from bi_encoder.checkpoint import load_bi_encoder
+from bi_encoder.reruns.out_of_fold import score_fold
 from mera.evaluation.metrics import mean_average_precision
 from mera.root import ROOT
 from mera.runs.other_splits.train_scores import folds_of_patients, read_train
 from mera.runs.other_splits.validation_scores import read_validation
 from mera.runs.predictions import read_predictions
+from mera.runs.run_directory import RunDirectory
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +52,26 @@ def test_each_fold_is_scored_by_a_model_of_the_others(trained, tmp_path):
     np.testing.assert_array_equal(read_predictions(output).scores, read_predictions(run).scores)
     np.testing.assert_array_equal(read_validation(output).scores, read_validation(run).scores)
     assert sorted(path.name for path in output.iterdir()) == ["predictions", "run.json", "train", "validation"]
+
+
+def test_codes_are_named_by_the_notes_that_were_learnt_from(trained, tmp_path, monkeypatch):
+    """With `selection.spans_per_code` the task that scores names codes by phrases marked in its training notes."""
+    task, run = trained
+    is_mine, read = np.arange(len(task.splits["train"])) % 2 == 0, []
+
+    def scores_of(model, task, texts, widths, config):
+        read.append((task.splits["train"]["example_id"], len(texts)))
+        return {width: np.zeros((len(texts), len(task.codes)), np.float32) for width in widths}
+
+    monkeypatch.setattr("bi_encoder.reruns.out_of_fold.score_windows", scores_of)
+    settings = read_predictions(run).manifest["config"]
+    config = configuration(task, tmp_path / "run", variant="mean_mrl", training=settings["training"] | {"epochs": 1})
+    _, record = load_bi_encoder(run / "checkpoint", codes=task.codes)
+    score_fold(RunDirectory(tmp_path / "fold"), task, is_mine, config, record)
+    others = [name for name, mine in zip(task.splits["train"]["example_id"], is_mine, strict=True) if not mine]
+    ((names, number),) = read
+    assert list(names) == others
+    assert number == is_mine.sum()
 
 
 def test_another_task_is_refused(trained, tmp_path):

@@ -45,6 +45,20 @@ def test_sorting_the_highest_alone_finds_the_same_threshold(seed, quality, ties)
     assert best_threshold(scores, targets) == whole
 
 
+@given(seed=st.integers(0, 10_000))
+@settings(max_examples=40, deadline=None)
+def test_with_probabilities_it_is_the_best_on_average(seed):
+    """What the oracle's threshold is: the probabilities are the scores, and what is expected to be true."""
+    probabilities = np.random.default_rng(seed).random((6, 30)) ** 12
+    found = best_threshold(probabilities, probabilities)
+
+    def expected_f1(cut):
+        chosen = probabilities > cut
+        return 2 * probabilities[chosen].sum() / (chosen.sum() + probabilities.sum())
+
+    assert expected_f1(found) == pytest.approx(max(expected_f1(cut) for cut in [-1.0, *probabilities.ravel()]))
+
+
 def test_hand_computed_cut():
     scores = np.array([[4.0, 3.0], [2.0, 1.0]])
     assert best_threshold(scores, np.array([[True, True], [False, False]])) == 2.5

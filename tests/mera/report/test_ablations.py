@@ -19,7 +19,7 @@ def runs(tmp_path_factory):
 
 def trained_runs(*configs, kind="rank"):
     return [
-        TrainedRun(name=f"run-{number}", kind=kind, config=config, has_stage_one=False)
+        TrainedRun(name=f"run-{number}", kind=kind, model="stage two", config=config, has_stage_one=False)
         for number, config in enumerate(configs)
     ]
 

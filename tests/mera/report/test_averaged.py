@@ -14,6 +14,7 @@ from mera.report import print_comparison, write_report
 from mera.report.comparison.averaged import SHOWN_AT_ONCE, families
 from mera.report.comparison.compare import compare
 from mera.report.comparison.pairs import find_pair
+from mera.report.comparison.words.answers import answers
 from mera.report.measures.load import group_runs
 from mera.runs.predictions import read_predictions
 
@@ -140,3 +141,55 @@ def test_the_terminal_shows_models(runs):
     print_comparison(runs, bootstrap_samples=5, console=Console(file=out, width=300))
     assert out.getvalue().count("rank (3 seeds)") >= 2
     assert "rank-1" not in out.getvalue()
+
+
+def test_seeds_of_a_baseline_are_one_model_too(runs, tmp_path):
+    popularity, noise = read_predictions(runs[1]), np.random.default_rng(0)
+    paths = [runs[2], *runs[3:6]]
+    for seed in (0, 1):
+        scores = popularity.scores + noise.standard_normal(popularity.scores.shape).astype(np.float32)
+        config = {
+            "seed": seed,
+            "only": ["retain"] * seed,
+            "chosen_on_validation": {"epoch": seed},
+            "retain": {"width": 8},
+        }
+        manifest = {"config": config, "model": "RETAIN"}
+        paths.append(change_run(runs[1], tmp_path / f"retain-{seed}", scores=scores, manifest=manifest))
+    other = change_run(runs[1], tmp_path / "gru", manifest={"config": config | {"seed": 0}, "model": "GRU"})
+    (group,) = group_runs([*paths, other])
+    comparison = compare(group, 5, 0)
+    assert sorted((group.model, group.runs) for group in comparison.seeds) == [
+        ("RETAIN", ("retain-0", "retain-1")),
+        ("rank", ("rank-0", "rank-1", "rank-2")),
+    ]
+    assert {run.label for run in comparison.shown.runs if run.is_baseline} == {"RETAIN (2 seeds)", "GRU", "Own history"}
+
+
+def test_the_share_of_the_oracle_is_that_of_the_mean(comparison):
+    oracle, best, *_ = comparison.averaged.runs
+    assert comparison.oracle_share.name == best.name
+    ratio = best.metrics["recall@20"].value / oracle.metrics["recall@20"].value
+    assert comparison.oracle_share.share.value == pytest.approx(ratio)
+    assert any(
+        f"{best.label} reaches {100 * ratio:.1f}% of the oracle" in sentence for sentence in answers(comparison)["best"]
+    )
+
+
+def test_what_is_not_averaged_is_said_to_be_of_the_first_seed(comparison):
+    best = next(run for run in comparison.averaged.runs if run.name == "rank-0")
+    alone = next(run for run in comparison.runs if run.name == "rank-0")
+    assert best.breakdown.set_size == alone.breakdown.set_size
+    sets = " ".join(answers(comparison)["sets"])
+    top = max(comparison.averaged.runs[1:], key=lambda run: run.metrics["micro_f1"].value or 0)
+    predicts = "its first seed predicts" if top.manifest.seeds > 1 else "it predicts"
+    assert f"{top.label} has the highest micro F1" in sets
+    assert predicts in sets
+
+
+def test_a_macro_metric_has_one_interval_in_the_whole_report(comparison):
+    group = next(group for group in comparison.seeds if group.model == "rank")
+    shown = next(run for run in comparison.averaged.runs if run.name == "rank-0")
+    for metric in ("macro_f1", "macro_roc_auc"):
+        value = group.metrics[metric]
+        assert (value.low, value.high) == pytest.approx((shown.metrics[metric].low, shown.metrics[metric].high))

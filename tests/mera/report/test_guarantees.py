@@ -260,3 +260,17 @@ def test_the_part_and_its_tables(runs, comparison, tmp_path):
     shutil.copytree(runs[3], folder / runs[3].name)
     page = write_report([folder / runs[3].name], tmp_path / "report", bootstrap_samples=5)
     assert "Sets with a promise" not in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("rule", "missed"), [("train", True), ("all", False)])
+def test_a_code_that_is_a_candidate_because_of_validation_counts_as_none(runs, tmp_path, rule, missed):
+    """Among the codes of train and validation no true code of validation is missing; of test some are."""
+    run = read_predictions(runs[1])
+    task = run.manifest["task"] | {"candidates_rule": {"name": rule}}
+    codes = run.codes.with_columns(train_count=np.arange(run.codes.height) % 3)
+    margins = margins_of(replace(run, codes=codes, manifest=run.manifest | {"task": task}))
+    _, columns = np.nonzero(run.targets)
+    np.testing.assert_array_equal(np.isneginf(margins.of_scores), (columns % 3 == 0) & missed)
+    _, least_risk = fit_cut(margins.of_scores, margins.shares, margins.patients, 0.1)
+    share = margins.shares[columns % 3 == 0].sum() if missed else 0
+    assert least_risk == pytest.approx((margins.patients * share + 1) / (margins.patients + 1))

@@ -1,6 +1,7 @@
 """The report's calibration, thresholds and precision-recall curves, each against a loop over rows or scikit-learn."""
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -36,6 +37,21 @@ def test_calibration_error_equals_a_loop(runs):
     )
     assert [point.pairs for point in calibration.curve] == [len(chunk) for chunk in chunks]
     assert calibration.curve[9].observed.value == pytest.approx(true[chunks[9]].mean())
+
+
+def test_each_fold_has_its_own_sigmoid(runs):
+    """A pooled run's rows are measured by the calibration of the fold that scored them."""
+    run = read_predictions(runs[1])
+    rows, parts = len(run.scores), []
+    numbers, sigmoids = (rows // 3, rows - rows // 3), ((1.1, -0.4), (0.3, 0.2))
+    for number, (slope, intercept) in zip(numbers, sigmoids, strict=True):
+        parts.append({"slope": slope, "intercept": intercept, "examples": number})
+    pooled = replace(run, manifest=run.manifest | {"calibration": {"folds": parts}})
+    found = reliability(pooled, metrics.rank_targets(run.scores, run.targets), no_resamples(run))
+    slopes, intercepts = (np.repeat(values, numbers)[:, None] for values in zip(*sigmoids, strict=True))
+    margins = run.scores.astype(float) - run.thresholds[:, None]
+    probabilities = 1 / (1 + np.exp(-(slopes * margins + intercepts)))
+    assert found.brier.value == pytest.approx(((probabilities - run.targets) ** 2).mean())
 
 
 def test_true_probabilities_are_calibrated_and_halved_ones_are_not(runs, section):

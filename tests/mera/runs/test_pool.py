@@ -1,14 +1,19 @@
 """Pooling the folds of the MIMIC-III demo: every patient is tested once."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 from prepare_case import run
 from ready_python import run_ready
 from shared_data import shared_data
 
 from mera.evaluation.metrics import recall_at_k
+from mera.report.measures.load import group_runs
+from mera.report.measures.strata import stratify
 from mera.root import ROOT
 from mera.runs.pool import pool_folds
-from mera.runs.predictions import read_predictions
+from mera.runs.predictions import read_predictions, write_predictions
 
 FOLDS = 3
 
@@ -49,6 +54,59 @@ def test_every_patient_is_tested_once(baselines, tmp_path):
         assert code_sets(pooled, name) == [codes for part in parts for codes in code_sets(part, name)]
     assert pooled.name == "linear"
     assert pooled.manifest["task"]["split"] == "all 3 folds"
+
+
+def test_what_was_fitted_in_a_fold_stays_with_its_rows(baselines, tmp_path):
+    pooled = read_predictions(pool_folds(fold_runs(baselines, "linear"), tmp_path / "linear"))
+    parts = [read_predictions(path) for path in fold_runs(baselines, "linear")]
+    assert pooled.manifest["calibration"] == {
+        "folds": [part.manifest["calibration"] | {"examples": len(part.example_ids)} for part in parts]
+    }
+    assert not {"threshold", "prior", "deep_share"} & pooled.manifest.keys()
+    own = [
+        dict(zip(part.codes["code"], part.codes["train_count"], strict=True))
+        for part in parts
+        for _ in part.patient_ids
+    ]
+    rows, columns = pooled.targets.nonzero()
+    codes = pooled.codes["code"].to_list()
+    expected = [own[row][codes[column]] for row, column in zip(rows, columns, strict=True)]
+    assert pooled.target_train_counts.tolist() == expected
+    assert expected != pooled.codes["train_count"].to_numpy()[columns].tolist(), "the mean over the folds is another"
+
+
+def test_a_code_that_its_fold_never_saw_is_unseen(baselines, tmp_path):
+    """Codes of a single patient are in train in two of three folds, and not in the one that tests the patient."""
+    (shared,) = group_runs([pool_folds(fold_runs(baselines, "linear"), tmp_path / "linear")])
+    frequency = next(part for part in stratify(shared) if part.key == "frequency")
+    np.testing.assert_array_equal(frequency.group_of_target == 0, shared.target_train_counts == 0)
+    assert (shared.codes["train_count"].to_numpy()[shared.targets.nonzero()[1]] > 0)[
+        frequency.group_of_target == 0
+    ].any()
+    assert frequency.num_codes is None
+    assert "in its own fold" in frequency.definition
+
+
+def test_a_fusion_has_the_mean_weights_of_the_folds(baselines, tmp_path):
+    paths = []
+    for fold, path in enumerate(fold_runs(baselines, "linear")):
+        parts = [
+            {"run": name, "model": name, "weight": weight + fold, "share": 0.5, "validation": {"micro_f1": 0.1}}
+            for name, weight in (("linear", 1.0), ("popularity", 0.5))
+        ]
+        fusion = {"parts": parts, "offsets": {"unseen": -fold}, "validation_rows": 4 + fold, "validation": {"map": 0.2}}
+        predictions = read_predictions(path)
+        paths.append(tmp_path / f"fused{fold}")
+        fused = replace(predictions, manifest=predictions.manifest | {"fusion": fusion})
+        write_predictions(paths[-1] / "predictions", fused)
+    assert read_predictions(pool_folds(paths, tmp_path / "pooled")).manifest["fusion"] == {
+        "parts": [
+            {"run": "linear", "model": "linear", "weight": 2.0, "share": 0.5},
+            {"run": "popularity", "model": "popularity", "weight": 1.5, "share": 0.5},
+        ],
+        "offsets": {"unseen": -1.0},
+        "validation_rows": 15,
+    }
 
 
 def test_pooled_runs_can_be_compared(baselines, tmp_path):

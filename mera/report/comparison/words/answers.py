@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
+from mera.evaluation.frequency_groups import TRAIN_AND_VALIDATION
 from mera.report.comparison.compare import Comparison
 from mera.report.comparison.pairs import find_pair, is_supported
 from mera.report.comparison.runs import ComparedRun, competitors
-from mera.report.comparison.strata import StratifiedRecall, best_in_group
+from mera.report.comparison.strata import best_in_group
 from mera.report.comparison.words.groups import group_statements
 from mera.report.measures.measure import METRICS
 from mera.report.text import interval, number, percent
@@ -23,7 +24,7 @@ def answers(comparison: Comparison) -> dict[str, tuple[str, ...]]:
     return {
         "best": (*_best_elsewhere(runs), *_of_the_oracle(comparison)),
         "new": tuple(_on_new_codes(comparison, runs)),
-        "rare": tuple(_on_rare_codes(comparison.shown.strata, runs)),
+        "rare": tuple(_on_rare_codes(comparison, runs)),
         "whom": tuple(group_statements(comparison)),
         "sets": tuple(_set_sizes(runs)),
         "errors": tuple(_how_far(runs[0])),
@@ -69,8 +70,11 @@ def _on_new_codes(comparison: Comparison, runs: Sequence[ComparedRun]) -> list[s
     ]
 
 
-def _on_rare_codes(strata: Sequence[StratifiedRecall], runs: Sequence[ComparedRun]) -> list[str]:
-    frequency = next(stratum for stratum in strata if stratum.key == "frequency")
+def _on_rare_codes(comparison: Comparison, runs: Sequence[ComparedRun]) -> list[str]:
+    frequency = next(stratum for stratum in comparison.shown.strata if stratum.key == "frequency")
+    # Codes outside the candidates are in the first group, whatever training holds of them.
+    only_unseen = not comparison.candidates.outside.targets or comparison.candidates.rule == TRAIN_AND_VALIDATION
+    unseen = f"codes never seen in training{'' if only_unseen else ' or no candidates'}"
     sentences = []
     for place, group in enumerate(frequency.groups):
         recalls = [(run, frequency.values[run.name][place]) for run in runs]
@@ -78,7 +82,7 @@ def _on_rare_codes(strata: Sequence[StratifiedRecall], runs: Sequence[ComparedRu
         if group.label not in RARE_GROUPS or not valued:
             continue
         value, top, recall = max(valued, key=lambda entry: entry[0])
-        codes = "codes never seen in training" if group.label == "unseen" else "codes with 1-10 training examples"
+        codes = unseen if group.label == "unseen" else "codes with 1-10 training examples"
         if not value:
             sentences.append(f"Of the {group.targets:,} true {codes}, no model finds any among its first 20.")
         else:
@@ -101,9 +105,9 @@ def _set_sizes(runs: Sequence[ComparedRun]) -> list[str]:
     if size is None:
         return []
     return [
-        f"{top.label} has the highest micro F1, {percent(value)}% ({interval(top.metrics['micro_f1'])}): it predicts "
-        f"{number(size.mean_predicted.value, 1)} codes per example where {number(size.mean_true.value, 1)} are true, "
-        f"off by {number(size.mean_absolute_error.value, 1)} on average."
+        f"{top.label} has the highest micro F1, {percent(value)}% ({interval(top.metrics['micro_f1'])}): "
+        f"{top.measured_in_full} predicts {number(size.mean_predicted.value, 1)} codes per example where "
+        f"{number(size.mean_true.value, 1)} are true, off by {number(size.mean_absolute_error.value, 1)} on average."
     ]
 
 
@@ -113,7 +117,8 @@ def _how_far(best: ComparedRun) -> list[str]:
     if hierarchy is None or not hierarchy.wrong_predictions or hierarchy.wrong["all"].value is None:
         return []
     far = hierarchy.wrong["all"].value
+    first = "" if best.manifest.seeds == 1 else f" ({best.measured_in_full})"
     return [
-        f"Of {hierarchy.wrong_predictions:,} wrong codes of {best.label}, {percent(1 - far)}% at least share the "
-        f"chapter with a true code of the example; of {percent(far)}% not even the chapter is right."
+        f"Of {hierarchy.wrong_predictions:,} wrong codes of {best.label}{first}, {percent(1 - far)}% at least share "
+        f"the chapter with a true code of the example; of {percent(far)}% not even the chapter is right."
     ]

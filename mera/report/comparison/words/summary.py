@@ -146,9 +146,9 @@ def _set_size(best: ComparedRun) -> Bullet:
     size = best.breakdown.set_size
     if size is None or size.micro_precision.value is None:
         return Bullet(lead="It ranks and does not decide:", text="without a threshold it predicts no set of codes.")
+    predicted, true = number(size.mean_predicted.value, 1), number(size.mean_true.value, 1)
     return Bullet(
-        lead=f"It predicts {number(size.mean_predicted.value, 1)} codes where {number(size.mean_true.value, 1)} are "
-        "true:",
+        lead=f"{best.measured_in_full.capitalize()} predicts {predicted} codes where {true} are true:",
         text=f"{percent(size.micro_precision.value)}% of the predicted codes are right, and "
         f"{percent(size.micro_recall.value)}% of the true ones are among them.",
     )

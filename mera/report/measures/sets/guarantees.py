@@ -11,7 +11,8 @@ with
 and then the expected loss of a further patient is at most the risk. This assumes that validation and test patients are
 exchangeable, and that the scores were not fitted to the validation patients. It holds over patients as a whole, not for
 a single patient or a group of them. A true code that is no candidate is never in a set; where there are many, a risk
-may be out of reach.
+may be out of reach. Where a code is a candidate because validation has it (`fair_candidates`), it counts there as none,
+as it would be one of a further patient.
 
 Legend: N examples, T targets, P patients, B = 1 + resamples.
 """
@@ -23,6 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from mera.evaluation import bootstrap
+from mera.evaluation.frequency_groups import fair_candidates
 from mera.report.measures.estimates import Estimate, estimate
 from mera.report.measures.load import Comparable
 from mera.report.measures.strata import Stratification
@@ -40,7 +42,7 @@ class ValidationMargins:
     """What a cut is fitted on. T targets of the validation split."""
 
     of_scores: np.ndarray
-    """(T,) score of each target; -inf where it is no candidate."""
+    """(T,) score of each target; -inf where it is no candidate, or only because validation has it."""
     thresholds: np.ndarray
     """(T,) the threshold of its example; NaN: the model sets none."""
     shares: np.ndarray
@@ -102,10 +104,12 @@ def validation_margins(path: Path, fingerprint: str) -> ValidationMargins | str:
 
 
 def margins_of(validation: Predictions) -> ValidationMargins:
-    rows, _ = np.nonzero(validation.targets)
+    rows, columns = np.nonzero(validation.targets)
     shares = target_shares(rows, validation.patient_ids)
+    rule = validation.manifest.get("task", {}).get("candidates_rule", {}).get("name", "")
+    is_fair = fair_candidates(validation.codes["train_count"].to_numpy(), rule)
     return ValidationMargins(
-        of_scores=validation.scores[validation.targets].astype(np.float64),
+        of_scores=np.where(is_fair[columns], validation.scores[validation.targets].astype(np.float64), -np.inf),
         thresholds=validation.thresholds[rows].astype(np.float64),
         shares=shares,
         patients=len({validation.patient_ids[row] for row in np.unique(rows).tolist()}),
