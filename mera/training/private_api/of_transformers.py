@@ -90,13 +90,6 @@ EVALUATE = PrivateName(
     seen_in="5.24",
     remedy="override what the Trainer calls now where `eval_on_start` is set, in mera/training/stage_trainer.py",
 )
-BEST_METRIC = PrivateName(
-    library="transformers",
-    name="transformers.Trainer._determine_best_metric",
-    reason="says whether a look that was made up for is the best",
-    seen_in="5.24",
-    remedy="ask as the Trainer does now after a look, in mera/training/stage_trainer.py",
-)
 DEVICE_MAP = PrivateName(
     library="transformers",
     name="transformers.trainer",
@@ -120,6 +113,13 @@ LAYER_CLASSES = PrivateName(
     remedy="name the layers in the way that accelerate asks for now, in bi_encoder/model.py",
 )
 ONLY_LISTED = (
+    PrivateName(
+        library="transformers",
+        name="transformers.Trainer._determine_best_metric",
+        reason="says whether a look at validation that was made up for is the best",
+        seen_in="5.24",
+        remedy="ask as the Trainer does now after a look, in mera/training/stage_trainer.py",
+    ),
     PrivateName(
         library="transformers",
         name="transformers.Trainer.set_initial_training_values",
@@ -185,7 +185,7 @@ ONLY_LISTED = (
 """Names that one module uses where it needs them, with no function here between."""
 
 
-LOOKS = (RUN_EPOCH, EVALUATE, BEST_METRIC)
+LOOKS = (RUN_EPOCH, EVALUATE)
 
 
 def require_overridden_names() -> None:
