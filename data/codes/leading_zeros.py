@@ -1,10 +1,15 @@
 """ICD-9-CM codes that lost their leading zeros: 0389 (septicaemia) stored as the number 389 (hearing loss).
 
-A column of undotted codes none of which begins with a zero, some of which are a billable code only with zeros before
-them, was stored as numbers. Reading it as it stands would put patients under other diseases, so it is refused unless
-the user says what it is: `restore` puts zeros before a code where only one reading is a billable code (or else a code
-at all), and drops what has several; `keep` takes the codes as they stand. Columns of categories alone (8, 38, 250) need
-no question: they have three digits.
+A column of undotted codes of which hardly any begins with a zero, some of which are a billable code only with zeros
+before them, was stored as numbers. Reading it as it stands would put patients under other diseases, so it is refused
+unless the user says what it is: `restore` puts zeros before a code where only one reading is a billable code (or else a
+code at all), and drops what has several; `keep` takes the codes as they stand. Columns of categories alone (8, 38, 250)
+need no question: they have three digits.
+
+A dotted code shows its category whatever its zeros (38.9 is 038.9). But a program that made numbers of such a column
+took the zeros behind the point as well: 428.0 (congestive heart failure) is 428, a category. Where some codes have lost
+the zero before them, none ends in a zero behind its point, and some are a billable code only with such zeros, the same
+question is asked.
 """
 
 import contextlib
@@ -21,6 +26,8 @@ _CATEGORY_DIGITS = 3
 _LONGEST = 5
 _FEWEST_CODES, _SMALLEST_SHARE = 2, 0.01
 """So many different codes, or such a share of the rows, show that zeros are missing: one may be a slip."""
+_SLIPS = 0.002
+"""Share of the rows with a numeric code up to which a zero before the code says nothing of the others."""
 
 
 def with_leading_zeros(diagnoses: pl.DataFrame, system: str, ledger: Ledger, choice: str | None) -> pl.DataFrame:
@@ -32,9 +39,9 @@ def with_leading_zeros(diagnoses: pl.DataFrame, system: str, ledger: Ledger, cho
     if system != "icd9cm" or choice == KEEP:
         return diagnoses
     counts = diagnoses["raw"].drop_nulls().value_counts()
-    plain_of = _numbers(counts["raw"])
+    plain_of = _numbers(counts)
     if not plain_of:
-        return diagnoses
+        return _with_zeros_behind(diagnoses, counts, ledger, choice)
     readings = {raw: _readings(plain) for raw, plain in plain_of.items()}
     as_floats = {raw for raw, plain in plain_of.items() if raw != plain}
     lost = {raw for raw, codes in readings.items() if codes and all(code.startswith("0") for code in codes)}
@@ -60,20 +67,57 @@ def with_leading_zeros(diagnoses: pl.DataFrame, system: str, ledger: Ledger, cho
     return diagnoses.with_columns(pl.col("raw").replace(restored)).filter(~unclear)
 
 
-def _numbers(codes: pl.Series) -> dict[str, str]:
+def _numbers(counts: pl.DataFrame) -> dict[str, str]:
     """Code -> its digits, for the codes of a column that may hold numbers; empty where it shows that it does not.
 
-    It does where a code begins with a zero or has decimals, or where none is longer than a category.
+    It does where more than a few begin with a zero, where decimals are no rarer than undotted codes of four or five
+    digits, or where there are none of these.
     """
-    if codes.str.contains(r"^\d{1,3}\.\d*[1-9]").any():
+    dotted = _share(counts, r"^\d{1,3}\.\d*[1-9]")
+    if dotted and dotted >= _share(counts, rf"^\d{{{_CATEGORY_DIGITS + 1},{_LONGEST}}}(\.0+)?$"):
         return {}
+    codes = counts["raw"]
     are_floats = codes.str.contains(rf"^\d{{{_CATEGORY_DIGITS + 1},{_LONGEST}}}\.0+$").any()
     plain = codes.str.replace(r"\.0+$", "") if are_floats else codes
     pairs = pl.DataFrame({"raw": codes, "plain": plain}).filter(pl.col("plain").str.contains(r"^\d{1,5}$"))
-    digits = pairs["plain"]
-    if digits.str.starts_with("0").any() or not (digits.str.len_bytes() > _CATEGORY_DIGITS).any():
+    if _share(counts, r"^0\d*$") > _SLIPS or not (pairs["plain"].str.len_bytes() > _CATEGORY_DIGITS).any():
         return {}
     return dict(pairs.iter_rows())
+
+
+def _share(counts: pl.DataFrame, pattern: str) -> float:
+    """Of the rows whose code is a number, those whose code matches."""
+    numeric = counts.filter(pl.col("raw").str.contains(r"^\d+(\.\d*)?$"))
+    matching = numeric.filter(pl.col("raw").str.contains(pattern))
+    return int(matching["count"].sum()) / max(1, int(numeric["count"].sum()))
+
+
+def _with_zeros_behind(
+    diagnoses: pl.DataFrame, counts: pl.DataFrame, ledger: Ledger, choice: str | None
+) -> pl.DataFrame:
+    """`diagnoses`, where its dotted codes became numbers with the zeros behind the point put back."""
+    codes = counts["raw"]
+    if not codes.str.contains(r"^[1-9]\d?\.\d").any() or codes.str.contains(r"^\d+\.\d*0$|^0").any():
+        return diagnoses
+    leaves, readings = _leaves(), {}
+    for raw in codes.filter(codes.str.contains(r"^\d{1,3}(\.\d)?$")):
+        whole, _, rest = raw.partition(".")
+        longer = [f"{whole.zfill(_CATEGORY_DIGITS)}.{rest}{zeros}" for zeros in (("0",) if rest else ("0", "00"))]
+        if longer[0].rstrip("0").rstrip(".") not in leaves:
+            readings[raw] = [code for code in longer if code in leaves]
+    lost = {raw: found[0] for raw, found in readings.items() if found}
+    rows = int(counts.filter(pl.col("raw").is_in(list(lost)))["count"].sum())
+    if len(lost) < _FEWEST_CODES:
+        return diagnoses
+    if choice is None:
+        raise UserError(
+            f"the ICD-9 codes were stored as numbers and lost their zeros: none ends in 0 behind its point, and "
+            f"{rows:,} of {diagnoses.height:,} rows hold one that is a billable code only with it (428.0 became 428). "
+            "Export them as text; or --codes-without-zeros puts the zeros back (--codes-without-zeros keep takes the "
+            "codes as they stand)"
+        )
+    ledger.change("zeros behind the point of an ICD-9 code put back", rows)
+    return diagnoses.with_columns(pl.col("raw").replace(lost))
 
 
 def _readings(plain: str) -> list[str]:

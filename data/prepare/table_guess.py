@@ -7,6 +7,7 @@ has said is taken as it is. The guess is printed as options of `mera prepare tab
 """
 
 import argparse
+import contextlib
 import json
 import re
 import sys
@@ -38,13 +39,13 @@ _NAMES = {
     "visit": r"visit|admission_?id|hadm|encounter|stay|fall|case|episod|^vid$|sejour|aufenthalt|^id_?ingreso",
     "time": r"admi|date|datum|fecha|ingreso|aufnahme|entr|arriv|time|^day|start|^from|besuch",
     "sex": r"sex|gender|geschlecht|sexo|genre",
-    "age": r"age|alter|edad|idade|leeftijd|^eta$",
+    "age": r"(^|[^a-z])age|^alter|edad|^idade|leeftijd|^eta$",
     "position": r"seq|position|rank|^pos|^nr$|order|num",
     "code": r"dx|diag|icd|code|cie|cim|cid",
     "text": r"note|text|summary|report|brief|informe|epicris",
     "note": r"id$|^id|note|doc|file|report|informe|key|num",
 }
-_NOT_TIME = r"birth|geb|nac|dob|death|deces|disch|entlass|alta|egreso|end|sortie"
+_NOT_TIME = r"birth|geb|nac|nais|nasc|dob|death|deces|disch|entlass|alta|egreso|end|sortie"
 _CODE_FORM = re.compile(
     r"[A-Za-z]\d[0-9A-Za-z](?:\.?[0-9A-Za-z]{0,4})|\d{3}(?:\.\d{1,2})|\d{4,5}|[EeVv]\d{2,3}\.?\d{0,2}"
 )
@@ -200,6 +201,7 @@ def _read(path: Path, separator: str | None, encoding: str | None) -> pl.DataFra
     separators = [separator] if separator is not None else list(SEPARATORS)
     names = max((column_names(path, (), each, encoding) for each in separators), key=len)
     unique = [name for name in dict.fromkeys(names) if name and names.count(name) == 1]
+    _tell_left_out("columns without a name of their own", [name or "(no name)" for name in {*names} - {*unique}])
     if len(unique) < 2:
         raise UserError(f"{path} does not look like a table with a header of several columns")
     table = read_text_table(path, {name: name for name in unique}, separator=separator, encoding=encoding)
@@ -216,10 +218,16 @@ def _code_columns(rows: pl.DataFrame, free: Sequence[str], separator: str | None
     """The columns whose values are codes, and what separates the codes in one cell."""
     for mark in [separator] if separator is not None else [None, *_IN_CELL]:
         having = [name for name in free if _holds_codes(_distinct(rows[name]), mark)]
-        named = [name for name in having if re.search(_NAMES["code"], name)]
-        if named or having:
-            return named or having[:1], mark
+        chosen = [name for name in having if re.search(_NAMES["code"], name)] or having[:1]
+        _tell_left_out("columns with codes, by their values", [name for name in having if name not in chosen])
+        if chosen:
+            return chosen, mark
     return [], separator
+
+
+def _tell_left_out(what: str, names: list[str]) -> None:
+    if names:
+        print(f"not taken: {what}: {', '.join(sorted(names))} (--code says which are meant)", file=sys.stderr)
 
 
 def _pieces(texts: Sequence[str], separator: str | None) -> list[str]:
@@ -251,11 +259,9 @@ def _share(codes: Sequence[str], name: str) -> float:
     ontology = load_ontology(SYSTEMS[name])
     known, codes = 0, codes[:_LOOKED_AT]
     for code in codes:
-        try:
+        with contextlib.suppress(UnknownCode):
             ontology.resolve(code)
-        except UnknownCode:
-            continue
-        known += 1
+            known += 1
     return known / max(1, len(codes))
 
 
@@ -312,8 +318,7 @@ def _has_one_note(rows: pl.DataFrame, ids: str, known: TableGuess) -> bool:
 
 
 def _is_position(values: pl.Series) -> bool:
-    texts = _distinct(values)
-    return bool(texts) and all(text.isdigit() and len(text) < 4 for text in texts)
+    return bool(texts := _distinct(values)) and all(text.isdigit() and len(text) < 4 for text in texts)
 
 
 def main() -> None:
@@ -327,12 +332,11 @@ def main() -> None:
     parser.add_argument("--of-notes", action="store_true", help="each note is coded for itself")
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
-    said = {name: getattr(arguments, name) for name in TableGuess.__dataclass_fields__}
-    known = TableGuess(**said | {name: said[name] or [] for name in ("code", *KINDS)})
+    said = {name: getattr(arguments, name) for name in TableGuess.__dataclass_fields__ if getattr(arguments, name)}
+    known = TableGuess(**said)
     guess = guess_table(arguments.table, known, arguments.separator, arguments.of_notes)
-    form = [] if arguments.separator is None else [f"--separator={arguments.separator}"]
     edition = ["--codes", arguments.codes] if arguments.codes else ["--code-system", str(guess.code_system)]
-    columns = [*guess.as_options(), *form]
+    columns = [*guess.as_options(), *([f"--separator={arguments.separator}"] if arguments.separator else [])]
     if arguments.json:
         record: GuessRecord = {"options": [*columns, *edition], "columns": columns}
         sys.stdout.write(json.dumps(record) + "\n")

@@ -2,8 +2,6 @@
 command line."""
 
 import argparse
-import re
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from data.cohorts.source import Source
 from data.editions.national_edition import read_national_edition
 from data.ledger import Ledger
 from data.ontology import Ontology, load_ontology
+from data.sources.shared.code_cells import refuse_flags, refuse_lists
 from data.sources.shared.events.of_table import read_table_events, refuse_event_lists
 from data.sources.shared.events.options import KINDS, add_min_event_patients
 from data.sources.shared.options import add_diagnosis_options, add_kind, add_past_notes
@@ -49,12 +48,8 @@ MEANINGS = {
     "drugs": Meaning.WORD,
     "labs": Meaning.WORD,
 }
-
-
-LIST_MARKS = (";", "|", ",")
-SHARE_OF_LISTS = 0.05
-"""Of cells that hold several codes, above which the table is one of lists."""
-_CODE = r"[A-Za-z0-9][0-9][0-9A-Za-z][0-9A-Za-z.]*"
+FAR_APART = 100
+"""Days."""
 
 
 def read_user_table(
@@ -86,7 +81,9 @@ def read_user_table(
         table = read_columns(path, wanted, ledger, forms, separator=separator)
     rows = table.rows if columns.visit is not None else table.rows.with_columns(visit=_time_as_id(table.rows))
     if code_separator is None:
-        _refuse_lists(path, rows, code_columns)
+        refuse_lists(path, rows, code_columns)
+        if not isinstance(columns.code, str):
+            refuse_flags(path, rows, dict(zip(code_columns, columns.code, strict=True)))
     if event_separator is None:
         refuse_event_lists(path, rows, event_columns)
     of_events, rows = rows, _without_events(rows, event_columns)
@@ -153,19 +150,6 @@ def wanted_columns(columns: TableColumns) -> tuple[list[Column], list[str], dict
     return wanted, ours["code"], {kind: ours[kind] for kind in columns.events()}
 
 
-def _refuse_lists(path: str | Path, rows: pl.DataFrame, code_columns: Sequence[str]) -> None:
-    """Raises UserError where a column holds several codes a cell: only visits of a single code would be read."""
-    for name in code_columns:
-        values = rows[name].drop_nulls()
-        for mark in LIST_MARKS:
-            listed = values.str.contains(rf"^\s*{_CODE}(\s*{re.escape(mark)}\s*{_CODE})+\s*$").sum()
-            if listed > SHARE_OF_LISTS * len(values):
-                raise UserError(
-                    f"{path}: {listed:,} of {len(values):,} cells of codes hold several, with {mark!r} between them; "
-                    f"say so with --code-separator {shlex.quote(mark)}"
-                )
-
-
 def _one_code_a_row(rows: pl.DataFrame, code_columns: Sequence[str], code_separator: str | None) -> pl.DataFrame:
     """`place` orders the codes of a visit: the user's numbers, then the order in the row, or nothing. A row without any
     code stays, with a null."""
@@ -221,6 +205,7 @@ def _visits(rows: pl.DataFrame, columns: TableColumns, ledger: Ledger, past_note
         else pl.lit(None, dtype=pl.String),
         num_texts=pl.col("text").drop_nulls().n_unique() if columns.text else pl.lit(0),
     )
+    ledger.change(f"visit whose rows lie more than {FAR_APART} days apart, read as one", _far_apart(rows))
     for name in (name for name in ("sex", "age") if getattr(columns, name) is not None):
         several = rows.drop_nulls(name).group_by("patient", "visit").agg(pl.col(name).n_unique())
         ledger.change(f"visit whose rows differ in {name}, which is left out", several.filter(pl.col(name) > 1).height)
@@ -240,6 +225,12 @@ def _visits(rows: pl.DataFrame, columns: TableColumns, ledger: Ledger, past_note
     ledger.drop("visits", "without a note", visits.height - noted.height)
     ledger.drop("patients", "without a note", visits["patient_id"].n_unique() - noted["patient_id"].n_unique())
     return noted
+
+
+def _far_apart(rows: pl.DataFrame) -> int:
+    """Visits whose days lie far apart: an id that begins anew each year, or a stay of months."""
+    days = rows.group_by("patient", "visit").agg(span=pl.col("day").max() - pl.col("day").min())
+    return days.filter(pl.col("span") > FAR_APART).height
 
 
 def _one(values: pl.Expr) -> pl.Expr:

@@ -21,7 +21,6 @@ _LISTED_HEADERS = 12
 _SEPARATOR_LINE = re.compile(rb'"?sep=([;,|\t])"?\r?\n', re.IGNORECASE)
 """What spreadsheets write above the header."""
 _NAME, _DIGIT = re.compile(r"[^\W\d][\w .:/()-]{0,60}|"), re.compile(r"\d")
-_LARGEST_EXACT_FLOAT = 2**53
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -263,7 +262,7 @@ def _as_text(path: Path, column: str, values: pl.Series) -> pl.Series:
     """
     kind = values.dtype
     largest = values.abs().max() if kind.is_float() else None
-    if isinstance(largest, float) and largest >= _LARGEST_EXACT_FLOAT:
+    if isinstance(largest, float) and largest >= (2**24 if kind == pl.Float32 else 2**53):
         raise UserError(f"{path}: column {column} holds whole numbers too large for the floats they are stored as")
     if kind == pl.Datetime:
         return values.dt.replace_time_zone(None).cast(pl.Datetime("us"))

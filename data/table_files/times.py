@@ -3,7 +3,7 @@
 ISO 8601 in its usual forms is read as it stands: the day and the clock of the place, whatever offset follows (`Z`,
 `UTC`, `+01:00`), since the visits of a patient are counted in days of that place. Dates that begin with a day or a
 month are read only where the column proves which it is: a number above 12 in one of the two places. Two-digit years are
-not read.
+not read, in whatever form: `13-01-23` is no day of the year 13.
 """
 
 import functools
@@ -25,6 +25,9 @@ _NAMED_MONTHS = ("%d-%b-%Y", "%d-%B-%Y", "%b-%d-%Y", "%B-%d-%Y", "%d%b%Y")
 _CLOCKS = ("", " %H:%M:%S", " %H:%M", " %I:%M:%S %p", " %I:%M %p")
 _LARGEST_DAY = 1_000_000
 """Days since the year 0 reach 740,000; a larger number counts something else."""
+_DAYS_OF_CENTURIES = 100_000
+_FIRST_YEAR = 1000
+"""The parser takes fewer digits than four for a year of the first centuries."""
 _REPEATS = 4
 """A column whose texts stand in it this often on average is read text by different text."""
 _EPOCHS = ((18, "nanoseconds"), (15, "microseconds"), (12, "milliseconds"), (9, "seconds"))
@@ -146,8 +149,10 @@ def _as_moments(texts: pl.Series, form: str) -> pl.Series:
     has_clock = any(mark in form for mark in ("%H", "%I", "%T", "%R", "%c"))
     try:
         if has_clock:
-            return texts.str.to_datetime(form, strict=False, time_unit="us").dt.replace_time_zone(None)
-        return texts.str.to_date(form, strict=False).cast(pl.Datetime("us"))
+            moments = texts.str.to_datetime(form, strict=False, time_unit="us").dt.replace_time_zone(None)
+        else:
+            moments = texts.str.to_date(form, strict=False).cast(pl.Datetime("us"))
+        return pl.select(pl.when(moments.dt.year() >= _FIRST_YEAR).then(moments)).to_series()
     except pl.exceptions.PolarsError:
         raise UnreadableTimes(f"--date-format {form!r} is no format of strptime, such as %d.%m.%Y") from None
 
@@ -178,6 +183,9 @@ def _why_no_days(numbers: pl.Series) -> str | None:
         return "look like years with months (YYYYMM)"
     if whole and numbers.is_between(1900, 2100).all():
         return "look like years"
+    months, days = numbers // 100 % 100, numbers % 100
+    if whole and largest >= _DAYS_OF_CENTURIES and months.is_between(1, 12).all() and days.is_between(1, 31).all():
+        return "look like dates with two digits of the year (YYMMDD)"
     return None
 
 

@@ -47,3 +47,37 @@ def test_zeros_are_put_back_where_one_code_can_be_meant(suffix):
     assert codes == ["0389", "0380", "25000", "4019", "4280", "486", "5849"]
     assert record["dropped"] == {"several codes are possible without their leading zeros": 1}
     assert record["changed"] == {"leading zeros of an ICD-9 code put back": 2 if not suffix else 7}
+
+
+UNDOTTED = [*AS_NUMBERS * 40]
+
+
+@pytest.mark.parametrize("slip", ["401.1", "0389"])
+def test_one_code_of_another_writer_does_not_hide_it(slip):
+    with pytest.raises(ValueError, match="stored as numbers and lost their zeros"):
+        restored([*UNDOTTED, *UNDOTTED, slip])
+    codes, _ = restored([*UNDOTTED, *UNDOTTED, slip], choice=RESTORE)
+    assert slip in codes
+    assert "389" not in codes
+
+
+def test_one_undotted_code_among_dotted_ones_hides_nothing():
+    codes = ["401.9", "428.1", "389", "414", "38", "4280", *["250.01"] * 5]
+    assert restored(codes)[0] == codes
+
+
+def test_zeros_behind_the_point_are_asked_for():
+    """250.00, 428.0 and 414.00 became 250, 428 and 414; 38.9 shows that numbers were made of the codes."""
+    codes = ["250", "428", "414", "38.9", "401.9", "250.1", "486", "V45.81"]
+    with pytest.raises(ValueError, match=r"none ends in 0 behind its point, and 4 of 8 rows .* \(428\.0 became 428\)"):
+        restored(codes)
+    assert restored(codes, choice=KEEP)[0] == codes
+    put_back, record = restored(codes, choice=RESTORE)
+    assert put_back == ["250.00", "428.0", "414.00", "38.9", "401.9", "250.10", "486", "V45.81"]
+    assert record["changed"] == {"zeros behind the point of an ICD-9 code put back": 4}
+
+
+@pytest.mark.parametrize("more", ["401.0", "038.9"], ids=["ends-in-0", "begins-with-0"])
+def test_codes_that_were_text_are_left_as_they_are(more):
+    codes = ["250", "428", "414", "38.9", "401.9", more]
+    assert restored(codes)[0] == codes

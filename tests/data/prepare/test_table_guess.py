@@ -202,3 +202,33 @@ def test_notes_without_ids_are_said(tmp_path):
     nameless = write(tmp_path, notes_of(1, colour=lambda patient, visit: ["red", "blue"][patient % 2]))
     with pytest.raises(ValueError, match=r"name it with --patient$"):
         guess_table(nameless, TableGuess(), of_notes=True)
+
+
+def test_columns_that_are_left_out_are_said(tmp_path, capsys):
+    draw = random.Random(2)
+    lines = ["pid,admitted,principal,sec1,sec2,note,note,"]
+    for patient in range(40):
+        codes = ",".join(draw.choice(ICD10) for _ in range(3))
+        lines += [f"P{patient},2021-0{visit}-10,{codes},a,b,c" for visit in (1, 2)]
+    path = tmp_path / "export.csv"
+    path.write_text("\n".join(lines) + "\n")
+    assert guess_table(path, TableGuess()).code == ["principal"]
+    said = capsys.readouterr().err.splitlines()
+    assert said == [
+        "not taken: columns without a name of their own: (no name), note (--code says which are meant)",
+        "not taken: columns with codes, by their values: sec1, sec2 (--code says which are meant)",
+    ]
+    assert guess_table(path, TableGuess(code=["principal", "sec1", "sec2"])).code == ["principal", "sec1", "sec2"]
+
+
+def test_a_column_called_stage_is_no_age(tmp_path):
+    table = rows(
+        **PATIENT,
+        **ADMITTED,
+        date_naissance=lambda patient, visit, draw: f"19{40 + patient}-01-01",
+        triage=lambda patient, visit, draw: 1 + patient % 5,
+        patient_age=lambda patient, visit, draw: 30 + patient,
+        dx=lambda patient, visit, draw: draw.choice(ICD10),
+    )
+    guess = guess_table(write(tmp_path, table), TableGuess())
+    assert (guess.age, guess.time) == ("patient_age", "fechaingreso")

@@ -206,3 +206,51 @@ def test_spreadsheets_that_cannot_be_read(tmp_path):
     book.save(tmp_path / "else.xlsx")
     with pytest.raises(ValueError, match="has no column pid, dx, day; found else"):
         read_user_table(tmp_path / "else.xlsx", columns, Ledger(), "icd9")
+
+
+def test_flags_beside_the_codes_are_no_codes(tmp_path):
+    """A pattern such as dx* catches them, and 1, 8 and 16 would be read as 001, 008 and 016 of ICD-9."""
+    rows = [
+        {"pid": f"P{visit % 40}", "day": f"2020-01-{visit // 40 + 1:02}", "dx1": code, "dx1_poa": poa, "dx2": "401.9"}
+        for visit, (code, poa) in enumerate([("428.0", "Y"), ("250.00", "N"), ("414.01", "1")] * 40)
+    ]
+    path = tmp_path / "wide.csv"
+    pl.DataFrame(rows).with_columns(dx_count=pl.lit(16)).write_csv(path)
+
+    def read(*code):
+        columns = TableColumns(patient="pid", time="day", code=list(code))
+        return read_user_table(path, columns, Ledger(), "icd9")[0]
+
+    with pytest.raises(ValueError, match=r"no value of dx1_poa, dx_count is as long as a code; name the columns"):
+        read("dx*")
+    codes = {code for patient in read("dx?") for visit in patient.visits for code in visit.codes}
+    assert codes == {"428.0", "250.00", "414.01", "401.9"}
+
+
+def test_an_id_that_begins_anew_each_year_is_counted(tmp_path):
+    rows = [
+        {"pid": f"P{patient}", "case": number, "day": f"{2020 + number // 2}-0{1 + number}-01", "dx": "I10"}
+        for patient in range(9)
+        for number in (1, 2, 3)
+    ]
+    rows += [{"pid": "P0", "case": 1, "day": "2023-07-01", "dx": "E11.9"}]
+    path, ledger = tmp_path / "cases.csv", Ledger()
+    pl.DataFrame(rows).write_csv(path)
+    read_user_table(path, TableColumns(patient="pid", visit="case", time="day", code="dx"), ledger, "icd10")
+    assert ledger.record()["changed"]["visit whose rows lie more than 100 days apart, read as one"] == 1
+
+
+@pytest.mark.parametrize(("kind", "is_refused"), [(pl.Float32, True), (pl.Float64, False)])
+def test_ids_that_their_floats_cannot_tell_apart_are_refused(tmp_path, kind, is_refused):
+    rows = [
+        {"pid": 200_001_000 + patient, "day": date(2020, 1, 1 + visit), "dx": "I10"}
+        for patient in range(9)
+        for visit in (0, 1)
+    ]
+    path, columns = tmp_path / "ids.parquet", TableColumns(patient="pid", time="day", code="dx")
+    pl.DataFrame(rows).with_columns(pl.col("pid").cast(kind)).write_parquet(path)
+    if is_refused:
+        with pytest.raises(ValueError, match="column pid holds whole numbers too large for the floats"):
+            read_user_table(path, columns, Ledger(), "icd10")
+    else:
+        assert len(read_user_table(path, columns, Ledger(), "icd10")[0]) == 9

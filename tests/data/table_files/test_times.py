@@ -150,3 +150,23 @@ def test_a_column_that_repeats_itself_is_read_as_each_of_its_texts(date_format, 
 def test_a_column_that_repeats_itself_is_refused_as_its_texts_are():
     with pytest.raises(UnreadableTimes, match="does not show whether the day or the month comes first"):
         parse_times(pl.Series(["04/03/2020", "05/03/2020"] * 50))
+
+
+@pytest.mark.parametrize(
+    "text", ["17-07-21", "13-01-23 10:00", "1-2-3", "17-JUL-99", "24 Apr 00", "04MAR23", "7/13/21"]
+)
+def test_a_year_of_two_digits_is_not_read(text):
+    """The parser would take 13-01-23 for a day of the year 13, and put it before all others."""
+    assert moments(text, "2020-03-04") == [None, MIDNIGHT]
+
+
+def test_a_year_of_two_digits_is_read_where_its_format_is_said():
+    assert moments("04-03-20", "04-MAR-20", date_format="%d-%m-%y") == [MIDNIGHT, None]
+    assert moments("04-MAR-20", date_format="%d-%b-%y") == [MIDNIGHT]
+
+
+def test_numbers_that_are_dates_of_six_digits_are_refused():
+    with pytest.raises(UnreadableTimes, match=r"look like dates with two digits of the year \(YYMMDD\)"):
+        parse_times(pl.Series(["210717", "220424", "000113"]), allow_days=True)
+    days = parse_times(pl.Series(["10203", "11231", "99999"]), allow_days=True).days
+    assert days.to_list() == [10203, 11231, 99999]

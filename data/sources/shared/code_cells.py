@@ -1,0 +1,48 @@
+"""Columns of codes that hold something else in their cells, and are refused for it."""
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from mera.system.errors import UserError
+
+LIST_MARKS = (";", "|", ",")
+SHARE_OF_LISTS = 0.05
+"""Of cells that hold several codes, above which the table is one of lists."""
+_CODE = r"[A-Za-z0-9][0-9][0-9A-Za-z][0-9A-Za-z.]*"
+SHORTEST_CODE = 3
+"""Characters: every edition's categories have as many, and numbers that lost their zeros are not all shorter."""
+FEWEST_VALUES = 10
+"""Of a column, below which nothing is concluded from them."""
+
+
+def refuse_lists(path: str | Path, rows: pl.DataFrame, code_columns: Sequence[str]) -> None:
+    """Raises UserError where a column holds several codes a cell: only visits of a single code would be read."""
+    for name in code_columns:
+        values = rows[name].drop_nulls()
+        for mark in LIST_MARKS:
+            listed = values.str.contains(rf"^\s*{_CODE}(\s*{re.escape(mark)}\s*{_CODE})+\s*$").sum()
+            if listed > SHARE_OF_LISTS * len(values):
+                raise UserError(
+                    f"{path}: {listed:,} of {len(values):,} cells of codes hold several, with {mark!r} between them; "
+                    f"say so with --code-separator {shlex.quote(mark)}"
+                )
+
+
+def refuse_flags(path: str | Path, rows: pl.DataFrame, header_of: Mapping[str, str]) -> None:
+    """Raises UserError where one of several columns of codes has no value of three characters: the flags (present on
+    admission) and counts beside the codes, which a pattern such as `dx*` catches. `header_of`: column -> its name in
+    the file."""
+    flags = [
+        header
+        for column, header in header_of.items()
+        if len(values := rows[column].drop_nulls()) >= FEWEST_VALUES and (values.str.len_chars() < SHORTEST_CODE).all()
+    ]
+    if flags and len(header_of) > 1:
+        raise UserError(
+            f"{path}: no value of {', '.join(flags)} is as long as a code; name the columns of codes without "
+            f"{'it' if len(flags) == 1 else 'them'} (--code dx1 dx2 ..., or a pattern that fits them alone)"
+        )
