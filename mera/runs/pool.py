@@ -93,7 +93,7 @@ def _target_counts(fold: Predictions, codes: pl.DataFrame) -> np.ndarray:
     return counts[np.lexsort((pooled_columns, rows))].astype(np.int64)
 
 
-def _calibrations(folds: Sequence[Predictions]) -> dict[str, Any]:
+def _calibrations(folds: Sequence[Predictions]) -> dict[str, object]:
     """`calibration` as mera/report/measures/reliability.py reads it; empty where a fold has none."""
     records = [fold.manifest["calibration"] for fold in folds if fold.manifest.get("calibration")]
     if len(records) == len(folds) and all(record == records[0] for record in records):
@@ -109,7 +109,7 @@ def _calibrations(folds: Sequence[Predictions]) -> dict[str, Any]:
     }
 
 
-def _mean_fusion(folds: Sequence[Predictions]) -> dict[str, Any]:
+def _mean_fusion(folds: Sequence[Predictions]) -> dict[str, object]:
     """`fusion` with the mean weights, shares and offsets of the folds, without figures; empty where there is none."""
     records = [fold.manifest["fusion"] for fold in folds if fold.manifest.get("fusion")]
     if len(records) < len(folds) or len({len(record["parts"]) for record in records}) > 1:

@@ -249,7 +249,7 @@ class StageTrainer(Trainer):
         load_schedule(self, resume_from_checkpoint)
         return prepared
 
-    def _run_epoch(self, *positional: Any, **arguments: Any) -> None:
+    def _run_epoch(self, *positional: object, **arguments: object) -> None:
         """Called by the Trainer; nothing is left to do where training goes on from its last step, or a look that was
         left out has ended it."""
         if self.state.global_step < self.state.max_steps and not self.control.should_training_stop:

@@ -7,7 +7,7 @@ from ready_python import run_ready
 from tiny_task import make_tiny_task
 
 from bi_encoder.checkpoint import load_bi_encoder
-from bi_encoder.reruns.out_of_fold import score_fold
+from bi_encoder.reruns.fold_scores import score_fold
 from mera.evaluation.metrics import mean_average_precision
 from mera.root import ROOT
 from mera.runs.other_splits.train_scores import folds_of_patients, read_train
@@ -63,7 +63,7 @@ def test_codes_are_named_by_the_notes_that_were_learnt_from(trained, tmp_path, m
         read.append((task.splits["train"]["example_id"], len(texts)))
         return {width: np.zeros((len(texts), len(task.codes)), np.float32) for width in widths}
 
-    monkeypatch.setattr("bi_encoder.reruns.out_of_fold.score_windows", scores_of)
+    monkeypatch.setattr("bi_encoder.reruns.fold_scores.score_windows", scores_of)
     settings = read_predictions(run).manifest["config"]
     config = configuration(task, tmp_path / "run", variant="mean_mrl", training=settings["training"] | {"epochs": 1})
     _, record = load_bi_encoder(run / "checkpoint", codes=task.codes)
