@@ -52,8 +52,8 @@ def test_the_peak_is_that_of_all_processes_together(real_size):
 def test_a_fork_counts_what_it_does_not_share(real_size):
     """Of 60 MiB in both, 20 more in the copy."""
     fork = (
-        "import os, time; shared = bytearray(os.urandom(60 << 20)); child = os.fork()\n"
-        "own = b'' if child else bytearray(os.urandom(20 << 20)); time.sleep(0 if child else 1)\n"
+        "import os, time; shared = bytearray(b'x') * (60 << 20); child = os.fork()\n"
+        "own = b'' if child else bytearray(b'x') * (20 << 20); time.sleep(0 if child else 1)\n"
         "if child: os.wait()"
     )
     measured = real_size.measured_commands.run_measured([sys.executable, "-c", fork])
