@@ -11,7 +11,7 @@ from mera.system.errors import UserError
 
 LIST_MARKS = (";", "|", ",")
 SHARE_OF_LISTS = 0.05
-"""Of cells that hold several codes, above which the table is one of lists."""
+"""Of cells that hold several, above which the column is one of lists."""
 _CODE = r"[A-Za-z0-9][0-9][0-9A-Za-z][0-9A-Za-z.]*"
 SHORTEST_CODE = 3
 """Characters: every edition's categories have as many, and numbers that lost their zeros are not all shorter."""
@@ -21,15 +21,21 @@ FEWEST_VALUES = 10
 
 def refuse_lists(path: str | Path, rows: pl.DataFrame, code_columns: Sequence[str]) -> None:
     """Raises UserError where a column holds several codes a cell: only visits of a single code would be read."""
+    patterns = {mark: rf"^\s*{_CODE}(\s*{re.escape(mark)}\s*{_CODE})+\s*$" for mark in LIST_MARKS}
     for name in code_columns:
-        values = rows[name].drop_nulls()
-        for mark in LIST_MARKS:
-            listed = values.str.contains(rf"^\s*{_CODE}(\s*{re.escape(mark)}\s*{_CODE})+\s*$").sum()
-            if listed > SHARE_OF_LISTS * len(values):
-                raise UserError(
-                    f"{path}: {listed:,} of {len(values):,} cells of codes hold several, with {mark!r} between them; "
-                    f"say so with --code-separator {shlex.quote(mark)}"
-                )
+        refuse_listed(path, rows[name].drop_nulls(), patterns, "codes", "--code-separator")
+
+
+def refuse_listed(path: str | Path, values: pl.Series, patterns: Mapping[str, str], what: str, option: str) -> None:
+    """Raises UserError where more than a few of `values` hold several of `what`, as the pattern of a mark between them
+    shows (`patterns`: mark -> pattern)."""
+    for mark, pattern in patterns.items():
+        listed = values.str.contains(pattern).sum()
+        if listed > SHARE_OF_LISTS * len(values):
+            raise UserError(
+                f"{path}: {listed:,} of {len(values):,} cells of {what} hold several, with {mark!r} between them; "
+                f"say so with {option} {shlex.quote(mark)}"
+            )
 
 
 def refuse_flags(path: str | Path, rows: pl.DataFrame, header_of: Mapping[str, str]) -> None:

@@ -6,37 +6,29 @@ order, in the hospital's own words (`creatinine high`). Words are the same in ca
 """
 
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
 
 from data.ledger import Ledger
+from data.sources.shared.code_cells import refuse_listed
 from data.sources.shared.events.drug_classes import drug_class
 from data.sources.shared.events.event_rows import EventRows, EventTable, plain_name
 from data.sources.shared.events.options import KINDS
 from data.sources.shared.events.procedure_names import name_of_procedure, procedure_key
-from mera.system.errors import UserError
 
 _LIST_MARKS = (";", "|")
 """Not the comma, which stands in names of drugs and labs."""
-_SHARE_OF_LISTS = 0.05
-"""Of cells that hold several events, above which the column is one of lists."""
 
 
 def refuse_event_lists(path: str | Path, rows: pl.DataFrame, columns: Mapping[str, Sequence[str]]) -> None:
     """Raises UserError where a column holds several events a cell: each list would be an event of its own. `columns`:
     as `read_table_events` takes them."""
+    patterns = {mark: rf"\S\s*{re.escape(mark)}\s*\S" for mark in _LIST_MARKS}
     for name in (name for names in columns.values() for name in names):
         values = rows[name].cast(pl.String).drop_nulls()
-        for mark in _LIST_MARKS:
-            listed = values.str.contains(rf"\S\s*{re.escape(mark)}\s*\S").sum()
-            if listed > _SHARE_OF_LISTS * len(values):
-                raise UserError(
-                    f"{path}: {listed:,} of {len(values):,} cells of procedures, drugs or labs hold several, with "
-                    f"{mark!r} between them; say so with --event-separator {shlex.quote(mark)}"
-                )
+        refuse_listed(path, values, patterns, "procedures, drugs or labs", "--event-separator")
 
 
 def read_table_events(
