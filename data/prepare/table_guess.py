@@ -23,7 +23,7 @@ from data.sources.shared.events.options import KINDS
 from data.sources.shared.table_columns import AGE_HELP, SEX_HELP, SYSTEMS, add_table_columns, encoding_hint, matching
 from data.table_files import meanings
 from data.table_files.columns import without_nothing
-from data.table_files.csv_layout import SEPARATORS
+from data.table_files.csv_layout import SEPARATORS, nameless_beside
 from data.table_files.stored_files import NotInUtf8
 from data.table_files.text_tables import column_names, read_text_table
 from data.table_files.times import UnreadableTimes, parse_times
@@ -200,8 +200,8 @@ def _read(path: Path, separator: str | None, encoding: str | None) -> pl.DataFra
     """The first rows as text, columns named as in the file in lower case."""
     separators = [separator] if separator is not None else list(SEPARATORS)
     names = max((column_names(path, (), each, encoding) for each in separators), key=len)
-    unique = [name for name in dict.fromkeys(names) if name and names.count(name) == 1]
-    _tell_left_out("columns without a name of their own", [name or "(no name)" for name in {*names} - {*unique}])
+    unique = [name for name in names if names.count(name) == 1]
+    _tell_left_out("columns that share a name", [*{*names} - {*unique}])
     if len(unique) < 2:
         raise UserError(f"{path} does not look like a table with a header of several columns")
     table = read_text_table(path, {name: name for name in unique}, separator=separator, encoding=encoding)
@@ -219,6 +219,7 @@ def _code_columns(rows: pl.DataFrame, free: Sequence[str], separator: str | None
     for mark in [separator] if separator is not None else [None, *_IN_CELL]:
         having = [name for name in free if _holds_codes(_distinct(rows[name]), mark)]
         chosen = [name for name in having if re.search(_NAMES["code"], name)] or having[:1]
+        chosen += [name for name in nameless_beside(rows.columns, chosen) if name in having]  # under a merged header
         _tell_left_out("columns with codes, by their values", [name for name in having if name not in chosen])
         if chosen:
             return chosen, mark
@@ -285,7 +286,7 @@ def _is_time(values: pl.Series) -> bool:
 
 def _is_age(values: pl.Series) -> bool:
     texts = _distinct(values)
-    return bool(texts) and sum(meanings.age(text) is not None for text in texts) >= _MOST * len(texts)
+    return bool(texts) and sum(age is not None for age in meanings.ages(texts).values()) >= _MOST * len(texts)
 
 
 def _is_text(values: pl.Series) -> bool:

@@ -15,7 +15,7 @@ from data.cohorts.source import Source
 from data.editions.national_edition import read_national_edition
 from data.ledger import Ledger
 from data.ontology import Ontology, load_ontology
-from data.sources.shared.code_cells import refuse_flags, refuse_lists
+from data.sources.shared.code_cells import refuse_flags, refuse_lists, refuse_nameless
 from data.sources.shared.events.of_table import read_table_events, refuse_event_lists
 from data.sources.shared.events.options import KINDS, add_min_event_patients
 from data.sources.shared.options import add_diagnosis_options, add_kind, add_past_notes
@@ -73,13 +73,18 @@ def read_user_table(
     `forms`: what the user says of the columns; `zeros`: of codes without leading zeros (`data.codes.leading_zeros`);
     `granularity`: of the task (`by_ontology`). Raises FileNotFoundError or ValueError where the file cannot be used.
     """
-    if edition is None and code_system not in SYSTEMS:
-        raise UserError(f"--code-system must be one of {', '.join(SYSTEMS)} for a table, got {code_system!r}")
+    if edition is None:
+        if code_system not in SYSTEMS:
+            raise UserError(f"--code-system must be one of {', '.join(SYSTEMS)} for a table, got {code_system!r}")
+        edition = load_ontology(SYSTEMS[code_system])
     with encoding_hint():
         columns = columns.in_file(path, separator, None if forms is None else forms.encoding)
         wanted, code_columns, event_columns = wanted_columns(columns)
         table = read_columns(path, wanted, ledger, forms, separator=separator)
     rows = table.rows if columns.visit is not None else table.rows.with_columns(visit=_time_as_id(table.rows))
+    codes_in_file = [columns.code] if isinstance(columns.code, str) else columns.code
+    encoding = None if forms is None else forms.encoding
+    refuse_nameless(path, table.header, codes_in_file, edition, separator, encoding)
     if code_separator is None:
         refuse_lists(path, rows, code_columns)
         if not isinstance(columns.code, str):
@@ -97,9 +102,6 @@ def read_user_table(
     ledger.read("patients", named["patient"].n_unique())
     timed = _with_order(named, columns, ledger)
     visits = _visits(timed, columns, ledger, past_notes)
-    if edition is None:
-        assert code_system is not None, "checked above"
-        edition = load_ontology(SYSTEMS[code_system])
     diagnoses = timed.filter("diagnosis").select(
         patient_id="patient", admission_id="visit", position="place", raw="code"
     )
@@ -151,11 +153,13 @@ def wanted_columns(columns: TableColumns) -> tuple[list[Column], list[str], dict
 
 
 def _one_code_a_row(rows: pl.DataFrame, code_columns: Sequence[str], code_separator: str | None) -> pl.DataFrame:
-    """`place` orders the codes of a visit: the user's numbers, then the order in the row, or nothing. A row without any
-    code stays, with a null."""
+    """`place` orders the codes of a visit: the user's numbers, else the order of its rows where each may have several
+    codes, then the order in the row; or nothing. A row without any code stays, with a null."""
     number = pl.col("position") if "position" in rows.columns else pl.lit(None, pl.Float64)
     if code_separator is None and len(code_columns) == 1:
         return rows.with_columns(place=number)
+    if "position" not in rows.columns:
+        number = pl.int_range(pl.len()).over("patient", "visit").cast(pl.Float64)
     if code_separator is None:
         in_row = pl.concat_list(code_columns)
     else:
@@ -196,13 +200,13 @@ def _ordered(rows: pl.DataFrame, columns: TableColumns) -> pl.DataFrame:
 
 
 def _visits(rows: pl.DataFrame, columns: TableColumns, ledger: Ledger, past_notes: bool) -> pl.DataFrame:
+    # The notes of a visit in the order of their times, of one time as the file has them.
+    notes = pl.col("text").sort_by("order", maintain_order=True).drop_nulls().unique(maintain_order=True)
     first = rows.group_by("patient", "visit").agg(
         pl.col("order", "day").min(),
         sex=_one(pl.col("sex")) if columns.sex else pl.lit(None, dtype=pl.String),
         age=_one(pl.col("age")) if columns.age else pl.lit(None, dtype=pl.Int64),
-        text=pl.col("text").drop_nulls().unique().sort().str.join("\n\n")
-        if columns.text
-        else pl.lit(None, dtype=pl.String),
+        text=notes.str.join("\n\n") if columns.text else pl.lit(None, dtype=pl.String),
         num_texts=pl.col("text").drop_nulls().n_unique() if columns.text else pl.lit(0),
     )
     ledger.change(f"visit whose rows lie more than {FAR_APART} days apart, read as one", _far_apart(rows))

@@ -82,6 +82,8 @@ class TypedTable:
 
     rows: pl.DataFrame
     file: InputFile
+    header: Sequence[str]
+    """All columns of the file, as `column_names` has them."""
 
 
 def read_columns(
@@ -117,7 +119,7 @@ def read_columns(
     ledger.change("row that repeats the header, left out", text.num_headers)
     ledger.change("quote that encloses nothing, read as it stands", text.num_stray_quotes)
     present = [each for each in columns if each.name in text.rows.columns]
-    return TypedTable(rows=type_columns(text, present, ledger, forms), file=text.file)
+    return TypedTable(rows=type_columns(text, present, ledger, forms), file=text.file, header=text.header)
 
 
 def type_columns(text: TextTable, columns: Sequence[Column], ledger: Ledger, forms: ColumnForms) -> pl.DataFrame:
@@ -204,7 +206,7 @@ def _scalars(values: pl.Series, place: _Place, forms: ColumnForms, ledger: Ledge
         case Meaning.NUMBER:
             read = {text: meanings.number(text) for text in distinct}
         case Meaning.AGE:
-            read = {text: meanings.age(text) for text in distinct}
+            read = meanings.ages(distinct)
         case Meaning.FLAG:
             read = {text: meanings.flag(text) for text in distinct}
         case Meaning.SEX:

@@ -7,7 +7,9 @@ have the header's number of separators is read line by line, whatever quotes sta
 """
 
 import csv
-from collections.abc import Collection
+import itertools
+import re
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from mera.system.errors import UserError
 
 SEPARATORS = (",", ";", "\t", "|")
 _QUOTE, _NEWLINE, _RETURN = b'"\n\r'
+_PLACE = re.compile(r"column \d+")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,14 +61,29 @@ def find_separator(header: bytes, wanted: Collection[str], preferred: str = ",")
 
 
 def header_names(header: bytes, separator: str) -> list[str]:
-    """Column names of the first line, lower case, without quotes and spaces around them; none where one is longer than
-    a name can be."""
+    """Column names of the first line, without quotes around them, as `names_or_places` has them; none where one is
+    longer than a name can be."""
     line = header.decode(errors="replace").replace("\r", "")
     try:
         fields = next(csv.reader([line], delimiter=separator), [])
     except csv.Error:
         return []
-    return [field.strip().strip('"').strip().lower() for field in fields]
+    return names_or_places(field.strip().strip('"') for field in fields)
+
+
+def names_or_places(fields: Iterable[str]) -> list[str]:
+    """Names of columns, lower case, without spaces around them; `column 7` for the seventh where it has none."""
+    return [field.strip().lower() or f"column {place}" for place, field in enumerate(fields, start=1)]
+
+
+def nameless_beside(header: Sequence[str], columns: Collection[str]) -> list[str]:
+    """The columns without a name right of one of `columns` or of such another, as under a merged header; but for
+    `columns` themselves."""
+    beside: list[str] = []
+    for left, name in itertools.pairwise(header):
+        if _PLACE.fullmatch(name) and left in {*columns, *beside}:
+            beside.append(name)
+    return [name for name in beside if name not in columns]
 
 
 def inspect_csv(path: Path, text: bytes, separator: str, quoted: bool = True) -> CsvLayout:

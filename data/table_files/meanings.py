@@ -7,7 +7,7 @@ which are empty fields and the words that pandas, R, SQL and spreadsheets write 
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
 from mera.system.errors import UserError
@@ -68,6 +68,7 @@ _AGE_UNITS = {"": 1, "y": 1, "d": 365, "w": 52, "m": 12}
 _AGE = re.compile(
     r"(\d{1,3})(?:[.,]\d*)?\s*(y|m|w|d)?(?:r|rs|ear|ears|o|/o|\.o\.|onths?|onat|onate|eeks?|ays?)?\.?(?:\s*old)?"
 )
+_AGE_AND_SEX = re.compile(r"(\d{1,3})\s*/?\s*([fm])")
 _AT_LEAST = re.compile(
     r"(\d{1,3})\s*(?:y|years?|jahre?|años|ans)?\s*"
     r"(?:\+|(?:and|or|&|und|oder|y|o|et|ou)\s+(?:over|older|above|more|up|älter|mehr|más|mas|mayor|plus))"
@@ -113,6 +114,15 @@ def flag(text: str) -> bool | None:
         return False
     digits = whole_number(text)
     return None if digits is None else digits != "0"
+
+
+def ages(texts: Iterable[str]) -> dict[str, int | None]:
+    """`age` of the different values of a column. Where ages of women are written as 45F, 45M is a man's, and no number
+    of months."""
+    with_sex = {text: _AGE_AND_SEX.fullmatch(text.lower()) for text in texts}
+    if not any(found and found[2] == "f" for found in with_sex.values()):
+        return {text: age(text) for text in with_sex}
+    return {text: age(found[1] if found else text) for text, found in with_sex.items()}
 
 
 def age(text: str) -> int | None:

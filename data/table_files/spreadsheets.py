@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
+from data.table_files.csv_layout import names_or_places
 from mera.system.errors import UserError
 
 SPREADSHEET_SUFFIXES = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
@@ -20,7 +21,7 @@ class Sheet:
 
     name: str
     header: list[str]
-    """Lower case, without spaces around the names."""
+    """As `names_or_places` has it."""
     rows: list[list[Cell]]
     """Without empty rows, each as long as the header; None: an empty cell."""
     num_blank: int
@@ -62,7 +63,7 @@ def _sheet(name: str, table: Sequence[Sequence[Cell]]) -> Sheet | None:
     filled = [row for row in rows if any(cell is not None for cell in row)]
     if not filled:
         return None
-    header = ["" if cell is None else _text(cell).strip().lower() for cell in filled[0]]
+    header = names_or_places("" if cell is None else _text(cell) for cell in filled[0])
     below = rows[rows.index(filled[0]) + 1 :]
     return Sheet(name=name, header=header, rows=filled[1:], num_blank=len(below) - len(filled) + 1)
 

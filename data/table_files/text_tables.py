@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from data.table_files.csv_layout import CsvLayout, find_separator, header_names, inspect_csv
+from data.table_files.csv_layout import CsvLayout, find_separator, header_names, inspect_csv, names_or_places
 from data.table_files.spreadsheets import SPREADSHEET_SUFFIXES, Sheet, read_sheets
 from data.table_files.stored_files import InputFile, read_bytes, read_text
 from mera.system.errors import UserError
@@ -41,6 +41,8 @@ class TextTable:
     """Quotes that enclose nothing, read as they stand."""
     num_headers: int = 0
     """Rows that repeat the header, left out."""
+    header: Sequence[str] = ()
+    """All columns of the file, as `column_names` has them."""
 
 
 def read_text_table(
@@ -93,17 +95,18 @@ def read_text_table(
         num_short=layout.num_short,
         num_stray_quotes=layout.num_stray_quotes,
         num_headers=num_headers,
+        header=names,
     )
 
 
 def column_names(
     path: str | Path, wanted: Iterable[str], separator: str | None = None, encoding: str | None = None
 ) -> list[str]:
-    """The names of all columns, lower case. `wanted`: some that must be there, by which the separator of a CSV and the
-    sheet of a spreadsheet are known. Errors as in `read_text_table`."""
+    """The names of all columns as `names_or_places` has them. `wanted`: some that must be there, by which the separator
+    of a CSV and the sheet of a spreadsheet are known. Errors as in `read_text_table`."""
     path, lowered = Path(path), [name.strip().lower() for name in wanted]
     if path.suffix.lower() in COLUMNAR_SUFFIXES:
-        return [name.strip().lower() for name in _columnar_schema(path, read_bytes(path))]
+        return names_or_places(_columnar_schema(path, read_bytes(path)))
     if path.suffix.lower() in SPREADSHEET_SUFFIXES:
         return _sheet_with(path, read_sheets(path, read_bytes(path)), lowered).header
     _, first, separator = _first_line(path, read_text(path, encoding)[0], separator, lowered)
@@ -192,7 +195,8 @@ def _read_columnar(path: Path, headers: Mapping[str, str], optional: Sequence[st
     file = InputFile.of(path, stored)
     schema = _columnar_schema(path, stored)
     wanted = {ours: theirs.strip().lower() for ours, theirs in headers.items()}
-    places = _places(path, wanted, [name.strip().lower() for name in schema], optional, None)
+    header = names_or_places(schema)
+    places = _places(path, wanted, header, optional, None)
     names = {ours: list(schema)[place] for ours, place in places.items()}
     try:
         read = pl.read_ipc if path.suffix.lower() in FEATHER_SUFFIXES else pl.read_parquet
@@ -209,6 +213,7 @@ def _read_columnar(path: Path, headers: Mapping[str, str], optional: Sequence[st
         file=file,
         rows=rows.select(**{ours: _as_text(path, theirs, rows[theirs]) for ours, theirs in names.items()}),
         stored_as_numbers=numeric,
+        header=header,
     )
 
 
@@ -241,6 +246,7 @@ def _read_spreadsheet(path: Path, headers: Mapping[str, str], optional: Sequence
         rows=pl.DataFrame({ours: sheet.column(place) for ours, place in places.items()}),
         stored_as_numbers=frozenset(ours for ours, place in places.items() if sheet.holds_numbers(place)),
         num_blank=sheet.num_blank,
+        header=sheet.header,
     )
 
 

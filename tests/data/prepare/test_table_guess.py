@@ -215,7 +215,7 @@ def test_columns_that_are_left_out_are_said(tmp_path, capsys):
     assert guess_table(path, TableGuess()).code == ["principal"]
     said = capsys.readouterr().err.splitlines()
     assert said == [
-        "not taken: columns without a name of their own: (no name), note (--code says which are meant)",
+        "not taken: columns that share a name: note (--code says which are meant)",
         "not taken: columns with codes, by their values: sec1, sec2 (--code says which are meant)",
     ]
     assert guess_table(path, TableGuess(code=["principal", "sec1", "sec2"])).code == ["principal", "sec1", "sec2"]

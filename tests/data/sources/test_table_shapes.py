@@ -10,6 +10,7 @@ from prepare_case import EVEN, assert_adds_up, run
 
 from data.ledger import Ledger
 from data.prepare.new_patients import read_new_patients
+from data.prepare.table_guess import TableGuess, guess_table
 from data.sources.shared.table_columns import TableColumns
 from data.sources.table import read_user_table
 from data.table_files.columns import ColumnForms
@@ -254,3 +255,57 @@ def test_ids_that_their_floats_cannot_tell_apart_are_refused(tmp_path, kind, is_
             read_user_table(path, columns, Ledger(), "icd10")
     else:
         assert len(read_user_table(path, columns, Ledger(), "icd10")[0]) == 9
+
+
+def codes_of(path, code, **more):
+    """The codes of each visit, in their order."""
+    columns = TableColumns(patient="pid", time="day", code=code)
+    patients, _, _ = read_user_table(path, columns, Ledger(), "icd10", **more)
+    return [list(visit.codes) for patient in patients for visit in patient.visits]
+
+
+def merged_header(path):
+    """40 patients with two diagnoses under one merged cell, and under another a word for each."""
+    book = openpyxl.Workbook()
+    sheet = book.active
+    sheet.append(["pid", "day", "diagnoses", None, None, "ward", None])
+    for patient in range(40):
+        sheet.append([f"P{patient}", date(2020, 1, 1), CODES[patient % 4], "words", CODES[4 + patient % 4], "A1", "A2"])
+    sheet.merge_cells("C1:E1")
+    book.save(path)
+    return path
+
+
+def test_a_merged_header_hides_no_codes(tmp_path):
+    path = merged_header(tmp_path / "merged.xlsx")
+    said = r"column 5 beside diagnoses has no name, and codes as well; read them too with --code diagnoses 'column 5'"
+    with pytest.raises(ValueError, match=said):
+        codes_of(path, "diagnoses")
+    assert codes_of(path, ["diagnoses", "column 5"])[:2] == [["E11.9", "I50.9"], ["I10", "E78.5"]]
+    assert guess_table(path, TableGuess()).code == ["diagnoses", "column 5"]
+
+
+def test_columns_without_a_name_that_hold_no_codes_are_let_be(tmp_path):
+    """An index, words beside the codes, and separators at the end of every line."""
+    path = tmp_path / "export.csv"
+    path.write_text(";pid;day;dx;;\n" + "".join(f"{row};P{row};2020-01-01;I10;Hypertonie;\n" for row in range(9)))
+    assert codes_of(path, "dx") == [["I10"]] * 9
+
+
+@pytest.mark.parametrize(("mark", "code", "more"), [(",", "dx*", {}), (";", "dx1", {"code_separator": ";"})])
+def test_rows_of_one_visit_keep_their_codes_together(tmp_path, mark, code, more):
+    path = tmp_path / "wide.csv"
+    path.write_text(
+        f"pid,day,dx1{',dx2' if mark == ',' else ''}\nP1,2020-01-01,J18.9{mark}I10\nP1,2020-01-01,N17.9{mark}E11.9\n"
+    )
+    assert codes_of(path, code, **more) == [["J18.9", "I10", "N17.9", "E11.9"]]
+
+
+def test_notes_of_a_visit_are_in_the_order_of_their_times(tmp_path):
+    path = tmp_path / "notes.csv"
+    notes = [("2020-01-03", "zuletzt"), ("2020-01-01", "Aufnahme"), ("2020-01-02", "Verlauf"), ("2020-01-02", "Befund")]
+    rows = [{"pid": "P1", "case": 1, "day": day, "dx": "I10", "note": note} for day, note in [*notes, notes[1]]]
+    pl.DataFrame(rows).write_csv(path)
+    columns = TableColumns(patient="pid", visit="case", time="day", code="dx", text="note")
+    ((patient,), _, _) = read_user_table(path, columns, Ledger(), "icd10")
+    assert [visit.text for visit in patient.visits] == ["Aufnahme\n\nVerlauf\n\nBefund\n\nzuletzt"]

@@ -173,6 +173,11 @@ def test_ages(tmp_path, text, years):
     assert bool(record["unreadable"]) == (years is None)
 
 
+def test_an_age_may_come_with_the_sex(tmp_path):
+    assert read(tmp_path, "age", ["45F", "45M", "61 / m", "7 months"], Meaning.AGE)[0] == [45, 45, 61, 0]
+    assert read(tmp_path, "age", ["45M", "6 m", "3"], Meaning.AGE)[0] == [3, 0, 3]  # months, where no woman's is there
+
+
 @pytest.mark.parametrize("text", ["1", "1.0", "True", "true", "y", "Yes", "2", "?!"])
 def test_flags_that_are_set(text):
     assert meanings.is_true(text)
