@@ -1,7 +1,8 @@
 """The runs with the seeds of each model put together: what a page shows where a model was trained more than once.
 
 A model's value is the mean over its seeds, its interval that of the mean over the same resamples of patients; the
-spread over the seeds stands in `seeds.py`. Its breakdown (curves, sets, calibration) is that of its first seed.
+spread over the seeds stands in `seeds.py`. Its breakdown (sets, calibration, errors) is that of its first seed, but for
+the curve of recall, and the parts of the page that show it say so (`ComparedRun.first_seed`).
 """
 
 from collections.abc import Sequence
@@ -80,6 +81,7 @@ def put_together(measured: Sequence[Measures], groups: Sequence[SeedGroup]) -> l
 
 def _mean(group: SeedGroup, runs: Sequence[Measures]) -> Measures:
     first = runs[0]
+    curve = np.mean([run.breakdown.recall_curve for run in runs], axis=0)
     return replace(
         first,
         manifest=replace(first.manifest, model=f"{group.model} ({len(runs)} seeds)", seeds=len(runs)),
@@ -87,6 +89,7 @@ def _mean(group: SeedGroup, runs: Sequence[Measures]) -> Measures:
         replicates=_means([run.replicates for run in runs]),
         by_code=_means([run.by_code for run in runs]),
         strata=_means([run.strata for run in runs]),
+        breakdown=replace(first.breakdown, recall_curve=tuple(curve.tolist())),
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -38,6 +38,12 @@ class ComparedRun:
     def measured_in_full(self) -> str:
         """Whose breakdown it is: `it`, or `its first seed` where the runs of several were put together."""
         return "it" if self.manifest.seeds == 1 else "its first seed"
+
+    @property
+    def first_seed(self) -> "ComparedRun":
+        """Itself, called so that its label says whose breakdown it shows."""
+        seeds = self.manifest.seeds
+        return self if seeds == 1 else replace(self, label=self.label.replace(f"({seeds} seeds)", "(first seed)"))
 
     @property
     def is_oracle(self) -> bool:

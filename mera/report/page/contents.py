@@ -85,6 +85,7 @@ def questions(report: TaskReport, prefix: str, sections: frozenset[str]) -> list
     """The chosen ones that have something to show; `prefix` makes figures' names unique over tasks."""
     comparison, shown = report.comparison, report.comparison.shown
     runs, strata = shown.runs, {stratum.key: stratum for stratum in shown.strata}
+    in_full = [run.first_seed for run in runs]
 
     def by_stratum(*keys: str, drawn: bool = False) -> list[Part]:
         return [stratum_part(strata[key], runs, prefix, drawn=drawn) for key in keys if key in strata]
@@ -98,18 +99,18 @@ def questions(report: TaskReport, prefix: str, sections: frozenset[str]) -> list
             *published_parts(comparison.published, runs),
         ],
         "new": lambda: [*new_code_parts(runs, shown.pairs, prefix), *by_stratum("recurrence", drawn=True)],
-        "rare": lambda: [*by_stratum("frequency", drawn=True), *hidden_code_parts(runs)],
+        "rare": lambda: [*by_stratum("frequency", drawn=True), *hidden_code_parts(in_full)],
         "whom": lambda: [*group_parts(comparison, prefix), *by_stratum("age", "sex", "visits")],
         "sets": lambda: [
-            decision_part(runs, comparison.targets_per_example, prefix),
-            *guarantee_parts(runs, shown.strata, comparison.task.protocol),
-            *reliability_parts(runs, prefix),
-            *coding_rule_parts(comparison.true_set_rules, runs),
+            decision_part(in_full, comparison.targets_per_example, prefix),
+            *guarantee_parts(in_full, shown.strata, comparison.task.protocol),
+            *reliability_parts(in_full, prefix),
+            *coding_rule_parts(comparison.true_set_rules, in_full),
         ],
         "errors": lambda: [
-            *hierarchy_parts(runs, prefix),
+            *hierarchy_parts(in_full, prefix),
             *confusion_parts(comparison),
-            *coarse_level_parts(runs),
+            *coarse_level_parts(in_full),
             *chapter_parts(shown.strata, runs),
         ],
         "parts": lambda: [
@@ -118,7 +119,7 @@ def questions(report: TaskReport, prefix: str, sections: frozenset[str]) -> list
             *fusion_parts(comparison.runs),
         ],
         "stage-one": lambda: stage_one_parts(comparison.runs),
-        "widths": lambda: width_parts(runs, prefix),
+        "widths": lambda: width_parts(in_full, prefix),
         "cost": lambda: [cost_part(comparison.runs), *training_parts(comparison.runs, prefix)],
         "data": lambda: [data_card_part(comparison)],
     }

@@ -187,6 +187,25 @@ def test_what_is_not_averaged_is_said_to_be_of_the_first_seed(comparison):
     assert predicts in sets
 
 
+def test_the_curve_of_recall_is_that_of_the_mean(comparison):
+    shown = next(run for run in comparison.averaged.runs if run.name == "rank-0")
+    each = [run.breakdown.recall_curve for run in comparison.runs if run.name.startswith("rank-")]
+    assert len(each) == 3
+    np.testing.assert_allclose(shown.breakdown.recall_curve, np.mean(each, axis=0))
+    assert shown.breakdown.recall_curve[19] == pytest.approx(shown.metrics["recall@20"].value)
+
+
+def test_tables_of_one_seed_say_so(runs, tmp_path):
+    page = write_report(runs, tmp_path / "report", bootstrap_samples=5)
+    text = (page.parent / "report.md").read_text(encoding="utf-8")
+    parts = {part.split("\n", 1)[0]: part for part in text.split("\n### ")}
+    for title in ("How many codes are predicted", "At coarser levels of the ontology"):
+        assert "| rank (first seed) |" in parts[title]
+        assert "| rank (3 seeds) |" not in parts[title]
+    for title in ("All models, all metrics", "Recall at other depths", "Code frequency in train"):
+        assert "| rank (3 seeds) |" in parts[title]
+
+
 def test_a_macro_metric_has_one_interval_in_the_whole_report(comparison):
     group = next(group for group in comparison.seeds if group.model == "rank")
     shown = next(run for run in comparison.averaged.runs if run.name == "rank-0")
