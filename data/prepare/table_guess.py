@@ -7,7 +7,6 @@ has said is taken as it is. The guess is printed as options of `mera prepare tab
 """
 
 import argparse
-import contextlib
 import json
 import re
 import sys
@@ -18,7 +17,7 @@ from typing import TypedDict
 
 import polars as pl
 
-from data.ontology import UnknownCode, load_ontology
+from data.sources.shared.code_cells import best_system, code_mark, code_pieces
 from data.sources.shared.events.options import KINDS
 from data.sources.shared.table_columns import AGE_HELP, SEX_HELP, SYSTEMS, add_table_columns, encoding_hint, matching
 from data.table_files import meanings
@@ -46,12 +45,8 @@ _NAMES = {
     "note": r"id$|^id|note|doc|file|report|informe|key|num",
 }
 _NOT_TIME = r"birth|geb|nac|nais|nasc|dob|death|deces|disch|entlass|alta|egreso|end|sortie"
-_CODE_FORM = re.compile(
-    r"[A-Za-z]\d[0-9A-Za-z](?:\.?[0-9A-Za-z]{0,4})|\d{3}(?:\.\d{1,2})|\d{4,5}|[EeVv]\d{2,3}\.?\d{0,2}"
-)
 _COLUMNS = ("patient", "visit", "time", "code", "position", "sex", "age", "text")
 WINDOWS = "cp1252"
-_IN_CELL = (";", "|", ",", " ", "/")
 
 
 class GuessRecord(TypedDict):
@@ -121,6 +116,8 @@ def guess_table(
     if not known.code:
         known.code, known.code_separator = _code_columns(rows, free, known.code_separator)
         free = [name for name in free if name not in known.code]
+    elif known.code_separator is None:
+        known.code_separator = next(filter(None, (code_mark(_distinct(rows[name])) for name in known.code)), None)
     if not known.code:
         raise UserError(f"{path}: no column seems to hold ICD codes; name it with --code")
     known.code_system = known.code_system or _system(rows, known)
@@ -215,15 +212,19 @@ def _distinct(values: pl.Series) -> list[str]:
 
 
 def _code_columns(rows: pl.DataFrame, free: Sequence[str], separator: str | None) -> tuple[list[str], str | None]:
-    """The columns whose values are codes, and what separates the codes in one cell."""
-    for mark in [separator] if separator is not None else [None, *_IN_CELL]:
-        having = [name for name in free if _holds_codes(_distinct(rows[name]), mark)]
-        chosen = [name for name in having if re.search(_NAMES["code"], name)] or having[:1]
-        chosen += [name for name in nameless_beside(rows.columns, chosen) if name in having]  # under a merged header
-        _tell_left_out("columns with codes, by their values", [name for name in having if name not in chosen])
-        if chosen:
-            return chosen, mark
-    return [], separator
+    """The columns whose values are codes, and what separates the codes in one cell: those that are called so, else the
+    first. Beside columns of lists there may be one of single codes, as the principal diagnosis is."""
+    marks = {name: mark for name in free if (mark := code_mark(_distinct(rows[name]), separator)) is not None}
+    named = [name for name in marks if re.search(_NAMES["code"], name)]
+    # Ids such as P000 and D012 look like codes.
+    ids = "|".join(_NAMES[name] for name in ("patient", "visit", "note"))
+    others = [name for name in marks if not re.search(ids, name)]
+    having = named or others[:1]
+    having += [name for name in nameless_beside(rows.columns, having) if name in marks]  # under a merged header
+    separator = next((marks[name] for name in having if marks[name]), separator)
+    chosen = [name for name in having if marks[name] in ("", separator)]
+    _tell_left_out("columns with codes, by their values", sorted({*named, *others} - {*chosen}))
+    return chosen, separator
 
 
 def _tell_left_out(what: str, names: list[str]) -> None:
@@ -231,39 +232,9 @@ def _tell_left_out(what: str, names: list[str]) -> None:
         print(f"not taken: {what}: {', '.join(sorted(names))} (--code says which are meant)", file=sys.stderr)
 
 
-def _pieces(texts: Sequence[str], separator: str | None) -> list[str]:
-    """The codes in some cells, without the brackets and quotes of a list."""
-    split = [piece for text in texts for piece in (text.split(separator) if separator else [text])]
-    stripped = [piece.strip(" \t[](){}\"'") for piece in split]
-    return [piece for piece in stripped if piece]
-
-
-def _holds_codes(texts: Sequence[str], separator: str | None) -> bool:
-    pieces = _pieces(texts, separator)
-    if not pieces or (separator is not None and len(pieces) <= len(texts)):
-        return False
-    if sum(bool(_CODE_FORM.fullmatch(piece)) for piece in pieces) < _MOST * len(pieces):
-        return False
-    if all(piece.isdigit() for piece in pieces):  # any numbers of four or five digits
-        return False
-    return max(_share(pieces, system) for system in SYSTEMS) >= _MOST
-
-
 def _system(rows: pl.DataFrame, known: TableGuess) -> str:
     texts = [text for name in known.code for text in _distinct(rows[name.strip().lower()])]
-    pieces = _pieces(texts, known.code_separator)
-    return max(SYSTEMS, key=lambda name: _share(pieces, name))
-
-
-def _share(codes: Sequence[str], name: str) -> float:
-    """Which share of the first codes the edition has."""
-    ontology = load_ontology(SYSTEMS[name])
-    known, codes = 0, codes[:_LOOKED_AT]
-    for code in codes:
-        with contextlib.suppress(UnknownCode):
-            ontology.resolve(code)
-            known += 1
-    return known / max(1, len(codes))
+    return best_system(code_pieces(texts, known.code_separator or ""))
 
 
 def _is_sex(values: pl.Series) -> bool:

@@ -51,8 +51,9 @@ def run_go(table: Path, output: Path, options: Sequence[str] = (), recipe: str |
     guess = _guess(table, [*columns, *(["--of-notes"] if of_notes else [])])
     console.print("the columns, as they seem to be (an option of `mera prepare table` overrides one):")
     console.print(f"  {shlex.join(guess['options'])}", soft_wrap=True, highlight=False, markup=False)
+    said = [*guess["options"], *others]
+    _refuse_what_trains_nothing(table, said)
     with FolderLock(output):
-        said = [*guess["options"], *others]
         settings = {"table": _digest(table), "options": said}
         _claim(output, settings if of_notes else settings | {"recipe": recipe})
         steps, ranker = (coding_steps if of_notes else diagnosis_steps)(table, output, said, recipe)
@@ -91,6 +92,18 @@ def _refuse_misspelt(options: Sequence[str]) -> None:
         meant = difflib.get_close_matches(name, OWN_OPTIONS, n=1, cutoff=0.75) if name.startswith("--") else []
         if meant:
             raise UserError(f"no option {name}; did you mean {meant[0]}?")
+
+
+def _refuse_what_trains_nothing(table: Path, options: Sequence[str]) -> None:
+    """Raises UserError on options that leave no prepared task of that name, with the command that goes with them."""
+    prepare = shown(mera_command("prepare", "table", "--input", table, *options))
+    if "--preview" in options:
+        raise UserError(f"--preview writes nothing to train on; to see how the table is read:\n  {prepare}")
+    if _options(options, {"protocol"})[0][-1:] in (["kfold"], ["--protocol=kfold"]):
+        raise UserError(
+            f"--protocol kfold prepares a task for each fold, which `mera go` does not train one by one; prepare them, "
+            f"and see docs/own-data.md, Folds:\n  {prepare} --output prepared/mine"
+        )
 
 
 def _digest(table: Path) -> str:
@@ -141,5 +154,6 @@ def _guess(table: Path, columns: Sequence[str]) -> dict[str, list[str]]:
     if done.returncode:
         sentence = next((line for line in done.stderr.splitlines() if line.startswith("error: ")), "error: see above")
         raise UserError(sentence.removeprefix("error: "))
+    sys.stderr.write(done.stderr)  # the columns that are left
     record: dict[str, list[str]] = json.loads(done.stdout)
     return record

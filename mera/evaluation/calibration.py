@@ -1,11 +1,13 @@
-"""From margins over a threshold to probabilities: Platt's (1999) sigmoid, fitted on validation."""
+"""From margins over a threshold to probabilities: Platt's (1999) sigmoid, fitted on validation with his smoothed
+targets, (P + 1) / (P + 2) for the P that are true and 1 / (N + 2) for the N others: a handful of examples that a model
+separates perfectly is no proof of certainty."""
 
 import numpy as np
 
 MAX_FITTED_SCORES = 2_000_000
 """Two parameters need no more; the first rows are taken."""
 WEAK_PENALTY = 1e6
-"""Inverse strength of the penalty: none to speak of, but a finite optimum for perfectly separated margins."""
+"""Inverse strength of the penalty: none to speak of."""
 
 
 def fit_platt(margins: np.ndarray, targets: np.ndarray) -> dict[str, float] | None:
@@ -21,6 +23,10 @@ def fit_platt(margins: np.ndarray, targets: np.ndarray) -> dict[str, float] | No
     if true.all() or not true.any() or np.ptp(values) == 0:
         return None
     centre, scale = values.mean(), values.std()
-    model = LogisticRegression(C=WEAK_PENALTY).fit(((values - centre) / scale)[:, None], true)
+    standard = ((values - centre) / scale)[:, None]
+    share = np.where(true, (true.sum() + 1) / (true.sum() + 2), 1 / (np.sum(~true) + 2))
+    # Each margin once as true and once as not, by its smoothed target.
+    both, weights = np.repeat([True, False], len(true)), np.concatenate([share, 1 - share])
+    model = LogisticRegression(C=WEAK_PENALTY, tol=1e-7).fit(np.concatenate([standard, standard]), both, weights)
     slope = float(model.coef_[0, 0] / scale)
     return {"slope": slope, "intercept": float(model.intercept_[0] - slope * centre)}

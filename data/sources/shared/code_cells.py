@@ -1,4 +1,5 @@
-"""Columns of codes that hold something else in their cells, or codes beside them, and are refused for it."""
+"""Cells of codes: which columns hold them and what separates several in one cell, and what else stands in columns of
+codes or beside them, which is refused."""
 
 import contextlib
 import re
@@ -8,7 +9,8 @@ from pathlib import Path
 
 import polars as pl
 
-from data.ontology import Ontology, UnknownCode
+from data.ontology import Ontology, UnknownCode, load_ontology
+from data.sources.shared.table_columns import SYSTEMS
 from data.table_files.columns import without_nothing
 from data.table_files.csv_layout import nameless_beside
 from data.table_files.text_tables import read_text_table
@@ -22,8 +24,54 @@ SHORTEST_CODE = 3
 """Characters: every edition's categories have as many, and numbers that lost their zeros are not all shorter."""
 FEWEST_VALUES = 10
 """Of a column, below which nothing is concluded from them."""
-VALUES_TRIED, SHARE_OF_CODES = 400, 0.5
-"""Different values of a column without a name, and which share of them makes it one of codes."""
+VALUES_TRIED = 400
+"""Different values of a column."""
+SHARE_OF_CODES, SHARE_BESIDE = 0.8, 0.5
+"""Which share of them makes a column one of codes; and one without a name, beside a column of codes."""
+_IN_CELL = (";", "|", ",", " ", "/")
+_CODE_FORM = re.compile(
+    r"[A-Za-z]\d[0-9A-Za-z](?:\.?[0-9A-Za-z]{0,4})|\d{3}(?:\.\d{1,2})|\d{4,5}|[EeVv]\d{2,3}\.?\d{0,2}"
+)
+
+
+def code_mark(texts: Sequence[str], separator: str | None = None) -> str | None:
+    """What separates the codes in the cells `texts`: nothing (""), `separator` or else a usual mark; None where they
+    are no codes."""
+    marks = ("", *_IN_CELL) if separator is None else ("", separator)
+    return next((mark for mark in marks if _are_codes(texts, mark)), None)
+
+
+def code_pieces(texts: Sequence[str], separator: str) -> list[str]:
+    """The codes in some cells, without the brackets and quotes of a list."""
+    split = [piece for text in texts for piece in (text.split(separator) if separator else [text])]
+    stripped = [piece.strip(" \t[](){}\"'") for piece in split]
+    return [piece for piece in stripped if piece]
+
+
+def best_system(codes: Sequence[str]) -> str:
+    """Of SYSTEMS, the one that has most of the first codes."""
+    return max(SYSTEMS, key=lambda name: share_of_codes(codes, load_ontology(SYSTEMS[name])))
+
+
+def share_of_codes(codes: Sequence[str], ontology: Ontology) -> float:
+    """Which share of the first codes the edition has."""
+    known, codes = 0, codes[:VALUES_TRIED]
+    for code in codes:
+        with contextlib.suppress(UnknownCode):
+            ontology.resolve(code)
+            known += 1
+    return known / max(1, len(codes))
+
+
+def _are_codes(texts: Sequence[str], separator: str) -> bool:
+    pieces = code_pieces(texts, separator)
+    if not pieces or (separator and len(pieces) <= len(texts)):
+        return False
+    if sum(bool(_CODE_FORM.fullmatch(piece)) for piece in pieces) < SHARE_OF_CODES * len(pieces):
+        return False
+    if all(piece.isdigit() for piece in pieces):  # any numbers of four or five digits
+        return False
+    return max(share_of_codes(pieces, load_ontology(name)) for name in SYSTEMS.values()) >= SHARE_OF_CODES
 
 
 def refuse_lists(path: str | Path, rows: pl.DataFrame, code_columns: Sequence[str]) -> None:
@@ -75,7 +123,7 @@ def refuse_nameless(
     if not beside:
         return
     cells = read_text_table(path, {name: name for name in beside}, separator=separator, encoding=encoding).rows
-    holding = [name for name in beside if _share_of_codes(without_nothing(cells[name]), edition) >= SHARE_OF_CODES]
+    holding = [name for name in beside if share_of_codes(_distinct(cells[name]), edition) >= SHARE_BESIDE]
     if holding:
         named = " ".join(shlex.quote(name) for name in [*code_columns, *holding])
         raise UserError(
@@ -84,10 +132,5 @@ def refuse_nameless(
         )
 
 
-def _share_of_codes(values: pl.Series, edition: Ontology) -> float:
-    tried, known = values.cast(pl.String).drop_nulls().unique(maintain_order=True).head(VALUES_TRIED), 0
-    for code in tried:
-        with contextlib.suppress(UnknownCode):
-            edition.resolve(code)
-            known += 1
-    return known / max(1, len(tried))
+def _distinct(cells: pl.Series) -> list[str]:
+    return without_nothing(cells).cast(pl.String).drop_nulls().unique(maintain_order=True).to_list()

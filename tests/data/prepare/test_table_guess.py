@@ -232,3 +232,36 @@ def test_a_column_called_stage_is_no_age(tmp_path):
     )
     guess = guess_table(write(tmp_path, table), TableGuess())
     assert (guess.age, guess.time) == ("patient_age", "fechaingreso")
+
+
+def test_a_principal_diagnosis_and_a_list_of_the_others_are_taken_together(tmp_path):
+    table = rows(
+        **PATIENT,
+        **ADMITTED,
+        principal_diagnosis=lambda patient, visit, draw: draw.choice(ICD10),
+        secondary_diagnoses=lambda patient, visit, draw: ", ".join(draw.sample(ICD10, draw.randint(0, 3))),
+    )
+    path, both = write(tmp_path, table), ["principal_diagnosis", "secondary_diagnoses"]
+    for known in (TableGuess(), TableGuess(code=list(both)), TableGuess(code_separator=",")):
+        guess = guess_table(path, known)
+        assert (guess.code, guess.code_separator) == (both, ",")
+
+
+def test_ids_that_look_like_codes_are_no_codes(tmp_path, capsys):
+    """P000 and P001 are codes of ICD-10-CM; here they are patients, and the codes are a list in another column."""
+    table = [
+        {
+            "document": f"D{patient}{visit}",
+            "patient": f"P{patient:03}",
+            "letter": "Seen on the ward. " * 8,
+            "final_codes": "K21.9 F32.9",
+        }
+        for patient in range(9)
+        for visit in range(2)
+    ]
+    for number, row in enumerate(table):
+        row["letter"] += f" {number}"
+    guess = guess_table(write(tmp_path, table), TableGuess(), of_notes=True)
+    assert (guess.patient, guess.code, guess.code_separator) == ("patient", ["final_codes"], " ")
+    unnamed = [{("value" if name == "final_codes" else name): cell for name, cell in row.items()} for row in table]
+    assert guess_table(write(tmp_path, unnamed), TableGuess(), of_notes=True).code == ["value"]

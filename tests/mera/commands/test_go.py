@@ -98,6 +98,30 @@ def test_an_option_that_is_nearly_one_of_its_own(table, tmp_path):
         go.run_go(table, tmp_path / "mine", ["--recip", "tiny"])
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--preview"], r"--preview writes nothing to train on; .*\n +mera prepare table --input .*--preview$"),
+        (["--protocol", "kfold"], r"(?s)a task for each fold.*mera prepare table .*--protocol kfold --output"),
+    ],
+)
+def test_options_that_leave_nothing_to_train_on_are_answered_by_their_command(steps, table, tmp_path, options, message):
+    with pytest.raises(UserError, match=message):
+        go.run_go(table, tmp_path / "mine", options)
+    assert steps == []
+    assert not (tmp_path / "mine").exists()
+
+
+def test_columns_that_are_not_taken_are_said(tmp_path, capfd):
+    lines = ["pid,case,day,principal,ward_dx,note"]
+    codes = ["E11.9", "I10", "J18.9", "N17.9"]
+    lines += [f"P{row},{row},2021-01-{1 + row % 28:02},{codes[row % 4]},,{codes[row % 3]}" for row in range(40)]
+    path = tmp_path / "visits.csv"
+    path.write_text("\n".join(lines) + "\n")
+    go._guess(path, [])
+    assert "not taken: columns with codes, by their values: note (--code says" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize("kind", [["--kind", "coding"], ["--kind=coding"]])
 @pytest.mark.parametrize("recipe", [None, "minilm"])
 def test_notes_are_coded_by_a_fusion(steps, table, tmp_path, capsys, kind, recipe):

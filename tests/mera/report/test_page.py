@@ -180,6 +180,9 @@ def test_scales_begin_where_they_should():
     assert near.holds(-2.0)
     assert not near.holds(-40.0)
     assert difference_scale([-3.0], [-4.0, -2.0]).high == 0
+    level = difference_scale([0.0, 0.0, 0.0], [])
+    assert (level.low, level.high) == (-0.5, 0.5), "no axis of billionths where nothing differs"
+    assert difference_scale([0.0, 0.0, 0.0, -12.0], []).holds(-12.0), "models that are level leave the other on it"
     assert scale(0, 100).place(25, 8, 408) == 108
     assert scale(0, 100).place(300, 8, 408) == 408
 
@@ -208,6 +211,9 @@ def test_a_dot_beyond_the_axis_is_an_arrow_and_a_missing_one_is_not_drawn():
     )
     assert (inside, outside, missing) == (1, 1, 0)
     assert STYLES["rank"].mark not in dot_figure([dot_row(-9.0)], axis, axis="points", **WORDS).svg
+    far = dot_figure([dot_row(-9.0, low=-17.0, high=-1.0, filled=False)], axis, axis="points", **WORDS).svg
+    assert f'fill="none" stroke="{STYLES["rank"].colour}"' in far, "an arrow is open too where no test supports it"
+    assert far.count('class="interval"') == 1, "of its interval the part on the axis is drawn"
     hollow = dot_figure([dot_row(-1.0, filled=False)], axis, axis="points", **WORDS).svg
     assert f'fill="none" stroke="{STYLES["rank"].colour}"' in hollow
 

@@ -103,12 +103,12 @@ def _row(canvas: Canvas, row: DotRow, scale: Scale) -> None:
     canvas.line((LEFT, TRACK), (RIGHT, TRACK), FADED, 0.6, "1 4")
     if row.value is None:
         return
+    if row.low is not None and row.high is not None and row.low <= scale.high and row.high >= scale.low:
+        ends = (scale.place(row.low, LEFT, RIGHT), TRACK), (scale.place(row.high, LEFT, RIGHT), TRACK)
+        canvas.line(*ends, row.style.colour, 2.6, name="interval")
     if not scale.holds(row.value):
         at_right = row.value > scale.high
         x, path = (RIGHT - 4, "M-5-5L5 0L-5 5Z") if at_right else (LEFT + 4, "M5-5L-5 0L5 5Z")
-        canvas.mark((x, TRACK), path, row.style.colour)
+        canvas.mark((x, TRACK), path, row.style.colour, filled=row.filled)
         return
-    if row.low is not None and row.high is not None:
-        ends = (scale.place(row.low, LEFT, RIGHT), TRACK), (scale.place(row.high, LEFT, RIGHT), TRACK)
-        canvas.line(*ends, row.style.colour, 2.6, name="interval")
     canvas.mark((scale.place(row.value, LEFT, RIGHT), TRACK), row.style.mark, row.style.colour, filled=row.filled)

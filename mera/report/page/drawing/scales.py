@@ -9,6 +9,8 @@ ZERO_BELOW = 0.4
 FAR = 2.0
 """An axis of differences leaves out what lies more than this many times beyond the middle one; it is marked at the
 edge."""
+LEAST_SPAN = 1.0
+"""Of an axis of differences, in points: smaller ones are nothing to look at."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,7 +58,9 @@ def difference_scale(differences: Sequence[float], ends: Sequence[float], steps:
     """For differences: 0 is always on it; what lies far beyond the rest is not.
 
     `ends`: of the intervals too; those of differences that are left out do not widen the axis."""
-    sizes = sorted(abs(value) for value in differences)
+    sizes = sorted(abs(value) for value in differences if value)
     limit = FAR * max(sizes[len(sizes) // 2], sizes[len(sizes) // 4]) if sizes else 1.0
     near = [value for value in [*differences, *ends] if abs(value) <= max(limit, 1.0)]
-    return scale(min([0.0, *near]), max([0.0, *near]), steps)
+    low, high = min([0.0, *near]), max([0.0, *near])
+    missing = max(0.0, LEAST_SPAN - (high - low)) / 2
+    return scale(low - missing, high + missing, steps)
