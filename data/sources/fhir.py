@@ -1,9 +1,11 @@
 """FHIR, a Bulk export: NDJSON files of Patient, Encounter, Condition and DocumentReference.
 
-Read are US Core's shapes and those of MIMIC-IV-on-FHIR, R4 and R5. A visit is an encounter that took place. A condition
-belongs to the encounter that it names, or else to the one that lists it as a diagnosis, whose rank orders the codes and
-says which is first. Its code is the coding in an edition of ICD; conditions that were refuted or entered in error, have
-no such coding or no encounter, are counted and left out. Notes are DocumentReferences with their plain text inside.
+Read are US Core's shapes and those of MIMIC-IV-on-FHIR, R4 and R5. A visit is an encounter that took place; one that is
+part of another, as the stay on a ward is of a stay in hospital, is that visit. A patient whose record was replaced is
+the one that replaced it. A condition belongs to the encounter that it names, and to those that list it as a diagnosis,
+where its rank orders the codes and says which is first. Its code is the coding in an edition of ICD; conditions that
+were refuted or entered in error, have no such coding or no encounter, are counted and left out. Notes are
+DocumentReferences with their plain text inside.
 """
 
 import argparse
@@ -24,6 +26,7 @@ from data.sources.shared.fhir_resources import (
     NO_CONDITION,
     NO_VISIT,
     Condition,
+    Encounter,
     Resources,
     icd_version,
     read_documents,
@@ -67,14 +70,15 @@ def read_fhir(
     for name, number in (("Patient", len(resources.people)), ("Encounter", len(resources.encounters))):
         if not number:
             raise UserError(f"{folder} holds no resource {name}; a Bulk export of Patient, Encounter and Condition has")
-    visits = _visits(Path(folder), resources, kinds, ledger, forms)
-    rows = _diagnoses(resources, code_system, ledger)
+    patients = _ends({each.patient_id: each.replaced_by for each in resources.people})
+    stays = _ends({each.encounter_id: each.part_of for each in resources.encounters if not _why_none(each, kinds)})
+    visits = _visits(Path(folder), resources, kinds, patients, stays, ledger, forms)
+    rows = _diagnoses(resources, stays, code_system, ledger)
     resources.conditions.clear()  # millions, which are in `rows` now
     resources.ranks.clear()
-    names = _names(resources) if identifiers else None
-    if names is not None:
-        visits = _renamed(visits, ("patient_id", "admission_id"), names)
-        rows = _renamed(rows, ("subject_id", "hadm_id"), names)
+    names = _identifiers(resources, patients, stays) if identifiers else (patients, stays)
+    visits = _renamed(visits, ("patient_id", "admission_id"), names)
+    rows = _renamed(rows, ("subject_id", "hadm_id"), names)
     if code_system == WHO:
         codes, system = codes_of_the_who(rows, ledger, granularity), WHO
     else:
@@ -84,12 +88,8 @@ def read_fhir(
         unread: Counter[str] = Counter()
         documents = read_documents(resources, unread)
         named = (
-            documents
-            if names is None
-            else (
-                (number, names[0].get(patient, patient), names[1].get(visit, visit), time, text)
-                for number, patient, visit, time, text in documents
-            )
+            (number, names[0].get(patient, patient), names[1].get(visit, visit), time, text)
+            for number, patient, visit, time, text in documents
         )
         next_ones = next_admissions(visits) if past_notes else None
         texts = read_visit_notes(named, "DocumentReference.date", ledger, next_ones, forms.date_format)
@@ -105,23 +105,54 @@ def read_fhir(
     return cohort, resources.files, system, None if events is None else events.names
 
 
+def _ends(next_of: Mapping[str, str]) -> dict[str, str]:
+    """Of each id that is followed by another the last one; circles are none."""
+    ends = {}
+    for first in next_of:
+        last, passed = first, {first}
+        while (following := next_of[last]) in next_of:
+            if following in passed:
+                last = first
+                break
+            passed.add(following)
+            last = following
+        if last != first:
+            ends[first] = last
+    return ends
+
+
+def _why_none(encounter: Encounter, kinds: Sequence[str]) -> str | None:
+    """Why an encounter is no visit; None: it is one, or a part of one."""
+    if not encounter.encounter_id or not encounter.patient_id:
+        return "without a patient or visit id"
+    if encounter.status in NO_VISIT:
+        return "planned, cancelled or entered in error"
+    return "of another class" if kinds and encounter.kind not in {kind.upper() for kind in kinds} else None
+
+
 def _visits(
-    folder: Path, resources: Resources, kinds: Sequence[str], ledger: Ledger, forms: ColumnForms
+    folder: Path,
+    resources: Resources,
+    kinds: Sequence[str],
+    patients: Mapping[str, str],
+    stays: Mapping[str, str],
+    ledger: Ledger,
+    forms: ColumnForms,
 ) -> pl.DataFrame:
+    """`patients`, `stays`: a record, an encounter -> the one that it is read as."""
     ledger.read("visits", len(resources.encounters))
-    everyone = {each.patient_id for each in resources.encounters} - {""}
+    everyone = {patients.get(each.patient_id, each.patient_id) for each in resources.encounters} - {""}
     ledger.read("patients", len(everyone))
-    wanted = {kind.upper() for kind in kinds}
+    ledger.change("patient whose record was replaced by another, read as that one", len(patients))
     usable = []
     for each in resources.encounters:
-        if not each.encounter_id or not each.patient_id:
-            ledger.drop("visits", "without a patient or visit id")
-        elif each.status in NO_VISIT:
-            ledger.drop("visits", "planned, cancelled or entered in error")
-        elif wanted and each.kind not in wanted:
-            ledger.drop("visits", "of another class")
+        reason = _why_none(each, kinds)
+        if reason is not None:
+            ledger.drop("visits", reason)
+        elif each.encounter_id in stays:
+            ledger.drop("visits", "part of another encounter, with which it is read")
         else:
-            usable.append((each.encounter_id, each.patient_id, each.start or None))
+            usable.append((each.encounter_id, patients.get(each.patient_id, each.patient_id), each.start or None))
     schema = {"admission_id": pl.String, "patient_id": pl.String, "start": pl.String}
     encounters = pl.DataFrame(usable, schema=schema, orient="row")
     unique = encounters.sort(pl.all(), nulls_last=True).unique("admission_id", keep="first", maintain_order=True)
@@ -173,22 +204,22 @@ def _typed(
     return rows.with_columns(type_columns(text, columns, ledger, forms).get_columns())
 
 
-def _diagnoses(resources: Resources, code_system: str | None, ledger: Ledger) -> pl.DataFrame:
+def _diagnoses(resources: Resources, stays: Mapping[str, str], code_system: str | None, ledger: Ledger) -> pl.DataFrame:
     """The conditions as `resolve_versions` wants them."""
     ledger.read("diagnoses", len(resources.conditions))
     rows = []
     for each in resources.conditions:
-        listed, rank = resources.ranks.get(each.condition_id, ("", None))
-        encounter = each.encounter_id or listed
+        ranks = _ranks(each, resources, stays)
         coding = _coding(each, code_system)
         if each.status in NO_CONDITION:
             ledger.drop("diagnoses", "condition refuted or entered in error")
-        elif not each.patient_id or not encounter:
+        elif not each.patient_id or not ranks:
             ledger.drop("diagnoses", "condition without a patient or encounter")
         elif coding is None:
             ledger.drop("diagnoses", "condition without a coding in ICD")
         else:
-            rows.append((each.patient_id, encounter, rank if encounter == listed else None, *coding))
+            rows += [(each.patient_id, encounter, rank, *coding) for encounter, rank in ranks.items()]
+            ledger.add("diagnoses", "condition of several encounters", len(ranks) - 1)
     if not rows:
         raise UserError(
             "no Condition has an encounter and a coding in ICD-9-CM or ICD-10-CM (--code-system icd10who reads "
@@ -199,6 +230,18 @@ def _diagnoses(resources: Resources, code_system: str | None, ledger: Ledger) ->
     return pl.DataFrame(rows, schema=dict(zip(names, types, strict=True)), orient="row")
 
 
+def _ranks(condition: Condition, resources: Resources, stays: Mapping[str, str]) -> dict[str, int | None]:
+    """The visits that a condition belongs to, and its rank in each: the least that an encounter of the visit gives."""
+    listing = resources.ranks.get(condition.condition_id, {})
+    own = {condition.encounter_id: listing.get(condition.encounter_id)} if condition.encounter_id else {}
+    ranks: dict[str, int | None] = {}
+    for encounter, rank in {**own, **listing}.items():
+        visit = stays.get(encounter, encounter)
+        known = [each for each in (rank, ranks.get(visit)) if each is not None]
+        ranks[visit] = min(known, default=None)
+    return ranks
+
+
 def _coding(condition: Condition, code_system: str | None) -> tuple[int, str] | None:
     """Version and code of the coding in ICD; of several the one in the wanted version, then the first."""
     codings = [(icd_version(system, code_system == WHO), code) for system, code in condition.codes]
@@ -207,14 +250,20 @@ def _coding(condition: Condition, code_system: str | None) -> tuple[int, str] | 
     return next((each for each in of_icd if each[0] == wanted), next(iter(of_icd), None))
 
 
-def _names(resources: Resources) -> tuple[Mapping[str, str], Mapping[str, str]]:
-    """Patient id -> its identifier, and encounter id -> its identifier. Raises UserError where two share one."""
-    patients = {each.patient_id: each.identifier or each.patient_id for each in resources.people}
-    visits = {each.encounter_id: each.identifier or each.encounter_id for each in resources.encounters}
-    for names, what in ((patients, "patients"), (visits, "encounters")):
-        if len(set(names.values())) < len(names):
+def _identifiers(
+    resources: Resources, patients: Mapping[str, str], stays: Mapping[str, str]
+) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    """Patient id -> the identifier of the record that it is read as, and encounter id likewise. Raises UserError where
+    two of these share one."""
+    of_people = {each.patient_id: each.identifier or each.patient_id for each in resources.people}
+    of_encounters = {each.encounter_id: each.identifier or each.encounter_id for each in resources.encounters}
+    called = []
+    for names, ends, what in ((of_people, patients, "patients"), (of_encounters, stays, "encounters")):
+        lasting = [name for own, name in names.items() if own not in ends]
+        if len(set(lasting)) < len(lasting):
             raise UserError(f"--identifiers: several {what} have the same first identifier; leave the option out")
-    return patients, visits
+        called.append({own: names[ends.get(own, own)] for own in names})
+    return called[0], called[1]
 
 
 def _renamed(

@@ -47,6 +47,8 @@ class Encounter:
     status: str
     kind: str
     """Code of its class, upper case (`IMP`, `AMB`, `EMER`)."""
+    part_of: str
+    """The encounter that this is a part of, as a stay on a ward is of one in hospital; empty where there is none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,6 +72,8 @@ class Person:
     sex: str
     birth: str
     death: str
+    replaced_by: str
+    """The patient that this record was merged into; empty where there is none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,8 +83,8 @@ class Resources:
     people: list[Person] = field(default_factory=list)
     encounters: list[Encounter] = field(default_factory=list)
     conditions: list[Condition] = field(default_factory=list)
-    ranks: dict[str, tuple[str, int | None]] = field(default_factory=dict)
-    """Condition -> the encounter that lists it as a diagnosis, and its rank there."""
+    ranks: dict[str, dict[str, int | None]] = field(default_factory=dict)
+    """Condition -> the encounters that list it as a diagnosis, each with its rank there."""
     others: Counter[str] = field(default_factory=Counter)
     """Type of resource -> how many were left out."""
     files: list[InputFile] = field(default_factory=list)
@@ -204,6 +208,7 @@ def _take(resource: Mapping[str, object], resources: Resources, path: Path) -> N
                     sex=text_at(resource, "gender"),
                     birth=_whole_date(text_at(resource, "birthDate")),
                     death=text_at(resource, "deceasedDateTime"),
+                    replaced_by=_replaced_by(resource),
                 )
             )
         case "Encounter":
@@ -230,7 +235,14 @@ def _encounter(resource: Mapping[str, object]) -> Encounter:
         start=next(filter(None, starts), ""),
         status=text_at(resource, "status"),
         kind=next(filter(None, kinds), "").upper(),
+        part_of=id_of(at(resource, "partOf")),
     )
+
+
+def _replaced_by(patient: Mapping[str, object]) -> str:
+    links = at(patient, "link")
+    replacing = [link for link in links if text_at(link, "type") == "replaced-by"] if isinstance(links, list) else []
+    return id_of(at(replacing[0], "other")) if replacing else ""
 
 
 def _rank(diagnosis: object, encounter_id: str, resources: Resources) -> None:
@@ -244,19 +256,23 @@ def _rank(diagnosis: object, encounter_id: str, resources: Resources) -> None:
         name = id_of(reference)
         if name:
             is_rank = isinstance(rank, int) and not isinstance(rank, bool) and 0 < rank < 1_000_000
-            resources.ranks[name] = (encounter_id, rank if isinstance(rank, int) and is_rank else None)
+            ranks = resources.ranks.setdefault(name, {})
+            ranks.setdefault(encounter_id, rank if isinstance(rank, int) and is_rank else None)
 
 
 def _condition(resource: Mapping[str, object]) -> Condition:
     codings = at(resource, "code", "coding")
     pairs = [(text_at(each, "system"), text_at(each, "code")) for each in codings] if isinstance(codings, list) else []
     encounter = first_of(at(resource, "encounter"), at(resource, "context"))
-    statuses = (text_at(resource, "verificationStatus", "coding", 0, "code"), text_at(resource, "verificationStatus"))
+    verified = at(resource, "verificationStatus", "coding")
+    statuses = [text_at(each, "code") for each in verified] if isinstance(verified, list) else []
+    statuses = [text_at(resource, "verificationStatus"), *statuses]
+    none = [status for status in statuses if status in NO_CONDITION]
     return Condition(
         condition_id=text_at(resource, "id"),
         patient_id=id_of(at(resource, "subject")),
         encounter_id=id_of(encounter),
-        status=sys.intern(next(filter(None, statuses), "")),
+        status=sys.intern(next(filter(None, [*none, *statuses]), "")),
         codes=tuple(
             (sys.intern(system), sys.intern(code))
             for system, code in pairs

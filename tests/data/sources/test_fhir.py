@@ -108,6 +108,77 @@ def test_shapes_of_other_releases(tmp_path):
     assert example_of(prepared(tmp_path, resources), "p1")["targets"] == ["J18.9", "N17.9", "E11.9"]
 
 
+def test_a_stay_on_a_ward_is_no_visit_of_its_own(tmp_path):
+    """Germany's core data set has a level for the hospital, the department and the ward. As visits they would predict
+    a stay's codes from its own."""
+    resources, plain = fhir.export(), prepared(tmp_path, fhir.export())
+    for visit in [each for each in resources if each["resourceType"] == "Encounter"]:
+        stay, of = visit["id"], visit["subject"]["reference"].removeprefix("Patient/")
+        resources += [
+            fhir.encounter(f"{stay}-department", of, "2020-02-01", partOf={"reference": f"Encounter/{stay}"}),
+            fhir.encounter(f"{stay}-ward", of, "2020-02-01", partOf={"reference": f"Encounter/{stay}-department"}),
+            fhir.condition(f"{stay}-also", of, f"{stay}-ward", "I10"),
+        ]
+    resources += [fhir.condition("c1", "p3", "e32-ward", "J18.9"), fhir.document("d1", "p3", "e32-ward", "of the ward")]
+    task = prepared(tmp_path, resources, name="parts")
+    assert accounting(task)["visits"]["dropped"] == {"part of another encounter, with which it is read": 48}
+    assert example_of(task, "p3")["targets"] == ["I50.9", "I10", "J18.9"]
+    others = [row for row in every_row(task) if row["patient_id"] != "p3"]
+    assert others == [row for row in every_row(plain) if row["patient_id"] != "p3"]
+    notes = prepared(tmp_path, resources, "--kind", "coding", name="notes")
+    assert "of the ward" in next(row["text"] for row in every_row(notes) if row["example_id"] == "p3:e32")
+
+
+def test_encounters_that_are_part_of_each_other_are_visits(tmp_path):
+    resources = fhir.export()
+    circle = [
+        fhir.encounter("a", "p1", "2020-05-01", partOf={"reference": "Encounter/b"}),
+        fhir.encounter("b", "p1", "2020-06-01", partOf={"reference": "Encounter/a"}),
+        fhir.encounter("c", "p1", "2020-07-01", partOf={"reference": "Encounter/elsewhere"}),
+        *(fhir.condition(f"c{visit}", "p1", visit, "J18.9") for visit in "abc"),
+    ]
+    assert len(example_of(prepared(tmp_path, [*resources, *circle]), "p1")["history"]) == 4
+
+
+def test_a_record_that_was_replaced_is_the_patient_that_replaced_it(tmp_path):
+    resources = fhir.export()
+    for each in resources:
+        if each["resourceType"] == "Patient" and each["id"] in ("p2", "p4"):
+            link = {"other": {"reference": f"Patient/p{int(each['id'][1:]) - 1}"}, "type": "replaced-by"}
+            each["link"] = [{"type": "seealso"}, link]
+    task = prepared(tmp_path, resources)
+    assert accounting(task)["patients"]["read"] == 10
+    assert task.info["changed"]["patient whose record was replaced by another, read as that one"] == 2
+    assert len(example_of(task, "p1")["history"]) == 3
+    assert not [row for row in every_row(task) if row["patient_id"] in ("p2", "p4")]
+
+
+def test_a_condition_is_of_every_encounter_that_lists_it(tmp_path):
+    """Problem lists: one condition, named by each visit where it was treated."""
+    resources = [each for each in fhir.export() if each["resourceType"] != "Condition"]
+    for each in resources:
+        if each["resourceType"] == "Encounter":
+            of, place = each["subject"]["reference"].removeprefix("Patient/"), each["id"][-1]
+            each["diagnosis"] = [
+                {"condition": {"reference": f"Condition/{of}-{name}"}, "rank": rank}
+                for rank, name in enumerate(["new", "old"] if place == "2" else ["old"], start=1)
+            ]
+    for number in range(1, 13):
+        resources += [
+            fhir.condition(f"p{number}-{name}", f"p{number}", "", code)
+            for name, code in (("old", "I10"), ("new", "N17.9"))
+        ]
+    task = prepared(tmp_path, resources)
+    assert example_of(task, "p3")["targets"] == ["N17.9", "I10"]
+    assert accounting(task)["diagnoses"]["added"] == {"condition of several encounters": 12}
+
+
+def test_a_refuted_condition_may_say_so_in_any_of_its_codings(tmp_path):
+    both = {"verificationStatus": {"coding": [{"system": fhir.SNOMED, "code": "410516002"}, {"code": "refuted"}]}}
+    task = prepared(tmp_path, [*fhir.export(), fhir.condition("c1", "p1", "e12", "N17.9", **both)])
+    assert dropped(task, "diagnoses") == {"condition refuted or entered in error": 1}
+
+
 def test_of_two_codings_the_wanted_version_counts(tmp_path):
     nine = {"system": "http://hl7.org/fhir/sid/icd-9-cm", "code": "401.9"}
     resources = fhir.export()
