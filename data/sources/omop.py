@@ -54,6 +54,7 @@ CONDITIONS = (
     column("condition_source_concept_id", Meaning.NUMBER_ID, optional=True, may_be_empty=True),
     column("condition_source_value", Meaning.WORD, optional=True, may_be_empty=True),
     column("condition_status_concept_id", Meaning.NUMBER_ID, optional=True, may_be_empty=True),
+    column("condition_start_date", Meaning.TIME, optional=True, may_be_empty=True),
 )
 CONCEPTS = (
     column("concept_id", Meaning.NUMBER_ID),
@@ -99,7 +100,7 @@ def read_omop(
     """
     tables = OmopTables(Path(folder), ledger, forms or ColumnForms())
     visits = _visits(tables, visit_concepts, ledger)
-    rows = _with_codes(tables, code_system, source_values, ledger)
+    rows = _with_codes(tables, visits, code_system, source_values, ledger)
     if code_system == WHO:
         codes, system = codes_of_the_who(rows, ledger, granularity), WHO
     else:
@@ -126,7 +127,12 @@ def _visits(tables: OmopTables, visit_concepts: Sequence[str], ledger: Ledger) -
     wanted = unique.filter(pl.col("visit_concept_id").is_in(list(visit_concepts)).fill_null(False))
     wanted = wanted if visit_concepts else unique
     ledger.drop("visits", "of another visit_concept_id", unique.height - wanted.height)
-    timed = wanted.with_columns(start=pl.coalesce("visit_start_datetime", "visit_start_date")).drop_nulls("start")
+    # Where a datetime must not be null, some write 1970-01-01 for one that is not known.
+    other_day = pl.col("visit_start_datetime").dt.date() != pl.col("visit_start_date").dt.date()
+    changed = int(wanted.select(other_day.fill_null(False)).to_series().sum())
+    ledger.change("visit whose datetime is of another day than its date, which is taken", changed)
+    moment = pl.when(~other_day.fill_null(False)).then("visit_start_datetime")
+    timed = wanted.with_columns(start=pl.coalesce(moment, "visit_start_date")).drop_nulls("start")
     ledger.drop("visits", "without a start", wanted.height - timed.height)
     people = tables.needed("person", PEOPLE).sort(pl.all(), nulls_last=True)
     joined = timed.join(people.unique("person_id", keep="first", maintain_order=True), on="person_id", how="left")
@@ -165,12 +171,28 @@ def _age() -> pl.Expr:
     return pl.col("start").dt.year() - pl.col("year_of_birth") - (visit < born).cast(pl.Int64)
 
 
-def _with_codes(tables: OmopTables, code_system: str | None, source_values: str | None, ledger: Ledger) -> pl.DataFrame:
+def _known_in_time(conditions: pl.DataFrame, visits: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
+    """`conditions` without those of after the day on which the patient's next visit began: in a history they would
+    tell what that visit found."""
+    following = visits.sort("patient_id", "order", "admission_id", nulls_last=True).select(
+        visit_occurrence_id="admission_id", next_day=pl.col("day").shift(-1).over("patient_id")
+    )
+    dated = conditions.join(following, on="visit_occurrence_id", how="left", maintain_order="left")
+    late = (pl.col("condition_start_date").dt.epoch("d") > pl.col("next_day")).fill_null(False)
+    known = dated.filter(~late).drop("next_day")
+    ledger.drop("diagnoses", "condition of after the next visit began", conditions.height - known.height)
+    return known
+
+
+def _with_codes(
+    tables: OmopTables, visits: pl.DataFrame, code_system: str | None, source_values: str | None, ledger: Ledger
+) -> pl.DataFrame:
     """The conditions as `resolve_versions` wants them; those whose code is not known are counted and gone."""
     rows = tables.needed("condition_occurrence", CONDITIONS)
     ledger.read("diagnoses", rows.height)
     placed = rows.drop_nulls(["person_id", "visit_occurrence_id"])
     ledger.drop("diagnoses", "condition without a patient or visit", rows.height - placed.height)
+    placed = _known_in_time(placed, visits, ledger)
     editions = WHO_VOCABULARIES if code_system == WHO else VOCABULARIES
     concepts = tables.needed("concept", CONCEPTS).unique("concept_id", keep="first", maintain_order=True)
     icd = concepts.filter(pl.col("vocabulary_id").str.to_uppercase().is_in(list(editions)).fill_null(False)).select(

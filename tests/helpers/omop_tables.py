@@ -44,8 +44,8 @@ CONDITION_HEADER = [
 NOTE_HEADER = ["note_id", "person_id", "note_date", "note_datetime", "note_title", "note_text", "visit_occurrence_id"]
 
 
-def condition(number, person, visit, source="0", standard="0", value="", status="0"):
-    return [str(number), str(person), standard, "2020-01-01", str(visit), value, source, status]
+def condition(number, person, visit, source="0", standard="0", value="", status="0", date="2020-01-01"):
+    return [str(number), str(person), standard, date, str(visit), value, source, status]
 
 
 def tables(people=12):

@@ -137,6 +137,31 @@ def test_omop_counts_every_trouble(tmp_path):
     assert task.info["changed"] == {"age below 0 or above 120, left out": 1}
 
 
+def test_a_datetime_that_fills_a_gap_is_not_the_time_of_a_visit(tmp_path):
+    """Where the column must not be null, exports write 1970-01-01; visits would have no order and patients no age."""
+    tables, plain = omop.tables(), prepared(tmp_path, omop.tables(), *ICD10)
+    header, *visits = tables["visit_occurrence"]
+    filled = [[*visit[:4], "1970-01-01 00:00:00"] for visit in visits]
+    task = prepared(tmp_path, tables | {"visit_occurrence": [header, *filled]}, *ICD10, name="filled")
+    assert every_row(task) == every_row(plain)
+    assert task.info["changed"] == {"visit whose datetime is of another day than its date, which is taken": 24}
+
+
+def test_what_the_next_visit_found_is_not_in_the_history(tmp_path):
+    """A condition may name a visit and be dated years later, as those of a series of treatments are."""
+    conditions = [
+        omop.condition(1, 3, "31", source="45004", date="2020-02-11"),
+        omop.condition(2, 3, "31", source="45003", date="2020-02-10"),
+        omop.condition(3, 3, "32", source="45003", date="2021-01-01"),
+        omop.condition(4, 3, "31", source="45006", date=""),
+    ]
+    task = prepared(tmp_path, with_rows(omop.tables(), "condition_occurrence", *conditions), *ICD10)
+    row = example_of(task, "3")
+    assert sorted(row["history"][0]["codes"]) == ["E11.9", "I10", "I50.9", "J18.9"]
+    assert "E11.9" in row["targets"]
+    assert dropped(task, "diagnoses") == {"condition of after the next visit began": 1}
+
+
 def test_parquet_parts_and_upper_case_names_are_the_same(tmp_path):
     tables = omop.tables()
     plain = prepared(tmp_path, tables, *ICD10)
