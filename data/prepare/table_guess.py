@@ -44,7 +44,8 @@ _NAMES = {
     "text": r"note|text|summary|report|brief|informe|epicris",
     "note": r"id$|^id|note|doc|file|report|informe|key|num",
 }
-_NOT_TIME = r"birth|geb|nac|nais|nasc|dob|death|deces|disch|entlass|alta|egreso|end|sortie"
+_NOT_TIME = r"birth|geb|nac|nais|nasc|fod|föd|dob|death|deces|disch|entlass|alta|egreso|end|sortie|export|extract"
+_NOT_PATIENT = r"name|nombre|nom$|apellido|surname|dob|birth|geb|date|datum|fecha|sex|gender|age|alter|edad"
 _COLUMNS = ("patient", "visit", "time", "code", "position", "sex", "age", "text")
 WINDOWS = "cp1252"
 
@@ -102,11 +103,16 @@ def guess_table(
     _find_named(Path(path), known, rows.columns, separator)
     free = [name for name in rows.columns if name not in _taken(known)]
 
-    def take(name: str, fits: Callable[[pl.Series], bool], unlike: str | None = None) -> None:
-        """The free column that fits, by name where several do; `unlike`: names that it may not have."""
+    def take(
+        name: str, fits: Callable[[pl.Series], bool], unlike: str | None = None, differs_by: str | None = None
+    ) -> None:
+        """The free column that fits, by name where several do; `unlike`: names that it may not have; `differs_by`: a
+        column within whose values it differs, where any that fits does."""
         if getattr(known, name) is not None:
             return
         fitting = [column for column in free if fits(rows[column]) and not (unlike and re.search(unlike, column))]
+        if differs_by is not None:
+            fitting = [column for column in fitting if _differs(rows, column, differs_by)] or fitting
         named = [column for column in fitting if re.search(_NAMES[name], column)]
         chosen = named[:1] or (fitting[:1] if name in ("sex", "time") or (of_notes and name == "text") else [])
         for column in chosen:
@@ -126,9 +132,9 @@ def guess_table(
         raise UserError(f"{path}: no column seems to hold notes; name it with --text")
     hint = "" if of_notes or known.text is None else ", or say --kind coding where each note is coded for itself"
     take("sex", _is_sex)
-    take("time", _is_time, unlike=_NOT_TIME)
+    take("patient", _is_id, unlike=_NOT_PATIENT)
+    take("time", _is_time, unlike=_NOT_TIME, differs_by=known.patient)
     take("age", _is_age)
-    take("patient", _is_id)
     if of_notes and known.patient is None:
         known.patient = _note_ids(rows, free, known)
     if known.patient is None:
@@ -267,6 +273,12 @@ def _is_text(values: pl.Series) -> bool:
 
 def _is_id(values: pl.Series) -> bool:
     return values.dtype == pl.String and values.null_count() < len(values) and values.n_unique() > 1
+
+
+def _differs(rows: pl.DataFrame, column: str, by: str) -> bool:
+    """Whether a value of `by` has several of `column`: visits of a patient differ in time, a date of birth or of the
+    export does not."""
+    return bool((rows.drop_nulls([column, by]).group_by(by).agg(pl.col(column).n_unique())[column] > 1).any())
 
 
 def _belongs(values: pl.Series, patients: pl.Series) -> bool:

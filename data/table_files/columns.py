@@ -21,10 +21,12 @@ from data.table_files.ids import with_one_spelling
 from data.table_files.meanings import Meaning
 from data.table_files.stored_files import InputFile
 from data.table_files.text_tables import TextTable, read_text_table
-from data.table_files.times import Times, UnreadableTimes, parse_times, proves_day_first
+from data.table_files.times import Times, UnreadableTimes, parse_times, proves_day_first, without_placeholders
 from mera.system.errors import UserError
 
 _LISTED_FORMS, _LISTED_SEXES = 3, 8
+_INVISIBLE = "[\u200b-\u200f\u2060\ufeff\u00ad]"
+"""Spaces without width, marks of direction and hyphens that may not show, which copies from web pages carry along."""
 _DAYS_SUFFIX = "_days"
 _DTYPES = {
     Meaning.WHOLE: pl.Int64(),
@@ -134,7 +136,7 @@ def type_columns(text: TextTable, columns: Sequence[Column], ledger: Ledger, for
         if len(own) and own.null_count() == len(own) and not each.may_be_empty:
             ledger.change(f"row of {text.path.name}, whose column {header} is empty throughout", len(own))
         if own.dtype == pl.Datetime:
-            typed |= _stored_times(each, own)
+            typed |= _stored_times(each, own, place, ledger)
             continue
         match each.meaning:
             case Meaning.TEXT | Meaning.WORD:
@@ -147,7 +149,11 @@ def type_columns(text: TextTable, columns: Sequence[Column], ledger: Ledger, for
                     )
                 typed[each.name] = own
             case Meaning.ID | Meaning.NUMBER_ID:
-                typed[each.name], num_changed = with_one_spelling(own, each.meaning == Meaning.NUMBER_ID, str(place))
+                visible = own.str.replace_all(_INVISIBLE, "").str.strip_chars()
+                ledger.change(f"id in {header} with invisible characters, left out", int((visible != own).sum()))
+                typed[each.name], num_changed = with_one_spelling(
+                    visible, each.meaning == Meaning.NUMBER_ID, str(place)
+                )
                 ledger.change(f"id in {header} read as a number (1000.0 and 01000 are 1000)", num_changed)
             case Meaning.TIME | Meaning.TIME_OR_DAYS:
                 times = _times(own, place, forms.date_format, day_first)
@@ -161,8 +167,10 @@ def type_columns(text: TextTable, columns: Sequence[Column], ledger: Ledger, for
     return pl.DataFrame({name: series.alias(name) for name, series in typed.items()})
 
 
-def _stored_times(each: Column, values: pl.Series) -> dict[str, pl.Series]:
+def _stored_times(each: Column, stored: pl.Series, place: "_Place", ledger: Ledger) -> dict[str, pl.Series]:
     """A column that the file itself holds as times."""
+    values = without_placeholders(stored)
+    _report(place, stored.dt.strftime("%Y-%m-%d"), values, ledger)
     if each.meaning == Meaning.TIME_OR_DAYS:
         days = pl.repeat(None, len(values), dtype=pl.Float64, eager=True)
         return {each.name: values, each.name + _DAYS_SUFFIX: days}

@@ -16,6 +16,9 @@ OLDEST_AGE = 90
 """Data sets hide ages over 89 (by impossible birth dates, `>89`, or one value for all); they become this one."""
 LARGEST_AGE = 120
 
+MOST_COUNTED = {"f": -1, "m": 60, "w": 60}
+"""Months and weeks up to which ages are given in them."""
+
 _NOTHING = "nan none null nil na n/a #n/a <na> nat \\n (null) <null> . ? - --"
 NOTHING = frozenset(["", *_NOTHING.split()])
 """Texts, in lower case, that stand for a missing value in any column."""
@@ -68,7 +71,7 @@ _AGE_UNITS = {"": 1, "y": 1, "d": 365, "w": 52, "m": 12}
 _AGE = re.compile(
     r"(\d{1,3})(?:[.,]\d*)?\s*(y|m|w|d)?(?:r|rs|ear|ears|o|/o|\.o\.|onths?|onat|onate|eeks?|ays?)?\.?(?:\s*old)?"
 )
-_AGE_AND_SEX = re.compile(r"(\d{1,3})\s*/?\s*([fm])")
+_AGE_AND_SEX = re.compile(r"(\d{1,3})\s*/?\s*([fmw])")
 _AT_LEAST = re.compile(
     r"(\d{1,3})\s*(?:y|years?|jahre?|años|ans)?\s*"
     r"(?:\+|(?:and|or|&|und|oder|y|o|et|ou)\s+(?:over|older|above|more|up|älter|mehr|más|mas|mayor|plus))"
@@ -117,10 +120,10 @@ def flag(text: str) -> bool | None:
 
 
 def ages(texts: Iterable[str]) -> dict[str, int | None]:
-    """`age` of the different values of a column. Where ages of women are written as 45F, 45M is a man's, and no number
-    of months."""
+    """`age` of the different values of a column. Where ages of women are written as 45F, or some say more weeks or
+    months than anyone counts, 45M is a man's and 45W a woman's, and no number of months or weeks."""
     with_sex = {text: _AGE_AND_SEX.fullmatch(text.lower()) for text in texts}
-    if not any(found and found[2] == "f" for found in with_sex.values()):
+    if not any(found and int(found[1]) > MOST_COUNTED[found[2]] for found in with_sex.values()):
         return {text: age(text) for text in with_sex}
     return {text: age(found[1] if found else text) for text, found in with_sex.items()}
 

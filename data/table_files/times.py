@@ -23,11 +23,29 @@ _ISO = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d")
 _COMPACT = {r"^\d{8}$": "%Y%m%d", r"^\d{8} \d{4}$": "%Y%m%d %H%M", r"^\d{8} ?\d{6}$": "%Y%m%d %H%M%S"}
 _NAMED_MONTHS = ("%d-%b-%Y", "%d-%B-%Y", "%b-%d-%Y", "%B-%d-%Y", "%d%b%Y")
 _CLOCKS = ("", " %H:%M:%S", " %H:%M", " %I:%M:%S %p", " %I:%M %p")
+_MONTHS = {
+    "Jan": "ene enero janv janvier januar jänner jän gen gennaio janeiro januari",
+    "Feb": "febrero févr févier février fevr fevrier februar feber febbraio fev fevereiro februari",
+    "Mar": "marzo mars märz mär mrz março marco mrt maart",
+    "Apr": "abr abril avr avril aprile april",
+    "May": "mayo mai maio mag maggio mei maj",
+    "Jun": "junio juin juni giu giugno junho",
+    "Jul": "julio juil juillet juli lug luglio julho",
+    "Aug": "ago agosto août aout augustus augusti",
+    "Sep": "septiembre setiembre sept set settembre septembre setembro",
+    "Oct": "oct octubre octobre okt oktober ott ottobre out outubro",
+    "Nov": "noviembre novembre novembro",
+    "Dec": "dic diciembre déc dec décembre decembre dez dezember dicembre dezembro",
+}
+"""In English, and their other names in Spanish, French, German, Italian, Portuguese, Dutch and Swedish."""
+_ENGLISH = {word: month for month, words in _MONTHS.items() for word in words.split()}
 _LARGEST_DAY = 1_000_000
 """Days since the year 0 reach 740,000; a larger number counts something else."""
 _DAYS_OF_CENTURIES = 100_000
-_FIRST_YEAR = 1000
-"""The parser takes fewer digits than four for a year of the first centuries."""
+_FIRST_YEAR, _LAST_YEAR = 1000, 2500
+"""The parser takes fewer digits than four for a year of the first centuries; 2999 and 9999 stand for no date."""
+_NO_DATES = ("1753-01-01", "1899-12-30", "1899-12-31", "1900-01-01")
+"""What databases and spreadsheets write for a date that is not known, or for the number 0."""
 _REPEATS = 4
 """A column whose texts stand in it this often on average is read text by different text."""
 _EPOCHS = ((18, "nanoseconds"), (15, "microseconds"), (12, "milliseconds"), (9, "seconds"))
@@ -80,10 +98,16 @@ def parse_times(
         return Times(moments=moments, days=days)
     rest = _rest(values, moments)
     if rest.null_count() < len(rest):
-        texts = _dashed(_tidied(rest))
+        texts = _dashed(_with_english_months(_tidied(rest)))
         moments = _filled(moments, texts, [date + clock for date in _NAMED_MONTHS for clock in _CLOCKS])
         moments = moments.fill_null(_numeric_dates(texts, day_first))
-    return Times(moments=moments)
+    return Times(moments=without_placeholders(moments))
+
+
+def without_placeholders(moments: pl.Series) -> pl.Series:
+    """`moments` with null for dates that stand for none, as 1900-01-01 and 9999-12-31."""
+    is_none = moments.dt.date().cast(pl.String).is_in(_NO_DATES) | (moments.dt.year() > _LAST_YEAR)
+    return pl.select(pl.when(~is_none).then(moments)).to_series() if is_none.any() else moments
 
 
 @functools.lru_cache(maxsize=4096)
@@ -127,6 +151,16 @@ def _tidied(texts: pl.Series) -> pl.Series:
 def _dashed(texts: pl.Series) -> pl.Series:
     """The date's own separators as dashes: `31.1.2020`, `1/31/2020`, `31 Jan 2020`, `Jan 31, 2020`."""
     return texts.str.replace(r"^(\w+)[/. -]+(\w+)[/., -]+(\d{4})", "${1}-${2}-${3}")
+
+
+def _with_english_months(texts: pl.Series) -> pl.Series:
+    """`3-ENE-2020`, `3. März 2020` and `3 de marzo de 2020` as `3-Jan-2020`, `3 Mar 2020`; others as they are."""
+    parts = (
+        texts.str.replace_all(r"\bde[l ]? ", "").str.extract_groups(r"^([\d\s./-]*)(\pL{3,})\.?(.*)$").struct.unnest()
+    )
+    before, name, behind = parts.get_columns()
+    month = name.str.to_lowercase().replace_strict(_ENGLISH, default=None, return_dtype=pl.String)
+    return pl.select(pl.coalesce(before + month + behind, texts)).to_series()
 
 
 def _rest(values: pl.Series, moments: pl.Series) -> pl.Series:

@@ -265,3 +265,17 @@ def test_ids_that_look_like_codes_are_no_codes(tmp_path, capsys):
     assert (guess.patient, guess.code, guess.code_separator) == ("patient", ["final_codes"], " ")
     unnamed = [{("value" if name == "final_codes" else name): cell for name, cell in row.items()} for row in table]
     assert guess_table(write(tmp_path, unnamed), TableGuess(), of_notes=True).code == ["value"]
+
+
+def test_the_time_of_a_visit_is_no_birth_and_no_export(tmp_path):
+    table = rows(
+        ausgabe=lambda patient, visit, draw: "2024-01-01",
+        levdatum=lambda patient, visit, draw: f"19{40 + patient}-01-01",
+        **{"Patient DOB": lambda patient, visit, draw: f"19{40 + patient}-01-01"},
+        **{"Patient Name": lambda patient, visit, draw: "ABC"[patient % 3]},
+        MRN=lambda patient, visit, draw: 1000 + patient,
+        begin=lambda patient, visit, draw: f"2021-0{visit + 1}-1{patient % 9}",
+        dx=lambda patient, visit, draw: draw.choice(ICD10),
+    )
+    guess = guess_table(write(tmp_path, table), TableGuess())
+    assert (guess.patient, guess.time) == ("mrn", "begin")

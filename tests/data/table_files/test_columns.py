@@ -176,6 +176,14 @@ def test_ages(tmp_path, text, years):
 def test_an_age_may_come_with_the_sex(tmp_path):
     assert read(tmp_path, "age", ["45F", "45M", "61 / m", "7 months"], Meaning.AGE)[0] == [45, 45, 61, 0]
     assert read(tmp_path, "age", ["45M", "6 m", "3"], Meaning.AGE)[0] == [3, 0, 3]  # months, where no woman's is there
+    assert read(tmp_path, "age", ["45w", "71m", "82w"], Meaning.AGE)[0] == [45, 71, 82]  # weiblich, männlich
+    assert read(tmp_path, "age", ["45w", "18m", "2"], Meaning.AGE)[0] == [0, 1, 2]
+
+
+def test_ids_lose_what_cannot_be_seen(tmp_path):
+    values, record = read(tmp_path, "pid", ["P1\u200b", "P\u20601", "P1", "P\u00ad2 "], Meaning.ID)
+    assert values == ["P1", "P1", "P1", "P2"]
+    assert record["changed"] == {"id in pid with invisible characters, left out": 3}
 
 
 @pytest.mark.parametrize("text", ["1", "1.0", "True", "true", "y", "Yes", "2", "?!"])

@@ -5,7 +5,9 @@ from datetime import datetime
 import polars as pl
 import pytest
 
-from data.table_files.columns import ColumnForms
+from data.ledger import Ledger
+from data.table_files.columns import ColumnForms, column, read_columns
+from data.table_files.meanings import Meaning
 from data.table_files.times import UnreadableTimes, iso_time, parse_times
 
 MOMENT = datetime(2020, 3, 4, 5, 6, 7)
@@ -170,3 +172,44 @@ def test_numbers_that_are_dates_of_six_digits_are_refused():
         parse_times(pl.Series(["210717", "220424", "000113"]), allow_days=True)
     days = parse_times(pl.Series(["10203", "11231", "99999"]), allow_days=True).days
     assert days.to_list() == [10203, 11231, 99999]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "04-MAR-2020",
+        "4. März 2020",
+        "4 de marzo de 2020",
+        "4 mars 2020",
+        "04/mrz/2020",
+        "4 MARZO 2020",
+        "04-março-2020",
+    ],
+)
+def test_months_in_other_languages(text):
+    assert moments(text) == [MIDNIGHT]
+
+
+def test_a_whole_year_of_an_export_in_spanish_is_read():
+    """Of English names alone seven months would be left."""
+    names = ["ENE", "FEB", "MAR", "ABR", "MAY", "JUN", "JUL", "AGO", "SEP", "OCT", "NOV", "DIC"]
+    assert [each.month for each in moments(*(f"15-{name}-2020 07:30:00" for name in names))] == list(range(1, 13))
+
+
+def test_dates_that_stand_for_none_are_none(tmp_path):
+    written = [
+        "1900-01-01",
+        "9999-12-31",
+        "1899-12-30 00:00:00",
+        "01/01/1753",
+        "2999-12-31",
+        "1900-01-02",
+        "2150-06-01",
+    ]
+    expected = [None] * 5 + [datetime(1900, 1, 2), datetime(2150, 6, 1)]
+    assert moments(*written, date_format="%m/%d/%Y") == expected
+    path, ledger = tmp_path / "t.parquet", Ledger()
+    pl.DataFrame({"when": [datetime(9999, 12, 31), MIDNIGHT]}).write_parquet(path)
+    table = read_columns(path, [column("when", Meaning.TIME)], ledger)
+    assert table.rows["when"].to_list() == [None, MIDNIGHT]
+    assert ledger.record()["unreadable"]["t.parquet, when"]["values"] == 1
