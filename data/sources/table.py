@@ -153,13 +153,14 @@ def wanted_columns(columns: TableColumns) -> tuple[list[Column], list[str], dict
 
 
 def _one_code_a_row(rows: pl.DataFrame, code_columns: Sequence[str], code_separator: str | None) -> pl.DataFrame:
-    """`place` orders the codes of a visit: the user's numbers, else the order of its rows where each may have several
-    codes, then the order in the row; or nothing. A row without any code stays, with a null."""
+    """`place` orders the codes of a visit: the user's numbers, else its rows by time and content where each may have
+    several codes, then the order in the row; or nothing. A row without any code stays, with a null."""
     number = pl.col("position") if "position" in rows.columns else pl.lit(None, pl.Float64)
     if code_separator is None and len(code_columns) == 1:
         return rows.with_columns(place=number)
-    if "position" not in rows.columns:
-        number = pl.int_range(pl.len()).over("patient", "visit").cast(pl.Float64)
+    if "position" not in rows.columns:  # the order of a file's rows is chance
+        key = pl.struct(*(name for name in ("time", "time_days") if name in rows.columns), *code_columns)
+        number = key.rank("dense").over("patient", "visit").cast(pl.Float64)
     if code_separator is None:
         in_row = pl.concat_list(code_columns)
     else:

@@ -156,12 +156,15 @@ def help_of(*words):
     return result.stdout
 
 
+LOOP = r"^for \w+ in .*?; do\b|(?:^|; )done$"
+
+
 def readme_commands():
     """Those of the README, of the pages of docs/ and of the scripts that reproduce their tables."""
     pages = [page.read_text(encoding="utf-8") for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))]
     text = "\n".join(pages).replace("\\\n", " ")
     blocks = re.findall(r"```(?:bash|sh|console)\n(.*?)```", text, re.S)
-    lines = [line.strip() for block in blocks for line in block.splitlines()]
+    lines = [line.strip() for block in blocks for line in re.sub(LOOP, "", block, flags=re.M).splitlines()]
     for script in sorted((ROOT / "docs" / "reproduce").glob("*.sh")):
         parts = re.split(r"\|\||&&|[{};\n]", script.read_text(encoding="utf-8"))
         lines += [part.strip() for part in parts if part.strip().startswith(("mera ", "accelerate "))]
