@@ -40,12 +40,13 @@ _NAMES = {
     "sex": r"sex|gender|geschlecht|sexo|genre",
     "age": r"(^|[^a-z])age|^alter|edad|^idade|leeftijd|^eta$",
     "position": r"seq|position|rank|^pos|^nr$|order|num",
-    "code": r"dx|diag|icd|code|cie|cim|cid",
+    "code": r"dx|diag|icd|cie|cim|cid|code",
     "text": r"note|text|summary|report|brief|informe|epicris",
     "note": r"id$|^id|note|doc|file|report|informe|key|num",
 }
 _NOT_TIME = r"birth|geb|nac|nais|nasc|fod|föd|dob|death|deces|disch|entlass|alta|egreso|end|sortie|export|extract"
 _NOT_PATIENT = r"name|nombre|nom$|apellido|surname|dob|birth|geb|date|datum|fecha|sex|gender|age|alter|edad"
+_OF_DIAGNOSES = r"dx|diag|icd|cie|cim|cid"
 _COLUMNS = ("patient", "visit", "time", "code", "position", "sex", "age", "text")
 WINDOWS = "cp1252"
 
@@ -88,7 +89,8 @@ class TableGuess:
         for name in (*_COLUMNS, *KINDS, "event_separator", "code_separator", "encoding"):
             value = getattr(self, name)
             if value:
-                options += [f"--{name.replace('_', '-')}", *([value] if isinstance(value, str) else value)]
+                values = [value.replace("\n", "\\n")] if isinstance(value, str) else value
+                options += [f"--{name.replace('_', '-')}", *values]
         return options
 
 
@@ -123,7 +125,8 @@ def guess_table(
         known.code, known.code_separator = _code_columns(rows, free, known.code_separator)
         free = [name for name in free if name not in known.code]
     elif known.code_separator is None:
-        known.code_separator = next(filter(None, (code_mark(_distinct(rows[name])) for name in known.code)), None)
+        marks = (code_mark(_distinct(rows[name]), numbers=True) for name in known.code)
+        known.code_separator = next(filter(None, marks), None)
     if not known.code:
         raise UserError(f"{path}: no column seems to hold ICD codes; name it with --code")
     known.code_system = known.code_system or _system(rows, known)
@@ -220,7 +223,11 @@ def _distinct(values: pl.Series) -> list[str]:
 def _code_columns(rows: pl.DataFrame, free: Sequence[str], separator: str | None) -> tuple[list[str], str | None]:
     """The columns whose values are codes, and what separates the codes in one cell: those that are called so, else the
     first. Beside columns of lists there may be one of single codes, as the principal diagnosis is."""
-    marks = {name: mark for name in free if (mark := code_mark(_distinct(rows[name]), separator)) is not None}
+    marks = {
+        name: mark
+        for name in free
+        if (mark := code_mark(_distinct(rows[name]), separator, bool(re.search(_OF_DIAGNOSES, name)))) is not None
+    }
     named = [name for name in marks if re.search(_NAMES["code"], name)]
     # Ids such as P000 and D012 look like codes.
     ids = "|".join(_NAMES[name] for name in ("patient", "visit", "note"))
@@ -327,7 +334,8 @@ def main() -> None:
         return
     for name in (*_COLUMNS, "code_separator", "code_system", "encoding"):
         value = getattr(guess, name)
-        print(f"{name.replace('_', ' '):16}{', '.join(value) if isinstance(value, list) else value or '-'}")
+        words = ", ".join(value) if isinstance(value, list) else (value or "-").replace("\n", "\\n")
+        print(f"{name.replace('_', ' '):16}{words}")
 
 
 if __name__ == "__main__":

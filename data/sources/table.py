@@ -15,7 +15,7 @@ from data.cohorts.source import Source
 from data.editions.national_edition import read_national_edition
 from data.ledger import Ledger
 from data.ontology import Ontology, load_ontology
-from data.sources.shared.code_cells import refuse_flags, refuse_lists, refuse_nameless
+from data.sources.shared.code_cells import AROUND, refuse_flags, refuse_lists, refuse_nameless, without_names
 from data.sources.shared.events.of_table import read_table_events, refuse_event_lists
 from data.sources.shared.events.options import KINDS, add_min_event_patients
 from data.sources.shared.options import add_diagnosis_options, add_kind, add_past_notes
@@ -93,6 +93,9 @@ def read_user_table(
         refuse_event_lists(path, rows, event_columns)
     of_events, rows = rows, _without_events(rows, event_columns)
     rows = _one_code_a_row(rows, code_columns, code_separator)
+    plain, num_named = without_names(rows["code"])
+    rows = rows.with_columns(plain)
+    ledger.change("cell with words behind its code, which are left out", num_named)
     # A row that is there for its event alone is of a visit, and no diagnosis without a code.
     rows = rows.with_columns(diagnosis=pl.col("code").is_not_null() | ~pl.col("has_event"))
     ledger.read("diagnoses", _diagnoses(rows))
@@ -170,8 +173,7 @@ def _one_code_a_row(rows: pl.DataFrame, code_columns: Sequence[str], code_separa
     listed = rows.with_columns(code=pl.when(codes.list.len() > 0).then(codes).otherwise(none), number=number)
     listed = listed.with_columns(place=pl.int_ranges(pl.col("code").list.len()).cast(pl.List(pl.Float64)))
     exploded = listed.explode("code", "place")
-    # A list may come with the brackets and quotes of the program that wrote it.
-    stripped = exploded.with_columns(pl.col("code").str.strip_chars(" \t[](){}\"'").replace({"": None}))
+    stripped = exploded.with_columns(pl.col("code").str.strip_chars(AROUND).replace({"": None}))
     return stripped.with_columns(place=pl.col("number").fill_null(0) * 1e6 + pl.col("place")).drop("number")
 
 

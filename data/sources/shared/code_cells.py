@@ -16,10 +16,20 @@ from data.table_files.csv_layout import nameless_beside
 from data.table_files.text_tables import read_text_table
 from mera.system.errors import UserError
 
-LIST_MARKS = (";", "|", ",")
+LIST_MARKS = (";", "|", ",", "\n")
 SHARE_OF_LISTS = 0.05
 """Of cells that hold several, above which the column is one of lists."""
 _CODE = r"[A-Za-z0-9][0-9][0-9A-Za-z][0-9A-Za-z.]*"
+_SURE_CODE = r"(?:[A-Za-z]\d[0-9A-Za-z]|\d{3}\.\d)[0-9A-Za-z.]*"
+_WITH_NAME = rf"^[\s\[(]*({_CODE})[\s\])*+†:,–—|-]+([^\n]*[^\W\d_]{{3}}[^\n]*)$"
+"""A code, and behind it words: `I10 - Essential hypertension`."""
+_LISTS = {
+    mark: rf"^\s*{_CODE}(\s*{each}\s*{_CODE})+\s*$|^[\s\[(]*{_CODE}\W(?s:.*){each}[\s\[(]*{_SURE_CODE}\b"
+    for mark, each in zip(LIST_MARKS, map(re.escape, LIST_MARKS), strict=True)
+}
+"""Mark -> a cell of several codes with it between them, or of several with their names."""
+NAMES_OF_CODES = 0.5
+"""Different words for each code, from which on they are what the codes are called; fewer would qualify them."""
 SHORTEST_CODE = 3
 """Characters: every edition's categories have as many, and numbers that lost their zeros are not all shorter."""
 FEWEST_VALUES = 10
@@ -28,24 +38,40 @@ VALUES_TRIED = 400
 """Different values of a column."""
 SHARE_OF_CODES, SHARE_BESIDE = 0.8, 0.5
 """Which share of them makes a column one of codes; and one without a name, beside a column of codes."""
-_IN_CELL = (";", "|", ",", " ", "/")
+_IN_CELL = (";", "|", ",", "\n", " ", "/")
+AROUND = " \t\r\n[](){}\"'"
+"""What a program that writes lists may put around a code."""
 _CODE_FORM = re.compile(
-    r"[A-Za-z]\d[0-9A-Za-z](?:\.?[0-9A-Za-z]{0,4})|\d{3}(?:\.\d{1,2})|\d{4,5}|[EeVv]\d{2,3}\.?\d{0,2}"
+    r"[A-Za-z]\d[0-9A-Za-z](?:\.?[0-9A-Za-z]{0,4})|\d{3}(?:\.\d{1,2})?|\d{4,5}|[EeVv]\d{2,3}\.?\d{0,2}"
 )
 
 
-def code_mark(texts: Sequence[str], separator: str | None = None) -> str | None:
+def code_mark(texts: Sequence[str], separator: str | None = None, numbers: bool = False) -> str | None:
     """What separates the codes in the cells `texts`: nothing (""), `separator` or else a usual mark; None where they
-    are no codes."""
-    marks = ("", *_IN_CELL) if separator is None else ("", separator)
-    return next((mark for mark in marks if _are_codes(texts, mark)), None)
+    are no codes. `numbers`: they may be codes where none has a letter or a point, as the name of their column says."""
+    listed = [mark for mark in LIST_MARKS if _share_listed(pl.Series(texts, dtype=pl.String), mark) > SHARE_OF_LISTS]
+    marks = (*listed, "", *_IN_CELL) if separator is None else ("", separator)
+    return next((mark for mark in marks if _are_codes(texts, mark, numbers)), None)
 
 
 def code_pieces(texts: Sequence[str], separator: str) -> list[str]:
-    """The codes in some cells, without the brackets and quotes of a list."""
+    """The codes in some cells, without their names and the brackets and quotes of a list."""
     split = [piece for text in texts for piece in (text.split(separator) if separator else [text])]
-    stripped = [piece.strip(" \t[](){}\"'") for piece in split]
-    return [piece for piece in stripped if piece]
+    pieces, _ = without_names(pl.Series(split, dtype=pl.String).str.strip_chars(AROUND))
+    return [piece for piece in pieces.to_list() if piece]
+
+
+def without_names(codes: pl.Series) -> tuple[pl.Series, int]:
+    """`codes` without what they are called, which may stand behind them (`I10 - Essential hypertension`), and how many
+    had that. Words that say something else of a code (`I10 excluded`) are few for many codes and stay, so that it is
+    none that is known."""
+    named = pl.DataFrame({"text": codes}).select(
+        "text", code=pl.col("text").str.extract(_WITH_NAME, 1), words=pl.col("text").str.extract(_WITH_NAME, 2)
+    )
+    having = named.drop_nulls("code")
+    if having["words"].n_unique() < NAMES_OF_CODES * having["code"].n_unique():
+        return codes, 0
+    return named.select(pl.coalesce("code", "text"))["code"].alias(codes.name), having.height
 
 
 def best_system(codes: Sequence[str]) -> str:
@@ -63,22 +89,26 @@ def share_of_codes(codes: Sequence[str], ontology: Ontology) -> float:
     return known / max(1, len(codes))
 
 
-def _are_codes(texts: Sequence[str], separator: str) -> bool:
+def _are_codes(texts: Sequence[str], separator: str, numbers: bool) -> bool:
     pieces = code_pieces(texts, separator)
     if not pieces or (separator and len(pieces) <= len(texts)):
         return False
     if sum(bool(_CODE_FORM.fullmatch(piece)) for piece in pieces) < SHARE_OF_CODES * len(pieces):
         return False
-    if all(piece.isdigit() for piece in pieces):  # any numbers of four or five digits
+    if all(piece.isdigit() for piece in pieces) and not numbers:
         return False
     return max(share_of_codes(pieces, load_ontology(name)) for name in SYSTEMS.values()) >= SHARE_OF_CODES
 
 
 def refuse_lists(path: str | Path, rows: pl.DataFrame, code_columns: Sequence[str]) -> None:
-    """Raises UserError where a column holds several codes a cell: only visits of a single code would be read."""
-    patterns = {mark: rf"^\s*{_CODE}(\s*{re.escape(mark)}\s*{_CODE})+\s*$" for mark in LIST_MARKS}
+    """Raises UserError where a column holds several codes a cell, with or without their names: only visits of a single
+    code would be read."""
     for name in code_columns:
-        refuse_listed(path, rows[name].drop_nulls(), patterns, "codes", "--code-separator")
+        refuse_listed(path, rows[name].drop_nulls(), _LISTS, "codes", "--code-separator")
+
+
+def _share_listed(cells: pl.Series, mark: str) -> float:
+    return int(cells.str.contains(_LISTS[mark]).sum()) / max(1, len(cells))
 
 
 def refuse_listed(path: str | Path, values: pl.Series, patterns: Mapping[str, str], what: str, option: str) -> None:
@@ -89,8 +119,13 @@ def refuse_listed(path: str | Path, values: pl.Series, patterns: Mapping[str, st
         if listed > SHARE_OF_LISTS * len(values):
             raise UserError(
                 f"{path}: {listed:,} of {len(values):,} cells of {what} hold several, with {mark!r} between them; "
-                f"say so with {option} {shlex.quote(mark)}"
+                f"say so with {option} {as_option(mark)}"
             )
+
+
+def as_option(mark: str) -> str:
+    """As a shell takes it; a line break as its two letters."""
+    return shlex.quote(mark.replace("\n", "\\n"))
 
 
 def refuse_flags(path: str | Path, rows: pl.DataFrame, header_of: Mapping[str, str]) -> None:

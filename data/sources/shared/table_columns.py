@@ -111,7 +111,12 @@ def add_table_columns(add: Callable[..., object], required: bool = True) -> None
             help=meaning,
         )
     add("--event-separator", metavar="TEXT", help="what stands between procedures, drugs or labs in one column")
-    add("--code-separator", metavar="TEXT", help="what stands between the codes in one column")
+    add(
+        "--code-separator",
+        metavar="TEXT",
+        type=lambda text: text.replace("\\n", "\n"),
+        help="what stands between the codes in one column; '\\n': line breaks in a cell",
+    )
     add("--separator", metavar="CHAR", help="of a CSV (default: found by the header)")
     add("--encoding", metavar="NAME", help="of a CSV, as cp1252 (default: UTF-8, or UTF-16 with its mark)")
     add(
