@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from mera.report.measures.load import Comparable
 from mera.report.measures.measure import Measures
 from mera.report.measures.strata import Stratification
 
+ALPHA = 0.05
 MIN_TESTED_PATIENTS = 20
 """Patients in a group below which no difference within it is tested."""
 
@@ -77,9 +78,25 @@ def stratified_recall(partition: Stratification, measured: Sequence[Measures], s
             )
             for index, label in enumerate(partition.labels)
         ),
-        values={run.name: tuple(estimate(recall) for recall in run.strata[partition.key]) for run in measured},
+        values={
+            run.name: tuple(
+                share_in_group(recall, patients)
+                for recall, patients in zip(run.strata[partition.key], num_patients, strict=True)
+            )
+            for run in measured
+        },
         pairs=stratum_differences(measured, partition.key, num_patients),
     )
+
+
+def share_in_group(replicates: np.ndarray, patients: int) -> Estimate:
+    """Value and 95% interval of a share that a group of `patients` reaches. Where all or none is found every resample
+    is the same; then the interval is the exact one of as many trials (Clopper and Pearson 1934), 48 to 100% of five."""
+    share = estimate(replicates)
+    if share.value not in (0.0, 1.0) or not patients:
+        return share
+    furthest = 1 - (ALPHA / 2) ** (1 / patients)
+    return replace(share, low=0.0, high=furthest) if share.value == 0 else replace(share, low=1 - furthest, high=1.0)
 
 
 def stratum_differences(

@@ -40,11 +40,14 @@ class PrecisionRecall:
     precision: tuple[float, ...]
 
 
-def set_size(predicted: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> SetSize:
-    """predicted, targets (N, C) bool; weights (B, N)."""
+def set_size(
+    predicted: np.ndarray, targets: np.ndarray, weights: np.ndarray, counted: np.ndarray | None = None
+) -> SetSize:
+    """predicted, targets (N, C) bool; weights (B, N); counted (N,) bool: the rows that count, those with targets where
+    it is None."""
     sizes, true_sizes = predicted.sum(axis=1), targets.sum(axis=1)
     hits = (predicted & targets).sum(axis=1)
-    with_targets = true_sizes > 0
+    with_targets = true_sizes > 0 if counted is None else counted
 
     per_row = np.column_stack([true_sizes, sizes, np.abs(sizes - true_sizes), sizes == 0])
     means = bootstrap.row_mean(weights, np.where(with_targets[:, None], per_row, np.nan))

@@ -98,6 +98,8 @@ class Breakdown:
     """CURVE_LENGTH values: recall@1, recall@2, ..."""
     set_size: SetSize | None
     """None where the run sets no threshold."""
+    new_set_size: SetSize | None
+    """Of the codes alone that the history does not hold; None too where notes are coded or no example has a history."""
     precision_recall: PrecisionRecall | None
     hierarchy: Hierarchy | None
     coarse_levels: CoarseLevels
@@ -165,7 +167,9 @@ def measure(
     if predicted is not None:
         by_code["macro_f1"] = metrics.f1_by_code(predicted, shared.targets)
     replicates = _replicates(run, shared.targets, ranking, predicted, weights)
+    predicted_new = None
     if shared.seen.any() and shared.task.kind != CODING:
+        predicted_new = None if predicted is None else predicted & ~shared.seen
         replicates |= new_code_replicates(run.scores, predicted, shared.targets, shared.seen, weights)
     values = {}
     if "macro_roc_auc" not in replicates:
@@ -182,6 +186,9 @@ def measure(
         breakdown=Breakdown(
             recall_curve=_recall_curve(ranking),
             set_size=None if predicted is None else set_size(predicted, shared.targets, weights),
+            new_set_size=None
+            if predicted_new is None
+            else set_size(predicted_new, shared.targets & ~shared.seen, weights, shared.targets.sum(axis=1) > 0),
             precision_recall=precision_recall(run, shared.targets),
             hierarchy=hierarchy(ranking, shared.codes, weights),
             coarse_levels=coarse_levels(run, shared.targets, shared.codes, weights, predicted),

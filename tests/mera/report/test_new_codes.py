@@ -78,6 +78,19 @@ def test_what_the_history_holds_counts_for_nothing():
         np.testing.assert_array_equal(first, second)
 
 
+def test_sets_of_new_codes_equal_a_loop(runs, section):
+    """Over all examples with a true code, new or not."""
+    run = read_predictions(next(path for path in runs if path.name == "rank-tiny"))
+    counted = run.targets.any(axis=1)
+    predicted, true = [run.predicted & ~run.seen, run.targets & ~run.seen]
+    sizes = [len(np.flatnonzero(row)) for row in predicted[counted]]
+    measured = find_run(section, "rank-tiny")["new_set_size"]
+    assert measured["mean_predicted"]["value"] == pytest.approx(np.mean(sizes))
+    assert measured["mean_true"]["value"] == pytest.approx(true.sum() / counted.sum())
+    assert measured["rows_without_prediction"]["value"] == pytest.approx(np.mean([size == 0 for size in sizes]))
+    assert measured["micro_precision"]["value"] == pytest.approx((predicted & true).sum() / predicted.sum())
+
+
 def test_they_have_a_section_of_their_own(runs, report_folder, section):
     run = read_predictions(next(path for path in runs if path.name == "rank-tiny"))
     expected = new_codes_by_a_loop(run.scores, run.predicted, run.targets, run.seen)

@@ -49,7 +49,8 @@ def test_a_clear_winner(clear):
     said = sentences(clear)
     assert said[0] == (
         "MERA tiny ranks best: 65.0% of a patient's true codes stand among its first 20 (recall@20, 95% interval 64.0 "
-        "to 66.0)."
+        "to 66.0). But 20 places are 33.3% of all candidates, so that this is easily reached; by MAP Own history is "
+        "first, with 51.9%."
     )
     assert said[1] == (
         "That is certain: by the paired test, all 2 other models are behind; Own history comes nearest, 5.0 points "
@@ -59,6 +60,42 @@ def test_a_clear_winner(clear):
         "+5.0 points over the best simple model, Own history: certain (95% interval +4.1 to +6.2; p < 0.001)."
     )
     assert len(said) == 5
+
+
+def test_another_metric_may_say_otherwise(clear):
+    """Of those above by a metric the one furthest above is named; what no test supports is not."""
+    pairs = [
+        *with_pairs(clear, {("rank-tiny", "popularity"): ((0.1, 0.0, 0.2), 0.2)}, "new_recall@20").pairs,
+        *with_pairs(clear, {("rank-tiny", "history"): ((-0.02, -0.03, -0.01), 0.01)}, "map").pairs,
+        *with_pairs(clear, {("popularity", "rank-tiny"): ((0.04, 0.03, 0.05), 0.01)}, "map").pairs,
+        *with_pairs(clear, {("history", "rank-tiny"): ((0.015, 0.003, 0.03), 0.2)}, "micro_f1").pairs,
+    ]
+    said = sentences(replace(clear, pairs=(*clear.pairs, *pairs)))
+    assert said[1].endswith(" But by MAP Popularity is 4.0 points above it, and that is certain too.")
+    assert len(said) == 5
+
+
+def test_of_many_candidates_twenty_are_few(clear):
+    many = replace(clear, candidates=replace(clear.candidates, number=100))
+    assert sentences(many)[0].endswith("64.0 to 66.0).")
+
+
+def test_an_interval_without_zero_may_still_be_no_certainty(tied):
+    pairs = {("rank-tiny", "history"): ((0.004, 0.001, 0.012), 0.07), ("rank-tiny", "popularity"): ((0.15,) * 3, 0.0)}
+    assert sentences(with_pairs(tied, pairs))[2] == (
+        "+0.4 points over the best simple model, Own history: not certain, they cannot be told apart (95% interval "
+        "+0.1 to +1.2; the test is corrected for all comparisons, the interval is not)."
+    )
+
+
+def test_new_diagnoses_of_the_predicted_sets(clear):
+    run = clear.runs[1] if clear.runs[0].is_oracle else clear.runs[0]
+    size = run.breakdown.new_set_size
+    assert size is not None
+    assert sentences(clear)[3].endswith(
+        f" Of them {size.mean_predicted.value:.1f} are new to the patient, {100 * size.micro_precision.value:.1f}% of "
+        f"these right, where {size.mean_true.value:.1f} of the true ones are new."
+    )
 
 
 def test_models_that_cannot_be_told_apart(tied):
@@ -146,7 +183,7 @@ def test_for_whom(clear):
         {"rank-tiny": [0.5, 0.55], "history": [0.45, 0.7], "popularity": [0.1, 0.1]},
         [
             (0, "rank-tiny", "history", (0.05, -0.1, 0.2), 0.7),
-            (1, "rank-tiny", "history", (-0.15, -0.2, -0.1), 0.01),
+            (1, "rank-tiny", "history", (-0.15, -0.23, -0.08), 0.01),
         ],
     )
     grouped = replace(clear, strata=(sex, age, stratum("chapter", [("I", 9)], {}, [])))

@@ -35,8 +35,8 @@ class GroupComparison:
 
     @property
     def is_unreliable(self) -> bool:
-        """The interval is missing or too wide for a statement."""
-        return self.low is None or self.high is None or self.high - self.low > WIDE
+        """The interval is missing, or too wide for a statement where the test supports none."""
+        return self.low is None or self.high is None or (not self.supported and self.high - self.low > WIDE)
 
     @property
     def statement(self) -> str:
@@ -82,7 +82,7 @@ def group_statements(comparison: Comparison) -> list[str]:
     rival = rival_of_best(competitors(comparison.shown.runs))
     assert rival is not None, "groups are compared with it"
     ahead, behind = ([g for g in groups if g.statement == f"{way} for certain"] for way in ("ahead", "behind"))
-    lower = [group for group in groups if group.difference is not None and group.difference < 0 and group not in behind]
+    lower = [group for group in groups if group.statement == "not told apart" and (group.difference or 0.0) < 0]
     sentences = [
         f"{best} is ahead of {rival.label} for certain in {len(ahead) or 'none'} of {len(groups)} groups of patients."
     ]

@@ -6,11 +6,14 @@ from dataclasses import dataclass, field
 from mera.report.comparison.compare import Comparison
 from mera.report.comparison.pairs import LEADING_METRIC, MetricDifference, find_pair, is_supported
 from mera.report.comparison.runs import ComparedRun, competitors
+from mera.report.comparison.signatures import LARGE_SHARE
 from mera.report.comparison.words.answers import answers
 from mera.report.json_form import INLINE
-from mera.report.measures.measure import CODING
+from mera.report.measures.measure import CODING, METRICS
 from mera.report.text import interval, number, p_value, percent
 
+OTHER_METRICS = ("map", "micro_f1", "new_recall@20")
+"""By which another model than the one that ranks best may be the better one."""
 MOST_NAMED = 3
 """Models that a sentence names; of more it says how many."""
 
@@ -88,23 +91,49 @@ def _winner(comparison: Comparison, runs: Sequence[ComparedRun]) -> Bullet:
             text=f"{reached} Without another one beside it the number says little.",
         )
     tied = " by the numbers, but not for certain" if equals_of_best(comparison) else ""
-    return Bullet(lead=f"{best.label} ranks best{tied}:", text=reached)
+    return Bullet(lead=f"{best.label} ranks best{tied}:", text=f"{reached}{_of_few_candidates(comparison, runs)}")
+
+
+def _of_few_candidates(comparison: Comparison, runs: Sequence[ComparedRun]) -> str:
+    share = 20 / comparison.candidates.number
+    if share <= LARGE_SHARE:
+        return ""
+    top = max(runs, key=lambda run: run.metrics["map"].value or 0.0)
+    places = "all" if share >= 1 else f"{percent(share)}% of all"
+    first = f"by MAP {top.label} is first, with {percent(top.metrics['map'].value)}%"
+    return f" But 20 places are {places} candidates, so that this is easily reached; {first}."
 
 
 def _certainty(comparison: Comparison, runs: Sequence[ComparedRun]) -> list[Bullet]:
     if len(runs) < 2:
         return []
     best, equals = runs[0], equals_of_best(comparison)
+    elsewhere = _above_elsewhere(comparison, runs)
     if not equals:
         pair = _pair(comparison, runs[1], best)
         behind = f"{runs[1].label} comes nearest, {_points(pair)} points lower ({_lower_interval(pair)})"
         others = "" if len(runs) == 2 else f", all {len(runs) - 1} other models are behind"
-        return [Bullet(lead="That is certain:", text=f"by the paired test{others}; {behind}.")]
+        return [Bullet(lead="That is certain:", text=f"by the paired test{others}; {behind}.{elsewhere}")]
     named = ", ".join(f"{run.label} ({_lower(_pair(comparison, best, run))})" for run in equals[:MOST_NAMED])
     more = f" and {len(equals) - MOST_NAMED} more" if len(equals) > MOST_NAMED else ""
     num_behind = len(runs) - 1 - len(equals)
     rest = f" {num_behind} other{' is' if num_behind == 1 else 's are'} behind for certain." if num_behind else ""
-    return [Bullet(lead="It may not be the best:", text=f"it cannot be told apart from {named}{more}.{rest}")]
+    return [
+        Bullet(lead="It may not be the best:", text=f"it cannot be told apart from {named}{more}.{rest}{elsewhere}")
+    ]
+
+
+def _above_elsewhere(comparison: Comparison, runs: Sequence[ComparedRun]) -> str:
+    """Which other models are above the best one by another metric, as tested."""
+    labels = {metric.key: metric.label for metric in METRICS}
+    said = []
+    for key in OTHER_METRICS:
+        pairs = [(run, find_pair(comparison.shown.pairs, key, run.name, runs[0].name)) for run in runs[1:]]
+        above = [(pair, run) for run, pair in pairs if pair and pair.difference > 0 and is_supported(pair.p_holm)]
+        if above:
+            pair, run = max(above, key=lambda entry: entry[0].difference)
+            said.append(f"by {labels[key]} {run.label} is {_points(pair)} points above it")
+    return f" But {'; '.join(said)}, and that is certain too." if said else ""
 
 
 def _margin(comparison: Comparison, runs: Sequence[ComparedRun]) -> list[Bullet]:
@@ -125,7 +154,7 @@ def _margin(comparison: Comparison, runs: Sequence[ComparedRun]) -> list[Bullet]
         return [
             Bullet(
                 lead=f"{percent(pair.difference, signed=True)} points over the best simple model, {simple[0].label}:",
-                text=f"{certain} (95% interval {interval(pair, signed=True)}{corrected}).",
+                text=f"{certain} (95% interval {interval(pair, signed=True)}{corrected}{_before_correction(pair)}).",
             )
         ]
     trained = next((run for run in runs if not run.is_baseline), None)
@@ -137,9 +166,17 @@ def _margin(comparison: Comparison, runs: Sequence[ComparedRun]) -> list[Bullet]
         Bullet(
             lead=f"{best.label} is a simple model, and no other is above it:",
             text=f"{trained.label}, the best of the others, is {_points(pair)} points lower, {certain} (95% interval "
-            f"{interval(pair, signed=True)}; {p_value(pair.p_holm)}).",
+            f"{interval(pair, signed=True)}; {p_value(pair.p_holm)}{_before_correction(pair)}).",
         )
     ]
+
+
+def _before_correction(pair: MetricDifference) -> str:
+    """Why an interval that leaves zero out is no certainty."""
+    leaves_out = pair.low is not None and pair.high is not None and pair.low * pair.high > 0
+    if not leaves_out or is_supported(pair.p_holm):
+        return ""
+    return "; the test is corrected for all comparisons, the interval is not"
 
 
 def _set_size(best: ComparedRun) -> Bullet:
@@ -150,7 +187,20 @@ def _set_size(best: ComparedRun) -> Bullet:
     return Bullet(
         lead=f"{best.measured_in_full.capitalize()} predicts {predicted} codes where {true} are true:",
         text=f"{percent(size.micro_precision.value)}% of the predicted codes are right, and "
-        f"{percent(size.micro_recall.value)}% of the true ones are among them.",
+        f"{percent(size.micro_recall.value)}% of the true ones are among them.{_new_in_sets(best)}",
+    )
+
+
+def _new_in_sets(best: ComparedRun) -> str:
+    size = best.breakdown.new_set_size
+    if size is None:
+        return ""
+    predicted, true = number(size.mean_predicted.value, 1), number(size.mean_true.value, 1)
+    if not size.mean_predicted.value:
+        return f" None of them is new to a patient, where {true} of the true ones are."
+    return (
+        f" Of them {predicted} are new to the patient, {percent(size.micro_precision.value)}% of these right, where "
+        f"{true} of the true ones are new."
     )
 
 

@@ -24,7 +24,7 @@ def stratum_part(stratum: StratifiedRecall, runs: Sequence[ComparedRun], prefix:
     table = Table(
         name=f"strata-{stratum.key}",
         caption=f"Recall@20 by group. {stratum.definition} Of all true codes in a group, the share among the first 20 "
-        f"of the full ranking. {BOLD_IN_GROUP}",
+        f"of the full ranking: pooled, where the recall@20 of a model is a mean over examples. {BOLD_IN_GROUP}",
         columns=[
             Column(key=group.label, label=f"{group.label} ({_size(group)})", format="percent")
             for group in stratum.groups

@@ -17,7 +17,7 @@ def decision_part(runs: Sequence[ComparedRun], targets_per_example: float, prefi
     return Part(
         key="set-size",
         title="How many codes are predicted",
-        tables=[_sizes(runs, targets_per_example), *_thresholds(runs)],
+        tables=[_sizes(runs, targets_per_example), *_new_sizes(runs), *_thresholds(runs)],
         figures=[*_size_curves(runs, targets_per_example, prefix), *_precision_recall_curves(runs, prefix)],
     )
 
@@ -47,6 +47,41 @@ def _sizes(runs: Sequence[ComparedRun], targets_per_example: float) -> Table:
         columns=columns,
         rows=[run_row(run, cells(run.breakdown.set_size)) for run in runs],
     )
+
+
+def _new_sizes(runs: Sequence[ComparedRun]) -> list[Table]:
+    sized = [(run, run.breakdown.new_set_size) for run in runs if run.breakdown.new_set_size is not None]
+    if not sized:
+        return []
+    true = number(sized[0][1].mean_true.value, 1)
+    return [
+        Table(
+            name="new-set-size",
+            caption=f"Of the codes above the threshold, those that the patient's history does not hold ({true} per "
+            "example are true).",
+            columns=[
+                Column(key="mean_predicted", label="New predicted, mean", format="hundredths"),
+                Column(key="micro_precision", label="Precision, %", format="percent"),
+                Column(key="micro_recall", label="Recall, %", format="percent"),
+                Column(key="rows_without_prediction", label="No new code, %", format="percent"),
+            ],
+            rows=[
+                run_row(
+                    run,
+                    [
+                        cell(estimate)
+                        for estimate in (
+                            size.mean_predicted,
+                            size.micro_precision,
+                            size.micro_recall,
+                            size.rows_without_prediction,
+                        )
+                    ],
+                )
+                for run, size in sized
+            ],
+        )
+    ]
 
 
 def _thresholds(runs: Sequence[ComparedRun]) -> list[Table]:

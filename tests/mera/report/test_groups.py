@@ -1,0 +1,21 @@
+"""Recall within a group: an interval where every resample is the same, as in a group of five."""
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from mera.report.comparison.strata import share_in_group
+
+
+@pytest.mark.parametrize("patients", [1, 5, 40])
+@pytest.mark.parametrize("found", [0.0, 1.0])
+def test_all_or_none_has_the_exact_interval(found, patients):
+    share = share_in_group(np.full(100, found), patients)
+    exact = scipy.stats.binomtest(round(found * patients), patients).proportion_ci(method="exact")
+    assert (share.value, share.low, share.high) == pytest.approx((found, exact.low, exact.high))
+
+
+def test_others_have_that_of_the_resamples_and_an_empty_group_none():
+    share = share_in_group(np.array([0.5, *np.linspace(0.4, 0.6, 101)]), 5)
+    assert (share.low, share.high) == pytest.approx((0.405, 0.595))
+    assert share_in_group(np.full(10, np.nan), 0).low is None
