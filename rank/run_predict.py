@@ -1,6 +1,7 @@
 """Rank the next diagnoses of one patient, of every patient in a table, or in a split of a prepared task.
 
 mera predict runs/rank/checkpoint --history "428.0,401.9;584.9" --days "120;14" --age 67 --sex F --top 10
+mera predict runs/rank/checkpoint --history "428.0,401.9;584.9" --explain
 mera predict runs/rank --input patients.csv --patient pid --time date --code icd --output ranked.csv
 mera predict runs/gbdt --input patients.csv --patient pid --time date --code icd --output ranked.csv
 mera predict runs/rank/checkpoint --task prepared/diabetes130 --output ranked.parquet --phenotype heart_failure=428
@@ -29,6 +30,7 @@ from mera.training.entry_point import run_entry_point
 from rank.patients.coding_check import RULE_USES
 from rank.patients.notices import print_notices
 from rank.patients.phenotypes import Phenotype
+from rank.patients.reasons import REASONS
 from rank.task_prediction.open_ranker import open_ranker
 from rank.task_prediction.predict_task import rank_patient, rank_task
 from rank.task_prediction.rank_table import (
@@ -54,6 +56,7 @@ def rank_table(arguments: argparse.Namespace, phenotypes: list[Phenotype]) -> No
         batch_size=arguments.batch_size,
         allow_unknown=arguments.allow_unknown,
         rules=arguments.rules,
+        explain=arguments.explain,
     )
     write_ranked(arguments.output, examples, wide=arguments.wide)
     without = left_out(patients.account)
@@ -110,6 +113,12 @@ def main() -> None:
         "on the predicted codes. check: mark what they break; apply: also take away what is wrong by them, of two "
         "codes that exclude each other the lower-scored; no code is added (default: none)",
     )
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help=f"of each code the {REASONS} codes of the history without which its probability changes most; the model "
+        "reads a patient once more for each code of the history",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--output", default=None, help="file to write: .csv, .parquet or .json")
     arguments = parser.parse_args()
@@ -141,6 +150,7 @@ def main() -> None:
             arguments.allow_unknown,
             arguments.rules,
             arguments.candidates,
+            arguments.explain,
         )
         write_ranked(arguments.output, examples, measured)
         print_measured(measured)
@@ -158,6 +168,7 @@ def main() -> None:
         text=arguments.text,
         allow_unknown=arguments.allow_unknown,
         rules=arguments.rules,
+        explain=arguments.explain,
     )
     if arguments.output is not None:
         write_ranked(arguments.output, [example])

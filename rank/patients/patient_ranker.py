@@ -14,6 +14,7 @@ import polars as pl
 from data.task_folder.features import PatientRow, VisitRow
 from mera.evaluation.coding_rules import CodingRules
 from mera.system.errors import UserError
+from mera.system.terminal import progress_bar
 from rank.decision import DecisionRule
 from rank.patients.code_reader import CodeReader
 from rank.patients.coding_check import RuleUse, check_sets
@@ -22,6 +23,7 @@ from rank.patients.notices import InputNotice
 from rank.patients.patient_frame import Frame, FrameColumns, as_given, as_polars, patients_of_frame
 from rank.patients.patient_input import given_codes, read_age, read_days, read_sex, require_known, require_seen
 from rank.patients.phenotypes import Phenotype, any_of
+from rank.patients.reasons import Reason, strongest, without_each_part
 from rank.patients.trained_on import TrainedOn
 
 SETTINGS_FILE, RULES_FILE = "ranking.json", "rules.parquet"
@@ -44,6 +46,8 @@ class RankedCode:
     """the code stands in the history"""
     rules: tuple[str, ...] | None = None
     """the coding rules that the code breaks in the predicted set; None where they were not asked for"""
+    because: tuple[Reason, ...] | None = None
+    """what of the patient changes the probability most; None where it was not asked for"""
 
 
 class PatientRanker(ABC):
@@ -106,13 +110,14 @@ class PatientRanker(ABC):
         top: int | None = None,
         allow_unknown: bool = False,
         rules: RuleUse = "none",
+        explain: bool = False,
     ) -> list[RankedCode]:
         """All candidates (or the first `top`), most likely first. The arguments are as `row` and `ranked` take them."""
         row = self.row(history, days_before=days_before, age=age, sex=sex, text=text, allow_unknown=allow_unknown)
         sentence = self.unknown_codes_of(row)
         if sentence is not None:
             warnings.warn(sentence, InputNotice, stacklevel=2)
-        return self.ranked([row], *self.score([row]), top=top, rules=rules)[0]
+        return self.ranked([row], *self.score([row]), top=top, rules=rules, explain=explain)[0]
 
     def rank_frame(
         self,
@@ -163,7 +168,8 @@ class PatientRanker(ABC):
             for place, one in enumerate(codes, start=1)
         ]
         table = pl.DataFrame(fields, infer_schema_length=None)
-        return as_given(table.drop("rules") if rules == "none" and fields else table, frame)
+        unasked = ["because", *(["rules"] if rules == "none" else [])]
+        return as_given(table.drop(unasked) if fields else table, frame)
 
     def row(
         self,
@@ -212,19 +218,22 @@ class PatientRanker(ABC):
         eov: np.ndarray,
         top: int | None = None,
         rules: RuleUse = "none",
+        explain: bool = False,
     ) -> list[list[RankedCode]]:
         """Each row's candidates (or the first `top`), most likely first, from what `score` found.
 
         `rules`: `check` marks the coding rules that a predicted set breaks, `apply` also takes away the codes that are
-        wrong by them (`mera.evaluation.coding_rules.mend`). Raises UserError where the checkpoint holds none, or `top`
-        is below 1.
+        wrong by them (`mera.evaluation.coding_rules.mend`). `explain`: with the reasons of each code
+        (`rank.patients.reasons`), for which the model reads a patient once more for each code of the history. Raises
+        UserError where the checkpoint holds no rules, or `top` is below 1.
         """
         if top is not None and (not isinstance(top, int) or top < 1):
             raise UserError(f"top is how many codes of each patient, 1 or more, or None for all; got {top!r}")
         probabilities, thresholds = self.rule.probabilities(scores, eov), self.rule.thresholds(scores, eov)
         checked = check_sets(rows, scores, scores > thresholds[:, None], self.coding_rules, rules)
         ranked = []
-        for index, row in enumerate(rows):
+        for index, row in enumerate(progress_bar(rows, "explaining" if explain else None, "patient", at_least=8)):
+            parts, changes = self._reasons(row, scores[index], eov[index]) if explain else ([], np.zeros(0))
             known = {code for visit in row["history"] or [] for code in visit["codes"]}
             order = np.argsort(-scores[index], kind="stable")[:top]
             ranked.append(
@@ -237,11 +246,25 @@ class PatientRanker(ABC):
                         predicted=bool(checked.predicted[index, column]),
                         known=self.candidates[column] in known,
                         rules=None if rules == "none" else tuple(checked.marks[index].get(int(column), ())),
+                        because=strongest(parts, changes[:, column]) if explain else None,
                     )
                     for column in order
                 ]
             )
         return ranked
+
+    def _reasons(self, row: PatientRow, scores: np.ndarray, eov: np.ndarray) -> tuple[list[str], np.ndarray]:
+        """P parts of the patient, and (P, C) what each changes."""
+        without = without_each_part(row)
+        return list(without), self.changes_without(list(without.values()), scores, eov)
+
+    def changes_without(self, without: Sequence[PatientRow], scores: np.ndarray, eov: np.ndarray) -> np.ndarray:
+        """(W, C) the probabilities of a patient minus those of each of `without`, the patient without something.
+        scores (C,), eov (): of the patient."""
+        if not without:
+            return np.zeros((0, len(scores)))
+        whole = self.rule.probabilities(scores[None, :], np.atleast_1d(eov))
+        return whole - self.rule.probabilities(*self.score(without))
 
     def phenotype_probabilities(self, phenotype: Phenotype, scores: np.ndarray, eov: np.ndarray) -> np.ndarray:
         """(N,) probability that any code under the phenotype's prefixes comes next, from what `score` found."""

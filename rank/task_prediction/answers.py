@@ -12,6 +12,7 @@ from mera.system.errors import UserError
 from rank.patients.coding_check import RuleUse
 from rank.patients.patient_input import GO_ON
 from rank.patients.patient_ranker import PatientRanker, RankedCode
+from rank.patients.reasons import without_each_visit
 
 
 class VisitGiven(TypedDict):
@@ -95,15 +96,7 @@ class PatientAnswers:
     def effects(self, row: PatientRow, scores: np.ndarray, eov: np.ndarray) -> dict[str, list[VisitEffect]]:
         """Candidate -> what each visit does to its probability: that of the patient minus that of the patient without
         the visit, everything else as it is. scores (C,), eov (): of the patient."""
-        visits = row["history"]
-        without: list[PatientRow] = [
-            {**row, "history": [visit for place, visit in enumerate(visits) if place != left_out]}
-            for left_out in range(len(visits))
-        ]
-        if not without:
-            return {code: [] for code in self.ranker.candidates}
-        whole = self.ranker.rule.probabilities(scores[None, :], np.atleast_1d(eov))[0]
-        changes_VC = whole[None, :] - self.ranker.rule.probabilities(*self.ranker.score(without))
+        changes_VC = self.ranker.changes_without(without_each_visit(row), scores, eov)
         return {
             code: [VisitEffect(visit=visit, change=float(change)) for visit, change in enumerate(changes, start=1)]
             for code, changes in zip(self.ranker.candidates, changes_VC.T, strict=True)

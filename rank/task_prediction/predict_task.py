@@ -30,9 +30,10 @@ def rank_patient(
     text: str | None,
     allow_unknown: bool = False,
     rules: RuleUse = "none",
+    explain: bool = False,
 ) -> RankedExample:
-    """`history`: `428.0,401.9,drug:furosemide;584.9`, oldest visit first; `days`: `120;14`; `rules`: as
-    `PatientRanker.ranked` takes it. Raises ValueError as `PatientRanker.row` does.
+    """`history`: `428.0,401.9,drug:furosemide;584.9`, oldest visit first; `days`: `120;14`; `rules` and
+    `explain`: as `PatientRanker.ranked` takes them. Raises ValueError as `PatientRanker.row` does.
 
     An `InputNotice` names the few codes that the model does not have and reads as plain text.
     """
@@ -52,7 +53,7 @@ def rank_patient(
     notice_all(ranker, top)
     scores, eov = scored(ranker, [row])
     return RankedExample(
-        codes=ranker.ranked([row], scores, eov, top=top, rules=rules)[0],
+        codes=ranker.ranked([row], scores, eov, top=top, rules=rules, explain=explain)[0],
         phenotypes={
             phenotype.name: float(ranker.phenotype_probabilities(phenotype, scores, eov)[0]) for phenotype in phenotypes
         },
@@ -69,6 +70,7 @@ def rank_task(
     allow_unknown: bool = False,
     rules: RuleUse = "none",
     candidates: str | None = None,
+    explain: bool = False,
 ) -> tuple[list[RankedExample], dict[str, dict[str, float | None]]]:
     """The patients of a split, ranked, and what `measure_phenotype` finds for each phenotype.
 
@@ -112,7 +114,7 @@ def rank_task(
             probabilities = Recalibration.fit(known, phenotype.is_true(validation[0]))(probabilities)
         calibrated[phenotype.name] = probabilities
         measured[phenotype.name] = measure_phenotype(probabilities, phenotype.is_true(rows), phenotype.was_known(rows))
-    ranked = ranker.ranked(rows, scores, eov, top, rules)
+    ranked = ranker.ranked(rows, scores, eov, top, rules, explain)
     examples = [
         RankedExample(
             example_id=row["example_id"],

@@ -113,6 +113,7 @@ def rank_new_patients(
     batch_size: int,
     allow_unknown: bool = False,
     rules: RuleUse = "none",
+    explain: bool = False,
 ) -> list[RankedExample]:
     """The patients in the order of the table's cohort, ranked. Raises UserError as `PatientRanker.row` does: where
     most codes are unknown to the model, or it has never seen a history."""
@@ -122,7 +123,7 @@ def rank_new_patients(
     require_seen(ranker.reader, history=any(histories), note=False, allow_unknown=allow_unknown)
     require_known(ranker.reader, histories, whose="the table's", allow_unknown=allow_unknown)
     scores, eov = scored(ranker, rows, batch_size)
-    ranked = ranker.ranked(rows, scores, eov, top, rules)
+    ranked = ranker.ranked(rows, scores, eov, top, rules, explain)
     probabilities = {phenotype.name: ranker.phenotype_probabilities(phenotype, scores, eov) for phenotype in phenotypes}
     return [
         RankedExample(

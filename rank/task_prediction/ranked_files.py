@@ -15,7 +15,7 @@ from mera.system.private_files import check_output, private_files
 from rank.patients.patient_ranker import RankedCode
 
 SUFFIXES = (".json", ".parquet", ".csv")
-CodeValue = str | float | bool | list[str]
+CodeValue = str | float | bool | list[str] | list[dict[str, str | float]]
 
 
 class RankedRecord(TypedDict):
@@ -24,8 +24,8 @@ class RankedRecord(TypedDict):
     example_id: NotRequired[str]
     patient_id: NotRequired[str]
     codes: list[dict[str, CodeValue]]
-    """most likely first, each with the fields of `RankedCode`, and `target` where the true codes are known; `rules`
-    where they were asked for"""
+    """most likely first, each with the fields of `RankedCode`, and `target` where the true codes are known; `rules` and
+    `because` where they were asked for"""
     phenotypes: dict[str, float]
     """name -> probability"""
 
@@ -63,8 +63,9 @@ def write_ranked(
     wide: bool = False,
 ) -> None:
     """JSON: one object per example, and `measured` (phenotype -> metrics). Parquet and CSV: one row per example and
-    code, with a column `phenotype_NAME` for each phenotype; `wide`: one row per example. In a CSV the rules of a code
-    are joined by `; `. The file is complete or absent, and its owner's alone.
+    code, with a column `phenotype_NAME` for each phenotype; `wide`: one row per example. In a table the reasons of a
+    code are texts (`428.0 +12.3`), and in a CSV its rules and its reasons are joined by `; `. The file is complete or
+    absent, and its owner's alone.
     """
     path = Path(path)
     check_output(path, SUFFIXES)
@@ -85,7 +86,9 @@ def write_ranked(
 
 def print_ranked(example: RankedExample) -> None:
     is_checked = any(code.rules is not None for code in example.codes)
-    table = Table("", "code", "definition", "probability", "predicted", "known", *(["rules"] if is_checked else []))
+    is_explained = any(code.because is not None for code in example.codes)
+    more = [*(["rules"] if is_checked else []), *(["because of (points)"] if is_explained else [])]
+    table = Table("", "code", "definition", "probability", "predicted", "known", *more)
     for place, code in enumerate(example.codes, start=1):
         table.add_row(
             str(place),
@@ -95,8 +98,11 @@ def print_ranked(example: RankedExample) -> None:
             "yes" if code.predicted else "",
             "yes" if code.known else "",
             *(["\n".join(code.rules or ())] if is_checked else []),
+            *(["\n".join(map(str, code.because or ()))] if is_explained else []),
         )
     Console().print(table)
+    if is_explained:
+        print("because of: how many points of the probability go where this code is not in the history")
     for name, probability in example.phenotypes.items():
         print(f"{name}: {probability:.1%}")
 
@@ -124,6 +130,8 @@ def wide_table(examples: Sequence[RankedExample]) -> pl.DataFrame:
         row: dict[str, CodeValue] = {**example.names(), "predicted": sum(code.predicted for code in example.codes)}
         for place, code in enumerate(example.codes, start=1):
             row |= {f"code_{place}": code.code, f"probability_{place}": code.probability}
+            if code.because is not None:
+                row[f"because_{place}"] = "; ".join(map(str, code.because))
         rows.append(row | {f"phenotype_{name}": value for name, value in example.phenotypes.items()})
     return pl.DataFrame(rows, infer_schema_length=None)
 
@@ -133,13 +141,19 @@ def _table(examples: Sequence[RankedExample]) -> pl.DataFrame:
     for example in examples:
         phenotypes = {f"phenotype_{name}": probability for name, probability in example.phenotypes.items()}
         rows += [
-            {**example.names(), "place": place, **code, **phenotypes}
-            for place, code in enumerate(example.as_dict()["codes"], start=1)
+            {**example.names(), "place": place, **fields, **_reasons(code), **phenotypes}
+            for place, (code, fields) in enumerate(zip(example.codes, example.as_dict()["codes"], strict=True), start=1)
         ]
-    lists = {"rules": pl.List(pl.String)} if rows and "rules" in rows[0] else None
+    lists: dict[str, pl.DataType] = {
+        name: pl.List(pl.String) for name in ("rules", "because") if rows and name in rows[0]
+    }
     return pl.DataFrame(rows, infer_schema_length=None, schema_overrides=lists)
 
 
+def _reasons(code: RankedCode) -> dict[str, CodeValue]:
+    return {} if code.because is None else {"because": [str(reason) for reason in code.because]}
+
+
 def _fields(code: RankedCode) -> dict[str, CodeValue]:
-    values = {name: value for name, value in asdict(code).items() if name != "rules"}
-    return values if code.rules is None else values | {"rules": list(code.rules)}
+    values = {name: value for name, value in asdict(code).items() if value is not None}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
