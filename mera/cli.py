@@ -311,22 +311,22 @@ def demo(
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def doctor(
     context: typer.Context,
-    config: Annotated[Path, typer.Option(help="recipe: a YAML file of configs/")],
+    recipe: Annotated[str, typer.Option("--recipe", "--config", help="a YAML file, or with --stage a name")],
     stage: Annotated[str | None, typer.Option(help="memorize, rank or bi_encoder; default: the recipe tells")] = None,
-    accelerate: Annotated[
-        str | None, typer.Option(help="settings of launch/accelerate; default: one process, on a GPU if there is one")
-    ] = None,
-    num_processes: Annotated[int | None, typer.Option(help="instead of the number in --accelerate")] = None,
+    engine: Annotated[str | None, typer.Option("--engine", "--accelerate", help="as `mera rank` takes it")] = None,
+    num_processes: Annotated[int | None, typer.Option(help="instead of the engine's number")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Before a long run: its memory, steps and disk, and what is missing.
-    `mera doctor --config configs/rank/tiny.yaml
-    --task prepared/NAME`. Every key of the recipe is an option here too; exit code 1 where something is missing."""
+    `mera doctor --stage rank --recipe tiny --task prepared/NAME`.
+    Every key of the recipe is an option here too; exit code 1 where something is missing."""
+    from mera.commands.stages import recipe_and_engine
     from mera.doctor.examination import examine
     from mera.doctor.pages import print_examination
 
     with Console(stderr=True).status("building the model without its weights"):
-        examination = examine(config, context.args, stage, accelerate, num_processes)
+        files = recipe_and_engine(recipe, stage, engine)
+        examination = examine(files.recipe, context.args, stage, files.engine, num_processes)
     if as_json:
         print(examination.as_json())
     else:

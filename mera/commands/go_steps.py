@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mera.commands.programs import Step, mera_command
+from mera.runs.records import PREPARED
 
 BASELINES_ON_NOTES = ("dictionary", "words-and-letters", "bm25")
 FOLDS = 5
@@ -13,7 +14,7 @@ VARIANT = "laa_mrl"
 
 def diagnosis_steps(table: Path, output: Path, options: Sequence[str], recipe: str | None) -> tuple[list[Step], Path]:
     """Baselines and both stages. `options`: of `mera prepare table`; `recipe`: of both stages."""
-    task, runs = output / "prepared", output / "runs"
+    task, runs = output / PREPARED, output / "runs"
     one, two = runs / "memorize", runs / "stage-two"
     trains_on = ("--recipe", recipe, "--task", task)
     steps = [
@@ -40,7 +41,7 @@ def diagnosis_steps(table: Path, output: Path, options: Sequence[str], recipe: s
 def coding_steps(table: Path, output: Path, options: Sequence[str], recipe: str | None) -> tuple[list[Step], Path]:
     """Three baselines on notes, fused by trees, which takes no GPU; and, with the `recipe` of one, a bi-encoder, with
     which the fusion is fused by a sum. `options`: of `mera prepare table`."""
-    task, runs = output / "prepared", output / "runs"
+    task, runs = output / PREPARED, output / "runs"
     parts, fused = [runs / name for name in BASELINES_ON_NOTES], runs / "fused"
     steps = [
         _prepare(table, task, *options),

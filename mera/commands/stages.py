@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from mera.commands.programs import accelerate_command, script_command
 from mera.root import shipped
 from mera.system.errors import CommandLine, UserError
 
+STAGES = ("memorize", "rank", "bi_encoder")
 ONE_PROCESS = ("--num_processes", "1", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no")
 """What accelerate is told where nobody says how to train: one process, on a GPU if there is one, without its warnings
 of settings that were not given."""
@@ -43,6 +45,25 @@ def stage_command(stage: str, command: str, arguments: Sequence[str]) -> list[st
     if engine is None and not launch:
         launch = list(ONE_PROCESS)
     return accelerate_command(f"{stage}/train.py", *others, engine=engine, launch=launch)
+
+
+class Files(NamedTuple):
+    recipe: Path
+    engine: Path | None
+    """None: one process, on a GPU if there is one."""
+
+
+def recipe_and_engine(recipe: str, stage: str | None, engine: str | None) -> Files:
+    """The files of a recipe and an engine by name, as `mera doctor` is given them. Raises UserError where there are
+    none, a name stands without its stage, or there is no such stage."""
+    if stage not in (None, *STAGES):
+        raise UserError(f"--stage is one of {', '.join(STAGES)}; got {stage!r}")
+    if stage is None and not Path(recipe).is_file():
+        raise UserError(f"--recipe {recipe} is no file; a name needs --stage beside it, one of {', '.join(STAGES)}")
+    return Files(
+        Path(recipe) if stage is None else recipe_file(recipe, f"configs/{stage}", "--recipe"),
+        None if engine is None else recipe_file(engine, "launch/accelerate", "--engine"),
+    )
 
 
 def _names(folder: Path) -> list[str]:

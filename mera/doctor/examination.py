@@ -49,7 +49,11 @@ class Examination:
 
 
 def examine(
-    recipe: str | Path, overrides: Sequence[str], stage: str | None, accelerate: str | None, processes: int | None
+    recipe: str | Path,
+    overrides: Sequence[str],
+    stage: str | None,
+    accelerate: str | Path | None,
+    processes: int | None,
 ) -> Examination:
     """`overrides`: `--dotted.key value ...` as the trainers take them.
 

@@ -16,6 +16,11 @@ class Interval(Protocol):
     def high(self) -> float | None: ...
 
 
+def first_capital(label: str) -> str:
+    """At the beginning of a sentence: `Stage two`, `Item-kNN`."""
+    return label[:1].upper() + label[1:]
+
+
 def percent(value: float | None, signed: bool = False) -> str:
     """`0.6123` -> `61.2`, without the percent sign, which the sentence or the column's head has; with plus or minus
     where it is a difference. Tables in the terminal print `61.2%` (`data.inspection.summary.percent`)."""

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from mera.runs.task_protocol import PreparedTask
 
+PREPARED = "prepared"
+"""What `mera go` calls the folder of a task."""
 UNKNOWN_CODES = ("unknown_codes", "unknown_code_counts")
 """What task.json says of codes that no ontology knows: some of them, which stay there, and how many there are."""
 
@@ -20,7 +22,7 @@ def task_record(task: PreparedTask, split: str) -> dict[str, object]:
         *("dropped", *UNKNOWN_CODES, "inputs"),
     )
     record = {
-        "name": task.path.name,
+        "name": _called(task.path),
         "kind": task.info["kind"],
         "fingerprint": task.fingerprint,
         "split": split,
@@ -28,6 +30,11 @@ def task_record(task: PreparedTask, split: str) -> dict[str, object]:
         "split_protocol": task.info["protocol"],
     } | {key: task.info[key] for key in known if key in task.info}
     return without_unknown_codes(record)
+
+
+def _called(path: Path) -> str:
+    """The task's folder; where that is called as `mera go` calls it, the one that holds it."""
+    return path.name if path.name != PREPARED else path.resolve().parent.name
 
 
 def without_unknown_codes(record: Mapping[str, object]) -> dict[str, object]:

@@ -52,7 +52,8 @@ def runs(tmp_path_factory):
         [
             *("memorize/train.py", "--config", "configs/memorize/tiny.yaml", "--task", folder / "task"),
             *("--output", folder / "memorize", *FOUR_BITS, "--model.architecture", json.dumps(MODEL)),
-            *("--questions.mixture.code_to_group", 0.25, "--training.epochs", 60, "--training.learning_rate", 4e-3),
+            *("--questions.mixture.code_to_group", 0.25, "--training.epochs", 60, "--training.min_steps", 0),
+            *("--training.learning_rate", 4e-3),
             *("--evaluate_every", 3, "--stop_at", 0.999, "--save_adapter", "true"),
         ],
         cwd=ROOT,

@@ -48,7 +48,8 @@ def runs(tmp_path_factory):
     memorize = launch(
         "memorize/train.py",
         *("--config", "configs/memorize/tiny.yaml", "--task", folder / "task", "--output", folder / "memorize"),
-        *("--model.architecture", SMALL_MODEL, "--training.epochs", 45, "--training.learning_rate", 4e-3),
+        *("--model.architecture", SMALL_MODEL, "--training.epochs", 45, "--training.min_steps", 0),
+        *("--training.learning_rate", 4e-3),
     )
     assert memorize.returncode == 0, memorize.stderr[-2000:]
     rank = launch("rank/train.py", *rank_arguments(folder, folder / "rank"))

@@ -49,7 +49,8 @@ def runs(request, tmp_path_factory):
     make_tiny_task(folder / "task")
     launch(
         "memorize/train.py",
-        *("--task", folder / "task", "--output", folder / "memorize", "--training.epochs", 4, *request.param),
+        *("--task", folder / "task", "--output", folder / "memorize", "--training.epochs", 4),
+        *("--training.min_steps", 0, *request.param),
     )
     launch("rank/train.py", *rank_arguments(folder, folder / "rank"))
     return folder

@@ -16,6 +16,7 @@ from mera.report.comparison.compare import compare
 from mera.report.comparison.pairs import find_pair
 from mera.report.comparison.words.answers import answers
 from mera.report.measures.load import group_runs
+from mera.report.text import first_capital
 from mera.runs.predictions import read_predictions
 
 SAMPLES = 60
@@ -183,7 +184,7 @@ def test_what_is_not_averaged_is_said_to_be_of_the_first_seed(comparison):
     sets = " ".join(answers(comparison)["sets"])
     top = max(comparison.averaged.runs[1:], key=lambda run: run.metrics["micro_f1"].value or 0)
     predicts = "its first seed predicts" if top.manifest.seeds > 1 else "it predicts"
-    assert f"{top.label} has the highest micro F1" in sets
+    assert f"{first_capital(top.label)} has the highest micro F1" in sets
     assert predicts in sets
 
 

@@ -93,8 +93,8 @@ def test_new_diagnoses_of_the_predicted_sets(clear):
     size = run.breakdown.new_set_size
     assert size is not None
     assert sentences(clear)[3].endswith(
-        f" Of them {size.mean_predicted.value:.1f} are new to the patient, {100 * size.micro_precision.value:.1f}% of "
-        f"these right, where {size.mean_true.value:.1f} of the true ones are new."
+        f" {size.mean_predicted.value:.1f} of the predicted are new to the patient, "
+        f"{100 * size.micro_precision.value:.1f}% of those right; of the true ones {size.mean_true.value:.1f} are new."
     )
 
 

@@ -9,7 +9,7 @@ from mera.report.comparison.runs import ComparedRun, competitors
 from mera.report.comparison.strata import best_in_group
 from mera.report.comparison.words.groups import group_statements
 from mera.report.measures.measure import METRICS
-from mera.report.text import interval, number, percent
+from mera.report.text import first_capital, interval, number, percent
 
 NEW_LEADING_METRIC = "new_recall@20"
 RARE_GROUPS = ("unseen", "1-10")
@@ -36,7 +36,7 @@ def _of_the_oracle(comparison: Comparison) -> list[str]:
     if share is None or share.share.value is None:
         return []
     return [
-        f"{best.label} reaches {percent(share.share.value)}% of the oracle's recall@20 (95% interval "
+        f"{first_capital(best.label)} reaches {percent(share.share.value)}% of the oracle's recall@20 (95% interval "
         f"{interval(share.share)}); the oracle ranks by the probabilities that generated the data."
     ]
 
@@ -105,8 +105,9 @@ def _set_sizes(runs: Sequence[ComparedRun]) -> list[str]:
     if size is None:
         return []
     return [
-        f"{top.label} has the highest micro F1, {percent(value)}% ({interval(top.metrics['micro_f1'])}): "
-        f"{top.measured_in_full} predicts {number(size.mean_predicted.value, 1)} codes per example where "
+        f"{first_capital(top.label)} has the highest micro F1, {percent(value)}% "
+        f"({interval(top.metrics['micro_f1'])}): {top.measured_in_full} predicts "
+        f"{number(size.mean_predicted.value, 1)} codes per example where "
         f"{number(size.mean_true.value, 1)} are true, off by {number(size.mean_absolute_error.value, 1)} on average."
     ]
 

@@ -7,6 +7,7 @@ from mera.report.comparison.compare import Comparison
 from mera.report.comparison.pairs import is_supported
 from mera.report.comparison.runs import ComparedRun, competitors
 from mera.report.comparison.strata import Group, GroupDifference, StratifiedRecall
+from mera.report.text import first_capital
 
 PATIENT_STRATA = ("age", "sex", "visits")
 WIDE = 0.1
@@ -84,7 +85,8 @@ def group_statements(comparison: Comparison) -> list[str]:
     ahead, behind = ([g for g in groups if g.statement == f"{way} for certain"] for way in ("ahead", "behind"))
     lower = [group for group in groups if group.statement == "not told apart" and (group.difference or 0.0) < 0]
     sentences = [
-        f"{best} is ahead of {rival.label} for certain in {len(ahead) or 'none'} of {len(groups)} groups of patients."
+        f"{first_capital(best)} is ahead of {rival.label} for certain in {len(ahead) or 'none'} of {len(groups)} "
+        "groups of patients."
     ]
     if behind:
         sentences.append(f"It is behind for certain in: {_named(behind)}.")

@@ -10,7 +10,7 @@ from mera.report.comparison.signatures import LARGE_SHARE
 from mera.report.comparison.words.answers import answers
 from mera.report.json_form import INLINE
 from mera.report.measures.measure import CODING, METRICS
-from mera.report.text import interval, number, p_value, percent
+from mera.report.text import first_capital, interval, number, p_value, percent
 
 OTHER_METRICS = ("map", "micro_f1", "new_recall@20")
 """By which another model than the one that ranks best may be the better one."""
@@ -87,11 +87,13 @@ def _winner(comparison: Comparison, runs: Sequence[ComparedRun]) -> Bullet:
     reached += f"{interval(value)})."
     if len(runs) == 1:
         return Bullet(
-            lead=f"{best.label} is the only model:",
+            lead=f"{first_capital(best.label)} is the only model:",
             text=f"{reached} Without another one beside it the number says little.",
         )
     tied = " by the numbers, but not for certain" if equals_of_best(comparison) else ""
-    return Bullet(lead=f"{best.label} ranks best{tied}:", text=f"{reached}{_of_few_candidates(comparison, runs)}")
+    return Bullet(
+        lead=f"{first_capital(best.label)} ranks best{tied}:", text=f"{reached}{_of_few_candidates(comparison, runs)}"
+    )
 
 
 def _of_few_candidates(comparison: Comparison, runs: Sequence[ComparedRun]) -> str:
@@ -164,7 +166,7 @@ def _margin(comparison: Comparison, runs: Sequence[ComparedRun]) -> list[Bullet]
     certain = "certain" if is_supported(pair.p_holm) else "not certain"
     return [
         Bullet(
-            lead=f"{best.label} is a simple model, and no other is above it:",
+            lead=f"{first_capital(best.label)} is a simple model, and no other is above it:",
             text=f"{trained.label}, the best of the others, is {_points(pair)} points lower, {certain} (95% interval "
             f"{interval(pair, signed=True)}; {p_value(pair.p_holm)}{_before_correction(pair)}).",
         )
@@ -197,10 +199,10 @@ def _new_in_sets(best: ComparedRun) -> str:
         return ""
     predicted, true = number(size.mean_predicted.value, 1), number(size.mean_true.value, 1)
     if not size.mean_predicted.value:
-        return f" None of them is new to a patient, where {true} of the true ones are."
+        return f" None of the predicted is new to a patient; of the true ones {true} are."
     return (
-        f" Of them {predicted} are new to the patient, {percent(size.micro_precision.value)}% of these right, where "
-        f"{true} of the true ones are new."
+        f" {predicted} of the predicted are new to the patient, {percent(size.micro_precision.value)}% of those right; "
+        f"of the true ones {true} are new."
     )
 
 
