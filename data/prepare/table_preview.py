@@ -20,7 +20,7 @@ from data.sources import table
 from data.sources.shared.source_command import Arguments
 from data.sources.shared.table_columns import encoding_hint, table_columns
 from data.table_files.columns import Column, without_nothing
-from data.table_files.meanings import form_of
+from data.table_files.meanings import Meaning, form_of
 from data.table_files.text_tables import column_names, read_text_table
 from mera.system.errors import UserError
 
@@ -55,7 +55,8 @@ class ColumnPreview:
     header: str
     taken_for: str
     filled: int
-    unreadable: int
+    unreadable: int | None
+    """None of a column of codes: the account that follows counts those that the edition does not know."""
     empty: int
     forms: tuple[str, ...]
     """The most frequent, letters and digits masked."""
@@ -118,7 +119,7 @@ def _preview(each: Column, raw: pl.Series, unreadable: UnreadableColumn | None) 
         header=each.header or each.name,
         taken_for=_TAKEN_FOR[each.name.split("_")[0]],
         filled=len(values) - values.null_count(),
-        unreadable=0 if unreadable is None else unreadable["values"],
+        unreadable=None if each.meaning == Meaning.CODE else 0 if unreadable is None else unreadable["values"],
         empty=values.null_count(),
         forms=tuple(common),
     )
@@ -147,7 +148,7 @@ def _print_columns(arguments: Arguments, ledger: Ledger, console: Console) -> No
     columns, others, rows = preview_columns(arguments, ledger)
     read = Table("column", "taken for", "values", "unreadable", "empty", "looks like", title="columns that are read")
     for each in columns:
-        counts = (f"{count:,}" for count in (each.filled, each.unreadable, each.empty))
+        counts = ("below" if count is None else f"{count:,}" for count in (each.filled, each.unreadable, each.empty))
         read.add_row(each.header, each.taken_for, *counts, "  ".join(each.forms))
     console.print(read)
     console.print(f"not read: {', '.join(others) or 'no other column'}", markup=False, highlight=False)

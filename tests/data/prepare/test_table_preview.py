@@ -92,7 +92,7 @@ def test_each_column_is_counted_and_no_value_is_shown(odd_table, monkeypatch, ca
     read_source(options, "diagnosis", ledger)
     columns, others, rows = preview_columns(options, ledger)
     counts = {each.header: (each.filled, each.unreadable, each.empty) for each in columns}
-    assert counts == {"pid": (6, 0, 0), "admitted": (6, 1, 0), "icd": (6, 0, 0), "sex": (5, 0, 1), "age": (6, 1, 0)}
+    assert counts == {"pid": (6, 0, 0), "admitted": (6, 1, 0), "icd": (6, None, 0), "sex": (5, 0, 1), "age": (6, 1, 0)}
     assert others == ["ward"]
     assert rows[0] == {"pid": "Aaaaa", "admitted": "9999-99-99", "icd": "A99.9", "sex": "A", "age": "99"}
     monkeypatch.setenv("COLUMNS", "200")
