@@ -184,7 +184,7 @@ def memorize(kit: Kit) -> Iterator[Record]:
     output = kit.folder / "memorized"
     if kit.is_tiny:
         task, _ = kit.base()
-        few = (*FEW_CODES, "--training.epochs", "2", "--task", task)
+        few = (*FEW_CODES, "--training.epochs", "2", "--training.min_steps", "0", "--task", task)
         words: tuple[str | Path, ...] = ("--config", "configs/memorize/tiny.yaml", *few)
     else:
         words = ("--config", "configs/memorize/smollm2.yaml", "--ontology", "icd9cm", *ONE_WORDING, *LARGE_BATCHES)

@@ -8,8 +8,9 @@ import zipfile
 import pytest
 
 from mera.commands.programs import shown
-from mera.commands.stages import stage_command
+from mera.commands.stages import recipe_and_engine, stage_command
 from mera.root import ROOT
+from mera.system.errors import UserError
 
 ALONE = "--num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no"
 
@@ -88,6 +89,32 @@ def test_an_installed_wheel_works_in_a_folder_with_a_data_py(tmp_path):
     assert recipe.returncode == 1
     assert "the wrong data.py" not in recipe.stderr
     assert "none" in recipe.stderr
+
+
+def test_a_recipe_and_an_engine_are_files_or_names(tmp_path):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("training: {epochs: 1}\n")
+    named = recipe_and_engine("tiny", "rank", "zero2")
+    assert named == (ROOT / "configs/rank/tiny.yaml", ROOT / "launch/accelerate/zero2.yaml")
+    assert recipe_and_engine(str(mine), None, None) == (mine, None)
+    assert recipe_and_engine(str(mine), "rank", str(mine)) == (mine, mine)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            ("tiny", None, None),
+            "--recipe tiny is no file; a name needs --stage beside it, one of memorize, rank, bi_enc",
+        ),
+        (("tiny", "retrieve", None), "--stage is one of memorize, rank, bi_encoder; got 'retrieve'"),
+        (("huge", "rank", None), r"--recipe is a YAML file or one of .*tiny.*; got 'huge'"),
+        (("tiny", "rank", "zero9"), r"--engine is a YAML file or one of .*zero2.*; got 'zero9'"),
+    ],
+)
+def test_what_is_neither_is_said(given, message):
+    with pytest.raises(UserError, match=message):
+        recipe_and_engine(*given)
 
 
 @pytest.mark.slow
