@@ -17,7 +17,7 @@ import yaml
 
 from mera.commands.export_card import Card, stage_one_card, written_card
 from mera.language_models.licences import base_name, is_hub_name
-from mera.runs.figures import main_figures
+from mera.runs.figures import figure_intervals, main_figures
 from mera.runs.predictions import Predictions, read_predictions
 from mera.system.errors import UserError
 
@@ -41,7 +41,6 @@ LEFT_OUT = (CARD, INDEX)
 PATHS = ("_name_or_path", "name_or_path", "tokenizer_file", "vocab_file", "task_fingerprint", "task", "output")
 """Keys of settings that say where something lay, or which rows they were."""
 KINDS = ("memorize", "rank", "bi_encoder")
-FIGURES = ("recall@10", "recall@20", "map", "micro_f1")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,6 +118,7 @@ def _write(run: Path, manifest: Mapping[str, object], folder: Path) -> Export:
             shutil.copyfile(path, folder / name)
     predictions = None if kind == "memorize" else read_predictions(run)
     figures = {} if predictions is None else rounded_figures(predictions)
+    intervals = {} if predictions is None else figure_intervals(predictions)
     task = manifest["task"]
     assert isinstance(task, dict)
     config = manifest["config"]
@@ -153,6 +153,7 @@ def _write(run: Path, manifest: Mapping[str, object], folder: Path) -> Export:
         num_codes=None if predictions is None else predictions.num_candidates,
         num_test_patients=None if predictions is None else len(set(predictions.patient_ids)),
         figures=figures,
+        intervals={_metric(name): interval for name, interval in intervals.items()},
         totals=totals,
         reads_past_notes=bool(config.get("prompt", {}).get("past_note_tokens")),
         num_events=_num_events(folder),
@@ -192,7 +193,11 @@ def _write_candidates(run: Path, predictions: Predictions, folder: Path) -> None
 
 def rounded_figures(predictions: Predictions) -> dict[str, float]:
     """Those of `main_figures`, to four places, under the names of a card's metrics."""
-    return {name.lower().replace(" ", "_"): round(value, 4) for name, value in main_figures(predictions).items()}
+    return {_metric(name): round(value, 4) for name, value in main_figures(predictions).items()}
+
+
+def _metric(name: str) -> str:
+    return name.lower().replace(" ", "_")
 
 
 def without_paths(settings: object) -> object:

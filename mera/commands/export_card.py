@@ -40,6 +40,8 @@ class Card:
     num_test_patients: int | None
     figures: Mapping[str, float]
     """fractions of the test split"""
+    intervals: Mapping[str, tuple[float, float]]
+    """their 95% intervals over patients"""
     totals: Sequence[str]
     """files of the export that hold totals over training patients"""
     reads_past_notes: bool
@@ -62,7 +64,10 @@ def written_card(card: Card) -> str:
     """README.md of stage two or a bi-encoder."""
     front = yaml.safe_dump(_front(card), sort_keys=False, allow_unicode=True).strip()
     licence = base_licence(card.base) or "there is no base model; the weights were random"
-    figures = [f"| {NAMES[name]} | {100 * value:.1f} |" for name, value in card.figures.items()]
+    figures = [
+        f"| {NAMES[name]} | {100 * value:.1f} ({' to '.join(f'{100 * end:.1f}' for end in card.intervals[name])}) |"
+        for name, value in card.figures.items()
+    ]
     totals = [f"- `{name}`: {TOTALS[name]}" for name in card.totals]
     how = _how_to_use(card)
     return "\n".join(
@@ -89,7 +94,7 @@ def written_card(card: Card) -> str:
             "",
             f"## Figures on the test split of {card.data}",
             "",
-            f"{card.num_test_patients:,} patients, percent.",
+            f"{card.num_test_patients:,} patients; percent, with 95% intervals over patients.",
             "",
             "| measure | |",
             "|---|---|",

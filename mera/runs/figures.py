@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mera import metrics
+from mera.evaluation import bootstrap
 from mera.runs.other_splits.validation_scores import read_validation
 from mera.runs.predictions import Predictions
 
@@ -28,6 +29,22 @@ def main_figures(predictions: Predictions) -> dict[str, float]:
     if not np.isnan(predictions.thresholds).all():
         values["micro F1"] = metrics.f1(predictions.predicted, targets, "micro")
     return {name: float(value) for name, value in values.items() if np.isfinite(value)}
+
+
+def figure_intervals(predictions: Predictions, samples: int = 1000, seed: int = 0) -> dict[str, tuple[float, float]]:
+    """The 95% intervals of `main_figures`, by the same names, from resamples of patients as a report draws them."""
+    weights = bootstrap.patient_weights(predictions.patient_ids, samples, seed)
+    ranking = metrics.rank_targets(predictions.scores, predictions.targets)
+    by_row = {
+        "recall@10": metrics.row_recall(ranking, 10),
+        "recall@20": metrics.row_recall(ranking, 20),
+        "MAP": metrics.row_average_precision(ranking),
+    }
+    means = bootstrap.row_mean(weights, np.column_stack(list(by_row.values())))
+    replicates = dict(zip(by_row, means.T, strict=True))
+    replicates["micro F1"] = bootstrap.micro_f1(weights, predictions.predicted, predictions.targets)
+    ends = {name: bootstrap.interval(replicates[name]) for name in main_figures(predictions)}
+    return {name: (max(low, 0.0), min(high, 1.0)) for name, (low, high) in ends.items()}
 
 
 def print_end(run: Path, task: str, baselines: Sequence[str]) -> None:

@@ -18,6 +18,7 @@ from data.task import SPLITS
 from mera.commands.export import export_run, rounded_figures
 from mera.metrics import recall_at_k
 from mera.root import ROOT
+from mera.runs.figures import figure_intervals
 from mera.runs.manifest import RunClock, build_manifest
 from mera.runs.predictions import predictions_for_task, read_predictions, write_predictions
 from mera.runs.records import task_record
@@ -122,8 +123,9 @@ def test_the_card_is_one_that_a_hub_reads(kind, library, task, request, tmp_path
     assert figures == rounded_figures(predictions)
     assert figures["recall@10"] == pytest.approx(recall_at_k(predictions.scores, predictions.targets, 10), abs=1e-4)
     assert {result.dataset_name for result in card.data.eval_results} == {"hospital-x"}
-    assert f"| Recall@10 | {100 * figures['recall@10']:.1f} |" in card.text
-    assert f"{len(task.splits['test'])} patients, percent" in card.text
+    low, high = figure_intervals(predictions)["recall@10"]
+    assert f"| Recall@10 | {100 * figures['recall@10']:.1f} ({100 * low:.1f} to {100 * high:.1f}) |" in card.text
+    assert f"{len(task.splits['test'])} patients; percent, with 95% intervals" in card.text
     assert "is no medical device" in card.text
     if kind == "ranking_run":
         assert card.data.license == "apache-2.0"

@@ -1,12 +1,15 @@
 """The figures that a training prints last, and the command it names."""
 
+import json
+
 import numpy as np
 import pytest
-from made_up_runs import make_runs
+from made_up_runs import find_run, make_runs
 from tiny_task import make_tiny_task
 
 from mera import metrics
-from mera.runs.figures import PART_OF, main_figures, print_end
+from mera.report import write_report
+from mera.runs.figures import PART_OF, figure_intervals, main_figures, print_end
 from mera.runs.other_splits.validation_scores import read_validation, write_validation
 from mera.runs.predictions import predictions_for_task, read_predictions, write_predictions
 from mera.runs.run_directory import RunDirectory
@@ -32,6 +35,19 @@ def test_they_are_the_metrics_of_the_predictions(tmp_path):
     assert list(figures) == ["recall@10", "recall@20", "MAP", "micro F1"]
     assert figures["recall@10"] == pytest.approx(float(metrics.recall_at_k(run.scores, run.targets, 10)))
     assert figures["micro F1"] == pytest.approx(float(metrics.f1(run.predicted, run.targets, "micro")))
+
+
+def test_their_intervals_are_those_of_a_report(tmp_path):
+    runs = make_runs(tmp_path / "made")[1:3]
+    page = write_report(runs, tmp_path / "report", bootstrap_samples=50, seed=2)
+    (section,) = json.loads((page.parent / "report.json").read_text())["tasks"]
+    name = runs[0].name
+    reported = find_run(section, name)["metrics"]
+    intervals = figure_intervals(read_predictions(runs[0]), samples=50, seed=2)
+    for figure, (low, high) in intervals.items():
+        expected = reported[figure.lower().replace(" ", "_")]
+        assert (low, high) == pytest.approx((expected["low"], expected["high"]))
+    assert {"recall@10", "recall@20", "MAP"} <= set(intervals)
 
 
 def test_alone_a_run_names_the_baselines_and_beside_others_of_its_task_the_report(task, tmp_path, capsys):
