@@ -23,8 +23,6 @@ import json
 import sys
 from pathlib import Path
 
-from rich.console import Console
-
 from bi_encoder.search.code_names import CODE_SETS
 from bi_encoder.search.output import codes_table, json_ready, read_note_file
 from bi_encoder.search.results import FoundCode, check_request
@@ -34,6 +32,7 @@ from data.codes.book.store import choose_book
 from data.ontology import SYSTEMS
 from mera.system.command import run_command
 from mera.system.errors import CommandLine, UserError
+from mera.system.terminal import plain_console
 
 WORDS, MEANING, BOTH = "words", "meaning", "both"
 
@@ -61,7 +60,7 @@ def main() -> None:
         }
         print(json.dumps(about, indent=2, ensure_ascii=False))
     else:
-        console = Console()
+        console = plain_console()
         console.print(codes_table(text, codes, in_colour=console.is_terminal))
 
 

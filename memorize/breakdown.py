@@ -4,13 +4,13 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import TypedDict
 
-from rich.console import Console
 from rich.table import Table
 
 from data.task import LEVELS
 from memorize.code_sets.code_set import CodeSet
 from memorize.recall import BOTH_WAYS, Answers
 from mera.evaluation.frequency_groups import FREQUENCY_GROUPS, frequency_group
+from mera.system.terminal import plain_console
 
 NO_CODE = "no code of these"
 
@@ -76,7 +76,7 @@ def confusions(answers: Answers, code_set: CodeSet) -> dict[str, int]:
 
 def print_breakdown(record: Breakdown) -> None:
     """The tables of a `breakdown`."""
-    console = Console()
+    console = plain_console()
     tables = {"By chapter": record["by_chapter"]}
     if "by_frequency" in record:
         tables["By training examples with the code"] = record["by_frequency"]

@@ -8,7 +8,6 @@ share a definition or a term, or may not stand with a code, each of them is a ri
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich.console import Console
 from rich.table import Table
 from transformers import PreTrainedModel
 
@@ -16,6 +15,7 @@ from data.inspection.summary import percent
 from memorize.answering import answer_with_codes, answer_with_text, recites
 from memorize.encoding import QuestionEncoder
 from memorize.questions import ANSWERED_IN_WORDS, HELD_OUT_PHRASING, Question, QuestionBook
+from mera.system.terminal import plain_console
 
 BOTH_WAYS = ("code_to_definition", "definition_to_code")
 HELD_OUT_NAMES = ("held_out_synonym_to_code", "held_out_term_to_code")
@@ -120,7 +120,7 @@ def print_shares(columns: dict[str, dict[str, float] | None], title: str = "What
     table = Table("exact match", *measured, title=title)
     for kind in dict.fromkeys(kind for of_kind in measured.values() for kind in of_kind):
         table.add_row(kind.replace("_", " "), *(percent(of_kind.get(kind)) for of_kind in measured.values()))
-    Console().print(table)
+    plain_console().print(table)
 
 
 def is_known(shares_of_kinds: dict[str, float], share: float, kinds: Sequence[str] = BOTH_WAYS) -> bool:

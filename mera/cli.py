@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 
 from mera.root import ROOT
 from mera.system.children import run_child
 from mera.system.safe_group import SafeGroup
-from mera.system.terminal import be_verbose
+from mera.system.terminal import be_verbose, plain_console
 
 app = typer.Typer(
     cls=SafeGroup,
@@ -153,7 +152,7 @@ def report(
     """Compare runs on the same task, side by side. `mera report runs/a runs/b --output report/`."""
     from mera.report import write_report
 
-    with Console(stderr=True).status(f"comparing {len(runs)} runs with {bootstrap_samples:,} resamples"):
+    with plain_console(stderr=True).status(f"comparing {len(runs)} runs with {bootstrap_samples:,} resamples"):
         page = write_report(
             runs,
             output,
@@ -324,13 +323,13 @@ def doctor(
     from mera.doctor.examination import examine
     from mera.doctor.pages import print_examination
 
-    with Console(stderr=True).status("building the model without its weights"):
+    with plain_console(stderr=True).status("building the model without its weights"):
         files = recipe_and_engine(recipe, stage, engine)
         examination = examine(files.recipe, context.args, stage, files.engine, num_processes)
     if as_json:
         print(examination.as_json())
     else:
-        print_examination(examination, Console())
+        print_examination(examination, plain_console())
     raise typer.Exit(1 if examination.missing else 0)
 
 

@@ -20,12 +20,11 @@ from mera.system import quiet_ctrl_c  # noqa: F401  first, for Ctrl-C while the 
 import argparse
 import sys
 
-from rich.console import Console
-
 from data.inspection.summary import print_account
 from data.task import SPLITS
 from mera.system.errors import CommandLine, Once, UserError
 from mera.system.private_files import check_output
+from mera.system.terminal import plain_console
 from mera.training.entry_point import run_entry_point
 from rank.patients.coding_check import RULE_USES
 from rank.patients.notices import print_notices
@@ -47,7 +46,7 @@ def rank_table(arguments: argparse.Namespace, phenotypes: list[Phenotype]) -> No
     """`--input`: the patients of a table, into `--output`, after the account of what was read."""
     ranker = open_ranker(arguments.checkpoint)
     patients = read_patients(arguments, ranker)
-    print_account(patients.account, Console(stderr=True))
+    print_account(patients.account, plain_console(stderr=True))
     examples = rank_new_patients(
         ranker,
         patients,

@@ -27,6 +27,7 @@ from data.inspection.task_figures import SplitFigures, TaskFigures, figures_of, 
 from data.task import Task, load_task
 from mera.system.command import run_command
 from mera.system.errors import CommandLine
+from mera.system.terminal import plain_console
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     task = load_task(options.task)
     figures = figures_of(task, options.top)
-    _print(task, figures, Console())
+    _print(task, figures, plain_console())
     if options.plot is not None:
         path = plot_figures(figures, f"{task.path.name} ({task.info.get('source')}, {task.info['kind']})", options.plot)
         print(f"plots: {path}")
@@ -58,7 +59,7 @@ def _print(task: Task, figures: TaskFigures, console: Console) -> None:
     console.print(f"{task.path.name}: {info['kind']} task of {info['source']}, {info['edition']}", highlight=False)
     console.print(f"protocol: {protocol}; fingerprint {task.fingerprint[:12]}", highlight=False)
     if "split_file" in info:
-        console.print(split_file_line(info["split_file"]), highlight=False, markup=False, soft_wrap=True)
+        console.print(split_file_line(info["split_file"]), highlight=False, soft_wrap=True)
     splits = Table("", *figures.splits, title="Splits (median, 5th to 95th percentile)")
     each = list(figures.splits.values())
     lines = {
@@ -92,9 +93,7 @@ def _print(task: Task, figures: TaskFigures, console: Console) -> None:
         console.print(past_notes_line(info["past_notes"]), highlight=False)
     if "events" in info:
         console.print(events_line(info["events"]), highlight=False)
-    console.print(
-        unknown_codes_line(info) or "codes no edition knows: none", highlight=False, markup=False, soft_wrap=True
-    )
+    console.print(unknown_codes_line(info) or "codes no edition knows: none", highlight=False, soft_wrap=True)
 
 
 def _spread(values: np.ndarray) -> str:

@@ -8,6 +8,7 @@ from rich.table import Table
 from data.ledger import FEWEST_PATIENTS, LedgerRecord, UnitAccount, UnknownCodeCounts, code_form
 from data.task import SPLITS, Task
 from data.task_folder.task_info import EventFacts, HiddenCodes, NoteCounts, OptionValue, SplitFileFacts
+from mera.system.terminal import plain_console
 
 PRINTED_CODES = 5
 
@@ -22,7 +23,7 @@ _RULES = {
 
 def print_summary(task: Task) -> None:
     """Two tables, the number of candidates, and the task's path last."""
-    console = Console()
+    console = plain_console()
     console.print(_split_table(task))
     print_account(task.info, console)
     if "past_notes" in task.info:
@@ -30,11 +31,11 @@ def print_summary(task: Task) -> None:
     if "events" in task.info:
         console.print(events_line(task.info["events"]), highlight=False)
     for line in option_lines(task.info.get("options", {})):
-        console.print(line, highlight=False, markup=False)
+        console.print(line, highlight=False)
     if "split_file" in task.info:
-        console.print(split_file_line(task.info["split_file"]), highlight=False, markup=False)
+        console.print(split_file_line(task.info["split_file"]), highlight=False)
     console.print(f"{len(task.codes):,} candidate codes ({task.info['edition']})", highlight=False)
-    console.print(book_line(task), highlight=False, markup=False)
+    console.print(book_line(task), highlight=False)
     print_candidates(task, console)
     if "hidden_codes" in task.info:
         console.print(hidden_codes_line(task.info["hidden_codes"]), highlight=False)
@@ -43,7 +44,7 @@ def print_summary(task: Task) -> None:
 
 def print_splits(task: Task) -> None:
     """One table, what a sample left out, and the task's path last."""
-    console = Console()
+    console = plain_console()
     console.print(_split_table(task))
     left_out = task.info["sample"]["patients_left_out"]
     console.print(
@@ -112,7 +113,7 @@ def split_file_line(facts: SplitFileFacts) -> str:
 def print_candidates(task: Task, console: Console) -> None:
     """How the candidates were chosen, and what of each split lies outside them."""
     rule = task.candidates_rule
-    console.print(f"candidates: {_RULES[rule['name']].format(file=rule.get('file'))}", highlight=False, markup=False)
+    console.print(f"candidates: {_RULES[rule['name']].format(file=rule.get('file'))}", highlight=False)
     for count, what in (
         (rule.get("repeated_in_file"), "repeat a candidate"),
         (rule.get("changed_in_file"), "are retired or unknown in full: their ancestor is the candidate"),
@@ -142,9 +143,9 @@ def print_account(record: LedgerRecord, console: Console) -> None:
         )
     unknown = unknown_codes_line(record)
     if unknown is not None:
-        console.print(unknown, highlight=False, markup=False, soft_wrap=True)
+        console.print(unknown, highlight=False, soft_wrap=True)
     for event, count in record["changed"].items():
-        console.print(f"{count:,} times: {event}", highlight=False, markup=False)
+        console.print(f"{count:,} times: {event}", highlight=False)
 
 
 def unknown_codes_line(record: LedgerRecord) -> str | None:

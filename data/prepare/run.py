@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from data.cohorts.notes.text_rules import EDIN_MIN_CODE_COUNT
@@ -20,6 +19,7 @@ from data.sources.shared.source_command import Arguments
 from data.task import Task, lock_task
 from mera.system.errors import UserError
 from mera.system.folder_lock import FolderLock
+from mera.system.terminal import plain_console
 
 
 def prepare(arguments: Arguments) -> list[Task]:
@@ -135,14 +135,14 @@ def _account_before_failure() -> Iterator[Ledger]:
     except ValueError:
         record = ledger.record()
         if any(unit["read"] for unit in record["accounting"].values()):
-            print_account(record, Console(stderr=True))
+            print_account(record, plain_console(stderr=True))
         raise
 
 
 @contextmanager
 def _progress() -> Iterator[Callable[[str], None]]:
     """A moving bar with the name of the step, on a terminal only."""
-    console = Console(stderr=True)
+    console = plain_console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("starting", total=None)

@@ -23,6 +23,7 @@ from data.table_files.columns import Column, without_nothing
 from data.table_files.meanings import Meaning, form_of
 from data.table_files.text_tables import column_names, read_text_table
 from mera.system.errors import UserError
+from mera.system.terminal import plain_console
 
 FORMS, FIRST_ROWS = 3, 5
 _TAKEN_FOR = {
@@ -128,7 +129,7 @@ def _preview(each: Column, raw: pl.Series, unreadable: UnreadableColumn | None) 
 def print_preview(arguments: Arguments) -> None:
     """What each column becomes, the first rows masked, and where every row would go; nothing is written. The columns
     are shown also where the table ends in an error."""
-    console, ledger = Console(), Ledger()
+    console, ledger = plain_console(), Ledger()
     try:
         source = table.read_source(arguments, "coding" if arguments.kind == "coding" else "diagnosis", ledger)
     finally:
@@ -151,7 +152,7 @@ def _print_columns(arguments: Arguments, ledger: Ledger, console: Console) -> No
         counts = ("below" if count is None else f"{count:,}" for count in (each.filled, each.unreadable, each.empty))
         read.add_row(each.header, each.taken_for, *counts, "  ".join(each.forms))
     console.print(read)
-    console.print(f"not read: {', '.join(others) or 'no other column'}", markup=False, highlight=False)
+    console.print(f"not read: {', '.join(others) or 'no other column'}", highlight=False)
     first = Table(*(each.header for each in columns), title="first rows, letters and digits masked")
     for row in rows:
         first.add_row(*(row[each.header] for each in columns))

@@ -7,13 +7,14 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
+from rich.text import Text
 
 from mera.commands.programs import Step, mera_command, shown
 from mera.runs.finished_runs import finished_before
 from mera.system.children import run_child
 from mera.system.errors import UserError
 from mera.system.folder_lock import FolderLock
+from mera.system.terminal import plain_console
 
 
 def run_and_compare(steps: Sequence[Step], reference: str, task: Path, output: Path, report: Path) -> Path:
@@ -24,12 +25,12 @@ def run_and_compare(steps: Sequence[Step], reference: str, task: Path, output: P
     at the end where some have failed, and before anything trains where `output` holds something else, or another
     process works there.
     """
-    console, failed = Console(), []
+    console, failed = plain_console(), []
     with FolderLock(output):
         fingerprint = _fingerprint(task)
         finished = [step for step in steps if all(finished_before(result, fingerprint) for result in step.results)]
         for number, step in enumerate(steps, start=1):
-            console.rule(f"[bold]{number}/{len(steps)} {step.name}")
+            console.rule(Text(f"{number}/{len(steps)} {step.name}", "bold"))
             if step in finished:
                 console.print(f"finished before: {', '.join(map(str, step.results))}", soft_wrap=True, highlight=False)
                 continue
@@ -38,7 +39,7 @@ def run_and_compare(steps: Sequence[Step], reference: str, task: Path, output: P
                 failed.append(step.name)
         if reference not in failed:
             comparison = comparison_command([step for step in steps if step.name not in failed], reference, report)
-            console.rule("[bold]report")
+            console.rule(Text("report", "bold"))
             console.print(shown(comparison), soft_wrap=True, highlight=False)
             code = run_child(comparison)
             if code:

@@ -4,11 +4,10 @@ import shutil
 import time
 from pathlib import Path
 
-from rich.console import Console
-
 from mera.commands.programs import Step, accelerate_command, mera_command, run_steps
 from mera.root import shipped
 from mera.system.folder_lock import FolderLock
+from mera.system.terminal import plain_console
 
 PATIENTS = 1500
 RECIPES = {"memorize": "tiny", "rank": "demo", "bi_encoder": "demo"}
@@ -33,7 +32,7 @@ def run_demo(output: Path, fresh: bool = False) -> Path:
 
     Raises UserError where a step fails (what finished before is kept), or another process works in `output`.
     """
-    console, started = Console(), time.perf_counter()
+    console, started = plain_console(), time.perf_counter()
     with FolderLock(output):
         if fresh:
             for name in MADE:

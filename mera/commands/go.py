@@ -14,8 +14,6 @@ import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from mera.commands.go_steps import coding_steps, diagnosis_steps
 from mera.commands.programs import Step, mera_command, run_steps, shown
 from mera.commands.stages import recipe_file
@@ -24,6 +22,7 @@ from mera.runs.finished_runs import note_settings
 from mera.system.errors import UserError
 from mera.system.folder_lock import NAME as LOCK_NAME
 from mera.system.folder_lock import FolderLock
+from mera.system.terminal import plain_console
 
 SETTINGS = "go.json"
 """What the folder was begun with."""
@@ -40,7 +39,7 @@ def run_go(table: Path, output: Path, options: Sequence[str] = (), recipe: str |
     Raises UserError where a column cannot be guessed, a step fails (what finished before is kept), `output` was begun
     with another table or other options, or another process works in it.
     """
-    console, started = Console(), time.perf_counter()
+    console, started = plain_console(), time.perf_counter()
     _refuse_misspelt(options)
     columns, others = _split(options)
     of_notes = _options(others, {"kind"})[0][-1:] in (["coding"], ["--kind=coding"])
@@ -50,7 +49,7 @@ def run_go(table: Path, output: Path, options: Sequence[str] = (), recipe: str |
             recipe_file(recipe, f"configs/{stage}", "--recipe")
     guess = _guess(table, [*columns, *(["--of-notes"] if of_notes else [])])
     console.print("the columns, as they seem to be (an option of `mera prepare table` overrides one):")
-    console.print(f"  {shlex.join(guess['options'])}", soft_wrap=True, highlight=False, markup=False)
+    console.print(f"  {shlex.join(guess['options'])}", soft_wrap=True, highlight=False)
     said = [*guess["options"], *others]
     _refuse_what_trains_nothing(table, said)
     with FolderLock(output):
@@ -69,10 +68,10 @@ def run_go(table: Path, output: Path, options: Sequence[str] = (), recipe: str |
     new = ("--input", f"NEW_{whom.upper()}.csv", *asked, "--output", "ranked.csv")
     predict = mera_command("predict", ranker, *new)
     console.print(f"finished in {(time.perf_counter() - started) / 60:.1f} minutes. To rank new {whom}:")
-    console.print(f"  {shown(predict)}", soft_wrap=True, highlight=False, markup=False)
+    console.print(f"  {shown(predict)}", soft_wrap=True, highlight=False)
     if not of_notes:
         other = f"(any run of the report can do it; if {ranker.with_name('gbdt')} is better there, name that)"
-        console.print(f"  {other}", soft_wrap=True, highlight=False, markup=False)
+        console.print(f"  {other}", soft_wrap=True, highlight=False)
     console.print("The report:")
     return output / "report" / "index.html"
 

@@ -12,6 +12,7 @@ from rich.table import Table
 from mera.runs.figures import main_figures
 from mera.runs.predictions import read_predictions
 from mera.system.errors import UserError
+from mera.system.terminal import plain_console
 
 _PARTIAL = ".partial"
 
@@ -44,7 +45,7 @@ def list_runs(folder: str | Path) -> list[ListedRun]:
 def print_runs(folder: str | Path, console: Console | None = None) -> None:
     """A table of them, figures in percent."""
     runs = list_runs(folder)
-    console = console or Console()
+    console = console or plain_console()
     if not runs:
         console.print(f"no runs in {folder}", highlight=False)
         return

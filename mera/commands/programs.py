@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
+from rich.text import Text
 
 from mera.root import ROOT
 from mera.runs.figures import PART_OF
@@ -33,12 +34,12 @@ def run_steps(steps: Sequence[Step], console: Console, *, before: int = 0, after
     """Run every step that has not finished yet, each after its command as one would type it; `before` and `after`:
     steps that others run, for the numbers. Raises UserError where one fails; what finished before is kept."""
     for number, step in enumerate(steps, start=before + 1):
-        console.rule(f"[bold]{number}/{before + len(steps) + after} {step.name}")
+        console.rule(Text(f"{number}/{before + len(steps) + after} {step.name}", "bold"))
         if step.results and all(is_complete(result) for result in step.results):
             console.print(f"finished before: {', '.join(map(str, step.results))}", soft_wrap=True, highlight=False)
             continue
         command = shown(step.command)
-        console.print(command, soft_wrap=True, highlight=False, markup=False)
+        console.print(command, soft_wrap=True, highlight=False)
         with part_of_this():
             code = run_child(step.command)
         if code:

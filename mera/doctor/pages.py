@@ -2,6 +2,7 @@
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from mera.doctor.examination import Examination
 from mera.doctor.step_estimate import StepEstimate
@@ -24,11 +25,11 @@ def print_examination(examination: Examination, console: Console) -> None:
     if examination.estimate is not None:
         _print_plan(examination, console)
     if examination.too_few_steps is not None:
-        console.print(f"[bold yellow]too short[/]: {examination.too_few_steps}", highlight=False, soft_wrap=True)
+        console.print(Text("too short", "bold yellow") + f": {examination.too_few_steps}", soft_wrap=True)
     for sentence in examination.missing:
-        console.print(f"[bold red]missing[/]: {sentence}", highlight=False, soft_wrap=True)
+        console.print(Text("missing", "bold red") + f": {sentence}", soft_wrap=True)
     if not examination.missing:
-        console.print("[bold green]nothing is missing[/]", highlight=False)
+        console.print(Text("nothing is missing", "bold green"))
 
 
 def _print_plan(examination: Examination, console: Console) -> None:

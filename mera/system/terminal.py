@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterable
 from typing import TypeVar
 
+from rich.console import Console
 from tqdm.auto import tqdm
 
 VERBOSE = "MERA_VERBOSE"
@@ -61,6 +62,11 @@ def quiet_libraries() -> None:
         huggingface_hub.utils.enable_progress_bars()
     if "datasets" in sys.modules:
         sys.modules["datasets"].disable_progress_bars()
+
+
+def plain_console(stderr: bool = False, soft_wrap: bool = False) -> Console:
+    """Prints what it is given. rich's own reads `[lambliasis]` in the name of a code as a style and leaves it out."""
+    return Console(stderr=stderr, soft_wrap=soft_wrap, markup=False)
 
 
 def progress_bar(items: Iterable[Item], label: str | None, unit: str, *, at_least: int = 0) -> "tqdm[Item]":

@@ -18,14 +18,13 @@ import os
 import sys
 from pathlib import Path
 
-from rich.console import Console
-
 from data.task import load_task
 from mera.commands.programs import mera_command, run_steps, shown
 from mera.root import shipped
 from mera.system.command import run_command
 from mera.system.errors import CommandLine
 from mera.system.folder_lock import FolderLock
+from mera.system.terminal import plain_console
 from rank.studies.contents import STUDIES
 from rank.studies.page import write_study
 from rank.studies.plan import MODELS, StudyPlan, check_overrides
@@ -65,7 +64,7 @@ def main() -> None:
         return
     with FolderLock(plan.output):
         claim_output(options.study, plan, task)
-        run_steps(steps, Console())
+        run_steps(steps, plain_console())
         command = shown(mera_command("study", *sys.argv[1:]))
         print(write_study(study.report(plan, task), plan.output / "study", command))
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import NotRequired, TypedDict
 
 import polars as pl
-from rich.console import Console
 from rich.table import Table
 
 from mera.system.private_files import check_output, private_files
+from mera.system.terminal import plain_console
 from rank.patients.patient_ranker import RankedCode
 
 SUFFIXES = (".json", ".parquet", ".csv")
@@ -100,7 +100,7 @@ def print_ranked(example: RankedExample) -> None:
             *(["\n".join(code.rules or ())] if is_checked else []),
             *(["\n".join(map(str, code.because or ()))] if is_explained else []),
         )
-    Console().print(table)
+    plain_console().print(table)
     if is_explained:
         print("because of: how many points of the probability go where this code is not in the history")
     for name, probability in example.phenotypes.items():
@@ -115,7 +115,7 @@ def print_measured(measured: Mapping[str, Mapping[str, float | None]]) -> None:
     for name in next(iter(measured.values())):
         values = (of_phenotype[name] for of_phenotype in measured.values())
         table.add_row(name, *(f"{value:.1%}" if isinstance(value, float) else str(value or "-") for value in values))
-    Console().print(table)
+    plain_console().print(table)
 
 
 def as_json(value: object) -> str:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import NotRequired, TypedDict
 
 import polars as pl
-from rich.console import Console
 from rich.table import Table
 
 from bi_encoder.search.note_prediction.note_ranker import RankedNoteCode
 from bi_encoder.search.output import highlighted
 from mera.system.private_files import check_output, private_files
+from mera.system.terminal import plain_console
 
 SUFFIXES = (".json", ".parquet", ".csv")
 
@@ -87,7 +87,7 @@ def write_ranked_notes(path: str | Path, notes: Sequence[RankedNote]) -> None:
 
 def print_ranked_note(ranked: RankedNote) -> None:
     """A table in the terminal, the evidence in the words around it."""
-    console = Console()
+    console = plain_console()
     has_evidence = any(code.evidence for code in ranked.codes)
     table = Table("", "code", "definition", "probability", "predicted", *(["evidence"] if has_evidence else []))
     for place, code in enumerate(ranked.codes, start=1):

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from data.codes.book.add import add_file
 from data.codes.book.book import CodeBook, load_book
@@ -29,6 +28,7 @@ from data.codes.book.store import AUTO, NONE, book_places, books_folder, choose_
 from data.ontology import SYSTEMS, UnknownCode, load_ontology
 from mera.system.errors import UserError
 from mera.system.safe_group import SafeGroup
+from mera.system.terminal import plain_console
 
 app = typer.Typer(
     cls=SafeGroup,
@@ -46,7 +46,7 @@ def books(context: typer.Context) -> None:
     """List the books; the sub-commands add to one and show a code."""
     if context.invoked_subcommand is not None:
         return
-    console = Console()
+    console = plain_console()
     places = book_places()
     if not places:
         print(f"no code books in {books_folder()}; make one with `mera ontology add FILE`")
@@ -89,7 +89,7 @@ def add(
     """
     with _progress() as report:
         addition = add_file(file, book, system, language, code, term, report)
-    print_addition(addition, Console())
+    print_addition(addition, plain_console())
 
 
 @app.command()
@@ -117,7 +117,7 @@ def show(
         chosen, edition = _book_and_system(code, system, book)
         report("reading the notes")
         facts = code_facts(code, edition, chosen)
-    print_code(facts, chosen, limit, Console())
+    print_code(facts, chosen, limit, plain_console())
 
 
 def _book_and_system(code: str, system: str | None, book: str) -> tuple[CodeBook | None, str]:
@@ -146,7 +146,7 @@ def _has(edition: str, code: str) -> bool:
 @contextmanager
 def _progress() -> Iterator[Callable[[str], None]]:
     """A moving mark with the name of the step, on a terminal only."""
-    console = Console(stderr=True)
+    console = plain_console(stderr=True)
     with console.status("starting") as status:
         yield status.update
 

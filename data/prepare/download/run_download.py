@@ -20,7 +20,6 @@ import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
@@ -28,6 +27,7 @@ from data.prepare.download.catalogue import DATA_SETS, DataSet
 from data.prepare.download.fetch import Fetched, fetch
 from mera.system.command import run_command
 from mera.system.errors import CommandLine, UserError
+from mera.system.terminal import plain_console
 
 NOTHING_TO_FETCH = 3
 """Exit code where a data set has to be asked for."""
@@ -56,10 +56,10 @@ def main(arguments: Sequence[str] | None = None, data_sets: Sequence[DataSet] = 
 def download(data_set: DataSet, folder: Path) -> None:
     """Fetch all files of `data_set` into `folder`, and print what they are. Ends with exit code NOTHING_TO_FETCH where
     it has none."""
-    console = Console(soft_wrap=True)
+    console = plain_console(soft_wrap=True)
 
     def say(line: str) -> None:
-        console.print(line, highlight=False, markup=False)
+        console.print(line, highlight=False)
 
     say(f"{data_set.name}: {data_set.title}\nlicence: {data_set.licence}\npage: {data_set.page}")
     if not data_set.files:
@@ -85,7 +85,7 @@ def _said_of_sha256(fetched: Fetched, is_ours: bool) -> str:
 
 
 def _with_bar(address: str, target: Path, sha256: str | None) -> Fetched:
-    console = Console(stderr=True)
+    console = plain_console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         bar = bars.add_task(target.name, total=None)
@@ -129,7 +129,7 @@ def _print_list(data_sets: Sequence[DataSet]) -> None:
     table = Table("name", "what", "licence", "access")
     for each in data_sets:
         table.add_row(each.name, each.title, each.licence.split(";")[0], "open" if each.files else "see its page")
-    Console().print(table)
+    plain_console().print(table)
 
 
 if __name__ == "__main__":

@@ -7,12 +7,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from rich.console import Console
-
 from mera.commands.predict import Ranked, what_it_ranks
 from mera.commands.programs import script_command
 from mera.commands.serve.engine import Engine
 from mera.system.errors import UserError
+from mera.system.terminal import plain_console
 
 ENGINES: dict[Ranked, str] = {
     "patients": "rank/task_prediction/run_answers.py",
@@ -42,7 +41,7 @@ def serve(checkpoint: Path, bi_encoder: Path | None, port: int) -> None:
     listener = _listening(port)
     port = listener.getsockname()[1]
     with _engines(sources) as engines:
-        with Console(stderr=True).status("opening the model"):
+        with plain_console(stderr=True).status("opening the model"):
             app = build_app(engines.get("patients"), engines.get("notes"))
         token = secrets.token_urlsafe(24)
         print(f"http://{HOST}:{port}/{token}/", flush=True)

@@ -24,7 +24,8 @@ IGNORED_KEYS = frozenset(
 )
 """Where a run was written, what it is called, how it was computed and what validation chose, not what was trained."""
 START_KEYS = ("model.base", "model.gguf_file", "model.architecture", "model.tokenizer_size", "model.max_length")
-"""Together they say one thing: what the run started from."""
+"""Together they say one thing, what the run started from: one key, START, of a configuration that is compared."""
+START = "model.base"
 SEED = "training.seed"
 BASELINE_SEED = "seed"
 MISSING = "not set"
@@ -102,7 +103,12 @@ class TrainedModel:
     @property
     def name(self) -> str:
         """The run with the first seed."""
-        return self.runs[min(self.runs, key=str)]
+        return self.runs[min(self.runs, key=seed_order)]
+
+
+def seed_order(seed: object) -> tuple[int, str]:
+    """2 before 10; a run without a seed has None."""
+    return len(str(seed)), str(seed)
 
 
 def compare_ablations(
@@ -166,9 +172,7 @@ def _over_seeds(metric: str, pairs: list[tuple[Measures, Measures]]) -> SeedsDif
     low = high = float("nan")
     if all(metric in run.replicates for pair in pairs for run in pair):
         mean = np.mean([first.replicates[metric] - second.replicates[metric] for first, second in pairs], axis=0)
-        by_code = [first.by_code[metric] - second.by_code[metric] for first, second in pairs if metric in first.by_code]
-        least_error = bootstrap.mean_error(np.mean(by_code, axis=0)) if by_code else 0.0
-        low, high = bootstrap.interval(mean, least_error=least_error)
+        low, high = bootstrap.interval(mean)
     return SeedsDifference(
         difference=finite(float(np.mean(by_seed))),
         low=finite(low),
@@ -215,14 +219,17 @@ def _trained_run(run: Measures) -> TrainedRun:
 
 
 def _described(run: TrainedRun) -> JsonObject:
-    """The run's configuration, flat; what it started from as one key, `model.base`."""
-    flat = {key: value for key, value in flattened(run.config).items() if not key.startswith(START_KEYS)}
+    """The run's configuration, flat; what it started from as one key, START."""
+    every = flattened(run.config)
+    flat = {key: value for key, value in every.items() if not key.startswith(START_KEYS)}
     if run.kind == BASELINE:  # one configuration is that of all baselines
         return flat | {"model": run.model}
     model = run.config.get("model")
     if isinstance(model, dict):
         architecture = model.get("architecture") or {}
-        flat["model.base"] = model.get("base") or f"random {architecture.get('model_type', 'weights')}"
+        start = {key: value for key, value in every.items() if key.startswith(START_KEYS)}
+        start[START] = model.get("base") or f"random {architecture.get('model_type', 'weights')}"
+        flat[START] = start
         flat["stage one"] = run.has_stage_one
     return flat
 
@@ -235,14 +242,15 @@ def _relatives(reference: TrainedModel, models: Sequence[TrainedModel]) -> tuple
     relatives = []
     for model in models:
         changes = [
-            Change(key=key, reference=_in_words(reference.config, key), changed=_in_words(model.config, key))
+            Change(key=key, reference=in_words, changed=changed_in_words)
             for key in sorted(reference.config.keys() | model.config.keys())
             if reference.config.get(key, MISSING) != model.config.get(key, MISSING)
+            for in_words, changed_in_words in [_both_in_words(reference.config, model.config, key)]
         ]
-        shared = sorted(model.runs.keys() & reference.runs.keys(), key=str)
+        shared = sorted(model.runs.keys() & reference.runs.keys(), key=seed_order)
         pairs = [(model.runs[seed], reference.runs[seed]) for seed in shared] or [(model.name, reference.name)]
         if changes and not shared:
-            seeds = [str(min(runs, key=str)) for runs in (reference.runs, model.runs)]
+            seeds = [str(min(runs, key=seed_order)) for runs in (reference.runs, model.runs)]
             changes.append(Change(key=SEED, reference=seeds[0], changed=seeds[1]))
         if 0 < len(changes) <= MAX_CHANGES and reference.config and model.config:
             relatives.append(
@@ -251,10 +259,26 @@ def _relatives(reference: TrainedModel, models: Sequence[TrainedModel]) -> tuple
     return tuple(relatives)
 
 
+def _both_in_words(first: JsonObject, second: JsonObject, key: str) -> tuple[str, str]:
+    """Two values of a key; of what the runs started from the base, and where they share that, the parts that differ."""
+    one, other = first.get(key), second.get(key)
+    if not isinstance(one, dict) or not isinstance(other, dict):
+        return _in_words(first, key), _in_words(second, key)
+    parts = [part for part in sorted(one.keys() | other.keys()) if one.get(part, MISSING) != other.get(part, MISSING)]
+    parts = [START] if START in parts else parts
+
+    def words(start: JsonObject) -> str:
+        return ", ".join(f"{'' if part == START else f'{part} '}{_in_words(start, part)}" for part in parts)
+
+    return words(one), words(other)
+
+
 def _in_words(config: JsonObject, key: str) -> str:
     if key not in config:
         return MISSING
     value = config[key]
+    if isinstance(value, dict):
+        return str(value[START])
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "none"
     if value is None or isinstance(value, bool):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mera.evaluation import bootstrap
-from mera.report.comparison.ablations import models_of, trained_runs
+from mera.report.comparison.ablations import models_of, seed_order, trained_runs
 from mera.report.measures.estimates import finite
 from mera.report.measures.measure import METRICS, Measures
 
@@ -46,7 +46,7 @@ def seed_groups(measured: Sequence[Measures]) -> tuple[SeedGroup, ...]:
         for model in models_of([run for run in trained if run.kind == kind]):
             if len(model.runs) < 2:
                 continue
-            seeds = sorted(model.runs, key=lambda seed: (len(str(seed)), str(seed)))
+            seeds = sorted(model.runs, key=seed_order)
             members = [runs[model.runs[seed]] for seed in seeds]
             groups.append(
                 SeedGroup(

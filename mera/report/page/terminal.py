@@ -16,6 +16,7 @@ from mera.report.measures.load import group_runs
 from mera.report.measures.measure import METRICS, NEW_CODE_METRICS
 from mera.report.page.markdown_rows import markdown_rows
 from mera.report.text import DASH, interval, p_value, percent
+from mera.system.terminal import plain_console
 
 SHORT_METRICS = ("recall@10", "recall@20", "weighted_f1_at_label_count", "micro_f1", "map")
 NEW_SHORT_METRICS = tuple(metric.key for metric in NEW_CODE_METRICS)
@@ -34,7 +35,7 @@ def print_comparison(
 
     Raises what `write_report` raises for runs that are missing or cannot be compared.
     """
-    console = console or rich.console.Console()
+    console = console or plain_console()
     (group,) = group_runs(run_paths)
     comparison = compare(group, bootstrap_samples, seed)
     if markdown:

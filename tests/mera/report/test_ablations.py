@@ -7,7 +7,7 @@ import pytest
 from made_up_runs import change_run, make_runs
 
 from mera.report import write_report
-from mera.report.comparison.ablations import TrainedRun, find_ablations
+from mera.report.comparison.ablations import TrainedRun, find_ablations, models_of
 from mera.report.comparison.published import Change, PaperFinding, paper_finding
 from mera.runs.predictions import read_predictions
 
@@ -53,6 +53,26 @@ def test_a_run_without_stage_one_is_one_change_of_start():
         Change(key="stage one", reference="true", changed="false"),
     )
     assert found.relatives[0].paper == PaperFinding(metric="recall@20", finding="lower recall")
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("max_length", ("model.max_length 512", "model.max_length 2048")),
+        ("architecture", ("model.architecture.hidden_size 64", "model.architecture.hidden_size 256")),
+    ],
+)
+def test_models_of_other_sizes_are_no_seeds_of_one(key, words):
+    values = {"max_length": (512, 2048), "architecture": ({"hidden_size": 64}, {"hidden_size": 256})}[key]
+    runs = trained_runs(*({"model": {"base": None, key: each}, "training": {"seed": 0}} for each in values))
+    assert len(models_of(runs)) == 2
+    (found,) = find_ablations(runs, reference="run-0")
+    assert found.relatives[0].changes == (Change(key="model.base", reference=words[0], changed=words[1]),)
+
+
+def test_the_first_of_ten_seeds_is_the_lowest():
+    (model,) = models_of(trained_runs(*({"orders": 1, "training": {"seed": seed}} for seed in (10, 2, 3))))
+    assert model.name == "run-1"
 
 
 def test_the_papers_finding_is_for_what_it_took_away():
