@@ -77,7 +77,7 @@ class StopWhenKnown(TrainerCallback):
         self._train_seconds = earlier[-1]["train_seconds"] if earlier else 0.0
         if state.global_step and self._is_due(state) and state.global_step not in {row["step"] for row in earlier}:
             # The run was cut off between the checkpoint of an epoch's last step and that epoch's measurement.
-            self._measure(state, model)
+            self._measure_and_end(state, control, model)
         self._since = time.perf_counter()
 
     def on_epoch_end(
@@ -95,10 +95,14 @@ class StopWhenKnown(TrainerCallback):
         if not self._is_due(state):
             return
         self._train_seconds += time.perf_counter() - self._since
+        self._measure_and_end(state, control, model)
+        self._since = time.perf_counter()
+
+    def _measure_and_end(self, state: TrainerState, control: TrainerControl, model: PreTrainedModel) -> None:
+        """End the training where everything is known."""
         shares = self._measure(state, model)
         if self.config.stop_at is not None and is_known(shares, self.config.stop_at):
             control.should_training_stop = True
-        self._since = time.perf_counter()
 
     def _is_due(self, state: TrainerState) -> bool:
         epoch = round(state.epoch, 6)

@@ -25,7 +25,7 @@ RIDGE_PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0)
 SVM_COSTS = (0.3, 1.0, 3.0)
 FITTED_ON, REFITTED_ON = ("train",), ("train", "validation")
 MOST_NOTES = 20_000
-"""Training notes that are read, the first ones: the linear models take the products of all pairs of them."""
+"""Training notes that are read, the first ones: the linear models take the products of all pairs of them, 3 GiB."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -19,8 +19,6 @@ from mera.runs.fitted_contents import Contents, sparse_arrays, sparse_matrix
 
 MAX_FEATURES = 200_000
 """Of each kind, the most frequent ones."""
-MAX_DUAL_ROWS = 20_000
-"""Training notes up to which ridge regression is solved by the notes' products, an N x N matrix of 3 GiB at most."""
 
 
 TFIDF = {"sublinear_tf": True, "dtype": np.float32, "max_features": MAX_FEATURES, "strip_accents": "unicode"}

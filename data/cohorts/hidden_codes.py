@@ -26,7 +26,7 @@ def choose_hidden(codes: Iterable[str], share: float, seed: int) -> list[str]:
             f"--hide-codes {share:g} of {len(distinct):,} codes that are training targets makes {number:,} hidden and "
             f"{len(distinct) - number:,} others; each must be 1 or more"
         )
-    return sorted(sorted(distinct, key=lambda code: (_hash(seed, code), code))[:number])
+    return sorted(sorted(distinct, key=lambda code: (hash_of(seed, code), code))[:number])
 
 
 def without_hidden(
@@ -56,5 +56,6 @@ def without_hidden(
     return drop_patients(with_codes, lambda patient: len(patient.visits) >= min_visits, reason, ledger), taken
 
 
-def _hash(seed: int, code: str) -> bytes:
-    return hashlib.blake2b(f"{seed}:{code}".encode(), digest_size=8).digest()
+def hash_of(seed: int, name: str) -> bytes:
+    """By which codes and patients are drawn: a larger draw holds a smaller one."""
+    return hashlib.blake2b(f"{seed}:{name}".encode(), digest_size=8).digest()

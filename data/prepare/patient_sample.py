@@ -1,6 +1,5 @@
 """A prepared task with fewer patients to train on: what a model makes of as many as a smaller hospital has."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from data.cohorts.hidden_codes import hash_of
 from data.task import SPLITS, Task, save_task
 from data.task_folder.features import task_features
 from data.task_folder.task_info import PatientSample
@@ -65,8 +65,4 @@ def _first_patients(patients: Sequence[str], number: int | None, seed: int, spli
         raise UserError(
             f"{split} has {len(distinct):,} patients, so a sample is 1 to {len(distinct):,}; got {number:,}"
         )
-    return set(sorted(distinct, key=lambda patient: (_hash(seed, patient), patient))[:number])
-
-
-def _hash(seed: int, patient: str) -> bytes:
-    return hashlib.blake2b(f"{seed}:{patient}".encode(), digest_size=8).digest()
+    return set(sorted(distinct, key=lambda patient: (hash_of(seed, patient), patient))[:number])

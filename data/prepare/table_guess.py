@@ -3,7 +3,8 @@
 python -m data.prepare.table_guess visits.csv --code-system icd10
 
 A column is known by what its values are; its name decides only between columns that could be the same. What the user
-has said is taken as it is. The guess is printed as options of `mera prepare table`, for the user to look at.
+has said is taken as it is. The guess is printed for the user to look at; with --json as options of `mera prepare
+table`, which `mera go` prints and runs.
 """
 
 import argparse
@@ -207,7 +208,7 @@ def _read(path: Path, separator: str | None, encoding: str | None) -> pl.DataFra
     separators = [separator] if separator is not None else list(SEPARATORS)
     names = max((column_names(path, (), each, encoding) for each in separators), key=len)
     unique = [name for name in names if names.count(name) == 1]
-    _tell_left_out("columns that share a name", [*{*names} - {*unique}])
+    _tell_left_out("columns that share a name", [*{*names} - {*unique}], "give each a name of its own")
     if len(unique) < 2:
         raise UserError(f"{path} does not look like a table with a header of several columns")
     table = read_text_table(path, {name: name for name in unique}, separator=separator, encoding=encoding)
@@ -236,13 +237,14 @@ def _code_columns(rows: pl.DataFrame, free: Sequence[str], separator: str | None
     having += [name for name in nameless_beside(rows.columns, having) if name in marks]  # under a merged header
     separator = next((marks[name] for name in having if marks[name]), separator)
     chosen = [name for name in having if marks[name] in ("", separator)]
-    _tell_left_out("columns with codes, by their values", sorted({*named, *others} - {*chosen}))
+    left = sorted({*named, *others} - {*chosen})
+    _tell_left_out("columns with codes, by their values", left, "--code says which are meant")
     return chosen, separator
 
 
-def _tell_left_out(what: str, names: list[str]) -> None:
+def _tell_left_out(what: str, names: list[str], remedy: str) -> None:
     if names:
-        print(f"not taken: {what}: {', '.join(sorted(names))} (--code says which are meant)", file=sys.stderr)
+        print(f"not taken: {what}: {', '.join(sorted(names))} ({remedy})", file=sys.stderr)
 
 
 def _system(rows: pl.DataFrame, known: TableGuess) -> str:
@@ -251,8 +253,12 @@ def _system(rows: pl.DataFrame, known: TableGuess) -> str:
 
 
 def _is_sex(values: pl.Series) -> bool:
-    texts = _distinct(values)
-    return 1 < len(texts) <= 5 and all(meanings.sex(text.lower()) is not None for text in texts)
+    """Words for one sex or both; of letters that stand for other things too (W, H, U) also the column's name."""
+    texts = [text.lower() for text in _distinct(values)]
+    sexes = {meanings.sex(text) for text in texts}
+    if not 1 < len(texts) <= 5 or None in sexes or not {"F", "M"} & sexes:
+        return False
+    return any(len(text) > 1 or text in "fm" for text in texts) or bool(re.search(_NAMES["sex"], values.name))
 
 
 def _is_time(values: pl.Series) -> bool:

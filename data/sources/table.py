@@ -174,7 +174,9 @@ def _one_code_a_row(rows: pl.DataFrame, code_columns: Sequence[str], code_separa
     listed = listed.with_columns(place=pl.int_ranges(pl.col("code").list.len()).cast(pl.List(pl.Float64)))
     exploded = listed.explode("code", "place")
     stripped = exploded.with_columns(pl.col("code").str.strip_chars(AROUND).replace({"": None}))
-    return stripped.with_columns(place=pl.col("number").fill_null(0) * 1e6 + pl.col("place")).drop("number")
+    # A row without a number comes after those that have one.
+    number = pl.col("number").fill_null(pl.col("number").max() + 1).fill_null(0)
+    return stripped.with_columns(place=number * 1e6 + pl.col("place")).drop("number")
 
 
 def _with_order(rows: pl.DataFrame, columns: TableColumns, ledger: Ledger) -> pl.DataFrame:

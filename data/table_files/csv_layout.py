@@ -38,8 +38,6 @@ class CsvLayout:
     """Records with fewer fields than the first."""
     num_stray_quotes: int
     """Quotes that enclose nothing, read as they stand."""
-    multiline: bool
-    """Whether a quoted field runs over several lines."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,7 +132,6 @@ def _layout(
         blank=records.blank,
         num_short=short,
         num_stray_quotes=num_stray_quotes,
-        multiline=multiline,
     )
 
 

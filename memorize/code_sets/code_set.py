@@ -105,7 +105,7 @@ class CodeSet:
         return sum(len(codes) > 1 for codes in self.right_codes().values())
 
     def fingerprint(self) -> str:
-        """sha256 of the codes, their definitions, synonyms and groups."""
+        """sha256 of `record()`."""
         return hashlib.sha256(json.dumps(self.record(), sort_keys=True).encode()).hexdigest()
 
     def record(self) -> CodeSetRecord:

@@ -2,12 +2,12 @@
 
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
 from memorize.code_sets.code_set import CodeSet
-from memorize.code_sets.near_copies import content_words, near_copy_groups
+from memorize.code_sets.near_copies import near_copy_groups
 
 Pair = tuple[str, str]
 """A code and a name of it."""
@@ -70,8 +70,10 @@ def split_names(code_set: CodeSet, held_out: float, terms_per_code: int) -> Name
             held_out_near_copies=0,
         )
     terms = _pairs(code_set, code_set.terms)
-    groups = near_copy_groups([*synonyms, *terms])
-    held_out_groups = _draw_groups([*synonyms, *terms], groups, code_set.definitions, held_out)
+    definitions = list(zip(code_set.codes, code_set.definitions, strict=True))
+    every = near_copy_groups([*definitions, *synonyms, *terms])
+    trained_groups, groups = set(every[: len(definitions)]), every[len(definitions) :]
+    held_out_groups = _draw_groups([group for group in groups if group not in trained_groups], held_out)
     of_synonym, of_term = groups[: len(synonyms)], groups[len(synonyms) :]
     trained = [(pair, group) for pair, group in zip(terms, of_term, strict=True) if group not in held_out_groups]
     drawn = _at_most(trained, terms_per_code)
@@ -91,11 +93,9 @@ def _pairs(code_set: CodeSet, names: Sequence[Sequence[str]]) -> list[Pair]:
     return [(code, name) for code, row in zip(code_set.codes, names, strict=True) for name in row]
 
 
-def _draw_groups(names: Sequence[Pair], groups: Sequence[int], definitions: Iterable[str], share: float) -> set[int]:
-    of_definitions = {content_words(definition) for definition in definitions}
-    trained = {group for (_, name), group in zip(names, groups, strict=True) if content_words(name) in of_definitions}
-    free = [group for group in dict.fromkeys(groups) if group not in trained]
-    return set(random.Random(0).sample(free, round(len(free) * share)))
+def _draw_groups(groups: Sequence[int], share: float) -> set[int]:
+    distinct = list(dict.fromkeys(groups))
+    return set(random.Random(0).sample(distinct, round(len(distinct) * share)))
 
 
 def _one_of_each(terms: Sequence[tuple[Pair, int]]) -> list[Pair]:

@@ -62,7 +62,8 @@ def run_go(table: Path, output: Path, options: Sequence[str] = (), recipe: str |
             name="report", command=mera_command("report", *compared, "--output", output / "report"), results=()
         )
         run_steps([report], console, before=len(steps))
-    whom, asked = "patients", [*guess["columns"], *_options(others, HOW_VALUES_ARE_WRITTEN)[0]]
+    edition = _options(guess["options"], {"codes"})[0]  # a table of one's own is in no checkpoint
+    whom, asked = "patients", [*guess["columns"], *edition, *_options(others, HOW_VALUES_ARE_WRITTEN)[0]]
     if of_notes:
         whom, asked = "notes", columns_of_notes(guess["columns"], others)
     new = ("--input", f"NEW_{whom.upper()}.csv", *asked, "--output", "ranked.csv")

@@ -11,7 +11,7 @@ from mera.system.errors import UserError
 
 Ranked = Literal["patients", "notes"]
 
-FLAGS = ("--json", "--wide", "--allow-unknown")
+FLAGS = ("--json", "--wide", "--allow-unknown", "--explain")
 """Options of either program that take no value."""
 STAGE_ONE, STAGE_TWO, BI_ENCODER = "memorized.json", "ranking.json", "bi_encoder.json"
 BASELINE, NOTES_BASELINE = "fitted/ranking.json", "fitted/model.json"

@@ -1,4 +1,4 @@
-"""The toolkit's own programs as commands that a user would type: what `mera demo` and `mera ablate` run."""
+"""The toolkit's own programs as commands that a user would type: what `mera demo`, `go`, `ablate` and `study` run."""
 
 import os
 import shlex
@@ -27,7 +27,7 @@ class Step:
     name: str
     command: list[str]
     results: tuple[Path, ...]
-    """None: it is done again each time."""
+    """Empty: it is done again each time."""
 
 
 def run_steps(steps: Sequence[Step], console: Console, *, before: int = 0, after: int = 0) -> None:

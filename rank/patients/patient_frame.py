@@ -75,12 +75,14 @@ def patients_of_frame(
         (pl.lit(None, pl.Float64) if columns.age is None else pl.col(columns.age)).alias("age"),
         (pl.lit(None, pl.String) if columns.sex is None else pl.col(columns.sex)).alias("sex"),
     )
+    if table.schema["patient"].is_float():
+        table = table.with_columns(pl.col("patient").fill_nan(None))
     for name in ("patient", "day"):
         empty = table[name].is_null().arg_true()
         if len(empty):
             column = columns.patient if name == "patient" else columns.time
             raise UserError(f"row {empty[0] + 1} of the frame has no value in {column}; give every row one")
-    if table.schema["code"] != pl.String and not isinstance(table.schema["code"], pl.List):
+    if table.schema["code"] not in (pl.String, pl.List(pl.String)):
         raise UserError(
             f"{columns.code} holds {table.schema['code']}, and a code is a text: 008.45 as a number is 8.45"
         )
@@ -101,7 +103,8 @@ def _patient(rows: pl.DataFrame, at: datetime.date | int | None) -> FramePatient
     """`rows`: of one patient, by day."""
     visits = rows.group_by("day", maintain_order=True).agg("code")
     days: Sequence[int] = visits["day"].to_list()
-    now = days[-1] if at is None else at if isinstance(at, int) else (at - _EPOCH).days
+    day = at.date() if isinstance(at, datetime.datetime) else at
+    now = days[-1] if day is None else day if isinstance(day, int) else (day - _EPOCH).days
     if now < days[-1]:
         raise UserError("`at` lies before the last visit of a patient; leave the later visits out, or give a later day")
     ages, sexes = rows["age"].drop_nulls(), rows["sex"].drop_nulls()

@@ -59,6 +59,8 @@ def check_table_options(arguments: argparse.Namespace) -> None:
         raise UserError("give one of --input, --task and --history")
     if arguments.output is None:
         raise UserError("--input needs --output FILE.csv, FILE.parquet or FILE.json")
+    if arguments.wide and arguments.output.endswith(".json"):
+        raise UserError("--wide is a row a patient in a table; JSON has an object a patient as it is")
     if arguments.patient is None or arguments.code is None:
         raise UserError("--input needs --patient and --code, the columns with the patients' ids and the codes")
 

@@ -130,6 +130,8 @@ def wide_table(examples: Sequence[RankedExample]) -> pl.DataFrame:
         row: dict[str, CodeValue] = {**example.names(), "predicted": sum(code.predicted for code in example.codes)}
         for place, code in enumerate(example.codes, start=1):
             row |= {f"code_{place}": code.code, f"probability_{place}": code.probability}
+            if code.rules is not None:
+                row[f"rules_{place}"] = "; ".join(code.rules)
             if code.because is not None:
                 row[f"because_{place}"] = "; ".join(map(str, code.because))
         rows.append(row | {f"phenotype_{name}": value for name, value in example.phenotypes.items()})

@@ -216,3 +216,11 @@ def test_no_page_names_a_place_on_somebodys_machine():
     assert len(texts) > 50
     found = {page.name: match[0] for page, text in texts.items() if (match := A_HOME.search(text))}
     assert not found
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_only_consoles_that_print_what_they_are_given(package):
+    """rich's own would leave [lambliasis] out of a code's name (`mera.system.terminal.plain_console`)."""
+    for path in sorted((ROOT / package).rglob("*.py")):
+        made = re.findall(r"\bConsole\(", path.read_text(encoding="utf-8"))
+        assert len(made) == (path.name == "terminal.py" and path.parent.name == "system"), path

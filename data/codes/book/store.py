@@ -28,11 +28,6 @@ def book_places() -> list[Path]:
     return sorted(path.parent for path in folder.glob("*/book.json")) if folder.is_dir() else []
 
 
-def list_books() -> list[CodeBook]:
-    """The user's books, by edition. Raises UserError where one is damaged."""
-    return [load_book(place) for place in book_places()]
-
-
 def choose_book(choice: str, system: str) -> CodeBook | None:
     """The book that `--book` names: `auto`, the user's of edition `system` if there is one; `none`; or a folder.
 

@@ -20,7 +20,7 @@ from mera.commands.fusion.parts import (
 )
 from mera.evaluation.fusion import patient_folds, sample_pairs, variance_shares
 from mera.evaluation.fusion_trees import ROUNDS, ScoredRows, TreeFusion, fit_tree_fusion
-from mera.report.measures.hierarchy import LEVELS, group_numbers
+from mera.report.measures.hierarchy import LEVELS, label_ids
 from mera.runs.other_splits.train_scores import FOLDS_KEY, folds_of_patients, read_train
 from mera.runs.other_splits.validation_scores import read_validation
 from mera.runs.predictions import Predictions, read_predictions
@@ -82,9 +82,7 @@ def code_families(first: Splits) -> np.ndarray:
     """(C,) int: the group of each candidate at the finest level that puts two codes or more into a group on average;
     where there is none, each is alone."""
     codes = first.validation.codes[: first.validation.num_candidates]
-    levels = [
-        np.unique(group_numbers(codes[level]), return_inverse=True)[1] for level in LEVELS if level in codes.columns
-    ]
+    levels = [np.unique(label_ids(codes[level]), return_inverse=True)[1] for level in LEVELS if level in codes.columns]
     wide = [groups for groups in levels if groups.max() + 1 <= codes.height / 2]
     return max(wide, key=lambda groups: groups.max()) if wide else np.arange(codes.height)
 

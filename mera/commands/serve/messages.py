@@ -35,9 +35,7 @@ class Patient(Form):
     history: Annotated[list[Visit], Field(max_length=MOST_VISITS, description="oldest first")] = []
     age: Age | None = None
     sex: Sex | None = None
-    text: (
-        Annotated[str, Field(max_length=MOST_CHARACTERS, description="a note, for a model that reads them")] | None
-    ) = None
+    text: Note | None = None
 
     @model_validator(mode="after")
     def _days_do_not_ascend(self) -> Self:

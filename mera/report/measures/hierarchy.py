@@ -57,7 +57,7 @@ def hierarchy(ranking: metrics.Ranking, codes: pl.DataFrame, weights: np.ndarray
     if len(levels) < 2 or not len(ranking.rows):
         return None
     rows, columns = at_label_count(ranking)
-    right = np.stack([_in_a_true_group(group_numbers(codes[level]), ranking, rows, columns) for level in levels])
+    right = np.stack([_in_a_true_group(label_ids(codes[level]), ranking, rows, columns) for level in levels])
     exact = _in_a_true_group(np.arange(codes.height), ranking, rows, columns)
     # A level without a group for a code (null) is no step on the way down: what is right below is right above.
     right = np.logical_or.accumulate(np.vstack([right, exact[None, :]])[::-1], axis=0)[::-1]
@@ -83,7 +83,7 @@ def hierarchy(ranking: metrics.Ranking, codes: pl.DataFrame, weights: np.ndarray
     )
 
 
-def group_numbers(groups: pl.Series) -> np.ndarray:
+def label_ids(groups: pl.Series) -> np.ndarray:
     """(C,) int: equal numbers for equal groups; a code without a group is alone."""
     names = groups.cast(pl.String)
     numbers = np.unique(names.fill_null("").to_numpy(), return_inverse=True)[1]
@@ -113,7 +113,7 @@ def coarse_levels(
     """
     levels: dict[str, dict[str, Estimate]] = {}
     for level in (level for level in LEVELS if level in codes.columns):
-        groups = np.unique(group_numbers(codes[level]), return_inverse=True)[1]
+        groups = np.unique(label_ids(codes[level]), return_inverse=True)[1]
         if not 1 < groups.max() + 1 < codes.height:
             continue
         group_targets = by_group(targets, groups, np.logical_or)

@@ -215,7 +215,7 @@ def test_columns_that_are_left_out_are_said(tmp_path, capsys):
     assert guess_table(path, TableGuess()).code == ["principal"]
     said = capsys.readouterr().err.splitlines()
     assert said == [
-        "not taken: columns that share a name: note (--code says which are meant)",
+        "not taken: columns that share a name: note (give each a name of its own)",
         "not taken: columns with codes, by their values: sec1, sec2 (--code says which are meant)",
     ]
     assert guess_table(path, TableGuess(code=["principal", "sec1", "sec2"])).code == ["principal", "sec1", "sec2"]
@@ -279,3 +279,20 @@ def test_the_time_of_a_visit_is_no_birth_and_no_export(tmp_path):
     )
     guess = guess_table(write(tmp_path, table), TableGuess())
     assert (guess.patient, guess.time) == ("mrn", "begin")
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "taken"),
+    [
+        ("lab", ("W", "U"), False),
+        ("sex", ("W", "U"), True),
+        ("lab", ("F", "M"), True),
+        ("lab", ("unknown", "U"), False),
+        ("geschl", ("weiblich", "U"), True),
+    ],
+)
+def test_letters_that_may_be_a_sex_need_a_name_that_says_so(tmp_path, name, values, taken):
+    path = tmp_path / "t.csv"
+    rows = [f"P{row},2020-01-0{1 + row % 9},I10,{values[row % 2]}" for row in range(40)]
+    path.write_text(f"pid,day,dx,{name}\n" + "\n".join(rows) + "\n")
+    assert guess_table(path, TableGuess()).sex == (name if taken else None)

@@ -301,6 +301,15 @@ def test_rows_of_one_visit_keep_their_codes_together(tmp_path, mark, code, more)
     assert codes_of(path, code, **more) == [["J18.9", "I10", "N17.9", "E11.9"]]
 
 
+@pytest.mark.parametrize("more", [{}, {"code_separator": ";"}])
+def test_a_code_without_its_number_comes_after_those_that_have_one(tmp_path, more):
+    path = tmp_path / "t.csv"
+    path.write_text("pid,day,seq,dx\nP1,2020-01-01,,A09\nP1,2020-01-01,2,I10\nP1,2020-01-01,1,N17.9\n")
+    columns = TableColumns(patient="pid", time="day", code="dx", position="seq")
+    patients, _, _ = read_user_table(path, columns, Ledger(), "icd10", **more)
+    assert patients[0].visits[0].codes == ("N17.9", "I10", "A09")
+
+
 def test_notes_of_a_visit_are_in_the_order_of_their_times(tmp_path):
     path = tmp_path / "notes.csv"
     notes = [("2020-01-03", "zuletzt"), ("2020-01-01", "Aufnahme"), ("2020-01-02", "Verlauf"), ("2020-01-02", "Befund")]

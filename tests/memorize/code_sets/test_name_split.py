@@ -38,13 +38,13 @@ def with_terms(codes, seed=0, most=30):
 def test_no_near_copy_of_a_held_out_name_is_trained(codes, seed, terms_per_code):
     codes = with_terms(codes, seed)
     split = split_names(codes, 0.3, terms_per_code)
-    trained = [*split.trained_synonyms, *split.trained_terms]
+    trained = [*split.trained_synonyms, *split.trained_terms, *zip(codes.codes, codes.definitions, strict=True)]
     held_out = [*split.held_out_synonyms, *split.held_out_terms]
     assert len(held_out) > 5
     of_code = defaultdict(list)
     for code, name in trained:
         of_code[code].append(content_words(name))
-    everywhere = {content_words(name) for _, name in trained} | set(map(content_words, codes.definitions))
+    everywhere = {content_words(name) for _, name in trained}
     for code, name in held_out:
         words = content_words(name)
         assert words not in everywhere
@@ -108,6 +108,13 @@ def test_without_a_book_the_draw_is_over_single_synonyms(codes):
     assert split.held_out_synonyms == random.Random(0).sample(synonyms, round(len(synonyms) * 0.25))
     assert set(split.trained_synonyms) == set(synonyms) - set(split.held_out_synonyms)
     assert split.trained_terms == split.held_out_terms == []
+
+
+def test_a_definition_with_a_word_more_is_not_held_out(codes):
+    """What holds all words of the code's own definition, or only words of it, is answered from that."""
+    terms = [[f"{definition} of the left side"] for definition in codes.definitions]
+    split = split_names(replace(codes, terms=terms), 0.9, 10)
+    assert (len(split.trained_terms), split.held_out_terms) == (len(codes.codes), [])
 
 
 def test_the_near_copy_of_a_definition_is_not_held_out(codes):

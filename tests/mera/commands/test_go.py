@@ -98,6 +98,13 @@ def test_an_option_that_is_nearly_one_of_its_own(table, tmp_path):
         go.run_go(table, tmp_path / "mine", ["--recip", "tiny"])
 
 
+def test_a_table_of_codes_of_ones_own_is_named_for_new_patients_too(steps, table, tmp_path, capsys, monkeypatch):
+    guess = {"options": [*GUESS["columns"], "--code", "dx", "--codes", "gm.csv"], "columns": GUESS["columns"]}
+    monkeypatch.setattr(go, "_guess", lambda table, columns: guess)
+    go.run_go(table, tmp_path / "mine", ["--codes", "gm.csv"])
+    assert "--input NEW_PATIENTS.csv --patient pid --codes gm.csv --output ranked.csv" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

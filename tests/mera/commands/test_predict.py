@@ -1,8 +1,12 @@
 """`mera predict` starts the program of the checkpoint's stage."""
 
-import pytest
+import re
 
-from mera.commands.predict import BI_ENCODER, PROGRAMS, STAGE_ONE, STAGE_TWO, predict_command
+import pytest
+from ready_python import run_ready
+
+from mera.commands.predict import BI_ENCODER, FLAGS, PROGRAMS, STAGE_ONE, STAGE_TWO, predict_command
+from mera.root import ROOT
 
 TWO, NOTES = PROGRAMS["patients"], PROGRAMS["notes"]
 
@@ -24,6 +28,7 @@ def runs(tmp_path, monkeypatch):
         (["laa", "--text", "AKI"], NOTES),
         (["--text", "AKI", "--json", "laa/checkpoint"], NOTES),
         (["--text=AKI", "laa"], NOTES),
+        (["--explain", "two", "--history", "I10"], TWO),
         (["--help"], TWO),
         (["laa", "--help"], NOTES),
         (["."], TWO),
@@ -34,6 +39,13 @@ def test_the_checkpoint_says_which(words, script):
     command = predict_command(words)
     assert command[1].endswith(script)
     assert command[2:] == words
+
+
+def test_every_option_without_a_value_is_known():
+    """Of the program of patients, as its help shows them; one may have a value or none."""
+    shown = run_ready([str(ROOT / TWO), "--help"]).stdout
+    without = set(re.findall(r"^  (--[a-z-]+)(?:  |$)", shown, re.M)) - {"--help"}
+    assert without == set(FLAGS)
 
 
 @pytest.mark.usefixtures("runs")

@@ -63,6 +63,8 @@ def test_days_count_to_the_day_that_is_given():
     columns = FrameColumns(**COLUMNS)
     seven, three = patients_of_frame(pl.DataFrame(ROWS), columns, DAY(2024, 3, 11))
     assert (seven.patient, seven.days_before, seven.age) == (7, [375, 10], 71)
+    noon = datetime.datetime(2024, 3, 11, 12)
+    assert patients_of_frame(pl.DataFrame(ROWS), columns, noon) == [seven, three]
     assert (three.patient, three.days_before, three.sex) == (3, [70], None)
     with pytest.raises(ValueError, match="`at` lies before the last visit of a patient"):
         patients_of_frame(pl.DataFrame(ROWS), columns, DAY(2024, 2, 1))
@@ -81,7 +83,9 @@ def test_rows_without_a_code_are_counted(ranker):
         ({"icd": None}, "the frame has no column icd; it has pid, on"),
         ({"on": ["2024", "2023"]}, "on holds String; a time is a date"),
         ({"icd": [428.0, 401.9]}, "icd holds Float64, and a code is a text"),
+        ({"icd": [[428], [401]]}, r"icd holds List\(Int64\), and a code is a text"),
         ({"pid": ["a", None]}, "row 2 of the frame has no value in pid"),
+        ({"pid": [7.0, float("nan")]}, "row 2 of the frame has no value in pid"),
         ({"on": [None, DAY(2024, 1, 1)]}, "row 1 of the frame has no value in on"),
         (
             {"icd": ["I10", "Smith"], "pid": ["a", "b"]},

@@ -87,10 +87,10 @@ def _on_rare_codes(comparison: Comparison, runs: Sequence[ComparedRun]) -> list[
             sentences.append(f"Of the {group.targets:,} true {codes}, no model finds any among its first 20.")
         else:
             is_best = best_in_group(frequency.pairs, place) == top.name
-            tested = "more than every other model" if is_best else "not for certain"
+            tested = "; by the paired test, more than every other model" if is_best else "; not for certain"
             sentences.append(
-                f"Of the {group.targets:,} true {codes}, {top.label} finds most among its first 20: "
-                f"{percent(value)}% ({interval(recall)}; by the paired test, {tested})."
+                f"Of the {group.targets:,} true {codes}, {top.label} finds {'most' if len(valued) > 1 else 'these'} "
+                f"among its first 20: {percent(value)}% ({interval(recall)}{tested if len(valued) > 1 else ''})."
             )
     return sentences
 

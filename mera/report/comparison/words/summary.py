@@ -183,8 +183,10 @@ def _before_correction(pair: MetricDifference) -> str:
 
 def _set_size(best: ComparedRun) -> Bullet:
     size = best.breakdown.set_size
-    if size is None or size.micro_precision.value is None:
+    if size is None:
         return Bullet(lead="It ranks and does not decide:", text="without a threshold it predicts no set of codes.")
+    if size.micro_precision.value is None:
+        return Bullet(lead="It predicts nothing:", text="no code of any example is above its threshold.")
     predicted, true = number(size.mean_predicted.value, 1), number(size.mean_true.value, 1)
     return Bullet(
         lead=f"{best.measured_in_full.capitalize()} predicts {predicted} codes where {true} are true:",

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from mera import metrics
-from mera.report.measures.hierarchy import LEVELS, group_numbers
+from mera.report.measures.hierarchy import LEVELS, label_ids
 
 WRONG_PER_EXAMPLE = 20
 """Wrong predictions of an example that can stand for a missed code: its highest-scored ones."""
@@ -48,7 +48,7 @@ def code_counts(
     is_missed = ~predicted[rows, columns]
     missed_rows, missed = rows[is_missed], columns[is_missed]
     levels = [level for level in LEVELS if level in codes.columns and codes[level].n_unique() > 1]
-    groups = np.stack([group_numbers(codes[level]) for level in levels]) if levels else None
+    groups = np.stack([label_ids(codes[level]) for level in levels]) if levels else None
     wrong = _wrong_predictions(ranking, predicted, targets)
     instead = [
         _nearest(missed[start : start + MISSED_AT_ONCE], wrong[missed_rows[start : start + MISSED_AT_ONCE]], groups)
