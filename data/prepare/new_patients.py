@@ -7,7 +7,8 @@ from pathlib import Path
 from data.cohorts.cohort import Patient
 from data.ledger import Ledger, LedgerRecord
 from data.ontology import Ontology
-from data.sources.shared.table_columns import SYSTEMS, TableColumns
+from data.sources.shared.own_table.code_versions import TRANSLATED
+from data.sources.shared.own_table.table_columns import SYSTEMS, TableColumns
 from data.sources.table import read_user_table
 from data.table_files.columns import ColumnForms
 from data.task_folder.features import PatientRow, VisitRow
@@ -39,6 +40,7 @@ def read_new_patients(
     zeros: str | None = None,
     granularity: str = "full",
     event_separator: str | None = None,
+    icd10_from: str | None = None,
 ) -> NewPatients:
     """The patients of a table in the forms that `mera prepare table` reads, each with all its visits, oldest first.
 
@@ -48,12 +50,13 @@ def read_new_patients(
     table cannot be read, or a visit lies after `at`.
     """
     ledger = Ledger()
-    names = {value: name for name, value in SYSTEMS.items()}
+    has_both = columns.code_version is not None or icd10_from is not None
+    names = {value: name for name, value in (TRANSLATED if has_both else SYSTEMS).items()}
     patients, _, _ = read_user_table(
         path,
         columns,
         ledger,
-        None if system is None else names[system],
+        None if system is None else names.get(system, system),
         separator,
         code_separator,
         past_notes=columns.text is not None,
@@ -62,6 +65,7 @@ def read_new_patients(
         granularity=granularity,
         edition=edition,
         event_separator=event_separator,
+        icd10_from=icd10_from,
     )
     with_notes, with_events = columns.text is not None, bool(columns.events())
     day = None if at is None else _day(at)

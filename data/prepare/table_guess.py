@@ -18,27 +18,42 @@ from typing import TypedDict
 
 import polars as pl
 
-from data.sources.shared.code_cells import best_system, code_mark, code_pieces
 from data.sources.shared.events.options import KINDS
-from data.sources.shared.table_columns import AGE_HELP, SEX_HELP, SYSTEMS, add_table_columns, encoding_hint, matching
-from data.table_files import meanings
+from data.sources.shared.own_table.code_cells import best_system, code_mark, code_pieces
+from data.sources.shared.own_table.code_versions import CODE_SYSTEMS
+from data.sources.shared.own_table.column_kinds import (
+    SEX_NAMES,
+    belongs,
+    differs,
+    distinct,
+    is_age,
+    is_id,
+    is_position,
+    is_sex,
+    is_text,
+    is_time,
+)
+from data.sources.shared.own_table.table_columns import (
+    AGE_HELP,
+    SEX_HELP,
+    add_table_columns,
+    encoding_hint,
+    matching,
+)
 from data.table_files.columns import without_nothing
 from data.table_files.csv_layout import SEPARATORS, nameless_beside
 from data.table_files.stored_files import NotInUtf8
 from data.table_files.text_tables import column_names, read_text_table
-from data.table_files.times import UnreadableTimes, parse_times
 from mera.system.command import run_command
 from mera.system.errors import CommandLine, UserError
 
-_LOOKED_AT, _MOST = 400, 0.8
-"""Different values of a column that are tried, and which share of them must be what the column is taken for."""
 _ROWS = 20_000
 """Rows that are looked at."""
 _NAMES = {
     "patient": r"patient|person|subject|pati?d|^pid$|^pat|mrn|pacient|paciente|^rut|nhc|member|beneficiar|^id$",
     "visit": r"visit|admission_?id|hadm|encounter|stay|fall|case|episod|^vid$|sejour|aufenthalt|^id_?ingreso",
     "time": r"admi|date|datum|fecha|ingreso|aufnahme|entr|arriv|time|^day|start|^from|besuch",
-    "sex": r"sex|gender|geschlecht|sexo|genre",
+    "sex": SEX_NAMES,
     "age": r"(^|[^a-z])age|^alter|edad|^idade|leeftijd|^eta$",
     "position": r"seq|position|rank|^pos|^nr$|order|num",
     "code": r"dx|diag|icd|cie|cim|cid|code",
@@ -48,7 +63,7 @@ _NAMES = {
 _NOT_TIME = r"birth|geb|nac|nais|nasc|fod|föd|dob|death|deces|disch|entlass|alta|egreso|end|sortie|export|extract"
 _NOT_PATIENT = r"name|nombre|nom$|apellido|surname|dob|birth|geb|date|datum|fecha|sex|gender|age|alter|edad"
 _OF_DIAGNOSES = r"dx|diag|icd|cie|cim|cid"
-_COLUMNS = ("patient", "visit", "time", "code", "position", "sex", "age", "text")
+_COLUMNS = ("patient", "visit", "time", "code", "code_version", "position", "sex", "age", "text")
 WINDOWS = "cp1252"
 
 
@@ -69,6 +84,8 @@ class TableGuess:
     visit: str | None = None
     time: str | None = None
     code: list[str] = field(default_factory=list)
+    code_version: str | None = None
+    """The user's own word; never guessed."""
     position: str | None = None
     sex: str | None = None
     age: str | None = None
@@ -115,7 +132,7 @@ def guess_table(
             return
         fitting = [column for column in free if fits(rows[column]) and not (unlike and re.search(unlike, column))]
         if differs_by is not None:
-            fitting = [column for column in fitting if _differs(rows, column, differs_by)] or fitting
+            fitting = [column for column in fitting if differs(rows, column, differs_by)] or fitting
         named = [column for column in fitting if re.search(_NAMES[name], column)]
         chosen = named[:1] or (fitting[:1] if name in ("sex", "time") or (of_notes and name == "text") else [])
         for column in chosen:
@@ -126,19 +143,19 @@ def guess_table(
         known.code, known.code_separator = _code_columns(rows, free, known.code_separator)
         free = [name for name in free if name not in known.code]
     elif known.code_separator is None:
-        marks = (code_mark(_distinct(rows[name]), numbers=True) for name in known.code)
+        marks = (code_mark(distinct(rows[name]), numbers=True) for name in known.code)
         known.code_separator = next(filter(None, marks), None)
     if not known.code:
         raise UserError(f"{path}: no column seems to hold ICD codes; name it with --code")
     known.code_system = known.code_system or _system(rows, known)
-    take("text", _is_text)
+    take("text", is_text)
     if of_notes and known.text is None:
         raise UserError(f"{path}: no column seems to hold notes; name it with --text")
     hint = "" if of_notes or known.text is None else ", or say --kind coding where each note is coded for itself"
-    take("sex", _is_sex)
-    take("patient", _is_id, unlike=_NOT_PATIENT)
-    take("time", _is_time, unlike=_NOT_TIME, differs_by=known.patient)
-    take("age", _is_age)
+    take("sex", is_sex)
+    take("patient", is_id, unlike=_NOT_PATIENT)
+    take("time", is_time, unlike=_NOT_TIME, differs_by=known.patient)
+    take("age", is_age)
     if of_notes and known.patient is None:
         known.patient = _note_ids(rows, free, known)
     if known.patient is None:
@@ -147,8 +164,8 @@ def guess_table(
     if of_notes and known.visit is None:
         known.visit = known.patient if _has_one_note(rows, known.patient, known) else _note_ids(rows, free, known)
         free = [name for name in free if name != known.visit]
-    take("visit", lambda values: _belongs(values, patients))
-    take("position", _is_position)
+    take("visit", lambda values: belongs(values, patients))
+    take("position", is_position)
     if of_notes and known.visit is None and known.time is None:
         raise UserError(f"{path}: no column seems to hold the ids of the notes; add one, or name it with --visit")
     if known.visit is None and known.time is None:
@@ -183,7 +200,7 @@ def _as_pattern(names: list[str], columns: Sequence[str]) -> list[str]:
 
 
 def _taken(known: TableGuess) -> set[str]:
-    single = [known.patient, known.visit, known.time, known.position, known.sex, known.age, known.text]
+    single = [getattr(known, name) for name in _COLUMNS if name != "code"]
     names = [*single, *known.code, *known.procedures, *known.drugs, *known.labs]
     return {name.strip().lower() for name in names if name is not None}
 
@@ -215,19 +232,13 @@ def _read(path: Path, separator: str | None, encoding: str | None) -> pl.DataFra
     return table.rows.head(_ROWS).select(without_nothing(table.rows[name].head(_ROWS)).alias(name) for name in unique)
 
 
-def _distinct(values: pl.Series) -> list[str]:
-    if values.dtype != pl.String:
-        return []
-    return values.drop_nulls().unique(maintain_order=True).head(_LOOKED_AT).to_list()
-
-
 def _code_columns(rows: pl.DataFrame, free: Sequence[str], separator: str | None) -> tuple[list[str], str | None]:
     """The columns whose values are codes, and what separates the codes in one cell: those that are called so, else the
     first. Beside columns of lists there may be one of single codes, as the principal diagnosis is."""
     marks = {
         name: mark
         for name in free
-        if (mark := code_mark(_distinct(rows[name]), separator, bool(re.search(_OF_DIAGNOSES, name)))) is not None
+        if (mark := code_mark(distinct(rows[name]), separator, bool(re.search(_OF_DIAGNOSES, name)))) is not None
     }
     named = [name for name in marks if re.search(_NAMES["code"], name)]
     # Ids such as P000 and D012 look like codes.
@@ -248,74 +259,20 @@ def _tell_left_out(what: str, names: list[str], remedy: str) -> None:
 
 
 def _system(rows: pl.DataFrame, known: TableGuess) -> str:
-    texts = [text for name in known.code for text in _distinct(rows[name.strip().lower()])]
+    texts = [text for name in known.code for text in distinct(rows[name.strip().lower()])]
     return best_system(code_pieces(texts, known.code_separator or ""))
-
-
-def _is_sex(values: pl.Series) -> bool:
-    """Words for one sex or both; of letters that stand for other things too (W, H, U) also the column's name."""
-    texts = [text.lower() for text in _distinct(values)]
-    sexes = {meanings.sex(text) for text in texts}
-    if not 1 < len(texts) <= 5 or None in sexes or not {"F", "M"} & sexes:
-        return False
-    return any(len(text) > 1 or text in "fm" for text in texts) or bool(re.search(_NAMES["sex"], values.name))
-
-
-def _is_time(values: pl.Series) -> bool:
-    if values.dtype == pl.Datetime:
-        return True
-    texts = values.drop_nulls().head(_LOOKED_AT)
-    if not len(texts) or texts.str.contains(r"^\d{1,6}(\.\d+)?$").sum() > 0.5 * len(texts):
-        return False
-    try:
-        read = parse_times(texts).moments.is_not_null()
-    except UnreadableTimes:
-        read = texts.str.contains(r"^\d{1,2}[/. -]\d{1,2}[/. -]\d{4}")
-    return read.sum() >= _MOST * len(texts)
-
-
-def _is_age(values: pl.Series) -> bool:
-    texts = _distinct(values)
-    return bool(texts) and sum(age is not None for age in meanings.ages(texts).values()) >= _MOST * len(texts)
-
-
-def _is_text(values: pl.Series) -> bool:
-    texts = _distinct(values)
-    return bool(texts) and sum(map(len, texts)) > 80 * len(texts)
-
-
-def _is_id(values: pl.Series) -> bool:
-    return values.dtype == pl.String and values.null_count() < len(values) and values.n_unique() > 1
-
-
-def _differs(rows: pl.DataFrame, column: str, by: str) -> bool:
-    """Whether a value of `by` has several of `column`: visits of a patient differ in time, a date of birth or of the
-    export does not."""
-    return bool((rows.drop_nulls([column, by]).group_by(by).agg(pl.col(column).n_unique())[column] > 1).any())
-
-
-def _belongs(values: pl.Series, patients: pl.Series) -> bool:
-    """Whether each value occurs with one patient only, and some patient has several."""
-    if values.dtype != pl.String:
-        return False
-    pairs = pl.DataFrame({"value": values, "patient": patients}).drop_nulls().unique()
-    return pairs.height == pairs["value"].n_unique() > pairs["patient"].n_unique()
 
 
 def _note_ids(rows: pl.DataFrame, free: Sequence[str], known: TableGuess) -> str | None:
     """The first column that looks like ids of notes."""
     called = rf"{_NAMES['note']}|{_NAMES['visit']}"
-    ids = [name for name in free if re.search(called, name) and _is_id(rows[name])]
+    ids = [name for name in free if re.search(called, name) and is_id(rows[name])]
     return next((name for name in ids if _has_one_note(rows, name, known)), None)
 
 
 def _has_one_note(rows: pl.DataFrame, ids: str, known: TableGuess) -> bool:
     """Whether each value of the column `ids` has one note."""
     return rows.select(ids, str(known.text)).unique().height == rows[ids].n_unique()
-
-
-def _is_position(values: pl.Series) -> bool:
-    return bool(texts := _distinct(values)) and all(text.isdigit() and len(text) < 4 for text in texts)
 
 
 def main() -> None:
@@ -325,7 +282,7 @@ def main() -> None:
     add_table_columns(parser.add_argument, required=False)
     for name, text in (("sex", SEX_HELP), ("age", AGE_HELP), ("text", "note of the visit")):
         parser.add_argument(f"--{name}", metavar="COLUMN", help=text)
-    parser.add_argument("--code-system", choices=tuple(SYSTEMS), help="the edition of the codes")
+    parser.add_argument("--code-system", choices=tuple(CODE_SYSTEMS), help="the edition of the codes")
     parser.add_argument("--of-notes", action="store_true", help="each note is coded for itself")
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()

@@ -17,8 +17,8 @@ from rich.table import Table
 from data.inspection.summary import print_account
 from data.ledger import Ledger, UnreadableColumn
 from data.sources import table
+from data.sources.shared.own_table.table_columns import encoding_hint, table_columns
 from data.sources.shared.source_command import Arguments
-from data.sources.shared.table_columns import encoding_hint, table_columns
 from data.table_files.columns import Column, without_nothing
 from data.table_files.meanings import Meaning, form_of
 from data.table_files.text_tables import column_names, read_text_table
@@ -31,6 +31,7 @@ _TAKEN_FOR = {
     "visit": "id of the visit",
     "time": "time of the visit",
     "code": "diagnosis code",
+    "code_version": "version of ICD",
     "position": "order of the codes",
     "sex": "sex",
     "age": "age in years",
@@ -118,7 +119,7 @@ def _preview(each: Column, raw: pl.Series, unreadable: UnreadableColumn | None) 
     common = forms.value_counts(sort=True).head(FORMS).to_series(0).to_list()
     return ColumnPreview(
         header=each.header or each.name,
-        taken_for=_TAKEN_FOR[each.name.split("_")[0]],
+        taken_for=_TAKEN_FOR.get(each.name) or _TAKEN_FOR[each.name.split("_")[0]],
         filled=len(values) - values.null_count(),
         unreadable=None if each.meaning == Meaning.CODE else 0 if unreadable is None else unreadable["values"],
         empty=values.null_count(),

@@ -27,7 +27,7 @@ from mera.system.terminal import plain_console
 SETTINGS = "go.json"
 """What the folder was begun with."""
 OWN_OPTIONS = ("--output", "--recipe")
-HOW_VALUES_ARE_WRITTEN = ("date-format", "sex-values", "codes-without-zeros")
+HOW_VALUES_ARE_WRITTEN = ("date-format", "sex-values", "codes-without-zeros", "icd10-from")
 """Options of `mera prepare table` that `mera predict` takes too, beside the columns."""
 
 
@@ -132,7 +132,7 @@ def _claim(output: Path, settings: Recipe) -> None:
 def _split(options: Sequence[str]) -> tuple[list[str], list[str]]:
     """What a guess must know of the options, and the rest of them, which go to `mera prepare table` alone."""
     known = {"patient", "visit", "time", "code", "position", "sex", "age", "text", "code-system", "codes"}
-    known |= {"procedures", "drugs", "labs", "event-separator"}
+    known |= {"procedures", "drugs", "labs", "event-separator", "code-version"}
     return _options(options, known | {"code-separator", "separator", "encoding"})
 
 

@@ -8,7 +8,7 @@ from data.editions.national_edition import read_national_edition
 from data.ledger import Ledger, LedgerRecord
 from data.prepare.new_patients import NewPatients, read_new_patients
 from data.sources.shared.events.options import KINDS
-from data.sources.shared.table_columns import TableColumns, add_table_columns, table_columns
+from data.sources.shared.own_table.table_columns import TableColumns, add_table_columns, table_columns
 from data.table_files.columns import ColumnForms
 from data.table_files.meanings import parse_sex_values
 from data.task_folder.features import VisitRow
@@ -50,8 +50,20 @@ def add_table_options(parser: argparse.ArgumentParser) -> None:
 def check_table_options(arguments: argparse.Namespace) -> None:
     """Raises UserError where options of a table stand without `--input`, or others do not go with it."""
     if arguments.input is None:
-        names = ("patient", "visit", "time", "code", "position", *KINDS, "codes", "at", "wide")
-        given = [f"--{name}" for name in names if getattr(arguments, name)]
+        names = (
+            "patient",
+            "visit",
+            "time",
+            "code",
+            "code_version",
+            "icd10_from",
+            "position",
+            *KINDS,
+            "codes",
+            "at",
+            "wide",
+        )
+        given = [f"--{name.replace('_', '-')}" for name in names if getattr(arguments, name)]
         if given:
             raise UserError(f"{', '.join(given)}: columns of a table, which --input names")
         return
@@ -103,6 +115,7 @@ def read_patients(arguments: argparse.Namespace, ranker: PatientRanker) -> NewPa
         zeros=arguments.codes_without_zeros,
         granularity="category" if ranker.trained_on.granularity == "category" else "full",
         event_separator=arguments.event_separator,
+        icd10_from=arguments.icd10_from,
     )
 
 

@@ -5,7 +5,7 @@ import pytest
 from prepare_case import EVEN, accounting, assert_adds_up, dropped, every_row, run, write_csv
 
 from data.ledger import Ledger
-from data.sources.shared.table_columns import TableColumns
+from data.sources.shared.own_table.table_columns import TableColumns
 from data.sources.table import read_user_table
 from mera.system.errors import UserError
 

@@ -14,7 +14,7 @@ from ready_python import run_ready
 
 from data.cohorts.cohort import Patient
 from data.ledger import Ledger
-from data.sources.shared.table_columns import TableColumns
+from data.sources.shared.own_table.table_columns import TableColumns
 from data.sources.table import read_user_table
 from data.table_files.columns import ColumnForms
 from mera.root import ROOT

@@ -12,11 +12,11 @@ from pathlib import Path
 import polars as pl
 
 from data.ledger import Ledger
-from data.sources.shared.code_cells import refuse_listed
 from data.sources.shared.events.drug_classes import drug_class
 from data.sources.shared.events.event_rows import EventRows, EventTable, plain_name
 from data.sources.shared.events.options import KINDS
 from data.sources.shared.events.procedure_names import name_of_procedure, procedure_key
+from data.sources.shared.own_table.code_cells import refuse_listed
 
 _LIST_MARKS = (";", "|")
 """Not the comma, which stands in names of drugs and labs."""

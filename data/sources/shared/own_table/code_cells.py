@@ -1,7 +1,6 @@
 """Cells of codes: which columns hold them and what separates several in one cell, and what else stands in columns of
 codes or beside them, which is refused."""
 
-import contextlib
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -10,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from data.ontology import Ontology, UnknownCode, load_ontology
-from data.sources.shared.table_columns import SYSTEMS
+from data.sources.shared.own_table.table_columns import SYSTEMS
 from data.table_files.columns import without_nothing
 from data.table_files.csv_layout import nameless_beside
 from data.table_files.text_tables import read_text_table
@@ -36,8 +35,10 @@ FEWEST_VALUES = 10
 """Of a column, below which nothing is concluded from them."""
 VALUES_TRIED = 400
 """Different values of a column."""
-SHARE_OF_CODES, SHARE_BESIDE = 0.8, 0.5
-"""Which share of them makes a column one of codes; and one without a name, beside a column of codes."""
+SHARE_OF_CODES, SHARE_OF_BOTH, SHARE_BESIDE = 0.8, 0.95, 0.5
+"""Which share of them makes a column one of codes; of codes of BOTH versions; and one without a name, beside a column
+of codes."""
+BOTH = ("icd9cm", "icd10cm")
 _IN_CELL = (";", "|", ",", "\n", " ", "/")
 AROUND = " \t\r\n[](){}\"'"
 """What a program that writes lists may put around a code."""
@@ -81,12 +82,16 @@ def best_system(codes: Sequence[str]) -> str:
 
 def share_of_codes(codes: Sequence[str], ontology: Ontology) -> float:
     """Which share of the first codes the edition has."""
-    known, codes = 0, codes[:VALUES_TRIED]
-    for code in codes:
-        with contextlib.suppress(UnknownCode):
-            ontology.resolve(code)
-            known += 1
-    return known / max(1, len(codes))
+    codes = codes[:VALUES_TRIED]
+    return sum(knows(ontology, code) for code in codes) / max(1, len(codes))
+
+
+def knows(ontology: Ontology, code: str) -> bool:
+    try:
+        ontology.resolve(code)
+    except UnknownCode:
+        return False
+    return True
 
 
 def _are_codes(texts: Sequence[str], separator: str, numbers: bool) -> bool:
@@ -97,7 +102,10 @@ def _are_codes(texts: Sequence[str], separator: str, numbers: bool) -> bool:
         return False
     if all(piece.isdigit() for piece in pieces) and not numbers:
         return False
-    return max(share_of_codes(pieces, load_ontology(name)) for name in SYSTEMS.values()) >= SHARE_OF_CODES
+    if max(share_of_codes(pieces, load_ontology(name)) for name in SYSTEMS.values()) >= SHARE_OF_CODES:
+        return True
+    tried = pieces[:VALUES_TRIED]  # of a table of both versions neither has enough
+    return sum(any(knows(load_ontology(name), code) for name in BOTH) for code in tried) >= SHARE_OF_BOTH * len(tried)
 
 
 def refuse_lists(path: str | Path, rows: pl.DataFrame, code_columns: Sequence[str]) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from data.sources.shared.table_columns import TableColumns
+from data.sources.shared.own_table.table_columns import TableColumns
 
 
 def in_file(tmp_path, code):

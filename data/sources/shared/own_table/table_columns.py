@@ -29,6 +29,8 @@ class TableColumns:
     code: str | Sequence[str]
     """One code, or with `code_separator` several; or several such columns, by name or by pattern (`DIAG*`), in the
     order of a visit's codes."""
+    code_version: str | None = None
+    """The version of ICD of a row's codes, 9 or 10 (`ICD9`, `ICD-10-CM`)."""
     visit: str | None = None
     """Id of the visit; None: rows of a patient with the same time are one."""
     time: str | None = None
@@ -96,6 +98,7 @@ def add_table_columns(add: Callable[..., object], required: bool = True) -> None
         "visit": "id of the visit (default: rows of one time)",
         "time": "date or time, or days as numbers (default: visits in order of their ids)",
         "code": "diagnosis code; several columns, or a pattern in quotes ('DIAG*'), where a row has one for each",
+        "code-version": "version of ICD of the codes, 9 or 10, in a table that holds both",
         "position": "number that orders the codes of a visit",
         "procedures": "what was done in the visit: an ICD-10-PCS or ICD-9-CM (39.95) code, or a name (docs/events.md)",
         "drugs": "drug that was given in the visit, by its name",
@@ -110,6 +113,9 @@ def add_table_columns(add: Callable[..., object], required: bool = True) -> None
             metavar="COLUMN",
             help=meaning,
         )
+    add(
+        "--icd10-from", metavar="DAY", help="instead of a column: the first day of ICD-10, as 2015-10-01; before, ICD-9"
+    )
     add("--event-separator", metavar="TEXT", help="what stands between procedures, drugs or labs in one column")
     add(
         "--code-separator",

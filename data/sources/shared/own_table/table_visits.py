@@ -1,0 +1,116 @@
+"""The rows of a table of one's own as visits: the codes of each in their order, its time, its note."""
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from data.ledger import Ledger
+from data.sources.shared.own_table.code_cells import AROUND
+from data.sources.shared.own_table.table_columns import TableColumns
+from data.table_files.ids import id_order
+
+FAR_APART = 100
+"""Days."""
+
+
+def time_as_id(rows: pl.DataFrame) -> pl.Series:
+    """Rows of a patient with one time are one visit, however the time is written."""
+    moments = rows["time"].dt.strftime("%Y-%m-%d %H:%M:%S").str.strip_suffix(" 00:00:00")
+    return moments.fill_null(rows["time_days"].cast(pl.String).str.strip_suffix(".0"))
+
+
+def one_code_a_row(rows: pl.DataFrame, code_columns: Sequence[str], code_separator: str | None) -> pl.DataFrame:
+    """`place` orders the codes of a visit: the user's numbers, else its rows by time and content where each may have
+    several codes, then the order in the row; or nothing. A row without any code stays, with a null."""
+    number = pl.col("position") if "position" in rows.columns else pl.lit(None, pl.Float64)
+    if code_separator is None and len(code_columns) == 1:
+        return rows.with_columns(place=number)
+    if "position" not in rows.columns:  # the order of a file's rows is chance
+        key = pl.struct(*(name for name in ("time", "time_days") if name in rows.columns), *code_columns)
+        number = key.rank("dense").over("patient", "visit").cast(pl.Float64)
+    if code_separator is None:
+        in_row = pl.concat_list(code_columns)
+    else:
+        in_row = pl.concat_list(pl.col(name).str.split(code_separator).fill_null([]) for name in code_columns)
+    codes = in_row.list.drop_nulls()
+    none = pl.lit([None], dtype=pl.List(pl.String))
+    listed = rows.with_columns(code=pl.when(codes.list.len() > 0).then(codes).otherwise(none), number=number)
+    listed = listed.with_columns(place=pl.int_ranges(pl.col("code").list.len()).cast(pl.List(pl.Float64)))
+    exploded = listed.explode("code", "place")
+    stripped = exploded.with_columns(pl.col("code").str.strip_chars(AROUND).replace({"": None}))
+    # A row without a number comes after those that have one.
+    number = pl.col("number").fill_null(pl.col("number").max() + 1).fill_null(0)
+    return stripped.with_columns(place=number * 1e6 + pl.col("place")).drop("number")
+
+
+def num_diagnoses(rows: pl.DataFrame) -> int:
+    return int(rows["diagnosis"].sum())
+
+
+def with_order(rows: pl.DataFrame, columns: TableColumns, ledger: Ledger) -> pl.DataFrame:
+    """`order`, in seconds where there are times; `day` where there are days. Rows without a time go, and with them the
+    visits and patients that have no other; the ledger counts each.
+    """
+    if columns.time is None:
+        ledger.change("visits in the order of their ids: no --time", rows.select("patient", "visit").n_unique())
+        return ordered(rows, columns)
+    timed = ordered(rows, columns).drop_nulls("order")
+    reason = "without a usable time"
+    ledger.drop("diagnoses", f"row {reason}", num_diagnoses(rows) - num_diagnoses(timed))
+    for unit, key in (("visits", ["patient", "visit"]), ("patients", ["patient"])):
+        ledger.drop(unit, reason, rows.select(key).n_unique() - timed.select(key).n_unique())
+    return timed
+
+
+def ordered(rows: pl.DataFrame, columns: TableColumns) -> pl.DataFrame:
+    """`rows` with `order` and `day`, null where they have no usable time."""
+    if columns.time is None:
+        return rows.with_columns(order=id_order(rows["visit"]), day=pl.lit(None, dtype=pl.Int64))
+    if rows["time_days"].null_count() == rows.height:
+        return rows.with_columns(order=pl.col("time").dt.epoch("s"), day=pl.col("time").dt.epoch("d").cast(pl.Int64))
+    days = pl.col("time_days")
+    return rows.with_columns(order=(days * 86_400).cast(pl.Int64), day=days.floor().cast(pl.Int64))
+
+
+def visits_of_rows(rows: pl.DataFrame, columns: TableColumns, ledger: Ledger, past_notes: bool) -> pl.DataFrame:
+    # The notes of a visit in the order of their times, of one time as the file has them.
+    notes = pl.col("text").sort_by("order", maintain_order=True).drop_nulls().unique(maintain_order=True)
+    first = rows.group_by("patient", "visit").agg(
+        pl.col("order", "day").min(),
+        sex=_one(pl.col("sex")) if columns.sex else pl.lit(None, dtype=pl.String),
+        age=_one(pl.col("age")) if columns.age else pl.lit(None, dtype=pl.Int64),
+        text=notes.str.join("\n\n") if columns.text else pl.lit(None, dtype=pl.String),
+        num_texts=pl.col("text").drop_nulls().n_unique() if columns.text else pl.lit(0),
+    )
+    ledger.change(f"visit whose rows lie more than {FAR_APART} days apart, read as one", _far_apart(rows))
+    for name in (name for name in ("sex", "age") if getattr(columns, name) is not None):
+        several = rows.drop_nulls(name).group_by("patient", "visit").agg(pl.col(name).n_unique())
+        ledger.change(f"visit whose rows differ in {name}, which is left out", several.filter(pl.col(name) > 1).height)
+    visits = first.select("order", "day", "age", "sex", patient_id="patient", admission_id="visit", period="day")
+    if not columns.text:
+        return visits
+    text = pl.when(pl.col("text").str.strip_chars() != "").then("text")
+    if past_notes:
+        texts = first.select(text=text, num_notes=pl.when(text.is_not_null()).then("num_texts").otherwise(0))
+        ledger.read("notes", int(texts["num_notes"].sum()))
+        return visits.hstack(texts.get_columns())
+    texts = first.select(text=text, num_notes=pl.lit(1))
+    noted = visits.hstack(texts.get_columns()).drop_nulls("text")
+    joined = int((first["num_texts"].cast(pl.Int64) - 1).clip(0).sum())
+    ledger.change("note of a visit that has others, with which it is read as one", joined)
+    ledger.read("notes", noted.height)
+    ledger.drop("visits", "without a note", visits.height - noted.height)
+    ledger.drop("patients", "without a note", visits["patient_id"].n_unique() - noted["patient_id"].n_unique())
+    return noted
+
+
+def _far_apart(rows: pl.DataFrame) -> int:
+    """Visits whose days lie far apart: an id that begins anew each year, or a stay of months."""
+    days = rows.group_by("patient", "visit").agg(span=pl.col("day").max() - pl.col("day").min())
+    return days.filter(pl.col("span") > FAR_APART).height
+
+
+def _one(values: pl.Expr) -> pl.Expr:
+    """The value where all that are there agree, else null."""
+    known = values.drop_nulls()
+    return pl.when(known.n_unique() == 1).then(known.min())
