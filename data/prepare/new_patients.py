@@ -15,6 +15,8 @@ from data.task_folder.features import PatientRow, VisitRow
 from mera.system.errors import UserError
 
 _EPOCH = datetime.date(1970, 1, 1)
+FURTHEST = 30 * 365
+"""Days from a last visit to the one to predict."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,6 +71,12 @@ def read_new_patients(
     )
     with_notes, with_events = columns.text is not None, bool(columns.events())
     day = None if at is None else _day(at)
+    last_days = [patient.visits[-1].day for patient in patients]
+    if day is not None and any(last is not None and day - last > FURTHEST for last in last_days):
+        raise UserError(
+            f"--at lies more than {FURTHEST // 365} years after the last visit of a patient; give a date where the "
+            f"table's times are dates, and a number where they are days"
+        )
     return NewPatients(
         patient_ids=[patient.patient_id for patient in patients],
         rows=[_row(patient, day, with_notes=with_notes, with_events=with_events) for patient in patients],

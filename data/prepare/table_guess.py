@@ -19,7 +19,7 @@ from typing import TypedDict
 import polars as pl
 
 from data.sources.shared.events.options import KINDS
-from data.sources.shared.own_table.code_cells import best_system, code_mark, code_pieces
+from data.sources.shared.own_table.code_cells import FEWEST_VALUES, best_system, code_mark, code_pieces
 from data.sources.shared.own_table.code_versions import CODE_SYSTEMS
 from data.sources.shared.own_table.column_kinds import (
     SEX_NAMES,
@@ -49,20 +49,39 @@ from mera.system.errors import CommandLine, UserError
 
 _ROWS = 20_000
 """Rows that are looked at."""
+_OF_DIAGNOSES = r"dx|diag|(^|[^a-z])(icd|cie|cim|cid)"
 _NAMES = {
-    "patient": r"patient|person|subject|pati?d|^pid$|^pat|mrn|pacient|paciente|^rut|nhc|member|beneficiar|^id$",
+    "patient": r"patient|^pt|person|subject|pati?d|^pid$|^pat|mrn|pacient|paciente|^rut|nhc|member|beneficiar|^id$",
     "visit": r"visit|admission_?id|hadm|encounter|stay|fall|case|episod|^vid$|sejour|aufenthalt|^id_?ingreso",
     "time": r"admi|date|datum|fecha|ingreso|aufnahme|entr|arriv|time|^day|start|^from|besuch",
     "sex": SEX_NAMES,
     "age": r"(^|[^a-z])age|^alter|edad|^idade|leeftijd|^eta$",
     "position": r"seq|position|rank|^pos|^nr$|order|num",
-    "code": r"dx|diag|icd|cie|cim|cid|code",
+    "code": rf"{_OF_DIAGNOSES}|code",
     "text": r"note|text|summary|report|brief|informe|epicris",
     "note": r"id$|^id|note|doc|file|report|informe|key|num",
 }
-_NOT_TIME = r"birth|geb|nac|nais|nasc|fod|föd|dob|death|deces|disch|entlass|alta|egreso|end|sortie|export|extract"
-_NOT_PATIENT = r"name|nombre|nom$|apellido|surname|dob|birth|geb|date|datum|fecha|sex|gender|age|alter|edad"
-_OF_DIAGNOSES = r"dx|diag|icd|cie|cim|cid"
+_FIRST_CHOICE = {
+    "patient": r"^(the_?)?(patient|pat|pt|person|subject|member|beneficiary|bene|paciente?)s?[ _-]?"
+    r"(id|nr|no|num|number|nummer|key|identifier|sk)?$|^pid$|^mrn$|^nhc$|^rut$",
+    "time": r"admi|ingreso|aufnahme|entr|arriv|start|^from|besuch|visit|encounter",
+    "age": r"^age$|^alter$|^edad$|^idade$|age_?(at_?)?admi",
+    "sex": r"^(sex|gender|geschlecht|sexo|genre)|(patient|pat)_?(sex|gender)",
+    "position": r"seq|position|rank",
+}
+"""Names that decide where several would do."""
+_NOT = {
+    "time": r"birth|geb|nac|nais|nasc|fod|föd|dob|death|deces|disch|dis_|entlass|alta|egreso|end|sortie|out|export"
+    r"|extract|follow|updat|modif|last|regist|created|result|sample",
+    "patient": r"name|nombre|nom$|apellido|surname|dob|birth|geb|date|datum|fecha|sex|gender|age|alter|edad|zip|plz"
+    r"|postal|city|state|status|type|group|class|country|phone|room|ward|record|path",
+    "age": r"death|mother|father|baby|onset|diagnos",
+    "sex": r"baby|mother|father|partner|doctor|physician",
+    "position": r"child|order_?id|visit|number_of",
+    "code": r"death|defun|famil|father|mother|exclu|suspe|verdacht|version"
+    r"|^(?!.*(dx|diag|icd)).*(ward|room|unit|zip|plz)",
+}
+"""Names that a column of the kind has not."""
 _COLUMNS = ("patient", "visit", "time", "code", "code_version", "position", "sex", "age", "text")
 WINDOWS = "cp1252"
 
@@ -123,17 +142,18 @@ def guess_table(
     _find_named(Path(path), known, rows.columns, separator)
     free = [name for name in rows.columns if name not in _taken(known)]
 
-    def take(
-        name: str, fits: Callable[[pl.Series], bool], unlike: str | None = None, differs_by: str | None = None
-    ) -> None:
-        """The free column that fits, by name where several do; `unlike`: names that it may not have; `differs_by`: a
-        column within whose values it differs, where any that fits does."""
+    def take(name: str, fits: Callable[[pl.Series], bool], differs_by: str | None = None) -> None:
+        """The free column that fits, by name where several do; `differs_by`: a column within whose values it differs,
+        where any that fits does."""
         if getattr(known, name) is not None:
             return
+        unlike = _NOT.get(name)
         fitting = [column for column in free if fits(rows[column]) and not (unlike and re.search(unlike, column))]
         if differs_by is not None:
             fitting = [column for column in fitting if differs(rows, column, differs_by)] or fitting
         named = [column for column in fitting if re.search(_NAMES[name], column)]
+        first_choice = _FIRST_CHOICE.get(name, _NAMES[name])
+        named.sort(key=lambda column: not re.search(first_choice, column))
         chosen = named[:1] or (fitting[:1] if name in ("sex", "time") or (of_notes and name == "text") else [])
         for column in chosen:
             setattr(known, name, column)
@@ -153,8 +173,8 @@ def guess_table(
         raise UserError(f"{path}: no column seems to hold notes; name it with --text")
     hint = "" if of_notes or known.text is None else ", or say --kind coding where each note is coded for itself"
     take("sex", is_sex)
-    take("patient", is_id, unlike=_NOT_PATIENT)
-    take("time", is_time, unlike=_NOT_TIME, differs_by=known.patient)
+    take("patient", is_id)
+    take("time", is_time, differs_by=known.patient)
     take("age", is_age)
     if of_notes and known.patient is None:
         known.patient = _note_ids(rows, free, known)
@@ -238,7 +258,8 @@ def _code_columns(rows: pl.DataFrame, free: Sequence[str], separator: str | None
     marks = {
         name: mark
         for name in free
-        if (mark := code_mark(distinct(rows[name]), separator, bool(re.search(_OF_DIAGNOSES, name)))) is not None
+        if not re.search(_NOT["code"], name)
+        and (mark := code_mark(distinct(rows[name]), separator, bool(re.search(_OF_DIAGNOSES, name)))) is not None
     }
     named = [name for name in marks if re.search(_NAMES["code"], name)]
     # Ids such as P000 and D012 look like codes.
@@ -259,8 +280,17 @@ def _tell_left_out(what: str, names: list[str], remedy: str) -> None:
 
 
 def _system(rows: pl.DataFrame, known: TableGuess) -> str:
-    texts = [text for name in known.code for text in distinct(rows[name.strip().lower()])]
-    return best_system(code_pieces(texts, known.code_separator or ""))
+    """Raises UserError where one column is of ICD-9 and another of ICD-10."""
+    mark = known.code_separator or ""
+    pieces = {name: code_pieces(distinct(rows[name.strip().lower()]), mark) for name in known.code}
+    of_nine = [name for name, codes in pieces.items() if codes and best_system(codes) == "icd9"]
+    of_ten = [name for name, codes in pieces.items() if codes and name not in of_nine]
+    if of_nine and of_ten and all(len(pieces[name]) >= FEWEST_VALUES for name in (*of_nine, *of_ten)):
+        raise UserError(
+            f"{', '.join(of_nine)} {'is' if len(of_nine) == 1 else 'are'} of ICD-9 and {', '.join(of_ten)} of ICD-10; "
+            f"name those of one edition with --code"
+        )
+    return best_system([code for codes in pieces.values() for code in codes])
 
 
 def _note_ids(rows: pl.DataFrame, free: Sequence[str], known: TableGuess) -> str | None:

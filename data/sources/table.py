@@ -19,13 +19,14 @@ from data.sources.shared.events.of_table import read_table_events, refuse_event_
 from data.sources.shared.events.options import KINDS, add_min_event_patients
 from data.sources.shared.icd_versions import resolve_versions
 from data.sources.shared.options import add_diagnosis_options, add_kind, add_past_notes
-from data.sources.shared.own_table.code_cells import refuse_flags, refuse_lists, refuse_nameless, without_names
+from data.sources.shared.own_table.code_cells import refuse_flags, refuse_lists, refuse_nameless
 from data.sources.shared.own_table.code_versions import (
     CODE_SYSTEMS,
     check_versions,
     refuse_two_versions,
     with_versions,
 )
+from data.sources.shared.own_table.named_codes import bare_codes
 from data.sources.shared.own_table.table_columns import (
     AGE_HELP,
     SEX_HELP,
@@ -108,9 +109,12 @@ def read_user_table(
         refuse_event_lists(path, rows, event_columns)
     of_events, rows = rows, _without_events(rows, event_columns)
     rows = one_code_a_row(rows, code_columns, code_separator)
-    plain, num_named = without_names(rows["code"])
-    rows = rows.with_columns(plain)
-    ledger.change("cell with words behind its code, which are left out", num_named)
+    bare = bare_codes(rows["code"], edition)
+    rows = rows.with_columns(bare.codes.alias("code"))
+    ledger.change("cell with words behind its code, which are left out", bare.num_named)
+    ledger.change(
+        "code that words behind it take back (excluded, suspected, history of), not read", bare.num_taken_back
+    )
     # A row that is there for its event alone is of a visit, and no diagnosis without a code.
     rows = rows.with_columns(diagnosis=pl.col("code").is_not_null() | ~pl.col("has_event"))
     ledger.read("diagnoses", num_diagnoses(rows))

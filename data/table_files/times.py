@@ -198,7 +198,7 @@ def _as_days(values: pl.Series, moments: pl.Series) -> pl.Series | None:
     num_dates = len(moments) - moments.null_count()
     if not num_numbers or num_numbers <= num_dates:
         return None
-    reason = _why_no_days(numbers.drop_nulls())
+    reason = _why_no_days(numbers.drop_nulls()) or _why_no_decimals(values.filter(numbers.is_not_null()))
     if reason is not None:
         raise UnreadableTimes(f"the numbers in it {reason}; give dates such as 2020-01-31, or numbers of days")
     return numbers
@@ -221,6 +221,13 @@ def _why_no_days(numbers: pl.Series) -> str | None:
     if whole and largest >= _DAYS_OF_CENTURIES and months.is_between(1, 12).all() and days.is_between(1, 31).all():
         return "look like dates with two digits of the year (YYMMDD)"
     return None
+
+
+def _why_no_decimals(texts: pl.Series) -> str | None:
+    """1,000 and 1.000 beside 999 are thousands, where every number with a mark has three digits behind it."""
+    marked = texts.filter(texts.str.contains(r"[.,]"))
+    in_thousands = len(marked) and len(marked) < len(texts) and marked.str.contains(r"^-?\d{1,3}[.,]\d{3}$").all()
+    return "seem to have marks between thousands" if in_thousands else None
 
 
 def _unknown(length: int) -> pl.Series:

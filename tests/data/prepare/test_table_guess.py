@@ -296,3 +296,59 @@ def test_letters_that_may_be_a_sex_need_a_name_that_says_so(tmp_path, name, valu
     rows = [f"P{row},2020-01-0{1 + row % 9},I10,{values[row % 2]}" for row in range(40)]
     path.write_text(f"pid,day,dx,{name}\n" + "\n".join(rows) + "\n")
     assert guess_table(path, TableGuess()).sex == (name if taken else None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "header", "right"),
+    [
+        ("patient", ("patient_zip", "pt_id"), "pt_id"),
+        ("patient", ("id", "mrn"), "mrn"),
+        ("patient", ("patient_group", "patient_id"), "patient_id"),
+        ("patient", ("pathology_id", "patient"), "patient"),
+        ("time", ("follow_up_date", "admitted"), "admitted"),
+        ("time", ("diagnosis_date", "aufnahme"), "aufnahme"),
+        ("age", ("mother_age", "age"), "age"),
+        ("position", ("number_of_children", "seq_num"), "seq_num"),
+    ],
+)
+def test_of_columns_that_could_be_the_same_the_better_name_is_taken(tmp_path, kind, header, right):
+    """The other one comes first in the file, and its values would do."""
+    values = {
+        "patient": lambda row: f"X{row // 2}",
+        "time": lambda row: f"202{row % 3}-03-0{1 + row % 9}",
+        "age": lambda row: 40 + row % 30,
+        "position": lambda row: 1 + row % 4,
+    }
+    columns = {"pid": lambda row: f"P{row // 4}", "day": lambda row: f"202{row % 4}-01-01"}
+    columns.pop({"patient": "pid", "time": "day"}.get(kind, ""), None)
+    columns = (
+        {name: values[kind] for name in header} | columns | {"icd": lambda row: ("I10", "E11.9", "J18.9")[row % 3]}
+    )
+    path = tmp_path / "t.csv"
+    rows = [",".join(str(of_row(row)) for of_row in columns.values()) for row in range(80)]
+    path.write_text("\n".join([",".join(columns), *rows]) + "\n")
+    assert getattr(guess_table(path, TableGuess()), kind) == right
+
+
+@pytest.mark.parametrize("name", ["cause_of_death_icd", "family_history_icd", "excluded_icd", "ward_code", "paciente"])
+def test_codes_that_are_no_diagnosis_of_the_visit_are_not_taken(tmp_path, name):
+    path = tmp_path / "t.csv"
+    codes = ("I10", "E11.9", "J18.9", "N17.9")
+    rows = [f"P{row // 2:04},202{row % 2}-01-01,{codes[row % 4]},{codes[row % 3]}" for row in range(60)]
+    ids = "pid" if name != "paciente" else "nhc"
+    path.write_text("\n".join([f"{ids},day,icd,{name}", *rows]) + "\n")
+    assert guess_table(path, TableGuess()).code == ["icd"]
+
+
+def test_columns_of_two_versions_are_not_taken_together(tmp_path):
+    path = tmp_path / "t.csv"
+    nine, ten = ("428.0", "401.9", "486", "584.9", "V10.3"), ("I50.9", "I10", "J18.9", "N17.9", "Z85.3")
+    more = (
+        ("428.1", "428.2", "428.3", "401.0", "401.1", "402.0"),
+        ("I50.1", "I50.2", "I50.3", "I11.0", "I11.9", "I12.0"),
+    )
+    nine, ten = (*nine, *more[0]), (*ten, *more[1])
+    rows = [f"P{row // 2},202{row % 2}-01-01,{nine[row % 11]},{ten[row % 11]}" for row in range(66)]
+    path.write_text("\n".join(["pid,day,icd9_code,icd10_code", *rows]) + "\n")
+    with pytest.raises(ValueError, match="icd9_code is of ICD-9 and icd10_code of ICD-10; name those of one edition"):
+        guess_table(path, TableGuess())

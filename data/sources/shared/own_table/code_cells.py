@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from data.ontology import Ontology, UnknownCode, load_ontology
+from data.sources.shared.own_table.named_codes import CODE, bare_codes
 from data.sources.shared.own_table.table_columns import SYSTEMS
 from data.table_files.columns import without_nothing
 from data.table_files.csv_layout import nameless_beside
@@ -18,17 +19,12 @@ from mera.system.errors import UserError
 LIST_MARKS = (";", "|", ",", "\n")
 SHARE_OF_LISTS = 0.05
 """Of cells that hold several, above which the column is one of lists."""
-_CODE = r"[A-Za-z0-9][0-9][0-9A-Za-z][0-9A-Za-z.]*"
-_SURE_CODE = r"(?:[A-Za-z]\d[0-9A-Za-z]|\d{3}\.\d)[0-9A-Za-z.]*"
-_WITH_NAME = rf"^[\s\[(]*({_CODE})[\s\])*+†:,–—|-]+([^\n]*[^\W\d_]{{3}}[^\n]*)$"
-"""A code, and behind it words: `I10 - Essential hypertension`."""
+_SURE_CODE = r"(?:[A-Za-z]\d[0-9A-Za-z](?:\.[0-9A-Za-z]+)?|[A-Za-z]\d{2}[0-9A-Za-z]{1,4}|\d{3}\.\d{1,2}|\d{3,5})"
 _LISTS = {
-    mark: rf"^\s*{_CODE}(\s*{each}\s*{_CODE})+\s*$|^[\s\[(]*{_CODE}\W(?s:.*){each}[\s\[(]*{_SURE_CODE}\b"
+    mark: rf"^\s*{CODE}(\s*{each}\s*{CODE})+\s*$|^[\s\[(]*{CODE}\W(?s:.*){each}[\s\[(]*{_SURE_CODE}\b"
     for mark, each in zip(LIST_MARKS, map(re.escape, LIST_MARKS), strict=True)
 }
 """Mark -> a cell of several codes with it between them, or of several with their names."""
-NAMES_OF_CODES = 0.5
-"""Different words for each code, from which on they are what the codes are called; fewer would qualify them."""
 SHORTEST_CODE = 3
 """Characters: every edition's categories have as many, and numbers that lost their zeros are not all shorter."""
 FEWEST_VALUES = 10
@@ -58,26 +54,15 @@ def code_mark(texts: Sequence[str], separator: str | None = None, numbers: bool 
 def code_pieces(texts: Sequence[str], separator: str) -> list[str]:
     """The codes in some cells, without their names and the brackets and quotes of a list."""
     split = [piece for text in texts for piece in (text.split(separator) if separator else [text])]
-    pieces, _ = without_names(pl.Series(split, dtype=pl.String).str.strip_chars(AROUND))
+    pieces = bare_codes(pl.Series(split, dtype=pl.String).str.strip_chars(AROUND), None).codes
     return [piece for piece in pieces.to_list() if piece]
 
 
-def without_names(codes: pl.Series) -> tuple[pl.Series, int]:
-    """`codes` without what they are called, which may stand behind them (`I10 - Essential hypertension`), and how many
-    had that. Words that say something else of a code (`I10 excluded`) are few for many codes and stay, so that it is
-    none that is known."""
-    named = pl.DataFrame({"text": codes}).select(
-        "text", code=pl.col("text").str.extract(_WITH_NAME, 1), words=pl.col("text").str.extract(_WITH_NAME, 2)
-    )
-    having = named.drop_nulls("code")
-    if having["words"].n_unique() < NAMES_OF_CODES * having["code"].n_unique():
-        return codes, 0
-    return named.select(pl.coalesce("code", "text"))["code"].alias(codes.name), having.height
-
-
 def best_system(codes: Sequence[str]) -> str:
-    """Of SYSTEMS, the one that has most of the first codes."""
-    return max(SYSTEMS, key=lambda name: share_of_codes(codes, load_ontology(SYSTEMS[name])))
+    """Of SYSTEMS, the one that has most of the first codes; where none has enough, of BOTH the more frequent one."""
+    shares = {name: share_of_codes(codes, load_ontology(system)) for name, system in SYSTEMS.items()}
+    of_both = [name for name, system in SYSTEMS.items() if system in BOTH]
+    return max(SYSTEMS if max(shares.values()) >= SHARE_OF_CODES else of_both, key=shares.__getitem__)
 
 
 def share_of_codes(codes: Sequence[str], ontology: Ontology) -> float:

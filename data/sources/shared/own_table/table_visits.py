@@ -14,9 +14,10 @@ FAR_APART = 100
 
 
 def time_as_id(rows: pl.DataFrame) -> pl.Series:
-    """Rows of a patient with one time are one visit, however the time is written."""
+    """Rows of a patient with one time are one visit, however the time is written; those without are one until
+    `with_order` counts them."""
     moments = rows["time"].dt.strftime("%Y-%m-%d %H:%M:%S").str.strip_suffix(" 00:00:00")
-    return moments.fill_null(rows["time_days"].cast(pl.String).str.strip_suffix(".0"))
+    return moments.fill_null(rows["time_days"].cast(pl.String).str.strip_suffix(".0")).fill_null("")
 
 
 def one_code_a_row(rows: pl.DataFrame, code_columns: Sequence[str], code_separator: str | None) -> pl.DataFrame:
@@ -59,7 +60,24 @@ def with_order(rows: pl.DataFrame, columns: TableColumns, ledger: Ledger) -> pl.
     ledger.drop("diagnoses", f"row {reason}", num_diagnoses(rows) - num_diagnoses(timed))
     for unit, key in (("visits", ["patient", "visit"]), ("patients", ["patient"])):
         ledger.drop(unit, reason, rows.select(key).n_unique() - timed.select(key).n_unique())
-    return timed
+    if columns.visit is None:
+        return timed
+    ledger.change(f"visit whose rows lie more than {FAR_APART} days apart, read as one", _far_apart(timed))
+    return _before_the_next(timed, ledger)
+
+
+def _before_the_next(rows: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
+    """`rows` without those of after the day on which the patient's next visit began: in a history they would tell what
+    that visit found."""
+    began = rows.group_by("patient", "visit").agg(pl.col("day").min(), pl.col("order").min())
+    following = began.sort("patient", "order", "visit").select(
+        "patient", "visit", next_day=pl.col("day").shift(-1).over("patient")
+    )
+    dated = rows.join(following, on=["patient", "visit"], how="left", maintain_order="left")
+    known = dated.filter(~(pl.col("day") > pl.col("next_day")).fill_null(False)).drop("next_day")
+    reason = "row of after the patient's next visit began"
+    ledger.drop("diagnoses", reason, num_diagnoses(rows) - num_diagnoses(known))
+    return known
 
 
 def ordered(rows: pl.DataFrame, columns: TableColumns) -> pl.DataFrame:
@@ -82,7 +100,6 @@ def visits_of_rows(rows: pl.DataFrame, columns: TableColumns, ledger: Ledger, pa
         text=notes.str.join("\n\n") if columns.text else pl.lit(None, dtype=pl.String),
         num_texts=pl.col("text").drop_nulls().n_unique() if columns.text else pl.lit(0),
     )
-    ledger.change(f"visit whose rows lie more than {FAR_APART} days apart, read as one", _far_apart(rows))
     for name in (name for name in ("sex", "age") if getattr(columns, name) is not None):
         several = rows.drop_nulls(name).group_by("patient", "visit").agg(pl.col(name).n_unique())
         ledger.change(f"visit whose rows differ in {name}, which is left out", several.filter(pl.col(name) > 1).height)

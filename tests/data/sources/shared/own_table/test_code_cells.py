@@ -42,12 +42,71 @@ def test_the_name_behind_a_code_is_left_out_and_counted(tmp_path, form):
     assert ledger.record()["changed"] == {WITH_NAMES: 4}
 
 
-@pytest.mark.parametrize("words", ["excluded", "(ruled out)", "- suspected"])
-def test_words_that_say_something_else_of_a_code_are_not_its_name(tmp_path, words):
+TAKEN_BACK = "code that words behind it take back (excluded, suspected, history of), not read"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "excluded",
+        "(ruled out)",
+        "- suspected",
+        "R/O, seen 3 May",
+        "A",
+        "V Verdacht",
+        "Z",
+        "descartado ayer",
+        "Z.n. Infarkt",
+    ],
+)
+def test_what_takes_a_code_back_is_not_read_and_counted(tmp_path, words):
     cells = [f"{code} {words}" for code in CODES] + ["I50.9"]
     ledger = Ledger()
     assert read(write(tmp_path / "t.csv", cells), ledger) == [["I50.9"]]
+    assert ledger.record()["changed"] == {TAKEN_BACK: 4}
+    assert ledger.record()["dropped"] == {"no code in the row": 4}
+
+
+def test_a_code_whose_own_name_says_so_is_read(tmp_path):
+    cells = ["Z87.01 Personal history of pneumonia", "Z80.3 - Family history of breast cancer", "I10 G Hypertonie"]
+    assert read(write(tmp_path / "t.csv", cells)) == [["Z87.01"], ["Z80.3"], ["I10"]]
+
+
+def test_few_words_for_many_codes_are_no_names(tmp_path):
+    cells = [f"{code} left side" for code in CODES] + ["I50.9"]
+    ledger = Ledger()
+    assert read(write(tmp_path / "t.csv", cells), ledger) == [["I50.9"]]
     assert ledger.record()["dropped"] == {"not a code of icd10cm": 4}
+
+
+@pytest.mark.parametrize(
+    ("system", "cell"),
+    [
+        ("icd10", "I10 - Hypertension / E11.9 - Diabetes"),
+        ("icd10", "I10 Hypertension + E11.9 Diabetes"),
+        ("icd10", "I10 or I11.0 hypertension"),
+        ("icd10who", "E10.3† H36.0* Diabetic retinopathy"),
+        ("icd10who", "I20-I25 Ischaemic heart diseases"),
+        ("icd10", "E11 65 Diabetes"),
+        ("icd9", "41401 - Coronary disease / 0389 - Septicemia"),
+    ],
+)
+def test_a_further_code_among_the_words_is_not_lost_in_silence(tmp_path, system, cell):
+    """The cell is none that is known, and counted so."""
+    ledger = Ledger()
+    plain = "428.0" if system == "icd9" else "J18.9"
+    resolved = read(write(tmp_path / "t.csv", [cell, plain, plain]), ledger, system)
+    assert resolved == [[plain], [plain]]
+    assert sum(ledger.record()["dropped"].values()) == 1
+
+
+def test_numbers_and_abbreviations_in_a_name_are_no_codes(tmp_path):
+    cells = ["D51.9 Vitamin B12 deficiency anemia", "E11.9 Type 2 diabetes", "J10.1 Influenza, H1N1 of 2009"]
+    assert read(write(tmp_path / "t.csv", cells)) == [["D51.9"], ["E11.9"], ["J10.1"]]
+
+
+def test_the_seventh_character_behind_a_space_is_no_certainty(tmp_path):
+    assert read(write(tmp_path / "t.csv", ["S72.001 A", "I10"])) == [["S72.001A"], ["I10"]]
 
 
 def both(code, other, mark):

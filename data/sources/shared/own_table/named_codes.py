@@ -1,0 +1,94 @@
+"""Cells in which words stand behind the code: what it is called, or what takes it back (`I21.9 ruled out`)."""
+
+import re
+from dataclasses import dataclass
+
+import polars as pl
+
+from data.ontology import Ontology, UnknownCode
+
+CODE = r"[A-Za-z0-9][0-9][0-9A-Za-z][0-9A-Za-z.]*"
+WITH_NAME = rf"^[\s\[(]*({CODE})[\s\])(*+†‡!#:;,_/=–—|-]+([^\n]*[^\W\d_]{{3}}[^\n]*)$"
+"""A code, and behind it words: `I10 - Essential hypertension`."""
+NAMES_OF_CODES = 0.5
+"""Different words for each code, from which on they are what the codes are called; fewer would qualify them."""
+CERTAINTY = re.compile(rf"[\s\[(]*({CODE})\s+([AGVZ])(?:\s+\S.*)?", re.I | re.S)
+"""The German certainty behind a code: excluded, certain, suspected, past."""
+TAKES_BACK = re.compile(
+    r"(?<!\w)(?:exclu|rule[sd]?[ -]?out|r/o\b|suspect|suspic|possibl|probabl|questionable|unlikely|differential"
+    r"|history of|h/o\b|hx\b|no evidence|negative for|denies|family|ausschluss|ausgeschl|verdacht|v\.? ?a\.|z\.? ?n\."
+    r"|zustand nach|fraglich|descarta|sospech|posible|antecedente|niega|sin evidencia|antécédent|élimin|esclus|sospett"
+    r"|anamnesi|pregress|suspeit|uitgesloten|verdenking|voorgeschiedenis|misstänkt|utesl)",
+    re.I,
+)
+"""Words that say of a code that the patient has it not, perhaps, or no longer, in eight languages."""
+_FURTHER = re.compile(
+    r"(?:(?<=[\s(;,/+&|>-])|^)([A-Za-z]\d[0-9A-Za-z](?:\.[0-9A-Za-z]{1,4})?|\d{3}\.\d{1,2})(?![\w.]*\w)"
+    r"|[;,/+&|>]\s*(\d{3,5})\b"
+)
+_SPLIT = re.compile(r"\.?\d{1,4}\b")
+"""Words that begin so are the rest of a code: `E11 65 Diabetes`."""
+
+
+@dataclass(frozen=True, slots=True)
+class BareCodes:
+    codes: pl.Series
+    num_named: int
+    """Cells whose words were left out: they name the code."""
+    num_taken_back: int
+    """Cells that are null now: their words take the code back."""
+
+
+def bare_codes(cells: pl.Series, edition: Ontology | None) -> BareCodes:
+    """`cells` without the names of their codes, as long as different codes have different words.
+
+    What holds a further code of `edition` stays as it is, so that it is none that is known. Words that take a code back
+    do so unless its own definition has such words too (`Z87.01 personal history of pneumonia`); without an edition, as
+    where it is guessed, nothing is looked up.
+    """
+    words: dict[str, str] = {}
+    bare: dict[str, str | None] = {}
+    for cell in cells.drop_nulls().unique().to_list():
+        certainty, found = CERTAINTY.fullmatch(cell), re.match(WITH_NAME, cell)
+        if certainty and edition is not None and _is_certainty(edition, certainty[1], certainty[2]):
+            bare[cell] = certainty[1] if certainty[2].upper() == "G" else None
+            continue
+        if found is None or _SPLIT.match(found[2]):
+            continue
+        if edition is not None and any(_is_code(edition, one or other) for one, other in _FURTHER.findall(found[2])):
+            continue
+        words[cell] = found[2]
+        is_taken_back = edition is not None and TAKES_BACK.search(found[2]) and not _says_so_itself(edition, found[1])
+        bare[cell] = None if is_taken_back else found[1]
+    named = {cell for cell in words if bare[cell] is not None}
+    if len({words[cell] for cell in named}) < NAMES_OF_CODES * len({bare[cell] for cell in named}):
+        bare = {cell: code for cell, code in bare.items() if cell not in named}
+        named = set()
+    taken_back = [cell for cell, code in bare.items() if code is None]
+    return BareCodes(
+        codes=cells.replace_strict(bare, default=cells, return_dtype=pl.String) if bare else cells,
+        num_named=int(cells.is_in(list(named)).sum()),
+        num_taken_back=int(cells.is_in(taken_back).sum()),
+    )
+
+
+def _is_certainty(edition: Ontology, code: str, letter: str) -> bool:
+    """Not the seventh character of an injury (`S72.001 A`)."""
+    return _is_code(edition, code) and not (len(code.replace(".", "")) == 6 and _is_code(edition, code + letter))
+
+
+def _is_code(edition: Ontology, text: str) -> bool:
+    try:
+        edition.resolve(text)
+    except UnknownCode:
+        return False
+    return True
+
+
+def _says_so_itself(edition: Ontology, text: str) -> bool:
+    """Whether the code's own definition has words that would take it back."""
+    try:
+        code, _ = edition.resolve(text)
+    except UnknownCode:
+        return False
+    return bool(TAKES_BACK.search(edition.definition(code)))
