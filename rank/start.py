@@ -149,8 +149,10 @@ def data_sentences(task: Task, examples: RankingDataset, validation: Validation,
     """What training does not see of the task's patients, in counts only: what the prompts do not hold, and the true
     codes of train that are no candidates."""
     outside = task.outside_sentence("train")
+    unread = "the task has notes of past visits, which are not read: --prompt.past_note_tokens 256 reads them"
     return [
         *validation.sentences,
+        *([unread] if task.has_past_notes and not prompt.past_note_tokens else []),
         *([] if outside is None else [outside]),
         *reading_sentences(examples.prompts, "train", prompt.past_note_tokens),
     ]

@@ -27,6 +27,7 @@ from data.sources.shared.own_table.column_kinds import (
     differs,
     distinct,
     is_age,
+    is_hombre_or_mujer,
     is_id,
     is_position,
     is_sex,
@@ -107,6 +108,8 @@ class TableGuess:
     """The user's own word; never guessed."""
     position: str | None = None
     sex: str | None = None
+    sex_values: str | None = None
+    """As --sex-values takes it, where the letters of the sex alone do not say it."""
     age: str | None = None
     text: str | None = None
     procedures: list[str] = field(default_factory=list)
@@ -123,7 +126,7 @@ class TableGuess:
     def as_options(self) -> list[str]:
         """As `mera prepare table` takes them, without --code-system."""
         options: list[str] = []
-        for name in (*_COLUMNS, *KINDS, "event_separator", "code_separator", "encoding"):
+        for name in (*_COLUMNS, *KINDS, "sex_values", "event_separator", "code_separator", "encoding"):
             value = getattr(self, name)
             if value:
                 values = [value.replace("\n", "\\n")] if isinstance(value, str) else value
@@ -132,11 +135,11 @@ class TableGuess:
 
 
 def guess_table(
-    path: str | Path, known: TableGuess, separator: str | None = None, of_notes: bool = False
+    path: str | Path, known: TableGuess, separator: str | None = None, of_notes: bool = False, with_notes: bool = True
 ) -> TableGuess:
     """`known` with what it leaves open filled in. `of_notes`: each note is coded for itself, so that it needs no
     patient and no time. Raises UserError where no column can be the patient's id, the codes or the order of the visits
-    (`of_notes`: the note), and errors of reading as `read_text_table`."""
+    (`of_notes`: the note), and errors of reading as `read_text_table`. `with_notes`: a column of notes is taken."""
     with encoding_hint():
         rows = _read_guessing(Path(path), separator, known)
     _find_named(Path(path), known, rows.columns, separator)
@@ -163,16 +166,22 @@ def guess_table(
         known.code, known.code_separator = _code_columns(rows, free, known.code_separator)
         free = [name for name in free if name not in known.code]
     elif known.code_separator is None:
-        marks = (code_mark(distinct(rows[name]), numbers=True) for name in known.code)
-        known.code_separator = next(filter(None, marks), None)
+        marks = filter(None, (code_mark(distinct(rows[name]), numbers=True) for name in known.code))
+        known.code_separator = next(marks, None)
     if not known.code:
         raise UserError(f"{path}: no column seems to hold ICD codes; name it with --code")
     known.code_system = known.code_system or _system(rows, known)
-    take("text", is_text)
+    if with_notes:
+        take("text", is_text)
+    notes = [name for name in free if is_text(rows[name])] if not with_notes else []
+    free = [name for name in free if name not in notes]
+    _tell_left_out("notes", notes, "--past-notes reads them in histories, --kind coding finds their codes")
     if of_notes and known.text is None:
         raise UserError(f"{path}: no column seems to hold notes; name it with --text")
-    hint = "" if of_notes or known.text is None else ", or say --kind coding where each note is coded for itself"
+    hint = "" if of_notes or not (known.text or notes) else ", or say --kind coding where each note is coded for itself"
     take("sex", is_sex)
+    if known.sex is not None and known.sex_values is None and is_hombre_or_mujer(rows[known.sex]):
+        known.sex_values = "F=M,M=H" if "h" in {text.lower() for text in distinct(rows[known.sex])} else "F=M,M=V"
     take("patient", is_id)
     take("time", is_time, differs_by=known.patient)
     take("age", is_age)
@@ -313,12 +322,15 @@ def main() -> None:
     for name, text in (("sex", SEX_HELP), ("age", AGE_HELP), ("text", "note of the visit")):
         parser.add_argument(f"--{name}", metavar="COLUMN", help=text)
     parser.add_argument("--code-system", choices=tuple(CODE_SYSTEMS), help="the edition of the codes")
-    parser.add_argument("--of-notes", action="store_true", help="each note is coded for itself")
+    parser.add_argument("--sex-values", metavar="F=..,M=..", help="values of the column of the sex that are no words")
+    for name, text in (("of-notes", "each note is coded for itself"), ("without-notes", "no notes are taken")):
+        parser.add_argument(f"--{name}", action="store_true", help=text)
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
     said = {name: getattr(arguments, name) for name in TableGuess.__dataclass_fields__ if getattr(arguments, name)}
     known = TableGuess(**said)
-    guess = guess_table(arguments.table, known, arguments.separator, arguments.of_notes)
+    with_notes = not arguments.without_notes
+    guess = guess_table(arguments.table, known, arguments.separator, arguments.of_notes, with_notes)
     edition = ["--codes", arguments.codes] if arguments.codes else ["--code-system", str(guess.code_system)]
     columns = [*guess.as_options(), *([f"--separator={arguments.separator}"] if arguments.separator else [])]
     if arguments.json:

@@ -27,7 +27,8 @@ from mera.system.terminal import plain_console
 SETTINGS = "go.json"
 """What the folder was begun with."""
 OWN_OPTIONS = ("--output", "--recipe")
-HOW_VALUES_ARE_WRITTEN = ("date-format", "sex-values", "codes-without-zeros", "icd10-from")
+CODING, TASK_KINDS = "coding", ("diagnosis", "coding")
+HOW_VALUES_ARE_WRITTEN = ("date-format", "codes-without-zeros", "icd10-from")
 """Options of `mera prepare table` that `mera predict` takes too, beside the columns."""
 
 
@@ -42,12 +43,16 @@ def run_go(table: Path, output: Path, options: Sequence[str] = (), recipe: str |
     console, started = plain_console(), time.perf_counter()
     _refuse_misspelt(options)
     columns, others = _split(options)
-    of_notes = _options(others, {"kind"})[0][-1:] in (["coding"], ["--kind=coding"])
+    kind = "".join(_options(others, {"kind"})[0][-1:]).removeprefix("--kind=")
+    if kind not in ("", *TASK_KINDS):
+        raise UserError(f"--kind is one of {', '.join(TASK_KINDS)}; got {kind!r}")
+    of_notes = kind == CODING
     recipe = recipe if of_notes else recipe or "tiny"
     for stage in ["bi_encoder"] if of_notes else ["memorize", "rank"]:
         if recipe is not None:
             recipe_file(recipe, f"configs/{stage}", "--recipe")
-    guess = _guess(table, [*columns, *(["--of-notes"] if of_notes else [])])
+    notes = ["--of-notes"] if of_notes else [] if "--past-notes" in others else ["--without-notes"]
+    guess = _guess(table, [*columns, *notes])
     console.print("the columns, as they seem to be (an option of `mera prepare table` overrides one):")
     console.print(f"  {shlex.join(guess['options'])}", soft_wrap=True, highlight=False)
     said = [*guess["options"], *others]
@@ -65,7 +70,7 @@ def run_go(table: Path, output: Path, options: Sequence[str] = (), recipe: str |
     edition = _options(guess["options"], {"codes"})[0]  # a table of one's own is in no checkpoint
     whom, asked = "patients", [*guess["columns"], *edition, *_options(others, HOW_VALUES_ARE_WRITTEN)[0]]
     if of_notes:
-        whom, asked = "notes", columns_of_notes(guess["columns"], others)
+        whom, asked = "notes", columns_of_notes(guess["columns"])
     new = ("--input", f"NEW_{whom.upper()}.csv", *asked, "--output", "ranked.csv")
     predict = mera_command("predict", ranker, *new)
     console.print(f"finished in {(time.perf_counter() - started) / 60:.1f} minutes. To rank new {whom}:")
@@ -77,13 +82,13 @@ def run_go(table: Path, output: Path, options: Sequence[str] = (), recipe: str |
     return output / "report" / "index.html"
 
 
-def columns_of_notes(columns: Sequence[str], others: Sequence[str]) -> list[str]:
+def columns_of_notes(columns: Sequence[str]) -> list[str]:
     """What `mera predict --input` takes for notes; a note is named by its visit, where there is one, for a patient may
-    have several. `columns`: of `mera prepare table`; `others`: further options of it."""
+    have several. `columns`: of `mera prepare table`."""
     visit = _options(columns, {"visit"})[0][1:]
-    names = _options(columns, {"text", "age", "sex", "encoding"})[0]
+    names = _options(columns, {"text", "age", "sex", "sex-values", "encoding"})[0]
     ids = ["--patient", *visit] if visit else _options(columns, {"patient"})[0]
-    return [*ids, *names, *_options(others, {"sex-values"})[0]]
+    return [*ids, *names]
 
 
 def _refuse_misspelt(options: Sequence[str]) -> None:
@@ -132,7 +137,7 @@ def _claim(output: Path, settings: Recipe) -> None:
 def _split(options: Sequence[str]) -> tuple[list[str], list[str]]:
     """What a guess must know of the options, and the rest of them, which go to `mera prepare table` alone."""
     known = {"patient", "visit", "time", "code", "position", "sex", "age", "text", "code-system", "codes"}
-    known |= {"procedures", "drugs", "labs", "event-separator", "code-version"}
+    known |= {"procedures", "drugs", "labs", "event-separator", "code-version", "sex-values"}
     return _options(options, known | {"code-separator", "separator", "encoding"})
 
 

@@ -10,6 +10,8 @@ BASELINES_ON_NOTES = ("dictionary", "words-and-letters", "bm25")
 FOLDS = 5
 """Of the training notes, which the trees are fitted on."""
 VARIANT = "laa_mrl"
+PAST_NOTE_TOKENS = 256
+"""Of the notes of past visits, in the prompts of stage two."""
 
 
 def diagnosis_steps(table: Path, output: Path, options: Sequence[str], recipe: str | None) -> tuple[list[Step], Path]:
@@ -17,6 +19,7 @@ def diagnosis_steps(table: Path, output: Path, options: Sequence[str], recipe: s
     task, runs = output / PREPARED, output / "runs"
     one, two = runs / "memorize", runs / "stage-two"
     trains_on = ("--recipe", recipe, "--task", task)
+    notes = ("--prompt.past_note_tokens", PAST_NOTE_TOKENS) if "--past-notes" in options else ()
     steps = [
         _prepare(table, task, *options, "--every-visit", "--first-visits"),
         Step(
@@ -31,7 +34,7 @@ def diagnosis_steps(table: Path, output: Path, options: Sequence[str], recipe: s
         ),
         Step(
             name="stage two: rank the next diagnoses",
-            command=mera_command("rank", *trains_on, "--model.base", one / "checkpoint", "--output", two),
+            command=mera_command("rank", *trains_on, *notes, "--model.base", one / "checkpoint", "--output", two),
             results=(two,),
         ),
     ]

@@ -352,3 +352,28 @@ def test_columns_of_two_versions_are_not_taken_together(tmp_path):
     path.write_text("\n".join(["pid,day,icd9_code,icd10_code", *rows]) + "\n")
     with pytest.raises(ValueError, match="icd9_code is of ICD-9 and icd10_code of ICD-10; name those of one edition"):
         guess_table(path, TableGuess())
+
+
+def spanish(path, sexes):
+    rows = [
+        f"P{row // 2:04},202{row % 2}-01-01,I10,{sexes[row // 2 % 2]},{'Paciente con tos. ' * 9}" for row in range(60)
+    ]
+    path.write_text("\n".join(["paciente,ingreso,cie10,sexo,informe", *rows]) + "\n")
+    return path
+
+
+def test_hombre_and_mujer_by_their_letters_are_said_as_an_option(tmp_path):
+    guess = guess_table(spanish(tmp_path / "t.csv", "HM"), TableGuess())
+    assert (guess.sex, guess.sex_values, guess.patient, guess.code) == ("sexo", "F=M,M=H", "paciente", ["cie10"])
+    assert guess.as_options()[-2:] == ["--sex-values", "F=M,M=H"]
+    assert guess_table(spanish(tmp_path / "v.csv", "VM"), TableGuess()).sex_values == "F=M,M=V"
+    assert guess_table(spanish(tmp_path / "f.csv", "FM"), TableGuess()).sex_values is None
+    said = TableGuess(sex_values="F=H,M=M")
+    assert guess_table(spanish(tmp_path / "s.csv", "HM"), said).sex_values == "F=H,M=M"
+
+
+def test_notes_that_nothing_reads_are_left_out_and_said(tmp_path, capsys):
+    path = spanish(tmp_path / "t.csv", "FM")
+    assert guess_table(path, TableGuess(), with_notes=False).text is None
+    assert "not taken: notes: informe (--past-notes reads them" in capsys.readouterr().err
+    assert guess_table(path, TableGuess()).text == "informe"

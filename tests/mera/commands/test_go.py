@@ -36,8 +36,14 @@ def steps(monkeypatch):
                 result.mkdir(parents=True, exist_ok=True)
 
     monkeypatch.setattr(go, "run_steps", run_steps)
-    monkeypatch.setattr(go, "_guess", lambda table, columns: OF_NOTES if "--of-notes" in columns else GUESS)
+    monkeypatch.setattr(go, "_guess", guess)
     return run
+
+
+def guess(table, columns):
+    """What the user says of the sex comes back."""
+    said = columns[columns.index("--sex-values") :][:2] if "--sex-values" in columns else []
+    return {name: [*words, *said] for name, words in (OF_NOTES if "--of-notes" in columns else GUESS).items()}
 
 
 @pytest.fixture
@@ -202,3 +208,24 @@ def test_a_table_of_notes_from_the_file_to_a_prediction(tmp_path):
     ranked = pl.read_csv(tmp_path / "ranked.csv")
     assert set(ranked["patient_id"]) == {"new"}
     assert ranked["code"][0] == "I50.9"
+
+
+def test_notes_in_histories_are_read_by_stage_two(tmp_path):
+    for options, expected in (([], False), (["--past-notes"], True)):
+        steps, _ = diagnosis_steps(tmp_path / "t.csv", tmp_path, options, "tiny")
+        (rank,) = [step.command for step in steps if "rank" in step.command]
+        assert ("--prompt.past_note_tokens" in rank) == expected
+
+
+def test_a_kind_that_there_is_not_is_said(steps, table, tmp_path):
+    with pytest.raises(UserError, match="--kind is one of diagnosis, coding; got 'codign'"):
+        go.run_go(table, tmp_path / "mine", ["--kind", "codign"])
+    assert steps == []
+
+
+@pytest.mark.parametrize(("options", "taken"), [([], False), (["--past-notes"], True)])
+def test_notes_are_asked_of_the_guess_where_something_reads_them(steps, table, tmp_path, monkeypatch, options, taken):
+    asked = []
+    monkeypatch.setattr(go, "_guess", lambda table, columns: asked.append(columns) or GUESS)
+    go.run_go(table, tmp_path / "mine", options)
+    assert ("--without-notes" not in asked[0]) == taken

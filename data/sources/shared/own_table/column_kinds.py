@@ -21,10 +21,18 @@ def distinct(values: pl.Series) -> list[str]:
 def is_sex(values: pl.Series) -> bool:
     """Words for one sex or both; of letters that stand for other things too (W, H, U) also the column's name."""
     texts = [text.lower() for text in distinct(values)]
-    sexes = {meanings.sex(text) for text in texts}
+    sexes = {meanings.sex(text) for text in texts if text not in meanings.AMBIGUOUS_WITH_M}
     if not 1 < len(texts) <= 5 or None in sexes or not {"F", "M"} & sexes:
         return False
+    if is_hombre_or_mujer(values):
+        return bool(re.search(SEX_NAMES, values.name))
     return any(len(text) > 1 or text in "fm" for text in texts) or bool(re.search(SEX_NAMES, values.name))
+
+
+def is_hombre_or_mujer(values: pl.Series) -> bool:
+    """H or V (hombre, varón) beside an M, which is a woman's (mujer) where no F is there."""
+    texts = {text.lower() for text in distinct(values)}
+    return "m" in texts and bool(texts & meanings.AMBIGUOUS_WITH_M) and "f" not in texts
 
 
 def is_time(values: pl.Series) -> bool:
