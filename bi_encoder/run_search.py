@@ -35,6 +35,17 @@ from mera.system.errors import CommandLine, UserError
 from mera.system.terminal import plain_console
 
 WORDS, MEANING, BOTH = "words", "meaning", "both"
+FOREIGN = frozenset(
+    [
+        *("de", "del", "el", "la", "los", "las", "una", "der", "das", "und", "mit", "dem"),
+        *("les", "avec", "dans", "della", "nel", "een", "het", "och"),
+    ]
+)
+"""Little words of other languages."""
+ENGLISH_NAMES = (
+    "names of codes are English here; a table of others makes them known: mera ontology add FILE --language es "
+    "(docs/code-book.md)"
+)
 
 
 def main() -> None:
@@ -46,6 +57,8 @@ def main() -> None:
     else:
         book = choose_book(options.book or "auto", options.ontology or "icd10cm")
         codes = _search(options, text, book)
+    if options.task is None and _is_foreign(text) and (book is None or set(book.terms["language"]) <= {"en"}):
+        print(ENGLISH_NAMES, file=sys.stderr)
     if not codes:
         print("no code has a name with a word of the text", file=sys.stderr)
     elif options.top > len(codes):
@@ -62,6 +75,13 @@ def main() -> None:
     else:
         console = plain_console()
         console.print(codes_table(text, codes, in_colour=console.is_terminal))
+
+
+def _is_foreign(text: str) -> bool:
+    """Whether the text has a letter or a little word that English has not."""
+    return any(letter.isalpha() and not letter.isascii() for letter in text) or bool(
+        FOREIGN & set(text.lower().split())
+    )
 
 
 def _search(options: argparse.Namespace, text: str, book: CodeBook | None) -> list[FoundCode]:

@@ -285,11 +285,21 @@ SHORTHAND = {
     "yellow skin": "jaundice",
 }
 """In lower case; several words count where they stand together."""
+WORDS_TOO = frozenset(["all", "cap", "gist", "hit", "nash", "pad", "prom"])
+"""Abbreviations that are everyday words: they count in capitals, in a text that is not in capitals throughout."""
+_UNITS = re.compile(r"(?<=\d)\s*mm\b", re.I)
+"""Behind a number: millimetres, and no multiple myeloma."""
 _LONGEST_FIRST = sorted(SHORTHAND, key=lambda entry: (-len(entry), entry))
 _ENTRY = re.compile(r"(?<!\w)(?:" + "|".join(map(re.escape, _LONGEST_FIRST)) + r")(?!\w)")
 
 
 def expanded(text: str) -> str:
     """The text and, behind it, what its shorthand stands for. Of entries within one another the longest counts."""
-    meanings = dict.fromkeys(SHORTHAND[entry] for entry in _ENTRY.findall(text.lower()))
-    return " ".join([text, *meanings])
+    read = _UNITS.sub(" ", text)
+    entries = [found for match in _ENTRY.finditer(read.lower()) if _is_meant(found := match[0], read, match.start())]
+    return " ".join([text, *dict.fromkeys(SHORTHAND[entry] for entry in entries)])
+
+
+def _is_meant(entry: str, text: str, start: int) -> bool:
+    written = text[start : start + len(entry)]
+    return entry not in WORDS_TOO or (written.isupper() and not text.isupper())

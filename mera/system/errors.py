@@ -28,13 +28,16 @@ class UserError(ValueError):
 class CommandLine(argparse.ArgumentParser):
     """An `ArgumentParser` whose errors are the sentence alone, without the usage, and end with exit code 2."""
 
+    help_command: str | None = None
+    """What lists the options with --help behind it, where that is not the program's name."""
+
     def error(self, message: str) -> NoReturn:
         """Called by argparse on a wrong or missing option."""
         unknown = message.removeprefix("unrecognized arguments: ").split()[0].split("=")[0]
         if unknown != message.split()[0].split("=")[0] and unknown.startswith("--"):
             meant = difflib.get_close_matches(unknown, set(_OPTION.findall(self.format_help())), n=1, cutoff=0.7)
             message += f"; did you mean {meant[0]}?" if meant else ""
-        self.exit(2, f"error: {message}\n{self.prog} --help lists the options\n")
+        self.exit(2, f"error: {message}\n{self.help_command or self.prog} --help lists the options\n")
 
 
 class Once(argparse.Action):

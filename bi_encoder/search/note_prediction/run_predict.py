@@ -122,6 +122,7 @@ def _ranked(
 
 def _arguments() -> argparse.Namespace:
     parser = CommandLine(prog="mera predict", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.help_command = "mera predict RUN"  # without a run it is that of patients
     parser.add_argument("checkpoint", help="run on notes, or a bi-encoder's checkpoint directory or export")
     one = parser.add_argument_group("one note")
     one.add_argument("--text", default=None, help="the note; with --input the column with the notes")

@@ -337,3 +337,13 @@ def test_what_cannot_be_searched_for_is_refused_before_a_model_is_opened(monkeyp
     monkeypatch.setattr(sys, "argv", ["mera search", *arguments, "--model", "runs/nowhere"])
     with pytest.raises(ValueError, match=message):
         run_search.main()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("fractura de cadera", True), ("Hüftfraktur", True), ("broken hip", False), ("the patient may die of AF", False)],
+)
+def test_that_names_are_english_is_said_to_who_writes_in_another_language(monkeypatch, capsys, text, said):
+    monkeypatch.setattr(sys, "argv", ["search", text, "--ontology", "icd9cm", "--book", "none", "--top", "2"])
+    run_search.main()
+    assert ("names of codes are English here" in capsys.readouterr().err) == said

@@ -80,6 +80,22 @@ def test_the_longest_entry_counts_and_no_entry_is_empty_or_in_capitals():
     assert all(entry == entry.lower().strip() and meaning.strip() for entry, meaning in SHORTHAND.items())
 
 
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("pain all over", False),
+        ("hit by a car", False),
+        ("PAIN ALL OVER", False),
+        ("child with ALL", True),
+        ("a 15 mm nodule", False),
+        ("a nodule of 15mm", False),
+        ("MM, relapsed", True),
+    ],
+)
+def test_everyday_words_and_units_are_no_shorthand(text, meant):
+    assert (expanded(text) != text) == meant
+
+
 def test_the_names_of_the_codes_with_and_without_a_book(tmp_path):
     book = book_of(
         tmp_path / "book", ("I50.9", "tired ticker"), ("I50", "of a category"), ("I50.9", "Heart failure NOS")
