@@ -16,6 +16,8 @@ FLAGS = ("--json", "--wide", "--allow-unknown", "--explain")
 STAGE_ONE, STAGE_TWO, BI_ENCODER = "memorized.json", "ranking.json", "bi_encoder.json"
 BASELINE, NOTES_BASELINE = "fitted/ranking.json", "fitted/model.json"
 """Files by which a checkpoint, or the run of a baseline, says what it is; one of patients has both of the latter."""
+BEST_OF_GO = ("fused", "stage-two")
+"""What `mera go` names for new notes and new patients."""
 RANKS: dict[str, Ranked] = {
     STAGE_TWO: "patients",
     BASELINE: "patients",
@@ -53,7 +55,8 @@ def refuse_what_ranks_nothing(source: str | Path) -> None:
         raise UserError(f"{source} is not there: give the folder of a run, its checkpoint or an export")
     if (folder / "task.json").is_file():
         raise UserError(f"{source} is a prepared task; give a run that learnt from it, and the task with --task")
-    runs = sorted(path.parents[1] for path in folder.glob("*/predictions/manifest.json"))
+    manifests = [path for pattern in ("*", "runs/*") for path in folder.glob(f"{pattern}/predictions/manifest.json")]
+    runs = sorted((path.parents[1] for path in manifests), key=lambda run: (run.name not in BEST_OF_GO, run))
     if runs:
         raise UserError(f"{source} holds {len(runs)} runs: name one of them, such as {runs[0]}")
     if (folder / "predictions" / "manifest.json").is_file():

@@ -175,7 +175,9 @@ def read_predictions(path: str | Path) -> Predictions:
     path = Path(path)
     folder = path if (path / "scores.npy").is_file() else path / "predictions"
     if not (folder / "scores.npy").is_file():
-        raise FileNotFoundError(f"no predictions in {path} (looked for {folder / 'scores.npy'})")
+        below = sorted(found.parents[1] for found in folder.parent.glob("**/predictions/scores.npy"))
+        meant = f"; did you mean the runs below it, such as {below[0]}?" if below else ""
+        raise FileNotFoundError(f"no predictions in {path} (looked for {folder / 'scores.npy'}){meant}")
     codes = read_table(folder / "codes.parquet", ["code"])
     others = _read_optional(folder / "other_codes.parquet", lambda path: read_table(path, codes.columns))
     scores = read_array(folder / "scores.npy", mapped=others is not None)

@@ -8,6 +8,7 @@ import polars as pl
 
 from bi_encoder.adaptation.notes import JSON_SUFFIXES, json_column
 from data.ledger import Ledger
+from data.sources.shared.own_table.table_columns import encoding_hint
 from data.table_files.columns import Column, ColumnForms, type_columns
 from data.table_files.meanings import Meaning
 from data.table_files.stored_files import InputFile
@@ -85,7 +86,8 @@ def read_note_table(path: str | Path, columns: NoteColumns, forms: ColumnForms |
 def _as_text(path: Path, headers: Mapping[str, str], encoding: str | None) -> TextTable:
     """The columns of `headers` (our name -> the file's)."""
     if not path.name.removesuffix(".gz").endswith(JSON_SUFFIXES):
-        return read_text_table(path, headers, encoding=encoding)
+        with encoding_hint():
+            return read_text_table(path, headers, encoding=encoding)
     values = {ours: json_column(path, theirs, numbers=ours != "text") for ours, theirs in headers.items()}
     rows = pl.DataFrame(values, schema=dict.fromkeys(values, pl.String))
     return TextTable(path=path, file=InputFile.of(path, path.read_bytes()), rows=rows)

@@ -6,6 +6,7 @@ what the user has to know, or `{"failed": stack}` without a word of the input.
 
 import contextlib
 import json
+import logging
 import os
 import sys
 import warnings
@@ -16,6 +17,9 @@ from mera.system.errors import UserError, without_values
 
 Handler = Callable[[Mapping[str, object]], Mapping[str, object]]
 UNPROCESSABLE, NOT_THERE = 422, 404
+
+
+logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)  # as mera.system.quiet_ctrl_c has it
 
 
 class NotThere(UserError):
