@@ -244,7 +244,7 @@ def test_a_broken_promise_and_one_out_of_reach_are_named(comparison):
     run = changed(comparison, unreachable)
     (part,) = guarantee_parts([run], comparison.strata, "random")
     assert (
-        "MERA tiny cannot promise 20%: with all candidates in the set 31.3% would have to be allowed for" in part.text
+        "MERA tiny cannot promise so little: with all candidates in the set 31.3% would have to be allowed" in part.text
     )
     assert [cell.value for cell in part.tables[0].rows[0].cells[2:]] == [None] * 4
 

@@ -120,6 +120,7 @@ def _how_far(best: ComparedRun) -> list[str]:
     far = hierarchy.wrong["all"].value
     first = "" if best.manifest.seeds == 1 else f" ({best.measured_in_full})"
     return [
-        f"Of {hierarchy.wrong_predictions:,} wrong codes of {best.label}{first}, {percent(1 - far)}% at least share "
-        f"the chapter with a true code of the example; of {percent(far)}% not even the chapter is right."
+        f"Of {hierarchy.wrong_predictions:,} wrong codes of {best.label}{first}, each example predicting as many as it "
+        f"truly has, {percent(1 - far)}% at least share the chapter with a true code of the example; of {percent(far)}% "
+        f"not even the chapter is right."
     ]

@@ -17,7 +17,7 @@ def coarse_level_parts(runs: Sequence[ComparedRun]) -> list[Part]:
     table = Table(
         name="coarse-levels",
         caption="The same predictions with codes counted by their group. A group's score is that of its best code; it "
-        "is true, or predicted, where one of its codes is.",
+        "is true, or predicted, where one of its codes is. Of few groups, as chapters are, 20 are nearly all.",
         columns=[
             Column(key=f"{level}-{metric}", label=f"{LEVEL_NAMES[level]}: {LEVEL_METRICS[metric]}", format="percent")
             for level, metric in columns

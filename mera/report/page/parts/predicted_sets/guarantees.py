@@ -40,7 +40,7 @@ def guarantee_sentences(runs: Sequence[ComparedRun], protocol: str | None) -> li
     ]
     best = next((run for run in competitors(with_promise)), None)
     if best is not None:
-        sentences += [_held(best, promise) for promise in best.breakdown.guarantees.promised]
+        sentences += dict.fromkeys(_held(best, promise) for promise in best.breakdown.guarantees.promised)
     broken = [
         f"{run.label} ({promise.risk:.0%})"
         for run in with_promise
@@ -52,7 +52,7 @@ def guarantee_sentences(runs: Sequence[ComparedRun], protocol: str | None) -> li
             f"On the test split the whole interval lies above the promise for {', '.join(broken)}: its patients are "
             "not like those of validation, or the model was fitted to validation."
         )
-    else:
+    elif any(promise.overall for run in with_promise for promise in run.breakdown.guarantees.promised):
         sentences.append("On the test split no model misses for certain more than it promised.")
     sentences.append(
         "The promise assumes that validation and test patients are exchangeable and that scores were not fitted to "
@@ -68,8 +68,8 @@ def _held(run: ComparedRun, promise: PromisedSets) -> str:
     figures = promise.overall
     if figures is None:
         return (
-            f"{run.label} cannot promise {promise.risk:.0%}: with all candidates in the set "
-            f"{percent(promise.least_risk)}% would have to be allowed for."
+            f"{run.label} cannot promise so little: with all candidates in the set {percent(promise.least_risk)}% would "
+            f"have to be allowed for, true codes that are no candidates and the few validation patients counted."
         )
     own = run.breakdown.guarantees.own
     beside = ""
@@ -113,8 +113,8 @@ def _overall(runs: Sequence[ComparedRun]) -> Table:
 
     return Table(
         name="guarantees",
-        caption="Codes in an example's set and the share of its true codes that are not in it, on the test split. A "
-        "dash: no cut can promise so much, since too many true codes are no candidates or there are too few validation "
+        caption="Codes in an example's set and the share of its true codes that are not in it, on the test split; means "
+        "over patients, as the promise is (the sizes of predicted sets above are means over examples). A dash: no cut can promise so much, since too many true codes are no candidates or there are too few validation "
         "patients; or the model sets no threshold.",
         columns=columns,
         rows=[run_row(run, cells(run)) for run in runs],
