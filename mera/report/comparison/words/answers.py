@@ -121,6 +121,6 @@ def _how_far(best: ComparedRun) -> list[str]:
     first = "" if best.manifest.seeds == 1 else f" ({best.measured_in_full})"
     return [
         f"Of {hierarchy.wrong_predictions:,} wrong codes of {best.label}{first}, each example predicting as many as it "
-        f"truly has, {percent(1 - far)}% at least share the chapter with a true code of the example; of {percent(far)}% "
-        f"not even the chapter is right."
+        f"truly has, {percent(1 - far)}% at least share the chapter with a true code of the example; of "
+        f"{percent(far)}% not even the chapter is right."
     ]
