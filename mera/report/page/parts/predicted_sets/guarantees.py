@@ -68,8 +68,8 @@ def _held(run: ComparedRun, promise: PromisedSets) -> str:
     figures = promise.overall
     if figures is None:
         return (
-            f"{run.label} cannot promise so little: with all candidates in the set {percent(promise.least_risk)}% would "
-            f"have to be allowed for, true codes that are no candidates and the few validation patients counted."
+            f"{run.label} cannot promise so little: with all candidates in the set {percent(promise.least_risk)}% "
+            f"would have to be allowed for, true codes that are no candidates and the few validation patients counted."
         )
     own = run.breakdown.guarantees.own
     beside = ""
@@ -113,8 +113,9 @@ def _overall(runs: Sequence[ComparedRun]) -> Table:
 
     return Table(
         name="guarantees",
-        caption="Codes in an example's set and the share of its true codes that are not in it, on the test split; means "
-        "over patients, as the promise is (the sizes of predicted sets above are means over examples). A dash: no cut can promise so much, since too many true codes are no candidates or there are too few validation "
+        caption="Codes in an example's set and the share of its true codes that are not in it, on the test split; "
+        "means over patients, as the promise is (the sizes of predicted sets above are means over examples). A dash: "
+        "no cut can promise so much, since too many true codes are no candidates or there are too few validation "
         "patients; or the model sets no threshold.",
         columns=columns,
         rows=[run_row(run, cells(run)) for run in runs],
