@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from data.ontology import Ontology, UnknownCode, load_ontology
+from data.ontology import Ontology, load_ontology
 from data.table_files.meanings import form_of
 
 EDITIONS = {"icd9cm": "icd9", "icd10cm": "icd10", "icd10who": "icd10who"}
@@ -35,12 +35,4 @@ def why_no_code_is_known(raw: pl.Series, ontology: Ontology) -> str:
 
 
 def _num_known(texts: list[str], ontology: Ontology) -> int:
-    return sum(_is_known(text, ontology) for text in texts)
-
-
-def _is_known(text: str, ontology: Ontology) -> bool:
-    try:
-        ontology.resolve(text)
-    except UnknownCode:
-        return False
-    return True
+    return sum(map(ontology.knows, texts))

@@ -65,6 +65,14 @@ class Ontology(ABC):
                 raise
             return self.dotted(ancestor), False
 
+    def knows(self, raw: str) -> bool:
+        """Whether `resolve` finds a code."""
+        try:
+            self.resolve(raw)
+        except UnknownCode:
+            return False
+        return True
+
     def category(self, raw: str) -> str:
         """The category of a text that has the form of a code, whether or not there is such a code: M79 of `M79.79`.
 

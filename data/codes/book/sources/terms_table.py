@@ -9,7 +9,7 @@ from data.codes.book.sources.book_part import BookPart, no_relations, term_rows,
 from data.codes.leading_zeros import with_leading_zeros
 from data.codes.unusable_codes import EDITIONS, why_no_code_is_known
 from data.ledger import Ledger
-from data.ontology import SYSTEMS, Ontology, UnknownCode, load_ontology
+from data.ontology import SYSTEMS, UnknownCode, load_ontology
 from data.table_files.columns import Column, column, read_columns
 from data.table_files.meanings import Meaning
 from mera.system.errors import UserError
@@ -83,7 +83,7 @@ def system_of_table(path: str | Path, code_column: str = CODE, term_column: str 
     rows = read_columns(path, _columns(code_column, term_column), Ledger()).rows
     codes = rows["raw"].drop_nulls().unique(maintain_order=True).head(_LOOKED_AT)
     systems = sorted(SYSTEMS, key=lambda system: system != "icd10cm")
-    return max(systems, key=lambda system: sum(_is_known(code, load_ontology(system)) for code in codes))
+    return max(systems, key=lambda system: sum(map(load_ontology(system).knows, codes)))
 
 
 def _columns(code_column: str, term_column: str) -> tuple[Column, ...]:
@@ -92,14 +92,6 @@ def _columns(code_column: str, term_column: str) -> tuple[Column, ...]:
         column("term", Meaning.TEXT, term_column),
         column("language", Meaning.WORD, optional=True),
     )
-
-
-def _is_known(raw: str, ontology: Ontology) -> bool:
-    try:
-        ontology.resolve(raw)
-    except UnknownCode:
-        return False
-    return True
 
 
 def check_language(language: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from data.ontology import Ontology, UnknownCode, load_ontology
+from data.ontology import Ontology, load_ontology
 from data.sources.shared.own_table.named_codes import CODE, bare_codes
 from data.sources.shared.own_table.table_columns import SYSTEMS
 from data.table_files.columns import without_nothing
@@ -68,15 +68,7 @@ def best_system(codes: Sequence[str]) -> str:
 def share_of_codes(codes: Sequence[str], ontology: Ontology) -> float:
     """Which share of the first codes the edition has."""
     codes = codes[:VALUES_TRIED]
-    return sum(knows(ontology, code) for code in codes) / max(1, len(codes))
-
-
-def knows(ontology: Ontology, code: str) -> bool:
-    try:
-        ontology.resolve(code)
-    except UnknownCode:
-        return False
-    return True
+    return sum(ontology.knows(code) for code in codes) / max(1, len(codes))
 
 
 def _are_codes(texts: Sequence[str], separator: str, numbers: bool) -> bool:
@@ -90,7 +82,7 @@ def _are_codes(texts: Sequence[str], separator: str, numbers: bool) -> bool:
     if max(share_of_codes(pieces, load_ontology(name)) for name in SYSTEMS.values()) >= SHARE_OF_CODES:
         return True
     tried = pieces[:VALUES_TRIED]  # of a table of both versions neither has enough
-    return sum(any(knows(load_ontology(name), code) for name in BOTH) for code in tried) >= SHARE_OF_BOTH * len(tried)
+    return sum(any(load_ontology(name).knows(code) for name in BOTH) for code in tried) >= SHARE_OF_BOTH * len(tried)
 
 
 def refuse_lists(path: str | Path, rows: pl.DataFrame, code_columns: Sequence[str]) -> None:

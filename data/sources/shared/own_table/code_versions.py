@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from data.ontology import Ontology, load_ontology
-from data.sources.shared.own_table.code_cells import BOTH, knows
+from data.sources.shared.own_table.code_cells import BOTH
 from data.sources.shared.own_table.table_columns import SYSTEMS, TableColumns
 from mera.system.errors import UserError
 
@@ -63,9 +63,9 @@ def refuse_two_versions(path: str | Path, raw: pl.Series, edition: Ontology) -> 
         return
     other, counts = load_ontology(OTHER[edition.system]), {"own": 0, "other": 0}
     for code, count in raw.drop_nulls().value_counts().iter_rows():
-        if knows(edition, code):
+        if edition.knows(code):
             counts["own"] += count
-        elif knows(other, code):
+        elif other.knows(code):
             counts["other"] += count
     if counts["other"] < max(FEWEST_OF_OTHER, MOST_OF_OTHER * counts["own"]) or not counts["own"]:
         return

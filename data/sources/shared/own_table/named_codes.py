@@ -55,7 +55,7 @@ def bare_codes(cells: pl.Series, edition: Ontology | None) -> BareCodes:
             continue
         if found is None or _SPLIT.match(found[2]):
             continue
-        if edition is not None and any(_is_code(edition, one or other) for one, other in _FURTHER.findall(found[2])):
+        if edition is not None and any(edition.knows(one or other) for one, other in _FURTHER.findall(found[2])):
             continue
         words[cell] = found[2]
         is_taken_back = edition is not None and TAKES_BACK.search(found[2]) and not _says_so_itself(edition, found[1])
@@ -74,15 +74,7 @@ def bare_codes(cells: pl.Series, edition: Ontology | None) -> BareCodes:
 
 def _is_certainty(edition: Ontology, code: str, letter: str) -> bool:
     """Not the seventh character of an injury (`S72.001 A`)."""
-    return _is_code(edition, code) and not (len(code.replace(".", "")) == 6 and _is_code(edition, code + letter))
-
-
-def _is_code(edition: Ontology, text: str) -> bool:
-    try:
-        edition.resolve(text)
-    except UnknownCode:
-        return False
-    return True
+    return edition.knows(code) and not (len(code.replace(".", "")) == 6 and edition.knows(code + letter))
 
 
 def _says_so_itself(edition: Ontology, text: str) -> bool:
