@@ -122,7 +122,7 @@ def read_user_table(
     ledger.drop("diagnoses", "row without a patient or visit", num_diagnoses(rows) - num_diagnoses(named))
     ledger.read("visits", named.select("patient", "visit").n_unique())
     ledger.read("patients", named["patient"].n_unique())
-    timed = with_order(named, columns, ledger)
+    timed = with_order(named, columns, ledger, are_history=columns.text is None or past_notes)
     visits = visits_of_rows(timed, columns, ledger, past_notes)
     with_diagnosis = timed.filter("diagnosis")
     if columns.code_version is not None or icd10_from is not None:

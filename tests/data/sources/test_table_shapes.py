@@ -329,6 +329,10 @@ def test_rows_of_after_the_next_visit_began_are_no_history_of_it(tmp_path):
     patients, _, _ = read_user_table(path, columns, ledger, "icd10")
     assert [sorted(visit.codes) for visit in patients[0].visits] == [["I10"], ["I21.9", "N17.9"]]
     assert ledger.record()["dropped"] == {"row of after the patient's next visit began": 1}
+    coded = TableColumns(patient="pid", visit="case", time="day", code="dx", text="note")
+    path.write_text("\n".join(["pid,case,day,dx,note", *(f"{row},seen" for row in rows)]) + "\n")
+    patients, _, _ = read_user_table(path, coded, Ledger(), "icd10")
+    assert sorted(patients[0].visits[0].codes) == ["I10", "I21.9"], "the codes of a note are no history"
 
 
 def test_patients_of_rows_without_a_readable_time_are_counted(tmp_path):

@@ -48,9 +48,10 @@ def num_diagnoses(rows: pl.DataFrame) -> int:
     return int(rows["diagnosis"].sum())
 
 
-def with_order(rows: pl.DataFrame, columns: TableColumns, ledger: Ledger) -> pl.DataFrame:
+def with_order(rows: pl.DataFrame, columns: TableColumns, ledger: Ledger, are_history: bool = True) -> pl.DataFrame:
     """`order`, in seconds where there are times; `day` where there are days. Rows without a time go, and with them the
-    visits and patients that have no other; the ledger counts each.
+    visits and patients that have no other; the ledger counts each. `are_history`: later visits are predicted from
+    these, so that rows of after the next visit began go too.
     """
     if columns.time is None:
         ledger.change("visits in the order of their ids: no --time", rows.select("patient", "visit").n_unique())
@@ -63,7 +64,7 @@ def with_order(rows: pl.DataFrame, columns: TableColumns, ledger: Ledger) -> pl.
     if columns.visit is None:
         return timed
     ledger.change(f"visit whose rows lie more than {FAR_APART} days apart, read as one", _far_apart(timed))
-    return _before_the_next(timed, ledger)
+    return _before_the_next(timed, ledger) if are_history else timed
 
 
 def _before_the_next(rows: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
