@@ -56,7 +56,8 @@ def refuse_what_ranks_nothing(source: str | Path) -> None:
     if (folder / "task.json").is_file():
         raise UserError(f"{source} is a prepared task; give a run that learnt from it, and the task with --task")
     manifests = [path for pattern in ("*", "runs/*") for path in folder.glob(f"{pattern}/predictions/manifest.json")]
-    runs = sorted((path.parents[1] for path in manifests), key=lambda run: (run.name not in BEST_OF_GO, run))
+    found = [path.parents[1] for path in manifests]
+    runs = sorted(found, key=lambda run: (run.name not in BEST_OF_GO, what_it_ranks(run) is None, run))
     if runs:
         raise UserError(f"{source} holds {len(runs)} runs: name one of them, such as {runs[0]}")
     if (folder / "predictions" / "manifest.json").is_file():
