@@ -54,7 +54,8 @@ def with_order(rows: pl.DataFrame, columns: TableColumns, ledger: Ledger, are_hi
     these, so that rows of after the next visit began go too.
     """
     if columns.time is None:
-        ledger.change("visits in the order of their ids: no --time", rows.select("patient", "visit").n_unique())
+        if are_history:
+            ledger.change("visits in the order of their ids: no --time", rows.select("patient", "visit").n_unique())
         return ordered(rows, columns)
     timed = ordered(rows, columns).drop_nulls("order")
     reason = "without a usable time"
