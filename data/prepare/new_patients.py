@@ -1,6 +1,7 @@
 """Patients to rank, from a table of one's own: every visit in it is history, and none is a target."""
 
 import datetime
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,21 +55,24 @@ def read_new_patients(
     ledger = Ledger()
     has_both = columns.code_version is not None or icd10_from is not None
     names = {value: name for name, value in (TRANSLATED if has_both else SYSTEMS).items()}
-    patients, _, _ = read_user_table(
-        path,
-        columns,
-        ledger,
-        None if system is None else names.get(system, system),
-        separator,
-        code_separator,
-        past_notes=columns.text is not None,
-        forms=forms,
-        zeros=zeros,
-        granularity=granularity,
-        edition=edition,
-        event_separator=event_separator,
-        icd10_from=icd10_from,
-    )
+    try:
+        patients, _, _ = read_user_table(
+            path,
+            columns,
+            ledger,
+            None if system is None else names.get(system, system),
+            separator,
+            code_separator,
+            past_notes=columns.text is not None,
+            forms=forms,
+            zeros=zeros,
+            granularity=granularity,
+            edition=edition,
+            event_separator=event_separator,
+            icd10_from=icd10_from,
+        )
+    except UserError as error:
+        raise UserError(_in_our_options(str(error))) from None
     with_notes, with_events = columns.text is not None, bool(columns.events())
     day = None if at is None else _day(at)
     last_days = [patient.visits[-1].day for patient in patients]
@@ -82,6 +86,12 @@ def read_new_patients(
         rows=[_row(patient, day, with_notes=with_notes, with_events=with_events) for patient in patients],
         account=ledger.record(),
     )
+
+
+def _in_our_options(sentence: str) -> str:
+    """What `mera prepare table` says of a column of codes, where the edition is the model's and no option."""
+    sentence = re.sub(r": is it --code-system \w+\?$", "; the model reads those of its own edition", sentence)
+    return re.sub(r", and --code-system to-\w+ translates them, .*", ", and they are translated", sentence)
 
 
 def _day(at: str) -> int:

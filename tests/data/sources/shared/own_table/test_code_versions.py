@@ -61,6 +61,15 @@ def test_new_patients_are_read_in_the_models_edition(table):
     assert sorted(patients.rows[0]["history"][-1]["codes"]) == ["428.9", "486", "584.9"]
 
 
+def test_what_is_said_of_new_patients_names_no_option_of_prepare(table):
+    with pytest.raises(ValueError, match=r"--icd10-from \(a day, as 2015-10-01\), and they are translated$"):
+        read_new_patients(table, COLUMNS, system="icd10cm")
+    lines = table.read_text().splitlines()
+    table.write_text("\n".join([lines[0], *(line for line in lines if "ICD-9-CM" in line)]) + "\n")
+    with pytest.raises(ValueError, match=r"most are codes of ICD-9-CM .*; the model reads those of its own edition$"):
+        read_new_patients(table, COLUMNS, system="icd10cm")
+
+
 @pytest.mark.parametrize(("system", "other"), [("icd10", "ICD-9-CM"), ("icd9", "ICD-10-CM")])
 def test_a_table_of_both_that_does_not_say_which_is_refused(table, system, other):
     with pytest.raises(ValueError, match=rf"codes are of {other} .*--code-version .*--code-system to-{system} trans"):
