@@ -7,6 +7,7 @@ from typing import Literal
 from mera.commands.fusion.saved import MARK as FUSION
 from mera.commands.fusion.saved import part_folders
 from mera.commands.programs import script_command
+from mera.runs.finished_runs import runs_below
 from mera.system.errors import UserError
 
 Ranked = Literal["patients", "notes"]
@@ -55,9 +56,7 @@ def refuse_what_ranks_nothing(source: str | Path) -> None:
         raise UserError(f"{source} is not there: give the folder of a run, its checkpoint or an export")
     if (folder / "task.json").is_file():
         raise UserError(f"{source} is a prepared task; give a run that learnt from it, and the task with --task")
-    manifests = [path for pattern in ("*", "runs/*") for path in folder.glob(f"{pattern}/predictions/manifest.json")]
-    found = [path.parents[1] for path in manifests]
-    runs = sorted(found, key=lambda run: (run.name not in BEST_OF_GO, what_it_ranks(run) is None, run))
+    runs = sorted(runs_below(folder), key=lambda run: (run.name not in BEST_OF_GO, what_it_ranks(run) is None, run))
     if runs:
         raise UserError(f"{source} holds {len(runs)} runs: name one of them, such as {runs[0]}")
     if (folder / "predictions" / "manifest.json").is_file():

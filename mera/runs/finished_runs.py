@@ -14,6 +14,12 @@ def is_complete(folder: Path) -> bool:
     return any((folder / mark).is_file() for mark in marks)
 
 
+def runs_below(folder: Path) -> list[Path]:
+    """Runs with predictions in `folder`, or in its folder `runs`, where `mera go` has them."""
+    found = [path for below in ("*", "runs/*") for path in folder.glob(f"{below}/predictions/manifest.json")]
+    return sorted(path.parents[1] for path in found)
+
+
 def finished_before(folder: Path, task_fingerprint: str | None, settings: Recipe | None = None) -> bool:
     """Whether `folder` holds the predictions that this start would make; False where there is no folder.
 

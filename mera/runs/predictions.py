@@ -37,6 +37,7 @@ import numpy as np
 import polars as pl
 from polars.datatypes import DataTypeClass
 
+from mera.runs.finished_runs import runs_below
 from mera.runs.manifest import Manifest
 from mera.runs.prediction_parts import (
     EXAMPLE_COLUMNS,
@@ -175,7 +176,7 @@ def read_predictions(path: str | Path) -> Predictions:
     path = Path(path)
     folder = path if (path / "scores.npy").is_file() else path / "predictions"
     if not (folder / "scores.npy").is_file():
-        below = sorted(found.parents[1] for found in folder.parent.glob("**/predictions/scores.npy"))
+        below = runs_below(path)
         meant = f"; did you mean the runs below it, such as {below[0]}?" if below else ""
         raise FileNotFoundError(f"no predictions in {path} (looked for {folder / 'scores.npy'}){meant}")
     codes = read_table(folder / "codes.parquet", ["code"])

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy.stats
 
 from mera.report.comparison.pairs import holm, is_supported, outcomes_of_pairs
 from mera.report.measures.estimates import Estimate, estimate
@@ -12,7 +13,6 @@ from mera.report.measures.load import Comparable
 from mera.report.measures.measure import Measures
 from mera.report.measures.strata import Stratification
 
-ALPHA = 0.05
 MIN_TESTED_PATIENTS = 20
 """Patients in a group below which no difference within it is tested."""
 
@@ -95,8 +95,8 @@ def share_in_group(replicates: np.ndarray, patients: int) -> Estimate:
     share = estimate(replicates)
     if share.value not in (0.0, 1.0) or not patients:
         return share
-    furthest = 1 - (ALPHA / 2) ** (1 / patients)
-    return replace(share, low=0.0, high=furthest) if share.value == 0 else replace(share, low=1 - furthest, high=1.0)
+    exact = scipy.stats.binomtest(patients if share.value else 0, patients).proportion_ci(method="exact")
+    return replace(share, low=float(exact.low), high=float(exact.high))
 
 
 def stratum_differences(

@@ -32,20 +32,13 @@ def _sizes(runs: Sequence[ComparedRun], targets_per_example: float) -> Table:
         Column(key="rows_without_prediction", label="Empty sets, %", format="percent"),
     ]
 
-    def cells(size: SetSize | None) -> list[Cell]:
-        if size is None:
-            return [Cell()] * len(columns)
-        estimates = [size.mean_predicted, size.mean_absolute_error, size.spearman]
-        estimates += [size.micro_precision, size.micro_recall, size.rows_without_prediction]
-        return [cell(estimate) for estimate in estimates]
-
     return Table(
         name="set-size",
         caption="Codes above the model's own threshold against the true number "
         f"({number(targets_per_example, 1)} per example). Spearman: rank correlation of predicted and true "
         "number over examples.",
         columns=columns,
-        rows=[run_row(run, cells(run.breakdown.set_size)) for run in runs],
+        rows=[run_row(run, _cells(run.breakdown.set_size, columns)) for run in runs],
     )
 
 
@@ -53,35 +46,27 @@ def _new_sizes(runs: Sequence[ComparedRun]) -> list[Table]:
     sized = [(run, run.breakdown.new_set_size) for run in runs if run.breakdown.new_set_size is not None]
     if not sized:
         return []
+    columns = [
+        Column(key="mean_predicted", label="New predicted, mean", format="hundredths"),
+        Column(key="micro_precision", label="Precision, %", format="percent"),
+        Column(key="micro_recall", label="Recall, %", format="percent"),
+        Column(key="rows_without_prediction", label="No new code, %", format="percent"),
+    ]
     true = number(sized[0][1].mean_true.value, 1)
     return [
         Table(
             name="new-set-size",
             caption=f"Of the codes above the threshold, those that the patient's history does not hold ({true} per "
             "example are true).",
-            columns=[
-                Column(key="mean_predicted", label="New predicted, mean", format="hundredths"),
-                Column(key="micro_precision", label="Precision, %", format="percent"),
-                Column(key="micro_recall", label="Recall, %", format="percent"),
-                Column(key="rows_without_prediction", label="No new code, %", format="percent"),
-            ],
-            rows=[
-                run_row(
-                    run,
-                    [
-                        cell(estimate)
-                        for estimate in (
-                            size.mean_predicted,
-                            size.micro_precision,
-                            size.micro_recall,
-                            size.rows_without_prediction,
-                        )
-                    ],
-                )
-                for run, size in sized
-            ],
+            columns=columns,
+            rows=[run_row(run, _cells(size, columns)) for run, size in sized],
         )
     ]
+
+
+def _cells(size: SetSize | None, columns: Sequence[Column]) -> list[Cell]:
+    """Of columns that are called as the fields of `size`."""
+    return [Cell() if size is None else cell(getattr(size, column.key)) for column in columns]
 
 
 def _thresholds(runs: Sequence[ComparedRun]) -> list[Table]:
