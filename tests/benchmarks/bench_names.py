@@ -46,11 +46,13 @@ def looked_up(codes: CodeSet, split: NameSplit, held_out: list[tuple[str, str]],
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("task")
+    questions = QuestionConfig()
     parser.add_argument("--num-codes", type=int, default=600)
+    parser.add_argument("--held-out", type=float, default=questions.held_out_synonyms)
+    parser.add_argument("--terms-per-code", type=int, default=questions.terms_per_code)
     arguments = parser.parse_args()
     codes = task_codes(load_task(arguments.task)).spread(arguments.num_codes)
-    questions = QuestionConfig()
-    split = split_names(codes, questions.held_out_synonyms, questions.terms_per_code)
+    split = split_names(codes, arguments.held_out, arguments.terms_per_code)
     for kind, held_out in (("inclusion terms", split.held_out_synonyms), ("index terms", split.held_out_terms)):
         for with_terms in (False, True):
             first, among = looked_up(codes, split, held_out, with_terms=with_terms)
