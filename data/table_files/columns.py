@@ -21,7 +21,14 @@ from data.table_files.ids import with_one_spelling
 from data.table_files.meanings import Meaning
 from data.table_files.stored_files import InputFile
 from data.table_files.text_tables import TextTable, read_text_table
-from data.table_files.times import Times, UnreadableTimes, parse_times, proves_day_first, without_placeholders
+from data.table_files.times import (
+    Times,
+    UnreadableTimes,
+    parse_times,
+    proves_day_first,
+    read_otherwise,
+    without_placeholders,
+)
 from mera.system.errors import UserError
 
 _LISTED_FORMS, _LISTED_SEXES = 3, 8
@@ -66,6 +73,8 @@ class ColumnForms:
 
     date_format: str | None = None
     """Of `strptime`; None: the forms of `data.table_files.times`."""
+    day_first: bool | None = None
+    """Of dates in numbers, which do not show it; None: such dates are refused."""
     sex_values: Mapping[str, str] = field(default_factory=dict)
     """Value in lower case -> `F` or `M`, beside the words that are known."""
     encoding: str | None = None
@@ -127,7 +136,8 @@ def read_columns(
 def type_columns(text: TextTable, columns: Sequence[Column], ledger: Ledger, forms: ColumnForms) -> pl.DataFrame:
     """The `columns` of a table that was read as text, by their meanings; errors as in `read_columns`."""
     values = {each.name: without_nothing(text.rows[each.name]) for each in columns}
-    day_first = _proof_of_any(text.path, columns, values)
+    proof = _proof_of_any(text.path, columns, values)
+    day_first = forms.day_first if proof is None else proof
     typed: dict[str, pl.Series] = {}
     for each in columns:
         header = each.header or each.name
@@ -158,6 +168,9 @@ def type_columns(text: TextTable, columns: Sequence[Column], ledger: Ledger, for
             case Meaning.TIME | Meaning.TIME_OR_DAYS:
                 times = _times(own, place, forms.date_format, day_first)
                 typed[each.name] = times.moments
+                if forms.date_format is not None and times.days is None:
+                    otherwise = read_otherwise(own, times.moments, forms.date_format)
+                    ledger.change(f"date in {header} in another form than --date-format says", otherwise)
                 if each.meaning == Meaning.TIME_OR_DAYS:
                     nothing = pl.repeat(None, len(own), dtype=pl.Float64, eager=True)
                     typed[each.name + _DAYS_SUFFIX] = nothing if times.days is None else times.days

@@ -80,8 +80,9 @@ def parse_times(
         moments = parse_times(distinct, date_format, day_first).moments
         return Times(moments=values.replace_strict(distinct, moments, return_dtype=moments.dtype))
     moments = _unknown(len(values))
+    asked = None
     if date_format is not None:
-        moments = _as_moments(values, date_format)
+        moments, asked = _as_moments(values, date_format), says_day_first(date_format)
     # As they stand first: tidying a million texts that need none costs more than reading them.
     moments = _filled(moments, _rest(values, moments), _ISO[:1])
     rest = _tidied(_rest(values, moments))
@@ -100,8 +101,19 @@ def parse_times(
     if rest.null_count() < len(rest):
         texts = _dashed(_with_english_months(_tidied(rest)))
         moments = _filled(moments, texts, [date + clock for date in _NAMED_MONTHS for clock in _CLOCKS])
-        moments = moments.fill_null(_numeric_dates(texts, day_first))
+        moments = moments.fill_null(_numeric_dates(texts, day_first, asked))
     return Times(moments=without_placeholders(moments))
+
+
+def read_otherwise(values: pl.Series, moments: pl.Series, date_format: str) -> int:
+    """How many of `values`, which were read as `moments`, are not of `date_format`."""
+    return int((_as_moments(values, date_format).is_null() & moments.is_not_null()).sum())
+
+
+def says_day_first(date_format: str) -> bool | None:
+    """Whether `date_format` has the day before the month; None where it shows neither, as with names of months."""
+    day, month = (re.search(marks, date_format) for marks in ("%-?[de]", "%-?m"))
+    return None if day is None or month is None else day.start() < month.start()
 
 
 def without_placeholders(moments: pl.Series) -> pl.Series:
@@ -234,12 +246,15 @@ def _unknown(length: int) -> pl.Series:
     return pl.repeat(None, length, dtype=pl.Datetime("us"), eager=True)
 
 
-def _numeric_dates(texts: pl.Series, day_first: bool | None) -> pl.Series:
-    """Dates of which day or month come first."""
+def _numeric_dates(texts: pl.Series, day_first: bool | None, asked: bool | None) -> pl.Series:
+    """Dates of which day or month come first, which `asked` says for other dates of the column."""
     if not texts.str.contains(r"^\d{1,2}-\d{1,2}-\d{4}").any():
         return _unknown(len(texts))
     proof = proves_day_first(texts)
-    first = day_first if proof is None else proof
+    if None not in (asked, proof) and asked != proof:
+        begins = "month" if asked else "day"
+        raise UnreadableTimes(f"--date-format is not that of all dates in it, some of which begin with the {begins}")
+    first = next((known for known in (proof, asked, day_first) if known is not None), None)
     if first is None:
         raise UnreadableTimes(
             "it does not show whether the day or the month comes first; say so with --date-format, for example "

@@ -34,8 +34,6 @@ COLUMNS = (
     column("discharged", Meaning.TIME, header="FECHAALTA"),
     column("ending", Meaning.WORD, header="TIPOALTA"),
 )
-DATE_FORMAT = "%d-%m-%Y"
-"""Beside ISO; no file has the month first."""
 UNKNOWN = ("DESCONOCIDO", "SIN INFORMACIÓN", "SIN INFORMACION", "0")
 """What stands for an id, a sex or a word that is not there."""
 _FIRST_YEAR_OF_NEW_IDS, _LAST_KNOWN_YEAR = 2021, 2024
@@ -143,7 +141,7 @@ def _long(codes: pl.DataFrame, start: int, number_of: dict[str, int]) -> pl.Data
 
 def _typed(stream: CsvStream, texts: pl.DataFrame, start: int, ledger: Ledger, forms: ColumnForms) -> pl.DataFrame:
     """The visits of one file, as in `_Discharges`."""
-    forms = replace(forms, date_format=forms.date_format or DATE_FORMAT)
+    forms = replace(forms, day_first=True)  # no file has the month first
     known = texts.with_columns(
         pl.when(~pl.col(name).str.strip_chars().str.to_uppercase().is_in(UNKNOWN)).then(name).alias(name)
         for name in ("patient", "sex")

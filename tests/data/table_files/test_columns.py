@@ -1,5 +1,7 @@
 """Columns by their meaning: what is read, what is counted, what is refused."""
 
+from datetime import datetime
+
 import polars as pl
 import pytest
 
@@ -27,6 +29,25 @@ def test_words_for_nothing_are_null_in_every_column(tmp_path, nothing, meaning):
     assert values[1:] == [None, None]
     assert values[0] is not None
     assert record["unreadable"] == {}
+
+
+def test_dates_in_another_form_than_the_format_are_counted(tmp_path):
+    values, record = read(
+        tmp_path,
+        "when",
+        ["04.03.2020", "2020-03-04", "", "4 Mar 2020"],
+        Meaning.TIME,
+        ColumnForms(date_format="%d.%m.%Y"),
+    )
+    assert values[0] == values[1] == values[3] == datetime(2020, 3, 4)
+    assert record["changed"] == {"date in when in another form than --date-format says": 2}
+
+
+def test_a_source_whose_days_come_first_needs_no_format(tmp_path):
+    for day_first, day in ((True, datetime(2020, 3, 4)), (False, datetime(2020, 4, 3))):
+        assert read(tmp_path, "when", ["04.03.2020"], Meaning.TIME, ColumnForms(day_first=day_first))[0] == [day]
+    values, _ = read(tmp_path, "when", ["04.03.2020", "31.03.2020"], Meaning.TIME, ColumnForms(day_first=False))
+    assert values[0] == datetime(2020, 3, 4)
 
 
 def test_a_word_that_begins_like_nothing_is_kept():

@@ -146,7 +146,16 @@ def test_a_column_that_repeats_itself_is_read_as_each_of_its_texts(date_format, 
     assert repeated.name == "when"
     assert repeated.to_list() == every * 50
     assert every[0] == MOMENT
-    assert every[2] == (MIDNIGHT if day_first else datetime(2020, 4, 3))
+    assert every[2] == (MIDNIGHT if day_first or date_format else datetime(2020, 4, 3))
+
+
+def test_a_format_says_what_comes_first_in_other_dates_of_the_column():
+    read = moments("04/03/2020", "04/03/2020 05:06:07", date_format="%d/%m/%Y", day_first=False)
+    assert read == [MIDNIGHT, MOMENT]
+    assert moments("03-04-2020", date_format="%m/%d/%Y") == [MIDNIGHT]
+    with pytest.raises(UnreadableTimes, match="not that of all dates in it, some of which begin with the month"):
+        moments("04/03/2020", "12/31/2020", date_format="%d/%m/%Y")
+    assert moments("Mar 4 2020", "04/03/2020", date_format="%b %d %Y", day_first=True) == [MIDNIGHT, MIDNIGHT]
 
 
 def test_a_column_that_repeats_itself_is_refused_as_its_texts_are():
