@@ -37,28 +37,33 @@ class CodeRecord(TypedDict):
     score: float
     probability: float | None
     predicted: bool
-    known: bool
     evidence: list[dict[str, float]]
+    known: NotRequired[bool]
+    """in the history, where there is one"""
     target: NotRequired[bool]
+    """true, where that is known"""
 
 
 def records(ranked: RankedNote) -> list[CodeRecord]:
     """The codes of one note as plain values, most likely first."""
     true = None if ranked.targets is None else set(ranked.targets)
-    return [
-        CodeRecord(
+    found = []
+    for place, code in enumerate(ranked.codes, start=1):
+        record = CodeRecord(
             place=place,
             code=code.code,
             definition=code.definition,
             score=code.score,
             probability=code.probability,
             predicted=code.predicted,
-            known=code.known,
             evidence=[asdict(span) for span in code.evidence],
         )
-        | (CodeRecord(target=code.code in true) if true is not None else CodeRecord())  # type: ignore[typeddict-item]
-        for place, code in enumerate(ranked.codes, start=1)
-    ]
+        if code.known is not None:
+            record["known"] = code.known
+        if true is not None:
+            record["target"] = code.code in true
+        found.append(record)
+    return found
 
 
 def write_ranked_notes(path: str | Path, notes: Sequence[RankedNote]) -> None:

@@ -38,8 +38,8 @@ class RankedNoteCode:
     """None where the run fitted no calibration."""
     predicted: bool
     """The score is above the run's threshold."""
-    known: bool
-    """The code stands in the history."""
+    known: bool | None
+    """The code stands in the history; None where there is none, as beside a note."""
     evidence: tuple[Span, ...]
     """Where in the note it was found; empty where the model cannot say, or without a note."""
 
@@ -177,7 +177,7 @@ class NoteRanker:
                 score=float(scores[column]),
                 probability=self._probability(float(scores[column])),
                 predicted=bool(scores[column] > threshold),
-                known=self.codes[column] in known,
+                known=self.codes[column] in known if row["history"] else None,
                 evidence=tuple(spans),
             )
             for column, spans in zip(order.tolist(), self.scorer.evidence(self._query(row), order), strict=True)

@@ -11,6 +11,7 @@ from ready_python import run_ready
 from small_note_run import make_note_run
 from tiny_task import make_tiny_task
 
+from bi_encoder.search.note_prediction.note_files import RankedNote, records
 from bi_encoder.search.note_prediction.note_ranker import NoteRanker
 from bi_encoder.search.note_prediction.note_table import NoteColumns, read_note_table
 from data.table_files.columns import ColumnForms
@@ -80,6 +81,9 @@ def test_a_note_is_ranked_with_evidence_in_its_own_characters(ranker, task):
         assert all(0 <= span.start < span.end <= len(NOTE) for span in code.evidence)
         assert all(NOTE[span.start : span.end].strip() for span in code.evidence)
     assert ranker.rank(text=NOTE)[0].score != ranker.rank(text=NOTE, age=67, sex="F")[0].score
+    found = records(RankedNote(codes=ranker.rank(text=NOTE), names={}, targets=["I10"]))
+    assert not any("known" in record for record in found), "a note has no history"
+    assert [record["code"] for record in found if record["target"]] == ["I10"]
 
 
 def test_a_history_is_read_with_codes_however_they_are_written(tmp_path):
@@ -88,6 +92,7 @@ def test_a_history_is_read_with_codes_however_they_are_written(tmp_path):
     written = ranker.rank([["i10", "E119"], [" n17.9 "]], days_before=[400, 30])
     assert written == ranker.rank([["I10", "E11.9"], ["N17.9"]], days_before=[400, 30])
     assert {code.code for code in written if code.known} == {"I10", "E11.9", "N17.9"}
+    assert {record["known"] for record in records(RankedNote(codes=written, names={}))} == {True, False}
     assert ranker.rank([["D64.9"]]) != ranker.rank([["K35.80"]]), "codes of the edition that are no candidates are read"
     with pytest.raises(ValueError, match="a code of the history is none that the model's edition has") as refused:
         ranker.rank([["Smith"]])
