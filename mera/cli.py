@@ -223,21 +223,19 @@ def fuse(
 
 @app.command()
 def export(
-    run: Annotated[Path, typer.Argument(help="run of stage one, stage two or the bi-encoder")],
+    run: Annotated[Path, typer.Argument(help="run of any model, baseline or fusion that `mera predict` takes")],
     to: Annotated[Path, typer.Option(help="folder to write, which must not exist")],
-    with_note_phrases: Annotated[bool, typer.Option("--with-note-phrases", help="also code vectors of notes")] = False,
+    with_note_phrases: Annotated[bool, typer.Option("--with-note-phrases", help="also words of notes")] = False,
 ) -> None:
     """A model to pass on, nothing of a patient in it. `mera export runs/X/stage-two --to models/X`.
 
     Weights, tokenizer, model card (README.md with the front matter of a hub), recipe, versions, figures on the test
-    split. Predictions, ids, notes and paths stay behind. See docs/export.md."""
-    from mera.commands.export import export_run
+    split; of a fusion its parts. Predictions, ids, notes and paths stay behind. See docs/export.md."""
+    from mera.commands.export.run_export import export_run
 
     exported = export_run(run, to, with_note_phrases)
-    if exported.left_behind:
-        print(f"left behind, no file of a checkpoint that is known: {', '.join(exported.left_behind)}", file=sys.stderr)
-    if exported.totals:
-        print(f"totals over training patients, no patient: {', '.join(exported.totals)}", file=sys.stderr)
+    for sentence in exported.sentences():
+        print(sentence, file=sys.stderr)
     print(exported.folder)
 
 

@@ -1,11 +1,47 @@
-"""What an earlier start has finished, so that the same command goes on with the rest."""
+"""What an earlier start has finished, so that the same command goes on with the rest, and where a run's files lie."""
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from mera.config import Recipe
 from mera.runs.run_directory import write_json
 from mera.system.errors import UserError
+
+ABOUT, CANDIDATES = "mera.json", "candidates.parquet"
+"""Of an export (`mera export`), which has no predictions."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunFiles:
+    """What a model is used with, in the folder of its run or of an export of it."""
+
+    candidates: Path
+    """Parquet: `code`, `definition`, `train_count` of the candidates."""
+    examples: Path
+    """Parquet: of the test split, as `predictions/` has it; not in an export."""
+    about: Path
+    """JSON: the manifest, or what `mera export` writes of it: `model`, `task` and `calibration`."""
+
+    def facts(self) -> Mapping[str, object]:
+        """What `about` says; nothing where it is not there."""
+        if not self.about.is_file():
+            return {}
+        facts = json.loads(self.about.read_text(encoding="utf-8"))
+        return facts if isinstance(facts, dict) else {}
+
+
+def files_of(folder: Path) -> RunFiles:
+    """`folder`: of any run, or of an export."""
+    if (folder / ABOUT).is_file():
+        return RunFiles(candidates=folder / CANDIDATES, examples=folder / "examples.parquet", about=folder / ABOUT)
+    predictions = folder / "predictions"
+    return RunFiles(
+        candidates=predictions / "codes.parquet",
+        examples=predictions / "examples.parquet",
+        about=predictions / "manifest.json",
+    )
 
 
 def is_complete(folder: Path) -> bool:

@@ -1,15 +1,14 @@
-"""Where the parts of a finished run lie: in its folder, around its checkpoint, or in an export.
+"""Where the parts of a bi-encoder's run lie: in its folder, around its checkpoint, or in an export.
 
-A bi-encoder's run has `checkpoint/`, `index/codes.safetensors` and `predictions/`; `mera export` puts the checkpoint's
-files, the index, `candidates.parquet` and `mera.json` into one folder.
+A run has `checkpoint/`, `index/codes.safetensors` and `predictions/`; `mera export` puts the checkpoint's files, the
+index, `candidates.parquet` and `mera.json` into one folder.
 """
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from bi_encoder.checkpoint import RECORD_NAME, checkpoint_folder
+from mera.runs.finished_runs import RunFiles, files_of
 from mera.system.errors import UserError
 
 
@@ -18,19 +17,7 @@ class RunParts:
     checkpoint: Path
     index: Path
     """Vectors of the candidates."""
-    candidates: Path
-    """Parquet: `code`, `definition`, `train_count` of the candidates."""
-    examples: Path
-    """Parquet: of the test split, as `predictions/` has it; not in an export."""
-    about: Path
-    """JSON: a manifest, or what `mera export` writes of one: `task` and `calibration`."""
-
-    def facts(self) -> Mapping[str, object]:
-        """The manifest; empty where it is not there."""
-        if not self.about.is_file():
-            return {}
-        facts = json.loads(self.about.read_text(encoding="utf-8"))
-        return facts if isinstance(facts, dict) else {}
+    files: RunFiles
 
 
 def find_parts(source: str | Path) -> RunParts:
@@ -40,23 +27,5 @@ def find_parts(source: str | Path) -> RunParts:
         raise UserError(
             f"{source} has no {RECORD_NAME}: give a run of bi_encoder/train.py, its checkpoint directory or an export"
         )
-    if (checkpoint / "candidates.parquet").is_file():
-        return RunParts(
-            checkpoint=checkpoint,
-            index=checkpoint / "index" / "codes.safetensors",
-            candidates=checkpoint / "candidates.parquet",
-            examples=checkpoint / "examples.parquet",
-            about=checkpoint / "mera.json",
-        )
-    return replace(parts_of_run(checkpoint.absolute().parent), checkpoint=checkpoint)
-
-
-def parts_of_run(run: Path) -> RunParts:
-    """`run`: the folder of any run; one of a baseline or a fusion has neither checkpoint nor index."""
-    return RunParts(
-        checkpoint=run / "checkpoint",
-        index=run / "index" / "codes.safetensors",
-        candidates=run / "predictions" / "codes.parquet",
-        examples=run / "predictions" / "examples.parquet",
-        about=run / "predictions" / "manifest.json",
-    )
+    folder = checkpoint if files_of(checkpoint).candidates.is_file() else checkpoint.absolute().parent
+    return RunParts(checkpoint=checkpoint, index=folder / "index" / "codes.safetensors", files=files_of(folder))

@@ -10,6 +10,7 @@ P parts, N rows, C codes.
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from mera.commands.fusion.parts import Fused
 from mera.evaluation.frequency_groups import FREQUENCY_GROUPS
 from mera.evaluation.fusion import Calibration, Fusion
 from mera.evaluation.fusion_trees import ScoredRows, TreeFusion, weighted_sum
+from mera.runs.finished_runs import files_of
 from mera.runs.run_directory import RunDirectory, write_json
 from mera.system.errors import UserError
 from mera.system.private_files import private_files
@@ -98,6 +100,17 @@ def read_fusion(run: Path) -> SavedFusion:
     )
 
 
+def copy_fusion(run: Path, to: Path, parts: Sequence[Path]) -> None:
+    """Write what `run` fitted to the folder `to`, with its parts, of which `parts` are exports, in their order."""
+    record = json.loads((run / MARK).read_text(encoding="utf-8"))
+    moved = [{"path": os.path.relpath(folder, to), "digest": _digest(folder)} for folder in parts]
+    record["parts"] = [part | place for part, place in zip(record["parts"], moved, strict=True)]
+    (to / MARK).parent.mkdir()
+    write_json(to / MARK, record)
+    if (run / TREES).is_file():
+        shutil.copyfile(run / TREES, to / TREES)
+
+
 def part_folders(run: Path) -> list[Path]:
     """Where the parts of a fused run lay when it was made; none where it is damaged."""
     try:
@@ -118,7 +131,7 @@ def _read_trees(run: Path, fusion: Fusion, families: Sequence[int]) -> TreeFusio
 
 def _checked(run: Path, part: Mapping[str, str]) -> Path:
     folder = _folder(run, part)
-    if not (folder / "predictions" / "manifest.json").is_file():
+    if not files_of(folder).about.is_file():
         raise UserError(f"{run} was fused of {folder}, which is not there; move it back, or fuse the runs again")
     if _digest(folder) != part["digest"]:
         raise UserError(f"{folder} is another run than the one that {run} was fused of; fuse the runs again")
@@ -126,5 +139,5 @@ def _checked(run: Path, part: Mapping[str, str]) -> Path:
 
 
 def _digest(folder: Path) -> str:
-    """Of a run: no two manifests are the same, since each says when it was made."""
-    return hashlib.sha256((folder / "predictions" / "manifest.json").read_bytes()).hexdigest()
+    """Of a run or an export: no two manifests are the same, since each says when it was made."""
+    return hashlib.sha256(files_of(folder).about.read_bytes()).hexdigest()

@@ -15,7 +15,7 @@ from tiny_task import make_tiny_task
 
 from bi_encoder.search.note_prediction.note_ranker import NoteRanker
 from data.task import SPLITS
-from mera.commands.export import export_run, rounded_figures
+from mera.commands.export.run_export import export_run, rounded_figures
 from mera.metrics import recall_at_k
 from mera.root import ROOT
 from mera.runs.figures import figure_intervals
@@ -195,9 +195,9 @@ def test_what_cannot_be_exported_is_said_and_nothing_is_left(note_run, tmp_path,
     with pytest.raises(ValueError, match=r"is no finished run: it has no manifest\.json"):
         export_run(tmp_path / "there", tmp_path / "new")
     shutil.copytree(note_run, tmp_path / "baseline", ignore=lambda *_: ["checkpoint"])
-    with pytest.raises(ValueError, match="has no checkpoint to export"):
+    with pytest.raises(ValueError, match="keeps no model to export"):
         export_run(tmp_path / "baseline", tmp_path / "new")
-    monkeypatch.setattr("mera.commands.export.read_predictions", lambda run: 1 / 0)
+    monkeypatch.setattr("mera.commands.export.run_export.read_predictions", lambda run: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         export_run(note_run, tmp_path / "new")
     assert not list(tmp_path.glob("*new*"))

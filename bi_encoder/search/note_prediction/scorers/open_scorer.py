@@ -13,7 +13,7 @@ from bi_encoder.checkpoint import checkpoint_folder, load_bi_encoder
 from bi_encoder.index.code_index import CodeIndex
 from bi_encoder.predict import embed_as_recorded
 from bi_encoder.scoring.similarities import CodeVectors
-from bi_encoder.search.note_prediction.run_parts import RunParts, find_parts, parts_of_run
+from bi_encoder.search.note_prediction.run_parts import find_parts
 from bi_encoder.search.note_prediction.scorers.baseline import BaselineScorer
 from bi_encoder.search.note_prediction.scorers.fused import FusedScorer
 from bi_encoder.search.note_prediction.scorers.scorer import NoteScorer
@@ -21,6 +21,7 @@ from bi_encoder.search.note_prediction.scorers.trained import BiEncoderScorer
 from bi_encoder.search.search_index import open_model
 from data.task import Task
 from mera.commands.fusion import saved
+from mera.runs.finished_runs import RunFiles, files_of
 from mera.system.errors import UserError
 
 
@@ -36,8 +37,8 @@ class Opened:
 
 
 def open_scorer(source: str | Path, task: Task | None = None) -> Opened:
-    """`source`: a run of `mera retrieve`, `mera retrieval-baselines` or `mera fuse` on notes, or a checkpoint or an
-    export of the first. `task`: with the same candidates; a checkpoint alone needs it for their vectors.
+    """`source`: a run of `mera retrieve`, `mera retrieval-baselines` or `mera fuse` on notes, an export of one, or a
+    checkpoint of the first. `task`: with the same candidates; a checkpoint alone needs it for their vectors.
 
     Raises UserError where it is none of these, does not open, or has other candidates than the task.
     """
@@ -46,7 +47,7 @@ def open_scorer(source: str | Path, task: Task | None = None) -> Opened:
         return _open_bi_encoder(folder, task)
     if (folder / fitted.MARK).is_file():
         model, threshold = fitted.read_fitted(folder, open_model)
-        opened = _opened(BaselineScorer(model=model, threshold=threshold), parts_of_run(folder))
+        opened = _opened(BaselineScorer(model=model, threshold=threshold), files_of(folder))
     elif (folder / saved.MARK).is_file():
         opened = _open_fusion(folder)
     else:
@@ -63,8 +64,9 @@ def open_scorer(source: str | Path, task: Task | None = None) -> Opened:
 def _open_bi_encoder(source: Path, task: Task | None) -> Opened:
     parts = find_parts(source)
     model, record = load_bi_encoder(parts.checkpoint, None if task is None else task.codes)
-    facts = {**parts.facts()}
-    if not parts.candidates.is_file() or not parts.index.is_file():
+    files = parts.files
+    facts = {**files.facts()}
+    if not files.candidates.is_file() or not parts.index.is_file():
         if task is None:
             raise UserError(
                 f"{source} holds the model alone, without the candidates that its run has; give the run's folder, "
@@ -77,14 +79,14 @@ def _open_bi_encoder(source: Path, task: Task | None) -> Opened:
         index = CodeIndex.load(parts.index, model_fingerprint=model.fingerprint(), codes=record.codes)
         owner = torch.from_numpy(index.groups.owner.astype(np.int64)).to(model.device)
         vectors = CodeVectors(embeddings=torch.from_numpy(index.embeddings).to(model.device), owner=owner)
-        table = pl.read_parquet(parts.candidates)
+        table = pl.read_parquet(files.candidates)
     scorer = BiEncoderScorer(model, record, vectors, table["train_count"].to_numpy())
-    return Opened(scorer=scorer, candidates=table, facts=facts, met=_met(parts))
+    return Opened(scorer=scorer, candidates=table, facts=facts, met=_met(files))
 
 
 def _open_fusion(folder: Path) -> Opened:
     """Raises UserError where a part is not where it was, is another run by now, or reads no notes."""
-    fusion, own = saved.read_fusion(folder), parts_of_run(folder)
+    fusion, own = saved.read_fusion(folder), files_of(folder)
     table = pl.read_parquet(own.candidates)
     scorers = []
     for part in fusion.parts:
@@ -94,15 +96,15 @@ def _open_fusion(folder: Path) -> Opened:
     return _opened(FusedScorer(parts=scorers, fusion=fusion, train_counts=table["train_count"].to_numpy()), own)
 
 
-def _opened(scorer: NoteScorer, parts: RunParts) -> Opened:
-    table = pl.read_parquet(parts.candidates)
-    return Opened(scorer=scorer, candidates=table, facts=parts.facts(), met=_met(parts))
+def _opened(scorer: NoteScorer, files: RunFiles) -> Opened:
+    table = pl.read_parquet(files.candidates)
+    return Opened(scorer=scorer, candidates=table, facts=files.facts(), met=_met(files))
 
 
-def _met(parts: RunParts) -> dict[str, bool]:
-    if not parts.examples.is_file():
+def _met(files: RunFiles) -> dict[str, bool]:
+    if not files.examples.is_file():
         return {}
-    examples = pl.read_parquet(parts.examples)
+    examples = pl.read_parquet(files.examples)
     return {name: bool(examples[name].count()) for name in ("age", "sex") if name in examples.columns}
 
 

@@ -9,6 +9,9 @@ import yaml
 from mera.language_models.licences import UNKNOWN_LICENCE, base_licence, is_hub_name
 from mera.system.errors import UserError
 
+LIBRARIES = {"rank": "transformers", "bi_encoder": "sentence-transformers"}
+"""Of the others it is the toolkit itself."""
+TAGS = {"rank": "mera-stage-two", "bi_encoder": "mera-bi-encoder"}
 NAMES = {"recall@10": "Recall@10", "recall@20": "Recall@20", "map": "MAP", "micro_f1": "Micro F1"}
 READS = {"diagnosis": "a patient's visits so far", "coding": "a clinical note"}
 TOTALS = {
@@ -16,17 +19,18 @@ TOTALS = {
     "linear model)",
     "recurrence.npy": "four numbers for all codes seen before",
     "candidates.parquet": "how often each code was a target in training",
+    "fitted/": "what a model without a language model was fitted to: weights, counts, trees",
 }
-FILES = (
-    "`recipe.yaml` is what it was trained with, `mera.json` the versions, the figures and the calibration. Both, and "
-    "every other file here, hold no row, id, note or prediction of a patient."
-)
+"""By how the name ends."""
+RECORDS = "`recipe.yaml` is what it was trained with, `mera.json` the versions, the figures and the calibration."
+FILES = f"{RECORDS} Both, and every other file here, hold no row, id, note or prediction of a patient."
+FILES_WITH_WORDS = f"{RECORDS} Neither holds a row, id, note or prediction of a patient."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Card:
     kind: str
-    """`rank` or `bi_encoder`"""
+    """`rank`, `bi_encoder`, `baseline` or `fusion`"""
     model: str
     """its name in tables"""
     base: str | None
@@ -44,6 +48,10 @@ class Card:
     """their 95% intervals over patients"""
     totals: Sequence[str]
     """files of the export that hold totals over training patients"""
+    words_of_notes: Sequence[str]
+    """files of the export that hold words of training notes, or vectors of such"""
+    parts: Sequence[str]
+    """names of the models that are fused in it; empty of one model"""
     reads_past_notes: bool
     num_events: int
     """procedures, drugs and labs that have a token"""
@@ -68,8 +76,17 @@ def written_card(card: Card) -> str:
         f"| {NAMES[name]} | {100 * value:.1f} ({' to '.join(f'{100 * end:.1f}' for end in card.intervals[name])}) |"
         for name, value in card.figures.items()
     ]
-    totals = [f"- `{name}`: {TOTALS[name]}" for name in card.totals]
+    totals = [f"- `{name}`: {_what_it_counts(name)}" for name in card.totals]
     how = _how_to_use(card)
+    bases = [f"- Base model: {card.base_shown}", f"- Licence of the base model: {licence}"]
+    of_parts = ["- Base models and their licences: in the README.md of each folder in `parts`"]
+    words = [
+        "**Words of notes.** These files hold words of the notes that it was trained on, some of them vectors of whole",
+        "notes. They belong where those notes may be read:",
+        "",
+        *(f"- `{name}`" for name in card.words_of_notes),
+        "",
+    ]
     return "\n".join(
         [
             "---",
@@ -80,8 +97,7 @@ def written_card(card: Card) -> str:
             "",
             _description(card),
             "",
-            f"- Base model: {card.base_shown}",
-            f"- Licence of the base model: {licence}",
+            *(of_parts if card.parts else bases if card.kind in TAGS else []),
             f"- Codes: {card.num_codes:,} of {card.edition}",
             f"- Reads: {_what_it_reads(card)}",
             f"- Trained on: the data set {card.data}",
@@ -102,6 +118,7 @@ def written_card(card: Card) -> str:
             "",
             "## Limits",
             "",
+            *(words if card.words_of_notes else []),
             "It ranks codes as the data it was trained on have them, and is no medical device. Probabilities were",
             "calibrated on patients of the same data set; elsewhere they have to be calibrated again. Weights are not",
             "anonymous: a model that was fine-tuned on patients' data may hold traces of them, so who may have the",
@@ -111,10 +128,14 @@ def written_card(card: Card) -> str:
             "",
             *(totals or ["- none"]),
             "",
-            FILES,
+            FILES_WITH_WORDS if card.words_of_notes else FILES,
             "",
         ]
     )
+
+
+def _what_it_counts(name: str) -> str:
+    return next(text for ending, text in TOTALS.items() if name.endswith(ending))
 
 
 def _what_it_reads(card: Card) -> str:
@@ -134,16 +155,17 @@ def _front(card: Card) -> dict[str, object]:
     licence = base_licence(card.base)
     metrics = [{"type": name, "name": NAMES[name], "value": value} for name, value in card.figures.items()]
     generates = "text2text-generation" if card.is_encoder_decoder else "text-generation"
-    ranks = "text-ranking" if card.kind == "bi_encoder" else generates
+    ranks = generates if card.kind == "rank" else "text-ranking"
+    pipelines = {"rank": generates, "bi_encoder": "sentence-similarity"}
     result = {
         "task": {"type": ranks, "name": "ranking of ICD codes"},
         "dataset": {"name": card.data, "type": card.data},
         "metrics": metrics,
     }
     return {
-        "library_name": "sentence-transformers" if card.kind == "bi_encoder" else "transformers",
-        "pipeline_tag": "sentence-similarity" if card.kind == "bi_encoder" else generates,
-        "tags": ["icd", "medical-coding", "mera-bi-encoder" if card.kind == "bi_encoder" else "mera-stage-two"],
+        "library_name": LIBRARIES.get(card.kind, "mera"),
+        "pipeline_tag": pipelines.get(card.kind, "text-ranking"),
+        "tags": ["icd", "medical-coding", TAGS.get(card.kind, f"mera-{card.kind}")],
         **({"license": licence.lower()} if licence is not None and licence != UNKNOWN_LICENCE else {}),
         **({"base_model": card.base} if is_hub_name(card.base) else {}),
         "model-index": [{"name": card.model, "results": [result]}],
@@ -151,14 +173,22 @@ def _front(card: Card) -> dict[str, object]:
 
 
 def _title(card: Card) -> str:
-    if card.kind == "bi_encoder":
-        return f"A bi-encoder that ranks {card.num_codes:,} ICD codes"
-    return f"A language model that ranks {card.num_codes:,} ICD codes"
+    if card.kind in TAGS:
+        called = "A bi-encoder" if card.kind == "bi_encoder" else "A language model"
+    else:
+        called = f"{len(card.parts)} fused models" if card.parts else f"A model ({card.model})"
+    return f"{called} that rank{'' if card.parts else 's'} {card.num_codes:,} ICD codes"
 
 
 def _description(card: Card) -> str:
     if card.kind == "bi_encoder":
         return "Texts and codes in one space, after the “Matryoshka ICD” recipe of the MERA toolkit."
+    if card.parts:
+        return f"Fused by `mera fuse` of the MERA toolkit, each in its folder in `parts`: {', '.join(card.parts)}."
+    if card.kind != "rank":
+        return (
+            "One of the MERA toolkit's models without a language model (`mera baselines`, `mera retrieval-baselines`)."
+        )
     return (
         "Stage two of a MERA toolkit run (method: Ma et al., *Memorize and Rank*, arXiv 2501.17326): one forward pass "
         "ranks all codes, and the score of the end of the visit is the threshold."

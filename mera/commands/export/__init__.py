@@ -1,0 +1,1 @@
+"""`mera export`: a model to pass on."""
