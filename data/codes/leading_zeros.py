@@ -26,6 +26,8 @@ _CATEGORY_DIGITS = 3
 _LONGEST = 5
 _FEWEST_CODES, _SMALLEST_SHARE = 2, 0.01
 """So many different codes, or such a share of the rows, show that zeros are missing: one may be a slip."""
+_SHARE_OF_PROCEDURES = 0.2
+"""Of codes with two digits before the point, above which being no diagnosis makes them procedures."""
 _SLIPS = 0.002
 """Share of the rows with a numeric code up to which a zero before the code says nothing of the others."""
 
@@ -39,6 +41,8 @@ def with_leading_zeros(diagnoses: pl.DataFrame, system: str, ledger: Ledger, cho
     if system != "icd9cm" or choice == KEEP:
         return diagnoses
     counts = diagnoses["raw"].drop_nulls().value_counts()
+    if choice is None:
+        _refuse_procedures(counts)
     plain_of = _numbers(counts)
     if not plain_of:
         return _with_zeros_behind(diagnoses, counts, ledger, choice)
@@ -65,6 +69,23 @@ def with_leading_zeros(diagnoses: pl.DataFrame, system: str, ledger: Ledger, cho
     ledger.drop("diagnoses", "several codes are possible without their leading zeros", int(unclear.sum()))
     ledger.change("leading zeros of an ICD-9 code put back", int(diagnoses["raw"].is_in(list(restored)).sum()))
     return diagnoses.with_columns(pl.col("raw").replace(restored)).filter(~unclear)
+
+
+def _refuse_procedures(counts: pl.DataFrame) -> None:
+    """Raises UserError where more than a slip have two digits before the point and a part of them is no diagnosis with
+    a zero before it either, while others kept their zeros: procedures of ICD-9 are written so."""
+    has_zeros = counts["raw"].str.contains(r"^0\d\d|^[1-9]\d\d\.\d?0$").any()
+    short = counts.filter(pl.col("raw").str.contains(r"^\d{1,2}\.\d{1,2}$"))
+    num_short, num_rows = int(short["count"].sum()), int(counts["count"].sum())
+    ontology = load_ontology("icd9cm")
+    unknown = [code for code in short["raw"] if not ontology.knows(code)]
+    is_more = short.height >= _FEWEST_CODES and num_short > _SLIPS * num_rows
+    if has_zeros and is_more and len(unknown) > _SHARE_OF_PROCEDURES * short.height:
+        raise UserError(
+            f"{num_short:,} of {num_rows:,} rows hold codes as 99.99 among ICD-9 codes that kept their zeros: "
+            "procedures are written so, and with a zero before them some would be read as diagnoses. Leave them out (a "
+            "table of your own: --keep COLUMN=VALUES), or say --codes-without-zeros where codes have lost zeros"
+        )
 
 
 def _numbers(counts: pl.DataFrame) -> dict[str, str]:

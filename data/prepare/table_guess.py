@@ -11,7 +11,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypedDict
@@ -19,30 +19,42 @@ from typing import TypedDict
 import polars as pl
 
 from data.sources.shared.events.options import KINDS
-from data.sources.shared.own_table.code_cells import FEWEST_VALUES, best_system, code_mark, code_pieces
+from data.sources.shared.own_table.code_cells import code_mark
 from data.sources.shared.own_table.code_versions import CODE_SYSTEMS
 from data.sources.shared.own_table.column_kinds import (
-    SEX_NAMES,
     belongs,
     differs,
     distinct,
     is_age,
-    is_hombre_or_mujer,
     is_id,
     is_position,
     is_sex,
     is_text,
     is_time,
+    sex_letters,
+    share_of_several,
+    why_no_time,
 )
+from data.sources.shared.own_table.column_names import (
+    FIRST_CHOICE,
+    NAMES,
+    OF_GROUPS,
+    OF_SEX,
+    OF_VOID_ROWS,
+    could_be,
+    is_called,
+)
+from data.sources.shared.own_table.guessed_codes import as_pattern, code_columns, system_of, tell_left_out
 from data.sources.shared.own_table.table_columns import (
     AGE_HELP,
     SEX_HELP,
     add_table_columns,
     encoding_hint,
     matching,
+    parse_keep,
 )
 from data.table_files.columns import without_nothing
-from data.table_files.csv_layout import SEPARATORS, nameless_beside
+from data.table_files.csv_layout import SEPARATORS
 from data.table_files.stored_files import NotInUtf8
 from data.table_files.text_tables import column_names, read_text_table
 from mera.system.command import run_command
@@ -50,41 +62,14 @@ from mera.system.errors import CommandLine, UserError
 
 _ROWS = 20_000
 """Rows that are looked at."""
-_OF_DIAGNOSES = r"dx|diag|(^|[^a-z])(icd|cie|cim|cid)"
-_NAMES = {
-    "patient": r"patient|^pt|person|subject|pati?d|^pid$|^pat|mrn|pacient|paciente|^rut|nhc|member|beneficiar|^id$",
-    "visit": r"visit|admission_?id|hadm|encounter|stay|fall|case|episod|^vid$|sejour|aufenthalt|^id_?ingreso",
-    "time": r"admi|date|datum|fecha|ingreso|aufnahme|entr|arriv|time|^day|start|^from|besuch",
-    "sex": SEX_NAMES,
-    "age": r"(^|[^a-z])age|^alter|edad|^idade|leeftijd|^eta$",
-    "position": r"seq|position|rank|^pos|^nr$|order|num",
-    "code": rf"{_OF_DIAGNOSES}|code",
-    "text": r"note|text|summary|report|brief|informe|epicris",
-    "note": r"id$|^id|note|doc|file|report|informe|key|num",
-}
-_FIRST_CHOICE = {
-    "patient": r"^(the_?)?(patient|pat|pt|person|subject|member|beneficiary|bene|paciente?)s?[ _-]?"
-    r"(id|nr|no|num|number|nummer|key|identifier|sk)?$|^pid$|^mrn$|^nhc$|^rut$",
-    "time": r"admi|ingreso|aufnahme|entr|arriv|start|^from|besuch|visit|encounter",
-    "age": r"^age$|^alter$|^edad$|^idade$|age_?(at_?)?admi",
-    "sex": r"^(sex|gender|geschlecht|sexo|genre)|(patient|pat)_?(sex|gender)",
-    "position": r"seq|position|rank",
-}
-"""Names that decide where several would do."""
-_NOT = {
-    "time": r"birth|geb|nac|nais|nasc|fod|föd|dob|death|deces|disch|dis_|entlass|alta|egreso|end|sortie|out|export"
-    r"|extract|follow|updat|modif|last|regist|created|result|sample",
-    "patient": r"name|nombre|nom$|apellido|surname|dob|birth|geb|date|datum|fecha|sex|gender|age|alter|edad|zip|plz"
-    r"|postal|city|state|status|type|group|class|country|phone|room|ward|record|path",
-    "age": r"death|mother|father|baby|onset|diagnos",
-    "sex": r"baby|mother|father|partner|doctor|physician",
-    "position": r"child|order_?id|visit|number_of",
-    "code": r"death|defun|famil|father|mother|exclu|suspe|verdacht|version"
-    r"|^(?!.*(dx|diag|icd)).*(ward|room|unit|zip|plz)",
-}
-"""Names that a column of the kind has not."""
 _COLUMNS = ("patient", "visit", "time", "code", "code_version", "position", "sex", "age", "text")
 WINDOWS = "cp1252"
+_VALUE = r"\d{1,4}[-./]\d{1,2}[-./]\d{1,4}.*|\d+([.,]\d+)?|[a-z]\d{2}\.\w+|[a-z]\d{3,4}"
+"""In the place of a name: a date, a number, a code."""
+_FEW = 8
+"""Different values of a column of sexes or flags."""
+_SHARE_OF_BOTH_SEXES = 0.2
+"""Of ids with several rows, above which they are none of patients."""
 
 
 class GuessRecord(TypedDict):
@@ -116,6 +101,8 @@ class TableGuess:
     """The user's own words; never guessed, and neither are drugs and labs."""
     drugs: list[str] = field(default_factory=list)
     labs: list[str] = field(default_factory=list)
+    keep: list[str] = field(default_factory=list)
+    """The user's own words."""
     event_separator: str | None = None
     code_separator: str | None = None
     code_system: str | None = None
@@ -126,7 +113,7 @@ class TableGuess:
     def as_options(self) -> list[str]:
         """As `mera prepare table` takes them, without --code-system."""
         options: list[str] = []
-        for name in (*_COLUMNS, *KINDS, "sex_values", "event_separator", "code_separator", "encoding"):
+        for name in (*_COLUMNS, *KINDS, "keep", "sex_values", "event_separator", "code_separator", "encoding"):
             value = getattr(self, name)
             if value:
                 values = [value.replace("\n", "\\n")] if isinstance(value, str) else value
@@ -141,7 +128,7 @@ def guess_table(
     patient and no time. Raises UserError where no column can be the patient's id, the codes or the order of the visits
     (`of_notes`: the note), and errors of reading as `read_text_table`. `with_notes`: a column of notes is taken."""
     with encoding_hint():
-        rows = _read_guessing(Path(path), separator, known)
+        rows = _kept(path, _read_guessing(Path(path), separator, known), parse_keep(known.keep))
     _find_named(Path(path), known, rows.columns, separator)
     free = [name for name in rows.columns if name not in _taken(known)]
 
@@ -150,41 +137,43 @@ def guess_table(
         where any that fits does."""
         if getattr(known, name) is not None:
             return
-        unlike = _NOT.get(name)
-        fitting = [column for column in free if fits(rows[column]) and not (unlike and re.search(unlike, column))]
+        fitting = [column for column in free if could_be(column, name) and fits(rows[column])]
         if differs_by is not None:
             fitting = [column for column in fitting if differs(rows, column, differs_by)] or fitting
-        named = [column for column in fitting if re.search(_NAMES[name], column)]
-        first_choice = _FIRST_CHOICE.get(name, _NAMES[name])
-        named.sort(key=lambda column: not re.search(first_choice, column))
+        named = [column for column in fitting if is_called(column, NAMES[name])]
+        named.sort(key=lambda column: not is_called(column, FIRST_CHOICE.get(name, NAMES[name])))
         chosen = named[:1] or (fitting[:1] if name in ("sex", "time") or (of_notes and name == "text") else [])
         for column in chosen:
             setattr(known, name, column)
             free.remove(column)
+        tell_left_out(f"other columns of {name}s", [column for column in named[1:] if name == "time"], "--time")
 
     if not known.code:
-        known.code, known.code_separator = _code_columns(rows, free, known.code_separator)
+        known.code, known.code_separator = code_columns(rows, free, known.code_separator)
         free = [name for name in free if name not in known.code]
     elif known.code_separator is None:
         marks = filter(None, (code_mark(distinct(rows[name]), numbers=True) for name in known.code))
         known.code_separator = next(marks, None)
     if not known.code:
         raise UserError(f"{path}: no column seems to hold ICD codes; name it with --code")
-    known.code_system = known.code_system or _system(rows, known)
+    known.code_system = known.code_system or system_of(rows, known.code, known.code_separator)
     if with_notes:
         take("text", is_text)
     notes = [name for name in free if is_text(rows[name])] if not with_notes else []
     free = [name for name in free if name not in notes]
-    _tell_left_out("notes", notes, "--past-notes reads them in histories, --kind coding finds their codes")
+    tell_left_out("notes", notes, "--past-notes reads them in histories, --kind coding finds their codes")
     if of_notes and known.text is None:
         raise UserError(f"{path}: no column seems to hold notes; name it with --text")
     hint = "" if of_notes or not (known.text or notes) else ", or say --kind coding where each note is coded for itself"
-    take("sex", is_sex)
-    if known.sex is not None and known.sex_values is None and is_hombre_or_mujer(rows[known.sex]):
-        known.sex_values = "F=M,M=H" if "h" in {text.lower() for text in distinct(rows[known.sex])} else "F=M,M=V"
-    take("patient", is_id)
+    said = known.sex_values is not None
+    take("sex", lambda values: is_sex(values) or (said and is_called(values.name, OF_SEX)))
+    if known.sex is not None and not said:
+        known.sex_values = sex_letters(rows[known.sex])
+    take("patient", lambda values: is_id(values) and not _has_both_sexes(rows, values.name, known))
     take("time", is_time, differs_by=known.patient)
-    take("age", is_age)
+    if known.time is None and not of_notes:
+        _refuse_unread_times(path, rows, free)
+    take("age", lambda values: is_age(values) and not (is_called(values.name, OF_GROUPS) and _are_numbers(values)))
     if of_notes and known.patient is None:
         known.patient = _note_ids(rows, free, known)
     if known.patient is None:
@@ -202,8 +191,9 @@ def guess_table(
             f"{path}: no column seems to hold the times of the visits (--time) or their ids (--visit); name one, to "
             f"tell the visits of a patient apart{hint}"
         )
+    _tell_unread(rows, free, known)
     for name in (name for name in ("code", *KINDS) if getattr(known, name)):
-        setattr(known, name, _as_pattern(getattr(known, name), rows.columns))
+        setattr(known, name, as_pattern(getattr(known, name), rows.columns))
     return known
 
 
@@ -219,13 +209,6 @@ def _find_named(path: Path, known: TableGuess, header: Sequence[str], separator:
     missing = [name for name in sorted(_taken(known)) if name not in header]
     if missing:
         read_text_table(path, {name: name for name in missing}, separator=separator, encoding=known.encoding)
-
-
-def _as_pattern(names: list[str], columns: Sequence[str]) -> list[str]:
-    """`dx*` for dx1, dx2, ..., where no other column begins so."""
-    start = names[0].rstrip("0123456789")
-    numbered = len(names) > 1 and start and all(re.fullmatch(rf"{re.escape(start)}\d+", name) for name in names)
-    return [f"{start}*"] if numbered and sum(name.startswith(start) for name in columns) == len(names) else names
 
 
 def _taken(known: TableGuess) -> set[str]:
@@ -253,59 +236,61 @@ def _read(path: Path, separator: str | None, encoding: str | None) -> pl.DataFra
     """The first rows as text, columns named as in the file in lower case."""
     separators = [separator] if separator is not None else list(SEPARATORS)
     names = max((column_names(path, (), each, encoding) for each in separators), key=len)
+    if any(re.fullmatch(_VALUE, name) for name in names):
+        raise UserError(f"{path} has values in its first line, and no names of columns; add a line with them above it")
     unique = [name for name in names if names.count(name) == 1]
-    _tell_left_out("columns that share a name", [*{*names} - {*unique}], "give each a name of its own")
+    tell_left_out("columns that share a name", [*{*names} - {*unique}], "give each a name of its own")
     if len(unique) < 2:
         raise UserError(f"{path} does not look like a table with a header of several columns")
     table = read_text_table(path, {name: name for name in unique}, separator=separator, encoding=encoding)
     return table.rows.head(_ROWS).select(without_nothing(table.rows[name].head(_ROWS)).alias(name) for name in unique)
 
 
-def _code_columns(rows: pl.DataFrame, free: Sequence[str], separator: str | None) -> tuple[list[str], str | None]:
-    """The columns whose values are codes, and what separates the codes in one cell: those that are called so, else the
-    first. Beside columns of lists there may be one of single codes, as the principal diagnosis is."""
-    marks = {
-        name: mark
-        for name in free
-        if not re.search(_NOT["code"], name)
-        and (mark := code_mark(distinct(rows[name]), separator, bool(re.search(_OF_DIAGNOSES, name)))) is not None
-    }
-    named = [name for name in marks if re.search(_NAMES["code"], name)]
-    # Ids such as P000 and D012 look like codes.
-    ids = "|".join(_NAMES[name] for name in ("patient", "visit", "note"))
-    others = [name for name in marks if not re.search(ids, name)]
-    having = named or others[:1]
-    having += [name for name in nameless_beside(rows.columns, having) if name in marks]  # under a merged header
-    separator = next((marks[name] for name in having if marks[name]), separator)
-    chosen = [name for name in having if marks[name] in ("", separator)]
-    left = sorted({*named, *others} - {*chosen})
-    _tell_left_out("columns with codes, by their values", left, "--code says which are meant")
-    return chosen, separator
+def _kept(path: str | Path, rows: pl.DataFrame, keep: Mapping[str, Sequence[str]]) -> pl.DataFrame:
+    """The rows that --keep asks for, without its columns. Raises UserError where the table has none so called."""
+    missing = sorted(keep.keys() - {*rows.columns})
+    if missing:
+        raise UserError(f"{path} has no column {', '.join(missing)}, which --keep names")
+    for name, values in keep.items():
+        rows = rows.filter(pl.col(name).cast(pl.String).str.to_lowercase().is_in(values).fill_null(False))
+    return rows.drop(keep)
 
 
-def _tell_left_out(what: str, names: list[str], remedy: str) -> None:
-    if names:
-        print(f"not taken: {what}: {', '.join(sorted(names))} ({remedy})", file=sys.stderr)
+def _tell_unread(rows: pl.DataFrame, free: Sequence[str], known: TableGuess) -> None:
+    """Columns that may matter by their names, and are not read."""
+    few = [name for name in free if 1 < len(distinct(rows[name])) <= _FEW]
+    sexes = [name for name in few if is_called(name, OF_SEX) and could_be(name, "sex") and known.sex is None]
+    tell_left_out("sexes by their names", sexes, "--sex-values F=..,M=.. says what their values mean")
+    voids = [name for name in few if is_called(name, OF_VOID_ROWS)]
+    tell_left_out(
+        "columns that may say that a row does not count", voids, "every row is read; --keep COLUMN=VALUES reads some"
+    )
 
 
-def _system(rows: pl.DataFrame, known: TableGuess) -> str:
-    """Raises UserError where one column is of ICD-9 and another of ICD-10."""
-    mark = known.code_separator or ""
-    pieces = {name: code_pieces(distinct(rows[name.strip().lower()]), mark) for name in known.code}
-    of_nine = [name for name, codes in pieces.items() if codes and best_system(codes) == "icd9"]
-    of_ten = [name for name, codes in pieces.items() if codes and name not in of_nine]
-    if of_nine and of_ten and all(len(pieces[name]) >= FEWEST_VALUES for name in (*of_nine, *of_ten)):
-        raise UserError(
-            f"{', '.join(of_nine)} {'is' if len(of_nine) == 1 else 'are'} of ICD-9 and {', '.join(of_ten)} of ICD-10; "
-            f"name those of one edition with --code"
-        )
-    return best_system([code for codes in pieces.values() for code in codes])
+def _refuse_unread_times(path: str | Path, rows: pl.DataFrame, free: Sequence[str]) -> None:
+    """Raises UserError where a column is called as the times of visits are, and no time is read in it: without, visits
+    would be in the order of their ids."""
+    for name in free:
+        if is_called(name, NAMES["time"]) and could_be(name, "time") and (why := why_no_time(rows[name])) is not None:
+            raise UserError(
+                f"{path}: column {name} seems to hold the times of the visits, and {why}; name it with --time, and its "
+                f"form with --date-format, as %d.%m.%y"
+            )
+
+
+def _has_both_sexes(rows: pl.DataFrame, patients: str, known: TableGuess) -> bool:
+    """Whether many ids have rows of women and of men, as those of wards and doctors do."""
+    return known.sex is not None and share_of_several(rows, known.sex, patients) > _SHARE_OF_BOTH_SEXES
+
+
+def _are_numbers(values: pl.Series) -> bool:
+    return all(text.strip().isdigit() for text in distinct(values))
 
 
 def _note_ids(rows: pl.DataFrame, free: Sequence[str], known: TableGuess) -> str | None:
     """The first column that looks like ids of notes."""
-    called = rf"{_NAMES['note']}|{_NAMES['visit']}"
-    ids = [name for name in free if re.search(called, name) and is_id(rows[name])]
+    called = rf"{NAMES['note']}|{NAMES['visit']}"
+    ids = [name for name in free if is_called(name, called) and is_id(rows[name])]
     return next((name for name in ids if _has_one_note(rows, name, known)), None)
 
 

@@ -36,6 +36,8 @@ from data.sources.shared.own_table.table_columns import (
     table_columns,
 )
 from data.sources.shared.own_table.table_visits import (
+    day_as_id,
+    kept_rows,
     num_diagnoses,
     one_code_a_row,
     ordered,
@@ -97,7 +99,10 @@ def read_user_table(
         columns = columns.in_file(path, separator, None if forms is None else forms.encoding)
         wanted, code_columns, event_columns = wanted_columns(columns)
         table = read_columns(path, wanted, ledger, forms, separator=separator)
-    rows = table.rows if columns.visit is not None else table.rows.with_columns(visit=time_as_id(table.rows))
+    rows = kept_rows(path, table.rows, columns, ledger)
+    are_history = columns.text is None or past_notes
+    if columns.visit is None:
+        rows = rows.with_columns(visit=day_as_id(rows, ledger) if are_history else time_as_id(rows))
     codes_in_file = [columns.code] if isinstance(columns.code, str) else columns.code
     encoding = None if forms is None else forms.encoding
     refuse_nameless(path, table.header, codes_in_file, edition, separator, encoding)
@@ -122,7 +127,7 @@ def read_user_table(
     ledger.drop("diagnoses", "row without a patient or visit", num_diagnoses(rows) - num_diagnoses(named))
     ledger.read("visits", named.select("patient", "visit").n_unique())
     ledger.read("patients", named["patient"].n_unique())
-    timed = with_order(named, columns, ledger, are_history=columns.text is None or past_notes)
+    timed = with_order(named, columns, ledger, are_history)
     visits = visits_of_rows(timed, columns, ledger, past_notes)
     with_diagnosis = timed.filter("diagnosis")
     if columns.code_version is not None or icd10_from is not None:
@@ -167,6 +172,7 @@ def wanted_columns(columns: TableColumns) -> tuple[list[Column], list[str], dict
             column(own, MEANINGS[name], header=header, may_be_empty=True)
             for own, header in zip(ours[name], headers, strict=True)
         ]
+    wanted += [column(f"keep_{number}", Meaning.WORD, header=header) for number, header in enumerate(columns.keep)]
     return wanted, ours["code"], {kind: ours[kind] for kind in columns.events()}
 
 
@@ -241,7 +247,8 @@ def read_source(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
         event_names=event_names,
         ledger=ledger,
         files=[*files, *edition_files],
-        options={"code_system": arguments.code_system, "columns": columns.named()},
+        options={"code_system": arguments.code_system, "columns": columns.named()}
+        | ({"keep": {name: list(values) for name, values in columns.keep.items()}} if columns.keep else {}),
     )
 
 

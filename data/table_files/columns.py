@@ -24,6 +24,7 @@ from data.table_files.text_tables import TextTable, read_text_table
 from data.table_files.times import (
     Times,
     UnreadableTimes,
+    are_swapped,
     parse_times,
     proves_day_first,
     read_otherwise,
@@ -127,6 +128,8 @@ def read_columns(
     )
     ledger.change("empty line, left out", text.num_blank)
     ledger.change("row with fewer fields than the header, the rest taken for empty", text.num_short)
+    for name, num_rows in text.other_sheets.items():
+        ledger.change(f"row of the sheet {name}, which is not read", num_rows)
     ledger.change("row that repeats the header, left out", text.num_headers)
     ledger.change("quote that encloses nothing, read as it stands", text.num_stray_quotes)
     present = [each for each in columns if each.name in text.rows.columns]
@@ -161,10 +164,10 @@ def type_columns(text: TextTable, columns: Sequence[Column], ledger: Ledger, for
             case Meaning.ID | Meaning.NUMBER_ID:
                 visible = own.str.replace_all(_INVISIBLE, "").str.strip_chars()
                 ledger.change(f"id in {header} with invisible characters, left out", int((visible != own).sum()))
-                typed[each.name], num_changed = with_one_spelling(
-                    visible, each.meaning == Meaning.NUMBER_ID, str(place)
-                )
-                ledger.change(f"id in {header} read as a number (1000.0 and 01000 are 1000)", num_changed)
+                are_numbers = each.meaning == Meaning.NUMBER_ID
+                typed[each.name], num_changed = with_one_spelling(visible, are_numbers, str(place))
+                example = "1000.0 and 01000 are 1000" if are_numbers else "1000.0 is 1000"
+                ledger.change(f"id in {header} read as a number ({example})", num_changed)
             case Meaning.TIME | Meaning.TIME_OR_DAYS:
                 times = _times(own, place, forms.date_format, day_first)
                 typed[each.name] = times.moments
@@ -268,6 +271,11 @@ def _sexes(
 
 
 def _times(values: pl.Series, place: _Place, date_format: str | None, day_first: bool | None) -> Times:
+    if are_swapped(values):
+        raise UserError(
+            f"{place}: its dates that begin with the year all have days up to 12, and the others all from 13 on, so a "
+            "spreadsheet seems to have read the former with day and month the wrong way round; write all in one form"
+        )
     try:
         return parse_times(values, date_format, day_first, allow_days=place.meaning == Meaning.TIME_OR_DAYS)
     except UnreadableTimes as error:

@@ -74,12 +74,17 @@ def names_or_places(fields: Iterable[str]) -> list[str]:
     return [field.strip().lower() or f"column {place}" for place, field in enumerate(fields, start=1)]
 
 
+def is_place(name: str) -> bool:
+    """Whether a column has no name, and is called by its place."""
+    return _PLACE.fullmatch(name) is not None
+
+
 def nameless_beside(header: Sequence[str], columns: Collection[str]) -> list[str]:
     """The columns without a name right of one of `columns` or of such another, as under a merged header; but for
     `columns` themselves."""
     beside: list[str] = []
     for left, name in itertools.pairwise(header):
-        if _PLACE.fullmatch(name) and left in {*columns, *beside}:
+        if is_place(name) and left in {*columns, *beside}:
             beside.append(name)
     return [name for name in beside if name not in columns]
 

@@ -16,9 +16,10 @@ _LONGEST_NUMBER = 30
 def with_one_spelling(values: pl.Series, are_numbers: bool, place: str) -> tuple[pl.Series, int]:
     """`values` (N,) with one spelling for each id, and how many of them were changed.
 
-    Where the ids are numbers, because `are_numbers` says so or all values show it, `1000.0` and `01000` are 1000. In
-    another column only the `.0` is taken off: there 01000 may be somebody else. Raises ValueError naming the `place`,
-    a file and its column, where numbers have lost digits (`1.23e+07`).
+    Where `are_numbers` says that the ids are numbers, `1000.0` and `01000` are 1000, whichever file writes them how. In
+    another column zeros in front stay, since 01000 may be somebody else and another table has it so; where all values
+    are numbers, `1000.0` and `1e3` are 1000 too, and else only the `.0` of a float goes. Raises UserError naming the
+    `place`, a file and its column, where numbers have lost digits (`1.23e+07`), or such zeros alone tell them apart.
     """
     is_odd = values.str.contains(_ODD_ID)
     odd = values.filter(is_odd.fill_null(False)).unique()
@@ -32,9 +33,22 @@ def with_one_spelling(values: pl.Series, are_numbers: bool, place: str) -> tuple
             raise UserError(
                 f"{place} holds ids as {meanings.form_of(text)}, which have lost digits; export them as text"
             )
-        if number is not None and (numeric or _AS_FLOAT.fullmatch(text)):
+        has_zeros = not are_numbers and re.match(r"[+-]?0\d", text) is not None
+        if number is not None and not has_zeros and (numeric or _AS_FLOAT.fullmatch(text)):
             spelled[text] = number
+    if numeric and not are_numbers:
+        _refuse_zeros_that_tell_apart(values, place)
     return values.replace(spelled), int(values.is_in(list(spelled)).sum())
+
+
+def _refuse_zeros_that_tell_apart(values: pl.Series, place: str) -> None:
+    whole = values.drop_nulls().unique().str.extract(r"^\+?(\d+)(?:[.,]0*)?$").drop_nulls().unique()
+    same = whole.len() - whole.str.strip_chars_start("0").n_unique()
+    if same:
+        raise UserError(
+            f"{place} has {same:,} ids that differ from another in zeros in front alone, as 007 and 7; write those of "
+            f"one patient in one form, and others with a letter"
+        )
 
 
 def id_order(ids: pl.Series) -> pl.Series:

@@ -45,7 +45,7 @@ class Meaning(StrEnum):
 _SEX_WORDS = {
     "F": "f female woman girl w weiblich weibl frau mujer femenino femenina hembra fem femme féminin feminin féminine "
     "feminine donna femmina femminile feminino feminina mulher vrouw vrouwelijk kvinna kvinde kvinne kvinnlig nainen "
-    "kobieta žena zena nő 女 女性 여 여성 여자 8532 248152002",
+    "kobieta k žena zena nő 女 女性 여 여성 여자 8532 248152002",
     "M": "m h male man boy männlich maennlich männl maennl mann hombre masculino varón varon masc homme masculin "
     "uomo maschio maschile homem mannelijk mand manlig mies mężczyzna muž férfi 男 男性 남 남성 남자 8507 248153007",
     "": "u unk unknown unbekannt desconocido inconnu sconosciuto desconhecido onbekend okänd other o x d divers "

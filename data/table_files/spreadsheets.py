@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from data.table_files.csv_layout import names_or_places
+from data.table_files.csv_layout import is_place, names_or_places
 from mera.system.errors import UserError
 
 SPREADSHEET_SUFFIXES = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
@@ -26,6 +26,12 @@ class Sheet:
     """Without empty rows, each as long as the header; None: an empty cell."""
     num_blank: int
     """Empty rows below the header, left out."""
+
+    @property
+    def has_title(self) -> bool:
+        """Whether the first row names one column of several: a title above the header, and no header."""
+        named = sum(not is_place(name) for name in self.header)
+        return named == 1 and len(self.header) > 2 and any(sum(map(_is_there, row)) > 2 for row in self.rows)
 
     def column(self, place: int) -> pl.Series:
         """Datetime where every cell that is not empty holds a date or a time of a day, else String."""
@@ -66,6 +72,10 @@ def _sheet(name: str, table: Sequence[Sequence[Cell]]) -> Sheet | None:
     header = names_or_places("" if cell is None else _text(cell) for cell in filled[0])
     below = rows[rows.index(filled[0]) + 1 :]
     return Sheet(name=name, header=header, rows=filled[1:], num_blank=len(below) - len(filled) + 1)
+
+
+def _is_there(cell: Cell) -> bool:
+    return cell is not None
 
 
 def _empty_to_none(cell: Cell) -> Cell:

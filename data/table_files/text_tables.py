@@ -4,7 +4,7 @@ import contextlib
 import io
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
@@ -41,6 +41,8 @@ class TextTable:
     """Quotes that enclose nothing, read as they stand."""
     num_headers: int = 0
     """Rows that repeat the header, left out."""
+    other_sheets: Mapping[str, int] = field(default_factory=dict)
+    """Sheets of the same file that are not read -> their rows."""
     header: Sequence[str] = ()
     """All columns of the file, as `column_names` has them."""
 
@@ -235,7 +237,8 @@ def _read_spreadsheet(path: Path, headers: Mapping[str, str], optional: Sequence
     stored = read_bytes(path)
     wanted = {ours: theirs.strip().lower() for ours, theirs in headers.items()}
     needed = [theirs for ours, theirs in wanted.items() if ours not in optional]
-    sheet = _sheet_with(path, read_sheets(path, stored), needed)
+    sheets = read_sheets(path, stored)
+    sheet = _sheet_with(path, sheets, needed)
     first = ["" if cell is None else str(cell) for cell in sheet.rows[0]] if sheet.rows else None
     places = _places(path, wanted, sheet.header, optional, first)
     if not sheet.rows:
@@ -246,6 +249,7 @@ def _read_spreadsheet(path: Path, headers: Mapping[str, str], optional: Sequence
         rows=pl.DataFrame({ours: sheet.column(place) for ours, place in places.items()}),
         stored_as_numbers=frozenset(ours for ours, place in places.items() if sheet.holds_numbers(place)),
         num_blank=sheet.num_blank,
+        other_sheets={other.name: len(other.rows) for other in sheets if other is not sheet and other.rows},
         header=sheet.header,
     )
 
@@ -253,13 +257,16 @@ def _read_spreadsheet(path: Path, headers: Mapping[str, str], optional: Sequence
 def _sheet_with(path: Path, sheets: Sequence[Sheet], wanted: Collection[str]) -> Sheet:
     """The only sheet that has the columns `wanted`; the first one where none has, the widest where none is wanted."""
     if not wanted:
-        return max(sheets, key=lambda sheet: len(sheet.header))
+        wanted = max(sheets, key=lambda sheet: (not sheet.has_title, len(sheet.header))).header
     having = [sheet for sheet in sheets if set(wanted) <= set(sheet.header)]
     if len(having) > 1:
         raise UserError(
             f"{path} has the columns in {len(having)} sheets; save the one that is meant as a file of its own"
         )
-    return having[0] if having else sheets[0]
+    chosen = having[0] if having else sheets[0]
+    if chosen.has_title:
+        raise UserError(f"{path}: the first row of sheet {chosen.name} is a title and no header; take such rows out")
+    return chosen
 
 
 def _as_text(path: Path, column: str, values: pl.Series) -> pl.Series:
@@ -274,6 +281,8 @@ def _as_text(path: Path, column: str, values: pl.Series) -> pl.Series:
         return values.dt.replace_time_zone(None).cast(pl.Datetime("us"))
     if kind == pl.Date:
         return values.cast(pl.Datetime("us"))
+    if kind.is_decimal() and (values == values.round(0)).all():
+        return values.cast(pl.Int128).cast(pl.String)  # ids of databases: 115254.000
     if not kind.is_nested() and kind not in (pl.Object, pl.Duration, pl.Time):
         with contextlib.suppress(pl.exceptions.PolarsError):
             return values.cast(pl.String)

@@ -18,9 +18,10 @@ from mera.system.errors import UserError
 _ZONE = r"(:\d\d(?:[.,]\d+)?|[Tt ]\d{4,6}(?:[.,]\d+)?)\s*(?:[Zz]|[A-Z]{3,5}|[+-]\d\d(?::?\d\d)?)$"
 _ZONE_OF_DATE = r"^(\d{4}-\d\d-\d\d)\s*(?:[Zz]|UTC|GMT)$"
 _NUMBER_AS_FLOAT = r"^(\d{8}|\d{14})\.0*$"
+_CLOCK_OF_DB2 = r"^(\d{4}-\d\d-\d\d)-(\d\d)\.(\d\d)\.(\d\d)(?:\.\d+)?$"
 _FRACTION = r"(:\d\d)[.,]\d+"
 _ISO = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d")
-_COMPACT = {r"^\d{8}$": "%Y%m%d", r"^\d{8} \d{4}$": "%Y%m%d %H%M", r"^\d{8} ?\d{6}$": "%Y%m%d %H%M%S"}
+_COMPACT = {r"^\d{8}$": "%Y%m%d", r"^\d{8} ?\d{4}$": "%Y%m%d %H%M", r"^\d{8} ?\d{6}$": "%Y%m%d %H%M%S"}
 _NAMED_MONTHS = ("%d-%b-%Y", "%d-%B-%Y", "%b-%d-%Y", "%B-%d-%Y", "%d%b%Y")
 _CLOCKS = ("", " %H:%M:%S", " %H:%M", " %I:%M:%S %p", " %I:%M %p")
 _MONTHS = {
@@ -42,8 +43,13 @@ _ENGLISH = {word: month for month, words in _MONTHS.items() for word in words.sp
 _LARGEST_DAY = 1_000_000
 """Days since the year 0 reach 740,000; a larger number counts something else."""
 _DAYS_OF_CENTURIES = 100_000
-_FIRST_YEAR, _LAST_YEAR = 1000, 2500
-"""The parser takes fewer digits than four for a year of the first centuries; 2999 and 9999 stand for no date."""
+_FIRST_YEAR, _FIRST_OF_PATIENTS, _LAST_YEAR = 1000, 1850, 2500
+"""The parser takes fewer digits than four for a year of the first centuries; 1582, 1800, 1801, 2999 and 9999 stand for
+no date."""
+_OTHER_CALENDARS = {(1250, 1500): "Iran or of Islam", (2501, 2600): "Thailand"}
+"""Years of these days, and where they are counted."""
+_FEWEST_SWAPPED = 5
+"""Different dates of either form, below which it is chance that all have a day up to 12, or from 13 on."""
 _NO_DATES = ("1753-01-01", "1899-12-30", "1899-12-31", "1900-01-01")
 """What databases and spreadsheets write for a date that is not known, or for the number 0."""
 _REPEATS = 4
@@ -102,6 +108,7 @@ def parse_times(
         texts = _dashed(_with_english_months(_tidied(rest)))
         moments = _filled(moments, texts, [date + clock for date in _NAMED_MONTHS for clock in _CLOCKS])
         moments = moments.fill_null(_numeric_dates(texts, day_first, asked))
+    _refuse_other_calendars(moments)
     return Times(moments=without_placeholders(moments))
 
 
@@ -117,9 +124,21 @@ def says_day_first(date_format: str) -> bool | None:
 
 
 def without_placeholders(moments: pl.Series) -> pl.Series:
-    """`moments` with null for dates that stand for none, as 1900-01-01 and 9999-12-31."""
-    is_none = moments.dt.date().cast(pl.String).is_in(_NO_DATES) | (moments.dt.year() > _LAST_YEAR)
+    """`moments` with null for dates that stand for none, as 1582-10-15, 1900-01-01 and 9999-12-31."""
+    is_none = moments.dt.date().cast(pl.String).is_in(_NO_DATES)
+    is_none |= ~moments.dt.year().is_between(_FIRST_OF_PATIENTS, _LAST_YEAR)
     return pl.select(pl.when(~is_none).then(moments)).to_series() if is_none.any() else moments
+
+
+def are_swapped(values: pl.Series) -> bool:
+    """Whether a spreadsheet seems to have read day and month the wrong way round where that made a date, and left the
+    others as they were: all dates that begin with the year have days up to 12, all others a number above 12."""
+    texts = values.drop_nulls().unique()
+    iso = texts.str.extract(r"^\d{4}-\d\d-(\d\d)").drop_nulls().cast(pl.Int32)
+    others = texts.str.extract_groups(r"^(\d{1,2})[/.-](\d{1,2})[/.-]\d{4}").struct.unnest().drop_nulls()
+    if min(len(iso), others.height) < _FEWEST_SWAPPED or (iso > 12).any():
+        return False
+    return any(bool((column.cast(pl.Int32) > 12).all()) for column in others.get_columns())
 
 
 @functools.lru_cache(maxsize=4096)
@@ -153,7 +172,10 @@ def _tidied(texts: pl.Series) -> pl.Series:
         .str.replace(_ZONE, "${1}")
         .str.replace(_ZONE_OF_DATE, "${1}")
         .str.replace(_FRACTION, "${1}")
-        .str.replace(r"^(\d{4})/(\d{1,2})/(\d{1,2})", "${1}-${2}-${3}")
+        .str.replace(r"^(\d{4})[/.年](\d{1,2})[/.月](\d{1,2})日?", "${1}-${2}-${3}")
+        .str.replace(_CLOCK_OF_DB2, "${1} ${2}:${3}:${4}")
+        .str.replace(r"(\d), (\d{1,2}:\d\d)", "${1} ${2}")
+        .str.replace(r" (\d{1,2})[hH](\d\d)$", " ${1}:${2}")
         .str.replace(r"(\d)[Tt](\d)", "${1} ${2}")
         .str.replace(r"^(\d{1,2}[A-Za-z]{3}\d{4}):", "${1} ")
         .str.replace(r"\s+", " ")
@@ -201,6 +223,15 @@ def _as_moments(texts: pl.Series, form: str) -> pl.Series:
         return pl.select(pl.when(moments.dt.year() >= _FIRST_YEAR).then(moments)).to_series()
     except pl.exceptions.PolarsError:
         raise UnreadableTimes(f"--date-format {form!r} is no format of strptime, such as %d.%m.%Y") from None
+
+
+def _refuse_other_calendars(moments: pl.Series) -> None:
+    years = moments.dt.year().drop_nulls()
+    for (first, last), where in _OTHER_CALENDARS.items():
+        if 2 * int(years.is_between(first, last).sum()) > len(years):
+            raise UnreadableTimes(
+                f"its years look like those of {where}; write them as the Gregorian calendar has them"
+            )
 
 
 def _as_days(values: pl.Series, moments: pl.Series) -> pl.Series | None:

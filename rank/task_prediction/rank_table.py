@@ -60,6 +60,7 @@ def check_table_options(arguments: argparse.Namespace) -> None:
             "position",
             *KINDS,
             "codes",
+            "keep",
             "at",
             "wide",
         )

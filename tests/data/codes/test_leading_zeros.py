@@ -81,3 +81,15 @@ def test_zeros_behind_the_point_are_asked_for():
 def test_codes_that_were_text_are_left_as_they_are(more):
     codes = ["250", "428", "414", "38.9", "401.9", more]
     assert restored(codes)[0] == codes
+
+
+def test_procedures_among_the_codes_are_no_diagnoses():
+    """45.23, a colonoscopy, would be 045.23, polio."""
+    codes = ["401.9", "250.00", "428.0", "45.23", "45.13", "39.95", "584.9"]
+    diagnoses = pl.DataFrame({"raw": codes})
+    with pytest.raises(ValueError, match=r"^3 of 7 rows hold codes as 99\.99 among ICD-9 codes that kept their zeros"):
+        with_leading_zeros(diagnoses, "icd9cm", Ledger(), None)
+    for rows, choice in ((diagnoses, RESTORE), (pl.DataFrame({"raw": ["401.9", "45.23", "39.95"]}), None)):
+        assert with_leading_zeros(rows, "icd9cm", Ledger(), choice).height == rows.height
+    one_slip = pl.DataFrame({"raw": [*codes[:3], codes[5], codes[6]]})
+    assert with_leading_zeros(one_slip, "icd9cm", Ledger(), None).height == 5

@@ -206,19 +206,23 @@ def test_notes_without_ids_are_said(tmp_path):
 
 def test_columns_that_are_left_out_are_said(tmp_path, capsys):
     draw = random.Random(2)
-    lines = ["pid,admitted,principal,sec1,sec2,note,note,"]
+    lines = ["pid,admitted,principal_dx,sec1,sec2,note,note,"]
     for patient in range(40):
         codes = ",".join(draw.choice(ICD10) for _ in range(3))
         lines += [f"P{patient},2021-0{visit}-10,{codes},a,b,c" for visit in (1, 2)]
     path = tmp_path / "export.csv"
     path.write_text("\n".join(lines) + "\n")
-    assert guess_table(path, TableGuess()).code == ["principal"]
+    assert guess_table(path, TableGuess()).code == ["principal_dx"]
     said = capsys.readouterr().err.splitlines()
     assert said == [
         "not taken: columns that share a name: note (give each a name of its own)",
         "not taken: columns with codes, by their values: sec1, sec2 (--code says which are meant)",
     ]
-    assert guess_table(path, TableGuess(code=["principal", "sec1", "sec2"])).code == ["principal", "sec1", "sec2"]
+    named = ["principal_dx", "sec1", "sec2"]
+    assert guess_table(path, TableGuess(code=named)).code == named
+    path.write_text(path.read_text().replace("principal_dx", "principal"))
+    with pytest.raises(ValueError, match="principal, sec1, sec2 all seem to hold ICD codes; name those of diagnoses"):
+        guess_table(path, TableGuess())
 
 
 def test_a_column_called_stage_is_no_age(tmp_path):

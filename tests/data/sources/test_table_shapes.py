@@ -178,6 +178,28 @@ def test_a_file_in_another_encoding_names_the_option(tmp_path):
         read_user_table(path, columns, Ledger(), "icd10", forms=ColumnForms(encoding="nothing"))
 
 
+def test_sheets_that_are_not_read_are_counted_and_a_title_is_no_header(tmp_path):
+    columns = TableColumns(patient="pid", time="day", code="dx")
+    book = openpyxl.Workbook()
+    for title, header in (("2022", ["pid", "day", "dx"]), ("2023", ["pid", "date", "dx"])):
+        sheet = book.create_sheet(title)
+        for row in (header, ["1", date(2020, 1, 1), "I10"], ["1", date(2020, 2, 1), "E11.9"]):
+            sheet.append(row)
+    book.save(tmp_path / "years.xlsx")
+    ledger = Ledger()
+    read_user_table(tmp_path / "years.xlsx", columns, ledger, "icd10")
+    assert ledger.record()["changed"] == {"row of the sheet 2023, which is not read": 2}
+    book = openpyxl.Workbook()
+    for row in (["Stays of Dr Smith"], ["pid", "day", "dx"], ["1", date(2020, 1, 1), "I10"]):
+        book.active.append(row)
+    book.save(tmp_path / "title.xlsx")
+    with pytest.raises(ValueError, match="the first row of sheet Sheet is a title and no header; take such rows out"):
+        read_user_table(tmp_path / "title.xlsx", columns, ledger, "icd10")
+    with pytest.raises(ValueError, match="is a title and no header") as refused:
+        guess_table(tmp_path / "title.xlsx", TableGuess())
+    assert "Smith" not in str(refused.value)
+
+
 def test_spreadsheets_that_cannot_be_read(tmp_path):
     columns = TableColumns(patient="pid", time="day", code="dx")
     broken = tmp_path / "broken.xlsx"

@@ -43,6 +43,17 @@ def test_dates_in_another_form_than_the_format_are_counted(tmp_path):
     assert record["changed"] == {"date in when in another form than --date-format says": 2}
 
 
+def test_dates_that_a_spreadsheet_has_swapped_are_refused(tmp_path):
+    swapped = [f"2021-0{month}-{day:02}" for month in (3, 4) for day in (1, 7, 12)]
+    left = [f"{day}/04/2021" for day in (13, 20, 25, 28, 30)]
+    with pytest.raises(ValueError, match="a spreadsheet seems to have read the former with day and month the wrong"):
+        read(tmp_path, "when", [*swapped, *left], Meaning.TIME)
+    for more in (["2021-05-13"], []):
+        kept = [*swapped, *more, *left[: 5 if more else 4]]
+        assert None not in read(tmp_path, "when", kept, Meaning.TIME)[0]
+    assert None not in read(tmp_path, "when", [*swapped, *left, "05/04/2021"], Meaning.TIME)[0]
+
+
 def test_a_source_whose_days_come_first_needs_no_format(tmp_path):
     for day_first, day in ((True, datetime(2020, 3, 4)), (False, datetime(2020, 4, 3))):
         assert read(tmp_path, "when", ["04.03.2020"], Meaning.TIME, ColumnForms(day_first=day_first))[0] == [day]
@@ -100,10 +111,11 @@ def test_a_column_of_which_nothing_can_be_read_ends_the_run(tmp_path):
 @pytest.mark.parametrize(
     ("values", "read_as"),
     [
-        (["1000", "1000.0", "01000", "1e3"], ["1000"] * 4),
-        (["0", "00", "0.0"], ["0"] * 3),
+        (["1000", "1000.0", "02000", "1e3"], ["1000", "1000", "02000", "1000"]),
+        (["0", "0.0"], ["0", "0"]),
         (["A1", "01000", "1000", "1000.0"], ["A1", "01000", "1000", "1000"]),
-        (["12345678901234567890", "012345678901234567890"], ["12345678901234567890"] * 2),
+        (["000123", "000007"], ["000123", "000007"]),
+        (["12345678901234567890", "12345678901234567890.0"], ["12345678901234567890"] * 2),
         (["1.000", "1"], ["1.000", "1"]),
         (["002-1234", "2-1234"], ["002-1234", "2-1234"]),
         # Hexadecimal ids may look like numbers with an exponent.
@@ -115,8 +127,13 @@ def test_an_id_has_one_spelling(tmp_path, values, read_as):
 
 
 def test_respelled_ids_are_counted_and_lossy_ones_refused(tmp_path):
-    _, record = read(tmp_path, "pid", ["1000", "1000.0", "01000"], Meaning.ID)
+    values, record = read(tmp_path, "pid", ["1000", "1000.0", "01000", "0"], Meaning.NUMBER_ID)
+    assert values == ["1000", "1000", "1000", "0"]
     assert record["changed"] == {"id in pid read as a number (1000.0 and 01000 are 1000)": 2}
+    with pytest.raises(ValueError, match="pid has 2 ids that differ from another in zeros in front alone, as 007"):
+        read(tmp_path, "pid", ["1000", "1000.0", "01000", "001000", "7"], Meaning.ID)
+    _, record = read(tmp_path, "pid", ["1000", "1000.0", "02000"], Meaning.ID)
+    assert record["changed"] == {"id in pid read as a number (1000.0 is 1000)": 1}
     with pytest.raises(ValueError, match=r"column pid holds ids as 9.99A\+99, which have lost digits"):
         read(tmp_path, "pid", ["10", "1.23E+07"], Meaning.NUMBER_ID)
 

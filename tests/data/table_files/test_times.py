@@ -149,6 +149,35 @@ def test_a_column_that_repeats_itself_is_read_as_each_of_its_texts(date_format, 
     assert every[2] == (MIDNIGHT if day_first or date_format else datetime(2020, 4, 3))
 
 
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("202003040506", datetime(2020, 3, 4, 5, 6)),
+        ("2020.03.04", MIDNIGHT),
+        ("2020.3.4 5:06", datetime(2020, 3, 4, 5, 6)),
+        ("2020年3月4日", MIDNIGHT),
+        ("04.03.2020, 05:06", datetime(2020, 3, 4, 5, 6)),
+        ("04/03/2020 5h06", datetime(2020, 3, 4, 5, 6)),
+        ("2020-03-04-05.06.07.000000", MOMENT),
+    ],
+)
+def test_clocks_and_dates_of_other_places(text, moment):
+    assert moments(text, day_first=True) == [moment]
+    assert parse_times(pl.Series([text]), day_first=True, allow_days=True).moments.to_list() == [moment]
+
+
+def test_dates_of_before_any_patient_stand_for_none():
+    none = ["1801-01-01", "1800-01-01", "1582-10-15", "1582-10-14"]
+    assert moments("2020-03-04", "1850-01-01", *none) == [MIDNIGHT, datetime(1850, 1, 1), None, None, None, None]
+
+
+@pytest.mark.parametrize(("year", "where"), [("1400", "Iran"), ("2566", "Thailand")])
+def test_years_of_another_calendar_are_refused(year, where):
+    with pytest.raises(UnreadableTimes, match=f"look like those of {where}.*; write them as the Gregorian"):
+        moments(f"{year}-03-04", f"{year}-05-04", "2020-03-04")
+    assert moments(f"{year}-03-04", "2020-03-04", "2021-03-04")[0] is None
+
+
 def test_a_format_says_what_comes_first_in_other_dates_of_the_column():
     read = moments("04/03/2020", "04/03/2020 05:06:07", date_format="%d/%m/%Y", day_first=False)
     assert read == [MIDNIGHT, MOMENT]

@@ -17,13 +17,15 @@ from data.table_files.text_tables import read_text_table
 from mera.system.errors import UserError
 
 LIST_MARKS = (";", "|", ",", "\n")
+_BARE_MARKS = (" ", "/", "^", "~", "&")
+"""Between codes without names; behind one with a name they may be part of it."""
 SHARE_OF_LISTS = 0.05
 """Of cells that hold several, above which the column is one of lists."""
 _SURE_CODE = r"(?:[A-Za-z]\d[0-9A-Za-z](?:\.[0-9A-Za-z]+)?|[A-Za-z]\d{2}[0-9A-Za-z]{1,4}|\d{3}\.\d{1,2}|\d{3,5})"
 _LISTS = {
     mark: rf"^\s*{CODE}(\s*{each}\s*{CODE})+\s*$|^[\s\[(]*{CODE}\W(?s:.*){each}[\s\[(]*{_SURE_CODE}\b"
     for mark, each in zip(LIST_MARKS, map(re.escape, LIST_MARKS), strict=True)
-}
+} | {mark: rf"^\s*{CODE}(\s*{re.escape(mark)}\s*{_SURE_CODE})+\s*$" for mark in _BARE_MARKS}
 """Mark -> a cell of several codes with it between them, or of several with their names."""
 SHORTEST_CODE = 3
 """Characters: every edition's categories have as many, and numbers that lost their zeros are not all shorter."""
@@ -35,7 +37,7 @@ SHARE_OF_CODES, SHARE_OF_BOTH, SHARE_BESIDE = 0.8, 0.95, 0.5
 """Which share of them makes a column one of codes; of codes of BOTH versions; and one without a name, beside a column
 of codes."""
 BOTH = ("icd9cm", "icd10cm")
-_IN_CELL = (";", "|", ",", "\n", " ", "/")
+_IN_CELL = (*LIST_MARKS, *_BARE_MARKS)
 AROUND = " \t\r\n[](){}\"'"
 """What a program that writes lists may put around a code."""
 _CODE_FORM = re.compile(

@@ -1,6 +1,7 @@
 """Cells in which words stand behind the code: what it is called, or what takes it back (`I21.9 ruled out`)."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -14,6 +15,8 @@ NAMES_OF_CODES = 0.5
 """Different words for each code, from which on they are what the codes are called; fewer would qualify them."""
 CERTAINTY = re.compile(rf"[\s\[(]*({CODE})\s+([AGVZ])(?:\s+\S.*)?", re.I | re.S)
 """The German certainty behind a code: excluded, certain, suspected, past."""
+OF_TWO = re.compile(r"\s*([A-Za-z]\d{2}[\dXx-])[\s-]?([AD])\s*")
+"""A code of the WHO with the British letter for one of two codes of a disease: dagger, its cause, or asterisk."""
 TAKES_BACK = re.compile(
     r"(?<!\w)(?:exclu|rule[sd]?[ -]?out|r/o\b|suspect|suspic|possibl|probabl|questionable|unlikely|differential"
     r"|history of|h/o\b|hx\b|no evidence|negative for|denies|family|ausschluss|ausgeschl|verdacht|v\.? ?a\.|z\.? ?n\."
@@ -47,8 +50,9 @@ def bare_codes(cells: pl.Series, edition: Ontology | None) -> BareCodes:
     where it is guessed, nothing is looked up.
     """
     words: dict[str, str] = {}
-    bare: dict[str, str | None] = {}
-    for cell in cells.drop_nulls().unique().to_list():
+    distinct = cells.drop_nulls().unique().to_list()
+    bare: dict[str, str | None] = _of_two(distinct) if edition is None or edition.system != "icd10cm" else {}
+    for cell in (cell for cell in distinct if cell not in bare):
         certainty, found = CERTAINTY.fullmatch(cell), re.match(WITH_NAME, cell)
         if certainty and edition is not None and _is_certainty(edition, certainty[1], certainty[2]):
             bare[cell] = certainty[1] if certainty[2].upper() == "G" else None
@@ -70,6 +74,15 @@ def bare_codes(cells: pl.Series, edition: Ontology | None) -> BareCodes:
         num_named=int(cells.is_in(list(named)).sum()),
         num_taken_back=int(cells.is_in(taken_back).sum()),
     )
+
+
+def _of_two(cells: Sequence[str]) -> dict[str, str | None]:
+    """Cells with such a letter -> their codes, where the column has daggers and no German certainty, which has an A
+    too."""
+    found = {cell: match for cell in cells if (match := OF_TWO.fullmatch(cell)) is not None}
+    letters = {match[2].upper() for cell in cells if (match := CERTAINTY.fullmatch(cell)) is not None} - {"A"}
+    has_daggers = any(match[2] == "D" for match in found.values())
+    return {cell: match[1] for cell, match in found.items()} if has_daggers and not letters else {}
 
 
 def _is_certainty(edition: Ontology, code: str, letter: str) -> bool:

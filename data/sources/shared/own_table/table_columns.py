@@ -2,9 +2,9 @@
 written."""
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -32,7 +32,7 @@ class TableColumns:
     code_version: str | None = None
     """The version of ICD of a row's codes, 9 or 10 (`ICD9`, `ICD-10-CM`)."""
     visit: str | None = None
-    """Id of the visit; None: rows of a patient with the same time are one."""
+    """Id of the visit; None: rows of a patient with the same day are one, of notes to code those with the same time."""
     time: str | None = None
     """Dates or times (`data.table_files.times`), or numbers of days; None: visits are in the order of their ids."""
     position: str | None = None
@@ -46,14 +46,17 @@ class TableColumns:
     pattern. `drugs` and `labs` (those out of order) likewise."""
     drugs: str | Sequence[str] | None = None
     labs: str | Sequence[str] | None = None
+    keep: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Column of the file -> the values, in lower case, that a row must have there one of; other rows are left out."""
 
     def __post_init__(self) -> None:
         if self.visit is None and self.time is None:
             raise UserError("a table needs --visit or --time, to tell the visits of a patient apart")
 
     def named(self) -> dict[str, str | list[str]]:
-        """Our name -> the user's, for those there are."""
-        names = {name: getattr(self, name) for name in self.__dataclass_fields__ if getattr(self, name) is not None}
+        """Our name -> the user's, for those there are; without those that `keep` reads."""
+        fields = [name for name in self.__dataclass_fields__ if name != "keep"]
+        names = {name: getattr(self, name) for name in fields if getattr(self, name) is not None}
         return {name: value if isinstance(value, str) else list(value) for name, value in names.items()}
 
     def events(self) -> list[str]:
@@ -95,7 +98,7 @@ def add_table_columns(add: Callable[..., object], required: bool = True) -> None
     options; `required`: whether there must be those that no table can do without."""
     columns = {
         "patient": "id of the patient",
-        "visit": "id of the visit (default: rows of one time)",
+        "visit": "id of the visit (default: rows of one day; with --kind coding of one time)",
         "time": "date or time, or days as numbers (default: visits in order of their ids)",
         "code": "diagnosis code; several columns, or a pattern in quotes ('DIAG*'), where a row has one for each",
         "code-version": "version of ICD of the codes, 9 or 10, in a table that holds both",
@@ -122,6 +125,13 @@ def add_table_columns(add: Callable[..., object], required: bool = True) -> None
         metavar="TEXT",
         type=lambda text: text.replace("\\n", "\n"),
         help="what stands between the codes in one column; '\\n': line breaks in a cell",
+    )
+    add(
+        "--keep",
+        nargs="+",
+        default=[],
+        metavar="COLUMN=VALUES",
+        help="read only the rows that have one of these values there, as certainty=G or code_type=DX,ICD10",
     )
     add("--separator", metavar="CHAR", help="of a CSV (default: found by the header)")
     add("--encoding", metavar="NAME", help="of a CSV, as cp1252 (default: UTF-8, or UTF-16 with its mark)")
@@ -150,10 +160,23 @@ class _EventColumns(argparse.Action):
 def table_columns(arguments: argparse.Namespace) -> TableColumns:
     """The columns that the command line names."""
     named = {name: getattr(arguments, name) for name in TableColumns.__dataclass_fields__}
+    named["keep"] = parse_keep(arguments.keep)
     for name in (name for name in _SEVERAL if named[name] is not None):
         single = len(named[name]) == 1 and not set(named[name][0]) & _PATTERN
         named[name] = named[name][0] if single else named[name]
     return TableColumns(**named)
+
+
+def parse_keep(words: Sequence[str]) -> dict[str, list[str]]:
+    """`certainty=G,Z` as column -> values, both in lower case. Raises UserError where it is not that."""
+    kept: dict[str, list[str]] = {}
+    for word in words:
+        name, _, values = word.partition("=")
+        listed = [value.strip().lower() for value in values.split(",") if value.strip()]
+        if not name.strip() or not listed:
+            raise UserError(f"--keep is a column and the values of the rows to read, as certainty=G; got {word!r}")
+        kept.setdefault(name.strip().lower(), []).extend(listed)
+    return kept
 
 
 @contextmanager

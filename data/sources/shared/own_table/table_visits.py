@@ -1,6 +1,7 @@
 """The rows of a table of one's own as visits: the codes of each in their order, its time, its note."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import polars as pl
 
@@ -8,9 +9,22 @@ from data.ledger import Ledger
 from data.sources.shared.own_table.code_cells import AROUND
 from data.sources.shared.own_table.table_columns import TableColumns
 from data.table_files.ids import id_order
+from mera.system.errors import UserError
 
 FAR_APART = 100
 """Days."""
+
+
+def kept_rows(path: str | Path, rows: pl.DataFrame, columns: TableColumns, ledger: Ledger) -> pl.DataFrame:
+    """The rows that `columns.keep` asks for. Raises UserError where no row has such a value."""
+    kept = rows
+    for number, (header, values) in enumerate(columns.keep.items()):
+        own = pl.col(f"keep_{number}").str.to_lowercase()
+        kept = kept.filter(own.is_in(values).fill_null(False)).drop(f"keep_{number}")
+        if kept.is_empty():
+            raise UserError(f"{path}: no row has {' or '.join(values)} in {header}, which --keep asks for")
+    ledger.change("row that --keep does not ask for, left out", rows.height - kept.height)
+    return kept
 
 
 def time_as_id(rows: pl.DataFrame) -> pl.Series:
@@ -18,6 +32,17 @@ def time_as_id(rows: pl.DataFrame) -> pl.Series:
     `with_order` counts them."""
     moments = rows["time"].dt.strftime("%Y-%m-%d %H:%M:%S").str.strip_suffix(" 00:00:00")
     return moments.fill_null(rows["time_days"].cast(pl.String).str.strip_suffix(".0")).fill_null("")
+
+
+def day_as_id(rows: pl.DataFrame, ledger: Ledger) -> pl.Series:
+    """As `time_as_id`, but of one day: systems write when each code was entered, and what was found in a visit is
+    nothing to predict from the same visit."""
+    days = rows["time"].dt.strftime("%Y-%m-%d")
+    days = days.fill_null(rows["time_days"].floor().cast(pl.String).str.strip_suffix(".0")).fill_null("")
+    times = rows.select("patient", pl.col("time", "time_days"), day=days).unique()
+    several = times.height - times.select("patient", "day").n_unique()
+    ledger.change("further time of a day, read as the same visit (--visit tells visits of one day apart)", several)
+    return days
 
 
 def one_code_a_row(rows: pl.DataFrame, code_columns: Sequence[str], code_separator: str | None) -> pl.DataFrame:
@@ -64,6 +89,7 @@ def with_order(rows: pl.DataFrame, columns: TableColumns, ledger: Ledger, are_hi
         ledger.drop(unit, reason, rows.select(key).n_unique() - timed.select(key).n_unique())
     if columns.visit is None:
         return timed
+    ledger.change("visit that begins on the day of the patient's last one, read as the next", _on_one_day(timed))
     ledger.change(f"visit whose rows lie more than {FAR_APART} days apart, read as one", _far_apart(timed))
     return _before_the_next(timed, ledger) if are_history else timed
 
@@ -127,6 +153,12 @@ def _far_apart(rows: pl.DataFrame) -> int:
     """Visits whose days lie far apart: an id that begins anew each year, or a stay of months."""
     days = rows.group_by("patient", "visit").agg(span=pl.col("day").max() - pl.col("day").min())
     return days.filter(pl.col("span") > FAR_APART).height
+
+
+def _on_one_day(rows: pl.DataFrame) -> int:
+    """Visits that begin when the patient's last one did: transfers and the episodes of one stay do."""
+    began = rows.group_by("patient", "visit").agg(pl.col("day").min()).drop_nulls("day")
+    return began.height - began.select("patient", "day").n_unique()
 
 
 def _one(values: pl.Expr) -> pl.Expr:

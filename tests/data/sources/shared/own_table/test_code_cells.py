@@ -141,3 +141,22 @@ def test_categories_of_icd9_are_codes_where_their_column_is_called_so(tmp_path):
     other.write_text(other.read_text().replace("dx", "amount"))
     with pytest.raises(ValueError, match="no column seems to hold ICD codes"):
         guess_table(other, TableGuess())
+
+
+@pytest.mark.parametrize("mark", [" ", "/", "^", "~", "&", " & "])
+def test_lists_with_any_mark_are_refused_until_it_is_said(tmp_path, mark):
+    cells = [mark.join(CODES[:3]), *CODES, CODES[0], CODES[1]]
+    path = write(tmp_path / "t.csv", cells)
+    with pytest.raises(
+        ValueError, match=r"1 of 7 cells of codes hold several, with .* between them; say so with --code"
+    ):
+        read(path)
+    assert read(path, code_separator=mark.strip() or " ")[0] == CODES[:3]
+
+
+def test_the_british_letters_of_dagger_and_asterisk_are_no_certainty(tmp_path):
+    cells = ["E112 D", "N083 A", "E113D", "H360-A", "I509"]
+    codes = [["E11.2"], ["N08.3"], ["E11.3"], ["H36.0"], ["I50.9"]]
+    assert read(write(tmp_path / "t.csv", cells), system="icd10who") == codes
+    german = ["E11.2 A", "N08.3 V", "I50.9 G", "E11.3 D"]
+    assert read(write(tmp_path / "g.csv", german), system="icd10who") == [["I50.9"]]

@@ -5,7 +5,7 @@ import pytest
 
 from data.ledger import Ledger
 from data.prepare.new_patients import read_new_patients
-from data.sources.shared.own_table.table_columns import TableColumns
+from data.sources.shared.own_table.table_columns import TableColumns, parse_keep
 from data.sources.table import read_user_table
 
 
@@ -88,3 +88,47 @@ def test_the_day_to_predict_is_in_the_unit_of_the_table(tmp_path, day, at):
     columns = TableColumns(patient="pid", time="day", code="dx")
     with pytest.raises(ValueError, match="--at lies more than 30 years after the last visit of a patient; give a date"):
         read_new_patients(path, columns, system="icd10cm", at=at)
+
+
+def visits_of(path, ledger=None, **more):
+    columns = TableColumns(**({"patient": "pid", "time": "day", "code": "dx"} | more))
+    patients, _, _ = read_user_table(path, columns, ledger or Ledger(), "icd10")
+    return [[sorted(visit.codes) for visit in patient.visits] for patient in patients]
+
+
+def test_codes_that_were_entered_one_after_the_other_are_of_one_visit(tmp_path):
+    path = tmp_path / "t.csv"
+    rows = ["P1,2021-03-04 09:41:00,I50.9", "P1,2021-03-04 10:02:00,N17.9", "P1,2021-03-05 08:00:00,I10"]
+    path.write_text("\n".join(["pid,day,dx,note", *(f"{row},seen at {row[14:19]}" for row in rows)]) + "\n")
+    ledger = Ledger()
+    assert visits_of(path, ledger) == [[["I50.9", "N17.9"], ["I10"]]]
+    reason = "further time of a day, read as the same visit (--visit tells visits of one day apart)"
+    assert ledger.record()["changed"] == {reason: 1}
+    assert visits_of(path, text="note") == [[["I50.9"], ["N17.9"], ["I10"]]], "each note is of its time"
+
+
+def test_visits_that_begin_on_one_day_are_counted(tmp_path):
+    """The consultant episodes of one stay repeat its codes, and the next one is easily foretold."""
+    path = tmp_path / "t.csv"
+    rows = ["P1,E1,2021-03-04,I50.9", "P1,E2,2021-03-04,I50.9", "P1,E3,2021-06-04,I10", "P2,E4,2021-03-04,I10"]
+    path.write_text("\n".join(["pid,episode,day,dx", *rows]) + "\n")
+    ledger = Ledger()
+    assert len(visits_of(path, ledger, visit="episode")[0]) == 3
+    reason = "visit that begins on the day of the patient's last one, read as the next"
+    assert ledger.record()["changed"] == {reason: 1}
+
+
+def test_rows_can_be_kept_by_what_another_column_says(tmp_path):
+    path = tmp_path / "t.csv"
+    rows = ["P1,2021-03-04,I50.9,G,DX", "P1,2021-03-04,N17.9,A,DX", "P1,2021-06-04,I10,g,PX", "P1,2021-07-04,I10,Z,DX"]
+    path.write_text("\n".join(["pid,day,dx,Certainty,type", *rows]) + "\n")
+    ledger = Ledger()
+    assert visits_of(path, ledger, keep=parse_keep(["certainty=G,Z", "TYPE=dx"])) == [[["I50.9"], ["I10"]]]
+    assert ledger.record()["changed"] == {"row that --keep does not ask for, left out": 2}
+    with pytest.raises(ValueError, match="no row has x in certainty, which --keep asks for"):
+        visits_of(path, keep=parse_keep(["certainty=x"]))
+    with pytest.raises(ValueError, match="has no column certain"):
+        visits_of(path, keep=parse_keep(["certain=x"]))
+    for wrong in ("certainty", "=G", "certainty="):
+        with pytest.raises(ValueError, match="--keep is a column and the values of the rows to read"):
+            parse_keep([wrong])

@@ -1,0 +1,75 @@
+"""What columns are called in hospitals' tables, in several languages: the names of each kind of column, those that
+decide where several would do, and those that a column of the kind has not.
+
+A name is read as its words: `att_date`, `att-date` and `Att Date` are `att date`. Patterns that begin with `\\b` fit
+where a word begins, so that `end` is no part of `attend`.
+"""
+
+import re
+
+OF_DIAGNOSES = r"dx|diag|hdia|bdia|\b(icd|cie|cim|cid)"
+"""What only a column of diagnoses is called."""
+OF_SEX = r"sex|gender|geschlecht|sexo|género|genero|genre|geslacht|\bk(ø|oe|ö)n\b|kj(ø|o)nn|płeć|plec\b"
+OF_VOID_ROWS = (
+    r"sicherheit|certaint|\bdeleted?\b|\bvoid|cancel|storno|\bstatus\b|\bcode ?type|\bdx ?type|qualifier|verification"
+    r"|\bactive\b|anulad|annul"
+)
+"""Columns beside the codes that may say that a row does not count."""
+IN_SPANISH, IN_DUTCH = r"sexo|género|genero", r"geslacht"
+NAMES = {
+    "patient": r"patient|^pt|\bpersons?\b|person ?(id|nr|no|nummer)|\bsubject\b|subject ?id|\bpati?d|^pid$|\bpat\b|mrn"
+    r"|medical record|\bnhs\b|nhsn|\bhes ?id|\bcpr|\blopnr|pacient|paciente|^rut|nhc|member|beneficiar|^id$",
+    "visit": r"visit|admission ?id|hadm|encounter|stay|fall|case|episod|spell|^vid$|sejour|séjour|aufenthalt"
+    r"|^id ?ingreso",
+    "time": r"admi|date|datum|\bdato\b|\bdata\b|fecha|ingreso|aufnahme|\bentr|arriv|time|^day|start|\bfrom|besuch"
+    r"|attend|contact|opname|inskriv|indlag|internac",
+    "sex": OF_SEX,
+    "age": r"\bage|^alter|edad|^idade|leeftijd|^eta$",
+    "position": r"seq|position|rank|^pos|^nr$|order|num",
+    "code": rf"{OF_DIAGNOSES}|\b(dp|dr|das|dia|hd|nd) ?\d*\b|code",
+    "text": r"note|text|summary|report|brief|informe|epicris",
+    "note": r"id$|^id|note|doc|file|report|informe|key|num",
+}
+FIRST_CHOICE = {
+    "patient": r"^(the ?)?(patient|pat|pt|person|subject|member|beneficiary|bene|paciente?|hes|nhs|medical record)s? ?"
+    r"(id|nr|no|num|number|nummer|key|identifier|sk)?$|^pid$|^mrn$|^nhc$|^rut$|^cpr|^lopnr",
+    "visit": r"spell|stay|hadm|admission|encounter|visit|fall|case|sejour|séjour|aufenthalt|ingreso",
+    "time": r"admi|ingreso|aufnahme|\bentr|arriv|start|\bfrom|besuch|visit|encounter|attend|contact|opname|inskriv"
+    r"|indlag|internac",
+    "age": r"^age$|^alter$|^edad$|^idade$|age ?(at ?)?admi",
+    "sex": r"^(sex|gender|geschlecht|sexo|genre)|(patient|pat) ?(sex|gender)",
+    "position": r"seq|position|rank",
+}
+_NO_DAY_OF_A_VISIT = (
+    r"birth|\bgeb|\bnac|\bnais|\bnasc|\bfod|\bföd|\bdob\b|death|\bdeces|\bdis\b|disch|entlass|\balta|egreso|sortie"
+    r"|export|extract|follow|updat|modif|\blast|created|result|sample|referr?al|booking|\bletter|print|\bdue"
+    r"|registered|\b(ed)?(end|out)(date|dt|time|datum)?\b"
+)
+NOT = {
+    "time": _NO_DAY_OF_A_VISIT,
+    "patient": r"name|nombre|\bnom$|apellido|surname|\bdob|birth|\bgeb|date|datum|fecha|\bsex|gender|\bage|\balter\b"
+    r"|edad|\bzip|\bplz|postal|city|\bstate|status|type|group|class|country|phone|room|\bward|(?<!medical )record|path"
+    r"|consultant|doctor|physician|personnel|staff|nurse",
+    "age": r"death|mother|father|baby|onset|diagnos|\b(months?|days?|weeks?)\b",
+    "sex": r"baby|mother|father|partner|doctor|physician",
+    "position": r"child|order ?id|visit|number of",
+    "code": r"death|defun|morte\b|[oó]bito|famil|father|mother|exclu|suspe|verdacht|version"
+    r"|^(?!.*(dx|diag|icd)).*(ward|room|unit|zip|plz)",
+}
+RATHER_NOT = {"code": r"\badmi|\breferr?al|presenting|provisional|working|\bingreso|aufnahme|einweis|entr[eé]e"}
+"""Names that a column of the kind has only where there is no other."""
+OF_GROUPS = r"\b(group|grp|band|cat|category|class|range|gruppe|klasse|grupo)|age(group|grp|band|cat|range)|altersgr"
+"""Ages by number of a group; a range (60-69) says what it is."""
+
+
+def words(name: str) -> str:
+    return " ".join(re.findall(r"[^\W_]+", name.lower()))
+
+
+def is_called(name: str, pattern: str) -> bool:
+    return re.search(pattern, words(name)) is not None
+
+
+def could_be(name: str, kind: str) -> bool:
+    """Whether nothing in its name says that a column is none of `kind`."""
+    return kind not in NOT or not is_called(name, NOT[kind])
