@@ -35,6 +35,8 @@ class TaskOptions:
     rules: str | None = None
     """`coding`: how a paper prepared the notes, one of `data.cohorts.notes.text_rules.RULES`; None: they stay as they
     are."""
+    mask_codes: bool = False
+    """`coding`: spaces stand in the place of a note's own codes."""
     candidates: str | None = None
     """One of `data.cohorts.candidates.RULES`, or a file with codes; None: the source's own list, or `train`."""
     only_candidates: bool = False

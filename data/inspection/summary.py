@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.table import Table
 
+from data.cohorts.notes.note_marks import advice
 from data.ledger import FEWEST_PATIENTS, LedgerRecord, UnitAccount, UnknownCodeCounts, code_form
 from data.task import SPLITS, Task
 from data.task_folder.task_info import EventFacts, HiddenCodes, NoteCounts, OptionValue, SplitFileFacts
@@ -26,6 +27,8 @@ def print_summary(task: Task) -> None:
     console = plain_console()
     console.print(_split_table(task))
     print_account(task.info, console)
+    if task.info["kind"] == "coding" and (sentence := advice(task.info["changed"], _num_notes(task))) is not None:
+        console.print(sentence, style="bold", highlight=False)
     if "past_notes" in task.info:
         console.print(past_notes_line(task.info["past_notes"]), highlight=False)
     if "events" in task.info:
@@ -40,6 +43,10 @@ def print_summary(task: Task) -> None:
     if "hidden_codes" in task.info:
         console.print(hidden_codes_line(task.info["hidden_codes"]), highlight=False)
     console.print(f"prepared task: {task.path}", soft_wrap=True, highlight=False)
+
+
+def _num_notes(task: Task) -> int:
+    return sum(len(rows) for rows in task.splits.values())
 
 
 def print_splits(task: Task) -> None:

@@ -6,6 +6,7 @@ from data.codes.ccs import load_ccs
 from data.cohorts.cohort import Patient
 from data.cohorts.filters import coarsen, drop_patients, drop_rare_codes, keep_last_visits, keep_primary_targets
 from data.cohorts.notes.near_duplicates import drop_near_duplicates
+from data.cohorts.notes.note_marks import look_at_notes
 from data.cohorts.notes.past_notes import only_past_notes
 from data.cohorts.source import Source
 from data.cohorts.split_options import SplitOptions
@@ -21,6 +22,8 @@ def filter_patients(source: Source, kind: str, options: TaskOptions) -> list[Pat
     Raises ValueError naming the likeliest cause where nobody is left.
     """
     patients, ledger = list(source.patients), source.ledger
+    if kind == "coding":
+        patients = look_at_notes(patients, ledger, options.mask_codes)
     if options.granularity == "category":
         ontology = source.ontology
         patients = coarsen(patients, lambda code: ontology.groups(code)["category"], "category", ledger)

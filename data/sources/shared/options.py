@@ -228,3 +228,8 @@ def add_kind(parser: argparse.ArgumentParser, coding: str) -> None:
         default="diagnosis",
         help=f"diagnosis: next visit from history; {coding} (default: %(default)s)",
     )
+    parser.add_argument(
+        "--mask-codes",
+        action="store_true",
+        help="coding: put spaces in the place of a note's own codes, where it has any",
+    )

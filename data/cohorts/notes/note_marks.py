@@ -1,0 +1,67 @@
+"""What notes hold that no coder reads there: their own codes, which give the answer away, and marks of HTML or RTF."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from data.cohorts.cohort import Patient, Visit
+from data.ledger import Ledger
+
+OWN_CODE = "note that holds one of its own codes"
+MASKED = f"{OWN_CODE}, in whose place spaces stand now"
+MARKS = "note with marks of HTML or RTF, read as they stand"
+MANY = 0.02
+"""Share of the notes with their own codes, above which what is learnt and measured may be the reading of codes."""
+_MARKS = re.compile(
+    r"</(?:p|b|i|div|span|td|tr|table|html|body|li|ul|h\d)>|<br ?/?>|&(?:nbsp|amp|lt);|\\rtf1|\\par\b", re.I
+)
+
+
+def look_at_notes(patients: Sequence[Patient], ledger: Ledger, mask_codes: bool) -> list[Patient]:
+    """`patients` of a coding task; with `mask_codes` each note has spaces in the place of its own codes, so that what
+    was marked in it stays at its place. The ledger counts what was found."""
+    num_own = num_marked = 0
+    looked = list(patients)
+    for number, patient in enumerate(patients):
+        visits: list[Visit] = []
+        for visit in patient.visits:
+            text = "" if visit.text is None else str(visit.text)
+            places = list(own_codes(text, visit.codes))
+            num_own += bool(places)
+            num_marked += _MARKS.search(text) is not None
+            visits.append(visit._replace(text=_without(text, places)) if places else visit)
+        if mask_codes:
+            looked[number] = patient._replace(visits=tuple(visits))
+    ledger.change(MASKED if mask_codes else OWN_CODE, num_own)
+    ledger.change(MARKS, num_marked)
+    return looked
+
+
+def advice(changed: Mapping[str, int], num_notes: int) -> str | None:
+    """What to do about own codes, where many notes have them; None where they have not."""
+    num_own = changed.get(OWN_CODE, 0)
+    if num_own <= MANY * num_notes:
+        return None
+    return (
+        f"{num_own:,} of {num_notes:,} notes hold one of their own codes: a model would learn to read codes, and its "
+        f"figures would be those of reading them. --mask-codes puts spaces in their place"
+    )
+
+
+def own_codes(text: str, codes: Iterable[str]) -> Iterable[tuple[int, int]]:
+    """Where in `text` one of `codes` stands as a word, with or without its point; numbers only with it."""
+    upper = text.upper()
+    for code in codes:
+        plain = code.replace(".", "").upper()
+        for written in {code.upper(), plain} - ({plain} if plain.isdigit() else set()):
+            start = upper.find(written)
+            while start >= 0:
+                end = start + len(written)
+                if not (upper[start - 1 : start].isalnum() or upper[end : end + 1].isalnum()):
+                    yield start, end
+                start = upper.find(written, end)
+
+
+def _without(text: str, places: Iterable[tuple[int, int]]) -> str:
+    for start, end in places:
+        text = text[:start] + " " * (end - start) + text[end:]
+    return text

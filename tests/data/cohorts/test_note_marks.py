@@ -1,0 +1,43 @@
+"""A note's own codes in its text, and marks of HTML and RTF: counted, said, and masked on demand."""
+
+import pytest
+
+from data.cohorts.cohort import Patient, Visit
+from data.cohorts.notes.note_marks import MARKS, MASKED, OWN_CODE, advice, look_at_notes, own_codes
+from data.ledger import Ledger
+
+
+def patient(text, *codes):
+    return Patient(patient_id="P1", sex=None, visits=(Visit(admission_id="1", codes=codes, text=text),))
+
+
+@pytest.mark.parametrize(
+    ("text", "codes", "found"),
+    [
+        ("Diagnoses: I50.9, e119", ("I50.9", "E11.9"), ["I50.9", "e119"]),
+        ("I50.9I and XI509 and 1I50.9", ("I50.9",), []),
+        ("428.0 and 4280 mg, V10.3", ("428.0", "V10.3"), ["428.0", "V10.3"]),
+        ("486 of 900", ("486",), []),
+        ("I10 I10", ("I10",), ["I10", "I10"]),
+        ("Heart failure", ("I50.9",), []),
+    ],
+)
+def test_own_codes_are_found_as_words(text, codes, found):
+    assert sorted(text[start:end] for start, end in own_codes(text, codes)) == sorted(found)
+
+
+def test_they_are_counted_and_masked_at_their_places():
+    ledger, notes = Ledger(), [patient("Heart failure (I50.9).", "I50.9"), patient("<p>Pain</p>&nbsp;", "I10")]
+    assert look_at_notes(notes, ledger, mask_codes=False) == notes
+    assert ledger.record()["changed"] == {OWN_CODE: 1, MARKS: 1}
+    ledger = Ledger()
+    first, second = look_at_notes(notes, ledger, mask_codes=True)
+    assert first.visits[0].text == "Heart failure (     )."
+    assert second == notes[1]
+    assert ledger.record()["changed"] == {MASKED: 1, MARKS: 1}
+
+
+def test_many_own_codes_are_said():
+    assert advice({OWN_CODE: 2}, 100) is None
+    assert advice({MASKED: 50}, 100) is None
+    assert "3 of 100 notes hold one of their own codes" in advice({OWN_CODE: 3}, 100)
