@@ -18,8 +18,9 @@ from data.cohorts.examples import occurring_codes
 from data.cohorts.filters import drop_patients, drop_visits
 from data.ledger import Ledger
 from data.ontology import Ontology, UnknownCode
+from data.table_files.columnar import PARQUET_SUFFIXES
 from data.table_files.stored_files import InputFile, read_text
-from data.table_files.text_tables import PARQUET_SUFFIXES, read_text_table
+from data.table_files.text_tables import read_text_table
 from data.task_folder.features import TaskRow
 from data.task_folder.task_info import CandidatesRule
 from mera.system.errors import UserError

@@ -52,7 +52,9 @@ from data.sources.shared.own_table.table_columns import (
     encoding_hint,
     matching,
     parse_keep,
+    texts_of,
 )
+from data.table_files.columnar import is_columnar, records_in
 from data.table_files.columns import without_nothing
 from data.table_files.csv_layout import SEPARATORS
 from data.table_files.stored_files import NotInUtf8
@@ -137,7 +139,8 @@ def guess_table(
         where any that fits does."""
         if getattr(known, name) is not None:
             return
-        fitting = [column for column in free if could_be(column, name) and fits(rows[column])]
+        kind = "time of a note" if of_notes and name == "time" else name
+        fitting = [column for column in free if could_be(column, kind) and fits(rows[column])]
         if differs_by is not None:
             fitting = [column for column in fitting if differs(rows, column, differs_by)] or fitting
         named = [column for column in fitting if is_called(column, NAMES[name])]
@@ -159,6 +162,8 @@ def guess_table(
     known.code_system = known.code_system or system_of(rows, known.code, known.code_separator)
     if with_notes:
         take("text", is_text)
+        if known.text is not None and len(others := [name for name in free if is_text(rows[name])]):
+            tell_left_out("other columns of notes", others, f"--text {'+'.join([known.text, *others])} reads all")
     notes = [name for name in free if is_text(rows[name])] if not with_notes else []
     free = [name for name in free if name not in notes]
     tell_left_out("notes", notes, "--past-notes reads them in histories, --kind coding finds their codes")
@@ -176,17 +181,16 @@ def guess_table(
     take("age", lambda values: is_age(values) and not (is_called(values.name, OF_GROUPS) and _are_numbers(values)))
     if of_notes and known.patient is None:
         known.patient = _note_ids(rows, free, known)
-    if known.patient is None:
+    if known.patient is None and not of_notes:
         raise UserError(f"{path}: no column seems to hold the patients' ids; name it with --patient{hint}")
-    patients = rows[known.patient]
-    if of_notes and known.visit is None:
-        known.visit = known.patient if _has_one_note(rows, known.patient, known) else _note_ids(rows, free, known)
-        free = [name for name in free if name != known.visit]
-    take("visit", lambda values: belongs(values, patients))
+    if known.patient is not None:
+        patients = rows[known.patient]
+        if of_notes and known.visit is None:
+            known.visit = known.patient if _has_one_note(rows, known.patient, known) else _note_ids(rows, free, known)
+            free = [name for name in free if name != known.visit]
+        take("visit", lambda values: belongs(values, patients))
     take("position", is_position)
-    if of_notes and known.visit is None and known.time is None:
-        raise UserError(f"{path}: no column seems to hold the ids of the notes; add one, or name it with --visit")
-    if known.visit is None and known.time is None:
+    if known.visit is None and known.time is None and not of_notes:
         raise UserError(
             f"{path}: no column seems to hold the times of the visits (--time) or their ids (--visit); name one, to "
             f"tell the visits of a patient apart{hint}"
@@ -212,7 +216,7 @@ def _find_named(path: Path, known: TableGuess, header: Sequence[str], separator:
 
 
 def _taken(known: TableGuess) -> set[str]:
-    single = [getattr(known, name) for name in _COLUMNS if name != "code"]
+    single = [getattr(known, name) for name in _COLUMNS if name not in ("code", "text")] + texts_of(known.text or "")
     names = [*single, *known.code, *known.procedures, *known.drugs, *known.labs]
     return {name.strip().lower() for name in names if name is not None}
 
@@ -234,10 +238,13 @@ def _read_guessing(path: Path, separator: str | None, known: TableGuess) -> pl.D
 
 def _read(path: Path, separator: str | None, encoding: str | None) -> pl.DataFrame:
     """The first rows as text, columns named as in the file in lower case."""
-    separators = [separator] if separator is not None else list(SEPARATORS)
+    separators = [separator] if separator is not None or is_columnar(path) else list(SEPARATORS)
     names = max((column_names(path, (), each, encoding) for each in separators), key=len)
     if any(re.fullmatch(_VALUE, name) for name in names):
         raise UserError(f"{path} has values in its first line, and no names of columns; add a line with them above it")
+    nested = records_in(path)
+    tell_left_out("columns of records, which have no form as text", nested, "take their parts out of them")
+    names = [name for name in names if name not in nested]
     unique = [name for name in names if names.count(name) == 1]
     tell_left_out("columns that share a name", [*{*names} - {*unique}], "give each a name of its own")
     if len(unique) < 2:
@@ -296,7 +303,7 @@ def _note_ids(rows: pl.DataFrame, free: Sequence[str], known: TableGuess) -> str
 
 def _has_one_note(rows: pl.DataFrame, ids: str, known: TableGuess) -> bool:
     """Whether each value of the column `ids` has one note."""
-    return rows.select(ids, str(known.text)).unique().height == rows[ids].n_unique()
+    return rows.select(ids, *texts_of(str(known.text))).unique().height == rows[ids].n_unique()
 
 
 def main() -> None:

@@ -28,8 +28,8 @@ from data.sources.shared.events.procedure_names import name_of_procedure, proced
 from data.sources.shared.grd_files import files_of, read_discharges
 from data.sources.shared.options import add_diagnosis_options
 from data.sources.shared.source_command import Arguments, SourceCommand, column_forms
-from data.table_files.ahead import one_ahead
 from data.table_files.columns import ColumnForms
+from data.table_files.csv_stream import one_ahead
 from data.table_files.meanings import LARGEST_AGE
 from data.table_files.stored_files import InputFile
 

@@ -38,11 +38,13 @@ from data.sources.shared.own_table.table_columns import (
 from data.sources.shared.own_table.table_visits import (
     day_as_id,
     kept_rows,
+    note_as_id,
     num_diagnoses,
     one_code_a_row,
     ordered,
     time_as_id,
     visits_of_rows,
+    with_one_text,
     with_order,
 )
 from data.sources.shared.source_command import Arguments, SourceCommand, check_notes_are_read, column_forms
@@ -100,8 +102,15 @@ def read_user_table(
         wanted, code_columns, event_columns = wanted_columns(columns)
         table = read_columns(path, wanted, ledger, forms, separator=separator)
     rows = kept_rows(path, table.rows, columns, ledger)
+    rows = with_one_text(rows)
     are_history = columns.text is None or past_notes
-    if columns.visit is None:
+    if are_history:
+        columns.check_visits()
+    if columns.patient is None:
+        rows = rows.with_columns(patient=note_as_id(rows))
+    if columns.visit is None and columns.time is None:
+        rows = rows.with_columns(visit=note_as_id(rows))
+    elif columns.visit is None:
         rows = rows.with_columns(visit=day_as_id(rows, ledger) if are_history else time_as_id(rows))
     codes_in_file = [columns.code] if isinstance(columns.code, str) else columns.code
     encoding = None if forms is None else forms.encoding
@@ -186,7 +195,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_table_columns(parser.add_argument)
     parser.set_defaults(events=())
     add_min_event_patients(parser)
-    parser.add_argument("--text", metavar="COLUMN", help="note of the visit")
+    parser.add_argument("--text", metavar="COLUMN", help="note of the visit; in several columns: history+course")
     parser.add_argument("--sex", metavar="COLUMN", help=SEX_HELP)
     parser.add_argument("--age", metavar="COLUMN", help=AGE_HELP)
     parser.add_argument(

@@ -11,15 +11,15 @@ import hashlib
 import io
 import zipfile
 import zlib
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 import numpy as np
 import polars as pl
 
-from data.table_files.ahead import one_ahead
 from data.table_files.csv_layout import find_separator, header_names, line_records
 from data.table_files.stored_files import CHUNK, InputFile
 from data.table_files.text_tables import describe_header
@@ -30,6 +30,7 @@ _BEGINNING = 4_096
 _LONGEST_LINE = 4 * CHUNK
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 FALLBACK = "cp1252"
+Item = TypeVar("Item")
 
 
 class CsvStream:
@@ -227,3 +228,15 @@ class CsvStream:
             raise UserError(f"{self.path} is cut off: the gzip stream ends early; download or copy it again") from None
         except (gzip.BadGzipFile, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError):
             raise UserError(f"{self.path} is damaged, or packed in a way that is not read here") from None
+
+
+def one_ahead(items: Iterable[Item]) -> Iterator[Item]:
+    """The `items` in their order, each made in a thread while its user is busy with the one before; two are in memory
+    at once. What making one raises is raised here, when its turn comes."""
+    source = iter(items)
+    nothing = object()
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        coming = thread.submit(next, source, nothing)
+        while (item := coming.result()) is not nothing:
+            coming = thread.submit(next, source, nothing)
+            yield item  # type: ignore[misc]  # `nothing` is no Item

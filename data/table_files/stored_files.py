@@ -149,8 +149,19 @@ def _as_utf8(path: Path, text: bytes) -> bytes:
 
 def _decoded(path: Path, text: bytes, encoding: str) -> bytes:
     try:
-        return text.decode(encoding).removeprefix("\ufeff").encode()
+        decoded = text.decode(encoding).removeprefix("\ufeff")
     except LookupError:
         raise UserError(f"--encoding must be one that Python knows, as cp1252 or utf-16, got {encoding!r}") from None
     except UnicodeError:
         raise UserError(f"{path} is not text in {encoding}") from None
+    if not text.isascii() and not codecs.lookup(encoding).name.startswith("utf") and _is_utf8(text):
+        raise UserError(f"{path} is in UTF-8, and read as {encoding} its letters would be others; leave --encoding out")
+    return decoded.encode()
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode("utf-8")
+    except UnicodeError:
+        return False
+    return True

@@ -1,6 +1,5 @@
-"""The columns of a CSV, Parquet, Feather or spreadsheet file as text; their meanings: `data.table_files.columns`."""
+"""The columns of a CSV, Parquet, Feather, JSON or spreadsheet as text; their meanings: `data.table_files.columns`."""
 
-import contextlib
 import io
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -9,14 +8,12 @@ from pathlib import Path
 
 import polars as pl
 
+from data.table_files.columnar import as_text, is_columnar, read_frame, read_schema
 from data.table_files.csv_layout import CsvLayout, find_separator, header_names, inspect_csv, names_or_places
 from data.table_files.spreadsheets import SPREADSHEET_SUFFIXES, Sheet, read_sheets
 from data.table_files.stored_files import InputFile, read_bytes, read_text
 from mera.system.errors import UserError
 
-PARQUET_SUFFIXES = (".parquet", ".pq")
-FEATHER_SUFFIXES = (".feather", ".arrow", ".ipc")
-COLUMNAR_SUFFIXES = (*PARQUET_SUFFIXES, *FEATHER_SUFFIXES)
 _LISTED_HEADERS = 12
 _SEPARATOR_LINE = re.compile(rb'"?sep=([;,|\t])"?\r?\n', re.IGNORECASE)
 """What spreadsheets write above the header."""
@@ -57,8 +54,8 @@ def read_text_table(
     quoted: bool = True,
     encoding: str | None = None,
 ) -> TextTable:
-    """`headers` (our name -> the file's, whatever the case) of a Parquet (.parquet, .pq) or Feather file (.feather,
-    .arrow, .ipc), a spreadsheet, or a CSV.
+    """`headers` (our name -> the file's, whatever the case) of a Parquet, Feather or JSON file
+    (`data.table_files.columnar`), a spreadsheet, or a CSV.
 
     Of `optional` (our names) those whose column is missing are left out. `separator`: None finds it by the header, with
     a tab preferred for .tsv and .txt. Without a header `headers` names all columns in order. `quoted`: whether quotes
@@ -67,7 +64,7 @@ def read_text_table(
     number of rows than a parser finds in it.
     """
     path = Path(path)
-    if path.suffix.lower() in COLUMNAR_SUFFIXES:
+    if is_columnar(path):
         return _read_columnar(path, headers, optional)
     if path.suffix.lower() in SPREADSHEET_SUFFIXES:
         return _read_spreadsheet(path, headers, optional)
@@ -107,8 +104,8 @@ def column_names(
     """The names of all columns as `names_or_places` has them. `wanted`: some that must be there, by which the separator
     of a CSV and the sheet of a spreadsheet are known. Errors as in `read_text_table`."""
     path, lowered = Path(path), [name.strip().lower() for name in wanted]
-    if path.suffix.lower() in COLUMNAR_SUFFIXES:
-        return names_or_places(_columnar_schema(path, read_bytes(path)))
+    if is_columnar(path):
+        return names_or_places(read_schema(path, read_bytes(path)))
     if path.suffix.lower() in SPREADSHEET_SUFFIXES:
         return _sheet_with(path, read_sheets(path, read_bytes(path)), lowered).header
     _, first, separator = _first_line(path, read_text(path, encoding)[0], separator, lowered)
@@ -195,16 +192,12 @@ def _parse(path: Path, text: bytes, layout: CsvLayout, places: list[int], has_he
 def _read_columnar(path: Path, headers: Mapping[str, str], optional: Sequence[str]) -> TextTable:
     stored = read_bytes(path)
     file = InputFile.of(path, stored)
-    schema = _columnar_schema(path, stored)
+    schema = read_schema(path, stored)
     wanted = {ours: theirs.strip().lower() for ours, theirs in headers.items()}
     header = names_or_places(schema)
     places = _places(path, wanted, header, optional, None)
     names = {ours: list(schema)[place] for ours, place in places.items()}
-    try:
-        read = pl.read_ipc if path.suffix.lower() in FEATHER_SUFFIXES else pl.read_parquet
-        rows = read(io.BytesIO(stored), columns=list(dict.fromkeys(names.values())))
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
-        raise _damaged_columnar(path) from None
+    rows = read_frame(path, stored, list(dict.fromkeys(names.values())))
     numeric = frozenset(
         ours
         for ours, theirs in names.items()
@@ -213,24 +206,10 @@ def _read_columnar(path: Path, headers: Mapping[str, str], optional: Sequence[st
     return TextTable(
         path=path,
         file=file,
-        rows=rows.select(**{ours: _as_text(path, theirs, rows[theirs]) for ours, theirs in names.items()}),
+        rows=rows.select(**{ours: as_text(path, theirs, rows[theirs]) for ours, theirs in names.items()}),
         stored_as_numbers=numeric,
         header=header,
     )
-
-
-def _columnar_schema(path: Path, stored: bytes) -> Mapping[str, pl.DataType]:
-    read = pl.read_ipc_schema if path.suffix.lower() in FEATHER_SUFFIXES else pl.read_parquet_schema
-    try:
-        schema: Mapping[str, pl.DataType] = read(io.BytesIO(stored))
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
-        raise _damaged_columnar(path) from None
-    return schema
-
-
-def _damaged_columnar(path: Path) -> UserError:
-    kind = "Feather file of version 2" if path.suffix.lower() in FEATHER_SUFFIXES else "Parquet file"
-    return UserError(f"{path} is not a valid {kind}; write or copy it again")
 
 
 def _read_spreadsheet(path: Path, headers: Mapping[str, str], optional: Sequence[str]) -> TextTable:
@@ -267,23 +246,3 @@ def _sheet_with(path: Path, sheets: Sequence[Sheet], wanted: Collection[str]) ->
     if chosen.has_title:
         raise UserError(f"{path}: the first row of sheet {chosen.name} is a title and no header; take such rows out")
     return chosen
-
-
-def _as_text(path: Path, column: str, values: pl.Series) -> pl.Series:
-    """Dates and times as Datetime, by the clock of their zone; numbers as Polars writes them, which
-    `data.table_files.meanings` reads back.
-    """
-    kind = values.dtype
-    largest = values.abs().max() if kind.is_float() else None
-    if isinstance(largest, float) and largest >= (2**24 if kind == pl.Float32 else 2**53):
-        raise UserError(f"{path}: column {column} holds whole numbers too large for the floats they are stored as")
-    if kind == pl.Datetime:
-        return values.dt.replace_time_zone(None).cast(pl.Datetime("us"))
-    if kind == pl.Date:
-        return values.cast(pl.Datetime("us"))
-    if kind.is_decimal() and (values == values.round(0)).all():
-        return values.cast(pl.Int128).cast(pl.String)  # ids of databases: 115254.000
-    if not kind.is_nested() and kind not in (pl.Object, pl.Duration, pl.Time):
-        with contextlib.suppress(pl.exceptions.PolarsError):
-            return values.cast(pl.String)
-    raise UserError(f"{path}: column {column} holds {kind}, which is neither text, a number nor a time")

@@ -1,5 +1,6 @@
 """Notes to rank, from a table: JSONL, CSV, Parquet or a spreadsheet."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ import polars as pl
 
 from bi_encoder.adaptation.notes import JSON_SUFFIXES, json_column
 from data.ledger import Ledger
-from data.sources.shared.own_table.table_columns import encoding_hint
+from data.sources.shared.own_table.table_columns import encoding_hint, texts_of
 from data.table_files.columns import Column, ColumnForms, type_columns
 from data.table_files.meanings import Meaning
 from data.table_files.stored_files import InputFile
@@ -21,14 +22,17 @@ class NoteColumns:
     """What the columns of a table are called; None: there is none."""
 
     text: str
+    """In several columns: `history+course`."""
     ids: str | None = None
     """None: the numbers of the rows."""
     age: str | None = None
     sex: str | None = None
 
     def named(self) -> dict[str, str]:
-        names = {"text": self.text, "ids": self.ids, "age": self.age, "sex": self.sex}
-        return {ours: theirs for ours, theirs in names.items() if theirs is not None}
+        texts = texts_of(self.text)
+        names = {"text": self.text} if len(texts) < 2 else {f"text_{at}": name for at, name in enumerate(texts)}
+        more = {"ids": self.ids, "age": self.age, "sex": self.sex}
+        return names | {ours: theirs for ours, theirs in more.items() if theirs is not None}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,13 +50,14 @@ class NoteTable:
 
 
 def read_note_table(path: str | Path, columns: NoteColumns, forms: ColumnForms | None = None) -> NoteTable:
-    """Raises UserError, naming the line, where an id is missing, and where no row has a note; and as `read_text_table`
-    and `type_columns`."""
+    """Raises UserError, naming the line, where an id is missing, where one stands twice, and where no row has a note;
+    and as `read_text_table` and `type_columns`."""
     path, forms = Path(path), forms or ColumnForms()
     table = _as_text(path, columns.named(), forms.encoding)
-    texts = table.rows["text"]
-    if texts.dtype != pl.String:
+    parts = [name for name in table.rows.columns if name.startswith("text")]
+    if any(table.rows[name].dtype != pl.String for name in parts):
         raise UserError(f"{path}: the column {columns.text} holds dates or times, and no notes")
+    texts = table.rows.select(pl.concat_str(parts, separator="\n\n", ignore_nulls=True)).to_series()
     ids = [str(number) for number in range(1, len(texts) + 1)]
     if columns.ids is not None:
         ids = [value or "" for value in table.rows["ids"].cast(pl.String).to_list()]
@@ -63,6 +68,13 @@ def read_note_table(path: str | Path, columns: NoteColumns, forms: ColumnForms |
     missing = next((number for number in with_note if not ids[number].strip()), None)
     if missing is not None:
         raise UserError(f"row {missing + 1} of {path} has a note and no id in {columns.ids}; give every note an id")
+    counts = Counter(ids[number] for number in with_note)
+    num_repeated = sum(count > 1 for count in counts.values())
+    if num_repeated:
+        raise UserError(
+            f"{path}: {num_repeated:,} ids in {columns.ids} stand at several notes, so that nobody could tell what was "
+            f"ranked for which; name a column whose ids are the notes' own, or leave --patient out"
+        )
     ledger, of_patients = (
         Ledger(),
         [
@@ -88,6 +100,6 @@ def _as_text(path: Path, headers: Mapping[str, str], encoding: str | None) -> Te
     if not path.name.removesuffix(".gz").endswith(JSON_SUFFIXES):
         with encoding_hint():
             return read_text_table(path, headers, encoding=encoding)
-    values = {ours: json_column(path, theirs, numbers=ours != "text") for ours, theirs in headers.items()}
+    values = {ours: json_column(path, theirs, numbers=not ours.startswith("text")) for ours, theirs in headers.items()}
     rows = pl.DataFrame(values, schema=dict.fromkeys(values, pl.String))
     return TextTable(path=path, file=InputFile.of(path, path.read_bytes()), rows=rows)

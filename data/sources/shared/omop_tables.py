@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data.ledger import Ledger
+from data.table_files.columnar import PARQUET_SUFFIXES
 from data.table_files.columns import Column, ColumnForms, read_columns
 from data.table_files.meanings import Meaning
 from data.table_files.note_stream import NoteStream
 from data.table_files.stored_files import InputFile
-from data.table_files.text_tables import PARQUET_SUFFIXES
 from mera.system.errors import UserError
 
 NOTE_COLUMNS = ("note_id", "person_id", "visit_occurrence_id", "note_date", "note_text")

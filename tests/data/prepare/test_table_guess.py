@@ -193,15 +193,56 @@ def test_a_note_of_an_encounter_is_named_by_itself(tmp_path):
     assert (guess.patient, guess.visit) == ("episodio", "episodio")
 
 
-def test_notes_without_ids_are_said(tmp_path):
-    path = write(tmp_path, notes_of(2, patient=lambda patient, visit: f"p{patient}"))
-    with pytest.raises(
-        ValueError, match="no column seems to hold the ids of the notes; add one, or name it with --vis"
-    ):
-        guess_table(path, TableGuess(), of_notes=True)
+def test_notes_need_no_ids_and_no_patients(tmp_path):
+    guess = guess_table(
+        write(tmp_path, notes_of(2, patient=lambda patient, visit: f"p{patient}")), TableGuess(), of_notes=True
+    )
+    assert (guess.patient, guess.visit, guess.time) == ("patient", None, None)
     nameless = write(tmp_path, notes_of(1, colour=lambda patient, visit: ["red", "blue"][patient % 2]))
-    with pytest.raises(ValueError, match=r"name it with --patient$"):
-        guess_table(nameless, TableGuess(), of_notes=True)
+    guess = guess_table(nameless, TableGuess(), of_notes=True)
+    assert (guess.patient, guess.visit, guess.text) == (None, None, "contenido")
+    dated = notes_of(
+        2, patient=lambda patient, visit: f"p{patient}", discharge_date=lambda patient, visit: f"2021-0{visit}-10"
+    )
+    guess = guess_table(write(tmp_path, dated), TableGuess(), of_notes=True)
+    assert (guess.patient, guess.time) == ("patient", "discharge_date"), "of a visit to come it would be no time"
+
+
+def test_further_columns_of_notes_are_said(tmp_path, capsys):
+    more = {"history": lambda patient, visit: f"History of patient {patient} {'and so on ' * 12}"}
+    path = write(tmp_path, notes_of(1, doc_id=lambda patient, visit: f"d{patient}", **more))
+    guess = guess_table(path, TableGuess(), of_notes=True)
+    assert (
+        "not taken: other columns of notes: contenido (--text history+contenido reads all)" in capsys.readouterr().err
+    )
+    assert guess.text == "history"
+    both = guess_table(path, TableGuess(text="contenido+history"), of_notes=True)
+    assert (both.text, both.visit) == ("contenido+history", "doc_id")
+
+
+def test_json_with_lists_and_records(tmp_path, capsys):
+    rows = [
+        {
+            "id": f"n{row}",
+            "text": f"Note {row} {'of a patient ' * 9}",
+            "codes": ["I10", "E11.9"][: 1 + row % 2],
+            "m": {"a": row},
+        }
+        for row in range(30)
+    ]
+    lines = tmp_path / "notes.jsonl"
+    lines.write_text("\n".join(map(json.dumps, rows)) + "\n")
+    array = tmp_path / "notes.json"
+    array.write_text(json.dumps(rows))
+    pl.DataFrame(rows).write_parquet(tmp_path / "notes.parquet")
+    for path in (lines, array, tmp_path / "notes.parquet"):
+        guess = guess_table(path, TableGuess(), of_notes=True)
+        assert (guess.text, guess.code, guess.code_separator, guess.visit) == ("text", ["codes"], ";", "id")
+        assert "not taken: columns of records, which have no form as text: m" in capsys.readouterr().err
+    (tmp_path / "broken.jsonl").write_text('{"id": "Smith", \n')
+    with pytest.raises(ValueError, match="is no JSON with an object on each line") as refused:
+        guess_table(tmp_path / "broken.jsonl", TableGuess())
+    assert "Smith" not in str(refused.value)
 
 
 def test_columns_that_are_left_out_are_said(tmp_path, capsys):

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from data.table_files.ahead import one_ahead
+from data.table_files.csv_stream import one_ahead
 
 
 def test_items_come_in_their_order_and_none_is_lost():

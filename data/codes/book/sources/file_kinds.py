@@ -15,8 +15,8 @@ from data.codes.book.sources.disease_ontology import (
 from data.codes.book.sources.icd9cm_files import is_icd9_tabular, is_rtf, read_icd9_rtf, read_icd9_tabular
 from data.codes.book.sources.icd10cm_zip import read_icd10cm_zip
 from data.codes.book.sources.terms_table import CODE, TERM, read_terms_table, system_of_table
+from data.table_files.columnar import PARQUET_SUFFIXES
 from data.table_files.stored_files import InputFile, read_bytes
-from data.table_files.text_tables import PARQUET_SUFFIXES
 from mera.system.errors import UserError
 
 WHAT_CAN_BE_ADDED = (

@@ -47,6 +47,7 @@ _NO_DAY_OF_A_VISIT = (
 )
 NOT = {
     "time": _NO_DAY_OF_A_VISIT,
+    "time of a note": r"birth|\bgeb|\bnac|\bnais|\bnasc|\bdob\b|death|\bdeces|export|extract|print|updat|modif",
     "patient": r"name|nombre|\bnom$|apellido|surname|\bdob|birth|\bgeb|date|datum|fecha|\bsex|gender|\bage|\balter\b"
     r"|edad|\bzip|\bplz|postal|city|\bstate|status|type|group|class|country|phone|room|\bward|(?<!medical )record|path"
     r"|consultant|doctor|physician|personnel|staff|nurse",

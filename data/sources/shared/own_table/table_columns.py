@@ -25,7 +25,8 @@ SYSTEMS = {"icd9": "icd9cm", "icd10": "icd10cm", "icd10who": "icd10who"}
 class TableColumns:
     """Which column of the user's table holds what; None: none does."""
 
-    patient: str
+    patient: str | None = None
+    """None: each different note is of a patient of its own."""
     code: str | Sequence[str]
     """One code, or with `code_separator` several; or several such columns, by name or by pattern (`DIAG*`), in the
     order of a visit's codes."""
@@ -40,7 +41,7 @@ class TableColumns:
     sex: str | None = None
     age: str | None = None
     text: str | None = None
-    """A note; all rows of a visit repeat it, or only some have it."""
+    """A note; all rows of a visit repeat it, or only some have it. In several columns: `history+course`."""
     procedures: str | Sequence[str] | None = None
     """What was done in the visit, as `data.sources.shared.events.of_table` reads it; like `code`, several columns or a
     pattern. `drugs` and `labs` (those out of order) likewise."""
@@ -50,6 +51,13 @@ class TableColumns:
     """Column of the file -> the values, in lower case, that a row must have there one of; other rows are left out."""
 
     def __post_init__(self) -> None:
+        if self.text is None:
+            self.check_visits()
+
+    def check_visits(self) -> None:
+        """Raises UserError where visits cannot be told apart: notes that are coded each for itself need no more."""
+        if self.patient is None:
+            raise UserError("a table needs --patient, whose visits they are; notes with their codes do without")
         if self.visit is None and self.time is None:
             raise UserError("a table needs --visit or --time, to tell the visits of a patient apart")
 
@@ -57,6 +65,8 @@ class TableColumns:
         """Our name -> the user's, for those there are; without those that `keep` reads."""
         fields = [name for name in self.__dataclass_fields__ if name != "keep"]
         names = {name: getattr(self, name) for name in fields if getattr(self, name) is not None}
+        if self.text is not None and len(parts := texts_of(self.text)) > 1:
+            names["text"] = parts
         return {name: value if isinstance(value, str) else list(value) for name, value in names.items()}
 
     def events(self) -> list[str]:
@@ -83,6 +93,11 @@ class TableColumns:
         return replace(self, code=found["code"], procedures=more["procedures"], drugs=more["drugs"], labs=more["labs"])
 
 
+def texts_of(name: str) -> list[str]:
+    """The columns that `history+course` names."""
+    return [part.strip() for part in name.split("+") if part.strip()]
+
+
 def matching(path: str | Path, pattern: str, header: Sequence[str], option: str = "code") -> list[str]:
     """The columns of `header` that a name or pattern of `option` means. Raises UserError where a pattern means none."""
     if pattern.strip().lower() in header or not set(pattern) & _PATTERN:
@@ -97,7 +112,7 @@ def add_table_columns(add: Callable[..., object], required: bool = True) -> None
     """The columns that every table has, and how it is written. `add`: `add_argument` of a parser or of a group of its
     options; `required`: whether there must be those that no table can do without."""
     columns = {
-        "patient": "id of the patient",
+        "patient": "id of the patient (notes to code: each of its own, where there is none)",
         "visit": "id of the visit (default: rows of one day; with --kind coding of one time)",
         "time": "date or time, or days as numbers (default: visits in order of their ids)",
         "code": "diagnosis code; several columns, or a pattern in quotes ('DIAG*'), where a row has one for each",
@@ -110,7 +125,7 @@ def add_table_columns(add: Callable[..., object], required: bool = True) -> None
     for name, meaning in columns.items():
         add(
             f"--{name}",
-            required=required and name in ("patient", "code"),
+            required=required and name == "code",
             nargs="+" if name in _SEVERAL else None,
             action=_EventColumns if name in KINDS else None,
             metavar="COLUMN",

@@ -27,6 +27,20 @@ def kept_rows(path: str | Path, rows: pl.DataFrame, columns: TableColumns, ledge
     return kept
 
 
+def with_one_text(rows: pl.DataFrame) -> pl.DataFrame:
+    """`rows` with a note that stands in several columns, `text_0` and so on, in one."""
+    parts = [name for name in rows.columns if name.startswith("text_")]
+    if not parts:
+        return rows
+    return rows.with_columns(text=pl.concat_str(parts, separator="\n\n", ignore_nulls=True)).drop(parts)
+
+
+def note_as_id(rows: pl.DataFrame) -> pl.Series:
+    """Rows with one note are one visit, whatever the order of the rows; those without a note are none."""
+    note = pl.when(pl.col("text").str.strip_chars() != "").then("text")
+    return rows.select("note " + note.rank("dense").cast(pl.String)).to_series()
+
+
 def time_as_id(rows: pl.DataFrame) -> pl.Series:
     """Rows of a patient with one time are one visit, however the time is written; those without are one until
     `with_order` counts them."""

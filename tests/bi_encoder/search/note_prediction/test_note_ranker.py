@@ -141,6 +141,11 @@ def test_a_table_of_notes(tmp_path):
     table = read_note_table(tmp_path / "notes.jsonl", columns)
     assert (table.ids, table.texts, table.num_empty) == (["7", "9"], ["AKI", "COPD"], 1)
     assert read_note_table(tmp_path / "notes.jsonl", NoteColumns(text="note")).ids == ["1", "3"]
+    (tmp_path / "parts.csv").write_text("id,course,note\n1,Well,AKI\n2,,CHF\n")
+    assert read_note_table(tmp_path / "parts.csv", NoteColumns(text="note+course")).texts == ["AKI\n\nWell", "CHF"]
+    (tmp_path / "twice.csv").write_text("id,note\nA,AKI\nA,CHF\nB,\nB,\n")
+    with pytest.raises(ValueError, match=r"twice.csv: 1 ids in id stand at several notes.*or leave --patient out"):
+        read_note_table(tmp_path / "twice.csv", columns)
     (tmp_path / "unnamed.csv").write_text("id,note\n,AKI\n")
     with pytest.raises(ValueError, match=r"row 1 of .*unnamed.csv has a note and no id in id"):
         read_note_table(tmp_path / "unnamed.csv", columns)
