@@ -188,7 +188,9 @@ def wanted_columns(columns: TableColumns) -> tuple[list[Column], list[str], dict
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of `mera prepare table`."""
     add_diagnosis_options(
-        parser, "FILE", "CSV (.csv, .tsv, plain, gzipped or zipped), .parquet, or a spreadsheet (.xlsx, .xls, .ods)"
+        parser,
+        "FILE",
+        "CSV (.csv, .tsv, plain, gzipped or zipped), .parquet, .jsonl, .json, or a spreadsheet (.xlsx, .xls, .ods)",
     )
     add_kind(parser, "coding: codes of a visit from its --text")
     add_past_notes(parser)

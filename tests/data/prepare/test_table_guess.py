@@ -202,7 +202,7 @@ def test_notes_need_no_ids_and_no_patients(tmp_path):
     guess = guess_table(nameless, TableGuess(), of_notes=True)
     assert (guess.patient, guess.visit, guess.text) == (None, None, "contenido")
     dated = notes_of(
-        2, patient=lambda patient, visit: f"p{patient}", discharge_date=lambda patient, visit: f"2021-0{visit}-10"
+        2, patient=lambda patient, visit: f"p{patient}", discharge_date=lambda patient, visit: f"2021-0{1 + visit}-10"
     )
     guess = guess_table(write(tmp_path, dated), TableGuess(), of_notes=True)
     assert (guess.patient, guess.time) == ("patient", "discharge_date"), "of a visit to come it would be no time"
