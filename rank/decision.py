@@ -36,6 +36,11 @@ class DecisionRule:
     """probability = sigmoid(slope * (score - threshold) + intercept)  (Platt 1999)"""
     intercept: float
 
+    @property
+    def least_probability(self) -> float:
+        """Of a code that is predicted: that of a score at the threshold, the same for every example."""
+        return float(expit(self.intercept))
+
     @classmethod
     def constant(cls, threshold: float, calibration: Mapping[str, float]) -> "DecisionRule":
         """That of a model without EOV, whose EOV is 0 throughout; `calibration`: `slope` and `intercept`."""

@@ -22,12 +22,14 @@ import sys
 
 from data.inspection.summary import print_account
 from data.task import SPLITS
+from mera.evaluation.calibration import THRESHOLD_HELP, read_threshold
 from mera.system.errors import CommandLine, Once, UserError
 from mera.system.private_files import check_output
 from mera.system.terminal import plain_console
 from mera.training.entry_point import run_entry_point
 from rank.patients.coding_check import RULE_USES
 from rank.patients.notices import print_notices
+from rank.patients.patient_ranker import PatientRanker
 from rank.patients.phenotypes import Phenotype
 from rank.patients.reasons import REASONS
 from rank.task_prediction.open_ranker import open_ranker
@@ -44,7 +46,7 @@ from rank.task_prediction.ranked_files import SUFFIXES, as_json, print_measured,
 
 def rank_table(arguments: argparse.Namespace, phenotypes: list[Phenotype]) -> None:
     """`--input`: the patients of a table, into `--output`, after the account of what was read."""
-    ranker = open_ranker(arguments.checkpoint)
+    ranker = _opened(arguments)
     patients = read_patients(arguments, ranker)
     print_account(patients.account, plain_console(stderr=True))
     examples = rank_new_patients(
@@ -60,7 +62,19 @@ def rank_table(arguments: argparse.Namespace, phenotypes: list[Phenotype]) -> No
     write_ranked(arguments.output, examples, wide=arguments.wide)
     without = left_out(patients.account)
     lost = f"; {without} without a usable visit are not in it" if without else ""
+    _tell_threshold(ranker)
     print(f"{_patients(len(examples))} ranked: {arguments.output}{lost}")
+
+
+def _opened(arguments: argparse.Namespace) -> PatientRanker:
+    threshold = None if arguments.threshold is None else read_threshold(arguments.threshold)
+    ranker = open_ranker(arguments.checkpoint)
+    ranker.predicted_above = threshold
+    return ranker
+
+
+def _tell_threshold(ranker: PatientRanker) -> None:
+    print(f"predicted: codes with a probability above {ranker.least_probability:.1%}", file=sys.stderr)
 
 
 def _patients(number: int) -> str:
@@ -118,6 +132,7 @@ def main() -> None:
         help=f"of each code the {REASONS} codes of the history without which its probability changes most; the model "
         "reads a patient once more for each code of the history",
     )
+    parser.add_argument("--threshold", metavar="P", help=THRESHOLD_HELP)
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--output", default=None, help="file to write: .csv, .parquet or .json")
     arguments = parser.parse_args()
@@ -138,7 +153,7 @@ def main() -> None:
             raise UserError("give either --task or one patient (--history, --days, --age, --sex, --text), not both")
         if arguments.output is None:
             raise UserError("--task needs --output FILE.csv, FILE.parquet or FILE.json")
-        ranker = open_ranker(arguments.checkpoint)
+        ranker = _opened(arguments)
         examples, measured = rank_task(
             ranker,
             arguments.task,
@@ -153,9 +168,10 @@ def main() -> None:
         )
         write_ranked(arguments.output, examples, measured)
         print_measured(measured)
+        _tell_threshold(ranker)
         print(f"{_patients(len(examples))} ranked: {arguments.output}")
         return
-    ranker = open_ranker(arguments.checkpoint)
+    ranker = _opened(arguments)
     example = rank_patient(
         ranker,
         arguments.history,
@@ -175,6 +191,7 @@ def main() -> None:
         sys.stdout.write(as_json(example.as_dict()))
     else:
         print_ranked(example)
+        _tell_threshold(ranker)
 
 
 if __name__ == "__main__":

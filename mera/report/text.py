@@ -26,7 +26,8 @@ def percent(value: float | None, signed: bool = False) -> str:
     where it is a difference. Tables in the terminal print `61.2%` (`data.inspection.summary.percent`)."""
     if value is None:
         return DASH
-    text = f"{100 * value:+.1f}" if signed else f"{100 * value:.1f}"
+    value = round(100 * value, 9) + 0.0  # what arithmetic leaves of a zero is one, and has no sign
+    text = f"{value:+.1f}" if signed else f"{value:.1f}"
     return text.replace("-", "−")
 
 

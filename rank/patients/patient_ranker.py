@@ -60,6 +60,8 @@ class PatientRanker(ABC):
     """Such as `LightGBM on pairs`."""
     reads_unknown_codes = "so it makes nothing of them"
     """What becomes of codes of a history that the model does not know."""
+    predicted_above: float | None = None
+    """A probability of one's own above which codes are predicted; None: the model's, fitted on validation."""
 
     def __init__(
         self,
@@ -230,7 +232,9 @@ class PatientRanker(ABC):
         if top is not None and (not isinstance(top, int) or top < 1):
             raise UserError(f"top is how many codes of each patient, 1 or more, or None for all; got {top!r}")
         probabilities, thresholds = self.rule.probabilities(scores, eov), self.rule.thresholds(scores, eov)
-        checked = check_sets(rows, scores, scores > thresholds[:, None], self.coding_rules, rules)
+        above = self.predicted_above
+        predicted = scores > thresholds[:, None] if above is None else probabilities > above
+        checked = check_sets(rows, scores, predicted, self.coding_rules, rules)
         ranked = []
         for index, row in enumerate(progress_bar(rows, "explaining" if explain else None, "patient", at_least=8)):
             parts, changes = self._reasons(row, scores[index], eov[index]) if explain else ([], np.zeros(0))
@@ -252,6 +256,11 @@ class PatientRanker(ABC):
                 ]
             )
         return ranked
+
+    @property
+    def least_probability(self) -> float:
+        """Above which a code is predicted."""
+        return self.rule.least_probability if self.predicted_above is None else self.predicted_above
 
     def _reasons(self, row: PatientRow, scores: np.ndarray, eov: np.ndarray) -> tuple[list[str], np.ndarray]:
         """P parts of the patient, and (P, C) what each changes."""

@@ -64,6 +64,8 @@ class NoteRanker:
         called. `met`: whether the run's patients had an `age`, a `sex`; empty where nothing is known of it."""
         self.scorer, self.codes, self.definitions = scorer, list(codes), list(definitions)
         self.met = met or {}
+        self.predicted_above: float | None = None
+        """A probability of one's own above which codes are predicted; None: the run's threshold."""
         self.reads, self.calibration, self.ontology, self.edition = reads, calibration, ontology, edition
         self.texts = TextsOfCodes(self.codes, self.definitions, ontology)
 
@@ -168,7 +170,6 @@ class NoteRanker:
     def _ranked(self, row: ExampleRow, scores: np.ndarray, top: int | None) -> list[RankedNoteCode]:
         """scores (C,)."""
         order = np.argsort(-scores, kind="stable")[:top]
-        threshold = np.inf if self.scorer.threshold is None else self.scorer.threshold
         known = {code for visit in row["history"] for code in visit["codes"]}
         return [
             RankedNoteCode(
@@ -176,7 +177,7 @@ class NoteRanker:
                 definition=self.definitions[column],
                 score=float(scores[column]),
                 probability=self._probability(float(scores[column])),
-                predicted=bool(scores[column] > threshold),
+                predicted=self._is_predicted(float(scores[column])),
                 known=self.codes[column] in known if row["history"] else None,
                 evidence=tuple(spans),
             )
@@ -185,6 +186,22 @@ class NoteRanker:
 
     def _query(self, row: ExampleRow) -> QueryText:
         return query_text(row, self.texts)
+
+    @property
+    def least_probability(self) -> float | None:
+        """Above which a code is predicted; None where the run fitted no calibration."""
+        return self._probability(self.scorer.threshold or 0.0) if self.predicted_above is None else self.predicted_above
+
+    def _is_predicted(self, score: float) -> bool:
+        if self.predicted_above is not None:
+            return (self._probability(score) or 0.0) > self.predicted_above
+        return self.scorer.threshold is not None and score > self.scorer.threshold
+
+    def predict_above(self, probability: float) -> None:
+        """Raises UserError where the run fitted no calibration, and so has no probabilities."""
+        if self.calibration is None or self.scorer.threshold is None:
+            raise UserError("the model has no calibration, and so no probabilities; leave --threshold out")
+        self.predicted_above = probability
 
     def _probability(self, score: float) -> float | None:
         if self.calibration is None or self.scorer.threshold is None:

@@ -34,7 +34,8 @@ from bi_encoder.search.note_prediction.note_table import NoteColumns, NoteTable,
 from bi_encoder.search.output import read_note_file
 from data.table_files.columns import ColumnForms
 from data.table_files.meanings import parse_sex_values
-from data.task import SPLITS, load_task
+from data.task import SPLITS, Task, load_task
+from mera.evaluation.calibration import THRESHOLD_HELP, read_threshold
 from mera.system.errors import CommandLine, Once, UserError
 from mera.system.private_files import check_output
 from mera.training.entry_point import run_entry_point
@@ -49,7 +50,7 @@ def main() -> None:
         return _rank_task(options)
     if options.input is not None:
         return _rank_table(_read_table(options), options)
-    ranker = NoteRanker.load(options.checkpoint)
+    ranker = _opened(options)
     text = read_note_file(options.file) if options.file is not None else options.text
     row = ranker.row(
         [visit.split(",") for visit in options.history.split(";") if visit.strip()],
@@ -66,6 +67,20 @@ def main() -> None:
         sys.stdout.write(as_json({"codes": records(note)}))
     else:
         print_ranked_note(note)
+        _tell_threshold(ranker)
+
+
+def _opened(options: argparse.Namespace, task: Task | None = None) -> NoteRanker:
+    threshold = None if options.threshold is None else read_threshold(options.threshold)
+    ranker = NoteRanker.load(options.checkpoint, task)
+    if threshold is not None:
+        ranker.predict_above(threshold)
+    return ranker
+
+
+def _tell_threshold(ranker: NoteRanker) -> None:
+    if ranker.least_probability is not None:
+        print(f"predicted: codes with a probability above {ranker.least_probability:.1%}", file=sys.stderr)
 
 
 def _read_table(options: argparse.Namespace) -> NoteTable:
@@ -78,7 +93,7 @@ def _read_table(options: argparse.Namespace) -> NoteTable:
 
 
 def _rank_table(table: NoteTable, options: argparse.Namespace) -> None:
-    ranker = NoteRanker.load(options.checkpoint)
+    ranker = _opened(options)
     unsaid = [name for name in ("age", "sex") if ranker.met.get(name) and getattr(options, name) is None]
     if unsaid:
         named = " and ".join(f"--{name}" for name in unsaid)
@@ -87,12 +102,13 @@ def _rank_table(table: NoteTable, options: argparse.Namespace) -> None:
     rows = [ranker.row(text=text, age=age, sex=sex, allow_unknown=options.allow_unknown) for text, age, sex in patients]
     write_ranked_notes(options.output, _ranked(ranker, rows, [{"patient_id": name} for name in table.ids], options))
     lost = f"; {table.num_empty} rows without a note are not in it" if table.num_empty else ""
+    _tell_threshold(ranker)
     print(f"{len(rows)} notes ranked: {options.output}{lost}")
 
 
 def _rank_task(options: argparse.Namespace) -> None:
     task = load_task(options.task)
-    ranker = NoteRanker.load(options.checkpoint, task)
+    ranker = _opened(options, task)
     rows = list(task.splits[options.split])
     ranker.texts.add(task.all_definitions)
     notes = _ranked(
@@ -103,6 +119,7 @@ def _rank_task(options: argparse.Namespace) -> None:
         targets=[row["targets"] for row in rows],
     )
     write_ranked_notes(options.output, notes)
+    _tell_threshold(ranker)
     print(f"{len(rows)} examples ranked: {options.output}")
 
 
@@ -153,6 +170,7 @@ def _arguments() -> argparse.Namespace:
         action="store_true",
         help="rank by a model that was trained without what is given: a note, a history, an age, a sex",
     )
+    parser.add_argument("--threshold", metavar="P", help=THRESHOLD_HELP)
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--output", default=None, help="file to write: .csv, .parquet or .json")
     return parser.parse_args()

@@ -10,6 +10,7 @@ from mera.report.comparison.words.groups import compare_groups, group_statements
 from mera.report.comparison.words.summary import random_recall, verdict
 from mera.report.measures.estimates import Estimate
 from mera.report.page.first_screen import facts
+from mera.report.text import percent
 
 TRAINED, ENCODER, POPULARITY, HISTORY = "MERA tiny", "Bi-encoder <laa & mrl>", "Popularity", "Own history"
 
@@ -249,3 +250,14 @@ def test_on_new_and_on_rare_codes(clear):
         "Of the 18 true codes with 1-10 training examples, MERA tiny finds most among its first 20: 25.0% (24.0 to "
         "26.0; not for certain).",
     )
+
+
+def test_of_a_handful_of_patients_nothing_is_concluded(clear):
+    assert "nothing can be concluded" not in sentences(clear)[0]
+    few = sentences(replace(clear, patients=3))[0]
+    assert few.endswith("Of 3 test patients nothing can be concluded: test every one (--protocol kfold).")
+
+
+def test_what_arithmetic_leaves_of_a_zero_has_no_sign():
+    assert [percent(-0.0), percent(-1e-17), percent(-1e-17, signed=True)] == ["0.0", "0.0", "+0.0"]
+    assert [percent(-0.0004, signed=True), percent(0.0125), percent(None)] == ["−0.0", "1.2", "—"]

@@ -48,6 +48,25 @@ def predict(*arguments):
 COLUMNS = ("--patient", "pid", "--time", "day", "--code", "dx", "--sex", "sex", "--age", "age")
 
 
+def test_a_threshold_of_ones_own(run, table, tmp_path):
+    command = (run, "--input", table, *COLUMNS, "--top", "30", "--output")
+    fitted = predict(*command, tmp_path / "fitted.csv")
+    least = Ranker.load(run).least_probability
+    assert f"predicted: codes with a probability above {least:.1%}\n" in fitted.stderr
+    ranked = pl.read_csv(tmp_path / "fitted.csv")
+    assert ranked["predicted"].to_list() == (ranked["probability"] > least).to_list()
+    cut = ranked["probability"].sort()[ranked.height // 2]
+    done = predict(*command, tmp_path / "own.csv", "--threshold", cut)
+    assert f"predicted: codes with a probability above {cut:.1%}\n" in done.stderr
+    own = pl.read_csv(tmp_path / "own.csv")
+    assert own.drop("predicted").equals(ranked.drop("predicted")), "the ranking stays"
+    assert own["predicted"].to_list() == (own["probability"] > cut).to_list()
+    assert 0 < own["predicted"].sum() < own.height
+    for wrong in ("0", "1.5", "often"):
+        refused = predict(*command, tmp_path / "no.csv", "--threshold", wrong)
+        assert f"--threshold is a probability between 0 and 1, as 0.25; got '{wrong}'" in refused.stderr
+
+
 def test_patients_of_a_table_get_the_scores_of_their_visits(run, table, tmp_path):
     output = tmp_path / "ranked.csv"
     result = predict(run, "--input", table, *COLUMNS, "--at", "2024-05-31", "--top", "4", "--output", output)

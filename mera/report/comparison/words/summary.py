@@ -14,6 +14,8 @@ from mera.report.text import first_capital, interval, number, p_value, percent
 
 OTHER_METRICS = ("map", "micro_f1", "new_recall@20")
 """By which another model than the one that ranks best may be the better one."""
+FEWEST_PATIENTS = 20
+"""Of a test split, below which a number says nothing."""
 MOST_NAMED = 3
 """Models that a sentence names; of more it says how many."""
 
@@ -91,6 +93,10 @@ def _winner(comparison: Comparison, runs: Sequence[ComparedRun]) -> Bullet:
             text=f"{reached} Without another one beside it the number says little.",
         )
     tied = " by the numbers, but not for certain" if equals_of_best(comparison) else ""
+    if comparison.patients < FEWEST_PATIENTS:
+        reached += (
+            f" Of {comparison.patients} test patients nothing can be concluded: test every one (--protocol kfold)."
+        )
     return Bullet(
         lead=f"{first_capital(best.label)} ranks best{tied}:", text=f"{reached}{_of_few_candidates(comparison, runs)}"
     )

@@ -86,6 +86,21 @@ def test_a_note_is_ranked_with_evidence_in_its_own_characters(ranker, task):
     assert [record["code"] for record in found if record["target"]] == ["I10"]
 
 
+def test_a_threshold_of_ones_own(run):
+    ranker = NoteRanker.load(run)
+    fitted = ranker.rank(text=NOTE)
+    assert [code.predicted for code in fitted] == [code.probability > ranker.least_probability for code in fitted]
+    cut = fitted[5].probability
+    ranker.predict_above(cut)
+    assert [code.predicted for code in ranker.rank(text=NOTE)] == [code.probability > cut for code in fitted]
+    assert ranker.least_probability == cut
+    ranker.calibration = None
+    with pytest.raises(
+        ValueError, match="the model has no calibration, and so no probabilities; leave --threshold out"
+    ):
+        ranker.predict_above(cut)
+
+
 def test_a_history_is_read_with_codes_however_they_are_written(tmp_path):
     task = make_tiny_task(tmp_path / "task", outside=["D64.9"])
     ranker = NoteRanker.load(make_note_run(task, tmp_path / "run", variant="retrieval"))
