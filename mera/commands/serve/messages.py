@@ -90,7 +90,7 @@ class RankedCode(BaseModel):
     probability: Annotated[float | None, Field(description="null: the model has no calibration")]
     score: float
     predicted: Annotated[bool, Field(description="above the threshold")]
-    known: Annotated[bool, Field(description="stands in the history")]
+    known: Annotated[bool | None, Field(description="stands in the history; null: of a note, which has none")]
     rules: Annotated[
         list[str] | None, Field(description="coding rules it breaks in the predicted set; null: none known")
     ]

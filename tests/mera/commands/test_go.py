@@ -126,7 +126,7 @@ def test_options_that_leave_nothing_to_train_on_are_answered_by_their_command(st
 
 
 def test_columns_that_are_not_taken_are_said(tmp_path, capsys):
-    lines = ["pid,case,day,principal,ward_dx,reason"]
+    lines = ["pid,case,day,principal_dx,ward_dx,reason"]
     codes = ["E11.9", "I10", "J18.9", "N17.9"]
     lines += [f"P{row},{row},2021-01-{1 + row % 28:02},{codes[row % 4]},,{codes[row % 3]}" for row in range(40)]
     path = tmp_path / "visits.csv"

@@ -152,9 +152,9 @@ function markEvidence(code) {
 
 export async function copy() {
   const cell = value => (/[",\n]/.test(String(value)) ? `"${String(value).replaceAll('"', '""')}"` : String(value));
-  const header = ["place", "code", "definition", "probability", "predicted", "known", ...(shown.note ? ["evidence"] : [])];
+  const header = ["place", "code", "definition", "probability", "predicted", ...(shown.isOfVisits ? ["known"] : []), ...(shown.note ? ["evidence"] : [])];
   const lines = wanted().map(code => [
-    code.place, code.code, code.definition, code.probability ?? "", code.predicted, code.known,
+    code.place, code.code, code.definition, code.probability ?? "", code.predicted, ...(shown.isOfVisits ? [code.known] : []),
     ...(shown.note ? [code.evidence.map(words).join("; ")] : []),
   ]);
   const text = [header, ...lines].map(line => line.map(cell).join(",")).join("\n") + "\n";
