@@ -22,8 +22,9 @@ from mera.runs.fitted_contents import Contents
 
 USUAL_PRECISION: dict[Kind, float] = {"name": 0.3, "marked": 0.5, "marked name": 0.5, "sequence": 0.2}
 """How often a phrase of a kind is taken to be right before one of them was counted."""
-CUE_REACH = 4
-"""Words between a negation and the phrase that it negates."""
+CUE_REACH, LEAST_LIFT = 4, 2.0
+"""Words between a negation and the phrase that it negates; and by how much a code has to be likelier (its odds) behind
+a phrase than in any note, for the phrase to speak for it."""
 
 
 Precisions = dict[str, dict[int, float]]
@@ -94,12 +95,21 @@ class Dictionary:
 
     kind: ClassVar[str] = "dictionary"
 
-    def __init__(self, finder: PhraseFinder, precisions: Precisions, rule: MatchRule, num_codes: int):
-        """`finder` finds the phrases of `precisions`."""
+    def __init__(
+        self,
+        finder: PhraseFinder,
+        precisions: Precisions,
+        rule: MatchRule,
+        num_codes: int,
+        base_rates: np.ndarray | None = None,
+    ):
+        """`finder` finds the phrases of `precisions`. base_rates (C,): in which share of the training notes each code
+        is true; None: nothing is known of it."""
         self.finder = finder
         self.precisions = precisions
         self.rule = rule
         self.num_codes = num_codes
+        self.base_rates = np.zeros(num_codes) if base_rates is None else base_rates
 
     @classmethod
     def fit(
@@ -133,13 +143,15 @@ class Dictionary:
 
     def spans(self, text: str) -> list[PhraseSpan]:
         """The phrases of a note with their codes, in order: the evidence for them. Of a code's phrases that lie in one
-        another the longest."""
+        another the longest. A phrase that says hardly more than how frequent the code is speaks for nothing."""
         words = words_of(text)
         spans, behind = [], defaultdict[int, int](int)
         for match in self.finder.matches(words, self.rule):
             start, end = words.starts[match.first], words.ends[match.last]
             for column, precision in self.precisions[match.phrase].items():
-                if end > behind[column]:
+                base_rate = self.base_rates[column]
+                says_more = precision * (1 - base_rate) >= LEAST_LIFT * base_rate * (1 - precision)
+                if end > behind[column] and says_more:
                     behind[column] = end
                     spans.append(PhraseSpan(column=column, start=start, end=end, precision=precision))
         return spans
@@ -160,6 +172,7 @@ class Dictionary:
                 "codes_per_phrase": np.array([len(columns) for columns in self.precisions.values()], dtype=np.int32),
                 "columns": np.array([column for column, _ in pairs], dtype=np.int32),
                 "precisions": np.array([precision for _, precision in pairs], dtype=np.float64),
+                "base_rates": np.asarray(self.base_rates, dtype=np.float64),
             },
             lists={"phrases": list(self.precisions)},
         )
@@ -173,7 +186,8 @@ class Dictionary:
             for phrase, start, end in zip(contents.lists["phrases"], [0, *ends], ends, strict=False)
         }
         rule = MatchRule(*(bool(contents.settings[name]) for name in MatchRule._fields))
-        return cls(PhraseFinder(of_phrase), of_phrase, rule, int(contents.number("num_codes")))
+        base_rates = contents.arrays.get("base_rates")  # none in a run of before
+        return cls(PhraseFinder(of_phrase), of_phrase, rule, int(contents.number("num_codes")), base_rates)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -188,6 +202,8 @@ class PhraseCounts:
     finder: PhraseFinder
     rule: MatchRule
     num_codes: int
+    base_rates: np.ndarray
+    """(C,): in which share of the notes each code is true."""
 
     @classmethod
     def of(
@@ -207,7 +223,18 @@ class PhraseCounts:
             for phrase in finder.phrases_in(text, rule):
                 rows[phrase] += 1
                 right.update((phrase, column) for column in phrases[phrase] if column in true)
-        return cls(phrases=phrases, rows=rows, right=right, finder=finder, rule=rule, num_codes=num_codes)
+        true_in = np.zeros(num_codes)
+        for columns in targets:
+            true_in[list(set(columns))] += 1
+        return cls(
+            phrases=phrases,
+            rows=rows,
+            right=right,
+            finder=finder,
+            rule=rule,
+            num_codes=num_codes,
+            base_rates=true_in / (len(targets) + 2),  # a handful of notes shows no rate of 1
+        )
 
     def dictionary(self, smoothing: float) -> Dictionary:
         """A phrase that stands in n notes, of which t have the code, has the precision
@@ -221,7 +248,7 @@ class PhraseCounts:
             }
             for phrase, columns in self.phrases.items()
         }
-        return Dictionary(self.finder, precisions, self.rule, self.num_codes)
+        return Dictionary(self.finder, precisions, self.rule, self.num_codes, self.base_rates)
 
     def usual_precisions(self) -> dict[Kind, float]:
         """Kind -> the mean precision of its phrases, and of one with USUAL_PRECISION, in the training notes where they
@@ -237,10 +264,26 @@ class PhraseCounts:
         return {kind: sum(precisions) / len(precisions) for kind, precisions in measured.items()}
 
 
-NEGATIONS = frozenset(
-    map(compared, ("no", "not", "denies", "denied", "without", "negative", "niega", "sin", "ni", "descarta"))
-)
-FAMILY = frozenset(map(compared, ("family", "mother", "father", "brother", "sister", "familiar", "madre", "padre")))
+_NEGATIONS = """
+no not denies denied without negative
+niega sin ni descarta
+kein keine keinen keiner keinerlei ohne verneint
+sans aucun aucune
+sem nega negou
+senza
+geen zonder
+"""
+_FAMILY = """
+family mother father brother sister
+familiar madre padre
+mutter vater bruder schwester familienanamnese
+mère père frère sœur familiaux
+mãe pai irmão irmã
+sorella fratello familiare
+moeder vader broer familieanamnese
+"""
+"""In English, Spanish, German, French, Portuguese, Italian and Dutch."""
+NEGATIONS, FAMILY = (frozenset(map(compared, words.split())) for words in (_NEGATIONS, _FAMILY))
 
 
 def _longest_alone(matches: Iterable[Match], num_words: int) -> list[Match]:

@@ -67,6 +67,45 @@ def test_negated_and_family_phrases_may_be_left_out():
     assert (left.max(axis=1) > 0).tolist() == [False, True, False, True]
 
 
+@pytest.mark.parametrize(
+    ("negated", "told"),
+    [
+        ("keine", "hat"),
+        ("ohne", "mit"),
+        ("Vater:", "Patient:"),
+        ("sans", "avec"),
+        ("aucune", "une"),
+        ("sem", "com"),
+        ("mãe com", "ela com"),
+        ("nega", "ha"),
+        ("senza", "con"),
+        ("geen", "heeft"),
+        ("moeder:", "zij:"),
+    ],
+)
+def test_cues_of_other_languages(negated, told):
+    scores = fit(rule=MatchRule(leave_out_negated=True)).scores([f"{negated} fever", f"{told} fever"])
+    assert (scores.max(axis=1) > 0).tolist() == [False, True]
+
+
+def test_a_phrase_that_says_no_more_than_how_frequent_a_code_is_is_no_evidence():
+    """Every second note has heart failure, and so every second note with any phrase."""
+    notes = [f"{'admission' if row % 2 else 'visit'} for {'dyspnea' if row < 20 else 'a cough'}" for row in range(40)]
+    targets = [[0] if row < 20 else [] for row in range(40)]
+    marked = [[(0, "admission"), (0, "dyspnea")] if row in (1, 3) else [] for row in range(40)]
+    fitted = Dictionary.fit(NAMES, notes, targets, marked)
+    note = "Admission for dyspnea"
+    assert fitted.base_rates[0] == pytest.approx(20 / 42)
+    assert [note[span.start : span.end] for span in fitted.spans(note)] == ["dyspnea"]
+    again = Dictionary.from_contents(fitted.contents())
+    assert again.spans(note) == fitted.spans(note)
+    without = replace(
+        fitted.contents(), arrays={k: v for k, v in fitted.contents().arrays.items() if k != "base_rates"}
+    )
+    assert len(Dictionary.from_contents(without).spans(note)) == 2, "a run of before knows no rates"
+    np.testing.assert_array_equal(fitted.scores([note]), Dictionary.from_contents(without).scores([note]))
+
+
 def test_evidence_points_at_the_characters():
     note = "Paciente con INSUFICIENCIA   CARDÍACA y fiebres."
     spans = [[(0, "insuficiencia cardiaca"), (3, "fiebre")], [(3, "fiebre")]]
