@@ -6,12 +6,15 @@ from rich.console import Console
 from rich.table import Table
 
 from data.cohorts.notes.note_marks import advice
+from data.editions.code_list import CodeList
 from data.ledger import FEWEST_PATIENTS, LedgerRecord, UnitAccount, UnknownCodeCounts, code_form
 from data.task import SPLITS, Task
 from data.task_folder.task_info import EventFacts, HiddenCodes, NoteCounts, OptionValue, SplitFileFacts
 from mera.system.terminal import plain_console
 
 PRINTED_CODES = 5
+MANY_CUT = 0.1
+"""Share of the codes that lost digits, above which another edition seems to be meant."""
 
 _RULES = {
     "train": "the codes of train and validation",
@@ -29,6 +32,8 @@ def print_summary(task: Task) -> None:
     print_account(task.info, console)
     if task.info["kind"] == "coding" and (sentence := advice(task.info["changed"], _num_notes(task))) is not None:
         console.print(sentence, style="bold", highlight=False)
+    if (sentence := edition_advice(task.info)) is not None:
+        console.print(sentence, style="bold", highlight=False)
     if "past_notes" in task.info:
         console.print(past_notes_line(task.info["past_notes"]), highlight=False)
     if "events" in task.info:
@@ -45,8 +50,22 @@ def print_summary(task: Task) -> None:
     console.print(f"prepared task: {task.path}", soft_wrap=True, highlight=False)
 
 
+def edition_advice(record: LedgerRecord) -> str | None:
+    """What keeps the digits of codes, where many have more than the edition; None where few have."""
+    num_cut = record["changed"].get(CodeList.ancestor_change, 0)
+    num_used = record["accounting"]["diagnoses"]["used"]
+    if num_cut <= MANY_CUT * num_used:
+        return None
+    return (
+        f"{num_cut:,} of {num_used:,} codes lost digits that the edition does not have. Are they of a national one "
+        f"(GM, AM, CM ...)? --codes TABLE names its codes, and keeps them (docs/data.md)"
+    )
+
+
 def _num_notes(task: Task) -> int:
-    return sum(len(rows) for rows in task.splits.values())
+    """Those that were read, of which near-copies may be gone since."""
+    notes = task.info["accounting"].get("notes")
+    return sum(len(rows) for rows in task.splits.values()) if notes is None else notes["read"]
 
 
 def print_splits(task: Task) -> None:

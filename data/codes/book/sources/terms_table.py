@@ -10,8 +10,9 @@ from data.codes.leading_zeros import with_leading_zeros
 from data.codes.unusable_codes import EDITIONS, why_no_code_is_known
 from data.ledger import Ledger
 from data.ontology import SYSTEMS, UnknownCode, load_ontology
-from data.table_files.columns import Column, column, read_columns
+from data.table_files.columns import Column, TypedTable, column, read_columns
 from data.table_files.meanings import Meaning
+from data.table_files.text_tables import column_names
 from mera.system.errors import UserError
 
 CODE, TERM = "code", "term"
@@ -37,7 +38,7 @@ def read_terms_table(
     check_language(language)
     ontology = load_ontology(system)
     ledger = Ledger()
-    table = read_columns(path, _columns(code_column, term_column), ledger)
+    table = _read(path, code_column, term_column, ledger)
     rows = with_language(table.rows, language)
     _check_zeros(path, rows, system)
     terms: list[tuple[str, str, str]] = []
@@ -80,10 +81,17 @@ def system_of_table(path: str | Path, code_column: str = CODE, term_column: str 
     """The edition that knows the most of a table's codes; of equals the one that is first in `data.ontology.SYSTEMS`
     behind ICD-10-CM. Raises as `read_terms_table` does where the table cannot be read.
     """
-    rows = read_columns(path, _columns(code_column, term_column), Ledger()).rows
+    rows = _read(path, code_column, term_column, Ledger()).rows
     codes = rows["raw"].drop_nulls().unique(maintain_order=True).head(_LOOKED_AT)
     systems = sorted(SYSTEMS, key=lambda system: system != "icd10cm")
     return max(systems, key=lambda system: sum(map(load_ontology(system).knows, codes)))
+
+
+def _read(path: str | Path, code_column: str, term_column: str, ledger: Ledger) -> TypedTable:
+    wanted = {code_column.strip().lower(), term_column.strip().lower()}
+    if Path(path).is_file() and not wanted & {*column_names(path, wanted)}:
+        raise UserError(f"{path} has no columns {code_column} and {term_column}; name its own with --code and --term")
+    return read_columns(path, _columns(code_column, term_column), ledger)
 
 
 def _columns(code_column: str, term_column: str) -> tuple[Column, ...]:

@@ -177,7 +177,11 @@ BAD = {
     ),
     "a picture": (lambda t: other_zip(t / "p.png", "x"), UserError, "is a zip with nothing in it that can be added"),
     "no table": (lambda t: table(t / "a.md", "x"), UserError, "is nothing that can be added; it must be"),
-    "a table without terms": (lambda t: table(t / "a.csv", "x", header="id"), UserError, "has no column code, term"),
+    "a table without terms": (
+        lambda t: table(t / "a.csv", "x", header="id"),
+        UserError,
+        "has no columns code and term",
+    ),
     "an empty folder": (lambda t: t, UserError, "is a folder without a pair of tables that can be added"),
 }
 

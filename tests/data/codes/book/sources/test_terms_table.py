@@ -40,7 +40,7 @@ def test_a_table_may_call_its_columns_otherwise(tmp_path):
     part = read_terms_table(path, "icd10cm", "es", "código", "descripción")
     assert [row[:3] for row in rows(part)] == [("E11.9", "diabetes azucarada", "es")]
     assert system_of_table(path, "código", "descripción") == "icd10cm"
-    with pytest.raises(UserError, match=r"t\.csv has no column code, term"):
+    with pytest.raises(UserError, match=r"t\.csv has no columns code and term; name its own with --code and --term"):
         read_terms_table(path, "icd10cm", "es")
 
 
