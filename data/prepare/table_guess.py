@@ -197,7 +197,7 @@ def guess_table(
         )
     _tell_unread(rows, free, known)
     for name in (name for name in ("code", *KINDS) if getattr(known, name)):
-        setattr(known, name, as_pattern(getattr(known, name), rows.columns))
+        setattr(known, name, as_pattern(getattr(known, name), rows))
     return known
 
 

@@ -204,6 +204,16 @@ def test_columns_of_codes_in_several_countries(tmp_path, columns, taken):
     assert guess_table(table(tmp_path / "t.csv", columns_with(icd=None) | more), TableGuess()).code == taken
 
 
+def test_further_numbered_columns_that_are_empty_here_are_read_too(tmp_path):
+    """As in HES, of whose twenty columns a small export fills four; new patients may have more."""
+    more = {f"diag_{at:02}": lambda row, at=at: CODES[(row + at) % 4] if at < 4 else "" for at in range(1, 8)}
+    path = table(tmp_path / "t.csv", columns_with(icd=None, startage=lambda row: 40 + row) | more)
+    guess = guess_table(path, TableGuess())
+    assert (guess.code, guess.age) == (["diag_*"], "startage")
+    counted = table(tmp_path / "u.csv", columns_with(icd=None) | more | {"diag_count": lambda row: row % 5})
+    assert guess_table(counted, TableGuess()).code == ["diag_01", "diag_02", "diag_03"]
+
+
 def test_rows_that_may_not_count_are_said_and_can_be_left_out(tmp_path, capsys):
     path = table(tmp_path / "t.csv", columns_with(diagnosesicherheit=lambda row: "GGAV"[row % 4]))
     guess_table(path, TableGuess())

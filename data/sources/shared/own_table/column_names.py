@@ -24,7 +24,7 @@ NAMES = {
     "time": r"admi|date|datum|\bdato\b|\bdata\b|fecha|ingreso|aufnahme|\bentr|arriv|time|^day|start|\bfrom|besuch"
     r"|attend|contact|opname|inskriv|indlag|internac",
     "sex": OF_SEX,
-    "age": r"\bage|^alter|edad|^idade|leeftijd|^eta$",
+    "age": r"\bage|\b(start|end|adm|admission|pat|patient)age\b|^alter|edad|^idade|leeftijd|^eta$",
     "position": r"seq|position|rank|^pos|^nr$|order|num",
     "code": rf"{OF_DIAGNOSES}|\b(dp|dr|das|dia|hd|nd) ?\d*\b|code",
     "text": r"note|text|summary|report|brief|informe|epicris",

@@ -53,11 +53,13 @@ def system_of(rows: pl.DataFrame, columns: Sequence[str], separator: str | None)
     return best_system([code for codes in pieces.values() for code in codes])
 
 
-def as_pattern(names: list[str], columns: Sequence[str]) -> list[str]:
-    """`dx*` for dx1, dx2, ..., where no other column begins so."""
+def as_pattern(names: list[str], rows: pl.DataFrame) -> list[str]:
+    """`dx*` for dx1, dx2, ..., where no other column begins so, but further ones that are empty here."""
     start = names[0].rstrip("0123456789")
-    numbered = len(names) > 1 and start and all(re.fullmatch(rf"{re.escape(start)}\d+", name) for name in names)
-    return [f"{start}*"] if numbered and sum(name.startswith(start) for name in columns) == len(names) else names
+    numbered = re.compile(rf"{re.escape(start)}\d+")
+    others = [name for name in rows.columns if name.startswith(start) and name not in names]
+    are_of_one_row = len(names) > 1 and start and all(map(numbered.fullmatch, [*names, *others]))
+    return [f"{start}*"] if are_of_one_row and all(rows[name].is_null().all() for name in others) else names
 
 
 def tell_left_out(what: str, names: list[str], remedy: str) -> None:
