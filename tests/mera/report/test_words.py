@@ -255,7 +255,7 @@ def test_on_new_and_on_rare_codes(clear):
 def test_of_a_handful_of_patients_nothing_is_concluded(clear):
     assert "nothing can be concluded" not in sentences(clear)[0]
     few = sentences(replace(clear, patients=3))[0]
-    assert few.endswith("Of 3 test patients nothing can be concluded: test every one (--protocol kfold).")
+    assert " Of 3 test patients nothing can be concluded: test every one (--protocol kfold)." in few
 
 
 def test_what_arithmetic_leaves_of_a_zero_has_no_sign():
