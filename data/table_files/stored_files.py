@@ -66,7 +66,9 @@ def read_text(path: Path, encoding: str | None = None) -> tuple[bytes, InputFile
     if not text or text.isspace():
         raise UserError(f"{path} is empty; expected a table with a header")
     if b"\x00" in text:
-        raise UserError(f"{path} is not a CSV: it holds binary data")
+        raise UserError(
+            f"{path} is not a CSV: it holds binary data (or UTF-16 without its mark, which --encoding utf-16-le reads)"
+        )
     if codecs.BOM_UTF8 in text:  # files with a mark, one written behind the other
         text = text.replace(codecs.BOM_UTF8, b"")
     if b"\n" not in text:

@@ -160,3 +160,10 @@ def test_the_british_letters_of_dagger_and_asterisk_are_no_certainty(tmp_path):
     assert read(write(tmp_path / "t.csv", cells), system="icd10who") == codes
     german = ["E11.2 A", "N08.3 V", "I50.9 G", "E11.3 D"]
     assert read(write(tmp_path / "g.csv", german), system="icd10who") == [["I50.9"]]
+
+
+def test_codes_that_end_in_a_mark_are_codes(tmp_path):
+    """Four characters and a hyphen are how British hospitals fill the fifth place."""
+    path = write(tmp_path / "t.csv", [f"{code.replace('.', '')}-" for code in (*CODES, "N39.0", "K21.9") * 3])
+    assert guess_table(path, TableGuess()).code == ["dx"]
+    assert {code for codes in read(path, system="icd10who") for code in codes} == {*CODES, "N39.0", "K21.9"}
