@@ -43,15 +43,18 @@ _ENGLISH = {word: month for month, words in _MONTHS.items() for word in words.sp
 _LARGEST_DAY = 1_000_000
 """Days since the year 0 reach 740,000; a larger number counts something else."""
 _DAYS_OF_CENTURIES = 100_000
-_FIRST_YEAR, _FIRST_OF_PATIENTS, _LAST_YEAR = 1000, 1850, 2500
-"""The parser takes fewer digits than four for a year of the first centuries; 1582, 1800, 1801, 2999 and 9999 stand for
-no date."""
+_FIRST_YEAR, _LAST_YEAR = 1000, 2500
+"""The parser takes fewer digits than four for a year of the first centuries; 2999 and 9999 stand for no date."""
 _OTHER_CALENDARS = {(1250, 1500): "Iran or of Islam", (2501, 2600): "Thailand"}
 """Years of these days, and where they are counted."""
 _FEWEST_SWAPPED = 5
 """Different dates of either form, below which it is chance that all have a day up to 12, or from 13 on."""
-_NO_DATES = ("1753-01-01", "1899-12-30", "1899-12-31", "1900-01-01")
-"""What databases and spreadsheets write for a date that is not known, or for the number 0."""
+_NO_DATES = (
+    *("1582-10-14", "1582-10-15", "1753-01-01", "1800-01-01", "1801-01-01"),
+    *("1899-12-30", "1899-12-31", "1900-01-01"),
+)
+"""What databases, spreadsheets, HES and SPSS write for a date that is not known, or for the number 0. Other days of long
+ago are read: MIMIC-III has the old born 300 years before they come."""
 _REPEATS = 4
 """A column whose texts stand in it this often on average is read text by different text."""
 _EPOCHS = ((18, "nanoseconds"), (15, "microseconds"), (12, "milliseconds"), (9, "seconds"))
@@ -125,8 +128,7 @@ def says_day_first(date_format: str) -> bool | None:
 
 def without_placeholders(moments: pl.Series) -> pl.Series:
     """`moments` with null for dates that stand for none, as 1582-10-15, 1900-01-01 and 9999-12-31."""
-    is_none = moments.dt.date().cast(pl.String).is_in(_NO_DATES)
-    is_none |= ~moments.dt.year().is_between(_FIRST_OF_PATIENTS, _LAST_YEAR)
+    is_none = moments.dt.date().cast(pl.String).is_in(_NO_DATES) | (moments.dt.year() > _LAST_YEAR)
     return pl.select(pl.when(~is_none).then(moments)).to_series() if is_none.any() else moments
 
 

@@ -166,16 +166,17 @@ def test_clocks_and_dates_of_other_places(text, moment):
     assert parse_times(pl.Series([text]), day_first=True, allow_days=True).moments.to_list() == [moment]
 
 
-def test_dates_of_before_any_patient_stand_for_none():
+def test_dates_that_stand_for_none():
     none = ["1801-01-01", "1800-01-01", "1582-10-15", "1582-10-14"]
-    assert moments("2020-03-04", "1850-01-01", *none) == [MIDNIGHT, datetime(1850, 1, 1), None, None, None, None]
+    of_the_old = datetime(1801, 5, 1)  # a birth in MIMIC-III
+    assert moments("2020-03-04", "1801-05-01", *none) == [MIDNIGHT, of_the_old, None, None, None, None]
 
 
 @pytest.mark.parametrize(("year", "where"), [("1400", "Iran"), ("2566", "Thailand")])
 def test_years_of_another_calendar_are_refused(year, where):
     with pytest.raises(UnreadableTimes, match=f"look like those of {where}.*; write them as the Gregorian"):
         moments(f"{year}-03-04", f"{year}-05-04", "2020-03-04")
-    assert moments(f"{year}-03-04", "2020-03-04", "2021-03-04")[0] is None
+    assert moments(f"{year}-03-04", "2020-03-04", "2021-03-04")[1] == MIDNIGHT
 
 
 def test_a_format_says_what_comes_first_in_other_dates_of_the_column():
