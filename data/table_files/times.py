@@ -53,8 +53,8 @@ _NO_DATES = (
     *("1582-10-14", "1582-10-15", "1753-01-01", "1800-01-01", "1801-01-01"),
     *("1899-12-30", "1899-12-31", "1900-01-01"),
 )
-"""What databases, spreadsheets, HES and SPSS write for a date that is not known, or for the number 0. Other days of long
-ago are read: MIMIC-III has the old born 300 years before they come."""
+"""What databases, spreadsheets, HES and SPSS write for a date that is not known, or for the number 0. Other days of
+long ago are read: MIMIC-III has the old born 300 years before they come."""
 _REPEATS = 4
 """A column whose texts stand in it this often on average is read text by different text."""
 _EPOCHS = ((18, "nanoseconds"), (15, "microseconds"), (12, "milliseconds"), (9, "seconds"))
