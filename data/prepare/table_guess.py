@@ -162,8 +162,9 @@ def guess_table(
     known.code_system = known.code_system or system_of(rows, known.code, known.code_separator)
     if with_notes:
         take("text", is_text)
-        if known.text is not None and len(others := [name for name in free if is_text(rows[name])]):
-            tell_left_out("other columns of notes", others, f"--text {'+'.join([known.text, *others])} reads all")
+        others = [name for name in free if is_text(rows[name])] if known.text is not None else []
+        all_of_them = "+".join([known.text or "", *others])
+        tell_left_out("other columns of notes", others, f"--text {all_of_them} reads all")
     notes = [name for name in free if is_text(rows[name])] if not with_notes else []
     free = [name for name in free if name not in notes]
     tell_left_out("notes", notes, "--past-notes reads them in histories, --kind coding finds their codes")
@@ -176,7 +177,7 @@ def guess_table(
         known.sex_values = sex_letters(rows[known.sex])
     take("patient", lambda values: is_id(values) and not _has_both_sexes(rows, values.name, known))
     take("time", is_time, differs_by=known.patient)
-    if known.time is None and not of_notes:
+    if known.time is None and known.visit is None and not of_notes:  # a visit of the user's own is meant
         _refuse_unread_times(path, rows, free)
     take("age", lambda values: is_age(values) and not (is_called(values.name, OF_GROUPS) and _are_numbers(values)))
     if of_notes and known.patient is None:

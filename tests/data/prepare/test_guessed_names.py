@@ -148,6 +148,8 @@ def test_times_that_cannot_be_read_are_not_replaced_by_ids(tmp_path):
     message = "column day seems to hold the times of the visits, and their form is none that is known .*--date-format"
     with pytest.raises(ValueError, match=message):
         guess_table(table(tmp_path / "t.csv", columns_with(**more)), TableGuess())
+    said = guess_table(tmp_path / "t.csv", TableGuess(visit="vid"))
+    assert (said.visit, said.time) == ("vid", None), "who names the visits means their order"
     path = table(tmp_path / "v.csv", columns_with(vid=more["vid"], day=None))
     assert (guess_table(path, TableGuess()).visit, guess_table(path, TableGuess()).time) == ("vid", None)
 
