@@ -21,7 +21,7 @@ def test_it_scores_as_the_fitted_start_of_stage_two(tmp_path):
     tables = start.scorer.tables
     expected = start.scorer.bonus([tables.patient(row, task.column) for row in task.splits["test"]])[:, :-1]
     made = read_predictions(tmp_path / "wide")
-    # The fit ends after so many steps on a flat floor: the last bits of a sum in another process move it by a hundredth.
+    # The fit ends after so many steps on a flat floor: the last bits of sums in another process move it by a hundredth.
     np.testing.assert_allclose(made.scores, expected, rtol=0, atol=0.05)
     assert np.ptp(expected) > 5
     assert made.manifest["model"] == "wide part alone"
