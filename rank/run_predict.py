@@ -22,7 +22,7 @@ import sys
 
 from data.inspection.summary import print_account
 from data.task import SPLITS
-from mera.evaluation.calibration import THRESHOLD_HELP, read_threshold
+from mera.evaluation.calibration import THRESHOLD_HELP, read_threshold, threshold_sentence
 from mera.system.errors import CommandLine, Once, UserError
 from mera.system.private_files import check_output
 from mera.system.terminal import plain_console
@@ -74,7 +74,7 @@ def _opened(arguments: argparse.Namespace) -> PatientRanker:
 
 
 def _tell_threshold(ranker: PatientRanker) -> None:
-    print(f"predicted: codes with a probability above {ranker.least_probability:.1%}", file=sys.stderr)
+    print(threshold_sentence(ranker.least_probability), file=sys.stderr)
 
 
 def _patients(number: int) -> str:

@@ -37,6 +37,10 @@ def fit_platt(margins: np.ndarray, targets: np.ndarray) -> dict[str, float] | No
     return {"slope": slope, "intercept": float(model.intercept_[0] - slope * centre)}
 
 
+def threshold_sentence(least_probability: float) -> str:
+    return f"predicted: codes with a probability above {least_probability:.1%}"
+
+
 def read_threshold(text: str) -> float:
     """A probability, as `--threshold` takes it. Raises UserError where it is none between 0 and 1."""
     try:

@@ -35,7 +35,7 @@ from bi_encoder.search.output import read_note_file
 from data.table_files.columns import ColumnForms
 from data.table_files.meanings import parse_sex_values
 from data.task import SPLITS, Task, load_task
-from mera.evaluation.calibration import THRESHOLD_HELP, read_threshold
+from mera.evaluation.calibration import THRESHOLD_HELP, read_threshold, threshold_sentence
 from mera.system.errors import CommandLine, Once, UserError
 from mera.system.private_files import check_output
 from mera.training.entry_point import run_entry_point
@@ -80,7 +80,7 @@ def _opened(options: argparse.Namespace, task: Task | None = None) -> NoteRanker
 
 def _tell_threshold(ranker: NoteRanker) -> None:
     if ranker.least_probability is not None:
-        print(f"predicted: codes with a probability above {ranker.least_probability:.1%}", file=sys.stderr)
+        print(threshold_sentence(ranker.least_probability), file=sys.stderr)
 
 
 def _read_table(options: argparse.Namespace) -> NoteTable:

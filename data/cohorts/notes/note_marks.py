@@ -28,7 +28,7 @@ def look_at_notes(patients: Sequence[Patient], ledger: Ledger, mask_codes: bool)
             places = list(own_codes(text, visit.codes))
             num_own += bool(places)
             num_marked += _MARKS.search(text) is not None
-            visits.append(visit._replace(text=_without(text, places)) if places else visit)
+            visits.append(visit._replace(text=_without(text, places)) if places and mask_codes else visit)
         if mask_codes:
             looked[number] = patient._replace(visits=tuple(visits))
     ledger.change(MASKED if mask_codes else OWN_CODE, num_own)

@@ -1,14 +1,13 @@
 """`mera export` of baselines and of fusions: they rank the same from the export, which holds what the card says."""
 
 import json
-import os
 import shutil
 
 import polars as pl
 import pytest
 from huggingface_hub import ModelCard
+from note_baselines import OF_NOTES, make_note_baselines
 from ready_python import run_ready
-from small_note_run import make_note_run
 from tiny_task import make_tiny_task
 
 from bi_encoder.search.note_prediction.note_ranker import NoteRanker
@@ -22,13 +21,7 @@ from rank.task_prediction.open_ranker import open_ranker
 
 NOTE = "Patient has congestive heart failure. Denies fever or chills. AKI."
 HISTORY = [["I10", "I50.9"], ["N17.9"]]
-OF_NOTES = ("bm25", "dictionary", "words-and-letters")
 OF_PATIENTS = ("own-history", "ease", "linear", "gbdt")
-
-
-def made(command, folder):
-    done = run_ready(command, cwd=ROOT, env=os.environ | {"HOME": str(folder), "OMP_NUM_THREADS": "1"})
-    assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -39,13 +32,7 @@ def notes(tmp_path_factory):
 @pytest.fixture(scope="module")
 def coded(notes, tmp_path_factory):
     """Three baselines, these fused by trees, and this with a bi-encoder by a sum."""
-    folder = tmp_path_factory.mktemp("runs")
-    words = ("--task", notes.path, "--output", folder, "--only", *OF_NOTES, "--candidate_folds", "3")
-    made(["bi_encoder/run_retrieval_baselines.py", *words], folder)
-    make_note_run(notes, folder / "laa")
-    fuse_runs([folder / name for name in OF_NOTES], folder / "trees", form="trees")
-    fuse_runs([folder / "trees", folder / "laa"], folder / "all")
-    return folder
+    return make_note_baselines(notes, tmp_path_factory.mktemp("runs"))
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +44,9 @@ def patients(tmp_path_factory):
 def ranked(patients, tmp_path_factory):
     """Four baselines, and all fused."""
     folder = tmp_path_factory.mktemp("runs")
-    made(["-m", "mera.cli", "baselines", "--task", patients.path, "--output", folder, "--only", *OF_PATIENTS], folder)
+    command = ["-m", "mera.cli", "baselines", "--task", patients.path, "--output", folder, "--only", *OF_PATIENTS]
+    done = run_ready(command, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
     fuse_runs([folder / name for name in OF_PATIENTS], folder / "fused")
     return folder
 

@@ -1,13 +1,13 @@
 """`mera predict` of baselines on notes and of fusions: the run's own scores again, evidence of the parts, refusals."""
 
 import json
-import os
 import re
 import shutil
 
 import numpy as np
 import pytest
 from fused_parts import write_part
+from note_baselines import make_note_baselines
 from ready_python import run_ready
 from small_note_run import make_note_run
 from tiny_task import make_tiny_task
@@ -34,16 +34,7 @@ def task(tmp_path_factory):
 @pytest.fixture(scope="module")
 def runs(task, tmp_path_factory):
     """Three baselines, a bi-encoder, the baselines fused by trees, and these with the bi-encoder by a sum."""
-    folder = tmp_path_factory.mktemp("runs")
-    words = ("--task", task.path, "--output", folder, "--only", *BASELINES, "--candidate_folds", "3")
-    command = ["bi_encoder/run_retrieval_baselines.py", *words]
-    done = run_ready(command, cwd=ROOT, env=os.environ | {"HOME": str(folder), "OMP_NUM_THREADS": "1"})
-    assert done.returncode == 0, done.stderr
-    make_note_run(task, folder / "laa")
-    trees = [folder / name for name in ("bm25", "dictionary", "words-and-letters")]
-    fuse_runs(trees, folder / "trees", form="trees")
-    fuse_runs([folder / "trees", folder / "laa"], folder / "all")
-    return folder
+    return make_note_baselines(task, tmp_path_factory.mktemp("runs"))
 
 
 @pytest.mark.parametrize("name", [*BASELINES, "trees"])
