@@ -26,6 +26,7 @@ from data.sources.shared.own_table.column_kinds import (
     differs,
     distinct,
     is_age,
+    is_birth,
     is_id,
     is_position,
     is_sex,
@@ -64,7 +65,7 @@ from mera.system.errors import CommandLine, UserError
 
 _ROWS = 20_000
 """Rows that are looked at."""
-_COLUMNS = ("patient", "visit", "time", "code", "code_version", "position", "sex", "age", "text")
+_COLUMNS = ("patient", "visit", "time", "code", "code_version", "position", "sex", "age", "birth_date", "text")
 WINDOWS = "cp1252"
 _VALUE = r"\d{1,4}[-./]\d{1,2}[-./]\d{1,4}.*|\d+([.,]\d+)?|[a-z]\d{2}\.\w+|[a-z]\d{3,4}"
 """In the place of a name: a date, a number, a code."""
@@ -98,6 +99,8 @@ class TableGuess:
     sex_values: str | None = None
     """As --sex-values takes it, where the letters of the sex alone do not say it."""
     age: str | None = None
+    birth_date: str | None = None
+    """Where there is no age; not of notes that are coded each for itself, whose new ones have no time."""
     text: str | None = None
     procedures: list[str] = field(default_factory=list)
     """The user's own words; never guessed, and neither are drugs and labs."""
@@ -180,6 +183,8 @@ def guess_table(
     if known.time is None and known.visit is None and not of_notes:  # a visit of the user's own is meant
         _refuse_unread_times(path, rows, free)
     take("age", lambda values: is_age(values) and not (is_called(values.name, OF_GROUPS) and _are_numbers(values)))
+    if known.age is None and known.time is not None and not of_notes:
+        take("birth_date", is_birth)
     if of_notes and known.patient is None:
         known.patient = _note_ids(rows, free, known)
     if known.patient is None and not of_notes:

@@ -35,6 +35,7 @@ _TAKEN_FOR = {
     "position": "order of the codes",
     "sex": "sex",
     "age": "age in years",
+    "birth_date": "date of birth",
     "text": "note",
     "procedures": "procedure of the visit",
     "drugs": "drug of the visit",

@@ -22,6 +22,7 @@ from data.sources.shared.source_command import Arguments, SourceCommand, column_
 from data.table_files.columns import Column, ColumnForms, TypedTable, column, read_columns
 from data.table_files.meanings import Meaning
 from data.table_files.stored_files import InputFile
+from data.table_files.times import completed_years
 
 DIAGNOSES = tuple(f"icd9_dgns_cd_{number}" for number in range(1, 11))
 CLAIM_COLUMNS = (
@@ -111,7 +112,7 @@ def _visits(segments: pl.DataFrame, people: pl.DataFrame, ledger: Ledger) -> pl.
         admission_id="clm_id",
         order=pl.col("date").dt.epoch("d"),
         sex="bene_sex_ident_cd",
-        age=((pl.col("date") - pl.col("bene_birth_dt")).dt.total_days() / 365.25).floor().cast(pl.Int64),
+        age=completed_years(pl.col("bene_birth_dt"), pl.col("date")),
         day=pl.col("date").dt.epoch("d").cast(pl.Int64),
         period=pl.col("date").dt.epoch("d").cast(pl.Int64),
     )

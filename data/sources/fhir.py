@@ -39,6 +39,7 @@ from data.table_files.columns import Column, ColumnForms, column, type_columns
 from data.table_files.meanings import LARGEST_AGE, Meaning
 from data.table_files.stored_files import InputFile
 from data.table_files.text_tables import TextTable
+from data.table_files.times import completed_years
 from mera.system.errors import UserError
 
 
@@ -165,9 +166,8 @@ def _visits(
     alive = joined.filter(~dead)
     ledger.drop("visits", "death before admission", joined.height - alive.height)
     ledger.drop("patients", "without a usable encounter", len(everyone) - alive["patient_id"].n_unique())
-    start, birth = pl.col("start"), pl.col("birth")
-    days = [moment.dt.month().cast(pl.Int64) * 100 + moment.dt.day() for moment in (start, birth)]
-    age = start.dt.year().cast(pl.Int64) - birth.dt.year() - (days[0] < days[1]).cast(pl.Int64)
+    start = pl.col("start")
+    age = completed_years(pl.col("birth"), start)
     odd = int((~alive.select(age=age)["age"].is_between(0, LARGEST_AGE)).sum())
     ledger.change(f"age below 0 or above {LARGEST_AGE}, left out", odd)
     day = start.dt.epoch("d").cast(pl.Int64)

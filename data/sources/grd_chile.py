@@ -32,6 +32,7 @@ from data.table_files.columns import ColumnForms
 from data.table_files.csv_stream import one_ahead
 from data.table_files.meanings import LARGEST_AGE
 from data.table_files.stored_files import InputFile
+from data.table_files.times import completed_years
 
 _VISITS_AT_A_TIME = 125_000
 _SAME_DISCHARGE = ("person", "admitted", "discharged", "hospital", "content")
@@ -170,7 +171,7 @@ def _usable_visits(visits: pl.DataFrame, ledger: Ledger) -> tuple[pl.DataFrame, 
         "person",
         sex=pl.col("sex").cast(pl.Enum(["F", "M"])),
         number=place - first_place + 1,
-        age=_age(),
+        age=completed_years(pl.col("birth"), pl.col("admitted")),
         day=pl.col("admitted").dt.epoch("d").cast(pl.Int32),
         overlaps=(is_followed & (pl.col("discharged") > pl.col("admitted").shift(-1))).fill_null(False),
     )
@@ -216,14 +217,6 @@ def _cohort_visits(visits: pl.DataFrame, people: pl.Series) -> pl.DataFrame:
         day=day,
         period=day,
     )
-
-
-def _age() -> pl.Expr:
-    """Completed years at admission."""
-    birth, admitted = pl.col("birth"), pl.col("admitted")
-    day_of_year = [date.dt.month().cast(pl.Int32) * 100 + date.dt.day() for date in (admitted, birth)]
-    years = admitted.dt.year() - birth.dt.year() - (day_of_year[0] < day_of_year[1]).cast(pl.Int32)
-    return years.cast(pl.Int64)
 
 
 def _parts(visits: pl.DataFrame) -> list[tuple[int, int]]:

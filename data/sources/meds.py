@@ -27,6 +27,7 @@ from data.sources.shared.source_command import Arguments, SourceCommand, column_
 from data.table_files.columns import ColumnForms, TypedTable, column, read_columns
 from data.table_files.meanings import Meaning
 from data.table_files.stored_files import InputFile
+from data.table_files.times import completed_years
 from mera.system.errors import UserError
 
 PREFIXES = ("", "DIAGNOSIS", "CONDITION", "DX")
@@ -161,7 +162,7 @@ def _visits(diagnoses: pl.DataFrame, events: pl.DataFrame, ledger: Ledger) -> pl
     ledger.read("patients", visits["subject_id"].n_unique())
     joined = visits.join(people, on="subject_id", how="left")
     day = pl.col("time").dt.epoch("d").cast(pl.Int64)
-    years = ((pl.col("time") - pl.col("birth")).dt.total_days() / 365.25).floor().cast(pl.Int64)
+    years = completed_years(pl.col("birth"), pl.col("time"))
     return joined.select(
         patient_id="subject_id",
         admission_id="hadm_id",

@@ -44,6 +44,7 @@ from data.sources.shared.own_table.table_visits import (
     ordered,
     time_as_id,
     visits_of_rows,
+    with_age_at_visit,
     with_one_text,
     with_order,
 )
@@ -62,6 +63,7 @@ MEANINGS = {
     "position": Meaning.NUMBER,
     "sex": Meaning.SEX,
     "age": Meaning.AGE,
+    "birth_date": Meaning.BIRTH,
     "text": Meaning.TEXT,
     "procedures": Meaning.WORD,
     "drugs": Meaning.WORD,
@@ -103,6 +105,8 @@ def read_user_table(
         table = read_columns(path, wanted, ledger, forms, separator=separator)
     rows = kept_rows(path, table.rows, columns, ledger)
     rows = with_one_text(rows)
+    if columns.birth_date is not None:
+        rows = with_age_at_visit(path, rows, ledger)
     are_history = columns.text is None or past_notes
     if are_history:
         columns.check_visits()

@@ -36,6 +36,8 @@ _LISTED_FORMS, _LISTED_SEXES = 3, 8
 _INVISIBLE = "[\u200b-\u200f\u2060\ufeff\u00ad]"
 """Spaces without width, marks of direction and hyphens that may not show, which copies from web pages carry along."""
 _DAYS_SUFFIX = "_days"
+_TIMES = (Meaning.TIME, Meaning.TIME_OR_DAYS, Meaning.BIRTH)
+_YEAR, _ITS_MIDDLE = r"^((?:18|19|20)\d\d)(?:\.0*)?$", "${1}-07-01"
 _DTYPES = {
     Meaning.WHOLE: pl.Int64(),
     Meaning.AGE: pl.Int64(),
@@ -89,7 +91,7 @@ class ColumnForms:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TypedTable:
     """Columns of a file with the types of their meanings: ids, codes, words and texts String, whole numbers and ages
-    Int64, numbers Float64, times Datetime, flags Boolean, sexes `F`, `M` or null.
+    Int64, numbers Float64, times Datetime, births too (a year is its middle), flags Boolean, sexes `F`, `M` or null.
     """
 
     rows: pl.DataFrame
@@ -168,7 +170,9 @@ def type_columns(text: TextTable, columns: Sequence[Column], ledger: Ledger, for
                 typed[each.name], num_changed = with_one_spelling(visible, are_numbers, str(place))
                 example = "1000.0 and 01000 are 1000" if are_numbers else "1000.0 is 1000"
                 ledger.change(f"id in {header} read as a number ({example})", num_changed)
-            case Meaning.TIME | Meaning.TIME_OR_DAYS:
+            case Meaning.TIME | Meaning.TIME_OR_DAYS | Meaning.BIRTH:
+                if each.meaning == Meaning.BIRTH:
+                    own = own.str.replace(_YEAR, _ITS_MIDDLE)
                 times = _times(own, place, forms.date_format, day_first)
                 typed[each.name] = times.moments
                 if forms.date_format is not None and times.days is None:
@@ -190,7 +194,7 @@ def _stored_times(each: Column, stored: pl.Series, place: "_Place", ledger: Ledg
     if each.meaning == Meaning.TIME_OR_DAYS:
         days = pl.repeat(None, len(values), dtype=pl.Float64, eager=True)
         return {each.name: values, each.name + _DAYS_SUFFIX: days}
-    return {each.name: values if each.meaning == Meaning.TIME else values.dt.strftime("%Y-%m-%d %H:%M:%S")}
+    return {each.name: values if each.meaning in _TIMES else values.dt.strftime("%Y-%m-%d %H:%M:%S")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,7 +290,7 @@ def _proof_of_any(path: Path, columns: Sequence[Column], values: Mapping[str, pl
     """Whether the days come first in the time columns that show it; None where none does, or they differ."""
     proofs = set()
     for each in columns:
-        if each.meaning in (Meaning.TIME, Meaning.TIME_OR_DAYS):
+        if each.meaning in _TIMES:
             own = values[each.name]
             if own.dtype == pl.Datetime:
                 continue

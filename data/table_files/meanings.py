@@ -34,6 +34,7 @@ class Meaning(StrEnum):
     NUMBER = "a number"
     TIME = "a date or time"
     TIME_OR_DAYS = "a date, a time or a number of days"
+    BIRTH = "a date or year of birth"
     CODE = "a code"
     SEX = "a sex"
     AGE = "an age"

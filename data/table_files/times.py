@@ -115,6 +115,13 @@ def parse_times(
     return Times(moments=without_placeholders(moments))
 
 
+def completed_years(birth: pl.Expr, at: pl.Expr) -> pl.Expr:
+    """The age at the time `at`, Int64; of who is born on 29 February a year begins on 1 March."""
+    days = [time.dt.month().cast(pl.Int32) * 100 + time.dt.day() for time in (at, birth)]
+    years = at.dt.year() - birth.dt.year() - (days[0] < days[1]).cast(pl.Int32)
+    return years.cast(pl.Int64)
+
+
 def read_otherwise(values: pl.Series, moments: pl.Series, date_format: str) -> int:
     """How many of `values`, which were read as `moments`, are not of `date_format`."""
     return int((_as_moments(values, date_format).is_null() & moments.is_not_null()).sum())

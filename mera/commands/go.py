@@ -136,7 +136,7 @@ def _claim(output: Path, settings: Recipe) -> None:
 
 def _split(options: Sequence[str]) -> tuple[list[str], list[str]]:
     """What a guess must know of the options, and the rest of them, which go to `mera prepare table` alone."""
-    known = {"patient", "visit", "time", "code", "position", "sex", "age", "text", "code-system", "codes"}
+    known = {"patient", "visit", "time", "code", "position", "sex", "age", "birth-date", "text", "code-system", "codes"}
     known |= {"procedures", "drugs", "labs", "event-separator", "code-version", "sex-values", "keep"}
     return _options(options, known | {"code-separator", "separator", "encoding"})
 

@@ -58,6 +58,7 @@ def check_table_options(arguments: argparse.Namespace) -> None:
             "code_version",
             "icd10_from",
             "position",
+            "birth_date",
             *KINDS,
             "codes",
             "keep",
@@ -97,11 +98,11 @@ def read_patients(arguments: argparse.Namespace, ranker: PatientRanker) -> NewPa
     if columns.events() and not ranker.events:
         options = ", ".join(f"--{kind}" for kind in columns.events())
         raise UserError(f"{READS_NONE}; leave {options} out")
-    unsaid = [name for name in ("age", "sex") if getattr(ranker.trained_on, name) and getattr(columns, name) is None]
+    unsaid = [name for name, is_told in columns.facts.items() if getattr(ranker.trained_on, name) and not is_told]
     if unsaid:
         options = " and ".join(f"--{name}" for name in unsaid)
         print(f"the model was trained with {' and '.join(unsaid)}: name the columns with {options}", file=sys.stderr)
-    for sentence in unread_facts(ranker, age=columns.age is not None, sex=columns.sex is not None):
+    for sentence in unread_facts(ranker, **columns.facts):
         print(sentence, file=sys.stderr)
     sexes = {} if arguments.sex_values is None else parse_sex_values(arguments.sex_values)
     return read_new_patients(

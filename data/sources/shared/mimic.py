@@ -9,6 +9,7 @@ from data.ledger import Ledger
 from data.table_files.columns import Column, ColumnForms, TypedTable, column, read_columns
 from data.table_files.meanings import OLDEST_AGE, Meaning
 from data.table_files.stored_files import find_table
+from data.table_files.times import completed_years
 
 PATIENT = column("subject_id", Meaning.NUMBER_ID)
 ADMISSION = column("hadm_id", Meaning.NUMBER_ID)
@@ -61,7 +62,7 @@ def admission_visits(
         "without a usable admission",
         admissions["subject_id"].drop_nulls().n_unique() - alive["subject_id"].n_unique(),
     )
-    age = _age_from_birth() if "dob" in patients.columns else age_from_anchor()
+    age = completed_years(pl.col("dob"), pl.col("admittime")) if "dob" in patients.columns else age_from_anchor()
     ages = alive.select(age=age)["age"]
     ledger.change("birth after the admission, the age left out", int((ages < 0).sum()))
     return alive.select(
@@ -91,11 +92,3 @@ def _real_year() -> pl.Expr:
     """The first year of the patient's anchor_year_group (`2011 - 2013`) plus the years since the anchor."""
     first = pl.col("anchor_year_group").str.extract(r"^(\d{4})").cast(pl.Int64)
     return first + pl.col("admittime").dt.year() - pl.col("anchor_year")
-
-
-def _age_from_birth() -> pl.Expr:
-    birth, admission = pl.col("dob"), pl.col("admittime")
-    same_month = admission.dt.month() == birth.dt.month()
-    before_birthday = (admission.dt.month() < birth.dt.month()) | (same_month & (admission.dt.day() < birth.dt.day()))
-    years = admission.dt.year() - birth.dt.year() - before_birthday.cast(pl.Int32)
-    return years.cast(pl.Int64)

@@ -79,6 +79,12 @@ def is_age(values: pl.Series) -> bool:
     return bool(texts) and sum(age is not None for age in meanings.ages(texts).values()) >= _MOST * len(texts)
 
 
+def is_birth(values: pl.Series) -> bool:
+    """Dates, or years; of both the name says whose they are."""
+    years = values.cast(pl.String).drop_nulls().str.contains(r"^(18|19|20)\d\d(\.0*)?$")
+    return is_time(values) or (len(years) > 0 and years.sum() >= _MOST * len(years))
+
+
 def is_text(values: pl.Series) -> bool:
     texts = distinct(values)
     return bool(texts) and sum(map(len, texts)) > 80 * len(texts)

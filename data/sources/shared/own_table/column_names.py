@@ -25,6 +25,7 @@ NAMES = {
     r"|attend|contact|opname|inskriv|indlag|internac",
     "sex": OF_SEX,
     "age": r"\bage|\b(start|end|adm|admission|pat|patient)age\b|^alter|edad|^idade|leeftijd|^eta$",
+    "birth_date": r"birth|\bborn|\bdob\b|\bgeb|\bnac|\bnais|\bnasc|\bf[oöø]d|synt|urodz|nascita",
     "position": r"seq|position|rank|^pos|^nr$|order|num",
     "code": rf"{OF_DIAGNOSES}|\b(dp|dr|das|dia|hd|nd) ?\d*\b|code",
     "text": r"note|text|summary|report|brief|informe|epicris",
@@ -51,6 +52,7 @@ NOT = {
     "patient": r"name|nombre|\bnom$|apellido|surname|\bdob|birth|\bgeb|date|datum|fecha|\bsex|gender|\bage|\balter\b"
     r"|edad|\bzip|\bplz|postal|city|\bstate|status|type|group|class|country|phone|room|\bward|(?<!medical )record|path"
     r"|consultant|doctor|physician|personnel|staff|nurse",
+    "birth_date": r"mother|father|baby|child|partner|weight|gewicht|peso|place|ort\b|lugar|countr|pa[ií]s|order|number",
     "age": r"death|mother|father|baby|onset|diagnos|\b(months?|days?|weeks?)\b",
     "sex": r"baby|mother|father|partner|doctor|physician",
     "position": r"child|order ?id|visit|number of",

@@ -40,6 +40,8 @@ class TableColumns:
     """Numbers that order the codes of a visit; None: their order in a list of codes, else by code."""
     sex: str | None = None
     age: str | None = None
+    birth_date: str | None = None
+    """Dates or years of birth, in the place of ages: the age is that at the time of a visit."""
     text: str | None = None
     """A note; all rows of a visit repeat it, or only some have it. In several columns: `history+course`."""
     procedures: str | Sequence[str] | None = None
@@ -53,6 +55,10 @@ class TableColumns:
     def __post_init__(self) -> None:
         if self.text is None:
             self.check_visits()
+        if self.birth_date is not None and self.age is not None:
+            raise UserError("--age and --birth-date say the same; name one of them")
+        if self.birth_date is not None and self.time is None:
+            raise UserError("--birth-date needs --time, the dates of the visits, to tell how old the patient was")
 
     def check_visits(self) -> None:
         """Raises UserError where visits cannot be told apart: notes that are coded each for itself need no more."""
@@ -60,6 +66,11 @@ class TableColumns:
             raise UserError("a table needs --patient, whose visits they are; notes with their codes do without")
         if self.visit is None and self.time is None:
             raise UserError("a table needs --visit or --time, to tell the visits of a patient apart")
+
+    @property
+    def facts(self) -> dict[str, bool]:
+        """Whether the table tells the age and the sex of the patients."""
+        return {"age": self.age is not None or self.birth_date is not None, "sex": self.sex is not None}
 
     def named(self) -> dict[str, str | list[str]]:
         """Our name -> the user's, for those there are; without those that `keep` reads."""
@@ -118,6 +129,7 @@ def add_table_columns(add: Callable[..., object], required: bool = True) -> None
         "code": "diagnosis code; several columns, or a pattern in quotes ('DIAG*'), where a row has one for each",
         "code-version": "version of ICD of the codes, 9 or 10, in a table that holds both",
         "position": "number that orders the codes of a visit",
+        "birth-date": "date or year of birth, where there is no --age",
         "procedures": "what was done in the visit: an ICD-10-PCS or ICD-9-CM (39.95) code, or a name (docs/events.md)",
         "drugs": "drug that was given in the visit, by its name",
         "labs": "laboratory result out of order in the visit, as 'creatinine high'",

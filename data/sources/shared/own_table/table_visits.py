@@ -9,6 +9,8 @@ from data.ledger import Ledger
 from data.sources.shared.own_table.code_cells import AROUND
 from data.sources.shared.own_table.table_columns import TableColumns
 from data.table_files.ids import id_order
+from data.table_files.meanings import LARGEST_AGE
+from data.table_files.times import completed_years
 from mera.system.errors import UserError
 
 FAR_APART = 100
@@ -33,6 +35,19 @@ def with_one_text(rows: pl.DataFrame) -> pl.DataFrame:
     if not parts:
         return rows
     return rows.with_columns(text=pl.concat_str(parts, separator="\n\n", ignore_nulls=True)).drop(parts)
+
+
+def with_age_at_visit(path: str | Path, rows: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
+    """`rows` with `age` in the place of `birth_date`. Raises UserError where the times are numbers of days."""
+    if rows["time"].null_count() == rows.height:
+        raise UserError(f"{path}: --birth-date needs times that are dates; leave it out, or name a column of ages")
+    age = completed_years(pl.col("birth_date"), pl.col("time"))
+    is_age = age.is_between(0, LARGEST_AGE)
+    ledger.change(
+        f"row whose age by the date of birth is below 0 or above {LARGEST_AGE}, left out",
+        int(rows.select(~is_age).to_series().sum()),
+    )
+    return rows.with_columns(age=pl.when(is_age).then(age)).drop("birth_date")
 
 
 def note_as_id(rows: pl.DataFrame) -> pl.Series:
@@ -138,11 +153,11 @@ def visits_of_rows(rows: pl.DataFrame, columns: TableColumns, ledger: Ledger, pa
     first = rows.group_by("patient", "visit").agg(
         pl.col("order", "day").min(),
         sex=_one(pl.col("sex")) if columns.sex else pl.lit(None, dtype=pl.String),
-        age=_one(pl.col("age")) if columns.age else pl.lit(None, dtype=pl.Int64),
+        age=_one(pl.col("age")) if "age" in rows.columns else pl.lit(None, dtype=pl.Int64),
         text=notes.str.join("\n\n") if columns.text else pl.lit(None, dtype=pl.String),
         num_texts=pl.col("text").drop_nulls().n_unique() if columns.text else pl.lit(0),
     )
-    for name in (name for name in ("sex", "age") if getattr(columns, name) is not None):
+    for name in (name for name in ("sex", "age") if name in rows.columns):
         several = rows.drop_nulls(name).group_by("patient", "visit").agg(pl.col(name).n_unique())
         ledger.change(f"visit whose rows differ in {name}, which is left out", several.filter(pl.col(name) > 1).height)
     visits = first.select("order", "day", "age", "sex", patient_id="patient", admission_id="visit", period="day")
