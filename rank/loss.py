@@ -53,7 +53,8 @@ def stage_two_loss(
         else:
             threshold = threshold_loss(*inputs, row_weights)
     if step_rows is not None:
-        info_nce = info_nce * row_weights[positive.any(dim=1)].sum() / step_rows[1].clamp(min=1)
+        of_step = torch.where(step_rows[1] > 0, step_rows[1], 1.0)
+        info_nce = info_nce * row_weights[positive.any(dim=1)].sum() / of_step
         threshold = threshold * row_weights.sum() / step_rows[0]
     return info_nce + config.threshold_weight * threshold
 

@@ -1,10 +1,13 @@
 """Which patient trains, which chooses, which tests: the protocols random, chet, temporal, kfold and given."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from data.cohorts.cohort import Patient
+from data.cohorts.cohort import Patient, Visit
+from data.cohorts.filters import drop_visits
+from data.ledger import Ledger
 from data.task import SPLITS
 from mera.system.errors import UserError
 
@@ -74,8 +77,9 @@ def _assign(ids: Sequence[str], sizes: Sequence[int]) -> dict[str, str]:
 def temporal_split(patients: Iterable[Patient], fractions: Sequence[float]) -> dict[str, str]:
     """patient id -> split, by the time of the last visit: the earliest patients train, the latest test.
 
-    A patient is in one split only, so every visit that trains is earlier than every visit that is a target in
-    validation, and that than every target in test (a test patient's own history may reach back). Patients whose last
+    A patient is in one split only, so every visit that trains is earlier than every last visit in validation, and that
+    than every last visit in test (a test patient's own history may reach back; where every visit is a target,
+    `only_later` leaves the earlier ones out). Patients whose last
     visits are of one time stay together; `fractions` hold as nearly as that allows. Raises ValueError where a visit has
     no time, or too few different times leave a split empty.
     """
@@ -100,6 +104,28 @@ def temporal_split(patients: Iterable[Patient], fractions: Sequence[float]) -> d
     return {
         patient_id: SPLITS[int(time > train_until) + int(time > validation_until)] for patient_id, time in times.items()
     }
+
+
+def only_later(patients: Iterable[Patient], split_of: Mapping[str, str], ledger: Ledger) -> list[Patient]:
+    """The patients of a `temporal_split` with the visits that are later than every visit of the splits before."""
+    patients = list(patients)
+    last = dict.fromkeys(SPLITS, -math.inf)
+    for patient in patients:
+        split = split_of[patient.patient_id]
+        last[split] = max(last[split], *(_time(visit) for visit in patient.visits))
+    before = {
+        split: max((last[earlier] for earlier in SPLITS[:place]), default=None) for place, split in enumerate(SPLITS)
+    }
+
+    def is_later(patient: Patient, visit: Visit) -> bool:
+        time = before[split_of[patient.patient_id]]
+        return time is None or _time(visit) > time
+
+    return drop_visits(patients, is_later, "not after the visits of the splits before", ledger)
+
+
+def _time(visit: Visit) -> float:
+    return -math.inf if visit.period is None else visit.period
 
 
 def kfold_split(
@@ -138,8 +164,10 @@ def given_split(
 
 
 def divide_training(ids: Iterable[str], fractions: Sequence[float], seed: int) -> dict[str, str]:
-    """id -> train or validation, in the proportion of the first two of `fractions`; at least one validates."""
+    """id -> train or validation, in the proportion of the first two of `fractions`; of two or more at least one trains
+    and one validates."""
     ordered = sorted(ids)
     shuffled = [ordered[index] for index in np.random.default_rng(seed).permutation(len(ordered))]
-    validation = max(1, round(len(ordered) * fractions[1] / (fractions[0] + fractions[1])))
+    validation = round(len(ordered) * fractions[1] / (fractions[0] + fractions[1]))
+    validation = max(1, min(validation, len(ordered) - 1))
     return {name: "validation" if place < validation else "train" for place, name in enumerate(shuffled)}

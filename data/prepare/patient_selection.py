@@ -10,6 +10,7 @@ from data.cohorts.notes.note_marks import look_at_notes
 from data.cohorts.notes.past_notes import only_past_notes
 from data.cohorts.source import Source
 from data.cohorts.split_options import SplitOptions
+from data.cohorts.splits import only_later
 from data.cohorts.task_options import TaskOptions
 from data.ledger import Ledger
 from data.task import SPLITS
@@ -77,6 +78,8 @@ def split_patients(
     """
     split_of = _split_of(patients, source, options, split)
     sample = drop_patients(patients, lambda patient: patient.patient_id in split_of, "not in the sample", ledger)
+    if kind == "coding" and split.protocol == "temporal":
+        sample = only_later(sample, split_of, ledger)
     if kind == "coding" and options.rules is None:
         distinct = drop_near_duplicates(sample, split_of, ledger)
         left = _by_split(distinct, split_of)

@@ -232,7 +232,7 @@ def _scalars(values: pl.Series, place: _Place, forms: ColumnForms, ledger: Ledge
         case Meaning.WHOLE:
             read = {text: _int(meanings.whole_number(text)) for text in distinct}
         case Meaning.NUMBER:
-            read = {text: meanings.number(text) for text in distinct}
+            read = meanings.numbers(distinct)
         case Meaning.AGE:
             read = meanings.ages(distinct)
         case Meaning.FLAG:

@@ -66,6 +66,7 @@ _FALSE = frozenset(["0", "f", "false", "n", "no", "nein", "non"])
 _WHOLE = re.compile(r"([+-]?)0*(\d+)(?:\.(?:0{0,2}|0{4,})|,0{1,2})?")
 """Not three zeros: 1.000 and 1,000 may be a thousand."""
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][+-]?\d+)?")
+_THOUSANDS = re.compile(r"[+-]?\d{1,3}[.,]\d{3}")
 _EXPONENT = re.compile(r"([+-]?)(\d+)(?:[.,](\d+))?[eE]\+?(\d+)")
 _AGE_RANGE = re.compile(r"\[?\(?\s*(\d{1,3})\s*(?:-|–|to|bis|a)\s*(\d{1,3})\s*([\])]?)")
 _AGE_UNITS = {"": 1, "y": 1, "d": 365, "w": 52, "m": 12}
@@ -103,6 +104,18 @@ def whole_number(text: str) -> str | None:
 def number(text: str) -> float | None:
     """A decimal number, with a point or a comma."""
     return float(text.replace(",", ".")) if _NUMBER.fullmatch(text) else None
+
+
+def numbers(texts: Iterable[str]) -> dict[str, float | None]:
+    """`number` of the different values of a column. 1,000 may be a thousand where no comma of the column has other than
+    three digits behind it, and 1.000 where it has decimal commas: those are None."""
+    read = {text: number(text) for text in texts}
+    commas = [text for text in read if "," in text]
+    are_decimal = any(not _THOUSANDS.fullmatch(text) for text in commas)
+    mark = "." if are_decimal else ","
+    return {
+        text: None if commas and mark in text and _THOUSANDS.fullmatch(text) else value for text, value in read.items()
+    }
 
 
 def sex(text: str) -> str | None:

@@ -60,6 +60,7 @@ _REPEATS = 4
 _EPOCHS = ((18, "nanoseconds"), (15, "microseconds"), (12, "milliseconds"), (9, "seconds"))
 
 
+_MONTH_NUMBERS = frozenset(f"{month:02}" for month in range(1, 13))
 _TIDY = re.compile(r"\d{4}-[01]\d-[0-3]\d( (?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d)?")
 
 
@@ -86,8 +87,18 @@ def parse_times(
     numbers are days. Raises UnreadableTimes where day and month cannot be told apart, or numbers count no days.
     """
     if not allow_days and len(distinct := values.unique(maintain_order=True)) * _REPEATS < len(values):
-        moments = parse_times(distinct, date_format, day_first).moments
-        return Times(moments=values.replace_strict(distinct, moments, return_dtype=moments.dtype))
+        moments = _parsed(distinct, date_format, day_first).moments
+        times = Times(moments=values.replace_strict(distinct, moments, return_dtype=moments.dtype))
+    else:
+        times = _parsed(values, date_format, day_first, allow_days)
+    if times.days is not None:
+        return times
+    _refuse_other_calendars(times.moments)
+    return Times(moments=without_placeholders(times.moments))
+
+
+def _parsed(values: pl.Series, date_format: str | None, day_first: bool | None, allow_days: bool = False) -> Times:
+    """As `parse_times`, with dates that stand for none."""
     moments = _unknown(len(values))
     asked = None
     if date_format is not None:
@@ -111,8 +122,7 @@ def parse_times(
         texts = _dashed(_with_english_months(_tidied(rest)))
         moments = _filled(moments, texts, [date + clock for date in _NAMED_MONTHS for clock in _CLOCKS])
         moments = moments.fill_null(_numeric_dates(texts, day_first, asked))
-    _refuse_other_calendars(moments)
-    return Times(moments=without_placeholders(moments))
+    return Times(moments=moments)
 
 
 def completed_years(birth: pl.Expr, at: pl.Expr) -> pl.Expr:
@@ -152,9 +162,12 @@ def are_swapped(values: pl.Series) -> bool:
 
 @functools.lru_cache(maxsize=4096)
 def iso_time(text: str, date_format: str | None = None) -> str:
-    """One time as `2151-01-20 18:00:00`; empty where it is none, or does not show whether its day comes first."""
+    """One time as `2151-01-20 18:00:00`; empty where it is none, stands for none, or does not show whether its day
+    comes first."""
     if _TIDY.fullmatch(text):
-        return text if len(text) > 10 else f"{text} 00:00:00"
+        is_usual = text[8:10] <= "28" and "1900-01-02" <= text < f"{_LAST_YEAR}"  # no parser is needed
+        if is_usual and text[5:7] in _MONTH_NUMBERS and text[8:10] != "00":
+            return text if len(text) > 10 else f"{text} 00:00:00"
     try:
         moment = parse_times(pl.Series([text]), date_format).moments[0]
     except UnreadableTimes:

@@ -23,6 +23,8 @@ RANKS_BLOCK_ELEMENTS = 1_000_000
 """Elements of one (resamples, rows) block of ranks, of which a correlation holds some six in float64."""
 TARGETS_BLOCK = 2048
 """Targets compared with all rows at once in the macro ROC-AUC."""
+ROUNDING = 1e-12
+"""Standard errors up to which equal numbers were added up in another order."""
 
 
 def patient_weights(patient_ids: Sequence[str], samples: int, seed: int) -> np.ndarray:
@@ -175,7 +177,8 @@ def interval(replicates: np.ndarray, level: float = 0.95, least_error: float = 0
 
     Without the shift an interval can miss its own value: a resample holds only some 63% of the codes that occur once,
     which moves macro F1 (the mean over the codes that occur) up in every resample. Means over rows are not moved.
-    Where the resamples' standard error is below `least_error` (see `mean_error`), their spread is stretched to it.
+    Where the resamples' standard error is below `least_error` (see `mean_error`), their spread is stretched to it, and
+    where they do not differ at all, it is that of a normal distribution with this error.
     NaNs where the observed value or every resample is undefined.
     """
     resampled = replicates[1:][~np.isnan(replicates[1:])]
@@ -183,10 +186,19 @@ def interval(replicates: np.ndarray, level: float = 0.95, least_error: float = 0
         return float("nan"), float("nan")
     deviations = resampled - resampled.mean()
     error = float(deviations.std())
-    if 0 < error < least_error:
+    ends = [(1 - level) / 2, (1 + level) / 2]
+    if is_rounding(error, replicates[0]):
+        low, high = scipy.stats.norm.ppf(ends) * least_error
+        return float(replicates[0] + low), float(replicates[0] + high)
+    if error < least_error:
         deviations *= least_error / error
-    low, high = np.quantile(deviations, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(deviations, ends)
     return float(replicates[0] + low), float(replicates[0] + high)
+
+
+def is_rounding(errors: np.ndarray | float, values: np.ndarray | float) -> np.ndarray | bool:
+    """Whether standard errors are those of equal numbers, which floats add up to nearly the same."""
+    return np.abs(errors) <= ROUNDING * np.maximum(1.0, np.abs(values))
 
 
 def mean_error(values: np.ndarray) -> float:
@@ -209,15 +221,15 @@ def paired_p_value(first: np.ndarray, second: np.ndarray, num_patients: int, lea
     Student's t with P - 1 degrees of freedom. Counting resamples beyond zero instead could not give less than 2 / B,
     which Holm's correction over some hundred comparisons would turn into "never significant"; a sign-flip test is exact
     only for metrics that add up over patients, which F1 and ROC-AUC do not. 1 where the runs do not differ in any
-    resample; NaN below 2 patients.
+    resample; NaN where they differ by the same in each, so that no error is known, and below 2 patients.
     """
     difference = first - second
     resampled = difference[1:][~np.isnan(difference[1:])]
     if num_patients < 2 or len(resampled) < 2 or np.isnan(difference[0]):
         return float("nan")
     error = max(float(resampled.std(ddof=1)), least_error)
-    if error == 0:
-        return 1.0 if difference[0] == 0 else 0.0
+    if is_rounding(error, difference[0]):
+        return 1.0 if is_rounding(difference[0], 1.0) else float("nan")
     return float(2 * scipy.stats.t.sf(abs(difference[0]) / error, num_patients - 1))
 
 

@@ -21,24 +21,26 @@ class HiddenTargets:
     columns: np.ndarray
     """(T,) int: the code of each."""
     ranks: np.ndarray
-    """(T,) int: place among all candidates, 1 = best; ties are ranked by column, lower first."""
+    """(T,) float: place among all candidates, 1 = best; ties are ranked by column, lower first; inf where the score is
+    -inf, which finds nothing."""
     ranks_among_hidden: np.ndarray
-    """(T,) int: place among the hidden candidates alone: which of the unknown codes, however low all of them stand."""
+    """(T,) float: place among the hidden candidates alone: which of the unknown codes, however low they all stand."""
     is_new: np.ndarray
     """(T,) bool: the example's history does not hold the code."""
 
 
 def hidden_targets(scores: np.ndarray, targets: np.ndarray, seen: np.ndarray, hidden: np.ndarray) -> HiddenTargets:
-    """scores (N, C) float, targets and seen (N, C) bool, hidden (C,) bool. A code with a score of -inf stands last."""
+    """scores (N, C) float, targets and seen (N, C) bool, hidden (C,) bool."""
     rows, columns = np.nonzero(targets & hidden)
     chosen = scores[rows, columns][:, None]
     before = np.arange(scores.shape[1])[None, :] < columns[:, None]
     above = (scores[rows] > chosen) | ((scores[rows] == chosen) & before)
+    found = np.where(np.isneginf(chosen[:, 0]), np.inf, 1.0)
     return HiddenTargets(
         rows=rows,
         columns=columns,
-        ranks=1 + above.sum(axis=1),
-        ranks_among_hidden=1 + (above & hidden).sum(axis=1),
+        ranks=found + above.sum(axis=1),
+        ranks_among_hidden=found + (above & hidden).sum(axis=1),
         is_new=~seen[rows, columns],
     )
 

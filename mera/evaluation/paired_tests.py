@@ -56,14 +56,18 @@ def _tests(differences: np.ndarray, num_patients: int, least: np.ndarray) -> np.
     observed, resampled = differences[whole, 0], np.ascontiguousarray(differences[whole, 1:])
     deviations = resampled - resampled.mean(axis=1)[:, None]
     errors = deviations.std(axis=1)
-    stretched = (errors > 0) & (errors < least[whole])
+    equal = bootstrap.is_rounding(errors, observed)
+    stretched = ~equal & (errors < least[whole])
     deviations[stretched] *= (least[whole][stretched] / errors[stretched])[:, None]
-    ends = np.quantile(deviations, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=1)
+    shares = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
+    ends = np.quantile(deviations, shares, axis=1)
+    ends[:, equal] = scipy.stats.norm.ppf(shares)[:, None] * least[whole][equal]
     results[:2, whole] = observed + ends
     if num_patients < 2 or resampled.shape[1] < 2:
         return results
     spread = np.maximum(resampled.std(axis=1, ddof=1), least[whole])
     with np.errstate(invalid="ignore", divide="ignore"):
         p = 2 * scipy.stats.t.sf(np.abs(observed) / spread, num_patients - 1)
-    results[2, whole] = np.where(spread == 0, np.where(observed == 0, 1.0, 0.0), p)
+    same = bootstrap.is_rounding(observed, 1.0)
+    results[2, whole] = np.where(bootstrap.is_rounding(spread, observed), np.where(same, 1.0, np.nan), p)
     return results

@@ -40,6 +40,10 @@ def too_few_steps(run_steps: int) -> str | None:
     )
 
 
+_MOST_EPOCHS = 1 << 20
+"""Epochs below which no two seeds draw one order."""
+
+
 class EpochSeededLengthSampler(LengthGroupedSampler):
     """Batches of similar length, shuffled by seed and epoch alone.
 
@@ -54,7 +58,7 @@ class EpochSeededLengthSampler(LengthGroupedSampler):
 
     def set_epoch(self, epoch: int) -> None:
         """Called by the Trainer before each epoch."""
-        self.generator = torch.Generator().manual_seed(self.seed + epoch)
+        self.generator = torch.Generator().manual_seed(self.seed * _MOST_EPOCHS + epoch)
 
 
 @dataclass(frozen=True, slots=True)

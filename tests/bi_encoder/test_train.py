@@ -230,6 +230,8 @@ def test_the_order_of_an_epoch_depends_on_seed_and_epoch_alone():
     assert orders[0, 0] == orders[1, 0]
     assert orders[0, 1] == orders[1, 1]
     assert orders[0, 0] != orders[0, 1]
+    next_seed = EpochSeededLengthSampler(lengths, batch_size=4, seed=4)
+    assert list(next_seed) not in (orders[0, 0], orders[0, 1]), "seeds do not share orders"
     assert sorted(orders[0, 1]) == list(range(200))
     batches = np.array(lengths)[orders[0, 0]].reshape(-1, 4)
     assert np.ptp(batches, axis=1).mean() < np.ptp(lengths) / 4

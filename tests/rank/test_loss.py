@@ -291,6 +291,21 @@ def test_a_group_far_below_the_rest_does_not_underflow():
     torch.testing.assert_close(scores.grad, torch.tensor([[0.0, 0.0, -0.5, 0.5]]))
 
 
+@pytest.mark.parametrize("weight", [1.0, 0.1])
+def test_the_share_of_a_step_is_the_whole_where_the_rows_are_all_of_it(weight):
+    scores, eov, positive, ignored, groups = random_batch(11)
+    weights = torch.full((7,), weight)
+    rows = torch.stack([weights.sum(), weights[positive.any(dim=1)].sum()])
+    whole = stage_two_loss(scores, eov, positive, ignored, groups, LossConfig(), weights)
+    of_step = stage_two_loss(scores, eov, positive, ignored, groups, LossConfig(), weights, step_rows=rows)
+    torch.testing.assert_close(of_step, whole)
+    nothing = torch.zeros_like(positive)
+    none = stage_two_loss(
+        scores, eov, nothing, ignored, groups, LossConfig(), weights, torch.stack([rows[0], rows[0] * 0])
+    )
+    assert none.isfinite(), "a step without any positive"
+
+
 @pytest.mark.parametrize("form", ["atlop", "probability"])
 def test_a_row_of_weight_three_counts_as_three_rows(form):
     scores, eov, positive, ignored, groups = random_batch(10)

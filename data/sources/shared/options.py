@@ -160,9 +160,9 @@ def add_split_options(parser: argparse.ArgumentParser, protocol: str = "random")
         "--protocol",
         choices=PROTOCOLS,
         default=protocol,
-        help="random: patients by --fractions; temporal: train before, test after; chet: fixed --sizes, each code's "
-        "first patient in train; kfold: --folds tasks that test every patient once; given: the source's own lists "
-        "(default: %(default)s)",
+        help="random: patients by --fractions; temporal: train before, test after (notes: each of them); chet: fixed "
+        "--sizes, each code's first patient in train; kfold: --folds tasks that test every patient once; given: the "
+        "source's own lists (default: %(default)s)",
     )
     parser.add_argument(
         "--split-file",

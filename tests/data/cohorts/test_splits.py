@@ -3,12 +3,13 @@
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from prepare_case import EVEN, assert_adds_up, dropped, every_row, example_of, run, split_of, write_csv
+from prepare_case import EVEN, WORDS, assert_adds_up, dropped, every_row, example_of, run, split_of, write_csv
 from shared_data import shared_data
 
 from data.codes.ccs import load_ccs
 from data.cohorts.cohort import Patient, Visit
-from data.cohorts.splits import given_split, kfold_split, temporal_split
+from data.cohorts.splits import divide_training, given_split, kfold_split, only_later, temporal_split
+from data.ledger import Ledger
 from data.task import LEVELS, SPLITS
 
 NAMES = ("--patient", "pid", "--visit", "vid", "--time", "day", "--code", "dx", "--position", "rank")
@@ -61,6 +62,38 @@ def test_temporal_trains_before_and_tests_after(histories, shuffler):
     assert max(targets["validation"]) < min(targets["test"])
 
 
+def test_where_every_visit_is_a_target_earlier_ones_are_left_out_of_later_splits():
+    patients = [person("a", 2005, 2010), person("b", 2001, 2011), person("c", 2000, 2011, 2012)]
+    ledger = Ledger()
+    left = only_later(patients, {"a": "train", "b": "validation", "c": "test"}, ledger)
+    assert [[visit.period for visit in patient.visits] for patient in left] == [[2005, 2010], [2011], [2012]]
+    reason = "not after the visits of the splits before"
+    assert ledger.record()["accounting"]["visits"]["dropped"] == {reason: 3}
+
+
+def test_temporal_coding_tests_after_what_it_trains_on(tmp_path):
+    rows = [["pid", "vid", "day", "dx", "note"]]
+    for number in range(24):
+        for visit, year in enumerate((2000 + number % 5, 2010 + number)):
+            rows.append(
+                [
+                    f"p{number:02}",
+                    f"{number}-{visit}",
+                    f"{year}-01-01",
+                    "I10",
+                    " ".join(WORDS[10 * number + 260 * visit :][:10]),
+                ]
+            )
+    source = write_csv(tmp_path / "notes.csv", rows)
+    columns = ("--patient", "pid", "--visit", "vid", "--time", "day", "--code", "dx", "--text", "note")
+    options = ("--kind", "coding", "--code-system", "icd10", "--protocol", "temporal", *EVEN)
+    (task,) = run("table", "--input", source, *columns, *options, "--output", tmp_path / "t")
+    assert_adds_up(task)
+    visits = {name: [int(row["example_id"].split("-")[1]) for row in task.splits[name]] for name in SPLITS}
+    assert {*visits["train"]} == {0, 1}
+    assert {*visits["validation"], *visits["test"]} == {1}, "what was written when training was is no test"
+
+
 def test_temporal_needs_time_that_patients_share(tmp_path):
     (task,) = prepare_table(tmp_path, "dated", "--protocol", "temporal")
     assert [name for name, split in sorted(split_of(task).items()) if split == "test"] == [
@@ -91,6 +124,12 @@ def test_the_folds_together_test_everyone_once(folds, patients, seed):
     for split in splits:
         assert set(split) == set(tested)
         assert set(split.values()) == set(SPLITS)
+
+
+def test_both_sides_of_a_division_have_someone():
+    for share in (0.001, 0.5, 0.999):
+        parts = divide_training([f"p{number}" for number in range(9)], (1 - share, share), seed=0)
+        assert {*parts.values()} == {"train", "validation"}, share
 
 
 def test_kfold_writes_a_task_for_each_fold_and_with_all_the_same_candidates(tmp_path):

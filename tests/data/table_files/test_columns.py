@@ -269,3 +269,17 @@ def test_one_column_may_mean_two_things(tmp_path):
     path.write_text("id\n007\n8.0\n")
     table = read_columns(path, [column("id", Meaning.NUMBER_ID), column("order", Meaning.WHOLE, header="id")], Ledger())
     assert table.rows.rows() == [("7", 7), ("8", 8)]
+
+
+@pytest.mark.parametrize(
+    ("texts", "values"),
+    [
+        (["1,5", "12,25", "1,000"], [1.5, 12.25, 1.0]),
+        (["1,000", "12,500", "7"], [None, None, 7.0]),
+        (["1,5", "1.000"], [1.5, None]),
+        (["1.000", "2.5"], [1.0, 2.5]),
+        (["-0,125", "3,75"], [-0.125, 3.75]),
+    ],
+)
+def test_a_comma_is_decimal_where_the_column_shows_it(texts, values):
+    assert list(meanings.numbers(texts).values()) == values

@@ -172,11 +172,25 @@ def test_dates_that_stand_for_none():
     assert moments("2020-03-04", "1801-05-01", *none) == [MIDNIGHT, of_the_old, None, None, None, None]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("2020-02-31", "2020-19-39", "2020-00-10", "2020-01-00", "2021-02-29", "0013-01-02"),
+        *("1899-12-30", "1900-01-01", "9999-12-31", "2999-01-01"),
+        *("2020-02-29", "2020-12-31 23:59:59", "1900-01-02", "1801-05-01", "2020-06-30"),
+    ],
+)
+def test_one_time_is_read_as_a_column_of_it(text):
+    (moment,) = moments(text)
+    assert iso_time(text) == ("" if moment is None else str(moment))
+
+
 @pytest.mark.parametrize(("year", "where"), [("1400", "Iran"), ("2566", "Thailand")])
 def test_years_of_another_calendar_are_refused(year, where):
     with pytest.raises(UnreadableTimes, match=f"look like those of {where}.*; write them as the Gregorian"):
         moments(f"{year}-03-04", f"{year}-05-04", "2020-03-04")
     assert moments(f"{year}-03-04", "2020-03-04", "2021-03-04")[1] == MIDNIGHT
+    assert moments(*["2020-03-04"] * 98, f"{year}-03-04", f"{year}-05-04")[0] == MIDNIGHT, "two are slips"
 
 
 def test_a_format_says_what_comes_first_in_other_dates_of_the_column():

@@ -135,7 +135,8 @@ def test_p_values_of_equal_models_are_below_5_percent_in_about_5_percent():
 def test_p_value_of_the_edges():
     same = np.array([0.5, 0.4, 0.6])
     assert bootstrap.paired_p_value(same, same, num_patients=10) == 1.0
-    assert bootstrap.paired_p_value(same + 1, same, num_patients=10) == pytest.approx(0.0, abs=1e-12)
+    assert math.isnan(bootstrap.paired_p_value(same + 0.1, same, num_patients=2)), "no error is known"
+    assert bootstrap.paired_p_value(same + 1e-16, same, num_patients=10) == 1.0, "but for rounding"
     assert math.isnan(bootstrap.paired_p_value(same, same, num_patients=1))
     assert math.isnan(bootstrap.paired_p_value(same, np.full(3, np.nan), num_patients=10))
 
@@ -168,6 +169,15 @@ def test_least_error_stretches_intervals_and_weakens_tests_only_where_it_is_larg
         2 * scipy.stats.t.sf(2, 99), rel=1e-6
     )
     assert bootstrap.paired_p_value(replicates, zeros, 100) == bootstrap.paired_p_value(replicates, zeros, 100, 0.005)
+
+
+def test_least_error_stands_for_that_of_resamples_which_do_not_differ():
+    replicates = np.full(200, 0.1)
+    assert bootstrap.interval(replicates) == (0.1, 0.1)
+    low, high = bootstrap.interval(replicates, least_error=0.2)
+    assert (low, high) == pytest.approx((0.1 - 1.96 * 0.2, 0.1 + 1.96 * 0.2), abs=1e-3)
+    p = bootstrap.paired_p_value(replicates, np.zeros(200), 1000, least_error=0.2)
+    assert p == pytest.approx(2 * scipy.stats.norm.sf(0.5), abs=1e-3)
 
 
 def test_mean_error_by_hand():

@@ -15,12 +15,13 @@ def by_a_loop(scores, targets, seen, hidden):
         for column in order:
             if not (targets[row, column] and hidden[column]):
                 continue
-            place = order.index(column) + 1
+            is_found = np.isfinite(scores[row, column])
+            place = order.index(column) + 1 if is_found else np.inf
             of_code = {
                 "recall@20": place <= 20,
                 "recall@100": place <= 100,
                 "mrr": 1 / place,
-                "mrr_among_hidden": 1 / (among.index(column) + 1),
+                "mrr_among_hidden": is_found / (among.index(column) + 1),
             }
             for prefix in ("", *["new_"] * (not seen[row, column])):
                 for key, value in of_code.items():
@@ -41,7 +42,7 @@ def test_values_equal_a_loop(seed):
     by_code = {}
     for row, column in zip(*np.nonzero(targets & hidden & ~seen), strict=True):
         among = [c for c in sorted(range(130), key=lambda c: (-scores[row, c], c)) if hidden[c]]
-        by_code.setdefault(column, []).append(1 / (1 + among.index(column)))
+        by_code.setdefault(column, []).append(np.isfinite(scores[row, column]) / (1 + among.index(column)))
     means = by_code_replicates(hidden_targets(scores, targets, seen, hidden), resamples=20, seed=0)
     assert means.shape == (21,)
     assert means[0] == pytest.approx(np.mean([np.mean(values) for values in by_code.values()]))

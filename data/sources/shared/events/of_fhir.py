@@ -12,6 +12,7 @@ import datetime
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -156,11 +157,10 @@ class FhirEvents:
 
 def _moment(text: str) -> str:
     """`2151-01-20 18:00:00` by the clock of the place; empty where the text is no time."""
-    try:
+    with suppress(ValueError):
         moment = datetime.datetime.fromisoformat(text)
-    except ValueError:
-        return iso_time(text) if text else ""
-    return moment.replace(tzinfo=None).isoformat(sep=" ", timespec="seconds")
+        text = moment.replace(tzinfo=None).isoformat(sep=" ", timespec="seconds")
+    return iso_time(text) if text else ""
 
 
 def _codings(value: object) -> list[object]:
