@@ -95,9 +95,9 @@ def words_of(text: str) -> Words:
 
 
 def compared(word: str) -> str:
-    """Lower case, without accents; of more than four letters without the s, e or es at the end."""
-    letters = unicodedata.normalize("NFKD", word.lower())
-    word = "".join(letter for letter in letters if letter.isascii() and letter.isalnum())
+    """Lower case, ß as ss, without accents; of more than four letters without the s, e or es at the end."""
+    letters = unicodedata.normalize("NFKD", word.casefold())
+    word = "".join(letter for letter in letters if letter.isalnum())
     for ending in ("s", "e"):
         word = word.removesuffix(ending) if len(word) > 4 else word
     return word
@@ -106,7 +106,7 @@ def compared(word: str) -> str:
 def _phrase(text: str) -> str | None:
     """None where it has fewer than three letters."""
     joined = words_of(text).joined
-    return joined if len(joined) > 4 else None
+    return joined if len(joined.replace(" ", "")) > 2 else None
 
 
 def _marked_in(spans: Sequence[Sequence[tuple[int, str]]]) -> Counter[tuple[str, int]]:

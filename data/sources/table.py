@@ -112,7 +112,8 @@ def read_user_table(
         columns.check_visits()
     if columns.patient is None:
         rows = rows.with_columns(patient=note_as_id(rows))
-    if columns.visit is None and columns.time is None:
+    one_a_note = columns.visit is None and columns.time is None
+    if one_a_note:
         rows = rows.with_columns(visit=note_as_id(rows))
     elif columns.visit is None:
         rows = rows.with_columns(visit=day_as_id(rows, ledger) if are_history else time_as_id(rows))
@@ -137,7 +138,8 @@ def read_user_table(
     rows = rows.with_columns(diagnosis=pl.col("code").is_not_null() | ~pl.col("has_event"))
     ledger.read("diagnoses", num_diagnoses(rows))
     named = rows.drop_nulls(["patient", "visit"])
-    ledger.drop("diagnoses", "row without a patient or visit", num_diagnoses(rows) - num_diagnoses(named))
+    unnamed = f"row without a patient or {'note' if one_a_note else 'visit'}"
+    ledger.drop("diagnoses", unnamed, num_diagnoses(rows) - num_diagnoses(named))
     ledger.read("visits", named.select("patient", "visit").n_unique())
     ledger.read("patients", named["patient"].n_unique())
     timed = with_order(named, columns, ledger, are_history)

@@ -4,7 +4,7 @@ N texts, C candidates.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from bi_encoder.inputs.texts import SEX_WORDS, ExampleRow, QueryText, query_text
 from bi_encoder.search.note_prediction.scorers.open_scorer import open_scorer
 from bi_encoder.search.note_prediction.scorers.scorer import NoteScorer
 from bi_encoder.search.note_prediction.texts_of_codes import TextsOfCodes
+from data.cohorts.notes.plain_text import PlainText, plain_text
 from data.table_files.meanings import LARGEST_AGE
 from data.task import Task
 from mera.system.errors import UserError
@@ -170,6 +171,7 @@ class NoteRanker:
     def _ranked(self, row: ExampleRow, scores: np.ndarray, top: int | None) -> list[RankedNoteCode]:
         """scores (C,)."""
         order = np.argsort(-scores, kind="stable")[:top]
+        note = plain_text(row["text"] or "")
         known = {code for visit in row["history"] for code in visit["codes"]}
         return [
             RankedNoteCode(
@@ -179,13 +181,14 @@ class NoteRanker:
                 probability=self._probability(float(scores[column])),
                 predicted=self._is_predicted(float(scores[column])),
                 known=self.codes[column] in known if row["history"] else None,
-                evidence=tuple(spans),
+                evidence=tuple(_in_original(note, span) for span in spans),
             )
             for column, spans in zip(order.tolist(), self.scorer.evidence(self._query(row), order), strict=True)
         ]
 
     def _query(self, row: ExampleRow) -> QueryText:
-        return query_text(row, self.texts)
+        plain: ExampleRow = {**row, "text": row["text"] and plain_text(row["text"]).text}
+        return query_text(plain, self.texts)
 
     @property
     def least_probability(self) -> float | None:
@@ -208,6 +211,11 @@ class NoteRanker:
             return None
         margin = score - self.scorer.threshold
         return float(1.0 / (1.0 + np.exp(-(self.calibration.slope * margin + self.calibration.intercept))))
+
+
+def _in_original(note: PlainText, span: Span) -> Span:
+    start, end = note.original(span.start, span.end)
+    return replace(span, start=start, end=end)
 
 
 def _text(value: object) -> str | None:

@@ -10,7 +10,8 @@ import polars as pl
 from bi_encoder.adaptation.notes import JSON_SUFFIXES, json_column
 from data.ledger import Ledger
 from data.sources.shared.own_table.table_columns import encoding_hint, texts_of
-from data.table_files.columns import Column, ColumnForms, type_columns
+from data.table_files.columns import Column, ColumnForms, type_columns, without_nothing
+from data.table_files.ids import with_one_spelling
 from data.table_files.meanings import Meaning
 from data.table_files.stored_files import InputFile
 from data.table_files.text_tables import TextTable, read_text_table
@@ -57,10 +58,12 @@ def read_note_table(path: str | Path, columns: NoteColumns, forms: ColumnForms |
     parts = [name for name in table.rows.columns if name.startswith("text")]
     if any(table.rows[name].dtype != pl.String for name in parts):
         raise UserError(f"{path}: the column {columns.text} holds dates or times, and no notes")
-    texts = table.rows.select(pl.concat_str(parts, separator="\n\n", ignore_nulls=True)).to_series()
+    written = [without_nothing(table.rows[name]) for name in parts]
+    texts = pl.select(pl.concat_str(written, separator="\n\n", ignore_nulls=True)).to_series()
     ids = [str(number) for number in range(1, len(texts) + 1)]
     if columns.ids is not None:
-        ids = [value or "" for value in table.rows["ids"].cast(pl.String).to_list()]
+        stored = table.rows["ids"].cast(pl.String).str.strip_chars()
+        ids = [value or "" for value in with_one_spelling(stored, False, f"{path}: column {columns.ids}")[0].to_list()]
     notes = [note or "" for note in texts.to_list()]
     with_note = [number for number, note in enumerate(notes) if note.strip()]
     if not with_note:

@@ -18,6 +18,7 @@ from mera.system import quiet_ctrl_c  # noqa: F401  first, for Ctrl-C while the 
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Sequence
 
 from bi_encoder.inputs.texts import ExampleRow
@@ -32,6 +33,8 @@ from bi_encoder.search.note_prediction.note_files import (
 from bi_encoder.search.note_prediction.note_ranker import NoteRanker
 from bi_encoder.search.note_prediction.note_table import NoteColumns, NoteTable, read_note_table
 from bi_encoder.search.output import read_note_file
+from data.cohorts.notes.note_marks import remains_in
+from data.cohorts.notes.plain_text import plain_text
 from data.table_files.columns import ColumnForms
 from data.table_files.meanings import parse_sex_values
 from data.task import SPLITS, Task, load_task
@@ -100,6 +103,8 @@ def _rank_table(table: NoteTable, options: argparse.Namespace) -> None:
         print(f"the model was trained with {' and '.join(unsaid)}: name the columns with {named}", file=sys.stderr)
     patients = zip(table.texts, table.ages, table.sexes, strict=True)
     rows = [ranker.row(text=text, age=age, sex=sex, allow_unknown=options.allow_unknown) for text, age, sex in patients]
+    for what, number in Counter(found for text in table.texts for found in remains_in(plain_text(text).text)).items():
+        print(f"{number:,} times: {what}", file=sys.stderr)
     write_ranked_notes(options.output, _ranked(ranker, rows, [{"patient_id": name} for name in table.ids], options))
     lost = f"; {table.num_empty} rows without a note are not in it" if table.num_empty else ""
     _tell_threshold(ranker)

@@ -1,39 +1,61 @@
-"""What notes hold that no coder reads there: their own codes, which give the answer away, and marks of HTML or RTF."""
+"""What notes hold that no coder reads there: their own codes, which give the answer away, characters that do not show,
+and remains of how they were stored."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from data.cohorts.cohort import Patient, Visit
+from data.cohorts.notes.plain_text import plain_text
 from data.ledger import Ledger
 
 OWN_CODE = "note that holds one of its own codes"
 MASKED = f"{OWN_CODE}, in whose place spaces stand now"
 MARKS = "note with marks of HTML or RTF, read as they stand"
+MISREAD = "note whose letters another encoding has changed (Ã¶ for ö), read as they stand"
+DIVIDED = "note with words divided by a hyphen at the end of a line, read as two"
+MADE_PLAIN = "note with invisible characters, letters of several characters or entities of HTML, made plain"
 MANY = 0.02
 """Share of the notes with their own codes, above which what is learnt and measured may be the reading of codes."""
 _MARKS = re.compile(
-    r"</(?:p|b|i|div|span|td|tr|table|html|body|li|ul|h\d)>|<br ?/?>|&(?:nbsp|amp|lt);|\\rtf1|\\par\b", re.I
+    r"</(?:p|b|i|div|span|td|tr|table|html|body|li|ul|h\d)>|<br ?/?>|\\rtf1|\\par\b|\\'[0-9a-f]{2}|\w\\n", re.I
 )
+_MISREAD = re.compile("Ã[\u0080-\u00bf\u0152-\u0192\u02c6\u02dc\u2013-\u203a\u20ac]")
+_DIVIDED = re.compile(r"[^\W\d_]-\r?\n\s*[^\W\d_]")
 
 
 def look_at_notes(patients: Sequence[Patient], ledger: Ledger, mask_codes: bool) -> list[Patient]:
     """`patients` of a coding task; with `mask_codes` each note has spaces in the place of its own codes, so that what
-    was marked in it stays at its place. The ledger counts what was found."""
-    num_own = num_marked = 0
+    was marked in it stays at its place. Notes in which nothing was marked are made plain (`plain_text`). The ledger
+    counts what was found."""
+    num_own = num_plain = 0
+    remains = Counter[str]()
     looked = list(patients)
     for number, patient in enumerate(patients):
         visits: list[Visit] = []
         for visit in patient.visits:
-            text = "" if visit.text is None else str(visit.text)
+            text = stored = "" if visit.text is None else str(visit.text)
+            if not visit.evidence:
+                text = plain_text(stored).text
+                num_plain += text != stored
             places = list(own_codes(text, visit.codes))
             num_own += bool(places)
-            num_marked += _MARKS.search(text) is not None
-            visits.append(visit._replace(text=_without(text, places)) if places and mask_codes else visit)
-        if mask_codes:
-            looked[number] = patient._replace(visits=tuple(visits))
+            remains.update(remains_in(text))
+            if places and mask_codes:
+                text = _without(text, places)
+            visits.append(visit if text == stored else visit._replace(text=text))
+        looked[number] = patient._replace(visits=tuple(visits))
     ledger.change(MASKED if mask_codes else OWN_CODE, num_own)
-    ledger.change(MARKS, num_marked)
+    ledger.change(MADE_PLAIN, num_plain)
+    for what, num_notes in remains.items():
+        ledger.change(what, num_notes)
     return looked
+
+
+def remains_in(text: str) -> list[str]:
+    """What of how it was stored a note still holds: some of MARKS, MISREAD and DIVIDED."""
+    patterns = {MARKS: _MARKS, MISREAD: _MISREAD, DIVIDED: _DIVIDED}
+    return [what for what, pattern in patterns.items() if pattern.search(text) is not None]
 
 
 def advice(changed: Mapping[str, int], num_notes: int) -> str | None:

@@ -38,6 +38,22 @@ def test_a_phrase_is_trusted_as_far_as_it_was_right():
     assert fit(smoothing=3).scores(["fever"])[0, 3] == pytest.approx((2 + 3 * NAME) / (3 + 3))
 
 
+@pytest.mark.parametrize(
+    ("text", "joined"),
+    [
+        ("Пневмония groß Łódź", " пневмония gros łodz "),
+        ("Strasse, STRAẞE", " strass strass "),
+        ("Sjögren's bøjninger", " sjogren s bøjninger "),
+    ],
+)
+def test_letters_of_other_alphabets_are_letters(text, joined):
+    assert words_of(text).joined == joined
+
+
+def test_a_phrase_has_three_letters():
+    assert list(known_phrases([["a b", "ПЭ", "a b c"]], [], [])) == [" a b c "]
+
+
 def test_phrases_in_one_another_each_speak_for_their_code_or_the_longest_alone():
     """Failure stands in two training notes and was never right; where the longest counts alone it was not seen."""
     assert fit().scores(["HEART FAILURES"])[0].tolist() == pytest.approx([(1 + NAME) / 3, NAME / 3, 0, 0, 0])

@@ -3,7 +3,18 @@
 import pytest
 
 from data.cohorts.cohort import Patient, Visit
-from data.cohorts.notes.note_marks import MARKS, MASKED, OWN_CODE, advice, look_at_notes, own_codes
+from data.cohorts.notes.note_marks import (
+    DIVIDED,
+    MADE_PLAIN,
+    MARKS,
+    MASKED,
+    MISREAD,
+    OWN_CODE,
+    advice,
+    look_at_notes,
+    own_codes,
+    remains_in,
+)
 from data.ledger import Ledger
 
 
@@ -27,7 +38,7 @@ def test_own_codes_are_found_as_words(text, codes, found):
 
 
 def test_they_are_counted_and_masked_at_their_places():
-    ledger, notes = Ledger(), [patient("Heart failure (I50.9).", "I50.9"), patient("<p>Pain</p>&nbsp;", "I10")]
+    ledger, notes = Ledger(), [patient("Heart failure (I50.9).", "I50.9"), patient("<p>Pain</p>", "I10")]
     assert look_at_notes(notes, ledger, mask_codes=False) == notes
     assert ledger.record()["changed"] == {OWN_CODE: 1, MARKS: 1}
     ledger = Ledger()
@@ -35,6 +46,32 @@ def test_they_are_counted_and_masked_at_their_places():
     assert first.visits[0].text == "Heart failure (     )."
     assert second == notes[1]
     assert ledger.record()["changed"] == {MASKED: 1, MARKS: 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "remains"),
+    [
+        ("{\\rtf1\\ansi Sj\\'f6gren", [MARKS]),
+        ("pain\\nfever", [MARKS]),
+        ("SjÃ¶gren, NÃO", [MISREAD]),
+        ("NÃO, AÇÃO (5 mg)", []),
+        ("pneu-\nmonia and pneu-\r\n  monia", [DIVIDED]),
+        ("- pain\n- fever; T-\n3", []),
+        ("heart failure <5%", []),
+    ],
+)
+def test_remains_of_how_notes_were_stored(text, remains):
+    assert remains_in(text) == remains
+
+
+def test_notes_are_made_plain_where_nothing_was_marked():
+    ledger, stored = Ledger(), "Sjo\u0308gren, pneu\u00admonia, S&ouml;ren"
+    marked = patient(stored, "M35.0")
+    marked = marked._replace(visits=(marked.visits[0]._replace(evidence=(("M35.0", 0, 8),)),))
+    first, second = look_at_notes([patient(stored, "M35.0"), marked], ledger, mask_codes=False)
+    assert first.visits[0].text == "Sjögren, pneumonia, Sören"
+    assert second == marked, "evidence counts characters"
+    assert ledger.record()["changed"] == {MADE_PLAIN: 1}
 
 
 def test_many_own_codes_are_said():

@@ -164,6 +164,9 @@ def test_a_table_of_notes(tmp_path):
     (tmp_path / "unnamed.csv").write_text("id,note\n,AKI\n")
     with pytest.raises(ValueError, match=r"row 1 of .*unnamed.csv has a note and no id in id"):
         read_note_table(tmp_path / "unnamed.csv", columns)
+    (tmp_path / "nothing.csv").write_text("id,note\n1.0,AKI\n2.0,nan\n3.0,-\n")
+    table = read_note_table(tmp_path / "nothing.csv", columns)
+    assert (table.ids, table.texts, table.num_empty) == (["1"], ["AKI"], 2)
     (tmp_path / "empty.csv").write_text("id,note\n1,\n")
     with pytest.raises(ValueError, match="has no row with a note in note"):
         read_note_table(tmp_path / "empty.csv", columns)

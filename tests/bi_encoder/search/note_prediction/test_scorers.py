@@ -81,6 +81,17 @@ def test_the_first_part_that_can_say_gives_the_evidence(runs):
     assert any(of_dictionary)
 
 
+def test_what_nobody_sees_changes_nothing_but_the_places(runs):
+    """The same note with soft hyphens and a letter of two characters."""
+    ranker = NoteRanker.load(runs / "trees")
+    hidden = "Ü " + NOTE
+    stored = "U\u0308 " + "\u00ad".join(NOTE)
+    for code, other in zip(ranker.rank(text=hidden, top=8), ranker.rank(text=stored, top=8), strict=True):
+        assert (code.code, code.score) == (other.code, other.score)
+        words = [hidden[span.start : span.end] for span in code.evidence]
+        assert [stored[span.start : span.end].replace("\u00ad", "") for span in other.evidence] == words
+
+
 def test_the_run_keeps_the_evidence_of_its_parts(runs):
     kept = {
         name: read_predictions(runs / name).records.get("evidence") for name in ("dictionary", "trees", "laa", "all")
