@@ -13,8 +13,9 @@ from mera.system.errors import UserError
 LEVELS = ("all", "chapter", "block", "category", "subcategory")
 """Of every edition, from coarse to fine. `mera.report` has the same, since it imports nothing of `data`."""
 QUOTES = "'\"`´‘’“”"
-MARKS = "†*"
-"""Dagger and asterisk, which say which of two codes is the disease and which its manifestation."""
+MARKS = "†‡*+!"
+"""Dagger, also as a plus, and asterisk, which say which of two codes is the disease and which its manifestation; and
+the German mark of a code that stands beside another."""
 
 
 def bare_code(raw: str, marks: str = MARKS) -> str:

@@ -192,7 +192,8 @@ def guess_table(
     if known.patient is not None:
         patients = rows[known.patient]
         if of_notes and known.visit is None:
-            known.visit = known.patient if _has_one_note(rows, known.patient, known) else _note_ids(rows, free, known)
+            of_notes_alone = _note_ids(rows, free, known)
+            known.visit = of_notes_alone or (known.patient if _has_one_note(rows, known.patient, known) else None)
             free = [name for name in free if name != known.visit]
         take("visit", lambda values: belongs(values, patients))
     take("position", is_position)

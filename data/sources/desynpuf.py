@@ -13,7 +13,7 @@ import polars as pl
 
 from data.codes.code_columns import by_ontology, resolve_codes
 from data.codes.leading_zeros import with_leading_zeros
-from data.cohorts.cohort import Patient, build_cohort
+from data.cohorts.cohort import Patient, build_cohort, with_people
 from data.cohorts.source import Source
 from data.ledger import Ledger
 from data.ontology import load_ontology
@@ -106,7 +106,7 @@ def _visits(segments: pl.DataFrame, people: pl.DataFrame, ledger: Ledger) -> pl.
     ledger.drop("visits", "without a date", claims.height - dated.height)
     lost = claims["desynpuf_id"].n_unique() - dated["desynpuf_id"].n_unique()
     ledger.drop("patients", "without a dated claim", lost)
-    joined = dated.join(people, on="desynpuf_id", how="left", maintain_order="left")
+    joined = with_people(dated, people, "desynpuf_id", ledger)
     return joined.select(
         patient_id="desynpuf_id",
         admission_id="clm_id",
@@ -123,8 +123,7 @@ def _people(tables: Sequence[TypedTable]) -> pl.DataFrame:
         return pl.DataFrame(
             schema={"desynpuf_id": pl.String(), "bene_birth_dt": pl.Datetime("us"), "bene_sex_ident_cd": pl.String()}
         )
-    rows = pl.concat([table.rows for table in tables]).sort(pl.all(), nulls_last=True)
-    return rows.unique("desynpuf_id", keep="first", maintain_order=True)
+    return pl.concat([table.rows for table in tables])
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

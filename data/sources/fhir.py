@@ -15,7 +15,7 @@ from pathlib import Path
 
 import polars as pl
 
-from data.cohorts.cohort import Patient, build_cohort
+from data.cohorts.cohort import Patient, build_cohort, with_people
 from data.cohorts.source import Source
 from data.ledger import Ledger
 from data.sources.shared.discharge_notes import next_admissions, read_visit_notes, visits_with_notes
@@ -161,7 +161,7 @@ def _visits(
     times = _typed(folder, unique, (column("start", Meaning.TIME, header="Encounter.period.start"),), ledger, forms)
     timed = times.drop_nulls("start")
     ledger.drop("visits", "without a start", times.height - timed.height)
-    joined = timed.join(_people(folder, resources, ledger, forms), on="patient_id", how="left", maintain_order="left")
+    joined = with_people(timed, _people(folder, resources, ledger, forms), "patient_id", ledger)
     dead = (pl.col("death").dt.date() < pl.col("start").dt.date()).fill_null(False)
     alive = joined.filter(~dead)
     ledger.drop("visits", "death before admission", joined.height - alive.height)
@@ -192,8 +192,7 @@ def _people(folder: Path, resources: Resources, ledger: Ledger, forms: ColumnFor
         column("birth", Meaning.TIME, header="Patient.birthDate"),
         column("death", Meaning.TIME, header="Patient.deceasedDateTime", may_be_empty=True),
     )
-    typed = _typed(folder, people.drop_nulls("patient_id"), columns, ledger, forms)
-    return typed.sort(pl.all(), nulls_last=True).unique("patient_id", keep="first", maintain_order=True)
+    return _typed(folder, people.drop_nulls("patient_id"), columns, ledger, forms)
 
 
 def _typed(

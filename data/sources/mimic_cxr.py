@@ -17,7 +17,7 @@ from pathlib import Path
 
 import polars as pl
 
-from data.cohorts.cohort import Patient, build_cohort
+from data.cohorts.cohort import Patient, build_cohort, with_people
 from data.cohorts.source import Source
 from data.ledger import Ledger
 from data.sources.shared.icd_versions import CODE_SYSTEMS, resolve_versions
@@ -234,8 +234,7 @@ def _hosp(
     patients = read_mimic_table(folder, "patients", PATIENTS, ledger, forms)
     diagnoses = read_mimic_table(folder, "diagnoses_icd", (PATIENT, ADMISSION, *VERSIONED_CODES), ledger)
     files += [admissions.file, patients.file, diagnoses.file]
-    people = patients.rows.sort(pl.all(), nulls_last=True).unique("subject_id", keep="first", maintain_order=True)
-    stays = admissions.rows.join(people, on="subject_id", how="left", maintain_order="left").select(
+    stays = with_people(admissions.rows, patients.rows, "subject_id", ledger).select(
         "subject_id", stay_id="hadm_id", start="admittime", end="dischtime", sex="gender", age=age_from_anchor()
     )
     return stays, diagnoses.rows.rename({"hadm_id": "stay_id"})

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
-from data.cohorts.cohort import Patient, build_cohort
+from data.cohorts.cohort import Patient, build_cohort, with_people
 from data.cohorts.source import Source
 from data.ledger import Ledger
 from data.sources.shared.discharge_notes import next_admissions, read_visit_notes, visits_with_notes
@@ -77,7 +77,7 @@ def read_mimic_ed(
     if hosp is not None:
         inner = Path(hosp) / "hosp"
         table = read_mimic_table(inner if inner.is_dir() else hosp, "patients", PATIENTS, ledger, forms)
-        people = table.rows.sort(pl.all(), nulls_last=True).unique("subject_id", keep="first", maintain_order=True)
+        people = table.rows
         files.append(table.file)
     visits = _visits(stays.rows, people, ledger)
     ledger.read("diagnoses", diagnoses.rows.height)
@@ -107,7 +107,7 @@ def _visits(stays: pl.DataFrame, people: pl.DataFrame | None, ledger: Ledger) ->
     ledger.drop("visits", "without a time", unique.height - timed.height)
     age = pl.lit(None, pl.Int64)
     if people is not None:
-        timed = timed.join(people, on="subject_id", how="left", maintain_order="left")
+        timed = with_people(timed, people, "subject_id", ledger)
         dead = (pl.col("dod").dt.date() < pl.col("intime").dt.date()).fill_null(False)
         ledger.drop("visits", "death before admission", timed.filter(dead).height)
         timed = timed.filter(~dead)

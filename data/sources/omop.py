@@ -15,7 +15,7 @@ from pathlib import Path
 
 import polars as pl
 
-from data.cohorts.cohort import Patient, build_cohort
+from data.cohorts.cohort import Patient, build_cohort, with_people
 from data.cohorts.source import Source
 from data.ledger import Ledger
 from data.sources.shared.discharge_notes import next_admissions, read_visit_notes, visits_with_notes
@@ -134,8 +134,7 @@ def _visits(tables: OmopTables, visit_concepts: Sequence[str], ledger: Ledger) -
     moment = pl.when(~other_day.fill_null(False)).then("visit_start_datetime")
     timed = wanted.with_columns(start=pl.coalesce(moment, "visit_start_date")).drop_nulls("start")
     ledger.drop("visits", "without a start", wanted.height - timed.height)
-    people = tables.needed("person", PEOPLE).sort(pl.all(), nulls_last=True)
-    joined = timed.join(people.unique("person_id", keep="first", maintain_order=True), on="person_id", how="left")
+    joined = with_people(timed, tables.needed("person", PEOPLE), "person_id", ledger)
     alive = _before_death(tables, joined, ledger)
     ledger.drop("patients", "without a usable visit in visit_occurrence", everyone - alive["person_id"].n_unique())
     age = _age()

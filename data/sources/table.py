@@ -134,6 +134,11 @@ def read_user_table(
     ledger.change(
         "code that words behind it take back (excluded, suspected, history of), not read", bare.num_taken_back
     )
+    if bare.num_taken_back and rows["code"].null_count() == rows.height:
+        raise UserError(
+            f"{path}: words behind the codes of column {columns.code} take all of them back (excluded, suspected, "
+            f"history of); such diagnoses are not read"
+        )
     # A row that is there for its event alone is of a visit, and no diagnosis without a code.
     rows = rows.with_columns(diagnosis=pl.col("code").is_not_null() | ~pl.col("has_event"))
     ledger.read("diagnoses", num_diagnoses(rows))

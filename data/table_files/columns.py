@@ -255,7 +255,9 @@ def _sexes(
     numbers = {text: meanings.whole_number(text) or text.lower() for text in distinct}
     by_number = meanings.ISO_5218 if "2" in numbers.values() and "0" not in numbers.values() else {}
     letters = set(numbers.values()) & meanings.AMBIGUOUS_WITH_M
-    unclear = dict.fromkeys(letters | {"m"}) if letters and "m" in numbers.values() else {}
+    is_alone = "m" in numbers.values() and not {"F", "M"} & {meanings.sex(text) for text in {*numbers.values()} - {"m"}}
+    is_unclear = letters or (is_alone and re.search(meanings.SEX_IN_SPANISH, place.header.lower()))
+    unclear = dict.fromkeys(letters | {"m"}) if is_unclear and "m" in numbers.values() else {}
     known: dict[str, str | None] = {**by_number, **unclear, **sex_values}
     read = {text: known.get(number, meanings.sex(number)) for text, number in numbers.items()}
     unread = [text for text, sex in read.items() if sex is None]

@@ -218,6 +218,7 @@ class CsvStream:
                 elif start == b"PK\x03\x04":
                     with zipfile.ZipFile(stored) as archive:
                         names = [name for name in archive.namelist() if name.lower().endswith(TEXT_SUFFIXES)]
+                        names = [name for name in names if not name.lower().endswith(".txt")] or names
                         if len(names) != 1:
                             raise UserError(f"{self.path} holds {len(names)} tables; unpack it and name one")
                         with archive.open(names[0]) as file:

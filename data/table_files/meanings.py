@@ -58,6 +58,8 @@ that is recorded as unknown or as another."""
 _SEX_OF_WORD = {word: sex for sex, words in _SEX_WORDS.items() for word in words.split()}
 AMBIGUOUS_WITH_M = frozenset("hv")
 """Where one of these letters stands in a column, its M may be a woman (mujer) or a man."""
+SEX_IN_SPANISH = r"sexo|género|genero"
+"""Names of columns of sexes whose M, alone, may be a woman (mujer) too."""
 ISO_5218 = {"1": "M", "2": "F", "9": ""}
 """Sex by number; read so only where a column holds a 2, since 0 and 1 stand for either."""
 _TRUE = frozenset(["1", "t", "true", "y", "yes", "j", "ja", "x", "si", "sí", "s", "oui", "o"])
@@ -78,7 +80,7 @@ _AT_LEAST = re.compile(
     r"(\d{1,3})\s*(?:y|years?|jahre?|años|ans)?\s*"
     r"(?:\+|(?:and|or|&|und|oder|y|o|et|ou)\s+(?:over|older|above|more|up|älter|mehr|más|mas|mayor|plus))"
 )
-_OTHER_YEARS = re.compile(r"(\d{1,3})\s*(?:jahre?|años|anos|ans|anni|jaar|år)")
+_OTHER_YEARS = re.compile(r"(\d{1,3})\s*(?:jahre?|j\.?|años|anos|ans|anni|jaar|år)")
 
 
 def is_nothing(text: str) -> bool:

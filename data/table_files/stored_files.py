@@ -120,6 +120,7 @@ def _unzip(path: Path, stored: bytes) -> bytes:
             # Archives of macOS hold a second, hidden file for each.
             visible = (name for name in archive.namelist() if not name.split("/")[-1].startswith("._"))
             names = [name for name in visible if name.lower().endswith(_TABLE_SUFFIXES)]
+            names = [name for name in names if not name.lower().endswith(".txt")] or names  # beside a read-me
             if len(names) != 1:
                 raise UserError(f"{path} holds {len(names)} tables; unpack it and name one")
             return archive.read(names[0])

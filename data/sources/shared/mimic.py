@@ -5,6 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
+from data.cohorts.cohort import with_people
 from data.ledger import Ledger
 from data.table_files.columns import Column, ColumnForms, TypedTable, column, read_columns
 from data.table_files.meanings import OLDEST_AGE, Meaning
@@ -52,8 +53,7 @@ def admission_visits(
     ledger.drop("visits", "duplicate admission", named.height - unique.height)
     timed = unique.drop_nulls(["admittime"])
     ledger.drop("visits", "without an admission time", unique.height - timed.height)
-    people = patients.sort(pl.all(), nulls_last=True).unique(["subject_id"], keep="first", maintain_order=True)
-    joined = timed.join(people, on="subject_id", how="left", maintain_order="left")
+    joined = with_people(timed, patients, "subject_id", ledger)
     dead = (pl.col("deathtime") < pl.col("admittime")) | (pl.col("dod").dt.date() < pl.col("admittime").dt.date())
     alive = joined if after_death else joined.filter(~dead.fill_null(False))
     ledger.drop("visits", "death before admission", joined.height - alive.height)

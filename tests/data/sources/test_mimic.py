@@ -5,7 +5,7 @@ import json
 
 import polars as pl
 import pytest
-from prepare_case import accounting, assert_adds_up, example_of, run
+from prepare_case import accounting, assert_adds_up, every_row, example_of, run
 from shared_data import shared_data
 
 MIMIC_ADMISSIONS = """SUBJECT_ID,HADM_ID,ADMITTIME,DEATHTIME
@@ -71,6 +71,16 @@ def test_mimic3_orders_dates_and_counts(tmp_path):
     assert accounting(task)["patients"]["dropped"] == {"fewer than 2 visits": 1}
     assert_adds_up(task)
     assert set(task.info["inputs"]) == {"ADMISSIONS.csv", "PATIENTS.csv.gz", "diagnoses_icd.csv"}
+
+
+def test_patients_without_a_row_of_their_own_are_counted(tmp_path):
+    """A table of patients that was copied by half reads like a whole one."""
+    folder = write_mimic3(tmp_path / "mimic")
+    whole = gzip.decompress((folder / "PATIENTS.csv.gz").read_bytes()).decode().splitlines(keepends=True)
+    (folder / "PATIENTS.csv.gz").write_bytes(gzip.compress("".join(whole[:-3]).encode()))
+    (task,) = run("mimic3", "--input", folder, "--output", tmp_path / "task", "--fractions", 0.5, 0.25, 0.25)
+    assert task.info["changed"]["patient without a row of their own, whose age and sex are not known"] == 3
+    assert sum(row["age"] is None for row in every_row(task)) == 3
 
 
 def test_mimic3_row_order_does_not_matter(tmp_path):

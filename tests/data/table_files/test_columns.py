@@ -1,5 +1,6 @@
 """Columns by their meaning: what is read, what is counted, what is refused."""
 
+import zipfile
 from datetime import datetime
 
 import polars as pl
@@ -283,3 +284,28 @@ def test_one_column_may_mean_two_things(tmp_path):
 )
 def test_a_comma_is_decimal_where_the_column_shows_it(texts, values):
     assert list(meanings.numbers(texts).values()) == values
+
+
+@pytest.mark.parametrize(
+    ("header", "sexes", "is_refused"),
+    [("sexo", "MMM", True), ("Género", "MM", True), ("sexo", "MF", False), ("sexo", "MH", True), ("sex", "MM", False)],
+)
+def test_a_lone_m_in_spanish_may_be_a_woman(tmp_path, header, sexes, is_refused):
+    path = tmp_path / "table.csv"
+    path.write_text("\n".join([header, *sexes]), encoding="utf-8")
+    wanted = [column("sex", Meaning.SEX, header=header)]
+    if is_refused:
+        with pytest.raises(ValueError, match=r"do not say whether they mean F or M: A .*--sex-values F=...,M=..."):
+            read_columns(path, wanted, Ledger())
+        said = ColumnForms(sex_values={"m": "F", "h": "M"})
+        assert read_columns(path, wanted, Ledger(), said).rows["sex"].to_list()[0] == "F"
+    else:
+        assert read_columns(path, wanted, Ledger()).rows["sex"].to_list()[0] == "M"
+
+
+def test_a_read_me_beside_the_table_in_a_zip_is_none(tmp_path):
+    path = tmp_path / "export.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("readme.txt", "a table")
+        archive.writestr("table.csv", "n\n7\n")
+    assert read_columns(path, [column("n", Meaning.WHOLE)], Ledger()).rows["n"].to_list() == [7]

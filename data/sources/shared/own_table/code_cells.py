@@ -23,10 +23,12 @@ SHARE_OF_LISTS = 0.05
 """Of cells that hold several, above which the column is one of lists."""
 _SURE_CODE = r"(?:[A-Za-z]\d[0-9A-Za-z](?:\.[0-9A-Za-z]+)?|[A-Za-z]\d{2}[0-9A-Za-z]{1,4}|\d{3}\.\d{1,2}|\d{3,5})"
 _LISTS = {
-    mark: rf"^\s*{CODE}(\s*{each}\s*{CODE})+\s*$|^[\s\[(]*{CODE}\W(?s:.*){each}[\s\[(]*{_SURE_CODE}\b"
+    mark: rf"^\s*{CODE}(\s*{each}\s*{CODE})+\s*$|^[\s\[('\"]*{CODE}\W(?s:.*){each}[\s\[('\"]*{_SURE_CODE}\b"
     for mark, each in zip(LIST_MARKS, map(re.escape, LIST_MARKS), strict=True)
 } | {mark: rf"^\s*{CODE}(\s*{re.escape(mark)}\s*{_SURE_CODE})+\s*$" for mark in _BARE_MARKS}
 """Mark -> a cell of several codes with it between them, or of several with their names."""
+_DECIMAL_COMMA = r"^\s*[A-Za-z]\d[0-9A-Za-z],\d[0-9A-Za-z]{0,3}\s*$"
+"""A code of ICD-10 and no two: none of those begins with a digit."""
 SHORTEST_CODE = 3
 """Characters: every edition's categories have as many, and numbers that lost their zeros are not all shorter."""
 FEWEST_VALUES = 10
@@ -41,7 +43,7 @@ _IN_CELL = (*LIST_MARKS, *_BARE_MARKS)
 AROUND = " \t\r\n[](){}\"'"
 """What a program that writes lists may put around a code."""
 _CODE_FORM = re.compile(
-    r"[A-Za-z]\d[0-9A-Za-z](?:\.?[0-9A-Za-z]{0,4})[-+*!#†‡]?|\d{3}(?:\.\d{1,2})?|\d{4,5}|[EeVv]\d{2,3}\.?\d{0,2}"
+    r"[A-Za-z]\d[0-9A-Za-z](?:\.?[0-9A-Za-z]{0,4}|,\d[0-9A-Za-z]{0,3})[-+*!#†‡]?|\d{3}(?:\.\d{1,2})?|\d{4,5}|[EeVv]\d{2,3}\.?\d{0,2}"
 )
 
 
@@ -91,11 +93,14 @@ def refuse_lists(path: str | Path, rows: pl.DataFrame, code_columns: Sequence[st
     """Raises UserError where a column holds several codes a cell, with or without their names: only visits of a single
     code would be read."""
     for name in code_columns:
-        refuse_listed(path, rows[name].drop_nulls(), _LISTS, "codes", "--code-separator")
+        cells = rows[name].drop_nulls()
+        single = cells.set(cells.str.contains(_DECIMAL_COMMA), None)
+        refuse_listed(path, single, _LISTS, "codes", "--code-separator")
 
 
 def _share_listed(cells: pl.Series, mark: str) -> float:
-    return int(cells.str.contains(_LISTS[mark]).sum()) / max(1, len(cells))
+    listed = cells.str.contains(_LISTS[mark]) & ~cells.str.contains(_DECIMAL_COMMA)
+    return int(listed.sum()) / max(1, len(cells))
 
 
 def refuse_listed(path: str | Path, values: pl.Series, patterns: Mapping[str, str], what: str, option: str) -> None:

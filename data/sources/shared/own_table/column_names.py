@@ -7,6 +7,8 @@ where a word begins, so that `end` is no part of `attend`.
 
 import re
 
+from data.table_files.meanings import SEX_IN_SPANISH
+
 OF_DIAGNOSES = r"dx|diag|hdia|bdia|\b(icd|cie|cim|cid)"
 """What only a column of diagnoses is called."""
 OF_SEX = r"sex|gender|geschlecht|sexo|género|genero|genre|geslacht|\bk(ø|oe|ö)n\b|kj(ø|o)nn|płeć|plec\b"
@@ -15,7 +17,7 @@ OF_VOID_ROWS = (
     r"|\bactive\b|anulad|annul"
 )
 """Columns beside the codes that may say that a row does not count."""
-IN_SPANISH, IN_DUTCH = r"sexo|género|genero", r"geslacht"
+IN_SPANISH, IN_DUTCH = SEX_IN_SPANISH, r"geslacht"
 NAMES = {
     "patient": r"patient|^pt|\bpersons?\b|person ?(id|nr|no|nummer)|\bsubject\b|subject ?id|\bpati?d|^pid$|\bpat\b|mrn"
     r"|medical record|\bnhs\b|nhsn|\bhes ?id|\bcpr|\blopnr|pacient|paciente|^rut|nhc|member|beneficiar|^id$",

@@ -15,6 +15,7 @@ from tiny_task import make_tiny_task
 from bi_encoder.search.note_prediction.answers import NoteAnswers
 from bi_encoder.search.note_prediction.note_ranker import NoteRanker
 from bi_encoder.search.note_prediction.scorers.open_scorer import open_scorer
+from data.cohorts.notes.plain_text import plain_text
 from mera.commands.fusion.fuse import fuse_runs
 from mera.commands.predict import BI_ENCODER, FUSION, NOTES_BASELINE, PROGRAMS, checkpoint_kind, predict_command
 from mera.commands.serve.run import engine_sources
@@ -89,7 +90,7 @@ def test_what_nobody_sees_changes_nothing_but_the_places(runs):
     for code, other in zip(ranker.rank(text=hidden, top=8), ranker.rank(text=stored, top=8), strict=True):
         assert (code.code, code.score) == (other.code, other.score)
         words = [hidden[span.start : span.end] for span in code.evidence]
-        assert [stored[span.start : span.end].replace("\u00ad", "") for span in other.evidence] == words
+        assert [plain_text(stored[span.start : span.end]).text for span in other.evidence] == words
 
 
 def test_the_run_keeps_the_evidence_of_its_parts(runs):

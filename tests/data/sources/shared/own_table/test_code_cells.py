@@ -167,3 +167,21 @@ def test_codes_that_end_in_a_mark_are_codes(tmp_path):
     path = write(tmp_path / "t.csv", [f"{code.replace('.', '')}-" for code in (*CODES, "N39.0", "K21.9") * 3])
     assert guess_table(path, TableGuess()).code == ["dx"]
     assert {code for codes in read(path, system="icd10who") for code in codes} == {*CODES, "N39.0", "K21.9"}
+
+
+def test_a_decimal_comma_is_no_list(tmp_path):
+    path = write(tmp_path / "table.csv", ["I50,9", "E11,9", "F17,210", "S72,001A"])
+    assert read(path) == [["I50.9"], ["E11.9"], ["F17.210"], ["S72.001A"]]
+    assert guess_table(path, TableGuess(patient="pid", time="day")).code_separator is None
+
+
+def test_lists_as_python_writes_them_are_refused_until_it_is_said(tmp_path):
+    path = write(tmp_path / "table.csv", ["['I50.9', 'E11.9']", "['I10', 'J18.9']"])
+    with pytest.raises(ValueError, match="2 of 2 cells of codes hold several, with ',' between them"):
+        read(path)
+    assert read(path, code_separator=",") == [["I50.9", "E11.9"], ["I10", "J18.9"]]
+
+
+def test_a_column_of_codes_that_are_all_taken_back_is_said(tmp_path):
+    with pytest.raises(ValueError, match="words behind the codes of column dx take all of them back"):
+        read(write(tmp_path / "table.csv", ["I50.9 V", "E11.9 ruled out"]))
