@@ -57,6 +57,12 @@ def prepare(context: typer.Context) -> None:
 
 
 @app.command(context_settings=PASS_THROUGH)
+def join(context: typer.Context) -> None:
+    """Several tables of an export as one. `mera join diagnoses.csv stays.csv patients.csv --output visits.csv`."""
+    _run([sys.executable, "-m", "data.sources.shared.own_table.run_join", *context.args])
+
+
+@app.command(context_settings=PASS_THROUGH)
 def download(context: typer.Context) -> None:
     """Fetch an open data set from its publisher, checked, or see whom to ask. `mera download diabetes130`."""
     _run([sys.executable, "-m", "data.prepare.download.run_download", *context.args])
@@ -76,8 +82,7 @@ def inspect(context: typer.Context) -> None:
 
 @app.command(context_settings=PASS_THROUGH)
 def ontology(context: typer.Context) -> None:
-    """What codes are called, and books of it.
-    `mera ontology add FILE` fills a code book, `mera ontology show E11.9` looks one up."""
+    """What codes are called, and books of it. `mera ontology add FILE` fills one, `mera ontology show E11.9` asks."""
     _run([sys.executable, "-m", "data.codes.book.run_ontology", *context.args])
 
 
@@ -297,9 +302,7 @@ def demo(
     output: Annotated[Path, typer.Option(help="directory for everything the demo makes")] = Path("demo"),
     fresh: Annotated[bool, typer.Option("--fresh", help="start over instead of keeping finished stages")] = False,
 ) -> None:
-    """Everything on an invented cohort, on a CPU, in minutes.
-
-    It prints the path of the report last."""
+    """Everything on an invented cohort, on a CPU, in minutes; it prints the path of the report last."""
     from mera.commands.demo import run_demo
 
     print(run_demo(output, fresh=fresh))

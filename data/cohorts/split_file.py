@@ -16,9 +16,8 @@ from data.cohorts.cohort import Patient
 from data.cohorts.filters import drop_patients, drop_visits
 from data.cohorts.source import Source
 from data.table_files import meanings
-from data.table_files.csv_layout import SEPARATORS
 from data.table_files.stored_files import InputFile
-from data.table_files.text_tables import column_names, read_text_table
+from data.table_files.text_tables import all_columns, read_text_table
 from data.task_folder.features import SPLITS
 from data.task_folder.task_info import SplitFileFacts
 from mera.system.errors import UserError
@@ -105,8 +104,7 @@ def with_split_file(source: Source, kind: str, paths: Sequence[str | Path]) -> S
 
 
 def _read(path: Path) -> _SplitTable:
-    separator = max(SEPARATORS, key=lambda mark: len(column_names(path, (), mark)))
-    names = column_names(path, (), separator)
+    names, separator = all_columns(path)
     has_header = not any(split_name(name) or meanings.whole_number(name) for name in names)
     names = names if has_header else [f"column {number}" for number in range(1, len(names) + 1)]
     if len(set(names)) < len(names):

@@ -55,11 +55,10 @@ from data.sources.shared.own_table.table_columns import (
     parse_keep,
     texts_of,
 )
-from data.table_files.columnar import is_columnar, records_in
+from data.table_files.columnar import records_in
 from data.table_files.columns import without_nothing
-from data.table_files.csv_layout import SEPARATORS
 from data.table_files.stored_files import NotInUtf8
-from data.table_files.text_tables import column_names, read_text_table
+from data.table_files.text_tables import all_columns, read_text_table
 from mera.system.command import run_command
 from mera.system.errors import CommandLine, UserError
 
@@ -188,7 +187,10 @@ def guess_table(
     if of_notes and known.patient is None:
         known.patient = _note_ids(rows, free, known)
     if known.patient is None and not of_notes:
-        raise UserError(f"{path}: no column seems to hold the patients' ids; name it with --patient{hint}")
+        raise UserError(
+            f"{path}: no column seems to hold the patients' ids; name it with --patient{hint} (`mera join` adds the "
+            f"columns of another file)"
+        )
     if known.patient is not None:
         patients = rows[known.patient]
         if of_notes and known.visit is None:
@@ -200,7 +202,7 @@ def guess_table(
     if known.visit is None and known.time is None and not of_notes:
         raise UserError(
             f"{path}: no column seems to hold the times of the visits (--time) or their ids (--visit); name one, to "
-            f"tell the visits of a patient apart{hint}"
+            f"tell the visits of a patient apart{hint} (`mera join` adds the columns of another file)"
         )
     _tell_unread(rows, free, known)
     for name in (name for name in ("code", *KINDS) if getattr(known, name)):
@@ -245,8 +247,7 @@ def _read_guessing(path: Path, separator: str | None, known: TableGuess) -> pl.D
 
 def _read(path: Path, separator: str | None, encoding: str | None) -> pl.DataFrame:
     """The first rows as text, columns named as in the file in lower case."""
-    separators = [separator] if separator is not None or is_columnar(path) else list(SEPARATORS)
-    names = max((column_names(path, (), each, encoding) for each in separators), key=len)
+    names, _ = all_columns(path, separator, encoding)
     if any(re.fullmatch(_VALUE, name) for name in names):
         raise UserError(f"{path} has values in its first line, and no names of columns; add a line with them above it")
     nested = records_in(path)

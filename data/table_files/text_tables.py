@@ -9,7 +9,14 @@ from pathlib import Path
 import polars as pl
 
 from data.table_files.columnar import as_text, is_columnar, read_frame, read_schema
-from data.table_files.csv_layout import CsvLayout, find_separator, header_names, inspect_csv, names_or_places
+from data.table_files.csv_layout import (
+    SEPARATORS,
+    CsvLayout,
+    find_separator,
+    header_names,
+    inspect_csv,
+    names_or_places,
+)
 from data.table_files.spreadsheets import SPREADSHEET_SUFFIXES, Sheet, read_sheets
 from data.table_files.stored_files import InputFile, read_bytes, read_text
 from mera.system.errors import UserError
@@ -110,6 +117,19 @@ def column_names(
         return _sheet_with(path, read_sheets(path, read_bytes(path)), lowered).header
     _, first, separator = _first_line(path, read_text(path, encoding)[0], separator, lowered)
     return header_names(first, separator)
+
+
+def all_columns(
+    path: str | Path, separator: str | None = None, encoding: str | None = None
+) -> tuple[list[str], str | None]:
+    """As `column_names`, of a table of which no column is known; and what separates the columns of a CSV, by which
+    there are most of them. `separator`: where it is known."""
+    path = Path(path)
+    if separator is not None or is_columnar(path) or path.suffix.lower() in SPREADSHEET_SUFFIXES:
+        return column_names(path, (), separator, encoding), separator
+    names = {mark: column_names(path, (), mark, encoding) for mark in SEPARATORS}
+    widest = max(names, key=lambda mark: len(names[mark]))
+    return names[widest], widest
 
 
 def _first_line(path: Path, text: bytes, separator: str | None, wanted: Collection[str]) -> tuple[bytes, bytes, str]:
