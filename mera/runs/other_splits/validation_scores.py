@@ -24,6 +24,12 @@ SCORED_AGAIN = {
 """Kind of run -> the command that makes one with both folders, without training again."""
 
 
+_STARTED_BY = {
+    "rank/run_baselines.py": "mera baselines",
+    "bi_encoder/run_retrieval_baselines.py": "mera retrieval-baselines",
+}
+
+
 def write_validation(
     run: RunDirectory,
     task: PreparedTask,
@@ -69,5 +75,6 @@ def _how_to_make_them(path: Path) -> str:
         return "it is pooled: fuse the runs of each fold, and pool what that gives"
     command = SCORED_AGAIN.get(manifest.get("kind", ""))
     if command is None:
-        command = f"the command of its manifest.json: {manifest.get('command', 'unknown')}"
+        script, _, options = manifest.get("command", "unknown").partition(" ")
+        command = f"the command of its manifest.json: {_STARTED_BY.get(script, script)} {options}".rstrip()
     return f"make a run that does with {command.format(run=path) if '{run}' in command else command}"

@@ -64,6 +64,13 @@ def test_a_run_without_them_is_told_the_command(tmp_path, kind, command):
     )
 
 
+def test_a_baseline_is_told_the_command_that_a_user_types(tmp_path):
+    changed = {"kind": "baseline", "command": "rank/run_baselines.py --task prepared/x --output runs"}
+    folder = change_run(make_runs(tmp_path)[1], tmp_path / "bare", manifest=changed)
+    with pytest.raises(UserError, match="manifest.json: mera baselines --task prepared/x --output runs"):
+        read_validation(folder)
+
+
 def test_a_pooled_run_has_none(tmp_path):
     folder = change_run(make_runs(tmp_path)[1], tmp_path / "bare", manifest={"pooled": ["mera pool"]})
     with pytest.raises(UserError, match="fuse the runs of each fold, and pool what that gives"):
