@@ -19,6 +19,7 @@ ADMISSIONS = (
     ADMISSION,
     column("admittime", Meaning.TIME),
     column("deathtime", Meaning.TIME, may_be_empty=True),
+    column("dischtime", Meaning.TIME, optional=True, may_be_empty=True),
 )
 VERSIONED_CODES = (
     column("seq_num", Meaning.WHOLE),
@@ -39,9 +40,9 @@ def admission_visits(
 ) -> pl.DataFrame:
     """The visits table for `build_cohort`, one row per usable admission; what is unusable goes to the ledger.
 
-    `admissions`: subject_id, hadm_id, admittime, deathtime. `patients`: subject_id, gender, dod, and for the age either
-    dob or anchor_age and anchor_year. With anchor_year_group, `period` is the year of the admission as nearly as
-    MIMIC-IV tells it (to about three years); else it is null, because dates are shifted patient by patient.
+    `admissions`: subject_id, hadm_id, admittime, deathtime, perhaps dischtime. `patients`: subject_id, gender, dod, and
+    for the age either dob or anchor_age and anchor_year. With anchor_year_group, `period` is the year of the admission
+    as nearly as MIMIC-IV tells it (to about three years); else it is null, because dates are shifted patient by patient.
     `after_death`: whether admissions after a recorded death stay.
     """
     ledger.read("visits", admissions.height)
@@ -51,8 +52,13 @@ def admission_visits(
     # Sorted first, so that of two rows with one id the same one stays whatever their order in the file.
     unique = named.sort(pl.all(), nulls_last=True).unique(["subject_id", "hadm_id"], keep="first", maintain_order=True)
     ledger.drop("visits", "duplicate admission", named.height - unique.height)
+    other_time = named.group_by("subject_id", "hadm_id").agg(pl.col("admittime").n_unique())["admittime"] > 1
+    ledger.change("admission that stands there with several times, of which the first counts", int(other_time.sum()))
     timed = unique.drop_nulls(["admittime"])
     ledger.drop("visits", "without an admission time", unique.height - timed.height)
+    if "dischtime" in timed.columns:
+        is_swapped = (timed["dischtime"].dt.date() < timed["admittime"].dt.date()).fill_null(False)
+        ledger.change("admission that ends on a day before it begins, read as it stands", int(is_swapped.sum()))
     joined = with_people(timed, patients, "subject_id", ledger)
     dead = (pl.col("deathtime") < pl.col("admittime")) | (pl.col("dod").dt.date() < pl.col("admittime").dt.date())
     alive = joined if after_death else joined.filter(~dead.fill_null(False))

@@ -83,6 +83,18 @@ def test_patients_without_a_row_of_their_own_are_counted(tmp_path):
     assert sum(row["age"] is None for row in every_row(task)) == 3
 
 
+def test_admissions_whose_times_contradict_are_counted(tmp_path):
+    folder = write_mimic3(tmp_path / "mimic")
+    header, *rows = (folder / "ADMISSIONS.csv").read_text().splitlines()
+    ends = [f"{row},{'2159-01-01' if row.startswith('5,51,') else '2161-01-01'}" for row in rows]
+    again = "6,61,2160-03-03 00:00:00,,2161-01-01"
+    (folder / "ADMISSIONS.csv").write_text("\n".join([f"{header},DISCHTIME", *ends, again]))
+    (task,) = run("mimic3", "--input", folder, "--output", tmp_path / "task", "--fractions", 0.5, 0.25, 0.25)
+    changed = task.info["changed"]
+    assert changed["admission that ends on a day before it begins, read as it stands"] == 1
+    assert changed["admission that stands there with several times, of which the first counts"] == 1
+
+
 def test_mimic3_row_order_does_not_matter(tmp_path):
     folder = write_mimic3(tmp_path / "mimic")
     fractions = ("--fractions", 0.5, 0.25, 0.25)

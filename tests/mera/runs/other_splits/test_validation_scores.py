@@ -67,7 +67,7 @@ def test_a_run_without_them_is_told_the_command(tmp_path, kind, command):
 def test_a_baseline_is_told_the_command_that_a_user_types(tmp_path):
     changed = {"kind": "baseline", "command": "rank/run_baselines.py --task prepared/x --output runs"}
     folder = change_run(make_runs(tmp_path)[1], tmp_path / "bare", manifest=changed)
-    with pytest.raises(UserError, match="manifest.json: mera baselines --task prepared/x --output runs"):
+    with pytest.raises(UserError, match=r"manifest.json: mera baselines --task prepared/x --output runs"):
         read_validation(folder)
 
 
