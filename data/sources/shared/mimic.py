@@ -42,7 +42,7 @@ def admission_visits(
 
     `admissions`: subject_id, hadm_id, admittime, deathtime, perhaps dischtime. `patients`: subject_id, gender, dod, and
     for the age either dob or anchor_age and anchor_year. With anchor_year_group, `period` is the year of the admission
-    as nearly as MIMIC-IV tells it (to about three years); else it is null, because dates are shifted patient by patient.
+    as nearly as MIMIC-IV tells it (to about three years); else it is null, as dates are shifted patient by patient.
     `after_death`: whether admissions after a recorded death stay.
     """
     ledger.read("visits", admissions.height)
