@@ -108,7 +108,7 @@ class ObjectiveConfig:
     """kinds of names that are drawn as views: `synonyms`, the inclusion terms; `terms` of the task's code book;
     `spans`, the phrases that annotators marked for the code in training notes. Each kind is drawn equally often"""
     max_terms: int = 7
-    """terms of the code book that training uses of a code, the shortest"""
+    """terms of the code book that training uses of a code, the shortest; in the language of the notes first"""
     max_spans: int = 16
     """annotated phrases that training uses of a code, the most frequent"""
     views_together: bool = False
@@ -222,7 +222,8 @@ class SelectionConfig:
     """what a code is compared by: its `definition`; the `best` of its definition and further names (inclusion terms,
     terms of the task's code book); or those `pooled` into one vector, their mean"""
     views_per_code: int = 8
-    """texts of a code that are compared or pooled: its definition and its shortest further names"""
+    """texts of a code that are compared or pooled: its definition and its shortest further names, those in the language
+    of the notes first"""
     spans_per_code: int = 0
     """beside them, the phrases that annotators marked for the code in training notes, the most frequent"""
     definition_weight: float = 0.0

@@ -43,3 +43,17 @@ def test_a_code_is_scored_by_its_definition_and_its_shortest_names(task, views):
         assert of_code == [definition, *shortest[: views - 1]]
     heart = [text for text, owner in zip(names.texts, names.owner, strict=True) if owner == task.column["I50.9"]]
     assert heart[1:4] == ["failing", "weak heart", "cardiac failure"][: views - 1]
+
+
+@pytest.mark.parametrize(("language", "is_first"), [("es", True), ("en", False)])
+def test_names_in_the_language_of_the_notes_come_first(task, language, is_first):
+    """The longer name is Spanish, and so are the notes, or they are not."""
+    spanish = "insuficiencia cardiaca congestiva crónica"
+    notes = {"es": "Paciente con insuficiencia cardiaca", "en": "Patient with weak heart, insuficiencia"}[language]
+    rows = [*task.terms.rows(), ("I50.9", spanish, "es", "name")]
+    train = task.splits["train"].map(lambda row: {"text": notes})
+    mixed = replace(task, splits=task.splits | {"train": train}, terms=pl.DataFrame(rows, TERM_SCHEMA, orient="row"))
+    names = names_for_scoring(mixed, 2)
+    heart = [text for text, owner in zip(names.texts, names.owner, strict=True) if owner == task.column["I50.9"]]
+    assert heart[1] == (spanish if is_first else "failing")
+    assert (further_names(mixed, 1)["terms"][task.column["I50.9"]] == [spanish]) is is_first
