@@ -79,9 +79,9 @@ def temporal_split(patients: Iterable[Patient], fractions: Sequence[float]) -> d
 
     A patient is in one split only, so every visit that trains is earlier than every last visit in validation, and that
     than every last visit in test (a test patient's own history may reach back; where every visit is a target,
-    `only_later` leaves the earlier ones out). Patients whose last
-    visits are of one time stay together; `fractions` hold as nearly as that allows. Raises ValueError where a visit has
-    no time, or too few different times leave a split empty.
+    `only_later` leaves the earlier ones out). Patients whose last visits are of one time stay together; `fractions`
+    hold as nearly as that allows. Raises UserError where a visit has no time, or too few different times leave a split
+    empty.
     """
     times = {patient.patient_id: patient.visits[-1].period for patient in patients}
     undated = sum(time is None for time in times.values())

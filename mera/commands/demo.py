@@ -23,6 +23,8 @@ SHORT_TRAINING = tuple(
     word for name in ("retain", "transformer") for word in (f"--{name}.epochs", "30", f"--{name}.min_steps", "0")
 )
 """A third of what the neural baselines train by default at most: the rest is minutes in which they hardly change."""
+PATIENCE = ("--training.patience", "4")
+"""Looks without a better epoch: on this cohort the first is often the best, and the rest is minutes."""
 MADE = ("prepared", "runs", "report")
 """Folders of the demo, which `--fresh` removes."""
 
@@ -68,7 +70,7 @@ def demo_steps(output: Path) -> list[Step]:
     for kind, task in tasks.items():
         results = runs / kind
         if kind == "diagnosis":  # on notes, stage two needs more than minutes on a CPU
-            rank = [*_train("rank", task, results / "stage-two"), "--model.base", str(checkpoint)]
+            rank = [*_train("rank", task, results / "stage-two"), "--model.base", str(checkpoint), *PATIENCE]
             steps.append(
                 Step(name="stage two: rank the next diagnoses", command=rank, results=(results / "stage-two",))
             )

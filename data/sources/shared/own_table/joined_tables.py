@@ -89,7 +89,10 @@ def join_tables(rows: pl.DataFrame, further: Further, other: pl.DataFrame) -> tu
             f"{path}: {several:,} values of {' and '.join(its for _, its in keys)} stand in several different rows; a "
             f"file that is joined has one row for each: put the one with several first, or join by further columns"
         )
-    taken = {name: f"{path.name.split('.')[0].lower()}.{name}" for name in right.columns if name in rows.columns}
+    prefix = path.name.split(".")[0].lower()
+    while any(f"{prefix}.{name}" in rows.columns for name in right.columns):  # files of one name in two folders
+        prefix += "'"
+    taken = {name: f"{prefix}.{name}" for name in right.columns if name in rows.columns}
     right = right.rename(taken).with_columns(found=pl.lit(True)).drop_nulls(names)
     joined = left.join(right, on=names, how="left", maintain_order="left")
     num_found = int(joined["found"].fill_null(False).sum())

@@ -70,6 +70,15 @@ def test_several_columns_tell_a_stay(tmp_path):
     assert named.equals(rows)
 
 
+def test_files_of_one_name_do_not_share_the_names_of_columns(tmp_path):
+    for folder in ("old", "new"):
+        (tmp_path / folder).mkdir()
+        STAYS.select("stay_id", icd=pl.lit(folder)).write_csv(tmp_path / folder / "stays.csv")
+    write(tmp_path, diagnoses=DIAGNOSES)
+    rows, _ = join(tmp_path, "diagnoses.csv", "old/stays.csv:stay_id", "new/stays.csv:stay_id")
+    assert rows.columns == ["stay_id", "icd", "stays.icd", "stays'.icd"]
+
+
 def test_repeated_rows_are_one(tmp_path):
     write(tmp_path, diagnoses=DIAGNOSES, stays=pl.concat([STAYS, STAYS]))
     assert join(tmp_path, "diagnoses.csv", "stays.csv")[0]["pid"].to_list() == WHOLE["pid"]
