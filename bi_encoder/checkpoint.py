@@ -83,7 +83,7 @@ def checkpoint_folder(source: str | Path) -> Path | None:
 def load_bi_encoder(path: str | Path, codes: list[str] | None = None) -> tuple[BiEncoder, ModelRecord]:
     """Open a checkpoint written by `save_bi_encoder`.
 
-    Raises FileNotFoundError where there is none, ValueError where `codes` are given and differ from those it was
+    Raises FileNotFoundError where there is none, UserError where `codes` are given and differ from those it was
     trained on.
     """
     path = Path(path)

@@ -204,7 +204,7 @@ class BiEncoder(nn.Module):
         """Texts, embeddings of codes (C, D) -> attention weights (B, C, T) at full width. With `owner` (V,) the
         embeddings are V vectors of C codes, and a code attends with the vector that scores highest.
 
-        Raises ValueError where the model has no label attention.
+        Raises UserError where the model has no label attention.
         """
         if self.attention is None:
             raise UserError("this model pools by the mean, so it has no evidence; train the variant laa_mrl for that")

@@ -148,7 +148,7 @@ def score_texts(
 
 
 def split_windows(task: Task, split: str, tokenizer: PreTrainedTokenizerBase, encoder: EncoderConfig) -> list[Windows]:
-    """All windows of the split's examples, in order. Raises ValueError, naming the row, where a note is blank."""
+    """All windows of the split's examples, in order. Raises UserError, naming the row, where a note is blank."""
     texts = [query.text for query in query_texts(task, split)]
     return tokenize_windows(tokenizer, texts, encoder.max_query_tokens, encoder.window_overlap)
 

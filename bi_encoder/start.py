@@ -26,7 +26,7 @@ from data.task import Task, load_task
 def model_for_task(config: BiEncoderConfig, task: Task) -> BiEncoder:
     """The encoder of `config` with the variant's head, its space turned where `encoder.rotation` says so.
 
-    Raises ValueError or OSError where the pretrained encoder cannot be opened (see `load_encoder`).
+    Raises UserError or OSError where the pretrained encoder cannot be opened (see `load_encoder`).
     """
     encoder, objective = load_encoder(config.encoder, tokenizer_texts(task)), config.objective
     model = build_bi_encoder(
@@ -105,7 +105,7 @@ def training_examples(
     """The split's examples, in order: a row of the dataset is a `TrainingExample` (see steps.py).
 
     `span_counts`: given, the examples have their annotated evidence, and what becomes of the spans is counted there.
-    Raises ValueError, naming the row, where a note is blank.
+    Raises UserError, naming the row, where a note is blank.
     """
     queries = query_texts(task, split)
     texts = [query.text for query in queries]

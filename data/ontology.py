@@ -27,7 +27,7 @@ SYSTEMS = ("icd9cm", "icd10cm", "icd10who")
 def load_ontology(system: str) -> Ontology:
     """The edition `icd9cm`, `icd10cm` or `icd10who`; a second call returns the same object (reading takes 1-4 s).
 
-    Raises ValueError on another name.
+    Raises UserError on another name.
     """
     if system not in SYSTEMS:
         raise UserError(f"unknown ontology {system!r}; there are {', '.join(SYSTEMS)}")

@@ -222,7 +222,7 @@ def save_task(
     the rows that are no candidates, with the columns of `codes`. `terms`, `rules`, `translations`: as
     `data.task_folder.book_parts` says; the fingerprint does not cover them, so that runs with and without a code book
     can be compared. `event_names`: event, kind and name of the events of the rows; `train_patients` is added here.
-    Raises ValueError where `path` exists, a split is empty, a patient is in two splits, a code of the rows has no row
+    Raises UserError where `path` exists, a split is empty, a patient is in two splits, a code of the rows has no row
     in `codes` or `other_codes`, or no candidate is to be predicted in a training example or in all of validation.
     """
     path = Path(path)
@@ -270,7 +270,7 @@ def save_task(
 
 
 def lock_task(path: str | Path) -> FolderLock:
-    """The place beside `path` where `save_task` writes it, for this process alone. Raises ValueError where another one
+    """The place beside `path` where `save_task` writes it, for this process alone. Raises UserError where another one
     is making the same task."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -288,7 +288,7 @@ def as_table(
 def load_task(path: str | Path) -> Task:
     """Read a prepared task.
 
-    Raises FileNotFoundError where `path` holds none, ValueError where a file cannot be read, a patient is in two
+    Raises FileNotFoundError where `path` holds none, UserError where a file cannot be read, a patient is in two
     splits, only some splits have the notes or events of past visits, or anything was changed since the task was made.
     """
     path = Path(path)

@@ -21,7 +21,7 @@ class QuestionEncoder:
     """Turns questions into token ids. `end_id` is the token that ends an answer: eos, or what ends the assistant's
     turn in the chat template. `text_to_text`: for an encoder-decoder, which has no chat template.
 
-    Raises ValueError where `config.chat` is `always` and the tokenizer has no chat template.
+    Raises UserError where `config.chat` is `always` and the tokenizer has no chat template.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, config: QuestionConfig, text_to_text: bool = False):
@@ -72,7 +72,7 @@ class QuestionEncoder:
 
 def tokenized(questions: Iterable[Question], encoder: QuestionEncoder, max_length: int) -> datasets.Dataset:
     """The columns of `as_examples`; prompt and completion are encoded apart, so that no token spans the two. Raises
-    ValueError on a question longer than `max_length` tokens.
+    UserError on a question longer than `max_length` tokens.
     """
     pairs = []
     for question in questions:

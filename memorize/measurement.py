@@ -178,7 +178,7 @@ def load_memorized(checkpoint: str | Path) -> tuple[CodeSet, QuestionConfig] | N
 def what_to_ask(checkpoint: Path, task: Path | None) -> tuple[CodeSet, QuestionConfig]:
     """The codes and the wording: those the checkpoint was trained with, or the candidates of `task`.
 
-    A checkpoint that was trained without a code book is measured without one. Raises ValueError where the checkpoint
+    A checkpoint that was trained without a code book is measured without one. Raises UserError where the checkpoint
     does not say and no task is given, has no token for a candidate, or was trained with another book.
     """
     if not checkpoint.is_dir():

@@ -25,7 +25,7 @@ from mera.training.model_memory import require_memory
 def load_codes(config: MemorizeConfig) -> tuple[CodeSet, dict[str, Any]]:
     """The codes to learn, and what the manifest says of where they come from.
 
-    Raises FileNotFoundError where there is no such task, ValueError where it has no codes.
+    Raises FileNotFoundError where there is no such task, UserError where it has no codes.
     """
     asks_about_notes = config.questions.mixture.asks_about_notes
     if config.ontology is not None:
@@ -54,7 +54,7 @@ def model_for_codes(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, CodeTokens | None]:
     """The model as it is trained, its tokenizer, and its code tokens (see `give_tokens`).
 
-    LoRA comes last: it wraps the embeddings, which must have the rows of new tokens by then. Raises ValueError where
+    LoRA comes last: it wraps the embeddings, which must have the rows of new tokens by then. Raises UserError where
     the attention kernel cannot be had.
     """
     words = QuestionBook(code_set, config.questions).words_of_book()
@@ -68,7 +68,7 @@ def model_for_codes(
 
 
 def use_attention(model: PreTrainedModel, name: str | None) -> None:
-    """Switch `model` to the attention kernel `name`; None leaves it. Raises ValueError where it cannot be had."""
+    """Switch `model` to the attention kernel `name`; None leaves it. Raises UserError where it cannot be had."""
     if name is None:
         return
     try:
@@ -82,7 +82,7 @@ def give_tokens(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, code_set: CodeSet, config: MemorizeConfig
 ) -> CodeTokens | None:
     """A token for each code, new or, where the base model is a checkpoint of ours, as trained; None where codes stay
-    text. Raises ValueError where a checkpoint has tokens for other codes, or a definition, a synonym or a group's name
+    text. Raises UserError where a checkpoint has tokens for other codes, or a definition, a synonym or a group's name
     says one of the tokens."""
     if not config.questions.atomic_tokens:
         return None
@@ -97,7 +97,7 @@ def give_tokens(
 def training_examples(
     book: QuestionBook, encoder: QuestionEncoder, model: PreTrainedModel, config: MemorizeConfig
 ) -> datasets.Dataset:
-    """The questions, and the replayed text, as token ids. Raises ValueError on a question longer than the context."""
+    """The questions, and the replayed text, as token ids. Raises UserError on a question longer than the context."""
     length = context_length(model, config)
     examples = tokenized(book.training(), encoder, length)
     if not config.replay:

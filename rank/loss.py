@@ -81,7 +81,7 @@ def hierarchical_info_nce(
     scores (N, C) logits; positive, ignored (N, C) bool; group_ids (L, C) int: equal numbers are one group;
     temperature: one number, or one per level; level_weights: L numbers; row_weights (N,), none of them 0;
     positive_weights (N, C), none of them 0: the weight of each positive in its row's mean, None: all 1. Returns a
-    float32 scalar. Raises ValueError where the numbers are not one per level.
+    float32 scalar. Raises UserError where the numbers are not one per level.
     """
     num_levels = len(group_ids)
     temperatures = [temperature] * num_levels if isinstance(temperature, int | float) else list(temperature)

@@ -73,7 +73,7 @@ class Ranker(PatientRanker):
 
     @classmethod
     def load(cls, checkpoint: str | Path, device: str | None = None) -> "Ranker":
-        """Read a checkpoint of rank/train.py, or the one in a run's folder. Raises ValueError where there is none."""
+        """Read a checkpoint of rank/train.py, or the one in a run's folder. Raises UserError where there is none."""
         path = Path(checkpoint)
         if (path / "checkpoint" / SETTINGS_FILE).is_file():
             path = path / "checkpoint"

@@ -47,7 +47,7 @@ def task_to_rank(config: RankConfig, held_out: int | None) -> Task:
 
 
 def require_past_notes(task: Task, prompt: PromptConfig) -> None:
-    """Raise ValueError where the prompt is to hold notes of past visits and the task has none."""
+    """Raise UserError where the prompt is to hold notes of past visits and the task has none."""
     if prompt.past_note_tokens and not task.has_past_notes:
         raise UserError(
             f"prompt.past_note_tokens is {prompt.past_note_tokens}, but {task.path} has no notes of past visits; "
@@ -101,7 +101,7 @@ def model_for_task(
     an untied head puts a module of its own in the place of the head it finds, and inside that one the candidates are
     read.
 
-    Raises ValueError where the checkpoint lacks tokens for the task's codes, or the kernel cannot train here.
+    Raises UserError where the checkpoint lacks tokens for the task's codes, or the kernel cannot train here.
     """
     require_memory(config.model)
     model, tokenizer = load_base_model(config.model, task.definitions)

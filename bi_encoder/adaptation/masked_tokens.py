@@ -47,7 +47,7 @@ class MaskedRecall:
 def open_masked_model(source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The encoder with a head that guesses tokens, which is new where the encoder was saved without one.
 
-    Raises ValueError where there is no encoder, its weights are in a pickle alone, or its tokenizer has no mask.
+    Raises UserError where there is no encoder, its weights are in a pickle alone, or its tokenizer has no mask.
     """
     folder = resolve_source(source, "pretrained")
     if has_pickled_weights(Path(folder)):

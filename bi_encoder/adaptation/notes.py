@@ -36,7 +36,7 @@ class Pieces:
 def read_notes(path: str | Path, column: str) -> Notes:
     """The notes of a JSONL file (also .gz), a CSV or a Parquet file.
 
-    Raises FileNotFoundError where there is no such file, and ValueError, naming the line, where one is no object with a
+    Raises FileNotFoundError where there is no such file, and UserError, naming the line, where one is no object with a
     text in `column`, and where fewer than FEWEST_NOTES have a text.
     """
     path = Path(path)

@@ -22,7 +22,7 @@ class Bm25:
     Words are runs of two or more letters or digits in lower case, without English stop words. A word counts once for a
     query, however often it stands there, and stop words do not count: titles of codes are short, so "with" is rare in
     them and would weigh as much as a disease (CodiEsp, best sentence, validation MAP: 0.17 without both rules, 0.30
-    with them). Raises ValueError where no document has a word.
+    with them). Raises UserError where no document has a word.
     """
 
     def __init__(self, documents: Sequence[str], k1: float = 1.5, b: float = 0.75):

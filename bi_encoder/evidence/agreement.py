@@ -58,7 +58,7 @@ def agreement(weights: np.ndarray, offsets: np.ndarray, spans: Sequence[tuple[in
 
 
 def mean_agreement(agreements: Sequence[Agreement]) -> dict[str, float]:
-    """Means over codes and notes, and how many times chance the mass and the hits are. Raises ValueError on none."""
+    """Means over codes and notes, and how many times chance the mass and the hits are. Raises UserError on none."""
     if not agreements:
         raise UserError("there is no annotated evidence in what the model read, so nothing can be compared with it")
     names = [field.name for field in fields(Agreement)]

@@ -44,7 +44,7 @@ def evidence_spans(
     (V,) int the keys are V vectors of C codes, and a code's attention is that of its best vector.
 
     Tokens with nothing but space between them are one span; spans come in text order, without surrounding spaces.
-    Raises ValueError where the model has no label attention or the query was not written from a note.
+    Raises UserError where the model has no label attention or the query was not written from a note.
     """
     if query.note_start is None:
         raise UserError("evidence is looked for in a note, but this example has none")

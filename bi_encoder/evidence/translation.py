@@ -63,7 +63,7 @@ def evidence_from(
     """For each example of a split of `task` the evidence that the same example of `translated`, the task in the
     language of the annotators, has. `names` (C): of each candidate in the language of `task`.
 
-    Raises ValueError where `translated` lacks an example of the split.
+    Raises UserError where `translated` lacks an example of the split.
     """
     rows = {row["example_id"]: row for row in translated.splits[split]}
     evidence = []

@@ -178,7 +178,7 @@ class CodeIndex:
         """Open an index; the embeddings stay on disk until they are read, and processes share them.
 
         Give the fingerprint of the model that asks and the task's codes to have them checked. Raises FileNotFoundError
-        where there is none, ValueError where the file is no index, is another model's, or holds other codes.
+        where there is none, UserError where the file is no index, is another model's, or holds other codes.
         """
         path = Path(path)
         if not path.is_file():
@@ -212,7 +212,7 @@ class CodeIndex:
         return index
 
     def check_model(self, model_fingerprint: str) -> None:
-        """Raise ValueError unless the index was built by the model with this fingerprint."""
+        """Raise UserError unless the index was built by the model with this fingerprint."""
         if model_fingerprint != self.model_fingerprint:
             raise UserError(
                 f"this index was built by model {self.model_fingerprint[:12] or '(unknown)'}, the query comes from "
@@ -220,7 +220,7 @@ class CodeIndex:
             )
 
     def check_book(self, book: str) -> None:
-        """Raise ValueError unless the index was built with the code book of this digest (empty: without one)."""
+        """Raise UserError unless the index was built with the code book of this digest (empty: without one)."""
         if book != self.book:
             raise UserError(
                 f"this index was built with {_book(self.book)}, the search is to use {_book(book)}; name another "
@@ -228,7 +228,7 @@ class CodeIndex:
             )
 
     def check_codes(self, codes: list[str]) -> None:
-        """Raise ValueError unless the index holds exactly these codes in this order."""
+        """Raise UserError unless the index holds exactly these codes in this order."""
         if codes != self.codes:
             different = len(set(codes) ^ set(self.codes))
             raise UserError(

@@ -20,7 +20,7 @@ class FirstPass:
     """Scores of queries for all codes from short vectors; made once, kept in memory."""
 
     def __init__(self, embeddings: np.ndarray, width: int, kind: FirstPassKind):
-        """embeddings (C, D), rows of length 1. Raises ValueError on another kind."""
+        """embeddings (C, D), rows of length 1. Raises UserError on another kind."""
         if kind not in ("prefix", "principal"):
             raise UserError(f"the first pass is by prefix or principal, got {kind!r}")
         self._directions = principal_directions(embeddings, width) if kind == "principal" else None

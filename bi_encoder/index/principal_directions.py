@@ -15,7 +15,7 @@ def principal_directions(embeddings: np.ndarray, width: int) -> np.ndarray:
 
 
 def unit_rows(rows: np.ndarray) -> np.ndarray:
-    """The rows at length 1. Raises ValueError where one has no direction."""
+    """The rows at length 1. Raises UserError where one has no direction."""
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     if not (np.isfinite(lengths).all() and (lengths > 0).all()):
         raise UserError("an embedding is zero or not finite, so it has no direction to compare")

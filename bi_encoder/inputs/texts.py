@@ -45,7 +45,7 @@ def query_text(row: ExampleRow, definitions: Mapping[str, str]) -> QueryText:
     """The example as text: age and sex, then its note, or, where it has none, its history written with definitions.
 
     The newest visit comes first, because what training leaves of a long text is its beginning.
-    A first visit, without a note and without a history, is said to be one. Raises ValueError where the note is blank.
+    A first visit, without a note and without a history, is said to be one. Raises UserError where the note is blank.
     """
     opening = _demographics(row["age"], row["sex"])
     if row["text"] is not None:

@@ -33,7 +33,7 @@ engine computes in bf16 by autocast."""
 def load_encoder(config: EncoderConfig, texts: Iterable[str]) -> Transformer:
     """The encoder with its tokenizer; `texts` train the tokenizer of one built from `architecture`.
 
-    Raises ValueError where the pretrained encoder cannot be found or the architecture is incomplete.
+    Raises UserError where the pretrained encoder cannot be found or the architecture is incomplete.
     """
     if config.pretrained is None:
         with tempfile.TemporaryDirectory() as folder:
@@ -47,7 +47,7 @@ def load_encoder(config: EncoderConfig, texts: Iterable[str]) -> Transformer:
 
 
 def open_sentence_transformer(source: str) -> SentenceTransformer:
-    """A folder or a Hugging Face name, on the CPU. Raises ValueError where a folder has weights in a pickle alone, and
+    """A folder or a Hugging Face name, on the CPU. Raises UserError where a folder has weights in a pickle alone, and
     what the library raises where it cannot be opened."""
     if has_pickled_weights(Path(source)):
         raise UserError(pickle_refusal(Path(source)))
@@ -148,7 +148,7 @@ def _first_position(encoder: Transformer) -> int:
     """The number of a text's first position: RoBERTa and its kin count from behind the padding index.
 
     sentence-transformers knows which models do, in an attribute of its own that it sets where `can_flatten_inputs` is
-    true. Raises ValueError where a version has no such attribute: positions off by some would only make worse vectors.
+    true. Raises UserError where a version has no such attribute: positions off by some would only make worse vectors.
     """
     try:
         return encoder._flatten_position_offset

@@ -27,7 +27,7 @@ class FrozenLayers:
     """The embeddings and first `num_layers` layers of `encoder`, without gradients and without dropout, and the layers
     above them, which train. `states` is the encoder in two parts, with a memory between them.
 
-    For BERT and models built as it is (`embeddings`, `encoder.layer`). Raises ValueError for others, and where there
+    For BERT and models built as it is (`embeddings`, `encoder.layer`). Raises UserError for others, and where there
     are fewer layers.
     """
 

@@ -23,7 +23,7 @@ class FoundCode:
 
 
 def check_request(text: str, top: int) -> None:
-    """Raises ValueError where there is nothing to search for, or nothing to show."""
+    """Raises UserError where there is nothing to search for, or nothing to show."""
     if not text.strip():
         raise UserError("there is nothing to search for: the text is empty")
     if top < 1:

@@ -24,7 +24,7 @@ CANDIDATES = 1000
 
 
 class CodeSearch:
-    """Ranks the codes of `index` for a text. Raises ValueError where the index is another model's."""
+    """Ranks the codes of `index` for a text. Raises UserError where the index is another model's."""
 
     def __init__(self, model: BiEncoder, record: ModelRecord, index: CodeIndex):
         index.check_model(model.fingerprint())
@@ -35,7 +35,7 @@ class CodeSearch:
         `words`: fuse the ranking by meaning with that by words (`bi_encoder.search.fusion`).
 
         The popularity prior of a trained model is left out: most codes of an ontology were never counted. Raises
-        ValueError where the text is blank or holds no token, or `top` is below 1.
+        UserError where the text is blank or holds no token, or `top` is below 1.
         """
         check_request(text, top)
         with reading_once(self.model):

@@ -30,7 +30,7 @@ def open_model(source: str) -> tuple[BiEncoder, ModelRecord]:
     """A run of bi_encoder/train.py or its checkpoint, or an encoder that nothing here has trained: a
     sentence-transformers folder, a Hugging Face name, or `package:NAME/FOLDER`.
 
-    Raises ValueError or FileNotFoundError where it cannot be opened, or does not pool by the mean.
+    Raises UserError or FileNotFoundError where it cannot be opened, or does not pool by the mean.
     """
     checkpoint = checkpoint_folder(source)
     if checkpoint is not None:
@@ -77,7 +77,7 @@ def open_index(
 ) -> CodeIndex:
     """The index at `path`, built and saved there first where there is none.
 
-    Raises ValueError where the one that is there is of another model, of other codes or of another code book.
+    Raises UserError where the one that is there is of another model, of other codes or of another code book.
     """
     fingerprint = model.fingerprint()
     if path.is_file():
@@ -115,7 +115,7 @@ def build_index(
     """An index of codes by their definitions, and by NAMES_PER_CODE of their `names`, where these are given in the
     same order. `progress` names a progress bar; None shows none. `book`: digest of what the names come from.
 
-    Raises ValueError where a code has no definition.
+    Raises UserError where a code has no definition.
     """
     missing = [code for code, text in definitions.items() if not (text or "").strip()]
     if missing:

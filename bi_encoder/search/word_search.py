@@ -48,7 +48,7 @@ class WordSearch:
     def search(self, text: str, top: int = 20) -> list[FoundCode]:
         """The `top` codes, best first; none where the text shares no word with any name.
 
-        Raises ValueError where the text is blank or `top` is below 1.
+        Raises UserError where the text is blank or `top` is below 1.
         """
         check_request(text, top)
         columns, scores = self.rank(text, top)

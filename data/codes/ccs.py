@@ -115,7 +115,7 @@ class Grouping:
 
 @functools.cache
 def load_ccs(system: str) -> Grouping:
-    """The groups of the codes of ontology `system`. Raises ValueError where the CCS does not know its codes."""
+    """The groups of the codes of ontology `system`. Raises UserError where the CCS does not know its codes."""
     if system not in ("icd9cm", "icd10cm"):
         raise UserError(
             f"--granularity ccs groups codes of ICD-9-CM and ICD-10-CM, got codes of {system}; category takes any"

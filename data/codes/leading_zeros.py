@@ -35,7 +35,7 @@ _SLIPS = 0.002
 def with_leading_zeros(diagnoses: pl.DataFrame, system: str, ledger: Ledger, choice: str | None) -> pl.DataFrame:
     """`diagnoses` with the codes in `raw` as they were before a number was made of them.
 
-    `choice`: RESTORE, KEEP, or None where the user said nothing. Raises ValueError where `system` is ICD-9-CM, the
+    `choice`: RESTORE, KEEP, or None where the user said nothing. Raises UserError where `system` is ICD-9-CM, the
     codes lost their zeros and nothing was chosen.
     """
     if system != "icd9cm" or choice == KEEP:

@@ -75,7 +75,7 @@ class CandidateFile:
 def read_candidate_file(path: str | Path, resolve: Resolve, edition: str) -> CandidateFile:
     """The codes of a text file, one a line, or of the column `code` of a CSV or Parquet file.
 
-    `resolve`: from a code of the file to a candidate, as from `candidate_reader`. Raises ValueError with the numbers of
+    `resolve`: from a code of the file to a candidate, as from `candidate_reader`. Raises UserError with the numbers of
     the lines whose code `edition` does not know.
     """
     path = Path(path)

@@ -91,7 +91,7 @@ def build_cohort(
     has DIAGNOSIS_COLUMNS; rows whose visit is not in `visits` are dropped and counted, and so are repeats within a
     visit, visits without a code, and patients without a visit. `evidence`: by admission id; what supports a code that
     its visit lacks is left out. `texts`: by patient and admission id, where `visits` does not hold them. `events`:
-    patient_id, admission_id, event. Raises ValueError where no diagnosis has a visit.
+    patient_id, admission_id, event. Raises UserError where no diagnosis has a visit.
     """
     by_id = visits.with_columns(tie=id_order(visits["admission_id"]))
     ordered_visits = by_id.sort("patient_id", "order", "tie", "admission_id", nulls_last=True).drop("tie")

@@ -15,7 +15,7 @@ from mera.system.errors import UserError
 def random_split(patients: Iterable[Patient], fractions: Sequence[float], seed: int) -> dict[str, str]:
     """patient id -> split, drawn at random.
 
-    `fractions`: the shares of train, validation and test. Raises ValueError where they are not three positive numbers
+    `fractions`: the shares of train, validation and test. Raises UserError where they are not three positive numbers
     with the sum 1, or leave a split without a patient.
     """
     check_fractions(fractions)
@@ -26,7 +26,7 @@ def random_split(patients: Iterable[Patient], fractions: Sequence[float], seed: 
 
 
 def check_fractions(fractions: Sequence[float]) -> None:
-    """Raise ValueError where `fractions` are not three positive numbers with the sum 1."""
+    """Raise UserError where `fractions` are not three positive numbers with the sum 1."""
     if len(fractions) != len(SPLITS) or not min(fractions) > 0 or not abs(sum(fractions) - 1) <= 1e-6:
         raise UserError(f"--fractions must be three positive numbers with the sum 1, got {list(fractions)}")
 
@@ -36,7 +36,7 @@ def chet_split(patients: Iterable[Patient], sizes: Sequence[int], seed: int) -> 
 
     The protocol of Chet (Lu et al. 2022) and CGL, as our design describes it: where there are more patients than the
     sizes ask for, a random sample of them is taken; the first patient with each code goes to train, so that no code
-    is first met in validation or test; the rest are drawn. "First" is by patient id here. Raises ValueError where
+    is first met in validation or test; the rest are drawn. "First" is by patient id here. Raises UserError where
     there are too few patients, or more codes' first patients than train may hold.
     """
     if len(sizes) != len(SPLITS) or min(sizes) < 1:
@@ -134,7 +134,7 @@ def kfold_split(
     """patient id -> split, where fold number `fold` (from 0) is the test set.
 
     All folds of one seed together have every patient in test exactly once, so that their predictions can be pooled. Of
-    the other folds' patients the share `fractions[1] / (fractions[0] + fractions[1])` validates. Raises ValueError
+    the other folds' patients the share `fractions[1] / (fractions[0] + fractions[1])` validates. Raises UserError
     where a fold, or the validation set, would be empty.
     """
     ids = sorted(patient.patient_id for patient in patients)

@@ -32,7 +32,7 @@ _NO_CODE_BEHIND = re.compile(r"[\s.+*!#†‡-]+$")
 def read_national_edition(path: str | Path, ledger: Ledger) -> tuple[CodeList, InputFile]:
     """The edition in a CSV or Parquet file, and the file; what is left out of it goes to the ledger.
 
-    Raises FileNotFoundError or ValueError naming the file where it cannot be read, holds no code or one without a
+    Raises FileNotFoundError or UserError naming the file where it cannot be read, holds no code or one without a
     definition, or its parents go round in a circle.
     """
     path = Path(path)

@@ -107,7 +107,7 @@ def _split_figures(task: Task, name: str) -> SplitFigures:
 def plot_figures(figures: TaskFigures, title: str, path: str | Path) -> Path:
     """Four plots on one page, in the format of the file's suffix (`.svg`, `.png`, `.pdf`).
 
-    Raises ValueError on a suffix that is none of them. An SVG of equal figures has equal bytes.
+    Raises UserError on a suffix that is none of them. An SVG of equal figures has equal bytes.
     """
     path = Path(path)
     if path.suffix.lower() not in (".svg", ".png", ".pdf"):

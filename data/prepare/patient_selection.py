@@ -20,7 +20,7 @@ from mera.system.errors import UserError
 def filter_patients(source: Source, kind: str, options: TaskOptions) -> list[Patient]:
     """The patients of the source with the codes that `options` ask for; what is lost goes to its ledger.
 
-    Raises ValueError naming the likeliest cause where nobody is left.
+    Raises UserError naming the likeliest cause where nobody is left.
     """
     patients, ledger = list(source.patients), source.ledger
     if kind == "coding":

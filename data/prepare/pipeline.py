@@ -57,7 +57,7 @@ def prepare_tasks(
 ) -> list[Task]:
     """Write the `diagnosis` or `coding` task of a cohort, or with `kfold` one for each fold, and return them.
 
-    `source.oracle(test rows, candidates)` is kept as `oracle.npy` in a `diagnosis` task. Raises ValueError where too
+    `source.oracle(test rows, candidates)` is kept as `oracle.npy` in a `diagnosis` task. Raises UserError where too
     few patients are left, or the file of `options.candidates` holds what is no code.
     """
     names: CodeNames = load_ccs(source.system) if options.granularity == "ccs" else source.ontology
@@ -259,7 +259,7 @@ def _drop_outside_training(
 ) -> tuple[list[Patient], int]:
     """The training patients that have an example with a candidate to predict, and how many examples have none.
 
-    Raises ValueError where no patient is left.
+    Raises UserError where no patient is left.
     """
 
     def rows_of(members: Sequence[Patient]) -> Iterable[TaskRow]:

@@ -96,7 +96,7 @@ def _split_options(arguments: Arguments) -> SplitOptions:
 def _places(outputs: Iterable[str], split: SplitOptions) -> Iterator[None]:
     """Reserve the folders of all tasks for this process while the block runs.
 
-    Raises ValueError, before any work is done, where a task is there already or another process makes it.
+    Raises UserError, before any work is done, where a task is there already or another process makes it.
     """
     folders = [folder for output in outputs for folder in task_folders(output, split)]
     for folder in folders:

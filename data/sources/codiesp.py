@@ -46,7 +46,7 @@ def read_codiesp(
 ) -> tuple[list[Patient], list[InputFile], dict[str, str]]:
     """The cohort in ICD-10-CM, one visit with a note for each document, the files, and document -> split.
 
-    `language` of the notes: `en` or `es`; evidence only with `es`. Raises FileNotFoundError or ValueError where the
+    `language` of the notes: `en` or `es`; evidence only with `es`. Raises FileNotFoundError or UserError where the
     folder lacks a part.
     """
     if language not in LANGUAGES:

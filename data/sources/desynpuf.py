@@ -52,7 +52,7 @@ def read_desynpuf(
 
     `paths`: folders, or files as published (`DE1_0_2008_to_2010_Inpatient_Claims_Sample_1.zip` or .csv, and
     `DE1_0_2008_Beneficiary_Summary_File_Sample_1.zip`); without beneficiaries age and sex are unknown. Raises
-    FileNotFoundError or ValueError where there are no claims, or a file cannot be used.
+    FileNotFoundError or UserError where there are no claims, or a file cannot be used.
     """
     files = [file for path in paths for file in _files(Path(path))]
     forms = forms or ColumnForms()

@@ -43,7 +43,7 @@ def read_diabetes130(
 ) -> tuple[list[Patient], list[InputFile], pl.DataFrame | None]:
     """The cohort in ICD-9-CM, the file it was read from, and the names of its events (of `kinds`).
 
-    Raises ValueError or FileNotFoundError where the file cannot be used (see `read_columns`).
+    Raises UserError or FileNotFoundError where the file cannot be used (see `read_columns`).
     """
     source = read_columns(path, COLUMNS, ledger, forms)
     rows = source.rows

@@ -65,7 +65,7 @@ def read_eicu(
     """The cohort, the files it was read from, the ontology its codes are in, and the names of its events.
 
     `folder` holds patient and diagnosis as .csv or .csv.gz. `code_system`: `icd9` or `icd10`; `visit`: `hospital` or
-    `unit`; `kinds`: of events. Raises FileNotFoundError or ValueError where a table cannot be used.
+    `unit`; `kinds`: of events. Raises FileNotFoundError or UserError where a table cannot be used.
     """
     if code_system not in SYSTEMS:
         raise UserError(f"--code-system must be one of {', '.join(SYSTEMS)} for eicu, got {code_system!r}")

@@ -57,7 +57,7 @@ def read_meds(
     the names of its events.
 
     `folder`: the data set (with a folder data) or the folder of the shards. `code_system`: of CODE_SYSTEMS or WHO.
-    `prefixes`: of diagnoses, beside PREFIXES; `kinds`: of procedures and drugs. Raises FileNotFoundError or ValueError
+    `prefixes`: of diagnoses, beside PREFIXES; `kinds`: of procedures and drugs. Raises FileNotFoundError or UserError
     where there are no shards, one cannot be used, or no event is a diagnosis.
     """
     folder = Path(folder)

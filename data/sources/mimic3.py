@@ -64,7 +64,7 @@ def read_mimic3(
     with `past_notes`, for histories, all admissions with the summaries they have. `forms`: what the user says of the
     columns; `zeros`: of codes without leading zeros (`data.codes.leading_zeros`); `granularity`: of the task
     (`by_ontology`). `rules`: of a paper, for the notes; `evidence`: the folder of MDACE's charts; `kinds`: of
-    events. Raises FileNotFoundError or ValueError where a file cannot be used.
+    events. Raises FileNotFoundError or UserError where a file cannot be used.
     """
     admissions = read_mimic_table(folder, "ADMISSIONS", ADMISSIONS, ledger, forms)
     patients = read_mimic_table(folder, "PATIENTS", PATIENTS, ledger, forms)

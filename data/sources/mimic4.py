@@ -63,7 +63,7 @@ def read_mimic4(
     is enough where all rows have one version. With `notes`, the file `discharge` of MIMIC-IV-Note or its folder, visits
     are the admissions that have a discharge summary (see `data.sources.shared.discharge_notes`); with `past_notes`, for
     histories, all admissions with the summaries they have. `rules`: of a paper, for the notes. `kinds`: of events.
-    Raises ValueError where versions are mixed and none is chosen, and ValueError or FileNotFoundError where a table
+    Raises UserError where versions are mixed and none is chosen, and UserError or FileNotFoundError where a table
     cannot be used.
     """
     folder = Path(folder) / "hosp" if (Path(folder) / "hosp").is_dir() else Path(folder)

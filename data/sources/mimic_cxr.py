@@ -88,7 +88,7 @@ def read_mimic_cxr(
 
     `reports`: the folder with files/p10/p10000032/s50414267.txt, or mimic-cxr-reports.zip. `metadata`:
     mimic-cxr-2.0.0-metadata.csv(.gz). One of `hosp` and `ed`: the folder of that module's tables. Raises
-    FileNotFoundError or ValueError where something is missing.
+    FileNotFoundError or UserError where something is missing.
     """
     if (hosp is None) == (ed is None):
         raise UserError("mimic-cxr needs one of --hosp and --ed: where the codes of a study come from")

@@ -67,7 +67,7 @@ def read_mimic_ed(
 
     `folder`: of the tables, or the one above `ed`. `hosp`: of MIMIC-IV's patients. `code_system`: of CODE_SYSTEMS. With
     `notes` visits are stays with a chief complaint or a vital sign, with `past_notes` all. Raises FileNotFoundError or
-    ValueError where a table cannot be used.
+    UserError where a table cannot be used.
     """
     folder = Path(folder) / "ed" if (Path(folder) / "ed").is_dir() else Path(folder)
     stays = read_mimic_table(folder, "edstays", STAYS, ledger, forms)

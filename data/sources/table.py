@@ -92,7 +92,7 @@ def read_user_table(
     Where `columns` names a text, visits without one are dropped, unless `past_notes` wants the texts as history only.
     `forms`: what the user says of the columns; `zeros`: of codes without leading zeros (`data.codes.leading_zeros`);
     `granularity`: of the task (`by_ontology`); `icd10_from`: the first day of ICD-10, where earlier rows are of ICD-9.
-    Raises FileNotFoundError or ValueError where the file cannot be used.
+    Raises FileNotFoundError or UserError where the file cannot be used.
     """
     check_versions(code_system, columns, icd10_from, own_edition=edition is not None)
     if edition is None:

@@ -18,7 +18,7 @@ VISIT_COUNT_SHARES = (0.3, 0.25, 0.2, 0.15, 0.1)
 def synthetic_cohort(num_patients: int, seed: int, with_notes: bool = False) -> list[Patient]:
     """`num_patients` patients with 2-6 visits; the codes are the same with and without notes.
 
-    Raises ValueError where `num_patients` is not positive.
+    Raises UserError where `num_patients` is not positive.
     """
     if num_patients < 1:
         raise UserError(f"--patients must be at least 1, got {num_patients}")

@@ -113,7 +113,7 @@ def read_columns(
     """`columns` of a CSV or Parquet file, by their meanings; what cannot be read goes to the ledger.
 
     A time column that may hold days (`TIME_OR_DAYS`) comes as itself and as `<name>_days`, Float64, of which one is
-    null throughout. Errors as in `read_text_table`, and a ValueError naming file and column where a whole column cannot
+    null throughout. Errors as in `read_text_table`, and a UserError naming file and column where a whole column cannot
     be read, or a value must not be guessed at.
     """
     headers = {each.name: each.header or each.name for each in columns}
@@ -251,7 +251,7 @@ def _int(digits: str | None) -> int | None:
 def _sexes(
     values: pl.Series, distinct: pl.Series, place: _Place, sex_values: Mapping[str, str]
 ) -> dict[str, str | None]:
-    """Text -> `F`, `M`, or empty for an unknown sex. Raises ValueError on a text whose sex would be a guess."""
+    """Text -> `F`, `M`, or empty for an unknown sex. Raises UserError on a text whose sex would be a guess."""
     numbers = {text: meanings.whole_number(text) or text.lower() for text in distinct}
     by_number = meanings.ISO_5218 if "2" in numbers.values() and "0" not in numbers.values() else {}
     letters = set(numbers.values()) & meanings.AMBIGUOUS_WITH_M
@@ -308,7 +308,7 @@ def _proof_of_any(path: Path, columns: Sequence[Column], values: Mapping[str, pl
 
 
 def _report(place: _Place, values: pl.Series, typed: pl.Series, ledger: Ledger) -> None:
-    """Count the values that could not be read. Raises ValueError where none could."""
+    """Count the values that could not be read. Raises UserError where none could."""
     failed = typed.is_null() & values.is_not_null()
     count = int(failed.sum())
     if not count:

@@ -92,7 +92,7 @@ def nameless_beside(header: Sequence[str], columns: Collection[str]) -> list[str
 def inspect_csv(path: Path, text: bytes, separator: str, quoted: bool = True) -> CsvLayout:
     """The layout of `text`, lines ended by a newline. `quoted`: whether quotes may enclose fields.
 
-    Raises ValueError naming the line where a quote opens or closes wrongly and the lines do not say what the fields
+    Raises UserError naming the line where a quote opens or closes wrongly and the lines do not say what the fields
     are, or where a record has more fields than the first.
     """
     data = np.frombuffer(text, dtype=np.uint8)

@@ -189,7 +189,7 @@ _LONGEST_FORM = 24
 
 
 def parse_sex_values(text: str) -> Mapping[str, str]:
-    """`--sex-values F=Kvinna,F=K,M=Mann` as value in lower case -> sex. Raises ValueError on another form."""
+    """`--sex-values F=Kvinna,F=K,M=Mann` as value in lower case -> sex. Raises UserError on another form."""
     pairs = [part.partition("=") for part in text.split(",")]
     if not all(
         sex in ("F", "M") and value.strip() for sex, _, value in ((s.strip().upper(), e, v) for s, e, v in pairs)

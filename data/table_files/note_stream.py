@@ -36,7 +36,7 @@ class NoteStream:
         return InputFile(file_name=self._path.name, sha256=self._digest.hexdigest())
 
     def __iter__(self) -> Iterator[list[str]]:
-        """Rows as strings, empty where the field is. Raises ValueError naming the file where it is no such CSV."""
+        """Rows as strings, empty where the field is. Raises UserError naming the file where it is no such CSV."""
         longest = csv.field_size_limit(LONGEST_FIELD)
         try:
             with self._path.open("rb") as stored:

@@ -40,7 +40,7 @@ class InputFile:
 
 
 def read_bytes(path: Path) -> bytes:
-    """A whole input file. Raises FileNotFoundError or ValueError where there is none."""
+    """A whole input file. Raises FileNotFoundError or UserError where there is none."""
     if path.is_dir():
         raise UserError(f"{path} is a folder; --input must name one file here")
     if not path.is_file():
@@ -57,7 +57,7 @@ def read_text(path: Path, encoding: str | None = None) -> tuple[bytes, InputFile
     newline; and the file. `encoding`: one that Python knows; None: UTF-8, or UTF-16 with its mark.
 
     Raises FileNotFoundError where there is no such file, NotInUtf8 where no `encoding` is given and it needs one, and
-    ValueError naming it where it is empty, cut off or no text.
+    UserError naming it where it is empty, cut off or no text.
     """
     stored = read_bytes(path)
     file = InputFile.of(path, stored)

@@ -67,7 +67,7 @@ def read_text_table(
     Of `optional` (our names) those whose column is missing are left out. `separator`: None finds it by the header, with
     a tab preferred for .tsv and .txt. Without a header `headers` names all columns in order. `quoted`: whether quotes
     may enclose fields. `encoding` of a CSV: None is UTF-8, or UTF-16 with its mark. Raises FileNotFoundError where
-    there is no such file, and ValueError naming it where it is empty, cut off, no table, lacks a column, or has another
+    there is no such file, and UserError naming it where it is empty, cut off, no table, lacks a column, or has another
     number of rows than a parser finds in it.
     """
     path = Path(path)

@@ -105,7 +105,7 @@ def optional_table(path: Path, name: str, empty: pl.DataFrame) -> pl.DataFrame:
 
 @contextmanager
 def damaged(path: Path, part: str) -> Iterator[None]:
-    """Raise ValueError where the block cannot read its part of the task; libraries' words may quote a row."""
+    """Raise UserError where the block cannot read its part of the task; libraries' words may quote a row."""
     try:
         yield
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException, pl.exceptions.PolarsError):

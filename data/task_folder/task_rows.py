@@ -59,7 +59,7 @@ def codes_of_rows(tables: Iterable[pa.Table]) -> set[str]:
 
 
 def check_codes(name: str, table: pa.Table, codes: set[str]) -> None:
-    """Raise ValueError where split `name` has an example without targets, or a code that is not among `codes`: the
+    """Raise UserError where split `name` has an example without targets, or a code that is not among `codes`: the
     row is named by its number, not by what it holds.
     """
     if codes_of_rows([table]) - codes:

@@ -80,7 +80,7 @@ def digests_of(folder: Path, row_digests: Mapping[str, str], info: Mapping[str, 
 def verify_task(
     path: Path, tables: Mapping[str, pa.Table], codes: pl.DataFrame, others: pl.DataFrame, info: TaskInfo
 ) -> None:
-    """Raise ValueError naming what differs where the task in `path` is not what it was made as.
+    """Raise UserError naming what differs where the task in `path` is not what it was made as.
 
     A task made before there were digests is held against its fingerprint, which covers rows and codes.
     """

@@ -165,7 +165,7 @@ class CodeSet:
 
 
 def task_codes(task: Task, with_terms: bool = True) -> CodeSet:
-    """The candidates of a prepared task, with the terms of its code book where `with_terms` says so. Raises ValueError
+    """The candidates of a prepared task, with the terms of its code book where `with_terms` says so. Raises UserError
     where it has no candidates."""
     terms = task.terms_by_code() if with_terms else []
     return CodeSet(

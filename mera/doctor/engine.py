@@ -52,7 +52,7 @@ class Engine:
 def read_engine(path: str | Path | None, processes: int | None, has_gpu: bool) -> Engine:
     """The engine of an accelerate settings file; without one, a single process on what there is.
 
-    Raises FileNotFoundError where `path` is missing, ValueError where it is no accelerate settings file.
+    Raises FileNotFoundError where `path` is missing, UserError where it is no accelerate settings file.
     """
     if path is None:
         count = processes or 1

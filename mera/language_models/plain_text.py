@@ -22,7 +22,7 @@ class PlainText:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, codes: Iterable[str]):
         """`codes`: whose tokens are left out, where they have one; the tokenizer itself stays as it is. Raises
-        ValueError where the tokenizer is not a fast one."""
+        UserError where the tokenizer is not a fast one."""
         if not tokenizer.is_fast:
             raise UserError(
                 f"the tokenizer of the base model ({type(tokenizer).__name__}) is not a fast one: it cannot tell a "
@@ -41,7 +41,7 @@ class PlainText:
 
 
 def require_plain(tokenizer: PreTrainedTokenizerBase, codes: Iterable[str], texts: Sequence[str]) -> None:
-    """Raise ValueError where one of `texts` says a token. For stage one: its questions hold codes and words in one
+    """Raise UserError where one of `texts` says a token. For stage one: its questions hold codes and words in one
     text, in which the tokenizer could not tell such a word from the token."""
     read = tokenizer(list(texts), add_special_tokens=False, return_attention_mask=False)["input_ids"]
     plain = PlainText(tokenizer, codes)

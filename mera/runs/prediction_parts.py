@@ -52,7 +52,7 @@ def read_json(path: Path) -> Any:
 
 
 def check_finite(scores: np.ndarray, path: Path, may_be_missing: bool = False) -> None:
-    """Raise ValueError where a score of (N, C) is NaN or infinite; with `may_be_missing` -inf says that a code was no
+    """Raise UserError where a score of (N, C) is NaN or infinite; with `may_be_missing` -inf says that a code was no
     candidate, and a row of nothing else is refused.
     """
     if scores.dtype.kind not in "fiu":
@@ -74,7 +74,7 @@ def check_finite(scores: np.ndarray, path: Path, may_be_missing: bool = False) -
 
 
 def check_codes_known(examples: pl.DataFrame, codes: Collection[str], path: Path) -> None:
-    """Raise ValueError where `targets` or `seen` is missing in a row, or holds a code that is not among `codes`."""
+    """Raise UserError where `targets` or `seen` is missing in a row, or holds a code that is not among `codes`."""
     for name in ("targets", "seen"):
         if examples[name].dtype != pl.List(pl.String):
             raise UserError(f"{path}: column {name} holds no lists of codes; {WRITE_AGAIN}")

@@ -170,7 +170,7 @@ def _write_parts(folder: Path, predictions: Predictions, codes: list[str]) -> No
 def read_predictions(path: str | Path) -> Predictions:
     """Read a prediction folder, or a run directory that holds one; the run is called as its directory is called now.
 
-    Raises FileNotFoundError where neither is there, ValueError where a part is damaged, scores and tables do not fit
+    Raises FileNotFoundError where neither is there, UserError where a part is damaged, scores and tables do not fit
     together, or a score is no number.
     """
     path = Path(path)

@@ -162,7 +162,7 @@ class StageTrainer(Trainer):
     def resume_and_train(self, run: RunDirectory, config: TrainingConfig) -> None:
         """Train from the newest usable checkpoint of `run`, or from the start.
 
-        Raises InterruptedRun where a signal ended training, ValueError where the loss is not a number any more or the
+        Raises InterruptedRun where a signal ended training, UserError where the loss is not a number any more or the
         checkpoint was written under a start that this one cannot go on from.
         """
         self.tell_steps()

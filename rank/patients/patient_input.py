@@ -1,6 +1,6 @@
 """A patient as somebody gives it to `mera predict` or `Ranker.rank`, checked before a model reads it.
 
-Two kinds of mistake are refused with a ValueError of one sentence: what no patient can be (days that ascend, an age of
+Two kinds of mistake are refused with a UserError of one sentence: what no patient can be (days that ascend, an age of
 -5), and what the model has never seen (unknown codes, a note where it was trained on none). The second kind may be
 allowed, and is then a Python warning (`rank.patients.notices`).
 """
@@ -20,7 +20,7 @@ GO_ON = "to go on all the same, pass --allow-unknown (in Python: allow_unknown=T
 
 
 def given_codes(history: Sequence[Sequence[str]]) -> list[list[str]]:
-    """The codes of each visit, without those that are blank. Raises ValueError where a visit is a text instead of a
+    """The codes of each visit, without those that are blank. Raises UserError where a visit is a text instead of a
     list of codes, whose letters would be read as codes, or a code is no text."""
     for number, visit in enumerate(history, start=1):
         if isinstance(visit, str):
@@ -31,7 +31,7 @@ def given_codes(history: Sequence[Sequence[str]]) -> list[list[str]]:
 
 
 def read_age(value: str | float | None) -> int | None:
-    """Whole years from `67`, `67.0` or "67.0". Raises ValueError on anything else, and outside 0 to 120."""
+    """Whole years from `67`, `67.0` or "67.0". Raises UserError on anything else, and outside 0 to 120."""
     if value is None:
         return None
     age = _whole(value)
@@ -41,7 +41,7 @@ def read_age(value: str | float | None) -> int | None:
 
 
 def read_sex(value: str | None) -> str | None:
-    """`F`, `M`, or None where it is recorded as unknown. Raises ValueError on a word that is no sex."""
+    """`F`, `M`, or None where it is recorded as unknown. Raises UserError on a word that is no sex."""
     if value is None:
         return None
     sex = sex_of_word(value.strip())
@@ -51,7 +51,7 @@ def read_sex(value: str | None) -> str | None:
 
 
 def read_days(values: Sequence[str | float | None], num_visits: int) -> list[int | None]:
-    """Days before now of each visit, oldest first; None where they are unknown. Raises ValueError where there is not
+    """Days before now of each visit, oldest first; None where they are unknown. Raises UserError where there is not
     one for each visit, one is no whole number or negative, or they ascend."""
     if len(values) != num_visits:
         raise UserError(
@@ -72,7 +72,7 @@ def read_days(values: Sequence[str | float | None], num_visits: int) -> list[int
 def require_known(
     reader: CodeReader, history: Sequence[Sequence[str]], *, whose: str = "the history's", allow_unknown: bool = False
 ) -> None:
-    """`history`: visits with codes as `reader` read them. Raises ValueError where the model knows none or too few."""
+    """`history`: visits with codes as `reader` read them. Raises UserError where the model knows none or too few."""
     unknown = reader.unknown(history)
     number = sum(len(set(visit)) for visit in history)
     if not unknown or len(unknown) <= MOST_UNKNOWN * number:
@@ -84,7 +84,7 @@ def require_known(
 
 
 def require_seen(reader: CodeReader, *, history: bool, note: bool, allow_unknown: bool = False) -> None:
-    """Raises ValueError where there is a history, or a note, and the model has never seen one."""
+    """Raises UserError where there is a history, or a note, and the model has never seen one."""
     trained_on = reader.trained_on
     if note and trained_on.note is False:
         refuse("the model was trained without notes, so it cannot read one: leave the note out", allow_unknown)
@@ -96,7 +96,7 @@ def require_seen(reader: CodeReader, *, history: bool, note: bool, allow_unknown
 
 
 def refuse(reason: str, allow_unknown: bool) -> None:
-    """Raise ValueError, or warn (`UnfamiliarInput`) that the ranking goes on."""
+    """Raise UserError, or warn (`UnfamiliarInput`) that the ranking goes on."""
     if not allow_unknown:
         raise UserError(f"{reason}; {GO_ON}")
     warnings.warn(f"{reason}; what the model makes of it is anybody's guess", UnfamiliarInput, stacklevel=3)

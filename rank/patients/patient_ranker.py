@@ -189,7 +189,7 @@ class PatientRanker(ABC):
         of those too (`drug:furosemide`); `days_before`: one whole number per visit, which must not ascend; `age`: whole
         years; `sex`: `F` or `M`; `text`: a note.
 
-        Raises ValueError where nothing at all is given, a value is none of these, there are events and the model reads
+        Raises UserError where nothing at all is given, a value is none of these, there are events and the model reads
         none, it does not know most of the codes, or has never seen a note or a history that is given; of these last,
         `allow_unknown` makes warnings.
         """

@@ -25,7 +25,7 @@ class Phenotype:
 
     @classmethod
     def parse(cls, text: str) -> "Phenotype":
-        """From `heart_failure=428` or `heart_failure=I50,I11.0`; raises ValueError on anything else."""
+        """From `heart_failure=428` or `heart_failure=I50,I11.0`; raises UserError on anything else."""
         name, _, prefixes = text.partition("=")
         written = tuple("".join(prefix.split()).upper() for prefix in prefixes.split(",") if prefix.strip())
         if not name.strip() or not written:
@@ -35,7 +35,7 @@ class Phenotype:
     def columns(self, candidates: Sequence[str]) -> np.ndarray:
         """The columns of the candidates under the prefixes; a dot more or less does not matter.
 
-        Raises ValueError where there is none.
+        Raises UserError where there is none.
         """
         columns = [column for column, code in enumerate(candidates) if self._has(code)]
         if not columns:

@@ -33,7 +33,7 @@ def rank_patient(
     explain: bool = False,
 ) -> RankedExample:
     """`history`: `428.0,401.9,drug:furosemide;584.9`, oldest visit first; `days`: `120;14`; `rules` and
-    `explain`: as `PatientRanker.ranked` takes them. Raises ValueError as `PatientRanker.row` does.
+    `explain`: as `PatientRanker.ranked` takes them. Raises UserError as `PatientRanker.row` does.
 
     An `InputNotice` names the few codes that the model does not have and reads as plain text.
     """
@@ -77,7 +77,7 @@ def rank_task(
     Where there are phenotypes and `split` is not validation, their probabilities are recalibrated on the validation
     patients: codes that come together make 1 - prod(1 - p) too large.
 
-    Raises ValueError where the task is of another ontology, or has what the model has never seen, as
+    Raises UserError where the task is of another ontology, or has what the model has never seen, as
     `PatientRanker.row` does for one patient; with `allow_unknown` these are warnings (`UnfamiliarInput`). `candidates`:
     for a verifier, and for nothing else, the run whose candidates it verifies.
     """
@@ -161,7 +161,7 @@ def _rows(ranker: PatientRanker, task: Task, split: str) -> list[TaskRow]:
 
 
 def _require_same_ontology(ranker: PatientRanker, task: Task, allow_unknown: bool) -> None:
-    """Raises ValueError where the task's codes are of another ontology than the model's, and not of the one whose codes
+    """Raises UserError where the task's codes are of another ontology than the model's, and not of the one whose codes
     fall into the model's groups. Says how codes are read where the model's are coarser."""
     trained_on, ontology = ranker.trained_on, task.info.get("ontology")
     if trained_on.ontology is None or ontology is None:

@@ -18,7 +18,7 @@ def only_past_notes(patients: Sequence[Patient], split_of: Mapping[str, str], le
     """The patients without the notes that no model may read, each of which is counted; visits and codes stay.
 
     Dropped are the note of each patient's last visit, and notes of train and validation that nearly repeat one in a
-    history of a later split (`data.cohorts.notes.near_duplicates`). Test keeps every past note. Raises ValueError where
+    history of a later split (`data.cohorts.notes.near_duplicates`). Test keeps every past note. Raises UserError where
     no note is left.
     """
     patients = _without_notes(

@@ -61,7 +61,7 @@ def read_mimic3_notes(
 
     `path`: NOTEEVENTS.csv(.gz) or its folder. `next_admissions`: notes charted later than these are dropped.
     `date_format`: of its times, beside ISO. `rules`: of a paper, by which the notes are put together. Raises
-    FileNotFoundError or ValueError where it cannot be used.
+    FileNotFoundError or UserError where it cannot be used.
     """
     columns = [
         "row_id",
@@ -223,7 +223,7 @@ class _Clock:
         return moment
 
     def report(self, ledger: Ledger) -> None:
-        """To be called when all are read. Raises ValueError where none was a time."""
+        """To be called when all are read. Raises UserError where none was a time."""
         if not self._unreadable:
             return
         if not self._num_read:

@@ -41,7 +41,7 @@ def resolve_versions(
     `rows`: subject_id, the id of the `stay`, seq_num, icd_code, icd_version. `code_system`: of CODE_SYSTEMS; None is
     enough where all rows have one version; `mixed` is `to-icd10`. `zeros`: what the user says of ICD-9 codes without
     leading zeros; `granularity`: of the task (`by_ontology`). Translations prefer what the rows of the wanted version
-    hold (`data.codes.gem`). Raises ValueError where versions are mixed and none is chosen.
+    hold (`data.codes.gem`). Raises UserError where versions are mixed and none is chosen.
     """
     code_system = _choose(rows["icd_version"], code_system)
     table = mark_primary(diagnoses_table(rows, "icd_code", stay, keep=["icd_version"]))

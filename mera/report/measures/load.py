@@ -48,7 +48,7 @@ class Comparable:
 def group_runs(paths: Sequence[str | Path], by_task: bool = False) -> list[Comparable]:
     """Read and check every prediction folder; one group per task, in the order of first appearance.
 
-    Scores are not kept: with many runs they are what fills the memory. Raises ValueError, naming the two runs and what
+    Scores are not kept: with many runs they are what fills the memory. Raises UserError, naming the two runs and what
     differs, where runs cannot be compared; several tasks are an error unless `by_task`.
     """
     if not paths:

@@ -54,7 +54,7 @@ def write_report(
     between; report.json holds every number whatever is chosen. `output` is written beside and renamed: complete or as
     it was before. Returns index.html.
 
-    Raises FileNotFoundError where a run has no predictions; ValueError where runs cannot be compared, where no run is
+    Raises FileNotFoundError where a run has no predictions; UserError where runs cannot be compared, where no run is
     called `reference` and no section as `sections` says, where `output` holds something that is not a report, or
     another process writes it.
     """
