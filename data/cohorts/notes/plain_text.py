@@ -7,7 +7,7 @@ characters: nobody sees it, and a model finds another word there, or none.
 import html
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 _INVISIBLE = frozenset("\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff")
@@ -32,26 +32,32 @@ def plain_text(text: str) -> PlainText:
     """`text` in NFC, without invisible characters, and with the characters that entities of HTML (`&ouml;`) name."""
     if "&" not in text and (text.isascii() or (unicodedata.is_normalized("NFC", text) and _INVISIBLE.isdisjoint(text))):
         return PlainText(text, range(len(text) + 1))
+    letters = list(_letters(text))
     read: list[str] = []
     places: list[int] = []
     start = 0
-    while start < len(text):
-        entity = _ENTITY.match(text, start) if text[start] == "&" else None
-        if entity is not None:
-            end, piece = entity.end(), html.unescape(entity[0])
-        else:
-            end = _end_of_letter(text, start)
-            piece = unicodedata.normalize("NFC", text[start:end])
-        piece = "".join(character for character in piece if character not in _INVISIBLE)
+    while start < len(letters):
+        end = _end_of_letter(letters, start)
+        piece = unicodedata.normalize("NFC", "".join(letter for letter, _ in letters[start:end]))
         read.append(piece)
-        places += [start] * len(piece)
+        places += [letters[start][1]] * len(piece)
         start = end
     return PlainText("".join(read), [*places, len(text)])
 
 
-def _end_of_letter(text: str, start: int) -> int:
-    """Behind the marks that belong to the character at `start`."""
+def _letters(text: str) -> Iterator[tuple[str, int]]:
+    """The characters that show, those that entities name among them, each with its place in `text`."""
+    start = 0
+    while start < len(text):
+        entity = _ENTITY.match(text, start) if text[start] == "&" else None
+        named = text[start] if entity is None else html.unescape(entity[0])
+        yield from ((letter, start) for letter in named if letter not in _INVISIBLE)
+        start += 1 if entity is None else len(entity[0])
+
+
+def _end_of_letter(letters: Sequence[tuple[str, int]], start: int) -> int:
+    """Behind the marks that belong to the letter at `start`."""
     end = start + 1
-    while end < len(text) and (unicodedata.combining(text[end]) or ord(text[end]) in _LATER_JAMO):
+    while end < len(letters) and (unicodedata.combining(letters[end][0]) or ord(letters[end][0]) in _LATER_JAMO):
         end += 1
     return end
