@@ -21,11 +21,10 @@ import numpy as np
 import polars as pl
 
 from data.table_files.csv_layout import find_separator, header_names, line_records
-from data.table_files.stored_files import CHUNK, InputFile
+from data.table_files.stored_files import CHUNK, InputFile, tables_among
 from data.table_files.text_tables import describe_header
 from mera.system.errors import UserError
 
-TEXT_SUFFIXES = (".txt", ".csv", ".tsv")
 _BEGINNING = 4_096
 _LONGEST_LINE = 4 * CHUNK
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
@@ -217,8 +216,7 @@ class CsvStream:
                         yield file
                 elif start == b"PK\x03\x04":
                     with zipfile.ZipFile(stored) as archive:
-                        names = [name for name in archive.namelist() if name.lower().endswith(TEXT_SUFFIXES)]
-                        names = [name for name in names if not name.lower().endswith(".txt")] or names
+                        names = tables_among(archive.namelist())
                         if len(names) != 1:
                             raise UserError(f"{self.path} holds {len(names)} tables; unpack it and name one")
                         with archive.open(names[0]) as file:

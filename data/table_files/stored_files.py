@@ -8,7 +8,7 @@ import io
 import lzma
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from mera.system.errors import UserError
 
 CHUNK = 1 << 24
 """Bytes looked at in one go: what is computed from them is several times as large."""
-_TABLE_SUFFIXES = (".csv", ".txt", ".tsv")
+TABLE_SUFFIXES = (".csv", ".txt", ".tsv")
 _BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
 
@@ -114,13 +114,17 @@ def _unpack(path: Path, stored: bytes) -> bytes:
         raise UserError(f"{path} is a damaged gzip file; download or copy it again") from None
 
 
+def tables_among(names: Iterable[str]) -> list[str]:
+    """The tables of an archive: not the second, hidden file that macOS adds to each, nor a text beside a CSV."""
+    visible = (name for name in names if not name.split("/")[-1].startswith("._"))
+    tables = [name for name in visible if name.lower().endswith(TABLE_SUFFIXES)]
+    return [name for name in tables if not name.lower().endswith(".txt")] or tables
+
+
 def _unzip(path: Path, stored: bytes) -> bytes:
     try:
         with zipfile.ZipFile(io.BytesIO(stored)) as archive:
-            # Archives of macOS hold a second, hidden file for each.
-            visible = (name for name in archive.namelist() if not name.split("/")[-1].startswith("._"))
-            names = [name for name in visible if name.lower().endswith(_TABLE_SUFFIXES)]
-            names = [name for name in names if not name.lower().endswith(".txt")] or names  # beside a read-me
+            names = tables_among(archive.namelist())
             if len(names) != 1:
                 raise UserError(f"{path} holds {len(names)} tables; unpack it and name one")
             return archive.read(names[0])

@@ -8,9 +8,9 @@ import polars as pl
 
 from data.ledger import Ledger
 from data.table_files.columns import ColumnForms, column, type_columns, without_nothing
-from data.table_files.csv_stream import TEXT_SUFFIXES, CsvStream
+from data.table_files.csv_stream import CsvStream
 from data.table_files.meanings import Meaning
-from data.table_files.stored_files import InputFile
+from data.table_files.stored_files import TABLE_SUFFIXES, InputFile
 from data.table_files.text_tables import TextTable
 from mera.system.errors import UserError
 
@@ -67,7 +67,7 @@ def files_of(path: Path) -> list[Path]:
 
 
 def _is_text(name: str) -> bool:
-    return name.removesuffix(".gz").removesuffix(".zip").endswith(TEXT_SUFFIXES)
+    return name.removesuffix(".gz").removesuffix(".zip").endswith(TABLE_SUFFIXES)
 
 
 def read_discharges(
