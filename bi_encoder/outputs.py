@@ -1,6 +1,7 @@
 """What a bi-encoder run leaves behind: checkpoint, code index, predictions, metrics. N examples, C codes, D width."""
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TypedDict
 
@@ -13,7 +14,7 @@ from bi_encoder.index.code_index import CodeIndex
 from bi_encoder.inputs.texts import codes_without_definition, query_texts
 from bi_encoder.model import BiEncoder
 from bi_encoder.predict import code_vectors_of, score_windows, split_windows
-from bi_encoder.scoring.prior import fit_prior
+from bi_encoder.scoring.prior import Prior, fit_prior
 from bi_encoder.validation import Validation, ranking_measure, ranking_metrics
 from data.task import Task
 from mera.config import config_dict
@@ -62,6 +63,18 @@ class WidthRecord(TypedDict):
     bytes_per_code: int
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Chosen:
+    """What the validation split decided. N its examples."""
+
+    scores_by_width: dict[int, np.ndarray]
+    """Width -> (N, C), without the prior."""
+    prior: Prior
+    scores: np.ndarray
+    """(N, C), at full width with the prior."""
+    threshold: float
+
+
 def write_outputs(
     run: RunDirectory,
     config: BiEncoderConfig,
@@ -77,62 +90,23 @@ def write_outputs(
 
     `log`: the trainer's log history. `tokens`: how many it was trained on.
     """
-    encoder, selection, full_width = config.encoder, config.selection, model.hidden_size
-    widths = matryoshka_widths(config.objective.widths, full_width)
-    scores_by_width = validation.scores(model, widths, progress="scoring validation")
-    targets, counts = validation.targets, task.train_counts
-    measure = ranking_measure(selection.prior_by or selection.keep_best_by, counts)
-    prior = fit_prior(
-        scores_by_width[full_width], targets, counts, selection.prior_form, selection.prior_weights, measure
-    )
-    validation_scores = scores_by_width[full_width] + prior.of_codes(counts)
-    threshold = best_threshold(validation_scores, targets)
-    test_windows = split_windows(task, "test", model.tokenizer, encoder)
-    test_scores = score_windows(model, task, test_windows, [full_width], config, progress="scoring test")[full_width]
-    test_metrics = ranking_metrics(test_scores, task.targets("test"), counts)
-    test_scores += prior.of_codes(counts)
+    encoder, full_width = config.encoder, model.hidden_size
+    targets, counts = task.targets("test"), task.train_counts
+    chosen = _choose(config, task, model, validation)
+    windows = split_windows(task, "test", model.tokenizer, encoder)
+    scores = score_windows(model, task, windows, [full_width], config, progress="scoring test")[full_width]
+    without_prior = ranking_metrics(scores, targets, counts)
+    scores += chosen.prior.of_codes(counts)
 
-    record = ModelRecord(
-        variant=config.variant,
-        temperature=config.objective.temperature,
-        max_query_tokens=encoder.max_query_tokens,
-        max_key_tokens=encoder.max_key_tokens,
-        window_overlap=encoder.window_overlap,
-        rerank_candidates=selection.rerank_candidates if selection.scoring == "rerank" else None,
-        widths=training_widths(config, full_width)[0],
-        task_fingerprint=task.fingerprint,
-        prior_weight=prior.weight,
-        prior_offsets=dict(prior.offsets),
-        code_vectors=selection.code_vectors,
-        views_per_code=selection.views_per_code,
-        spans_per_code=selection.spans_per_code,
-        rerank_views=selection.rerank_views,
-        definition_weight=selection.definition_weight,
-        threshold=threshold,
-        codes=task.codes,
-    )
-    save_bi_encoder(model, run.path("checkpoint"), record)
+    save_bi_encoder(model, run.path("checkpoint"), _model_record(config, task, model, chosen))
     vectors = code_vectors_of(model, task, config)
     index = CodeIndex.build(
         vectors.embeddings.cpu().numpy(), task.codes, model.fingerprint(), owner=vectors.owner.cpu().numpy()
     )
     index.save(run.path("index") / "codes.safetensors")
-    by_width = {str(width): ranking_metrics(scores, targets, counts) for width, scores in scores_by_width.items()}
-    metrics = RunMetrics(
-        prior_weight=prior.weight,
-        prior_offsets=dict(prior.offsets),
-        threshold=threshold,
-        validation=ranking_metrics(validation_scores, targets, counts),
-        validation_without_prior=by_width[str(full_width)],
-        validation_by_width_without_prior=by_width,
-        queries_in_several_windows={
-            split: sum(len(windows) > 1 for windows in texts)
-            for split, texts in (("validation", validation.windows), ("test", test_windows))
-        },
-        codes_without_definition=len(codes_without_definition(task)),
-        epochs=[dict(entry) for entry in log if "eval_recall_at_20" in entry],
-    )
+    metrics = _run_metrics(task, validation, chosen, {"validation": validation.windows, "test": windows}, log)
     write_json(run.path("metrics.json"), asdict(metrics))
+
     manifest = build_manifest(
         run=run.final.name,
         model=f"bi-encoder {config.variant}",
@@ -143,28 +117,94 @@ def write_outputs(
         clock=clock,
         tokens=tokens,
     )
-    manifest["calibration"] = fit_platt(validation_scores - threshold, targets)
+    manifest["calibration"] = fit_platt(chosen.scores - chosen.threshold, validation.targets)
     manifest["prior"] = {
-        "form": selection.prior_form,
-        "weight": prior.weight,
-        "offsets": dict(prior.offsets),
+        "form": config.selection.prior_form,
+        "weight": chosen.prior.weight,
+        "offsets": dict(chosen.prior.offsets),
         "validation": metrics.validation,
         "validation_without": metrics.validation_without_prior,
-        "test": ranking_metrics(test_scores, task.targets("test"), counts),
-        "test_without": test_metrics,
+        "test": ranking_metrics(scores, targets, counts),
+        "test_without": without_prior,
     }
     records = {
         "training": log,
-        "widths": width_records(by_width, index),
+        "widths": width_records(metrics.validation_by_width_without_prior, index),
     }
     if model.attention is not None:
         queries = query_texts(task, "test")
         window = {"max_tokens": encoder.max_query_tokens, "overlap": encoder.window_overlap}
-        records["evidence"] = evidence_record(model, queries, vectors, test_scores, task.codes, **window)
-    predictions = predictions_for_task(task, "test", test_scores, threshold, manifest, records)
+        records["evidence"] = evidence_record(model, queries, vectors, scores, task.codes, **window)
+    predictions = predictions_for_task(task, "test", scores, chosen.threshold, manifest, records)
     write_predictions(run.path("predictions"), predictions)
-    write_validation(run, task, validation_scores, threshold, manifest)
+    write_validation(run, task, chosen.scores, chosen.threshold, manifest)
     return metrics
+
+
+def _choose(config: BiEncoderConfig, task: Task, model: BiEncoder, validation: Validation) -> _Chosen:
+    """Prior, then threshold."""
+    selection, counts, full_width = config.selection, task.train_counts, model.hidden_size
+    widths = matryoshka_widths(config.objective.widths, full_width)
+    scores_by_width = validation.scores(model, widths, progress="scoring validation")
+    measure = ranking_measure(selection.prior_by or selection.keep_best_by, counts)
+    prior = fit_prior(
+        scores_by_width[full_width], validation.targets, counts, selection.prior_form, selection.prior_weights, measure
+    )
+    scores = scores_by_width[full_width] + prior.of_codes(counts)
+    return _Chosen(
+        scores_by_width=scores_by_width,
+        prior=prior,
+        scores=scores,
+        threshold=best_threshold(scores, validation.targets),
+    )
+
+
+def _model_record(config: BiEncoderConfig, task: Task, model: BiEncoder, chosen: _Chosen) -> ModelRecord:
+    encoder, selection = config.encoder, config.selection
+    return ModelRecord(
+        variant=config.variant,
+        temperature=config.objective.temperature,
+        max_query_tokens=encoder.max_query_tokens,
+        max_key_tokens=encoder.max_key_tokens,
+        window_overlap=encoder.window_overlap,
+        rerank_candidates=selection.rerank_candidates if selection.scoring == "rerank" else None,
+        widths=training_widths(config, model.hidden_size)[0],
+        task_fingerprint=task.fingerprint,
+        prior_weight=chosen.prior.weight,
+        prior_offsets=dict(chosen.prior.offsets),
+        code_vectors=selection.code_vectors,
+        views_per_code=selection.views_per_code,
+        spans_per_code=selection.spans_per_code,
+        rerank_views=selection.rerank_views,
+        definition_weight=selection.definition_weight,
+        threshold=chosen.threshold,
+        codes=task.codes,
+    )
+
+
+def _run_metrics(
+    task: Task,
+    validation: Validation,
+    chosen: _Chosen,
+    windows: Mapping[str, Sequence[Sequence[object]]],
+    log: list[dict[str, float]],
+) -> RunMetrics:
+    """`windows`: split -> the windows of each of its examples."""
+    targets, counts = validation.targets, task.train_counts
+    by_width = {width: ranking_metrics(scores, targets, counts) for width, scores in chosen.scores_by_width.items()}
+    return RunMetrics(
+        prior_weight=chosen.prior.weight,
+        prior_offsets=dict(chosen.prior.offsets),
+        threshold=chosen.threshold,
+        validation=ranking_metrics(chosen.scores, targets, counts),
+        validation_without_prior=by_width[max(by_width)],
+        validation_by_width_without_prior={str(width): metrics for width, metrics in by_width.items()},
+        queries_in_several_windows={
+            split: sum(len(of_example) > 1 for of_example in texts) for split, texts in windows.items()
+        },
+        codes_without_definition=len(codes_without_definition(task)),
+        epochs=[dict(entry) for entry in log if "eval_recall_at_20" in entry],
+    )
 
 
 def width_records(metrics_by_width: dict[str, dict[str, float]], index: CodeIndex) -> list[WidthRecord]:

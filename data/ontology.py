@@ -14,12 +14,12 @@ read on first use and kept for the life of the process.
 import functools
 
 from data.editions.code_list import load_who_edition
-from data.editions.edition import LEVELS, Ontology, UnknownCode
+from data.editions.edition import LEVELS, Ontology, UnknownCode, undotted
 from data.editions.icd9cm import Icd9Cm
 from data.editions.icd10cm import Icd10Cm
 from mera.system.errors import UserError
 
-__all__ = ["LEVELS", "SYSTEMS", "Ontology", "UnknownCode", "load_ontology"]
+__all__ = ["LEVELS", "SYSTEMS", "Ontology", "UnknownCode", "load_ontology", "undotted"]
 SYSTEMS = ("icd9cm", "icd10cm", "icd10who")
 
 

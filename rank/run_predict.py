@@ -44,7 +44,7 @@ from rank.task_prediction.rank_table import (
 from rank.task_prediction.ranked_files import SUFFIXES, as_json, print_measured, print_ranked, write_ranked
 
 
-def rank_table(arguments: argparse.Namespace, phenotypes: list[Phenotype]) -> None:
+def rank_patients_of_table(arguments: argparse.Namespace, phenotypes: list[Phenotype]) -> None:
     """`--input`: the patients of a table, into `--output`, after the account of what was read."""
     ranker = _opened(arguments)
     patients = read_patients(arguments, ranker)
@@ -66,6 +66,56 @@ def rank_table(arguments: argparse.Namespace, phenotypes: list[Phenotype]) -> No
     print(f"{_patients(len(examples))} ranked: {arguments.output}{lost}")
 
 
+def rank_patients_of_task(arguments: argparse.Namespace, phenotypes: list[Phenotype]) -> None:
+    """`--task`: the patients of a split, into `--output`, beside what they really had."""
+    if any((arguments.history, arguments.text, arguments.days, arguments.age, arguments.sex)):
+        raise UserError("give either --task or one patient (--history, --days, --age, --sex, --text), not both")
+    if arguments.output is None:
+        raise UserError("--task needs --output FILE.csv, FILE.parquet or FILE.json")
+    ranker = _opened(arguments)
+    examples, measured = rank_task(
+        ranker,
+        arguments.task,
+        arguments.split,
+        phenotypes,
+        arguments.top,
+        arguments.batch_size,
+        arguments.allow_unknown,
+        arguments.rules,
+        arguments.candidates,
+        arguments.explain,
+    )
+    write_ranked(arguments.output, examples, measured)
+    print_measured(measured)
+    _tell_threshold(ranker)
+    print(f"{_patients(len(examples))} ranked: {arguments.output}")
+
+
+def rank_one_patient(arguments: argparse.Namespace, phenotypes: list[Phenotype]) -> None:
+    """The patient of `--history`, `--text` and the rest: printed, or into `--output`."""
+    ranker = _opened(arguments)
+    example = rank_patient(
+        ranker,
+        arguments.history,
+        arguments.days,
+        phenotypes,
+        top=arguments.top,
+        age=arguments.age,
+        sex=arguments.sex,
+        text=arguments.text,
+        allow_unknown=arguments.allow_unknown,
+        rules=arguments.rules,
+        explain=arguments.explain,
+    )
+    if arguments.output is not None:
+        write_ranked(arguments.output, [example])
+    elif arguments.json:
+        sys.stdout.write(as_json(example.as_dict()))
+    else:
+        print_ranked(example)
+        _tell_threshold(ranker)
+
+
 def _opened(arguments: argparse.Namespace) -> PatientRanker:
     threshold = None if arguments.threshold is None else read_threshold(arguments.threshold)
     ranker = open_ranker(arguments.checkpoint)
@@ -81,7 +131,7 @@ def _patients(number: int) -> str:
     return f"{number} patient{'' if number == 1 else 's'}"
 
 
-def main() -> None:
+def _parser() -> argparse.ArgumentParser:
     parser = CommandLine(prog="mera predict", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", help="run of stage two, or its checkpoint; of mera baselines, or of mera fuse")
     patient = parser.add_argument_group("one patient")
@@ -135,7 +185,11 @@ def main() -> None:
     parser.add_argument("--threshold", metavar="P", help=THRESHOLD_HELP)
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--output", default=None, help="file to write: .csv, .parquet or .json")
-    arguments = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    arguments = _parser().parse_args()
     print_notices()
 
     if arguments.top < 1 or arguments.batch_size < 1:
@@ -147,51 +201,11 @@ def main() -> None:
     if len({phenotype.name for phenotype in phenotypes}) < len(phenotypes):
         raise UserError("two phenotypes have the same name; give all prefixes of one together, NAME=PREFIX,PREFIX")
     if arguments.input is not None:
-        return rank_table(arguments, phenotypes)
-    if arguments.task is not None:
-        if any((arguments.history, arguments.text, arguments.days, arguments.age, arguments.sex)):
-            raise UserError("give either --task or one patient (--history, --days, --age, --sex, --text), not both")
-        if arguments.output is None:
-            raise UserError("--task needs --output FILE.csv, FILE.parquet or FILE.json")
-        ranker = _opened(arguments)
-        examples, measured = rank_task(
-            ranker,
-            arguments.task,
-            arguments.split,
-            phenotypes,
-            arguments.top,
-            arguments.batch_size,
-            arguments.allow_unknown,
-            arguments.rules,
-            arguments.candidates,
-            arguments.explain,
-        )
-        write_ranked(arguments.output, examples, measured)
-        print_measured(measured)
-        _tell_threshold(ranker)
-        print(f"{_patients(len(examples))} ranked: {arguments.output}")
-        return
-    ranker = _opened(arguments)
-    example = rank_patient(
-        ranker,
-        arguments.history,
-        arguments.days,
-        phenotypes,
-        top=arguments.top,
-        age=arguments.age,
-        sex=arguments.sex,
-        text=arguments.text,
-        allow_unknown=arguments.allow_unknown,
-        rules=arguments.rules,
-        explain=arguments.explain,
-    )
-    if arguments.output is not None:
-        write_ranked(arguments.output, [example])
-    elif arguments.json:
-        sys.stdout.write(as_json(example.as_dict()))
+        rank_patients_of_table(arguments, phenotypes)
+    elif arguments.task is not None:
+        rank_patients_of_task(arguments, phenotypes)
     else:
-        print_ranked(example)
-        _tell_threshold(ranker)
+        rank_one_patient(arguments, phenotypes)
 
 
 if __name__ == "__main__":

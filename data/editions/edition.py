@@ -27,6 +27,11 @@ def bare_code(raw: str, marks: str = MARKS) -> str:
     return re.sub(r"^([A-Z]?\d[0-9A-Z]{1,2}),([0-9A-Z]{1,4})$", r"\1.\2", text)
 
 
+def undotted(code: str) -> str:
+    """A code as a file without dots has it, in upper case: `i50.9` and `I509` are `I509`."""
+    return code.replace(".", "").upper()
+
+
 class UnknownCode(UserError):
     """The text names no code of this edition."""
 

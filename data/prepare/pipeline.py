@@ -1,9 +1,10 @@
 """From a cohort to prepared tasks on disk: select and split the patients, choose candidates, make examples, write."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+import datasets
 import numpy as np
 import polars as pl
 import pyarrow as pa
@@ -141,16 +142,13 @@ def _write(
         rule["training_examples_dropped"] = num_dropped
     parts, event_names, events = _keep_events(source, parts, options, ledger)
     _check_ledger(ledger, all_members(parts))
-    protocol = split.record()
-    if split.protocol == "kfold":
-        protocol["cohort"] = cohort_digest(patients)
     info: dict[str, object] = {
         "source": source.name,
         "kind": kind,
         "ontology": names.system,
         "edition": names.edition,
         "book": None if book is None else book_facts(book),
-        "protocol": protocol,
+        "protocol": split.record() | ({"cohort": cohort_digest(patients)} if split.protocol == "kfold" else {}),
         "options": {
             **{name: value for name, value in asdict(options).items() if name not in NOT_IN_OPTIONS},
             **source.options,
@@ -162,14 +160,8 @@ def _write(
         "inputs": {file.file_name: file.sha256 for file in (*source.files, *candidates.files())},
         **ledger.record(),
     }
-    # Notes of a whole hospital do not fit into memory, so their tables are mapped from files until the task is written.
-    on_disk = kind == "coding" or options.past_notes
     features = task_features(options.past_notes, bool(options.events))
-    rows = {name: _rows(kind, name, members, options) for name, members in parts.items()}
-    if candidates.rule == FILE_RULE:
-        among = set(candidates.codes)
-        rows["train"] = (row for row in rows["train"] if has_candidate(row, among))
-    tables = {name: as_table(of_split, on_disk, features) for name, of_split in rows.items()}
+    tables = _tables(kind, parts, candidates, options, features)
     if counts is not None:
         info["hidden_codes"] = {**counts, **_test_counts(tables[SPLITS[-1]], hidden)}
     arrays: dict[str, np.ndarray] = {}
@@ -200,6 +192,23 @@ def _write(
         translations=translations,
         event_names=event_names,
     )
+
+
+def _tables(
+    kind: str,
+    parts: Mapping[str, Sequence[Patient]],
+    candidates: Candidates,
+    options: TaskOptions,
+    features: datasets.Features,
+) -> dict[str, pa.Table]:
+    """Split -> its examples. Notes of a whole hospital do not fit into memory, so their tables are mapped from files
+    until the task is written."""
+    on_disk = kind == "coding" or options.past_notes
+    rows = {name: _rows(kind, name, members, options) for name, members in parts.items()}
+    if candidates.rule == FILE_RULE:
+        among = set(candidates.codes)
+        rows["train"] = (row for row in rows["train"] if has_candidate(row, among))
+    return {name: as_table(of_split, on_disk, features) for name, of_split in rows.items()}
 
 
 def _keep_events(

@@ -99,26 +99,15 @@ def read_user_table(
         if code_system not in CODE_SYSTEMS:
             raise UserError(f"--code-system must be one of {', '.join(CODE_SYSTEMS)} for a table, got {code_system!r}")
         edition = load_ontology(CODE_SYSTEMS[code_system])
+    encoding = None if forms is None else forms.encoding
     with encoding_hint():
-        columns = columns.in_file(path, separator, None if forms is None else forms.encoding)
+        columns = columns.in_file(path, separator, encoding)
         wanted, code_columns, event_columns = wanted_columns(columns)
         table = read_columns(path, wanted, ledger, forms, separator=separator)
-    rows = kept_rows(path, table.rows, columns, ledger)
-    rows = with_one_text(rows)
-    if columns.birth_date is not None:
-        rows = with_age_at_visit(path, rows, ledger)
     are_history = columns.text is None or past_notes
-    if are_history:
-        columns.check_visits()
-    if columns.patient is None:
-        rows = rows.with_columns(patient=note_as_id(rows))
-    one_a_note = columns.visit is None and columns.time is None
-    if one_a_note:
-        rows = rows.with_columns(visit=note_as_id(rows))
-    elif columns.visit is None:
-        rows = rows.with_columns(visit=day_as_id(rows, ledger) if are_history else time_as_id(rows))
+    rows = with_one_text(kept_rows(path, table.rows, columns, ledger))
+    rows = _with_ids(path, rows, columns, ledger, are_history)
     codes_in_file = [columns.code] if isinstance(columns.code, str) else columns.code
-    encoding = None if forms is None else forms.encoding
     refuse_nameless(path, table.header, codes_in_file, edition, separator, encoding)
     if code_separator is None:
         refuse_lists(path, rows, code_columns)
@@ -127,41 +116,22 @@ def read_user_table(
     if event_separator is None:
         refuse_event_lists(path, rows, event_columns)
     of_events, rows = rows, _without_events(rows, event_columns)
-    rows = one_code_a_row(rows, code_columns, code_separator)
-    bare = bare_codes(rows["code"], edition)
-    rows = rows.with_columns(bare.codes.alias("code"))
-    ledger.change("cell with words behind its code, which are left out", bare.num_named)
-    ledger.change(
-        "code that words behind it take back (excluded, suspected, history of), not read", bare.num_taken_back
-    )
-    if bare.num_taken_back and rows["code"].null_count() == rows.height:
-        raise UserError(
-            f"{path}: words behind the codes of column {columns.code} take all of them back (excluded, suspected, "
-            f"history of); such diagnoses are not read"
-        )
-    # A row that is there for its event alone is of a visit, and no diagnosis without a code.
-    rows = rows.with_columns(diagnosis=pl.col("code").is_not_null() | ~pl.col("has_event"))
-    ledger.read("diagnoses", num_diagnoses(rows))
-    named = rows.drop_nulls(["patient", "visit"])
-    unnamed = f"row without a patient or {'note' if one_a_note else 'visit'}"
-    ledger.drop("diagnoses", unnamed, num_diagnoses(rows) - num_diagnoses(named))
-    ledger.read("visits", named.select("patient", "visit").n_unique())
-    ledger.read("patients", named["patient"].n_unique())
-    timed = with_order(named, columns, ledger, are_history)
+    rows = _with_bare_codes(path, one_code_a_row(rows, code_columns, code_separator), columns, edition, ledger)
+    timed = with_order(_named(rows, columns, ledger), columns, ledger, are_history)
     visits = visits_of_rows(timed, columns, ledger, past_notes)
-    with_diagnosis = timed.filter("diagnosis")
+    diagnoses = timed.filter("diagnosis")
     if columns.code_version is not None or icd10_from is not None:
-        versioned = with_versions(with_diagnosis, columns, icd10_from).select(
+        versioned = with_versions(diagnoses, columns, icd10_from).select(
             "icd_version", subject_id="patient", hadm_id="visit", seq_num="place", icd_code="code"
         )
         codes, _ = resolve_versions(versioned, code_system, ledger, zeros=zeros, granularity=granularity)
     else:
-        diagnoses = with_diagnosis.select(patient_id="patient", admission_id="visit", position="place", raw="code")
-        diagnoses = with_leading_zeros(diagnoses, edition.system, ledger, zeros)
-        refuse_two_versions(path, diagnoses["raw"], edition)
-        codes = resolve_codes(diagnoses, by_ontology(edition, granularity), edition.system, ledger)
-    if codes.is_empty() and with_diagnosis.height:
-        raise UserError(f"{path}: column {columns.code}: {why_no_code_is_known(with_diagnosis['code'], edition)}")
+        raw = diagnoses.select(patient_id="patient", admission_id="visit", position="place", raw="code")
+        raw = with_leading_zeros(raw, edition.system, ledger, zeros)
+        refuse_two_versions(path, raw["raw"], edition)
+        codes = resolve_codes(raw, by_ontology(edition, granularity), edition.system, ledger)
+    if codes.is_empty() and diagnoses.height:
+        raise UserError(f"{path}: column {columns.code}: {why_no_code_is_known(diagnoses['code'], edition)}")
     if not event_columns:
         return build_cohort(visits, codes, ledger), [table.file], None
     placed = ordered(of_events, columns).rename({"patient": "patient_id", "visit": "admission_id"})
@@ -169,6 +139,54 @@ def read_user_table(
         placed, event_columns, visits, ledger, separator=event_separator, timed=columns.time is not None
     )
     return build_cohort(visits, codes, ledger, events=events.rows), [table.file], events.names
+
+
+def _with_ids(
+    path: str | Path, rows: pl.DataFrame, columns: TableColumns, ledger: Ledger, are_history: bool
+) -> pl.DataFrame:
+    """`rows` with the columns `patient` and `visit` (`are_history`: visits have an order in time), and with the age at
+    the visit where birth dates are read."""
+    if columns.birth_date is not None:
+        rows = with_age_at_visit(path, rows, ledger)
+    if are_history:
+        columns.check_visits()
+    if columns.patient is None:
+        rows = rows.with_columns(patient=note_as_id(rows))
+    if columns.visit is not None:
+        return rows
+    if columns.time is None:
+        return rows.with_columns(visit=note_as_id(rows))
+    return rows.with_columns(visit=day_as_id(rows, ledger) if are_history else time_as_id(rows))
+
+
+def _with_bare_codes(
+    path: str | Path, rows: pl.DataFrame, columns: TableColumns, edition: Ontology, ledger: Ledger
+) -> pl.DataFrame:
+    """`rows` with codes without the words behind them, and with `diagnosis`: whether a row is one. A row that is there
+    for its event alone is of a visit, and no diagnosis without a code."""
+    bare = bare_codes(rows["code"], edition)
+    ledger.change("cell with words behind its code, which are left out", bare.num_named)
+    ledger.change(
+        "code that words behind it take back (excluded, suspected, history of), not read", bare.num_taken_back
+    )
+    if bare.num_taken_back and bare.codes.null_count() == rows.height:
+        raise UserError(
+            f"{path}: words behind the codes of column {columns.code} take all of them back (excluded, suspected, "
+            f"history of); such diagnoses are not read"
+        )
+    rows = rows.with_columns(bare.codes.alias("code"))
+    return rows.with_columns(diagnosis=pl.col("code").is_not_null() | ~pl.col("has_event"))
+
+
+def _named(rows: pl.DataFrame, columns: TableColumns, ledger: Ledger) -> pl.DataFrame:
+    """The rows of a patient and a visit; counts what is read and what is not."""
+    ledger.read("diagnoses", num_diagnoses(rows))
+    named = rows.drop_nulls(["patient", "visit"])
+    unnamed = f"row without a patient or {'note' if columns.visit is None and columns.time is None else 'visit'}"
+    ledger.drop("diagnoses", unnamed, num_diagnoses(rows) - num_diagnoses(named))
+    ledger.read("visits", named.select("patient", "visit").n_unique())
+    ledger.read("patients", named["patient"].n_unique())
+    return named
 
 
 def _without_events(rows: pl.DataFrame, event_columns: Mapping[str, Sequence[str]]) -> pl.DataFrame:

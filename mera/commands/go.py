@@ -154,7 +154,7 @@ def _options(words: Sequence[str], names: Collection[str]) -> tuple[list[str], l
 
 
 def _guess(table: Path, columns: Sequence[str]) -> dict[str, list[str]]:
-    command = [sys.executable, "-m", "data.prepare.table_guess", str(table), *columns, "--json"]
+    command = [sys.executable, "-m", "data.prepare.run_guess", str(table), *columns, "--json"]
     done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
     if done.returncode:
         sentence = next((line for line in done.stderr.splitlines() if line.startswith("error: ")), "error: see above")

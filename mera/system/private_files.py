@@ -18,6 +18,22 @@ def private_files() -> Iterator[None]:
         os.umask(before)
 
 
+@contextmanager
+def private_output(path: str | Path, suffixes: Sequence[str]) -> Iterator[Path]:
+    """Where the block writes the file that `--output` named: beside `path`, whose name it takes afterwards. So it is
+    complete or absent, and its owner's alone. Raises UserError as `check_output`."""
+    path = Path(path)
+    check_output(path, suffixes)
+    beside = path.with_name(f".{path.name}.partial")
+    try:
+        with private_files():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield beside
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
 def check_output(path: str | Path, suffixes: Sequence[str]) -> None:
     """Raises UserError unless `path`, which `--output` named, ends with one of `suffixes` and is not there yet."""
     if Path(path).exists():

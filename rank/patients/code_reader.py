@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 
 from data.codes.ccs import load_ccs
-from data.ontology import SYSTEMS, Ontology, UnknownCode, load_ontology
+from data.ontology import SYSTEMS, Ontology, UnknownCode, load_ontology, undotted
 from rank.patients.trained_on import TrainedOn
 
 GROUPED_SYSTEMS = {"ccs": "icd9cm", "ccsr": "icd10cm"}
@@ -31,8 +31,8 @@ class CodeReader:
     def __init__(self, codes: Collection[str], trained_on: TrainedOn):
         self.codes, self.trained_on = set(codes), trained_on
         # Without dots two codes may look alike; such a form is left to the ontology.
-        undotted = Counter(map(_undotted, self.codes))
-        self._by_form = {_undotted(code): code for code in self.codes if undotted[_undotted(code)] == 1}
+        written = Counter(map(undotted, self.codes))
+        self._by_form = {undotted(code): code for code in self.codes if written[undotted(code)] == 1}
         self._by_form |= {code.upper(): code for code in self.codes}
         self._read: dict[str, str] = {}
 
@@ -109,10 +109,6 @@ class CodeReader:
         if self.trained_on.granularity is not None:
             return self.trained_on.granularity == "category"
         return self.system is not None and all("." not in code for code in self.codes)
-
-
-def _undotted(code: str) -> str:
-    return code.replace(".", "").upper()
 
 
 def _share(codes: Sequence[str], ontology: Ontology) -> float:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.metrics import average_precision_score
 
+from data.ontology import undotted
 from data.task_folder.features import PatientRow, TaskRow
 from mera.evaluation.calibration import fit_platt
 from mera.metrics import f1, roc_auc
@@ -55,7 +56,7 @@ class Phenotype:
         return np.array([any(map(self._has, codes)) for codes in histories], dtype=bool)
 
     def _has(self, code: str) -> bool:
-        return _plain(code).startswith(tuple(_plain(prefix) for prefix in self.prefixes))
+        return undotted(code).startswith(tuple(undotted(prefix) for prefix in self.prefixes))
 
 
 def any_of(probabilities: np.ndarray, columns: np.ndarray) -> np.ndarray:
@@ -97,10 +98,6 @@ def measure_phenotype(probabilities: np.ndarray, true: np.ndarray, known: np.nda
         "f1_of_known": float(f1(known[:, None], true[:, None], "micro")) if both else None,
         "brier": float(np.mean((probabilities - true) ** 2)),
     }
-
-
-def _plain(code: str) -> str:
-    return code.replace(".", "").upper()
 
 
 def _logit(probabilities: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import NotRequired, TypedDict
 import polars as pl
 from rich.table import Table
 
-from mera.system.private_files import check_output, private_files
+from mera.system.private_files import private_output
 from mera.system.terminal import plain_console
 from rank.patients.patient_ranker import RankedCode
 
@@ -67,21 +67,16 @@ def write_ranked(
     code are texts (`428.0 +12.3`), and in a CSV its rules and its reasons are joined by `; `. The file is complete or
     absent, and its owner's alone.
     """
-    path = Path(path)
-    check_output(path, SUFFIXES)
-    beside = path.with_name(f".{path.name}.partial")
-    with private_files():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == ".json":
+    with private_output(path, SUFFIXES) as beside:
+        if Path(path).suffix == ".json":
             record = {"examples": [example.as_dict() for example in examples], "measured": measured or {}}
             beside.write_text(as_json(record), encoding="utf-8")
         else:
             table = wide_table(examples) if wide else _table(examples)
-            if path.suffix == ".csv":
+            if Path(path).suffix == ".csv":
                 table.with_columns(pl.col(pl.List(pl.String)).list.join("; ")).write_csv(beside)
             else:
                 table.write_parquet(beside)
-        beside.replace(path)
 
 
 def print_ranked(example: RankedExample) -> None:

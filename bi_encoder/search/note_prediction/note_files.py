@@ -11,7 +11,7 @@ from rich.table import Table
 
 from bi_encoder.search.note_prediction.note_ranker import RankedNoteCode
 from bi_encoder.search.output import highlighted
-from mera.system.private_files import check_output, private_files
+from mera.system.private_files import private_output
 from mera.system.terminal import plain_console
 
 SUFFIXES = (".json", ".parquet", ".csv")
@@ -69,12 +69,8 @@ def records(ranked: RankedNote) -> list[CodeRecord]:
 def write_ranked_notes(path: str | Path, notes: Sequence[RankedNote]) -> None:
     """JSON: an object for each note. Parquet and CSV: a row for each note and code; evidence as `start-end` in
     characters, joined by `; `. The file is complete or absent, and its owner's alone."""
-    path = Path(path)
-    check_output(path, SUFFIXES)
-    beside = path.with_name(f".{path.name}.partial")
-    with private_files():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == ".json":
+    with private_output(path, SUFFIXES) as beside:
+        if Path(path).suffix == ".json":
             values = [note.names | {"codes": records(note)} for note in notes]
             beside.write_text(as_json({"examples": values}), encoding="utf-8")
         else:
@@ -86,8 +82,7 @@ def write_ranked_notes(path: str | Path, notes: Sequence[RankedNote]) -> None:
                 for record in records(note)
             ]
             table = pl.DataFrame(rows, infer_schema_length=None)
-            table.write_csv(beside) if path.suffix == ".csv" else table.write_parquet(beside)
-        beside.replace(path)
+            table.write_csv(beside) if Path(path).suffix == ".csv" else table.write_parquet(beside)
 
 
 def print_ranked_note(ranked: RankedNote) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from data.ontology import SYSTEMS, UnknownCode, load_ontology
+from data.ontology import SYSTEMS, UnknownCode, load_ontology, undotted
 from mera.system.errors import UserError
 
 
@@ -15,7 +15,7 @@ class TextsOfCodes(Mapping[str, str]):
         self._texts = {
             code: text if text.strip() else f"ICD code {code}" for code, text in zip(codes, definitions, strict=True)
         }
-        self._by_form = {_undotted(code): code for code in codes}
+        self._by_form = {undotted(code): code for code in codes}
         self._ontology = ontology if ontology in SYSTEMS else None
 
     def __getitem__(self, code: str) -> str:
@@ -38,15 +38,11 @@ class TextsOfCodes(Mapping[str, str]):
         code = "".join(raw.split()).upper()
         if code in self._texts:
             return code
-        if _undotted(code) in self._by_form:
-            return self._by_form[_undotted(code)]
+        if undotted(code) in self._by_form:
+            return self._by_form[undotted(code)]
         if self._ontology is not None:
             try:
                 return load_ontology(self._ontology).resolve(code)[0]
             except UnknownCode:
                 pass
         raise UserError("a code of the history is none that the model's edition has; leave it out")
-
-
-def _undotted(code: str) -> str:
-    return code.replace(".", "").upper()

@@ -5,6 +5,7 @@ are there without a code book. A note is one line; where lines follow a heading 
 it. Elements: https://ftp.cdc.gov/pub/Health_Statistics/NCHS/Publications/ICD10CM (icd10cm_tabular.xsd).
 """
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +17,7 @@ import polars as pl
 
 from data.codes.book.book import RELATION_COLUMNS
 from data.codes.book.index.xml_elements import read_root
-from data.codes.notes.code_ranges import CodeOrder
+from data.codes.notes.code_ranges import CodeOrder, load_order
 from data.codes.notes.note_targets import read_targets
 from mera.system.errors import UserError
 
@@ -95,6 +96,12 @@ def package_notes(order: CodeOrder) -> TabularNotes:
     """The notes that are there without a code book; `order` is that of `icd10cm`."""
     name, content = package_tabular()
     return tabular_notes(content, name, order)
+
+
+@functools.cache
+def package_relations() -> pl.DataFrame:
+    """The relations of `package_notes`; reading them takes two seconds."""
+    return package_notes(load_order("icd10cm")).relations
 
 
 def _each_note(root: Element) -> Iterator[tuple[str, str, str, str]]:

@@ -9,7 +9,6 @@ infusion, ...) or open (`such as`). So are causes and organisms, whose codes onl
 Guidelines, I.B.7), and notes of whole chapters and blocks.
 """
 
-import functools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ import numpy as np
 import polars as pl
 
 from data.codes.book.book import RELATION_COLUMNS, CodeBook
-from data.codes.book.tabular_notes import package_notes
+from data.codes.book.tabular_notes import package_relations
 from data.codes.ccs import Grouping
 from data.codes.code_table import CodeNames
 from data.codes.notes import patient_limits
@@ -67,7 +66,7 @@ def edition_notes(system: str, book: CodeBook | None) -> pl.DataFrame:
     """RELATION_COLUMNS: the notes of a code book; where it has none, of the package of ICD-10-CM; else none."""
     if book is not None and book.relations.height:
         return book.relations
-    return _package_relations() if system == "icd10cm" else pl.DataFrame(schema=RELATION_COLUMNS)
+    return package_relations() if system == "icd10cm" else pl.DataFrame(schema=RELATION_COLUMNS)
 
 
 def task_rules(
@@ -86,11 +85,6 @@ def task_rules(
         incomplete = list(_incomplete_rules(candidates, relations))
         rules += incomplete if len(incomplete) <= MOST_INCOMPLETE * len(codes) else []
     return pl.DataFrame(rules, schema=RULE_SCHEMA, orient="row")
-
-
-@functools.cache
-def _package_relations() -> pl.DataFrame:
-    return package_notes(load_order("icd10cm")).relations
 
 
 def _order_of(names: Ontology) -> CodeOrder:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from data.cohorts.cohort import Patient, Visit
 from data.cohorts.notes.plain_text import plain_text
 from data.ledger import Ledger
+from data.ontology import undotted
 
 OWN_CODE = "note that holds one of its own codes"
 MASKED = f"{OWN_CODE}, in whose place spaces stand now"
@@ -73,7 +74,7 @@ def own_codes(text: str, codes: Iterable[str]) -> Iterable[tuple[int, int]]:
     """Where in `text` one of `codes` stands as a word, with or without its point; numbers only with it."""
     upper = text.upper()
     for code in codes:
-        plain = code.replace(".", "").upper()
+        plain = undotted(code)
         for written in {code.upper(), plain} - ({plain} if plain.isdigit() else set()):
             start = upper.find(written)
             while start >= 0:

@@ -10,8 +10,8 @@ from prepare_case import EVEN, assert_adds_up, run
 
 from data.ledger import Ledger
 from data.prepare.new_patients import read_new_patients
-from data.prepare.table_guess import TableGuess, guess_table
 from data.sources.shared.own_table.table_columns import TableColumns
+from data.sources.shared.own_table.table_guess import TableGuess, guess_table
 from data.sources.table import read_user_table
 from data.table_files.columns import ColumnForms
 

@@ -2,7 +2,6 @@
 
 import bisect
 import contextlib
-import functools
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from data.codes.book.book import CodeBook
-from data.codes.book.tabular_notes import package_notes
+from data.codes.book.tabular_notes import package_relations
 from data.codes.code_columns import DroppedCode
 from data.codes.gem import by_gem
 from data.codes.notes.code_ranges import CodeOrder, is_heading, load_order
@@ -140,13 +139,7 @@ def _relations(system: str, book: CodeBook | None) -> pl.DataFrame | None:
     """The book's notes, or else those that the package of ICD-10-CM holds."""
     if book is not None and book.relations.height:
         return book.relations
-    return _package_relations() if system == "icd10cm" else None
-
-
-@functools.cache
-def _package_relations() -> pl.DataFrame:
-    """Those of ICD-10-CM; reading them takes two seconds."""
-    return package_notes(load_order("icd10cm")).relations
+    return package_relations() if system == "icd10cm" else None
 
 
 def _notes(relations: pl.DataFrame | None, nodes: Sequence[str]) -> tuple[Note, ...]:

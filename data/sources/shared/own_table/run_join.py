@@ -24,7 +24,7 @@ from data.sources.shared.own_table.joined_tables import Further, Joined, join_ta
 from data.sources.shared.own_table.table_columns import encoding_hint
 from mera.system.command import run_command
 from mera.system.errors import CommandLine
-from mera.system.private_files import check_output, private_files
+from mera.system.private_files import check_output, private_output
 
 SUFFIXES = (".csv", ".parquet")
 
@@ -40,17 +40,11 @@ def join_files(
         for further in others:
             rows, record = join_tables(rows, further, read_whole_table(further.path, separator, encoding))
             joined.append(record)
-    part = output.with_name(f".{output.name}.partial")
-    try:
-        with private_files():
-            output.parent.mkdir(parents=True, exist_ok=True)
-            if output.suffix == ".csv":
-                rows.write_csv(part)
-            else:
-                rows.write_parquet(part)
-        part.replace(output)
-    finally:
-        part.unlink(missing_ok=True)
+    with private_output(output, SUFFIXES) as beside:
+        if output.suffix == ".csv":
+            rows.write_csv(beside)
+        else:
+            rows.write_parquet(beside)
     return rows, joined
 
 

@@ -5,8 +5,8 @@ import csv
 import pytest
 
 from data.ledger import Ledger
-from data.prepare.table_guess import TableGuess, guess_table
 from data.sources.shared.own_table.table_columns import TableColumns
+from data.sources.shared.own_table.table_guess import TableGuess, guess_table
 from data.sources.table import read_user_table
 
 NAMES = {

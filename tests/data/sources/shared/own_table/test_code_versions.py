@@ -7,8 +7,8 @@ import pytest
 
 from data.ledger import Ledger
 from data.prepare.new_patients import read_new_patients
-from data.prepare.table_guess import TableGuess, guess_table
 from data.sources.shared.own_table.table_columns import TableColumns
+from data.sources.shared.own_table.table_guess import TableGuess, guess_table
 from data.sources.table import read_user_table
 
 NINE, TEN = ["4280", "486", "5849"], ["I50.9", "J18.9", "N17.9"]

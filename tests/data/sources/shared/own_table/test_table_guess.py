@@ -6,8 +6,8 @@ import random
 import polars as pl
 import pytest
 
-from data.prepare import table_guess
-from data.prepare.table_guess import TableGuess, guess_table
+from data.prepare import run_guess
+from data.sources.shared.own_table.table_guess import TableGuess, guess_table
 
 
 def rows(**columns):
@@ -116,8 +116,8 @@ def test_a_file_of_windows_is_read_and_its_encoding_said(tmp_path, monkeypatch, 
     diagnosis = {"Diagnóstico": lambda patient, visit, draw: draw.choice(ICD10)}
     path = write(tmp_path, rows(**PATIENT, **ADMITTED, **diagnosis), ";")
     path.write_bytes(path.read_text(encoding="utf-8").encode("cp1252"))
-    monkeypatch.setattr("sys.argv", ["table_guess", str(path), "--json"])
-    table_guess.main()
+    monkeypatch.setattr("sys.argv", ["run_guess", str(path), "--json"])
+    run_guess.main()
     printed = json.loads(capsys.readouterr().out)
     assert printed["columns"][-4:] == ["--code", "diagnóstico", "--encoding", "cp1252"]
     path.write_bytes(path.read_bytes() + b"P1;2021-01-01;\x81\n")  # which Windows has no letter for
@@ -128,8 +128,8 @@ def test_a_file_of_windows_is_read_and_its_encoding_said(tmp_path, monkeypatch, 
 def test_the_command_prints_options(tmp_path, monkeypatch, capsys):
     table = rows(**PATIENT, **ADMITTED, dx=lambda patient, visit, draw: draw.choice(ICD10))
     path = write(tmp_path, table)
-    monkeypatch.setattr("sys.argv", ["table_guess", str(path), "--json"])
-    table_guess.main()
+    monkeypatch.setattr("sys.argv", ["run_guess", str(path), "--json"])
+    run_guess.main()
     printed = json.loads(capsys.readouterr().out)
     columns = ["--patient", "paciente", "--time", "fechaingreso", "--code", "dx"]
     assert printed == {"columns": columns, "options": [*columns, "--code-system", "icd10"]}

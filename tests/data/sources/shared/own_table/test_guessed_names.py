@@ -2,7 +2,7 @@
 
 import pytest
 
-from data.prepare.table_guess import TableGuess, guess_table
+from data.sources.shared.own_table.table_guess import TableGuess, guess_table
 
 
 @pytest.mark.parametrize(

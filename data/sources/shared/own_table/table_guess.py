@@ -1,0 +1,321 @@
+"""What the columns of a hospital's table seem to be: a column is known by what its values are; its name decides only
+between columns that could be the same. What the user has said is taken as it is."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+
+from data.sources.shared.events.options import KINDS
+from data.sources.shared.own_table.code_cells import code_mark
+from data.sources.shared.own_table.column_kinds import (
+    belongs,
+    differs,
+    distinct,
+    is_age,
+    is_birth,
+    is_id,
+    is_position,
+    is_sex,
+    is_text,
+    is_time,
+    sex_letters,
+    share_of_several,
+    why_no_time,
+)
+from data.sources.shared.own_table.column_names import (
+    FIRST_CHOICE,
+    NAMES,
+    OF_GROUPS,
+    OF_SEX,
+    OF_VOID_ROWS,
+    could_be,
+    is_called,
+)
+from data.sources.shared.own_table.guessed_codes import as_pattern, code_columns, system_of, tell_left_out
+from data.sources.shared.own_table.table_columns import encoding_hint, matching, parse_keep, texts_of
+from data.table_files.columnar import records_in
+from data.table_files.columns import without_nothing
+from data.table_files.stored_files import NotInUtf8
+from data.table_files.text_tables import all_columns, read_text_table
+from mera.system.errors import UserError
+
+COLUMNS = ("patient", "visit", "time", "code", "code_version", "position", "sex", "age", "birth_date", "text")
+WINDOWS = "cp1252"
+_ROWS = 20_000
+"""Rows that are looked at."""
+_VALUE = r"\d{1,4}[-./]\d{1,2}[-./]\d{1,4}.*|\d+([.,]\d+)?|[a-z]\d{2}\.\w+|[a-z]\d{3,4}"
+"""In the place of a name: a date, a number, a code."""
+_FEW = 8
+"""Different values of a column of sexes or flags."""
+_SHARE_OF_BOTH_SEXES = 0.2
+"""Of ids with several rows, above which they are none of patients."""
+
+
+@dataclass(kw_only=True, slots=True)
+class TableGuess:
+    """Columns by what they are taken for; None: the table has none, or none that is known by its values."""
+
+    patient: str | None = None
+    visit: str | None = None
+    time: str | None = None
+    code: list[str] = field(default_factory=list)
+    code_version: str | None = None
+    """The user's own word; never guessed."""
+    position: str | None = None
+    sex: str | None = None
+    sex_values: str | None = None
+    """As --sex-values takes it, where the letters of the sex alone do not say it."""
+    age: str | None = None
+    birth_date: str | None = None
+    """Where there is no age; not of notes that are coded each for itself, whose new ones have no time."""
+    text: str | None = None
+    procedures: list[str] = field(default_factory=list)
+    """The user's own words; never guessed, and neither are drugs and labs."""
+    drugs: list[str] = field(default_factory=list)
+    labs: list[str] = field(default_factory=list)
+    keep: list[str] = field(default_factory=list)
+    """The user's own words."""
+    event_separator: str | None = None
+    code_separator: str | None = None
+    code_system: str | None = None
+    """of SYSTEMS"""
+    encoding: str | None = None
+    """of a CSV; None: UTF-8, or UTF-16 with its mark"""
+
+    def as_options(self) -> list[str]:
+        """As `mera prepare table` takes them, without --code-system."""
+        options: list[str] = []
+        for name in (*COLUMNS, *KINDS, "keep", "sex_values", "event_separator", "code_separator", "encoding"):
+            value = getattr(self, name)
+            if value:
+                values = [value.replace("\n", "\\n")] if isinstance(value, str) else value
+                options += [f"--{name.replace('_', '-')}", *values]
+        return options
+
+
+def guess_table(
+    path: str | Path, known: TableGuess, separator: str | None = None, of_notes: bool = False, with_notes: bool = True
+) -> TableGuess:
+    """`known` with what it leaves open filled in. `of_notes`: each note is coded for itself, so that it needs no
+    patient and no time. Raises UserError where no column can be the patient's id, the codes or the order of the visits
+    (`of_notes`: the note), and errors of reading as `read_text_table`. `with_notes`: a column of notes is taken."""
+    with encoding_hint():
+        rows = _kept(path, _read_guessing(Path(path), separator, known), parse_keep(known.keep))
+    _find_named(Path(path), known, rows.columns, separator)
+    guesser = _Guesser(path, rows, known, of_notes)
+    guesser.find_codes()
+    guesser.find_notes(with_notes)
+    guesser.find_patients()
+    guesser.find_visits()
+    guesser.tell_unread()
+    for name in (name for name in ("code", *KINDS) if getattr(known, name)):
+        setattr(known, name, as_pattern(getattr(known, name), rows))
+    return known
+
+
+class _Guesser:
+    """Fills `known` in from the first rows of a table, one meaning after the other: a column that is taken is no longer
+    among those that the next may take."""
+
+    def __init__(self, path: str | Path, rows: pl.DataFrame, known: TableGuess, of_notes: bool):
+        self.path, self.rows, self.known, self.of_notes = path, rows, known, of_notes
+        self.free = [name for name in rows.columns if name not in _taken(known)]
+        self.untaken_notes: list[str] = []
+
+    def take(self, name: str, fits: Callable[[pl.Series], bool], differs_by: str | None = None) -> None:
+        """The free column that fits, by name where several do; `differs_by`: a column within whose values it differs,
+        where any that fits does."""
+        if getattr(self.known, name) is not None:
+            return
+        kind = "time of a note" if self.of_notes and name == "time" else name
+        fitting = [column for column in self.free if could_be(column, kind) and fits(self.rows[column])]
+        if differs_by is not None:
+            fitting = [column for column in fitting if differs(self.rows, column, differs_by)] or fitting
+        named = [column for column in fitting if is_called(column, NAMES[name])]
+        named.sort(key=lambda column: not is_called(column, FIRST_CHOICE.get(name, NAMES[name])))
+        needs_no_name = name in ("sex", "time") or (self.of_notes and name == "text")
+        for column in named[:1] or (fitting[:1] if needs_no_name else []):
+            setattr(self.known, name, column)
+            self.free.remove(column)
+        tell_left_out(f"other columns of {name}s", [column for column in named[1:] if name == "time"], "--time")
+
+    def find_codes(self) -> None:
+        """The columns of codes, the mark between several in one cell, and their edition."""
+        known = self.known
+        if not known.code:
+            known.code, known.code_separator = code_columns(self.rows, self.free, known.code_separator)
+            self.free = [name for name in self.free if name not in known.code]
+        elif known.code_separator is None:
+            marks = filter(None, (code_mark(distinct(self.rows[name]), numbers=True) for name in known.code))
+            known.code_separator = next(marks, None)
+        if not known.code:
+            raise UserError(f"{self.path}: no column seems to hold ICD codes; name it with --code")
+        known.code_system = known.code_system or system_of(self.rows, known.code, known.code_separator)
+
+    def find_notes(self, with_notes: bool) -> None:
+        """The column of notes, or where none is to be taken what there is."""
+        known = self.known
+        if with_notes:
+            self.take("text", is_text)
+            others = [name for name in self.free if is_text(self.rows[name])] if known.text is not None else []
+            all_of_them = "+".join([known.text or "", *others])
+            tell_left_out("other columns of notes", others, f"--text {all_of_them} reads all")
+        else:
+            self.untaken_notes = [name for name in self.free if is_text(self.rows[name])]
+            self.free = [name for name in self.free if name not in self.untaken_notes]
+            told = "--past-notes reads them in histories, --kind coding finds their codes"
+            tell_left_out("notes", self.untaken_notes, told)
+        if self.of_notes and known.text is None:
+            raise UserError(f"{self.path}: no column seems to hold notes; name it with --text")
+
+    def find_patients(self) -> None:
+        """Who they are, and what the order of their visits and their ages are told by."""
+        known, said = self.known, self.known.sex_values is not None
+        self.take("sex", lambda values: is_sex(values) or (said and is_called(values.name, OF_SEX)))
+        if known.sex is not None and not said:
+            known.sex_values = sex_letters(self.rows[known.sex])
+        self.take("patient", lambda values: is_id(values) and not self._has_both_sexes(values.name))
+        self.take("time", is_time, differs_by=known.patient)
+        if known.time is None and known.visit is None and not self.of_notes:  # a visit of the user's own is meant
+            self._refuse_unread_times()
+        self.take(
+            "age", lambda values: is_age(values) and not (is_called(values.name, OF_GROUPS) and _are_numbers(values))
+        )
+        if known.age is None and known.time is not None and not self.of_notes:
+            self.take("birth_date", is_birth)
+        if self.of_notes and known.patient is None:
+            known.patient = self._note_ids()
+        if known.patient is None and not self.of_notes:
+            raise UserError(
+                f"{self.path}: no column seems to hold the patients' ids; name it with --patient{self._hint()} (`mera "
+                f"join` adds the columns of another file)"
+            )
+
+    def find_visits(self) -> None:
+        """The ids of the visits or notes, and the order of the codes within one."""
+        known = self.known
+        if known.patient is not None:
+            patients = self.rows[known.patient]
+            if self.of_notes and known.visit is None:
+                known.visit = self._note_ids() or (known.patient if self._has_one_note(known.patient) else None)
+                self.free = [name for name in self.free if name != known.visit]
+            self.take("visit", lambda values: belongs(values, patients))
+        self.take("position", is_position)
+        if known.visit is None and known.time is None and not self.of_notes:
+            raise UserError(
+                f"{self.path}: no column seems to hold the times of the visits (--time) or their ids (--visit); name "
+                f"one, to tell the visits of a patient apart{self._hint()} (`mera join` adds the columns of another "
+                f"file)"
+            )
+
+    def tell_unread(self) -> None:
+        """Columns that may matter by their names, and are not read."""
+        few = [name for name in self.free if 1 < len(distinct(self.rows[name])) <= _FEW]
+        sexes = [name for name in few if is_called(name, OF_SEX) and could_be(name, "sex") and self.known.sex is None]
+        tell_left_out("sexes by their names", sexes, "--sex-values F=..,M=.. says what their values mean")
+        voids = [name for name in few if is_called(name, OF_VOID_ROWS)]
+        tell_left_out(
+            "columns that may say that a row does not count",
+            voids,
+            "every row is read; --keep COLUMN=VALUES reads some",
+        )
+
+    def _hint(self) -> str:
+        if self.of_notes or not (self.known.text or self.untaken_notes):
+            return ""
+        return ", or say --kind coding where each note is coded for itself"
+
+    def _refuse_unread_times(self) -> None:
+        """Raises UserError where a column is called as the times of visits are, and no time is read in it: without,
+        visits would be in the order of their ids."""
+        for name in self.free:
+            called = is_called(name, NAMES["time"]) and could_be(name, "time")
+            if called and (why := why_no_time(self.rows[name])) is not None:
+                raise UserError(
+                    f"{self.path}: column {name} seems to hold the times of the visits, and {why}; name it with "
+                    f"--time, and its form with --date-format, as %d.%m.%y"
+                )
+
+    def _has_both_sexes(self, patients: str) -> bool:
+        """Whether many ids have rows of women and of men, as those of wards and doctors do."""
+        sex = self.known.sex
+        return sex is not None and share_of_several(self.rows, sex, patients) > _SHARE_OF_BOTH_SEXES
+
+    def _note_ids(self) -> str | None:
+        """The first column that looks like ids of notes."""
+        called = rf"{NAMES['note']}|{NAMES['visit']}"
+        ids = [name for name in self.free if is_called(name, called) and is_id(self.rows[name])]
+        return next((name for name in ids if self._has_one_note(name)), None)
+
+    def _has_one_note(self, ids: str) -> bool:
+        """Whether each value of the column `ids` has one note."""
+        notes = texts_of(str(self.known.text))
+        return self.rows.select(ids, *notes).unique().height == self.rows[ids].n_unique()
+
+
+def _find_named(path: Path, known: TableGuess, header: Sequence[str], separator: str | None) -> None:
+    """The columns that the user has named, as they are called here. Raises UserError where the table has none of a
+    name."""
+    for name in COLUMNS:
+        if name != "code" and getattr(known, name) is not None:
+            setattr(known, name, getattr(known, name).strip().lower())
+    for name in ("code", *KINDS):
+        named = [found for pattern in getattr(known, name) for found in matching(path, pattern, header, name)]
+        setattr(known, name, [column.strip().lower() for column in named])
+    missing = [name for name in sorted(_taken(known)) if name not in header]
+    if missing:
+        read_text_table(path, {name: name for name in missing}, separator=separator, encoding=known.encoding)
+
+
+def _taken(known: TableGuess) -> set[str]:
+    single = [getattr(known, name) for name in COLUMNS if name not in ("code", "text")] + texts_of(known.text or "")
+    names = [*single, *known.code, *known.procedures, *known.drugs, *known.labs]
+    return {name.strip().lower() for name in names if name is not None}
+
+
+def _read_guessing(path: Path, separator: str | None, known: TableGuess) -> pl.DataFrame:
+    """`_read`, in the encoding of Windows and Latin-1 where the file is not in UTF-8 and `known` has none, which it
+    then has.
+
+    In another encoding of eight bits codes and dates read the same, and only accented letters in names of columns and
+    in notes would differ."""
+    try:
+        return _read(path, separator, known.encoding)
+    except NotInUtf8:
+        if known.encoding is not None:
+            raise
+        known.encoding = WINDOWS
+        return _read(path, separator, known.encoding)
+
+
+def _read(path: Path, separator: str | None, encoding: str | None) -> pl.DataFrame:
+    """The first rows as text, columns named as in the file in lower case."""
+    names, _ = all_columns(path, separator, encoding)
+    if any(re.fullmatch(_VALUE, name) for name in names):
+        raise UserError(f"{path} has values in its first line, and no names of columns; add a line with them above it")
+    nested = records_in(path)
+    tell_left_out("columns of records, which have no form as text", nested, "take their parts out of them")
+    names = [name for name in names if name not in nested]
+    unique = [name for name in names if names.count(name) == 1]
+    tell_left_out("columns that share a name", [*{*names} - {*unique}], "give each a name of its own")
+    if len(unique) < 2:
+        raise UserError(f"{path} does not look like a table with a header of several columns")
+    table = read_text_table(path, {name: name for name in unique}, separator=separator, encoding=encoding)
+    return table.rows.head(_ROWS).select(without_nothing(table.rows[name].head(_ROWS)).alias(name) for name in unique)
+
+
+def _kept(path: str | Path, rows: pl.DataFrame, keep: Mapping[str, Sequence[str]]) -> pl.DataFrame:
+    """The rows that --keep asks for, without its columns. Raises UserError where the table has none so called."""
+    missing = sorted(keep.keys() - {*rows.columns})
+    if missing:
+        raise UserError(f"{path} has no column {', '.join(missing)}, which --keep names")
+    for name, values in keep.items():
+        rows = rows.filter(pl.col(name).cast(pl.String).str.to_lowercase().is_in(values).fill_null(False))
+    return rows.drop(keep)
+
+
+def _are_numbers(values: pl.Series) -> bool:
+    return all(text.strip().isdigit() for text in distinct(values))
