@@ -260,7 +260,7 @@ def study(context: typer.Context) -> None:
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def go(
     context: typer.Context,
-    table: Annotated[Path, typer.Argument(help="CSV, Parquet or a spreadsheet: a row a diagnosis, a visit or a note")],
+    table: Annotated[Path, typer.Argument(help="CSV, Parquet, Excel, Stata ...: a row a diagnosis, a visit or a note")],
     output: Annotated[Path, typer.Option(help="directory for everything it makes")] = Path("mera-go"),
     recipe: Annotated[str | None, typer.Option(help="of both stages (default: tiny); of a bi-encoder of notes")] = None,
 ) -> None:

@@ -30,7 +30,7 @@ class GuessRecord(TypedDict):
 def main() -> None:
     parser = CommandLine(prog="python -m data.prepare.run_guess", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("table", help="CSV, Parquet or a spreadsheet")
+    parser.add_argument("table", help="CSV, Parquet, Excel, Stata, SAS or SPSS")
     add_table_columns(parser.add_argument, required=False)
     for name, text in (("sex", SEX_HELP), ("age", AGE_HELP), ("text", "note of the visit")):
         parser.add_argument(f"--{name}", metavar="COLUMN", help=text)

@@ -1,5 +1,5 @@
-"""A table of one's own: CSV, Parquet or a spreadsheet, one row per diagnosis or per visit, with columns named on the
-command line."""
+"""A table of one's own (CSV, Parquet, a spreadsheet, a file of Stata, SAS or SPSS), one row per diagnosis or per visit,
+with columns named on the command line."""
 
 import argparse
 from collections.abc import Mapping, Sequence
@@ -219,7 +219,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_diagnosis_options(
         parser,
         "FILE",
-        "CSV (.csv, .tsv, plain, gzipped or zipped), .parquet, .jsonl, .json, or a spreadsheet (.xlsx, .xls, .ods)",
+        "CSV (.csv, .tsv, plain, gzipped or zipped), .parquet, .feather, .jsonl, .json, a spreadsheet (.xlsx, .xls, "
+        ".ods), or a file of Stata (.dta), SAS (.sas7bdat, .xpt) or SPSS (.sav)",
     )
     add_kind(parser, "coding: codes of a visit from its --text")
     add_past_notes(parser)
@@ -295,7 +296,7 @@ def read_source(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
 SOURCE = SourceCommand(
     name="table",
     help="""\
-A table of your own: CSV, Parquet or a spreadsheet, one row per diagnosis, or per visit with all its codes.
+A table of your own: CSV, Parquet, Excel, Stata, SAS or SPSS, one row per diagnosis, or per visit with all its codes.
 
   mera prepare table --template example.csv
   mera prepare table --input visits.csv --patient pid --visit vid --time date --code icd \\

@@ -1,13 +1,16 @@
-"""Tables whose file says what type each column has: Parquet, Feather and JSON, a row an object."""
+"""Tables whose file says what type each column has: Parquet, Feather, JSON (a row an object), and the files of Stata,
+SAS and SPSS, which pyreadstat reads."""
 
 import contextlib
 import gzip
 import io
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import polars as pl
+import pyreadstat
 
 from data.table_files.stored_files import read_bytes
 from mera.system.errors import UserError
@@ -16,20 +19,36 @@ PARQUET_SUFFIXES = (".parquet", ".pq")
 FEATHER_SUFFIXES = (".feather", ".arrow", ".ipc")
 JSON_LINES, JSON = (".jsonl", ".ndjson"), ".json"
 """An object a line; or one list of objects. Either may be gzipped."""
+STATISTICAL: Mapping[str, tuple[str, Callable[..., Any]]] = {
+    ".dta": ("Stata", pyreadstat.read_dta),
+    ".sas7bdat": ("SAS", pyreadstat.read_sas7bdat),
+    ".xpt": ("SAS transport", pyreadstat.read_xport),
+    ".sav": ("SPSS", pyreadstat.read_sav),
+    ".zsav": ("SPSS", pyreadstat.read_sav),
+    ".por": ("SPSS portable", pyreadstat.read_por),
+}
+"""Suffix -> whose file it is, and what reads it."""
+_MOST_LABELLED = 20
+"""Values of a column that is read as their labels: sexes, ranks, groups; numbers of codes and wards are more."""
 LIST_MARK = ";"
 """Between the values of a column of lists."""
 
 
 def is_columnar(path: Path) -> bool:
-    return _suffix(path) in (*PARQUET_SUFFIXES, *FEATHER_SUFFIXES, *JSON_LINES, JSON)
+    return _suffix(path) in (*PARQUET_SUFFIXES, *FEATHER_SUFFIXES, *JSON_LINES, JSON, *STATISTICAL)
 
 
 def records_in(path: Path) -> list[str]:
-    """The columns, lower case, that hold records or lists of such, and so have no form as text; none of other files."""
+    """The columns, lower case, that hold records, lists of such or lengths of time, and so have no form as text; none
+    of other files."""
     if not is_columnar(path):
         return []
     kinds = {name.strip().lower(): kind for name, kind in read_schema(path, read_bytes(path)).items()}
-    return [name for name, kind in kinds.items() if kind.is_nested() and not _is_list(kind)]
+    return [name for name, kind in kinds.items() if not _has_text(kind)]
+
+
+def _has_text(kind: pl.DataType) -> bool:
+    return _is_list(kind) or not (kind.is_nested() or kind in (pl.Object, pl.Duration))
 
 
 def _is_list(kind: pl.DataType) -> bool:
@@ -40,6 +59,8 @@ def read_schema(path: Path, stored: bytes) -> Mapping[str, pl.DataType]:
     """Raises UserError where the file is none of its kind."""
     if _suffix(path) in (*JSON_LINES, JSON):
         return _read_json(path, stored).schema
+    if _suffix(path) in STATISTICAL:
+        return _read_statistical(path, stored, metadataonly=True).schema
     read = pl.read_ipc_schema if _suffix(path) in FEATHER_SUFFIXES else pl.read_parquet_schema
     try:
         schema: Mapping[str, pl.DataType] = read(io.BytesIO(stored))
@@ -52,6 +73,8 @@ def read_frame(path: Path, stored: bytes, names: Sequence[str]) -> pl.DataFrame:
     """The columns `names`. Raises UserError where the file is none of its kind."""
     if _suffix(path) in (*JSON_LINES, JSON):
         return _read_json(path, stored).select(names)
+    if _suffix(path) in STATISTICAL:
+        return _read_statistical(path, stored, usecols=list(names)).select(names)
     try:
         read = pl.read_ipc if _suffix(path) in FEATHER_SUFFIXES else pl.read_parquet
         return read(io.BytesIO(stored), columns=list(names))
@@ -76,12 +99,33 @@ def _read_json(path: Path, stored: bytes) -> pl.DataFrame:
     return frame
 
 
+def _read_statistical(path: Path, stored: bytes, **what: object) -> pl.DataFrame:
+    """Values that the file calls missing are null. A column of a few numbers, each with a label, holds the labels."""
+    _, read = STATISTICAL[_suffix(path)]
+    try:
+        content = gzip.decompress(stored) if path.suffix.lower() == ".gz" else stored
+        frame, facts = read(io.BytesIO(content), output_format="polars", **what)
+    except (pyreadstat.ReadstatError, pyreadstat.PyreadstatError, OSError, EOFError, zlib.error, OverflowError):
+        raise _damaged(path) from None
+    frame = pl.DataFrame(frame).with_columns(
+        pl.col(pl.Float32, pl.Float64).fill_nan(None), pl.col(pl.String).replace({"": None})
+    )
+    for name, labels in facts.variable_value_labels.items():
+        if name in frame.columns and frame.schema[name].is_numeric():
+            values = frame[name].unique().drop_nulls().to_list()
+            if 0 < len(values) <= _MOST_LABELLED and all(value in labels for value in values):
+                frame = frame.with_columns(pl.col(name).replace_strict(labels, return_dtype=pl.String))
+    return frame
+
+
 def _suffix(path: Path) -> str:
     suffixes = [suffix.lower() for suffix in path.suffixes]
     return suffixes[-2] if suffixes[-1:] == [".gz"] and len(suffixes) > 1 else suffixes[-1] if suffixes else ""
 
 
 def _damaged(path: Path) -> UserError:
+    if _suffix(path) in STATISTICAL:
+        return UserError(f"{path} is no {STATISTICAL[_suffix(path)][0]} file that can be read; write or copy it again")
     kind = "Feather file of version 2" if _suffix(path) in FEATHER_SUFFIXES else "Parquet file"
     return UserError(f"{path} is not a valid {kind}; write or copy it again")
 
@@ -102,7 +146,7 @@ def as_text(path: Path, column: str, values: pl.Series) -> pl.Series:
         return values.cast(pl.Int128).cast(pl.String)  # ids of databases: 115254.000
     if _is_list(kind):
         return values.cast(pl.List(pl.String)).list.drop_nulls().list.join(LIST_MARK).replace({"": None})
-    if not kind.is_nested() and kind not in (pl.Object, pl.Duration, pl.Time):
+    if _has_text(kind):
         with contextlib.suppress(pl.exceptions.PolarsError):
             return values.cast(pl.String)
     raise UserError(f"{path}: column {column} holds {kind}, which is neither text, a number nor a time")

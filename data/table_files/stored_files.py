@@ -18,6 +18,7 @@ CHUNK = 1 << 24
 """Bytes looked at in one go: what is computed from them is several times as large."""
 TABLE_SUFFIXES = (".csv", ".txt", ".tsv")
 _BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+_UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 _OTHER_STREAMS: tuple[tuple[bytes, str, Callable[[bytes], bytes]], ...] = (
@@ -62,18 +63,25 @@ def read_text(path: Path, encoding: str | None = None) -> tuple[bytes, InputFile
     stored = read_bytes(path)
     file = InputFile.of(path, stored)
     unpacked = _unpack(path, stored)
+    if encoding is None and b"\x00" in unpacked[:CHUNK] and not unpacked.startswith(_UTF16_MARKS):
+        raise _binary(path)
     text = _as_utf8(path, unpacked) if encoding is None else _decoded(path, unpacked, encoding)
     if not text or text.isspace():
         raise UserError(f"{path} is empty; expected a table with a header")
     if b"\x00" in text:
-        raise UserError(
-            f"{path} is not a CSV: it holds binary data (or UTF-16 without its mark, which --encoding utf-16-le reads)"
-        )
+        raise _binary(path)
     if codecs.BOM_UTF8 in text:  # files with a mark, one written behind the other
         text = text.replace(codecs.BOM_UTF8, b"")
     if b"\n" not in text:
         text = text.replace(b"\r", b"\n")
     return text, file
+
+
+def _binary(path: Path) -> UserError:
+    return UserError(
+        f"{path} is not a CSV: it holds binary data (or UTF-16 without its mark, which --encoding utf-16-le reads); by "
+        f"the ending of their names Excel, Parquet, Feather, JSON, Stata, SAS and SPSS files are read"
+    )
 
 
 def find_table(folder: str | Path, name: str) -> Path:

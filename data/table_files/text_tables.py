@@ -1,4 +1,4 @@
-"""The columns of a CSV, Parquet, Feather, JSON or spreadsheet as text; their meanings: `data.table_files.columns`."""
+"""The columns of a table as text, whatever its file is; their meanings: `data.table_files.columns`."""
 
 import io
 import re
@@ -61,8 +61,8 @@ def read_text_table(
     quoted: bool = True,
     encoding: str | None = None,
 ) -> TextTable:
-    """`headers` (our name -> the file's, whatever the case) of a Parquet, Feather or JSON file
-    (`data.table_files.columnar`), a spreadsheet, or a CSV.
+    """`headers` (our name -> the file's, whatever the case) of a file with types (`data.table_files.columnar`), a
+    spreadsheet, or a CSV.
 
     Of `optional` (our names) those whose column is missing are left out. `separator`: None finds it by the header, with
     a tab preferred for .tsv and .txt. Without a header `headers` names all columns in order. `quoted`: whether quotes

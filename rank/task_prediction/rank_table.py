@@ -27,7 +27,9 @@ def add_table_options(parser: argparse.ArgumentParser) -> None:
     table = parser.add_argument_group(
         "patients of a table", "read as `mera prepare table` reads it; --age, --sex and --text name columns then"
     )
-    table.add_argument("--input", metavar="FILE", help="CSV, Parquet or a spreadsheet; all visits in it are history")
+    table.add_argument(
+        "--input", metavar="FILE", help="CSV, Parquet, Excel, Stata, SAS or SPSS; all visits in it are history"
+    )
     add_table_columns(table.add_argument, required=False)
     table.add_argument(
         "--at",

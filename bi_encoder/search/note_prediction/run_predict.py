@@ -156,7 +156,9 @@ def _arguments() -> argparse.Namespace:
     )
     one.add_argument("--days", default=None, help="days before now of each visit, oldest first, separated by ;")
     table = parser.add_argument_group("notes of a table")
-    table.add_argument("--input", metavar="FILE", help="CSV, JSONL, Parquet or spreadsheet; needs --text and --output")
+    table.add_argument(
+        "--input", metavar="FILE", help="CSV, JSONL, Parquet, Excel, Stata, SAS or SPSS; needs --text and --output"
+    )
     table.add_argument("--patient", metavar="COLUMN", help="column that names the note (default: the row's number)")
     table.add_argument("--encoding", help="of a CSV that is not in UTF-8, as cp1252")
     table.add_argument("--sex-values", metavar="F=..,M=..", help="values of the column of the sex that are no words")

@@ -1,9 +1,12 @@
-"""JSON, and lists in columns, as other columns are read."""
+"""JSON, lists in columns, and files of Stata, SAS and SPSS, as other columns are read."""
 
+import datetime
 import gzip
 import json
 
+import pandas as pd
 import polars as pl
+import pyreadstat
 import pytest
 
 from data.table_files.columnar import records_in
@@ -49,6 +52,97 @@ def test_what_is_no_json_is_said_without_a_value(tmp_path, name, text):
     with pytest.raises(ValueError, match="is no JSON with") as refused:
         read_text_table(tmp_path / name, {"id": "id"})
     assert "Smith" not in str(refused.value)
+
+
+WRITE = {
+    "dta": pyreadstat.write_dta,
+    "xpt": pyreadstat.write_xport,
+    "sav": pyreadstat.write_sav,
+    "por": pyreadstat.write_por,
+}
+STAYS = {
+    "PID": [7.0, 8.0, 9.0],
+    "admitted": [datetime.datetime(2020, 1, 31, 8, 30), None, datetime.datetime(2021, 5, 2)],
+    "born": [datetime.date(1950, 2, 1), datetime.date(1960, 3, 2), None],
+    "sex": [1, 2, 1],
+    "icd": ["I10", "E11.9", None],
+    "days": [1.5, None, 3.0],
+}
+SEXES = {1: "Männlich", 2: "Weiblich"}
+
+
+def stays(folder, kind, **further):
+    path = folder / f"stays.{kind}"
+    WRITE[kind](pd.DataFrame(STAYS), str(path), **further)
+    return path
+
+
+@pytest.mark.parametrize("kind", sorted(WRITE))
+@pytest.mark.parametrize("packed", [False, True])
+def test_files_of_statistical_programs_are_read_with_their_types(tmp_path, kind, packed):
+    path = stays(tmp_path, kind)
+    if packed:
+        path = path.with_suffix(f".{kind}.gz")
+        path.write_bytes(gzip.compress((tmp_path / f"stays.{kind}").read_bytes()))
+    assert column_names(path, ()) == ["pid", "admitted", "born", "sex", "icd", "days"]
+    assert records_in(path) == []
+    table = read_text_table(path, {"id": "pid", "time": "Admitted", "birth": "born", "code": "icd", "days": "days"})
+    assert table.rows.to_dict(as_series=False) == {
+        "id": ["7.0", "8.0", "9.0"],
+        "time": STAYS["admitted"],
+        "birth": [datetime.datetime(1950, 2, 1), datetime.datetime(1960, 3, 2), None],
+        "code": STAYS["icd"],
+        "days": ["1.5", None, "3.0"],
+    }
+    assert table.stored_as_numbers == {"id", "days"}
+    with pytest.raises(ValueError, match="has no column day; found pid, admitted"):
+        read_text_table(path, {"day": "day"})
+
+
+@pytest.mark.parametrize(
+    ("labels", "read"),
+    [
+        ({"sex": SEXES}, ["Männlich", "Weiblich", "Männlich"]),
+        ({"sex": {1: "Männlich"}}, ["1.0", "2.0", "1.0"]),  # half a label is none: 2 would have lost its meaning
+        ({"icd": {"I10": "Hypertension", "E11.9": "Diabetes"}}, ["1.0", "2.0", "1.0"]),
+    ],
+)
+def test_labels_are_read_where_every_number_has_one(tmp_path, labels, read):
+    table = read_text_table(stays(tmp_path, "sav", variable_value_labels=labels), {"sex": "sex", "code": "icd"})
+    assert (table.rows["sex"].to_list(), table.rows["code"].to_list()) == (read, STAYS["icd"])
+
+
+def test_more_numbers_than_a_person_would_label_stay_numbers(tmp_path):
+    numbers = [*range(21)]
+    labels = {"ward": {number: f"Station {number}" for number in numbers}}
+    pyreadstat.write_sav(pd.DataFrame({"ward": numbers}), str(tmp_path / "t.sav"), variable_value_labels=labels)
+    table = read_text_table(tmp_path / "t.sav", {"ward": "ward"})
+    assert table.rows["ward"].cast(pl.Float64).to_list() == numbers
+
+
+def test_what_spss_calls_missing_is_missing(tmp_path):
+    path = stays(tmp_path, "sav", missing_ranges={"days": [3.0]})
+    assert read_text_table(path, {"days": "days"}).rows["days"].to_list() == ["1.5", None, None]
+
+
+@pytest.mark.parametrize(("kind", "called"), [("dta", "Stata"), ("sav", "SPSS"), ("sas7bdat", "SAS")])
+@pytest.mark.parametrize("broken", ["cut off", "another"])
+def test_a_damaged_file_is_said_to_be_so(tmp_path, kind, called, broken):
+    path = tmp_path / f"stays.{kind}"
+    whole = stays(tmp_path, kind if kind in WRITE else "sav").read_bytes()
+    path.write_bytes(whole[: len(whole) // 2] if broken == "cut off" else b"Smith" * 999)
+    with pytest.raises(ValueError, match=f"{path.name} is no {called} file that can be read"):
+        read_text_table(path, {"code": "icd"})
+
+
+def test_times_of_day_are_texts_and_lengths_of_time_are_none(tmp_path):
+    path = tmp_path / "t.parquet"
+    rows = {"at": [datetime.time(8, 30)], "stay": [datetime.timedelta(hours=5)], "icd": ["I10"]}
+    pl.DataFrame(rows).write_parquet(path)
+    assert records_in(path) == ["stay"]
+    assert read_text_table(path, {"at": "at"}).rows["at"][0].startswith("08:30:00")
+    with pytest.raises(ValueError, match="column stay holds Duration"):
+        read_text_table(path, {"stay": "stay"})
 
 
 def test_a_file_in_utf8_is_not_read_as_windows(tmp_path):
