@@ -128,7 +128,7 @@ def search(context: typer.Context) -> None:
 
 @app.command(context_settings=PASS_THROUGH, name="retrieval-baselines")
 def retrieval_baselines(context: typer.Context) -> None:
-    """BM25 and an untrained encoder. `mera retrieval-baselines --task prepared/NAME --output runs/NAME`."""
+    """What codes notes untrained, or in seconds. `mera retrieval-baselines --task prepared/NAME --output runs/NAME`."""
     _run([sys.executable, str(ROOT / "bi_encoder" / "run_retrieval_baselines.py"), *context.args])
 
 
@@ -146,7 +146,7 @@ def report(
     bootstrap_samples: Annotated[int, typer.Option(help="resamples behind the intervals and tests")] = 1000,
     seed: Annotated[int, typer.Option(help="seed of the resamples")] = 0,
     reference: Annotated[str | None, typer.Option(help="run that ablations are compared with")] = None,
-    with_examples: Annotated[int, typer.Option(help="also pages of the first N test patients, with their data")] = 0,
+    with_examples: Annotated[int, typer.Option(min=0, help="also pages of the first N patients, with their data")] = 0,
     rare_codes: Annotated[bool, typer.Option("--rare-codes", help="name codes of few patients (public data)")] = False,
     no_date: Annotated[bool, typer.Option("--no-date", help="leave out the date: same runs, same bytes")] = False,
     title: Annotated[str | None, typer.Option(help="heading of the page")] = None,

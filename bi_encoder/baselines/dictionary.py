@@ -157,11 +157,17 @@ class Dictionary:
         return spans
 
     def evidence(self, note: str, columns: np.ndarray) -> list[list[Span]]:
-        """For each code of `columns` the phrases that name it, weighted by their precision."""
+        """For each code of `columns` the phrases that name it, weighted by their precision; those that overlap as one,
+        with the higher."""
         places: dict[int, list[Span]] = {column: [] for column in columns.tolist()}
         for span in self.spans(note):
-            if span.column in places:
-                places[span.column].append(Span(start=span.start, end=span.end, weight=span.precision))
+            if span.column not in places:
+                continue
+            found, start, weight = places[span.column], span.start, span.precision
+            if found and start < found[-1].end:
+                before = found.pop()
+                start, weight = before.start, max(weight, before.weight)
+            found.append(Span(start=start, end=span.end, weight=weight))
         return list(places.values())
 
     def contents(self) -> Contents:

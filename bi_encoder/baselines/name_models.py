@@ -157,12 +157,14 @@ class NameModel:
         return plain + self.added
 
     def evidence(self, note: str, columns: np.ndarray) -> list[list[Span]]:
-        """For each code of `columns` its best sentence; none where the texts are seen whole."""
+        """For each code of `columns` its best sentence; none where no sentence speaks of it, so that the code stands by
+        its frequency alone, or where the texts are seen whole."""
         if not self.by_sentence:
             return [[] for _ in columns]
         places = sentence_places(note)
-        best = self.scorer.scores([note[start:end] for start, end in places]).argmax(axis=0)[columns]
-        return [[Span(start=places[row][0], end=places[row][1], weight=1.0)] for row in best]
+        scores = self.scorer.scores([note[start:end] for start, end in places])[:, columns]
+        best = [Span(start=start, end=end, weight=1.0) for start, end in places]
+        return [[best[row]] if score > 0 else [] for row, score in zip(scores.argmax(0), scores.max(0), strict=True)]
 
     def contents(self) -> Contents:
         of_scorer = self.scorer.contents()

@@ -88,8 +88,9 @@ def evidence_record(
 
 def _spans(weights_T: np.ndarray, offsets: np.ndarray, note: str, mass: float) -> list[Span]:
     """offsets (T, 2): characters of the note; (0, 0) before it."""
+    weights_T = np.where(offsets[:, 1] > offsets[:, 0], weights_T, 0.0)  # what stands before the note is none of it
     order = np.argsort(-weights_T, kind="stable")
-    enough = int(np.searchsorted(np.cumsum(weights_T[order]), mass)) + 1
+    enough = int(np.searchsorted(np.cumsum(weights_T[order]), mass * weights_T.sum())) + 1
     spans: list[Span] = []
     for token in sorted(order[:enough]):
         start, end = offsets[token].tolist()

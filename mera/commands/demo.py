@@ -9,7 +9,7 @@ from mera.root import shipped
 from mera.system.folder_lock import FolderLock
 from mera.system.terminal import plain_console
 
-PATIENTS = 1500
+PATIENTS = 1000
 RECIPES = {"memorize": "tiny", "rank": "demo", "bi_encoder": "demo"}
 VARIANTS = ("retrieval", "mean_mrl", "laa_mrl")
 BASELINES = {
@@ -20,9 +20,9 @@ BASELINES = {
     "coding": ("popularity", "linear"),
 }
 SHORT_TRAINING = tuple(
-    word for name in ("retain", "transformer") for word in (f"--{name}.epochs", "30", f"--{name}.min_steps", "0")
+    word for name in ("retain", "transformer") for word in (f"--{name}.epochs", "20", f"--{name}.min_steps", "0")
 )
-"""A third of what the neural baselines train by default at most: the rest is minutes in which they hardly change."""
+"""A fifth of what the neural baselines train by default at most: the rest is minutes in which they hardly change."""
 PATIENCE = ("--training.patience", "4")
 """Looks without a better epoch: on this cohort the first is often the best, and the rest is minutes."""
 MADE = ("prepared", "runs", "report")

@@ -28,13 +28,16 @@ ROUNDING = 1e-12
 
 
 def patient_weights(patient_ids: Sequence[str], samples: int, seed: int) -> np.ndarray:
-    """(1 + samples, N) float32 row weights; the same arguments give the same resamples, which makes runs paired."""
+    """(1 + samples, N) float32 row weights; the same arguments give the same resamples, which makes runs paired. Of one
+    patient (1, N): drawn again and again they are always the same, which says nothing of others."""
     if samples < 1:
         raise UserError(f"the bootstrap needs at least 1 sample, got {samples}")
     if not len(patient_ids):
         raise UserError("cannot resample patients: there is no example")
     patients, patient_of_row = np.unique(np.asarray(patient_ids), return_inverse=True)
     count = len(patients)
+    if count == 1:
+        return np.ones((1, len(patient_of_row)), dtype=np.float32)
     drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=samples)
     weights = np.ones((1 + samples, len(patient_of_row)), dtype=np.float32)
     weights[1:] = drawn[:, patient_of_row]
@@ -179,10 +182,10 @@ def interval(replicates: np.ndarray, level: float = 0.95, least_error: float = 0
     which moves macro F1 (the mean over the codes that occur) up in every resample. Means over rows are not moved.
     Where the resamples' standard error is below `least_error` (see `mean_error`), their spread is stretched to it, and
     where they do not differ at all, it is that of a normal distribution with this error.
-    NaNs where the observed value or every resample is undefined.
+    NaNs where the observed value is undefined, or all resamples but one are.
     """
     resampled = replicates[1:][~np.isnan(replicates[1:])]
-    if not len(resampled) or np.isnan(replicates[0]):
+    if len(resampled) < 2 or np.isnan(replicates[0]):
         return float("nan"), float("nan")
     deviations = resampled - resampled.mean()
     error = float(deviations.std())

@@ -35,9 +35,10 @@ def pool_folds(paths: Sequence[str | Path], output: str | Path) -> Path:
     threshold) are as good as ever, metrics across rows (ROC-AUC) suffer where the models' scales differ. Each fold has
     the candidates of its own training patients; the pooled run has them all, with a score of -inf where a code was no
     candidate of the row's fold. A code's train count is the mean over the folds; beside each target stands its own
-    fold's. Of what was fitted on each fold's validation, calibrations are kept fold by fold, a fusion's weights as
-    their mean, other figures not. Raises UserError where the runs are
-    no complete set of folds of one cohort.
+    fold's. A hidden code (`mera prepare --hide-codes`) counts as such where every fold hid it; `hidden_in_some_folds`
+    of the task's record says how many others there are. Of what was fitted on each fold's validation, calibrations are
+    kept fold by fold, a fusion's weights as their mean, other figures not. Raises UserError where the runs are no
+    complete set of folds of one cohort.
     """
     folds = sorted((read_predictions(path) for path in paths), key=_fold)
     _check(folds)
@@ -70,6 +71,9 @@ def pool_folds(paths: Sequence[str | Path], output: str | Path) -> Path:
         | {
             "run": run.final.name,
             "seconds": round(sum(fold.manifest.get("seconds") or 0 for fold in folds), 1),
+            "tokens": _sum_of(folds, "tokens"),
+            "energy_joules": _sum_of(folds, "energy_joules"),
+            "peak_memory": _highest_memory(folds),
             "pooled": [fold.manifest["command"] for fold in folds if "command" in fold.manifest],
             "task": {key: value for key, value in first.manifest["task"].items() if key not in OF_ONE_FOLD}
             | {
@@ -77,7 +81,8 @@ def pool_folds(paths: Sequence[str | Path], output: str | Path) -> Path:
                 "fingerprint": hashlib.sha256(fingerprints.encode()).hexdigest(),
                 "split": f"all {len(folds)} folds",
                 "candidates": codes.height - num_outside,
-            },
+            }
+            | _partly_hidden(folds),
         },
     )
     write_predictions(run.path("predictions"), pooled)
@@ -91,6 +96,29 @@ def _target_counts(fold: Predictions, codes: pl.DataFrame) -> np.ndarray:
     pooled_columns = np.array([column[code] for code in fold.codes["code"]])[columns]
     counts: np.ndarray = fold.codes["train_count"].to_numpy()[columns]
     return counts[np.lexsort((pooled_columns, rows))].astype(np.int64)
+
+
+def _sum_of(folds: Sequence[Predictions], key: str) -> float | None:
+    """None where a fold does not say it."""
+    values: list[Any] = [fold.manifest.get(key) for fold in folds]
+    return None if None in values else sum(values)
+
+
+def _highest_memory(folds: Sequence[Predictions]) -> dict[str, int]:
+    """The folds trained one after the other."""
+    peaks = [fold.manifest.get("peak_memory") or {} for fold in folds]
+    return {key: max(peak.get(key, 0) for peak in peaks) for key in sorted({key for peak in peaks for key in peak})}
+
+
+def _partly_hidden(folds: Sequence[Predictions]) -> dict[str, int]:
+    """`hidden_in_some_folds`: codes that not every fold with them as candidates has hidden; empty where there are
+    none."""
+    candidates = pl.concat([fold.codes[: fold.num_candidates] for fold in folds])
+    if "hidden" not in candidates.columns:
+        return {}
+    of_code = candidates.group_by("code").agg(pl.col("hidden").any().alias("any"), pl.col("hidden").all().alias("all"))
+    number = of_code.filter(pl.col("any") & ~pl.col("all")).height
+    return {"hidden_in_some_folds": number} if number else {}
 
 
 def _calibrations(folds: Sequence[Predictions]) -> dict[str, object]:

@@ -11,7 +11,7 @@ from torch.nn.functional import normalize
 
 from bi_encoder.checkpoint import ModelRecord, load_bi_encoder, save_bi_encoder
 from bi_encoder.config import EncoderConfig
-from bi_encoder.evidence.attended_spans import evidence_record, evidence_spans
+from bi_encoder.evidence.attended_spans import _spans, evidence_record, evidence_spans
 from bi_encoder.inputs.batches import pad, tokenize
 from bi_encoder.inputs.texts import QueryText
 from bi_encoder.inputs.windows import tokenize_windows
@@ -146,6 +146,15 @@ def test_evidence_spans_are_words_of_the_note(attention_model):
     # All of the mass covers every word of the note, and nothing before it.
     everything = evidence_spans(attention_model, query, keys[:1], max_tokens=64, mass=1.1)[0]
     assert [note[span.start : span.end] for span in everything] == [note]
+
+
+def test_evidence_is_of_the_notes_attention_whatever_age_and_sex_have():
+    """Half of 0.4, where 0.6 lie before the note."""
+    weights = np.array([0.35, 0.25, 0.25, 0.15])
+    offsets = np.array([[0, 0], [0, 0], [0, 5], [6, 11]])
+    assert [(span.start, span.end) for span in _spans(weights, offsets, "fever cough", 0.5)] == [(0, 5)]
+    assert [(span.start, span.end) for span in _spans(weights, offsets, "fever cough", 0.7)] == [(0, 11)]
+    assert _spans(np.array([0.6, 0.4, 0, 0]), offsets, "fever cough", 0.5) == []
 
 
 def test_evidence_of_the_best_codes_as_it_is_kept_with_predictions(attention_model):

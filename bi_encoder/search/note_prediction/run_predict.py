@@ -43,6 +43,8 @@ from mera.system.errors import CommandLine, Once, UserError
 from mera.system.private_files import check_output
 from mera.training.entry_point import run_entry_point
 
+READ = {"coding": "notes", "diagnosis": "histories"}
+"""Kind of a task -> what its examples have to rank from."""
 NO_DAYS = "--days are whole numbers of 0 or more, one for each visit, separated by ;"
 
 
@@ -114,6 +116,11 @@ def _rank_table(table: NoteTable, options: argparse.Namespace) -> None:
 def _rank_task(options: argparse.Namespace) -> None:
     task = load_task(options.task)
     ranker = _opened(options, task)
+    if ranker.reads not in (None, task.info["kind"]) and not options.allow_unknown:
+        trained_on, there = (READ[kind] for kind in (str(ranker.reads), task.info["kind"]))
+        raise UserError(
+            f"the model was trained on {trained_on}, and the task has {there}; --allow-unknown ranks all the same"
+        )
     rows = list(task.splits[options.split])
     ranker.texts.add(task.all_definitions)
     notes = _ranked(

@@ -72,7 +72,8 @@ def evidence_of_parts(folders: Sequence[Path]) -> dict[str, dict[str, dict[str, 
     merged: dict[str, dict[str, list[list[int]]]] = {}
     for folder in folders:
         for row, of_codes in (read_predictions(folder).records.get("evidence") or {}).items():
-            merged[row] = {**of_codes, **merged.get(row, {})}
+            said = {code: spans for code, spans in of_codes.items() if spans}
+            merged[row] = {**said, **merged.get(row, {})}
     return {"evidence": merged} if merged else {}
 
 

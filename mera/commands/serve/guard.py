@@ -46,7 +46,10 @@ class Guard:
 
     def __init__(self, inner: Application, token: str, port: int):
         self._inner, self._token = inner, token.encode()
-        self._hosts = {f"{name}:{port}".encode() for name in ("127.0.0.1", "localhost")}
+        names = ("127.0.0.1", "localhost")
+        self._hosts = {f"{name}:{port}".encode() for name in names}
+        if port == 80:  # which browsers leave out
+            self._hosts |= {name.encode() for name in names}
         self._origins = {b"http://" + host for host in self._hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -69,6 +72,8 @@ class Guard:
         try:
             if refusal is not None:
                 await _answer(send_with_headers, *refusal)
+            elif scope["path"].encode() == b"/" + self._token:  # relative addresses in the page need the slash
+                await _redirect(send_with_headers, self._token + b"/")
             else:
                 await self._inner(self._without_token(scope), _counting(receive), send_with_headers)
         except TooLarge:
@@ -123,6 +128,12 @@ def _counting(receive: Receive) -> Receive:
         return message
 
     return counted
+
+
+async def _redirect(send: Send, place: bytes) -> None:
+    headers = [(b"location", b"/" + place), (b"content-length", b"0")]
+    await send({"type": "http.response.start", "status": 307, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
 
 
 async def _answer(send: Send, status: int, sentence: str) -> None:

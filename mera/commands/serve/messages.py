@@ -7,10 +7,10 @@ from pydantic_core import PydanticCustomError
 
 MOST_VISITS, MOST_CODES, MOST_PATIENTS, MOST_CHARACTERS = 200, 500, 500, 200_000
 Code = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-Age = Annotated[int, Field(ge=0, le=120, description="whole years")]
+Age = Annotated[int, Field(strict=True, ge=0, le=120, description="whole years")]
 Sex = Literal["F", "M"]
 Note = Annotated[str, Field(max_length=MOST_CHARACTERS, description="a note, for a model that reads them")]
-Top = Annotated[int, Field(ge=1, le=1000, description="how many codes, most likely first")]
+Top = Annotated[int, Field(strict=True, ge=1, le=1000, description="how many codes, most likely first")]
 
 
 class Form(BaseModel):
@@ -28,7 +28,7 @@ class Visit(Form):
             "drug:furosemide",
         ),
     ]
-    days_before: Annotated[int, Field(ge=0, le=100_000, description="days before now")] | None = None
+    days_before: Annotated[int, Field(strict=True, ge=0, le=100_000, description="days before now")] | None = None
 
 
 class Patient(Form):

@@ -34,6 +34,8 @@ from mera.runs.predictions import Predictions
 
 MAX_AUC_WORK = 200_000_000
 """Targets x examples above which ROC-AUC gets no interval: with 1,000 resamples that is some 10 s a run."""
+SAME_DIGITS = 9
+"""To which two recalls are the same: sums of floats in another order differ behind it."""
 BLOCK_ELEMENTS = 4_000_000
 """Scores ranked at once without the codes of the history."""
 CURVE_LENGTH = 100
@@ -146,10 +148,10 @@ class Measures:
 
     @property
     def place(self) -> tuple[bool, float, float, str]:
-        """Its order in a comparison: oracles first, as the bound; then by recall@20, of equal ones (to a tenth of a
-        point) by MAP, then by name. Where 20 places are nearly all candidates, all have the same recall."""
+        """Its order in a comparison: oracles first, as the bound; then by recall@20, of equal ones by MAP, then by
+        name. Where 20 places are all candidates, all have the same recall."""
         value, precision = (self.values[name] for name in ("recall@20", "map"))
-        recall = math.inf if math.isnan(value) else -round(value, 3)
+        recall = math.inf if math.isnan(value) else -round(value, SAME_DIGITS)
         return not self.is_oracle, recall, math.inf if math.isnan(precision) else -precision, self.name
 
 

@@ -32,8 +32,9 @@ METHOD_TEXTS = (
         "Patients are drawn with replacement, with all their examples; the interval spans the middle 95% of the "
         "resampled values, centred on the observed one. All models share the resamples. Macro F1 and macro ROC-AUC "
         "rest on rare codes, which a resample of patients varies too little: their standard error, in intervals and "
-        "tests, is never taken below the standard error of the mean over codes. Where nothing or everything in a group "
-        "is found, resampling shows no spread, and the interval is a point that promises too much.",
+        "tests, is never taken below the standard error of the mean over codes. Where resampling shows "
+        "no spread, because nothing or everything is found, the interval is a point that promises too much; tables of "
+        "recall by group have exact intervals there. One patient has none.",
     ),
     (
         "Paired test",

@@ -106,7 +106,7 @@ def to_csv(table: Table) -> str:
     """Unrounded values (fractions, seconds, bytes); intervals and notes in columns of their own where there are any."""
     parts = {
         column.key: [("", "value")]
-        + [(f"_{end}", end) for end in ("low", "high") if any(getattr(row.cells[place], end) for row in table.rows)]
+        + [(f"_{end}", end) for end in ("low", "high") if _any_has(table, place, end)]
         + [("_note", "note") for _ in range(any(row.cells[place].note for row in table.rows))]
         for place, column in enumerate(table.columns)
     }
@@ -122,6 +122,10 @@ def to_csv(table: Table) -> str:
         entries = [row.label, *([row.note] if has_notes else []), *("" if v is None else v for v in values)]
         writer.writerow([plain_cell(value) for value in entries])
     return buffer.getvalue()
+
+
+def _any_has(table: Table, place: int, end: str) -> bool:
+    return any(getattr(row.cells[place], end) is not None for row in table.rows)
 
 
 def plain_cell(value: CellValue) -> CellValue:

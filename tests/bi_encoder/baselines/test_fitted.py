@@ -8,6 +8,7 @@ import pytest
 from small_encoder import make_encoder, save_plain
 from tiny_task import make_tiny_task
 
+from bi_encoder.baselines.dictionary import Dictionary
 from bi_encoder.baselines.fitted import FOLDER, read_fitted, write_fitted
 from bi_encoder.baselines.name_models import EncoderScorer, NameModel, WordScorer, sentence_places
 from bi_encoder.baselines.phrases_and_words import dictionary, words_and_letters
@@ -85,6 +86,26 @@ def test_the_best_sentence_is_the_evidence():
     assert NOTE[sugar.start : sugar.end] == "with sugar;"
     whole = NameModel(scorer=model.scorer, by_sentence=False, added=model.added)
     assert whole.evidence(NOTE, np.array([0, 2])) == [[], []]
+
+
+def test_a_code_of_which_no_sentence_speaks_has_no_evidence():
+    """It stands where it does by its frequency alone; the first sentence says nothing of it."""
+    added = np.array([0, 5, 0], dtype=np.float32)
+    model = NameModel(scorer=WordScorer(NAMES, "best name"), by_sentence=True, added=added)
+    note = "Seen on Monday by the nurse. Sugar is high."
+    (sugar,), fever = model.evidence(note, np.array([2, 1]))
+    assert note[sugar.start : sugar.end] == "Sugar is high."
+    assert fever == []
+    assert model.evidence("xyzzy blorp. qwfp.", np.array([1, 0])) == [[], []]
+
+
+def test_phrases_that_overlap_are_one_piece_of_evidence():
+    names = [["acute renal", "renal failure syndrome"], ["fever"]]
+    fitted = Dictionary.fit(names, ["Acute renal failure syndrome.", "Fever."] * 3, [[0], [1]] * 3)
+    note = "He has acute renal failure syndrome, fever, and acute renal trouble."
+    spans, fever = fitted.evidence(note, np.array([0, 1]))
+    assert [note[span.start : span.end] for span in spans] == ["acute renal failure syndrome", "acute renal"]
+    assert [note[span.start : span.end] for span in fever] == ["fever"]
 
 
 @pytest.mark.parametrize("text", [NOTE, "a b. a b. a b.", " \n ", "  Fever.  \r\n\r\nFever."])

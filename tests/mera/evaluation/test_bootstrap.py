@@ -193,3 +193,12 @@ def test_several_means_and_ratios_in_one_product(case):
     assert together.shape == (10, 15)
     for column in range(15):
         assert together[:, column] == pytest.approx(bootstrap.row_mean(weights, values[:, column]), nan_ok=True)
+
+
+@pytest.mark.parametrize(("patients", "samples"), [(["a"], 200), (["a", "a", "a"], 200), (["a", "b"], 1)])
+def test_without_two_resamples_of_two_patients_there_is_no_interval(patients, samples):
+    weights = bootstrap.patient_weights(patients, samples, seed=0)
+    values = bootstrap.row_mean(weights, np.linspace(0.2, 0.8, len(patients)))
+    assert values[0] == pytest.approx(np.linspace(0.2, 0.8, len(patients)).mean())
+    assert np.isnan(bootstrap.interval(values)).all()
+    assert np.isnan(bootstrap.paired_p_value(values, values / 2, num_patients=len(set(patients))))

@@ -56,6 +56,13 @@ def test_tables_as_csv_and_latex():
     )
 
 
+def test_an_end_of_zero_is_an_end():
+    cells = [Cell(value=0.0, low=0.0, high=0.0), Cell()]
+    rows = [Row(label=name, note=None, cells=[cell]) for name, cell in zip("ab", cells, strict=True)]
+    table = Table(name="t", caption="", columns=[Column(key="x", label="X", format="percent")], rows=rows)
+    assert to_csv(table).splitlines() == ["model,x,x_low,x_high", "a,0.0,0.0,0.0", "b,,,"]
+
+
 def test_every_number_of_the_tables_is_in_csv(report_folder, section):
     rows = {run["label"]: {} for run in section["runs"]}
     for name in ("models", "new-codes"):

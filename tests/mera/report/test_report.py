@@ -3,7 +3,9 @@
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,8 +15,9 @@ from rich.console import Console
 from mera.evaluation import metrics
 from mera.report import print_comparison, write_report
 from mera.report.measures import measure
+from mera.report.measures.measure import Measures
 from mera.report.page import write
-from mera.runs.predictions import read_predictions
+from mera.runs.predictions import read_predictions, write_predictions
 
 
 @pytest.fixture(scope="module")
@@ -233,6 +236,29 @@ def test_one_run_and_only_an_oracle(runs, tmp_path):
     write_report([runs[0]], tmp_path / "bound", bootstrap_samples=20)
     found = json.loads((tmp_path / "bound" / "report.json").read_text())["tasks"][0]
     assert found["summary"] == ["There is no model to compare: only oracle runs were given."]
+
+
+def test_the_model_with_the_higher_recall_is_first_however_close():
+    """Or the one that the sentences call best would be below another by the metric that they name."""
+
+    def place(name, recall, average_precision):
+        values = {"recall@20": recall, "map": average_precision}
+        return Measures.place.fget(SimpleNamespace(values=values, is_oracle=False, name=name))
+
+    nearly = [place("precise", 0.6116, 0.4), place("broad", 0.6118, 0.3)]
+    assert [name for *_, name in sorted(nearly)] == ["broad", "precise"]
+    equal = [place("a", 0.1 + 0.2, 0.3), place("b", 0.3, 0.4), place("c", float("nan"), 0.9)]
+    assert [name for *_, name in sorted(equal)] == ["b", "a", "c"]
+
+
+def test_without_a_true_code_nothing_is_measured(runs, tmp_path):
+    paths = []
+    for path in runs[1:3]:
+        part = read_predictions(path)
+        write_predictions(tmp_path / path.name / "predictions", replace(part, targets=np.zeros_like(part.targets)))
+        paths.append(tmp_path / path.name)
+    write_report(paths, tmp_path / "report", bootstrap_samples=20)
+    assert "no example has a true code" in (tmp_path / "report" / "report.md").read_text()
 
 
 def test_auc_without_intervals_says_so(runs, tmp_path, monkeypatch):

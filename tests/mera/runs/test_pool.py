@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pytest
 from prepare_case import run
 from ready_python import run_ready
@@ -73,6 +74,30 @@ def test_what_was_fitted_in_a_fold_stays_with_its_rows(baselines, tmp_path):
     expected = [own[row][codes[column]] for row, column in zip(rows, columns, strict=True)]
     assert pooled.target_train_counts.tolist() == expected
     assert expected != pooled.codes["train_count"].to_numpy()[columns].tolist(), "the mean over the folds is another"
+
+
+def test_what_the_folds_cost_is_added_up(baselines, tmp_path):
+    costs = [(100, 2.0, {"host_bytes": 3}), (1000, 3.0, {"host_bytes": 9, "gpu_bytes": 5}), (5000, 4.0, {})]
+    for number, (tokens, energy, peak) in enumerate(costs):
+        part = read_predictions(fold_runs(baselines, "linear")[number])
+        spent = {"tokens": tokens, "energy_joules": energy, "peak_memory": peak}
+        write_predictions(tmp_path / f"{number}" / "predictions", replace(part, manifest={**part.manifest, **spent}))
+    manifest = read_predictions(pool_folds([tmp_path / f"{fold}" for fold in range(FOLDS)], tmp_path / "all")).manifest
+    assert (manifest["tokens"], manifest["energy_joules"]) == (6100, 9.0)
+    assert manifest["peak_memory"] == {"host_bytes": 9, "gpu_bytes": 5}
+    unknown = read_predictions(pool_folds(fold_runs(baselines, "linear"), tmp_path / "linear")).manifest
+    assert (unknown["tokens"], unknown["energy_joules"]) == (None, None)
+
+
+def test_codes_that_only_some_folds_hid_are_counted(baselines, tmp_path):
+    for number in range(FOLDS):
+        part = read_predictions(fold_runs(baselines, "linear")[number])
+        hidden = [place < 5 or (place < 8 and number == 0) for place in range(part.codes.height)]
+        codes = part.codes.with_columns(hidden=pl.Series(hidden))
+        write_predictions(tmp_path / f"{number}" / "predictions", replace(part, codes=codes))
+    pooled = read_predictions(pool_folds([tmp_path / f"{fold}" for fold in range(FOLDS)], tmp_path / "all"))
+    assert pooled.codes["hidden"].sum() == 5
+    assert pooled.manifest["task"]["hidden_in_some_folds"] == 3
 
 
 def test_a_code_that_its_fold_never_saw_is_unseen(baselines, tmp_path):

@@ -18,11 +18,17 @@ OF_VOID_ROWS = (
 )
 """Columns beside the codes that may say that a row does not count."""
 IN_SPANISH, IN_DUTCH = SEX_IN_SPANISH, r"geslacht"
+OF_NATIONAL_IDS = (
+    r"|^(nuhsa|cip|cipa|sip|dni|nif|curp|cpf|cns|prontu[aá]rio|kvnr|pesel|bsn|ipp|hn|empi|codice ?fiscale)$"
+    r"|^(n[uú]mero ?(de ?)?)?historia( ?cl[ií]nica)?$|^(hospital|unit) ?(no|nr|num|number)$"
+)
+"""Numbers of a patient in the health services of Spain, Brazil, Germany, Poland, France and others."""
 NAMES = {
     "patient": r"patient|^pt|\bpersons?\b|person ?(id|nr|no|nummer)|\bsubject\b|subject ?id|\bpati?d|^pid$|\bpat\b|mrn"
-    r"|medical record|\bnhs\b|nhsn|\bhes ?id|\bcpr|\blopnr|pacient|paciente|^rut|nhc|member|beneficiar|^id$",
+    r"|medical record|\bnhs\b|nhsn|\bhes ?id|\bcpr|\blopnr|pacient|paciente|^rut|nhc|member|beneficiar|desynpuf|^id$"
+    + OF_NATIONAL_IDS,
     "visit": r"visit|admission ?id|hadm|encounter|stay|fall|case|episod|spell|^vid$|sejour|séjour|aufenthalt"
-    r"|^id ?ingreso",
+    r"|^id ?ingreso|nosologico|^(n )?aih$|^nda$|atendimento|^id ?atenci[oó]n",
     "time": r"admi|date|datum|\bdato\b|\bdata\b|fecha|ingreso|aufnahme|\bentr|arriv|time|^day|start|\bfrom|besuch"
     r"|attend|contact|opname|inskriv|indlag|internac",
     "sex": OF_SEX,

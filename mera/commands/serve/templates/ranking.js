@@ -136,7 +136,9 @@ function markEvidence(code) {
   const pieces = [];
   let end = 0;
   for (const span of code.evidence) {
-    pieces.push(shown.note.slice(end, span.start).join(""), element("mark", {}, words(span)));
+    const start = Math.max(end, span.start); // each word once, even where spans overlap
+    if (span.end <= start) continue;
+    pieces.push(shown.note.slice(end, start).join(""), element("mark", {}, words({ start, end: span.end })));
     end = span.end;
   }
   pieces.push(shown.note.slice(end).join(""));

@@ -70,8 +70,11 @@ def verdict(comparison: Comparison) -> list[Bullet]:
 
 
 def equals_of_best(comparison: Comparison) -> list[ComparedRun]:
-    """The models that cannot be told apart from the one with the highest recall@20, which is not among them."""
+    """The models that cannot be told apart from the one with the highest recall@20, which is not among them; none where
+    nothing can be measured."""
     best, *others = competitors(comparison.shown.runs)
+    if best.metrics[LEADING_METRIC].value is None:
+        return []
     return [run for run in others if not is_supported(_pair(comparison, best, run).p_holm)]
 
 
@@ -94,9 +97,8 @@ def _winner(comparison: Comparison, runs: Sequence[ComparedRun]) -> Bullet:
         )
     tied = " by the numbers, but not for certain" if equals_of_best(comparison) else ""
     if comparison.patients < FEWEST_PATIENTS:
-        reached += (
-            f" Of {comparison.patients} test patients nothing can be concluded: test every one (--protocol kfold)."
-        )
+        more = "" if comparison.task.protocol == "kfold" else ": test every one (--protocol kfold)"
+        reached += f" Of {comparison.patients} test patients nothing can be concluded{more}."
     return Bullet(
         lead=f"{first_capital(best.label)} ranks best{tied}:", text=f"{reached}{_of_few_candidates(comparison, runs)}"
     )

@@ -250,6 +250,15 @@ def test_the_command_ranks_a_task_and_says_the_true_codes(run, task, tmp_path):
         assert all(code["target"] == (code["code"] in row["targets"]) for code in example["codes"])
 
 
+def test_a_model_of_notes_ranks_no_histories_unless_told_to(run, tmp_path):
+    histories = make_tiny_task(tmp_path / "histories", kind="diagnosis", patients=60)
+    command = ["--task", histories.path, "--output", tmp_path / "ranked.json"]
+    refused = predict(run, *command)
+    assert refused.returncode == 1
+    assert "the model was trained on notes, and the task has histories; --allow-unknown ranks all" in refused.stderr
+    assert predict(run, *command, "--allow-unknown").returncode == 0
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

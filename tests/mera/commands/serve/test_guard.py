@@ -87,6 +87,20 @@ def test_another_name_is_refused_with_the_right_token(client, host):
     assert "evil" not in answer.text
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.0.0.1:80"])
+def test_at_port_80_browsers_name_no_port(host):
+    client = TestClient(Guard(echo, TOKEN, 80), base_url="http://127.0.0.1:80")
+    headers = {"host": host, "origin": f"http://{host}"}
+    assert client.post(f"/{TOKEN}/rank", headers=headers).status_code == 200
+
+
+def test_the_address_without_its_last_slash_leads_to_the_page(client):
+    """The page's files have relative addresses: below the token, not beside it."""
+    answer = client.get(f"/{TOKEN}", follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (307, f"/{TOKEN}/")
+    assert client.get(f"/{TOKEN}").text == "/ 0"
+
+
 def test_localhost_is_the_same_machine(client):
     assert client.get(f"/{TOKEN}/", headers={"host": f"localhost:{PORT}"}).status_code == 200
 

@@ -19,6 +19,9 @@ def hidden_code_parts(runs: Sequence[ComparedRun]) -> list[Part]:
     measured = [run for run in runs if run.breakdown.hidden_codes]
     if not measured:
         return []
+    task = measured[0].manifest.record.get("task") or {}
+    partly = task.get("hidden_in_some_folds")
+    left_out = f" {partly:,} codes that only some of the folds hid are not among them." if partly else ""
     columns = [
         (f"{prefix}{key}", f"{words}{label}")
         for prefix, words in (("", ""), ("new_", "New: "))
@@ -28,7 +31,8 @@ def hidden_code_parts(runs: Sequence[ComparedRun]) -> list[Part]:
         name="hidden-codes",
         caption="True codes of test that train and validation did not know (`mera prepare --hide-codes`), in percent, "
         "over all such codes. MRR: mean of 1 / place among all candidates, or among the hidden ones alone: which of "
-        "the unknown codes it is, however low all of them stand. New: not in the patient's history either.",
+        "the unknown codes it is, however low all of them stand. New: not in the patient's history either."
+        f"{left_out}",
         columns=[Column(key=key, label=label, format="percent") for key, label in columns],
         rows=[run_row(run, [cell(run.breakdown.hidden_codes.get(key)) for key, _ in columns]) for run in measured],
     )

@@ -26,6 +26,9 @@ def test_letters_that_may_be_a_sex_need_a_name_that_says_so(tmp_path, name, valu
     ("kind", "header", "right"),
     [
         ("patient", ("patient_zip", "pt_id"), "pt_id"),
+        ("patient", ("zip", "NUHSA"), "nuhsa"),
+        ("patient", ("ward_no", "numero_historia"), "numero_historia"),
+        ("patient", ("bed", "DESYNPUF_ID"), "desynpuf_id"),
         ("patient", ("id", "mrn"), "mrn"),
         ("patient", ("patient_group", "patient_id"), "patient_id"),
         ("patient", ("pathology_id", "patient"), "patient"),
