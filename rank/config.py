@@ -38,6 +38,8 @@ class PromptConfig:
     """longest prompt; the oldest visits are dropped first"""
 
     def __post_init__(self) -> None:
+        if self.max_tokens < 1 or self.max_text_tokens < 0:
+            raise UserError("prompt.max_tokens must be 1 or more, prompt.max_text_tokens 0 or more")
         if self.past_note_tokens < 0:
             raise UserError(f"prompt.past_note_tokens must be 0 or more, got {self.past_note_tokens}")
         if self.max_events < 0:
@@ -118,7 +120,7 @@ class RankConfig:
     orders: int = 1
     """orders of the targets drawn per example and epoch, all behind one prompt; 0: no partial outputs"""
     max_targets: int = 40
-    """targets given in one order; the rest stay positives"""
+    """targets given in one order, the rest stay positives; decoding autoregressive writes no more codes either"""
     prompt_weight: float = 1.0
     """weight in the loss of the first position, where ranking reads, against 1 of each later one"""
     wide: WideForm = "recurrence"
@@ -163,6 +165,21 @@ class RankConfig:
             raise UserError("repeated_weight must be above 0")
         if not 0 <= self.history_dropout < 1:
             raise UserError("history_dropout must be in [0, 1)")
+        require_batch(self.evaluation_batch_size)
+
+    @property
+    def unread_by_verification(self) -> list[str]:
+        """The keys that were changed and do nothing with `candidates`."""
+        names = (
+            *("decoding", "orders", "max_targets", "prompt_weight", "repeated_weight", "rare_recurrence"),
+            *("history_dropout", "shuffle_codes", "packing"),
+        )
+        plain = type(self)(task="", output="", model=self.model)
+        changed = [name for name in names if getattr(self, name) != getattr(plain, name)]
+        changed += ["wide"] if self.wide == "full" else []
+        return changed + [
+            f"loss.{name}" for name in ("known", "untrained") if getattr(self.loss, name) != getattr(plain.loss, name)
+        ]
 
 
 @config_class
@@ -185,3 +202,11 @@ class RescoreConfig:
     """patients scored at once"""
     name: str = "stage two, rescored"
     """the model's name in the report"""
+
+    def __post_init__(self) -> None:
+        require_batch(self.evaluation_batch_size)
+
+
+def require_batch(size: int) -> None:
+    if size < 1:
+        raise UserError(f"evaluation_batch_size must be 1 or more, got {size}")

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import expit, logsumexp
 
 from mera.evaluation.calibration import fit_platt
-from mera.evaluation.metrics import f1, mean_average_precision, recall_at_k, weighted_f1_at_label_count
+from mera.evaluation.metrics import f1, mean_average_precision, recall_at_k, telling_k, weighted_f1_at_label_count
 from mera.evaluation.micro_f1_threshold import best_threshold
 from mera.system.errors import UserError
 
@@ -121,11 +121,11 @@ def decision_record(
 
 
 def ranking_quality(scores: np.ndarray, targets: np.ndarray) -> dict[str, float]:
-    """The numbers by which epochs are chosen: recall@10, recall@20 and weighted F1 at label count, 0 to 1. scores
-    (N, C), targets (N, C) bool: the validation split."""
+    """The numbers by which epochs are chosen: recall@10, recall@20, that of `telling_k`, and weighted F1 at label
+    count, 0 to 1. scores (N, C), targets (N, C) bool: the validation split."""
+    recalls = sorted({10, 20, telling_k(scores.shape[1])})
     return {
-        "recall_at_10": float(recall_at_k(scores, targets, 10)),
-        "recall_at_20": float(recall_at_k(scores, targets, 20)),
+        **{f"recall_at_{k}": float(recall_at_k(scores, targets, k)) for k in recalls},
         "weighted_f1_at_label_count": float(weighted_f1_at_label_count(scores, targets)),
     }
 

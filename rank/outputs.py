@@ -23,7 +23,7 @@ from rank.config import Decoding, RankConfig
 from rank.decision import DecisionRecord, DecisionRule, calibrated, decision_record, fit_decision_rule, order_quality
 from rank.patients.trained_on import TrainedOn
 from rank.predict import Ranker
-from rank.start import wide_loss
+from rank.start import codes_written_out, wide_loss
 from rank.trainer import RankTrainer
 from rank.validation import Validation
 from rank.wide.rare_codes import fit_rare_bonus, move_up
@@ -124,6 +124,7 @@ def fit_ranker(
         wide,
         code_tokens.events,
         fitted.rare_bonus,
+        codes_written_out(task, definitions),
     )
     ranker.add_definitions(task.all_definitions)
     decision = fitted.record

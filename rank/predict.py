@@ -38,6 +38,7 @@ class StoredParts(TypedDict):
     rule: DecisionRule
     trained_on: TrainedOn
     rules: pl.DataFrame | None
+    written_out: dict[str, str]
 
 
 class Ranker(PatientRanker):
@@ -60,16 +61,20 @@ class Ranker(PatientRanker):
         wide: WideScorer | None = None,
         events: Mapping[str, str] | None = None,
         rare_bonus: np.ndarray | None = None,
+        written_out: Mapping[str, str] | None = None,
     ):
         """`model` reads candidates only (rank/candidate_head.py); `recurrence` (C, 3); `wide`: the full wide part of
         the model, if it has one; `trained_on`: None where nothing is known of it;
         `rules`: the coding rules of the candidates, as a prepared task has them; `events`: those with a token;
-        `rare_bonus` (C,): what rare codes of the last visit are moved up by (rank/wide/rare_codes.py)."""
+        `rare_bonus` (C,): what rare codes of the last visit are moved up by (rank/wide/rare_codes.py); `written_out`:
+        codes of the training histories without a token, which are read as plain text, with their definitions."""
         self.model, self.tokenizer = model, tokenizer
         self.prompt, self.recurrence, self.wide = prompt, recurrence, wide
         self.rare_bonus = np.zeros(len(candidates), dtype=np.float32) if rare_bonus is None else rare_bonus
-        self.builder = PromptBuilder(tokenizer, prompt, definitions, events)
-        super().__init__(candidates, definitions, rule, trained_on, rules, self.builder.events)
+        self.written_out = {**(written_out or {})}
+        read = self.written_out | definitions
+        self.builder = PromptBuilder(tokenizer, prompt, read, events)
+        super().__init__(candidates, read, rule, trained_on, rules, self.builder.events)
 
     @classmethod
     def load(cls, checkpoint: str | Path, device: str | None = None) -> "Ranker":
@@ -104,7 +109,8 @@ class Ranker(PatientRanker):
         np.save(Path(checkpoint) / RECURRENCE_FILE, np.column_stack([self.recurrence, self.rare_bonus]))
         if self.wide is not None:
             save_wide_part(self.wide, checkpoint)
-        self.write_settings(Path(checkpoint) / SETTINGS_FILE, prompt=asdict(self.prompt))
+        more = {"prompt": asdict(self.prompt), "written_out": self.written_out}
+        self.write_settings(Path(checkpoint) / SETTINGS_FILE, **more)
 
     @property
     def reads_past_notes(self) -> bool:
@@ -188,4 +194,5 @@ def stored_parts(checkpoint: Path, saved: Mapping[str, Any]) -> StoredParts:
         rule=DecisionRule(**saved["rule"]),
         trained_on=TrainedOn.read(saved.get("trained_on", {})),
         rules=read_rules(checkpoint),
+        written_out=saved.get("written_out", {}),
     )

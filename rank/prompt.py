@@ -18,6 +18,7 @@ is read first; the one that no longer fits is cut at its end, and the older ones
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from transformers import PreTrainedTokenizerBase
 
@@ -26,6 +27,10 @@ from mera.language_models.code_tokens import MARKERS, NEXT, VISIT, code_token, m
 from mera.language_models.plain_text import PlainText
 from rank.config import PromptConfig
 from rank.patients.visit_events import events_of
+
+MOST_KEPT = 100_000
+"""Texts whose ids are kept: codes, definitions, days. A server reads for weeks."""
+TOO_SHORT = "shorter than one visit (prompt.max_tokens)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,8 @@ class Prompt:
     """the same of each visit's events; empty where the model reads none"""
     lost_visits: int = 0
     """oldest visits that did not fit"""
+    lost_codes: int = 0
+    """codes of the newest visit, where it alone did not fit: the last ones"""
     lost_text_tokens: int = 0
     """tokens at the note's end that did not fit"""
     read_notes: int = 0
@@ -88,17 +95,20 @@ class PromptBuilder:
             demographics = [str(value) for value in (row["age"], row["sex"]) if value is not None]
             start = start + self._encode(" ".join(demographics))
         note = self._text.ids(row["text"]) if row["text"] else []
-        read_note = note[: self.config.max_text_tokens]
-        room = self.config.max_tokens - len(start) - len(read_note) - 1
-        read_visits, lost = [], 0
+        room = self.config.max_tokens - len(start) - 1
+        read_note = note[: max(0, min(self.config.max_text_tokens, room))]
+        room -= len(read_note)
+        read_visits: list[list[list[int]]] = []
+        lost_visits = lost_codes = 0
         for visit in reversed(row["history"] or []):
             pieces = self._visit_pieces(visit)
-            length = sum(map(len, pieces))
-            if lost or length > room:
-                lost += 1
+            fitting = [] if lost_visits or lost_codes else _fitting(pieces, room)
+            if len(fitting) < len(pieces) and (read_visits or len(fitting) < 2):
+                lost_visits += 1
                 continue
-            room -= length
-            read_visits.append(pieces)
+            lost_codes += len(pieces) - len(fitting)
+            room -= sum(map(len, fitting))
+            read_visits.append(fitting)
         events, lost_events, room = self._visit_events(row["history"] or [], len(read_visits), room)
         past_notes, cut_notes, lost_notes = self._past_notes(row["history"] or [], len(read_visits), room)
         ids, places, event_places = [*start, *read_note], [], []
@@ -114,7 +124,8 @@ class PromptBuilder:
             ids=[*ids, self._next],
             visits=places,
             events=event_places if self.events else [],
-            lost_visits=lost,
+            lost_visits=lost_visits,
+            lost_codes=lost_codes,
             lost_text_tokens=len(note) - len(read_note),
             read_notes=sum(map(bool, past_notes)),
             cut_notes=cut_notes,
@@ -184,9 +195,18 @@ class PromptBuilder:
         return code not in (self.definitions if self.config.history == "definitions" else self._code_ids)
 
     def _encode(self, text: str) -> list[int]:
-        if text not in self._text_ids:
-            self._text_ids[text] = self._text.ids(text)
-        return self._text_ids[text]
+        if text in self._text_ids:
+            return self._text_ids[text]
+        ids = self._text.ids(text)
+        if len(self._text_ids) < MOST_KEPT:
+            self._text_ids[text] = ids
+        return ids
+
+
+def _fitting(pieces: Sequence[list[int]], room: int) -> list[list[int]]:
+    """The first of `pieces` that have no more than `room` tokens together."""
+    ends = accumulate(map(len, pieces))
+    return [piece for piece, end in zip(pieces, ends, strict=True) if end <= room]
 
 
 def _put(pieces: Sequence[Sequence[int]], ids: list[int]) -> list[int]:
@@ -199,14 +219,20 @@ def _put(pieces: Sequence[Sequence[int]], ids: list[int]) -> list[int]:
 
 
 def reading_sentences(prompts: Sequence[Prompt], name: str, past_note_tokens: int) -> list[str]:
-    """What of the rows called `name` did not fit into their prompts, was cut, or is no code of the model's, in counts
-    only: a sentence each, none where there is nothing to say. `past_note_tokens` as in the prompts' configuration."""
+    """What of the rows called `name` did not fit into their prompts or was cut, in counts only: a sentence each, none
+    where there is nothing to say. `past_note_tokens` as in the prompts' configuration."""
     sentences = []
-    lost_visits = sum(prompt.lost_visits for prompt in prompts)
+    lost_visits, lost_codes = (
+        sum(getattr(prompt, count) for prompt in prompts) for count in ("lost_visits", "lost_codes")
+    )
     cut_texts = sum(prompt.lost_text_tokens > 0 for prompt in prompts)
     if lost_visits or cut_texts:
         sentences.append(
             f"{name}: {lost_visits} oldest visits and the ends of {cut_texts} notes did not fit into the prompt"
+        )
+    if lost_codes:
+        sentences.append(
+            f"{name}: {lost_codes} codes of newest visits did not fit into the prompt, which is {TOO_SHORT}"
         )
     read, cut, lost = (
         sum(getattr(prompt, count) for prompt in prompts) for count in ("read_notes", "cut_notes", "lost_notes")
@@ -223,10 +249,12 @@ def reading_sentences(prompts: Sequence[Prompt], name: str, past_note_tokens: in
             f"{name}: of {read_events + lost_events} events of past visits, {read_events} are read and {lost_events} "
             "are not (prompt.max_events a visit, in the room that the codes leave)"
         )
-    plain_codes = sum(prompt.plain_codes for prompt in prompts)
-    if plain_codes:
-        sentences.append(
-            f"{name}: {plain_codes} codes of the histories are not among the model's (no training visit has them) and "
-            "were read as plain text"
-        )
     return sentences
+
+
+def plain_code_sentences(prompts: Sequence[Prompt], name: str) -> list[str]:
+    """How many codes of the rows called `name` are read as plain text; none where all have tokens."""
+    number = sum(prompt.plain_codes for prompt in prompts)
+    if not number:
+        return []
+    return [f"{name}: {number} codes of the histories have no token, as they are no candidates: read as plain text"]

@@ -160,7 +160,8 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME=PREFIX[,PREFIX]",
-        help="also the probability that any code under these prefixes comes next; may be given several times",
+        help="also the probability that any code under these prefixes comes next; may be given several times. With "
+        "--task it is recalibrated on validation patients",
     )
     parser.add_argument(
         "--allow-unknown",

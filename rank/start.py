@@ -1,5 +1,6 @@
 """What stage two starts from: a model with a token for each candidate, and the training examples."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -25,7 +26,7 @@ from rank.config import PromptConfig, RankConfig
 from rank.loss import stage_two_loss
 from rank.partial_outputs import RankingDataset
 from rank.patients.visit_events import event_names
-from rank.prompt import PromptBuilder, reading_sentences
+from rank.prompt import PromptBuilder, plain_code_sentences, reading_sentences
 from rank.validation import Validation
 from rank.wide.features import WidePatient
 from rank.wide.fit import fit_wide_part
@@ -108,6 +109,7 @@ def model_for_task(
     definitions = dict(zip(task.codes, task.definitions, strict=True))
     code_tokens = stored_or_new_code_tokens(config.model.base, model, tokenizer, definitions, config.initialisation)
     code_tokens = add_event_tokens(model, tokenizer, code_tokens, event_names(task), config.initialisation)
+    require_positions(model, config.prompt, config.max_targets if config.orders else 0)
     use_kernel(model, config.attention, trains=config.model.weights != "none")
     whole = []
     if wide is not None:
@@ -118,6 +120,26 @@ def model_for_task(
         model = add_lora(model, config.model.lora, whole=whole)
     read_candidates_only(model, token_ids(tokenizer, task.codes), marker_id(tokenizer, EOV))
     return model, tokenizer, code_tokens
+
+
+def codes_written_out(task: Task, tokens: Mapping[str, str]) -> dict[str, str]:
+    """Codes of the training histories that have no token, since they are no candidates, with their definitions: what
+    the prompts held as plain text."""
+    histories = task.splits["train"].select_columns(["history"])
+    read = {code for row in histories for visit in row["history"] or [] for code in visit["codes"]}
+    return {code: task.all_definitions[code] for code in sorted(read - tokens.keys())}
+
+
+def require_positions(model: PreTrainedModel, prompt: PromptConfig, behind: int) -> None:
+    """Raises UserError where the longest prompt, with `behind` tokens behind it, has more tokens than the model has
+    positions."""
+    known = getattr(model.config, "max_position_embeddings", None) or getattr(model.config, "n_positions", None)
+    needed = prompt.max_tokens + behind
+    if known is not None and known < needed:
+        raise UserError(
+            f"inputs may have {needed:,} tokens (prompt.max_tokens {prompt.max_tokens:,} and {behind} behind it),"
+            f" and the model has {known:,} positions; lower prompt.max_tokens"
+        )
 
 
 def training_examples(
@@ -155,4 +177,5 @@ def data_sentences(task: Task, examples: RankingDataset, validation: Validation,
         *([unread] if task.has_past_notes and not prompt.past_note_tokens else []),
         *([] if outside is None else [outside]),
         *reading_sentences(examples.prompts, "train", prompt.past_note_tokens),
+        *plain_code_sentences(examples.prompts, "train"),
     ]

@@ -9,6 +9,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 
 from data.task import Task
+from mera.evaluation.metrics import telling_k
 from mera.language_models.code_tokens import token_ids
 from mera.language_models.encoder_decoder import end_id, is_encoder_decoder, start_id
 from mera.runs.run_directory import RunDirectory
@@ -31,8 +32,6 @@ from rank.partial_outputs import (
 from rank.row_chunks import loss_in_chunks
 from rank.start import WideStart, untrained_codes
 from rank.validation import Validation
-
-BEST_METRIC = "recall_at_20"
 
 
 class RankTrainer(StageTrainer):
@@ -145,7 +144,7 @@ def build_trainer(
         packs=packs_rows(config.packing, config.attention, model),
     )
     return RankTrainer(
-        **arguments_for(config, run, len(examples), BEST_METRIC),
+        **arguments_for(config, run, len(examples), f"recall_at_{telling_k(len(task.codes))}"),
         model=model,
         train_dataset=examples,
         eval_dataset=validation.prompts,  # the trainer wants one; `evaluate` ranks with `measure` instead

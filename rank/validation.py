@@ -7,7 +7,7 @@ from transformers import PreTrainedModel
 from data.task import Task
 from rank.candidate_head import score_prompts
 from rank.decision import ranking_quality
-from rank.prompt import PromptBuilder, reading_sentences
+from rank.prompt import PromptBuilder, plain_code_sentences, reading_sentences
 from rank.wide.features import WideTables
 from rank.wide.recurrence import add_recurrence, recurrence_weights, seen_codes
 from rank.wide.wide_part import WideLoss, WideScorer, interpolated, start_weights, trained_weights
@@ -25,7 +25,10 @@ class Validation:
         rows, column = list(task.splits["validation"]), task.column
         prompts = [builder.build(row) for row in rows]
         self.prompts = [prompt.ids for prompt in prompts]
-        self.sentences = reading_sentences(prompts, "validation", builder.config.past_note_tokens)
+        self.sentences = [
+            *reading_sentences(prompts, "validation", builder.config.past_note_tokens),
+            *plain_code_sentences(prompts, "validation"),
+        ]
         self.seen = [seen_codes(row["history"], column) for row in rows]
         self.wide = wide
         self.wide_patients = [] if wide is None else [wide.patient(row, column) for row in rows]

@@ -110,6 +110,12 @@ def row_average_precision(ranking: Ranking) -> np.ndarray:
     return _ratio(total, ranking.num_targets)
 
 
+def telling_k(num_candidates: int) -> int:
+    """The k of the recall@k that epochs and penalties are chosen by: 20, or of few candidates a quarter, since the
+    recall of nearly all candidates is nearly 1 in any order."""
+    return max(1, min(20, num_candidates // 4))
+
+
 def recall_at_k(
     scores: np.ndarray, targets: np.ndarray, k: int, denominator: Literal["labels", "min"] = "labels"
 ) -> float:

@@ -79,14 +79,28 @@ class StopOnSignal(TrainerCallback):
 
 
 class Patience(EarlyStoppingCallback):
-    """Ends training after so many looks without a better one; an interrupted run goes on counting."""
+    """Ends training after so many looks without a better one. Looks before the learning rate has risen do not count:
+    with few patients they follow every few steps. An interrupted run goes on counting, and one that had ended, and then
+    died, ends again."""
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: object
     ) -> None:
         super().on_train_begin(args, state, control, **rest)
         looks = [entry["step"] for entry in state.log_history if f"eval_{args.metric_for_best_model}" in entry]
-        self.early_stopping_patience_counter = sum(step > (state.best_global_step or 0) for step in looks)
+        counted_from = max(state.best_global_step or 0, self._last_warmup_step(args, state))
+        self.early_stopping_patience_counter = sum(step > counted_from for step in looks)
+        control.should_training_stop |= self.early_stopping_patience_counter >= self.early_stopping_patience
+
+    def check_metric_value(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metric_value: float
+    ) -> None:
+        super().check_metric_value(args, state, control, metric_value)
+        if state.global_step <= self._last_warmup_step(args, state):
+            self.early_stopping_patience_counter = 0
+
+    def _last_warmup_step(self, args: TrainingArguments, state: TrainerState) -> int:
+        return int(args.get_warmup_steps(state.max_steps))
 
 
 def look_was_left_out(args: TrainingArguments, state: TrainerState) -> bool:
@@ -95,6 +109,7 @@ def look_was_left_out(args: TrainingArguments, state: TrainerState) -> bool:
     if args.eval_strategy == IntervalStrategy.STEPS:
         is_due = step % state.eval_steps == 0 or step >= state.max_steps
     else:
-        is_due = args.eval_strategy == IntervalStrategy.EPOCH and float(state.epoch or 0.0).is_integer()
+        ends_epoch = float(state.epoch or 0.0).is_integer() or step >= state.max_steps
+        is_due = args.eval_strategy == IntervalStrategy.EPOCH and ends_epoch
     looks = {entry["step"] for entry in state.log_history if any(key.startswith("eval_") for key in entry)}
     return step > 0 and is_due and step not in looks

@@ -73,6 +73,10 @@ class TrainingConfig:
             raise UserError(
                 "training.keep_last must be 1 or more, training.save_every and training.min_steps 0 or more"
             )
+        if not 0 <= self.warmup < 1:
+            raise UserError(f"training.warmup is a share of the steps, 0 or more and below 1, got {self.warmup}")
+        if min(self.learning_rate, self.weight_decay, self.max_grad_norm, self.seed) < 0:
+            raise UserError("training.learning_rate, weight_decay, max_grad_norm and seed must be 0 or more")
         if not 0 <= self.kept_activations <= 1:
             raise UserError(f"training.kept_activations is a share, from 0 to 1, got {self.kept_activations}")
         if self.kept_activations < 1 and not self.compile:
@@ -81,6 +85,7 @@ class TrainingConfig:
             raise UserError("training.min_epoch_steps, evaluate_every and patience must be 0 or more")
 
 
+SCHEDULES = ("cosine", "linear", "constant_with_warmup", "constant", "polynomial", "inverse_sqrt")
 NO_BITSANDBYTES = "training.optimizer {} needs bitsandbytes, which is not installed: pip install 'bitsandbytes>=0.49'"
 
 
@@ -94,6 +99,15 @@ def require_optimizer(name: str) -> None:
         raise UserError(f"training.optimizer {name} is none that the Hugging Face Trainer knows: take {nearest[0]}")
     if is_of_bitsandbytes(name) and importlib.util.find_spec("bitsandbytes") is None:
         raise UserError(NO_BITSANDBYTES.format(name))
+
+
+def require_schedule(name: str) -> None:
+    """Raises UserError unless the learning-rate schedule `name` exists and needs no settings of its own."""
+    if name not in SCHEDULES:
+        nearest = get_close_matches(name, SCHEDULES, n=1) or ["cosine"]
+        raise UserError(
+            f"training.schedule {name} is none that is used here: take {nearest[0]}; there are {', '.join(SCHEDULES)}"
+        )
 
 
 def is_of_bitsandbytes(optimizer: str) -> bool:
@@ -119,6 +133,7 @@ def training_arguments(config: TrainingConfig, run: RunDirectory, **more: Any) -
     """
     on_gpu = prepare_engine(config.cpu_bf16)
     require_optimizer(config.optimizer)
+    require_schedule(config.schedule)
     if uses_deepspeed():
         require_name_without_patterns(run.final)
     if config.compile:

@@ -1,7 +1,7 @@
 """Stage two as its recipe says, and again with one thing taken away or changed: which runs `mera ablate` makes."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,18 @@ class AblationPlan:
         return value
 
 
+def levels_alone(plan: AblationPlan, levels: Sequence[str]) -> Recipe:
+    """The keys that train at `levels` alone: the recipe's temperatures of these, and equal weights."""
+    every, temperature = plan.value("loss.levels") or [], plan.value("loss.temperature")
+    keys: Recipe = {"loss.levels": list(levels)}
+    if plan.value("loss.level_weights") is not None:
+        keys["loss.level_weights"] = None
+    if isinstance(temperature, list):
+        of_level = dict(zip(every, temperature, strict=False))
+        keys["loss.temperature"] = [of_level.get(level, 1.0) for level in levels]
+    return keys
+
+
 DEFAULT_WIDE = "recurrence"
 """Where a recipe is silent."""
 WIDE = (
@@ -86,9 +98,9 @@ def variants(plan: AblationPlan) -> list[Variant]:
         raise UserError(f"{plan.recipe} must say loss.levels and orders, for the ablations to change them")
     ablations = [
         Variant(name="no-stage-one", label="without stage one"),
-        Variant(name="no-hierarchy", label="without hierarchy", keys={"loss.levels": ["all"]}),
-        Variant(name="chapter-only", label="chapter only", keys={"loss.levels": ["chapter"]}),
-        Variant(name="finest-only", label=f"{levels[-1]} only", keys={"loss.levels": levels[-1:]}),
+        Variant(name="no-hierarchy", label="without hierarchy", keys=levels_alone(plan, ["all"])),
+        Variant(name="chapter-only", label="chapter only", keys=levels_alone(plan, ["chapter"])),
+        Variant(name="finest-only", label=f"{levels[-1]} only", keys=levels_alone(plan, levels[-1:])),
         Variant(name="no-eov", label="without EOV", keys={"loss.threshold_weight": 0}),
         Variant(name="plain-eov", label="EOV as trained", keys={"eov_offset": "none"}, trains=False),
         Variant(name="atlop-eov", label="EOV trained as in ATLOP", keys=ATLOP_EOV),

@@ -13,7 +13,15 @@ from sklearn.linear_model import Ridge
 
 from data.task import Task
 from data.task_folder.features import PatientRow
-from mera.evaluation.metrics import f1, mean_over_rows, predict_label_count, rank_targets, recall_at_k, row_recall
+from mera.evaluation.metrics import (
+    f1,
+    mean_over_rows,
+    predict_label_count,
+    rank_targets,
+    recall_at_k,
+    row_recall,
+    telling_k,
+)
 from mera.runs.fitted_contents import Contents
 from rank.baselines.fitted.model import FittedBaseline
 from rank.baselines.history_columns import HistoryColumns
@@ -170,7 +178,7 @@ class Linear:
 
 def linear(task: Task) -> BaselineScores:
     """Closed-form ridge regression from the input (`LinearFeatures`) to the target codes, one output per code. The
-    penalty is chosen by recall@20 on validation."""
+    penalty is chosen by recall@20 (of few candidates `telling_k`) on validation."""
     features = LinearFeatures.of_task(task)
     of_train, of_validation = (features.of(list(task.splits[split])) for split in ("train", "validation"))
     targets = task.targets("train").astype(np.float32)
@@ -179,7 +187,7 @@ def linear(task: Task) -> BaselineScores:
         # Penalties are for a few thousand rows; scaling keeps them meaningful for a hundred or a hundred thousand.
         scaled = penalty * len(targets) / 10_000
         model = Ridge(alpha=scaled, solver="cholesky").fit(of_train, targets)
-        recall = recall_at_k(model.predict(of_validation), task.targets("validation"), 20)
+        recall = recall_at_k(model.predict(of_validation), task.targets("validation"), telling_k(len(task.codes)))
         if best is None or recall > best[0]:
             best = (recall, scaled, model)
     assert best is not None, "there is at least one penalty"

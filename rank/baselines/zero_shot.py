@@ -77,7 +77,8 @@ class ZeroShot:
         return np.stack([self.log_probabilities(self.prompt(row)) - self.prior for row in shown])
 
     def prompt(self, row: PatientRow) -> list[int]:
-        """Age, sex and the visits in words, oldest first; the oldest that do not fit into `max_tokens` are left out."""
+        """Age, sex and the visits in words, oldest first; the oldest that do not fit into `max_tokens` are left out,
+        and of the newest its end, where it alone does not."""
         known = [f"{row['age']} years old"] if row["age"] is not None else []
         known += [SEXES[row["sex"]]] if row["sex"] in SEXES else []
         opening = [*self._start, *self._text.ids(f"{', '.join([OPENING, *known])}.\n")]
@@ -88,10 +89,10 @@ class ZeroShot:
             words = "; ".join(self.definitions.get(code, code) for code in dict.fromkeys(visit["codes"]))
             days = "" if visit["days_before"] is None else f", {visit['days_before']} days before"
             ids = self._text.ids(f"Visit{days}: {words}{END}\n")
-            room -= len(ids)
-            if room < 0:
+            if len(ids) > room and visits:
                 break
-            visits.append(ids)
+            visits.append(ids[:room])
+            room -= len(visits[-1])
         return [*opening, *(token for ids in reversed(visits) for token in ids), *question]
 
     @torch.no_grad()

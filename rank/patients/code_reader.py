@@ -25,6 +25,10 @@ LOOKED_AT = 200
 """Codes that are tried when the likeliest edition is asked for."""
 
 
+MOST_KEPT = 100_000
+"""Spellings whose code is kept; a server reads for weeks."""
+
+
 class CodeReader:
     """Reads codes for a model that knows `codes`."""
 
@@ -39,9 +43,12 @@ class CodeReader:
     def read(self, raw: str) -> str:
         """The model's code that `raw` writes. One that the model does not know comes in the canonical form of the
         model's ontology, or as it is, without spaces, where it is no code there."""
-        if raw not in self._read:
-            self._read[raw] = self._find(raw)
-        return self._read[raw]
+        if raw in self._read:
+            return self._read[raw]
+        code = self._find(raw)
+        if code in self.codes and len(self._read) < MOST_KEPT:
+            self._read[raw] = code
+        return code
 
     def visits(self, history: Iterable[Iterable[str]]) -> list[list[str]]:
         return [[self.read(code) for code in visit] for visit in history]

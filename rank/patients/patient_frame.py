@@ -62,12 +62,17 @@ def patients_of_frame(
 
     `at`: the day of the visit to predict, to which `days_before` counts; None: each patient's latest visit, 0 days
     before. Rows without a code are left out, and an `InputNotice` counts them and the patients that are lost with them.
-    Raises UserError where a column is missing, a patient or a time is, or a visit lies after `at`.
+    Raises UserError where a column is missing, a patient or a time is, `at` is of another kind than the times, or a
+    visit lies after it.
     """
     names = [columns.patient, columns.code, columns.time, *(name for name in (columns.age, columns.sex) if name)]
     missing = [name for name in names if name not in table.columns]
     if missing:
         raise UserError(f"the frame has no column {', '.join(missing)}; it has {', '.join(table.columns)}")
+    is_dated = not table.schema[columns.time].is_integer()
+    if at is not None and isinstance(at, datetime.date) != is_dated:
+        wanted = "a date" if is_dated else "a whole number of days"
+        raise UserError(f"`at` must be {wanted}, as the times in {columns.time} are; got {type(at).__name__}")
     table = table.select(
         pl.col(columns.patient).alias("patient"),
         pl.col(columns.code).alias("code"),

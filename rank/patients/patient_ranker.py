@@ -119,7 +119,7 @@ class PatientRanker(ABC):
         sentence = self.unknown_codes_of(row)
         if sentence is not None:
             warnings.warn(sentence, InputNotice, stacklevel=2)
-        return self.ranked([row], *self.score([row]), top=top, rules=rules, explain=explain)[0]
+        return self.ranked([row], *self.score([row], tell=_warn), top=top, rules=rules, explain=explain)[0]
 
     def rank_frame(
         self,
@@ -162,7 +162,9 @@ class PatientRanker(ABC):
         if unknown:
             sentence = f"{len(unknown):,} codes of the frame are not among the model's, {self.reads_unknown_codes}"
             warnings.warn(sentence, InputNotice, stacklevel=2)
-        scores, eov = self.score(rows, batch_size)
+        if batch_size < 1:
+            raise UserError(f"batch_size must be 1 or more, got {batch_size}")
+        scores, eov = self.score(rows, batch_size, _warn)
         ranked = self.ranked(rows, scores, eov, top, rules)
         fields = [
             {patient: each.patient, "place": place, **asdict(one)}
@@ -290,6 +292,10 @@ class PatientRanker(ABC):
         if self.rule_table is not None:
             self.rule_table.write_parquet(path.with_name(RULES_FILE))
         path.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+
+
+def _warn(sentence: str) -> None:
+    warnings.warn(sentence, InputNotice, stacklevel=5)
 
 
 def read_rules(folder: Path) -> pl.DataFrame | None:

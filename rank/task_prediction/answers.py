@@ -63,7 +63,8 @@ class PatientAnswers:
         where there are several, where the model cannot read one."""
         patients = cast("Sequence[PatientGiven]", request["patients"])
         rows = [self._row(patient, number, len(patients)) for number, patient in enumerate(patients, start=1)]
-        scores, eov = self.ranker.score(rows)
+        unread: list[str] = []
+        scores, eov = self.ranker.score(rows, tell=unread.append)
         ranked = self.ranker.ranked(rows, scores, eov, cast("int", request["top"]), self.rules)
         predicted = (scores > self.ranker.rule.thresholds(scores, eov)[:, None]).sum(axis=1)
         answers = []
@@ -77,9 +78,10 @@ class PatientAnswers:
                     "predicted": int(predicted[number]),
                     "unknown_codes": sorted(set(unknown)),
                     "unread_events": self.ranker.event_reader.unread(events),
+                    "unread": unread if len(rows) == 1 else [],
                 }
             )
-        return {"patients": answers}
+        return {"patients": answers, "unread": unread}
 
     def code(self, request: Mapping[str, object]) -> CodePage:
         """Raises NotThere where neither the edition nor the candidates have the code."""

@@ -51,6 +51,8 @@ def rank_patient(
     if unknown is not None:
         notice(unknown)
     notice_all(ranker, top)
+    if phenotypes:
+        notice(UNCALIBRATED)
     scores, eov = scored(ranker, [row])
     return RankedExample(
         codes=ranker.ranked([row], scores, eov, top=top, rules=rules, explain=explain)[0],
@@ -58,6 +60,12 @@ def rank_patient(
             phenotype.name: float(ranker.phenotype_probabilities(phenotype, scores, eov)[0]) for phenotype in phenotypes
         },
     )
+
+
+UNCALIBRATED = (
+    "the probability of a phenotype is 1 - prod(1 - p) over its codes, too large where codes come together and "
+    "too small where many true codes are no candidates; --task recalibrates it on validation patients"
+)
 
 
 def rank_task(
@@ -131,6 +139,11 @@ def scored(ranker: PatientRanker, rows: Sequence[PatientRow], batch_size: int = 
     """scores (N, C) and EOV (N,); notices say what the model does not read of the patients."""
     if ranker.events:
         _say_which_events_are_read(ranker, rows)
+    unknown = ranker.reader.unknown(visit["codes"] for row in rows for visit in row["history"] or ())
+    if unknown and len(rows) > 1:  # of one patient they are named
+        notice(
+            f"ranking: {len(unknown)} codes of the histories are not among the model's, {ranker.reads_unknown_codes}"
+        )
     return ranker.score(rows, batch_size, notice)
 
 

@@ -18,7 +18,7 @@ from rank.patients.event_reader import READS_NONE
 from rank.patients.patient_input import require_known, require_seen
 from rank.patients.patient_ranker import PatientRanker
 from rank.patients.phenotypes import Phenotype
-from rank.task_prediction.predict_task import notice_all, scored, unread_facts
+from rank.task_prediction.predict_task import UNCALIBRATED, notice, notice_all, scored, unread_facts
 from rank.task_prediction.ranked_files import RankedExample
 
 
@@ -141,6 +141,8 @@ def rank_new_patients(
     histories = [visit["codes"] for row in rows for visit in row["history"]]
     require_seen(ranker.reader, history=any(histories), note=False, allow_unknown=allow_unknown)
     require_known(ranker.reader, histories, whose="the table's", allow_unknown=allow_unknown)
+    if phenotypes:
+        notice(UNCALIBRATED)
     scores, eov = scored(ranker, rows, batch_size)
     ranked = ranker.ranked(rows, scores, eov, top, rules, explain)
     probabilities = {phenotype.name: ranker.phenotype_probabilities(phenotype, scores, eov) for phenotype in phenotypes}

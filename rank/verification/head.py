@@ -90,19 +90,21 @@ def read_hidden_states(model: PreTrainedModel) -> None:
 
 def freeze_all_but(model: PreTrainedModel, trained_layers: int) -> None:
     """Train only the last `trained_layers` layers (0: all of them) and what stands behind; the embeddings stay as they
-    are. Below the first trained layer nothing is kept for a backward pass, and none goes there. Raises AssertionError
-    where the model has no list of layers."""
+    are. Below the first trained layer nothing is kept for a backward pass, and none goes there. Raises UserError where
+    the model has no list of layers."""
     for embeddings in (model.get_input_embeddings(), model.get_output_embeddings()):
         for parameter in cast("nn.Module", embeddings).parameters():
             parameter.requires_grad_(False)
     if not trained_layers:
         return
-    layers = next(
-        module
-        for name, module in model.named_modules()
-        if isinstance(module, nn.ModuleList) and name.rsplit(".", 1)[-1] == "layers"
-    )
-    for layer in layers[: len(layers) - trained_layers]:
+    lists = (module for module in model.modules() if isinstance(module, nn.ModuleList))
+    layers = next((found for found in lists if len(found) == model.config.num_hidden_layers), None)
+    if layers is None:
+        kind = model.config.model_type
+        raise UserError(
+            f"verification.trained_layers must be 0 for a {kind}, whose layers are not found by their number"
+        )
+    for layer in layers[: max(0, len(layers) - trained_layers)]:
         for parameter in layer.parameters():
             parameter.requires_grad_(False)
 

@@ -10,6 +10,7 @@ from rank.config import RankConfig
 from rank.decision import DecisionRecord, decision_record, fit_decision_rule
 from rank.outputs import RankedPatients, write_ranked
 from rank.patients.trained_on import TrainedOn
+from rank.start import codes_written_out
 from rank.verification.head import verification_state
 from rank.verification.scoring import scores_of_all_codes
 from rank.verification.start import VerifierInputs
@@ -39,6 +40,7 @@ def fit_verifier(
         inputs.first_pass.scale,
         TrainedOn.of_task(task, config.prompt),
         task.rules,
+        codes_written_out(task, code_tokens.definitions),
     )
     verifier.add_definitions(task.all_definitions)
     complete = verifier.complete(scores, eov, split.candidates)

@@ -24,6 +24,9 @@ def train_verifier(
     rehearse: Callable[[StageTrainer, Callable[[], object]], None] | None,
 ) -> None:
     """The whole run. `rehearse`: what `--dry-run` does with a trainer and its evaluation, in the place of training."""
+    unread = config.unread_by_verification
+    if unread:
+        print(f"with --candidates these change nothing: {', '.join(unread)}", file=sys.stderr)
     stage = VerifierRun(config, task, run)
     sys.stderr.writelines(f"{sentence}\n" for sentence in stage.sentences)
     if rehearse is not None:

@@ -18,8 +18,9 @@ from mera.training.model_memory import require_memory
 from rank.attention.kernels import use_kernel
 from rank.config import RankConfig
 from rank.decision import ranking_quality
-from rank.prompt import PromptBuilder, reading_sentences
-from rank.verification.branches import VerificationCollator, VerificationDataset, branches_of_codes
+from rank.prompt import PromptBuilder, plain_code_sentences, reading_sentences
+from rank.start import require_positions
+from rank.verification.branches import LONGEST_BRANCH, VerificationCollator, VerificationDataset, branches_of_codes
 from rank.verification.first_pass import Candidates, FirstPass
 from rank.verification.head import Verification, freeze_all_but, read_hidden_states
 from rank.verification.scoring import scores_of_all_codes, standardise, verify
@@ -37,6 +38,7 @@ def verifier_for_task(config: RankConfig, task: Task) -> tuple[PreTrainedModel, 
         )
     definitions = dict(zip(task.codes, task.definitions, strict=True))
     code_tokens = stored_or_new_code_tokens(config.model.base, model, tokenizer, definitions, config.initialisation)
+    require_positions(model, config.prompt, LONGEST_BRANCH)
     use_kernel(model, config.attention, trains=config.model.weights != "none")
     model.verification = Verification(model.config.hidden_size)
     if config.model.lora.rank:
@@ -80,6 +82,7 @@ class VerifierInputs:
         targets = self.task.targets(name)
         sentences = [
             *reading_sentences(prompts, name, self.builder.config.past_note_tokens),
+            *plain_code_sentences(prompts, name),
             self.first_pass.sentence(name, candidates, targets),
         ]
         return VerifiedSplit([prompt.ids for prompt in prompts], candidates, targets, sentences)

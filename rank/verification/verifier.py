@@ -1,7 +1,7 @@
 """Verifying with a trained checkpoint, for the examples of a prepared task that a first pass has ranked."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -48,11 +48,23 @@ class Verifier(Ranker):
         scale: LogOddsScale,
         trained_on: TrainedOn | None = None,
         rules: pl.DataFrame | None = None,
+        written_out: Mapping[str, str] | None = None,
     ):
         """`model` returns hidden states and has its `verification` (rank/verification/head.py); `scale` is that of the
         first pass it was trained with."""
         no_recurrence = np.zeros((len(codes), NUM_FEATURES), dtype=np.float32)
-        super().__init__(model, tokenizer, codes, definitions, prompt, rule, no_recurrence, trained_on, rules)
+        super().__init__(
+            model,
+            tokenizer,
+            codes,
+            definitions,
+            prompt,
+            rule,
+            no_recurrence,
+            trained_on,
+            rules,
+            written_out=written_out,
+        )
         self.num_candidates, self.scale = num_candidates, scale
         self.branches = branches_of_codes(tokenizer, self.candidates, [definitions[code] for code in self.candidates])
         self.collator = VerificationCollator(len(self.candidates), tokenizer.pad_token_id, scale.intercept)
@@ -84,7 +96,12 @@ class Verifier(Ranker):
     def save(self, checkpoint: str | Path, weights: dict[str, Tensor]) -> None:
         """Write what `load` needs beside the model's own files; `weights`: those of its `verification`."""
         save_file(weights, Path(checkpoint) / WEIGHTS_FILE)
-        more = {"prompt": asdict(self.prompt), "num_candidates": self.num_candidates, "scale": asdict(self.scale)}
+        more = {
+            "prompt": asdict(self.prompt),
+            "written_out": self.written_out,
+            "num_candidates": self.num_candidates,
+            "scale": asdict(self.scale),
+        }
         self.write_settings(Path(checkpoint) / FILE_NAME, **more)
 
     def use_candidates(self, run: str | Path, task: Task, splits: Sequence[str]) -> None:

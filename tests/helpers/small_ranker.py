@@ -12,6 +12,7 @@ from rank.config import PromptConfig
 from rank.decision import DecisionRule
 from rank.patients.visit_events import event_names
 from rank.predict import Ranker
+from rank.start import codes_written_out
 
 
 def build(task, tied=False):
@@ -25,25 +26,26 @@ def build(task, tied=False):
     return model, tokenizer, tokens
 
 
-def make_ranker(task, model, tokenizer, tokens):
+def make_ranker(task, model, tokenizer, tokens, prompt=None):
     rule = DecisionRule(eov_share=0.75, offset=0.1, slope=0.8, intercept=-2.0)
     draw = np.random.default_rng(0)
     recurrence = draw.normal(size=(len(task.codes), 3)).astype(np.float32)
     bonus = draw.uniform(size=len(task.codes)).astype(np.float32)
-    parts = (task.codes, tokens.definitions, PromptConfig(), rule, recurrence)
-    return Ranker(model.eval(), tokenizer, *parts, rare_bonus=bonus)
+    parts = (task.codes, tokens.definitions, prompt or PromptConfig(), rule, recurrence)
+    written_out = codes_written_out(task, tokens.definitions)
+    return Ranker(model.eval(), tokenizer, *parts, rare_bonus=bonus, written_out=written_out)
 
 
 def candidates_of(task, tokenizer):
     return token_ids(tokenizer, task.codes), marker_id(tokenizer, EOV)
 
 
-def make_checkpoint(task: Task, path):
+def make_checkpoint(task: Task, path, prompt=None):
     """A checkpoint directory as rank/train.py writes it."""
     model, tokenizer, tokens = build(task)
     for part in (model, tokenizer):
         part.save_pretrained(path)
     tokens.save(path)
     read_candidates_only(model, *candidates_of(task, tokenizer))
-    make_ranker(task, model, tokenizer, tokens).save_settings(path)
+    make_ranker(task, model, tokenizer, tokens, prompt).save_settings(path)
     return path

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from mera.evaluation.metrics import f1
-from rank.decision import fit_decision_rule, threshold_record
+from mera.evaluation.metrics import f1, telling_k
+from rank.decision import fit_decision_rule, ranking_quality, threshold_record
 
 
 @pytest.fixture
@@ -73,3 +73,16 @@ def test_the_record_says_what_each_threshold_reaches(validation, uses_eov):
     log_probs = scores - np.log(np.exp(scores.astype(np.float64)).sum(axis=1, keepdims=True))
     fixed = max(f1(log_probs > cut, targets, "micro") for cut in np.unique(log_probs)[::7])
     assert fixed <= record["validation_micro_f1_fixed"] + 1e-9 < fixed + 0.01
+
+
+def test_of_few_candidates_the_order_of_the_first_places_chooses():
+    """recall@20 of twenty candidates is 1 in any order."""
+    assert [telling_k(number) for number in (1, 3, 8, 20, 79, 80, 5000)] == [1, 1, 2, 5, 19, 20, 20]
+    targets = np.eye(20, dtype=bool)
+    good, bad = targets + 0.0, -(targets + 0.0)
+    assert ranking_quality(good, targets)["recall_at_20"] == ranking_quality(bad, targets)["recall_at_20"] == 1
+    assert ranking_quality(good, targets)["recall_at_5"] == 1
+    assert ranking_quality(bad, targets)["recall_at_5"] < 0.5
+    assert set(ranking_quality(np.zeros((2, 90)), np.eye(2, 90, dtype=bool))) == {
+        *("recall_at_10", "recall_at_20", "weighted_f1_at_label_count")
+    }

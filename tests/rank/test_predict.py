@@ -15,9 +15,10 @@ from mera.language_models.lora import LoraSettings, add_lora, merged
 from mera.root import ROOT
 from mera.system.private_files import check_output
 from rank.candidate_head import read_candidates_only
+from rank.config import PromptConfig
 from rank.patients.phenotypes import Phenotype
 from rank.predict import Ranker
-from rank.prompt import reading_sentences
+from rank.prompt import plain_code_sentences
 from rank.task_prediction.predict_task import rank_patient, rank_task
 from rank.task_prediction.ranked_files import SUFFIXES, write_ranked
 
@@ -90,11 +91,29 @@ def test_a_code_outside_the_candidates_is_read_as_text_and_counted(ranker, capsy
     with_unknown = ranker.rank([*HISTORY, ["ZZZ.9", "I10"]])
     assert capsys.readouterr() == ("", "")
     prompts = ranker.prompts([ranker.row([*HISTORY, ["ZZZ.9", "I10"]])])
-    (sentence,) = reading_sentences(prompts, "ranking", 0)
-    assert "1 codes of the histories are not among the model's" in sentence
+    assert plain_code_sentences(prompts, "ranking")[0].startswith("ranking: 1 codes of the histories have no token")
     without = ranker.rank([*HISTORY, ["I10"]])
     assert [code.score for code in with_unknown] != [code.score for code in without]
     assert "ZZZ.9" not in {code.code for code in with_unknown}
+
+
+@pytest.mark.parametrize("form", ["codes", "codes+definitions", "definitions"])
+def test_codes_that_training_read_as_text_are_known_and_written_as_there(tmp_path, form):
+    """A list of candidates leaves most codes of the histories without a token; a patient from the command line is
+    written as the task's own."""
+    task = make_tiny_task(tmp_path / "task", outside=["I10", "E11.9", "N17.9"])
+    ranker = Ranker.load(make_checkpoint(task, tmp_path / "run", PromptConfig(history=form)))
+    assert ranker.written_out.keys() == {"I10", "E11.9", "N17.9"}
+    rows = [row for row in task.splits["test"] if any("I10" in visit["codes"] for visit in row["history"])]
+    for row in rows:
+        visits = [visit["codes"] for visit in row["history"]]
+        days = [visit["days_before"] for visit in row["history"]]
+        given = ranker.row(visits, days_before=days, age=row["age"], sex=row["sex"])
+        assert ranker.unknown_codes_of(given) is None
+        assert ranker.prompts([given])[0].ids == ranker.prompts([row])[0].ids
+        words = ranker.tokenizer.decode(ranker.prompts([given])[0].ids)
+        assert ("hypertension" in words.lower()) == (form != "codes")
+    assert rows
 
 
 def test_repeats_within_a_visit_change_nothing(ranker):

@@ -8,7 +8,7 @@ from small_model import ARCHITECTURE
 from mera.language_models.code_tokens import add_code_tokens
 from mera.language_models.models import ModelConfig, load_base_model
 from rank.config import PromptConfig
-from rank.prompt import PromptBuilder, reading_sentences
+from rank.prompt import PromptBuilder, plain_code_sentences, reading_sentences
 
 DEFINITIONS = {"428.0": "Congestive heart failure", "401.9": "Essential hypertension", "584.9": "Acute kidney failure"}
 VISITS = [{"codes": ["428.0", "401.9", "428.0"], "days_before": 120}, {"codes": ["584.9"], "days_before": 14}]
@@ -78,8 +78,32 @@ def test_a_code_without_a_token_is_kept_as_text_and_counted(tokenizer):
     assert written(tokenizer, example) == "<s>67 F<visit>3<999.9><428.0><next>"
     assert written(tokenizer, example, history="definitions").endswith("<visit>3999.9;Congestive heart failure;<next>")
     prompts = [builder(tokenizer).build(patient) for patient in (example, row())]
-    (sentence,) = reading_sentences(prompts, "test", 0)
-    assert "test: 1 codes of the histories are not among the model's" in sentence
+    assert reading_sentences(prompts, "test", 0) == []
+    assert plain_code_sentences(prompts, "test") == [
+        "test: 1 codes of the histories have no token, as they are no candidates: read as plain text"
+    ]
+
+
+def test_of_a_visit_that_does_not_fit_the_first_codes_are_read(tokenizer):
+    """Not nothing at all, and not what is older in its place."""
+    history = [{"codes": ["428.0"], "days_before": None}, {"codes": ["584.9", "401.9", "428.0"], "days_before": None}]
+    short = builder(tokenizer, max_tokens=5, demographics=False).build(row(history=history))
+    assert tokenizer.decode(short.ids) == "<s><visit><584.9><401.9><next>"
+    assert (short.lost_visits, short.lost_codes) == (1, 1)
+    assert reading_sentences([short], "train", 0) == [
+        "train: 1 oldest visits and the ends of 0 notes did not fit into the prompt",
+        "train: 1 codes of newest visits did not fit into the prompt, which is shorter than one visit "
+        "(prompt.max_tokens)",
+    ]
+
+
+def test_a_note_is_no_longer_than_the_prompt(tokenizer):
+    prompt = builder(tokenizer, max_tokens=20).build(row(text="heart failure " * 50))
+    assert len(prompt.ids) <= 20
+    assert prompt.lost_text_tokens > 0
+    for wrong in ({"max_text_tokens": -1}, {"max_tokens": 0}):
+        with pytest.raises(ValueError, match="max_tokens must be 1 or more"):
+            PromptConfig(**wrong)
 
 
 @pytest.mark.parametrize(

@@ -103,10 +103,12 @@ class Ranking(BaseModel):
     predicted: Annotated[int, Field(description="how many codes of all lie above the threshold")]
     unknown_codes: Annotated[list[str], Field(description="of the history that the model does not know")] = []
     unread_events: Annotated[list[str], Field(description="of the history, that the model has no token for")] = []
+    unread: Annotated[list[str], Field(description="what did not fit into the model's input, in sentences")] = []
 
 
 class BatchRanking(BaseModel):
     patients: Annotated[list[Ranking], Field(description="in the order of the request")]
+    unread: Annotated[list[str], Field(description="of all patients together, as of one")] = []
 
 
 class NamedCode(BaseModel):

@@ -18,7 +18,7 @@ from transformers import set_seed
 from data.task import Task
 from data.task_folder.features import PatientRow
 from mera.config import config_dict
-from mera.evaluation.metrics import recall_at_k
+from mera.evaluation.metrics import recall_at_k, telling_k
 from mera.runs.fitted_contents import Contents
 from mera.system.errors import UserError
 from mera.system.terminal import progress_bar
@@ -120,7 +120,7 @@ def _network(columns: HistoryColumns, config: NeuralBaselineConfig) -> nn.Module
 
 def _train_and_score(task: Task, config: NeuralBaselineConfig, seed: int) -> BaselineScores:
     """Train as much as the number of examples wants (mera/training/amount.py), and let the look with the best recall@20
-    on validation score.
+    (of few candidates `telling_k`) on validation score.
 
     Each time `patience` x `evaluate_every` steps have not raised it, training goes on from the best look at a lower
     learning rate; after MAX_CUTS such cuts it ends.
@@ -143,14 +143,15 @@ def _train_and_score(task: Task, config: NeuralBaselineConfig, seed: int) -> Bas
     optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=config.weight_decay)
     steps = _training_steps(network, loader, sampler, optimizer, config, name)
     log: list[dict[str, float]] = []
+    k = telling_k(len(task.codes))
     best_recall, best_step, best_weights = -1.0, 0, {}
     waited = cuts = done = 0
     while done < most_steps:
         losses = [next(steps) for _ in range(min(every, most_steps - done))]
         done += len(losses)
-        recall = float(recall_at_k(model.of(validation), task.targets("validation"), 20))
+        recall = float(recall_at_k(model.of(validation), task.targets("validation"), k))
         place = {"epoch": round(done / len(loader), 3), "step": done}
-        log += [{**place, "loss": float(np.mean(losses))}, {**place, "eval_recall_at_20": recall}]
+        log += [{**place, "loss": float(np.mean(losses))}, {**place, f"eval_recall_at_{k}": recall}]
         if recall > best_recall:
             best_recall, best_step, best_weights = recall, done, copy.deepcopy(network.state_dict())
             waited = 0

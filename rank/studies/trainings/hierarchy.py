@@ -3,7 +3,7 @@
 from data.task import Task
 from mera.commands.programs import Step, shown
 from mera.system.errors import UserError
-from rank.ablations.plan import AblationPlan
+from rank.ablations.plan import AblationPlan, levels_alone
 from rank.studies.comparison import (
     deep_share_tables,
     difference_table,
@@ -31,9 +31,9 @@ def _models(plan: StudyPlan) -> list[StudyModel]:
         raise UserError(f"{plan.recipe} must say loss.levels, three or more, for the study to leave some out")
     return [
         StudyModel(name="full", label="full hierarchy", keys={"loss.levels": list(levels)}),
-        StudyModel(name="none", label="none (all codes)", keys={"loss.levels": ["all"]}),
-        StudyModel(name="chapter-only", label="chapter only", keys={"loss.levels": ["chapter"]}),
-        StudyModel(name="finest-only", label=f"{levels[-1]} only", keys={"loss.levels": [levels[-1]]}),
+        StudyModel(name="none", label="none (all codes)", keys=levels_alone(settings, ["all"])),
+        StudyModel(name="chapter-only", label="chapter only", keys=levels_alone(settings, ["chapter"])),
+        StudyModel(name="finest-only", label=f"{levels[-1]} only", keys=levels_alone(settings, levels[-1:])),
     ]
 
 

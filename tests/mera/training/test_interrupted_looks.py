@@ -96,6 +96,7 @@ EPOCHS = {"eval_strategy": "epoch", "save_strategy": "epoch"}
         pytest.param(0, 4.0, EPOCHS, id="epochs"),
         pytest.param(2, 8.0, {}, id="patience"),
         pytest.param(2, 8.0, EPOCHS, id="patience-epochs"),
+        pytest.param(0, 3.5, EPOCHS, id="half-an-epoch-looked-at-by-epochs"),
     ],
 )
 def test_a_signal_in_any_step_changes_nothing(tmp_path, stop_in, patience, epochs, changes):
@@ -113,6 +114,18 @@ def test_the_end_of_patience_is_the_end(tmp_path):
     looks, best, last, weight = outcome(whole)
     assert (looks, best, last) == ([3, 6, 9, 12], BEST_STEP, LAST_STEP)
     assert weight == outcome(train(tmp_path / "kept", epochs=8.0))[3], "both end with the weights of the best look"
+
+
+def test_a_run_that_had_ended_early_and_died_ends_again(tmp_path):
+    """As one whose test patients were being scored: it must not train on, to another look and perhaps other weights."""
+    whole = train(tmp_path / "run", patience=2, epochs=8.0)
+    for _ in range(2):
+        assert outcome(train(tmp_path / "run", patience=2, epochs=8.0)) == outcome(whole)
+
+
+def test_looks_before_the_learning_rate_has_risen_do_not_count(tmp_path):
+    looks, best, last, _ = outcome(train(tmp_path / "run", patience=2, epochs=20.0, warmup_steps=15))
+    assert (looks, best, last) == ([3, 6, 9, 12, 15, 18, 21], BEST_STEP, 21)
 
 
 def test_a_signal_after_the_last_step_is_not_one_in_training(tmp_path, monkeypatch):

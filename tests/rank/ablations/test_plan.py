@@ -97,6 +97,16 @@ def test_the_recipes_own_number_of_orders_is_the_full_model_and_overrides_count(
     assert "orders-4" not in names
 
 
+def test_levels_take_their_own_temperatures_along(plan):
+    weights = ("--loss.level_weights", "[1, 2, 3, 4]", "--loss.temperature", "[0.1, 0.2, 0.3, 0.4]")
+    configs = {step.name: parsed(step)[0] for step in ablation_steps(with_changes(plan, overrides=weights))}
+    steps = {name: config.loss for name, config in configs.items() if isinstance(config, RankConfig)}
+    expected = {"no-hierarchy": (0.1,), "chapter-only": (0.2,), "finest-only": (0.4,)}
+    assert {name: steps[name].temperature for name in expected} == expected
+    assert {steps[name].level_weights for name in expected} == {None}
+    assert steps["full"].level_weights == (1, 2, 3, 4)
+
+
 def test_seeds_make_runs_of_their_own(plan):
     steps = ablation_steps(with_changes(plan, only=("no-eov", "decoding"), seeds=2))
     assert [step.name for step in steps] == [

@@ -108,3 +108,22 @@ def test_what_cannot_be_read_is_said_without_a_value(ranker, change, message):
 def test_what_is_no_frame_is_refused(ranker):
     with pytest.raises(ValueError, match="a frame of Polars or pandas is needed, got list"):
         ranker.rank_frame([], patient="pid", time="on", code="icd")
+
+
+@pytest.mark.parametrize(
+    ("times", "at", "message"),
+    [
+        ([DAY(2024, 1, 1)], 20240201, "`at` must be a date, as the times in on are; got int"),
+        ([3], DAY(2024, 1, 1), "`at` must be a whole number of days, as the times in on are; got date"),
+    ],
+)
+def test_the_day_to_predict_is_of_the_kind_of_the_times(ranker, times, at, message):
+    """A date as a number would be thousands of years away, and nobody would see it."""
+    frame = pl.DataFrame({"pid": ["a"], "on": times, "icd": ["I10"]})
+    with pytest.raises(ValueError, match=message):
+        ranker.rank_frame(frame, patient="pid", time="on", code="icd", at=at)
+
+
+def test_a_batch_holds_somebody(ranker):
+    with pytest.raises(ValueError, match="batch_size must be 1 or more, got -1"):
+        ranker.rank_frame(pl.DataFrame(ROWS), **COLUMNS, batch_size=-1)

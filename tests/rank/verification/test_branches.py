@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from transformers import MistralConfig, MistralForCausalLM
+from transformers import GPT2Config, GPT2LMHeadModel, MistralConfig, MistralForCausalLM
 
 from rank.config import LossConfig
 from rank.loss import stage_two_loss
@@ -171,6 +171,21 @@ def test_training_reads_all_true_candidates_and_some_of_the_others():
     dataset.train_candidates = 0
     assert dataset[0].columns == candidates.columns[0].tolist()
     assert dataset.lengths()[0] == 2 + sum(len(BRANCHES[column]) for column in candidates.columns[0])
+
+
+@pytest.mark.parametrize(("trained", "layers"), [(1, [False, True]), (2, [True, True]), (8, [True, True])])
+def test_more_layers_than_there_are_is_all_of_them(trained, layers):
+    model = tiny_model()
+    freeze_all_but(model, trained_layers=trained)
+    weights = dict(model.named_parameters())
+    assert [weights[f"model.layers.{layer}.self_attn.q_proj.weight"].requires_grad for layer in (0, 1)] == layers
+
+
+def test_layers_are_found_whatever_they_are_called():
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=50, n_embd=16, n_layer=3, n_head=2))
+    freeze_all_but(model, trained_layers=1)
+    trained = {name.split(".")[2] for name, p in model.named_parameters() if p.requires_grad and ".h." in name}
+    assert trained == {"2"}
 
 
 def test_only_the_last_layers_are_trained():

@@ -16,7 +16,7 @@ export function show(answer) {
   if (answer.isOfVisits) parts.push(`${fresh} of them new`);
   if (answer.unknown_codes.length) parts.push(`not among the model's codes: ${answer.unknown_codes.join(", ")}`);
   if (answer.unread_events.length) parts.push(`left out, as the model does not know them: ${answer.unread_events.join(", ")}`);
-  say(`${parts.join(", ")}.`);
+  say([`${parts.join(", ")}.`, ...answer.unread.map(sentence => `${sentence}.`)].join(" "));
   if (matchMedia("(max-width: 56rem)").matches) byId("results").scrollIntoView({ behavior: "smooth" });
 }
 

@@ -179,7 +179,7 @@ def test_an_error_of_an_unlisted_kind_says_no_message():
 
 def test_a_failing_model_is_a_sentence_and_its_stack_goes_to_stderr(engines, monkeypatch, capsys):
     client = client_of(build_app(*engines))
-    monkeypatch.setattr(engines[0]._answers.ranker, "score", lambda rows: {}[CANARY])
+    monkeypatch.setattr(engines[0]._answers.ranker, "score", lambda rows, tell: {}[CANARY])
     answer = client.post("/rank", json=PATIENT)
     assert answer.status_code == 500
     assert answer.json() == {"detail": "the model could not answer; what was entered was not kept"}
