@@ -31,8 +31,8 @@ class TrainingConfig:
     """stage two: optimiser steps between two looks at validation, each of which may be the best checkpoint; one look
     after every epoch where that is shorter, or with 0"""
     patience: int = 0
-    """stage two: looks at validation without a better one after which training ends, those while the learning rate still
-    rises not counted; 0: it never ends early"""
+    """stage two: looks at validation without a better one after which training ends, those while the learning rate
+    still rises not counted; 0: it never ends early"""
     gradient_accumulation: int = 1
     """batches per optimiser step"""
     learning_rate: float = 1e-4
