@@ -16,6 +16,7 @@ from mera.language_models.code_tokens import (
     stored_or_new_code_tokens,
     token_ids,
 )
+from mera.language_models.encoder_decoder import is_encoder_decoder
 from mera.language_models.lora import add_lora
 from mera.language_models.models import load_base_model
 from mera.system.errors import UserError
@@ -131,11 +132,13 @@ def codes_written_out(task: Task, tokens: Mapping[str, str]) -> dict[str, str]:
 
 
 def require_positions(model: PreTrainedModel, prompt: PromptConfig, behind: int) -> None:
-    """Raises UserError where the longest prompt, with `behind` tokens behind it, has more tokens than the model has
-    positions."""
-    known = getattr(model.config, "max_position_embeddings", None) or getattr(model.config, "n_positions", None)
+    """Raises UserError where the longest prompt, with `behind` tokens behind it, has more tokens than there are vectors
+    of positions, in a model that has learned one for each (GPT-2; positions that are turns or distances have no end)."""
+    known = getattr(model.config, "max_position_embeddings", None)
+    embeddings = [module for module in model.modules() if isinstance(module, torch.nn.Embedding)]
+    is_learned = any(module is not model.get_input_embeddings() for module in embeddings)
     needed = prompt.max_tokens + behind
-    if known is not None and known < needed:
+    if is_learned and not is_encoder_decoder(model) and known is not None and known < needed:
         raise UserError(
             f"inputs may have {needed:,} tokens (prompt.max_tokens {prompt.max_tokens:,} and {behind} behind it),"
             f" and the model has {known:,} positions; lower prompt.max_tokens"

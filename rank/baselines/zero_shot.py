@@ -91,7 +91,7 @@ class ZeroShot:
             ids = self._text.ids(f"Visit{days}: {words}{END}\n")
             if len(ids) > room and visits:
                 break
-            visits.append(ids[:room])
+            visits.append(ids[: max(0, room)])
             room -= len(visits[-1])
         return [*opening, *(token for ids in reversed(visits) for token in ids), *question]
 

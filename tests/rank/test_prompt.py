@@ -4,11 +4,13 @@ import itertools
 
 import pytest
 from small_model import ARCHITECTURE
+from transformers import GPT2Config, GPT2LMHeadModel, MistralConfig, MistralForCausalLM
 
 from mera.language_models.code_tokens import add_code_tokens
 from mera.language_models.models import ModelConfig, load_base_model
 from rank.config import PromptConfig
 from rank.prompt import PromptBuilder, plain_code_sentences, reading_sentences
+from rank.start import require_positions
 
 DEFINITIONS = {"428.0": "Congestive heart failure", "401.9": "Essential hypertension", "584.9": "Acute kidney failure"}
 VISITS = [{"codes": ["428.0", "401.9", "428.0"], "days_before": 120}, {"codes": ["584.9"], "days_before": 14}]
@@ -142,3 +144,18 @@ def test_lost_visits_have_no_place(tokenizer):
     assert short.lost_visits == 4
     assert len(short.visits) == 4
     assert short.visits[-1][-1] == len(short.ids) - 1
+
+
+def test_prompts_longer_than_the_positions_of_a_model_are_refused():
+    """GPT-2 has a vector for each of 1,024 places; a Mistral turns by any number of them."""
+    gpt2 = GPT2LMHeadModel(GPT2Config(vocab_size=50, n_embd=16, n_layer=1, n_head=2, n_positions=64))
+    with pytest.raises(
+        ValueError, match=r"may have 70 tokens \(prompt.max_tokens 60 and 10 behind it\), and the model"
+    ):
+        require_positions(gpt2, PromptConfig(max_tokens=60), 10)
+    require_positions(gpt2, PromptConfig(max_tokens=54), 10)
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    mistral = MistralForCausalLM(
+        MistralConfig(vocab_size=50, max_position_embeddings=64, num_key_value_heads=1, **sizes)
+    )
+    require_positions(mistral, PromptConfig(max_tokens=600), 10)
