@@ -133,7 +133,7 @@ def codes_written_out(task: Task, tokens: Mapping[str, str]) -> dict[str, str]:
 
 def require_positions(model: PreTrainedModel, prompt: PromptConfig, behind: int) -> None:
     """Raises UserError where the longest prompt, with `behind` tokens behind it, has more tokens than there are vectors
-    of positions, in a model that has learned one for each (GPT-2; positions that are turns or distances have no end)."""
+    of positions, in a model that has learned one for each (GPT-2); turns and distances have no end."""
     known = getattr(model.config, "max_position_embeddings", None)
     embeddings = [module for module in model.modules() if isinstance(module, torch.nn.Embedding)]
     is_learned = any(module is not model.get_input_embeddings() for module in embeddings)
