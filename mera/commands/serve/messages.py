@@ -2,15 +2,25 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 MOST_VISITS, MOST_CODES, MOST_PATIENTS, MOST_CHARACTERS = 200, 500, 500, 200_000
+
+
+def _no_truth(value: object) -> object:
+    if isinstance(value, bool):
+        raise PydanticCustomError("int_type", "Input should be a valid integer")
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_no_truth)]
+"""A number, as JSON has them: 67 and 67.0, and no `true`."""
 Code = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-Age = Annotated[int, Field(strict=True, ge=0, le=120, description="whole years")]
+Age = Annotated[Whole, Field(ge=0, le=120, description="whole years")]
 Sex = Literal["F", "M"]
 Note = Annotated[str, Field(max_length=MOST_CHARACTERS, description="a note, for a model that reads them")]
-Top = Annotated[int, Field(strict=True, ge=1, le=1000, description="how many codes, most likely first")]
+Top = Annotated[Whole, Field(ge=1, le=1000, description="how many codes, most likely first")]
 
 
 class Form(BaseModel):
@@ -28,7 +38,7 @@ class Visit(Form):
             "drug:furosemide",
         ),
     ]
-    days_before: Annotated[int, Field(strict=True, ge=0, le=100_000, description="days before now")] | None = None
+    days_before: Annotated[Whole, Field(ge=0, le=100_000, description="days before now")] | None = None
 
 
 class Patient(Form):

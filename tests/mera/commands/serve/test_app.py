@@ -129,6 +129,8 @@ BAD = [
         "history.0.days_before: input should be",
     ),
     ("/rank", {"age": CANARY}, "age: input should be a valid integer"),
+    ("/rank", {"age": True}, "age: input should be a valid integer"),
+    ("/rank", {"age": 67.5}, "age: input should be a valid integer"),
     ("/rank", {"age": 121}, "age: input should be less than or equal to 120"),
     ("/rank", {"sex": CANARY}, "sex: input should be 'F' or 'M'"),
     ("/rank", {CANARY: CANARY}, "the request: has a field that is not described"),
