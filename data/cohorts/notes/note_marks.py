@@ -12,10 +12,10 @@ from data.ontology import undotted
 
 OWN_CODE = "note that holds one of its own codes"
 MASKED = f"{OWN_CODE}, in whose place spaces stand now"
-MARKS = "note with marks of HTML or RTF, read as they stand"
+MARKS = "note with remains of HTML or RTF, read as they stand"
 MISREAD = "note whose letters another encoding has changed (Ã¶ for ö), read as they stand"
 DIVIDED = "note with words divided by a hyphen at the end of a line, read as two"
-MADE_PLAIN = "note with invisible characters, letters of several characters or entities of HTML, made plain"
+MADE_PLAIN = "note with invisible characters, letters of several characters, or marks of HTML or RTF, made plain"
 MANY = 0.02
 """Share of the notes with their own codes, above which what is learnt and measured may be the reading of codes."""
 _MARKS = re.compile(

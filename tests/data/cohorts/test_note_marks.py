@@ -38,7 +38,7 @@ def test_own_codes_are_found_as_words(text, codes, found):
 
 
 def test_they_are_counted_and_masked_at_their_places():
-    ledger, notes = Ledger(), [patient("Heart failure (I50.9).", "I50.9"), patient("<p>Pain</p>", "I10")]
+    ledger, notes = Ledger(), [patient("Heart failure (I50.9).", "I50.9"), patient("Pain\\par and fever", "I10")]
     assert look_at_notes(notes, ledger, mask_codes=False) == notes
     assert ledger.record()["changed"] == {OWN_CODE: 1, MARKS: 1}
     ledger = Ledger()
@@ -46,6 +46,14 @@ def test_they_are_counted_and_masked_at_their_places():
     assert first.visits[0].text == "Heart failure (     )."
     assert second == notes[1]
     assert ledger.record()["changed"] == {MASKED: 1, MARKS: 1}
+
+
+def test_notes_of_rtf_and_html_are_made_plain_and_counted():
+    ledger, stored = Ledger(), ["<p>Heart failure<br>(I50.9)</p>", "{\\rtf1 Heart failure\\par (I50.9)}"]
+    looked = look_at_notes([patient(text, "I50.9") for text in stored], ledger, mask_codes=True)
+    for one in looked:
+        assert one.visits[0].text.split() == ["Heart", "failure", "(", ")"]
+    assert ledger.record()["changed"] == {MASKED: 2, MADE_PLAIN: 2}
 
 
 @pytest.mark.parametrize(

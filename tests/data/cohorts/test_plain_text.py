@@ -36,6 +36,13 @@ def test_places_are_those_of_the_original():
         assert text[first:end] == written
 
 
+@given(st.text(alphabet="<>/pbrn\\'e9u1{}* \n&;", max_size=40), st.sampled_from(["", "{\\rtf1 ", "</p>", "\\n"]))
+def test_whatever_marks_there_are_nothing_fails(text, before):
+    plain = plain_text(before + text)
+    assert len(plain.places) == len(plain.text) + 1
+    assert list(plain.places) == sorted(plain.places)
+
+
 @given(st.text(alphabet="aeo \u0301\u0308ö\u00ad\u200b&;ouml#3x\u1111\u1168", max_size=30))
 def test_every_character_has_a_place(text):
     plain = plain_text(text)
@@ -43,3 +50,36 @@ def test_every_character_has_a_place(text):
     assert list(plain.places) == sorted(plain.places)
     assert plain.places[-1] == len(text)
     assert unicodedata.is_normalized("NFC", plain.text)
+
+
+@pytest.mark.parametrize(
+    ("stored", "read"),
+    [
+        ("<p>Heart <b>failure</b></p><br/>CRP &lt;5", "\nHeart failure\n\nCRP <5"),
+        ("<html><head><style>p {x}</style></head><body>Pain<!-- <p> -->, fever</body></html>", "Pain, fever"),
+        ("<table><tr><td>K</td><td>3.5</td></tr></table>", "\n\n K  3.5 \n\n"),
+        ("CRP <5, Hb >12, p<0.05, <b 12", "CRP <5, Hb >12, p<0.05, <b 12"),
+        ("a line\\nand another\\r\\nand one", "a line\nand another\nand one"),
+        ("C:\\new\nline", "C:\\new\nline"),
+        (
+            "{\\rtf1\\ansi\\ansicpg1252{\\fonttbl{\\f0 Arial;}}Sj\\'f6gren{\\b  syndrome}\\par DM}",
+            "Sjögren syndrome\nDM",
+        ),
+        (" {\\rtf1 pneu\\u173?monia}", " pneumonia"),
+    ],
+)
+def test_marks_of_how_notes_are_stored_are_taken_out(stored, read):
+    plain = plain_text(stored)
+    assert plain.text == read
+    assert list(plain.places) == sorted(plain.places)
+    assert len(plain.places) == len(read) + 1
+    start = plain.text.find("Heart")
+    if start >= 0:
+        assert stored[slice(*plain.original(start, start + 5))] == "Heart"
+
+
+def test_evidence_points_into_the_rtf():
+    stored = "{\\rtf1\\ansi Patient with {\\i heart} failure.\\par Fever.}"
+    plain = plain_text(stored)
+    start = plain.text.index("failure")
+    assert stored[slice(*plain.original(start, start + len("failure")))] == "failure"
