@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
 from data.cohorts.cohort import Patient, Visit
+from data.cohorts.notes.plain_text import plain_text
 from data.cohorts.notes.text_rules import clean_text
 from data.task_folder.features import EvidenceSpan, TaskRow, VisitRow
 
@@ -78,7 +79,7 @@ def _past_visit(visit: Visit, target: Visit, past_notes: bool, events: bool) -> 
     """A visit of the history of `target`, with its note and its events where they are asked for."""
     past: VisitRow = {"codes": visit.codes, "days_before": _days_between(visit, target)}
     if past_notes:
-        past["text"] = None if visit.text is None else str(visit.text)
+        past["text"] = None if visit.text is None else plain_text(str(visit.text)).text
     if events:
         past["events"] = visit.events
     return past

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from data.cohorts.notes.plain_text import plain_text
 from data.task_folder.features import PatientRow, VisitRow
 from mera.evaluation.coding_rules import CodingRules
 from mera.system.errors import UserError
@@ -195,7 +196,7 @@ class PatientRanker(ABC):
         none, it does not know most of the codes, or has never seen a note or a history that is given; of these last,
         `allow_unknown` makes warnings.
         """
-        text = text if text and text.strip() else None
+        text = plain_text(text).text if text and text.strip() else None
         given = [split_events(visit) for visit in given_codes(history)]
         visits = self.reader.visits([codes for codes, _ in given])
         events = self.event_reader.visits([events for _, events in given])

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from data.cohorts.cohort import Patient, Visit
 from data.cohorts.notes.near_duplicates import near_duplicates
+from data.cohorts.notes.note_marks import MADE_PLAIN
+from data.cohorts.notes.plain_text import plain_text
 from data.ledger import Ledger
 from data.task import SPLITS
 from data.task_folder.task_info import NoteCounts
@@ -18,7 +20,8 @@ def only_past_notes(patients: Sequence[Patient], split_of: Mapping[str, str], le
     """The patients without the notes that no model may read, each of which is counted; visits and codes stay.
 
     Dropped are the note of each patient's last visit, and notes of train and validation that nearly repeat one in a
-    history of a later split (`data.cohorts.notes.near_duplicates`). Test keeps every past note. Raises UserError where
+    history of a later split (`data.cohorts.notes.near_duplicates`). Test keeps every past note. Those that examples
+    will hold in plain form (`data.cohorts.examples`) are counted. Raises UserError where
     no note is left.
     """
     patients = _without_notes(
@@ -42,6 +45,8 @@ def only_past_notes(patients: Sequence[Patient], split_of: Mapping[str, str], le
         "nearly the same as one in a later split",
         ledger,
     )
+    kept = (str(visit.text) for patient in patients for visit in patient.visits if visit.text is not None)
+    ledger.change(MADE_PLAIN, sum(plain_text(text).text != text for text in kept))
     if not note_counts(patients)["visits_with_a_note"]:
         raise UserError("--past-notes found no note of any past visit; is it the right file for these patients?")
     return patients

@@ -53,8 +53,8 @@ def test_mimic_visits_stay_without_a_note_and_late_notes_are_not_told(tmp_path, 
     assert [row["targets"] for row in every_row(task)] == [row["targets"] for row in every_row(plain)]
     assert plain.info["accounting"]["visits"] == task.info["accounting"]["visits"]
     last = [row for row in every_row(task) if row["example_id"] == "1:12"]
-    assert [visit["text"] for visit in last[0]["history"]] == [f"{note(1, 0)}\n\nin time", None]
-    assert example_of(task, "2")["history"][0]["text"] == note(2, 0)
+    assert [visit["text"] for visit in last[0]["history"]] == [plain_text(f"{note(1, 0)}\n\nin time").text, None]
+    assert example_of(task, "2")["history"][0]["text"] == plain_text(note(2, 0)).text
     assert [visit["text"] for visit in example_of(task, "3")["history"]][1:] in ([], [None])
     stored = b"".join(path.read_bytes() for path in task.path.rglob("*") if path.is_file())
     for leak in ("canary-1-1", "canary-2-1", "canary-3-2", *(f"canary-{patient}-2" for patient in range(1, 9))):

@@ -186,6 +186,8 @@ def test_a_note_for_a_model_that_never_saw_one(ranker, task):
     with pytest.raises(ValueError, match="the model was trained without notes"):
         ranker.rank([["I10"]], text="Heart failure")
     assert patient(ranker, text="  ") == patient(ranker)
+    rich = ranker.row([["I10"]], text="{\\rtf1 Heart {\\b failure}}", allow_unknown=True)
+    assert rich["text"] == "Heart failure", "as tasks hold it"
     with pytest.warns(UnfamiliarInput, match="the model was trained without notes"):
         assert patient(ranker, text="Heart failure", allow_unknown=True) != patient(ranker)
     older = make_ranker(task, None)

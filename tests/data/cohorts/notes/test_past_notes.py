@@ -9,6 +9,8 @@ from prepare_case import EVEN, assert_adds_up, dropped, every_row, note, run, sp
 
 from data.cohorts.cohort import Patient, Visit
 from data.cohorts.examples import diagnosis_rows
+from data.cohorts.notes.note_marks import MADE_PLAIN
+from data.cohorts.notes.plain_text import plain_text
 from data.inspection.inspect_task import main as inspect
 from data.inspection.task_figures import figures_of
 from data.prepare.options import parse_arguments
@@ -68,7 +70,7 @@ def test_a_row_tells_the_notes_of_its_past_and_of_nothing_else(task):
                 assert visit["text"] is None
                 continue
             both = [text, some_notes(patient, number, "second")] if (patient, number) == (0, 1) else [text]
-            assert visit["text"] == "\n\n".join(sorted(both))
+            assert visit["text"] == plain_text("\n\n".join(sorted(both))).text
             told += 1
         expected = [n for n in range(target) if (some_notes(patient, n) or "").strip()]
         assert canaries(row) == [f"canary-{patient}-{number}" for number in expected]
@@ -307,3 +309,20 @@ def test_the_command_says_what_the_option_does(source, capsys):
     assert (
         "--past-notes diagnosis: tell the notes of the visits in the history, never of the visit to predict" in printed
     )
+
+
+def test_past_notes_are_made_plain_and_counted(tmp_path):
+    """Those of the last visits are in no history."""
+
+    def rich(patient, visit, part=""):
+        plain = note(patient, visit, part).replace("&amp;", "and")
+        return f"{{\\rtf1 {plain}\\par end}}" if patient < 2 else plain
+
+    source = write_table(tmp_path / "t.csv", rich)
+    task = run(
+        "table", "--input", source, *COLUMNS, "--text", "note", "--past-notes", *EVEN, "--output", tmp_path / "o"
+    )
+    texts = [visit["text"] for row in every_row(task[0]) for visit in row["history"] if visit["text"]]
+    assert any(text.endswith("\nend") for text in texts)
+    assert not any("rtf1" in text for text in texts)
+    assert task[0].info["changed"][MADE_PLAIN] == 2 * (VISITS - 1)
