@@ -3,6 +3,8 @@
 import pytest
 from prepare_case import EVEN, assert_adds_up, dropped, every_row, example_of, note, run, write_csv
 
+from data.cohorts.notes.plain_text import plain_text
+
 
 def write_mimic(folder, version):
     """Eight patients with three admissions; discharge summaries of the first and last, one of them charted late."""
