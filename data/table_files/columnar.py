@@ -7,7 +7,7 @@ import io
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Protocol, cast
 
 import polars as pl
 import pyreadstat
@@ -19,7 +19,16 @@ PARQUET_SUFFIXES = (".parquet", ".pq")
 FEATHER_SUFFIXES = (".feather", ".arrow", ".ipc")
 JSON_LINES, JSON = (".jsonl", ".ndjson"), ".json"
 """An object a line; or one list of objects. Either may be gzipped."""
-STATISTICAL: Mapping[str, tuple[str, Callable[..., Any]]] = {
+
+
+class _Facts(Protocol):
+    """What pyreadstat says of a file."""
+
+    variable_value_labels: Mapping[str, Mapping[float, str]]
+    """Column -> value -> label."""
+
+
+STATISTICAL: Mapping[str, tuple[str, Callable[..., object]]] = {
     ".dta": ("Stata", pyreadstat.read_dta),
     ".sas7bdat": ("SAS", pyreadstat.read_sas7bdat),
     ".xpt": ("SAS transport", pyreadstat.read_xport),
@@ -104,12 +113,11 @@ def _read_statistical(path: Path, stored: bytes, **what: object) -> pl.DataFrame
     _, read = STATISTICAL[_suffix(path)]
     try:
         content = gzip.decompress(stored) if path.suffix.lower() == ".gz" else stored
-        frame, facts = read(io.BytesIO(content), output_format="polars", **what)
+        found = read(io.BytesIO(content), output_format="polars", **what)
     except (pyreadstat.ReadstatError, pyreadstat.PyreadstatError, OSError, EOFError, zlib.error, OverflowError):
         raise _damaged(path) from None
-    frame = pl.DataFrame(frame).with_columns(
-        pl.col(pl.Float32, pl.Float64).fill_nan(None), pl.col(pl.String).replace({"": None})
-    )
+    frame, facts = cast("tuple[pl.DataFrame, _Facts]", found)
+    frame = frame.with_columns(pl.col(pl.Float32, pl.Float64).fill_nan(None), pl.col(pl.String).replace({"": None}))
     for name, labels in facts.variable_value_labels.items():
         if name in frame.columns and frame.schema[name].is_numeric():
             values = frame[name].unique().drop_nulls().to_list()

@@ -51,7 +51,7 @@ def _tests(differences: np.ndarray, num_patients: int, least: np.ndarray) -> np.
         low, high = bootstrap.interval(differences[row], LEVEL, least[row])
         zeros = np.zeros_like(differences[row])
         results[:, row] = low, high, bootstrap.paired_p_value(differences[row], zeros, num_patients, least[row])
-    if not whole.any():
+    if not whole.any() or differences.shape[1] < 3:  # two resamples at least
         return results
     observed, resampled = differences[whole, 0], np.ascontiguousarray(differences[whole, 1:])
     deviations = resampled - resampled.mean(axis=1)[:, None]
@@ -63,7 +63,7 @@ def _tests(differences: np.ndarray, num_patients: int, least: np.ndarray) -> np.
     ends = np.quantile(deviations, shares, axis=1)
     ends[:, equal] = scipy.stats.norm.ppf(shares)[:, None] * least[whole][equal]
     results[:2, whole] = observed + ends
-    if num_patients < 2 or resampled.shape[1] < 2:
+    if num_patients < 2:
         return results
     spread = np.maximum(resampled.std(axis=1, ddof=1), least[whole])
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -100,8 +100,9 @@ def _target_counts(fold: Predictions, codes: pl.DataFrame) -> np.ndarray:
 
 def _sum_of(folds: Sequence[Predictions], key: str) -> float | None:
     """None where a fold does not say it."""
-    values: list[Any] = [fold.manifest.get(key) for fold in folds]
-    return None if None in values else sum(values)
+    values: list[float | None] = [fold.manifest.get(key) for fold in folds]
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None
 
 
 def _highest_memory(folds: Sequence[Predictions]) -> dict[str, int]:

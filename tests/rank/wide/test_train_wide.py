@@ -85,7 +85,16 @@ def test_with_lora_the_wide_part_trains_whole(folder):
 
 
 def test_few_examples_get_small_batches_and_training_ends_with_patience(folder):
-    keys = ("--training.min_steps", 400, "--training.evaluate_every", 2, "--training.patience", 1)
+    keys = (
+        "--training.warmup",
+        0,
+        "--training.min_steps",
+        400,
+        "--training.evaluate_every",
+        2,
+        "--training.patience",
+        1,
+    )
     batch = ("--training.batch_size", 64, "--training.min_epoch_steps", 30)
     predictions, _ = train(folder, "patient", "--wide", "full", *keys, *batch, "--training.learning_rate", 0)
     examples = len(load_task(folder / "task").splits["train"])
