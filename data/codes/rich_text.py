@@ -6,7 +6,7 @@ colours, styles and headers, nothing is text.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import NamedTuple
 
 SIGNATURE = "{\\rtf"
@@ -76,29 +76,43 @@ class Piece(NamedTuple):
     number: int | None = None
 
 
-def rich_text_pieces(rtf: str, holds_bytes: bool) -> Iterator[Piece]:
-    """What shows of `rtf`, with the words that lay it out. `holds_bytes`: characters beyond ASCII are bytes of its code
-    page (a file, decoded as Latin-1); else they are what they are (a note that was read as text)."""
-    page = _CODE_PAGE.search(rtf, 0, 2000)
+class RichTextEnd(NamedTuple):
+    place: int
+    """Behind the outermost group."""
+    is_whole: bool
+    """Whether it closes, or shows text to its end: one that ends inside what is hidden is damaged."""
+
+
+def rich_text_pieces(rtf: str, holds_bytes: bool, start: int = 0) -> Generator[Piece, None, RichTextEnd]:
+    """What shows of `rtf` from `start` to the end of its outermost group, with the words that lay it out; returns where
+    that is. `holds_bytes`: characters beyond ASCII are bytes of its code page (a file, decoded as Latin-1); else they
+    are what they are (a note that was read as text)."""
+    page = _CODE_PAGE.search(rtf, start, start + 2000)
     encoding = f"cp{page[1]}" if page else "cp1252"
-    hidden, fallback, to_skip = False, 1, 0
+    hidden, fallback, to_skip, high = False, 1, 0, 0
     outer: list[tuple[bool, int]] = []
-    for token in _TOKEN.finditer(rtf):
+    for token in _TOKEN.finditer(rtf, start):
         (word, number, coded, symbol, brace, plain), place = token.groups(), token.start()
         if coded or plain:
-            text = _decoded(bytes.fromhex(coded.replace("\\'", "")), encoding) if coded else plain
+            stored = bytes.fromhex(coded.replace("\\'", "")) if coded else plain
             if plain and holds_bytes and not plain.isascii():
-                text = _decoded(plain.encode("latin-1"), encoding)
-            dropped = min(to_skip, len(text))
+                stored = plain.encode("latin-1")
+            dropped = min(to_skip, len(stored))
             to_skip -= dropped
-            if not hidden and text[dropped:]:
-                yield Piece(place + (dropped if plain else 0), text[dropped:], is_written_out=text is plain)
+            text = _decoded(stored[dropped:], encoding)
+            high = 0 if text else high
+            if not hidden and text:
+                yield Piece(place + (dropped if plain else 0), text, is_written_out=isinstance(stored, str))
         elif brace == "{":
             outer.append((hidden, fallback))
+            to_skip = 0
             yield Piece(place, brace=brace)
         elif brace == "}":
             hidden, fallback = outer.pop() if outer else (False, 1)
+            to_skip = 0
             yield Piece(place, brace=brace)
+            if not outer:
+                return RichTextEnd(token.end(), is_whole=True)
         elif symbol == "*" or word in _NO_TEXT:
             hidden = True
         elif hidden:
@@ -108,15 +122,22 @@ def rich_text_pieces(rtf: str, holds_bytes: bool) -> Iterator[Piece]:
         elif word == "uc":
             fallback = int(number or 1)
         elif word == "u":
-            yield Piece(place, chr(int(number or 0) % 0x10000))
-            to_skip = fallback
+            value, to_skip = int(number or 0) % 0x10000, fallback
+            if 0xDC00 <= value < 0xE000:  # the second half of a character that takes two
+                value = 0x10000 + ((high - 0xD800) << 10) + value - 0xDC00 if high else 0xFFFD
+            high = value if 0xD800 <= value < 0xDC00 else 0
+            if not high:
+                yield Piece(place, chr(value))
         elif word in _TEXT_OF_WORD:
             yield Piece(place, _TEXT_OF_WORD[word])
         else:
             yield Piece(place, word=word, number=None if number is None else int(number))
+    return RichTextEnd(len(rtf), is_whole=not hidden)
 
 
-def _decoded(text: bytes, encoding: str) -> str:
+def _decoded(text: bytes | str, encoding: str) -> str:
+    if isinstance(text, str):
+        return text
     try:
         return text.decode(encoding, errors="replace")
     except LookupError:

@@ -12,6 +12,7 @@ from typing import Protocol, cast
 import polars as pl
 import pyreadstat
 
+from data.table_files.meanings import sex
 from data.table_files.stored_files import read_bytes
 from mera.system.errors import UserError
 
@@ -37,8 +38,6 @@ STATISTICAL: Mapping[str, tuple[str, Callable[..., object]]] = {
     ".por": ("SPSS portable", pyreadstat.read_por),
 }
 """Suffix -> whose file it is, and what reads it."""
-_MOST_LABELLED = 20
-"""Values of a column that is read as their labels: sexes, ranks, groups; numbers of codes and wards are more."""
 LIST_MARK = ";"
 """Between the values of a column of lists."""
 
@@ -109,19 +108,22 @@ def _read_json(path: Path, stored: bytes) -> pl.DataFrame:
 
 
 def _read_statistical(path: Path, stored: bytes, **what: object) -> pl.DataFrame:
-    """Values that the file calls missing are null. A column of a few numbers, each with a label, holds the labels."""
+    """Values that the file calls missing are null. A column of numbers whose labels are sexes holds the labels; all
+    others hold the numbers, since labels of codes, places and ages say less than these."""
     _, read = STATISTICAL[_suffix(path)]
     try:
         content = gzip.decompress(stored) if path.suffix.lower() == ".gz" else stored
         found = read(io.BytesIO(content), output_format="polars", **what)
     except (pyreadstat.ReadstatError, pyreadstat.PyreadstatError, OSError, EOFError, zlib.error, OverflowError):
         raise _damaged(path) from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path} holds text in another encoding than it says; save it again, as UTF-8") from None
     frame, facts = cast("tuple[pl.DataFrame, _Facts]", found)
     frame = frame.with_columns(pl.col(pl.Float32, pl.Float64).fill_nan(None), pl.col(pl.String).replace({"": None}))
     for name, labels in facts.variable_value_labels.items():
         if name in frame.columns and frame.schema[name].is_numeric():
             values = frame[name].unique().drop_nulls().to_list()
-            if 0 < len(values) <= _MOST_LABELLED and all(value in labels for value in values):
+            if all(value in labels for value in values) and {"F", "M"} & {sex(labels[value]) for value in values}:
                 frame = frame.with_columns(pl.col(name).replace_strict(labels, return_dtype=pl.String))
     return frame
 

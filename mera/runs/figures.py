@@ -32,7 +32,8 @@ def main_figures(predictions: Predictions) -> dict[str, float]:
 
 
 def figure_intervals(predictions: Predictions, samples: int = 1000, seed: int = 0) -> dict[str, tuple[float, float]]:
-    """The 95% intervals of `main_figures`, by the same names, from resamples of patients as a report draws them."""
+    """The 95% intervals of `main_figures`, by the same names, from resamples of patients as a report draws them; of one
+    patient, who has none, all there is."""
     weights = bootstrap.patient_weights(predictions.patient_ids, samples, seed)
     ranking = metrics.rank_targets(predictions.scores, predictions.targets)
     by_row = {
@@ -44,7 +45,7 @@ def figure_intervals(predictions: Predictions, samples: int = 1000, seed: int = 
     replicates = dict(zip(by_row, means.T, strict=True))
     replicates["micro F1"] = bootstrap.micro_f1(weights, predictions.predicted, predictions.targets)
     ends = {name: bootstrap.interval(replicates[name]) for name in main_figures(predictions)}
-    return {name: (max(low, 0.0), min(high, 1.0)) for name, (low, high) in ends.items()}
+    return {name: (max(0.0, low), min(1.0, high)) for name, (low, high) in ends.items()}
 
 
 def print_end(run: Path, task: str, baselines: Sequence[str]) -> None:

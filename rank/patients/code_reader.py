@@ -46,7 +46,7 @@ class CodeReader:
         if raw in self._read:
             return self._read[raw]
         code = self._find(raw)
-        if code in self.codes and len(self._read) < MOST_KEPT:
+        if len(self._read) < MOST_KEPT:
             self._read[raw] = code
         return code
 

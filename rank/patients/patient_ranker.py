@@ -196,7 +196,8 @@ class PatientRanker(ABC):
         none, it does not know most of the codes, or has never seen a note or a history that is given; of these last,
         `allow_unknown` makes warnings.
         """
-        text = plain_text(text).text if text and text.strip() else None
+        text = plain_text(text or "").text
+        text = text if text.strip() else None
         given = [split_events(visit) for visit in given_codes(history)]
         visits = self.reader.visits([codes for codes, _ in given])
         events = self.event_reader.visits([events for _, events in given])

@@ -110,7 +110,7 @@ def run_replicates(run: Predictions, weights: np.ndarray) -> dict[str, np.ndarra
         places = hidden_targets(run.scores, run.targets, run.seen, hidden)
         of_hidden = hidden_replicates(places, len(run.scores), weights)
         replicates |= {f"hidden_{key}": values for key, values in of_hidden.items()}
-        replicates[BY_CODE] = by_code_replicates(places, len(weights) - 1, seed=0)
+        replicates[BY_CODE] = by_code_replicates(places, max(1, len(weights) - 1), seed=0)
     return replicates
 
 

@@ -118,7 +118,7 @@ class NoteRanker:
         """`history`: visits, oldest first, each a list of codes, written with or without a dot. Raises UserError where
         there is neither note nor history, an age or a sex is none, a code is none of the model's edition, or the model
         was trained without what is given (unless `allow_unknown`)."""
-        note = text if text is not None and text.strip() else None
+        note = text if text is not None and plain_text(text).text.strip() else None
         visits = [[self.texts.read(code) for code in visit if code.strip()] for visit in history]
         if note is None and not any(visits):
             empty = "the note is empty" if text is not None else "give a note or a history"

@@ -38,6 +38,7 @@ def look_at_notes(patients: Sequence[Patient], ledger: Ledger, mask_codes: bool)
             text = stored = "" if visit.text is None else str(visit.text)
             if not visit.evidence:
                 text = plain_text(stored).text
+                text = text if text.strip() else stored
                 num_plain += text != stored
             places = list(own_codes(text, visit.codes))
             num_own += bool(places)

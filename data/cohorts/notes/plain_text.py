@@ -15,17 +15,22 @@ from typing import NamedTuple
 from data.codes.rich_text import PARAGRAPH_ENDS, SIGNATURE, rich_text_pieces
 
 _INVISIBLE = frozenset("\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff")
-_ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,30});")
-_TAG = re.compile(
-    r"<!--.*?-->|<(?:style|script|head)\b[^<>]*>.*?</(?:style|script|head)\s*>"
-    r"|<(?P<ends_line>/?(?:p|div|li|ul|ol|tr|table|h[1-6]|blockquote|pre)\b[^<>]*|br\b[^<>]*|hr\b[^<>]*)>"
-    r"|<(?P<parts>/?(?:td|th)\b[^<>]*)>"
-    r"|</?(?:html|body|head|title|span|b|i|u|em|strong|font|sub|sup|a|center|tbody|thead|small|img|meta|!doctype)\b[^<>]*>",
-    re.IGNORECASE | re.DOTALL,
+_ATTRIBUTES = r"""(?:\s+[\w:-]+\s*=\s*(?:"[^"<>]*"|'[^'<>]*'|[^\s"'<>=]+))*\s*/?>"""
+_MARK = re.compile(
+    r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,30});"
+    rf"|</?(?P<line>p|div|li|ul|ol|tr|table|h[1-6]|blockquote|pre|br|hr){_ATTRIBUTES}"
+    rf"|</?(?P<cell>td|th){_ATTRIBUTES}"
+    rf"|</?(?:html|body|title|span|b|i|u|em|strong|font|sub|sup|a|center|tbody|thead|small|img|meta){_ATTRIBUTES}"
+    rf"|<(?:(?P<hidden>style|script|head){_ATTRIBUTES}|!--|!doctype [^<>]*>)"
+    r"|(?P<end>(?:\\r)?\\n)",
+    re.IGNORECASE,
 )
-"""Of HTML, in a text that has some (`_HTML`): a `<` of one's own (`CRP <5`) is followed by no such name and `>`."""
+"""What may stand for another character or none. A `<` of one's own (`CRP <5`, `<b and c>`) begins no tag."""
 _HTML = re.compile(r"</(?:p|b|i|div|span|td|tr|table|html|body|li|ul|h\d|strong|em|u|font)\s*>|<br ?/?>", re.IGNORECASE)
-_WRITTEN_END = re.compile(r"(?:\\r)?\\n")
+_ONE_LINE_END = re.compile(r"(?<!\n)\r?\n(?!\r?\n)")
+_PATH = re.compile(r"\\\\|\b[A-Za-z]:\\")
+_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
+"""Without a change of length, as `İ` has one."""
 _LATER_JAMO = range(0x1160, 0x1200)
 """Letters of Hangul that follow another in the same syllable."""
 
@@ -42,59 +47,91 @@ class PlainText(NamedTuple):
         return self.places[start], self.places[end]
 
 
+class _Shown(NamedTuple):
+    text: str
+    place: int
+    is_written_out: bool
+    """Its characters stand in the original as they are, one behind the other; else all of them are for one mark."""
+
+
 def plain_text(text: str) -> PlainText:
     """`text` in NFC, without invisible characters and the marks of RTF and HTML, and with the characters that entities
-    (`&ouml;`) name. Lines end where those marks, or `\\n` in a text of one line, end them."""
-    shows_all = text.isascii() or (unicodedata.is_normalized("NFC", text) and _INVISIBLE.isdisjoint(text))
-    if shows_all and "&" not in text and "\\" not in text and not _HTML.search(text):
-        return PlainText(text, range(len(text) + 1))
-    letters = list(_rich_letters(text) if text.lstrip().startswith(SIGNATURE) else _letters(text))
-    read: list[str] = []
+    (`&ouml;`) name. Lines end where those marks, or `\\n` in a text without other ends of lines, end them."""
+    pieces = list(_shown(text))
+    shown = "".join(piece.text for piece in pieces)
     places: list[int] = []
+    for piece in pieces:
+        length = len(piece.text)
+        places += range(piece.place, piece.place + length) if piece.is_written_out else [piece.place] * length
+    if shown.isascii() or (unicodedata.is_normalized("NFC", shown) and _INVISIBLE.isdisjoint(shown)):
+        return PlainText(shown, [*places, len(text)])
+    letters = [pair for pair in zip(shown, places, strict=True) if pair[0] not in _INVISIBLE]
+    read: list[str] = []
+    kept: list[int] = []
     start = 0
     while start < len(letters):
         end = _end_of_letter(letters, start)
-        piece = unicodedata.normalize("NFC", "".join(letter for letter, _ in letters[start:end]))
-        read.append(piece)
-        places += [letters[start][1]] * len(piece)
+        letter = unicodedata.normalize("NFC", "".join(character for character, _ in letters[start:end]))
+        read.append(letter)
+        kept += [letters[start][1]] * len(letter)
         start = end
-    return PlainText("".join(read), [*places, len(text)])
+    return PlainText("".join(read), [*kept, len(text)])
 
 
-def _letters(text: str) -> Iterator[tuple[str, int]]:
-    """The characters that show, those that entities name among them, each with its place in `text`."""
-    is_html, ends_lines = _HTML.search(text) is not None, "\\n" in text and "\n" not in text
+def _shown(text: str) -> Iterator[_Shown]:
+    """What shows of a text, of which some may be RTF: a visit's notes are one text."""
     start = 0
-    while start < len(text):
-        character, mark = text[start], None
-        if character == "&":
-            mark = _ENTITY.match(text, start)
-            shown = character if mark is None else html.unescape(mark[0])
-        elif character == "<" and is_html:
-            mark = _TAG.match(text, start)
-            shown = character if mark is None else _shown_of_tag(mark)
-        elif character == "\\" and ends_lines:
-            mark = _WRITTEN_END.match(text, start)
-            shown = character if mark is None else "\n"
-        else:
-            shown = character
-        yield from ((letter, start) for letter in shown if letter not in _INVISIBLE)
-        start += 1 if mark is None else len(mark[0])
+    while (begin := text.find(SIGNATURE, start)) >= 0:
+        yield from _of_text(text, start, begin)
+        rich, start = _of_rich_text(text, begin)
+        yield from rich
+    yield from _of_text(text, start, len(text))
 
 
-def _shown_of_tag(tag: re.Match[str]) -> str:
-    if tag["ends_line"]:
-        return "\n"
-    return " " if tag["parts"] else ""
+def _of_rich_text(text: str, begin: int) -> tuple[list[_Shown], int]:
+    """What shows of the RTF at `begin`, as it stands where it is damaged; and where it ends."""
+    shown: list[_Shown] = []
+    pieces = rich_text_pieces(text, holds_bytes=False, start=begin)
+    while True:
+        try:
+            piece = next(pieces)
+        except StopIteration as stop:
+            end = stop.value
+            return (shown if end.is_whole else [_Shown(text[begin : end.place], begin, True)]), end.place
+        if piece.word in PARAGRAPH_ENDS or piece.word == "line":
+            shown.append(_Shown("\n", piece.place, False))
+        elif piece.text:
+            shown.append(_Shown(piece.text, piece.place, piece.is_written_out))
 
 
-def _rich_letters(text: str) -> Iterator[tuple[str, int]]:
-    """The same of RTF."""
-    for piece in rich_text_pieces(text, holds_bytes=False):
-        shown = "\n" if piece.word in PARAGRAPH_ENDS or piece.word == "line" else piece.text
-        for number, letter in enumerate(shown):
-            if letter not in _INVISIBLE:
-                yield letter, piece.place + (number if piece.is_written_out else 0)
+def _of_text(text: str, start: int, end: int) -> Iterator[_Shown]:
+    """What shows of the characters `[start, end)`, which are no RTF."""
+    part = text[start:end]
+    is_html = _HTML.search(part) is not None
+    ends_lines = "\\n" in part and not _ONE_LINE_END.search(part.strip()) and not _PATH.search(part)
+    lower = part.translate(_LOWER) if is_html else ""
+    last = {mark: lower.rfind(mark) for mark in ("-->", "</style", "</script", "</head")}
+    done = 0
+    place = 0
+    while (mark := _MARK.search(part, place)) is not None:
+        place, shown = mark.end(), None
+        if mark[0][0] == "&":
+            shown = html.unescape(mark[0])
+        elif mark["end"] is not None:
+            shown = "\n" if ends_lines else None
+        elif is_html:
+            shown = "\n" if mark["line"] else " " if mark["cell"] else ""
+            closing = "-->" if mark[0] == "<!--" else f"</{(mark['hidden'] or '').lower()}"
+            if mark[0] == "<!--" or mark["hidden"]:
+                if last[closing] < place:  # nothing closes it
+                    shown = None
+                else:
+                    place = part.find(">", lower.index(closing, place)) + 1 or len(part)
+        if shown is not None:
+            yield _Shown(part[done : mark.start()], start + done, True)
+            yield _Shown(shown, start + mark.start(), False)
+            done = place
+    yield _Shown(part[done:], start + done, True)
 
 
 def _end_of_letter(letters: Sequence[tuple[str, int]], start: int) -> int:

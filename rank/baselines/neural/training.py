@@ -149,9 +149,14 @@ def _train_and_score(task: Task, config: NeuralBaselineConfig, seed: int) -> Bas
     while done < most_steps:
         losses = [next(steps) for _ in range(min(every, most_steps - done))]
         done += len(losses)
-        recall = float(recall_at_k(model.of(validation), task.targets("validation"), k))
+        scores = model.of(validation)
+        recalls = {number: float(recall_at_k(scores, task.targets("validation"), number)) for number in {k, 20}}
+        recall = recalls[k]
         place = {"epoch": round(done / len(loader), 3), "step": done}
-        log += [{**place, "loss": float(np.mean(losses))}, {**place, f"eval_recall_at_{k}": recall}]
+        log += [
+            {**place, "loss": float(np.mean(losses))},
+            {**place, **{f"eval_recall_at_{number}": value for number, value in sorted(recalls.items())}},
+        ]
         if recall > best_recall:
             best_recall, best_step, best_weights = recall, done, copy.deepcopy(network.state_dict())
             waited = 0

@@ -29,6 +29,15 @@ def test_bytes_of_one_character_are_read_together():
     assert shown(r"{\rtf1\ansicpg932 \'94\'78\'89\'8a}") == "肺炎"
 
 
-@pytest.mark.parametrize("rtf", [r"{\rtf1 a{\b b", r"{\rtf1 a}}b", r"{\rtf1\ansicpg99999 a\'62}"])
+@pytest.mark.parametrize("rtf", [r"{\rtf1 a{\b b", r"{\rtf1 ab}}c", r"{\rtf1\ansicpg99999 a\'62}"])
 def test_a_damaged_note_is_read_as_far_as_it_goes(rtf):
     assert shown(rtf) == "ab"
+
+
+def test_characters_that_take_two_numbers_are_one():
+    assert shown(r"{\rtf1 pain \u-10179?\u-8694? ok}") == "pain 😊 ok"
+    assert shown(r"{\rtf1 a\u-10179?b \u-8694?c}") == "ab �c"
+
+
+def test_what_stands_for_an_unknown_character_counts_in_bytes():
+    assert shown(r"{\rtf1\ansicpg932 \uc2\u28450\'8a\'bfX\u23383\'8e\'9aYZ}") == "漢X字YZ"

@@ -83,3 +83,26 @@ def test_evidence_points_into_the_rtf():
     plain = plain_text(stored)
     start = plain.text.index("failure")
     assert stored[slice(*plain.original(start, start + len("failure")))] == "failure"
+
+
+@pytest.mark.parametrize(
+    ("stored", "read"),
+    [
+        ("{\\rtf1 stable.\\par}\n\nDiabetes\nHypertension", "stable.\n\n\nDiabetes\nHypertension"),
+        ("Admission\n\n{\\rtf1 Heart failure}\n\n{\\rtf1 DM}", "Admission\n\nHeart failure\n\nDM"),
+        ("\ufeff{\\rtf1 DM}", "DM"),
+        ("A\\nB\n\nC\\nD\n", "A\nB\n\nC\nD\n"),
+        ("Scan in \\\\nas01\\notes\\new, seen", "Scan in \\\\nas01\\notes\\new, seen"),
+        ("<p>BP <b and c> d, CRP <5, age >60</p>", "\nBP <b and c> d, CRP <5, age >60\n"),
+        ("<br/>Hb <th 8 and Plt> 50 <p.smith@nhs.uk>", "\nHb <th 8 and Plt> 50 <p.smith@nhs.uk>"),
+        ('<p class="a b">DM</p>', "\nDM\n"),
+        ("{\\rtf1 text {\\fonttbl{\\f0 Arial;} Heart failure", "{\\rtf1 text {\\fonttbl{\\f0 Arial;} Heart failure"),
+    ],
+)
+def test_a_visits_notes_are_each_read_as_they_are_stored(stored, read):
+    assert plain_text(stored).text == read
+
+
+def test_marks_that_nothing_closes_take_no_time():
+    for text in ("<p>x</p>" + "<!--" * 50_000, "</p>" + "<head>" * 50_000, "{\\rtf1 " + "{\\b " * 50_000):
+        assert len(plain_text(text).text) <= len(text)

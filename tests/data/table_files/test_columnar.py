@@ -112,12 +112,17 @@ def test_labels_are_read_where_every_number_has_one(tmp_path, labels, read):
     assert (table.rows["sex"].to_list(), table.rows["code"].to_list()) == (read, STAYS["icd"])
 
 
-def test_more_numbers_than_a_person_would_label_stay_numbers(tmp_path):
-    numbers = [*range(21)]
-    labels = {"ward": {number: f"Station {number}" for number in numbers}}
-    pyreadstat.write_sav(pd.DataFrame({"ward": numbers}), str(tmp_path / "t.sav"), variable_value_labels=labels)
-    table = read_text_table(tmp_path / "t.sav", {"ward": "ward"})
-    assert table.rows["ward"].cast(pl.Float64).to_list() == numbers
+def test_labels_of_codes_places_and_ages_say_less_than_their_numbers(tmp_path):
+    columns = {"icd": [428.0, 250.0], "rank": [1, 2], "age": [0, 95]}
+    labels = {
+        "icd": {428.0: "Heart failure", 250.0: "Diabetes"},
+        "rank": {1: "principal", 2: "secondary"},
+        "age": {0: "under 1", 95: "95 and older"},
+    }
+    pyreadstat.write_sav(pd.DataFrame(columns), str(tmp_path / "t.sav"), variable_value_labels=labels)
+    table = read_text_table(tmp_path / "t.sav", {name: name for name in columns})
+    assert {name: table.rows[name].cast(pl.Float64).to_list() for name in columns} == columns
+    assert table.stored_as_numbers == set(columns)
 
 
 def test_what_spss_calls_missing_is_missing(tmp_path):

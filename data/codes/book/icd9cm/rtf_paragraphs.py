@@ -45,8 +45,6 @@ def read_paragraphs(rtf: bytes, name: str) -> Iterator[Paragraph]:
             outer.append(group)
             group = _Group(group.left, group.first)
         elif piece.brace == "}":
-            if not outer:
-                raise UserError(f"{name} is a damaged RTF file: a group ends that never began; download it again")
             group = outer.pop()
             closed = not outer
             if closed:

@@ -123,7 +123,7 @@ def test_codes_of_a_frame_or_a_table_that_it_does_not_know_are_counted(runs, tmp
     visits.write_csv(tmp_path / "new.csv")
     columns = ("--patient", "pid", "--time", "day", "--code", "dx")
     done = predict(runs / "ease", "--input", tmp_path / "new.csv", *columns, "--output", tmp_path / "ranked.csv")
-    assert "1 codes of the histories are not among those of EASE, history to next visit, so it makes" in done.stderr
+    assert "1 codes of the histories are not among the model's, so it makes nothing of them" in done.stderr
 
 
 def test_what_is_no_run_is_said_by_what_it_is(runs, tmp_path):
