@@ -41,10 +41,14 @@ class PlainText(NamedTuple):
     text: str
     places: Sequence[int]
     """The character of the original at which each character of `text` begins; then the length of the original."""
+    stored: str
+    """The original."""
 
     def original(self, start: int, end: int) -> tuple[int, int]:
-        """Where `[start, end)` of `text` stands in the original."""
-        return self.places[start], self.places[end]
+        """Where `[start, end)` of `text` stands in the original, without marks behind it."""
+        last = self.places[end - 1] if end > start else self.places[end]
+        is_as_it_was = end > start and self.stored[last : last + 1] == self.text[end - 1]
+        return self.places[start], last + 1 if is_as_it_was else self.places[end]
 
 
 class _Shown(NamedTuple):
@@ -64,7 +68,7 @@ def plain_text(text: str) -> PlainText:
         length = len(piece.text)
         places += range(piece.place, piece.place + length) if piece.is_written_out else [piece.place] * length
     if shown.isascii() or (unicodedata.is_normalized("NFC", shown) and _INVISIBLE.isdisjoint(shown)):
-        return PlainText(shown, [*places, len(text)])
+        return PlainText(shown, [*places, len(text)], text)
     letters = [pair for pair in zip(shown, places, strict=True) if pair[0] not in _INVISIBLE]
     read: list[str] = []
     kept: list[int] = []
@@ -75,7 +79,7 @@ def plain_text(text: str) -> PlainText:
         read.append(letter)
         kept += [letters[start][1]] * len(letter)
         start = end
-    return PlainText("".join(read), [*kept, len(text)])
+    return PlainText("".join(read), [*kept, len(text)], text)
 
 
 def _shown(text: str) -> Iterator[_Shown]:

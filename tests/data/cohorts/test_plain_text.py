@@ -79,10 +79,12 @@ def test_marks_of_how_notes_are_stored_are_taken_out(stored, read):
 
 
 def test_evidence_points_into_the_rtf():
-    stored = "{\\rtf1\\ansi Patient with {\\i heart} failure.\\par Fever.}"
+    stored = "{\\rtf1\\ansi Patient with {\\i heart} failure{\\b .}\\par Fever.}"
     plain = plain_text(stored)
-    start = plain.text.index("failure")
-    assert stored[slice(*plain.original(start, start + len("failure")))] == "failure"
+    for word in ("heart", "failure", "Fever"):
+        start = plain.text.index(word)
+        assert stored[slice(*plain.original(start, start + len(word)))] == word
+    assert plain.original(3, 3) == (plain.places[3],) * 2
 
 
 @pytest.mark.parametrize(
