@@ -1,5 +1,6 @@
 """From patients to the examples of a task."""
 
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
@@ -79,10 +80,16 @@ def _past_visit(visit: Visit, target: Visit, past_notes: bool, events: bool) -> 
     """A visit of the history of `target`, with its note and its events where they are asked for."""
     past: VisitRow = {"codes": visit.codes, "days_before": _days_between(visit, target)}
     if past_notes:
-        past["text"] = None if visit.text is None else plain_text(str(visit.text)).text
+        past["text"] = None if visit.text is None else _plain(str(visit.text))
     if events:
         past["events"] = visit.events
     return past
+
+
+@functools.lru_cache(maxsize=64)
+def _plain(text: str) -> str:
+    """Kept for a while: a visit's note stands in the history of each later visit."""
+    return plain_text(text).text
 
 
 def _days_between(visit: Visit, target: Visit) -> int | None:

@@ -63,11 +63,14 @@ def plain_text(text: str) -> PlainText:
     (`&ouml;`) name. Lines end where those marks, or `\\n` in a text without other ends of lines, end them."""
     pieces = list(_shown(text))
     shown = "".join(piece.text for piece in pieces)
+    shows_all = shown.isascii() or (unicodedata.is_normalized("NFC", shown) and _INVISIBLE.isdisjoint(shown))
+    if shows_all and shown == text:
+        return PlainText(text, range(len(text) + 1), text)
     places: list[int] = []
     for piece in pieces:
         length = len(piece.text)
         places += range(piece.place, piece.place + length) if piece.is_written_out else [piece.place] * length
-    if shown.isascii() or (unicodedata.is_normalized("NFC", shown) and _INVISIBLE.isdisjoint(shown)):
+    if shows_all:
         return PlainText(shown, [*places, len(text)], text)
     letters = [pair for pair in zip(shown, places, strict=True) if pair[0] not in _INVISIBLE]
     read: list[str] = []
