@@ -31,6 +31,14 @@ STAGE_KEYS = {
     "memorize": {"questions", "stop_at", "evaluate_every", "measure_pretrained"},
 }
 """Keys that only recipes of a stage have."""
+OF_NO_METHOD = frozenset(
+    {
+        *("output", "name", "task", "evaluation_batch_size", "selection.batch_size", "model.dtype", "attention"),
+        *("training.tracking", "training.keep_last", "training.save_every", "only", "chosen_on_validation"),
+    }
+)
+"""Keys of where a run was written, what it is called, how it was computed and what validation chose, not of what was
+trained."""
 REQUIRED = "required"
 OTHER_NAMES = {
     "lr": "learning_rate",
@@ -159,6 +167,20 @@ def read_values(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 def config_dict(config: "DataclassInstance") -> Recipe:
     """The configuration as plain nested dictionaries, ready for YAML or JSON."""
     return asdict(config)
+
+
+def settings_of_method(config: Recipe, prefix: str = "") -> Recipe:
+    """`{"loss": {"known": "negative"}}` -> `{"loss.known": "negative"}`, without the keys that change no model."""
+    flat: Recipe = {}
+    for key, value in config.items():
+        name = f"{prefix}{key}"
+        if name in OF_NO_METHOD:
+            continue
+        if isinstance(value, dict):
+            flat |= settings_of_method(value, f"{name}.")
+        else:
+            flat[name] = value
+    return flat
 
 
 def _read_yaml(path: str | Path) -> Recipe:

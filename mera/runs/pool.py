@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from mera.config import settings_of_method
 from mera.runs.predictions import Predictions, read_predictions, write_predictions
 from mera.runs.run_directory import RunDirectory
 from mera.system.errors import UserError
@@ -26,6 +28,8 @@ OF_ONE_FOLD = ("counts", "outside_candidates")
 """What the task record of a fold says of its own splits only."""
 FITTED_ON_VALIDATION = ("calibration", "threshold", "prior", "fusion", "deep_share")
 """Keys of a fold's manifest."""
+OF_A_FOLD = ("seed", "training.seed", "candidates", "model.base", "encoder.pretrained", "evidence.translation", "parts")
+"""Settings that name another seed, folder or run in each fold."""
 
 
 def pool_folds(paths: Sequence[str | Path], output: str | Path) -> Path:
@@ -37,14 +41,18 @@ def pool_folds(paths: Sequence[str | Path], output: str | Path) -> Path:
     candidate of the row's fold. A code's train count is the mean over the folds; beside each target stands its own
     fold's. A hidden code (`mera prepare --hide-codes`) counts as such where every fold hid it; `hidden_in_some_folds`
     of the task's record says how many others there are. Of what was fitted on each fold's validation, calibrations are
-    kept fold by fold, a fusion's weights as their mean, other figures not. Raises UserError where the runs are no
-    complete set of folds of one cohort.
+    kept fold by fold, a fusion's weights as their mean, other figures not. Settings that differ between the folds stand
+    in the manifest (`different_settings`) and are warned of. Raises UserError where the runs are no complete set of
+    folds of one cohort.
     """
     folds = sorted((read_predictions(path) for path in paths), key=_fold)
     _check(folds)
     first = folds[0]
     fingerprints = "".join(fold.manifest["task"]["fingerprint"] for fold in folds)
     codes, num_outside = _all_codes(folds)
+    different = different_settings(folds)
+    if different:
+        print(f"warning: the folds have different settings: {', '.join(different)}", file=sys.stderr)
     run = RunDirectory(output)
     pooled = replace(
         first,
@@ -74,6 +82,7 @@ def pool_folds(paths: Sequence[str | Path], output: str | Path) -> Path:
             "tokens": _sum_of(folds, "tokens"),
             "energy_joules": _sum_of(folds, "energy_joules"),
             "peak_memory": _highest_memory(folds),
+            "different_settings": different,
             "pooled": [fold.manifest["command"] for fold in folds if "command" in fold.manifest],
             "task": {key: value for key, value in first.manifest["task"].items() if key not in OF_ONE_FOLD}
             | {
@@ -87,6 +96,14 @@ def pool_folds(paths: Sequence[str | Path], output: str | Path) -> Path:
     )
     write_predictions(run.path("predictions"), pooled)
     return run.finish()
+
+
+def different_settings(folds: Sequence[Predictions]) -> dict[str, list[object]]:
+    """The settings of the method that not all folds share, with the value of each fold; None: unset."""
+    each = [settings_of_method(fold.manifest.get("config") or {}) for fold in folds]
+    keys = sorted({key for settings in each for key in settings} - set(OF_A_FOLD))
+    values = {key: [settings.get(key) for settings in each] for key in keys}
+    return {key: of_folds for key, of_folds in values.items() if any(one != of_folds[0] for one in of_folds)}
 
 
 def _target_counts(fold: Predictions, codes: pl.DataFrame) -> np.ndarray:

@@ -6,11 +6,12 @@ N texts, C candidates.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NotRequired
 
 import numpy as np
 
 from bi_encoder.evidence.attended_spans import Span
-from bi_encoder.inputs.texts import SEX_WORDS, ExampleRow, QueryText, query_text
+from bi_encoder.inputs.texts import SEX_WORDS, ExampleRow, query_text
 from bi_encoder.search.note_prediction.scorers.open_scorer import open_scorer
 from bi_encoder.search.note_prediction.scorers.scorer import NoteScorer
 from bi_encoder.search.note_prediction.texts_of_codes import TextsOfCodes
@@ -43,6 +44,13 @@ class RankedNoteCode:
     """The code stands in the history; None where there is none, as beside a note."""
     evidence: tuple[Span, ...]
     """Where in the note it was found; empty where the model cannot say, or without a note."""
+
+
+class NoteRow(ExampleRow):
+    """An example, whose `text` is plain."""
+
+    kept: NotRequired[PlainText | None]
+    """Of a note as records keep it, how `text` was made of it; a prepared task has plain notes alone."""
 
 
 class NoteRanker:
@@ -114,11 +122,12 @@ class NoteRanker:
         sex: str | None = None,
         text: str | None = None,
         allow_unknown: bool = False,
-    ) -> ExampleRow:
+    ) -> NoteRow:
         """`history`: visits, oldest first, each a list of codes, written with or without a dot. Raises UserError where
         there is neither note nor history, an age or a sex is none, a code is none of the model's edition, or the model
         was trained without what is given (unless `allow_unknown`)."""
-        note = text if text is not None and plain_text(text).text.strip() else None
+        kept = None if text is None else plain_text(text)
+        note = kept.text if kept is not None and kept.text.strip() else None
         visits = [[self.texts.read(code) for code in visit if code.strip()] for visit in history]
         if note is None and not any(visits):
             empty = "the note is empty" if text is not None else "give a note or a history"
@@ -146,10 +155,11 @@ class NoteRanker:
             "sex": sex,
             "text": note,
             "history": [{"codes": codes, "days_before": day} for codes, day in zip(visits, days, strict=True)],
+            "kept": kept,
         }
 
     def rank_rows(
-        self, rows: Sequence[ExampleRow], top: int | None = None, batch_size: int = 16, progress: str | None = None
+        self, rows: Sequence[NoteRow], top: int | None = None, batch_size: int = 16, progress: str | None = None
     ) -> list[list[RankedNoteCode]]:
         """Each row's candidates (or the first `top`), most likely first. Notes that a model reads for their evidence
         too go one after the other, each read once; others `batch_size` at a time. `progress` names a progress bar."""
@@ -158,20 +168,18 @@ class NoteRanker:
         with self.scorer.reading_once():
             return [self.ranked([row], self.score([row]), top)[0] for row in progress_bar(rows, progress, "note")]
 
-    def score(self, rows: Sequence[ExampleRow], batch_size: int = 16, progress: str | None = None) -> np.ndarray:
+    def score(self, rows: Sequence[NoteRow], batch_size: int = 16, progress: str | None = None) -> np.ndarray:
         """(N, C) float32. `progress` names a progress bar."""
-        return self.scorer.scores([self._query(row) for row in rows], batch_size, progress)
+        return self.scorer.scores([query_text(row, self.texts) for row in rows], batch_size, progress)
 
-    def ranked(
-        self, rows: Sequence[ExampleRow], scores: np.ndarray, top: int | None = None
-    ) -> list[list[RankedNoteCode]]:
-        """Each row's candidates (or the first `top`), most likely first; scores (N, C) as `score` has them."""
+    def ranked(self, rows: Sequence[NoteRow], scores: np.ndarray, top: int | None = None) -> list[list[RankedNoteCode]]:
+        """As `rank_rows`, with scores (N, C) as `score` has them. Evidence points into a note as it was kept."""
         return [self._ranked(row, scores[number], top) for number, row in enumerate(rows)]
 
-    def _ranked(self, row: ExampleRow, scores: np.ndarray, top: int | None) -> list[RankedNoteCode]:
+    def _ranked(self, row: NoteRow, scores: np.ndarray, top: int | None) -> list[RankedNoteCode]:
         """scores (C,)."""
         order = np.argsort(-scores, kind="stable")[:top]
-        note = plain_text(row["text"] or "")
+        kept, query = row.get("kept"), query_text(row, self.texts)
         known = {code for visit in row["history"] for code in visit["codes"]}
         return [
             RankedNoteCode(
@@ -181,14 +189,10 @@ class NoteRanker:
                 probability=self._probability(float(scores[column])),
                 predicted=self._is_predicted(float(scores[column])),
                 known=self.codes[column] in known if row["history"] else None,
-                evidence=tuple(_in_original(note, span) for span in spans),
+                evidence=tuple(span if kept is None else _in_original(kept, span) for span in spans),
             )
-            for column, spans in zip(order.tolist(), self.scorer.evidence(self._query(row), order), strict=True)
+            for column, spans in zip(order.tolist(), self.scorer.evidence(query, order), strict=True)
         ]
-
-    def _query(self, row: ExampleRow) -> QueryText:
-        plain: ExampleRow = {**row, "text": row["text"] and plain_text(row["text"]).text}
-        return query_text(plain, self.texts)
 
     @property
     def least_probability(self) -> float | None:

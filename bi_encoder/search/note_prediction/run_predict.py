@@ -21,7 +21,6 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 
-from bi_encoder.inputs.texts import ExampleRow
 from bi_encoder.search.note_prediction.note_files import (
     SUFFIXES,
     RankedNote,
@@ -30,7 +29,7 @@ from bi_encoder.search.note_prediction.note_files import (
     records,
     write_ranked_notes,
 )
-from bi_encoder.search.note_prediction.note_ranker import NoteRanker
+from bi_encoder.search.note_prediction.note_ranker import NoteRanker, NoteRow
 from bi_encoder.search.note_prediction.note_table import NoteColumns, NoteTable, read_note_table
 from bi_encoder.search.output import read_note_file
 from data.cohorts.notes.note_marks import remains_in
@@ -137,16 +136,27 @@ def _rank_task(options: argparse.Namespace) -> None:
 
 def _ranked(
     ranker: NoteRanker,
-    rows: Sequence[ExampleRow],
+    rows: Sequence[NoteRow],
     names: Sequence[dict[str, str]],
     options: argparse.Namespace,
     targets: Sequence[Sequence[str]] | None = None,
 ) -> list[RankedNote]:
     ranked = ranker.rank_rows(rows, options.top, options.batch_size, "ranking" if len(rows) > 1 else None)
     return [
-        RankedNote(codes=codes, note=row["text"], names=name, targets=None if targets is None else targets[number])
+        RankedNote(
+            codes=codes,
+            note=_as_kept(row),
+            names=name,
+            targets=None if targets is None else targets[number],
+        )
         for number, (row, codes, name) in enumerate(zip(rows, ranked, names, strict=True))
     ]
+
+
+def _as_kept(row: NoteRow) -> str | None:
+    """The note as the user has it, into which evidence points."""
+    kept = row.get("kept")
+    return row["text"] if kept is None else kept.stored
 
 
 def _arguments() -> argparse.Namespace:

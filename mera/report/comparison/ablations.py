@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from mera.config import settings_of_method
 from mera.evaluation import bootstrap
 from mera.report.comparison.pairs import MetricDifference, find_pair
 from mera.report.comparison.published import Change, PaperFinding, paper_finding
@@ -16,13 +17,6 @@ from mera.report.measures.run_manifest import BASELINE, ORACLE
 
 MAX_CHANGES = 3
 """Runs that differ in more keys are different models, not ablations of one."""
-IGNORED_KEYS = frozenset(
-    {
-        *("output", "name", "task", "evaluation_batch_size", "selection.batch_size", "model.dtype", "attention"),
-        *("training.tracking", "training.keep_last", "training.save_every", "only", "chosen_on_validation"),
-    }
-)
-"""Where a run was written, what it is called, how it was computed and what validation chose, not what was trained."""
 START_KEYS = ("model.base", "model.gguf_file", "model.architecture", "model.tokenizer_size", "model.max_length")
 """Together they say one thing, what the run started from: one key, START, of a configuration that is compared."""
 START = "model.base"
@@ -181,20 +175,6 @@ def _over_seeds(metric: str, pairs: list[tuple[Measures, Measures]]) -> SeedsDif
     )
 
 
-def flattened(config: JsonObject, prefix: str = "") -> JsonObject:
-    """`{"loss": {"known": "negative"}}` -> `{"loss.known": "negative"}`, without the keys that change no model."""
-    flat: JsonObject = {}
-    for key, value in config.items():
-        name = f"{prefix}{key}"
-        if name in IGNORED_KEYS:
-            continue
-        if isinstance(value, dict):
-            flat |= flattened(value, f"{name}.")
-        else:
-            flat[name] = value
-    return flat
-
-
 def models_of(runs: Sequence[TrainedRun]) -> list[TrainedModel]:
     """Runs of one kind, put together where they differ in nothing but their seed."""
     configs: dict[str, JsonObject] = {}
@@ -220,7 +200,7 @@ def _trained_run(run: Measures) -> TrainedRun:
 
 def _described(run: TrainedRun) -> JsonObject:
     """The run's configuration, flat; what it started from as one key, START."""
-    every = flattened(run.config)
+    every = settings_of_method(run.config)
     flat = {key: value for key, value in every.items() if not key.startswith(START_KEYS)}
     if run.kind == BASELINE:  # one configuration is that of all baselines
         return flat | {"model": run.model}

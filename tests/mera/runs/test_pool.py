@@ -89,6 +89,20 @@ def test_what_the_folds_cost_is_added_up(baselines, tmp_path):
     assert (unknown["tokens"], unknown["energy_joules"]) == (None, None)
 
 
+def test_folds_of_different_settings_are_told(baselines, tmp_path, capsys):
+    for number in range(FOLDS):
+        part = read_predictions(fold_runs(baselines, "linear")[number])
+        own = {"output": f"fold{number}", "seed": number, "training": {"epochs": 5 if number == 1 else 20}}
+        manifest = {**part.manifest, "config": part.manifest["config"] | own}
+        write_predictions(tmp_path / f"{number}" / "predictions", replace(part, manifest=manifest))
+    pooled = read_predictions(pool_folds([tmp_path / f"{fold}" for fold in range(FOLDS)], tmp_path / "all"))
+    assert pooled.manifest["different_settings"] == {"training.epochs": [20, 5, 20]}
+    assert capsys.readouterr().err == "warning: the folds have different settings: training.epochs\n"
+    alike = read_predictions(pool_folds(fold_runs(baselines, "linear"), tmp_path / "linear"))
+    assert alike.manifest["different_settings"] == {}
+    assert not capsys.readouterr().err
+
+
 def test_codes_that_only_some_folds_hid_are_counted(baselines, tmp_path):
     for number in range(FOLDS):
         part = read_predictions(fold_runs(baselines, "linear")[number])

@@ -86,6 +86,18 @@ def test_a_note_is_ranked_with_evidence_in_its_own_characters(ranker, task):
     assert [record["code"] for record in found if record["target"]] == ["I10"]
 
 
+def test_a_prepared_note_is_read_as_it_is(ranker, task):
+    prepared = {**task.splits["test"][0], "text": "AKI &amp; <p>sepsis</p>"}
+    plain = ranker.row(text="AKI &amp;amp; &lt;p&gt;sepsis&lt;/p&gt;")
+    assert plain["text"] == prepared["text"], "what the record shows"
+    from_record, from_task = ({**row, "age": None, "sex": None, "history": []} for row in (plain, prepared))
+    np.testing.assert_array_equal(ranker.score([from_record]), ranker.score([from_task]))
+    (of_record,), (of_task,) = ranker.rank_rows([from_record], 1), ranker.rank_rows([from_task], 1)
+    for row, code in ((plain["kept"].stored, of_record), (prepared["text"], of_task)):
+        assert all(row[span.start : span.end] for span in code[0].evidence)
+        assert max(span.end for span in code[0].evidence) <= len(row)
+
+
 def test_a_threshold_of_ones_own(run):
     ranker = NoteRanker.load(run)
     fitted = ranker.rank(text=NOTE)

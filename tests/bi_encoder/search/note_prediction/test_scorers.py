@@ -12,6 +12,7 @@ from ready_python import run_ready
 from small_note_run import make_note_run
 from tiny_task import make_tiny_task
 
+from bi_encoder.inputs.texts import query_text
 from bi_encoder.search.note_prediction.answers import NoteAnswers
 from bi_encoder.search.note_prediction.note_ranker import NoteRanker
 from bi_encoder.search.note_prediction.scorers.open_scorer import open_scorer
@@ -66,7 +67,8 @@ def test_a_fusion_with_a_bi_encoder_reads_a_note_once(runs, task, monkeypatch):
 
 def test_the_first_part_that_can_say_gives_the_evidence(runs):
     (whole, trees, laa) = (NoteRanker.load(runs / name).scorer for name in ("all", "trees", "laa"))
-    query = NoteRanker.load(runs / "laa")._query(NoteRanker.load(runs / "laa").row(text=NOTE, age=67, sex="F"))
+    ranker = NoteRanker.load(runs / "laa")
+    query = query_text(ranker.row(text=NOTE, age=67, sex="F"), ranker.texts)
     columns = np.arange(8)
     of_trees, of_laa = trees.evidence(query, columns), laa.evidence(query, columns)
     assert whole.evidence(query, columns) == [first or second for first, second in zip(of_trees, of_laa, strict=True)]
