@@ -48,7 +48,7 @@ class PatientAnswers:
         trained_on = self.ranker.trained_on
         definitions = self.ranker.definitions
         return {
-            "kind": "rank",
+            "kind": "patients",
             "model": self.ranker.called,
             "edition": trained_on.edition,
             "reads_history": trained_on.history is not False,

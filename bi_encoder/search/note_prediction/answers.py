@@ -23,7 +23,7 @@ class NoteAnswers:
 
     def about(self) -> Mapping[str, object]:
         return {
-            "kind": "bi_encoder",
+            "kind": "notes",
             "model": self.ranker.scorer.called,
             "edition": self.ranker.edition,
             "reads_history": False,

@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 
+from mera.commands.predict import Ranked
 from mera.commands.serve.completion import Completion
 from mera.commands.serve.engine import Engine, EngineFailure, EngineRefusal
 from mera.commands.serve.messages import (
@@ -80,7 +81,7 @@ def build_app(patients: Engine | None, notes: Engine | None) -> FastAPI:
     @app.get("/models")
     def models() -> list[ModelFacts]:
         """What this server ranks with."""
-        endpoints = {"rank": "/rank", "bi_encoder": "/notes"}
+        endpoints: dict[Ranked, str] = {"patients": "/rank", "notes": "/notes"}
         return [
             ModelFacts(
                 kind=about.kind,
@@ -98,18 +99,18 @@ def build_app(patients: Engine | None, notes: Engine | None) -> FastAPI:
         """The next diagnoses of one patient."""
         patient = request.model_dump(exclude={"top", "explain"})
         asked = {"patients": [patient], "top": request.top, "explain": request.explain}
-        return BatchRanking.model_validate(_present(patients, "rank").ask("rank", asked)).patients[0]
+        return BatchRanking.model_validate(_present(patients, "patients").ask("rank", asked)).patients[0]
 
     @app.post("/rank/batch")
     def rank_batch(request: BatchRequest) -> BatchRanking:
         """The next diagnoses of several patients, in their order."""
         asked = request.model_dump() | {"explain": False}
-        return BatchRanking.model_validate(_present(patients, "rank").ask("rank", asked))
+        return BatchRanking.model_validate(_present(patients, "patients").ask("rank", asked))
 
     @app.post("/notes")
     def rank_note(request: NoteRequest) -> Ranking:
         """The codes that a note speaks of, with the evidence of each."""
-        return Ranking.model_validate(_present(notes, "bi_encoder").ask("note", request.model_dump()))
+        return Ranking.model_validate(_present(notes, "notes").ask("note", request.model_dump()))
 
     @app.get("/codes")
     def codes(
@@ -121,17 +122,17 @@ def build_app(patients: Engine | None, notes: Engine | None) -> FastAPI:
     @app.get("/code/{code}")
     def one_code(code: Annotated[str, Path(pattern=r"^[A-Za-z0-9. -]{1,20}$")]) -> CodePage:
         """A code, what stands above, below and beside it, its further names and the edition's notes on it."""
-        engine = patients if patients is not None else _present(notes, "bi_encoder")
+        engine = patients if patients is not None else _present(notes, "notes")
         found = CodePage.model_validate(engine.ask("code", {"code": code}))
         return found.model_copy(update={"is_candidate": found.code in known})
 
     return app
 
 
-def _present(engine: Engine | None, kind: str) -> Engine:
+def _present(engine: Engine | None, kind: Ranked) -> Engine:
     """Raises 404 where this server was started without such a model."""
     if engine is None:
-        missing = {"rank": "a run of stage two", "bi_encoder": "a run of the bi-encoder"}[kind]
+        missing = {"patients": "a run of stage two", "notes": "a run that reads notes"}[kind]
         raise HTTPException(404, f"this server has no model for that; start mera serve with {missing}")
     return engine
 

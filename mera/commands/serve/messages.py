@@ -5,6 +5,8 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
+from mera.commands.predict import Ranked
+
 MOST_VISITS, MOST_CODES, MOST_PATIENTS, MOST_CHARACTERS = 200, 500, 500, 200_000
 
 
@@ -143,7 +145,7 @@ class CodePage(BaseModel):
 class About(BaseModel):
     """What an engine ranks with."""
 
-    kind: Literal["rank", "bi_encoder"]
+    kind: Ranked
     model: str
     edition: str | None
     reads_history: bool
@@ -156,7 +158,7 @@ class About(BaseModel):
 class ModelFacts(BaseModel):
     """A model of this server."""
 
-    kind: Literal["rank", "bi_encoder"]
+    kind: Ranked
     model: str
     edition: str | None
     codes: int

@@ -115,5 +115,5 @@ def test_a_code_and_what_stands_around_it(answers):
 def test_what_is_said_of_the_model(answers, ranker):
     about = answers.about()
     assert [entry["code"] for entry in about["candidates"]] == ranker.candidates
-    assert (about["kind"], about["has_rules"], about["reads_history"]) == ("rank", False, True)
+    assert (about["kind"], about["has_rules"], about["reads_history"]) == ("patients", False, True)
     answers.warm_up()

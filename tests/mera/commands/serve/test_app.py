@@ -90,7 +90,7 @@ def test_a_model_without_events_refuses_them(client):
 
 def test_what_the_server_ranks_with_and_how_to_ask(client):
     models = client.get("/models").json()
-    assert [(model["kind"], model["endpoint"]) for model in models] == [("rank", "/rank"), ("bi_encoder", "/notes")]
+    assert [(model["kind"], model["endpoint"]) for model in models] == [("patients", "/rank"), ("notes", "/notes")]
     assert [model["events"] for model in models] == [0, 0]
     described = client.get("/openapi.json").json()
     assert set(described["paths"]) == {"/models", "/rank", "/rank/batch", "/notes", "/codes", "/code/{code}"}
@@ -112,9 +112,9 @@ def test_the_page_and_its_parts_and_nothing_else(client):
 def test_a_server_with_one_model_says_what_it_has_not(engines, missing):
     client = client_of(build_app(None, engines[1]) if missing == "rank" else build_app(engines[0], None))
     refused = client.post(f"/{missing}", json={"text": NOTE} if missing == "notes" else PATIENT)
-    wanted = {"rank": "stage two", "notes": "the bi-encoder"}[missing]
+    wanted = {"rank": "a run of stage two", "notes": "a run that reads notes"}[missing]
     assert refused.status_code == 404
-    assert refused.json()["detail"] == f"this server has no model for that; start mera serve with a run of {wanted}"
+    assert refused.json()["detail"] == f"this server has no model for that; start mera serve with {wanted}"
     assert client.get("/code/I10").status_code == 200
     page = client.get("/").text
     assert ('id="panel-visits"' in page, 'id="panel-note"' in page) == (missing == "notes", missing == "rank")

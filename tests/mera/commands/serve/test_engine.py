@@ -27,7 +27,7 @@ def fail(request):
 channel = open_channel()
 print("a library prints")
 os.write(1, b"and writes\\n")
-about = {{"kind": "rank", "model": "m", "edition": None, "reads_history": True, "reads_notes": False}}
+about = {{"kind": "patients", "model": "m", "edition": None, "reads_history": True, "reads_notes": False}}
 about |= {{"has_rules": False, "candidates": []}}
 handlers = {{"double": double, "refuse": refuse, "fail": fail, "end": lambda request: os._exit(3)}}
 answer_requests(channel, about, handlers, lambda: None)
@@ -49,7 +49,7 @@ def test_what_is_asked_is_answered_whatever_libraries_print(engine):
 
 
 def test_many_threads_get_each_their_own_answer(engine):
-    assert engine.about.kind == "rank"
+    assert engine.about.kind == "patients"
     answers = {}
 
     def work(first):
