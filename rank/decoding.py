@@ -28,18 +28,29 @@ def decode(
     pad_id: int,
     max_codes: int,
     gate: float = 1.0,
+    untrained: np.ndarray | None = None,
 ) -> tuple[list[list[int]], np.ndarray]:
     """The columns written for each prompt, in order, and the scores (N, C) of the first step; one batch.
 
     Greedy: the best code not yet written, as long as its score is above the threshold that `rule` makes of this step's
     EOV. `model` reads candidates only (rank/candidate_head.py); each step's
-    scores and EOV are `gate` times the logits plus `bonus` (N, C + 1), EOV last; candidate_ids (C,).
+    scores and EOV are `gate` times the logits plus `bonus` (N, C + 1), EOV last; candidate_ids (C,); untrained (C,)
+    bool: codes whose logit is EOV's (see `WideScorer`).
     """
     device = model.device
     model.eval()
     bonus_N, candidate_ids = torch.from_numpy(bonus).to(device), candidate_ids.to(device)
+    untrained_C = None if untrained is None else torch.from_numpy(untrained).to(device)
+
+    def scored(logits: Tensor) -> Tensor:
+        """logits (N, C + 1) -> scores, EOV last."""
+        logits = logits.float()
+        if untrained_C is not None:
+            logits = torch.cat([torch.where(untrained_C, logits[:, -1:], logits[:, :-1]), logits[:, -1:]], dim=1)
+        return gate * logits + bonus_N
+
     steps: Steps = (DecoderSteps if is_encoder_decoder(model) else CausalSteps)(model, prompts, pad_id)
-    values = gate * steps.first().float() + bonus_N
+    values = scored(steps.first())
     first_scores = values[:, :-1].cpu().numpy()
     written: list[list[int]] = [[] for _ in prompts]
     unwritten_NC = torch.ones(first_scores.shape, dtype=torch.bool, device=device)
@@ -54,8 +65,7 @@ def decode(
         for row in goes_on_N.nonzero().flatten().tolist():
             written[row].append(int(column_N[row]))
         unwritten_NC.scatter_(1, column_N[:, None], False)
-        logits = steps.next(torch.where(goes_on_N, candidate_ids[column_N], pad_id), goes_on_N)
-        values = gate * logits.float() + bonus_N
+        values = scored(steps.next(torch.where(goes_on_N, candidate_ids[column_N], pad_id), goes_on_N))
     return written, first_scores
 
 

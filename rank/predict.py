@@ -169,6 +169,7 @@ class Ranker(PatientRanker):
                 self.tokenizer.pad_token_id,
                 max_codes,
                 gate,
+                None if self.wide is None else self.wide.untrained,
             )
             written += written_in_batch
         return scores_of_decoded(written, first_scores)

@@ -69,7 +69,10 @@ def fitted_wide_part(config: RankConfig, task: Task) -> WideStart | None:
     """The wide part fitted alone, by `wide_loss`; None where the configuration does not ask for a full one."""
     if config.wide != "full":
         return None
-    return WideStart(*fit_wide_part(task, wide_loss(config, task), config.training.seed))
+    scorer, patients = fit_wide_part(task, wide_loss(config, task), config.training.seed)
+    if config.loss.untrained == "negative":
+        scorer = replace(scorer, start=scorer.weights)
+    return WideStart(scorer, patients)
 
 
 def untrained_codes(config: RankConfig, task: Task) -> Tensor | None:

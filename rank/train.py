@@ -40,7 +40,7 @@ def main() -> None:
     model, tokenizer, code_tokens = model_for_task(config, task, wide)
     known = task.all_definitions | code_tokens.definitions
     builder = PromptBuilder(tokenizer, config.prompt, known, code_tokens.events)
-    validation = Validation(task, builder, config.evaluation_batch_size, None if wide is None else wide.scorer.tables)
+    validation = Validation(task, builder, config.evaluation_batch_size, None if wide is None else wide.scorer)
     examples = training_examples(task, builder, config, wide)
     sys.stderr.writelines(f"{sentence}\n" for sentence in data_sentences(task, examples, validation, config.prompt))
     trainer = build_trainer(model, tokenizer, task, examples, validation, config, run, wide)

@@ -1,5 +1,7 @@
 """Validation: the split on which epochs, offsets and calibration are chosen."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from transformers import PreTrainedModel
@@ -8,7 +10,6 @@ from data.task import Task
 from rank.candidate_head import score_prompts
 from rank.decision import ranking_quality
 from rank.prompt import PromptBuilder, plain_code_sentences, reading_sentences
-from rank.wide.features import WideTables
 from rank.wide.recurrence import add_recurrence, recurrence_weights, seen_codes
 from rank.wide.wide_part import WideLoss, WideScorer, interpolated, start_weights, trained_weights
 
@@ -20,8 +21,8 @@ class Validation:
     """The validation rows, tokenized once; `measure` ranks them with a model, `sentences` say what of them the prompts
     do not hold."""
 
-    def __init__(self, task: Task, builder: PromptBuilder, batch_size: int, wide: WideTables | None = None):
-        """`wide`: of the model's full wide part, where it has one."""
+    def __init__(self, task: Task, builder: PromptBuilder, batch_size: int, wide: WideScorer | None = None):
+        """`wide`: the model's full wide part before training, where it has one."""
         rows, column = list(task.splits["validation"]), task.column
         prompts = [builder.build(row) for row in rows]
         self.prompts = [prompt.ids for prompt in prompts]
@@ -31,7 +32,7 @@ class Validation:
         ]
         self.seen = [seen_codes(row["history"], column) for row in rows]
         self.wide = wide
-        self.wide_patients = [] if wide is None else [wide.patient(row, column) for row in rows]
+        self.wide_patients = [] if wide is None else [wide.tables.patient(row, column) for row in rows]
         self.targets = task.targets("validation")
         self.batch_size = batch_size
         self.pad_id = builder.tokenizer.pad_token_id
@@ -40,7 +41,7 @@ class Validation:
         """scores (N, C), EOV (N,); `wide`: in the place of the model's own full wide part."""
         scores, eov = score_prompts(model, self.prompts, self.pad_id, self.batch_size, "validation")
         if self.wide is not None:
-            own = wide or WideScorer(tables=self.wide, weights=trained_weights(model))
+            own = wide or replace(self.wide, weights=trained_weights(model))
             scores, eov = own.add(scores, eov, self.wide_patients)
         return add_recurrence(scores, self.seen, recurrence_weights(model, scores.shape[1])), eov
 
@@ -55,11 +56,11 @@ class Validation:
             seen[row, codes.columns] = 1.0
         losses = {}
         for share in SHARES:
-            scorer = WideScorer(tables=self.wide, weights=interpolated(start, trained, share))
+            scorer = replace(self.wide, weights=interpolated(start, trained, share))
             scores, eov = scorer.add(logits, eov_logits, self.wide_patients)
             losses[share] = float(loss(torch.from_numpy(scores), torch.from_numpy(eov), targets, seen))
         best = min(SHARES, key=lambda share: losses[share])
-        return WideScorer(tables=self.wide, weights=interpolated(start, trained, best)), best
+        return replace(self.wide, weights=interpolated(start, trained, best)), best
 
     def measure(self, model: PreTrainedModel) -> dict[str, float]:
         scores, _ = self.scores(model)

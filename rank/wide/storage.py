@@ -13,13 +13,15 @@ from rank.wide.features import FEATURES, PATIENT_FEATURES, WideTables
 from rank.wide.wide_part import WideScorer, WideWeights
 
 WIDE_FILE = "wide.safetensors"
+START = "start."
+"""Before the names of `WideScorer.start`."""
 NUMBERS = ("num_rows", "age", "visits", "codes")
 """Of `WideTables`, what is no array."""
 
 
 def save_wide_part(scorer: WideScorer, checkpoint: str | Path) -> None:
     """Write `wide.safetensors`. The item-item weights take two bytes each: 128 MB for 8,000 codes."""
-    arrays = {part.name: np.ascontiguousarray(getattr(scorer.weights, part.name)) for part in fields(WideWeights)}
+    arrays = _arrays(scorer.weights) | ({} if scorer.start is None else _arrays(scorer.start, START))
     tables = asdict(scorer.tables)
     numbers = {name: tables.pop(name) for name in NUMBERS}
     events, event_weight = list(tables.pop("event_columns")), tables.pop("event_weight")
@@ -41,7 +43,6 @@ def load_wide_part(checkpoint: str | Path) -> WideScorer | None:
         settings = json.loads(file.metadata()["wide"])
     if (settings["features"], settings["patient_features"]) != (list(FEATURES), list(PATIENT_FEATURES)):
         raise UserError(f"{path} was written by another version, whose wide part reads other features; train it again")
-    weights = WideWeights(**{part.name: arrays[part.name] for part in fields(WideWeights)})
     tables = WideTables(
         counts=arrays["counts"],
         num_rows=settings["num_rows"],
@@ -53,4 +54,13 @@ def load_wide_part(checkpoint: str | Path) -> WideScorer | None:
         event_columns={event: number for number, event in enumerate(settings.get("events", ()))},
         event_weight=settings.get("event_weight", 0.0),
     )
-    return WideScorer(tables=tables, weights=weights)
+    start = _weights(arrays, START) if any(name.startswith(START) for name in arrays) else None
+    return WideScorer(tables=tables, weights=_weights(arrays), start=start)
+
+
+def _arrays(weights: WideWeights, prefix: str = "") -> dict[str, np.ndarray]:
+    return {prefix + part.name: np.ascontiguousarray(getattr(weights, part.name)) for part in fields(WideWeights)}
+
+
+def _weights(arrays: dict[str, np.ndarray], prefix: str = "") -> WideWeights:
+    return WideWeights(**{part.name: arrays[prefix + part.name] for part in fields(WideWeights)})

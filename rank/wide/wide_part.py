@@ -8,6 +8,9 @@ f (C, K) and p (D,) as in rank/wide/features.py; v is there for the first PER_CO
 starts where rank/wide/fit.py found the wide part alone to be best, and the gate at 0: before the first step the model
 ranks as the wide part does. What is trained is the difference to that start, so weight decay pulls towards the start.
 
+A code that no training example has as its target is trained down, whatever the patient has, and what training changed
+of it says nothing else. So in ranking it keeps the distance to EOV that the start gives it (`WideScorer.start`).
+
 Shape suffixes: B patients, C candidates, K features of a candidate, D features of a patient.
 """
 
@@ -46,6 +49,10 @@ class WideWeights:
     """(1 + D,): b_EOV, u_EOV"""
     gate: np.ndarray
     """(1,)"""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """By name."""
+        return {part.name: torch.from_numpy(getattr(self, part.name)) for part in fields(self)}
 
 
 class WidePart(nn.Module):
@@ -87,6 +94,13 @@ class WideScorer:
 
     tables: WideTables
     weights: WideWeights
+    start: WideWeights | None = None
+    """The weights before training, by which codes without a training target are scored; None: all by `weights`."""
+
+    @property
+    def untrained(self) -> np.ndarray:
+        """(C,) bool: codes that `start` scores; the language model says as much of them as of EOV."""
+        return (self.tables.counts == 0) & (self.start is not None)
 
     def add(
         self, scores: np.ndarray, eov: np.ndarray, patients: Sequence[WidePatient]
@@ -94,16 +108,21 @@ class WideScorer:
         """The whole scores (N, C) and EOV (N,) float32, from the language model's logits."""
         bonus = self.bonus(patients)
         gate = self.weights.gate[0]
+        scores = np.where(self.untrained, eov[:, None], scores)
         return gate * scores + bonus[:, :-1], gate * eov + bonus[:, -1]
 
     def bonus(self, patients: Sequence[WidePatient]) -> np.ndarray:
         """(N, C + 1) float32, EOV last: what the wide part says by itself."""
-        weights = {part.name: torch.from_numpy(getattr(self.weights, part.name)) for part in fields(WideWeights)}
+        weights, untrained = self.weights.tensors(), self.untrained
         bonus = np.empty((len(patients), len(self.tables.counts) + 1), dtype=np.float32)
         for start in range(0, len(patients), SCORED_AT_ONCE):
             batch = patients[start : start + SCORED_AT_ONCE]
             features, of_patients = batch_tensors(self.tables, batch)
-            bonus[start : start + SCORED_AT_ONCE] = wide_scores(weights, features, of_patients).numpy()
+            scores = wide_scores(weights, features, of_patients).numpy()
+            if self.start is not None and untrained.any():
+                at_start = wide_scores(self.start.tensors(), features, of_patients).numpy()
+                scores[:, :-1][:, untrained] = (at_start[:, :-1] - at_start[:, -1:] + scores[:, -1:])[:, untrained]
+            bonus[start : start + SCORED_AT_ONCE] = scores
         return bonus
 
 

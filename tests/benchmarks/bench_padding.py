@@ -45,8 +45,8 @@ def trainer_of(stage: str, words: list[str], output: str) -> StageTrainer:
     wide = fitted_wide_part(ranking, task)
     network, tokenizer, tokens = model_for_task(ranking, task, wide)
     builder = PromptBuilder(tokenizer, ranking.prompt, task.all_definitions | tokens.definitions, tokens.events)
-    tables = None if wide is None else wide.scorer.tables
-    validation = Validation(task, builder, ranking.evaluation_batch_size, tables)
+    scorer = None if wide is None else wide.scorer
+    validation = Validation(task, builder, ranking.evaluation_batch_size, scorer)
     examples = training_examples(task, builder, ranking, wide)
     return stage_two(network, tokenizer, task, examples, validation, ranking, run, wide)
 

@@ -1,5 +1,7 @@
 """Stage two with the full wide part as a user starts it: what the run predicts is what its checkpoint ranks."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from ready_python import run_ready
@@ -50,6 +52,18 @@ def test_a_reopened_checkpoint_ranks_as_the_run_did(folder, trained):
     best = np.argmax(scores, axis=1)
     written = scores.max(axis=1) > ranker.rule.thresholds(scores, eov)
     np.testing.assert_array_equal(first[written], best[written])
+
+
+def test_what_is_written_first_is_ranked_first_of_codes_without_a_training_target_too(folder, trained):
+    ranker, rows = Ranker.load(folder / "full" / "checkpoint"), list(load_task(folder / "task").splits["test"])
+    tables = replace(ranker.wide.tables, counts=np.where(np.arange(len(ranker.candidates)) % 2, 0, 5))
+    start = replace(ranker.wide.weights, bias=ranker.wide.weights.bias[::-1].copy())
+    ranker.wide = replace(ranker.wide, tables=tables, start=start)
+    ranker.rare_bonus = np.zeros_like(ranker.rare_bonus)
+    scores, eov = ranker.score(rows)
+    written, best = scores.max(axis=1) > ranker.rule.thresholds(scores, eov), np.argmax(scores, axis=1)
+    np.testing.assert_array_equal(np.argmax(ranker.decode(rows)[0], axis=1)[written], best[written])
+    assert {0, 1} <= set(best[written] % 2)
 
 
 def test_without_a_step_it_is_the_wide_part_alone(folder):

@@ -84,6 +84,32 @@ def test_the_whole_score_equals_a_loop(task, start):
         assert eov_scores[row] == pytest.approx(expected, rel=1e-4, abs=1e-4)
 
 
+def test_a_code_without_a_training_target_keeps_its_distance_to_eov(task, start):
+    counts = start.scorer.tables.counts.copy()
+    counts[[2, 5]] = 0
+    tables, draw = replace(start.scorer.tables, counts=counts), np.random.default_rng(3)
+    before, trained = random_weights(len(task.codes), seed=4), random_weights(len(task.codes), seed=5)
+    patients = [tables.patient(row, task.column) for row in task.splits["test"]]
+    logits = draw.normal(size=(len(patients), len(task.codes))).astype(np.float32)
+    eov = draw.normal(size=len(patients)).astype(np.float32)
+    scores, eov_scores = WideScorer(tables=tables, weights=trained, start=before).add(logits, eov, patients)
+    open_scores, open_eov = WideScorer(tables=tables, weights=trained).add(logits, eov, patients)
+    ungated = replace(before, gate=np.zeros(1, dtype=np.float32))
+    at_start, eov_at_start = WideScorer(tables=tables, weights=ungated).add(logits, eov, patients)
+    np.testing.assert_array_equal(eov_scores, open_eov)
+    for code in range(len(task.codes)):
+        margins = scores[:, code] - eov_scores
+        other = at_start[:, code] - eov_at_start if code in (2, 5) else open_scores[:, code] - open_eov
+        np.testing.assert_allclose(margins, other, rtol=1e-4, atol=1e-3)
+    assert np.abs(scores - open_scores)[:, [2, 5]].min() > 0
+
+
+def test_codes_without_a_training_target_have_a_start_unless_the_loss_leaves_them_out(task, start, config):
+    assert start.scorer.start is start.scorer.weights
+    ignoring = replace(config, loss=replace(config.loss, untrained="ignore"))
+    assert fitted_wide_part(ignoring, task).scorer.start is None
+
+
 def test_before_the_first_step_the_model_ranks_as_the_wide_part_does(task, start):
     part, tables = WidePart(start.scorer.weights), start.scorer.tables
     patients = [tables.patient(row, task.column) for row in task.splits["test"]]
@@ -157,11 +183,18 @@ def test_targets_of_the_history_can_weigh_less(task, config):
 
 def test_a_checkpoint_holds_the_wide_part(task, tmp_path):
     tables, _ = count_training_visits(task)
-    scorer = WideScorer(tables=tables, weights=random_weights(len(task.codes)))
+    weights = random_weights(len(task.codes))
     assert load_wide_part(tmp_path) is None
+    save_wide_part(WideScorer(tables=tables, weights=weights), tmp_path)
+    assert load_wide_part(tmp_path).start is None
+    counts = np.where(np.arange(len(task.codes)) % 3, tables.counts, 0)
+    scorer = WideScorer(
+        tables=replace(tables, counts=counts), weights=weights, start=random_weights(len(task.codes), 1)
+    )
     save_wide_part(scorer, tmp_path)
     loaded = load_wide_part(tmp_path)
     assert isinstance(loaded.tables, WideTables)
+    assert loaded.untrained.tolist() == (counts == 0).tolist()
     rows = [*task.splits["test"], {"age": None, "sex": None, "history": [], "text": None}]
     np.testing.assert_array_equal(
         loaded.bonus([loaded.tables.patient(row, task.column) for row in rows]),
