@@ -77,6 +77,12 @@ def with_people(visits: pl.DataFrame, people: pl.DataFrame, key: str, ledger: Le
     return visits.join(each, on=key, how="left", maintain_order="left")
 
 
+def visits_in_order(visits: pl.DataFrame) -> pl.DataFrame:
+    """By patient and time; of visits that begin at once the one with the smaller id first, numbers as numbers."""
+    by_id = visits.with_columns(tie=id_order(visits["admission_id"]))
+    return by_id.sort("patient_id", "order", "tie", "admission_id", nulls_last=True).drop("tie")
+
+
 def build_cohort(
     visits: pl.DataFrame,
     diagnoses: pl.DataFrame,
@@ -93,9 +99,7 @@ def build_cohort(
     its visit lacks is left out. `texts`: by patient and admission id, where `visits` does not hold them. `events`:
     patient_id, admission_id, event. Raises UserError where no diagnosis has a visit.
     """
-    by_id = visits.with_columns(tie=id_order(visits["admission_id"]))
-    ordered_visits = by_id.sort("patient_id", "order", "tie", "admission_id", nulls_last=True).drop("tie")
-    ordered_visits = ordered_visits.with_row_index("visit")
+    ordered_visits = visits_in_order(visits).with_row_index("visit")
     sexes = visits.drop_nulls("sex").group_by("patient_id").agg(pl.col("sex").n_unique())
     ledger.change("patient recorded with both sexes, which is left out", sexes.filter(pl.col("sex") > 1).height)
     names = diagnoses["code"].unique().sort()

@@ -66,10 +66,11 @@ class Ontology(ABC):
         try:
             return self.normalize(raw), True
         except UnknownCode:
-            ancestor = self._surviving_ancestor(bare_code(raw, self.marks).replace(".", ""))
-            if ancestor is None:
-                raise
-            return self.dotted(ancestor), False
+            for candidate in self._readings(bare_code(raw, self.marks)):
+                ancestor = self._surviving_ancestor(candidate)
+                if ancestor is not None:
+                    return self.dotted(ancestor), False
+            raise
 
     def knows(self, raw: str) -> bool:
         """Whether `resolve` finds a code."""

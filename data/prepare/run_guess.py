@@ -35,7 +35,9 @@ def main() -> None:
     for name, text in (("sex", SEX_HELP), ("age", AGE_HELP), ("text", "note of the visit")):
         parser.add_argument(f"--{name}", metavar="COLUMN", help=text)
     parser.add_argument("--code-system", choices=tuple(CODE_SYSTEMS), help="the edition of the codes")
-    parser.add_argument("--sex-values", metavar="F=..,M=..", help="values of the column of the sex that are no words")
+    parser.add_argument(
+        "--sex-values", metavar="F=..,M=..,U=..", help="values of the column of the sex that are no words"
+    )
     for name, text in (("of-notes", "each note is coded for itself"), ("without-notes", "no notes are taken")):
         parser.add_argument(f"--{name}", action="store_true", help=text)
     parser.add_argument("--json", action="store_true", help="print JSON")

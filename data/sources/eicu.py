@@ -15,12 +15,13 @@ from pathlib import Path
 import polars as pl
 
 from data.codes.code_columns import DroppedCode, Resolve, Resolved, by_ontology, resolve_codes
-from data.cohorts.cohort import Patient, build_cohort
+from data.cohorts.cohort import KEY, Patient, build_cohort
 from data.cohorts.source import Source
 from data.ledger import Ledger
 from data.ontology import UnknownCode, load_ontology
 from data.sources.shared.events.of_eicu import KINDS, read_eicu_events
 from data.sources.shared.events.options import add_events
+from data.sources.shared.in_time import next_visits
 from data.sources.shared.options import add_diagnosis_options
 from data.sources.shared.source_command import Arguments, SourceCommand, column_forms
 from data.table_files.columns import ColumnForms, column, read_columns
@@ -29,6 +30,7 @@ from data.table_files.stored_files import InputFile, find_table
 from mera.system.errors import UserError
 
 VISITS = ("hospital", "unit")
+_ENDS = {"hospital": "hospitaldischargeoffset", "unit": "unitdischargeoffset"}
 SYSTEMS = {"icd9": "icd9cm", "icd10": "icd10cm"}
 UNIT_STAY = column("patientunitstayid", Meaning.NUMBER_ID)
 STAYS = (
@@ -40,6 +42,8 @@ STAYS = (
     column("hospitaldischargeyear", Meaning.WHOLE),
     column("hospitaladmitoffset", Meaning.WHOLE),
     column("hospitaldischargestatus", Meaning.WORD, optional=True),
+    column("unitdischargeoffset", Meaning.WHOLE, optional=True),
+    column("hospitaldischargeoffset", Meaning.WHOLE, optional=True),
 )
 DIAGNOSES = (
     UNIT_STAY,
@@ -78,10 +82,11 @@ def read_eicu(
     ledger.read("diagnoses", rows.height)
     priority = pl.col("diagnosispriority").str.to_lowercase().replace_strict(PRIORITIES, default=len(PRIORITIES))
     offset = pl.col("diagnosisoffset").fill_null(0)
-    known = rows.join(
-        stays.select("patientunitstayid", "patient_id", "admission_id"), on="patientunitstayid", how="inner"
+    placed = rows.join(
+        stays.select("patientunitstayid", "patient_id", "admission_id", "end"), on="patientunitstayid", how="inner"
     )
-    ledger.drop("diagnoses", "ICU stay dropped or not listed", rows.height - known.height)
+    ledger.drop("diagnoses", "ICU stay dropped or not listed", rows.height - placed.height)
+    known = _known_in_time(placed, stays, ledger)
     table = known.select(
         "patient_id",
         "admission_id",
@@ -97,12 +102,26 @@ def read_eicu(
         events, more = read_eicu_events(folder, kinds, stays, visit, ledger, forms)
         files += more
     rows_of_events = None if events is None else events.rows
-    cohort = build_cohort(visits.drop("patientunitstayid"), codes, ledger, events=rows_of_events)
+    cohort = build_cohort(visits.drop("patientunitstayid", "end"), codes, ledger, events=rows_of_events)
     return cohort, files, system, None if events is None else events.names
 
 
+def _known_in_time(diagnoses: pl.DataFrame, stays: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
+    """`diagnoses` without those entered after the end of a visit that another one of the patient follows: in a history
+    they may tell what that visit found. Stays have a clock each, so when the next one began is not known."""
+    has_next = next_visits(stays.unique(KEY, keep="first", maintain_order=True)).select(
+        *KEY, has_next=pl.col("next_order").is_not_null()
+    )
+    dated = diagnoses.join(has_next, on=KEY, how="left", maintain_order="left")
+    late = (pl.col("has_next") & (pl.col("diagnosisoffset") > pl.col("end"))).fill_null(False)
+    known = dated.filter(~late)
+    ledger.drop("diagnoses", "diagnosis of after the end of a visit that another follows", dated.height - known.height)
+    return known
+
+
 def _unit_stays(rows: pl.DataFrame, visit: str, ledger: Ledger) -> pl.DataFrame:
-    """VISIT_COLUMNS and patientunitstayid, a row per ICU stay, in order."""
+    """VISIT_COLUMNS, patientunitstayid and `end`, the minutes from its beginning to the end of its visit, a row per ICU
+    stay, in order."""
     named = rows.drop_nulls(["patientunitstayid", "patienthealthsystemstayid", "uniquepid"])
     unique = named.sort(pl.all(), nulls_last=True).unique("patientunitstayid", keep="first", maintain_order=True)
     stay = "patienthealthsystemstayid" if visit == "hospital" else "patientunitstayid"
@@ -150,6 +169,7 @@ def _unit_stays(rows: pl.DataFrame, visit: str, ledger: Ledger) -> pl.DataFrame:
         admission_id=stay,
         sex="gender",
         age="age",
+        end=ends if (ends := _ENDS[visit]) in timed.columns else pl.lit(None, dtype=pl.Int64),
         day=pl.lit(None, dtype=pl.Int64),
         period="year",
     )

@@ -2,10 +2,11 @@
 
 Read are US Core's shapes and those of MIMIC-IV-on-FHIR, R4 and R5. A visit is an encounter that took place; one that is
 part of another, as the stay on a ward is of a stay in hospital, is that visit. A patient whose record was replaced is
-the one that replaced it. A condition belongs to the encounter that it names, and to those that list it as a diagnosis,
-where its rank orders the codes and says which is first. Its code is the coding in an edition of ICD; conditions that
-were refuted or entered in error, have no such coding or no encounter, are counted and left out. Notes are
-DocumentReferences with their plain text inside.
+the one that replaced it, and of a resource that several exports hold the newest version counts. A condition belongs to
+the encounter that it names, and to those that list it as a diagnosis, where its rank orders the codes and says which is
+first. Its codes are the codings in an edition of ICD; conditions that were refuted or entered in error, are of a
+differential diagnosis, have no such coding or no encounter, or began after the patient's next visit did, are counted
+and left out. Notes are DocumentReferences with their plain text inside.
 """
 
 import argparse
@@ -22,17 +23,11 @@ from data.sources.shared.discharge_notes import next_admissions, read_visit_note
 from data.sources.shared.events.event_rows import EventRows
 from data.sources.shared.events.of_fhir import FhirEvents
 from data.sources.shared.events.options import add_events
-from data.sources.shared.fhir_resources import (
-    NO_CONDITION,
-    NO_VISIT,
-    Condition,
-    Encounter,
-    Resources,
-    icd_version,
-    read_documents,
-    read_resources,
-)
+from data.sources.shared.fhir.conditions import day_of, read_conditions
+from data.sources.shared.fhir.documents import read_documents
+from data.sources.shared.fhir.resources import NO_VISIT, Encounter, Person, Resources, read_resources
 from data.sources.shared.icd_versions import CODE_SYSTEMS, WHO, codes_of_the_who, resolve_versions
+from data.sources.shared.in_time import count_overlaps, known_in_time
 from data.sources.shared.options import add_code_system, add_diagnosis_options, add_kind, add_past_notes
 from data.sources.shared.source_command import Arguments, SourceCommand, column_forms
 from data.table_files.columns import Column, ColumnForms, column, type_columns
@@ -67,16 +62,18 @@ def read_fhir(
     forms = forms or ColumnForms()
     taken = FhirEvents(kinds=event_kinds) if event_kinds else None
     resources = read_resources(folder, None if taken is None else taken.take)
-    ledger.change("resource of a type that is not read, left out", resources.others.total())
+    for kind, number in sorted(resources.others.items()):
+        ledger.change(f"resource of the type {kind}, which is not read, left out", number)
+    ledger.change("older version of a resource, left out", resources.older)
+    ledger.change("diagnosis of an encounter that is no resource Condition of its own, left out", resources.unlisted)
     for name, number in (("Patient", len(resources.people)), ("Encounter", len(resources.encounters))):
         if not number:
             raise UserError(f"{folder} holds no resource {name}; a Bulk export of Patient, Encounter and Condition has")
-    patients = _ends({each.patient_id: each.replaced_by for each in resources.people})
-    stays = _ends({each.encounter_id: each.part_of for each in resources.encounters if not _why_none(each, kinds)})
+    patients, stays = _ends(_replacements(resources.people)), _ends(_parts(resources.encounters, kinds))
     visits = _visits(Path(folder), resources, kinds, patients, stays, ledger, forms)
-    rows = _diagnoses(resources, stays, code_system, ledger)
+    rows = read_conditions(resources, patients, stays, code_system, ledger)
     resources.conditions.clear()  # millions, which are in `rows` now
-    resources.ranks.clear()
+    rows, visits = known_in_time(rows, visits, ledger, "condition"), count_overlaps(visits, ledger)
     names = _identifiers(resources, patients, stays) if identifiers else (patients, stays)
     visits = _renamed(visits, ("patient_id", "admission_id"), names)
     rows = _renamed(rows, ("subject_id", "hadm_id"), names)
@@ -122,13 +119,31 @@ def _ends(next_of: Mapping[str, str]) -> dict[str, str]:
     return ends
 
 
-def _why_none(encounter: Encounter, kinds: Sequence[str]) -> str | None:
-    """Why an encounter is no visit; None: it is one, or a part of one."""
+def _replacements(people: Sequence[Person]) -> dict[str, str]:
+    """Patient -> the one that replaced it, whichever of the two says so; empty where none did."""
+    replaced_by = {each.patient_id: each.replaced_by for each in people}
+    for each in people:
+        for other in each.replaces:
+            replaced_by[other] = replaced_by.get(other) or each.patient_id
+    return replaced_by
+
+
+def _parts(encounters: Sequence[Encounter], kinds: Sequence[str]) -> dict[str, str]:
+    """Encounter that took place -> the one of the wanted class that it is a part of; empty where there is none."""
+    usable = [each for each in encounters if _why_none(each) is None]
+    wanted = {each.encounter_id for each in usable if _is_of(each, kinds)}
+    return {each.encounter_id: each.part_of if each.part_of in wanted else "" for each in usable}
+
+
+def _is_of(encounter: Encounter, kinds: Sequence[str]) -> bool:
+    return not kinds or encounter.kind in {kind.upper() for kind in kinds}
+
+
+def _why_none(encounter: Encounter) -> str | None:
+    """Why an encounter, whatever its class, is no visit; None: it is one, or a part of one."""
     if not encounter.encounter_id or not encounter.patient_id:
         return "without a patient or visit id"
-    if encounter.status in NO_VISIT:
-        return "planned, cancelled or entered in error"
-    return "of another class" if kinds and encounter.kind not in {kind.upper() for kind in kinds} else None
+    return "planned, cancelled or entered in error" if encounter.status in NO_VISIT else None
 
 
 def _visits(
@@ -147,14 +162,17 @@ def _visits(
     ledger.change("patient whose record was replaced by another, read as that one", len(patients))
     usable = []
     for each in resources.encounters:
-        reason = _why_none(each, kinds)
+        reason = _why_none(each)
         if reason is not None:
             ledger.drop("visits", reason)
         elif each.encounter_id in stays:
             ledger.drop("visits", "part of another encounter, with which it is read")
+        elif not _is_of(each, kinds):
+            ledger.drop("visits", "of another class")
         else:
-            usable.append((each.encounter_id, patients.get(each.patient_id, each.patient_id), each.start or None))
-    schema = {"admission_id": pl.String, "patient_id": pl.String, "start": pl.String}
+            patient = patients.get(each.patient_id, each.patient_id)
+            usable.append((each.encounter_id, patient, each.start or None, each.end or None))
+    schema = dict.fromkeys(("admission_id", "patient_id", "start", "end"), pl.String)
     encounters = pl.DataFrame(usable, schema=schema, orient="row")
     unique = encounters.sort(pl.all(), nulls_last=True).unique("admission_id", keep="first", maintain_order=True)
     ledger.drop("visits", "duplicate visit", encounters.height - unique.height)
@@ -176,6 +194,7 @@ def _visits(
         "admission_id",
         "sex",
         order=start.dt.epoch("s"),
+        end=day_of("end"),
         age=pl.when(age.is_between(0, LARGEST_AGE)).then(age),
         day=day,
         period=day,
@@ -201,52 +220,6 @@ def _typed(
     """`rows` with `columns` by their meanings."""
     text = TextTable(path=folder, file=InputFile(file_name=folder.name, sha256=""), rows=rows)
     return rows.with_columns(type_columns(text, columns, ledger, forms).get_columns())
-
-
-def _diagnoses(resources: Resources, stays: Mapping[str, str], code_system: str | None, ledger: Ledger) -> pl.DataFrame:
-    """The conditions as `resolve_versions` wants them."""
-    ledger.read("diagnoses", len(resources.conditions))
-    rows = []
-    for each in resources.conditions:
-        ranks = _ranks(each, resources, stays)
-        coding = _coding(each, code_system)
-        if each.status in NO_CONDITION:
-            ledger.drop("diagnoses", "condition refuted or entered in error")
-        elif not each.patient_id or not ranks:
-            ledger.drop("diagnoses", "condition without a patient or encounter")
-        elif coding is None:
-            ledger.drop("diagnoses", "condition without a coding in ICD")
-        else:
-            rows += [(each.patient_id, encounter, rank, *coding) for encounter, rank in ranks.items()]
-            ledger.add("diagnoses", "condition of several encounters", len(ranks) - 1)
-    if not rows:
-        raise UserError(
-            "no Condition has an encounter and a coding in ICD-9-CM or ICD-10-CM (--code-system icd10who reads "
-            "http://hl7.org/fhir/sid/icd-10)"
-        )
-    types = (pl.String, pl.String, pl.Int64, pl.Int64, pl.String)
-    names = ("subject_id", "hadm_id", "seq_num", "icd_version", "icd_code")
-    return pl.DataFrame(rows, schema=dict(zip(names, types, strict=True)), orient="row")
-
-
-def _ranks(condition: Condition, resources: Resources, stays: Mapping[str, str]) -> dict[str, int | None]:
-    """The visits that a condition belongs to, and its rank in each: the least that an encounter of the visit gives."""
-    listing = resources.ranks.get(condition.condition_id, {})
-    own = {condition.encounter_id: listing.get(condition.encounter_id)} if condition.encounter_id else {}
-    ranks: dict[str, int | None] = {}
-    for encounter, rank in {**own, **listing}.items():
-        visit = stays.get(encounter, encounter)
-        known = [each for each in (rank, ranks.get(visit)) if each is not None]
-        ranks[visit] = min(known, default=None)
-    return ranks
-
-
-def _coding(condition: Condition, code_system: str | None) -> tuple[int, str] | None:
-    """Version and code of the coding in ICD; of several the one in the wanted version, then the first."""
-    codings = [(icd_version(system, code_system == WHO), code) for system, code in condition.codes]
-    of_icd = [(version, code) for version, code in codings if version is not None]
-    wanted = 9 if (code_system or "").endswith("icd9") else 10
-    return next((each for each in of_icd if each[0] == wanted), next(iter(of_icd), None))
 
 
 def _identifiers(

@@ -2,11 +2,13 @@
 
 Diagnoses are the events whose code names an ICD edition: `ICD10CM/I50.9`, `ICD9CM//4280`, `DIAGNOSIS//ICD//10//I509`.
 What other prefixes hold (`HOSPITAL_DIAGNOSIS//ICD10CM//I50.9`) is read where the user asks for it, else counted under
-the prefix's name, apart from events that are no diagnoses; so are other editions than CM, or with `icd10who`, for
-codes of the WHO's ICD-10 (`ICD10//I50.9`, `ICD10WHO//I50.9`), other editions than that. MEDS has no visits: those of
-one subject with the same value of `visit_column` (MIMIC's shards have hadm_id), or else on one calendar day, are a
-visit at its earliest time. Within a visit codes have no order. Birth (MEDS_BIRTH) gives the age, `GENDER//F` or
-`GENDER//M` the sex. metadata/subject_splits.parquet, where it is there, serves `--protocol given`.
+the prefix's name, apart from events that are no diagnoses; so are other editions than CM, or with `icd10who`, for codes
+of the WHO's ICD-10 (`ICD10//I50.9`, `ICD10WHO//I50.9`), other editions than that. MEDS has no visits: those of one
+subject with the same value of `visit_column` (MIMIC's shards have hadm_id), or else on one calendar day, are a visit
+that begins with its earliest event of any kind. A diagnosis of after the day on which the patient's next visit began is
+counted and left out. Within a visit codes have no order. Birth (MEDS_BIRTH) gives the age, `GENDER//F` or `GENDER//M`
+the sex; visits that begin after the day of MEDS_DEATH are counted and left out. metadata/subject_splits.parquet, where
+it is there, serves `--protocol given`.
 """
 
 import argparse
@@ -22,6 +24,7 @@ from data.ledger import Ledger
 from data.sources.shared.events.of_meds import KINDS, read_meds_events
 from data.sources.shared.events.options import add_events
 from data.sources.shared.icd_versions import CODE_SYSTEMS, WHO, codes_of_the_who, resolve_versions
+from data.sources.shared.in_time import known_in_time
 from data.sources.shared.options import add_code_system, add_diagnosis_options
 from data.sources.shared.source_command import Arguments, SourceCommand, column_forms
 from data.table_files.columns import ColumnForms, TypedTable, column, read_columns
@@ -82,8 +85,13 @@ def read_meds(
     dated = diagnoses.drop_nulls("time")
     ledger.drop("diagnoses", "without a time", diagnoses.height - dated.height)
     visit = pl.col("visit") if visit_column is not None else pl.col("time").dt.strftime("%Y-%m-%d")
-    placed = dated.with_columns(hadm_id=visit, seq_num=pl.lit(None, dtype=pl.Int64)).drop_nulls("hadm_id")
+    placed = dated.with_columns(
+        hadm_id=visit, seq_num=pl.lit(None, dtype=pl.Int64), known_on=pl.col("time").dt.epoch("d").cast(pl.Int64)
+    ).drop_nulls("hadm_id")
     ledger.drop("diagnoses", f"no {visit_column}", dated.height - placed.height)
+    begins = None if visit_column is None else pl.concat([_begins(table.rows) for table in tables])
+    visits, others = _visits(placed, events, begins, ledger), None
+    placed = known_in_time(placed, visits, ledger, "event")
     if code_system == WHO:
         codes, system = codes_of_the_who(placed, ledger, granularity), WHO
     else:
@@ -92,7 +100,6 @@ def read_meds(
         InputFile(file_name=str(path.relative_to(folder)), sha256=table.file.sha256)
         for path, table in zip(paths, tables, strict=True)
     ]
-    visits, others = _visits(placed, events, ledger), None
     if kinds:
         rows = pl.concat([table.rows for table in tables]).with_columns(hadm_id=visit)
         others, more = read_meds_events(folder, kinds, rows, visits, ledger)
@@ -112,11 +119,13 @@ def _wanted(table: TypedTable, prefixes: Collection[str], editions: Collection[s
     ledger.drop("diagnoses", "event without a subject", unnamed)
     for (reason,), group in parsed.filter(pl.col("icd_code").is_null()).group_by(["apart"]):
         ledger.drop("diagnoses", reason or "event that is no ICD diagnosis", group.height)
-    return parsed.filter(pl.col("icd_code").is_not_null() | pl.col("sex").is_not_null() | pl.col("is_birth"))
+    of_people = pl.col("sex").is_not_null() | pl.col("is_birth") | pl.col("is_death")
+    return parsed.filter(pl.col("icd_code").is_not_null() | of_people)
 
 
 def _parts_of_codes(codes: pl.Series, prefixes: Collection[str], editions: Collection[str]) -> pl.DataFrame:
-    """A row per different code: icd_version, icd_code, sex, is_birth, and `apart`: why a diagnosis is not read."""
+    """A row per different code: icd_version, icd_code, sex, is_birth, is_death, and `apart`: why a diagnosis is not
+    read."""
     distinct = pl.DataFrame({"code": codes.unique()})
     parts = distinct.with_columns(pl.col("code").str.extract_groups(_DIAGNOSIS).alias("parts")).unnest("parts")
     prefix = pl.col("prefix").fill_null("").str.to_uppercase()
@@ -134,6 +143,7 @@ def _parts_of_codes(codes: pl.Series, prefixes: Collection[str], editions: Colle
         icd_code=pl.when(is_read).then("icd"),
         sex=pl.col("code").str.extract(SEX, 1).str.to_uppercase(),
         is_birth=(pl.col("code").str.to_uppercase() == "MEDS_BIRTH").fill_null(False),
+        is_death=(pl.col("code").str.to_uppercase() == "MEDS_DEATH").fill_null(False),
         apart=pl.when(is_apart).then(pl.when(prefix.is_in(list(prefixes))).then(of_edition).otherwise(under_prefix)),
     )
 
@@ -145,7 +155,13 @@ def _named_apart(ledger: Ledger) -> str:
     return f": {', '.join(apart)}{hint}" if apart else ""
 
 
-def _visits(diagnoses: pl.DataFrame, events: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
+def _begins(rows: pl.DataFrame) -> pl.DataFrame:
+    """subject_id, hadm_id and the time of the earliest event of each visit of a shard."""
+    return rows.drop_nulls().group_by("subject_id", hadm_id="visit").agg(pl.col("time").min())
+
+
+def _visits(diagnoses: pl.DataFrame, events: pl.DataFrame, begins: pl.DataFrame | None, ledger: Ledger) -> pl.DataFrame:
+    """`begins`: as `_begins`, of all shards; None: a visit is a day."""
     birth = events.filter("is_birth").with_columns(birth="time")
     people = (
         birth.group_by("subject_id")
@@ -160,6 +176,11 @@ def _visits(diagnoses: pl.DataFrame, events: pl.DataFrame, ledger: Ledger) -> pl
     visits = diagnoses.group_by("subject_id", "hadm_id").agg(pl.col("time").min())
     ledger.read("visits", visits.height)
     ledger.read("patients", visits["subject_id"].n_unique())
+    if begins is not None:
+        of_visit = begins.group_by("subject_id", "hadm_id").agg(began=pl.col("time").min())
+        visits = visits.join(of_visit, on=["subject_id", "hadm_id"], how="left", maintain_order="left")
+        visits = visits.with_columns(time=pl.min_horizontal("time", "began")).drop("began")
+    visits = _before_death(visits, events, ledger)
     joined = visits.join(people, on="subject_id", how="left")
     day = pl.col("time").dt.epoch("d").cast(pl.Int64)
     years = completed_years(pl.col("birth"), pl.col("time"))
@@ -172,6 +193,16 @@ def _visits(diagnoses: pl.DataFrame, events: pl.DataFrame, ledger: Ledger) -> pl
         day=day,
         period=day,
     )
+
+
+def _before_death(visits: pl.DataFrame, events: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
+    deaths = events.filter("is_death").group_by("subject_id").agg(death=pl.col("time").min())
+    dated = visits.join(deaths, on="subject_id", how="left", maintain_order="left")
+    alive = dated.filter(~(pl.col("time").dt.date() > pl.col("death").dt.date()).fill_null(False)).drop("death")
+    ledger.drop("visits", "death before admission", visits.height - alive.height)
+    lost = visits["subject_id"].n_unique() - alive["subject_id"].n_unique()
+    ledger.drop("patients", "without a visit before death", lost)
+    return alive
 
 
 def _given_split(folder: Path, files: list[InputFile], ledger: Ledger) -> dict[str, str] | None:

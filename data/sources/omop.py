@@ -22,6 +22,7 @@ from data.sources.shared.discharge_notes import next_admissions, read_visit_note
 from data.sources.shared.events.of_omop import read_omop_events
 from data.sources.shared.events.options import add_events
 from data.sources.shared.icd_versions import CODE_SYSTEMS, WHO, codes_of_the_who, resolve_versions
+from data.sources.shared.in_time import count_overlaps, known_in_time
 from data.sources.shared.omop_tables import OmopTables
 from data.sources.shared.options import add_code_system, add_diagnosis_options, add_kind, add_past_notes
 from data.sources.shared.source_command import Arguments, SourceCommand, column_forms
@@ -45,6 +46,7 @@ VISITS = (
     column("visit_concept_id", Meaning.NUMBER_ID),
     column("visit_start_date", Meaning.TIME),
     column("visit_start_datetime", Meaning.TIME, optional=True, may_be_empty=True),
+    column("visit_end_date", Meaning.TIME, optional=True, may_be_empty=True),
 )
 CONDITIONS = (
     PERSON,
@@ -101,6 +103,7 @@ def read_omop(
     tables = OmopTables(Path(folder), ledger, forms or ColumnForms())
     visits = _visits(tables, visit_concepts, ledger)
     rows = _with_codes(tables, visits, code_system, source_values, ledger)
+    visits = count_overlaps(visits, ledger)
     if code_system == WHO:
         codes, system = codes_of_the_who(rows, ledger, granularity), WHO
     else:
@@ -145,6 +148,7 @@ def _visits(tables: OmopTables, visit_concepts: Sequence[str], ledger: Ledger) -
         patient_id="person_id",
         admission_id="visit_occurrence_id",
         order=pl.col("start").dt.epoch("s"),
+        end=pl.col("visit_end_date").dt.epoch("d").cast(pl.Int64),
         sex="gender_concept_id",
         age=pl.when(age.is_between(0, LARGEST_AGE)).then(age),
         day=day,
@@ -170,19 +174,6 @@ def _age() -> pl.Expr:
     return pl.col("start").dt.year() - pl.col("year_of_birth") - (visit < born).cast(pl.Int64)
 
 
-def _known_in_time(conditions: pl.DataFrame, visits: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
-    """`conditions` without those of after the day on which the patient's next visit began: in a history they would
-    tell what that visit found."""
-    following = visits.sort("patient_id", "order", "admission_id", nulls_last=True).select(
-        visit_occurrence_id="admission_id", next_day=pl.col("day").shift(-1).over("patient_id")
-    )
-    dated = conditions.join(following, on="visit_occurrence_id", how="left", maintain_order="left")
-    late = (pl.col("condition_start_date").dt.epoch("d") > pl.col("next_day")).fill_null(False)
-    known = dated.filter(~late).drop("next_day")
-    ledger.drop("diagnoses", "condition of after the next visit began", conditions.height - known.height)
-    return known
-
-
 def _with_codes(
     tables: OmopTables, visits: pl.DataFrame, code_system: str | None, source_values: str | None, ledger: Ledger
 ) -> pl.DataFrame:
@@ -191,7 +182,10 @@ def _with_codes(
     ledger.read("diagnoses", rows.height)
     placed = rows.drop_nulls(["person_id", "visit_occurrence_id"])
     ledger.drop("diagnoses", "condition without a patient or visit", rows.height - placed.height)
-    placed = _known_in_time(placed, visits, ledger)
+    dated = placed.with_columns(
+        subject_id="person_id", hadm_id="visit_occurrence_id", known_on=pl.col("condition_start_date").dt.epoch("d")
+    )
+    placed = known_in_time(dated, visits, ledger, "condition")
     editions = WHO_VOCABULARIES if code_system == WHO else VOCABULARIES
     concepts = tables.needed("concept", CONCEPTS).unique("concept_id", keep="first", maintain_order=True)
     icd = concepts.filter(pl.col("vocabulary_id").str.to_uppercase().is_in(list(editions)).fill_null(False)).select(
@@ -226,8 +220,8 @@ def _with_codes(
     return together.select(
         "icd_code",
         "icd_version",
-        subject_id="person_id",
-        hadm_id="visit_occurrence_id",
+        "subject_id",
+        "hadm_id",
         seq_num=pl.when(is_primary).then(0).otherwise(1).cast(pl.Int64)
         if together["condition_status_concept_id"].is_in(PRIMARY).any()
         else pl.lit(None, pl.Int64),

@@ -271,7 +271,7 @@ def _sexes(
         )
         raise UserError(
             f"{place} holds values that do not say whether they mean F or M: {listed}; say so with "
-            "--sex-values F=...,M=..."
+            "--sex-values F=...,M=...,U=... (U: neither, or not known)"
         )
     return read
 

@@ -189,10 +189,10 @@ _LONGEST_FORM = 24
 
 
 def parse_sex_values(text: str) -> Mapping[str, str]:
-    """`--sex-values F=Kvinna,F=K,M=Mann` as value in lower case -> sex. Raises UserError on another form."""
-    pairs = [part.partition("=") for part in text.split(",")]
-    if not all(
-        sex in ("F", "M") and value.strip() for sex, _, value in ((s.strip().upper(), e, v) for s, e, v in pairs)
-    ):
-        raise UserError(f"--sex-values must look like F=woman,M=man, got {text!r}")
-    return {value.strip().lower(): name.strip().upper() for name, _, value in pairs}
+    """`--sex-values F=Kvinna,F=K,M=Mann,U=Annat` as value in lower case -> sex, empty for one that is neither or not
+    known (U). Raises UserError on another form."""
+    pairs = [tuple(side.strip() for side in part.split("=", 1)) for part in text.split(",")]
+    sexes = {"F": "F", "M": "M", "U": ""}
+    if not all(len(pair) == 2 and pair[0].upper() in sexes and pair[1] for pair in pairs):
+        raise UserError(f"--sex-values must look like F=woman,M=man,U=other, got {text!r}")
+    return {value.lower(): sexes[name.upper()] for name, value in pairs}

@@ -38,7 +38,9 @@ def add_table_options(parser: argparse.ArgumentParser) -> None:
         "many days ago each visit was (default: the patient's own last visit, 0 days ago)",
     )
     table.add_argument("--date-format", metavar="FORMAT", help="as %%d.%%m.%%Y, where the dates do not show it")
-    table.add_argument("--sex-values", metavar="F=..,M=..", help="values of the column of the sex that are no words")
+    table.add_argument(
+        "--sex-values", metavar="F=..,M=..,U=..", help="values of the column of the sex that are no words"
+    )
     table.add_argument(
         "--codes-without-zeros",
         nargs="?",

@@ -178,7 +178,9 @@ def _arguments() -> argparse.Namespace:
     )
     table.add_argument("--patient", metavar="COLUMN", help="column that names the note (default: the row's number)")
     table.add_argument("--encoding", help="of a CSV that is not in UTF-8, as cp1252")
-    table.add_argument("--sex-values", metavar="F=..,M=..", help="values of the column of the sex that are no words")
+    table.add_argument(
+        "--sex-values", metavar="F=..,M=..,U=..", help="values of the column of the sex that are no words"
+    )
     task = parser.add_argument_group("examples of a task")
     task.add_argument("--task", default=None, help="prepared task whose examples are ranked; needs --output")
     task.add_argument("--split", choices=SPLITS, default="test", help="which of its splits (default: test)")

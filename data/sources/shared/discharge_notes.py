@@ -21,6 +21,7 @@ import polars as pl
 from data.cohorts.cohort import KEY
 from data.cohorts.notes.note_spool import BETWEEN_NOTES, NoteSpool, Piece, SpooledText
 from data.ledger import Ledger
+from data.sources.shared.in_time import next_visits
 from data.sources.shared.mdace import Mdace, NotePlace
 from data.table_files import meanings
 from data.table_files.note_stream import NoteStream
@@ -174,9 +175,8 @@ def read_visit_notes(
 
 def next_admissions(visits: pl.DataFrame) -> NextAdmissions:
     """From a visits table as in `data.cohorts.cohort`, `order` in seconds."""
-    ordered = visits.sort("patient_id", "order", "admission_id", nulls_last=True)
-    following = ordered.with_columns(pl.col("order").shift(-1).over("patient_id")).drop_nulls("order")
-    begins = pl.from_epoch("order", "s").dt.strftime("%Y-%m-%d %H:%M:%S")
+    following = next_visits(visits).drop_nulls("next_order")
+    begins = pl.from_epoch("next_order", "s").dt.strftime("%Y-%m-%d %H:%M:%S")
     return {(patient, admission): begin for patient, admission, begin in following.select(*KEY, begins).iter_rows()}
 
 

@@ -7,6 +7,7 @@ import polars as pl
 
 from data.cohorts.cohort import with_people
 from data.ledger import Ledger
+from data.sources.shared.in_time import count_overlaps
 from data.table_files.columns import Column, ColumnForms, TypedTable, column, read_columns
 from data.table_files.meanings import OLDEST_AGE, Meaning
 from data.table_files.stored_files import find_table
@@ -59,6 +60,8 @@ def admission_visits(
     if "dischtime" in timed.columns:
         is_swapped = (timed["dischtime"].dt.date() < timed["admittime"].dt.date()).fill_null(False)
         ledger.change("admission that ends on a day before it begins, read as it stands", int(is_swapped.sum()))
+    else:
+        timed = timed.with_columns(dischtime=pl.lit(None, dtype=pl.Datetime))
     joined = with_people(timed, patients, "subject_id", ledger)
     dead = (pl.col("deathtime") < pl.col("admittime")) | (pl.col("dod").dt.date() < pl.col("admittime").dt.date())
     alive = joined if after_death else joined.filter(~dead.fill_null(False))
@@ -71,15 +74,17 @@ def admission_visits(
     age = completed_years(pl.col("dob"), pl.col("admittime")) if "dob" in patients.columns else age_from_anchor()
     ages = alive.select(age=age)["age"]
     ledger.change("birth after the admission, the age left out", int((ages < 0).sum()))
-    return alive.select(
+    visits = alive.select(
         patient_id="subject_id",
         admission_id="hadm_id",
         order=pl.col("admittime").dt.epoch("s"),
         sex="gender",
         age=pl.when(age >= 0).then(age.clip(upper_bound=OLDEST_AGE)),
         day=pl.col("admittime").dt.epoch("d").cast(pl.Int64),
+        end=pl.col("dischtime").dt.epoch("d").cast(pl.Int64),
         period=_real_year() if "anchor_year_group" in patients.columns else pl.lit(None, dtype=pl.Int64),
     )
+    return count_overlaps(visits, ledger)
 
 
 def diagnoses_table(

@@ -18,6 +18,8 @@ from mera.system.errors import UserError
 
 NOTE_COLUMNS = ("note_id", "person_id", "visit_occurrence_id", "note_date", "note_text")
 _SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", *PARQUET_SUFFIXES)
+_LOGS_OF_VERSIONS = ("_delta_log", "metadata", ".hoodie")
+"""Folders of Delta Lake, Iceberg and Hudi."""
 _TYPES: dict[Meaning, pl.DataType] = {
     Meaning.WHOLE: pl.Int64(),
     Meaning.NUMBER: pl.Float64(),
@@ -44,9 +46,7 @@ class OmopTables:
         )
         if len(matches) > 1:
             raise UserError(f"{self._folder} holds {' and '.join(path.name for path in matches)}; keep one of them")
-        if matches and matches[0].is_dir():
-            return sorted(path for path in matches[0].rglob("*") if path.name.lower().endswith(_SUFFIXES))
-        return matches
+        return _parts(matches[0]) if matches and matches[0].is_dir() else matches
 
     def read(self, name: str, columns: Sequence[Column], optional: bool = False) -> pl.DataFrame | None:
         """The `columns` of a table; None where it is `optional` and not there."""
@@ -87,6 +87,20 @@ class OmopTables:
                 stream = NoteStream(path, "note", NOTE_COLUMNS)
                 yield from map(_cells, stream)
                 self.files.append(stream.file)
+
+
+def _parts(folder: Path) -> list[Path]:
+    """The files of a table that is a folder, without what Spark hides. Raises UserError where versions of the table lie
+    there side by side."""
+    logs = [name for name in _LOGS_OF_VERSIONS if (folder / name).is_dir()]
+    if logs:
+        raise UserError(
+            f"{folder} holds versions of its table ({logs[0]}), old ones among them; export the current one as plain "
+            "Parquet"
+        )
+    inside = ((path, path.relative_to(folder).parts) for path in folder.rglob("*"))
+    shown = [path for path, parts in inside if not any(part.startswith(("_", ".")) for part in parts)]
+    return sorted(path for path in shown if path.name.lower().endswith(_SUFFIXES))
 
 
 def _with_absent(rows: pl.DataFrame, columns: Sequence[Column]) -> pl.DataFrame:

@@ -70,7 +70,9 @@ def add_column_options(parser: argparse.ArgumentParser, zeros: bool = True) -> N
         help="of dates and times, as %%d/%%m/%%Y or '%%m/%%d/%%Y %%H:%%M' (default: ISO, and what a column proves)",
     )
     options.add_argument(
-        "--sex-values", metavar="F=..,M=..", help="values of the column of the sex that are no known words"
+        "--sex-values",
+        metavar="F=..,M=..,U=..",
+        help="values of the column of the sex that are no known words; U: neither",
     )
     parser.set_defaults(encoding=None)
     if zeros:

@@ -119,6 +119,12 @@ def test_a_retired_injury_code_becomes_an_ancestor_of_it(data, letter):
     assert exact == (found.replace(".", "") == retired)
 
 
+@pytest.mark.parametrize("code", ["E880.9", "E888.1", "E872.0", "N183.0"])
+def test_a_code_of_another_edition_is_no_retired_one(code):
+    with pytest.raises(UnknownCode, match="is not a code of ICD-10-CM"):
+        load_ontology("icd10cm").resolve(code)
+
+
 @given(st.lists(st.sampled_from(["4280", "428.0", "zzz", None, "", "25000"]), min_size=1, max_size=20), st.randoms())
 @settings(max_examples=50, deadline=None)
 def test_every_code_of_a_column_is_used_or_counted(raw, shuffler):

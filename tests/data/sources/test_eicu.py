@@ -93,6 +93,21 @@ def test_eicu_stays_end_with_death_and_ages_order_a_year(tmp_path):
     assert_adds_up(task)
 
 
+def test_what_was_entered_after_an_icu_stay_is_not_in_the_history_of_the_next(tmp_path):
+    folder = write_eicu(tmp_path / "eicu")
+    table = pl.read_csv(folder / "patient.csv.gz", infer_schema=False)
+    (folder / "patient.csv.gz").unlink()
+    table.with_columns(unitdischargeoffset=pl.lit("5")).write_csv(folder / "patient.csv")
+    (task,) = run("eicu", "--input", folder, "--visit", "unit", "--output", tmp_path / "t", *EVEN)
+    row = example_of(task, "002-1")
+    assert [visit["codes"] for visit in row["history"]] == [["428.0"]], "of the stays before, what came after minute 5"
+    assert row["targets"] == ["427.31", "486"], "of the last, what came at minute 7 too"
+    lost = dropped(task, "diagnoses")
+    assert lost["diagnosis of after the end of a visit that another follows"] == 4
+    (task,) = run("eicu", "--input", folder, "--output", tmp_path / "u", *EVEN)
+    assert "diagnosis of after the end of a visit that another follows" not in dropped(task, "diagnoses")
+
+
 def test_eicu_stays_of_an_unknown_end_are_counted(tmp_path):
     folder = write_eicu(tmp_path / "eicu")
     table = pl.read_csv(folder / "patient.csv.gz", infer_schema=False)

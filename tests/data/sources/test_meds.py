@@ -4,7 +4,7 @@ from datetime import datetime
 
 import polars as pl
 import pytest
-from prepare_case import EVEN, assert_adds_up, dropped, example_of, run, split_of
+from prepare_case import EVEN, assert_adds_up, dropped, every_row, example_of, run, split_of
 
 
 def write_meds(folder, with_visits=False):
@@ -63,6 +63,25 @@ def test_meds_visit_column_and_given_splits(tmp_path):
         run("meds", "--input", folder, "--visit-column", "visit_id", "--output", tmp_path / "u")
     with pytest.raises(FileNotFoundError, match=r"no \.parquet shards"):
         run("meds", "--input", tmp_path / "nowhere", "--output", tmp_path / "u")
+
+
+def test_a_visit_begins_with_its_first_event_and_nothing_is_told_of_after(tmp_path):
+    folder = write_meds(tmp_path / "meds")
+    more = [
+        (1, datetime(2020, 2, 20), "LAB//1//mg", 201),
+        (1, datetime(2020, 2, 21), "ICD10CM/C34.90", 101),
+        (2, datetime(2020, 3, 5), "ICD10CM/C34.90", 102),
+        (3, datetime(2020, 3, 2, 12), "MEDS_DEATH", None),
+    ]
+    table = pl.DataFrame(more, schema=["subject_id", "time", "code", "hadm_id"], orient="row")
+    table.write_parquet(folder / "data" / "train" / "2.parquet")
+    (task,) = run("meds", "--input", folder, "--visit-column", "hadm_id", "--output", tmp_path / "t", *EVEN)
+    row = example_of(task, "1")
+    assert row["history"] == [{"codes": ["E11.9", "I50.9"], "days_before": 48}], "since the lab of 20 February"
+    assert dropped(task, "diagnoses")["event of after the next visit began"] == 2
+    assert dropped(task, "visits")["death before admission"] == 1
+    assert not [row for row in every_row(task) if row["patient_id"] == "3"]
+    assert_adds_up(task)
 
 
 def test_meds_diagnoses_that_are_not_read_are_named(tmp_path):

@@ -93,6 +93,7 @@ def test_admissions_whose_times_contradict_are_counted(tmp_path):
     changed = task.info["changed"]
     assert changed["admission that ends on a day before it begins, read as it stands"] == 1
     assert changed["admission that stands there with several times, of which the first counts"] == 1
+    assert changed["visit that ended after the patient's next one began, in whose history its codes stand"] == 6
 
 
 def test_mimic3_row_order_does_not_matter(tmp_path):

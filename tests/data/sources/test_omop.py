@@ -162,6 +162,44 @@ def test_what_the_next_visit_found_is_not_in_the_history(tmp_path):
     assert dropped(task, "diagnoses") == {"condition of after the next visit began": 1}
 
 
+def test_visits_that_begin_at_once_have_one_order_everywhere(tmp_path):
+    """9 before 10: a condition of 9, dated behind the day of both, would tell what 10 found."""
+    header, *visits = omop.tables()["visit_occurrence"]
+    twins = [[name, "1", "9201", "2020-05-10", "2020-05-10 08:30:00"] for name in ("9", "10")]
+    conditions = [
+        omop.condition(1, 1, "9", source="45004", date="2020-05-12"),
+        omop.condition(2, 1, "9", source="45006", date="2020-05-10"),
+        omop.condition(3, 1, "10", source="45003", date="2020-05-12"),
+    ]
+    tables = with_rows(omop.tables(), "condition_occurrence", *conditions)
+    task = prepared(tmp_path, tables | {"visit_occurrence": [header, *visits, *twins]}, *ICD10)
+    row = example_of(task, "1")
+    assert (row["history"][-1]["codes"], row["targets"]) == (["J18.9"], ["E11.9"])
+
+
+def test_overlapping_visits_are_counted(tmp_path):
+    header, *visits = omop.tables()["visit_occurrence"]
+    ends = ["2020-02-11" if row[0] == "11" else "2020-02-10" if row[0] == "21" else "" for row in visits]
+    table = [[*header, "visit_end_date"], *([*row, end] for row, end in zip(visits, ends, strict=True))]
+    task = prepared(tmp_path, omop.tables() | {"visit_occurrence": table}, *ICD10)
+    reason = "visit that ended after the patient's next one began, in whose history its codes stand"
+    assert task.info["changed"] == {reason: 1}
+
+
+def test_versions_of_a_table_are_refused_and_what_spark_hides_is_not_read(tmp_path):
+    folder = write(tmp_path / "cdm", omop.tables())
+    plain = every_row(prepared(tmp_path, folder, *ICD10))
+    parts = folder / "person"
+    (parts / "_temporary").mkdir(parents=True)
+    (folder / "person.csv").rename(parts / "part-0.csv")
+    (parts / "_temporary" / "part-1.csv").write_text("none\n")
+    (parts / ".part-0.csv").write_text("none\n")
+    assert every_row(prepared(tmp_path, folder, *ICD10, name="u")) == plain
+    (parts / "_delta_log").mkdir()
+    with pytest.raises(ValueError, match=r"person holds versions of its table \(_delta_log\), old ones among them"):
+        prepared(tmp_path, folder, *ICD10, name="v")
+
+
 def test_parquet_parts_and_upper_case_names_are_the_same(tmp_path):
     tables = omop.tables()
     plain = prepared(tmp_path, tables, *ICD10)

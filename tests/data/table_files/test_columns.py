@@ -173,6 +173,8 @@ def test_the_user_says_what_a_sex_means(tmp_path):
     assert read(tmp_path, "sex", ["M", "H", "m"], Meaning.SEX, forms)[0] == ["F", "M", "F"]
     forms = ColumnForms(sex_values=meanings.parse_sex_values("F=1,M=0"))
     assert read(tmp_path, "sex", ["1.0", "0", "0.0"], Meaning.SEX, forms)[0] == ["F", "M", "M"]
+    forms = ColumnForms(sex_values=meanings.parse_sex_values("F=1,M=2,U=Inter,u=9"))
+    assert read(tmp_path, "sex", ["1", "2", "INTER", "9"], Meaning.SEX, forms)[0] == ["F", "M", None, None]
     for wrong in ("woman=F", "F", "F=", "X=1"):
         with pytest.raises(ValueError, match="--sex-values must look like F=woman,M=man"):
             meanings.parse_sex_values(wrong)

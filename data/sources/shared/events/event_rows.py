@@ -9,6 +9,7 @@ import polars as pl
 
 from data.cohorts.cohort import KEY
 from data.ledger import Ledger
+from data.sources.shared.in_time import next_visits
 from data.table_files.stored_files import InputFile
 
 _LONGEST_KEY, _LONGEST_NAME, _DIGEST = 200, 200, 10
@@ -59,8 +60,7 @@ class EventRows:
 
     def _in_time(self, rows: pl.DataFrame, kind: str) -> pl.DataFrame:
         if self._following is None:
-            ordered = self.visits.sort("patient_id", "order", "admission_id", nulls_last=True)
-            self._following = ordered.select(*KEY, limit=pl.col("order").shift(-1).over("patient_id"))
+            self._following = next_visits(self.visits).select(*KEY, limit="next_order")
         known = rows.join(self._following, on=KEY, how="left", maintain_order="left")
         late = (pl.col("time").dt.epoch("s") > pl.col("limit")).fill_null(False)
         in_time = known.filter(~late).drop("limit")

@@ -21,20 +21,32 @@ from data.sources.shared.events.abnormal_labs import abnormal, side_of
 from data.sources.shared.events.drug_classes import drug_class
 from data.sources.shared.events.event_rows import EventRows
 from data.sources.shared.events.procedure_names import name_of_procedure, procedure_key
-from data.sources.shared.fhir_resources import at, first_of, id_of, text_at
+from data.sources.shared.fhir.ndjson import at, first_of, id_of, text_at
 from data.table_files.times import iso_time
 
 _DRUGS = ("MedicationRequest", "MedicationAdministration", "MedicationDispense", "MedicationStatement")
 _TYPES = {"Procedure": "procedures", "Observation": "labs", "Medication": "drugs", **dict.fromkeys(_DRUGS, "drugs")}
 _NO_EVENT = frozenset(["entered-in-error", "not-done", "not-taken", "cancelled", "draft", "stopped-before-start"])
 """Statuses of what did not take place."""
-_TIMES = {
-    "Procedure": (("performedDateTime",), ("performedPeriod", "start"), ("occurrenceDateTime",)),
-    "Observation": (("effectiveDateTime",), ("effectivePeriod", "start"), ("issued",)),
-    **dict.fromkeys(
-        _DRUGS, (("authoredOn",), ("effectiveDateTime",), ("effectivePeriod", "start"), ("whenHandedOver",))
-    ),
+_NOT_YET = {
+    "Procedure": frozenset(["preparation"]),
+    "Observation": frozenset(["registered"]),
+    "MedicationDispense": frozenset(["preparation", "on-hold", "declined"]),
+    "MedicationStatement": frozenset(["intended"]),
 }
+"""Type -> its statuses of what has not taken place."""
+_NO_ORDERS = frozenset(["proposal", "plan", "option"])
+"""Intents of requests that order nothing."""
+_GIVEN = ("occurenceDateTime", "occurrenceDateTime")
+"""R5 writes the one of administrations, the other of procedures."""
+_PERIODS = ("performedPeriod", "effectivePeriod", "occurencePeriod", "occurrencePeriod")
+_TIMES = {
+    "Procedure": ("performedDateTime", *_GIVEN),
+    "Observation": ("effectiveDateTime",),
+    **dict.fromkeys(_DRUGS, ("authoredOn", "effectiveDateTime", *_GIVEN)),
+}
+_LAST_TIMES = ("whenHandedOver", "whenPrepared", "dateAsserted", "issued", "recorded")
+"""Of what has no other time."""
 _ICD_SYSTEMS = {
     "icd-9-cm": 9,
     "procedure-icd9": 9,
@@ -69,8 +81,8 @@ class FhirEvents:
         if kind == "Medication":
             self._of_medication[text_at(resource, "id")] = _drug(resource, "code")
             return True
-        if text_at(resource, "status") in _NO_EVENT:
-            self._drop("entered in error, cancelled or not done")
+        if _did_not_happen(resource, kind):
+            self._drop("entered in error, cancelled, planned or not done")
             return True
         encounter = first_of(at(resource, "encounter"), at(resource, "context"))
         place = (id_of(at(resource, "subject")) or None, id_of(encounter) or None, self._time(resource, kind))
@@ -110,7 +122,9 @@ class FhirEvents:
         self._dropped[reason] = self._dropped.get(reason, 0) + 1
 
     def _time(self, resource: Mapping[str, object], kind: str) -> str | None:
-        text = next(filter(None, (text_at(resource, *path) for path in _TIMES[kind])), "")
+        paths = [*((name,) for name in _TIMES[kind]), *((name, "start") for name in _PERIODS)]
+        paths += [(name,) for name in _LAST_TIMES]
+        text = next(filter(None, (text_at(resource, *path) for path in paths)), "")
         moment = _moment(text)
         self._untimed += bool(text) and not moment
         return moment or None
@@ -135,8 +149,7 @@ class FhirEvents:
             return self._drop("observation of another category than laboratory")
         interpretation = next(iter(_codes(at(resource, "interpretation"))), None)
         value = _number(at(resource, "valueQuantity", "value"))
-        low = _number(at(resource, "referenceRange", 0, "low", "value"))
-        high = _number(at(resource, "referenceRange", 0, "high", "value"))
+        low, high = (_number(at(_normal_range(resource), side, "value")) for side in ("low", "high"))
         code, name = _coding(resource)
         self._rows["lab"].append((*place, code, name, interpretation, value, low, high))
 
@@ -153,6 +166,21 @@ class FhirEvents:
         return out.with_columns(
             key=pl.concat_str("key", pl.lit(":"), "side"), name=pl.concat_str("name", pl.lit(" "), "side")
         )
+
+
+def _did_not_happen(resource: Mapping[str, object], kind: str) -> bool:
+    status = text_at(resource, "status")
+    is_no_order = kind == "MedicationRequest" and text_at(resource, "intent") in _NO_ORDERS
+    return (
+        status in _NO_EVENT or status in _NOT_YET.get(kind, ()) or is_no_order or at(resource, "doNotPerform") is True
+    )
+
+
+def _normal_range(observation: Mapping[str, object]) -> object:
+    """The reference range of the type `normal`, or without a type; others say what is wanted of a treatment."""
+    ranges = at(observation, "referenceRange")
+    kinds = [(each, _codes(at(each, "type"))) for each in ranges] if isinstance(ranges, list) else []
+    return next((each for each, types in kinds if not types or "normal" in types), None)
 
 
 def _moment(text: str) -> str:

@@ -1,0 +1,74 @@
+"""Resources of FHIR as a Bulk export writes them, one JSON object a line, and what stands where in one."""
+
+import gzip
+import json
+import re
+import sys
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from mera.system.errors import UserError
+
+SUFFIXES = (".ndjson", ".jsonl", ".ndjson.gz", ".jsonl.gz")
+
+
+def at(value: object, *path: str | int) -> object:
+    """What lies in `value` at `path`; None where nothing does."""
+    for step in path:
+        if isinstance(step, str) and isinstance(value, Mapping):
+            value = value.get(step)
+        elif isinstance(step, int) and isinstance(value, list) and step < len(value):
+            value = value[step]
+        else:
+            return None
+    return value
+
+
+def text_at(value: object, *path: str | int) -> str:
+    """The text at `path`; empty where there is none. Halves of characters, which JSON can hold, become `?`."""
+    text = at(value, *path)
+    if not isinstance(text, str):
+        return ""
+    stripped = text.strip()
+    return stripped if stripped.isascii() else stripped.encode("utf-8", "replace").decode()
+
+
+def first_of(*values: object) -> object:
+    """The first of `values` that is an object."""
+    return next((value for value in values if isinstance(value, Mapping)), None)
+
+
+def id_of(reference: object) -> str:
+    """The id in a Reference: `Patient/7`, an address that ends so, or `urn:uuid:...`; empty for contained resources."""
+    text = text_at(reference, "reference")
+    if text.startswith("#"):
+        return ""
+    # One object for each id, however many resources name it.
+    return sys.intern(re.sub(r"/_history/[^/]*$", "", text).rsplit("/", 1)[-1].removeprefix("urn:uuid:"))
+
+
+def type_of(reference: object) -> str:
+    """`Condition` of `Condition/7`, of an address that ends so or of a reference that says its type; empty where
+    nothing says it."""
+    path = re.sub(r"/_history/[^/]*$", "", text_at(reference, "reference")).split("/")
+    return text_at(reference, "type") or (path[-2] if len(path) > 1 else "")
+
+
+def resource_lines(path: Path) -> Iterator[Mapping[str, object]]:
+    number = 0
+    try:
+        with gzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                if not line.strip():
+                    continue
+                resource = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+                if not isinstance(resource, dict) or not isinstance(resource.get("resourceType"), str):
+                    raise UserError(f"{path}, line {number:,} is no FHIR resource: it has no resourceType")
+                yield resource
+    except UserError:
+        raise
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        raise UserError(f"{path} is a damaged or cut off gzip file; download or copy it again") from None
+    except (ValueError, RecursionError):
+        raise UserError(f"{path}, line {number:,} is not JSON; a Bulk export has one resource a line") from None
