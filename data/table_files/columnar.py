@@ -12,6 +12,7 @@ from typing import Protocol, cast
 import polars as pl
 import pyreadstat
 
+from data.table_files.csv_layout import as_name
 from data.table_files.meanings import sex
 from data.table_files.stored_files import read_bytes
 from mera.system.errors import UserError
@@ -51,7 +52,7 @@ def records_in(path: Path) -> list[str]:
     of other files."""
     if not is_columnar(path):
         return []
-    kinds = {name.strip().lower(): kind for name, kind in read_schema(path, read_bytes(path)).items()}
+    kinds = {as_name(name): kind for name, kind in read_schema(path, read_bytes(path)).items()}
     return [name for name, kind in kinds.items() if not _has_text(kind)]
 
 

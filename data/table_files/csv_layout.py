@@ -70,8 +70,13 @@ def header_names(header: bytes, separator: str) -> list[str]:
 
 
 def names_or_places(fields: Iterable[str]) -> list[str]:
-    """Names of columns, lower case, without spaces around them; `column 7` for the seventh where it has none."""
-    return [field.strip().lower() or f"column {place}" for place, field in enumerate(fields, start=1)]
+    """Names of columns as `as_name` has them; `column 7` for the seventh where it has none."""
+    return [as_name(field) or f"column {place}" for place, field in enumerate(fields, start=1)]
+
+
+def as_name(text: str) -> str:
+    """A name of a column as it is compared: in lower case, in one line, with single spaces."""
+    return " ".join(text.lower().split())
 
 
 def is_place(name: str) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from data.table_files.csv_layout import as_name
 from data.table_files.stored_files import InputFile, find_table
 from data.table_files.text_tables import describe_header
 from mera.system.errors import UserError
@@ -64,7 +65,7 @@ class NoteStream:
             csv.field_size_limit(longest)
 
     def _rows(self, reader: Iterator[list[str]]) -> Iterator[list[str]]:
-        header = [name.strip().lower().removeprefix("\ufeff") for name in next(reader, [])]
+        header = [as_name(name).removeprefix("\ufeff") for name in next(reader, [])]
         missing = [name for name in self._columns if name not in header]
         if missing:
             described = describe_header(header, next(reader, []), self._columns)

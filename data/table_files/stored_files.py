@@ -49,6 +49,10 @@ def read_bytes(path: Path) -> bytes:
     return path.read_bytes()
 
 
+class NotInEncoding(UserError):
+    """A file that the encoding which was named does not read."""
+
+
 class NotInUtf8(UserError):
     """A text file in an encoding that nobody named."""
 
@@ -168,7 +172,7 @@ def _decoded(path: Path, text: bytes, encoding: str) -> bytes:
     except LookupError:
         raise UserError(f"--encoding must be one that Python knows, as cp1252 or utf-16, got {encoding!r}") from None
     except UnicodeError:
-        raise UserError(f"{path} is not text in {encoding}") from None
+        raise NotInEncoding(f"{path} is not text in {encoding}") from None
     if not text.isascii() and not codecs.lookup(encoding).name.startswith("utf") and _is_utf8(text):
         raise UserError(f"{path} is in UTF-8, and read as {encoding} its letters would be others; leave --encoding out")
     return decoded.encode()

@@ -12,6 +12,7 @@ from data.table_files.columnar import as_text, is_columnar, read_frame, read_sch
 from data.table_files.csv_layout import (
     SEPARATORS,
     CsvLayout,
+    as_name,
     find_separator,
     header_names,
     inspect_csv,
@@ -22,6 +23,7 @@ from data.table_files.stored_files import InputFile, read_bytes, read_text
 from mera.system.errors import UserError
 
 _LISTED_HEADERS = 12
+_LONGEST_HEADER = 1 << 20
 _SEPARATOR_LINE = re.compile(rb'"?sep=([;,|\t])"?\r?\n', re.IGNORECASE)
 """What spreadsheets write above the header."""
 _NAME, _DIGIT = re.compile(r"[^\W\d][\w .:/()-]{0,60}|"), re.compile(r"\d")
@@ -75,7 +77,7 @@ def read_text_table(
         return _read_columnar(path, headers, optional)
     if path.suffix.lower() in SPREADSHEET_SUFFIXES:
         return _read_spreadsheet(path, headers, optional)
-    wanted = {ours: theirs.strip().lower() for ours, theirs in headers.items()}
+    wanted = {ours: as_name(theirs) for ours, theirs in headers.items()}
     text, file = read_text(path, encoding)
     text, first, separator = _first_line(path, text, separator, wanted.values())
     names = header_names(first, separator) if has_header else list(wanted.values())
@@ -110,7 +112,7 @@ def column_names(
 ) -> list[str]:
     """The names of all columns as `names_or_places` has them. `wanted`: some that must be there, by which the separator
     of a CSV and the sheet of a spreadsheet are known. Errors as in `read_text_table`."""
-    path, lowered = Path(path), [name.strip().lower() for name in wanted]
+    path, lowered = Path(path), [as_name(name) for name in wanted]
     if is_columnar(path):
         return names_or_places(read_schema(path, read_bytes(path)))
     if path.suffix.lower() in SPREADSHEET_SUFFIXES:
@@ -139,11 +141,19 @@ def _first_line(path: Path, text: bytes, separator: str | None, wanted: Collecti
     separator_line = _SEPARATOR_LINE.match(text)
     if separator_line is not None:
         separator, text = separator or separator_line[1].decode(), text[separator_line.end() :]
-    first = text[: text.index(b"\n")] if b"\n" in text else text
+    first = _first_record(text)
     if separator is None:
         tabbed = {".tsv", ".txt"} & {suffix.lower() for suffix in path.suffixes}
         separator = find_separator(first, wanted, "\t" if tabbed else ",")
     return text, first, separator
+
+
+def _first_record(text: bytes) -> bytes:
+    """Up to the first end of a line that stands in no quotes, as it does in a name of two lines."""
+    end = text.find(b"\n")
+    while end >= 0 and text.count(b'"', 0, end) % 2 and end < _LONGEST_HEADER:
+        end = text.find(b"\n", end + 1)
+    return text if end < 0 else text[:end]
 
 
 def _without_headers(rows: pl.DataFrame, wanted: Mapping[str, str]) -> tuple[pl.DataFrame, int]:
@@ -213,7 +223,7 @@ def _read_columnar(path: Path, headers: Mapping[str, str], optional: Sequence[st
     stored = read_bytes(path)
     file = InputFile.of(path, stored)
     schema = read_schema(path, stored)
-    wanted = {ours: theirs.strip().lower() for ours, theirs in headers.items()}
+    wanted = {ours: as_name(theirs) for ours, theirs in headers.items()}
     header = names_or_places(schema)
     places = _places(path, wanted, header, optional, None)
     names = {ours: list(schema)[place] for ours, place in places.items()}
@@ -234,7 +244,7 @@ def _read_columnar(path: Path, headers: Mapping[str, str], optional: Sequence[st
 
 def _read_spreadsheet(path: Path, headers: Mapping[str, str], optional: Sequence[str]) -> TextTable:
     stored = read_bytes(path)
-    wanted = {ours: theirs.strip().lower() for ours, theirs in headers.items()}
+    wanted = {ours: as_name(theirs) for ours, theirs in headers.items()}
     needed = [theirs for ours, theirs in wanted.items() if ours not in optional]
     sheets = read_sheets(path, stored)
     sheet = _sheet_with(path, sheets, needed)

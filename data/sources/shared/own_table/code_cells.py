@@ -12,7 +12,7 @@ from data.ontology import Ontology, load_ontology
 from data.sources.shared.own_table.named_codes import CODE, bare_codes
 from data.sources.shared.own_table.table_columns import SYSTEMS
 from data.table_files.columns import without_nothing
-from data.table_files.csv_layout import nameless_beside
+from data.table_files.csv_layout import as_name, nameless_beside
 from data.table_files.text_tables import read_text_table
 from mera.system.errors import UserError
 
@@ -35,9 +35,9 @@ FEWEST_VALUES = 10
 """Of a column, below which nothing is concluded from them."""
 VALUES_TRIED = 400
 """Different values of a column."""
-SHARE_OF_CODES, SHARE_OF_BOTH, SHARE_BESIDE = 0.8, 0.95, 0.5
-"""Which share of them makes a column one of codes; of codes of BOTH versions; and one without a name, beside a column
-of codes."""
+SHARE_OF_CODES, SHARE_OF_NAMED, SHARE_OF_BOTH, SHARE_BESIDE = 0.8, 0.5, 0.95, 0.5
+"""Which share of them makes a column one of codes; one that is called so; one of codes of BOTH versions; and one
+without a name, beside a column of codes."""
 BOTH = ("icd9cm", "icd10cm")
 _IN_CELL = (*LIST_MARKS, *_BARE_MARKS)
 AROUND = " \t\r\n[](){}\"'"
@@ -47,12 +47,13 @@ _CODE_FORM = re.compile(
 )
 
 
-def code_mark(texts: Sequence[str], separator: str | None = None, numbers: bool = False) -> str | None:
+def code_mark(texts: Sequence[str], separator: str | None = None, is_named: bool = False) -> str | None:
     """What separates the codes in the cells `texts`: nothing (""), `separator` or else a usual mark; None where they
-    are no codes. `numbers`: they may be codes where none has a letter or a point, as the name of their column says."""
+    are no codes. `is_named`: the name of their column says so, and they may be codes where none has a letter or a
+    point, and where half of them are local ones."""
     listed = [mark for mark in LIST_MARKS if _share_listed(pl.Series(texts, dtype=pl.String), mark) > SHARE_OF_LISTS]
     marks = (*listed, "", *_IN_CELL) if separator is None else ("", separator)
-    return next((mark for mark in marks if _are_codes(texts, mark, numbers)), None)
+    return next((mark for mark in marks if _are_codes(texts, mark, is_named)), None)
 
 
 def code_pieces(texts: Sequence[str], separator: str) -> list[str]:
@@ -63,27 +64,28 @@ def code_pieces(texts: Sequence[str], separator: str) -> list[str]:
 
 
 def best_system(codes: Sequence[str]) -> str:
-    """Of SYSTEMS, the one that has most of the first codes; where none has enough, of BOTH the more frequent one."""
+    """Of SYSTEMS, the one that has most of the different codes; where none has enough, of BOTH the likelier one."""
+    codes = list(dict.fromkeys(codes))
     shares = {name: share_of_codes(codes, load_ontology(system)) for name, system in SYSTEMS.items()}
     of_both = [name for name, system in SYSTEMS.items() if system in BOTH]
     return max(SYSTEMS if max(shares.values()) >= SHARE_OF_CODES else of_both, key=shares.__getitem__)
 
 
 def share_of_codes(codes: Sequence[str], ontology: Ontology) -> float:
-    """Which share of the first codes the edition has."""
-    codes = codes[:VALUES_TRIED]
+    """Which share of some of the codes, from everywhere among them, the edition has."""
+    codes = codes[:: -(-len(codes) // VALUES_TRIED) or 1]
     return sum(ontology.knows(code) for code in codes) / max(1, len(codes))
 
 
-def _are_codes(texts: Sequence[str], separator: str, numbers: bool) -> bool:
-    pieces = code_pieces(texts, separator)
+def _are_codes(texts: Sequence[str], separator: str, is_named: bool) -> bool:
+    pieces, share = code_pieces(texts, separator), SHARE_OF_NAMED if is_named else SHARE_OF_CODES
     if not pieces or (separator and len(pieces) <= len(texts)):
         return False
-    if sum(bool(_CODE_FORM.fullmatch(piece)) for piece in pieces) < SHARE_OF_CODES * len(pieces):
+    if sum(bool(_CODE_FORM.fullmatch(piece)) for piece in pieces) < share * len(pieces):
         return False
-    if all(piece.isdigit() for piece in pieces) and not numbers:
+    if all(piece.isdigit() for piece in pieces) and not is_named:
         return False
-    if max(share_of_codes(pieces, load_ontology(name)) for name in SYSTEMS.values()) >= SHARE_OF_CODES:
+    if max(share_of_codes(pieces, load_ontology(name)) for name in SYSTEMS.values()) >= share:
         return True
     tried = pieces[:VALUES_TRIED]  # of a table of both versions neither has enough
     return sum(any(load_ontology(name).knows(code) for name in BOTH) for code in tried) >= SHARE_OF_BOTH * len(tried)
@@ -146,7 +148,7 @@ def refuse_nameless(
 ) -> None:
     """Raises UserError where columns without a name, right of a column of codes, hold codes of `edition` too: a merged
     header names the first alone, and only that one would be read. `header`: of the file, `code_columns`: its names."""
-    beside = nameless_beside(header, [name.strip().lower() for name in code_columns])
+    beside = nameless_beside(header, [as_name(name) for name in code_columns])
     if not beside:
         return
     cells = read_text_table(path, {name: name for name in beside}, separator=separator, encoding=encoding).rows

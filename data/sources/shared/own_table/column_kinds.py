@@ -30,7 +30,7 @@ def is_sex(values: pl.Series) -> bool:
         return False
     if _is_unclear(texts):
         return is_called_so and sex_letters(values) is not None
-    return any(len(text) > 1 or text in "fm" for text in texts) or is_called_so
+    return any(len(text) > 1 or text in "fm" or not text.isascii() for text in texts) or is_called_so
 
 
 def sex_letters(values: pl.Series) -> str | None:

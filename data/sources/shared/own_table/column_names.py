@@ -11,7 +11,11 @@ from data.table_files.meanings import SEX_IN_SPANISH
 
 OF_DIAGNOSES = r"dx|diag|hdia|bdia|\b(icd|cie|cim|cid)"
 """What only a column of diagnoses is called."""
-OF_SEX = r"sex|gender|geschlecht|sexo|género|genero|genre|geslacht|\bk(ø|oe|ö)n\b|kj(ø|o)nn|płeć|plec\b"
+SHORT_FOR_DIAGNOSES = r"\b(dp|dr|das|dia|hd|nd) ?\d*\b"
+OF_SEX = (
+    r"sex|gender|geschlecht|sexo|género|genero|genre|geslacht|sesso|\bk(ø|oe|ö|o)n\b|kj(ø|o)nn|płeć|plec\b|cinsiyet"
+    r"|\bпол\b|性別|性别|성별"
+)
 OF_VOID_ROWS = (
     r"sicherheit|certaint|\bdeleted?\b|\bvoid|cancel|storno|\bstatus\b|\bcode ?type|\bdx ?type|qualifier|verification"
     r"|\bactive\b|anulad|annul"
@@ -20,13 +24,15 @@ OF_VOID_ROWS = (
 IN_SPANISH, IN_DUTCH = SEX_IN_SPANISH, r"geslacht"
 OF_NATIONAL_IDS = (
     r"|^(nuhsa|cip|cipa|sip|dni|nif|curp|cpf|cns|prontu[aá]rio|kvnr|pesel|bsn|ipp|hn|empi|codice ?fiscale)$"
-    r"|^(n[uú]mero ?(de ?)?)?historia( ?cl[ií]nica)?$|^(hospital|unit) ?(no|nr|num|number)$"
+    r"|^(n[uú]mero ?(de ?)?)?historia( ?cl[ií]nica)?$|^(hospital|unit) ?(no|nr|num|number)$|^n(ro|º|o|um)? ?h\.? ?c\.?$"
+    r"|^cip ?(encriptado|anonim\w*)$|expediente|^n(um|umero|º)? ?processo$|^visit ?link$|^jid$|\bhasta ?(no|id)"
+    r"|пациент|患者|病案号|환자"
 )
 """Numbers of a patient in the health services of Spain, Brazil, Germany, Poland, France and others."""
 NAMES = {
     "patient": r"patient|^pt|\bpersons?\b|person ?(id|nr|no|nummer)|\bsubject\b|subject ?id|\bpati?d|^pid$|\bpat\b|mrn"
-    r"|medical record|\bnhs\b|nhsn|\bhes ?id|\bcpr|\blopnr|pacient|paciente|^rut|nhc|member|beneficiar|desynpuf|^id$"
-    + OF_NATIONAL_IDS,
+    r"|\bpat ?(nr|no|num|id)|medical record|\bnhs\b|nhsn|\bhes ?id|\bcpr|\blopnr|pacient|paciente|^rut|nhc|member"
+    r"|beneficiar|\bbene\b|versichert|desynpuf|^id$" + OF_NATIONAL_IDS,
     "visit": r"visit|admission ?id|hadm|encounter|stay|fall|case|episod|spell|^vid$|sejour|séjour|aufenthalt"
     r"|^id ?ingreso|nosologico|^(n )?aih$|^nda$|atendimento|^id ?atenci[oó]n",
     "time": r"admi|date|datum|\bdato\b|\bdata\b|fecha|ingreso|aufnahme|\bentr|arriv|time|^day|start|\bfrom|besuch"
@@ -34,8 +40,8 @@ NAMES = {
     "sex": OF_SEX,
     "age": r"\bage|\b(start|end|adm|admission|pat|patient)age\b|^alter|edad|^idade|leeftijd|^eta$",
     "birth_date": r"birth|\bborn|\bdob\b|\bgeb|\bnac|\bnais|\bnasc|\bf[oöø]d|synt|urodz|nascita",
-    "position": r"seq|position|rank|^pos|^nr$|order|num",
-    "code": rf"{OF_DIAGNOSES}|\b(dp|dr|das|dia|hd|nd) ?\d*\b|code",
+    "position": r"seq|position|rank|^pos|^nr$|order|num|^line|\b(dx|diag\w*) ?(no|nr|line)\b",
+    "code": rf"{OF_DIAGNOSES}|{SHORT_FOR_DIAGNOSES}|\bcodes?\b",
     "text": r"note|text|summary|report|brief|informe|epicris",
     "note": r"id$|^id|note|doc|file|report|informe|key|num",
 }
@@ -65,16 +71,30 @@ NOT = {
     "sex": r"baby|mother|father|partner|doctor|physician",
     "position": r"child|order ?id|visit|number of",
     "code": r"death|defun|morte\b|[oó]bito|famil|father|mother|exclu|suspe|verdacht|version"
-    r"|^(?!.*(dx|diag|icd)).*(ward|room|unit|zip|plz)",
+    r"|^(?!.*(dx|diag|icd)).*(ward|room|unit|zip|plz|atc|drug|medic|proc|post|clinic|servic|special|depart)",
 }
-RATHER_NOT = {"code": r"\badmi|\breferr?al|presenting|provisional|working|\bingreso|aufnahme|einweis|entr[eé]e"}
+RATHER_NOT = {"code": r"\badm(i|t)|\breferr?al|presenting|provisional|working|\bingreso|aufnahme|einweis|entr[eé]e"}
 """Names that a column of the kind has only where there is no other."""
+OF_PRINCIPAL = r"princ|primary|\bmain|haupt|\bhdia|\b(hd|dp)\b|hoofd|\bpdx|prim[aä]r"
+OF_SECONDARY = r"second|neben|\bbdia|\b(nd|das)\b|\bother|comorb|assoc|neven|\bsdx"
+"""Columns of a visit's first diagnosis, and of those behind it."""
+OF_AGE_UNITS = (
+    r"\b(age|edad|idade|alter|leeftijd)\w*.*(unit|type|\bcod|clave|\bcve|einheit)"
+    r"|(unit|\bcod\w*|clave|\bcve|tipo|type|einheit).*(age|edad|idade|alter|leeftijd)"
+)
+"""Columns that say whether an age beside them counts years, months or days."""
 OF_GROUPS = r"\b(group|grp|band|cat|category|class|range|gruppe|klasse|grupo)|age(group|grp|band|cat|range)|altersgr"
 """Ages by number of a group; a range (60-69) says what it is."""
 
 
+_IN_ANOTHER_SCRIPT = re.compile(
+    r"(?<=[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af])(?=[a-z])|(?<=[a-z])(?=[\u3040-\ud7af])"
+)
+
+
 def words(name: str) -> str:
-    return " ".join(re.findall(r"[^\W_]+", name.lower()))
+    """Where letters and characters of East Asia meet, a word ends: `主病名ICD10`."""
+    return " ".join(re.findall(r"[^\W_]+", _IN_ANOTHER_SCRIPT.sub(" ", name.lower())))
 
 
 def is_called(name: str, pattern: str) -> bool:

@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from data.sources.shared.events.options import KINDS
+from data.table_files.csv_layout import as_name
 from data.table_files.stored_files import NotInUtf8
 from data.table_files.text_tables import column_names
 from mera.system.errors import UserError
@@ -97,7 +98,7 @@ class TableColumns:
                 for name, columns in patterns.items()
             }
         for name, columns in patterns.items():
-            if len({column.strip().lower() for column in columns}) < len(columns):
+            if len({as_name(column) for column in columns}) < len(columns):
                 raise UserError(f"--{name} names a column twice")
         found = {name: columns[0] if len(columns) == 1 else columns for name, columns in patterns.items()}
         more = {kind: found.get(kind) for kind in KINDS}
@@ -111,9 +112,9 @@ def texts_of(name: str) -> list[str]:
 
 def matching(path: str | Path, pattern: str, header: Sequence[str], option: str = "code") -> list[str]:
     """The columns of `header` that a name or pattern of `option` means. Raises UserError where a pattern means none."""
-    if pattern.strip().lower() in header or not set(pattern) & _PATTERN:
+    if as_name(pattern) in header or not set(pattern) & _PATTERN:
         return [pattern]
-    names = [name for name in header if fnmatchcase(name, pattern.strip().lower())]
+    names = [name for name in header if fnmatchcase(name, as_name(pattern))]
     if not names:
         raise UserError(f"{path} has no column that matches --{option} {pattern!r}")
     return names
@@ -202,7 +203,7 @@ def parse_keep(words: Sequence[str]) -> dict[str, list[str]]:
         listed = [value.strip().lower() for value in values.split(",") if value.strip()]
         if not name.strip() or not listed:
             raise UserError(f"--keep is a column and the values of the rows to read, as certainty=G; got {word!r}")
-        kept.setdefault(name.strip().lower(), []).extend(listed)
+        kept.setdefault(as_name(name), []).extend(listed)
     return kept
 
 
@@ -212,4 +213,7 @@ def encoding_hint() -> Iterator[None]:
     try:
         yield
     except NotInUtf8 as error:
-        raise UserError(f"{error}, or name its encoding: --encoding cp1252 reads Latin-1 and Windows") from None
+        raise UserError(
+            f"{error}, or name its encoding: --encoding cp1252 reads Latin-1 and Windows, cp932 Japanese, gbk Chinese, "
+            "cp949 Korean, cp1251 Cyrillic"
+        ) from None

@@ -1,8 +1,7 @@
 """What the columns of a hospital's table seem to be: a column is known by what its values are; its name decides only
 between columns that could be the same. What the user has said is taken as it is."""
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,28 +27,25 @@ from data.sources.shared.own_table.column_kinds import (
 from data.sources.shared.own_table.column_names import (
     FIRST_CHOICE,
     NAMES,
+    OF_AGE_UNITS,
     OF_GROUPS,
     OF_SEX,
     OF_VOID_ROWS,
     could_be,
     is_called,
 )
+from data.sources.shared.own_table.first_rows import first_rows, kept_rows
 from data.sources.shared.own_table.guessed_codes import as_pattern, code_columns, system_of, tell_left_out
 from data.sources.shared.own_table.table_columns import encoding_hint, matching, parse_keep, texts_of
-from data.table_files.columnar import records_in
-from data.table_files.columns import without_nothing
-from data.table_files.stored_files import NotInUtf8
-from data.table_files.text_tables import all_columns, read_text_table
+from data.table_files.csv_layout import as_name
+from data.table_files.text_tables import read_text_table
 from mera.system.errors import UserError
 
 COLUMNS = ("patient", "visit", "time", "code", "code_version", "position", "sex", "age", "birth_date", "text")
-WINDOWS = "cp1252"
-_ROWS = 20_000
-"""Rows that are looked at."""
-_VALUE = r"\d{1,4}[-./]\d{1,2}[-./]\d{1,4}.*|\d+([.,]\d+)?|[a-z]\d{2}\.\w+|[a-z]\d{3,4}"
-"""In the place of a name: a date, a number, a code."""
 _FEW = 8
 """Different values of a column of sexes or flags."""
+_MOST_VISITS = 0.8
+"""Of visits with several rows, which a column of positions tells apart."""
 _SHARE_OF_BOTH_SEXES = 0.2
 """Of ids with several rows, above which they are none of patients."""
 
@@ -103,7 +99,8 @@ def guess_table(
     patient and no time. Raises UserError where no column can be the patient's id, the codes or the order of the visits
     (`of_notes`: the note), and errors of reading as `read_text_table`. `with_notes`: a column of notes is taken."""
     with encoding_hint():
-        rows = _kept(path, _read_guessing(Path(path), separator, known), parse_keep(known.keep))
+        rows, known.encoding = first_rows(path, separator, known.encoding)
+        rows = kept_rows(path, rows, parse_keep(known.keep))
     _find_named(Path(path), known, rows.columns, separator)
     guesser = _Guesser(path, rows, known, of_notes)
     guesser.find_codes()
@@ -135,7 +132,10 @@ class _Guesser:
         if differs_by is not None:
             fitting = [column for column in fitting if differs(self.rows, column, differs_by)] or fitting
         named = [column for column in fitting if is_called(column, NAMES[name])]
-        named.sort(key=lambda column: not is_called(column, FIRST_CHOICE.get(name, NAMES[name])))
+        first_choice = FIRST_CHOICE.get(name, NAMES[name])
+        named.sort(
+            key=lambda column: (name == "patient" and self._is_of_rows(column), not is_called(column, first_choice))
+        )
         needs_no_name = name in ("sex", "time") or (self.of_notes and name == "text")
         for column in named[:1] or (fitting[:1] if needs_no_name else []):
             setattr(self.known, name, column)
@@ -149,7 +149,7 @@ class _Guesser:
             known.code, known.code_separator = code_columns(self.rows, self.free, known.code_separator)
             self.free = [name for name in self.free if name not in known.code]
         elif known.code_separator is None:
-            marks = filter(None, (code_mark(distinct(self.rows[name]), numbers=True) for name in known.code))
+            marks = filter(None, (code_mark(distinct(self.rows[name]), is_named=True) for name in known.code))
             known.code_separator = next(marks, None)
         if not known.code:
             raise UserError(f"{self.path}: no column seems to hold ICD codes; name it with --code")
@@ -177,13 +177,19 @@ class _Guesser:
         self.take("sex", lambda values: is_sex(values) or (said and is_called(values.name, OF_SEX)))
         if known.sex is not None and not said:
             known.sex_values = sex_letters(self.rows[known.sex])
-        self.take("patient", lambda values: is_id(values) and not self._has_both_sexes(values.name))
+        self.take(
+            "patient",
+            lambda values: is_id(values) and not is_text(values) and not self._has_both_sexes(values.name),
+        )
         self.take("time", is_time, differs_by=known.patient)
         if known.time is None and known.visit is None and not self.of_notes:  # a visit of the user's own is meant
             self._refuse_unread_times()
-        self.take(
-            "age", lambda values: is_age(values) and not (is_called(values.name, OF_GROUPS) and _are_numbers(values))
-        )
+        units = [name for name in self.free if is_called(name, OF_AGE_UNITS) and len(distinct(self.rows[name])) <= _FEW]
+        if not units:
+            self.take(
+                "age",
+                lambda values: is_age(values) and not (is_called(values.name, OF_GROUPS) and _are_numbers(values)),
+            )
         if known.age is None and known.time is not None and not self.of_notes:
             self.take("birth_date", is_birth)
         if self.of_notes and known.patient is None:
@@ -203,7 +209,7 @@ class _Guesser:
                 known.visit = self._note_ids() or (known.patient if self._has_one_note(known.patient) else None)
                 self.free = [name for name in self.free if name != known.visit]
             self.take("visit", lambda values: belongs(values, patients))
-        self.take("position", is_position)
+        self.take("position", lambda values: is_position(values) and self._orders_codes(values.name))
         if known.visit is None and known.time is None and not self.of_notes:
             raise UserError(
                 f"{self.path}: no column seems to hold the times of the visits (--time) or their ids (--visit); name "
@@ -216,6 +222,11 @@ class _Guesser:
         few = [name for name in self.free if 1 < len(distinct(self.rows[name])) <= _FEW]
         sexes = [name for name in few if is_called(name, OF_SEX) and could_be(name, "sex") and self.known.sex is None]
         tell_left_out("sexes by their names", sexes, "--sex-values F=..,M=.. says what their values mean")
+        if self.known.age is None and self.known.birth_date is None:
+            for kind, remedy in (("age", "--age reads years, as 67"), ("birth_date", "--birth-date reads dates")):
+                named = [name for name in self.free if is_called(name, NAMES[kind]) and could_be(name, kind)]
+                filled = [name for name in named if len(distinct(self.rows[name])) > 1]
+                tell_left_out(f"{kind.replace('_', ' ')}s by their names", filled, remedy)
         voids = [name for name in few if is_called(name, OF_VOID_ROWS)]
         tell_left_out(
             "columns that may say that a row does not count",
@@ -233,6 +244,11 @@ class _Guesser:
         visits would be in the order of their ids."""
         for name in self.free:
             called = is_called(name, NAMES["time"]) and could_be(name, "time")
+            if called and _are_numbers(self.rows[name]) and differs(self.rows, name, str(self.known.patient)):
+                raise UserError(
+                    f"{self.path}: column {name} seems to hold the times of the visits, as whole numbers, which "
+                    f"--time {name} reads as days"
+                )
             if called and (why := why_no_time(self.rows[name])) is not None:
                 raise UserError(
                     f"{self.path}: column {name} seems to hold the times of the visits, and {why}; name it with "
@@ -244,10 +260,24 @@ class _Guesser:
         sex = self.known.sex
         return sex is not None and share_of_several(self.rows, sex, patients) > _SHARE_OF_BOTH_SEXES
 
+    def _is_of_rows(self, column: str) -> bool:
+        """Whether each row has a value of its own."""
+        return self.rows[column].drop_nulls().n_unique() == self.rows.height
+
+    def _orders_codes(self, column: str) -> bool:
+        """Whether the rows of a visit have different values; of visits of one row each the name has to say it."""
+        visit = [name for name in (self.known.patient, self.known.visit or self.known.time) if name is not None]
+        of_visit = self.rows.group_by(visit).agg(pl.col(column).n_unique().alias("different"), pl.len().alias("rows"))
+        several = of_visit.filter(pl.col("rows") > 1)
+        if several.is_empty():
+            return is_called(column, FIRST_CHOICE["position"])
+        return int((several["different"] > 1).sum()) >= _MOST_VISITS * several.height
+
     def _note_ids(self) -> str | None:
         """The first column that looks like ids of notes."""
         called = rf"{NAMES['note']}|{NAMES['visit']}"
         ids = [name for name in self.free if is_called(name, called) and is_id(self.rows[name])]
+        ids = [name for name in ids if not is_text(self.rows[name])]
         return next((name for name in ids if self._has_one_note(name)), None)
 
     def _has_one_note(self, ids: str) -> bool:
@@ -261,10 +291,10 @@ def _find_named(path: Path, known: TableGuess, header: Sequence[str], separator:
     name."""
     for name in COLUMNS:
         if name != "code" and getattr(known, name) is not None:
-            setattr(known, name, getattr(known, name).strip().lower())
+            setattr(known, name, as_name(getattr(known, name)))
     for name in ("code", *KINDS):
         named = [found for pattern in getattr(known, name) for found in matching(path, pattern, header, name)]
-        setattr(known, name, [column.strip().lower() for column in named])
+        setattr(known, name, [as_name(column) for column in named])
     missing = [name for name in sorted(_taken(known)) if name not in header]
     if missing:
         read_text_table(path, {name: name for name in missing}, separator=separator, encoding=known.encoding)
@@ -273,48 +303,7 @@ def _find_named(path: Path, known: TableGuess, header: Sequence[str], separator:
 def _taken(known: TableGuess) -> set[str]:
     single = [getattr(known, name) for name in COLUMNS if name not in ("code", "text")] + texts_of(known.text or "")
     names = [*single, *known.code, *known.procedures, *known.drugs, *known.labs]
-    return {name.strip().lower() for name in names if name is not None}
-
-
-def _read_guessing(path: Path, separator: str | None, known: TableGuess) -> pl.DataFrame:
-    """`_read`, in the encoding of Windows and Latin-1 where the file is not in UTF-8 and `known` has none, which it
-    then has.
-
-    In another encoding of eight bits codes and dates read the same, and only accented letters in names of columns and
-    in notes would differ."""
-    try:
-        return _read(path, separator, known.encoding)
-    except NotInUtf8:
-        if known.encoding is not None:
-            raise
-        known.encoding = WINDOWS
-        return _read(path, separator, known.encoding)
-
-
-def _read(path: Path, separator: str | None, encoding: str | None) -> pl.DataFrame:
-    """The first rows as text, columns named as in the file in lower case."""
-    names, _ = all_columns(path, separator, encoding)
-    if any(re.fullmatch(_VALUE, name) for name in names):
-        raise UserError(f"{path} has values in its first line, and no names of columns; add a line with them above it")
-    nested = records_in(path)
-    tell_left_out("columns of records, which have no form as text", nested, "take their parts out of them")
-    names = [name for name in names if name not in nested]
-    unique = [name for name in names if names.count(name) == 1]
-    tell_left_out("columns that share a name", [*{*names} - {*unique}], "give each a name of its own")
-    if len(unique) < 2:
-        raise UserError(f"{path} does not look like a table with a header of several columns")
-    table = read_text_table(path, {name: name for name in unique}, separator=separator, encoding=encoding)
-    return table.rows.head(_ROWS).select(without_nothing(table.rows[name].head(_ROWS)).alias(name) for name in unique)
-
-
-def _kept(path: str | Path, rows: pl.DataFrame, keep: Mapping[str, Sequence[str]]) -> pl.DataFrame:
-    """The rows that --keep asks for, without its columns. Raises UserError where the table has none so called."""
-    missing = sorted(keep.keys() - {*rows.columns})
-    if missing:
-        raise UserError(f"{path} has no column {', '.join(missing)}, which --keep names")
-    for name, values in keep.items():
-        rows = rows.filter(pl.col(name).cast(pl.String).str.to_lowercase().is_in(values).fill_null(False))
-    return rows.drop(keep)
+    return {as_name(name) for name in names if name is not None}
 
 
 def _are_numbers(values: pl.Series) -> bool:

@@ -1,0 +1,104 @@
+"""The first rows of a table, by which it is guessed what its columns are, and whether it has names for them."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from data.sources.shared.own_table.column_kinds import distinct
+from data.sources.shared.own_table.guessed_codes import tell_left_out
+from data.table_files.columnar import records_in
+from data.table_files.columns import without_nothing
+from data.table_files.csv_layout import is_place
+from data.table_files.stored_files import NotInEncoding, NotInUtf8
+from data.table_files.text_tables import all_columns, read_text_table
+from mera.system.errors import UserError
+
+WINDOWS = "cp1252"
+_ROWS = 20_000
+"""Rows that are looked at."""
+_CODE = r"[a-z]\d{2}(\.\w+)?|[a-z]\d{3,4}"
+_VALUE = r"\d{1,4}[-./]\d{1,2}[-./]\d{1,4}.*|\d+([.,]\d+)?|[a-z]\d{2}\.\w+|[a-z]\d{3,4}"
+"""In the place of a name: a date, a number, a code."""
+
+
+def first_rows(path: str | Path, separator: str | None, encoding: str | None) -> tuple[pl.DataFrame, str | None]:
+    """The first rows as text, columns named as in the file in lower case; and the encoding: that of Windows and Latin-1
+    where the file is not in UTF-8 and none is named.
+
+    In another encoding of eight bits codes and dates read the same, and only accented letters in names of columns and
+    in notes would differ. Raises UserError where the first line holds no names of columns, and errors of reading as
+    `read_text_table`."""
+    try:
+        return _read(Path(path), separator, encoding), encoding
+    except NotInUtf8 as error:
+        if encoding is not None:
+            raise
+        try:
+            return _read(Path(path), separator, WINDOWS), WINDOWS
+        except NotInEncoding:
+            raise error from None  # nobody has named that encoding
+
+
+def _read(path: Path, separator: str | None, encoding: str | None) -> pl.DataFrame:
+    """The first rows as text, columns named as in the file in lower case."""
+    names, _ = all_columns(path, separator, encoding)
+    _refuse_no_names(path, names)
+    nested = records_in(path)
+    tell_left_out("columns of records, which have no form as text", nested, "take their parts out of them")
+    names = [name for name in names if name not in nested]
+    unique = [name for name in names if names.count(name) == 1]
+    tell_left_out("columns that share a name", [*{*names} - {*unique}], "give each a name of its own")
+    if len(unique) < 2:
+        raise UserError(f"{path} does not look like a table with a header of several columns")
+    table = read_text_table(path, {name: name for name in unique}, separator=separator, encoding=encoding)
+    first = table.rows.head(_ROWS)
+    rows = first.select(without_nothing(first[name]).alias(name) for name in unique)
+    _refuse_second_header(path, rows)
+    flags = [name for name in unique if re.fullmatch(_VALUE, name) and {*distinct(rows[name])} <= {"0", "1"}]
+    if any(not name.isdigit() for name in flags):
+        raise UserError(f"{path} has a column for each code, with 0 and 1; write a row for each code that is there")
+    return rows
+
+
+def _refuse_no_names(path: Path, names: Sequence[str]) -> None:
+    """Raises UserError where the first line is a patient's row or a title. Columns that pandas has numbered (0, 1, 2)
+    are no values, and neither are codes where every other name is a word: they may be flags."""
+    filled = [name for name in names if not is_place(name)]
+    values = [name for name in filled if re.fullmatch(_VALUE, name)]
+    numbers = sorted(int(name) for name in values if name.isdigit() and len(name) < 4)
+    is_numbered = len(numbers) == len(values) and numbers == list(
+        range(min(numbers, default=0), min(numbers, default=0) + len(numbers))
+    )
+    are_codes = all(re.fullmatch(_CODE, name) for name in values)
+    others = [name for name in filled if name not in values]
+    has_words = sum(len(name) > 2 and name.replace("_", "").replace(" ", "").isalpha() for name in others) > 1
+    if values and not (has_words and (is_numbered or are_codes)):
+        raise UserError(f"{path} has values in its first line, and no names of columns; add a line with them above it")
+    if len(filled) == 1 and len(names) > 2:
+        raise UserError(f"{path}: the first line is a title and no header; take such lines out")
+
+
+def _refuse_second_header(path: Path, rows: pl.DataFrame) -> None:
+    """Raises UserError where columns without a name have one in the first row, under a header of groups."""
+    nameless = [name for name in rows.columns if is_place(name)]
+    if len(nameless) < 2 or rows.height < 2:
+        return
+    below, next_row = (rows.row(number) for number in (0, 1))
+    are_names = all(isinstance(cell, str) and not re.fullmatch(_VALUE, cell.lower()) for cell in below)
+    if are_names and any(isinstance(cell, str) and re.fullmatch(_VALUE, cell.lower()) for cell in next_row):
+        raise UserError(
+            f"{path} has two lines with names of columns, the first without a name for {len(nameless)} of them; keep "
+            f"the second alone"
+        )
+
+
+def kept_rows(path: str | Path, rows: pl.DataFrame, keep: Mapping[str, Sequence[str]]) -> pl.DataFrame:
+    """The rows that --keep asks for, without its columns. Raises UserError where the table has none so called."""
+    missing = sorted(keep.keys() - {*rows.columns})
+    if missing:
+        raise UserError(f"{path} has no column {', '.join(missing)}, which --keep names")
+    for name, values in keep.items():
+        rows = rows.filter(pl.col(name).cast(pl.String).str.to_lowercase().is_in(values).fill_null(False))
+    return rows.drop(keep)

@@ -1,0 +1,91 @@
+"""Which columns are taken for codes in tables whose columns are called alike, hold little, or hold the same twice."""
+
+import polars as pl
+import pytest
+
+from data.sources.shared.own_table.table_guess import TableGuess, guess_table
+
+CODES = ("I10", "E11.9", "I50.9", "N17.9", "J18.9", "M54.5")
+
+
+def write(tmp_path, columns, rows=90):
+    """`columns`: name -> its cell of a row's number; patient, day and those."""
+    table = {
+        "pid": [f"P{row // 3:03}" for row in range(rows)],
+        "day": [f"2020-{1 + row % 3:02}-{1 + row % 28:02}" for row in range(rows)],
+        **{name: [cell(row) for row in range(rows)] for name, cell in columns.items()},
+    }
+    pl.DataFrame(table).write_csv(tmp_path / "t.csv")
+    return tmp_path / "t.csv"
+
+
+def code(row, shift=0):
+    return CODES[(row + shift) % len(CODES)]
+
+
+def taken(tmp_path, columns):
+    return guess_table(write(tmp_path, columns), TableGuess()).code
+
+
+def test_the_last_columns_of_a_row_are_taken_whatever_little_they_hold(tmp_path):
+    few = {3: "I10", 40: "LOCAL-7", 77: "E11.9"}
+    columns = {"diag1": code, "diag2": lambda row: code(row, 1), "diag3": lambda row: few.get(row, "")}
+    assert taken(tmp_path, columns) == ["diag*"]
+
+
+def test_two_editions_side_by_side_are_no_row(tmp_path):
+    columns = {"icd10": code, "icd9": lambda row: "" if row % 2 else "4280"}
+    assert taken(tmp_path, columns | {"icd9": lambda row: "" if row else "LOCAL"}) == ["icd10"]
+
+
+def test_local_codes_take_no_column_of_diagnoses_away(tmp_path, capsys):
+    columns = {
+        "main_diagnosis": lambda row: f"LOC{row}" if row % 3 == 0 else code(row),
+        "other_diagnosis_1": lambda row: code(row, 2),
+        "other_diagnosis_2": lambda row: code(row, 3),
+        "icd_free": lambda row: code(row) if row % 3 == 0 else f"words {row}",
+    }
+    assert taken(tmp_path, columns)[0] == "main_diagnosis"
+    assert "whose values are mostly no codes: icd_free (--code reads them)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "cell"),
+    [
+        ("clinic_code", lambda row: f"D5{row % 9}"),
+        ("atc_code", lambda row: f"C0{row % 9 + 1}"),
+        ("postcode_district", lambda row: f"M{10 + row % 60}"),
+        ("ward_code", lambda row: f"B{10 + row % 60}"),
+    ],
+)
+def test_codes_of_other_things_are_no_diagnoses(tmp_path, name, cell):
+    assert taken(tmp_path, {name: cell, "icd_code": code}) == ["icd_code"]
+
+
+def test_categories_beside_their_codes_are_read_once(tmp_path, capsys):
+    columns = {
+        "diag_3_01": lambda row: code(row)[:3],
+        "diag_3_02": lambda row: code(row, 2)[:3] if row % 2 else "",
+        "diag_4_01": lambda row: code(row).replace(".", ""),
+        "diag_4_02": lambda row: code(row, 2).replace(".", "") if row % 2 else "",
+    }
+    assert taken(tmp_path, columns) == ["diag_4_*"]
+    assert "with the categories of other columns' codes: diag_3_01, diag_3_02" in capsys.readouterr().err
+
+
+def test_categories_alone_are_taken(tmp_path):
+    columns = {"dx1": lambda row: code(row)[:3], "dx2": lambda row: code(row, 2)[:3]}
+    assert taken(tmp_path, columns) == ["dx*"]
+
+
+def test_the_principal_diagnosis_comes_first_and_the_admitting_one_is_not_taken(tmp_path):
+    columns = {
+        "admtng_icd_dgns_cd": lambda row: code(row, 4),
+        "secondary_diagnosis": lambda row: code(row, 1),
+        "primary_diagnosis": code,
+    }
+    assert taken(tmp_path, columns) == ["primary_diagnosis", "secondary_diagnosis"]
+
+
+def test_a_name_in_two_scripts(tmp_path):
+    assert taken(tmp_path, {"主病名ICD10": code, "部門コード": lambda row: f"A0{row % 9}"}) == ["主病名icd10"]
