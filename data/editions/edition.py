@@ -53,7 +53,7 @@ class Ontology(ABC):
 
         Raises UnknownCode naming `raw` where no such code exists.
         """
-        for candidate in self._readings(bare_code(raw, self.marks)):
+        for candidate in self._readings(self._bare(raw)):
             if self._exists(candidate):
                 return self.dotted(candidate)
         raise UnknownCode(f"{raw!r} is not a code of {self.edition}")
@@ -66,11 +66,16 @@ class Ontology(ABC):
         try:
             return self.normalize(raw), True
         except UnknownCode:
-            for candidate in self._readings(bare_code(raw, self.marks)):
+            for candidate in self._readings(self._bare(raw)):
                 ancestor = self._surviving_ancestor(candidate)
                 if ancestor is not None:
                     return self.dotted(ancestor), False
             raise
+
+    def _bare(self, raw: str) -> str:
+        """As `bare_code`, without the name of an edition of the same version before it (`ICD10CM:I50.9`)."""
+        version = "9" if self.system.startswith("icd9") else "10"
+        return re.sub(rf"^ICD-?{version}-?[A-Z]{{0,3}}[:|/]+", "", bare_code(raw, self.marks))
 
     def knows(self, raw: str) -> bool:
         """Whether `resolve` finds a code."""
@@ -86,7 +91,7 @@ class Ontology(ABC):
         Raises UnknownCode where the text has another form or the edition no such category.
         """
         if not re.search(r"\S\s+\S", str(raw).strip()):  # `C20 3x` is words, where C20.3 would be a code
-            for candidate in self._readings(bare_code(raw, self.marks)):
+            for candidate in self._readings(self._bare(raw)):
                 category = candidate[: self.category_length(candidate)]
                 if self._has_form(candidate) and self._exists(category):
                     return category

@@ -165,9 +165,9 @@ def _with_bare_codes(
     """`rows` with codes without the words behind them, and with `diagnosis`: whether a row is one. A row that is there
     for its event alone is of a visit, and no diagnosis without a code."""
     bare = bare_codes(rows["code"], edition)
-    ledger.change("cell with words behind its code, which are left out", bare.num_named)
+    ledger.change("cell with words beside its code, which are left out", bare.num_named)
     ledger.change(
-        "code that words behind it take back (excluded, suspected, history of), not read", bare.num_taken_back
+        "code that words beside it take back (excluded, suspected, history of), not read", bare.num_taken_back
     )
     if bare.num_taken_back and bare.codes.null_count() == rows.height:
         raise UserError(

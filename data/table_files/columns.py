@@ -132,7 +132,7 @@ def read_columns(
     ledger.change("row with fewer fields than the header, the rest taken for empty", text.num_short)
     for name, num_rows in text.other_sheets.items():
         ledger.change(f"row of the sheet {name}, which is not read", num_rows)
-    ledger.change("row that repeats the header, left out", text.num_headers)
+    ledger.change("row that repeats the header or underlines it, left out", text.num_headers)
     ledger.change("quote that encloses nothing, read as it stands", text.num_stray_quotes)
     present = [each for each in columns if each.name in text.rows.columns]
     return TypedTable(rows=type_columns(text, present, ledger, forms), file=text.file, header=text.header)
@@ -210,10 +210,11 @@ class _Place:
 
 
 def without_nothing(values: pl.Series) -> pl.Series:
-    """`values` without spaces around them, null where nothing is there (see `meanings.NOTHING`); times as they are."""
+    """`values` without spaces and the formula of a text (`="007"`, which keeps zeros in Excel) around them, null where
+    nothing is there (see `meanings.NOTHING`); times as they are."""
     if values.dtype == pl.Datetime:
         return values
-    values = values.str.strip_chars()
+    values = values.str.strip_chars().str.replace(r'^="([^"]*)"$', "${1}").str.strip_chars()
     short = values.filter(values.str.len_bytes() <= meanings.LONGEST_NOTHING).unique()
     empty = [word for word in short if word is not None and meanings.is_nothing(word)]
     return values.replace(dict.fromkeys(empty)) if empty else values

@@ -5,11 +5,15 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from data.table_files.csv_layout import is_place, names_or_places
 from mera.system.errors import UserError
+
+if TYPE_CHECKING:
+    from python_calamine import CalamineSheet
 
 SPREADSHEET_SUFFIXES = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 Cell = str | float | bool | datetime.date | datetime.time | datetime.timedelta | None
@@ -52,7 +56,7 @@ def read_sheets(path: Path, stored: bytes) -> list[Sheet]:
 
     try:
         workbook = CalamineWorkbook.from_filelike(io.BytesIO(stored))
-        tables = {name: workbook.get_sheet_by_name(name).to_python() for name in workbook.sheet_names}
+        tables = {name: _cells(workbook.get_sheet_by_name(name)) for name in workbook.sheet_names}
     except PasswordError:
         raise UserError(f"{path} is protected by a password; save it without one") from None
     except (CalamineError, OSError, ValueError):
@@ -62,6 +66,20 @@ def read_sheets(path: Path, stored: bytes) -> list[Sheet]:
     if not filled:
         raise UserError(f"{path} is empty; expected a table with a header")
     return filled
+
+
+def _cells(sheet: "CalamineSheet") -> list[list[Cell]]:
+    """The rows of a sheet; of cells that are merged each has what stands in the first, below the sheet's first row: a
+    patient's id over the rows of the patient, but no title over several columns."""
+    rows: list[list[Cell]] = [list(row) for row in sheet.to_python()]
+    top, left = sheet.start or (0, 0)
+    for first, last in sheet.merged_cell_ranges or ():
+        row, place = first[0] - top, first[1] - left
+        if row <= 0 or last[0] == first[0]:
+            continue
+        for below in range(row + 1, min(last[0] - top + 1, len(rows))):
+            rows[below][place] = rows[row][place]
+    return rows
 
 
 def _sheet(name: str, table: Sequence[Sequence[Cell]]) -> Sheet | None:

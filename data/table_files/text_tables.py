@@ -24,6 +24,8 @@ from mera.system.errors import UserError
 
 _LISTED_HEADERS = 12
 _LONGEST_HEADER = 1 << 20
+_UNDERLINE = re.compile(r"\s*-{3,}\s*")
+"""What SQL's shells write below the header."""
 _SEPARATOR_LINE = re.compile(rb'"?sep=([;,|\t])"?\r?\n', re.IGNORECASE)
 """What spreadsheets write above the header."""
 _NAME, _DIGIT = re.compile(r"[^\W\d][\w .:/()-]{0,60}|"), re.compile(r"\d")
@@ -46,7 +48,7 @@ class TextTable:
     num_stray_quotes: int = 0
     """Quotes that enclose nothing, read as they stand."""
     num_headers: int = 0
-    """Rows that repeat the header, left out."""
+    """Rows that repeat the header or underline it, left out."""
     other_sheets: Mapping[str, int] = field(default_factory=dict)
     """Sheets of the same file that are not read -> their rows."""
     header: Sequence[str] = ()
@@ -91,6 +93,8 @@ def read_text_table(
     rows = rows.select(**{ours: pl.col(rows.columns[order[place]]) for ours, place in places.items()})
     repeated = has_header and text.count(first.strip()) > 1
     rows, num_headers = _without_headers(rows, wanted) if repeated else (rows, 0)
+    if has_header and rows.height and all(_UNDERLINE.fullmatch(cell or "") for cell in rows.row(0)):
+        rows, num_headers = rows[1:], num_headers + 1
     if rows.is_empty():
         raise UserError(f"{path} has a header but no rows")
     if not layout.quoted:
@@ -145,7 +149,19 @@ def _first_line(path: Path, text: bytes, separator: str | None, wanted: Collecti
     if separator is None:
         tabbed = {".tsv", ".txt"} & {suffix.lower() for suffix in path.suffixes}
         separator = find_separator(first, wanted, "\t" if tabbed else ",")
-    return text, first, separator
+    return _with_last_name(text, first, separator)
+
+
+def _with_last_name(text: bytes, first: bytes, separator: str) -> tuple[bytes, bytes, str]:
+    """As `_first_line`. Where rows end with a separator and the header does not, it gets one, and so a last column
+    without a name."""
+    mark, bare = separator.encode(), first.rstrip(b"\r")
+    second = text[len(first) + 1 :].split(b"\n", 1)[0].rstrip(b"\r")
+    one_more = len(header_names(second, separator)) == len(header_names(bare, separator)) + 1
+    if not (one_more and second.endswith(mark)) or bare.endswith(mark):
+        return text, first, separator
+    longer = bare + mark + first[len(bare) :]
+    return longer + text[len(first) :], longer, separator
 
 
 def _first_record(text: bytes) -> bytes:

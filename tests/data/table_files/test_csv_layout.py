@@ -66,7 +66,7 @@ def test_tables_written_one_behind_the_other(tmp_path):
     part = "a,b\n1,2\n".encode("utf-8-sig")
     rows, changed = read(tmp_path, part + part)
     assert rows == [("1", "2"), ("1", "2")]
-    assert changed == {"row that repeats the header, left out": 1}
+    assert changed == {"row that repeats the header or underlines it, left out": 1}
 
 
 def test_a_spreadsheet_may_name_its_separator(tmp_path):

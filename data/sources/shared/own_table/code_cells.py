@@ -43,7 +43,8 @@ _IN_CELL = (*LIST_MARKS, *_BARE_MARKS)
 AROUND = " \t\r\n[](){}\"'"
 """What a program that writes lists may put around a code."""
 _CODE_FORM = re.compile(
-    r"[A-Za-z]\d[0-9A-Za-z](?:\.?[0-9A-Za-z]{0,4}|,\d[0-9A-Za-z]{0,3})[-+*!#†‡]?|\d{3}(?:\.\d{1,2})?|\d{4,5}|[EeVv]\d{2,3}\.?\d{0,2}"
+    r"(?i:ICD-?(?:9|10)-?[A-Z]{0,3}[:|/]+)?(?:"
+    r"[A-Za-z]\d[0-9A-Za-z](?:\.?[0-9A-Za-z]{0,4}|,\d[0-9A-Za-z]{0,3})[-+*!#†‡]?|\d{3}(?:\.\d{1,2})?|\d{4,5}|[EeVv]\d{2,3}\.?\d{0,2})"
 )
 
 

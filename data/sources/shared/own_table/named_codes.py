@@ -1,4 +1,4 @@
-"""Cells in which words stand behind the code: what it is called, or what takes it back (`I21.9 ruled out`)."""
+"""Cells in which words stand beside the code: what it is called, or what takes it back (`I21.9 ruled out`)."""
 
 import re
 from collections.abc import Sequence
@@ -11,6 +11,8 @@ from data.ontology import Ontology, UnknownCode
 CODE = r"[A-Za-z0-9][0-9][0-9A-Za-z][0-9A-Za-z.]*"
 WITH_NAME = rf"^[\s\[(]*({CODE})[\s\])(*+†‡!#:;,_/=–—|-]+([^\n]*[^\W\d_]{{3}}[^\n]*)$"
 """A code, and behind it words: `I10 - Essential hypertension`."""
+BEHIND_NAME = rf"^([^\n]*[^\W\d_]{{3}}[^\n]*?)\s*[\[(]\s*({CODE})\s*[\])]?\s*$"
+"""Words, and behind them their code in brackets: `Essential hypertension [I10]`."""
 NAMES_OF_CODES = 0.5
 """Different words for each code, from which on they are what the codes are called; fewer would qualify them."""
 CERTAINTY = re.compile(rf"[\s\[(]*({CODE})\s+([AGVZ])(?:\s+\S.*)?", re.I | re.S)
@@ -57,13 +59,18 @@ def bare_codes(cells: pl.Series, edition: Ontology | None) -> BareCodes:
         if certainty and edition is not None and _is_certainty(edition, certainty[1], certainty[2]):
             bare[cell] = certainty[1] if certainty[2].upper() == "G" else None
             continue
-        if found is None or _SPLIT.match(found[2]):
+        behind = re.match(BEHIND_NAME, cell) if found is None else None
+        if behind is not None:
+            code, name = behind[2], behind[1]
+        elif found is not None and not _SPLIT.match(found[2]):
+            code, name = found[1], found[2]
+        else:
             continue
-        if edition is not None and any(edition.knows(one or other) for one, other in _FURTHER.findall(found[2])):
+        if edition is not None and any(edition.knows(one or other) for one, other in _FURTHER.findall(name)):
             continue
-        words[cell] = found[2]
-        is_taken_back = edition is not None and TAKES_BACK.search(found[2]) and not _says_so_itself(edition, found[1])
-        bare[cell] = None if is_taken_back else found[1]
+        words[cell] = name
+        is_taken_back = edition is not None and TAKES_BACK.search(name) and not _says_so_itself(edition, code)
+        bare[cell] = None if is_taken_back else code
     named = {cell for cell in words if bare[cell] is not None}
     if len({words[cell] for cell in named}) < NAMES_OF_CODES * len({bare[cell] for cell in named}):
         bare = {cell: code for cell, code in bare.items() if cell not in named}

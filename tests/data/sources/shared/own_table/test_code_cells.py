@@ -16,7 +16,7 @@ NAMES = {
     "N17.9": "Acute kidney failure",
 }
 CODES = list(NAMES)
-WITH_NAMES = "cell with words behind its code, which are left out"
+WITH_NAMES = "cell with words beside its code, which are left out"
 
 
 def write(path, cells):
@@ -34,15 +34,17 @@ def read(path, ledger=None, system="icd10", **more):
     return [list(patient.visits[0].codes) for patient in patients]
 
 
-@pytest.mark.parametrize("form", ["{} - {}", "{}: {}", "[{}] {}", "{} {}", "{} – {}", "({}), {}", "{}* | {}"])
-def test_the_name_behind_a_code_is_left_out_and_counted(tmp_path, form):
+@pytest.mark.parametrize(
+    "form", ["{} - {}", "{}: {}", "[{}] {}", "{} {}", "{} – {}", "({}), {}", "{}* | {}", "{1} [{0}]", "{1} ({0})"]
+)
+def test_the_name_beside_a_code_is_left_out_and_counted(tmp_path, form):
     cells = [form.format(code, name) for code, name in NAMES.items()] + ["I50.9"]
     ledger = Ledger()
     assert read(write(tmp_path / "t.csv", cells), ledger) == [[code] for code in [*CODES, "I50.9"]]
     assert ledger.record()["changed"] == {WITH_NAMES: 4}
 
 
-TAKEN_BACK = "code that words behind it take back (excluded, suspected, history of), not read"
+TAKEN_BACK = "code that words beside it take back (excluded, suspected, history of), not read"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,59 @@
+"""What spreadsheets, SQL shells and other programs leave in and around a table."""
+
+import openpyxl
+
+from data.ledger import Ledger
+from data.sources.shared.own_table.table_columns import TableColumns
+from data.sources.table import read_user_table
+
+
+def visits_of(path, **more):
+    columns = TableColumns(patient="pid", time="day", code="icd")
+    ledger = Ledger()
+    patients, _, _ = read_user_table(path, columns, ledger, "icd10", **more)
+    return {each.patient_id: [list(visit.codes) for visit in each.visits] for each in patients}, ledger.record()
+
+
+def test_what_stands_around_a_table_of_an_export(tmp_path):
+    """A line under the header, a separator behind each row, texts as formulas, editions before codes."""
+    plain = "pid,day,icd\n007,2020-01-01,I10\n008,2020-01-02,E11.9\n"
+    forms = {
+        "underlined": plain.replace("icd\n", "icd\n---,----------,-----\n"),
+        "one more": plain.replace("I10\n", "I10,\n").replace("E11.9\n", "E11.9,\n"),
+        "formulas": plain.replace("007", '="007"').replace("I10", '="I10"'),
+        "quoted": plain.replace("007", '"=""007"""').replace("I10", '"=""I10"""'),
+        "editions": plain.replace("I10", "ICD10CM:I10").replace("E11.9", "icd-10|E119"),
+        "returns": plain.replace("I10\n", "I10,\r\n").replace("E11.9\n", "E11.9,\r\n").replace("icd\n", "icd\r\n"),
+    }
+    for name, text in forms.items():
+        path = tmp_path / f"{name}.csv"
+        path.write_bytes(text.encode())
+        visits, record = visits_of(path)
+        assert visits == {"007": [["I10"]], "008": [["E11.9"]]}, name
+        changed = {
+            "underlined": {"row that repeats the header or underlines it, left out": 1},
+            "formulas": {"quote that encloses nothing, read as it stands": 4},
+        }
+        assert record["changed"] == changed.get(name, {}), name
+
+
+def test_a_code_under_the_name_of_the_other_edition_is_none(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("pid,day,icd\n007,2020-01-01,I10\n007,2020-01-01,ICD9:V58\n")
+    visits, record = visits_of(path)
+    assert visits == {"007": [["I10"]]}
+    assert record["accounting"]["diagnoses"]["dropped"] == {"not a code of icd10cm": 1}
+
+
+def test_merged_cells_stand_for_every_row(tmp_path):
+    book = openpyxl.Workbook()
+    sheet = book.active
+    for row in ([], ["", "pid", "day", "icd"]):
+        sheet.append(row)
+    for patient in ("007", "008"):
+        for number, code in enumerate(("I10", "E11.9", "N17.9")):
+            sheet.append(["", *((patient, "2020-01-01") if number == 0 else (None, None)), code])
+    for cells in ("B3:B5", "C3:C5", "B6:B8", "C6:C8"):
+        sheet.merge_cells(cells)
+    book.save(tmp_path / "t.xlsx")
+    assert visits_of(tmp_path / "t.xlsx")[0] == {name: [["E11.9", "I10", "N17.9"]] for name in ("007", "008")}
