@@ -80,7 +80,14 @@ _AT_LEAST = re.compile(
     r"(\d{1,3})\s*(?:y|years?|jahre?|años|ans)?\s*"
     r"(?:\+|(?:and|or|&|und|oder|y|o|et|ou)\s+(?:over|older|above|more|up|älter|mehr|más|mas|mayor|plus))"
 )
-_OTHER_YEARS = re.compile(r"(\d{1,3})\s*(?:jahre?|j\.?|años|anos|ans|anni|jaar|år)")
+_IN_OTHER_LANGUAGES = {
+    1: r"jahre?|j\.?|a\.?|años?|anos?|ans?|anni|jaar|år|lat|yaş",
+    12: r"monate?|mon\.?|mois|mes(?:es)?|mesi|mese|maand(?:en)?|m[åa]n(?:ad(?:er)?)?\.?|miesięcy",
+    52: r"wochen?|semaines?|semanas?|settiman[ae]|weken|veckor|uger",
+    365: r"tage?|jours?|d[ií]as?|giorn[oi]|dag(?:en|ar|e)?|dni",
+}
+"""How many there are in a year -> words for years, months, weeks and days."""
+_AGE_IN_WORDS = {parts: re.compile(rf"(\d{{1,3}})\s*(?:{words})") for parts, words in _IN_OTHER_LANGUAGES.items()}
 
 
 def is_nothing(text: str) -> bool:
@@ -165,11 +172,11 @@ def _years(text: str) -> int | None:
     at_least = _AT_LEAST.fullmatch(text)
     if at_least is not None:
         return int(at_least[1])
-    plain = _AGE.fullmatch(text) or _OTHER_YEARS.fullmatch(text)
-    if plain is None:
-        return None
-    unit = plain[2] if plain.re is _AGE and plain[2] else ""
-    return int(plain[1]) // _AGE_UNITS[unit]
+    plain = _AGE.fullmatch(text)
+    if plain is not None:
+        return int(plain[1]) // _AGE_UNITS[plain[2] or ""]
+    in_words = ((words.fullmatch(text), parts) for parts, words in _AGE_IN_WORDS.items())
+    return next((int(found[1]) // parts for found, parts in in_words if found is not None), None)
 
 
 @functools.lru_cache(maxsize=4096)

@@ -1,6 +1,7 @@
 """What the columns of a hospital's table seem to be: a column is known by what its values are; its name decides only
 between columns that could be the same. What the user has said is taken as it is."""
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,6 +45,9 @@ from mera.system.errors import UserError
 COLUMNS = ("patient", "visit", "time", "code", "code_version", "position", "sex", "age", "birth_date", "text")
 _FEW = 8
 """Different values of a column of sexes or flags."""
+_SHARE_OF_ERRORS, _SHARE_OF_VISITORS, _FEW_PATIENTS = 0.02, 0.3, 20
+"""Of patients with several rows, how many may have two sexes, and how many have rows of several times; patients, below
+which nothing is concluded."""
 _MOST_VISITS = 0.8
 """Of visits with several rows, which a column of positions tells apart."""
 _SHARE_OF_BOTH_SEXES = 0.2
@@ -181,6 +185,8 @@ class _Guesser:
             "patient",
             lambda values: is_id(values) and not is_text(values) and not self._has_both_sexes(values.name),
         )
+        if known.patient is None and not self.of_notes:
+            self._take_patient_by_values()
         self.take("time", is_time, differs_by=known.patient)
         if known.time is None and known.visit is None and not self.of_notes:  # a visit of the user's own is meant
             self._refuse_unread_times()
@@ -259,6 +265,27 @@ class _Guesser:
         """Whether many ids have rows of women and of men, as those of wards and doctors do."""
         sex = self.known.sex
         return sex is not None and share_of_several(self.rows, sex, patients) > _SHARE_OF_BOTH_SEXES
+
+    def _take_patient_by_values(self) -> None:
+        """The one column whose values repeat at different times and have one sex each, whatever it is called."""
+        sex, times = self.known.sex, [name for name in self.free if is_time(self.rows[name])]
+        if sex is None or not times:
+            return
+        others = [name for name in self.free if name not in times and could_be(name, "patient")]
+        ids = [name for name in others if is_id(self.rows[name]) and not is_text(self.rows[name])]
+        fitting = [
+            name
+            for name in ids
+            if share_of_several(self.rows, sex, name) <= _SHARE_OF_ERRORS
+            and max(share_of_several(self.rows, time, name) for time in times) > _SHARE_OF_VISITORS
+            and self.rows[name].n_unique() > _FEW_PATIENTS
+        ]
+        if len(fitting) == 1:
+            self.known.patient = fitting[0]
+            self.free.remove(fitting[0])
+            print(
+                f"taken by its values: {fitting[0]} for the patients' ids (--patient says otherwise)", file=sys.stderr
+            )
 
     def _is_of_rows(self, column: str) -> bool:
         """Whether each row has a value of its own."""

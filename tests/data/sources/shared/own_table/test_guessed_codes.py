@@ -89,3 +89,16 @@ def test_the_principal_diagnosis_comes_first_and_the_admitting_one_is_not_taken(
 
 def test_a_name_in_two_scripts(tmp_path):
     assert taken(tmp_path, {"主病名ICD10": code, "部門コード": lambda row: f"A0{row % 9}"}) == ["主病名icd10"]
+
+
+def test_patients_are_known_by_their_values_where_one_column_fits(tmp_path, capsys):
+    columns = {"sex": lambda row: "FM"[row // 3 % 2], "doctor": lambda row: f"D{row % 7}", "icd": code}
+    path = write(tmp_path, columns)
+    path.write_text(path.read_text().replace("pid", "Kennung", 1))
+    guess = guess_table(path, TableGuess())
+    assert (guess.patient, guess.time) == ("kennung", "day")
+    assert "taken by its values: kennung for the patients' ids (--patient says otherwise)" in capsys.readouterr().err
+    path = write(tmp_path, columns | {"Ref": lambda row: f"R{row // 12}-{row // 3 % 2}"}, rows=360)
+    path.write_text(path.read_text().replace("pid", "Kennung", 1))
+    with pytest.raises(ValueError, match="no column seems to hold the patients' ids; name it with --patient"):
+        guess_table(path, TableGuess())
