@@ -48,6 +48,8 @@ def _why_nobody_is_left(source: Source, kind: str, options: TaskOptions) -> str:
         notes = source.ledger.record()["accounting"].get("notes")
         hint = "" if notes is None else _most_frequent_loss("notes", notes["dropped"])
         return f"no patient of {source.name} has a note with a usable code{hint}"
+    if options.primary_only and not any(visit.num_primary for each in source.patients for visit in each.visits):
+        return f"{source.name} marks no diagnosis as the first of its visit; leave --primary-only out"
     most = max((len(patient.visits) for patient in source.patients), default=0)
     if most == 1 and len(source.patients) > 1:
         hint = f": each of {len(source.patients):,} patients has a single visit; is the patient's id really one?"

@@ -91,39 +91,6 @@ def test_fhir_counts_every_trouble(tmp_path):
     assert (row["age"], row["sex"], len(row["history"])) == (None, None, 1)
 
 
-def test_each_coding_in_the_wanted_version_is_a_code(tmp_path):
-    both = fhir.condition("n1", "p1", "e11", "E11.22")
-    both["code"]["coding"].append({**both["code"]["coding"][-1], "code": "N18.30"})
-    task = prepared(tmp_path, [*fhir.export(), both])
-    assert {"E11.22", "N18.30"} <= set(example_of(task, "p1")["history"][0]["codes"])
-    assert accounting(task)["diagnoses"]["added"] == {"further coding of a condition": 1}
-
-
-def test_what_began_after_the_next_visit_is_no_past(tmp_path):
-    """By the condition's own time, or where it has none by the encounter that it names: part b of a first visit that
-    began after the second."""
-    late = {"onsetDateTime": "2020-03-01", "recordedDate": "2020-01-11"}
-    resources = [
-        *fhir.export(),
-        fhir.condition("n1", "p1", "e11", "C34.90", **late),
-        fhir.condition("n2", "p1", "e11", "J18.9", onsetDateTime="2019-06", recordedDate="2020-01-11"),
-        fhir.encounter("x1", "p2", "2020-04-01", partOf={"reference": "Encounter/e21"}),
-        fhir.condition("n3", "p2", "x1", "C34.90"),
-    ]
-    task = prepared(tmp_path, resources)
-    assert dropped(task, "diagnoses") == {"condition of after the next visit began": 2}
-    assert example_of(task, "p1")["history"][0]["codes"] == ["I50.9", "I10", "J18.9"]
-    assert example_of(task, "p2")["history"][0]["codes"] == ["I50.9", "I10"]
-
-
-def test_visits_that_overlap_are_counted(tmp_path):
-    long = [fhir.encounter("x1", "p1", "2019-12-01"), fhir.condition("n1", "p1", "x1", "N17.9")]
-    long[0]["period"]["end"] = "2020-01-20T10:00:00Z"
-    task = prepared(tmp_path, [*fhir.export(), *long])
-    reason = "visit that ended after the patient's next one began, in whose history its codes stand"
-    assert task.info["changed"] == {reason: 1}
-
-
 def test_a_part_is_of_the_class_of_the_visit(tmp_path):
     part = fhir.encounter("x1", "p1", "2020-01-11", kind="ACUTE", partOf={"reference": "Encounter/e11"})
     alone = fhir.encounter("x2", "p1", "2020-01-12", kind="ACUTE")
@@ -134,56 +101,6 @@ def test_a_part_is_of_the_class_of_the_visit(tmp_path):
         "of another class": 1,
         "part of another encounter, with which it is read": 1,
     }
-
-
-def test_the_newest_version_of_a_resource_counts(tmp_path):
-    def version(number, status, day):
-        verified = {"verificationStatus": {"coding": [{"code": status}]}}
-        about = {"meta": {"versionId": f"{number}", "lastUpdated": f"2020-05-{day}T00:00:00Z"}}
-        return fhir.condition("n1", "p1", "e11", "A41.9", **verified, **about)
-
-    versions = [version(10, "entered-in-error", "10"), version(2, "confirmed", "02")]
-    for name, order in (("a", versions), ("b", versions[::-1])):
-        task = prepared(tmp_path, [*fhir.export(), *order], name=name)
-        assert "A41.9" not in example_of(task, "p1")["history"][0]["codes"]
-        assert task.info["changed"] == {"older version of a resource, left out": 1}
-
-
-def test_what_is_not_certain_is_counted(tmp_path):
-    statuses = {"n1": ("differential", "I26.99"), "n2": ("provisional", "I21.4"), "n3": ("unconfirmed", "K85.90")}
-    resources = [
-        fhir.condition(name, "p1", "e11", code, verificationStatus={"coding": [{"code": status}]})
-        for name, (status, code) in statuses.items()
-    ]
-    task = prepared(tmp_path, [*fhir.export(), *resources])
-    assert dropped(task, "diagnoses") == {"condition of a differential diagnosis": 1}
-    assert task.info["changed"] == {"condition that is unconfirmed or provisional, read as a diagnosis": 2}
-    assert example_of(task, "p1")["history"][0]["codes"] == ["I50.9", "I10", "I21.4", "K85.90"]
-
-
-def test_a_death_of_a_year_is_its_last_day(tmp_path):
-    resources = [*fhir.export(), *(fhir.patient(f"p{n}", "female", "1950", deceasedDateTime="2020") for n in (1, 2))]
-    task = prepared(tmp_path, resources)
-    assert dropped(task, "visits") == {}
-    assert len(every_row(task)) == 12
-
-
-def test_an_encounter_lists_conditions_and_nothing_else(tmp_path):
-    listed = [
-        {"condition": {"reference": "Procedure/c21a"}},
-        {"condition": {"reference": "#inside"}},
-        {"condition": [{"concept": {"coding": [{"code": "N17.9"}]}}]},
-        {"condition": {"reference": "https://ehr.example/fhir/Condition/n1/_history/2"}},
-    ]
-    resources = [
-        *fhir.export(),
-        fhir.encounter("x1", "p1", "2020-07-01", diagnosis=listed),
-        fhir.condition("n1", "p1", "", "J18.9"),
-    ]
-    task = prepared(tmp_path, resources)
-    assert example_of(task, "p1")["targets"] == ["J18.9"]
-    reason = "diagnosis of an encounter that is no resource Condition of its own, left out"
-    assert task.info["changed"] == {reason: 2}
 
 
 def test_shapes_of_other_releases(tmp_path):
@@ -255,44 +172,6 @@ def test_the_record_that_stays_may_say_which_it_replaced(tmp_path):
     task = prepared(tmp_path, resources)
     assert task.info["changed"] == {"patient whose record was replaced by another, read as that one": 2}
     assert len(example_of(task, "p1")["history"]) == 5
-
-
-def test_a_condition_is_of_every_encounter_that_lists_it(tmp_path):
-    """Problem lists: one condition, named by each visit where it was treated."""
-    resources = [each for each in fhir.export() if each["resourceType"] != "Condition"]
-    for each in resources:
-        if each["resourceType"] == "Encounter":
-            of, place = each["subject"]["reference"].removeprefix("Patient/"), each["id"][-1]
-            each["diagnosis"] = [
-                {"condition": {"reference": f"Condition/{of}-{name}"}, "rank": rank}
-                for rank, name in enumerate(["new", "old"] if place == "2" else ["old"], start=1)
-            ]
-    for number in range(1, 13):
-        resources += [
-            fhir.condition(f"p{number}-{name}", f"p{number}", "", code)
-            for name, code in (("old", "I10"), ("new", "N17.9"))
-        ]
-    task = prepared(tmp_path, resources)
-    assert example_of(task, "p3")["targets"] == ["N17.9", "I10"]
-    assert accounting(task)["diagnoses"]["added"] == {"condition of several encounters": 12}
-
-
-def test_a_refuted_condition_may_say_so_in_any_of_its_codings(tmp_path):
-    both = {"verificationStatus": {"coding": [{"system": fhir.SNOMED, "code": "410516002"}, {"code": "refuted"}]}}
-    task = prepared(tmp_path, [*fhir.export(), fhir.condition("c1", "p1", "e12", "N17.9", **both)])
-    assert dropped(task, "diagnoses") == {"condition refuted or entered in error": 1}
-
-
-def test_of_two_codings_the_wanted_version_counts(tmp_path):
-    nine = {"system": "http://hl7.org/fhir/sid/icd-9-cm", "code": "401.9"}
-    resources = fhir.export()
-    for resource in resources:
-        if resource["resourceType"] == "Condition":
-            resource["code"]["coding"].append(nine)
-    assert example_of(prepared(tmp_path, resources, *ICD10), "p1")["targets"] == ["I50.9", "I10"]
-    assert example_of(prepared(tmp_path, resources, "--code-system", "icd9", name="u"), "p1")["targets"] == ["401.9"]
-    with pytest.raises(ValueError, match="no Condition has an encounter and a coding in ICD-9-CM or ICD-10-CM"):
-        prepared(tmp_path, resources, "--code-system", "icd10who", name="v")
 
 
 def test_documents_are_the_notes_of_their_visits(tmp_path):

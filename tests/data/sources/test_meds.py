@@ -137,3 +137,9 @@ def test_a_prefix_that_may_be_a_text_is_not_shown(tmp_path):
     with pytest.raises(ValueError, match="diagnosis under the prefix another, not asked for") as caught:
         run("meds", "--input", folder, "--output", tmp_path / "t")
     assert "ZYX" not in str(caught.value).upper()
+
+
+def test_without_a_first_diagnosis_there_is_no_primary_only(tmp_path):
+    folder = write_meds(tmp_path / "meds")
+    with pytest.raises(ValueError, match="meds marks no diagnosis as the first of its visit; leave --primary-only out"):
+        run("meds", "--input", folder, "--primary-only", "--output", tmp_path / "t")
