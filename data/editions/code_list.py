@@ -2,7 +2,8 @@
 
 The levels are those of `data.ontology`: a category has 3 characters, a subcategory 4. A code of one digit more than the
 edition has (`M79.79` where it ends at `M79.7`, a place of occurrence as in `W01.0`) is taken for the code above it: the
-WHO leaves those digits to whoever wants them.
+WHO leaves those digits to whoever wants them. So are China's, whose codes go on behind the WHO's fourth character
+(`I10.x00x002`, `E11.900`). Denmark writes a D before each code (`DI509`).
 """
 
 import functools
@@ -11,10 +12,13 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from data.editions.edition import Ontology, UnknownCode, icd10_readings
+from data.editions.edition import Ontology, UnknownCode, icd10_readings, undotted
 
 CODE = re.compile(r"[A-Z]\d[0-9A-Z](?:\.?[0-9A-Z]{1,4})?")
 """A code of any edition of ICD-10, in upper case."""
+_OF_CHINA = re.compile(r"([A-Z]\d[0-9A-Z])(?:([0-9X])00|([0-9X])\d\dX\d{3}|X\d\d)")
+"""Without its dot; those that could be ICD-10-CM's too are left out."""
+_OF_DENMARK = re.compile(r"D([A-Z]\d[0-9A-Z][0-9A-Z]{0,2})")
 _MARKS = "+*!#†‡-"
 """Dagger and asterisk of the WHO's double coding, the GM's `!`, the hyphen of `E11.-`, where digits are to follow."""
 
@@ -71,7 +75,10 @@ class CodeList(Ontology):
             yield code, title, plain not in self._with_codes_below
 
     def _readings(self, text: str) -> Iterable[str]:
-        return icd10_readings(text.rstrip("."))
+        yield from icd10_readings(text.rstrip("."))
+        danish = _OF_DENMARK.fullmatch(undotted(text))
+        if danish is not None:
+            yield danish[1]
 
     def _exists(self, plain: str) -> bool:
         return plain in self._plain
@@ -88,6 +95,10 @@ class CodeList(Ontology):
         raise UnknownCode(f"{group!r} is not a {level} of {self.edition}")
 
     def _surviving_ancestor(self, plain: str) -> str | None:
+        chinese = _OF_CHINA.fullmatch(plain)
+        if chinese is not None:
+            above = chinese[1] + (chinese[2] or chinese[3] or "").removesuffix("X")
+            return above if above in self._plain else None
         if re.fullmatch(r"[A-Z]\d[0-9A-Z]\d{1,2}", plain) is None:
             return None
         shorter = plain[:-1]

@@ -2,11 +2,11 @@
 
 Read are US Core's shapes and those of MIMIC-IV-on-FHIR, R4 and R5. A visit is an encounter that took place; one that is
 part of another, as the stay on a ward is of a stay in hospital, is that visit. A patient whose record was replaced is
-the one that replaced it, and of a resource that several exports hold the newest version counts. A condition belongs to
-the encounter that it names, and to those that list it as a diagnosis, where its rank orders the codes and says which is
-first. Its codes are the codings in an edition of ICD; conditions that were refuted or entered in error, are of a
-differential diagnosis, have no such coding or no encounter, or began after the patient's next visit did, are counted
-and left out. Notes are DocumentReferences with their plain text inside.
+the one that replaced it, and of a resource (but for events) that several exports hold the newest version counts. A
+condition belongs to the encounter that it names, and to those that list it as a diagnosis, where its rank orders the
+codes and says which is first. Its codes are the codings in an edition of ICD; conditions that were refuted or entered
+in error, are of a differential diagnosis, have no such coding or no encounter, or began after the patient's next visit
+did, are counted and left out. Notes are DocumentReferences with their plain text inside.
 """
 
 import argparse
@@ -65,11 +65,12 @@ def read_fhir(
     for kind, number in sorted(resources.others.items()):
         ledger.change(f"resource of the type {kind}, which is not read, left out", number)
     ledger.change("older version of a resource, left out", resources.older)
-    ledger.change("diagnosis of an encounter that is no resource Condition of its own, left out", resources.unlisted)
+    unlisted = sum(each.num_unlisted for each in resources.encounters)
+    ledger.change("diagnosis of an encounter that is no resource Condition of its own, left out", unlisted)
     for name, number in (("Patient", len(resources.people)), ("Encounter", len(resources.encounters))):
         if not number:
             raise UserError(f"{folder} holds no resource {name}; a Bulk export of Patient, Encounter and Condition has")
-    patients, stays = _ends(_replacements(resources.people)), _ends(_parts(resources.encounters, kinds))
+    patients, stays = _ends(_replacements(resources.people)), _parts(resources.encounters, kinds)
     visits = _visits(Path(folder), resources, kinds, patients, stays, ledger, forms)
     rows = read_conditions(resources, patients, stays, code_system, ledger)
     resources.conditions.clear()  # millions, which are in `rows` now
@@ -129,10 +130,19 @@ def _replacements(people: Sequence[Person]) -> dict[str, str]:
 
 
 def _parts(encounters: Sequence[Encounter], kinds: Sequence[str]) -> dict[str, str]:
-    """Encounter that took place -> the one of the wanted class that it is a part of; empty where there is none."""
-    usable = [each for each in encounters if _why_none(each) is None]
-    wanted = {each.encounter_id for each in usable if _is_of(each, kinds)}
-    return {each.encounter_id: each.part_of if each.part_of in wanted else "" for each in usable}
+    """Encounter that took place -> the outermost one of the wanted class that it is a part of, through whatever others.
+    Those that are part of each other in a circle are parts of none."""
+    usable = {each.encounter_id: each for each in encounters if _why_none(each) is None}
+    parts = {}
+    for encounter_id, each in usable.items():
+        passed, above, outermost = {encounter_id}, each.part_of, ""
+        while above in usable and above not in passed:
+            passed.add(above)
+            outermost = above if _is_of(usable[above], kinds) else outermost
+            above = usable[above].part_of
+        if outermost and above not in passed:
+            parts[encounter_id] = outermost
+    return parts
 
 
 def _is_of(encounter: Encounter, kinds: Sequence[str]) -> bool:

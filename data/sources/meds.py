@@ -37,8 +37,10 @@ PREFIXES = ("", "DIAGNOSIS", "CONDITION", "DX")
 """What may stand before the edition, in upper case, without being asked for."""
 _DIAGNOSIS = (
     r"(?i)^\s*(?:(?<prefix>[^/:]+(?:/+[^/:]+)*?)/+)?ICD[-_]?(?:/+)?(?<version>9|10)[-_]?(?<edition>[A-Z]{2,3})?"
-    r"(?:/+|:|_)\s*(?<icd>[A-Z0-9.]+)\s*(?:/+.*)?$"
+    r"(?:/+|:|_)\s*(?<icd>[A-Z0-9.]+)\s*(?:/+(?<behind>.*))?$"
 )
+_TAKES_BACK = r"(?i)rule[ds]?[_ -]?out|refuted|differential|suspect|excluded|entered[_ -]?in[_ -]?error"
+"""Behind a code, that the patient has it not, or perhaps."""
 _WHO_EDITIONS, _AMERICAN_EDITIONS = ("", "WHO"), ("", "CM")
 """What may stand behind `ICD10`: nothing for the edition that the user asks for, or its name."""
 _OF_A_DIAGNOSIS = r"(?i)DIAG|CONDITION|PROBLEM|DX"
@@ -130,7 +132,9 @@ def _parts_of_codes(codes: pl.Series, prefixes: Collection[str], editions: Colle
     parts = distinct.with_columns(pl.col("code").str.extract_groups(_DIAGNOSIS).alias("parts")).unnest("parts")
     prefix = pl.col("prefix").fill_null("").str.to_uppercase()
     edition = pl.col("edition").fill_null("").str.to_uppercase()
-    is_read = pl.col("version").is_not_null() & prefix.is_in(list(prefixes)) & edition.is_in(list(editions))
+    takes_back = pl.col("behind").fill_null("").str.contains(_TAKES_BACK)
+    is_asked_for = pl.col("version").is_not_null() & prefix.is_in(list(prefixes)) & edition.is_in(list(editions))
+    is_read = is_asked_for & ~takes_back
     of_a_diagnosis = prefix.is_in(list(prefixes)) | prefix.str.contains(_OF_A_DIAGNOSIS)
     # A prefix is a name of the data set's vocabulary; anything else might be a patient's text.
     name = pl.when(prefix.str.contains(r"^[A-Z][A-Z_/-]{0,60}$")).then(prefix).otherwise(pl.lit("another"))
@@ -144,7 +148,10 @@ def _parts_of_codes(codes: pl.Series, prefixes: Collection[str], editions: Colle
         sex=pl.col("code").str.extract(SEX, 1).str.to_uppercase(),
         is_birth=(pl.col("code").str.to_uppercase() == "MEDS_BIRTH").fill_null(False),
         is_death=(pl.col("code").str.to_uppercase() == "MEDS_DEATH").fill_null(False),
-        apart=pl.when(is_apart).then(pl.when(prefix.is_in(list(prefixes))).then(of_edition).otherwise(under_prefix)),
+        apart=pl.when(is_asked_for & takes_back)
+        .then(pl.lit("diagnosis that is ruled out, suspected or refuted behind its code"))
+        .when(is_apart)
+        .then(pl.when(prefix.is_in(list(prefixes))).then(of_edition).otherwise(under_prefix)),
     )
 
 

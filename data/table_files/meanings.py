@@ -82,7 +82,7 @@ _AT_LEAST = re.compile(
 )
 _IN_OTHER_LANGUAGES = {
     1: r"jahre?|j\.?|a\.?|años?|anos?|ans?|anni|jaar|år|lat|yaş",
-    12: r"monate?|mon\.?|mois|mes(?:es)?|mesi|mese|maand(?:en)?|m[åa]n(?:ad(?:er)?)?\.?|miesięcy",
+    12: r"monate?|mon\.?|mois|mes(?:es)?|mesi|mese|maand(?:en)?|m[åa]n(?:ed(?:er)?|ad(?:er)?)?\.?|mdr\.?|miesięcy",
     52: r"wochen?|semaines?|semanas?|settiman[ae]|weken|veckor|uger",
     365: r"tage?|jours?|d[ií]as?|giorn[oi]|dag(?:en|ar|e)?|dni",
 }

@@ -69,16 +69,16 @@ def read_sheets(path: Path, stored: bytes) -> list[Sheet]:
 
 
 def _cells(sheet: "CalamineSheet") -> list[list[Cell]]:
-    """The rows of a sheet; of cells that are merged each has what stands in the first, below the sheet's first row: a
-    patient's id over the rows of the patient, but no title over several columns."""
+    """The rows of a sheet. Of merged cells below its first row those under the first have what stands in that one, as a
+    patient's id stands for the rows of the patient; a title over several columns is of none of them."""
     rows: list[list[Cell]] = [list(row) for row in sheet.to_python()]
     top, left = sheet.start or (0, 0)
     for first, last in sheet.merged_cell_ranges or ():
         row, place = first[0] - top, first[1] - left
-        if row <= 0 or last[0] == first[0]:
+        if not 0 < row < len(rows) or not 0 <= place < len(rows[row]):
             continue
-        for below in range(row + 1, min(last[0] - top + 1, len(rows))):
-            rows[below][place] = rows[row][place]
+        for below in rows[row + 1 : last[0] - top + 1]:
+            below[place] = rows[row][place] if _empty_to_none(below[place]) is None else below[place]
     return rows
 
 

@@ -23,9 +23,11 @@ from data.table_files.stored_files import InputFile, read_bytes, read_text
 from mera.system.errors import UserError
 
 _LISTED_HEADERS = 12
-_LONGEST_HEADER = 1 << 20
-_UNDERLINE = re.compile(r"\s*-{3,}\s*")
-"""What SQL's shells write below the header."""
+_LONGEST_HEADER = 1 << 14
+_UNDERLINE = re.compile(rb"[-+|;,\s]*---[-+|;,\s]*")
+"""The line that SQL's shells write below the header."""
+_OPEN_QUOTE = re.compile(rb'(?:^|[,;\t|])[ ]*"(?:[^"]|"")*$')
+"""At the end of a line, a quote that opens at the beginning of a field and is not closed."""
 _SEPARATOR_LINE = re.compile(rb'"?sep=([;,|\t])"?\r?\n', re.IGNORECASE)
 """What spreadsheets write above the header."""
 _NAME, _DIGIT = re.compile(r"[^\W\d][\w .:/()-]{0,60}|"), re.compile(r"\d")
@@ -83,7 +85,7 @@ def read_text_table(
     text, file = read_text(path, encoding)
     text, first, separator = _first_line(path, text, separator, wanted.values())
     names = header_names(first, separator) if has_header else list(wanted.values())
-    second = text[len(first) + 1 :].split(b"\n", 1)[0]
+    second = _line_behind(text, first)
     places = _places(path, wanted, names, optional, header_names(second, separator) if has_header else None)
     layout = inspect_csv(path, text, separator, quoted)
     rows = _parse(path, text, layout, sorted(set(places.values())), has_header)
@@ -93,7 +95,7 @@ def read_text_table(
     rows = rows.select(**{ours: pl.col(rows.columns[order[place]]) for ours, place in places.items()})
     repeated = has_header and text.count(first.strip()) > 1
     rows, num_headers = _without_headers(rows, wanted) if repeated else (rows, 0)
-    if has_header and rows.height and all(_UNDERLINE.fullmatch(cell or "") for cell in rows.row(0)):
+    if has_header and rows.height and _UNDERLINE.fullmatch(second):
         rows, num_headers = rows[1:], num_headers + 1
     if rows.is_empty():
         raise UserError(f"{path} has a header but no rows")
@@ -156,19 +158,29 @@ def _with_last_name(text: bytes, first: bytes, separator: str) -> tuple[bytes, b
     """As `_first_line`. Where rows end with a separator and the header does not, it gets one, and so a last column
     without a name."""
     mark, bare = separator.encode(), first.rstrip(b"\r")
-    second = text[len(first) + 1 :].split(b"\n", 1)[0].rstrip(b"\r")
+    second = _line_behind(text, first).rstrip(b"\r")
     one_more = len(header_names(second, separator)) == len(header_names(bare, separator)) + 1
     if not (one_more and second.endswith(mark)) or bare.endswith(mark):
         return text, first, separator
+    body = text[len(first) :].replace(b"\r", b"").rstrip(b"\n") + b"\n"
+    if body.count(mark + b"\n") != body.count(b"\n") - body.startswith(b"\n"):
+        return text, first, separator  # not each row: then something else is wrong
     longer = bare + mark + first[len(bare) :]
     return longer + text[len(first) :], longer, separator
 
 
+def _line_behind(text: bytes, first: bytes) -> bytes:
+    start = len(first) + 1
+    end = text.find(b"\n", start)
+    return text[start:] if end < 0 else text[start:end]
+
+
 def _first_record(text: bytes) -> bytes:
     """Up to the first end of a line that stands in no quotes, as it does in a name of two lines."""
-    end = text.find(b"\n")
-    while end >= 0 and text.count(b'"', 0, end) % 2 and end < _LONGEST_HEADER:
-        end = text.find(b"\n", end + 1)
+    ends = [text.find(b"\n")]
+    while 0 <= ends[-1] < _LONGEST_HEADER and _OPEN_QUOTE.search(text[: ends[-1]]):
+        ends.append(text.find(b"\n", ends[-1] + 1))
+    end = ends[0] if ends[-1] < 0 or ends[-1] >= _LONGEST_HEADER else ends[-1]
     return text if end < 0 else text[:end]
 
 

@@ -119,6 +119,31 @@ def test_a_retired_injury_code_becomes_an_ancestor_of_it(data, letter):
     assert exact == (found.replace(".", "") == retired)
 
 
+@pytest.mark.parametrize(
+    ("raw", "code", "is_itself"),
+    [
+        ("I10.x00x002", "I10", False),
+        ("I10.x00", "I10", False),
+        ("E11.900", "E11.9", False),
+        ("j18.900x001", "J18.9", False),
+        ("DI509", "I50.9", True),
+        ("DE11.9", "E11.9", True),
+        ("D50.9", "D50.9", True),
+    ],
+)
+def test_the_whos_codes_as_china_and_denmark_write_them(raw, code, is_itself):
+    assert load_ontology("icd10who").resolve(raw) == (code, is_itself)
+    if raw != code:
+        with pytest.raises(UnknownCode):
+            load_ontology("icd10cm").resolve(raw)
+
+
+@pytest.mark.parametrize("code", ["I25.110", "S72.001", "E11.9001"])
+def test_codes_of_icd10cm_are_none_of_chinas(code):
+    with pytest.raises(UnknownCode):
+        load_ontology("icd10who").resolve(code)
+
+
 @pytest.mark.parametrize("code", ["E880.9", "E888.1", "E872.0", "N183.0"])
 def test_a_code_of_another_edition_is_no_retired_one(code):
     with pytest.raises(UnknownCode, match="is not a code of ICD-10-CM"):

@@ -133,3 +133,39 @@ def test_of_two_codings_the_wanted_version_counts(tmp_path):
     assert example_of(prepared(tmp_path, resources, "--code-system", "icd9", name="u"), "p1")["targets"] == ["401.9"]
     with pytest.raises(ValueError, match="no Condition has an encounter and a coding in ICD-9-CM or ICD-10-CM"):
         prepared(tmp_path, resources, "--code-system", "icd10who", name="v")
+
+
+def test_versions_are_compared_by_time_and_documents_have_them_too(tmp_path):
+    def version(code, updated):
+        return fhir.condition("n1", "p1", "e11", code, meta={"lastUpdated": updated})
+
+    newest = "2020-05-01T10:00:00.500Z"
+    for name, older in (("a", "2020-05-01T10:00:00Z"), ("b", "2020-05-01T11:30:00+02:00"), ("c", "")):
+        task = prepared(tmp_path, [*fhir.export(), version("J18.9", newest), version("N17.9", older)], name=name)
+        assert example_of(task, "p1")["history"][0]["codes"] == ["I50.9", "I10", "J18.9"]
+    notes = [
+        fhir.document("d1", "p1", "e12", f"a {word} note", "2020-02-11") | {"meta": {"versionId": number}}
+        for word, number in (("newer", "2"), ("former", "1"))
+    ]
+    task = prepared(tmp_path, [*fhir.export(), *notes], "--kind", "coding", name="notes")
+    texts = " ".join(row["text"] for row in every_row(task))
+    assert "a newer note" in texts
+    assert "former" not in texts
+    assert task.info["changed"]["older version of a resource, left out"] == 1
+
+
+def test_a_stay_within_a_ward_of_another_class_is_of_the_hospital_stay(tmp_path):
+    ward = fhir.encounter("x1", "p1", "2020-01-11", kind="ACUTE", partOf={"reference": "Encounter/e11"})
+    bed = fhir.encounter("x2", "p1", "2020-01-12", kind="ACUTE", partOf={"reference": "Encounter/x1"})
+    task = prepared(
+        tmp_path, [*fhir.export(), ward, bed, fhir.condition("n1", "p1", "x2", "J44.9")], "--encounter-class", "IMP"
+    )
+    assert example_of(task, "p1")["history"][0]["codes"] == ["I50.9", "I10", "J44.9"]
+
+
+def test_a_year_alone_may_be_after_the_next_visit(tmp_path):
+    late = fhir.condition("n1", "p1", "e11", "C34.90", onsetDateTime="2021")
+    known = fhir.condition("n2", "p1", "e11", "J18.9", onsetDateTime="2020")
+    task = prepared(tmp_path, [*fhir.export(), late, known])
+    assert example_of(task, "p1")["history"][0]["codes"] == ["I50.9", "I10", "J18.9"]
+    assert dropped(task, "diagnoses") == {"condition of after the next visit began": 1}

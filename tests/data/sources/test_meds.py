@@ -68,6 +68,7 @@ def test_meds_visit_column_and_given_splits(tmp_path):
 def test_a_visit_begins_with_its_first_event_and_nothing_is_told_of_after(tmp_path):
     folder = write_meds(tmp_path / "meds")
     more = [
+        (4, datetime(2020, 1, 3), "DIAGNOSIS//ICD//10//A419//RULE_OUT", 104),
         (1, datetime(2020, 2, 20), "LAB//1//mg", 201),
         (1, datetime(2020, 2, 21), "ICD10CM/C34.90", 101),
         (2, datetime(2020, 3, 5), "ICD10CM/C34.90", 102),
@@ -79,6 +80,7 @@ def test_a_visit_begins_with_its_first_event_and_nothing_is_told_of_after(tmp_pa
     row = example_of(task, "1")
     assert row["history"] == [{"codes": ["E11.9", "I50.9"], "days_before": 48}], "since the lab of 20 February"
     assert dropped(task, "diagnoses")["event of after the next visit began"] == 2
+    assert dropped(task, "diagnoses")["diagnosis that is ruled out, suspected or refuted behind its code"] == 1
     assert dropped(task, "visits")["death before admission"] == 1
     assert not [row for row in every_row(task) if row["patient_id"] == "3"]
     assert_adds_up(task)

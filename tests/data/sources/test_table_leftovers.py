@@ -1,6 +1,7 @@
 """What spreadsheets, SQL shells and other programs leave in and around a table."""
 
 import openpyxl
+import pytest
 
 from data.ledger import Ledger
 from data.sources.shared.own_table.table_columns import TableColumns
@@ -57,3 +58,28 @@ def test_merged_cells_stand_for_every_row(tmp_path):
         sheet.merge_cells(cells)
     book.save(tmp_path / "t.xlsx")
     assert visits_of(tmp_path / "t.xlsx")[0] == {name: [["E11.9", "I10", "N17.9"]] for name in ("007", "008")}
+
+
+def test_names_of_rows_shift_no_column(tmp_path):
+    """R writes the names of rows without a name of their own; the last value of the first row is empty."""
+    path = tmp_path / "t.csv"
+    path.write_text("pid,day,icd,death\n1,p1,2020-01-01,I10,\n2,p2,2020-02-02,E11.9,2020-03-03\n")
+    with pytest.raises(ValueError, match="5 fields where the first line has 4"):
+        visits_of(path)
+
+
+def test_a_quote_within_a_name_of_a_column_opens_nothing(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text('pid,icd,height 5",day\n007,I10,1,2020-01-01\n008,E11.9,1,2020-01-02\n')
+    assert visits_of(path)[0] == {"007": [["I10"]], "008": [["E11.9"]]}
+
+
+def test_merged_cells_beside_the_table_change_nothing(tmp_path):
+    book = openpyxl.Workbook()
+    sheet = book.active
+    for row in (["", "pid", "day", "icd"], *([None, f"00{n}", "2020-01-01", "I10"] for n in range(1, 5))):
+        sheet.append(row)
+    for cells in ("A2:A5", "H2:H4", "C4:C5"):
+        sheet.merge_cells(cells)
+    book.save(tmp_path / "t.xlsx")
+    assert visits_of(tmp_path / "t.xlsx")[0] == {f"00{n}": [["I10"]] for n in range(1, 5)}

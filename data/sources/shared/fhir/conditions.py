@@ -66,8 +66,11 @@ def read_conditions(
 
 
 def day_of(name: str) -> pl.Expr:
-    """Days since 1970 of a column of dates or times as FHIR writes them; null where one is not whole."""
-    return pl.col(name).str.slice(0, 10).str.to_date("%Y-%m-%d", strict=False).cast(pl.Int32).cast(pl.Int64)
+    """Days since 1970 of a column of dates or times as FHIR writes them, of a year or a month alone its first; null
+    where there is none."""
+    text = pl.col(name).str.slice(0, 10)
+    whole = pl.when(text.str.len_chars() == 4).then(text + "-01-01").when(text.str.len_chars() == 7).then(text + "-01")
+    return whole.otherwise(text).str.to_date("%Y-%m-%d", strict=False).cast(pl.Int32).cast(pl.Int64)
 
 
 def _listings(encounters: Sequence[Encounter]) -> dict[str, dict[str, int | None]]:

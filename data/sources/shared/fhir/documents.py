@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -12,10 +13,15 @@ from data.sources.shared.fhir.resources import Resources
 
 def read_documents(resources: Resources, unread: Counter[str]) -> Iterator[tuple[str, str, str, str, str]]:
     """Id, patient, encounter, date and plain text of each DocumentReference, one after the other; a text that is not
-    in the resource, or not plain, is empty, and counted in `unread` with the reason."""
+    in the resource, or not plain, is empty, and counted in `unread` with the reason. Of several versions of a document
+    the newest counts."""
+    numbers = itertools.count()
     for path in resources.with_documents:
         for resource in resource_lines(path):
             if text_at(resource, "resourceType") != "DocumentReference":
+                continue
+            name, number = text_at(resource, "id"), next(numbers)
+            if name and resources.newest_documents[name][1] != number:
                 continue
             reference = first_of(
                 at(resource, "context", "encounter", 0),
@@ -24,7 +30,7 @@ def read_documents(resources: Resources, unread: Counter[str]) -> Iterator[tuple
             )
             dates = (text_at(resource, "date"), text_at(resource, "context", "period", "end"))
             yield (
-                text_at(resource, "id"),
+                name,
                 id_of(at(resource, "subject")),
                 id_of(reference),
                 next(filter(None, dates), ""),

@@ -1,15 +1,19 @@
 """Resources of FHIR as a Bulk export writes them, one JSON object a line, and what stands where in one."""
 
+import datetime
 import gzip
 import json
+import math
 import re
 import sys
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from mera.system.errors import UserError
 
+Version = tuple[float, int]
 SUFFIXES = (".ndjson", ".jsonl", ".ndjson.gz", ".jsonl.gz")
 
 
@@ -53,6 +57,15 @@ def type_of(reference: object) -> str:
     nothing says it."""
     path = re.sub(r"/_history/[^/]*$", "", text_at(reference, "reference")).split("/")
     return text_at(reference, "type") or (path[-2] if len(path) > 1 else "")
+
+
+def version_of(resource: Mapping[str, object]) -> Version:
+    """When it was updated last, and its version; of what says neither the least."""
+    number, updated = text_at(resource, "meta", "versionId"), -math.inf
+    with suppress(ValueError):
+        moment = datetime.datetime.fromisoformat(text_at(resource, "meta", "lastUpdated"))
+        updated = (moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp()
+    return updated, int(number) if number.isdecimal() else 0
 
 
 def resource_lines(path: Path) -> Iterator[Mapping[str, object]]:

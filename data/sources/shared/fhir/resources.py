@@ -14,7 +14,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from data.sources.shared.fhir.ndjson import SUFFIXES, at, first_of, id_of, resource_lines, text_at, type_of
+from data.sources.shared.fhir.ndjson import (
+    SUFFIXES,
+    Version,
+    at,
+    first_of,
+    id_of,
+    resource_lines,
+    text_at,
+    type_of,
+    version_of,
+)
 from data.table_files.stored_files import InputFile
 
 _Read = TypeVar("_Read")
@@ -67,6 +77,8 @@ class Encounter:
     end: str
     diagnoses: Sequence[tuple[str, int | None]]
     """The conditions that it lists, each with its rank."""
+    num_unlisted: int
+    """Diagnoses that it lists and that are no resource of their own: a code alone, or contained."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,10 +123,11 @@ class Resources:
     """System of codes -> how many conditions have a coding in it and none in ICD."""
     older: int = 0
     """Resources of which a newer version was read."""
-    unlisted: int = 0
-    """Diagnoses of encounters that are no resource of their own: a code alone, or contained."""
     files: list[InputFile] = field(default_factory=list)
     with_documents: list[Path] = field(default_factory=list)
+    num_documents: int = 0
+    newest_documents: dict[str, tuple[Version, int]] = field(default_factory=dict)
+    """Id of a document -> its newest version, and the number of that one among all documents."""
 
 
 def read_resources(folder: str | Path, take: Callable[[Mapping[str, object]], bool] | None = None) -> Resources:
@@ -148,13 +161,12 @@ class _Versions:
     """Of each resource that was taken its version and its place in the list of its type: exports of what has changed
     since the last one, in one folder, hold a resource several times."""
 
-    _taken: dict[tuple[str, str], tuple[tuple[str, int], int]] = field(default_factory=dict)
+    _taken: dict[tuple[str, str], tuple[Version, int]] = field(default_factory=dict)
 
     def put(self, resource: Mapping[str, object], read: _Read, into: list[_Read]) -> bool:
         """Add `read`, or let it take the place of an older version, and say whether there was another."""
         name = (text_at(resource, "resourceType"), text_at(resource, "id"))
-        number = text_at(resource, "meta", "versionId")
-        version = (text_at(resource, "meta", "lastUpdated"), int(number) if number.isdecimal() else 0)
+        version = version_of(resource)
         known = self._taken.get(name) if name[1] else None
         if known is None:
             self._taken[name] = (version, len(into))
@@ -178,12 +190,18 @@ def _take(resource: Mapping[str, object], resources: Resources, versions: _Versi
         case "Patient":
             resources.older += versions.put(resource, _person(resource), resources.people)
         case "Encounter":
-            resources.older += versions.put(resource, _encounter(resource, resources), resources.encounters)
+            resources.older += versions.put(resource, _encounter(resource), resources.encounters)
         case "Condition":
             resources.older += versions.put(resource, _condition(resource, resources), resources.conditions)
         case "DocumentReference":
             if path not in resources.with_documents:
                 resources.with_documents.append(path)
+            name, version = text_at(resource, "id"), version_of(resource)
+            known = resources.newest_documents.get(name) if name else None
+            resources.older += known is not None
+            if known is None or version >= known[0]:
+                resources.newest_documents[name] = (version, resources.num_documents)
+            resources.num_documents += 1
         case other:
             resources.others[other if re.fullmatch(r"[A-Za-z]{1,40}", other) else "another"] += 1
 
@@ -201,14 +219,13 @@ def _person(resource: Mapping[str, object]) -> Person:
     )
 
 
-def _encounter(resource: Mapping[str, object], resources: Resources) -> Encounter:
+def _encounter(resource: Mapping[str, object]) -> Encounter:
     kinds = (text_at(resource, "class", "code"), text_at(resource, "class", 0, "coding", 0, "code"))
     start, end = (
         text_at(resource, "period", side) or text_at(resource, "actualPeriod", side) for side in ("start", "end")
     )
     listed = at(resource, "diagnosis")
     diagnoses = [pair for each in listed for pair in _ranked(each)] if isinstance(listed, list) else []
-    resources.unlisted += sum(not name for name, _ in diagnoses)
     return Encounter(
         encounter_id=text_at(resource, "id"),
         identifier=text_at(resource, "identifier", 0, "value"),
@@ -219,6 +236,7 @@ def _encounter(resource: Mapping[str, object], resources: Resources) -> Encounte
         kind=next(filter(None, kinds), "").upper(),
         part_of=id_of(at(resource, "partOf")),
         diagnoses=tuple(pair for pair in diagnoses if pair[0]),
+        num_unlisted=sum(not name for name, _ in diagnoses),
     )
 
 

@@ -44,14 +44,14 @@ AROUND = " \t\r\n[](){}\"'"
 """What a program that writes lists may put around a code."""
 _CODE_FORM = re.compile(
     r"(?i:ICD-?(?:9|10)-?[A-Z]{0,3}[:|/]+)?(?:"
-    r"[A-Za-z]\d[0-9A-Za-z](?:\.?[0-9A-Za-z]{0,4}|,\d[0-9A-Za-z]{0,3})[-+*!#†‡]?|\d{3}(?:\.\d{1,2})?|\d{4,5}|[EeVv]\d{2,3}\.?\d{0,2})"
+    r"[Dd]?[A-Za-z]\d[0-9A-Za-z](?:\.?[0-9A-Za-z]{0,4}|\.?[0-9xX]\d\d[xX]\d{3}|,\d[0-9A-Za-z]{0,3})[-+*!#†‡]?|\d{3}(?:\.\d{1,2})?|\d{4,5}|[EeVv]\d{2,3}\.?\d{0,2})"
 )
 
 
 def code_mark(texts: Sequence[str], separator: str | None = None, is_named: bool = False) -> str | None:
     """What separates the codes in the cells `texts`: nothing (""), `separator` or else a usual mark; None where they
     are no codes. `is_named`: the name of their column says so, and they may be codes where none has a letter or a
-    point, and where half of them are local ones."""
+    point, or where half of them are local ones."""
     listed = [mark for mark in LIST_MARKS if _share_listed(pl.Series(texts, dtype=pl.String), mark) > SHARE_OF_LISTS]
     marks = (*listed, "", *_IN_CELL) if separator is None else ("", separator)
     return next((mark for mark in marks if _are_codes(texts, mark, is_named)), None)
@@ -62,6 +62,11 @@ def code_pieces(texts: Sequence[str], separator: str) -> list[str]:
     split = [piece for text in texts for piece in (text.split(separator) if separator else [text])]
     pieces = bare_codes(pl.Series(split, dtype=pl.String).str.strip_chars(AROUND), None).codes
     return [piece for piece in pieces.to_list() if piece]
+
+
+def has_code_form(text: str) -> bool:
+    """Whether a cell is written as one code is, known or not."""
+    return _CODE_FORM.fullmatch(text.strip(AROUND)) is not None
 
 
 def best_system(codes: Sequence[str]) -> str:
@@ -79,12 +84,14 @@ def share_of_codes(codes: Sequence[str], ontology: Ontology) -> float:
 
 
 def _are_codes(texts: Sequence[str], separator: str, is_named: bool) -> bool:
-    pieces, share = code_pieces(texts, separator), SHARE_OF_NAMED if is_named else SHARE_OF_CODES
+    pieces = code_pieces(texts, separator)
+    are_numbers = all(piece.isdigit() for piece in pieces)
+    share = SHARE_OF_NAMED if is_named and not are_numbers else SHARE_OF_CODES
     if not pieces or (separator and len(pieces) <= len(texts)):
         return False
     if sum(bool(_CODE_FORM.fullmatch(piece)) for piece in pieces) < share * len(pieces):
         return False
-    if all(piece.isdigit() for piece in pieces) and not is_named:
+    if are_numbers and not is_named:
         return False
     if max(share_of_codes(pieces, load_ontology(name)) for name in SYSTEMS.values()) >= share:
         return True

@@ -41,7 +41,7 @@ NAMES = {
     "age": r"\bage|\b(start|end|adm|admission|pat|patient)age\b|^alter|edad|^idade|leeftijd|^eta$",
     "birth_date": r"birth|\bborn|\bdob\b|\bgeb|\bnac|\bnais|\bnasc|\bf[oöø]d|synt|urodz|nascita",
     "position": r"seq|position|rank|^pos|^nr$|order|num|^line|\b(dx|diag\w*) ?(no|nr|line)\b",
-    "code": rf"{OF_DIAGNOSES}|{SHORT_FOR_DIAGNOSES}|\bcodes?\b",
+    "code": rf"{OF_DIAGNOSES}|{SHORT_FOR_DIAGNOSES}|codes?\b",
     "text": r"note|text|summary|report|brief|informe|epicris",
     "note": r"id$|^id|note|doc|file|report|informe|key|num",
 }
@@ -71,16 +71,20 @@ NOT = {
     "sex": r"baby|mother|father|partner|doctor|physician",
     "position": r"child|order ?id|visit|number of",
     "code": r"death|defun|morte\b|[oó]bito|famil|father|mother|exclu|suspe|verdacht|version"
-    r"|^(?!.*(dx|diag|icd)).*(ward|room|unit|zip|plz|atc|drug|medic|proc|post|clinic|servic|special|depart)",
+    r"|ccs|\bdrg|year|cost|days|count\b|charge|\bpoa"
+    r"|^(?!.*(dx|diag|icd)).*(ward|room|unit|zip|plz)",
 }
-RATHER_NOT = {"code": r"\badm(i|t)|\breferr?al|presenting|provisional|working|\bingreso|aufnahme|einweis|entr[eé]e"}
+RATHER_NOT = {
+    "code": r"\badm(i|t)|\breferr?al|presenting|provisional|working|\bingreso|aufnahme|einweis|entr[eé]e"
+    rf"|^(?!.*({OF_DIAGNOSES})).*(\batc\b|drug|medic|proc|post|clinic|servic|special|depart)"
+}
 """Names that a column of the kind has only where there is no other."""
 OF_PRINCIPAL = r"princ|primary|\bmain|haupt|\bhdia|\b(hd|dp)\b|hoofd|\bpdx|prim[aä]r"
 OF_SECONDARY = r"second|neben|\bbdia|\b(nd|das)\b|\bother|comorb|assoc|neven|\bsdx"
 """Columns of a visit's first diagnosis, and of those behind it."""
 OF_AGE_UNITS = (
-    r"\b(age|edad|idade|alter|leeftijd)\w*.*(unit|type|\bcod|clave|\bcve|einheit)"
-    r"|(unit|\bcod\w*|clave|\bcve|tipo|type|einheit).*(age|edad|idade|alter|leeftijd)"
+    r"\b(age|edad|idade|alter|leeftijd)s?( ?in)? ?(units?|type|code?|clave|cve|einheit)\b"
+    r"|\b(units?|code?|clave|cve|tipo|type|einheit)( ?(of|de|da|la|der))* ?(age|edad|idade|alter|leeftijd)\b"
 )
 """Columns that say whether an age beside them counts years, months or days."""
 OF_GROUPS = r"\b(group|grp|band|cat|category|class|range|gruppe|klasse|grupo)|age(group|grp|band|cat|range)|altersgr"

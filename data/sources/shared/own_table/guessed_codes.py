@@ -2,11 +2,17 @@
 
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import polars as pl
 
-from data.sources.shared.own_table.code_cells import FEWEST_VALUES, best_system, code_mark, code_pieces
+from data.sources.shared.own_table.code_cells import (
+    FEWEST_VALUES,
+    best_system,
+    code_mark,
+    code_pieces,
+    has_code_form,
+)
 from data.sources.shared.own_table.column_kinds import distinct
 from data.sources.shared.own_table.column_names import (
     NAMES,
@@ -48,7 +54,7 @@ def code_columns(rows: pl.DataFrame, free: Sequence[str], separator: str | None)
     having += [name for name in nameless_beside(rows.columns, having) if name in marks]  # under a merged header
     separator = next((marks[name] for name in having if marks[name]), separator)
     chosen = [name for name in having if marks[name] in ("", separator)]
-    numbered = [name for name in _of_the_same_row(chosen, free) if not rows[name].is_null().all()]
+    numbered = [name for name in _of_the_same_row(chosen, free) if _some_are_codes(rows[name], 0)]
     chosen = [name for name in rows.columns if name in {*chosen, *numbered}]
     shorter = _shorter_forms(rows, chosen, separator)
     chosen = sorted((name for name in chosen if name not in shorter), key=_standing)
@@ -71,7 +77,8 @@ def _mark(values: pl.Series, separator: str | None) -> str | None:
 def _of_the_same_row(chosen: Sequence[str], free: Sequence[str]) -> list[str]:
     """Further columns that are called as one of the chosen but for the number at the end: the last of a row of columns
     for diagnoses hold few values, and some of them may be no codes. `icd9` and `icd10` are no such row."""
-    starts = {name.rstrip("0123456789") for name in chosen if name[-1:].isdigit() and not is_place(name)}
+    called = [name for name in chosen if is_called(name, NAMES["code"]) and not is_place(name)]
+    starts = {name.rstrip("0123456789") for name in called if name[-1:].isdigit()}
     rows = [re.compile(rf"{re.escape(start)}\d+") for start in starts if not re.search(r"(icd|cie|cim|cid)\W*$", start)]
     return [name for name in free if name not in chosen and any(row.fullmatch(name) for row in rows)]
 
@@ -79,24 +86,21 @@ def _of_the_same_row(chosen: Sequence[str], free: Sequence[str]) -> list[str]:
 def _shorter_forms(rows: pl.DataFrame, chosen: Sequence[str], separator: str | None) -> list[str]:
     """The columns that hold, row for row, nothing but the categories of the codes in another: both would be read."""
     few = rows.select(chosen).head(_ROWS_COMPARED)
-    cells = {
-        name: [{*code_pieces([cell], separator or "")} if cell else set() for cell in few[name].cast(pl.String)]
-        for name in chosen
-    }
-    short = [name for name in chosen if _share(cells[name], lambda codes: all(len(c) == _CATEGORY for c in codes)) == 1]
+    cells = {name: [_split(cell, separator) for cell in few[name].cast(pl.String)] for name in chosen}
+    short = [name for name in chosen if all(len(code) == _CATEGORY for codes in cells[name] for code in codes)]
     longer = [name for name in chosen if name not in short]
     return [name for name in short if any(_are_categories(cells[name], cells[other]) for other in longer)]
+
+
+def _split(cell: str | None, separator: str | None) -> set[str]:
+    pieces = [] if cell is None else cell.split(separator) if separator else [cell]
+    return {piece.strip().upper() for piece in pieces if piece.strip()}
 
 
 def _are_categories(short: Sequence[set[str]], long: Sequence[set[str]]) -> bool:
     pairs = [pair for pair in zip(short, long, strict=True) if pair[0]]
     same = sum(codes <= {code[:_CATEGORY] for code in others} for codes, others in pairs)
     return len(pairs) > 0 and same >= _SAME_ROWS * len(pairs)
-
-
-def _share(cells: Sequence[set[str]], fits: Callable[[set[str]], bool]) -> float:
-    filled = [codes for codes in cells if codes]
-    return sum(map(fits, filled)) / max(1, len(filled))
 
 
 def _standing(name: str) -> int:
@@ -106,10 +110,15 @@ def _standing(name: str) -> int:
 
 def _holds_some(values: pl.Series) -> bool:
     """Whether a column is called as one of diagnoses, and a part of its cells are codes."""
-    if not (is_called(values.name, OF_DIAGNOSES) and could_be(values.name, "code")):
+    return is_called(values.name, OF_DIAGNOSES) and could_be(values.name, "code") and _some_are_codes(values, _SOME)
+
+
+def _some_are_codes(values: pl.Series, more_than: float) -> bool:
+    """Whether more than a share of the cells of a column of text are written as codes are, with a letter."""
+    if values.dtype != pl.String:
         return False
-    cells = values.cast(pl.String).drop_nulls().head(_ROWS_COMPARED).to_list()
-    return sum(code_mark([cell], is_named=True) is not None for cell in cells) > _SOME * len(cells)
+    cells = values.drop_nulls().head(_ROWS_COMPARED).to_list()
+    return sum(has_code_form(cell) and not cell.strip().isdigit() for cell in cells) > more_than * len(cells)
 
 
 def system_of(rows: pl.DataFrame, columns: Sequence[str], separator: str | None) -> str:

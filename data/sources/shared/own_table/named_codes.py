@@ -11,12 +11,16 @@ from data.ontology import Ontology, UnknownCode
 CODE = r"[A-Za-z0-9][0-9][0-9A-Za-z][0-9A-Za-z.]*"
 WITH_NAME = rf"^[\s\[(]*({CODE})[\s\])(*+†‡!#:;,_/=–—|-]+([^\n]*[^\W\d_]{{3}}[^\n]*)$"
 """A code, and behind it words: `I10 - Essential hypertension`."""
-BEHIND_NAME = rf"^([^\n]*[^\W\d_]{{3}}[^\n]*?)\s*[\[(]\s*({CODE})\s*[\])]?\s*$"
-"""Words, and behind them their code in brackets: `Essential hypertension [I10]`."""
+BEHIND_NAME = re.compile(rf"[\[(]\s*({CODE})\s*[\])]?\s*$")
+"""What stands behind words that it is the code of: `Essential hypertension [I10]`."""
+_LONGEST_CODE, _LONGEST_NAME = 30, 300
+"""Characters, with the brackets around it; and of a name."""
 NAMES_OF_CODES = 0.5
 """Different words for each code, from which on they are what the codes are called; fewer would qualify them."""
 CERTAINTY = re.compile(rf"[\s\[(]*({CODE})\s+([AGVZ])(?:\s+\S.*)?", re.I | re.S)
 """The German certainty behind a code: excluded, certain, suspected, past."""
+CERTAINTY_AT_ONCE = re.compile(r"\s*([A-Za-z]\d{2}(?:\.?[0-9]{1,2})?)([AGVZ])\s*")
+"""The same without a space, as practices write it; in ICD-10-CM such a letter is part of the code."""
 OF_TWO = re.compile(r"\s*([A-Za-z]\d{2}[\dXx-])[\s-]?([AD])\s*")
 """A code of the WHO with the British letter for one of two codes of a disease: dagger, its cause, or asterisk."""
 TAKES_BACK = re.compile(
@@ -53,15 +57,18 @@ def bare_codes(cells: pl.Series, edition: Ontology | None) -> BareCodes:
     """
     words: dict[str, str] = {}
     distinct = cells.drop_nulls().unique().to_list()
+    is_german = edition is not None and edition.system not in ("icd10cm", "icd9cm")
     bare: dict[str, str | None] = _of_two(distinct) if edition is None or edition.system != "icd10cm" else {}
     for cell in (cell for cell in distinct if cell not in bare):
         certainty, found = CERTAINTY.fullmatch(cell), re.match(WITH_NAME, cell)
+        if certainty is None and is_german and edition is not None and not edition.knows(cell):
+            certainty = CERTAINTY_AT_ONCE.fullmatch(cell)
         if certainty and edition is not None and _is_certainty(edition, certainty[1], certainty[2]):
             bare[cell] = certainty[1] if certainty[2].upper() == "G" else None
             continue
-        behind = re.match(BEHIND_NAME, cell) if found is None else None
+        behind = _behind_name(cell) if found is None else None
         if behind is not None:
-            code, name = behind[2], behind[1]
+            code, name = behind
         elif found is not None and not _SPLIT.match(found[2]):
             code, name = found[1], found[2]
         else:
@@ -81,6 +88,14 @@ def bare_codes(cells: pl.Series, edition: Ontology | None) -> BareCodes:
         num_named=int(cells.is_in(list(named)).sum()),
         num_taken_back=int(cells.is_in(taken_back).sum()),
     )
+
+
+def _behind_name(cell: str) -> tuple[str, str] | None:
+    """The code behind a name, and the name."""
+    found = BEHIND_NAME.search(cell, max(0, len(cell) - _LONGEST_CODE)) if len(cell) < _LONGEST_NAME else None
+    name = "" if found is None else cell[: found.start()].strip()
+    is_name = "\n" not in name and re.search(r"[^\W\d_]{3}", name) is not None
+    return (found[1], name) if found is not None and is_name else None
 
 
 def _of_two(cells: Sequence[str]) -> dict[str, str | None]:

@@ -39,6 +39,7 @@ from data.sources.shared.own_table.first_rows import first_rows, kept_rows
 from data.sources.shared.own_table.guessed_codes import as_pattern, code_columns, system_of, tell_left_out
 from data.sources.shared.own_table.table_columns import encoding_hint, matching, parse_keep, texts_of
 from data.table_files.csv_layout import as_name
+from data.table_files.meanings import age
 from data.table_files.text_tables import read_text_table
 from mera.system.errors import UserError
 
@@ -138,7 +139,7 @@ class _Guesser:
         named = [column for column in fitting if is_called(column, NAMES[name])]
         first_choice = FIRST_CHOICE.get(name, NAMES[name])
         named.sort(
-            key=lambda column: (name == "patient" and self._is_of_rows(column), not is_called(column, first_choice))
+            key=lambda column: (not is_called(column, first_choice), name == "patient" and self._is_of_rows(column))
         )
         needs_no_name = name in ("sex", "time") or (self.of_notes and name == "text")
         for column in named[:1] or (fitting[:1] if needs_no_name else []):
@@ -190,7 +191,7 @@ class _Guesser:
         self.take("time", is_time, differs_by=known.patient)
         if known.time is None and known.visit is None and not self.of_notes:  # a visit of the user's own is meant
             self._refuse_unread_times()
-        units = [name for name in self.free if is_called(name, OF_AGE_UNITS) and len(distinct(self.rows[name])) <= _FEW]
+        units = [name for name in self.free if is_called(name, OF_AGE_UNITS) and self._is_of_units(name)]
         if not units:
             self.take(
                 "age",
@@ -286,6 +287,11 @@ class _Guesser:
             print(
                 f"taken by its values: {fitting[0]} for the patients' ids (--patient says otherwise)", file=sys.stderr
             )
+
+    def _is_of_units(self, column: str) -> bool:
+        """Whether ages beside the column may be no years."""
+        units = distinct(self.rows[column])
+        return len(units) <= _FEW and any(age(f"1 {unit}") != 1 for unit in units)
 
     def _is_of_rows(self, column: str) -> bool:
         """Whether each row has a value of its own."""

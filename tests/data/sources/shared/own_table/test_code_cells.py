@@ -44,6 +44,13 @@ def test_the_name_beside_a_code_is_left_out_and_counted(tmp_path, form):
     assert ledger.record()["changed"] == {WITH_NAMES: 4}
 
 
+def test_the_german_certainty_may_stand_at_the_code(tmp_path):
+    cells = ["I10G", "E11.9 G", "J18.9V", "N17.9Z", "I50.9A", "I48.9"]
+    ledger = Ledger()
+    assert read(write(tmp_path / "t.csv", cells), ledger, "icd10who") == [["I10"], ["E11.9"], ["I48.9"]]
+    assert ledger.record()["changed"] == {TAKEN_BACK: 3}
+
+
 TAKEN_BACK = "code that words beside it take back (excluded, suspected, history of), not read"
 
 

@@ -3,6 +3,7 @@
 import polars as pl
 import pytest
 
+from data.sources.shared.own_table.named_codes import bare_codes
 from data.sources.shared.own_table.table_guess import TableGuess, guess_table
 
 CODES = ("I10", "E11.9", "I50.9", "N17.9", "J18.9", "M54.5")
@@ -102,3 +103,33 @@ def test_patients_are_known_by_their_values_where_one_column_fits(tmp_path, caps
     path.write_text(path.read_text().replace("pid", "Kennung", 1))
     with pytest.raises(ValueError, match="no column seems to hold the patients' ids; name it with --patient"):
         guess_table(path, TableGuess())
+
+
+@pytest.mark.parametrize(
+    ("columns", "codes"),
+    [
+        ({"dxccs1": lambda row: f"{100 + row % 60}", "dx1": lambda row: f"{400 + row % 30}.9"}, ["dx1"]),
+        ({"dx_cost": lambda row: f"{1000 + row}", "dx": code}, ["dx"]),
+        ({"dx_days": lambda row: f"{100 + row % 30}", "dx": lambda row: f"{400 + row % 30}.9"}, ["dx"]),
+        ({"diag_year": lambda row: f"{2010 + row % 9}", "diag": code}, ["diag"]),
+        ({"col1": code, "col2": lambda row: "MF"[row % 2], "col3": lambda row: 30 + row % 40}, ["col1"]),
+        ({"item1": code, "item2": lambda row: f"words {row}", "item3": lambda row: 30 + row}, ["item1"]),
+        ({"clinical_code": code}, ["clinical_code"]),
+        ({"cie10_servicio": code}, ["cie10_servicio"]),
+        ({"problemcode": code, "level": lambda row: f"B{10 + row % 60}"}, ["problemcode"]),
+    ],
+)
+def test_numbers_and_other_columns_of_a_row_are_no_codes(tmp_path, columns, codes):
+    assert taken(tmp_path, columns) == codes
+
+
+def test_the_columns_of_a_row_may_be_of_other_types(tmp_path):
+    path = write(tmp_path, {"dx1": code, "dx2": lambda row: 3})
+    pl.read_csv(path, infer_schema_length=100).write_parquet(tmp_path / "t.parquet")
+    assert guess_table(tmp_path / "t.parquet", TableGuess()).code == ["dx1"]
+
+
+def test_long_cells_are_looked_at_once(tmp_path):
+    """Names before a code in brackets are looked for at the end alone: a note of one line took a second."""
+    found = bare_codes(pl.Series([f"note {'of a long stay ' * 4000}", "Heart failure [I50.9]"]), None).codes
+    assert found.to_list()[1] == "I50.9"
