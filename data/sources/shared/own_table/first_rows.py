@@ -21,6 +21,7 @@ _ROWS = 20_000
 _CODE = r"[a-z]\d{2}(\.\w+)?|[a-z]\d{3,4}"
 _VALUE = r"\d{1,4}[-./]\d{1,2}[-./]\d{1,4}.*|\d+([.,]\d+)?|[a-z]\d{2}\.\w+|[a-z]\d{3,4}"
 """In the place of a name: a date, a number, a code."""
+_NO_NAMES = "{} has values in its first line, and no names of columns; add a line with them above it"
 
 
 def first_rows(path: str | Path, separator: str | None, encoding: str | None) -> tuple[pl.DataFrame, str | None]:
@@ -56,9 +57,7 @@ def _read(path: Path, separator: str | None, encoding: str | None) -> pl.DataFra
     first = table.rows.head(_ROWS)
     rows = first.select(without_nothing(first[name]).alias(name) for name in unique)
     _refuse_second_header(path, rows)
-    flags = [name for name in unique if re.fullmatch(_VALUE, name) and {*distinct(rows[name])} <= {"0", "1"}]
-    if any(not name.isdigit() for name in flags):
-        raise UserError(f"{path} has a column for each code, with 0 and 1; write a row for each code that is there")
+    _refuse_codes_as_names(path, rows)
     return rows
 
 
@@ -68,16 +67,24 @@ def _refuse_no_names(path: Path, names: Sequence[str]) -> None:
     filled = [name for name in names if not is_place(name)]
     values = [name for name in filled if re.fullmatch(_VALUE, name)]
     numbers = sorted(int(name) for name in values if name.isdigit() and len(name) < 4)
-    is_numbered = len(numbers) == len(values) and numbers == list(
-        range(min(numbers, default=0), min(numbers, default=0) + len(numbers))
-    )
+    first = min(numbers, default=0)
+    is_numbered = len(numbers) == len(values) and numbers == list(range(first, first + len(numbers)))
     are_codes = all(re.fullmatch(_CODE, name) for name in values)
     others = [name for name in filled if name not in values]
     has_words = sum(len(name) > 2 and name.replace("_", "").replace(" ", "").isalpha() for name in others) > 1
     if values and not (has_words and (is_numbered or are_codes)):
-        raise UserError(f"{path} has values in its first line, and no names of columns; add a line with them above it")
+        raise UserError(_NO_NAMES.format(path))
     if len(filled) == 1 and len(names) > 2:
         raise UserError(f"{path}: the first line is a title and no header; take such lines out")
+
+
+def _refuse_codes_as_names(path: Path, rows: pl.DataFrame) -> None:
+    """Raises UserError where columns are called as codes: they are flags of them, or the first line is a patient's."""
+    codes = [name for name in rows.columns if re.fullmatch(_CODE, name)]
+    if codes and all({*distinct(rows[name])} <= {"0", "1"} for name in codes):
+        raise UserError(f"{path} has a column for each code, with 0 and 1; write a row for each code that is there")
+    if codes:
+        raise UserError(_NO_NAMES.format(path))
 
 
 def _refuse_second_header(path: Path, rows: pl.DataFrame) -> None:

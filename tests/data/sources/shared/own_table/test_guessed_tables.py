@@ -81,6 +81,7 @@ def test_a_header_of_two_lines_in_a_cell(tmp_path):
         (["pid", "day", "I10", "E11.9", "I50.9"], lambda n: (*visit_of(n)[:2], n % 2, 0, 1), "a column for each code"),
         (["pid", "admitted", "icd"], lambda n: (visit_of(n)[0], 44200 + 9 * n, "I10"),
          "times of the visits, as whole numbers, which --time admitted reads as days"),
+        (["Smith", "Cardiology", "I10"], visit_of, "has values in its first line"),
         (["P001", "2020-01-02", "I10"], visit_of, "has values in its first line"),
         (["P001", "F", "2020-01-02", "I10"], lambda n: ("P", "F", *visit_of(n)[1:]), "has values in its first line"),
     ],
