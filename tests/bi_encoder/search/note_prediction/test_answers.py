@@ -43,7 +43,7 @@ def test_a_code_and_what_stands_around_it(answers):
     assert "I50" in [node["code"] for node in answers.code({"code": " i50.9"})["path"]]
     with pytest.raises(ValueError, match="the model's edition has no such code"):
         answers.code({"code": "Smith"})
-    assert answers.about()["kind"] == "bi_encoder"
+    assert answers.about()["kind"] == "notes"
 
 
 def test_a_model_of_histories_is_refused(tmp_path):
