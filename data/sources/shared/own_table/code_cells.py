@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from data.ontology import Ontology, load_ontology
-from data.sources.shared.own_table.named_codes import CODE, bare_codes
+from data.sources.shared.own_table.named_codes import CERTAINTY, CODE, bare_codes
 from data.sources.shared.own_table.table_columns import SYSTEMS
 from data.table_files.columns import without_nothing
 from data.table_files.csv_layout import as_name, nameless_beside
@@ -58,10 +58,11 @@ def code_mark(texts: Sequence[str], separator: str | None = None, is_named: bool
 
 
 def code_pieces(texts: Sequence[str], separator: str) -> list[str]:
-    """The codes in some cells, without their names and the brackets and quotes of a list."""
+    """The codes in some cells, without their names, the German certainty and the brackets and quotes of a list."""
     split = [piece for text in texts for piece in (text.split(separator) if separator else [text])]
     pieces = bare_codes(pl.Series(split, dtype=pl.String).str.strip_chars(AROUND), None).codes
-    return [piece for piece in pieces.to_list() if piece]
+    certain = ((piece, CERTAINTY.fullmatch(piece)) for piece in pieces.to_list() if piece)
+    return [piece if found is None else found[1] for piece, found in certain]
 
 
 def has_code_form(text: str) -> bool:
@@ -86,7 +87,7 @@ def share_of_codes(codes: Sequence[str], ontology: Ontology) -> float:
 def _are_codes(texts: Sequence[str], separator: str, is_named: bool) -> bool:
     pieces = code_pieces(texts, separator)
     are_numbers = all(piece.isdigit() for piece in pieces)
-    share = SHARE_OF_NAMED if is_named and not are_numbers else SHARE_OF_CODES
+    share = SHARE_OF_NAMED if is_named and not are_numbers and separator not in _BARE_MARKS else SHARE_OF_CODES
     if not pieces or (separator and len(pieces) <= len(texts)):
         return False
     if sum(bool(_CODE_FORM.fullmatch(piece)) for piece in pieces) < share * len(pieces):

@@ -71,28 +71,31 @@ NOT = {
     "sex": r"baby|mother|father|partner|doctor|physician",
     "position": r"child|order ?id|visit|number of",
     "code": r"death|defun|morte\b|[oó]bito|famil|father|mother|exclu|suspe|verdacht|version"
-    r"|ccs|\bdrg|year|cost|days|count\b|charge|\bpoa"
-    r"|^(?!.*(dx|diag|icd)).*(ward|room|unit|zip|plz)",
+    r"|ccs|\bdrg\b|\byears?\b|\bcosts?\b|\bdays\b|\bcount\b|\bcharges?\b|\bpoa\d*\b|\bdept|\bsource\b|hcpcs"
+    r"|post ?code|postal|^(?!.*(dx|diag|icd)).*(ward|room|unit|zip|plz)",
 }
-RATHER_NOT = {
-    "code": r"\badm(i|t)|\breferr?al|presenting|provisional|working|\bingreso|aufnahme|einweis|entr[eé]e"
-    rf"|^(?!.*({OF_DIAGNOSES})).*(\batc\b|drug|medic|proc|post|clinic|servic|special|depart)"
-}
+RATHER_NOT = {"code": r"\badm(i|t)|\breferr?al|presenting|provisional|working|\bingreso|aufnahme|einweis|entr[eé]e"}
 """Names that a column of the kind has only where there is no other."""
+OF_OTHER_CODES = rf"^(?!.*({OF_DIAGNOSES})).*(\batc\b|drug|medic|proc|post|clinic|servic|special|depart)"
+"""Columns of codes that hardly are of diagnoses, where there are others."""
 OF_PRINCIPAL = r"princ|primary|\bmain|haupt|\bhdia|\b(hd|dp)\b|hoofd|\bpdx|prim[aä]r"
 OF_SECONDARY = r"second|neben|\bbdia|\b(nd|das)\b|\bother|comorb|assoc|neven|\bsdx"
 """Columns of a visit's first diagnosis, and of those behind it."""
+OF_NO_DAYS = r"type|source|\bid\b|status|\bin ?hospital|length|\blos\b|year|month|hour"
+"""Numbers beside the times of visits that are no days."""
 OF_AGE_UNITS = (
-    r"\b(age|edad|idade|alter|leeftijd)s?( ?in)? ?(units?|type|code?|clave|cve|einheit)\b"
-    r"|\b(units?|code?|clave|cve|tipo|type|einheit)( ?(of|de|da|la|der))* ?(age|edad|idade|alter|leeftijd)\b"
+    r"\b(age|edad|idade|alter|leeftijd)s?( ?in)? ?(units?|uom|types?|tipo|code?|clave|cve|einheit|eenheid|unidade?)\b"
+    r"|\b(units?|unit[eé]s?|unidade?s?|uom|code?|clave|cve|tipo|type|einheit|eenheid)"
+    r"( ?(of|de|d|da|la|del|der))* ?(age|edad|idade|alter|leeftijd)\b"
 )
 """Columns that say whether an age beside them counts years, months or days."""
 OF_GROUPS = r"\b(group|grp|band|cat|category|class|range|gruppe|klasse|grupo)|age(group|grp|band|cat|range)|altersgr"
 """Ages by number of a group; a range (60-69) says what it is."""
 
 
+_EAST_ASIAN = r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]"
 _IN_ANOTHER_SCRIPT = re.compile(
-    r"(?<=[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af])(?=[a-z])|(?<=[a-z])(?=[\u3040-\ud7af])"
+    rf"(?:(?<={_EAST_ASIAN})|(?<={_EAST_ASIAN}\d)|(?<={_EAST_ASIAN}\d\d))(?=[a-z])|(?<=[a-z])(?={_EAST_ASIAN})"
 )
 
 

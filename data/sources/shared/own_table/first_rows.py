@@ -6,7 +6,9 @@ from pathlib import Path
 
 import polars as pl
 
+from data.sources.shared.own_table.code_cells import has_code_form
 from data.sources.shared.own_table.column_kinds import distinct
+from data.sources.shared.own_table.column_names import OF_DIAGNOSES, is_called
 from data.sources.shared.own_table.guessed_codes import tell_left_out
 from data.table_files.columnar import records_in
 from data.table_files.columns import without_nothing
@@ -21,6 +23,7 @@ _ROWS = 20_000
 _CODE = r"[a-z]\d{2}(\.\w+)?|[a-z]\d{3,4}"
 _VALUE = r"\d{1,4}[-./]\d{1,2}[-./]\d{1,4}.*|\d+([.,]\d+)?|[a-z]\d{2}\.\w+|[a-z]\d{3,4}"
 """In the place of a name: a date, a number, a code."""
+_FLAGS = frozenset(["0", "1", "true", "false"])
 _NO_NAMES = "{} has values in its first line, and no names of columns; add a line with them above it"
 
 
@@ -79,12 +82,19 @@ def _refuse_no_names(path: Path, names: Sequence[str]) -> None:
 
 
 def _refuse_codes_as_names(path: Path, rows: pl.DataFrame) -> None:
-    """Raises UserError where columns are called as codes: they are flags of them, or the first line is a patient's."""
+    """Raises UserError where columns are called as codes: they are flags of them and no column holds diagnoses, or
+    codes stand below, and the first line is a patient's. Others are called so by chance (`q01`, `b12`)."""
     codes = [name for name in rows.columns if re.fullmatch(_CODE, name)]
-    if codes and all({*distinct(rows[name])} <= {"0", "1"} for name in codes):
-        raise UserError(f"{path} has a column for each code, with 0 and 1; write a row for each code that is there")
-    if codes:
+    cells = {name: distinct(rows[name].cast(pl.String)) for name in codes}
+    if any(sum(map(has_code_form, texts)) * 2 > len(texts) and not _are_digits(texts) for texts in cells.values()):
         raise UserError(_NO_NAMES.format(path))
+    has_diagnoses = any(is_called(name, OF_DIAGNOSES) for name in rows.columns)
+    if codes and not has_diagnoses and all({text.lower() for text in texts} <= _FLAGS for texts in cells.values()):
+        raise UserError(f"{path} has a column for each code, with 0 and 1; write a row for each code that is there")
+
+
+def _are_digits(texts: Sequence[str]) -> bool:
+    return all(text.strip().isdigit() for text in texts)
 
 
 def _refuse_second_header(path: Path, rows: pl.DataFrame) -> None:

@@ -17,6 +17,7 @@ from data.sources.shared.own_table.column_kinds import distinct
 from data.sources.shared.own_table.column_names import (
     NAMES,
     OF_DIAGNOSES,
+    OF_OTHER_CODES,
     OF_PRINCIPAL,
     OF_SECONDARY,
     RATHER_NOT,
@@ -41,28 +42,33 @@ def code_columns(rows: pl.DataFrame, free: Sequence[str], separator: str | None)
     marks = {
         name: mark for name in free if could_be(name, "code") and (mark := _mark(rows[name], separator)) is not None
     }
-    named = [name for name in marks if is_called(name, NAMES["code"])]
-    of_diagnoses = rf"{OF_DIAGNOSES}|{SHORT_FOR_DIAGNOSES}"
-    named = [name for name in named if is_called(name, of_diagnoses)] or named
-    named = [name for name in named if not is_called(name, RATHER_NOT["code"])] or named
     # Ids such as P000 and D012 look like codes.
     ids = "|".join(NAMES[name] for name in ("patient", "visit", "note"))
     others = [name for name in marks if not is_called(name, ids)]
-    if not named and len(others) > 1:
-        raise UserError(f"{', '.join(others)} all seem to hold ICD codes; name those of diagnoses with --code")
-    having = named or others
+    likely = [name for name in others if not is_called(name, OF_OTHER_CODES)]
+    named = [name for name in marks if is_called(name, NAMES["code"]) and (name in likely or not likely)]
+    of_diagnoses = rf"{OF_DIAGNOSES}|{SHORT_FOR_DIAGNOSES}"
+    named = [name for name in named if is_called(name, of_diagnoses)] or named
+    named = [name for name in named if not is_called(name, RATHER_NOT["code"])] or named
+    if not named and len(likely or others) > 1:
+        raise UserError(
+            f"{', '.join(likely or others)} all seem to hold ICD codes; name those of diagnoses with --code"
+        )
+    having = named or likely or others
     having += [name for name in nameless_beside(rows.columns, having) if name in marks]  # under a merged header
     separator = next((marks[name] for name in having if marks[name]), separator)
     chosen = [name for name in having if marks[name] in ("", separator)]
-    numbered = [name for name in _of_the_same_row(chosen, free) if _some_are_codes(rows[name], 0)]
+    in_row, of_numbers = _of_the_same_row(chosen, free), any(_are_numbers(rows[name]) for name in chosen)
+    numbered = [name for name in in_row if _some_are_codes(rows[name], 0, of_numbers)]
     chosen = [name for name in rows.columns if name in {*chosen, *numbered}]
     shorter = _shorter_forms(rows, chosen, separator)
     chosen = sorted((name for name in chosen if name not in shorter), key=_standing)
     tell_left_out("columns with the categories of other columns' codes", shorter, "--code says which are meant")
     left = sorted({*named, *others} - {*chosen, *shorter})
     tell_left_out("columns with codes, by their values", left, "--code says which are meant")
-    mixed = [name for name in free if name not in {*chosen, *shorter, *left} and _holds_some(rows[name])]
-    tell_left_out("columns of diagnoses by their names, whose values are mostly no codes", mixed, "--code reads them")
+    rest = [name for name in free if name not in {*chosen, *shorter, *left}]
+    rest = [name for name in rest if (name in in_row and not rows[name].is_null().all()) or _holds_some(rows[name])]
+    tell_left_out("further columns that are called as diagnoses are", rest, "--code reads them")
     return chosen, separator
 
 
@@ -110,15 +116,22 @@ def _standing(name: str) -> int:
 
 def _holds_some(values: pl.Series) -> bool:
     """Whether a column is called as one of diagnoses, and a part of its cells are codes."""
-    return is_called(values.name, OF_DIAGNOSES) and could_be(values.name, "code") and _some_are_codes(values, _SOME)
+    return is_called(values.name, OF_DIAGNOSES) and _some_are_codes(values, _SOME)
 
 
-def _some_are_codes(values: pl.Series, more_than: float) -> bool:
-    """Whether more than a share of the cells of a column of text are written as codes are, with a letter."""
+def _some_are_codes(values: pl.Series, more_than: float, of_numbers: bool = False) -> bool:
+    """Whether more than a share of the cells of a column of text are written as codes are; `of_numbers`: also those
+    without a letter or a point."""
     if values.dtype != pl.String:
         return False
-    cells = values.drop_nulls().head(_ROWS_COMPARED).to_list()
-    return sum(has_code_form(cell) and not cell.strip().isdigit() for cell in cells) > more_than * len(cells)
+    cells = [cell.strip() for cell in values.drop_nulls().head(_ROWS_COMPARED)]
+    return sum(has_code_form(cell) and (of_numbers or not cell.isdigit()) for cell in cells) > more_than * len(cells)
+
+
+def _are_numbers(values: pl.Series) -> bool:
+    """Whether most cells of a column of codes have neither a letter nor a point."""
+    cells = distinct(values)
+    return 2 * sum(cell.strip().isdigit() for cell in cells) > len(cells)
 
 
 def system_of(rows: pl.DataFrame, columns: Sequence[str], separator: str | None) -> str:

@@ -30,6 +30,7 @@ from data.sources.shared.own_table.column_names import (
     NAMES,
     OF_AGE_UNITS,
     OF_GROUPS,
+    OF_NO_DAYS,
     OF_SEX,
     OF_VOID_ROWS,
     could_be,
@@ -251,7 +252,7 @@ class _Guesser:
         visits would be in the order of their ids."""
         for name in self.free:
             called = is_called(name, NAMES["time"]) and could_be(name, "time")
-            if called and _are_numbers(self.rows[name]) and differs(self.rows, name, str(self.known.patient)):
+            if called and self._are_days(name):
                 raise UserError(
                     f"{self.path}: column {name} seems to hold the times of the visits, as whole numbers, which "
                     f"--time {name} reads as days"
@@ -287,6 +288,12 @@ class _Guesser:
             print(
                 f"taken by its values: {fitting[0]} for the patients' ids (--patient says otherwise)", file=sys.stderr
             )
+
+    def _are_days(self, column: str) -> bool:
+        """Whether whole numbers, which differ within a patient, may be days."""
+        values = self.rows[column]
+        many = _are_numbers(values) and len(distinct(values)) > _FEW and not is_called(column, OF_NO_DAYS)
+        return many and self.known.patient is not None and differs(self.rows, column, self.known.patient)
 
     def _is_of_units(self, column: str) -> bool:
         """Whether ages beside the column may be no years."""

@@ -47,7 +47,7 @@ def test_local_codes_take_no_column_of_diagnoses_away(tmp_path, capsys):
         "icd_free": lambda row: code(row) if row % 3 == 0 else f"words {row}",
     }
     assert taken(tmp_path, columns)[0] == "main_diagnosis"
-    assert "whose values are mostly no codes: icd_free (--code reads them)" in capsys.readouterr().err
+    assert "further columns that are called as diagnoses are: icd_free (--code reads them)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -117,6 +117,17 @@ def test_patients_are_known_by_their_values_where_one_column_fits(tmp_path, caps
         ({"clinical_code": code}, ["clinical_code"]),
         ({"cie10_servicio": code}, ["cie10_servicio"]),
         ({"problemcode": code, "level": lambda row: f"B{10 + row % 60}"}, ["problemcode"]),
+        ({"admit_dx": lambda row: code(row, 2), "discharge_dx": code}, ["discharge_dx"]),
+        ({"discharge_diagnosis": code}, ["discharge_diagnosis"]),
+        ({"account_diag_code": code}, ["account_diag_code"]),
+        ({"diag": code, "diag_dept": lambda row: f"{200 + row % 60}"}, ["diag"]),
+        ({"condition": code, "postcode": lambda row: f"B{10 + row % 60}"}, ["condition"]),
+        ({"problem": code, "clinic_code": lambda row: f"D5{row % 9}"}, ["problem"]),
+        ({"diagnosen": lambda row: f"{code(row)} {'GV'[row % 2]}, {code(row, 1)} G"}, ["diagnosen"]),
+        ({"主病名ICD10": code, "副病名1ICD10": lambda row: code(row, 1)}, ["主病名icd10", "副病名1icd10"]),
+        ({f"dx{n}": lambda row, n=n: (4019, 25000, 41401, 311)[(row + n) % 4] for n in (1, 2, 3)}, ["dx*"]),
+        ({"icd10": code, "q01": lambda row: row % 4, "q02": lambda row: row % 3}, ["icd10"]),
+        ({"diagnosis": code, "b12": lambda row: 300 + row}, ["diagnosis"]),
     ],
 )
 def test_numbers_and_other_columns_of_a_row_are_no_codes(tmp_path, columns, codes):

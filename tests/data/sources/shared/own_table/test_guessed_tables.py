@@ -122,6 +122,24 @@ def test_what_only_sounds_like_the_unit_of_an_age(tmp_path, name, values):
     assert guess_table(path, TableGuess()).age == "age"
 
 
+@pytest.mark.parametrize(
+    ("age", "unit"),
+    [("edad", "unidad_edad"), ("idade", "unidade_idade"), ("age", "unite_age"), ("leeftijd", "leeftijd_eenheid")],
+)
+def test_units_of_ages_in_other_languages(tmp_path, age, unit):
+    path = write_rows(
+        tmp_path, ["pid", "day", "icd", age, unit], lambda n: (*visit_of(n), 30 + n // 3, ("ans", "mois")[n % 2])
+    )
+    assert guess_table(path, TableGuess()).age is None
+
+
+def test_numbers_of_an_admission_are_no_days(tmp_path):
+    header = ["patient_nbr", "encounter_id", "admission_type_id", "time_in_hospital", "diag_1"]
+    path = write_rows(tmp_path, header, lambda n: (visit_of(n)[0], n, 1 + n % 5, 1 + n % 13, visit_of(n)[2]))
+    guess = guess_table(path, TableGuess())
+    assert (guess.time, guess.visit) == (None, "encounter_id")
+
+
 def test_a_patient_of_one_row_is_no_region(tmp_path):
     header = ["patient_id", "patient_region", "day", "icd"]
     path = write_rows(tmp_path, header, lambda n: (f"P{n}", f"region {n % 4}", *visit_of(n)[1:]))
