@@ -23,7 +23,7 @@ from data.sources.shared.discharge_notes import next_admissions, read_visit_note
 from data.sources.shared.events.event_rows import EventRows
 from data.sources.shared.events.of_fhir import FhirEvents
 from data.sources.shared.events.options import add_events
-from data.sources.shared.fhir.conditions import day_of, read_conditions
+from data.sources.shared.fhir.conditions import read_conditions, with_days
 from data.sources.shared.fhir.documents import read_documents
 from data.sources.shared.fhir.resources import NO_VISIT, Encounter, Person, Resources, read_resources
 from data.sources.shared.icd_versions import CODE_SYSTEMS, WHO, codes_of_the_who, resolve_versions
@@ -187,7 +187,7 @@ def _visits(
     unique = encounters.sort(pl.all(), nulls_last=True).unique("admission_id", keep="first", maintain_order=True)
     ledger.drop("visits", "duplicate visit", encounters.height - unique.height)
     times = _typed(folder, unique, (column("start", Meaning.TIME, header="Encounter.period.start"),), ledger, forms)
-    timed = times.drop_nulls("start")
+    timed = with_days(times.drop_nulls("start"), "end", "end of an encounter", ledger)
     ledger.drop("visits", "without a start", times.height - timed.height)
     joined = with_people(timed, _people(folder, resources, ledger, forms), "patient_id", ledger)
     dead = (pl.col("death").dt.date() < pl.col("start").dt.date()).fill_null(False)
@@ -204,7 +204,7 @@ def _visits(
         "admission_id",
         "sex",
         order=start.dt.epoch("s"),
-        end=day_of("end"),
+        end="end",
         age=pl.when(age.is_between(0, LARGEST_AGE)).then(age),
         day=day,
         period=day,

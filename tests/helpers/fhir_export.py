@@ -3,6 +3,8 @@
 import base64
 import json
 
+from prepare_case import EVEN, assert_adds_up, run
+
 ICD10 = "http://hl7.org/fhir/sid/icd-10-cm"
 SNOMED = "http://snomed.info/sct"
 MIMIC = "http://mimic.mit.edu/fhir/mimic/CodeSystem/mimic-diagnosis-icd"
@@ -129,3 +131,11 @@ def write(folder, resources):
         own = [resource for resource in resources if resource["resourceType"] == kind]
         (folder / f"{kind}.000.ndjson").write_text(lines(own), encoding="utf-8")
     return folder
+
+
+def prepared(tmp_path, resources, *options, name="t"):
+    """The task of an export, or of a folder with one."""
+    folder = write(tmp_path / f"fhir-{name}", resources) if isinstance(resources, list) else resources
+    (task,) = run("fhir", "--input", folder, "--output", tmp_path / name, *EVEN, *options)
+    assert_adds_up(task)
+    return task

@@ -5,17 +5,9 @@ import gzip
 import fhir_export as fhir
 import polars as pl
 import pytest
-from prepare_case import EVEN, accounting, assert_adds_up, dropped, every_row, example_of, run
+from fhir_export import prepared
+from prepare_case import EVEN, accounting, dropped, every_row, example_of, run
 from shared_data import shared_data
-
-ICD10 = ("--code-system", "icd10")
-
-
-def prepared(tmp_path, resources, *options, name="t"):
-    folder = fhir.write(tmp_path / f"fhir-{name}", resources) if isinstance(resources, list) else resources
-    (task,) = run("fhir", "--input", folder, "--output", tmp_path / name, *EVEN, *options)
-    assert_adds_up(task)
-    return task
 
 
 def test_codes_come_in_the_order_of_their_ranks(tmp_path):

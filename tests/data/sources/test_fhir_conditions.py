@@ -2,16 +2,10 @@
 
 import fhir_export as fhir
 import pytest
-from prepare_case import EVEN, accounting, assert_adds_up, dropped, every_row, example_of, run
+from fhir_export import prepared
+from prepare_case import accounting, dropped, every_row, example_of
 
 ICD10 = ("--code-system", "icd10")
-
-
-def prepared(tmp_path, resources, *options, name="t"):
-    folder = fhir.write(tmp_path / f"fhir-{name}", resources) if isinstance(resources, list) else resources
-    (task,) = run("fhir", "--input", folder, "--output", tmp_path / name, *EVEN, *options)
-    assert_adds_up(task)
-    return task
 
 
 def test_each_coding_in_the_wanted_version_is_a_code(tmp_path):
@@ -169,3 +163,14 @@ def test_a_year_alone_may_be_after_the_next_visit(tmp_path):
     task = prepared(tmp_path, [*fhir.export(), late, known])
     assert example_of(task, "p1")["history"][0]["codes"] == ["I50.9", "I10", "J18.9"]
     assert dropped(task, "diagnoses") == {"condition of after the next visit began": 1}
+
+
+def test_times_that_cannot_be_read_are_counted(tmp_path):
+    resources = [*fhir.export(), fhir.condition("n1", "p1", "e11", "J18.9", onsetDateTime="2020-13-40")]
+    resources += [fhir.encounter("x1", "p1", "2019-12-01"), fhir.condition("n2", "p1", "x1", "N17.9")]
+    resources[-2]["period"]["end"] = "soon"
+    task = prepared(tmp_path, resources)
+    assert task.info["changed"] == {
+        "end of an encounter that cannot be read, taken for none": 1,
+        "time of a condition that cannot be read, taken for none": 1,
+    }

@@ -62,15 +62,19 @@ def read_conditions(
     types = (pl.String, pl.String, pl.Int64, pl.Int64, pl.String, pl.String)
     names = ("subject_id", "hadm_id", "seq_num", "icd_version", "icd_code", "known_on")
     table = pl.DataFrame(rows, schema=dict(zip(names, types, strict=True)), orient="row")
-    return table.with_columns(known_on=day_of("known_on"))
+    return with_days(table, "known_on", "time of a condition", ledger)
 
 
-def day_of(name: str) -> pl.Expr:
-    """Days since 1970 of a column of dates or times as FHIR writes them, of a year or a month alone its first; null
-    where there is none."""
+def with_days(rows: pl.DataFrame, name: str, what: str, ledger: Ledger) -> pl.DataFrame:
+    """`rows` with dates or times as FHIR writes them as days since 1970, of a year or a month alone its first; null
+    where there is none, and where one cannot be read, which is counted as `what`."""
     text = pl.col(name).str.slice(0, 10)
     whole = pl.when(text.str.len_chars() == 4).then(text + "-01-01").when(text.str.len_chars() == 7).then(text + "-01")
-    return whole.otherwise(text).str.to_date("%Y-%m-%d", strict=False).cast(pl.Int32).cast(pl.Int64)
+    day = whole.otherwise(text).str.to_date("%Y-%m-%d", strict=False).cast(pl.Int32).cast(pl.Int64)
+    read = rows.with_columns(day)
+    given = int((rows[name].fill_null("") != "").sum())
+    ledger.change(f"{what} that cannot be read, taken for none", given - read[name].count())
+    return read
 
 
 def _listings(encounters: Sequence[Encounter]) -> dict[str, dict[str, int | None]]:

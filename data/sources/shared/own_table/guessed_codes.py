@@ -58,7 +58,7 @@ def code_columns(rows: pl.DataFrame, free: Sequence[str], separator: str | None)
     having += [name for name in nameless_beside(rows.columns, having) if name in marks]  # under a merged header
     separator = next((marks[name] for name in having if marks[name]), separator)
     chosen = [name for name in having if marks[name] in ("", separator)]
-    in_row, of_numbers = _of_the_same_row(chosen, free), any(_are_numbers(rows[name]) for name in chosen)
+    in_row, of_numbers = _of_the_same_row(chosen, free), any(_are_mostly_numbers(rows[name]) for name in chosen)
     numbered = [name for name in in_row if _some_are_codes(rows[name], 0, of_numbers)]
     chosen = [name for name in rows.columns if name in {*chosen, *numbered}]
     shorter = _shorter_forms(rows, chosen, separator)
@@ -128,7 +128,7 @@ def _some_are_codes(values: pl.Series, more_than: float, of_numbers: bool = Fals
     return sum(has_code_form(cell) and (of_numbers or not cell.isdigit()) for cell in cells) > more_than * len(cells)
 
 
-def _are_numbers(values: pl.Series) -> bool:
+def _are_mostly_numbers(values: pl.Series) -> bool:
     """Whether most cells of a column of codes have neither a letter nor a point."""
     cells = distinct(values)
     return 2 * sum(cell.strip().isdigit() for cell in cells) > len(cells)
