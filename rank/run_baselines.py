@@ -39,8 +39,9 @@ from mera.training.entry_point import run_entry_point
 from rank.baselines.config import BaselinesConfig
 from rank.baselines.fitted.ranker import BaselineRanker
 from rank.baselines.item_item import ease, item_knn
+from rank.baselines.linear import linear
 from rank.baselines.neural.training import retain, transformer
-from rank.baselines.simple import BaselineScores, has_history, linear, own_history, popularity
+from rank.baselines.simple import BaselineScores, has_history, own_history, popularity
 from rank.baselines.trees.gbdt import gbdt
 from rank.baselines.wide_part import wide_part
 from rank.baselines.zero_shot import zero_shot

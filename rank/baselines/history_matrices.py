@@ -1,11 +1,11 @@
 """Histories as sparse matrices: what the item-item baselines and the trees read.
 
-Shape suffixes: N examples, F codes that are read (rank/baselines/history_columns.py), C candidates, E events (none
-where the task has none).
+Shape suffixes: N examples, F codes that are read (rank/baselines/history_columns.py), L of them from which others are
+foretold, C candidates, E events (none where the task has none).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
@@ -44,18 +44,33 @@ class HistoryMatrices:
     """(N, C) float32: 1 for the candidates among the targets"""
     patients: np.ndarray
     """(N,) int64: equal numbers are one patient"""
+    linked: np.ndarray
+    """(L,) int64: the columns of the codes from which others are foretold"""
 
     @property
     def seen(self) -> sparse.csr_array:
         """(N, F) float32: 1 for the codes of the history."""
         return (self.visit_counts > 0).astype(np.float32)
 
+    @property
+    def linked_seen(self) -> sparse.csr_array:
+        """(N, L) float32: 1 for the linked codes of the history."""
+        return self._of_linked(self.seen)
+
+    @property
+    def linked_last(self) -> sparse.csr_array:
+        """(N, L) float32: 1 for those of the last visit."""
+        return self._of_linked(self.last_visit)
+
+    def _of_linked(self, matrix: sparse.csr_array) -> sparse.csr_array:
+        return matrix if len(self.linked) == matrix.shape[1] else matrix[:, self.linked]
+
     def __len__(self) -> int:
         return len(self.age)
 
     def of(self, rows: np.ndarray) -> "HistoryMatrices":
         """The examples `rows`, int numbers."""
-        return HistoryMatrices(**{name: getattr(self, name)[rows] for name in self.__slots__})
+        return replace(self, **{name: getattr(self, name)[rows] for name in self.__slots__ if name != "linked"})
 
 
 def history_matrices(rows: Sequence[PatientRow], columns: HistoryColumns) -> HistoryMatrices:
@@ -102,6 +117,7 @@ def _matrices(
         last_events=_sparse([{each: 1.0 for visit in row[-1:] for each in visit} for row in events], event_shape),
         targets=_sparse(targets, (len(rows), len(columns.candidates))),
         patients=patients,
+        linked=columns.linked_columns,
     )
 
 

@@ -1,6 +1,7 @@
 """Two baselines of recommender systems: which codes of a history are followed by which codes at the next visit.
 
-Shape suffixes: N examples, F codes that are read (the C candidates first), C candidates, E events.
+Shape suffixes: N examples, C candidates, L codes from which they are foretold (rank/baselines/history_columns.py), E
+events.
 """
 
 import itertools
@@ -32,7 +33,7 @@ class Ease:
 
     columns: HistoryColumns
     weights: np.ndarray
-    """(F + 1, C) float32, or (F + E + 1, C)"""
+    """(L + 1, C) float32, or (L + E + 1, C)"""
     event_weight: float
     """what an event counts beside a code; 0: events are not read"""
     kind = "ease"
@@ -60,7 +61,7 @@ def ease(task: Task) -> BaselineScores:
     columns, targets = HistoryColumns.of_task(task), task.targets("validation")
     train = task_matrices(task, "train", columns, with_history=True)
     validation = task_matrices(task, "validation", columns)
-    penalty = best_penalty(train, with_constant(validation.seen), targets)
+    penalty = best_penalty(train, with_constant(validation.linked_seen), targets)
     chosen: dict[str, float | str] = {"penalty": penalty}
 
     def fitted(event_weight: float) -> Ease:
@@ -76,8 +77,8 @@ def ease(task: Task) -> BaselineScores:
 
 
 def best_penalty(train: HistoryMatrices, validation: sparse.csr_array, targets: np.ndarray) -> float:
-    """Of PENALTIES the best by `choice_quality`; validation (N, F + 1): `with_constant`, targets (N, C) bool."""
-    inputs = with_constant(train.seen)
+    """Of PENALTIES the best by `choice_quality`; validation (N, L + 1): `with_constant`, targets (N, C) bool."""
+    inputs = with_constant(train.linked_seen)
 
     def quality(penalty: float) -> float:
         return choice_quality(validation @ item_item_weights(inputs, train.targets, penalty), targets)
@@ -94,7 +95,7 @@ class ItemKnn:
 
     columns: HistoryColumns
     similarity: np.ndarray
-    """(F, C) float32"""
+    """(L, C) float32"""
     popularity: np.ndarray
     """(C,) float32"""
     neighbour_weight: float
@@ -104,7 +105,7 @@ class ItemKnn:
     def scores(self, rows: Sequence[PatientRow]) -> np.ndarray:
         matrices = history_matrices(rows, self.columns)
         counts = matrices.visit_counts[:, : len(self.popularity)].toarray()
-        near = self.neighbour_weight * (matrices.seen @ self.similarity)
+        near = self.neighbour_weight * (matrices.linked_seen @ self.similarity)
         scores: np.ndarray = near + self.own_history_weight * counts + self.popularity
         return scores.astype(np.float32)
 
@@ -135,7 +136,7 @@ def item_knn(task: Task) -> BaselineScores:
     counts = validation.visit_counts[:, : len(task.codes)].toarray()
     best: tuple[float, tuple[float, float, float]] | None = None
     for shrinkage in SHRINKAGES:
-        near = validation.seen @ next_visit_cosine(train, shrinkage)
+        near = validation.linked_seen @ next_visit_cosine(train, shrinkage)
         for near_weight, own_weight in itertools.product(NEIGHBOUR_WEIGHTS, HISTORY_WEIGHTS):
             quality = choice_quality(near_weight * near + own_weight * counts + popularity, targets)
             if best is None or quality > best[0]:
@@ -154,9 +155,9 @@ def item_knn(task: Task) -> BaselineScores:
 
 
 def next_visit_cosine(train: HistoryMatrices, shrinkage: float) -> np.ndarray:
-    """(F, C) float32: n(d, c) / sqrt(n(d) n(c)) * n(d, c) / (n(d, c) + shrinkage), where n(d, c) examples have d in the
+    """(L, C) float32: n(d, c) / sqrt(n(d) n(c)) * n(d, c) / (n(d, c) + shrinkage), where n(d, c) examples have d in the
     history and c at the next visit; 0 where none has."""
-    seen, targets = train.seen, train.targets
+    seen, targets = train.linked_seen, train.targets
     both = (seen.T @ targets).toarray()
     lengths = np.sqrt(np.outer(np.asarray(seen.sum(axis=0)), np.asarray(targets.sum(axis=0))))
     similarity: np.ndarray = both / np.maximum(lengths, 1) * (both / (both + shrinkage))
@@ -164,10 +165,11 @@ def next_visit_cosine(train: HistoryMatrices, shrinkage: float) -> np.ndarray:
 
 
 def with_events(rows: HistoryMatrices, weight: float) -> sparse.csr_array:
-    """(N, F + E): 1 for the codes of the history, `weight` for its events; (N, F) where that is 0."""
-    return sparse.csr_array(sparse.hstack([rows.seen, weight * rows.events])) if weight else rows.seen
+    """(N, L + E): 1 for the codes of the history, `weight` for its events; (N, L) where that is 0."""
+    seen = rows.linked_seen
+    return sparse.csr_array(sparse.hstack([seen, weight * rows.events])) if weight else seen
 
 
 def with_constant(seen: sparse.csr_array) -> sparse.csr_array:
-    """(N, F + 1): a last column of ones, through which a code's popularity needs no code of the history."""
+    """(N, L + 1): a last column of ones, through which a code's popularity needs no code of the history."""
     return sparse.csr_array(sparse.hstack([seen, np.ones((seen.shape[0], 1), dtype=np.float32)]))

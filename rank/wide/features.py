@@ -5,7 +5,8 @@ What is read of a training patient leaves that patient out wherever training tar
 is, and in the item-item scores. Else a code that only this patient has would look like one that is worth predicting,
 and the trained weights would trust both more than new patients deserve.
 
-Shape suffixes: B patients, C candidates, K features of a candidate, D features of a patient.
+Shape suffixes: B patients, C candidates, L of them from which others are foretold, K features of a candidate, D
+features of a patient.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,7 @@ from rank.wide.item_scores import (
     best_penalty,
     item_item_weights,
     leave_patients_out,
+    linked_codes,
 )
 from rank.wide.recurrence import SeenCodes, seen_codes
 
@@ -87,8 +89,10 @@ class WideTables:
     """(C,) float32: training rows with the code among their targets"""
     num_rows: int
     item_weights: np.ndarray
-    """(C, C) float32, with no more digits than float16 has: from a code of the history to what the base rate of a code
-    of the next visit rises by; with events (C + E, C)"""
+    """(L, C) float32, with no more digits than float16 has: from a linked code of the history to what the base rate of
+    a code of the next visit rises by; with events (L + E, C)"""
+    linked: np.ndarray
+    """(L,) int64: the candidates that the rows of `item_weights` are of (`linked_codes`), ascending"""
     group_ids: np.ndarray
     """(3, C) int64: at each of GROUP_LEVELS, codes with the same number are in the same group"""
     age: tuple[float, float]
@@ -110,13 +114,13 @@ class WideTables:
             seen=seen,
             num_visits=len(row["history"] or []),
             patient=self._patient_features(row["age"], row["sex"], len(row["history"] or []), len(seen.columns)),
-            items=_with_events(_item_history(seen), self._events(row["history"] or [])),
+            items=_with_events(_item_history(seen, self.linked), self._events(row["history"] or [])),
         )
 
     def _events(self, history: Sequence[VisitRow]) -> Sparse:
         """The events of a history as the item-item weights read them, their columns behind those of the codes."""
         events = _event_history(history, self.event_columns)
-        return Sparse(events.columns + len(self.counts), self.event_weight * events.values)
+        return Sparse(events.columns + len(self.linked), self.event_weight * events.values)
 
     def _patient_features(self, age: int | None, sex: str | None, visits: int, codes: int) -> np.ndarray:
         scaled = 0.0 if age is None else (age - self.age[0]) / self.age[1]
@@ -180,8 +184,9 @@ def count_training_visits(task: Task) -> tuple[WideTables, list[WidePatient]]:
     ages = np.array([age for age in rows["age"] if age is not None], dtype=np.float64)
     patients = np.unique(np.array(rows["patient_id"]), return_inverse=True)[1]
 
-    items = [_item_history(codes) for codes in seen]
-    history = _csr([item.columns for item in items], [item.values for item in items], num_codes)[with_history]
+    of_histories = np.concatenate([NO_COLUMNS, *(codes.columns for codes in seen)])
+    linked = linked_codes(np.bincount(of_histories, minlength=num_codes))
+    history = _sparse([_item_history(codes, linked) for codes in seen], (len(seen), len(linked)))[with_history]
     # A further column of ones: what the weights make of the rows as such is taken from every code by its base rate.
     ones = sparse.csr_array(np.ones((len(with_history), 1)))
     extended = sparse.csr_array(sparse.hstack([following[with_history], ones]))
@@ -201,6 +206,7 @@ def count_training_visits(task: Task) -> tuple[WideTables, list[WidePatient]]:
         counts=counts,
         num_rows=len(targets),
         item_weights=(weights[:, :-1] - weights[:, -1:] * base).astype(np.float16).astype(np.float32),
+        linked=linked,
         group_ids=task.group_ids(GROUP_LEVELS),
         age=(float(ages.mean()), float(ages.std()) or 1.0) if len(ages) else (0.0, 1.0),
         visits=float(np.log1p(visits[with_history]).mean()) if len(with_history) else 0.0,
@@ -255,9 +261,11 @@ def _training_patients(
     return wide_patients
 
 
-def _item_history(seen: SeenCodes) -> Sparse:
-    """1 for a code of the history, 2 where it is in the last visit."""
-    return Sparse(seen.columns, seen.features[:, 0] + seen.features[:, 2])
+def _item_history(seen: SeenCodes, linked: np.ndarray) -> Sparse:
+    """1 for a linked code of the history, 2 where it is in the last visit; by their numbers among the linked ones."""
+    numbers = np.minimum(np.searchsorted(linked, seen.columns), len(linked) - 1)
+    is_linked = linked[numbers] == seen.columns
+    return Sparse(numbers[is_linked], (seen.features[:, 0] + seen.features[:, 2])[is_linked])
 
 
 def _event_history(history: Sequence[VisitRow], columns: Mapping[str, int]) -> Sparse:

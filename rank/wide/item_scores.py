@@ -6,7 +6,7 @@ forced to zero, and a code may speak for itself.
 
     W = (X'X + penalty I)^-1 X'Y        score of code c = (x W)_c
 
-Shape suffixes: N training rows (a patient may have several), F features of a history, C codes.
+Shape suffixes: N training rows (a patient may have several), F features of a history, C codes, L linked codes.
 """
 
 from collections.abc import Sequence
@@ -23,8 +23,19 @@ PENALTIES = (10.0, 30.0, 100.0, 300.0, 1000.0)
 EVENT_WEIGHTS = (0.0, 0.25, 0.5, 1.0)
 MOST_ROWS = 4000
 """Rows whose left-out scores are compared where a penalty is chosen."""
+MOST_LINKED = 5_000
+"""Codes of a history from which others are foretold: the closed form takes the third power of their number in time
+(half a minute of two cores for these) and the second in memory (200 MB a matrix). What is rarer than so many others
+speaks of few patients, and the penalty would hold it near zero."""
 Histories: TypeAlias = "np.ndarray | sparse.csr_array"
 """(N, F): float array, dense or sparse."""
+
+
+def linked_codes(rows_with: np.ndarray) -> np.ndarray:
+    """(L,) int64, ascending: the codes from which others are foretold. All, or of more than MOST_LINKED those that most
+    rows have, the first of equals. rows_with (F,): training histories with each code."""
+    by_frequency = np.argsort(-rows_with, kind="stable")[:MOST_LINKED]
+    return np.sort(by_frequency)
 
 
 def item_item_weights(
@@ -35,7 +46,8 @@ def item_item_weights(
     history (N, F): what was before, as counts, 0 and 1 or weights of one's own; following (N, C): the codes of the next
     visit. `zero_diagonal`: code c's own weight is zero (F = C, the same codes in the same order), so that its score
     comes from other codes alone; the best weights under that constraint. Solved in float64 over the features that
-    occur: 8,000 of them take 512 MB for each of three matrices. Raises UserError where the penalty is not above 0.
+    occur, whose number `linked_codes` bounds: 5,000 take 200 MB for each of three matrices. Raises UserError where the
+    penalty is not above 0.
     """
     seen = _occurring(history)
     weights = np.zeros((history.shape[1], following.shape[1]), dtype=np.float32)

@@ -20,7 +20,7 @@ NUMBERS = ("num_rows", "age", "visits", "codes")
 
 
 def save_wide_part(scorer: WideScorer, checkpoint: str | Path) -> None:
-    """Write `wide.safetensors`. The item-item weights take two bytes each: 128 MB for 8,000 codes."""
+    """Write `wide.safetensors`. The item-item weights take two bytes each: 80 MB for 8,000 codes."""
     arrays = _arrays(scorer.weights) | ({} if scorer.start is None else _arrays(scorer.start, START))
     tables = asdict(scorer.tables)
     numbers = {name: tables.pop(name) for name in NUMBERS}
@@ -47,6 +47,7 @@ def load_wide_part(checkpoint: str | Path) -> WideScorer | None:
         counts=arrays["counts"],
         num_rows=settings["num_rows"],
         item_weights=arrays["item_weights"].astype(np.float32),
+        linked=arrays.get("linked", np.arange(len(arrays["counts"]))),  # a checkpoint of before has rows of all codes
         group_ids=arrays["group_ids"],
         age=tuple(settings["age"]),
         visits=settings["visits"],

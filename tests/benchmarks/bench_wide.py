@@ -13,7 +13,8 @@ import numpy as np
 from data.task import load_task
 from mera.config import load_config
 from mera.root import ROOT
-from rank.baselines.simple import linear, own_history, popularity
+from rank.baselines.linear import linear
+from rank.baselines.simple import own_history, popularity
 from rank.config import RankConfig
 from rank.start import fitted_wide_part
 

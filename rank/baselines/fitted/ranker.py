@@ -25,8 +25,9 @@ from mera.system.private_files import private_files
 from rank.baselines.fitted.model import FittedBaseline
 from rank.baselines.history_columns import HistoryColumns
 from rank.baselines.item_item import Ease, ItemKnn
+from rank.baselines.linear import Linear
 from rank.baselines.neural.training import RETAIN, TRANSFORMER, Neural
-from rank.baselines.simple import Linear, OwnHistory, Popularity
+from rank.baselines.simple import OwnHistory, Popularity
 from rank.baselines.trees.gbdt import Trees
 from rank.decision import DecisionRule
 from rank.patients.patient_ranker import SETTINGS_FILE, PatientRanker, Tell, read_rules
@@ -93,7 +94,10 @@ class BaselineRanker(PatientRanker):
         try:
             saved = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
             columns = HistoryColumns(
-                candidates=saved["candidates"], others=saved["others"], events=list(saved["events"])
+                candidates=saved["candidates"],
+                others=saved["others"],
+                events=list(saved["events"]),
+                linked=saved.get("linked"),
             )
             return cls(
                 READERS[contents.text("kind")](contents, columns),
@@ -117,6 +121,7 @@ class BaselineRanker(PatientRanker):
                 folder / SETTINGS_FILE,
                 called=self.called,
                 others=list(self.columns.others),
+                linked=self.columns.linked,
                 events=self.events,
                 definitions=self.definitions,
             )

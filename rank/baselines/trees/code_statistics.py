@@ -1,7 +1,7 @@
 """What the trees know of codes from other patients: how often one follows another, how often it returns, who has it.
 
-Shape suffixes: N examples, F codes that are read (the C candidates first), C candidates, G groups of age and sex, E
-events.
+Shape suffixes: N examples, C candidates, L codes from which they are foretold (rank/baselines/history_columns.py), G
+groups of age and sex, E events.
 """
 
 from dataclasses import dataclass
@@ -29,11 +29,11 @@ class CodeStatistics:
     group_popularity: np.ndarray
     """(G, C) float32: log of the same in the group over that in all"""
     transition: np.ndarray
-    """(F, C) float32: P(c is a target | d is in the history), smoothed towards the popularity of c"""
+    """(L, C) float32: P(c is a target | d is in the history), smoothed towards the popularity of c"""
     event_transition: np.ndarray
     """(E, C) float32: P(c is a target | the event is in the history), smoothed likewise"""
     item_weights: np.ndarray
-    """(F, C) float32: as the baseline `ease` has them, from the codes of the history; (2 F, C) from those and, apart,
+    """(L, C) float32: as the baseline `ease` has them, from the codes of the history; (2 L, C) from those and, apart,
     from the codes of its last visit"""
     item_constant: np.ndarray
     """(C,) float32: what each item-item score begins with"""
@@ -51,10 +51,10 @@ def code_statistics(examples: HistoryMatrices, item_penalty: float, last_apart: 
     target_counts = np.asarray(targets.sum(axis=0)).ravel()
     popularity = (target_counts + 0.5) / (num_examples + 1)
     code_counts = np.asarray(seen.sum(axis=0)).ravel()
-    both = (seen.T @ targets).toarray()
-    own = both[np.arange(num_codes), np.arange(num_codes)]
+    own = np.asarray(seen[:, :num_codes].multiply(targets).sum(axis=0)).ravel()
     onset = (target_counts - own + popularity) / (num_examples - code_counts[:num_codes] + 1)
-    transition = (both + TRANSITION_PRIOR * popularity) / (code_counts[:, None] + TRANSITION_PRIOR)
+    both = (examples.linked_seen.T @ targets).toarray()
+    transition = (both + TRANSITION_PRIOR * popularity) / (code_counts[examples.linked, None] + TRANSITION_PRIOR)
     event_counts = np.asarray(examples.events.sum(axis=0)).ravel()
     with_target = (examples.events.T @ targets).toarray()
     event_transition = (with_target + TRANSITION_PRIOR * popularity) / (event_counts[:, None] + TRANSITION_PRIOR)
@@ -82,10 +82,10 @@ def code_statistics(examples: HistoryMatrices, item_penalty: float, last_apart: 
 
 
 def item_inputs(examples: HistoryMatrices, last_apart: bool) -> sparse.csr_array:
-    """(N, F) or (N, 2 F): what the item-item scores read."""
+    """(N, L) or (N, 2 L): what the item-item scores read."""
     if not last_apart:
-        return examples.seen
-    return sparse.csr_array(sparse.hstack([examples.seen, examples.last_visit]))
+        return examples.linked_seen
+    return sparse.csr_array(sparse.hstack([examples.linked_seen, examples.linked_last]))
 
 
 def group_numbers(examples: HistoryMatrices) -> np.ndarray:

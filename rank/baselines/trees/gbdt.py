@@ -2,10 +2,10 @@
 data contest builds first. Features (rank/baselines/trees/pair_features.py) come from training patients alone, those of
 a training patient from the others (rank/baselines/trees/pair_table.py).
 
-Limits: the statistics hold a few (F, C) float32 matrices, F codes that are read and C candidates (2,000 of each: 16 MB
-a matrix), the table at most `max_pairs` pairs (4 million: 320 MB, and as much again while LightGBM trains), whatever
-the number of patients; scoring takes a million pairs at a time beside the (N, C) scores themselves. A whole ontology
-as candidates is refused.
+Limits: the statistics hold a few (L, C) float32 matrices, C candidates and L codes from which they are foretold, 5,000
+at most (2,000 of each: 16 MB a matrix; 20,000 candidates: 400 MB), the table at most `max_pairs` pairs (4 million: 320
+MB, and as much again while LightGBM trains), whatever the number of patients; scoring takes a million pairs at a time
+beside the (N, C) scores themselves.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,6 @@ import numpy as np
 from data.task import Task
 from data.task_folder.features import PatientRow
 from mera.runs.fitted_contents import Contents
-from mera.system.errors import UserError
 from rank.baselines.config import TreeObjective, TreesConfig
 from rank.baselines.history_columns import HistoryColumns
 from rank.baselines.history_matrices import HistoryMatrices, history_matrices, task_matrices
@@ -26,7 +25,6 @@ from rank.baselines.simple import BaselineScores, choice_quality, scored_by
 from rank.baselines.trees.code_statistics import CodeStatistics, code_statistics
 from rank.baselines.trees.pair_table import PairTable, all_pairs, drawn_pairs, training_pairs
 
-MOST_CODES = 10_000
 FEW_EXAMPLES = 2_000
 """Training examples below which the folds of the statistics are 10 instead of 5: they lack fewer patients."""
 COMMON: dict[str, object] = {
@@ -77,19 +75,11 @@ class Trees:
 
 
 def gbdt(task: Task, config: TreesConfig, seed: int) -> BaselineScores:
-    """Scores of the objective that is best on validation (`choice_quality`): log-odds, or what lambdarank ranks by.
-
-    Raises UserError where there are more than MOST_CODES codes to rank or to read.
-    """
+    """Scores of the objective that is best on validation (`choice_quality`): log-odds, or what lambdarank ranks by."""
     columns, targets = HistoryColumns.of_task(task), task.targets("validation")
     train = task_matrices(task, "train", columns, with_history=True)
     validation = task_matrices(task, "validation", columns)
-    if max(train.visit_counts.shape[1], len(task.codes)) > MOST_CODES:
-        raise UserError(
-            f"gbdt compares every code with every code and takes at most {MOST_CODES:,} of them, this task has "
-            f"{train.visit_counts.shape[1]:,}; leave it out (--only), or prepare with --candidates train"
-        )
-    penalty = best_penalty(train, with_constant(validation.seen), targets)
+    penalty = best_penalty(train, with_constant(validation.linked_seen), targets)
     drawn = training_pairs(
         train,
         penalty,

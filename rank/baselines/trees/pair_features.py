@@ -1,6 +1,6 @@
 """Pairs of an example and a candidate as rows of numbers.
 
-Shape suffixes: R examples of a block, F codes that are read, C candidates, P pairs.
+Shape suffixes: R examples of a block, C candidates, L codes from which they are foretold, P pairs.
 """
 
 import numpy as np
@@ -47,12 +47,11 @@ class PairBlock:
     def __init__(self, examples: HistoryMatrices, statistics: CodeStatistics):
         """`examples`: R of them, few enough for several (R, C) float32 matrices."""
         self.examples, self.statistics = examples, statistics
-        seen = examples.seen
-        self.seen = seen.toarray() > 0
+        self.seen = examples.seen.toarray() > 0
+        seen, last = examples.linked_seen, examples.linked_last
         num_seen = np.diff(seen.indptr)
         self.highest, total = _highest_and_sum(seen.indices, seen.indptr, statistics.transition)
         self.mean = total / np.maximum(num_seen, 1)[:, None]
-        last = examples.last_visit
         self.highest_last, _ = _highest_and_sum(last.indices, last.indptr, statistics.transition)
         self.of_events = self._event_features()
         inputs = item_inputs(examples, last_apart=len(statistics.item_weights) > seen.shape[1])
@@ -116,13 +115,13 @@ class PairBlock:
         return features
 
 
-def _highest_and_sum(codes: np.ndarray, starts: np.ndarray, values_FC: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(R, C) float32 each: over the codes of an example, the largest and the sum of their rows of `values_FC`; zeros
+def _highest_and_sum(codes: np.ndarray, starts: np.ndarray, values_LC: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(R, C) float32 each: over the codes of an example, the largest and the sum of their rows of `values_LC`; zeros
     for an example without codes. `codes` (S,) and `starts` (R + 1,) as in a CSR matrix."""
-    shape = (len(starts) - 1, values_FC.shape[1])
+    shape = (len(starts) - 1, values_LC.shape[1])
     highest, total = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
     for row in range(shape[0]):
-        own = values_FC[codes[starts[row] : starts[row + 1]]]
+        own = values_LC[codes[starts[row] : starts[row + 1]]]
         if len(own):
             own.max(axis=0, out=highest[row])
             own.sum(axis=0, out=total[row])

@@ -15,9 +15,10 @@ from mera.language_models.code_tokens import add_code_tokens
 from mera.language_models.models import ModelConfig, load_base_model
 from rank.baselines.config import NeuralBaselineConfig, TransformerBaselineConfig
 from rank.baselines.history_columns import HistoryColumns
+from rank.baselines.linear import linear
 from rank.baselines.neural.history_tensors import HistoryDataset
 from rank.baselines.neural.training import retain, transformer
-from rank.baselines.simple import linear, own_history
+from rank.baselines.simple import own_history
 from rank.config import PromptConfig, RankConfig
 from rank.decision import DecisionRule
 from rank.partial_outputs import PartialOutputCollator

@@ -5,7 +5,8 @@ import pytest
 from tiny_task import make_tiny_task
 
 from mera.evaluation.metrics import recall_at_k
-from rank.baselines.simple import linear, own_history, popularity
+from rank.baselines.linear import linear
+from rank.baselines.simple import own_history, popularity
 
 
 @pytest.fixture(scope="module")

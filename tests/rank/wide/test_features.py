@@ -88,6 +88,7 @@ def test_features_of_a_patient():
         counts=np.array([3.0, 1.0], dtype=np.float32),
         num_rows=4,
         item_weights=np.zeros((2, 2), dtype=np.float32),
+        linked=np.arange(2),
         group_ids=np.zeros((3, 2), dtype=np.int64),
         age=(60.0, 20.0),
         visits=0.5,

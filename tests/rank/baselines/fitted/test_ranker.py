@@ -18,7 +18,7 @@ from mera.runs.predictions import read_predictions
 from mera.system.errors import UserError
 from rank.baselines.fitted.ranker import FOLDER, READERS, BaselineRanker
 from rank.baselines.history_columns import HistoryColumns
-from rank.baselines.simple import Linear, linear
+from rank.baselines.linear import Linear, linear
 from rank.patients.notices import InputNotice
 from rank.task_prediction.answers import PatientAnswers
 from rank.task_prediction.open_ranker import open_ranker

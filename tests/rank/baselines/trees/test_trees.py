@@ -5,11 +5,9 @@ import pytest
 from planted_cohort import planted_task
 
 from mera.evaluation.metrics import recall_at_k
-from mera.system.errors import UserError
 from rank.baselines.config import TreesConfig
 from rank.baselines.history_matrices import task_matrices
 from rank.baselines.simple import choice_quality, own_history, popularity
-from rank.baselines.trees import gbdt as trees_module
 from rank.baselines.trees.code_statistics import TRANSITION_PRIOR, code_statistics
 from rank.baselines.trees.gbdt import gbdt
 from rank.baselines.trees.pair_features import FEATURES, PairBlock
@@ -191,9 +189,3 @@ def test_examples_are_left_out_where_pairs_would_be_too_many(task):
     examples = task_matrices(task, "train", with_history=True)
     table = training_pairs(examples, 3.0, 4, 4, 80, folds=4, seed=0)
     assert len(table.group_sizes) == 10
-
-
-def test_a_whole_ontology_is_refused(task, monkeypatch):
-    monkeypatch.setattr(trees_module, "MOST_CODES", 5)
-    with pytest.raises(UserError, match="takes at most 5 of them, this task has"):
-        gbdt(task, QUICK, seed=0)
