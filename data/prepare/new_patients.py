@@ -4,14 +4,18 @@ import datetime
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from data.cohorts.cohort import Patient
+import polars as pl
+
+from data.cohorts.cohort import Patient, visits_in_order
 from data.ledger import Ledger, LedgerRecord
 from data.ontology import Ontology
 from data.sources.shared.own_table.code_versions import TRANSLATED
 from data.sources.shared.own_table.table_columns import SYSTEMS, TableColumns
 from data.sources.table import read_user_table
 from data.table_files.columns import ColumnForms
+from data.table_files.meanings import aged
 from data.task_folder.features import PatientRow, VisitRow
 from mera.system.errors import UserError
 
@@ -48,15 +52,15 @@ def read_new_patients(
     """The patients of a table in the forms that `mera prepare table` reads, each with all its visits, oldest first.
 
     `system`: the codes' edition (`icd9cm`, `icd10cm`, `icd10who`), or `edition` in its place. `at`: the day of the
-    visit to predict, to which `days_before` counts: a date, or a number where the table's times are days; None: each
-    patient's own last visit, which then lies 0 days before. Age is that of the last visit. Raises UserError where the
-    table cannot be read, or a visit lies after `at`.
+    visit to predict, to which `days_before` counts: a date, or a number where the table's times are days; None: that of
+    each patient's own last visit, be it without a usable code. Age is that of this day, by the last visit that has one.
+    Raises UserError where the table cannot be read, or a visit lies after `at`.
     """
     ledger = Ledger()
     has_both = columns.code_version is not None or icd10_from is not None
     names = {value: name for name, value in (TRANSLATED if has_both else SYSTEMS).items()}
     try:
-        patients, _, _ = read_user_table(
+        table = read_user_table(
             path,
             columns,
             ledger,
@@ -73,17 +77,27 @@ def read_new_patients(
         )
     except UserError as error:
         raise UserError(_in_our_options(str(error))) from None
+    patients = table.cohort(ledger)
     with_notes, with_events = columns.text is not None, bool(columns.events())
     day = None if at is None else _day(at)
-    last_days = [patient.visits[-1].day for patient in patients]
-    if day is not None and any(last is not None and day - last > FURTHEST for last in last_days):
+    last = _last_known(table.visits)
+    last_days = [last[patient.patient_id].day for patient in patients]
+    if day is not None and any(known is not None and day < known for known in last_days):
+        raise UserError("--at lies before the last visit of a patient; leave the later visits out, or give a later day")
+    if day is not None and any(known is not None and day - known > FURTHEST for known in last_days):
         raise UserError(
             f"--at lies more than {FURTHEST // 365} years after the last visit of a patient; give a date where the "
             f"table's times are dates, and a number where they are days"
         )
+    ledger.change(
+        "age of an earlier visit, where the last has none", sum(last[each.patient_id].is_carried for each in patients)
+    )
     return NewPatients(
         patient_ids=[patient.patient_id for patient in patients],
-        rows=[_row(patient, day, with_notes=with_notes, with_events=with_events) for patient in patients],
+        rows=[
+            _row(patient, last[patient.patient_id], day, with_notes=with_notes, with_events=with_events)
+            for patient in patients
+        ],
         account=ledger.record(),
     )
 
@@ -102,8 +116,38 @@ def _day(at: str) -> int:
         raise UserError(f"--at must be a date as 2026-01-31, or a number of days, got {at!r}") from None
 
 
-def _row(patient: Patient, at: int | None, *, with_notes: bool, with_events: bool) -> PatientRow:
-    last = patient.visits[-1]
+class _LastKnown(NamedTuple):
+    """Of a patient: the day of the last visit; the age at the last visit that has one, and its day."""
+
+    day: int | None
+    age: int | None
+    age_day: int | None
+    is_carried: bool
+    """whether a later visit has no age"""
+
+    def age_at(self, day: int | None) -> int | None:
+        if self.age is None or self.age_day is None or day is None:
+            return self.age
+        return aged(self.age, day - self.age_day)
+
+
+def _last_known(visits: pl.DataFrame) -> dict[str, _LastKnown]:
+    """By patient; `visits` with VISIT_COLUMNS, those without a usable code too."""
+    has_age = pl.col("age").is_not_null()
+    last = (
+        visits_in_order(visits)
+        .group_by("patient_id", maintain_order=True)
+        .agg(
+            pl.col("day").max(),
+            pl.col("age").filter(has_age).last(),
+            age_day=pl.col("day").filter(has_age).last(),
+            is_carried=has_age.any() & ~has_age.last(),
+        )
+    )
+    return {patient_id: _LastKnown(*known) for patient_id, *known in last.iter_rows()}
+
+
+def _row(patient: Patient, last: _LastKnown, at: int | None, *, with_notes: bool, with_events: bool) -> PatientRow:
     now = last.day if at is None else at
     history: list[VisitRow] = []
     for visit in patient.visits:
@@ -114,6 +158,4 @@ def _row(patient: Patient, at: int | None, *, with_notes: bool, with_events: boo
         if with_events:
             past["events"] = visit.events
         history.append(past)
-    if any((visit["days_before"] or 0) < 0 for visit in history):
-        raise UserError("--at lies before the last visit of a patient; leave the later visits out, or give a later day")
-    return {"age": last.age, "sex": patient.sex, "history": history, "text": None}
+    return {"age": last.age_at(now), "sex": patient.sex, "history": history, "text": None}

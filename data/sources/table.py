@@ -3,6 +3,7 @@ with columns named on the command line."""
 
 import argparse
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
@@ -71,6 +72,23 @@ MEANINGS = {
 }
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TableVisits:
+    """All visits of a table, those without a usable code too, and what stands at them."""
+
+    visits: pl.DataFrame
+    """VISIT_COLUMNS of `data.cohorts.cohort`, and its optional ones."""
+    codes: pl.DataFrame
+    """As `build_cohort` takes them."""
+    events: pl.DataFrame | None
+    event_names: pl.DataFrame | None
+    file: InputFile
+
+    def cohort(self, ledger: Ledger) -> list[Patient]:
+        """The patients with their usable visits."""
+        return build_cohort(self.visits, self.codes, ledger, events=self.events)
+
+
 def read_user_table(
     path: str | Path,
     columns: TableColumns,
@@ -85,9 +103,9 @@ def read_user_table(
     edition: Ontology | None = None,
     event_separator: str | None = None,
     icd10_from: str | None = None,
-) -> tuple[list[Patient], list[InputFile], pl.DataFrame | None]:
-    """The cohort in the edition `code_system` (of CODE_SYSTEMS) or, where there is one, in `edition`; the file; and the
-    names of its events, where `columns` names any.
+) -> TableVisits:
+    """The visits in the edition `code_system` (of CODE_SYSTEMS) or, where there is one, in `edition`, with their events
+    where `columns` names any.
 
     Where `columns` names a text, visits without one are dropped, unless `past_notes` wants the texts as history only.
     `forms`: what the user says of the columns; `zeros`: of codes without leading zeros (`data.codes.leading_zeros`);
@@ -133,12 +151,12 @@ def read_user_table(
     if codes.is_empty() and diagnoses.height:
         raise UserError(f"{path}: column {columns.code}: {why_no_code_is_known(diagnoses['code'], edition)}")
     if not event_columns:
-        return build_cohort(visits, codes, ledger), [table.file], None
+        return TableVisits(visits=visits, codes=codes, events=None, event_names=None, file=table.file)
     placed = ordered(of_events, columns).rename({"patient": "patient_id", "visit": "admission_id"})
     events = read_table_events(
         placed, event_columns, visits, ledger, separator=event_separator, timed=columns.time is not None
     )
-    return build_cohort(visits, codes, ledger, events=events.rows), [table.file], events.names
+    return TableVisits(visits=visits, codes=codes, events=events.rows, event_names=events.names, file=table.file)
 
 
 def _with_ids(
@@ -265,7 +283,7 @@ def read_source(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
         edition_files.append(file)
     with encoding_hint():
         columns = columns.in_file(arguments.input, arguments.separator, arguments.encoding)
-    patients, files, event_names = read_user_table(
+    table = read_user_table(
         arguments.input,
         columns,
         ledger,
@@ -284,10 +302,10 @@ def read_source(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
         name="table",
         system=CODE_SYSTEMS[arguments.code_system] if edition is None else edition.system,
         edition=edition,
-        patients=patients,
-        event_names=event_names,
+        patients=table.cohort(ledger),
+        event_names=table.event_names,
         ledger=ledger,
-        files=[*files, *edition_files],
+        files=[table.file, *edition_files],
         options={"code_system": arguments.code_system, "columns": columns.named()}
         | ({"keep": {name: list(values) for name, values in columns.keep.items()}} if columns.keep else {}),
     )

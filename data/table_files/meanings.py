@@ -15,6 +15,7 @@ from mera.system.errors import UserError
 OLDEST_AGE = 90
 """Data sets hide ages over 89 (by impossible birth dates, `>89`, or one value for all); they become this one."""
 LARGEST_AGE = 120
+DAYS_OF_YEAR = 365.25
 
 MOST_COUNTED = {"f": -1, "m": 60, "w": 60}
 """Months and weeks up to which ages are given in them."""
@@ -157,6 +158,11 @@ def age(text: str) -> int | None:
     """
     years = _years(text.lower().strip())
     return years if years is not None and 0 <= years <= LARGEST_AGE else None
+
+
+def aged(age: int, days: int) -> int:
+    """The age some days after a day on which only whole years are known: the likeliest, as a birthday is any day."""
+    return min(age + max(0, round(days / DAYS_OF_YEAR)), LARGEST_AGE)
 
 
 def _years(text: str) -> int | None:

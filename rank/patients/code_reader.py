@@ -1,7 +1,8 @@
 """Codes as people write them -> the codes that a model has tokens for, as `mera prepare` reads those of a table.
 
-`i509` and ` I50.9 ` are I50.9; a model of categories reads I50.9 as I50, one of CCS groups as the group that the code
-falls into; a retired code is its ancestor.
+`i509`, ` I50.9 ` and `I50.9 Heart failure` are I50.9; a model of categories reads I50.9 as I50, and a code that its
+edition has not in full as the category; one of CCS groups reads the group that a code falls into; a retired code is its
+ancestor.
 """
 
 import functools
@@ -9,8 +10,12 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 
+import polars as pl
+
 from data.codes.ccs import load_ccs
+from data.codes.code_columns import by_ontology
 from data.ontology import SYSTEMS, Ontology, UnknownCode, load_ontology, undotted
+from data.sources.shared.own_table.named_codes import bare_codes
 from rank.patients.trained_on import TrainedOn
 
 GROUPED_SYSTEMS = {"ccs": "icd9cm", "ccsr": "icd10cm"}
@@ -53,6 +58,10 @@ class CodeReader:
     def visits(self, history: Iterable[Iterable[str]]) -> list[list[str]]:
         return [[self.read(code) for code in visit] for visit in history]
 
+    def is_code(self, code: str) -> bool:
+        """Whether a code as read is one of the model, or of its edition, as far as that can be told."""
+        return code in self.codes or self.system is None or _has(load_ontology(self.system), code)
+
     def unknown(self, history: Iterable[Iterable[str]]) -> list[str]:
         """The codes of visits as read that the model does not know, once for each visit that has them."""
         return [code for visit in history for code in dict.fromkeys(visit) if code not in self.codes]
@@ -83,8 +92,14 @@ class CodeReader:
         text = re.sub(r"\s+", "", raw)
         if text.upper() in self._by_form:
             return self._by_form[text.upper()]
-        code = self._canonical(text)
+        code = self._canonical(text) or self._canonical(self._without_words(raw))
         return text.upper() if code is None else code
+
+    def _without_words(self, raw: str) -> str:
+        """A cell as tables have it, without the name of its code; empty where its words take the code back."""
+        edition = None if self.system is None else load_ontology(self.system)
+        code = bare_codes(pl.Series([raw.strip()], dtype=pl.String), edition).codes[0]
+        return re.sub(r"\s+", "", code or "")
 
     def _canonical(self, text: str) -> str | None:
         """By the ontology and the granularity of the model; None where it is no code there."""
@@ -92,7 +107,7 @@ class CodeReader:
             return self._without_edition(text.upper().rstrip(MARKS))
         ontology = load_ontology(self.system)
         try:
-            code = ontology.resolve(text)[0]
+            code = by_ontology(ontology, "category" if self._of_categories else "full")(text).codes[0]
         except UnknownCode:
             return None
         if self.trained_on.ontology in GROUPED_SYSTEMS:

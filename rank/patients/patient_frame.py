@@ -2,12 +2,13 @@
 
 import datetime
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 import polars as pl
 
+from data.table_files.meanings import aged
+from data.table_files.meanings import sex as read_sex
 from mera.system.errors import UserError
 from rank.patients.notices import InputNotice
 
@@ -25,8 +26,9 @@ class FrameColumns:
     time: str
     """Dates, datetimes, or numbers of days; rows of a patient with the same day are one visit."""
     age: str | None = None
-    """Whole years; that of the latest visit counts."""
+    """Whole years; that of the latest visit with one, as many years later as have passed until `at`."""
     sex: str | None = None
+    """None where a patient has two."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,8 +62,9 @@ def patients_of_frame(
 ) -> list[FramePatient]:
     """The patients in the order in which they come, each with all visits, oldest first.
 
-    `at`: the day of the visit to predict, to which `days_before` counts; None: each patient's latest visit, 0 days
-    before. Rows without a code are left out, and an `InputNotice` counts them and the patients that are lost with them.
+    `at`: the day of the visit to predict, to which `days_before` counts; None: that of each patient's latest visit, be
+    it without a code. Rows without a code are left out, and an `InputNotice` counts them and the patients that are lost
+    with them; others count who is recorded with two sexes, or with two ages on one day, which are taken for none.
     Raises UserError where a column is missing, a patient or a time is, `at` is of another kind than the times, or a
     visit lies after it.
     """
@@ -94,32 +97,48 @@ def patients_of_frame(
     every = table["patient"].n_unique()
     table = table.explode("code") if isinstance(table.schema["code"], pl.List) else table
     table = table.with_columns(pl.col("code").str.strip_chars())
-    with_code = table.filter(pl.col("code").is_not_null() & (pl.col("code") != ""))
-    patients = [
-        _patient(rows, at)
-        for rows in with_code.sort("day", maintain_order=True).partition_by("patient", maintain_order=True)
-    ]
+    has_code = pl.col("code").is_not_null() & (pl.col("code") != "")
+    with_code = table.filter(has_code)
     order = {patient: place for place, patient in enumerate(with_code["patient"].unique(maintain_order=True))}
-    _say_left_out(len(table) - len(with_code), every - len(patients))
-    return sorted(patients, key=lambda patient: order[patient.patient])
+    by_patient = table.filter(pl.col("patient").is_in(list(order))).sort("day", maintain_order=True)
+    found = [
+        _patient(rows, rows.filter(has_code), at) for rows in by_patient.partition_by("patient", maintain_order=True)
+    ]
+    _say_left_out(len(table) - len(with_code), every - len(found))
+    for what in ("sexes", "ages on one day"):
+        number = sum(what in conflicts for _, conflicts in found)
+        if number:
+            sentence = f"{number:,} patients of the frame have two {what}, which are taken for none"
+            warnings.warn(sentence, InputNotice, stacklevel=3)
+    return sorted((patient for patient, _ in found), key=lambda patient: order[patient.patient])
 
 
-def _patient(rows: pl.DataFrame, at: datetime.date | int | None) -> FramePatient:
-    """`rows`: of one patient, by day."""
-    visits = rows.group_by("day", maintain_order=True).agg("code")
-    days: Sequence[int] = visits["day"].to_list()
+def _patient(
+    rows: pl.DataFrame, with_code: pl.DataFrame, at: datetime.date | int | None
+) -> tuple[FramePatient, set[str]]:
+    """`rows`: of one patient, by day, and those `with_code`; with what contradicts itself in them."""
+    visits = with_code.group_by("day", maintain_order=True).agg("code")
+    latest: int = rows["day"][-1]
     day = at.date() if isinstance(at, datetime.datetime) else at
-    now = days[-1] if day is None else day if isinstance(day, int) else (day - _EPOCH).days
-    if now < days[-1]:
+    now = latest if day is None else day if isinstance(day, int) else (day - _EPOCH).days
+    if now < latest:
         raise UserError("`at` lies before the last visit of a patient; leave the later visits out, or give a later day")
-    ages, sexes = rows["age"].drop_nulls(), rows["sex"].drop_nulls()
-    return FramePatient(
+    dated, sexes = rows.drop_nulls("age"), {read_sex(word): word for word in rows["sex"].drop_nulls().unique()}
+    sexes.pop("", None)  # recorded as unknown
+    ages = dated.filter(pl.col("day") == pl.col("day").max())
+    conflicts = {"sexes"} if len(sexes) > 1 else set()
+    conflicts |= {"ages on one day"} if ages["age"].n_unique() > 1 else set()
+    age = ages["age"][0] if ages["age"].n_unique() == 1 else None
+    if isinstance(age, int | float) and float(age).is_integer():
+        age = aged(int(age), now - ages["day"][0])
+    patient = FramePatient(
         patient=rows["patient"][0],
         history=visits["code"].to_list(),
-        days_before=[now - day for day in days],
-        age=ages[-1] if len(ages) else None,
-        sex=sexes[-1] if len(sexes) else None,
+        days_before=[now - day for day in visits["day"]],
+        age=age,
+        sex=next(iter(sexes.values())) if len(sexes) == 1 else None,
     )
+    return patient, conflicts
 
 
 def _days(table: pl.DataFrame, time: str) -> pl.Expr:

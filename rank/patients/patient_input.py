@@ -7,15 +7,18 @@ allowed, and is then a Python warning (`rank.patients.notices`).
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from data.table_files.meanings import LARGEST_AGE, whole_number
 from data.table_files.meanings import sex as sex_of_word
 from mera.system.errors import UserError
 from rank.patients.code_reader import CodeReader
+from rank.patients.event_reader import EventReader, split_events
 from rank.patients.notices import UnfamiliarInput
 
 MOST_UNKNOWN = 0.5
 """Largest share of a history's codes that may be unknown to the model."""
+NO_USABLE_CODE = "left out, as they have no code of the model's edition"
 GO_ON = "to go on all the same, pass --allow-unknown (in Python: allow_unknown=True)"
 
 
@@ -28,6 +31,39 @@ def given_codes(history: Sequence[Sequence[str]]) -> list[list[str]]:
         if not all(isinstance(code, str) for code in visit):
             raise UserError(f"a code is a text, such as 'I50.9' or '428.0'; visit {number} holds something else")
     return [[code for code in visit if code.strip()] for visit in history]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GivenVisits:
+    """The visits of one patient as a model reads them, those too that are left out."""
+
+    codes: list[list[str]]
+    events: list[list[str]]
+    usable: list[int]
+    """The numbers, from 0, of the visits that have a code of the model or of its edition, or an event. `mera prepare`
+    leaves the others out, so no model was trained on a visit without codes."""
+
+    @classmethod
+    def read(cls, history: Sequence[Sequence[str]], reader: CodeReader, event_reader: EventReader) -> "GivenVisits":
+        """Raises UserError as `given_codes` does."""
+        given = [split_events(visit) for visit in given_codes(history)]
+        codes, events = reader.visits([parts[0] for parts in given]), event_reader.visits([parts[1] for parts in given])
+        usable = [
+            number
+            for number, (of_visit, told) in enumerate(zip(codes, events, strict=True))
+            if told or any(map(reader.is_code, of_visit))
+        ]
+        return cls(codes=codes, events=events, usable=usable)
+
+    @property
+    def left_out_sentence(self) -> str | None:
+        """Counts the visits that are not usable, and names their codes; None where all are."""
+        left_out = [codes for number, codes in enumerate(self.codes) if number not in self.usable]
+        unread = sorted({code for codes in left_out for code in codes})
+        if not left_out:
+            return None
+        named = f": {', '.join(unread)}" if unread else ""
+        return f"{len(left_out)} of {len(self.codes)} visits {NO_USABLE_CODE}{named}"
 
 
 def read_age(value: str | float | None) -> int | None:

@@ -19,10 +19,18 @@ from mera.system.terminal import progress_bar
 from rank.decision import DecisionRule
 from rank.patients.code_reader import CodeReader
 from rank.patients.coding_check import RuleUse, check_sets
-from rank.patients.event_reader import EventReader, split_events
+from rank.patients.event_reader import EventReader
 from rank.patients.notices import InputNotice
 from rank.patients.patient_frame import Frame, FrameColumns, as_given, as_polars, patients_of_frame
-from rank.patients.patient_input import given_codes, read_age, read_days, read_sex, require_known, require_seen
+from rank.patients.patient_input import (
+    NO_USABLE_CODE,
+    GivenVisits,
+    read_age,
+    read_days,
+    read_sex,
+    require_known,
+    require_seen,
+)
 from rank.patients.phenotypes import Phenotype, any_of
 from rank.patients.reasons import Reason, strongest, without_each_part
 from rank.patients.trained_on import TrainedOn
@@ -117,8 +125,7 @@ class PatientRanker(ABC):
     ) -> list[RankedCode]:
         """All candidates (or the first `top`), most likely first. The arguments are as `row` and `ranked` take them."""
         row = self.row(history, days_before=days_before, age=age, sex=sex, text=text, allow_unknown=allow_unknown)
-        sentence = self.unknown_codes_of(row)
-        if sentence is not None:
+        for sentence in filter(None, (self.given(history).left_out_sentence, self.unknown_codes_of(row))):
             warnings.warn(sentence, InputNotice, stacklevel=2)
         return self.ranked([row], *self.score([row], tell=_warn), top=top, rules=rules, explain=explain)[0]
 
@@ -159,9 +166,13 @@ class PatientRanker(ABC):
                 )
             except UserError as error:
                 raise UserError(f"patient {number} of the frame: {error}") from None
+        left_out = sum(len(each.history) - len(row["history"]) for each, row in zip(patients, rows, strict=True))
         unknown = self.reader.unknown(visit["codes"] for row in rows for visit in row["history"])
-        if unknown:
-            sentence = f"{len(unknown):,} codes of the frame are not among the model's, {self.reads_unknown_codes}"
+        told = {
+            f"{left_out:,} visits of the frame {NO_USABLE_CODE}": left_out,
+            f"{len(unknown):,} codes of the frame are not among the model's, {self.reads_unknown_codes}": len(unknown),
+        }
+        for sentence in (sentence for sentence, number in told.items() if number):
             warnings.warn(sentence, InputNotice, stacklevel=2)
         if batch_size < 1:
             raise UserError(f"batch_size must be 1 or more, got {batch_size}")
@@ -189,8 +200,8 @@ class PatientRanker(ABC):
         """A patient as a row of a prepared task has it.
 
         `history`: visits, oldest first, each a list of codes, written with or without a dot, and for a model of events
-        of those too (`drug:furosemide`); `days_before`: one whole number per visit, which must not ascend; `age`: whole
-        years; `sex`: `F` or `M`; `text`: a note.
+        of those too (`drug:furosemide`); those without any (`GivenVisits.usable`) are left out; `days_before`: one
+        whole number per visit, which must not ascend; `age`: whole years; `sex`: `F` or `M`; `text`: a note.
 
         Raises UserError where nothing at all is given, a value is none of these, there are events and the model reads
         none, it does not know most of the codes, or has never seen a note or a history that is given; of these last,
@@ -198,19 +209,23 @@ class PatientRanker(ABC):
         """
         text = plain_text(text or "").text
         text = text if text.strip() else None
-        given = [split_events(visit) for visit in given_codes(history)]
-        visits = self.reader.visits([codes for codes, _ in given])
-        events = self.event_reader.visits([events for _, events in given])
-        if not any(visits) and not any(events) and text is None and age is None and sex is None:
+        given = self.given(history)
+        visits = given.codes
+        if not any(visits) and not any(given.events) and text is None and age is None and sex is None:
             raise UserError("nothing to rank from: give a history, a note, or at least age and sex")
         days = [None] * len(visits) if days_before is None else read_days(days_before, len(visits))
         require_seen(self.reader, history=any(visits), note=text is not None, allow_unknown=allow_unknown)
         require_known(self.reader, visits, allow_unknown=allow_unknown)
         past = [VisitRow(codes=codes, days_before=day) for codes, day in zip(visits, days, strict=True)]
         if self.events:
-            for visit, told in zip(past, events, strict=True):
+            for visit, told in zip(past, given.events, strict=True):
                 visit["events"] = told
-        return {"age": read_age(age), "sex": read_sex(sex), "history": past, "text": text}
+        usable = [past[number] for number in given.usable]
+        return {"age": read_age(age), "sex": read_sex(sex), "history": usable, "text": text}
+
+    def given(self, history: Sequence[Sequence[str]]) -> GivenVisits:
+        """The visits as they are read; raises UserError as `row` does."""
+        return GivenVisits.read(history, self.reader, self.event_reader)
 
     def unknown_codes_of(self, row: PatientRow) -> str | None:
         """A sentence that names the codes of one patient's history that the model does not know; None without any."""

@@ -68,9 +68,10 @@ class PatientAnswers:
         ranked = self.ranker.ranked(rows, scores, eov, cast("int", request["top"]), self.rules)
         predicted = (scores > self.ranker.rule.thresholds(scores, eov)[:, None]).sum(axis=1)
         answers = []
-        for number, (row, codes) in enumerate(zip(rows, ranked, strict=True)):
-            effects = self.effects(row, scores[number], eov[number]) if request["explain"] else None
-            unknown = self.ranker.reader.unknown(visit["codes"] for visit in row["history"])
+        for number, (row, codes, patient) in enumerate(zip(rows, ranked, patients, strict=True)):
+            given = self.ranker.given([visit["codes"] for visit in patient["history"]])
+            effects = self.effects(row, scores[number], eov[number], given.usable) if request["explain"] else None
+            unknown = self.ranker.reader.unknown(given.codes)
             events = (event for visit in row["history"] for event in visit.get("events", ()))
             answers.append(
                 {
@@ -95,12 +96,18 @@ class PatientAnswers:
         """Read the edition, which the first code that is no candidate, and the first page of a code, need."""
         code_page(self.ranker.candidates[0], self.ranker.reader.system, {})
 
-    def effects(self, row: PatientRow, scores: np.ndarray, eov: np.ndarray) -> dict[str, list[VisitEffect]]:
+    def effects(
+        self, row: PatientRow, scores: np.ndarray, eov: np.ndarray, numbers: Sequence[int]
+    ) -> dict[str, list[VisitEffect]]:
         """Candidate -> what each visit does to its probability: that of the patient minus that of the patient without
-        the visit, everything else as it is. scores (C,), eov (): of the patient."""
+        the visit, everything else as it is. scores (C,), eov (): of the patient; `numbers`: of the row's visits among
+        those that were given, from 0."""
         changes_VC = self.ranker.changes_without(without_each_visit(row), scores, eov)
         return {
-            code: [VisitEffect(visit=visit, change=float(change)) for visit, change in enumerate(changes, start=1)]
+            code: [
+                VisitEffect(visit=number + 1, change=float(change))
+                for number, change in zip(numbers, changes, strict=True)
+            ]
             for code, changes in zip(self.ranker.candidates, changes_VC.T, strict=True)
         }
 

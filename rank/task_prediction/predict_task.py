@@ -37,8 +37,9 @@ def rank_patient(
 
     An `InputNotice` names the few codes that the model does not have and reads as plain text.
     """
+    visits = [visit.split(",") for visit in history.split(";") if visit.strip()]
     row = ranker.row(
-        [visit.split(",") for visit in history.split(";") if visit.strip()],
+        visits,
         days_before=days.split(";") if days else None,
         age=age,
         sex=sex,
@@ -47,9 +48,8 @@ def rank_patient(
     )
     for sentence in unread_facts(ranker, age=age is not None, sex=sex is not None):
         notice(sentence)
-    unknown = ranker.unknown_codes_of(row)
-    if unknown is not None:
-        notice(unknown)
+    for said in filter(None, (ranker.given(visits).left_out_sentence, ranker.unknown_codes_of(row))):
+        notice(said)
     notice_all(ranker, top)
     if phenotypes:
         notice(UNCALIBRATED)

@@ -55,7 +55,8 @@ def test_both_shapes_give_the_events_of_each_visit(tmp_path):
     for write, separator in ((a_row_a_stay, ";"), (a_row_a_fact, None)):
         ledger = Ledger()
         path = write(tmp_path / f"{write.__name__}.csv")
-        patients, _, names[write] = read_user_table(path, COLUMNS, ledger, "icd10", event_separator=separator)
+        table = read_user_table(path, COLUMNS, ledger, "icd10", event_separator=separator)
+        patients, names[write] = table.cohort(ledger), table.event_names
         assert events_of(patients) == EVENTS
         assert [[visit.codes for visit in patient.visits] for patient in patients] == [
             [("I10",), ("I50.9",), ("N17.9",)],
@@ -77,7 +78,7 @@ def test_columns_by_pattern_are_one_list_in_columns(tmp_path):
     rows = [(pid, day, icd, *[*given.split(";"), ""][:2]) for pid, day, icd, given, _, _ in STAYS]
     path = write_csv(tmp_path / "wide.csv", [("pid", "day", "icd", "med1", "med2"), *rows])
     columns = TableColumns(patient="pid", time="day", code="icd", drugs="med*")
-    patients, _, _ = read_user_table(path, columns, Ledger(), "icd10")
+    patients = read_user_table(path, columns, Ledger(), "icd10").cohort(Ledger())
     assert events_of(patients) == {
         place: {event for event in events if event.startswith("drug:")} for place, events in EVENTS.items()
     }
@@ -101,7 +102,7 @@ def test_what_cannot_be_used_is_counted(tmp_path):
     ]
     ledger = Ledger()
     columns = TableColumns(patient="pid", visit="vid", time="day", code="icd", drugs="given")
-    patients, _, _ = read_user_table(write_csv(tmp_path / "t.csv", rows), columns, ledger, "icd10")
+    patients = read_user_table(write_csv(tmp_path / "t.csv", rows), columns, ledger, "icd10").cohort(ledger)
     assert events_of(patients) == {("1", 0): {"drug:heparin"}, ("1", 1): set()}
     account = ledger.record()["accounting"]
     assert account["events"] == {
@@ -146,7 +147,7 @@ def test_a_table_of_parquet_with_numbers_for_procedures(tmp_path):
     rows = {"pid": ["1", "1"], "day": ["2020-01-01", "2020-02-01"], "icd": ["I10", "I10"], "done": [39.95, 3961.0]}
     pl.DataFrame(rows).write_parquet(path)
     columns = TableColumns(patient="pid", time="day", code="icd", procedures="done")
-    patients, _, _ = read_user_table(path, columns, Ledger(), "icd10")
+    patients = read_user_table(path, columns, Ledger(), "icd10").cohort(Ledger())
     assert events_of(patients) == {("1", 0): {"procedure:9:3995"}, ("1", 1): {"procedure:3961.0"}}
 
 
@@ -154,7 +155,8 @@ def test_names_that_differ_only_far_behind_stay_two_events(tmp_path):
     long = "a very long name of a procedure " * 8
     rows = [("pid", "day", "icd", "done"), ("1", "2020-01-01", "I10", f"{long}left"), ("1", "2020-01-01", "", long)]
     columns = TableColumns(patient="pid", time="day", code="icd", procedures="done")
-    (patient,), _, names = read_user_table(write_csv(tmp_path / "t.csv", rows), columns, Ledger(), "icd10")
+    table = read_user_table(write_csv(tmp_path / "t.csv", rows), columns, Ledger(), "icd10")
+    (patient,), names = table.cohort(Ledger()), table.event_names
     events = patient.visits[0].events
     assert len(set(events)) == 2 == names.height
     assert {len(event) for event in events} == {len("procedure:") + 200}
@@ -168,5 +170,5 @@ def test_seven_characters_that_are_no_code_have_a_name_all_the_same(tmp_path):
         ("1", "2020-01-02", "I10", "10:0A12345"),
     ]
     columns = TableColumns(patient="pid", time="day", code="icd", procedures="done")
-    _, _, names = read_user_table(write_csv(tmp_path / "t.csv", rows), columns, Ledger(), "icd10")
+    names = read_user_table(write_csv(tmp_path / "t.csv", rows), columns, Ledger(), "icd10").event_names
     assert names["name"].to_list() == ["Medical and Surgical, Bypass (0A12345)", "Medical and Surgical (0AZZZZ1)"]

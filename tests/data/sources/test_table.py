@@ -9,13 +9,13 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from own_table import read_patients
 from prepare_case import EVEN, accounting, assert_adds_up, dropped, every_row, example_of, run, write_csv
 from ready_python import run_ready
 
 from data.cohorts.cohort import Patient
 from data.ledger import Ledger
 from data.sources.shared.own_table.table_columns import TableColumns
-from data.sources.table import read_user_table
 from data.table_files.columns import ColumnForms
 from mera.root import ROOT
 
@@ -112,7 +112,7 @@ def as_r(rows, path):
 
 def cohort(path, forms=None):
     ledger = Ledger()
-    patients = read_user_table(path, COLUMNS, ledger, "icd10", forms=forms)[0]
+    patients = read_patients(path, COLUMNS, ledger, "icd10", forms=forms)
     return patients, ledger.record()["accounting"]
 
 

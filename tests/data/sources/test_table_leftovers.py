@@ -2,16 +2,16 @@
 
 import openpyxl
 import pytest
+from own_table import read_patients
 
 from data.ledger import Ledger
 from data.sources.shared.own_table.table_columns import TableColumns
-from data.sources.table import read_user_table
 
 
 def visits_of(path, **more):
     columns = TableColumns(patient="pid", time="day", code="icd")
     ledger = Ledger()
-    patients, _, _ = read_user_table(path, columns, ledger, "icd10", **more)
+    patients = read_patients(path, columns, ledger, "icd10", **more)
     return {each.patient_id: [list(visit.codes) for visit in each.visits] for each in patients}, ledger.record()
 
 

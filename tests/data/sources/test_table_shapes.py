@@ -6,13 +6,13 @@ from datetime import date, timedelta
 import openpyxl
 import polars as pl
 import pytest
+from own_table import read_patients
 from prepare_case import EVEN, assert_adds_up, run
 
 from data.ledger import Ledger
 from data.prepare.new_patients import read_new_patients
 from data.sources.shared.own_table.table_columns import TableColumns
 from data.sources.shared.own_table.table_guess import TableGuess, guess_table
-from data.sources.table import read_user_table
 from data.table_files.columns import ColumnForms
 
 CODES = ["E11.9", "I10", "J18.9", "N17.9", "I50.9", "E78.5", "M54.50", "Z95.1"]
@@ -107,7 +107,7 @@ def expected():
 @pytest.mark.parametrize("name", WAYS)
 def test_every_shape_gives_the_same_cohort(name, tmp_path):
     path, columns, more = shape(name, tmp_path)
-    patients, _, _ = read_user_table(path, columns, Ledger(), "icd10", **more)
+    patients = read_patients(path, columns, Ledger(), "icd10", **more)
     read = {
         patient.patient_id: [
             (date(1970, 1, 1) + timedelta(days=visit.day), patient.sex, visit.age, visit.codes)
@@ -151,7 +151,7 @@ def test_a_visit_without_a_code_is_counted(tmp_path):
     rows.append({"pid": "2", "day": date(2020, 2, 1), "a": None, "b": "E11.9"})
     ledger = Ledger()
     columns = TableColumns(patient="pid", time="day", code=["a", "b"])
-    patients, _, _ = read_user_table(save(tmp_path / "t.csv", rows), columns, ledger, "icd10")
+    patients = read_patients(save(tmp_path / "t.csv", rows), columns, ledger, "icd10")
     assert [visit.codes for patient in patients for visit in patient.visits] == [("I10",), ("E11.9",)]
     account = ledger.record()["accounting"]
     assert account["visits"]["read"] == 3
@@ -173,9 +173,9 @@ def test_the_command_reads_wide_tables(tmp_path):
 def test_a_file_in_another_encoding_names_the_option(tmp_path):
     path, columns, _ = shape("latin-1", tmp_path)
     with pytest.raises(ValueError, match=r"is not a CSV in UTF-8 .* --encoding cp1252"):
-        read_user_table(path, columns, Ledger(), "icd10")
+        read_patients(path, columns, Ledger(), "icd10")
     with pytest.raises(ValueError, match="--encoding must be one that Python knows"):
-        read_user_table(path, columns, Ledger(), "icd10", forms=ColumnForms(encoding="nothing"))
+        read_patients(path, columns, Ledger(), "icd10", forms=ColumnForms(encoding="nothing"))
 
 
 def test_sheets_that_are_not_read_are_counted_and_a_title_is_no_header(tmp_path):
@@ -187,14 +187,14 @@ def test_sheets_that_are_not_read_are_counted_and_a_title_is_no_header(tmp_path)
             sheet.append(row)
     book.save(tmp_path / "years.xlsx")
     ledger = Ledger()
-    read_user_table(tmp_path / "years.xlsx", columns, ledger, "icd10")
+    read_patients(tmp_path / "years.xlsx", columns, ledger, "icd10")
     assert ledger.record()["changed"] == {"row of the sheet 2023, which is not read": 2}
     book = openpyxl.Workbook()
     for row in (["Stays of Dr Smith"], ["pid", "day", "dx"], ["1", date(2020, 1, 1), "I10"]):
         book.active.append(row)
     book.save(tmp_path / "title.xlsx")
     with pytest.raises(ValueError, match="the first row of sheet Sheet is a title and no header; take such rows out"):
-        read_user_table(tmp_path / "title.xlsx", columns, ledger, "icd10")
+        read_patients(tmp_path / "title.xlsx", columns, ledger, "icd10")
     with pytest.raises(ValueError, match="is a title and no header") as refused:
         guess_table(tmp_path / "title.xlsx", TableGuess())
     assert "Smith" not in str(refused.value)
@@ -205,7 +205,7 @@ def test_spreadsheets_that_cannot_be_read(tmp_path):
     broken = tmp_path / "broken.xlsx"
     broken.write_bytes(b"no spreadsheet")
     with pytest.raises(ValueError, match="is not a spreadsheet that can be read"):
-        read_user_table(broken, columns, Ledger(), "icd10")
+        read_patients(broken, columns, Ledger(), "icd10")
 
     book = openpyxl.Workbook()
     for title in ("2019", "2020"):
@@ -214,7 +214,7 @@ def test_spreadsheets_that_cannot_be_read(tmp_path):
         sheet.append(["1", date(2020, 1, 1), "I10"])
     book.save(tmp_path / "two.xlsx")
     with pytest.raises(ValueError, match="has the columns in 2 sheets"):
-        read_user_table(tmp_path / "two.xlsx", columns, Ledger(), "icd10")
+        read_patients(tmp_path / "two.xlsx", columns, Ledger(), "icd10")
 
     book = openpyxl.Workbook()
     book.active.append(["pid", "day", "dx"])
@@ -222,13 +222,13 @@ def test_spreadsheets_that_cannot_be_read(tmp_path):
     book.active.append(["1", date(2020, 2, 1), 428.0])
     book.save(tmp_path / "numbers.xlsx")
     with pytest.raises(ValueError, match="column dx is stored as numbers, so codes have lost their zeros"):
-        read_user_table(tmp_path / "numbers.xlsx", columns, Ledger(), "icd9")
+        read_patients(tmp_path / "numbers.xlsx", columns, Ledger(), "icd9")
     book = openpyxl.Workbook()
     book.active.append(["else"])
     book.active.append(["1"])
     book.save(tmp_path / "else.xlsx")
     with pytest.raises(ValueError, match="has no column pid, dx, day; found else"):
-        read_user_table(tmp_path / "else.xlsx", columns, Ledger(), "icd9")
+        read_patients(tmp_path / "else.xlsx", columns, Ledger(), "icd9")
 
 
 def test_flags_beside_the_codes_are_no_codes(tmp_path):
@@ -242,7 +242,7 @@ def test_flags_beside_the_codes_are_no_codes(tmp_path):
 
     def read(*code):
         columns = TableColumns(patient="pid", time="day", code=list(code))
-        return read_user_table(path, columns, Ledger(), "icd9")[0]
+        return read_patients(path, columns, Ledger(), "icd9")
 
     with pytest.raises(ValueError, match=r"no value of dx1_poa, dx_count is as long as a code; name the columns"):
         read("dx*")
@@ -259,7 +259,7 @@ def test_an_id_that_begins_anew_each_year_is_counted(tmp_path):
     rows += [{"pid": "P0", "case": 1, "day": "2023-07-01", "dx": "E11.9"}]
     path, ledger = tmp_path / "cases.csv", Ledger()
     pl.DataFrame(rows).write_csv(path)
-    read_user_table(path, TableColumns(patient="pid", visit="case", time="day", code="dx"), ledger, "icd10")
+    read_patients(path, TableColumns(patient="pid", visit="case", time="day", code="dx"), ledger, "icd10")
     assert ledger.record()["changed"]["visit whose rows lie more than 100 days apart, read as one"] == 1
 
 
@@ -274,15 +274,15 @@ def test_ids_that_their_floats_cannot_tell_apart_are_refused(tmp_path, kind, is_
     pl.DataFrame(rows).with_columns(pl.col("pid").cast(kind)).write_parquet(path)
     if is_refused:
         with pytest.raises(ValueError, match="column pid holds whole numbers too large for the floats"):
-            read_user_table(path, columns, Ledger(), "icd10")
+            read_patients(path, columns, Ledger(), "icd10")
     else:
-        assert len(read_user_table(path, columns, Ledger(), "icd10")[0]) == 9
+        assert len(read_patients(path, columns, Ledger(), "icd10")) == 9
 
 
 def codes_of(path, code, **more):
     """The codes of each visit, in their order."""
     columns = TableColumns(patient="pid", time="day", code=code)
-    patients, _, _ = read_user_table(path, columns, Ledger(), "icd10", **more)
+    patients = read_patients(path, columns, Ledger(), "icd10", **more)
     return [list(visit.codes) for patient in patients for visit in patient.visits]
 
 

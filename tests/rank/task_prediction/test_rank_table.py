@@ -79,7 +79,7 @@ def test_patients_of_a_table_get_the_scores_of_their_visits(run, table, tmp_path
     ranker = Ranker.load(run)
     by_hand = {
         "a": ranker.rank([["I50.9"]], days_before=[30], age=60, sex="F", top=4),
-        "b": ranker.rank([["I10", "E11.9"], ["N17.9"]], days_before=[516, 456], age=60, sex="F", top=4),
+        "b": ranker.rank([["I10", "E11.9"], ["N17.9"]], days_before=[516, 456], age=61, sex="F", top=4),
     }
     for pid, codes in by_hand.items():
         own = ranked.filter(pl.col("patient_id") == pid)

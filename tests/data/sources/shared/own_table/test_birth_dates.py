@@ -2,13 +2,13 @@
 
 import polars as pl
 import pytest
+from own_table import read_patients
 from prepare_case import EVEN, every_row, run
 
 from data.ledger import Ledger
 from data.prepare.new_patients import read_new_patients
 from data.sources.shared.own_table.table_columns import TableColumns
 from data.sources.shared.own_table.table_guess import TableGuess, guess_table
-from data.sources.table import read_user_table
 
 BORN = {"p1": "1960-03-05", "p2": "1950-12-31", "p3": "2020-02-29"}
 VISITS = [
@@ -33,7 +33,7 @@ def write(path, born=BORN.get, day="{}"):
 def ages_of(path, **columns):
     ledger = Ledger()
     columns = TableColumns(patient="pid", time="day", code="dx", **columns)
-    patients = read_user_table(path, columns, ledger, "icd10")[0]
+    patients = read_patients(path, columns, ledger, "icd10")
     return {patient.patient_id: [visit.age for visit in patient.visits] for patient in patients}, ledger.record()
 
 

@@ -3,11 +3,11 @@
 import csv
 
 import pytest
+from own_table import read_patients
 
 from data.ledger import Ledger
 from data.sources.shared.own_table.table_columns import TableColumns
 from data.sources.shared.own_table.table_guess import TableGuess, guess_table
-from data.sources.table import read_user_table
 
 NAMES = {
     "I10": "Essential (primary) hypertension",
@@ -30,7 +30,7 @@ def write(path, cells):
 
 def read(path, ledger=None, system="icd10", **more):
     columns = TableColumns(patient="pid", time="day", code="dx")
-    patients, _, _ = read_user_table(path, columns, ledger or Ledger(), system, **more)
+    patients = read_patients(path, columns, ledger or Ledger(), system, **more)
     return [list(patient.visits[0].codes) for patient in patients]
 
 

@@ -4,12 +4,12 @@ import csv
 from dataclasses import replace
 
 import pytest
+from own_table import read_patients
 
 from data.ledger import Ledger
 from data.prepare.new_patients import read_new_patients
 from data.sources.shared.own_table.table_columns import TableColumns
 from data.sources.shared.own_table.table_guess import TableGuess, guess_table
-from data.sources.table import read_user_table
 
 NINE, TEN = ["4280", "486", "5849"], ["I50.9", "J18.9", "N17.9"]
 VISITS = (("2014-03-01", "ICD-9-CM", NINE), ("2015-09-30", "09", NINE), ("2015-10-01", "ICD10", TEN))
@@ -30,7 +30,7 @@ def table(tmp_path):
 
 def visits_of(path, columns, system, **more):
     ledger = Ledger()
-    patients, _, _ = read_user_table(path, columns, ledger, system, **more)
+    patients = read_patients(path, columns, ledger, system, **more)
     assert len(patients) == 10
     return [sorted(visit.codes) for visit in patients[0].visits], ledger.record()
 

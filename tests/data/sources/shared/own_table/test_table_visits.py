@@ -2,17 +2,17 @@
 
 import polars as pl
 import pytest
+from own_table import read_patients
 
 from data.ledger import Ledger
 from data.prepare.new_patients import read_new_patients
 from data.sources.shared.own_table.table_columns import TableColumns, parse_keep
-from data.sources.table import read_user_table
 
 
 def codes_of(path, code, **more):
     """The codes of each visit, in their order."""
     columns = TableColumns(patient="pid", time="day", code=code)
-    patients, _, _ = read_user_table(path, columns, Ledger(), "icd10", **more)
+    patients = read_patients(path, columns, Ledger(), "icd10", **more)
     return [list(visit.codes) for patient in patients for visit in patient.visits]
 
 
@@ -30,7 +30,7 @@ def test_a_code_without_its_number_comes_after_those_that_have_one(tmp_path, mor
     path = tmp_path / "t.csv"
     path.write_text("pid,day,seq,dx\nP1,2020-01-01,,A09\nP1,2020-01-01,2,I10\nP1,2020-01-01,1,N17.9\n")
     columns = TableColumns(patient="pid", time="day", code="dx", position="seq")
-    patients, _, _ = read_user_table(path, columns, Ledger(), "icd10", **more)
+    patients = read_patients(path, columns, Ledger(), "icd10", **more)
     assert patients[0].visits[0].codes == ("N17.9", "I10", "A09")
 
 
@@ -40,7 +40,7 @@ def test_notes_of_a_visit_are_in_the_order_of_their_times(tmp_path):
     rows = [{"pid": "P1", "case": 1, "day": day, "dx": "I10", "note": note} for day, note in [*notes, notes[1]]]
     pl.DataFrame(rows).write_csv(path)
     columns = TableColumns(patient="pid", visit="case", time="day", code="dx", text="note")
-    ((patient,), _, _) = read_user_table(path, columns, Ledger(), "icd10")
+    (patient,) = read_patients(path, columns, Ledger(), "icd10")
     assert [visit.text for visit in patient.visits] == ["Aufnahme\n\nVerlauf\n\nBefund\n\nzuletzt"]
 
 
@@ -50,12 +50,12 @@ def test_rows_of_after_the_next_visit_began_are_no_history_of_it(tmp_path):
     rows = ["P1,Q0,2022-01-03,I10", "P1,Q0,2022-03-20,I21.9", "P1,S0,2022-03-01,I21.9", "P1,S0,2022-03-04,N17.9"]
     path.write_text("\n".join(["pid,case,day,dx", *rows]) + "\n")
     ledger, columns = Ledger(), TableColumns(patient="pid", visit="case", time="day", code="dx")
-    patients, _, _ = read_user_table(path, columns, ledger, "icd10")
+    patients = read_patients(path, columns, ledger, "icd10")
     assert [sorted(visit.codes) for visit in patients[0].visits] == [["I10"], ["I21.9", "N17.9"]]
     assert ledger.record()["dropped"] == {"row of after the patient's next visit began": 1}
     coded = TableColumns(patient="pid", visit="case", time="day", code="dx", text="note")
     path.write_text("\n".join(["pid,case,day,dx,note", *(f"{row},seen" for row in rows)]) + "\n")
-    patients, _, _ = read_user_table(path, coded, Ledger(), "icd10")
+    patients = read_patients(path, coded, Ledger(), "icd10")
     assert sorted(patients[0].visits[0].codes) == ["I10", "I21.9"], "the codes of a note are no history"
 
 
@@ -64,7 +64,7 @@ def test_patients_of_rows_without_a_readable_time_are_counted(tmp_path):
     rows = ["1,2023-02-01,I10", "1,2023-03-01,E11.9", "1,9/9/99,I10", "2,9/9/99,I10", "3,2023-02-01,I10"]
     path.write_text("\n".join(["pid,day,dx", *rows, "3,2023-04-01,I10"]) + "\n")
     ledger, columns = Ledger(), TableColumns(patient="pid", time="day", code="dx")
-    assert len(read_user_table(path, columns, ledger, "icd10")[0]) == 2
+    assert len(read_patients(path, columns, ledger, "icd10")) == 2
     account = ledger.record()["accounting"]
     assert (account["patients"]["read"], account["patients"]["dropped"]) == (3, {"without a usable time": 1})
     assert account["diagnoses"]["dropped"] == {"row without a usable time": 2}
@@ -75,7 +75,7 @@ def test_days_with_marks_between_thousands_are_refused(tmp_path, days):
     path = tmp_path / "t.csv"
     path.write_text("pid;day;dx\n" + "".join(f"1;{day};I10\n" for day in days))
     with pytest.raises(ValueError, match="seem to have marks between thousands"):
-        read_user_table(path, TableColumns(patient="pid", time="day", code="dx"), Ledger(), "icd10")
+        read_patients(path, TableColumns(patient="pid", time="day", code="dx"), Ledger(), "icd10")
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_the_day_to_predict_is_in_the_unit_of_the_table(tmp_path, day, at):
 
 def visits_of(path, ledger=None, **more):
     columns = TableColumns(**({"patient": "pid", "time": "day", "code": "dx"} | more))
-    patients, _, _ = read_user_table(path, columns, ledger or Ledger(), "icd10")
+    patients = read_patients(path, columns, ledger or Ledger(), "icd10")
     return [[sorted(visit.codes) for visit in patient.visits] for patient in patients]
 
 
