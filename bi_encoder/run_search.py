@@ -20,6 +20,7 @@ from mera.system import quiet_ctrl_c  # noqa: F401  first, for Ctrl-C while the 
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -29,11 +30,12 @@ from bi_encoder.search.results import FoundCode, check_request
 from bi_encoder.search.word_search import open_word_search
 from data.codes.book.book import CodeBook
 from data.codes.book.store import choose_book
-from data.ontology import SYSTEMS
+from data.ontology import SYSTEMS, UnknownCode, load_ontology
 from mera.system.command import run_command
 from mera.system.errors import CommandLine, UserError
 from mera.system.terminal import plain_console
 
+CODE_FORM = re.compile(r"(?=.{3,8}$)[A-Za-z]?\d[\dA-Za-z]*(\.[\dA-Za-z]+)?")
 WORDS, MEANING, BOTH = "words", "meaning", "both"
 FOREIGN = frozenset(
     [
@@ -52,6 +54,8 @@ def main() -> None:
     options = _arguments()
     text = _text(options)
     check_request(text, options.top)  # before names are read or encoded
+    if options.task is None:
+        text = _name_of_code(text, options.ontology or "icd10cm")
     if options.task is not None:
         codes, book = _search_task(options, text), None
     else:
@@ -75,6 +79,20 @@ def main() -> None:
     else:
         console = plain_console()
         console.print(codes_table(text, codes, in_colour=console.is_terminal))
+
+
+def _name_of_code(text: str, system: str) -> str:
+    """The definition of the code that the text is, which is told; else the text."""
+    if not CODE_FORM.fullmatch(text.strip()):
+        return text
+    edition = load_ontology(system)
+    try:
+        code, _ = edition.resolve(text.strip())
+    except UnknownCode:
+        return text
+    name = edition.definition(code)
+    print(f"{code} is a code: {name} (mera ontology show {code}). Codes with a name like it:", file=sys.stderr)
+    return name
 
 
 def _is_foreign(text: str) -> bool:

@@ -53,9 +53,8 @@ def read_notes(path: str | Path, column: str) -> Notes:
     return Notes(texts=texts, num_empty=len(values) - len(texts))
 
 
-def json_column(path: Path, column: str, numbers: bool = False) -> list[str | None]:
-    """The field `column` of each line of a JSONL file, which may be packed; `numbers`: whole ones are read as texts.
-    Raises UserError as `read_notes` does."""
+def json_column(path: Path, column: str) -> list[str | None]:
+    """The field `column` of each line of a JSONL file, which may be packed. Raises UserError as `read_notes` does."""
     stored = path.read_bytes()
     values: list[str | None] = []
     try:
@@ -72,8 +71,6 @@ def json_column(path: Path, column: str, numbers: bool = False) -> list[str | No
         if not isinstance(row, dict) or column not in row:
             raise UserError(f"line {number} of {path} has no field {column}; every line needs it, if only as null")
         value = row[column]
-        if numbers and isinstance(value, int) and not isinstance(value, bool):
-            value = str(value)
         if not isinstance(value, str | None):
             raise UserError(f"line {number} of {path} has no text in {column}, but {type(value).__name__}")
         values.append(value)

@@ -84,9 +84,11 @@ def checkpoint_kind(source: str | Path) -> str | None:
 
 
 def _source(arguments: Sequence[str]) -> str | None:
-    """The first word that is no option and no option's value."""
+    """Of the words that are no option and no option's first value the first that is a folder, as an option may have
+    several values; else the first."""
+    words = []
     for number, word in enumerate(arguments):
         before = arguments[number - 1] if number else ""
         if not word.startswith("-") and (not before.startswith("--") or "=" in before or before in FLAGS):
-            return word
-    return None
+            words.append(word)
+    return next((word for word in words if Path(word).is_dir()), words[0] if words else None)

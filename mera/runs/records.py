@@ -29,6 +29,9 @@ def task_record(task: PreparedTask, split: str) -> dict[str, object]:
         "protocol": task.info["protocol"]["name"],
         "split_protocol": task.info["protocol"],
     } | {key: task.info[key] for key in known if key in task.info}
+    rules = task.info.get("options", {}).get("rules")
+    if rules is not None:  # new notes are to be read as these were
+        record["text_rules"] = rules
     return without_unknown_codes(record)
 
 

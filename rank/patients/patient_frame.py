@@ -120,7 +120,7 @@ def _patient(
     visits = with_code.group_by("day", maintain_order=True).agg("code")
     latest: int = rows["day"][-1]
     day = at.date() if isinstance(at, datetime.datetime) else at
-    now = latest if day is None else day if isinstance(day, int) else (day - _EPOCH).days
+    now = latest if day is None else (day - _EPOCH).days if isinstance(day, datetime.date) else int(day)
     if now < latest:
         raise UserError("`at` lies before the last visit of a patient; leave the later visits out, or give a later day")
     dated, sexes = rows.drop_nulls("age"), {read_sex(word): word for word in rows["sex"].drop_nulls().unique()}

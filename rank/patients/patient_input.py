@@ -106,17 +106,21 @@ def read_days(values: Sequence[str | float | None], num_visits: int) -> list[int
 
 
 def require_known(
-    reader: CodeReader, history: Sequence[Sequence[str]], *, whose: str = "the history's", allow_unknown: bool = False
+    reader: CodeReader,
+    history: Sequence[Sequence[str]],
+    *,
+    whose: str = "the history's",
+    unread: int = 0,
+    allow_unknown: bool = False,
 ) -> None:
-    """`history`: visits with codes as `reader` read them. Raises UserError where the model knows none or too few."""
+    """`history`: visits with codes as `reader` read them; `unread`: further codes, which are none of its edition and
+    were left out. Raises UserError where the model knows none or too few."""
     unknown = reader.unknown(history)
-    number = sum(len(set(visit)) for visit in history)
-    if not unknown or len(unknown) <= MOST_UNKNOWN * number:
+    num_unknown, number = len(unknown) + unread, sum(len(set(visit)) for visit in history) + unread
+    if not num_unknown or num_unknown <= MOST_UNKNOWN * number:
         return
-    refuse(
-        f"{len(unknown):,} of {whose} {number:,} codes are unknown to the model: {reader.why_unknown(unknown)}",
-        allow_unknown,
-    )
+    why = reader.why_unknown(unknown) if len(unknown) > unread else "most are no codes of its edition"
+    refuse(f"{num_unknown:,} of {whose} {number:,} codes are unknown to the model: {why}", allow_unknown)
 
 
 def require_seen(reader: CodeReader, *, history: bool, note: bool, allow_unknown: bool = False) -> None:

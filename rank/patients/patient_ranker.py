@@ -5,20 +5,21 @@ import json
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from data.cohorts.notes.plain_text import plain_text
+from data.cohorts.notes.text_rules import clean_text
 from data.task_folder.features import PatientRow, VisitRow
 from mera.evaluation.coding_rules import CodingRules
 from mera.system.errors import UserError
 from mera.system.terminal import progress_bar
 from rank.decision import DecisionRule
 from rank.patients.code_reader import CodeReader
-from rank.patients.coding_check import RuleUse, check_sets
+from rank.patients.coding_check import CheckedSets, RuleUse, check_sets
 from rank.patients.event_reader import EventReader
 from rank.patients.notices import InputNotice
 from rank.patients.patient_frame import Frame, FrameColumns, as_given, as_polars, patients_of_frame
@@ -148,8 +149,12 @@ class PatientRanker(ABC):
         code: `patient` as it was called, `place`, and the fields of `RankedCode`.
 
         `patient`, `code`, `time`, `age`, `sex`: columns, as `rank.patients.patient_frame.FrameColumns` describes them,
-        `at` as `patients_of_frame` there. Raises UserError as these do, and as `row` does, naming the patient's number.
+        `at` as `patients_of_frame` there. Raises UserError as these do, and as `row` does, naming the patient's number,
+        and where `patient` has the name of a column of the answer.
         """
+        answered = ("place", *(part.name for part in fields(RankedCode)))
+        if patient in answered:
+            raise UserError(f"the answer has a column {patient!r} of its own; rename that of the patients")
         columns = FrameColumns(patient=patient, code=code, time=time, age=age, sex=sex)
         patients = patients_of_frame(as_polars(frame), columns, at)
         rows = []
@@ -178,14 +183,13 @@ class PatientRanker(ABC):
             raise UserError(f"batch_size must be 1 or more, got {batch_size}")
         scores, eov = self.score(rows, batch_size, _warn)
         ranked = self.ranked(rows, scores, eov, top, rules)
-        fields = [
+        found = [
             {patient: each.patient, "place": place, **asdict(one)}
             for each, codes in zip(patients, ranked, strict=True)
             for place, one in enumerate(codes, start=1)
         ]
-        table = pl.DataFrame(fields, infer_schema_length=None)
-        unasked = ["because", *(["rules"] if rules == "none" else [])]
-        return as_given(table.drop(unasked) if fields else table, frame)
+        table = pl.DataFrame(found, infer_schema_length=None) if found else pl.DataFrame(schema=[patient, *answered])
+        return as_given(table.drop("because", *(["rules"] if rules == "none" else [])), frame)
 
     def row(
         self,
@@ -207,7 +211,7 @@ class PatientRanker(ABC):
         none, it does not know most of the codes, or has never seen a note or a history that is given; of these last,
         `allow_unknown` makes warnings.
         """
-        text = plain_text(text or "").text
+        text = clean_text(plain_text(text or "").text, self.trained_on.text_rules)
         text = text if text.strip() else None
         given = self.given(history)
         visits = given.codes
@@ -250,10 +254,7 @@ class PatientRanker(ABC):
         """
         if top is not None and (not isinstance(top, int) or top < 1):
             raise UserError(f"top is how many codes of each patient, 1 or more, or None for all; got {top!r}")
-        probabilities, thresholds = self.rule.probabilities(scores, eov), self.rule.thresholds(scores, eov)
-        above = self.predicted_above
-        predicted = scores > thresholds[:, None] if above is None else probabilities > above
-        checked = check_sets(rows, scores, predicted, self.coding_rules, rules)
+        probabilities, checked = self.rule.probabilities(scores, eov), self._checked(rows, scores, eov, rules)
         ranked = []
         for index, row in enumerate(progress_bar(rows, "explaining" if explain else None, "patient", at_least=8)):
             parts, changes = self._reasons(row, scores[index], eov[index]) if explain else ([], np.zeros(0))
@@ -275,6 +276,21 @@ class PatientRanker(ABC):
                 ]
             )
         return ranked
+
+    def num_predicted(
+        self, rows: Sequence[PatientRow], scores: np.ndarray, eov: np.ndarray, rules: RuleUse = "none"
+    ) -> np.ndarray:
+        """(N,) int: the predicted codes of each row, wherever they stand; arguments as of `ranked`."""
+        number: np.ndarray = self._checked(rows, scores, eov, rules).predicted.sum(axis=1)
+        return number
+
+    def _checked(self, rows: Sequence[PatientRow], scores: np.ndarray, eov: np.ndarray, rules: RuleUse) -> CheckedSets:
+        above = self.predicted_above
+        if above is None:
+            predicted = scores > self.rule.thresholds(scores, eov)[:, None]
+        else:
+            predicted = self.rule.probabilities(scores, eov) > above
+        return check_sets(rows, scores, predicted, self.coding_rules, rules)
 
     @property
     def least_probability(self) -> float:

@@ -23,6 +23,7 @@ class SavedTrainedOn(TypedDict, total=False):
     note: bool | None
     age: bool | None
     sex: bool | None
+    text_rules: str | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,6 +40,8 @@ class TrainedOn:
     age: bool | None = None
     """whether any training example had one, and the prompt says it; `sex` likewise"""
     sex: bool | None = None
+    text_rules: str | None = None
+    """by which its notes were cleaned: `mera prepare --rules`"""
 
     @classmethod
     def of_task(cls, task: Task, prompt: PromptConfig) -> "TrainedOn":
@@ -48,7 +51,7 @@ class TrainedOn:
     @classmethod
     def shown_by(cls, task: Task, *, note: bool, demographics: bool) -> "TrainedOn":
         """What training on `task` shows to a model of histories; `note`, `demographics`: whether it reads those."""
-        train = task.splits["train"].data
+        train, rules = task.splits["train"].data, task.info.get("options", {}).get("rules")
         lengths = pc.sum(pc.list_value_length(train.column("history"))).as_py()
         return cls(
             ontology=task.info.get("ontology"),
@@ -58,6 +61,7 @@ class TrainedOn:
             note=note and train.column("text").null_count < train.num_rows,
             age=demographics and train.column("age").null_count < train.num_rows,
             sex=demographics and train.column("sex").null_count < train.num_rows,
+            text_rules=rules if isinstance(rules, str) else None,
         )
 
     @classmethod
@@ -71,4 +75,5 @@ class TrainedOn:
             note=saved.get("note"),
             age=saved.get("age"),
             sex=saved.get("sex"),
+            text_rules=saved.get("text_rules"),
         )

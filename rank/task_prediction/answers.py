@@ -66,7 +66,7 @@ class PatientAnswers:
         unread: list[str] = []
         scores, eov = self.ranker.score(rows, tell=unread.append)
         ranked = self.ranker.ranked(rows, scores, eov, cast("int", request["top"]), self.rules)
-        predicted = (scores > self.ranker.rule.thresholds(scores, eov)[:, None]).sum(axis=1)
+        predicted = self.ranker.num_predicted(rows, scores, eov, self.rules)
         answers = []
         for number, (row, codes, patient) in enumerate(zip(rows, ranked, patients, strict=True)):
             given = self.ranker.given([visit["codes"] for visit in patient["history"]])

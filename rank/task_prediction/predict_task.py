@@ -54,8 +54,10 @@ def rank_patient(
     if phenotypes:
         notice(UNCALIBRATED)
     scores, eov = scored(ranker, [row])
+    (number,) = predicted_codes(ranker, [row], scores, eov, top, rules)
     return RankedExample(
         codes=ranker.ranked([row], scores, eov, top=top, rules=rules, explain=explain)[0],
+        num_predicted=number,
         phenotypes={
             phenotype.name: float(ranker.phenotype_probabilities(phenotype, scores, eov)[0]) for phenotype in phenotypes
         },
@@ -123,10 +125,12 @@ def rank_task(
         calibrated[phenotype.name] = probabilities
         measured[phenotype.name] = measure_phenotype(probabilities, phenotype.is_true(rows), phenotype.was_known(rows))
     ranked = ranker.ranked(rows, scores, eov, top, rules, explain)
+    numbers = predicted_codes(ranker, rows, scores, eov, top, rules)
     examples = [
         RankedExample(
             example_id=row["example_id"],
             codes=codes,
+            num_predicted=numbers[index],
             phenotypes={name: float(probabilities[index]) for name, probabilities in calibrated.items()},
             targets=row["targets"],
         )
@@ -199,6 +203,18 @@ def unread_facts(ranker: PatientRanker, **given: bool) -> list[str]:
 def notice_all(ranker: PatientRanker, top: int) -> None:
     if top > len(ranker.candidates):
         notice(f"the model ranks {len(ranker.candidates):,} codes: --top {top} shows all of them")
+
+
+def predicted_codes(
+    ranker: PatientRanker, rows: Sequence[PatientRow], scores: np.ndarray, eov: np.ndarray, top: int, rules: RuleUse
+) -> list[int]:
+    """How many codes of each row are predicted; a notice counts those that the first `top` do not show."""
+    numbers = ranker.num_predicted(rows, scores, eov, rules)
+    beyond = np.maximum(numbers - top, 0)
+    if beyond.any():
+        of = f" of {np.count_nonzero(beyond):,} patients" if len(rows) > 1 else ""
+        notice(f"{beyond.sum():,} predicted codes{of} lie beyond the first {top}: --top {numbers.max()} shows them")
+    return [int(number) for number in numbers]
 
 
 def notice(sentence: str) -> None:

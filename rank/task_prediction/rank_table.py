@@ -18,7 +18,7 @@ from rank.patients.event_reader import READS_NONE
 from rank.patients.patient_input import require_known, require_seen
 from rank.patients.patient_ranker import PatientRanker
 from rank.patients.phenotypes import Phenotype
-from rank.task_prediction.predict_task import UNCALIBRATED, notice, notice_all, scored, unread_facts
+from rank.task_prediction.predict_task import UNCALIBRATED, notice, notice_all, predicted_codes, scored, unread_facts
 from rank.task_prediction.ranked_files import RankedExample
 
 
@@ -142,16 +142,19 @@ def rank_new_patients(
     rows = [row | {"history": [_as_read(visit, ranker) for visit in row["history"]]} for row in patients.rows]
     histories = [visit["codes"] for row in rows for visit in row["history"]]
     require_seen(ranker.reader, history=any(histories), note=False, allow_unknown=allow_unknown)
-    require_known(ranker.reader, histories, whose="the table's", allow_unknown=allow_unknown)
+    unread = patients.account["unknown_code_counts"]["rows"]
+    require_known(ranker.reader, histories, whose="the table's", unread=unread, allow_unknown=allow_unknown)
     if phenotypes:
         notice(UNCALIBRATED)
     scores, eov = scored(ranker, rows, batch_size)
     ranked = ranker.ranked(rows, scores, eov, top, rules, explain)
+    numbers = predicted_codes(ranker, rows, scores, eov, top, rules)
     probabilities = {phenotype.name: ranker.phenotype_probabilities(phenotype, scores, eov) for phenotype in phenotypes}
     return [
         RankedExample(
             patient_id=patient_id,
             codes=codes,
+            num_predicted=numbers[index],
             phenotypes={name: float(values[index]) for name, values in probabilities.items()},
         )
         for index, (patient_id, codes) in enumerate(zip(patients.patient_ids, ranked, strict=True))

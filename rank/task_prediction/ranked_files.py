@@ -33,6 +33,8 @@ class RankedRecord(TypedDict):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RankedExample:
     codes: list[RankedCode]
+    num_predicted: int
+    """among all candidates, those beyond `codes` too"""
     phenotypes: dict[str, float] = field(default_factory=dict)
     """name -> probability"""
     example_id: str | None = None
@@ -118,11 +120,11 @@ def as_json(value: object) -> str:
 
 
 def wide_table(examples: Sequence[RankedExample]) -> pl.DataFrame:
-    """A row for each example: how many of the ranked codes are predicted, then `code_1`, `probability_1` and so on,
-    most likely first, and the phenotypes."""
+    """A row for each example: how many codes are predicted, those too that are not listed, then `code_1`,
+    `probability_1` and so on, most likely first, and the phenotypes."""
     rows: list[dict[str, CodeValue]] = []
     for example in examples:
-        row: dict[str, CodeValue] = {**example.names(), "predicted": sum(code.predicted for code in example.codes)}
+        row: dict[str, CodeValue] = {**example.names(), "predicted": example.num_predicted}
         for place, code in enumerate(example.codes, start=1):
             row |= {f"code_{place}": code.code, f"probability_{place}": code.probability}
             if code.rules is not None:

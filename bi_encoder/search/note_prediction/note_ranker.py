@@ -16,6 +16,7 @@ from bi_encoder.search.note_prediction.scorers.open_scorer import open_scorer
 from bi_encoder.search.note_prediction.scorers.scorer import NoteScorer
 from bi_encoder.search.note_prediction.texts_of_codes import TextsOfCodes
 from data.cohorts.notes.plain_text import PlainText, plain_text
+from data.cohorts.notes.text_rules import clean_note
 from data.table_files.meanings import LARGEST_AGE
 from data.task import Task
 from mera.system.errors import UserError
@@ -67,15 +68,18 @@ class NoteRanker:
         reads: str | None = None,
         met: Mapping[str, bool] | None = None,
         calibration: Calibration | None = None,
+        text_rules: str | None = None,
     ):
         """codes, definitions (C). `reads`: `coding` for notes, `diagnosis` for histories; None where nothing is known
         of it. `ontology`: of the codes that histories may have beside the candidates; `edition`: what its edition is
-        called. `met`: whether the run's patients had an `age`, a `sex`; empty where nothing is known of it."""
+        called. `met`: whether the run's patients had an `age`, a `sex`; empty where nothing is known of it;
+        `text_rules`: by which its notes were cleaned (`data.cohorts.notes.text_rules`)."""
         self.scorer, self.codes, self.definitions = scorer, list(codes), list(definitions)
         self.met = met or {}
         self.predicted_above: float | None = None
         """A probability of one's own above which codes are predicted; None: the run's threshold."""
         self.reads, self.calibration, self.ontology, self.edition = reads, calibration, ontology, edition
+        self.text_rules = text_rules
         self.texts = TextsOfCodes(self.codes, self.definitions, ontology)
 
     @classmethod
@@ -95,6 +99,7 @@ class NoteRanker:
             reads=_text(about_task.get("kind")),
             met=opened.met,
             calibration=Calibration(**calibration) if isinstance(calibration, Mapping) else None,
+            text_rules=_text(about_task.get("text_rules")),
         )
 
     def rank(
@@ -126,7 +131,7 @@ class NoteRanker:
         """`history`: visits, oldest first, each a list of codes, written with or without a dot. Raises UserError where
         there is neither note nor history, an age or a sex is none, a code is none of the model's edition, or the model
         was trained without what is given (unless `allow_unknown`)."""
-        kept = None if text is None else plain_text(text)
+        kept = None if text is None else clean_note(plain_text(text), self.text_rules)
         note = kept.text if kept is not None and kept.text.strip() else None
         visits = [[self.texts.read(code) for code in visit if code.strip()] for visit in history]
         if note is None and not any(visits):

@@ -1,20 +1,17 @@
 """Notes to rank, from a table: JSONL, CSV, Parquet or a spreadsheet."""
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
-from bi_encoder.adaptation.notes import JSON_SUFFIXES, json_column
 from data.ledger import Ledger
 from data.sources.shared.own_table.table_columns import encoding_hint, texts_of
 from data.table_files.columns import Column, ColumnForms, type_columns, without_nothing
 from data.table_files.ids import with_one_spelling
 from data.table_files.meanings import Meaning
-from data.table_files.stored_files import InputFile
-from data.table_files.text_tables import TextTable, read_text_table
+from data.table_files.text_tables import read_text_table
 from mera.system.errors import UserError
 
 
@@ -46,6 +43,8 @@ class NoteTable:
     """`F`, `M` or unknown."""
     num_empty: int
     """Rows without a note, left out."""
+    num_respelled: int
+    """Ids in another spelling than the file's: 12 for 12.0."""
     unreadable: dict[str, int]
     """`notes.csv, age` -> values of that column that are no age, or no sex, and are taken for unknown."""
 
@@ -54,16 +53,18 @@ def read_note_table(path: str | Path, columns: NoteColumns, forms: ColumnForms |
     """Raises UserError, naming the line, where an id is missing, where one stands twice, and where no row has a note;
     and as `read_text_table` and `type_columns`."""
     path, forms = Path(path), forms or ColumnForms()
-    table = _as_text(path, columns.named(), forms.encoding)
+    with encoding_hint():
+        table = read_text_table(path, columns.named(), encoding=forms.encoding)
     parts = [name for name in table.rows.columns if name.startswith("text")]
     if any(table.rows[name].dtype != pl.String for name in parts):
         raise UserError(f"{path}: the column {columns.text} holds dates or times, and no notes")
     written = [without_nothing(table.rows[name]) for name in parts]
     texts = pl.select(pl.concat_str(written, separator="\n\n", ignore_nulls=True)).to_series()
-    ids = [str(number) for number in range(1, len(texts) + 1)]
+    ids, num_respelled = [str(number) for number in range(1, len(texts) + 1)], 0
     if columns.ids is not None:
         stored = table.rows["ids"].cast(pl.String).str.strip_chars()
-        ids = [value or "" for value in with_one_spelling(stored, False, f"{path}: column {columns.ids}")[0].to_list()]
+        spelled, num_respelled = with_one_spelling(stored, False, f"{path}: column {columns.ids}")
+        ids = [value or "" for value in spelled.to_list()]
     notes = [note or "" for note in texts.to_list()]
     with_note = [number for number, note in enumerate(notes) if note.strip()]
     if not with_note:
@@ -94,15 +95,6 @@ def read_note_table(path: str | Path, columns: NoteColumns, forms: ColumnForms |
         ages=[known["age"][number] for number in with_note],
         sexes=[known["sex"][number] for number in with_note],
         num_empty=len(notes) - len(with_note),
+        num_respelled=num_respelled,
         unreadable={name: entry["values"] for name, entry in ledger.record().get("unreadable", {}).items()},
     )
-
-
-def _as_text(path: Path, headers: Mapping[str, str], encoding: str | None) -> TextTable:
-    """The columns of `headers` (our name -> the file's)."""
-    if not path.name.removesuffix(".gz").endswith(JSON_SUFFIXES):
-        with encoding_hint():
-            return read_text_table(path, headers, encoding=encoding)
-    values = {ours: json_column(path, theirs, numbers=not ours.startswith("text")) for ours, theirs in headers.items()}
-    rows = pl.DataFrame(values, schema=dict.fromkeys(values, pl.String))
-    return TextTable(path=path, file=InputFile.of(path, path.read_bytes()), rows=rows)

@@ -91,6 +91,8 @@ def _read_table(options: argparse.Namespace) -> NoteTable:
     sexes = {} if options.sex_values is None else parse_sex_values(options.sex_values)
     columns = NoteColumns(text=options.text, ids=options.patient, age=options.age, sex=options.sex)
     table = read_note_table(options.input, columns, ColumnForms(sex_values=sexes, encoding=options.encoding))
+    if table.num_respelled:
+        print(f"{table.num_respelled:,} ids of {options.patient} are spelled anew: 12 for 12.0", file=sys.stderr)
     for name, count in table.unreadable.items():
         print(f"{count:,} values of {name} cannot be read and are taken for unknown", file=sys.stderr)
     return table

@@ -8,11 +8,15 @@ not read here.
 """
 
 import re
+from itertools import chain
+
+from data.cohorts.notes.plain_text import PlainText
 
 RULES = ("edin", "mullenbach")
 EDIN_MIN_CODE_COUNT = 10
 _NOT_ALPHANUMERIC, _NUMBERS, _BLANK = re.compile(r"[^A-Za-z0-9]+"), re.compile(r"(\s\d+)+\s"), re.compile(r"\s+")
 _WORD = re.compile(r"\w+")
+_WORDS = {"edin": re.compile(r"[A-Za-z0-9]+"), "mullenbach": _WORD}
 
 
 def clean_text(text: str, rules: str | None) -> str:
@@ -28,3 +32,20 @@ def clean_text(text: str, rules: str | None) -> str:
         case "mullenbach":
             return " ".join(word.lower() for word in _WORD.findall(text) if not word.isnumeric())
     return text
+
+
+def clean_note(note: PlainText, rules: str | None) -> PlainText:
+    """`clean_text` of a note that knows where in the original it stands. Words are found again one after the other;
+    only numbers are ever left out between them."""
+    if rules is None:
+        return note
+    cleaned, places = clean_text(note.text, rules), list[int]()
+    words = [(found[0].lower(), *found.span()) for found in _WORDS[rules].finditer(note.text)]
+    number = start = end = 0
+    for word in cleaned.split():
+        same = next((place for place in range(number, len(words)) if words[place][0] == word), None)
+        if same is not None:
+            number, (_, start, end) = same + 1, words[same]
+        of_word = range(start, end) if end - start == len(word) else [start] * len(word)
+        places += [note.places[place] for place in chain(of_word, [end])]
+    return PlainText(cleaned, places or [0], note.stored)

@@ -142,7 +142,7 @@ def _write(run: Path, manifest: Mapping[str, object], folder: Path) -> Copied:
         "toolkit": f"mera {metadata.version('mera-icd')}",
         "kind": manifest["kind"],
         "model": manifest["model"],
-        "task": {key: task[key] for key in ("name", "kind", "ontology", "edition") if key in task},
+        "task": {key: task[key] for key in ("name", "kind", "ontology", "edition", "text_rules") if key in task},
         "calibration": manifest.get("calibration"),
         "versions": manifest["versions"],
         "git_commit": manifest["git_commit"],

@@ -2,11 +2,14 @@
 
 import io
 
+import pytest
+from ready_python import run_ready
 from rich.console import Console
 
 from bi_encoder.evidence.attended_spans import Span
 from bi_encoder.search.output import codes_table, highlighted
 from bi_encoder.search.results import FoundCode
+from mera.root import ROOT
 
 
 def test_the_table_shows_evidence_in_its_words():
@@ -32,3 +35,13 @@ def test_the_table_shows_evidence_in_its_words():
     assert "J81.0" in printed
     assert "[bold]Edema[/bold]" in printed, "definitions are no markup"
     assert "*CHF*" in printed
+
+
+@pytest.mark.parametrize(("given", "system", "code"), [("i509", "icd10cm", "I50.9"), ("428.0", "icd9cm", "428.0")])
+def test_a_code_is_answered_as_the_code_that_it_is(given, system, code):
+    words = ("search", given, "--ontology", system, "--book", "none", "--top", "2")
+    shown = run_ready(["-m", "mera.cli", *words], cwd=ROOT)
+    assert shown.returncode == 0, shown.stderr
+    assert f"{code} is a code: " in shown.stderr
+    assert f"mera ontology show {code}" in shown.stderr
+    assert code in shown.stdout

@@ -32,6 +32,8 @@ def runs(tmp_path, monkeypatch):
         (["--help"], TWO),
         (["laa", "--help"], NOTES),
         (["."], TWO),
+        (["--code", "icd", "icd2", "--input", "t.csv", "laa"], NOTES),
+        (["--keep", "a=1", "b=2", "two", "--input", "t.csv"], TWO),
     ],
 )
 @pytest.mark.usefixtures("runs")

@@ -10,12 +10,15 @@ from tiny_task import make_tiny_task
 from data.ontology import load_ontology
 from data.prepare.new_patients import read_new_patients
 from data.sources.shared.own_table.table_columns import TableColumns
+from mera.system.errors import UserError
 from rank import Ranker
 from rank.patients.code_reader import CodeReader
-from rank.patients.notices import InputNotice
+from rank.patients.notices import InputNotice, UnfamiliarInput
 from rank.patients.patient_frame import FrameColumns, patients_of_frame
 from rank.patients.trained_on import TrainedOn
 from rank.task_prediction.answers import PatientAnswers
+from rank.task_prediction.rank_table import rank_new_patients
+from rank.task_prediction.ranked_files import wide_table
 
 COLUMNS = TableColumns(patient="pid", time="admitted", code="icd", sex="sex", age="age")
 OF_FRAME = FrameColumns(patient="pid", time="admitted", code="icd", sex="sex", age="age")
@@ -140,3 +143,26 @@ def test_in_full_granularity_an_unknown_code_stays_unknown():
     assert reader.read("I50.999") == "I50.999"
     assert not reader.is_code("I50.999")
     assert reader.read("I10 Hypertension") == "I10"
+
+
+def test_a_table_of_mostly_no_codes_is_refused(ranker, tmp_path):
+    rows = [("1", "2018-01-09", "F", 68, code) for code in ("I10", "LOC1", "LOC2", "LOC3")]
+    table = of_table(tmp_path, rows)
+    with pytest.raises(UserError, match=r"^3 of the table's 4 codes are unknown to the model: most are no codes of"):
+        rank_new_patients(ranker, table, [], top=3, batch_size=4)
+    with pytest.warns(UnfamiliarInput, match="3 of the table's 4 codes"):
+        assert len(rank_new_patients(ranker, table, [], top=3, batch_size=4, allow_unknown=True)) == 1
+
+
+def test_predicted_codes_beyond_the_listed_ones_are_counted(ranker, tmp_path):
+    rows = [(pid, "2018-01-09", "F", 68, code) for pid in "12" for code in ("I10", "E11.9")]
+    ranker.predicted_above = 0.0
+    try:
+        with pytest.warns(
+            InputNotice, match=r"56 predicted codes of 2 patients lie beyond the first 2: --top 30 shows"
+        ):
+            ranked = rank_new_patients(ranker, of_table(tmp_path, rows), [], top=2, batch_size=4)
+    finally:
+        ranker.predicted_above = None
+    assert wide_table(ranked)["predicted"].to_list() == [30, 30]
+    assert [len(each.codes) for each in ranked] == [2, 2]

@@ -127,3 +127,17 @@ def test_the_day_to_predict_is_of_the_kind_of_the_times(ranker, times, at, messa
 def test_a_batch_holds_somebody(ranker):
     with pytest.raises(ValueError, match="batch_size must be 1 or more, got -1"):
         ranker.rank_frame(pl.DataFrame(ROWS), **COLUMNS, batch_size=-1)
+
+
+def test_a_column_of_patients_that_the_answer_has_too_is_refused(ranker):
+    frame = pl.DataFrame({"code": ["7"], "icd": ["I10"], "day": [3]})
+    with pytest.raises(ValueError, match="the answer has a column 'code' of its own; rename that of the patients"):
+        ranker.rank_frame(frame, patient="code", code="icd", time="day")
+
+
+def test_nobody_to_rank_has_the_columns_of_the_answer(ranker):
+    frame = pl.DataFrame({"pid": ["7"], "icd": [""], "day": [3]})
+    with pytest.warns(InputNotice, match="1 rows of the frame without a code were left out"):
+        ranked = ranker.rank_frame(frame, patient="pid", code="icd", time="day", at=np.int64(7))
+    assert ranked.columns == ["pid", "place", "code", "definition", "score", "probability", "predicted", "known"]
+    assert ranked.is_empty()

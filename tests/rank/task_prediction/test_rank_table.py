@@ -105,15 +105,15 @@ def test_a_model_that_knows_ages_says_where_the_table_has_none(run, table, tmp_p
 
 
 def test_a_row_a_patient(run, table, tmp_path):
-    long, wide = tmp_path / "long.json", tmp_path / "wide.parquet"
-    for more in (("--output", long), ("--output", wide, "--wide")):
+    long, wide, every = tmp_path / "long.json", tmp_path / "wide.parquet", tmp_path / "all.json"
+    for more in (("--output", long), ("--output", wide, "--wide"), ("--output", every, "--top", "30")):
         assert predict(run, "--input", table, *COLUMNS, "--top", "3", *more).returncode == 0
     rows = pl.read_parquet(wide)
-    examples = json.loads(long.read_text())["examples"]
+    examples, whole = (json.loads(path.read_text())["examples"] for path in (long, every))
     assert rows["patient_id"].to_list() == [example["patient_id"] for example in examples] == ["a", "b"]
-    for row, example in zip(rows.iter_rows(named=True), examples, strict=True):
+    for row, example, ranked in zip(rows.iter_rows(named=True), examples, whole, strict=True):
         assert [row[f"code_{place}"] for place in (1, 2, 3)] == [code["code"] for code in example["codes"]]
-        assert row["predicted"] == sum(code["predicted"] for code in example["codes"])
+        assert row["predicted"] == sum(code["predicted"] for code in ranked["codes"]) > 3
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from bi_encoder.search.note_prediction.note_table import NoteColumns, read_note_
 from data.table_files.columns import ColumnForms
 from mera.root import ROOT
 from mera.runs.predictions import read_predictions
+from mera.runs.records import task_record
 
 NOTE = "Patient has congestive heart failure. Denies fever or chills. AKI."
 
@@ -53,6 +54,20 @@ def test_it_scores_the_test_split_as_the_run_did(run, task, ranker):
             margin = of_run.scores[number, task.column[code.code]] - of_run.thresholds[number]
             expected = 1 / (1 + np.exp(-(calibration["slope"] * margin + calibration["intercept"])))
             assert code.probability == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_new_note_is_cleaned_as_the_notes_of_training_were(ranker, task):
+    task.info["options"] = {"rules": "mullenbach"}
+    told = task_record(task, "test")["text_rules"]
+    cleaned = NoteRanker(ranker.scorer, ranker.codes, ranker.definitions, text_rules=told)
+    note = "ADMISSION: 105 had Congestive  HEART failure."
+    assert cleaned.row(text=note)["text"] == "admission had congestive heart failure"
+    read = cleaned.row(text=note)["kept"]
+    start = read.text.index("heart")
+    assert slice(*read.original(start, start + 5)) == slice(note.index("HEART"), note.index("HEART") + 5)
+    del task.info["options"]
+    assert "text_rules" not in task_record(task, "test")
+    assert ranker.row(text=note)["text"] == note
 
 
 def test_a_note_is_read_once_for_its_scores_and_its_evidence(ranker, task, monkeypatch):
@@ -168,6 +183,10 @@ def test_a_table_of_notes(tmp_path):
     table = read_note_table(tmp_path / "notes.jsonl", columns)
     assert (table.ids, table.texts, table.num_empty) == (["7", "9"], ["AKI", "COPD"], 1)
     assert read_note_table(tmp_path / "notes.jsonl", NoteColumns(text="note")).ids == ["1", "3"]
+    lines = ('{"id": 12.0, "note": "AKI", "years": 67.0}', '{"id": 13.0, "note": "CHF"}')
+    (tmp_path / "pandas.jsonl").write_text("\n".join(lines))
+    of_pandas = read_note_table(tmp_path / "pandas.jsonl", NoteColumns(text="note", ids="id", age="years"))
+    assert (of_pandas.ids, of_pandas.ages) == (["12", "13"], [67, None])
     (tmp_path / "parts.csv").write_text("id,course,note\n1,Well,AKI\n2,,CHF\n")
     assert read_note_table(tmp_path / "parts.csv", NoteColumns(text="note+course")).texts == ["AKI\n\nWell", "CHF"]
     (tmp_path / "twice.csv").write_text("id,note\nA,AKI\nA,CHF\nB,\nB,\n")

@@ -1,10 +1,13 @@
 """Notes as papers' models read them: hand-made values, and loops that say the same in another way."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.cohorts.notes.text_rules import clean_text
+from data.cohorts.notes.plain_text import plain_text
+from data.cohorts.notes.text_rules import clean_note, clean_text
 
 NOTE = "Admission Date:  [**2130-1-10**]\n\nPt. is a 67 y/o\tMAN; BP 120/80 (x3), Na+ 135.  D/C'd 1/2\n"
 ASCII = st.text(st.characters(max_codepoint=126), max_size=60)
@@ -46,3 +49,27 @@ def test_mullenbach_is_the_loop(text):
     spaced = "".join(c if c.isalnum() or c == "_" else " " for c in text)
     words = [word for word in spaced.split() if not all(c.isnumeric() for c in word)]
     assert clean_text(text, "mullenbach") == " ".join(words).lower()
+
+
+@pytest.mark.parametrize("rules", [None, "edin", "mullenbach"])
+def test_a_cleaned_note_knows_where_its_words_stood(rules):
+    stored = NOTE.replace("MAN", "M&auml;N")
+    note = clean_note(plain_text(stored), rules)
+    assert note.text == clean_text(plain_text(stored).text, rules)
+    assert len(note.places) == len(note.text) + 1
+    for word, original in {"Admission": "Admission", "BP": "BP", "x3": "x3", "D": "D"}.items():
+        read = word if rules is None else word.lower()
+        start = re.search(rf"\b{read}\b", note.text).start()
+        first, last = note.original(start, start + len(read))
+        assert stored[first:last] == original
+
+
+@given(ASCII, st.sampled_from(["edin", "mullenbach"]))
+def test_places_of_a_cleaned_note_ascend_and_hold_its_letters(text, rules):
+    note = clean_note(plain_text(text), rules)
+    places = list(note.places)
+    assert places == sorted(places)
+    assert len(places) == len(note.text) + 1
+    for letter, place in zip(note.text, places, strict=False):
+        if letter != " ":
+            assert plain_text(text).stored[place].lower() == letter or plain_text(text).text != text
