@@ -40,13 +40,14 @@ from polars.datatypes import DataTypeClass
 from mera.runs.finished_runs import runs_below
 from mera.runs.manifest import Manifest
 from mera.runs.prediction_parts import (
-    EXAMPLE_COLUMNS,
     RULE_COLUMNS,
     WRITE_AGAIN,
     check_codes_known,
     check_finite,
     read_array,
+    read_examples,
     read_json,
+    read_scores,
     read_table,
 )
 from mera.runs.records import without_unknown_codes
@@ -181,8 +182,8 @@ def read_predictions(path: str | Path) -> Predictions:
         raise FileNotFoundError(f"no predictions in {path} (looked for {folder / 'scores.npy'}){meant}")
     codes = read_table(folder / "codes.parquet", ["code"])
     others = _read_optional(folder / "other_codes.parquet", lambda path: read_table(path, codes.columns))
-    scores = read_array(folder / "scores.npy", mapped=others is not None)
-    examples = read_table(folder / "examples.parquet", EXAMPLE_COLUMNS)
+    scores = read_scores(folder / "scores.npy", mapped=others is not None)
+    examples = read_examples(folder / "examples.parquet")
     records = {path.stem: read_json(path) for path in sorted(folder.glob("*.json"))}
     if scores.shape != (examples.height, codes.height):
         raise UserError(
