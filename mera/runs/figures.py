@@ -32,8 +32,8 @@ def main_figures(predictions: Predictions) -> dict[str, float]:
 
 
 def figure_intervals(predictions: Predictions, samples: int = 1000, seed: int = 0) -> dict[str, tuple[float, float]]:
-    """The 95% intervals of `main_figures`, by the same names, from resamples of patients as a report draws them; of one
-    patient, who has none, all there is."""
+    """The 95% intervals of `main_figures`, by the same names, from resamples of patients as a report draws them;
+    where they do not differ, as those of one patient, all there is."""
     weights = bootstrap.patient_weights(predictions.patient_ids, samples, seed)
     ranking = metrics.rank_targets(predictions.scores, predictions.targets)
     by_row = {
@@ -44,7 +44,11 @@ def figure_intervals(predictions: Predictions, samples: int = 1000, seed: int = 
     means = bootstrap.row_mean(weights, np.column_stack(list(by_row.values())))
     replicates = dict(zip(by_row, means.T, strict=True))
     replicates["micro F1"] = bootstrap.micro_f1(weights, predictions.predicted, predictions.targets)
-    ends = {name: bootstrap.interval(replicates[name]) for name in main_figures(predictions)}
+    patients = len(set(np.asarray(predictions.patient_ids)[predictions.targets.any(axis=1)].tolist()))
+    ends = {
+        name: bootstrap.interval(replicates[name], units=patients if name in by_row else None)
+        for name in main_figures(predictions)
+    }
     return {name: (max(0.0, low), min(1.0, high)) for name, (low, high) in ends.items()}
 
 

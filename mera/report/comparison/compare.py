@@ -96,7 +96,7 @@ def compare(
 
     measured = sorted(map(measured_run, shared.paths), key=lambda run: run.place)
     num_patients, num_targets = len(set(shared.patient_ids)), int(shared.targets.sum())
-    pairs = paired_differences(measured, num_patients)
+    pairs = paired_differences(measured)
     runs = compared_runs(measured, pairs)
     setting = Setting(
         task=shared.task,
@@ -105,7 +105,7 @@ def compare(
         targets_per_example=float(shared.targets.sum(axis=1).mean()),
     )
     seeds = seed_groups(measured)
-    averaged = averaged_runs(measured, seeds, partitions, shared, num_patients)
+    averaged = averaged_runs(measured, seeds, partitions, shared)
     return Comparison(
         task=shared.task,
         examples=len(shared.example_ids),

@@ -66,7 +66,9 @@ def _over_seeds(metric: str, runs: Sequence[Measures]) -> SeedsValue:
         by_code = [run.by_code[metric] for run in runs if metric in run.by_code]
         least_error = bootstrap.mean_error(np.mean(by_code, axis=0)) if by_code else 0.0
         low, high = bootstrap.interval(
-            np.mean([run.replicates[metric] for run in runs], axis=0), least_error=least_error
+            np.mean([run.replicates[metric] for run in runs], axis=0),
+            least_error=least_error,
+            units=runs[0].units(metric),
         )
     return SeedsValue(
         mean=finite(float(values.mean())),

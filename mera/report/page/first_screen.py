@@ -166,7 +166,7 @@ def _difference(comparison: Comparison, run: ComparedRun, best: ComparedRun | No
     pair = find_pair(comparison.shown.pairs, LEADING_METRIC, run.name, best.name)
     if pair is None:
         return Cell()
-    return Cell(value=pair.difference, strong=is_supported(pair.p_holm))
+    return Cell(value=pair.difference, strong=is_supported(pair))
 
 
 def _chart_data(comparison: Comparison) -> str:

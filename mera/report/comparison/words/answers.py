@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from mera.evaluation.frequency_groups import TRAIN_AND_VALIDATION
 from mera.report.comparison.compare import Comparison
-from mera.report.comparison.pairs import find_pair, is_supported
+from mera.report.comparison.pairs import find_pair, is_supported, is_tested
 from mera.report.comparison.runs import ComparedRun, competitors
 from mera.report.comparison.strata import best_in_group
 from mera.report.comparison.words.groups import group_statements
@@ -63,7 +63,9 @@ def _on_new_codes(comparison: Comparison, runs: Sequence[ComparedRun]) -> list[s
         return []
     (value, top), (_, second) = ranked[:2]
     pair = find_pair(comparison.shown.pairs, NEW_LEADING_METRIC, top.name, second.name)
-    tested = "by the paired test more than" if pair and is_supported(pair.p_holm) else "not for certain more than"
+    tested = "untested against"
+    if pair is not None and is_tested(pair):
+        tested = "by the paired test more than" if is_supported(pair) else "not for certain more than"
     return [
         f"Of the true codes that are new to a patient {top.label} has {percent(value)}% among the first 20 that the "
         f"history does not hold ({interval(top.metrics[NEW_LEADING_METRIC])}), {tested} {second.label}."
@@ -88,6 +90,8 @@ def _on_rare_codes(comparison: Comparison, runs: Sequence[ComparedRun]) -> list[
         else:
             is_best = best_in_group(frequency.pairs, place) == top.name
             tested = "; by the paired test, more than every other model" if is_best else "; not for certain"
+            if not any(is_tested(pair) for pair in frequency.pairs if pair.group == place):
+                tested = "; too few patients for a test"
             sentences.append(
                 f"Of the {group.targets:,} true {codes}, {top.label} finds {'most' if len(valued) > 1 else 'these'} "
                 f"among its first 20: {percent(value)}% ({interval(recall)}{tested if len(valued) > 1 else ''})."
