@@ -88,6 +88,7 @@ def test_the_keys_of_report_json_and_their_order(content):
         "candidates_rule",
         "candidates_file",
         "outside_candidates",
+        "random_recall@20",
         "targets",
         "targets_per_example",
         "leading_metric",

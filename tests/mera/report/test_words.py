@@ -8,7 +8,7 @@ from made_up_comparison import compared, stratum, with_pairs, with_recall
 from mera.report.comparison.pairs import is_supported
 from mera.report.comparison.words.answers import answers
 from mera.report.comparison.words.groups import compare_groups, group_statements
-from mera.report.comparison.words.summary import random_recall, verdict
+from mera.report.comparison.words.summary import verdict
 from mera.report.measures.estimates import Estimate
 from mera.report.page.first_screen import facts
 from mera.report.text import percent
@@ -209,11 +209,7 @@ def test_many_equals_are_counted(comparison):
     )
 
 
-def test_a_random_order_and_the_facts(clear):
-    assert random_recall(clear) == pytest.approx(20 / 60)
-    half_outside = replace(clear.candidates, outside=replace(clear.candidates.outside, share=0.5))
-    assert random_recall(replace(clear, candidates=half_outside)) == pytest.approx(10 / 60)
-    assert random_recall(replace(clear, candidates=replace(clear.candidates, number=8))) == 1.0
+def test_the_facts(clear):
     said = {fact.name: fact.words for fact in facts(clear)}
     assert said["Task"] == "made-up: the diagnoses of the next visit"
     assert said["Split"] == "test, protocol random"

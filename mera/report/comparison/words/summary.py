@@ -80,13 +80,6 @@ def equals_of_best(comparison: Comparison) -> list[ComparedRun]:
     return [run for run in others if not is_supported(_pair(comparison, best, run))]
 
 
-def random_recall(comparison: Comparison, k: int = 20) -> float:
-    """The recall@k that a random order of the candidates would reach: k of the candidates, of the true codes that are
-    candidates at all."""
-    outside = comparison.candidates.outside.share or 0.0
-    return (1 - outside) * min(1.0, k / comparison.candidates.number)
-
-
 def _winner(comparison: Comparison, runs: Sequence[ComparedRun]) -> Bullet:
     best, whose = runs[0], "a note's" if comparison.task.kind == CODING else "a patient's"
     value = best.metrics[LEADING_METRIC]
