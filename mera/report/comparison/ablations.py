@@ -1,6 +1,7 @@
 """Runs whose configuration differs from a reference run in a few keys: what each change is worth."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -22,6 +23,7 @@ START_KEYS = ("model.base", "model.gguf_file", "model.architecture", "model.toke
 START = "model.base"
 SEED = "training.seed"
 BASELINE_SEED = "seed"
+SEED_IN_NAME = re.compile(r"[\s,;_-]*[(\[]?\s*\bseed[\s_=:-]*\d+\s*[)\]]?\s*$", re.IGNORECASE)
 MISSING = "not set"
 METRICS = ("recall@20", "weighted_f1_at_label_count", "micro_f1", "map")
 
@@ -100,6 +102,11 @@ class TrainedModel:
         return self.runs[min(self.runs, key=seed_order)]
 
 
+def without_seed(model: str) -> str:
+    """What a model is called without the seed at its end: `LSTM` of `LSTM, seed 3` and `LSTM (seed 3)`."""
+    return SEED_IN_NAME.sub("", model) or model
+
+
 def seed_order(seed: object) -> tuple[int, str]:
     """2 before 10; a run without a seed has None."""
     return len(str(seed)), str(seed)
@@ -176,13 +183,13 @@ def _over_seeds(metric: str, pairs: list[tuple[Measures, Measures]]) -> SeedsDif
 
 
 def models_of(runs: Sequence[TrainedRun]) -> list[TrainedModel]:
-    """Runs of one kind, put together where they differ in nothing but their seed."""
+    """Runs of one kind, put together where they are called alike and differ in nothing but their seed."""
     configs: dict[str, JsonObject] = {}
     by_seed: dict[str, dict[object, str]] = {}
     for run in runs:
         config = _described(run)
         seed = config.pop(BASELINE_SEED if run.kind == BASELINE else SEED, None)
-        key = json.dumps(config, sort_keys=True)
+        key = json.dumps([without_seed(run.model), config], sort_keys=True)
         configs.setdefault(key, config)
         by_seed.setdefault(key, {}).setdefault(seed, run.name)
     return [TrainedModel(config=config, runs=by_seed[key]) for key, config in configs.items()]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mera.evaluation import bootstrap
-from mera.report.comparison.ablations import models_of, seed_order, trained_runs
+from mera.report.comparison.ablations import models_of, seed_order, trained_runs, without_seed
 from mera.report.measures.estimates import finite
 from mera.report.measures.measure import METRICS, Measures
 
@@ -50,7 +50,7 @@ def seed_groups(measured: Sequence[Measures]) -> tuple[SeedGroup, ...]:
             members = [runs[model.runs[seed]] for seed in seeds]
             groups.append(
                 SeedGroup(
-                    model=members[0].manifest.model,
+                    model=without_seed(members[0].manifest.model),
                     runs=tuple(run.name for run in members),
                     seeds=tuple(map(str, seeds)),
                     metrics={metric.key: _over_seeds(metric.key, members) for metric in METRICS},

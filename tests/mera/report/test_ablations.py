@@ -7,7 +7,7 @@ import pytest
 from made_up_runs import change_run, make_runs
 
 from mera.report import write_report
-from mera.report.comparison.ablations import TrainedRun, find_ablations, models_of
+from mera.report.comparison.ablations import TrainedRun, find_ablations, models_of, without_seed
 from mera.report.comparison.published import Change, PaperFinding, paper_finding
 from mera.runs.predictions import read_predictions
 
@@ -68,6 +68,16 @@ def test_models_of_other_sizes_are_no_seeds_of_one(key, words):
     assert len(models_of(runs)) == 2
     (found,) = find_ablations(runs, reference="run-0")
     assert found.relatives[0].changes == (Change(key="model.base", reference=words[0], changed=words[1]),)
+
+
+def test_models_that_are_called_otherwise_are_no_seeds_of_one():
+    """Of a toolkit whose configuration does not say which model it was."""
+    names = ["LSTM", "GRU, seed 2", "GRU (seed 10)", "GRU", "gru-seed-4", "Seed 5"]
+    runs = trained_runs(*({"training": {"seed": seed, "epochs": 3}} for seed in range(6)), kind="neural")
+    models = models_of([replace(run, model=name) for run, name in zip(runs, names, strict=True)])
+    assert [sorted(model.runs) for model in models] == [[0], [1, 2, 3], [4], [5]]
+    assert find_ablations([replace(run, model=name) for run, name in zip(runs, names, strict=True)]) == []
+    assert [without_seed(name) for name in names] == ["LSTM", "GRU", "GRU", "GRU", "gru", "Seed 5"]
 
 
 def test_the_first_of_ten_seeds_is_the_lowest():
