@@ -104,3 +104,16 @@ def check_codes_known(examples: pl.DataFrame, codes: Collection[str], path: Path
             if row is None or not all(code in codes for code in row):
                 what = "no list" if row is None else "a code that is not among the run's codes"
                 raise UserError(f"{path}: row {number} holds {what} in {name}; {WRITE_AGAIN}")
+
+
+def with_outside(scores: np.ndarray, num_outside: int) -> np.ndarray:
+    """(N, C) -> (N, C + num_outside) float32, -inf in the new columns; the scores are held once."""
+    wider = np.full((len(scores), scores.shape[1] + num_outside), -np.inf, dtype=np.float32)
+    wider[:, : scores.shape[1]] = scores
+    return wider
+
+
+def target_train_counts(examples: pl.DataFrame) -> np.ndarray | None:
+    if "target_train_counts" not in examples.columns:
+        return None
+    return examples["target_train_counts"].explode().drop_nulls().to_numpy()
