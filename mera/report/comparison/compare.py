@@ -89,7 +89,7 @@ def compare(
     partitions, rules = stratify(shared), shared_rules(shared)
 
     def measured_run(path: Path) -> Measures:
-        validation = validation_margins(path, shared.task.fingerprint)
+        validation = validation_margins(path, shared.task.fingerprint, shared.patient_ids)
         run = read_predictions(path)
         run = replace(run, targets=shared.targets, seen=shared.seen)  # equal ones, held once
         return measure(run, shared, partitions, rules, weights, validation)

@@ -287,7 +287,10 @@ def test_runs_that_do_not_fit_together_are_refused(task, parts, tmp_path):
     shutil.copytree(parts[1], swapped)
     shutil.rmtree(swapped / "validation")
     shutil.copytree(parts[1] / "predictions", swapped / "validation")
-    assert refusal(parts[0], swapped) == f"{swapped} has no predictions of the validation split but of test"
+    expected = (
+        f"{swapped / 'validation'} holds no predictions of the validation split but of test; make a run that does"
+    )
+    assert refusal(parts[0], swapped).startswith(expected)
 
 
 def test_other_rows_are_refused(parts, tmp_path):
