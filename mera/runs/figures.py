@@ -26,7 +26,7 @@ def main_figures(predictions: Predictions) -> dict[str, float]:
         "recall@20": metrics.recall_at_k(scores, targets, 20),
         "MAP": metrics.mean_average_precision(scores, targets),
     }
-    if not np.isnan(predictions.thresholds).all():
+    if np.isfinite(predictions.thresholds).all():
         values["micro F1"] = metrics.f1(predictions.predicted, targets, "micro")
     return {name: float(value) for name, value in values.items() if np.isfinite(value)}
 

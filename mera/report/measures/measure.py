@@ -109,8 +109,10 @@ class Breakdown:
 
     recall_curve: tuple[float, ...]
     """CURVE_LENGTH values: recall@1, recall@2, ..."""
+    rows_without_threshold: int
+    """Where it is above 0 the run predicts no sets: micro and macro F1 would be of the other rows alone."""
     set_size: SetSize | None
-    """None where the run sets no threshold."""
+    """None where a row has no threshold."""
     new_set_size: SetSize | None
     """Of the codes alone that the history does not hold; None too where notes are coded or no example has a history."""
     precision_recall: PrecisionRecall | None
@@ -208,6 +210,7 @@ def measure(
         codes=code_counts(ranking, predicted, shared.targets, shared.codes),
         breakdown=Breakdown(
             recall_curve=_recall_curve(ranking),
+            rows_without_threshold=int((~np.isfinite(run.thresholds)).sum()),
             set_size=None if predicted is None else set_size(predicted, shared.targets, weights, num_patients),
             new_set_size=None
             if predicted_new is None

@@ -127,6 +127,7 @@ def test_the_keys_of_a_run_and_their_order(content):
         "kind",
         "metrics",
         "recall_curve",
+        "rows_without_threshold",
         "set_size",
         "new_set_size",
         "precision_recall",

@@ -8,7 +8,7 @@ from made_up_comparison import compared, stratum, with_pairs, with_recall
 from mera.report.comparison.pairs import is_supported
 from mera.report.comparison.words.answers import answers
 from mera.report.comparison.words.groups import compare_groups, group_statements
-from mera.report.comparison.words.summary import verdict
+from mera.report.comparison.words.summary import cautions, verdict
 from mera.report.measures.estimates import Estimate
 from mera.report.page.first_screen import facts
 from mera.report.text import percent
@@ -99,6 +99,19 @@ def test_new_diagnoses_of_the_predicted_sets(clear):
         f" {size.mean_predicted.value:.1f} of the predicted are new to the patient, "
         f"{100 * size.micro_precision.value:.1f}% of those right; of the true ones {size.mean_true.value:.1f} are new."
     )
+
+
+def test_a_model_that_lacks_some_thresholds_says_of_how_many_examples(clear):
+    def lacking(run):
+        return replace(run, breakdown=replace(run.breakdown, set_size=None, rows_without_threshold=1))
+
+    runs = tuple(lacking(run) if run.name == "rank-tiny" else run for run in clear.runs)
+    some = replace(clear, runs=runs)
+    assert sentences(some)[3] == (
+        "It ranks and does not decide: 1 of 120 examples lack a threshold, so that its sets of codes are not measured."
+    )
+    caution = next(said for said in cautions(some) if "Without a threshold" in said)
+    assert caution.endswith("missing for: MERA tiny (1 of 120 examples), Own history.")
 
 
 def test_a_model_whose_threshold_nothing_passes_predicts_nothing(clear):

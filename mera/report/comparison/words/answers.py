@@ -8,6 +8,7 @@ from mera.report.comparison.pairs import find_pair, is_supported, is_tested
 from mera.report.comparison.runs import ComparedRun, competitors
 from mera.report.comparison.strata import best_in_group
 from mera.report.comparison.words.groups import group_statements
+from mera.report.measures.hierarchy import LEVEL_NAMES, ROOT
 from mera.report.measures.measure import METRICS
 from mera.report.text import first_capital, interval, number, percent
 
@@ -103,7 +104,7 @@ def _set_sizes(runs: Sequence[ComparedRun]) -> list[str]:
     """How far the best model's sets are from the true ones, and which model sets come nearest in micro F1."""
     valued = [(value, run) for run in runs if (value := run.metrics["micro_f1"].value) is not None]
     if not valued:
-        return ["No model sets a threshold, so none predicts a set of codes."]
+        return ["No model sets a threshold for every example, so none predicts sets of codes that can be measured."]
     value, top = max(valued, key=lambda entry: entry[0])
     size = top.breakdown.set_size
     if size is None:
@@ -119,12 +120,13 @@ def _set_sizes(runs: Sequence[ComparedRun]) -> list[str]:
 def _how_far(best: ComparedRun) -> list[str]:
     """Of the best model's wrong codes, how many lie near a true one."""
     hierarchy = best.breakdown.hierarchy
-    if hierarchy is None or not hierarchy.wrong_predictions or hierarchy.wrong["all"].value is None:
+    far = None if hierarchy is None else hierarchy.wrong[ROOT].value
+    if hierarchy is None or not hierarchy.wrong_predictions or far is None:
         return []
-    far = hierarchy.wrong["all"].value
+    coarsest = LEVEL_NAMES[hierarchy.levels[1]]
     first = "" if best.manifest.seeds == 1 else f" ({best.measured_in_full})"
     return [
         f"Of {hierarchy.wrong_predictions:,} wrong codes of {best.label}{first}, each example predicting as many as it "
-        f"truly has, {percent(1 - far)}% at least share the chapter with a true code of the example; of "
-        f"{percent(far)}% not even the chapter is right."
+        f"truly has, {percent(1 - far)}% at least share the {coarsest} with a true code of the example; of "
+        f"{percent(far)}% not even the {coarsest} is right."
     ]

@@ -66,7 +66,7 @@ def verdict(comparison: Comparison) -> list[Bullet]:
         _winner(comparison, runs),
         *_certainty(comparison, runs),
         *_margin(comparison, runs),
-        _set_size(runs[0]),
+        _set_size(comparison, runs[0]),
         _limits(comparison),
     ]
 
@@ -206,10 +206,13 @@ def _before_correction(pair: MetricDifference) -> str:
     return "; the test is corrected for all comparisons, the interval is not"
 
 
-def _set_size(best: ComparedRun) -> Bullet:
+def _set_size(comparison: Comparison, best: ComparedRun) -> Bullet:
     size = best.breakdown.set_size
     if size is None:
-        return Bullet(lead="It ranks and does not decide:", text="without a threshold it predicts no set of codes.")
+        missing, rows = best.breakdown.rows_without_threshold, comparison.examples
+        some = f"{missing:,} of {rows:,} examples lack a threshold, so that its sets of codes are not measured."
+        text = some if missing < rows else "without a threshold it predicts no set of codes."
+        return Bullet(lead="It ranks and does not decide:", text=text)
     if size.micro_precision.value is None:
         return Bullet(lead="It predicts nothing:", text="no code of any example is above its threshold.")
     predicted, true = number(size.mean_predicted.value, 1), number(size.mean_true.value, 1)
@@ -305,9 +308,9 @@ def cautions(comparison: Comparison) -> list[str]:
             "No baseline is in this comparison. Codes repeat from visit to visit, so copying a patient's history "
             "already scores high; compare with the popularity, own-history and linear baselines first."
         )
-    without_threshold = [run.label for run in runs if run.breakdown.set_size is None]
+    without_threshold = [run for run in runs if run.breakdown.set_size is None]
     if without_threshold:
-        names = ", ".join(without_threshold)
+        names = ", ".join(_without_threshold(comparison, run) for run in without_threshold)
         sentences.append(
             f"Without a threshold there is no predicted set, so micro and macro F1 are missing for: {names}."
         )
@@ -317,6 +320,16 @@ def cautions(comparison: Comparison) -> list[str]:
             "ROC-AUC has no interval and no test here: with this many targets the bootstrap would take too long."
         )
     return sentences
+
+
+def _without_threshold(comparison: Comparison, run: ComparedRun) -> str:
+    """Its label, and of how many examples it says no threshold where it says some."""
+    missing = run.breakdown.rows_without_threshold
+    return (
+        run.label
+        if missing == comparison.examples
+        else f"{run.label} ({missing:,} of {comparison.examples:,} examples)"
+    )
 
 
 def describe_candidates(comparison: Comparison) -> str:
