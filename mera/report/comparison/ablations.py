@@ -23,7 +23,6 @@ START_KEYS = ("model.base", "model.gguf_file", "model.architecture", "model.toke
 START = "model.base"
 SEED = "training.seed"
 BASELINE_SEED = "seed"
-SEED_IN_NAME = re.compile(r"[\s,;_-]*[(\[]?\s*\bseed[\s_=:-]*\d+\s*[)\]]?\s*$", re.IGNORECASE)
 MISSING = "not set"
 METRICS = ("recall@20", "weighted_f1_at_label_count", "micro_f1", "map")
 
@@ -35,6 +34,7 @@ class TrainedRun:
     name: str
     kind: str | None
     model: str
+    """Empty where its manifest names none: it is not called after its folder, which a seed may have of its own."""
     config: JsonObject
     has_stage_one: bool
     """It started from a checkpoint of stage one."""
@@ -102,9 +102,10 @@ class TrainedModel:
         return self.runs[min(self.runs, key=seed_order)]
 
 
-def without_seed(model: str) -> str:
-    """What a model is called without the seed at its end: `LSTM` of `LSTM, seed 3` and `LSTM (seed 3)`."""
-    return SEED_IN_NAME.sub("", model) or model
+def without_seed(model: str, seed: object) -> str:
+    """What a model is called without the seed at its end: `LSTM` of `LSTM (seed 3)`, and of `LSTM-3` with seed 3."""
+    own = rf"|[\s,;_-]+{re.escape(str(seed))}"
+    return re.sub(rf"([\s,;_-]*[(\[]?\s*\bseed[\s_=:-]*\d+\s*[)\]]?{own})\s*$", "", model, flags=re.IGNORECASE) or model
 
 
 def seed_order(seed: object) -> tuple[int, str]:
@@ -189,7 +190,7 @@ def models_of(runs: Sequence[TrainedRun]) -> list[TrainedModel]:
     for run in runs:
         config = _described(run)
         seed = config.pop(BASELINE_SEED if run.kind == BASELINE else SEED, None)
-        key = json.dumps([without_seed(run.model), config], sort_keys=True)
+        key = json.dumps([without_seed(run.model, seed), config], sort_keys=True)
         configs.setdefault(key, config)
         by_seed.setdefault(key, {}).setdefault(seed, run.name)
     return [TrainedModel(config=config, runs=by_seed[key]) for key, config in configs.items()]
@@ -199,7 +200,7 @@ def _trained_run(run: Measures) -> TrainedRun:
     return TrainedRun(
         name=run.name,
         kind=run.manifest.kind,
-        model=run.manifest.model,
+        model=run.manifest.model if run.manifest.kind == BASELINE or "model" in run.manifest.record else "",
         config=run.manifest.config,
         has_stage_one=bool(run.breakdown.memorization),
     )

@@ -50,7 +50,7 @@ def seed_groups(measured: Sequence[Measures]) -> tuple[SeedGroup, ...]:
             members = [runs[model.runs[seed]] for seed in seeds]
             groups.append(
                 SeedGroup(
-                    model=without_seed(members[0].manifest.model),
+                    model=without_seed(members[0].manifest.model, seeds[0]),
                     runs=tuple(run.name for run in members),
                     seeds=tuple(map(str, seeds)),
                     metrics={metric.key: _over_seeds(metric.key, members) for metric in METRICS},

@@ -89,7 +89,9 @@ def test_models_that_are_called_otherwise_are_no_seeds_of_one():
     models = models_of([replace(run, model=name) for run, name in zip(runs, names, strict=True)])
     assert [sorted(model.runs) for model in models] == [[0], [1, 2, 3], [4], [5]]
     assert find_ablations([replace(run, model=name) for run, name in zip(runs, names, strict=True)]) == []
-    assert [without_seed(name) for name in names] == ["LSTM", "GRU", "GRU", "GRU", "gru", "Seed 5"]
+    assert [without_seed(name, 0) for name in names] == ["LSTM", "GRU", "GRU", "GRU", "gru", "Seed 5"]
+    assert [without_seed(f"ref{end}", 3) for end in ("-3", " 3", "_4", "3")] == ["ref", "ref", "ref_4", "ref3"]
+    assert len(models_of([replace(run, model="") for run in runs])) == 1, "manifests that name no model"
 
 
 def test_the_first_of_ten_seeds_is_the_lowest():
