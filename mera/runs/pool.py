@@ -201,17 +201,17 @@ def _mean_fusion(folds: Sequence[Predictions]) -> dict[str, object]:
     return {"fusion": fusion}
 
 
-def _parts_by_model(parts: Sequence[Mapping[str, Any]]) -> dict[tuple[str, int], Mapping[str, Any]]:
+def _parts_by_model(parts: Sequence[Mapping[str, object]]) -> dict[tuple[str, int], Mapping[str, object]]:
     """(model, the how manieth of that model) -> the part: an ensemble has several of one."""
-    places: dict[tuple[str, int], Mapping[str, Any]] = {}
+    places: dict[tuple[str, int], Mapping[str, object]] = {}
     for part in parts:
         model = str(part["model"])
         places[model, sum(other == model for other, _ in places)] = part
     return places
 
 
-def _mean_of(records: Sequence[Mapping[str, float]], key: str) -> float:
-    return float(np.mean([record.get(key, 0.0) for record in records]))
+def _mean_of(records: Sequence[Mapping[str, object]], key: str) -> float:
+    return float(np.array([record.get(key, 0.0) for record in records], dtype=np.float64).mean())
 
 
 def _protocol(fold: Predictions) -> dict[str, Any]:
