@@ -175,28 +175,57 @@ def spearman(weights: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.n
     return np.concatenate(correlations)
 
 
-def interval(replicates: np.ndarray, level: float = 0.95, least_error: float = 0.0) -> tuple[float, float]:
+def interval(
+    replicates: np.ndarray, level: float = 0.95, least_error: float = 0.0, units: int | None = None
+) -> tuple[float, float]:
     """Percentile interval of the resamples, shifted so that their mean is the observed value (replicate 0).
 
     Without the shift an interval can miss its own value: a resample holds only some 63% of the codes that occur once,
     which moves macro F1 (the mean over the codes that occur) up in every resample. Means over rows are not moved.
     Where the resamples' standard error is below `least_error` (see `mean_error`), their spread is stretched to it, and
-    where they do not differ at all, it is that of a normal distribution with this error.
+    where they do not differ at all, it is that of a normal distribution with this error. Without such an error
+    resamples that do not differ say nothing of other patients: then the interval is the exact one of a share, where
+    `units` (the patients with a value, whose mean it is) all reach it or none does, and else there is none.
     NaNs where the observed value is undefined, or all resamples but one are.
     """
     resampled = replicates[1:][~np.isnan(replicates[1:])]
+    if units and is_all_or_none(replicates[0]):
+        return exact_interval(replicates[0] > 0.5, units, level)
     if len(resampled) < 2 or np.isnan(replicates[0]):
         return float("nan"), float("nan")
     deviations = resampled - resampled.mean()
     error = float(deviations.std())
     ends = [(1 - level) / 2, (1 + level) / 2]
     if is_rounding(error, replicates[0]):
-        low, high = scipy.stats.norm.ppf(ends) * least_error
+        low, high = scipy.stats.norm.ppf(ends) * (least_error or np.nan)
         return float(replicates[0] + low), float(replicates[0] + high)
     if error < least_error:
         deviations *= least_error / error
     low, high = np.quantile(deviations, ends)
     return float(replicates[0] + low), float(replicates[0] + high)
+
+
+def exact_interval(all_of_them: bool, units: int, level: float = 0.95) -> tuple[float, float]:
+    """The interval of Clopper and Pearson (1934) of a share that all of `units` patients reach, or none: 48 to 100% of
+    five."""
+    exact = scipy.stats.binomtest(units if all_of_them else 0, units).proportion_ci(level, method="exact")
+    return float(exact.low), float(exact.high)
+
+
+def is_all_or_none(value: float) -> bool:
+    """Whether a share is 1 or 0."""
+    return bool(is_rounding(value, 1.0) or is_rounding(value - 1.0, 1.0))
+
+
+def varies(replicates: np.ndarray) -> bool:
+    """Whether the resamples of any row of (..., B) differ. Those of one patient never do, whatever was measured."""
+    resampled = replicates[..., 1:]
+    if not resampled.size:
+        return False
+    known = ~np.isnan(resampled)
+    lowest = np.min(resampled, axis=-1, initial=np.inf, where=known)
+    highest = np.max(resampled, axis=-1, initial=-np.inf, where=known)
+    return bool(((highest > lowest) & ~is_rounding(highest - lowest, highest)).any())
 
 
 def is_rounding(errors: np.ndarray | float, values: np.ndarray | float) -> np.ndarray | bool:
@@ -224,7 +253,8 @@ def paired_p_value(first: np.ndarray, second: np.ndarray, num_patients: int, lea
     Student's t with P - 1 degrees of freedom. Counting resamples beyond zero instead could not give less than 2 / B,
     which Holm's correction over some hundred comparisons would turn into "never significant"; a sign-flip test is exact
     only for metrics that add up over patients, which F1 and ROC-AUC do not. 1 where the runs do not differ in any
-    resample; NaN where they differ by the same in each, so that no error is known, and below 2 patients.
+    resample. Where they differ by the same in each, all patients differ alike, and the test is the sign-flip test
+    (`alike_p_value`). NaN below 2 patients. `num_patients`: those with a value of the metric.
     """
     difference = first - second
     resampled = difference[1:][~np.isnan(difference[1:])]
@@ -232,8 +262,14 @@ def paired_p_value(first: np.ndarray, second: np.ndarray, num_patients: int, lea
         return float("nan")
     error = max(float(resampled.std(ddof=1)), least_error)
     if is_rounding(error, difference[0]):
-        return 1.0 if is_rounding(difference[0], 1.0) else float("nan")
+        return 1.0 if is_rounding(difference[0], 1.0) else alike_p_value(num_patients)
     return float(2 * scipy.stats.t.sf(abs(difference[0]) / error, num_patients - 1))
+
+
+def alike_p_value(num_patients: int) -> float:
+    """Two-sided p-value of the paired sign-flip test where all P patients differ by the same: of the 2^P ways to turn
+    the signs of their differences, two give a mean as far from 0."""
+    return float(min(1.0, 2.0 ** (1 - num_patients)))
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:

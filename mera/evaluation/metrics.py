@@ -49,6 +49,12 @@ class Ranking:
         return np.bincount(self.rows, minlength=len(self.top))
 
 
+def as_floats(scores: np.ndarray) -> np.ndarray:
+    """Whole numbers as floats that hold them, others as they are: a ranking sorts by -score, and an unsigned number has
+    none."""
+    return scores.astype(np.result_type(scores.dtype, np.float32)) if scores.dtype.kind in "iu" else scores
+
+
 def rank_candidates(scores: np.ndarray, k: int | None = None) -> np.ndarray:
     """(N, min(k, C)) int32 columns of the k highest scores of each row, best first; all C of them where k is None."""
     num_columns = scores.shape[1]
@@ -276,7 +282,7 @@ def _auc_of_places(below: int, not_above: int, num_positive: int, num_ordered: i
 
 def _sorted_blocks(scores: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
     for block in _row_blocks(scores):
-        yield block, np.argsort(-scores[block], axis=1, kind="stable")
+        yield block, np.argsort(-as_floats(scores[block]), axis=1, kind="stable")
 
 
 def _row_blocks(scores: np.ndarray) -> Iterator[slice]:

@@ -30,8 +30,9 @@ def paired_tests(
     num_patients: int,
     least_errors: Sequence[float] | np.ndarray | None = None,
 ) -> PairedTests:
-    """replicates (R, B) of R runs on the same resamples of `num_patients` patients; pairs: D times (first, second), of
-    which the replicates are subtracted; least_errors (D,) as in `bootstrap.interval`, 0 where it is None."""
+    """replicates (R, B) of R runs on the same resamples of `num_patients` patients with a value; pairs: D times
+    (first, second), of which the replicates are subtracted; least_errors (D,) as in `bootstrap.interval`, 0 where it is
+    None."""
     first, second = (np.array([pair[side] for pair in pairs], dtype=np.int64) for side in (0, 1))
     least = np.zeros(len(pairs)) if least_errors is None else np.asarray(least_errors, dtype=np.float64)
     results = np.full((4, len(pairs)), np.nan)
@@ -61,13 +62,14 @@ def _tests(differences: np.ndarray, num_patients: int, least: np.ndarray) -> np.
     deviations[stretched] *= (least[whole][stretched] / errors[stretched])[:, None]
     shares = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
     ends = np.quantile(deviations, shares, axis=1)
-    ends[:, equal] = scipy.stats.norm.ppf(shares)[:, None] * least[whole][equal]
+    known_errors = np.where(least[whole][equal] > 0, least[whole][equal], np.nan)
+    ends[:, equal] = scipy.stats.norm.ppf(shares)[:, None] * known_errors
     results[:2, whole] = observed + ends
     if num_patients < 2:
         return results
     spread = np.maximum(resampled.std(axis=1, ddof=1), least[whole])
     with np.errstate(invalid="ignore", divide="ignore"):
         p = 2 * scipy.stats.t.sf(np.abs(observed) / spread, num_patients - 1)
-    same = bootstrap.is_rounding(observed, 1.0)
-    results[2, whole] = np.where(bootstrap.is_rounding(spread, observed), np.where(same, 1.0, np.nan), p)
+    alike = np.where(bootstrap.is_rounding(observed, 1.0), 1.0, bootstrap.alike_p_value(num_patients))
+    results[2, whole] = np.where(bootstrap.is_rounding(spread, observed), alike, p)
     return results

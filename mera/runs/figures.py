@@ -26,14 +26,14 @@ def main_figures(predictions: Predictions) -> dict[str, float]:
         "recall@20": metrics.recall_at_k(scores, targets, 20),
         "MAP": metrics.mean_average_precision(scores, targets),
     }
-    if not np.isnan(predictions.thresholds).all():
+    if np.isfinite(predictions.thresholds).all():
         values["micro F1"] = metrics.f1(predictions.predicted, targets, "micro")
     return {name: float(value) for name, value in values.items() if np.isfinite(value)}
 
 
 def figure_intervals(predictions: Predictions, samples: int = 1000, seed: int = 0) -> dict[str, tuple[float, float]]:
-    """The 95% intervals of `main_figures`, by the same names, from resamples of patients as a report draws them; of one
-    patient, who has none, all there is."""
+    """The 95% intervals of `main_figures`, by the same names, from resamples of patients as a report draws them;
+    where they do not differ, as those of one patient, all there is."""
     weights = bootstrap.patient_weights(predictions.patient_ids, samples, seed)
     ranking = metrics.rank_targets(predictions.scores, predictions.targets)
     by_row = {
@@ -44,7 +44,11 @@ def figure_intervals(predictions: Predictions, samples: int = 1000, seed: int = 
     means = bootstrap.row_mean(weights, np.column_stack(list(by_row.values())))
     replicates = dict(zip(by_row, means.T, strict=True))
     replicates["micro F1"] = bootstrap.micro_f1(weights, predictions.predicted, predictions.targets)
-    ends = {name: bootstrap.interval(replicates[name]) for name in main_figures(predictions)}
+    patients = len(set(np.asarray(predictions.patient_ids)[predictions.targets.any(axis=1)].tolist()))
+    ends = {
+        name: bootstrap.interval(replicates[name], units=patients if name in by_row else None)
+        for name in main_figures(predictions)
+    }
     return {name: (max(0.0, low), min(1.0, high)) for name, (low, high) in ends.items()}
 
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from mera.config import settings_of_method
-from mera.runs.predictions import Predictions, read_predictions, write_predictions
+from mera.runs.predictions import Predictions, check_unseen, read_predictions, write_predictions
 from mera.runs.run_directory import RunDirectory
 from mera.system.errors import UserError
 
@@ -70,7 +70,7 @@ def pool_folds(paths: Sequence[str | Path], output: str | Path) -> Path:
         ages=_concatenated([fold.ages for fold in folds]),
         sexes=_all_sexes(folds),
         target_train_counts=np.concatenate([_target_counts(fold, codes) for fold in folds]),
-        trained_on=None,  # each patient was tested by a model that had not seen them, and trained the others
+        trained_on=None,  # each trained the others; of those it was tested by none had seen it, as `_check` has looked
         context=None,
         records={},
         manifest={key: value for key, value in first.manifest.items() if key not in FITTED_ON_VALIDATION}
@@ -88,10 +88,11 @@ def pool_folds(paths: Sequence[str | Path], output: str | Path) -> Path:
             | {
                 "name": first.manifest["task"]["name"].rsplit("-fold", 1)[0],
                 "fingerprint": hashlib.sha256(fingerprints.encode()).hexdigest(),
-                "split": f"all {len(folds)} folds",
+                "split": _split_of_all(folds),
                 "candidates": codes.height - num_outside,
             }
-            | _partly_hidden(folds),
+            | _partly_hidden(folds)
+            | _counts(folds),
         },
     )
     write_predictions(run.path("predictions"), pooled)
@@ -139,6 +140,19 @@ def _partly_hidden(folds: Sequence[Predictions]) -> dict[str, int]:
     return {"hidden_in_some_folds": number} if number else {}
 
 
+def _counts(folds: Sequence[Predictions]) -> dict[str, object]:
+    """`counts` of all folds together: what their tasks say they hold, whatever was scored; empty where one does not
+    say it."""
+    each = [(fold.manifest["task"].get("counts") or {}).get(fold.manifest["task"]["split"]) or {} for fold in folds]
+    keys = [key for key in ("examples", "patients", "targets") if all(isinstance(one.get(key), int) for one in each)]
+    total = {key: sum(one[key] for one in each) for key in keys}
+    return {"counts": {_split_of_all(folds): total}} if total else {}
+
+
+def _split_of_all(folds: Sequence[Predictions]) -> str:
+    return f"all {len(folds)} folds"
+
+
 def _calibrations(folds: Sequence[Predictions]) -> dict[str, object]:
     """`calibration` as mera/report/measures/reliability.py reads it; empty where a fold has none."""
     records = [fold.manifest["calibration"] for fold in folds if fold.manifest.get("calibration")]
@@ -156,22 +170,48 @@ def _calibrations(folds: Sequence[Predictions]) -> dict[str, object]:
 
 
 def _mean_fusion(folds: Sequence[Predictions]) -> dict[str, object]:
-    """`fusion` with the mean weights, shares and offsets of the folds, without figures; empty where there is none."""
+    """`fusion` with the mean weights, shares and offsets of the folds, each part with those of its model, and what else
+    is the same in all, without figures; empty where there is none. Raises UserError where the folds were fused of
+    different models."""
     records = [fold.manifest["fusion"] for fold in folds if fold.manifest.get("fusion")]
-    if len(records) < len(folds) or len({len(record["parts"]) for record in records}) > 1:
+    if len(records) < len(folds):
         return {}
+    by_model = [_parts_by_model(record["parts"]) for record in records]
+    sets = list(dict.fromkeys(", ".join(model for model, _ in sorted(parts)) for parts in by_model))
+    if len(sets) > 1:
+        raise UserError(f"the runs were fused of different models ({' and '.join(sets)}); fuse each fold of the same")
     first = records[0]
-    parts = [
-        {key: mine[0][key] for key in ("run", "model")}
-        | {key: float(np.mean([part[key] for part in mine])) for key in ("weight", "share")}
-        for mine in zip(*(record["parts"] for record in records), strict=True)
-    ]
-    offsets = {
-        group: float(np.mean([record["offsets"].get(group, 0.0) for record in records])) for group in first["offsets"]
+    same = {key: value for key, value in first.items() if all(record.get(key) == value for record in records)}
+    fusion = same | {
+        "parts": [
+            {key: part[key] for key in ("run", "model")}
+            | {key: _mean_of([parts[place] for parts in by_model], key) for key in ("weight", "share")}
+            for place, part in by_model[0].items()
+        ],
+        "offsets": {group: _mean_of([record["offsets"] for record in records], group) for group in first["offsets"]},
+        "validation_rows": sum(record["validation_rows"] for record in records),
     }
-    rest = {key: value for key, value in first.items() if key != "validation"}
-    rows = sum(record["validation_rows"] for record in records)
-    return {"fusion": rest | {"parts": parts, "offsets": offsets, "validation_rows": rows}}
+    if all("offsets_share" in record for record in records):
+        fusion["offsets_share"] = _mean_of(records, "offsets_share")
+    trees = [record["trees"] for record in records if record.get("trees")]
+    if len(trees) == len(records) and len({of_fold["number"] for of_fold in trees}) == 1:
+        rows = sum(of_fold["training_rows"] for of_fold in trees)
+        fusion["trees"] = {"number": trees[0]["number"], "training_rows": rows}
+    fusion.pop("validation", None)
+    return {"fusion": fusion}
+
+
+def _parts_by_model(parts: Sequence[Mapping[str, object]]) -> dict[tuple[str, int], Mapping[str, object]]:
+    """(model, the how manieth of that model) -> the part: an ensemble has several of one."""
+    places: dict[tuple[str, int], Mapping[str, object]] = {}
+    for part in parts:
+        model = str(part["model"])
+        places[model, sum(other == model for other, _ in places)] = part
+    return places
+
+
+def _mean_of(records: Sequence[Mapping[str, object]], key: str) -> float:
+    return float(np.array([record.get(key, 0.0) for record in records], dtype=np.float64).mean())
 
 
 def _protocol(fold: Predictions) -> dict[str, Any]:
@@ -193,6 +233,8 @@ def _fold(fold: Predictions) -> int:
 def _check(folds: Sequence[Predictions]) -> None:
     if not folds:
         raise UserError("give the runs to pool, one for each fold")
+    for fold in folds:
+        check_unseen(fold)
     for key, name in SAME_IN_ALL_FOLDS.items():
         _check_same(name, [_protocol(fold)[key] for fold in folds], show=key != "cohort")
     _check_same("rules of candidates", [_candidates_rule(fold) for fold in folds])

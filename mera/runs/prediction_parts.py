@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from mera.evaluation.metrics import as_floats
 from mera.system.errors import UserError
 
 EXAMPLE_COLUMNS = ("example_id", "patient_id", "targets", "seen", "threshold")
@@ -27,6 +28,27 @@ def read_array(path: Path, mapped: bool = False) -> np.ndarray:
         if "allow_pickle" in str(error):
             raise UserError(f"{path} is damaged, or holds a pickle (allow_pickle=False); {WRITE_AGAIN}") from None
         raise UserError(f"{path} is damaged: it cannot be read as a NumPy array; {WRITE_AGAIN}") from None
+
+
+def read_scores(path: Path, mapped: bool = False) -> np.ndarray:
+    """(N, C), as `read_array`; whole numbers as floats."""
+    return as_floats(read_array(path, mapped))
+
+
+def read_examples(path: Path) -> pl.DataFrame:
+    """As `read_table`. Raises UserError where a row has no patient or no id of its own."""
+    examples = read_table(path, EXAMPLE_COLUMNS)
+    for name in ("example_id", "patient_id"):
+        unknown = examples[name].null_count()
+        if unknown:
+            raise UserError(f"{path} has no {name} in {unknown:,} of {examples.height:,} rows; {WRITE_AGAIN}")
+    repeated = examples.height - examples["example_id"].n_unique()
+    if repeated:
+        raise UserError(
+            f"{path}: {repeated:,} of {examples.height:,} rows repeat the example_id of another row, so that an "
+            f"example would count more than once; {WRITE_AGAIN}"
+        )
+    return examples
 
 
 def read_table(path: Path, columns: Sequence[str] = ()) -> pl.DataFrame:
@@ -55,7 +77,7 @@ def check_finite(scores: np.ndarray, path: Path, may_be_missing: bool = False) -
     """Raise UserError where a score of (N, C) is NaN or infinite; with `may_be_missing` -inf says that a code was no
     candidate, and a row of nothing else is refused.
     """
-    if scores.dtype.kind not in "fiu":
+    if scores.dtype.kind != "f":
         raise UserError(f"{path} holds no numbers but {scores.dtype}; {WRITE_AGAIN}")
     usable = [np.empty(0, dtype=bool)]
     rows_at_once = max(1, BLOCK_ELEMENTS // max(1, scores.shape[1]))
@@ -82,3 +104,16 @@ def check_codes_known(examples: pl.DataFrame, codes: Collection[str], path: Path
             if row is None or not all(code in codes for code in row):
                 what = "no list" if row is None else "a code that is not among the run's codes"
                 raise UserError(f"{path}: row {number} holds {what} in {name}; {WRITE_AGAIN}")
+
+
+def with_outside(scores: np.ndarray, num_outside: int) -> np.ndarray:
+    """(N, C) -> (N, C + num_outside) float32, -inf in the new columns; the scores are held once."""
+    wider = np.full((len(scores), scores.shape[1] + num_outside), -np.inf, dtype=np.float32)
+    wider[:, : scores.shape[1]] = scores
+    return wider
+
+
+def target_train_counts(examples: pl.DataFrame) -> np.ndarray | None:
+    if "target_train_counts" not in examples.columns:
+        return None
+    return examples["target_train_counts"].explode().drop_nulls().to_numpy()

@@ -40,14 +40,17 @@ from polars.datatypes import DataTypeClass
 from mera.runs.finished_runs import runs_below
 from mera.runs.manifest import Manifest
 from mera.runs.prediction_parts import (
-    EXAMPLE_COLUMNS,
     RULE_COLUMNS,
     WRITE_AGAIN,
     check_codes_known,
     check_finite,
     read_array,
+    read_examples,
     read_json,
+    read_scores,
     read_table,
+    target_train_counts,
+    with_outside,
 )
 from mera.runs.records import without_unknown_codes
 from mera.runs.task_protocol import PreparedTask, TaskRows
@@ -181,8 +184,8 @@ def read_predictions(path: str | Path) -> Predictions:
         raise FileNotFoundError(f"no predictions in {path} (looked for {folder / 'scores.npy'}){meant}")
     codes = read_table(folder / "codes.parquet", ["code"])
     others = _read_optional(folder / "other_codes.parquet", lambda path: read_table(path, codes.columns))
-    scores = read_array(folder / "scores.npy", mapped=others is not None)
-    examples = read_table(folder / "examples.parquet", EXAMPLE_COLUMNS)
+    scores = read_scores(folder / "scores.npy", mapped=others is not None)
+    examples = read_examples(folder / "examples.parquet")
     records = {path.stem: read_json(path) for path in sorted(folder.glob("*.json"))}
     if scores.shape != (examples.height, codes.height):
         raise UserError(
@@ -194,7 +197,7 @@ def read_predictions(path: str | Path) -> Predictions:
         raise FileNotFoundError(f"{folder} has no manifest.json; {WRITE_AGAIN}")
     check_finite(scores, folder / "scores.npy", may_be_missing="pooled" in manifest)
     if others is not None:
-        scores = _with_outside(scores, others.height)
+        scores = with_outside(scores, others.height)
         codes = pl.concat([codes, others.select(codes.columns)], how="vertical_relaxed")
     if codes["code"].is_duplicated().any():
         raise UserError(f"{folder} is damaged: a code stands twice in its tables of codes; {WRITE_AGAIN}")
@@ -217,7 +220,7 @@ def read_predictions(path: str | Path) -> Predictions:
         previous_visits=examples["previous_visits"].to_numpy() if "previous_visits" in examples.columns else None,
         ages=examples["age"].fill_null(float("nan")).to_numpy() if "age" in examples.columns else None,
         sexes=examples["sex"].to_list() if "sex" in examples.columns else None,
-        target_train_counts=_read_target_counts(examples),
+        target_train_counts=target_train_counts(examples),
         group_names=_read_optional(folder / "groups.parquet", read_table),
         rules=_read_optional(folder / "rules.parquet", lambda path: read_table(path, RULE_COLUMNS)),
         trained_on=_read_optional(folder / "trained_on.npy", read_array),
@@ -247,7 +250,7 @@ def predictions_for_task(
     column = {code: index for index, code in enumerate(codes["code"])}
     scores = np.asarray(scores, dtype=np.float32)
     return Predictions(
-        scores=_with_outside(scores, others.height) if others.height else scores,
+        scores=with_outside(scores, others.height) if others.height else scores,
         targets=code_matrix(targets, column),
         seen=code_matrix(seen, column),
         thresholds=np.broadcast_to(np.asarray(thresholds, dtype=np.float32), (len(rows),)),
@@ -279,11 +282,15 @@ def _occurring(codes: pl.DataFrame, rows: Iterable[Sequence[str]]) -> pl.DataFra
     return codes.filter(pl.col("code").is_in(list(wanted)))
 
 
-def _with_outside(scores: np.ndarray, num_outside: int) -> np.ndarray:
-    """(N, C) -> (N, C + num_outside) float32, -inf in the new columns; the scores are held once."""
-    wider = np.full((len(scores), scores.shape[1] + num_outside), -np.inf, dtype=np.float32)
-    wider[:, : scores.shape[1]] = scores
-    return wider
+def check_unseen(run: Predictions) -> None:
+    """Raise UserError where the run was trained or tuned on patients whom it was scored on, as far as it says."""
+    scored = patient_hashes([dict.fromkeys(run.patient_ids)])
+    known = 0 if run.trained_on is None else int(np.isin(scored, run.trained_on).sum())
+    if known:
+        raise UserError(
+            f"run {run.name!r} was trained or tuned on {known} of the patients it was scored on, so its numbers "
+            "would say nothing about new patients; prepare the task and train again"
+        )
 
 
 def patient_hashes(groups: Iterable[Iterable[str]]) -> np.ndarray:
@@ -328,12 +335,6 @@ def _example_table(predictions: Predictions, codes: list[str]) -> pl.DataFrame:
         counts = [part.tolist() for part in np.split(predictions.target_train_counts, ends)]
         optional.append(pl.Series("target_train_counts", counts, dtype=pl.List(pl.Int64)))
     return table.with_columns(optional)
-
-
-def _read_target_counts(examples: pl.DataFrame) -> np.ndarray | None:
-    if "target_train_counts" not in examples.columns:
-        return None
-    return examples["target_train_counts"].explode().drop_nulls().to_numpy()
 
 
 def _context(rows: TaskRows) -> pl.DataFrame:

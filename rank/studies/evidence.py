@@ -4,7 +4,7 @@ Legend: N test examples, B = 1 + resamples (replicate 0 is what was observed), S
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -45,6 +45,20 @@ Replicates = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class NewHiddenCases:
+    """True codes that were hidden and that the history does not hold either: what stands behind their figures."""
+
+    codes: int
+    patients: int
+    """With such a code."""
+
+    @classmethod
+    def of(cls, run: Predictions) -> "NewHiddenCases":
+        rows, columns = np.nonzero(run.targets & ~run.seen & _is_hidden(run))
+        return cls(codes=len(np.unique(columns)), patients=len({run.patient_ids[row] for row in rows.tolist()}))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Resampling:
     """Which patients and which seeds each resample holds, the same for every model, which makes differences paired."""
 
@@ -70,8 +84,10 @@ class Resampling:
         return mean
 
     def value(self, replicates: np.ndarray) -> Estimate:
-        """The mean over seeds with its 95% interval."""
-        return estimate(self.over_seeds(replicates), bounds=(-1.0, 1.0))
+        """The mean over seeds with its 95% interval; without one where no seed's resamples vary, as of one patient or
+        code: seeds alone say nothing of another."""
+        measured = estimate(self.over_seeds(replicates), bounds=(-1.0, 1.0))
+        return measured if bootstrap.varies(replicates) else replace(measured, low=None, high=None)
 
     def difference(self, first: np.ndarray, second: np.ndarray) -> Estimate:
         """First minus second, paired over patients and seeds; (S, B) each."""
@@ -106,23 +122,27 @@ def run_replicates(run: Predictions, weights: np.ndarray) -> dict[str, np.ndarra
     if predicted is not None:
         replicates["micro_f1"] = bootstrap.micro_f1(weights, predicted, run.targets)
     if "hidden" in run.codes.columns:
-        hidden = run.codes["hidden"].fill_null(False).to_numpy().astype(bool)
-        places = hidden_targets(run.scores, run.targets, run.seen, hidden)
+        places = hidden_targets(run.scores, run.targets, run.seen, _is_hidden(run))
         of_hidden = hidden_replicates(places, len(run.scores), weights)
         replicates |= {f"hidden_{key}": values for key, values in of_hidden.items()}
         replicates[BY_CODE] = by_code_replicates(places, max(1, len(weights) - 1), seed=0)
     return replicates
 
 
+def _is_hidden(run: Predictions) -> np.ndarray:
+    """(C,) bool."""
+    hidden: np.ndarray = run.codes["hidden"].fill_null(False).to_numpy().astype(bool)
+    return hidden
+
+
 def outcome(difference: Estimate, least_effect: float) -> Outcome:
     """What may be said of a claim that `difference` is above 0, by its 95% interval.
 
     found: the interval lies above 0. the other way round: below 0. not found: a gain of `least_effect` or more lies
-    outside the interval. Else it cannot be seen here: neither no gain nor such a gain can be ruled out, or both have
-    the same value in every resample: they rank alike, since validation let nothing of the language model in, or neither
-    finds anything.
+    outside the interval. Else it cannot be seen here: neither no gain nor such a gain can be ruled out, or there is no
+    interval or one without a width, since fewer than two patients or codes have a value, or all the same.
     """
-    if difference.low is None or difference.high is None or _is_none_at_all(difference):
+    if difference.low is None or difference.high is None or difference.low == difference.high:
         return "cannot be seen here"
     if difference.low > 0:
         return "found"
@@ -151,24 +171,24 @@ def claim_sentence(
         "not found": f"{least} or more lies outside the interval",
         "cannot be seen here": f"neither 0 nor {least} can be ruled out",
     }
-    reason = (
-        "both have the same value in every resample: nothing of the language model was let in, or neither finds any"
-        if _is_none_at_all(difference)
-        else reasons[said]
-    )
-    low, high = shown(difference.low), shown(difference.high)
-    return (
-        f"{claim}: {said}. {what[0].upper()}{what[1:]} is {shown(difference.value)}{' points' * points} "
-        f"(95% interval {low} to {high}; {where}): {reason}."
-    )
+    begin = f"{claim}: {said}. {what[0].upper()}{what[1:]} is {shown(difference.value)}{' points' * points}"
+    if difference.low is None or difference.high is None or difference.low == difference.high:
+        return f"{begin} (no interval; {where}): {_why_no_interval(difference)}."
+    return f"{begin} (95% interval {shown(difference.low)} to {shown(difference.high)}; {where}): {reasons[said]}."
 
 
 def _signed(value: float | None) -> str:
     return DASH if value is None else f"{value:+.2f}".replace("-", "−")
 
 
-def _is_none_at_all(difference: Estimate) -> bool:
-    return difference.value == difference.low == difference.high == 0
+def _why_no_interval(difference: Estimate) -> str:
+    if difference.value is None:
+        return "nothing can be measured"
+    if difference.value == 0:
+        return (
+            "both have the same value in every resample: nothing of the language model was let in, or neither finds any"
+        )
+    return "there are fewer than two to draw from, or all have the same value, which says nothing of others"
 
 
 def as_numbers(value: Estimate) -> dict[str, float | None]:

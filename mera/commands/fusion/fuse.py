@@ -1,7 +1,7 @@
 """`mera fuse`: the runs as one run, its threshold and what its manifest says."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -30,8 +30,8 @@ def fuse_runs(paths: Sequence[str | Path], output: str | Path, name: str | None 
     `predictions/` are scored by the fusion fitted on all these rows; the rows of its `validation/` each by a fusion
     fitted without their patient, and by these the threshold, the calibration and the figures of the manifest come
     about, over the candidates by which validation may judge (`fair_candidates`). Raises UserError where there are fewer
-    than two runs, one stands twice, a run has no validation predictions (`trees`: no training scores), or they are not
-    of the same task, rows and candidates.
+    than two runs, one stands twice, a run has no validation predictions (`trees`: no training scores) or was scored on
+    patients it has learnt from, or they are not of the same task, rows and candidates.
     """
     clock = RunClock()
     folders = [Path(path) for path in paths]
@@ -59,11 +59,20 @@ def fuse_runs(paths: Sequence[str | Path], output: str | Path, name: str | None 
         },
     }
     of_validation = manifest | {"task": first.validation.manifest["task"]}
-    of_test, evidence = _fused(first.test, fused.test, threshold, manifest), evidence_of_parts(folders)
-    write_predictions(run.path("predictions"), dataclasses.replace(of_test, records=evidence))
+    of_test = _fused(first.test, fused.test, threshold, manifest)
+    patients, evidence = trained_on_of_parts(map(read_predictions, folders)), evidence_of_parts(folders)
+    write_predictions(run.path("predictions"), dataclasses.replace(of_test, records=evidence, trained_on=patients))
     write_fusion(run, folders, fused, threshold)
-    write_predictions(run.path(FOLDER), _fused(first.validation, fused.validation, threshold, of_validation))
+    patients = trained_on_of_parts(map(read_validation, folders))
+    of_fitting = _fused(first.validation, fused.validation, threshold, of_validation)
+    write_predictions(run.path(FOLDER), dataclasses.replace(of_fitting, trained_on=patients))
     return run.finish()
+
+
+def trained_on_of_parts(parts: Iterable[Predictions]) -> np.ndarray | None:
+    """`Predictions.trained_on` of them all together; None where none says it."""
+    known = [part.trained_on for part in parts if part.trained_on is not None]
+    return np.unique(np.concatenate(known)) if known else None
 
 
 def evidence_of_parts(folders: Sequence[Path]) -> dict[str, dict[str, dict[str, list[list[int]]]]]:

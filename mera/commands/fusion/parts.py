@@ -12,7 +12,7 @@ from mera.evaluation.fusion import Fusion
 from mera.evaluation.fusion_trees import TreeFusion
 from mera.evaluation.metrics import f1, mean_average_precision
 from mera.runs.other_splits.validation_scores import read_validation
-from mera.runs.predictions import Predictions, read_predictions
+from mera.runs.predictions import Predictions, check_unseen, read_predictions
 from mera.system.errors import UserError
 
 
@@ -74,12 +74,14 @@ def check_paths(folders: Sequence[Path], output: Path) -> None:
 
 def each_part(folders: Sequence[Path], first: Splits) -> Iterator[tuple[Part, np.ndarray]]:
     """Each run with what is fused of its validation split, (N, C). Raises UserError where it does not agree with the
-    first."""
+    first, or has learnt from patients whom it was scored on."""
     targets = first.validation.targets[:, first.fair]
     for folder in folders:
         validation, test = read_validation(folder), read_predictions(folder)
         check_same(test, first.test, "test", folder, first.folder)
         check_same(validation, first.validation, "validation", folder, first.folder)
+        check_unseen(test)
+        check_unseen(validation)
         model = str(test.manifest.get("model", test.name))
         alone = figures(validation.scores[:, first.fair], validation.thresholds, targets)
         over_threshold = has_thresholds_of_rows(validation)

@@ -1,6 +1,7 @@
 """Runs whose configuration differs from a reference run in a few keys: what each change is worth."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -33,6 +34,7 @@ class TrainedRun:
     name: str
     kind: str | None
     model: str
+    """Empty where its manifest names none: it is not called after its folder, which a seed may have of its own."""
     config: JsonObject
     has_stage_one: bool
     """It started from a checkpoint of stage one."""
@@ -98,6 +100,12 @@ class TrainedModel:
     def name(self) -> str:
         """The run with the first seed."""
         return self.runs[min(self.runs, key=seed_order)]
+
+
+def without_seed(model: str, seed: object) -> str:
+    """What a model is called without the seed at its end: `LSTM` of `LSTM (seed 3)`, and of `LSTM-3` with seed 3."""
+    own = rf"|[\s,;_-]+{re.escape(str(seed))}"
+    return re.sub(rf"([\s,;_-]*[(\[]?\s*\bseed[\s_=:-]*\d+\s*[)\]]?{own})\s*$", "", model, flags=re.IGNORECASE) or model
 
 
 def seed_order(seed: object) -> tuple[int, str]:
@@ -176,13 +184,13 @@ def _over_seeds(metric: str, pairs: list[tuple[Measures, Measures]]) -> SeedsDif
 
 
 def models_of(runs: Sequence[TrainedRun]) -> list[TrainedModel]:
-    """Runs of one kind, put together where they differ in nothing but their seed."""
+    """Runs of one kind, put together where they are called alike and differ in nothing but their seed."""
     configs: dict[str, JsonObject] = {}
     by_seed: dict[str, dict[object, str]] = {}
     for run in runs:
         config = _described(run)
         seed = config.pop(BASELINE_SEED if run.kind == BASELINE else SEED, None)
-        key = json.dumps(config, sort_keys=True)
+        key = json.dumps([without_seed(run.model, seed), config], sort_keys=True)
         configs.setdefault(key, config)
         by_seed.setdefault(key, {}).setdefault(seed, run.name)
     return [TrainedModel(config=config, runs=by_seed[key]) for key, config in configs.items()]
@@ -192,7 +200,7 @@ def _trained_run(run: Measures) -> TrainedRun:
     return TrainedRun(
         name=run.name,
         kind=run.manifest.kind,
-        model=run.manifest.model,
+        model=run.manifest.model if run.manifest.kind == BASELINE or "model" in run.manifest.record else "",
         config=run.manifest.config,
         has_stage_one=bool(run.breakdown.memorization),
     )

@@ -57,13 +57,12 @@ def averaged_runs(
     groups: Sequence[SeedGroup],
     partitions: Sequence[Stratification],
     shared: Comparable,
-    num_patients: int,
 ) -> Averaged | None:
     """None where no model was trained with several seeds."""
     if not groups:
         return None
     together = put_together(measured, groups)
-    pairs = paired_differences(together, num_patients)
+    pairs = paired_differences(together)
     return Averaged(
         runs=compared_runs(together, pairs),
         pairs=pairs,

@@ -89,14 +89,14 @@ def compare(
     partitions, rules = stratify(shared), shared_rules(shared)
 
     def measured_run(path: Path) -> Measures:
-        validation = validation_margins(path, shared.task.fingerprint)
+        validation = validation_margins(path, shared.task.fingerprint, shared.patient_ids)
         run = read_predictions(path)
         run = replace(run, targets=shared.targets, seen=shared.seen)  # equal ones, held once
         return measure(run, shared, partitions, rules, weights, validation)
 
     measured = sorted(map(measured_run, shared.paths), key=lambda run: run.place)
     num_patients, num_targets = len(set(shared.patient_ids)), int(shared.targets.sum())
-    pairs = paired_differences(measured, num_patients)
+    pairs = paired_differences(measured)
     runs = compared_runs(measured, pairs)
     setting = Setting(
         task=shared.task,
@@ -105,7 +105,7 @@ def compare(
         targets_per_example=float(shared.targets.sum(axis=1).mean()),
     )
     seeds = seed_groups(measured)
-    averaged = averaged_runs(measured, seeds, partitions, shared, num_patients)
+    averaged = averaged_runs(measured, seeds, partitions, shared)
     return Comparison(
         task=shared.task,
         examples=len(shared.example_ids),

@@ -7,6 +7,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from mera.evaluation import bootstrap
 from mera.evaluation.paired_tests import paired_tests
 from mera.report.measures.estimates import finite
 from mera.report.measures.measure import METRICS, Measures
+from mera.report.text import Interval
 
 SIGNIFICANCE = 0.05
 LEADING_METRIC = "recall@20"
@@ -36,6 +38,13 @@ class MetricDifference:
     """Corrected over the whole list of differences, so that whichever a reader picks out is covered."""
 
 
+class TestedDifference(Interval, Protocol):
+    """Whatever has an interval and a corrected p-value: a difference of two runs, overall or in a group."""
+
+    @property
+    def p_holm(self) -> float | None: ...
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PairedTest:
     """Interval and p-value of a paired difference; None where its replicates have none."""
@@ -53,7 +62,7 @@ def outcomes_of_pairs(
     replicates: Sequence[np.ndarray], num_patients: int, least_errors: Sequence[float] | None = None
 ) -> list[PairedTest]:
     """Each pair of runs in the order of `itertools.combinations`; replicates: (B,) of each run, on the same resamples
-    of `num_patients` patients."""
+    of `num_patients` patients with a value."""
     pairs = list(itertools.combinations(range(len(replicates)), 2))
     tests = paired_tests(np.stack(replicates), pairs, num_patients, least_errors)
     columns = (tests.differences, tests.low, tests.high, tests.p)
@@ -68,10 +77,10 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     return [finite(p) for p in bootstrap.holm(np.array(p_values, dtype=np.float64))]
 
 
-def paired_differences(measured: Sequence[Measures], num_patients: int) -> tuple[MetricDifference, ...]:
+def paired_differences(measured: Sequence[Measures]) -> tuple[MetricDifference, ...]:
     """Every pair of competitors on every metric that both have; no interval and no test where one has no replicates."""
     runs = [run for run in measured if not run.is_oracle]
-    entries = [entry for metric in METRICS for entry in _on_metric(metric.key, runs, num_patients)]
+    entries = [entry for metric in METRICS for entry in _on_metric(metric.key, runs)]
     corrected = holm([test.p for _, _, _, test in entries])
     return tuple(
         MetricDifference(
@@ -88,9 +97,7 @@ def paired_differences(measured: Sequence[Measures], num_patients: int) -> tuple
     )
 
 
-def _on_metric(
-    metric: str, runs: Sequence[Measures], num_patients: int
-) -> list[tuple[str, Measures, Measures, PairedTest]]:
+def _on_metric(metric: str, runs: Sequence[Measures]) -> list[tuple[str, Measures, Measures, PairedTest]]:
     valued = [run for run in runs if not math.isnan(run.values[metric])]
     pairs = list(itertools.combinations(valued, 2))
     tested = [run for run in valued if metric in run.replicates]
@@ -98,6 +105,7 @@ def _on_metric(
     if len(tested) > 1:
         tested_pairs = list(itertools.combinations(tested, 2))
         least_errors = [_least_error(metric, first, second) for first, second in tested_pairs]
+        num_patients = tested[0].patients[metric]
         outcomes = outcomes_of_pairs([run.replicates[metric] for run in tested], num_patients, least_errors)
         tests = {
             (first.name, second.name): outcome for (first, second), outcome in zip(tested_pairs, outcomes, strict=True)
@@ -123,9 +131,17 @@ def find_pair(pairs: Sequence[MetricDifference], metric: str, first: str, second
     return None
 
 
-def is_supported(p_holm: float | None) -> bool:
-    """Whether the corrected paired test supports the difference."""
-    return p_holm is not None and p_holm < SIGNIFICANCE
+def is_tested(difference: TestedDifference) -> bool:
+    """Whether there is a test at all: without one nothing is said of the difference, neither for nor against it."""
+    return difference.p_holm is not None
+
+
+def is_supported(difference: TestedDifference) -> bool:
+    """Whether a difference is certain: the corrected paired test supports it, and its interval, where it has one,
+    leaves 0 out. The two are different procedures, and of few patients one may say what the other does not."""
+    low, high = difference.low, difference.high
+    leaves_out = low is None or high is None or low > 0 or high < 0
+    return difference.p_holm is not None and difference.p_holm < SIGNIFICANCE and leaves_out
 
 
 def best_runs(measured: Sequence[Measures], pairs: Sequence[MetricDifference]) -> dict[str, str]:
@@ -136,7 +152,7 @@ def best_runs(measured: Sequence[Measures], pairs: Sequence[MetricDifference]) -
         others[metric.key] = len(valued) - 1
     wins: dict[tuple[str, str], int] = {}
     for pair in pairs:
-        if is_supported(pair.p_holm) and pair.difference != 0:
+        if is_supported(pair) and pair.difference != 0:
             winner = pair.metric, pair.first if pair.difference > 0 else pair.second
             wins[winner] = wins.get(winner, 0) + 1
     return {metric: run for (metric, run), count in wins.items() if count == others[metric]}

@@ -81,7 +81,7 @@ def _metric_value(run: Measures, metric: str, best: bool) -> MetricValue:
     if metric not in run.replicates:
         return MetricValue(value=finite(run.values[metric]), low=None, high=None, best=best)
     least_error = bootstrap.mean_error(run.by_code.get(metric, np.empty(0)))
-    measured = estimate(run.replicates[metric], least_error)
+    measured = estimate(run.replicates[metric], least_error, units=run.units(metric))
     return MetricValue(value=measured.value, low=measured.low, high=measured.high, best=best)
 
 

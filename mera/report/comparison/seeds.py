@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mera.evaluation import bootstrap
-from mera.report.comparison.ablations import models_of, seed_order, trained_runs
+from mera.report.comparison.ablations import models_of, seed_order, trained_runs, without_seed
 from mera.report.measures.estimates import finite
 from mera.report.measures.measure import METRICS, Measures
 
@@ -50,7 +50,7 @@ def seed_groups(measured: Sequence[Measures]) -> tuple[SeedGroup, ...]:
             members = [runs[model.runs[seed]] for seed in seeds]
             groups.append(
                 SeedGroup(
-                    model=members[0].manifest.model,
+                    model=without_seed(members[0].manifest.model, seeds[0]),
                     runs=tuple(run.name for run in members),
                     seeds=tuple(map(str, seeds)),
                     metrics={metric.key: _over_seeds(metric.key, members) for metric in METRICS},
@@ -66,7 +66,9 @@ def _over_seeds(metric: str, runs: Sequence[Measures]) -> SeedsValue:
         by_code = [run.by_code[metric] for run in runs if metric in run.by_code]
         least_error = bootstrap.mean_error(np.mean(by_code, axis=0)) if by_code else 0.0
         low, high = bootstrap.interval(
-            np.mean([run.replicates[metric] for run in runs], axis=0), least_error=least_error
+            np.mean([run.replicates[metric] for run in runs], axis=0),
+            least_error=least_error,
+            units=runs[0].units(metric),
         )
     return SeedsValue(
         mean=finite(float(values.mean())),

@@ -2,10 +2,9 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-import scipy.stats
 
 from mera.report.comparison.pairs import holm, is_supported, outcomes_of_pairs
 from mera.report.measures.estimates import Estimate, estimate
@@ -80,23 +79,13 @@ def stratified_recall(partition: Stratification, measured: Sequence[Measures], s
         ),
         values={
             run.name: tuple(
-                share_in_group(recall, patients)
+                estimate(recall, units=patients)
                 for recall, patients in zip(run.strata[partition.key], num_patients, strict=True)
             )
             for run in measured
         },
         pairs=stratum_differences(measured, partition.key, num_patients),
     )
-
-
-def share_in_group(replicates: np.ndarray, patients: int) -> Estimate:
-    """Value and 95% interval of a share that a group of `patients` reaches. Where all or none is found every resample
-    is the same; then the interval is the exact one of as many trials (Clopper and Pearson 1934), 48 to 100% of five."""
-    share = estimate(replicates)
-    if share.value not in (0.0, 1.0) or not patients:
-        return share
-    exact = scipy.stats.binomtest(patients if share.value else 0, patients).proportion_ci(method="exact")
-    return replace(share, low=float(exact.low), high=float(exact.high))
 
 
 def stratum_differences(
@@ -133,7 +122,7 @@ def best_in_group(pairs: Sequence[GroupDifference], group: int) -> str | None:
     wins: dict[str, int] = {}
     in_group = [pair for pair in pairs if pair.group == group]
     for pair in in_group:
-        if is_supported(pair.p_holm):
+        if is_supported(pair):
             winner = pair.first if pair.difference > 0 else pair.second
             wins[winner] = wins.get(winner, 0) + 1
     others = len({name for pair in in_group for name in (pair.first, pair.second)}) - 1

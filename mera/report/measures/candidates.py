@@ -6,8 +6,10 @@ from pathlib import PurePath
 import numpy as np
 
 from mera.report.json_form import called
+from mera.report.measures.estimates import finite
 from mera.runs.predictions import Predictions
 
+RANDOM_K = 20
 ALL = "all"
 """The rule of tasks that name none."""
 RULES = {
@@ -35,6 +37,9 @@ class Outside:
     """(T,) bool, targets in the order of `np.nonzero(targets)`: the code is no candidate for its example. In a run
     pooled from folds a code may be one for some examples and not for others."""
 
+    random_recall: float
+    """Recall@RANDOM_K of a random order of each example's candidates; NaN where nothing is true."""
+
     @classmethod
     def of(cls, run: Predictions) -> "Outside":
         is_missed = np.isneginf(run.scores[run.targets])
@@ -45,7 +50,20 @@ class Outside:
             examples=len(np.unique(rows[is_missed])),
             num_candidates=run.num_candidates,
             is_missed=is_missed,
+            random_recall=random_recall(run.scores, run.targets, RANDOM_K),
         )
+
+
+def random_recall(scores: np.ndarray, targets: np.ndarray, k: int) -> float:
+    """The recall@k that a random order of each row's candidates has on average: k of them, of the targets that are
+    among them; mean over the rows with a target. scores (N, C), -inf where a code is no candidate of the row; targets
+    (N, C) bool."""
+    rows = np.flatnonzero(targets.any(axis=1))
+    if not len(rows):
+        return float("nan")
+    is_candidate = ~np.isneginf(scores[rows])
+    found = (targets[rows] & is_candidate).sum(axis=1) / targets[rows].sum(axis=1)
+    return float(np.mean(found * np.minimum(1.0, k / np.maximum(1, is_candidate.sum(axis=1)))))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,6 +86,8 @@ class Candidates:
     file: str | None = field(metadata=called("candidates_file"))
     """Name of the file that lists them, without its folders."""
     outside: OutsideCounts = field(metadata=called("outside_candidates"))
+    random_recall: float | None = field(metadata=called("random_recall@20"))
+    """Of a random order of each example's candidates; None where there is no true code at all."""
 
     @classmethod
     def of(cls, rule: str, file: str | None, outside: Outside, targets: int) -> "Candidates":
@@ -82,6 +102,7 @@ class Candidates:
                 codes=outside.codes,
                 examples=outside.examples,
             ),
+            random_recall=finite(outside.random_recall),
         )
 
     @property

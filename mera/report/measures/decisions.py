@@ -17,7 +17,7 @@ BLOCK_ELEMENTS = 1_000_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SetSize:
-    """Predicted against true numbers of codes, over rows with targets."""
+    """Predicted against true numbers of codes, over all rows: in those without a target every prediction is wrong."""
 
     mean_true: Estimate
     mean_predicted: Estimate
@@ -40,29 +40,24 @@ class PrecisionRecall:
     precision: tuple[float, ...]
 
 
-def set_size(
-    predicted: np.ndarray, targets: np.ndarray, weights: np.ndarray, counted: np.ndarray | None = None
-) -> SetSize:
-    """predicted, targets (N, C) bool; weights (B, N); counted (N,) bool: the rows that count, those with targets where
-    it is None."""
+def set_size(predicted: np.ndarray, targets: np.ndarray, weights: np.ndarray, num_patients: int) -> SetSize:
+    """predicted, targets (N, C) bool; weights (B, N), of `num_patients` patients."""
     sizes, true_sizes = predicted.sum(axis=1), targets.sum(axis=1)
     hits = (predicted & targets).sum(axis=1)
-    with_targets = true_sizes > 0 if counted is None else counted
-
     per_row = np.column_stack([true_sizes, sizes, np.abs(sizes - true_sizes), sizes == 0])
-    means = bootstrap.row_mean(weights, np.where(with_targets[:, None], per_row, np.nan))
+    means = bootstrap.row_mean(weights, per_row.astype(np.float64))
     ratios = bootstrap.ratio_of_sums(weights, np.column_stack([hits, hits]), np.column_stack([sizes, true_sizes]))
-    correlation = bootstrap.spearman(weights[:, with_targets], sizes[with_targets], true_sizes[with_targets])
-    mean_true, mean_predicted, error, without_prediction = (estimate(mean, bounds=(0.0, np.inf)) for mean in means.T)
+    correlation = bootstrap.spearman(weights, sizes, true_sizes)
+    mean_true, mean_predicted, error = (estimate(mean, bounds=(0.0, np.inf)) for mean in means.T[:3])
     return SetSize(
         mean_true=mean_true,
         mean_predicted=mean_predicted,
         mean_absolute_error=error,
-        rows_without_prediction=without_prediction,
+        rows_without_prediction=estimate(means[:, 3], units=num_patients),
         micro_precision=estimate(ratios[:, 0]),
         micro_recall=estimate(ratios[:, 1]),
         spearman=estimate(correlation, bounds=(-1.0, 1.0)),
-        curve=_size_curve(sizes[with_targets], true_sizes[with_targets]),
+        curve=_size_curve(sizes, true_sizes),
     )
 
 

@@ -17,12 +17,18 @@ class Estimate:
     high: float | None
 
 
-def estimate(replicates: np.ndarray, least_error: float = 0.0, bounds: tuple[float, float] = (0.0, 1.0)) -> Estimate:
+def estimate(
+    replicates: np.ndarray,
+    least_error: float = 0.0,
+    bounds: tuple[float, float] = (0.0, 1.0),
+    units: int | None = None,
+) -> Estimate:
     """Value and 95% interval of (B,) replicates, of which replicate 0 is the observed value.
 
-    `bounds`: what the number can be; the shift of `bootstrap.interval` could carry an end beyond.
+    `bounds`: what the number can be; the shift of `bootstrap.interval` could carry an end beyond. `units`: of a share
+    the patients with a value, as there.
     """
-    low, high = np.clip(bootstrap.interval(replicates, least_error=least_error), *bounds)
+    low, high = np.clip(bootstrap.interval(replicates, least_error=least_error, units=units), *bounds)
     return Estimate(value=finite(replicates[0]), low=finite(low), high=finite(high))
 
 

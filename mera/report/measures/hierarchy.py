@@ -20,13 +20,15 @@ from mera.report.measures.decisions import at_label_count
 from mera.report.measures.estimates import Estimate, estimate
 from mera.runs.predictions import Predictions
 
-LEVELS = ("all", "chapter", "block", "category", "subcategory")
+ROOT = "all"
+"""The level at which all codes are together, whether the table of codes has it or not."""
+LEVELS = (ROOT, "chapter", "block", "category", "subcategory")
 """Columns of the code table that are levels, coarsest first; `data.editions.edition` has the same, since `mera` imports
 nothing of `data`."""
 BLOCK_ELEMENTS = 1_000_000
 """Scores put in order of their groups at once."""
 LEVEL_NAMES = {
-    "all": "any code",
+    ROOT: "any code",
     "chapter": "chapter",
     "block": "block",
     "category": "category (3 characters)",
@@ -41,7 +43,7 @@ CoarseLevels = Mapping[str, Mapping[str, Estimate]]
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hierarchy:
     levels: tuple[str, ...]
-    """Coarsest first, `code` last."""
+    """ROOT first, `code` last."""
     predicted: int
     """Predicted codes, over all rows."""
     wrong_predictions: int
@@ -57,7 +59,10 @@ def hierarchy(ranking: metrics.Ranking, codes: pl.DataFrame, weights: np.ndarray
     if len(levels) < 2 or not len(ranking.rows):
         return None
     rows, columns = at_label_count(ranking)
-    right = np.stack([_in_a_true_group(label_ids(codes[level]), ranking, rows, columns) for level in levels])
+    groups = [label_ids(codes[level]) for level in levels]
+    if ROOT not in levels:
+        levels, groups = [ROOT, *levels], [np.zeros(codes.height, dtype=np.int64), *groups]
+    right = np.stack([_in_a_true_group(group, ranking, rows, columns) for group in groups])
     exact = _in_a_true_group(np.arange(codes.height), ranking, rows, columns)
     # A level without a group for a code (null) is no step on the way down: what is right below is right above.
     right = np.logical_or.accumulate(np.vstack([right, exact[None, :]])[::-1], axis=0)[::-1]

@@ -10,7 +10,7 @@ import polars as pl
 from mera.report.json_form import JsonObject
 from mera.report.measures.candidates import Outside
 from mera.report.measures.task_record import TaskRecord
-from mera.runs.predictions import Predictions, patient_hashes, read_predictions
+from mera.runs.predictions import Predictions, check_unseen, read_predictions
 from mera.system.errors import UserError
 
 TASK_KEYS = ("fingerprint", "split")
@@ -118,13 +118,7 @@ def _check_predictions(run: Predictions, path: Path) -> None:
         raise UserError(f"codes.parquet of {path} has no column train_count; write the predictions again")
     if not run.example_ids:
         raise UserError(f"the predictions of {path} hold no example")
-    if run.trained_on is not None:
-        known = int(np.isin(patient_hashes([dict.fromkeys(run.patient_ids)]), run.trained_on).sum())
-        if known:
-            raise UserError(
-                f"run {run.name!r} was trained or tuned on {known} of the patients it was scored on, so its numbers "
-                "would say nothing about new patients; prepare the task and train again"
-            )
+    check_unseen(run)
 
 
 def _check_same_examples(group: Comparable, run: Predictions, task: TaskRecord) -> None:

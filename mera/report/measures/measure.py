@@ -69,6 +69,17 @@ NEW_CODE_METRICS = (
 )
 """Onset: only codes that the history does not hold, as if those that it holds were no candidates. Tasks that predict a
 next visit have them; where a note is coded, the history is no answer to be left out."""
+MEANS_OVER_ROWS = (
+    "recall@10",
+    "recall@20",
+    "precision@5",
+    "ndcg@20",
+    "map",
+    "new_recall@10",
+    "new_recall@20",
+    "new_map",
+)
+"""Keys of the metrics that are shares of each row: at 1 all patients have all, at 0 none has any."""
 METRICS = (
     Metric(key="recall@10", label="Recall@10", meaning="share of a row's true codes among its first 10"),
     Metric(key="recall@20", label="Recall@20", meaning="the same among its first 20"),
@@ -98,8 +109,10 @@ class Breakdown:
 
     recall_curve: tuple[float, ...]
     """CURVE_LENGTH values: recall@1, recall@2, ..."""
+    rows_without_threshold: int
+    """Where it is above 0 the run predicts no sets: micro and macro F1 would be of the other rows alone."""
     set_size: SetSize | None
-    """None where the run sets no threshold."""
+    """None where a row has no threshold."""
     new_set_size: SetSize | None
     """Of the codes alone that the history does not hold; None too where notes are coded or no example has a history."""
     precision_recall: PrecisionRecall | None
@@ -130,6 +143,8 @@ class Measures:
     """By metric key; NaN where the run has no such number."""
     replicates: dict[str, np.ndarray]
     """(B,) by metric key; missing where no interval is computed."""
+    patients: dict[str, int]
+    """With a value, by metric key: with a true code, or with one that their history does not hold."""
     by_code: dict[str, np.ndarray]
     """(C,) by key of a macro metric: its value for each code, NaN where a code has none."""
     strata: dict[str, np.ndarray]
@@ -141,6 +156,10 @@ class Measures:
     @property
     def name(self) -> str:
         return self.manifest.name
+
+    def units(self, metric: str) -> int | None:
+        """Of `bootstrap.interval`: the patients that a mean over rows is taken of; None for other metrics."""
+        return self.patients[metric] if metric in MEANS_OVER_ROWS else None
 
     @property
     def is_oracle(self) -> bool:
@@ -179,20 +198,23 @@ def measure(
     if "macro_roc_auc" not in replicates:
         values["macro_roc_auc"] = metrics.mean_over_rows(by_code["macro_roc_auc"])
         values["micro_roc_auc"] = metrics.roc_auc(run.scores, shared.targets, "micro")
+    num_patients = len(set(shared.patient_ids))
     values |= {key: float(resampled[0]) for key, resampled in replicates.items()}
     return Measures(
         manifest=RunManifest.of(run.manifest),
         values={metric.key: values.get(metric.key, float("nan")) for metric in METRICS},
         replicates=replicates,
+        patients=_patients_with_value(shared),
         by_code=by_code,
         strata={partition.key: recall_in_groups(ranking, partition, weights) for partition in strata},
         codes=code_counts(ranking, predicted, shared.targets, shared.codes),
         breakdown=Breakdown(
             recall_curve=_recall_curve(ranking),
-            set_size=None if predicted is None else set_size(predicted, shared.targets, weights),
+            rows_without_threshold=int((~np.isfinite(run.thresholds)).sum()),
+            set_size=None if predicted is None else set_size(predicted, shared.targets, weights, num_patients),
             new_set_size=None
             if predicted_new is None
-            else set_size(predicted_new, shared.targets & ~shared.seen, weights, shared.targets.sum(axis=1) > 0),
+            else set_size(predicted_new, shared.targets & ~shared.seen, weights, num_patients),
             precision_recall=precision_recall(run, shared.targets),
             hierarchy=hierarchy(ranking, shared.codes, weights),
             coarse_levels=coarse_levels(run, shared.targets, shared.codes, weights, predicted),
@@ -207,6 +229,15 @@ def measure(
             variety=variety(ranking, shared.codes.height),
         ),
     )
+
+
+def _patients_with_value(shared: Comparable) -> dict[str, int]:
+    """By the key of each of METRICS."""
+    patients = np.asarray(shared.patient_ids)
+    with_code, with_new = (
+        len(np.unique(patients[true.any(axis=1)])) for true in (shared.targets, shared.targets & ~shared.seen)
+    )
+    return {metric.key: with_new if metric in NEW_CODE_METRICS else with_code for metric in METRICS}
 
 
 def _replicates(
@@ -268,7 +299,9 @@ def _hidden_codes(scores: np.ndarray, shared: Comparable, weights: np.ndarray) -
     hidden = shared.codes["hidden"].fill_null(False).to_numpy().astype(bool)
     places = hidden_targets(scores, shared.targets, shared.seen, hidden)
     replicates = hidden_replicates(places, len(scores), weights)
-    return {key: estimate(values) for key, values in replicates.items()}
+    patients = np.asarray(shared.patient_ids)[places.rows]
+    units = {is_new: len(np.unique(patients[places.is_new] if is_new else patients)) for is_new in (False, True)}
+    return {key: estimate(values, units=units[key.startswith("new_")]) for key, values in replicates.items()}
 
 
 def _recall_curve(ranking: metrics.Ranking) -> tuple[float, ...]:

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mera.report.comparison.compare import Comparison
-from mera.report.comparison.pairs import LEADING_METRIC, find_pair, is_supported
+from mera.report.comparison.pairs import LEADING_METRIC, find_pair, is_supported, is_tested
 from mera.report.comparison.runs import ComparedRun, MetricValue, competitors
-from mera.report.comparison.words.summary import Bullet, equals_of_best, random_recall, verdict
+from mera.report.comparison.words.summary import Bullet, verdict
 from mera.report.measures.measure import METRICS
 from mera.report.page.drawing.colours import style_of
 from mera.report.page.drawing.dots import DotRow, Reference, dot_figure
@@ -63,7 +63,7 @@ def facts(comparison: Comparison) -> list[Fact]:
             f"{comparison.targets_per_example:.1f} true codes)",
         ),
         Fact(name="Candidates", words=f"{comparison.candidates.number:,} codes"),
-        Fact(name="Random order", words=f"{percent(random_recall(comparison))}% recall@20"),
+        Fact(name="Random order", words=f"{percent(comparison.candidates.random_recall)}% recall@20"),
     ]
 
 
@@ -73,13 +73,11 @@ def _overview(comparison: Comparison, prefix: str) -> Figure:
     if len(runs) > MOST_ROWS:
         order = list(headings)
         runs = tuple(sorted(runs, key=lambda run: order.index(run.name)))
-    equals = {run.name for run in equals_of_best(comparison)} if best is not None else set()
     values = {run.name: run.metrics[LEADING_METRIC] for run in runs}
     rows = []
     for run in runs:
         value = values[run.name]
         is_best = best is not None and run.name == best.name
-        note = "not told apart" if run.name in equals else ""
         rows.append(
             DotRow(
                 key=run.name,
@@ -90,7 +88,7 @@ def _overview(comparison: Comparison, prefix: str) -> Figure:
                 printed=printed_value(value),
                 style=style_of(run.kind),
                 strong=is_best,
-                note="a bound, not a model" if run.is_oracle else note,
+                note=_note(comparison, run, best),
                 heading=headings[run.name] if len(runs) > MOST_ROWS else "",
             )
         )
@@ -105,8 +103,18 @@ def _overview(comparison: Comparison, prefix: str) -> Figure:
         caption=_caption(runs, scale),
         alt=f"Recall at 20 in percent, with 95% intervals. {described}.",
         axis="recall@20, %",
-        reference=Reference(value=100 * random_recall(comparison), label="random order"),
+        reference=Reference(value=100 * (comparison.candidates.random_recall or 0.0), label="random order"),
     )
+
+
+def _note(comparison: Comparison, run: ComparedRun, best: ComparedRun | None) -> str:
+    """What stands beside a model in the chart."""
+    if run.is_oracle:
+        return "a bound, not a model"
+    pair = None if best is None else find_pair(comparison.shown.pairs, LEADING_METRIC, run.name, best.name)
+    if pair is None or is_supported(pair):
+        return ""
+    return "not told apart" if is_tested(pair) else "not tested"
 
 
 def _caption(runs: Sequence[ComparedRun], scale: Scale) -> str:
@@ -166,7 +174,7 @@ def _difference(comparison: Comparison, run: ComparedRun, best: ComparedRun | No
     pair = find_pair(comparison.shown.pairs, LEADING_METRIC, run.name, best.name)
     if pair is None:
         return Cell()
-    return Cell(value=pair.difference, strong=is_supported(pair.p_holm))
+    return Cell(value=pair.difference, strong=is_supported(pair))
 
 
 def _chart_data(comparison: Comparison) -> str:

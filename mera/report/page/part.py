@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mera.report.comparison.pairs import MetricDifference, is_supported
+from mera.report.comparison.pairs import MetricDifference, is_supported, is_tested
 from mera.report.comparison.runs import ComparedRun
 from mera.report.page.drawing.figure import Figure
 from mera.report.page.tables import Cell, Row, Table
@@ -37,6 +37,6 @@ def pair_cell(pair: MetricDifference | None) -> Cell:
         value=pair.difference,
         low=pair.low,
         high=pair.high,
-        note=p_value(pair.p_holm) if pair.low is not None else "",
-        strong=is_supported(pair.p_holm),
+        note=p_value(pair.p_holm) if is_tested(pair) else "",
+        strong=is_supported(pair),
     )

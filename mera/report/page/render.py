@@ -25,21 +25,23 @@ METHOD_TEXTS = (
     (
         "Ties",
         "Equal scores are ranked by the order of the candidate codes. Examples without a true code are left out of "
-        "means over examples.",
+        "means over examples; in the numbers of codes that are predicted they count.",
     ),
     (
         "Intervals",
         "Patients are drawn with replacement, with all their examples; the interval spans the middle 95% of the "
         "resampled values, centred on the observed one. All models share the resamples. Macro F1 and macro ROC-AUC "
         "rest on rare codes, which a resample of patients varies too little: their standard error, in intervals and "
-        "tests, is never taken below the standard error of the mean over codes. Where resampling shows "
-        "no spread, because nothing or everything is found, the interval is a point that promises too much; tables of "
-        "recall by group have exact intervals there. One patient has none.",
+        "tests, is never taken below the standard error of the mean over codes. Where all resamples "
+        "have the same value there is no interval, as of one patient; but a share that all patients reach, or none, "
+        "has the exact one (Clopper and Pearson).",
     ),
     (
         "Paired test",
-        "The observed difference over its bootstrap standard error, against Student's t; two-sided. Holm's correction "
-        "runs over all pairs of models and all metrics of a section.",
+        "The observed difference over its bootstrap standard error, against Student's t; two-sided. Where all patients "
+        "differ by the same, it is the exact test that turns their signs. Holm's correction runs over all pairs of "
+        "models and all metrics of a section. A difference is supported where the corrected p-value is below 0.05 and "
+        "the interval leaves 0 out.",
     ),
 )
 

@@ -9,7 +9,7 @@ import rich.table
 import rich.text
 
 from mera.report.comparison.compare import compare
-from mera.report.comparison.pairs import MetricDifference, find_pair, is_supported
+from mera.report.comparison.pairs import MetricDifference, find_pair, is_supported, is_tested
 from mera.report.comparison.runs import ComparedRun, competitors
 from mera.report.comparison.words.summary import describe_candidates, verdict
 from mera.report.measures.load import group_runs
@@ -84,8 +84,8 @@ def _differences(
 def _difference(pair: MetricDifference | None) -> str:
     if pair is None:
         return DASH
-    test = p_value(pair.p_holm) if pair.low is not None else ""
-    return f"{percent(pair.difference, signed=True)}{'*' if is_supported(pair.p_holm) else ''}\n{test}"
+    test = p_value(pair.p_holm) if is_tested(pair) else ""
+    return f"{percent(pair.difference, signed=True)}{'*' if is_supported(pair) else ''}\n{test}"
 
 
 def _table(title: str, keys: Sequence[str]) -> rich.table.Table:

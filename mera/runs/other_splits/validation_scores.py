@@ -60,13 +60,20 @@ def write_further_split(
 
 def read_validation(path: str | Path) -> Predictions:
     """The validation predictions of the run in `path`. Raises UserError, naming the command that makes them, where
-    there are none, and otherwise as `read_predictions`."""
+    there are none, where they are of another split, and otherwise as `read_predictions`."""
     folder = Path(path) / FOLDER
     if not folder.is_dir():
         raise UserError(f"{path} holds no validation predictions ({folder}); {_how_to_make_them(Path(path))}")
     if not (folder / "scores.npy").is_file():
         raise FileNotFoundError(f"no predictions in {folder} (scores.npy is missing); write the predictions again")
-    return read_predictions(folder)
+    predictions = read_predictions(folder)
+    split = (predictions.manifest.get("task") or {}).get("split")
+    if split != FOLDER:
+        raise UserError(
+            f"{folder} holds no predictions of the validation split but of {split or 'none that its manifest names'}; "
+            f"{_how_to_make_them(Path(path))}"
+        )
+    return predictions
 
 
 def _how_to_make_them(path: Path) -> str:

@@ -1,5 +1,6 @@
 """Codes that no example before the test held: where does each model rank them, with stage one and without?"""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from data.task import Task
 from mera.commands.programs import Step, shown
 from mera.evaluation.hidden_codes import chance_replicate
+from mera.runs.predictions import read_predictions
 from mera.system.errors import UserError
 from rank.studies.comparison import (
     deep_share_tables,
@@ -18,7 +20,15 @@ from rank.studies.comparison import (
     value_table,
     where_words,
 )
-from rank.studies.evidence import BY_CODE, HIDDEN_METRICS, METRICS, Replicates, Resampling, claim_sentence
+from rank.studies.evidence import (
+    BY_CODE,
+    HIDDEN_METRICS,
+    METRICS,
+    NewHiddenCases,
+    Replicates,
+    Resampling,
+    claim_sentence,
+)
 from rank.studies.page import StudyReport
 from rank.studies.plan import StudyModel, StudyPlan, chosen_models, memorize_steps, model_steps
 
@@ -53,7 +63,10 @@ def unseen_codes_report(plan: StudyPlan, task: Task) -> StudyReport:
     measured, resampling = measure_models(plan, models)
     counts = task.info["hidden_codes"]
     where = where_words(plan, resampling)
-    over_codes = f"over {counts['codes']:,} hidden codes, {plan.seeds} seed{'s' * (plan.seeds > 1)}"
+    cases = NewHiddenCases.of(read_predictions(runs_of(plan, 0) / models[0].name))
+    over_codes = f"over {_counted(cases.codes, 'hidden code')} with a case in test that is new to the patient, "
+    over_codes += _counted(plan.seeds, "seed")
+    over_patients = f"{_counted(cases.patients, 'patient')} with such a code among {where}"
     by_chance = chance_replicate(len(task.codes), counts["codes"])
     chance = {f"hidden_{prefix}{key}": value for key, value in by_chance.items() for prefix in ("", "new_")}
     chance[BY_CODE] = by_chance["mrr_among_hidden"]
@@ -82,7 +95,7 @@ def unseen_codes_report(plan: StudyPlan, task: Task) -> StudyReport:
             "patients and seeds; all are 95%, paired in differences, and not corrected for the number of comparisons.",
         ],
         sentences=[
-            *_claims(plan, pairs, measured, resampling, {BY_CODE: over_codes, PRACTICE: where}),
+            *_claims(plan, pairs, measured, resampling, {BY_CODE: over_codes, PRACTICE: over_patients}),
             *_chance_claims(plan, models, measured, resampling, chance, over_codes),
         ],
         tables=[
@@ -127,11 +140,17 @@ def unseen_codes_report(plan: StudyPlan, task: Task) -> StudyReport:
             "test_patients": resampling.num_patients,
             "least_effect": plan.least_effect,
             "hidden_codes": counts,
+            "new_hidden_cases": dataclasses.asdict(cases),
             "chance": chance,
             "models": model_numbers(models, measured, HIDDEN_METRICS | METRICS, resampling),
         },
         commands=[shown(step.command) for step in unseen_codes_steps(plan, task)],
     )
+
+
+def _counted(number: int, noun: str) -> str:
+    """`1 hidden code`, `7 hidden codes`."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def _claims(

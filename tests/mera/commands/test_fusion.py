@@ -23,7 +23,7 @@ from mera.report import write_report
 from mera.root import ROOT
 from mera.runs.other_splits.train_scores import folds_of_patients, read_train
 from mera.runs.other_splits.validation_scores import read_validation
-from mera.runs.predictions import read_predictions, write_predictions
+from mera.runs.predictions import patient_hashes, read_predictions, write_predictions
 from mera.system.errors import UserError
 
 NOISE = {"sharp": (1.0, 1.0), "shifted": (30.0, 1.2), "blind": (0.01, 50.0)}
@@ -287,7 +287,10 @@ def test_runs_that_do_not_fit_together_are_refused(task, parts, tmp_path):
     shutil.copytree(parts[1], swapped)
     shutil.rmtree(swapped / "validation")
     shutil.copytree(parts[1] / "predictions", swapped / "validation")
-    assert refusal(parts[0], swapped) == f"{swapped} has no predictions of the validation split but of test"
+    expected = (
+        f"{swapped / 'validation'} holds no predictions of the validation split but of test; make a run that does"
+    )
+    assert refusal(parts[0], swapped).startswith(expected)
 
 
 def test_other_rows_are_refused(parts, tmp_path):
@@ -298,3 +301,34 @@ def test_other_rows_are_refused(parts, tmp_path):
     write_predictions(renamed / "validation", run)
     with pytest.raises(UserError, match=r"renamed has other validation rows than .*sharp \(\d+ and \d+\)"):
         fuse_runs([parts[0], renamed], tmp_path / "fused")
+
+
+def with_trained_on(part, folder, patients):
+    """A copy of a run that says on whom it was trained; None: that does not say it."""
+    shutil.copytree(part, folder / part.name)
+    for split in ("predictions", "validation"):
+        known = folder / part.name / split / "trained_on.npy"
+        known.unlink(missing_ok=True)
+        if patients is not None:
+            np.save(known, patient_hashes([patients]))
+    return folder / part.name
+
+
+def test_a_fusion_has_learnt_from_whom_any_part_has_learnt_from(parts, tmp_path):
+    given = [["a", "b"], ["b", "c"], None]
+    copies = [with_trained_on(part, tmp_path, patients) for part, patients in zip(parts, given, strict=True)]
+    run = fuse_runs(copies, tmp_path / "fused")
+    for read in (read_predictions, read_validation):
+        assert set(read(run).trained_on.tolist()) == set(patient_hashes([["a", "b", "c"]]).tolist())
+    silent = [with_trained_on(part, tmp_path / "silent", None) for part in parts[:2]]
+    assert read_predictions(fuse_runs(silent, tmp_path / "none")).trained_on is None
+
+
+@pytest.mark.parametrize("split", ["test", "validation"])
+def test_a_part_that_has_learnt_from_the_patients_it_scores_is_refused(parts, split, tmp_path):
+    read = read_predictions if split == "test" else read_validation
+    known = sorted(set(read(parts[1]).patient_ids))[:2]
+    leaking = with_trained_on(parts[1], tmp_path, known)
+    with pytest.raises(UserError, match=r"run 'shifted' was trained or tuned on 2 of the patients it was scored on"):
+        fuse_runs([parts[0], leaking], tmp_path / "fused")
+    assert not (tmp_path / "fused").exists()

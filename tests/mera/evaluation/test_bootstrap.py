@@ -1,5 +1,6 @@
 """The vectorised bootstrap against resamples that are really built, and tests of the tests."""
 
+import itertools
 import math
 
 import numpy as np
@@ -135,10 +136,33 @@ def test_p_values_of_equal_models_are_below_5_percent_in_about_5_percent():
 def test_p_value_of_the_edges():
     same = np.array([0.5, 0.4, 0.6])
     assert bootstrap.paired_p_value(same, same, num_patients=10) == 1.0
-    assert math.isnan(bootstrap.paired_p_value(same + 0.1, same, num_patients=2)), "no error is known"
+    assert bootstrap.paired_p_value(same + 0.1, same, num_patients=2) == 0.5, "2 of the 4 ways to turn two signs"
     assert bootstrap.paired_p_value(same + 1e-16, same, num_patients=10) == 1.0, "but for rounding"
     assert math.isnan(bootstrap.paired_p_value(same, same, num_patients=1))
     assert math.isnan(bootstrap.paired_p_value(same, np.full(3, np.nan), num_patients=10))
+
+
+@pytest.mark.parametrize("patients", [2, 3, 8])
+def test_where_all_patients_differ_alike_the_test_turns_their_signs(patients):
+    weights = bootstrap.patient_weights([str(row) for row in range(patients)], samples=50, seed=0)
+    first, second = (bootstrap.row_mean(weights, np.full(patients, value)) for value in (0.75, 0.5))
+    means = [abs(np.mean(signs)) for signs in itertools.product((0.25, -0.25), repeat=patients)]
+    naive = np.mean([mean >= 0.25 for mean in means])
+    assert bootstrap.paired_p_value(first, second, num_patients=patients) == naive == 2 * 0.5**patients
+
+
+def test_whether_resamples_vary():
+    assert not bootstrap.varies(np.array([[0.5], [0.7]])), "one patient has no resamples"
+    assert not bootstrap.varies(np.array([[0.5, 0.5, np.nan, 0.5 + 1e-16], [0.7, np.nan, np.nan, np.nan]]))
+    assert bootstrap.varies(np.array([[0.5, 0.5, np.nan, 0.5], [0.7, 0.7, 0.6, np.nan]]))
+
+
+def test_all_or_none_of_some_patients_has_the_exact_interval_and_other_equal_resamples_none():
+    ones = np.ones(200)
+    assert bootstrap.interval(ones, units=5) == pytest.approx((0.025 ** (1 / 5), 1.0))
+    assert bootstrap.interval(np.zeros(200), units=5) == pytest.approx((0.0, 1 - 0.025 ** (1 / 5)))
+    for replicates, units in ((ones, None), (np.full(200, 0.5), 5), (np.array([0.5, 0.5, np.nan, 0.5]), 5)):
+        assert np.isnan(bootstrap.interval(replicates, units=units)).all()
 
 
 def test_holm_on_a_hand_computed_family():
@@ -173,7 +197,7 @@ def test_least_error_stretches_intervals_and_weakens_tests_only_where_it_is_larg
 
 def test_least_error_stands_for_that_of_resamples_which_do_not_differ():
     replicates = np.full(200, 0.1)
-    assert bootstrap.interval(replicates) == (0.1, 0.1)
+    assert np.isnan(bootstrap.interval(replicates)).all(), "without one no error is known"
     low, high = bootstrap.interval(replicates, least_error=0.2)
     assert (low, high) == pytest.approx((0.1 - 1.96 * 0.2, 0.1 + 1.96 * 0.2), abs=1e-3)
     p = bootstrap.paired_p_value(replicates, np.zeros(200), 1000, least_error=0.2)

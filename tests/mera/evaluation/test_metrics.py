@@ -259,3 +259,11 @@ def test_values_by_code_are_what_the_macro_metrics_average():
     ):
         assert np.isnan(by_code[~targets.any(axis=0)]).all()
         assert np.nanmean(by_code) == pytest.approx(whole)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.uint32, np.int8, np.int64])
+def test_whole_numbers_rank_as_floats_do(kind):
+    scores = np.array([[0, 3, 9, 3], [np.iinfo(kind).min, 1, 0, np.iinfo(kind).max]], dtype=kind)
+    naive = [sorted(range(4), key=lambda column: -row[column]) for row in scores.tolist()]
+    assert naive[0] == [2, 1, 3, 0]
+    assert metrics.rank_candidates(scores).tolist() == naive

@@ -2,13 +2,25 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from made_up_runs import change_run, make_runs
 
 from mera.report import write_report
-from mera.report.comparison.ablations import TrainedRun, find_ablations, models_of
+from mera.report.comparison.ablations import (
+    Ablation,
+    AblationRun,
+    Relative,
+    SeedsDifference,
+    TrainedRun,
+    find_ablations,
+    models_of,
+    without_seed,
+)
+from mera.report.comparison.pairs import MetricDifference
 from mera.report.comparison.published import Change, PaperFinding, paper_finding
+from mera.report.page.parts.ranking.ablations import ablation_parts
 from mera.runs.predictions import read_predictions
 
 
@@ -70,6 +82,18 @@ def test_models_of_other_sizes_are_no_seeds_of_one(key, words):
     assert found.relatives[0].changes == (Change(key="model.base", reference=words[0], changed=words[1]),)
 
 
+def test_models_that_are_called_otherwise_are_no_seeds_of_one():
+    """Of a toolkit whose configuration does not say which model it was."""
+    names = ["LSTM", "GRU, seed 2", "GRU (seed 10)", "GRU", "gru-seed-4", "Seed 5"]
+    runs = trained_runs(*({"training": {"seed": seed, "epochs": 3}} for seed in range(6)), kind="neural")
+    models = models_of([replace(run, model=name) for run, name in zip(runs, names, strict=True)])
+    assert [sorted(model.runs) for model in models] == [[0], [1, 2, 3], [4], [5]]
+    assert find_ablations([replace(run, model=name) for run, name in zip(runs, names, strict=True)]) == []
+    assert [without_seed(name, 0) for name in names] == ["LSTM", "GRU", "GRU", "GRU", "gru", "Seed 5"]
+    assert [without_seed(f"ref{end}", 3) for end in ("-3", " 3", "_4", "3")] == ["ref", "ref", "ref_4", "ref3"]
+    assert len(models_of([replace(run, model="") for run in runs])) == 1, "manifests that name no model"
+
+
 def test_the_first_of_ten_seeds_is_the_lowest():
     (model,) = models_of(trained_runs(*({"orders": 1, "training": {"seed": seed}} for seed in (10, 2, 3))))
     assert model.name == "run-1"
@@ -116,6 +140,40 @@ def test_ablations_with_seeds_are_means_of_pairs_of_equal_seeds(runs, tmp_path):
     page = (tmp_path / "report" / "report.md").read_text()
     assert "Means over up to 2 seeds" in page
     assert "| no orders " in page
+
+
+def test_bold_has_one_rule_in_a_table():
+    """With several seeds in any row it is the interval in every row, and each row has its number of seeds."""
+    single = MetricDifference(
+        metric="map", first="b", second="a", difference=0.02, low=0.01, high=0.03, p=0.3, p_holm=0.9
+    )
+    several = SeedsDifference(difference=0.02, low=0.01, high=0.03, by_seed=(0.01, 0.03))
+    sure = replace(single, p_holm=0.001)
+
+    def rows(*differences):
+        runs = [
+            AblationRun(
+                relative=Relative(
+                    name=name,
+                    changes=(),
+                    pairs=tuple((name, "a") for _ in getattr(difference, "by_seed", (0,))),
+                    paper=None,
+                ),
+                differences={"map": difference},
+            )
+            for name, difference in zip(("b", "c"), differences, strict=False)
+        ]
+        shown = [SimpleNamespace(name=n, label=n, manifest=SimpleNamespace(model=n)) for n in ("a", "b", "c")]
+        (part,) = ablation_parts([Ablation(kind="rank", reference="a", runs=tuple(runs))], shown)
+        table = part.tables[0]
+        return table.caption, [(row.note, row.cells[-1].strong, row.cells[-1].note) for row in table.rows]
+
+    caption, found = rows(single, several)
+    assert found == [("1 seed", True, "p = 0.900"), ("2 seeds", True, "+1.0, +3.0")]
+    assert "Bold, in every row: the interval holds no 0" in caption
+    caption, found = rows(single, sure)
+    assert found == [("", False, "p = 0.900"), ("", True, "p = 0.001")]
+    assert "bold: supported by the test" in caption
 
 
 def test_the_table_says_where_the_papers_sign_is_not_found(runs, tmp_path):

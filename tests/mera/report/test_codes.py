@@ -17,7 +17,7 @@ from mera.report.measures.sets.code_counts import NO_CODE, WRONG_PER_EXAMPLE, co
 from mera.report.page.parts.groups.codes import EMBEDDED_MODELS, codes_csv, codes_json, confusion_parts
 from mera.runs.predictions import read_predictions
 
-LEVELS = ("chapter", "block", "category")
+LEVELS = ("chapter", "block", "category")  # without the root
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +72,22 @@ def test_counts_equal_a_loop(comparisons, seed, with_levels):
         most = max(instead[code].values())
         assert counts.confusions[code] == most
         assert counts.confused[code] == min(other for other, times in instead[code].items() if times == most)
+
+
+def test_a_near_code_is_found_behind_many_others_and_one_chapter_counts():
+    """30 examples that predict the code of the same block after 29 wrong ones of other blocks."""
+    scores = np.tile(np.linspace(10, 1, 60), (30, 1)).astype(np.float32)
+    scores[:, 0], scores[:, 1] = -5.0, scores[:, 30] + 0.01
+    targets = np.zeros(scores.shape, dtype=bool)
+    targets[:, 0] = True
+    blocks = ["B0", "B0", *["B1"] * 58]
+    codes = pl.DataFrame({"code": [str(n) for n in range(60)], "chapter": ["x"] * 60, "block": blocks})
+    ranking, predicted = metrics.rank_targets(scores, targets), scores > 2
+    counts = code_counts(ranking, predicted, targets, codes)
+    assert (counts.confused[0], counts.confusions[0]) == (1, 30)
+    scores[:, 1] = -4.0
+    counts = code_counts(metrics.rank_targets(scores, targets), scores > 2, targets, codes)
+    assert (counts.confused[0], counts.confusions[0]) == (2, 30), "they share the chapter, the only one"
 
 
 def test_a_run_without_a_threshold_has_no_counts(comparisons):

@@ -21,6 +21,7 @@ from mera.report.measures.sets.guarantees import (
 )
 from mera.report.page.parts.predicted_sets.guarantees import guarantee_parts, guarantee_sentences
 from mera.runs.predictions import read_predictions, write_predictions
+from mera.system.errors import UserError
 
 SAMPLES = 30
 
@@ -199,11 +200,26 @@ def test_without_validation_or_with_that_of_another_task(runs, comparison, tmp_p
     assert run_of(comparison, "popularity").breakdown.guarantees.reason == NO_FOLDER
     assert run_of(comparison, "popularity").breakdown.guarantees.own is not None
     path = change_run(runs[1], tmp_path / "rank-tiny")
-    assert validation_margins(path, "f" * 64) == NO_FOLDER
+    assert validation_margins(path, "f" * 64, []) == NO_FOLDER
     with_validation(path, 0, fingerprint="e" * 64)
-    assert validation_margins(path, "f" * 64) == OTHER_TASK
-    assert validation_margins(path / "predictions", "e" * 64).patients == validation_margins(path, "e" * 64).patients
+    assert validation_margins(path, "f" * 64, []) == OTHER_TASK
+    assert (
+        validation_margins(path / "predictions", "e" * 64, []).patients
+        == validation_margins(path, "e" * 64, []).patients
+    )
     assert margins_of(read_predictions(path / "validation")).shares.sum() == pytest.approx(1)
+
+
+def test_a_cut_is_not_fitted_on_whom_it_is_measured_on(runs, tmp_path):
+    path = change_run(runs[1], tmp_path / "rank-tiny")
+    with_validation(path, 0)
+    own = read_predictions(path / "validation").patient_ids
+    with pytest.raises(UserError, match=r"validation holds 2 of the patients that the run was scored on"):
+        validation_margins(path, "f" * 64, [own[0], own[-1], "another"])
+    shutil.rmtree(path / "validation")
+    shutil.copytree(path / "predictions", path / "validation")
+    with pytest.raises(UserError, match=r"holds no predictions of the validation split but of test"):
+        validation_margins(path, "f" * 64, [])
 
 
 def test_the_sentences(comparison):

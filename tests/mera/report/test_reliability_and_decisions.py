@@ -9,7 +9,7 @@ import sklearn.metrics
 from made_up_runs import change_run, find_run
 
 from mera import metrics
-from mera.report.measures.decisions import precision_recall
+from mera.report.measures.decisions import precision_recall, set_size
 from mera.report.measures.reliability import reliability
 from mera.runs.predictions import read_predictions
 
@@ -62,6 +62,21 @@ def test_true_probabilities_are_calibrated_and_halved_ones_are_not(runs, section
     of_halved = reliability(halved, metrics.rank_targets(halved.scores, halved.targets), no_resamples(halved))
     assert of_halved.ece.value > 3 * oracle["ece"]["value"]
     assert find_run(section, "history")["reliability"] is None, "calibration needs a threshold to measure from"
+
+
+def test_the_numbers_of_a_sentence_count_the_same_rows():
+    """Rows without a true code count everywhere: what is predicted there is predicted, and wrong."""
+    draw = np.random.default_rng(5)
+    predicted, targets = draw.random((2, 40, 12)) < 0.3
+    targets[::2] = False
+    size = set_size(predicted, targets, np.ones((3, 40), dtype=np.float32), num_patients=40)
+    rows = [(set(np.flatnonzero(p)), set(np.flatnonzero(t))) for p, t in zip(predicted, targets, strict=True)]
+    hits = sum(len(p & t) for p, t in rows)
+    assert size.mean_predicted.value == pytest.approx(sum(len(p) for p, _ in rows) / 40)
+    assert size.mean_true.value == pytest.approx(sum(len(t) for _, t in rows) / 40)
+    assert size.mean_absolute_error.value == pytest.approx(sum(abs(len(p) - len(t)) for p, t in rows) / 40)
+    assert size.mean_predicted.value * size.micro_precision.value == pytest.approx(hits / 40)
+    assert size.mean_true.value * size.micro_recall.value == pytest.approx(hits / 40)
 
 
 def test_the_fitted_threshold_stands_beside_eov_alone_and_the_best_fixed_one(report_folder):

@@ -71,6 +71,9 @@ def test_values_are_those_of_the_metrics(runs, section):
         }
     )
     assert all(cell["low"] <= cell["value"] <= cell["high"] for cell in found_sizes.values())
+    empty = found_sizes["rows_without_prediction"]
+    if not empty["value"]:
+        assert empty["high"] == pytest.approx(1 - 0.025 ** (1 / 60)), "the exact interval of 60 patients"
 
 
 def test_strata_equal_a_loop_and_partition_the_targets(runs, section):

@@ -170,6 +170,19 @@ def test_hierarchy_of_codes_without_a_group_and_of_one_level():
     assert hierarchy(ranking, codes.drop("all"), np.ones((3, 1), dtype=np.float32)) is None
 
 
+def test_the_root_is_there_whether_the_table_of_codes_has_it_or_not():
+    generator = np.random.default_rng(1)
+    scores, targets = generator.random((30, 12)), generator.random((30, 12)) < 0.2
+    ranking, weights = metrics.rank_targets(scores, targets), np.ones((3, 30), dtype=np.float32)
+    numbers = np.arange(12)
+    groups = {"all": numbers * 0, "chapter": numbers % 3, "block": numbers % 6}
+    codes = pl.DataFrame({"code": numbers.astype(str)} | {level: group.astype(str) for level, group in groups.items()})
+    with_root = hierarchy(ranking, codes, weights)
+    assert hierarchy(ranking, codes.drop("all"), weights) == with_root
+    assert with_root.levels == ("all", "chapter", "block", "code")
+    assert sum(share.value for share in with_root.wrong.values()) == pytest.approx(1)
+
+
 def test_bootstrap_of_the_rank_correlation_equals_built_resamples():
     generator = np.random.default_rng(0)
     first, second = generator.integers(0, 6, 40), generator.integers(0, 5, 40)

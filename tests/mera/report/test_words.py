@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 from made_up_comparison import compared, stratum, with_pairs, with_recall
 
+from mera.report.comparison.pairs import is_supported
 from mera.report.comparison.words.answers import answers
 from mera.report.comparison.words.groups import compare_groups, group_statements
-from mera.report.comparison.words.summary import random_recall, verdict
+from mera.report.comparison.words.summary import cautions, verdict
 from mera.report.measures.estimates import Estimate
 from mera.report.page.first_screen import facts
 from mera.report.text import percent
@@ -100,6 +101,19 @@ def test_new_diagnoses_of_the_predicted_sets(clear):
     )
 
 
+def test_a_model_that_lacks_some_thresholds_says_of_how_many_examples(clear):
+    def lacking(run):
+        return replace(run, breakdown=replace(run.breakdown, set_size=None, rows_without_threshold=1))
+
+    runs = tuple(lacking(run) if run.name == "rank-tiny" else run for run in clear.runs)
+    some = replace(clear, runs=runs)
+    assert sentences(some)[3] == (
+        "It ranks and does not decide: 1 of 120 examples lack a threshold, so that its sets of codes are not measured."
+    )
+    caution = next(said for said in cautions(some) if "Without a threshold" in said)
+    assert caution.endswith("missing for: MERA tiny (1 of 120 examples), Own history.")
+
+
 def test_a_model_whose_threshold_nothing_passes_predicts_nothing(clear):
     def empty(run):
         size = replace(run.breakdown.set_size, micro_precision=Estimate(value=None, low=None, high=None))
@@ -144,6 +158,48 @@ def test_without_a_simple_model_and_on_notes(comparison):
     assert said[2].startswith("No simple model stands beside it: compare with popularity")
 
 
+def test_what_no_test_has_looked_at_is_neither_certain_nor_a_tie(clear):
+    pairs = {
+        ("rank-tiny", "history"): ((0.05, None, None), None),
+        ("popularity", "rank-tiny"): ((-0.15, -0.17, -0.13), 0.0001),
+    }
+    said = sentences(with_pairs(clear, pairs))
+    no_test = "no test is possible, which takes two patients and two resamples"
+    assert said[1] == (f"It may not be the best: {no_test}: Own history (5.0 lower). 1 other is behind for certain.")
+    assert said[2] == f"+5.0 points over the best simple model, Own history: {no_test} (no interval)."
+
+
+def test_a_difference_that_is_the_same_for_all_patients_is_certain(clear):
+    pairs = {
+        ("rank-tiny", "history"): ((1.0, None, None), 2.0**-9),
+        ("popularity", "rank-tiny"): ((-1.0, None, None), 2.0**-9),
+    }
+    said = sentences(with_pairs(clear, pairs))
+    assert said[1] == (
+        "That is certain: by the paired test, all 2 other models are behind; Own history comes nearest, 100.0 points "
+        "lower for all patients alike."
+    )
+    assert said[2] == (
+        "+100.0 points over the best simple model, Own history: certain (no interval: it is the same for all patients; "
+        "p = 0.002)."
+    )
+
+
+def test_an_interval_that_holds_zero_is_no_certainty_whatever_the_test_says(clear):
+    pairs = {
+        ("history", "rank-tiny"): ((-0.043, -0.07, 0.005), 0.03),
+        ("popularity", "rank-tiny"): ((-0.15, -0.17, -0.13), 0.0001),
+    }
+    unsure = with_pairs(clear, pairs)
+    assert not is_supported(unsure.pairs[0])
+    assert is_supported(unsure.pairs[1])
+    said = sentences(unsure)
+    assert said[1] == (
+        "It may not be the best: it cannot be told apart from Own history (4.3 lower). 1 other is behind for certain."
+    )
+    assert said[2].endswith("not certain, they cannot be told apart (95% interval −0.5 to +7.0).")
+
+
 def test_what_not_to_conclude(clear, comparison):
     elsewhere = "Do not conclude that this holds elsewhere: "
     assert sentences(clear)[4] == (
@@ -166,11 +222,7 @@ def test_many_equals_are_counted(comparison):
     )
 
 
-def test_a_random_order_and_the_facts(clear):
-    assert random_recall(clear) == pytest.approx(20 / 60)
-    half_outside = replace(clear.candidates, outside=replace(clear.candidates.outside, share=0.5))
-    assert random_recall(replace(clear, candidates=half_outside)) == pytest.approx(10 / 60)
-    assert random_recall(replace(clear, candidates=replace(clear.candidates, number=8))) == 1.0
+def test_the_facts(clear):
     said = {fact.name: fact.words for fact in facts(clear)}
     assert said["Task"] == "made-up: the diagnoses of the next visit"
     assert said["Split"] == "test, protocol random"
@@ -248,7 +300,7 @@ def test_on_new_and_on_rare_codes(clear):
     assert said["rare"] == (
         "Of the 6 true codes never seen in training, no model finds any among its first 20.",
         "Of the 18 true codes with 1-10 training examples, MERA tiny finds most among its first 20: 25.0% (24.0 to "
-        "26.0; not for certain).",
+        "26.0; too few patients for a test).",
     )
 
 

@@ -61,7 +61,21 @@ def without_threshold(folder):
     pl.read_parquet(path).drop("threshold").write_parquet(path)
 
 
+def repeated_rows(folder):
+    path = folder / "examples.parquet"
+    names = pl.read_parquet(path)["example_id"].to_list()
+    change(path, example_id=pl.Series([*names[:-5], *[CANARY] * 5]))
+
+
+def without_patient(folder):
+    path = folder / "examples.parquet"
+    patients = pl.read_parquet(path)["patient_id"].to_list()
+    change(path, patient_id=pl.Series([None, *patients[1:]]))
+
+
 DAMAGE = [
+    (repeated_rows, "examples.parquet: 4 of 120 rows repeat the example_id of another row, so that an example would"),
+    (without_patient, "examples.parquet has no patient_id in 1 of 120 rows; write the predictions again"),
     (foreign_code, "examples.parquet: row 4 holds a code that is not among the run's codes in targets"),
     (not_a_number, "scores.npy holds NaN or infinity in 2 of 120 rows (the first: row 4), which cannot be ranked"),
     (lambda folder: cut_off(folder / "scores.npy"), "scores.npy is damaged: it cannot be read as a NumPy array"),

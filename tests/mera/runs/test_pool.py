@@ -1,5 +1,6 @@
 """Pooling the folds of the MIMIC-III demo: every patient is tested once."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -10,11 +11,12 @@ from ready_python import run_ready
 from shared_data import shared_data
 
 from mera.evaluation.metrics import recall_at_k
+from mera.report import write_report
 from mera.report.measures.load import group_runs
 from mera.report.measures.strata import stratify
 from mera.root import ROOT
 from mera.runs.pool import pool_folds
-from mera.runs.predictions import read_predictions, write_predictions
+from mera.runs.predictions import patient_hashes, read_predictions, write_predictions
 
 FOLDS = 3
 
@@ -146,6 +148,77 @@ def test_a_fusion_has_the_mean_weights_of_the_folds(baselines, tmp_path):
         "offsets": {"unseen": -1.0},
         "validation_rows": 15,
     }
+
+
+def test_parts_are_matched_by_their_model_and_other_sets_are_refused(baselines, tmp_path):
+    """Weights in another order; two parts of one model stay two; what differs and is no mean is dropped."""
+
+    def fused(folder, *of_folds):
+        for fold, (path, (names, record)) in enumerate(zip(fold_runs(baselines, "linear"), of_folds, strict=True)):
+            parts = [
+                {"run": f"{name}-{fold}", "model": name, "weight": weight, "share": weight / 10}
+                for name, weight in names
+            ]
+            fusion = {"parts": parts, "offsets": {"unseen": 0.0}, "validation_rows": 4} | record
+            predictions = read_predictions(path)
+            manifest = predictions.manifest | {"fusion": fusion}
+            write_predictions(folder / f"{fold}" / "predictions", replace(predictions, manifest=manifest))
+        return [folder / f"{fold}" for fold in range(FOLDS)]
+
+    trees = [{"trees": {"number": 9, "training_rows": rows, "gains": [rows]}} for rows in (5, 6, 8)]
+    paths = fused(
+        tmp_path / "mixed",
+        ([("linear", 1.0), ("history", 4.0), ("history", 7.0)], {"offsets_share": 0.1, "folds": 5} | trees[0]),
+        ([("history", 5.0), ("linear", 2.0), ("history", 8.0)], {"offsets_share": 0.2, "folds": 5} | trees[1]),
+        ([("history", 6.0), ("history", 9.0), ("linear", 6.0)], {"offsets_share": 0.6, "folds": 4} | trees[2]),
+    )
+    fusion = read_predictions(pool_folds(paths, tmp_path / "pooled")).manifest["fusion"]
+    assert [(part["run"], part["model"], part["weight"]) for part in fusion["parts"]] == [
+        ("linear-0", "linear", 3.0),
+        ("history-0", "history", 5.0),
+        ("history-0", "history", 8.0),
+    ]
+    assert [part["share"] for part in fusion["parts"]] == pytest.approx([0.3, 0.5, 0.8])
+    assert fusion["offsets_share"] == pytest.approx(0.3)
+    assert fusion["trees"] == {"number": 9, "training_rows": 19}
+    assert "folds" not in fusion
+    other = fused(
+        tmp_path / "other",
+        ([("linear", 1.0), ("history", 4.0)], {}),
+        ([("linear", 1.0), ("history", 4.0)], {}),
+        ([("popularity", 1.0), ("linear", 4.0)], {}),
+    )
+    with pytest.raises(ValueError, match=r"fused of different models \(history, linear and linear, popularity\)"):
+        pool_folds(other, tmp_path / "refused")
+    assert not (tmp_path / "refused").exists()
+
+
+def test_a_fold_that_tests_whom_it_was_trained_on_is_refused(baselines, tmp_path):
+    paths = fold_runs(baselines, "linear")
+    leaking = read_predictions(paths[2])
+    known = patient_hashes([leaking.patient_ids[:1], ["somebody else"]])
+    write_predictions(tmp_path / "leak" / "predictions", replace(leaking, trained_on=known))
+    with pytest.raises(ValueError, match=r"run 'leak' was trained or tuned on 1 of the patients it was scored on"):
+        pool_folds([*paths[:2], tmp_path / "leak"], tmp_path / "pooled")
+    assert not (tmp_path / "pooled").exists()
+
+
+def test_a_fold_that_lacks_examples_is_seen_in_the_pool(baselines, tmp_path):
+    paths = fold_runs(baselines, "linear")
+    whole = read_predictions(paths[1])
+    pooled = read_predictions(pool_folds(paths, tmp_path / "whole"))
+    assert pooled.manifest["task"]["counts"]["all 3 folds"]["examples"] == len(pooled.example_ids)
+    first = slice(0, len(whole.example_ids) // 2)
+    rows = {name: getattr(whole, name)[first] for name in ("scores", "targets", "seen", "thresholds", "example_ids")}
+    rows |= {name: getattr(whole, name)[first] for name in ("patient_ids", "previous_visits", "ages", "sexes")}
+    write_predictions(tmp_path / "half" / "predictions", replace(whole, **rows, context=None))
+    pool = pool_folds([paths[0], tmp_path / "half", paths[2]], tmp_path / "pooled")
+    task = read_predictions(pool).manifest["task"]
+    missing = len(whole.example_ids) - first.stop
+    assert task["counts"]["all 3 folds"]["examples"] - missing == len(read_predictions(pool).example_ids)
+    page = write_report([pool], tmp_path / "report", bootstrap_samples=20)
+    (section,) = json.loads((page.parent / "report.json").read_text(encoding="utf-8"))["tasks"]
+    assert "missing_examples" in [signature["key"] for signature in section["signatures"]]
 
 
 def test_pooled_runs_can_be_compared(baselines, tmp_path):

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 from tiny_task import make_tiny_task
 
+from mera.evaluation.metrics import rank_candidates, recall_at_k
 from mera.runs.predictions import (
     Predictions,
     code_matrix,
@@ -173,3 +174,23 @@ def test_a_prepared_task_has_what_mera_takes_of_one(tmp_path):
     task = make_tiny_task(tmp_path / "tiny")
     for protocol, thing in ((PreparedTask, task), (TaskRows, task.splits["test"])):
         assert not [name for name in vars(protocol) if not name.startswith("_") and not hasattr(thing, name)]
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.int8, np.int64])
+def test_whole_numbers_as_scores_are_read_as_floats(kind, tmp_path):
+    folder = write_predictions(tmp_path / "predictions", make_predictions())
+    scores = np.array([[0, 7, 1], [3, 2, np.iinfo(kind).min]], dtype=kind)
+    np.save(folder / "scores.npy", scores)
+    read = read_predictions(tmp_path)
+    assert read.scores.dtype.kind == "f"
+    assert np.array_equal(read.scores, scores.astype(np.float64))
+    assert rank_candidates(read.scores, 1).tolist() == [[1], [0]]
+    assert recall_at_k(read.scores, read.targets, 1) == pytest.approx(naive_recall_at_1(scores.tolist(), read.targets))
+
+
+def naive_recall_at_1(scores, targets):
+    recalls = []
+    for row, true in zip(scores, targets.tolist(), strict=True):
+        first = max(range(len(row)), key=lambda column: row[column])
+        recalls.append(true[first] / sum(true))
+    return sum(recalls) / len(recalls)

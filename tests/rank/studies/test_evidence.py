@@ -1,10 +1,12 @@
 """What may be said of a difference: outcomes by rule, resampling of patients and seeds against loops."""
 
 import numpy as np
+import polars as pl
 import pytest
 
 from mera.report.measures.estimates import Estimate
-from rank.studies.evidence import Resampling, claim_sentence, outcome
+from mera.runs.predictions import Predictions
+from rank.studies.evidence import NewHiddenCases, Resampling, claim_sentence, outcome
 
 
 @pytest.mark.parametrize(
@@ -32,6 +34,47 @@ def test_models_of_the_same_value_in_every_resample_say_nothing():
     assert outcome(nothing, 0.01) == "cannot be seen here"
     sentence = claim_sentence("Stage one", nothing, 0.01, "recall", "here")
     assert sentence.endswith("nothing of the language model was let in, or neither finds any.")
+
+
+def test_one_true_code_says_nothing_of_others_whatever_its_seeds_say():
+    """A hidden code whose place three seeds agree on, or not: no interval, no claim, and its number is named."""
+    resampling = Resampling.of([str(row) for row in range(30)], num_seeds=3, resamples=50)
+    of_one_code = np.array([[0.25], [0.2], [0.5]])
+    of_one_patient = np.where(np.arange(51) % 3 == 1, np.nan, of_one_code)
+    for replicates in (of_one_code, of_one_patient):
+        for difference in (resampling.value(replicates), resampling.difference(replicates, np.ones_like(replicates))):
+            assert difference.low is None
+            assert difference.high is None
+            assert outcome(difference, 0.01) == "cannot be seen here"
+    assert resampling.value(of_one_code).value == pytest.approx(0.95 / 3)
+    assert outcome(Estimate(value=-0.19, low=-0.19, high=-0.19), 0.01) == "cannot be seen here"
+    said = claim_sentence("Stage one", Estimate(value=-0.19, low=None, high=None), 0.01, "MRR", "over 1 hidden code")
+    assert said == (
+        "Stage one: cannot be seen here. MRR is −19.0 points (no interval; over 1 hidden code): there are fewer than "
+        "two to draw from, or all have the same value, which says nothing of others."
+    )
+
+
+def test_new_hidden_cases_are_counted_by_code_and_by_patient():
+    draw = np.random.default_rng(2)
+    targets, seen = draw.random((30, 12)) < 0.2, draw.random((30, 12)) < 0.5
+    hidden = np.arange(12) % 3 == 0
+    run = Predictions(
+        scores=np.zeros((30, 12), dtype=np.float32),
+        targets=targets,
+        seen=seen,
+        thresholds=np.zeros(30, dtype=np.float32),
+        example_ids=[str(row) for row in range(30)],
+        patient_ids=[str(row // 4) for row in range(30)],
+        codes=pl.DataFrame({"code": [str(column) for column in range(12)], "hidden": hidden}),
+        manifest={},
+    )
+    cases = [(row, column) for row in range(30) for column in range(0, 12, 3) if targets[row, column]]
+    new = [(row, column) for row, column in cases if not seen[row, column]]
+    assert 0 < len(new) < len(cases)
+    assert NewHiddenCases.of(run) == NewHiddenCases(
+        codes=len({column for _, column in new}), patients=len({row // 4 for row, _ in new})
+    )
 
 
 def test_replicates_over_seeds_equal_a_loop():

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 from mera.evaluation.frequency_groups import TRAIN_AND_VALIDATION
 from mera.report.comparison.compare import Comparison
-from mera.report.comparison.pairs import find_pair, is_supported
+from mera.report.comparison.pairs import find_pair, is_supported, is_tested
 from mera.report.comparison.runs import ComparedRun, competitors
 from mera.report.comparison.strata import best_in_group
 from mera.report.comparison.words.groups import group_statements
+from mera.report.measures.hierarchy import LEVEL_NAMES, ROOT
 from mera.report.measures.measure import METRICS
 from mera.report.text import first_capital, interval, number, percent
 
@@ -63,7 +64,9 @@ def _on_new_codes(comparison: Comparison, runs: Sequence[ComparedRun]) -> list[s
         return []
     (value, top), (_, second) = ranked[:2]
     pair = find_pair(comparison.shown.pairs, NEW_LEADING_METRIC, top.name, second.name)
-    tested = "by the paired test more than" if pair and is_supported(pair.p_holm) else "not for certain more than"
+    tested = "untested against"
+    if pair is not None and is_tested(pair):
+        tested = "by the paired test more than" if is_supported(pair) else "not for certain more than"
     return [
         f"Of the true codes that are new to a patient {top.label} has {percent(value)}% among the first 20 that the "
         f"history does not hold ({interval(top.metrics[NEW_LEADING_METRIC])}), {tested} {second.label}."
@@ -88,6 +91,8 @@ def _on_rare_codes(comparison: Comparison, runs: Sequence[ComparedRun]) -> list[
         else:
             is_best = best_in_group(frequency.pairs, place) == top.name
             tested = "; by the paired test, more than every other model" if is_best else "; not for certain"
+            if not any(is_tested(pair) for pair in frequency.pairs if pair.group == place):
+                tested = "; too few patients for a test"
             sentences.append(
                 f"Of the {group.targets:,} true {codes}, {top.label} finds {'most' if len(valued) > 1 else 'these'} "
                 f"among its first 20: {percent(value)}% ({interval(recall)}{tested if len(valued) > 1 else ''})."
@@ -99,7 +104,7 @@ def _set_sizes(runs: Sequence[ComparedRun]) -> list[str]:
     """How far the best model's sets are from the true ones, and which model sets come nearest in micro F1."""
     valued = [(value, run) for run in runs if (value := run.metrics["micro_f1"].value) is not None]
     if not valued:
-        return ["No model sets a threshold, so none predicts a set of codes."]
+        return ["No model sets a threshold for every example, so none predicts sets of codes that can be measured."]
     value, top = max(valued, key=lambda entry: entry[0])
     size = top.breakdown.set_size
     if size is None:
@@ -115,12 +120,13 @@ def _set_sizes(runs: Sequence[ComparedRun]) -> list[str]:
 def _how_far(best: ComparedRun) -> list[str]:
     """Of the best model's wrong codes, how many lie near a true one."""
     hierarchy = best.breakdown.hierarchy
-    if hierarchy is None or not hierarchy.wrong_predictions or hierarchy.wrong["all"].value is None:
+    far = None if hierarchy is None else hierarchy.wrong[ROOT].value
+    if hierarchy is None or not hierarchy.wrong_predictions or far is None:
         return []
-    far = hierarchy.wrong["all"].value
+    coarsest = LEVEL_NAMES[hierarchy.levels[1]]
     first = "" if best.manifest.seeds == 1 else f" ({best.measured_in_full})"
     return [
         f"Of {hierarchy.wrong_predictions:,} wrong codes of {best.label}{first}, each example predicting as many as it "
-        f"truly has, {percent(1 - far)}% at least share the chapter with a true code of the example; of "
-        f"{percent(far)}% not even the chapter is right."
+        f"truly has, {percent(1 - far)}% at least share the {coarsest} with a true code of the example; of "
+        f"{percent(far)}% not even the {coarsest} is right."
     ]

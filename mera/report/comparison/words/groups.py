@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mera.report.comparison.compare import Comparison
-from mera.report.comparison.pairs import is_supported
+from mera.report.comparison.pairs import is_supported, is_tested
 from mera.report.comparison.runs import ComparedRun, competitors
 from mera.report.comparison.strata import Group, GroupDifference, StratifiedRecall
 from mera.report.text import first_capital
@@ -26,8 +26,9 @@ class GroupComparison:
     rival_recall: float | None
     difference: float | None
     low: float | None
-    """None where the group is too small to be tested."""
+    """None where the group is too small to be tested, or all its patients differ alike."""
     high: float | None
+    tested: bool
     supported: bool
 
     @property
@@ -36,14 +37,15 @@ class GroupComparison:
 
     @property
     def is_unreliable(self) -> bool:
-        """The interval is missing, or too wide for a statement where the test supports none."""
-        return self.low is None or self.high is None or (not self.supported and self.high - self.low > WIDE)
+        """There is no test, or an interval too wide for a statement where it supports none."""
+        too_wide = self.low is not None and self.high is not None and self.high - self.low > WIDE
+        return not self.tested or (not self.supported and too_wide)
 
     @property
     def statement(self) -> str:
         if self.difference is None:
             return "no number"
-        if self.low is None:
+        if not self.tested:
             return "too few patients"
         if self.supported:
             return "ahead for certain" if self.difference > 0 else "behind for certain"
@@ -121,7 +123,8 @@ def _in_group(stratum: StratifiedRecall, place: int, best: ComparedRun, rival: C
         difference=None if recall is None or other is None else recall - other,
         low=low,
         high=high,
-        supported=pair is not None and is_supported(pair.p_holm),
+        tested=pair is not None and is_tested(pair),
+        supported=pair is not None and is_supported(pair),
     )
 
 

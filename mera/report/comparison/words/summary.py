@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mera.report.comparison.compare import Comparison
-from mera.report.comparison.pairs import LEADING_METRIC, MetricDifference, find_pair, is_supported
+from mera.report.comparison.pairs import LEADING_METRIC, MetricDifference, find_pair, is_supported, is_tested
 from mera.report.comparison.runs import ComparedRun, competitors
 from mera.report.comparison.signatures import LARGE_SHARE
 from mera.report.comparison.words.answers import answers
@@ -16,6 +16,8 @@ OTHER_METRICS = ("map", "micro_f1", "new_recall@20")
 """By which another model than the one that ranks best may be the better one."""
 FEWEST_PATIENTS = 20
 """Of a test split, below which a number says nothing."""
+NOT_TESTED = "no test is possible, which takes two patients and two resamples"
+"""Where a difference has no p-value, which is no sign for or against it."""
 MOST_NAMED = 3
 """Models that a sentence names; of more it says how many."""
 
@@ -64,25 +66,18 @@ def verdict(comparison: Comparison) -> list[Bullet]:
         _winner(comparison, runs),
         *_certainty(comparison, runs),
         *_margin(comparison, runs),
-        _set_size(runs[0]),
+        _set_size(comparison, runs[0]),
         _limits(comparison),
     ]
 
 
 def equals_of_best(comparison: Comparison) -> list[ComparedRun]:
-    """The models that cannot be told apart from the one with the highest recall@20, which is not among them; none where
-    nothing can be measured."""
+    """The models that are not behind the one with the highest recall@20 for certain, which is not among them; none
+    where nothing can be measured."""
     best, *others = competitors(comparison.shown.runs)
     if best.metrics[LEADING_METRIC].value is None:
         return []
-    return [run for run in others if not is_supported(_pair(comparison, best, run).p_holm)]
-
-
-def random_recall(comparison: Comparison, k: int = 20) -> float:
-    """The recall@k that a random order of the candidates would reach: k of the candidates, of the true codes that are
-    candidates at all."""
-    outside = comparison.candidates.outside.share or 0.0
-    return (1 - outside) * min(1.0, k / comparison.candidates.number)
+    return [run for run in others if not is_supported(_pair(comparison, best, run))]
 
 
 def _winner(comparison: Comparison, runs: Sequence[ComparedRun]) -> Bullet:
@@ -121,16 +116,25 @@ def _certainty(comparison: Comparison, runs: Sequence[ComparedRun]) -> list[Bull
     elsewhere = _above_elsewhere(comparison, runs)
     if not equals:
         pair = _pair(comparison, runs[1], best)
-        behind = f"{runs[1].label} comes nearest, {_points(pair)} points lower ({_lower_interval(pair)})"
+        behind = f"{runs[1].label} comes nearest, {_points(pair)} points lower {_lower_interval(pair)}"
         others = "" if len(runs) == 2 else f", all {len(runs) - 1} other models are behind"
         return [Bullet(lead="That is certain:", text=f"by the paired test{others}; {behind}.{elsewhere}")]
-    named = ", ".join(f"{run.label} ({_lower(_pair(comparison, best, run))})" for run in equals[:MOST_NAMED])
-    more = f" and {len(equals) - MOST_NAMED} more" if len(equals) > MOST_NAMED else ""
+    alike = [run for run in equals if is_tested(_pair(comparison, best, run))]
+    untested = [run for run in equals if run not in alike]
+    said = []
+    if alike:
+        said.append(f"it cannot be told apart from {_named_lower(comparison, best, alike)}")
+    if untested:
+        said.append(f"{NOT_TESTED}: {_named_lower(comparison, best, untested)}")
     num_behind = len(runs) - 1 - len(equals)
     rest = f" {num_behind} other{' is' if num_behind == 1 else 's are'} behind for certain." if num_behind else ""
-    return [
-        Bullet(lead="It may not be the best:", text=f"it cannot be told apart from {named}{more}.{rest}{elsewhere}")
-    ]
+    return [Bullet(lead="It may not be the best:", text=f"{'; '.join(said)}.{rest}{elsewhere}")]
+
+
+def _named_lower(comparison: Comparison, best: ComparedRun, runs: Sequence[ComparedRun]) -> str:
+    """`Linear (0.4 lower), Popularity (2.1 lower) and 3 more`."""
+    named = ", ".join(f"{run.label} ({_lower(_pair(comparison, best, run))})" for run in runs[:MOST_NAMED])
+    return f"{named} and {len(runs) - MOST_NAMED} more" if len(runs) > MOST_NAMED else named
 
 
 def _above_elsewhere(comparison: Comparison, runs: Sequence[ComparedRun]) -> str:
@@ -139,7 +143,7 @@ def _above_elsewhere(comparison: Comparison, runs: Sequence[ComparedRun]) -> str
     said = []
     for key in OTHER_METRICS:
         pairs = [(run, find_pair(comparison.shown.pairs, key, run.name, runs[0].name)) for run in runs[1:]]
-        above = [(pair, run) for run, pair in pairs if pair and pair.difference > 0 and is_supported(pair.p_holm)]
+        above = [(pair, run) for run, pair in pairs if pair and pair.difference > 0 and is_supported(pair)]
         if above:
             pair, run = max(above, key=lambda entry: entry[0].difference)
             said.append(f"by {labels[key]} {run.label} is {_points(pair)} points above it")
@@ -158,41 +162,57 @@ def _margin(comparison: Comparison, runs: Sequence[ComparedRun]) -> list[Bullet]
         ]
     if not best.is_baseline:
         pair = _pair(comparison, best, simple[0])
-        supported = is_supported(pair.p_holm)
-        certain = "certain" if supported else "not certain, they cannot be told apart"
+        supported = is_supported(pair)
+        certain = _certain(pair, "not certain, they cannot be told apart")
         corrected = f"; {p_value(pair.p_holm)}" if supported else ""
         return [
             Bullet(
                 lead=f"{percent(pair.difference, signed=True)} points over the best simple model, {simple[0].label}:",
-                text=f"{certain} (95% interval {interval(pair, signed=True)}{corrected}{_before_correction(pair)}).",
+                text=f"{certain} ({_interval_in_words(pair)}{corrected}{_before_correction(pair)}).",
             )
         ]
     trained = next((run for run in runs if not run.is_baseline), None)
     if trained is None:
         return []
     pair = _pair(comparison, trained, best)
-    certain = "certain" if is_supported(pair.p_holm) else "not certain"
+    certain, tested = _certain(pair, "not certain"), f"; {p_value(pair.p_holm)}" if is_tested(pair) else ""
     return [
         Bullet(
             lead=f"{first_capital(best.label)} is a simple model, and no other is above it:",
-            text=f"{trained.label}, the best of the others, is {_points(pair)} points lower, {certain} (95% interval "
-            f"{interval(pair, signed=True)}; {p_value(pair.p_holm)}{_before_correction(pair)}).",
+            text=f"{trained.label}, the best of the others, is {_points(pair)} points lower, {certain} ("
+            f"{_interval_in_words(pair)}{tested}{_before_correction(pair)}).",
         )
     ]
+
+
+def _certain(pair: MetricDifference, otherwise: str) -> str:
+    """Whether a difference is certain; `otherwise`: what is said where the test does not support it."""
+    if not is_tested(pair):
+        return NOT_TESTED
+    return "certain" if is_supported(pair) else otherwise
+
+
+def _interval_in_words(pair: MetricDifference) -> str:
+    if pair.low is None or pair.high is None:
+        return "no interval: it is the same for all patients" if is_tested(pair) else "no interval"
+    return f"95% interval {interval(pair, signed=True)}"
 
 
 def _before_correction(pair: MetricDifference) -> str:
     """Why an interval that leaves zero out is no certainty."""
     leaves_out = pair.low is not None and pair.high is not None and pair.low * pair.high > 0
-    if not leaves_out or is_supported(pair.p_holm):
+    if not leaves_out or is_supported(pair) or not is_tested(pair):
         return ""
     return "; the test is corrected for all comparisons, the interval is not"
 
 
-def _set_size(best: ComparedRun) -> Bullet:
+def _set_size(comparison: Comparison, best: ComparedRun) -> Bullet:
     size = best.breakdown.set_size
     if size is None:
-        return Bullet(lead="It ranks and does not decide:", text="without a threshold it predicts no set of codes.")
+        missing, rows = best.breakdown.rows_without_threshold, comparison.examples
+        some = f"{missing:,} of {rows:,} examples lack a threshold, so that its sets of codes are not measured."
+        text = some if missing < rows else "without a threshold it predicts no set of codes."
+        return Bullet(lead="It ranks and does not decide:", text=text)
     if size.micro_precision.value is None:
         return Bullet(lead="It predicts nothing:", text="no code of any example is above its threshold.")
     predicted, true = number(size.mean_predicted.value, 1), number(size.mean_true.value, 1)
@@ -247,11 +267,10 @@ def _lower(pair: MetricDifference) -> str:
 
 
 def _lower_interval(pair: MetricDifference) -> str:
-    """By how much the lower model is lower: `5.4 to 8.6`."""
+    """By how much the first model of the pair is lower: `(5.4 to 8.6)`."""
     if pair.low is None or pair.high is None:
-        return interval(pair)
-    ends = sorted(abs(end) for end in (pair.low, pair.high))
-    return f"{percent(ends[0])} to {percent(ends[1])}"
+        return "for all patients alike"
+    return f"({percent(-pair.high)} to {percent(-pair.low)})"
 
 
 def _points(pair: MetricDifference) -> str:
@@ -289,9 +308,9 @@ def cautions(comparison: Comparison) -> list[str]:
             "No baseline is in this comparison. Codes repeat from visit to visit, so copying a patient's history "
             "already scores high; compare with the popularity, own-history and linear baselines first."
         )
-    without_threshold = [run.label for run in runs if run.breakdown.set_size is None]
+    without_threshold = [run for run in runs if run.breakdown.set_size is None]
     if without_threshold:
-        names = ", ".join(without_threshold)
+        names = ", ".join(_without_threshold(comparison, run) for run in without_threshold)
         sentences.append(
             f"Without a threshold there is no predicted set, so micro and macro F1 are missing for: {names}."
         )
@@ -301,6 +320,16 @@ def cautions(comparison: Comparison) -> list[str]:
             "ROC-AUC has no interval and no test here: with this many targets the bootstrap would take too long."
         )
     return sentences
+
+
+def _without_threshold(comparison: Comparison, run: ComparedRun) -> str:
+    """Its label, and of how many examples it says no threshold where it says some."""
+    missing = run.breakdown.rows_without_threshold
+    return (
+        run.label
+        if missing == comparison.examples
+        else f"{run.label} ({missing:,} of {comparison.examples:,} examples)"
+    )
 
 
 def describe_candidates(comparison: Comparison) -> str:

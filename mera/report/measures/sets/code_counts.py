@@ -10,9 +10,9 @@ import numpy as np
 import polars as pl
 
 from mera import metrics
-from mera.report.measures.hierarchy import LEVELS, label_ids
+from mera.report.measures.hierarchy import LEVELS, ROOT, label_ids
 
-WRONG_PER_EXAMPLE = 20
+WRONG_PER_EXAMPLE = 100
 """Wrong predictions of an example that can stand for a missed code: its highest-scored ones."""
 MISSED_AT_ONCE = 50_000
 NO_CODE = -1
@@ -38,8 +38,9 @@ def code_counts(
     """predicted, targets (N, C) bool. None where the run sets no threshold.
 
     In place of a code that is true and not predicted stands the wrong prediction of the same example that is nearest to
-    it in the ontology; of equally near ones the higher-scored. A wrong prediction that shares not even a chapter with
-    it stands for nothing. Where the table of codes has no levels, all are equally near.
+    it in the ontology; of equally near ones the higher-scored. Of its wrong predictions the WRONG_PER_EXAMPLE with the
+    highest scores are looked at. One that shares not even the coarsest level below the root with the missed code stands
+    for nothing. Where the table of codes has no such level, all are equally near.
     """
     if predicted is None:
         return None
@@ -47,7 +48,7 @@ def code_counts(
     rows, columns = ranking.rows, ranking.columns
     is_missed = ~predicted[rows, columns]
     missed_rows, missed = rows[is_missed], columns[is_missed]
-    levels = [level for level in LEVELS if level in codes.columns and codes[level].n_unique() > 1]
+    levels = [level for level in LEVELS if level in codes.columns and level != ROOT]
     groups = np.stack([label_ids(codes[level]) for level in levels]) if levels else None
     wrong = _wrong_predictions(ranking, predicted, targets)
     instead = [
@@ -64,9 +65,11 @@ def code_counts(
 
 
 def _wrong_predictions(ranking: metrics.Ranking, predicted: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """(N, at most WRONG_PER_EXAMPLE) columns, highest-scored first, NO_CODE behind the last."""
+    """(N, at most WRONG_PER_EXAMPLE, and no more than a row has) columns, highest-scored first, NO_CODE behind the
+    last."""
     is_wrong = np.take_along_axis(predicted, ranking.top, axis=1) & ~np.take_along_axis(targets, ranking.top, axis=1)
-    first = np.argsort(~is_wrong, axis=1, kind="stable")[:, :WRONG_PER_EXAMPLE]
+    most = max(1, min(WRONG_PER_EXAMPLE, int(is_wrong.sum(axis=1).max(initial=0))))
+    first = np.argsort(~is_wrong, axis=1, kind="stable")[:, :most]
     columns = np.take_along_axis(ranking.top, first, axis=1)
     return np.where(np.take_along_axis(is_wrong, first, axis=1), columns, NO_CODE)
 

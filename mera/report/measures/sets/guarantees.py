@@ -30,6 +30,7 @@ from mera.report.measures.load import Comparable
 from mera.report.measures.strata import Stratification
 from mera.runs.other_splits.validation_scores import FOLDER, read_validation
 from mera.runs.predictions import Predictions
+from mera.system.errors import UserError
 
 RISKS = (0.2, 0.1)
 NO_FOLDER = "no validation predictions"
@@ -89,10 +90,11 @@ class Guarantees:
     own_strata: Mapping[str, tuple[SetFigures, ...]]
 
 
-def validation_margins(path: Path, fingerprint: str) -> ValidationMargins | str:
+def validation_margins(path: Path, fingerprint: str, patient_ids: Sequence[str]) -> ValidationMargins | str:
     """Of the run or prediction folder in `path`; a reason where its validation split cannot be used.
 
-    Raises what `read_predictions` raises where the validation predictions are damaged.
+    `patient_ids`: whom the run was scored on. Raises what `read_validation` raises where the validation predictions are
+    damaged or of another split, and UserError where one of these patients is among theirs.
     """
     run_folder = path.resolve().parent if (path / "scores.npy").is_file() else path
     if not (run_folder / FOLDER).is_dir():
@@ -100,6 +102,12 @@ def validation_margins(path: Path, fingerprint: str) -> ValidationMargins | str:
     validation = read_validation(run_folder)
     if validation.manifest.get("task", {}).get("fingerprint") != fingerprint:
         return OTHER_TASK
+    common = len(set(validation.patient_ids) & set(patient_ids))
+    if common:
+        raise UserError(
+            f"{run_folder / FOLDER} holds {common:,} of the patients that the run was scored on, for whom nothing that "
+            "is fitted there can be promised; prepare the task and train again"
+        )
     return margins_of(validation)
 
 

@@ -77,6 +77,16 @@ def test_a_pooled_run_has_none(tmp_path):
         read_validation(folder)
 
 
+def test_another_split_in_their_place_is_named(task, tmp_path):
+    folder, _ = write_run(task, tmp_path / "run")
+    manifest = folder / "validation" / "manifest.json"
+    written = json.loads(manifest.read_text())
+    for split, said in (("test", "test"), (None, "none that its manifest names")):
+        manifest.write_text(json.dumps(written | {"task": written["task"] | {"split": split}}))
+        with pytest.raises(UserError, match=f"validation holds no predictions of the validation split but of {said}; "):
+            read_validation(folder)
+
+
 def test_damaged_ones_are_named(task, tmp_path):
     folder, _ = write_run(task, tmp_path / "run")
     (folder / "validation" / "manifest.json").write_text(json.dumps(3))

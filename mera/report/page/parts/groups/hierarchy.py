@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from mera.report.comparison.runs import ComparedRun
-from mera.report.measures.hierarchy import LEVEL_NAMES, Hierarchy
+from mera.report.measures.hierarchy import LEVEL_NAMES, ROOT, Hierarchy
 from mera.report.page.drawing.colours import style_of
 from mera.report.page.drawing.figure import Figure
 from mera.report.page.drawing.panels import Panel, PanelRow, panel_figure
@@ -27,11 +27,12 @@ def hierarchy_parts(runs: Sequence[ComparedRun], prefix: str) -> list[Part]:
         columns=[Column(key=level, label=LEVEL_NAMES[level], format="percent") for level in levels[1:]],
         rows=[run_row(run, [cell(hierarchy.accuracy[level]) for level in levels[1:]]) for run, hierarchy in measured],
     )
-    names = {level: "nothing" if level == "all" else LEVEL_NAMES[level] for level in levels}
+    names = {level: "nothing" if level == ROOT else LEVEL_NAMES[level] for level in levels}
     wrong = Table(
         name="wrong-predictions",
         caption="Of the wrong predictions, the share whose lowest common ancestor with a true code of the example is "
-        f"at this level, in percent: how near they come. “{names['all']} shared”:  not even the chapter is right.",
+        f"at this level, in percent: how near they come. “{names[ROOT]} shared”: not even the {LEVEL_NAMES[levels[1]]} "
+        "is right.",
         columns=[
             Column(key="wrong_predictions", label="Wrong predictions", format="whole"),
             *(Column(key=level, label=f"{names[level]} shared", format="percent") for level in levels[:-1]),

@@ -1,6 +1,7 @@
 """What each change of a configuration is worth, and whether the paper found the same sign."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from mera.report import text
 from mera.report.comparison import ablations
@@ -33,22 +34,28 @@ def ablation_parts(families: Sequence[Ablation], runs: Sequence[ComparedRun]) ->
             name=f"ablation-{family.kind}".replace("_", "-"),
             caption=_caption(family, reference.label, with_paper),
             columns=columns,
-            rows=[_row(run, by_name[run.relative.name], with_paper) for run in family.runs],
+            rows=[_row(run, by_name[run.relative.name], with_paper, _most_seeds(family)) for run in family.runs],
         )
         parts.append(Part(key=table.name, title=f"Ablations of {reference.label}", tables=[table]))
     return parts
 
 
 def _caption(family: Ablation, reference: str, with_paper: bool) -> str:
-    seeds = max(len(run.relative.pairs) for run in family.runs)
+    seeds = _most_seeds(family)
     caption = (
         f"Runs whose configuration differs from {reference} in at most {ablations.MAX_CHANGES} keys: "
         "points above (+) or below (−) it on the same patients, with the 95% interval of the paired difference. "
     )
     if seeds == 1:
-        caption += "Holm-adjusted p-value. One training run each: another seed would move these numbers too."
+        caption += (
+            "Holm-adjusted p-value; bold: supported by the test, with 0 outside the interval. One training run each: "
+            "another seed would move these numbers too."
+        )
     else:
-        caption += f"Means over up to {seeds} seeds, each seed's difference below; bold: the interval holds no 0."
+        caption += (
+            f"Means over up to {seeds} seeds, with each seed's difference below; where there is one seed, its "
+            "Holm-adjusted p-value. Bold, in every row: the interval holds no 0, whatever a test says."
+        )
     if with_paper:
         caption += (
             " Ma et al. (AAAI 2025) took the same things away on MIMIC-III and MIMIC-IV with a 7B model: compare "
@@ -57,19 +64,27 @@ def _caption(family: Ablation, reference: str, with_paper: bool) -> str:
     return caption
 
 
-def _row(ablation: AblationRun, run: ComparedRun, with_paper: bool) -> Row:
+def _most_seeds(family: Ablation) -> int:
+    return max(len(run.relative.pairs) for run in family.runs)
+
+
+def _row(ablation: AblationRun, run: ComparedRun, with_paper: bool, most_seeds: int) -> Row:
+    """`most_seeds`: of any row of the table; where it is 1 a difference is bold by its test, else by its interval."""
     changes = "; ".join(f"{change.key}: {change.reference} → {change.changed}" for change in ablation.relative.changes)
     cells = [Cell(value=changes)]
-    cells += [_difference_cell(ablation.differences.get(metric)) for metric in ablations.METRICS]
+    cells += [_difference_cell(ablation.differences.get(metric), most_seeds) for metric in ablations.METRICS]
     if with_paper:
         cells.append(_paper_cell(ablation))
-    several = len(ablation.relative.pairs) > 1
-    return Row(label=run.manifest.model if several else run.label, cells=cells)
+    seeds = len(ablation.relative.pairs)
+    note = f"{seeds} seed{'s' * (seeds > 1)}" if most_seeds > 1 else ""
+    return Row(label=run.manifest.model if seeds > 1 else run.label, note=note, cells=cells)
 
 
-def _difference_cell(difference: MetricDifference | SeedsDifference | None) -> Cell:
-    if not isinstance(difference, SeedsDifference):
+def _difference_cell(difference: MetricDifference | SeedsDifference | None, most_seeds: int) -> Cell:
+    if difference is None or (most_seeds == 1 and isinstance(difference, MetricDifference)):
         return pair_cell(difference)
+    if isinstance(difference, MetricDifference):
+        return replace(pair_cell(difference), strong=_is_clear(difference))
     return Cell(
         value=difference.difference,
         low=difference.low,

@@ -45,7 +45,7 @@ def difference_table(
     return Table(
         name=name,
         caption=f"Points above (+) or below (−) {best.label} on the same patients, with the 95% interval of the "
-        "paired difference and the Holm-adjusted p-value. Bold: supported by the test.",
+        "paired difference and the Holm-adjusted p-value. Bold: supported by the test, with 0 outside the interval.",
         columns=[Column(key=m.key, label=m.label.removeprefix(NEW_PREFIX), format="points") for m in metrics],
         rows=[
             run_row(run, [pair_cell(find_pair(pairs, metric.key, run.name, best.name)) for metric in metrics])
@@ -66,7 +66,7 @@ def _forest(best: ComparedRun, others: Sequence[ComparedRun], pairs: Sequence[Me
             high=None if pair.high is None else 100 * pair.high,
             printed=difference_in_words(pair),
             style=style_of(run.kind),
-            filled=is_supported(pair.p_holm),
+            filled=is_supported(pair),
         )
         for run, pair in drawn
     ]
