@@ -35,7 +35,8 @@ from mera.system.command import run_command
 from mera.system.errors import CommandLine, UserError
 from mera.system.terminal import plain_console
 
-CODE_FORM = re.compile(r"(?=.{3,8}$)[A-Za-z]?\d[\dA-Za-z]*(\.[\dA-Za-z]+)?")
+CODE_FORM = re.compile(r"(?=.{4,8}$)[A-Za-z]?\d[\dA-Za-z]*(\.[\dA-Za-z]+)?")
+"""Categories have three characters, and so have B27 and p53, which are words of notes."""
 WORDS, MEANING, BOTH = "words", "meaning", "both"
 FOREIGN = frozenset(
     [
@@ -54,11 +55,10 @@ def main() -> None:
     options = _arguments()
     text = _text(options)
     check_request(text, options.top)  # before names are read or encoded
-    if options.task is None:
-        text = _name_of_code(text, options.ontology or "icd10cm")
     if options.task is not None:
         codes, book = _search_task(options, text), None
     else:
+        text = _name_of_code(text, options.ontology or "icd10cm")
         book = choose_book(options.book or "auto", options.ontology or "icd10cm")
         codes = _search(options, text, book)
     if options.task is None and _is_foreign(text) and (book is None or set(book.terms["language"]) <= {"en"}):
@@ -73,6 +73,7 @@ def main() -> None:
             "book": str(book.path) if book else None,
             "ontology": None if options.task is not None else options.ontology or "icd10cm",
             "task": options.task,
+            "text": text,
             "codes": json_ready(text, codes),
         }
         print(json.dumps(about, indent=2, ensure_ascii=False))

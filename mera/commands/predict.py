@@ -84,11 +84,14 @@ def checkpoint_kind(source: str | Path) -> str | None:
 
 
 def _source(arguments: Sequence[str]) -> str | None:
-    """Of the words that are no option and no option's first value the first that is a folder, as an option may have
+    """Of the words that are no option and no option's first value the first that is of a run, as an option may have
     several values; else the first."""
+    if arguments and not arguments[0].startswith("-"):
+        return arguments[0]
     words = []
     for number, word in enumerate(arguments):
         before = arguments[number - 1] if number else ""
         if not word.startswith("-") and (not before.startswith("--") or "=" in before or before in FLAGS):
             words.append(word)
-    return next((word for word in words if Path(word).is_dir()), words[0] if words else None)
+    of_runs = (word for word in words if checkpoint_kind(word) is not None)
+    return next(of_runs, words[0] if words else None)

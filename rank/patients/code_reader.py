@@ -60,7 +60,16 @@ class CodeReader:
 
     def is_code(self, code: str) -> bool:
         """Whether a code as read is one of the model, or of its edition, as far as that can be told."""
-        return code in self.codes or self.system is None or _has(load_ontology(self.system), code)
+        if code in self.codes or self.system is None:
+            return True
+        if self.trained_on.ontology in GROUPED_SYSTEMS and code in self._groups:
+            return True
+        return _has(load_ontology(self.system), code)
+
+    @functools.cached_property
+    def _groups(self) -> frozenset[str]:
+        """The groups that the codes of the edition fall into."""
+        return frozenset() if self.system is None else frozenset(load_ccs(self.system).leaves())
 
     def unknown(self, history: Iterable[Iterable[str]]) -> list[str]:
         """The codes of visits as read that the model does not know, once for each visit that has them."""

@@ -8,9 +8,9 @@ from typing import TypeVar
 import polars as pl
 
 from data.table_files.meanings import aged
-from data.table_files.meanings import sex as read_sex
 from mera.system.errors import UserError
 from rank.patients.notices import InputNotice
+from rank.patients.patient_input import read_age, read_sex
 
 Frame = TypeVar("Frame")
 """pandas.DataFrame or polars.DataFrame."""
@@ -37,7 +37,7 @@ class FramePatient:
     """As the frame has it."""
     history: list[list[str]]
     days_before: list[int]
-    age: float | None
+    age: int | None
     sex: str | None
 
 
@@ -55,6 +55,15 @@ def as_polars(frame: object) -> pl.DataFrame:
 def as_given(table: pl.DataFrame, frame: Frame) -> Frame:
     """`table` as the kind of frame that `frame` is."""
     return table if isinstance(frame, pl.DataFrame) else table.to_pandas()  # type: ignore[return-value]
+
+
+def no_answer(patient: str) -> pl.DataFrame:
+    """The ranked codes of nobody, by the names that `RankedCode` has."""
+    texts, numbers, flags = ("code", "definition"), ("score", "probability"), ("predicted", "known")
+    schema: dict[str, pl.DataType] = {patient: pl.String(), "place": pl.Int64()}
+    schema |= dict.fromkeys(texts, pl.String()) | dict.fromkeys(numbers, pl.Float64())
+    schema |= dict.fromkeys(flags, pl.Boolean()) | {"rules": pl.List(pl.String), "because": pl.Null()}
+    return pl.DataFrame(schema=schema)
 
 
 def patients_of_frame(
@@ -95,14 +104,17 @@ def patients_of_frame(
             f"{columns.code} holds {table.schema['code']}, and a code is a text: 008.45 as a number is 8.45"
         )
     every = table["patient"].n_unique()
-    table = table.explode("code") if isinstance(table.schema["code"], pl.List) else table
+    if isinstance(table.schema["code"], pl.List):
+        is_empty = pl.col("code").list.len() == 0
+        table = table.with_columns(pl.when(~is_empty).then("code")).explode("code")
     table = table.with_columns(pl.col("code").str.strip_chars())
     has_code = pl.col("code").is_not_null() & (pl.col("code") != "")
     with_code = table.filter(has_code)
     order = {patient: place for place, patient in enumerate(with_code["patient"].unique(maintain_order=True))}
     by_patient = table.filter(pl.col("patient").is_in(list(order))).sort("day", maintain_order=True)
     found = [
-        _patient(rows, rows.filter(has_code), at) for rows in by_patient.partition_by("patient", maintain_order=True)
+        _patient(rows, rows.filter(has_code), at, order[rows["patient"][0]] + 1)
+        for rows in by_patient.partition_by("patient", maintain_order=True)
     ]
     _say_left_out(len(table) - len(with_code), every - len(found))
     for what in ("sexes", "ages on one day"):
@@ -114,29 +126,30 @@ def patients_of_frame(
 
 
 def _patient(
-    rows: pl.DataFrame, with_code: pl.DataFrame, at: datetime.date | int | None
+    rows: pl.DataFrame, with_code: pl.DataFrame, at: datetime.date | int | None, number: int
 ) -> tuple[FramePatient, set[str]]:
-    """`rows`: of one patient, by day, and those `with_code`; with what contradicts itself in them."""
+    """`rows`: of one patient, who is the how manieth, by day, and those `with_code`; with what contradicts itself."""
     visits = with_code.group_by("day", maintain_order=True).agg("code")
     latest: int = rows["day"][-1]
     day = at.date() if isinstance(at, datetime.datetime) else at
     now = latest if day is None else (day - _EPOCH).days if isinstance(day, datetime.date) else int(day)
     if now < latest:
         raise UserError("`at` lies before the last visit of a patient; leave the later visits out, or give a later day")
-    dated, sexes = rows.drop_nulls("age"), {read_sex(word): word for word in rows["sex"].drop_nulls().unique()}
-    sexes.pop("", None)  # recorded as unknown
+    dated, words = rows.drop_nulls("age"), [word for word in rows["sex"].drop_nulls().unique() if str(word).strip()]
     ages = dated.filter(pl.col("day") == pl.col("day").max())
+    age = ages["age"][0] if ages["age"].n_unique() == 1 else None
+    try:
+        years, sexes = read_age(age), {read_sex(word) for word in words} - {None}
+    except UserError as error:
+        raise UserError(f"patient {number} of the frame: {str(error).partition(', got ')[0]}") from None
     conflicts = {"sexes"} if len(sexes) > 1 else set()
     conflicts |= {"ages on one day"} if ages["age"].n_unique() > 1 else set()
-    age = ages["age"][0] if ages["age"].n_unique() == 1 else None
-    if isinstance(age, int | float) and float(age).is_integer():
-        age = aged(int(age), now - ages["day"][0])
     patient = FramePatient(
         patient=rows["patient"][0],
         history=visits["code"].to_list(),
         days_before=[now - day for day in visits["day"]],
-        age=age,
-        sex=next(iter(sexes.values())) if len(sexes) == 1 else None,
+        age=None if years is None else aged(years, now - ages["day"][0]),
+        sex=next(iter(sexes)) if len(sexes) == 1 else None,
     )
     return patient, conflicts
 
@@ -152,6 +165,6 @@ def _days(table: pl.DataFrame, time: str) -> pl.Expr:
 
 
 def _say_left_out(rows: int, patients: int) -> None:
-    if rows:
+    if rows or patients:
         lost = f", and with them {patients:,} patients" if patients else ""
         warnings.warn(f"{rows:,} rows of the frame without a code were left out{lost}", InputNotice, stacklevel=4)

@@ -22,7 +22,7 @@ from rank.patients.code_reader import CodeReader
 from rank.patients.coding_check import CheckedSets, RuleUse, check_sets
 from rank.patients.event_reader import EventReader
 from rank.patients.notices import InputNotice
-from rank.patients.patient_frame import Frame, FrameColumns, as_given, as_polars, patients_of_frame
+from rank.patients.patient_frame import Frame, FrameColumns, as_given, as_polars, no_answer, patients_of_frame
 from rank.patients.patient_input import (
     NO_USABLE_CODE,
     GivenVisits,
@@ -126,7 +126,8 @@ class PatientRanker(ABC):
     ) -> list[RankedCode]:
         """All candidates (or the first `top`), most likely first. The arguments are as `row` and `ranked` take them."""
         row = self.row(history, days_before=days_before, age=age, sex=sex, text=text, allow_unknown=allow_unknown)
-        for sentence in filter(None, (self.given(history).left_out_sentence, self.unknown_codes_of(row))):
+        left_out = None if allow_unknown else self.given(history).left_out_sentence
+        for sentence in filter(None, (left_out, self.unknown_codes_of(row))):
             warnings.warn(sentence, InputNotice, stacklevel=2)
         return self.ranked([row], *self.score([row], tell=_warn), top=top, rules=rules, explain=explain)[0]
 
@@ -188,7 +189,7 @@ class PatientRanker(ABC):
             for each, codes in zip(patients, ranked, strict=True)
             for place, one in enumerate(codes, start=1)
         ]
-        table = pl.DataFrame(found, infer_schema_length=None) if found else pl.DataFrame(schema=[patient, *answered])
+        table = pl.DataFrame(found, infer_schema_length=None) if found else no_answer(patient)
         return as_given(table.drop("because", *(["rules"] if rules == "none" else [])), frame)
 
     def row(
@@ -224,7 +225,7 @@ class PatientRanker(ABC):
         if self.events:
             for visit, told in zip(past, given.events, strict=True):
                 visit["events"] = told
-        usable = [past[number] for number in given.usable]
+        usable = past if allow_unknown else [past[number] for number in given.usable]
         return {"age": read_age(age), "sex": read_sex(sex), "history": usable, "text": text}
 
     def given(self, history: Sequence[Sequence[str]]) -> GivenVisits:

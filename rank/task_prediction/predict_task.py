@@ -48,7 +48,8 @@ def rank_patient(
     )
     for sentence in unread_facts(ranker, age=age is not None, sex=sex is not None):
         notice(sentence)
-    for said in filter(None, (ranker.given(visits).left_out_sentence, ranker.unknown_codes_of(row))):
+    left_out = None if allow_unknown else ranker.given(visits).left_out_sentence
+    for said in filter(None, (left_out, ranker.unknown_codes_of(row))):
         notice(said)
     notice_all(ranker, top)
     if phenotypes:

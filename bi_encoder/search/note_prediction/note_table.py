@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
+from bi_encoder.adaptation.notes import JSON_SUFFIXES, json_column
 from data.ledger import Ledger
 from data.sources.shared.own_table.table_columns import encoding_hint, texts_of
 from data.table_files.columns import Column, ColumnForms, type_columns, without_nothing
@@ -53,6 +54,9 @@ def read_note_table(path: str | Path, columns: NoteColumns, forms: ColumnForms |
     """Raises UserError, naming the line, where an id is missing, where one stands twice, and where no row has a note;
     and as `read_text_table` and `type_columns`."""
     path, forms = Path(path), forms or ColumnForms()
+    if path.name.removesuffix(".gz").endswith(JSON_SUFFIXES):
+        for name in texts_of(columns.text):
+            json_column(path, name)  # refuses what is no text
     with encoding_hint():
         table = read_text_table(path, columns.named(), encoding=forms.encoding)
     parts = [name for name in table.rows.columns if name.startswith("text")]

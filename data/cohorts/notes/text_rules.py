@@ -43,9 +43,13 @@ def clean_note(note: PlainText, rules: str | None) -> PlainText:
     words = [(found[0].lower(), *found.span()) for found in _WORDS[rules].finditer(note.text)]
     number = start = end = 0
     for word in cleaned.split():
-        same = next((place for place in range(number, len(words)) if words[place][0] == word), None)
-        if same is not None:
-            number, (_, start, end) = same + 1, words[same]
+        while number < len(words) and words[number][0] != word and words[number][0].isnumeric():
+            number += 1
+        if number < len(words) and words[number][0] == word:
+            _, start, end = words[number]
+            number += 1
+        else:  # a letter that is two in lower case: no place of its own
+            start = end
         of_word = range(start, end) if end - start == len(word) else [start] * len(word)
         places += [note.places[place] for place in chain(of_word, [end])]
     return PlainText(cleaned, places or [0], note.stored)

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -102,10 +102,21 @@ class TrainedModel:
         return self.runs[min(self.runs, key=seed_order)]
 
 
-def without_seed(model: str, seed: object) -> str:
-    """What a model is called without the seed at its end: `LSTM` of `LSTM (seed 3)`, and of `LSTM-3` with seed 3."""
-    own = rf"|[\s,;_-]+{re.escape(str(seed))}"
-    return re.sub(rf"([\s,;_-]*[(\[]?\s*\bseed[\s_=:-]*\d+\s*[)\]]?{own})\s*$", "", model, flags=re.IGNORECASE) or model
+def names_without_seeds(models: Mapping[object, Collection[str]]) -> dict[tuple[object, str], str]:
+    """(seed, name) of runs that differ in nothing but their seed -> what the model is called without it: `LSTM` of
+    `LSTM (seed 3)`, and where names differ, of `LSTM-3` with seed 3. `models`: seed -> names."""
+    plain = {(seed, name): without_seed(name) for seed, names in models.items() for name in names}
+    if len(set(plain.values())) == 1:
+        return plain  # a number at its end is the model's own
+    return {
+        (seed, name): re.sub(rf"[\s,;_-]+{re.escape(str(seed))}\s*$", "", text) or text
+        for (seed, name), text in plain.items()
+    }
+
+
+def without_seed(model: str) -> str:
+    """`LSTM` of `LSTM (seed 3)`."""
+    return re.sub(r"[\s,;_-]*[(\[]?\s*\bseed[\s_=:-]*\d+\s*[)\]]?\s*$", "", model, flags=re.IGNORECASE) or model
 
 
 def seed_order(seed: object) -> tuple[int, str]:
@@ -187,10 +198,16 @@ def models_of(runs: Sequence[TrainedRun]) -> list[TrainedModel]:
     """Runs of one kind, put together where they are called alike and differ in nothing but their seed."""
     configs: dict[str, JsonObject] = {}
     by_seed: dict[str, dict[object, str]] = {}
+    names: dict[str, dict[object, set[str]]] = {}
+    described: list[tuple[TrainedRun, object, str, JsonObject]] = []
     for run in runs:
         config = _described(run)
         seed = config.pop(BASELINE_SEED if run.kind == BASELINE else SEED, None)
-        key = json.dumps([without_seed(run.model, seed), config], sort_keys=True)
+        settings = json.dumps(config, sort_keys=True)
+        described.append((run, seed, settings, config))
+        names.setdefault(settings, {}).setdefault(seed, set()).add(run.model)
+    for run, seed, settings, config in described:
+        key = json.dumps([names_without_seeds(names[settings])[seed, run.model], settings])
         configs.setdefault(key, config)
         by_seed.setdefault(key, {}).setdefault(seed, run.name)
     return [TrainedModel(config=config, runs=by_seed[key]) for key, config in configs.items()]
@@ -211,7 +228,7 @@ def _described(run: TrainedRun) -> JsonObject:
     every = settings_of_method(run.config)
     flat = {key: value for key, value in every.items() if not key.startswith(START_KEYS)}
     if run.kind == BASELINE:  # one configuration is that of all baselines
-        return flat | {"model": run.model}
+        return flat | {"model": without_seed(run.model)}
     model = run.config.get("model")
     if isinstance(model, dict):
         architecture = model.get("architecture") or {}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mera.evaluation import bootstrap
-from mera.report.comparison.ablations import models_of, seed_order, trained_runs, without_seed
+from mera.report.comparison.ablations import models_of, names_without_seeds, seed_order, trained_runs
 from mera.report.measures.estimates import finite
 from mera.report.measures.measure import METRICS, Measures
 
@@ -50,13 +50,18 @@ def seed_groups(measured: Sequence[Measures]) -> tuple[SeedGroup, ...]:
             members = [runs[model.runs[seed]] for seed in seeds]
             groups.append(
                 SeedGroup(
-                    model=without_seed(members[0].manifest.model, seeds[0]),
+                    model=_called(members, seeds),
                     runs=tuple(run.name for run in members),
                     seeds=tuple(map(str, seeds)),
                     metrics={metric.key: _over_seeds(metric.key, members) for metric in METRICS},
                 )
             )
     return tuple(groups)
+
+
+def _called(members: Sequence[Measures], seeds: Sequence[object]) -> str:
+    names = {seed: {run.manifest.model} for seed, run in zip(seeds, members, strict=True)}
+    return names_without_seeds(names)[seeds[0], members[0].manifest.model]
 
 
 def _over_seeds(metric: str, runs: Sequence[Measures]) -> SeedsValue:

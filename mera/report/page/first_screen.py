@@ -135,7 +135,8 @@ def _small_table(comparison: Comparison) -> Table:
     best = next(iter(competitors(comparison.shown.runs)), None)
     shown = shown_runs(comparison.shown.runs)
     rest = len(comparison.shown.runs) - len(shown)
-    caption = "In percent. Bold difference: supported by the paired test. Intervals stand in the chart and below."
+    caption = "In percent. Bold difference: supported by the paired test, with 0 outside the interval. "
+    caption += "Intervals stand in the chart and below."
     if rest:
         caption += f" {rest} more model{' stands' if rest == 1 else 's stand'} in the tables below."
     return Table(

@@ -74,7 +74,9 @@ def _differences(
     runs: Sequence[ComparedRun], all_pairs: Sequence[MetricDifference], keys: Sequence[str]
 ) -> rich.table.Table:
     best, *others = competitors(runs)
-    table = _table(f"points from {best.label}; * supported by the Holm-corrected paired test", keys)
+    table = _table(
+        f"points from {best.label}; * supported by the Holm-corrected paired test, 0 outside the interval", keys
+    )
     for run in others:
         pairs = [find_pair(all_pairs, key, run.name, best.name) for key in keys]
         table.add_row(run.label, *map(_difference, pairs))

@@ -45,3 +45,9 @@ def test_a_code_is_answered_as_the_code_that_it_is(given, system, code):
     assert f"{code} is a code: " in shown.stderr
     assert f"mera ontology show {code}" in shown.stderr
     assert code in shown.stdout
+
+
+def test_a_word_of_three_letters_is_no_code():
+    shown = run_ready(["-m", "mera.cli", "search", "p53", "--book", "none", "--json"], cwd=ROOT)
+    assert "is a code" not in shown.stderr
+    assert '"text": "p53"' in shown.stdout

@@ -34,6 +34,7 @@ def runs(tmp_path, monkeypatch):
         (["."], TWO),
         (["--code", "icd", "icd2", "--input", "t.csv", "laa"], NOTES),
         (["--keep", "a=1", "b=2", "two", "--input", "t.csv"], TWO),
+        (["laa", "--keep", "a=1", "two"], NOTES),
     ],
 )
 @pytest.mark.usefixtures("runs")

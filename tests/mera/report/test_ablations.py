@@ -16,6 +16,7 @@ from mera.report.comparison.ablations import (
     TrainedRun,
     find_ablations,
     models_of,
+    names_without_seeds,
     without_seed,
 )
 from mera.report.comparison.pairs import MetricDifference
@@ -89,9 +90,24 @@ def test_models_that_are_called_otherwise_are_no_seeds_of_one():
     models = models_of([replace(run, model=name) for run, name in zip(runs, names, strict=True)])
     assert [sorted(model.runs) for model in models] == [[0], [1, 2, 3], [4], [5]]
     assert find_ablations([replace(run, model=name) for run, name in zip(runs, names, strict=True)]) == []
-    assert [without_seed(name, 0) for name in names] == ["LSTM", "GRU", "GRU", "GRU", "gru", "Seed 5"]
-    assert [without_seed(f"ref{end}", 3) for end in ("-3", " 3", "_4", "3")] == ["ref", "ref", "ref_4", "ref3"]
+    assert [without_seed(name) for name in names] == ["LSTM", "GRU", "GRU", "GRU", "gru", "Seed 5"]
     assert len(models_of([replace(run, model="") for run in runs])) == 1, "manifests that name no model"
+
+
+@pytest.mark.parametrize("name", ["SmolLM 2", "stage-2", "GPT-4"])
+def test_a_number_that_all_seeds_have_in_their_name_is_the_models_own(name):
+    runs = trained_runs(*({"training": {"seed": seed, "epochs": 3}} for seed in range(6)), kind="neural")
+    (model,) = models_of([replace(run, model=name) for run in runs])
+    assert sorted(model.runs) == [0, 1, 2, 3, 4, 5]
+    (numbered,) = models_of([replace(run, model=f"{name}-{seed}") for seed, run in enumerate(runs)])
+    assert sorted(numbered.runs) == [0, 1, 2, 3, 4, 5]
+    assert names_without_seeds({0: {"ref-0"}, 3: {"ref_3"}}) == {(0, "ref-0"): "ref", (3, "ref_3"): "ref"}
+
+
+def test_a_baseline_with_its_seed_in_its_name_is_one_model():
+    runs = trained_runs(*({"seed": seed} for seed in (0, 1)), kind="baseline")
+    (model,) = models_of([replace(run, model=f"RETAIN (seed {seed})") for seed, run in enumerate(runs)])
+    assert sorted(model.runs) == [0, 1]
 
 
 def test_the_first_of_ten_seeds_is_the_lowest():

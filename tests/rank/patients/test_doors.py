@@ -166,3 +166,40 @@ def test_predicted_codes_beyond_the_listed_ones_are_counted(ranker, tmp_path):
         ranker.predicted_above = None
     assert wide_table(ranked)["predicted"].to_list() == [30, 30]
     assert [len(each.codes) for each in ranked] == [2, 2]
+
+
+@pytest.mark.parametrize(("age", "says"), [(999, "an age is a whole number"), (-1, "an age is a whole number")])
+def test_an_impossible_age_of_a_frame_is_refused_without_its_value(age, says):
+    rows = [("1", "2018-01-09", "F", age, "I10")]
+    with pytest.raises(UserError, match=f"^patient 1 of the frame: {says} of years from 0 to 120$"):
+        of_frame(rows, datetime.date(2020, 1, 1))
+
+
+def test_an_age_that_is_text_grows_older_too():
+    rows = [("1", "2018-01-09", "F", "60", "I10")]
+    assert of_frame(rows, datetime.date(2020, 1, 9))[0].age == 62
+
+
+def test_a_blank_sex_is_no_second_one():
+    rows = [("1", "2018-01-09", sex, 60, "I10") for sex in ("F", " ", "unknown")]
+    assert of_frame(rows)[0].sex == "F"
+
+
+def test_visits_without_codes_of_a_frame_with_lists_count_for_the_day_and_are_told():
+    frame = pl.DataFrame({"pid": ["a", "a", "b"], "on": [1, 400, 5], "icd": [["I10"], [], []], "age": [60, None, 9]})
+    columns = FrameColumns(patient="pid", time="on", code="icd", age="age")
+    with pytest.warns(InputNotice, match="2 rows of the frame without a code were left out, and with them 1 patients"):
+        (patient,) = patients_of_frame(frame, columns)
+    assert (patient.days_before, patient.age) == ([399], 61)
+
+
+@pytest.mark.parametrize(("groups", "ontology", "code"), [(["CCS108"], "ccs", "486"), (["CIR019"], "ccsr", "J18.9")])
+def test_a_group_that_the_model_lacks_is_of_its_edition(groups, ontology, code):
+    reader = CodeReader(groups, TrainedOn(ontology=ontology))
+    assert reader.read(code) not in groups
+    assert reader.is_code(reader.read(code))
+    assert not reader.is_code(reader.read("ZZZ"))
+
+
+def test_what_is_allowed_stays(ranker):
+    assert [visit["codes"] for visit in ranker.row([["XYZ"]], allow_unknown=True)["history"]] == [["XYZ"]]

@@ -48,7 +48,7 @@ def code_counts(
     rows, columns = ranking.rows, ranking.columns
     is_missed = ~predicted[rows, columns]
     missed_rows, missed = rows[is_missed], columns[is_missed]
-    levels = [level for level in LEVELS if level in codes.columns and level != ROOT]
+    levels = [level for level in LEVELS if level in codes.columns and level != ROOT and codes[level].count()]
     groups = np.stack([label_ids(codes[level]) for level in levels]) if levels else None
     wrong = _wrong_predictions(ranking, predicted, targets)
     instead = [

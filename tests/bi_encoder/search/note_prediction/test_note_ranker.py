@@ -187,6 +187,9 @@ def test_a_table_of_notes(tmp_path):
     (tmp_path / "pandas.jsonl").write_text("\n".join(lines))
     of_pandas = read_note_table(tmp_path / "pandas.jsonl", NoteColumns(text="note", ids="id", age="years"))
     assert (of_pandas.ids, of_pandas.ages) == (["12", "13"], [67, None])
+    (tmp_path / "lists.jsonl").write_text('{"note": ["AKI"]}')
+    with pytest.raises(ValueError, match=r"line 1 of .*lists.jsonl has no text in note, but list"):
+        read_note_table(tmp_path / "lists.jsonl", NoteColumns(text="note"))
     (tmp_path / "parts.csv").write_text("id,course,note\n1,Well,AKI\n2,,CHF\n")
     assert read_note_table(tmp_path / "parts.csv", NoteColumns(text="note+course")).texts == ["AKI\n\nWell", "CHF"]
     (tmp_path / "twice.csv").write_text("id,note\nA,AKI\nA,CHF\nB,\nB,\n")

@@ -73,3 +73,12 @@ def test_places_of_a_cleaned_note_ascend_and_hold_its_letters(text, rules):
     for letter, place in zip(note.text, places, strict=False):
         if letter != " ":
             assert plain_text(text).stored[place].lower() == letter or plain_text(text).text != text
+
+
+def test_a_letter_that_is_two_in_lower_case_moves_no_other_word():
+    note = clean_note(plain_text("İzmir: hip fracture, stage i disease"), "edin")
+    assert note.text == clean_text("İzmir: hip fracture, stage i disease", "edin")
+    for word in ("fracture", "disease"):
+        start = note.text.index(word)
+        first, last = note.original(start, start + len(word))
+        assert note.stored[first:last] == word

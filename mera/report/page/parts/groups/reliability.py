@@ -77,7 +77,7 @@ def _forest(groups: Sequence[GroupComparison], best: str, rival: str, kind: str 
         name=f"{prefix}patient-groups",
         title=f"Recall@20 of {best} minus that of {rival}",
         caption="On the same patients, with 95% bootstrap intervals. Right of the line the model is ahead. A filled "
-        "mark: supported by the corrected paired test; an open one: not.",
+        "mark: supported by the corrected paired test, with 0 outside the interval; an open one: not.",
         alt=f"Forest plot of differences in recall at 20, {best} minus {rival}: {described}.",
         axis="recall@20, points",
         reference=Reference(value=0),

@@ -14,7 +14,8 @@ from mera.report.page.tables import Cell, Column, Row, Table, cell
 from mera.report.text import percent
 
 BOLD_IN_GROUP = (
-    "Bold: above every other model in that group by the paired test, Holm-corrected over this table; groups of fewer "
+    "Bold: above every other model in that group by the paired test, Holm-corrected over this table, with 0 outside "
+    "the interval; groups of fewer "
     f"than {MIN_TESTED_PATIENTS} patients are not tested."
 )
 

@@ -60,7 +60,8 @@ def _table(runs: Sequence[ComparedRun], candidates: int) -> Table:
     return Table(
         name="models",
         caption="Highest recall@20 first. Bold: above every other model, each difference supported by the paired test "
-        f"after Holm's correction. Definitions: the section on method.{shallow_rankings(candidates)}",
+        f"after Holm's correction, with 0 outside its interval. Definitions: the section on "
+        f"method.{shallow_rankings(candidates)}",
         columns=[Column(key=metric.key, label=metric.label, format="percent") for metric in OVERALL_METRICS],
         rows=[
             run_row(run, [cell(run.metrics[metric.key], run.metrics[metric.key].best) for metric in OVERALL_METRICS])
