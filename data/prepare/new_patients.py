@@ -15,7 +15,7 @@ from data.sources.shared.own_table.code_versions import TRANSLATED
 from data.sources.shared.own_table.table_columns import SYSTEMS, TableColumns
 from data.sources.table import read_user_table
 from data.table_files.columns import ColumnForms
-from data.table_files.meanings import aged
+from data.table_files.meanings import LARGEST_AGE, aged
 from data.task_folder.features import PatientRow, VisitRow
 from mera.system.errors import UserError
 
@@ -117,17 +117,21 @@ def _day(at: str) -> int:
 
 
 class _LastKnown(NamedTuple):
-    """Of a patient: the day of the last visit; the age at the last visit that has one, and its day."""
+    """Of a patient: the day of the last visit; the age at the last visit that has one, its day, and the birth date."""
 
     day: int | None
     age: int | None
     age_day: int | None
+    birth: datetime.date | None
     is_carried: bool
     """whether a later visit has no age"""
 
     def age_at(self, day: int | None) -> int | None:
         if self.age is None or self.age_day is None or day is None:
             return self.age
+        if self.birth is not None:
+            on, born = _EPOCH + datetime.timedelta(day), self.birth
+            return min(on.year - born.year - ((on.month, on.day) < (born.month, born.day)), LARGEST_AGE)
         return aged(self.age, day - self.age_day)
 
 
@@ -141,6 +145,7 @@ def _last_known(visits: pl.DataFrame) -> dict[str, _LastKnown]:
             pl.col("day").max(),
             pl.col("age").filter(has_age).last(),
             age_day=pl.col("day").filter(has_age).last(),
+            birth=pl.col("birth_date").filter(has_age).last().dt.date(),
             is_carried=has_age.any() & ~has_age.last(),
         )
     )

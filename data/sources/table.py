@@ -77,7 +77,7 @@ class TableVisits:
     """All visits of a table, those without a usable code too, and what stands at them."""
 
     visits: pl.DataFrame
-    """VISIT_COLUMNS of `data.cohorts.cohort`, and its optional ones."""
+    """VISIT_COLUMNS of `data.cohorts.cohort`, its optional ones, and `birth_date`."""
     codes: pl.DataFrame
     """As `build_cohort` takes them."""
     events: pl.DataFrame | None

@@ -203,3 +203,11 @@ def test_a_group_that_the_model_lacks_is_of_its_edition(groups, ontology, code):
 
 def test_what_is_allowed_stays(ranker):
     assert [visit["codes"] for visit in ranker.row([["XYZ"]], allow_unknown=True)["history"]] == [["XYZ"]]
+
+
+@pytest.mark.parametrize(("at", "age"), [("2020-07-10", 59), ("2020-12-30", 59), ("2020-12-31", 60), (None, 59)])
+def test_of_a_birth_date_the_age_is_exact(tmp_path, at, age):
+    rows = {"pid": ["1"], "admitted": ["2020-01-01"], "born": ["1960-12-31"], "icd": ["I10"]}
+    pl.DataFrame(rows).write_csv(tmp_path / "t.csv")
+    columns = TableColumns(patient="pid", time="admitted", code="icd", birth_date="born")
+    assert read_new_patients(tmp_path / "t.csv", columns, system="icd10cm", at=at).rows[0]["age"] == age

@@ -38,7 +38,8 @@ def with_one_text(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def with_age_at_visit(path: str | Path, rows: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
-    """`rows` with `age` in the place of `birth_date`. Raises UserError where the times are numbers of days."""
+    """`rows` with `age`, and without a `birth_date` that gives none. Raises UserError where the times are numbers of
+    days."""
     if rows["time"].null_count() == rows.height:
         raise UserError(f"{path}: --birth-date needs times that are dates; leave it out, or name a column of ages")
     age = completed_years(pl.col("birth_date"), pl.col("time"))
@@ -47,7 +48,7 @@ def with_age_at_visit(path: str | Path, rows: pl.DataFrame, ledger: Ledger) -> p
         f"row whose age by the date of birth is below 0 or above {LARGEST_AGE}, left out",
         int(rows.select(~is_age).to_series().sum()),
     )
-    return rows.with_columns(age=pl.when(is_age).then(age)).drop("birth_date")
+    return rows.with_columns(age=pl.when(is_age).then(age), birth_date=pl.when(is_age).then("birth_date"))
 
 
 def note_as_id(rows: pl.DataFrame) -> pl.Series:
@@ -154,13 +155,16 @@ def visits_of_rows(rows: pl.DataFrame, columns: TableColumns, ledger: Ledger, pa
         pl.col("order", "day").min(),
         sex=_one(pl.col("sex")) if columns.sex else pl.lit(None, dtype=pl.String),
         age=_one(pl.col("age")) if "age" in rows.columns else pl.lit(None, dtype=pl.Int64),
+        birth_date=_one(pl.col("birth_date")) if columns.birth_date else pl.lit(None, dtype=pl.Datetime),
         text=notes.str.join("\n\n") if columns.text else pl.lit(None, dtype=pl.String),
         num_texts=pl.col("text").drop_nulls().n_unique() if columns.text else pl.lit(0),
     )
     for name in (name for name in ("sex", "age") if name in rows.columns):
         several = rows.drop_nulls(name).group_by("patient", "visit").agg(pl.col(name).n_unique())
         ledger.change(f"visit whose rows differ in {name}, which is left out", several.filter(pl.col(name) > 1).height)
-    visits = first.select("order", "day", "age", "sex", patient_id="patient", admission_id="visit", period="day")
+    visits = first.select(
+        *("order", "day", "age", "sex", "birth_date"), patient_id="patient", admission_id="visit", period="day"
+    )
     if not columns.text:
         return visits
     text = pl.when(pl.col("text").str.strip_chars() != "").then("text")
