@@ -58,9 +58,9 @@ def main() -> None:
     if options.task is not None:
         codes, book = _search_task(options, text), None
     else:
-        text = _name_of_code(text, options.ontology or "icd10cm")
+        own, text = _code_and_name(text, options.ontology or "icd10cm")
         book = choose_book(options.book or "auto", options.ontology or "icd10cm")
-        codes = _search(options, text, book)
+        codes = sorted(_search(options, text, book), key=lambda found: found.code != own)
     if options.task is None and _is_foreign(text) and (book is None or set(book.terms["language"]) <= {"en"}):
         print(ENGLISH_NAMES, file=sys.stderr)
     if not codes:
@@ -82,18 +82,18 @@ def main() -> None:
         console.print(codes_table(text, codes, in_colour=console.is_terminal))
 
 
-def _name_of_code(text: str, system: str) -> str:
-    """The definition of the code that the text is, which is told; else the text."""
+def _code_and_name(text: str, system: str) -> tuple[str | None, str]:
+    """The code that the text is and its definition, which is told; else None and the text."""
     if not CODE_FORM.fullmatch(text.strip()):
-        return text
+        return None, text
     edition = load_ontology(system)
     try:
         code, _ = edition.resolve(text.strip())
     except UnknownCode:
-        return text
+        return None, text
     name = edition.definition(code)
     print(f"{code} is a code: {name} (mera ontology show {code}). Codes with a name like it:", file=sys.stderr)
-    return name
+    return code, name
 
 
 def _is_foreign(text: str) -> bool:

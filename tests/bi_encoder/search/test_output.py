@@ -44,7 +44,7 @@ def test_a_code_is_answered_as_the_code_that_it_is(given, system, code):
     assert shown.returncode == 0, shown.stderr
     assert f"{code} is a code: " in shown.stderr
     assert f"mera ontology show {code}" in shown.stderr
-    assert code in shown.stdout
+    assert shown.stdout.splitlines()[1].split()[1] == code, "the code itself first"
 
 
 def test_a_word_of_three_letters_is_no_code():
