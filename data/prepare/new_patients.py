@@ -16,6 +16,7 @@ from data.sources.shared.own_table.table_columns import SYSTEMS, TableColumns
 from data.sources.table import read_user_table
 from data.table_files.columns import ColumnForms
 from data.table_files.meanings import LARGEST_AGE, aged
+from data.table_files.times import completed_years
 from data.task_folder.features import PatientRow, VisitRow
 from mera.system.errors import UserError
 
@@ -80,7 +81,7 @@ def read_new_patients(
     patients = table.cohort(ledger)
     with_notes, with_events = columns.text is not None, bool(columns.events())
     day = None if at is None else _day(at)
-    last = _last_known(table.visits)
+    last = _last_known(table.visits, day)
     last_days = [last[patient.patient_id].day for patient in patients]
     if day is not None and any(known is not None and day < known for known in last_days):
         raise UserError("--at lies before the last visit of a patient; leave the later visits out, or give a later day")
@@ -95,7 +96,7 @@ def read_new_patients(
     return NewPatients(
         patient_ids=[patient.patient_id for patient in patients],
         rows=[
-            _row(patient, last[patient.patient_id], day, with_notes=with_notes, with_events=with_events)
+            _row(patient, last[patient.patient_id], with_notes=with_notes, with_events=with_events)
             for patient in patients
         ],
         account=ledger.record(),
@@ -117,26 +118,29 @@ def _day(at: str) -> int:
 
 
 class _LastKnown(NamedTuple):
-    """Of a patient: the day of the last visit; the age at the last visit that has one, its day, and the birth date."""
+    """Of a patient: the day of the last visit; the age at the last visit that has one, and its day; the day to predict,
+    and the age on it where the birth date is known."""
 
     day: int | None
     age: int | None
     age_day: int | None
-    birth: datetime.date | None
     is_carried: bool
     """whether a later visit has no age"""
+    now: int | None
+    exact_age: int | None
 
-    def age_at(self, day: int | None) -> int | None:
-        if self.age is None or self.age_day is None or day is None:
+    @property
+    def age_now(self) -> int | None:
+        if self.exact_age is not None:
+            return min(self.exact_age, LARGEST_AGE)
+        if self.age is None or self.age_day is None or self.now is None:
             return self.age
-        if self.birth is not None:
-            on, born = _EPOCH + datetime.timedelta(day), self.birth
-            return min(on.year - born.year - ((on.month, on.day) < (born.month, born.day)), LARGEST_AGE)
-        return aged(self.age, day - self.age_day)
+        return aged(self.age, self.now - self.age_day)
 
 
-def _last_known(visits: pl.DataFrame) -> dict[str, _LastKnown]:
-    """By patient; `visits` with VISIT_COLUMNS, those without a usable code too."""
+def _last_known(visits: pl.DataFrame, at: int | None) -> dict[str, _LastKnown]:
+    """By patient; `visits` with VISIT_COLUMNS and `birth_date`, those without a usable code too; `at`: the day to
+    predict, None: that of the last visit."""
     has_age = pl.col("age").is_not_null()
     last = (
         visits_in_order(visits)
@@ -145,15 +149,18 @@ def _last_known(visits: pl.DataFrame) -> dict[str, _LastKnown]:
             pl.col("day").max(),
             pl.col("age").filter(has_age).last(),
             age_day=pl.col("day").filter(has_age).last(),
-            birth=pl.col("birth_date").filter(has_age).last().dt.date(),
             is_carried=has_age.any() & ~has_age.last(),
+            birth=pl.col("birth_date").filter(has_age).last(),
         )
+        .with_columns(now="day" if at is None else pl.lit(at))
+        .with_columns(exact_age=completed_years(pl.col("birth"), pl.col("now").cast(pl.Int32).cast(pl.Date)))
+        .drop("birth")
     )
     return {patient_id: _LastKnown(*known) for patient_id, *known in last.iter_rows()}
 
 
-def _row(patient: Patient, last: _LastKnown, at: int | None, *, with_notes: bool, with_events: bool) -> PatientRow:
-    now = last.day if at is None else at
+def _row(patient: Patient, last: _LastKnown, *, with_notes: bool, with_events: bool) -> PatientRow:
+    now = last.now
     history: list[VisitRow] = []
     for visit in patient.visits:
         days_before = None if visit.day is None or now is None else now - visit.day
@@ -163,4 +170,4 @@ def _row(patient: Patient, last: _LastKnown, at: int | None, *, with_notes: bool
         if with_events:
             past["events"] = visit.events
         history.append(past)
-    return {"age": last.age_at(now), "sex": patient.sex, "history": history, "text": None}
+    return {"age": last.age_now, "sex": patient.sex, "history": history, "text": None}

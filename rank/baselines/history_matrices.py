@@ -58,6 +58,11 @@ class HistoryMatrices:
         return self._of_linked(self.seen)
 
     @property
+    def linked_counts(self) -> sparse.csr_array:
+        """(N, L) float32: visits with each linked code."""
+        return self._of_linked(self.visit_counts)
+
+    @property
     def linked_last(self) -> sparse.csr_array:
         """(N, L) float32: 1 for those of the last visit."""
         return self._of_linked(self.last_visit)

@@ -12,10 +12,11 @@ from scipy.linalg import cho_factor, cho_solve
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from data.task import Task
-from data.task_folder.features import PatientRow, VisitRow
+from data.task_folder.features import PatientRow
 from mera.evaluation.metrics import recall_at_k, telling_k
 from mera.runs.fitted_contents import Contents
 from rank.baselines.history_columns import HistoryColumns
+from rank.baselines.history_matrices import HistoryMatrices, history_matrices, task_matrices
 from rank.baselines.simple import BaselineScores, has_history, scored_by
 from rank.patients.visit_events import events_of
 
@@ -43,19 +44,15 @@ class LinearFeatures:
             words.fit(notes)
         return cls(columns=HistoryColumns.of_task(task), reads_history=has_history(task), words=words)
 
-    def of(self, rows: Sequence[PatientRow]) -> sparse.csr_array:
-        """(N, K) float32."""
-        ages = np.array([UNKNOWN_AGE if row["age"] is None else row["age"] for row in rows], dtype=np.float32)
-        female = np.array([row["sex"] == "F" for row in rows], dtype=np.float32)
-        blocks = [sparse.csr_array(np.column_stack([ages / 100, female]))]
+    def of(self, rows: Sequence[PatientRow], matrices: HistoryMatrices | None = None) -> sparse.csr_array:
+        """(N, K) float32. `matrices`: those of the rows, where they are at hand."""
+        matrices = history_matrices(rows, self.columns) if matrices is None else matrices
+        ages, female = np.nan_to_num(matrices.age, nan=UNKNOWN_AGE) / 100, np.nan_to_num(matrices.female)
+        blocks = [sparse.csr_array(np.column_stack([ages, female]))]
         if self.reads_history:
-            codes = self.columns.of_linked
-            of_visits = [[_numbers(visit, codes) for visit in row["history"]] for row in rows]
-            blocks += [_visit_counts(of_visits, len(codes)).log1p(), _last_visits(of_visits, len(codes))]
+            blocks += [matrices.linked_counts.log1p(), matrices.linked_last]
         if self.columns.events:
-            events = self.columns.of_events
-            of_visits = [[events_of(visit, events) for visit in row["history"]] for row in rows]
-            blocks += [_visit_counts(of_visits, len(events)).log1p(), _last_visits(of_visits, len(events))]
+            blocks += [_event_counts(rows, self.columns.of_events).log1p(), matrices.last_events]
         if self.words is not None:
             blocks.append(sparse.csr_array(self.words.transform([row["text"] or "" for row in rows])))
         return sparse.csr_array(sparse.hstack(blocks))
@@ -99,9 +96,11 @@ def linear(task: Task) -> BaselineScores:
     """Closed-form ridge regression from the input (`LinearFeatures`) to the target codes, one output per code. The
     penalty is chosen by recall@20 (of few candidates `telling_k`) on validation."""
     features = LinearFeatures.of_task(task)
-    of_train, of_validation = (features.of(list(task.splits[split])) for split in ("train", "validation"))
+    train = task_matrices(task, "train", features.columns)
+    of_train = features.of(list(task.splits["train"]), train)
+    of_validation = features.of(list(task.splits["validation"]))
     wanted, k = task.targets("validation"), telling_k(len(task.codes))
-    equations = RidgeEquations.of(of_train, _targets(task))
+    equations = RidgeEquations.of(of_train, train.targets)
     best: tuple[float, float, Linear] | None = None
     for penalty in RIDGE_PENALTIES:
         # Penalties are for a few thousand rows; scaling keeps them meaningful for a hundred or a hundred thousand.
@@ -149,30 +148,11 @@ class RidgeEquations:
         return np.ascontiguousarray(weights.T, dtype=np.float32), intercepts.astype(np.float32)
 
 
-def _targets(task: Task) -> sparse.csr_array:
-    """(N, C) float32, of the train split."""
-    columns = [np.array(row, dtype=np.int64) for row in task.target_columns("train")]
-    return _ones(columns, len(task.codes))
-
-
-def _numbers(visit: VisitRow, column: Mapping[str, int]) -> list[int]:
-    return [column[code] for code in set(visit["codes"]) if code in column]
-
-
-def _visit_counts(of_visits: Sequence[Sequence[Sequence[int]]], width: int) -> sparse.csr_array:
-    """(N, width) float32: of each row the visits with each number; those of a visit are different."""
-    return _ones([np.array([number for visit in row for number in visit], dtype=np.int64) for row in of_visits], width)
-
-
-def _last_visits(of_visits: Sequence[Sequence[Sequence[int]]], width: int) -> sparse.csr_array:
-    """(N, width) float32: 1 for the numbers of the last visit."""
-    return _ones([np.array(row[-1] if row else [], dtype=np.int64) for row in of_visits], width)
-
-
-def _ones(columns: Sequence[np.ndarray], width: int) -> sparse.csr_array:
-    """(N, width) float32: how often each number is in `columns` of the row."""
-    starts = np.concatenate([[0], np.cumsum([len(row) for row in columns])])
-    joined = np.concatenate([np.empty(0, dtype=np.int64), *columns])
-    matrix = sparse.csr_array((np.ones(len(joined), dtype=np.float32), joined, starts), shape=(len(columns), width))
-    matrix.sum_duplicates()
-    return matrix
+def _event_counts(rows: Sequence[PatientRow], columns: Mapping[str, int]) -> sparse.csr_array:
+    """(N, E) float32: of each row the visits with each event."""
+    numbers = [[number for visit in row["history"] for number in events_of(visit, columns)] for row in rows]
+    starts = np.concatenate([[0], np.cumsum([len(row) for row in numbers], dtype=np.int64)])
+    joined = np.fromiter((number for row in numbers for number in row), dtype=np.int64, count=starts[-1])
+    counts = sparse.csr_array((np.ones(len(joined), dtype=np.float32), joined, starts), shape=(len(rows), len(columns)))
+    counts.sum_duplicates()
+    return counts

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Sequence
 import polars as pl
 
 from data.codes.ccs import load_ccs
-from data.codes.code_columns import by_ontology
+from data.codes.code_columns import Resolve, by_ontology
 from data.ontology import SYSTEMS, Ontology, UnknownCode, load_ontology, undotted
 from data.sources.shared.own_table.named_codes import bare_codes
 from rank.patients.trained_on import TrainedOn
@@ -116,7 +116,7 @@ class CodeReader:
             return self._without_edition(text.upper().rstrip(MARKS))
         ontology = load_ontology(self.system)
         try:
-            code = by_ontology(ontology, "category" if self._of_categories else "full")(text).codes[0]
+            code = self._resolve(text).codes[0]
         except UnknownCode:
             return None
         if self.trained_on.ontology in GROUPED_SYSTEMS:
@@ -124,6 +124,12 @@ class CodeReader:
         if code in self.codes or not self._of_categories:
             return code
         return ontology.groups(code)["category"]
+
+    @functools.cached_property
+    def _resolve(self) -> Resolve:
+        """As `mera prepare` resolves the codes of a table; the edition must be known."""
+        assert self.system is not None, "asked for only where the edition is known"
+        return by_ontology(load_ontology(self.system), "category" if self._of_categories else "full")
 
     def _without_edition(self, text: str) -> str | None:
         """By the model's own codes, where the table of its edition is not at hand: a code that they hold, or its
