@@ -188,7 +188,7 @@ def _example(number: int, kind: str, codes: pl.DataFrame, rng: random.Random) ->
     targets = rng.sample(visits[-1], k=len(visits[-1]))
     text, evidence = _note(targets, codes, rng) if kind == "coding" else (None, [])
     return {
-        "example_id": f"e{number:04d}",
+        "example_id": f"example{number:04d}",  # no hexadecimal digits: a checksum cannot hold an id by chance
         "patient_id": f"p{number:04d}",
         "age": rng.randint(35, 90),
         "sex": rng.choice(["F", "M"]),
