@@ -83,15 +83,15 @@ class Resampling:
         mean: np.ndarray = (self.seed_weights.T * replicates).mean(axis=0)
         return mean
 
-    def value(self, replicates: np.ndarray) -> Estimate:
-        """The mean over seeds with its 95% interval; without one where no seed's resamples vary, as of one patient or
-        code: seeds alone say nothing of another."""
-        measured = estimate(self.over_seeds(replicates), bounds=(-1.0, 1.0))
+    def value(self, replicates: np.ndarray, bounds: tuple[float, float] = (0.0, 1.0)) -> Estimate:
+        """The mean over seeds with its 95% interval, within what the number can be; without one where no seed's
+        resamples vary, as of one patient or code: seeds alone say nothing of another."""
+        measured = estimate(self.over_seeds(replicates), bounds=bounds)
         return measured if bootstrap.varies(replicates) else replace(measured, low=None, high=None)
 
     def difference(self, first: np.ndarray, second: np.ndarray) -> Estimate:
         """First minus second, paired over patients and seeds; (S, B) each."""
-        return self.value(first - second)
+        return self.value(first - second, bounds=(-1.0, 1.0))
 
 
 def measured_runs(folders: Sequence[Path], resampling: Resampling, examples: Sequence[str]) -> dict[str, np.ndarray]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from mera.evaluation import bootstrap
 from mera.report.comparison.ablations import models_of, names_without_seeds, seed_order, trained_runs
-from mera.report.measures.estimates import finite
+from mera.report.measures.estimates import Estimate, estimate, finite
 from mera.report.measures.measure import METRICS, Measures
 
 
@@ -66,19 +66,19 @@ def _called(members: Sequence[Measures], seeds: Sequence[object]) -> str:
 
 def _over_seeds(metric: str, runs: Sequence[Measures]) -> SeedsValue:
     values = np.array([run.values[metric] for run in runs])
-    low = high = float("nan")
+    ends = Estimate(value=None, low=None, high=None)
     if all(metric in run.replicates for run in runs):
         by_code = [run.by_code[metric] for run in runs if metric in run.by_code]
         least_error = bootstrap.mean_error(np.mean(by_code, axis=0)) if by_code else 0.0
-        low, high = bootstrap.interval(
+        ends = estimate(
             np.mean([run.replicates[metric] for run in runs], axis=0),
             least_error=least_error,
             units=runs[0].units(metric),
         )
     return SeedsValue(
         mean=finite(float(values.mean())),
-        low=finite(low),
-        high=finite(high),
+        low=ends.low,
+        high=ends.high,
         deviation=finite(float(values.std(ddof=1))),
         by_seed=tuple(finite(float(value)) for value in values),
     )

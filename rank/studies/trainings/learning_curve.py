@@ -188,7 +188,7 @@ def _claim(
     mean = np.mean([first[MAIN] - second[MAIN] for first, second in pairs], axis=0)
     sentence = claim_sentence(
         claim,
-        resampling.value(mean),
+        resampling.value(mean, bounds=(-1.0, 1.0)),
         plan.least_effect,
         f"{MAIN} of stage two minus that of the model “{model.label}”, mean over {len(sizes)} training sizes,",
         where,
