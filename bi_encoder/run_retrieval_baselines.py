@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.progress import track
 
 from bi_encoder.baselines.fitted import write_fitted
-from bi_encoder.baselines.phrases_and_words import dictionary, words_and_letters
+from bi_encoder.baselines.phrases_and_words import dictionary, phrase_trees, words_and_letters
 from bi_encoder.baselines.retrieval_baselines import (
     ChosenSetting,
     ChosenView,
@@ -51,12 +51,14 @@ def main() -> None:
         ),
         "dictionary": lambda: dictionary(task, config.refit),
         "words and letters": lambda: words_and_letters(task, config.refit),
+        "phrase trees": lambda: phrase_trees(task, config.refit),
     }
     keys = {
         "BM25": ("prior_form",),
         "untrained encoder": ("encoder", "max_query_tokens", "prior_form"),
         "dictionary": ("refit",),
         "words and letters": ("refit",),
+        "phrase trees": ("refit",),
     }
     folders = {name: Path(config.output) / name.lower().replace(" ", "-") for name in baselines}
     folders = chosen_folders(folders, config.only)

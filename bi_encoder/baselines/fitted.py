@@ -9,6 +9,7 @@ import numpy as np
 
 from bi_encoder.baselines.dictionary import Dictionary
 from bi_encoder.baselines.name_models import EncoderScorer, NameModel, OpenModel, WordScorer
+from bi_encoder.baselines.phrase_trees import PhraseTrees
 from bi_encoder.baselines.word_features import WordModel
 from bi_encoder.evidence.attended_spans import Span
 from mera.runs.fitted_contents import SETTINGS, Contents, read_contents, write_contents
@@ -38,6 +39,7 @@ class Fitted(Protocol):
 
 READERS: dict[str, Callable[[Contents, OpenModel], Fitted]] = {
     Dictionary.kind: lambda contents, _: Dictionary.from_contents(contents),
+    PhraseTrees.kind: lambda contents, _: PhraseTrees.from_contents(contents),
     WordModel.kind: lambda contents, _: WordModel.from_contents(contents),
     WordScorer.kind: lambda contents, _: NameModel.from_contents(contents, WordScorer.from_contents(contents)),
     EncoderScorer.kind: lambda contents, open_model: NameModel.from_contents(

@@ -7,6 +7,7 @@ in lower case, without accents and plural endings.
 
 import re
 import unicodedata
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
@@ -61,10 +62,24 @@ def known_phrases(
     `names`: the names of each code (C). `texts`, `targets`, `spans`: of each training note (N), its true columns and,
     where the notes have evidence, (column, marked words). Raises UserError where there is no phrase at all.
     """
+    return with_learnt_phrases(phrases_of_names(names), texts, targets, spans)
+
+
+def phrases_of_names(names: Sequence[Sequence[str]]) -> list[tuple[str, int]]:
+    """(phrase, column) of all names."""
+    return [(phrase, column) for column, of_code in enumerate(names) for phrase in filter(None, map(_phrase, of_code))]
+
+
+def with_learnt_phrases(
+    of_names: Iterable[tuple[str, int]],
+    texts: Sequence[str],
+    targets: Sequence[Sequence[int]],
+    spans: Sequence[Sequence[tuple[int, str]]] | None = None,
+) -> Phrases:
+    """As `known_phrases`, of names that were read before."""
     phrases: Phrases = {}
-    for column, of_code in enumerate(names):
-        for phrase in filter(None, map(_phrase, of_code)):
-            phrases.setdefault(phrase, {})[column] = Meaning("name")
+    for phrase, column in of_names:
+        phrases.setdefault(phrase, {})[column] = Meaning("name")
     if spans is not None:
         for (phrase, column), notes in _marked_in(spans).items():
             columns = phrases.setdefault(phrase, {})
@@ -75,6 +90,20 @@ def known_phrases(
     if not phrases:
         raise UserError("none of the codes has a name of a letter or a digit to look for")
     return phrases
+
+
+def together(text: str, spans: Sequence[tuple[int, int, int]]) -> list[tuple[int, str]]:
+    """(column, start, end) of marked characters of a text -> (column, the words marked for it in one sentence).
+
+    Annotators mark words that lie apart, and a task has each such piece as a span of its own.
+    """
+    words = words_of(text)
+    of_sentence: dict[tuple[int, int], list[str]] = {}
+    for column, start, end in sorted(spans, key=lambda span: span[1:]):
+        word = bisect_right(words.ends, start)
+        sentence = words.sentences[word] if word < len(words.sentences) else -1
+        of_sentence.setdefault((column, sentence), []).append(text[start:end])
+    return [(column, " ".join(pieces)) for (column, _), pieces in of_sentence.items()]
 
 
 def words_of(text: str) -> Words:
@@ -120,15 +149,21 @@ def _marked_in(spans: Sequence[Sequence[tuple[int, str]]]) -> Counter[tuple[str,
 def _sequence_phrases(texts: Sequence[str], targets: Sequence[Sequence[int]]) -> Iterable[tuple[str, int]]:
     """Sequences of words with the codes that most notes with them have."""
     rows, right = Counter[str](), Counter[tuple[str, int]]()
-    for text, true in zip(texts[:SEQUENCE_NOTES], targets[:SEQUENCE_NOTES], strict=True):
-        each = words_of(text).joined.split()
-        sequences = {
-            f" {' '.join(each[start : start + length])} "
-            for length in range(1, LONGEST_SEQUENCE + 1)
-            for start in range(len(each) - length + 1)
-        }
+    of_notes = [_sequences(text) for text in texts[:SEQUENCE_NOTES]]
+    for sequences in of_notes:
         rows.update(sequences)
-        right.update((sequence, column) for sequence in sequences for column in true)
+    for sequences, true in zip(of_notes, targets[:SEQUENCE_NOTES], strict=True):
+        frequent = [sequence for sequence in sequences if rows[sequence] >= SEQUENCE_ROWS]
+        right.update((sequence, column) for sequence in frequent for column in true)
     for (sequence, column), count in right.items():
         if count >= SEQUENCE_ROWS and count >= SEQUENCE_SHARE * rows[sequence]:
             yield sequence, column
+
+
+def _sequences(text: str) -> set[str]:
+    each = words_of(text).joined.split()
+    return {
+        f" {' '.join(each[start : start + length])} "
+        for length in range(1, LONGEST_SEQUENCE + 1)
+        for start in range(len(each) - length + 1)
+    }

@@ -5,19 +5,22 @@ of that setting that scores test is fitted again, on the notes of train and vali
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
+from typing import NamedTuple
 
 import numpy as np
 
 from bi_encoder.baselines.dictionary import Dictionary, MatchRule, PhraseCounts, PhraseFinder
-from bi_encoder.baselines.phrases import known_phrases
+from bi_encoder.baselines.phrase_trees import FOLDS, PhraseTrees
+from bi_encoder.baselines.phrases import known_phrases, together
 from bi_encoder.baselines.retrieval_baselines import ChosenSetting, Ranking
 from bi_encoder.baselines.word_features import Ridge, Svm, WordFeatures, WordModel
 from bi_encoder.evidence.attended_spans import EVIDENCE_CODES, EVIDENCE_ROWS
 from bi_encoder.inputs.code_names import all_names
 from bi_encoder.inputs.texts import query_texts
 from data.task import Task
+from mera.evaluation.fusion_trees import ROUNDS
 from mera.evaluation.metrics import mean_average_precision
 
 SMOOTHINGS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
@@ -26,6 +29,8 @@ SVM_COSTS = (0.3, 1.0, 3.0)
 FITTED_ON, REFITTED_ON = ("train",), ("train", "validation")
 MOST_NOTES = 20_000
 """Training notes that are read, the first ones: the linear models take the products of all pairs of them, 3 GiB."""
+MOST_NOTES_OF_TREES = 5_000
+"""The same of the phrase trees, which take some 20 ms for each with 60,000 phrases."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,28 +40,52 @@ class Notes:
     texts: list[str]
     targets: list[list[int]]
     """The columns of each note's true codes."""
+    patients: list[str]
+    """The patient of each note."""
     marked: list[list[tuple[int, str]]] | None
     """(column, words) of each note's evidence; None where the task has none."""
+    marked_together: list[list[tuple[int, str]]] | None
+    """The same, with the words that are marked for a code in one sentence as one phrase."""
 
     @classmethod
     def of(cls, task: Task, splits: Sequence[str]) -> "Notes":
         """The notes of `splits`, one split after the other."""
-        marked = [_marked_words(task, split) for split in splits]
-        there = [row for of_split in marked for row in of_split or ()]
+        texts = [text for split in splits for text in _texts(task, split)][:MOST_NOTES]
+        spans = [_marked(task, split) for split in splits]
+        notes = [note for of_split in spans for note in of_split or ()][:MOST_NOTES]
+        has_evidence = None not in spans and any(note.spans for note in notes)
         return cls(
-            texts=[text for split in splits for text in _texts(task, split)][:MOST_NOTES],
+            texts=texts,
             targets=[list(row) for split in splits for row in task.target_columns(split)][:MOST_NOTES],
-            marked=None if None in marked or not any(there) else there[:MOST_NOTES],
+            patients=[patient for split in splits for patient in task.splits[split]["patient_id"]][:MOST_NOTES],
+            marked=[note.pieces() for note in notes] if has_evidence else None,
+            marked_together=[together(*note) for note in notes] if has_evidence else None,
         )
 
     def select(self, rows: np.ndarray) -> "Notes":
         """Those of `rows` that were read."""
         read = [row for row in rows if row < len(self.texts)]
+        marked, marked_together = (
+            None if each is None else [each[row] for row in read] for each in (self.marked, self.marked_together)
+        )
         return Notes(
             texts=[self.texts[row] for row in read],
             targets=[self.targets[row] for row in read],
-            marked=None if self.marked is None else [self.marked[row] for row in read],
+            patients=[self.patients[row] for row in read],
+            marked=marked,
+            marked_together=marked_together,
         )
+
+
+class MarkedNote(NamedTuple):
+    """A note alone, and the (column, start, end) of its evidence."""
+
+    text: str
+    spans: list[tuple[int, int, int]]
+
+    def pieces(self) -> list[tuple[int, str]]:
+        """(column, words) of each."""
+        return [(column, self.text[start:end]) for column, start, end in self.spans]
 
 
 def dictionary(task: Task, refit: bool = False) -> Ranking[ChosenSetting]:
@@ -116,6 +145,31 @@ def words_and_letters(task: Task, refit: bool = False) -> Ranking[ChosenSetting]
     )
 
 
+def phrase_trees(task: Task, refit: bool = False) -> Ranking[ChosenSetting]:
+    """The dictionary's phrases, in whatever order and with whatever endings, weighed by boosted trees."""
+    names = all_names(task)
+
+    def fitted(read: Notes) -> PhraseTrees:
+        few = read.select(np.arange(MOST_NOTES_OF_TREES))
+        return PhraseTrees.fit(names, few.texts, few.targets, few.patients, few.marked_together)
+
+    notes = Notes.of(task, FITTED_ON)
+    model = fitted(notes)
+    setting = f"{ROUNDS} trees, {FOLDS} folds"
+    chosen, _, validation = _choose(task, [(setting, model.scores(_texts(task, "validation")))], refit)
+    if refit:
+        model = fitted(Notes.of(task, REFITTED_ON))
+    test = model.scores(_texts(task, "test"))
+    return Ranking(
+        validation=validation,
+        test=test,
+        model=model,
+        chosen=replace(chosen, training_notes=min(chosen.training_notes, MOST_NOTES_OF_TREES)),
+        of_fold=lambda rows, texts: fitted(notes.select(rows)).scores(texts),
+        evidence=_evidence(task, model, test),
+    )
+
+
 def _of_each_setting(
     task: Task, notes: Notes, names: Sequence[Sequence[str]], settings: Mapping[str, tuple[MatchRule, float]]
 ) -> Iterator[tuple[str, np.ndarray]]:
@@ -138,16 +192,16 @@ def _texts(task: Task, split: str) -> list[str]:
     return [query.text for query in query_texts(task, split)]
 
 
-def _marked_words(task: Task, split: str) -> list[list[tuple[int, str]]] | None:
-    """For each note of the split (column, words) of its evidence; None where it has none."""
+def _marked(task: Task, split: str) -> list[MarkedNote] | None:
+    """The notes of the split with their evidence; None where it has none."""
     column, rows = task.column, task.splits[split].select(range(min(MOST_NOTES, len(task.splits[split]))))
     if "evidence" not in rows.column_names:
         return None
-    marked: list[list[tuple[int, str]]] = []
+    notes = []
     for text, evidence in zip(rows["text"], rows["evidence"], strict=True):
         spans = [span for span in evidence or () if span["code"] in column]
-        marked.append([(column[span["code"]], text[span["start"] : span["end"]]) for span in spans])
-    return marked
+        notes.append(MarkedNote(text, [(column[span["code"]], span["start"], span["end"]) for span in spans]))
+    return notes
 
 
 def _choose(task: Task, scores: Iterable[tuple[str, np.ndarray]], refit: bool) -> tuple[ChosenSetting, str, np.ndarray]:
@@ -164,7 +218,9 @@ def _choose(task: Task, scores: Iterable[tuple[str, np.ndarray]], refit: bool) -
     return chosen, best, best_scores
 
 
-def _evidence(task: Task, fitted: Dictionary, scores: np.ndarray) -> dict[str, dict[str, list[list[int]]]] | None:
+def _evidence(
+    task: Task, fitted: Dictionary | PhraseTrees, scores: np.ndarray
+) -> dict[str, dict[str, list[list[int]]]] | None:
     """scores (N, C): places of the best codes of the first rows, in the note alone."""
     evidence = {}
     for row, query in enumerate(query_texts(task, "test")[:EVIDENCE_ROWS]):

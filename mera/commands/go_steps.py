@@ -6,7 +6,7 @@ from pathlib import Path
 from mera.commands.programs import Step, mera_command
 from mera.runs.records import PREPARED
 
-BASELINES_ON_NOTES = ("dictionary", "words-and-letters", "bm25")
+BASELINES_ON_NOTES = ("dictionary", "words-and-letters", "bm25", "phrase-trees")
 FOLDS = 5
 """Of the training notes, which the trees are fitted on."""
 VARIANT = "laa_mrl"
@@ -42,14 +42,14 @@ def diagnosis_steps(table: Path, output: Path, options: Sequence[str], recipe: s
 
 
 def coding_steps(table: Path, output: Path, options: Sequence[str], recipe: str | None) -> tuple[list[Step], Path]:
-    """Three baselines on notes, fused by trees, which takes no GPU; and, with the `recipe` of one, a bi-encoder, with
+    """Four baselines on notes, fused by trees, which takes no GPU; and, with the `recipe` of one, a bi-encoder, with
     which the fusion is fused by a sum. `options`: of `mera prepare table`."""
     task, runs = output / PREPARED, output / "runs"
     parts, fused = [runs / name for name in BASELINES_ON_NOTES], runs / "fused"
     steps = [
         _prepare(table, task, *options),
         Step(
-            name="dictionary, words and letters, BM25",
+            name="dictionary, words and letters, BM25, phrase trees",
             command=mera_command(
                 *("retrieval-baselines", "--task", task, "--output", runs, "--only", *BASELINES_ON_NOTES),
                 *("--candidate_folds", FOLDS, "--refit", "true"),

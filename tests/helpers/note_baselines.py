@@ -11,11 +11,11 @@ from small_note_run import make_note_run
 from mera.commands.fusion.fuse import fuse_runs
 from mera.root import ROOT
 
-OF_NOTES = ("bm25", "dictionary", "words-and-letters")
+OF_NOTES = ("bm25", "dictionary", "words-and-letters", "phrase-trees")
 
 
 def make_note_baselines(task, folder):
-    """Three baselines, a bi-encoder `laa`, the baselines fused by `trees`, and these with the bi-encoder by a sum."""
+    """Four baselines, a bi-encoder `laa`, the baselines fused by `trees`, and these with the bi-encoder by a sum."""
     words = ("--task", task.path, "--output", folder, "--only", *OF_NOTES, "--candidate_folds", "3")
     command = ["bi_encoder/run_retrieval_baselines.py", *words]
     done = run_ready(command, cwd=ROOT, env=os.environ | {"HOME": str(folder), "OMP_NUM_THREADS": "1"})

@@ -11,7 +11,7 @@ from tiny_task import make_tiny_task
 from bi_encoder.baselines.dictionary import Dictionary
 from bi_encoder.baselines.fitted import FOLDER, read_fitted, write_fitted
 from bi_encoder.baselines.name_models import EncoderScorer, NameModel, WordScorer, sentence_places
-from bi_encoder.baselines.phrases_and_words import dictionary, words_and_letters
+from bi_encoder.baselines.phrases_and_words import dictionary, phrase_trees, words_and_letters
 from bi_encoder.baselines.retrieval_baselines import bm25, untrained_encoder
 from bi_encoder.baselines.word_features import Svm, WordFeatures, WordModel
 from bi_encoder.index.words import sentences
@@ -42,6 +42,7 @@ def machines(task):
 
 FITTED = {
     "dictionary": lambda task, _: dictionary(task).model,
+    "phrase trees": lambda task, _: phrase_trees(task).model,
     "words and letters": lambda task, _: words_and_letters(task).model,
     "machines": lambda task, _: machines(task),
     "BM25": lambda task, _: bm25(task).model,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tiny_task import make_tiny_task
 
-from bi_encoder.baselines.phrases_and_words import dictionary, words_and_letters
+from bi_encoder.baselines.phrases_and_words import dictionary, phrase_trees, words_and_letters
 from bi_encoder.baselines.retrieval_baselines import bm25, out_of_fold_scores
 from bi_encoder.inputs.texts import query_texts
 from mera.evaluation.metrics import mean_average_precision
@@ -36,7 +36,7 @@ def test_no_fold_is_learnt_from_when_it_is_scored(task):
         assert len(rows) + len(texts) == len(all_texts)
 
 
-@pytest.mark.parametrize("baseline", [dictionary, words_and_letters])
+@pytest.mark.parametrize("baseline", [dictionary, words_and_letters, phrase_trees])
 def test_the_chosen_setting_learns_from_the_rows_that_are_named(task, baseline):
     """All rows give the scores of the run itself; without a third of them they are others."""
     ranking = baseline(task)

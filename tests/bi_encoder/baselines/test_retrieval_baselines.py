@@ -130,7 +130,7 @@ def test_the_command_writes_runs_that_the_report_reads(task, encoder_folder, tmp
     again = start()
     assert again.returncode == 0, again.stderr
     assert [line for line in again.stdout.splitlines() if line.startswith("finished")] == [
-        f"finished before: {tmp_path / name}" for name in ("bm25", "dictionary", "words-and-letters")
+        f"finished before: {tmp_path / name}" for name in ("bm25", "dictionary", "words-and-letters", "phrase-trees")
     ]
     assert read_predictions(tmp_path / "dictionary").records["evidence"]["0"]
     assert (tmp_path / "untrained-encoder" / "predictions").is_dir()

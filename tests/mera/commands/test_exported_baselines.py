@@ -94,7 +94,8 @@ def test_a_fusion_takes_its_parts_along(coded, tmp_path):
     parts = sorted(path.relative_to(exported.folder).as_posix() for path in exported.folder.rglob("parts/*"))
     own = "parts/1-trees"
     assert parts == [own, *(f"{own}/parts/{at}-{name}" for at, name in enumerate(OF_NOTES, 1)), "parts/2-laa"]
-    assert exported.words_of_notes == [f"{own}/parts/2-dictionary/fitted/", f"{own}/parts/3-words-and-letters/fitted/"]
+    with_words = ("2-dictionary", "3-words-and-letters", "4-phrase-trees")
+    assert exported.words_of_notes == [f"{own}/parts/{name}/fitted/" for name in with_words]
     assert pl.read_parquet(exported.folder / "candidates.parquet").columns == ["code", "definition", "train_count"]
     text = (exported.folder / "README.md").read_text()
     assert "# 2 fused models that rank" in text
@@ -106,7 +107,7 @@ def test_a_fusion_takes_its_parts_along(coded, tmp_path):
         NoteRanker.load(exported.folder)
 
 
-@pytest.mark.parametrize("name", ["dictionary", "words-and-letters", "trees", "all"])
+@pytest.mark.parametrize("name", ["dictionary", "words-and-letters", "phrase-trees", "trees", "all"])
 def test_words_of_notes_are_refused_unless_asked_for(coded, name, tmp_path):
     with pytest.raises(UserError, match="was fitted on notes and holds words of them; --with-note-phrases exports"):
         export_run(coded / name, tmp_path / "mine")

@@ -140,7 +140,7 @@ def test_columns_that_are_not_taken_are_said(tmp_path, capsys):
 def test_notes_are_coded_by_a_fusion(steps, table, tmp_path, capsys, kind, recipe):
     go.run_go(table, tmp_path / "mine", [*kind, "--sex-values", "F=2,M=1"], recipe)
     of_bi_encoder = ["the bi-encoder", "fuse it with the others"] if recipe else []
-    baselines = "dictionary, words and letters, BM25"
+    baselines = "dictionary, words and letters, BM25, phrase trees"
     assert steps == ["prepare the table", baselines, "fuse them", *of_bi_encoder, "report"]
     line = next(line for line in capsys.readouterr().out.splitlines() if "mera predict" in line)
     best = tmp_path / "mine" / "runs" / ("fused-laa_mrl-minilm" if recipe else "fused")

@@ -25,7 +25,12 @@ from mera.runs.predictions import read_predictions
 from mera.system.errors import UserError
 
 NOTE = "Patient has congestive heart failure. Denies fever or chills. AKI."
-BASELINES = {"bm25": "BM25", "dictionary": "dictionary", "words-and-letters": "words and letters"}
+BASELINES = {
+    "bm25": "BM25",
+    "dictionary": "dictionary",
+    "words-and-letters": "words and letters",
+    "phrase-trees": "phrase trees",
+}
 
 
 @pytest.fixture(scope="module")
@@ -77,10 +82,9 @@ def test_the_first_part_that_can_say_gives_the_evidence(runs):
         for spans in of_trees
         for span in spans
     )
-    bm25, dictionary, _ = trees.parts
-    silent = bm25.evidence(query, columns)
-    of_dictionary = dictionary.evidence(query, columns)
-    assert of_trees == [first or second for first, second in zip(silent, of_dictionary, strict=True)]
+    each = [part.evidence(query, columns) for part in trees.parts]
+    assert of_trees == [next(filter(None, of_code), []) for of_code in zip(*each, strict=True)]
+    _, of_dictionary, *_ = each
     assert any(of_dictionary)
 
 
@@ -96,10 +100,11 @@ def test_what_nobody_sees_changes_nothing_but_the_places(runs):
 
 
 def test_the_run_keeps_the_evidence_of_its_parts(runs):
-    kept = {
-        name: read_predictions(runs / name).records.get("evidence") for name in ("dictionary", "trees", "laa", "all")
-    }
-    assert kept["trees"] == kept["dictionary"], "the other parts have none"
+    names = ("dictionary", "phrase-trees", "trees", "laa", "all")
+    kept = {name: read_predictions(runs / name).records.get("evidence") for name in names}
+    for row, of_codes in kept["trees"].items():
+        first, second = kept["dictionary"].get(row, {}), kept["phrase-trees"].get(row, {})
+        assert of_codes == {code: first.get(code, second.get(code)) for code in {**first, **second}}
     for row, of_codes in kept["all"].items():
         first, second = kept["trees"].get(row, {}), kept["laa"].get(row, {})
         assert of_codes == {code: first.get(code, second.get(code)) for code in {**first, **second}}
@@ -114,7 +119,7 @@ def test_the_commands_know_a_run_by_its_files(runs):
         assert engine_sources(runs / name, None) == {"notes": runs / name}
     answers = NoteAnswers(NoteRanker.load(runs / "trees"))
     reply = answers.note({"text": NOTE, "age": 67, "sex": "F", "top": 4})
-    assert answers.about()["model"] == "fusion of BM25, dictionary, words and letters"
+    assert answers.about()["model"] == "fusion of BM25, dictionary, words and letters, phrase trees"
     assert [code["code"] for code in reply["codes"]] == [
         code.code for code in answers.ranker.rank(text=NOTE, age=67, sex="F", top=4)
     ]

@@ -1,0 +1,163 @@
+"""How much of a phrase stands close together in a text, in whatever order and with whatever endings.
+
+Annotators mark words that lie apart (`elevación ... de las transaminasas`: a fifth of CodiEsp's marks), and one note
+says `sordomudez` where another says `sordomudos`. A dictionary, which looks for phrases as they are, misses both.
+
+N texts, P phrases, V words of the phrases, W windows of a text, L likenesses.
+
+A word is like another by the cosine of their letter groups (three letters in a row, and the first five); of a phrase
+there is so much in a window of WINDOW words as its words are like their nearest ones in it, weighed by how rare they
+are in the texts (inverse document frequency).
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse
+from sklearn.feature_extraction.text import HashingVectorizer
+
+from bi_encoder.baselines.phrases import Words, words_of
+
+WINDOW, STRIDE = 10, 3
+"""Words in a window, all of one sentence, and from one window to the next."""
+LEAST_LIKENESS, SAME = 0.45, 0.75
+"""Likeness below the first is none; at the second a text has the word, where its rarity is counted."""
+LEAST_SHARE = 0.5
+"""What there is less of is not kept."""
+LEAST_WEIGHT = 0.1
+"""Of a word that every text has."""
+
+
+class Likenesses(NamedTuple):
+    """Of some words those of the V words that each is like: word i has `[starts[i], starts[i + 1])` of the others."""
+
+    starts: np.ndarray
+    columns: np.ndarray
+    """(L,) int, of the V words."""
+    values: np.ndarray
+    """(L,) float32, LEAST_LIKENESS to 1."""
+
+
+class Window(NamedTuple):
+    """Words `[first, last)` of a text."""
+
+    first: int
+    last: int
+
+
+class NearPhrases:
+    """Finds how much of each of P phrases, such as `words_of` has them, stands in texts."""
+
+    def __init__(self, phrases: Sequence[str], weights: np.ndarray) -> None:
+        """weights (V,): of the phrases' words, in alphabetical order."""
+        self.phrases, self.weights = phrases, weights
+        self._vocabulary = _vocabulary(phrases)
+        self._letters = _letter_groups(self._vocabulary).T.tocsr()
+        self._parts = _parts(phrases, self._vocabulary, weights).T.tocsr()
+
+    @classmethod
+    def fit(cls, phrases: Sequence[str], texts: Sequence[str]) -> "NearPhrases":
+        """Weighs the words of the phrases by the texts."""
+        vocabulary = _vocabulary(phrases)
+        finder = cls(phrases, np.ones(len(vocabulary), dtype=np.float32))
+        rows = np.zeros(len(vocabulary))
+        for text in texts:
+            like = finder.likenesses(sorted(set(words_of(text).joined.split())))
+            rows[np.unique(like.columns[like.values >= SAME])] += 1
+        weights = np.maximum(np.log((len(texts) + 1) / (rows + 0.5)), LEAST_WEIGHT)
+        return cls(phrases, weights.astype(np.float32))
+
+    def likenesses(self, words: Sequence[str]) -> Likenesses:
+        """Of each word, in the form of `words_of`."""
+        like = (_letter_groups(words) @ self._letters).tocsr()
+        like.data[like.data < LEAST_LIKENESS] = 0
+        like.eliminate_zeros()
+        return Likenesses(like.indptr, like.indices, np.minimum(like.data, 1))
+
+    def shares(self, texts: Iterable[str]) -> scipy.sparse.csr_matrix:
+        """(N, P) float32: how much of each phrase the best window has, LEAST_SHARE to 1; less is 0."""
+        rows = [scipy.sparse.csr_matrix((0, len(self.phrases)), dtype=np.float32)]
+        for text in texts:
+            best = (self._in_windows(words_of(text))[1] @ self._parts).max(axis=0).tocsr()
+            best.data[best.data < LEAST_SHARE] = 0
+            best.eliminate_zeros()
+            rows.append(best)
+        return scipy.sparse.vstack(rows, format="csr")
+
+    def places(self, text: str, phrases: Sequence[int]) -> list[tuple[int, int]]:
+        """Of each of the phrases the characters `[start, end)` of its best window, from its first word there to its
+        last."""
+        words = words_of(text)
+        windows, held = self._in_windows(words)
+        if not windows:
+            return [(0, 0)] * len(phrases)
+        each = words.joined.split()
+        like = self.likenesses(each)
+        best = (held @ self._parts[:, list(phrases)]).toarray().argmax(axis=0)
+        places = []
+        for phrase, window in zip(phrases, best, strict=True):
+            wanted = self._parts[:, [phrase]].tocoo().row
+            inside = [
+                word
+                for word in range(*windows[window])
+                if np.isin(like.columns[like.starts[word] : like.starts[word + 1]], wanted).any()
+            ] or list(range(*windows[window]))
+            places.append((words.starts[inside[0]], words.ends[inside[-1]]))
+        return places
+
+    def _in_windows(self, words: Words) -> tuple[list[Window], scipy.sparse.csr_matrix]:
+        """The windows of a text and, (W or 1, V), how like the V words their nearest words in each are."""
+        windows = _windows(words.sentences)
+        distinct, number = np.unique(words.joined.split(), return_inverse=True)
+        like = self.likenesses(distinct.tolist())
+        members = np.concatenate([number[first:last] for first, last in windows] or [np.zeros(0, dtype=int)])
+        window = np.repeat(np.arange(len(windows)), [last - first for first, last in windows])
+        count = like.starts[members + 1] - like.starts[members]
+        at = np.repeat(like.starts[members] - (np.cumsum(count) - count), count) + np.arange(count.sum())
+        cell = np.repeat(window, count) * np.int64(len(self._vocabulary)) + like.columns[at]
+        order = np.argsort(cell, kind="stable")
+        cells, starts = np.unique(cell[order], return_index=True)
+        nearest = np.maximum.reduceat(like.values[at][order], starts) if len(starts) else np.zeros(0, np.float32)
+        shape = (max(len(windows), 1), len(self._vocabulary))  # a text without words has one row of nothing
+        held = scipy.sparse.csr_matrix((nearest, np.divmod(cells, max(shape[1], 1))), shape=shape)
+        return windows, held
+
+
+def _windows(sentences: Sequence[int]) -> list[Window]:
+    """sentences: of each word of a text the number of its sentence."""
+    numbers = np.array(sentences)
+    ends = [*(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)] if len(numbers) else []
+    windows, start = [], 0
+    for end in ends:
+        last_start = max(start + 1, end - WINDOW + STRIDE)
+        windows += [Window(first, min(first + WINDOW, end)) for first in range(start, last_start, STRIDE)]
+        start = end
+    return windows
+
+
+def _vocabulary(phrases: Iterable[str]) -> list[str]:
+    return sorted({word for phrase in phrases for word in phrase.split()})
+
+
+def _parts(phrases: Sequence[str], vocabulary: Sequence[str], weights: np.ndarray) -> scipy.sparse.csr_matrix:
+    """(P, V) float32: the weight of each word of a phrase, of all its words 1 together."""
+    column = {word: number for number, word in enumerate(vocabulary)}
+    words = [sorted({column[word] for word in phrase.split()}) for phrase in phrases]
+    columns = np.array([number for of_phrase in words for number in of_phrase], dtype=np.int64)
+    rows = np.repeat(np.arange(len(phrases)), list(map(len, words)))
+    total = np.bincount(rows, weights[columns], minlength=len(phrases))
+    return scipy.sparse.csr_matrix(
+        ((weights[columns] / total[rows]).astype(np.float32), (rows, columns)), shape=(len(phrases), len(vocabulary))
+    )
+
+
+def _letter_groups(words: Sequence[str]) -> scipy.sparse.csr_matrix:
+    """A row of length 1 for each word."""
+    hashed = HashingVectorizer(analyzer=_groups_of, binary=True, alternate_sign=False, dtype=np.float32)
+    return hashed.transform(words) if len(words) else scipy.sparse.csr_matrix((0, hashed.n_features), dtype=np.float32)
+
+
+def _groups_of(word: str) -> list[str]:
+    padded = f" {word} "
+    return [padded[start : start + 3] for start in range(len(padded) - 2)] + [padded[:6]] * (len(word) > 4)

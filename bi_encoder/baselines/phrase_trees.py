@@ -1,0 +1,299 @@
+"""Boosted trees that weigh what phrases near the words of a note say of its codes.
+
+The phrases are those of the dictionary (`bi_encoder/baselines/phrases.py`), found as `NearPhrases` finds them. How far
+to trust one, complete or in part, is learnt from training notes that it was not taken from: in FOLDS folds of patients
+the phrases of the other notes are looked for in each note (stacking, Wolpert 1992). The trees (LightGBM, Ke et al.
+2017) see, of the phrases that name a code, how much of them is there and how often they were right.
+
+N notes, C codes, P phrases, M pairs of a phrase and a code that it names, E pairs of a note and a code, F features.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import lightgbm
+import numpy as np
+import scipy.sparse
+
+from bi_encoder.baselines.dictionary import USUAL_PRECISION
+from bi_encoder.baselines.near_phrases import NearPhrases
+from bi_encoder.baselines.phrases import Meaning, Phrases, phrases_of_names, with_learnt_phrases
+from bi_encoder.evidence.attended_spans import Span
+from mera.evaluation.fusion_trees import PARAMETERS, ROUNDS
+from mera.runs.fitted_contents import Contents
+from mera.runs.other_splits.train_scores import folds_of_patients
+
+FOLDS = 5
+WHOLE, NEAR, STEEPNESS = 0.97, 0.75, 6
+"""Shares of a phrase at which it is there, and nearly; half of it says (1/2)^STEEPNESS of what the whole says."""
+NUM_WEIGHED = 150
+"""Codes of a note that the trees weigh, the best by their best phrase; the others get NOTHING."""
+NOTHING, LEAST = -10.0, -9.0
+"""The log-odds of a code that is not weighed, and the least of one that is."""
+ROWS_AT_ONCE = 500
+
+
+class PhrasePairs(NamedTuple):
+    """Phrase p names the codes `columns[starts[p] : starts[p + 1]]`; what is known of each of the M pairs."""
+
+    starts: np.ndarray
+    columns: np.ndarray
+    is_marked: np.ndarray
+    """(M,) bool: marked by annotators for the code, or a sequence of words that mostly stands with it; else a name."""
+    precisions: np.ndarray
+    """(M,) float32: in which share of the notes with the phrase the code is true."""
+    near_precisions: np.ndarray
+    """(M,) float32: the same of the notes with most of it, but those in which it was marked."""
+    marked_in: np.ndarray
+    """(M,) float32: notes in which it was marked for the code."""
+    lengths: np.ndarray
+    """(M,) float32: words of the phrase."""
+
+
+class Weighed(NamedTuple):
+    """E pairs of a note and a code."""
+
+    rows: np.ndarray
+    columns: np.ndarray
+    features: np.ndarray
+    """(E, F) float32."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PhraseTrees:
+    """Scores notes by the log-odds of each code."""
+
+    kind: ClassVar[str] = "phrase trees"
+    near: NearPhrases
+    pairs: PhrasePairs
+    train_counts: np.ndarray
+    """(C,): training notes with each code."""
+    trees: lightgbm.Booster
+
+    @classmethod
+    def fit(
+        cls,
+        names: Sequence[Sequence[str]],
+        texts: Sequence[str],
+        targets: Sequence[Sequence[int]],
+        patients: Sequence[str],
+        spans: Sequence[Sequence[tuple[int, str]]] | None = None,
+        threads: int = 0,
+    ) -> "PhraseTrees":
+        """names, texts, targets, spans: as `bi_encoder.baselines.phrases.known_phrases` has them. patients (N,): notes
+        of one are in one fold. `threads`: 0 all. Raises UserError where there are fewer than two patients, or no phrase
+        at all."""
+        true = _true_pairs(targets, len(names))
+        fold = folds_of_patients(patients, min(FOLDS, len(set(patients))))
+        of_names = phrases_of_names(names)
+        of_folds = [
+            with_learnt_phrases(of_names, *_of_rows(np.flatnonzero(fold != number), texts, targets, spans))
+            for number in range(fold.max() + 1)
+        ]
+        whole = with_learnt_phrases(of_names, texts, targets, spans)
+        near = NearPhrases.fit(sorted(whole.keys() | {phrase for each in of_folds for phrase in each}), texts)
+        shares = near.shares(texts)
+        features, labels = [], []
+        for number, phrases in enumerate(of_folds):
+            others, in_fold = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
+            pairs = _pairs(phrases, near.phrases, shares[others], true[others])
+            counts = np.asarray(true[others].sum(axis=0)).ravel()
+            for rows in _blocks(in_fold):
+                weighed = _weighed(pairs, shares[rows], counts)
+                # A row says nothing of codes that the other folds have no example of: some are candidates because of
+                # this very row.
+                fair = counts[weighed.columns] > 0
+                features.append(weighed.features[fair])
+                labels.append(_at(true, rows[weighed.rows[fair]], weighed.columns[fair]))
+        data = lightgbm.Dataset(np.concatenate([_silence(), *features]), np.concatenate([[0], *labels]))
+        return cls(
+            near=near,
+            pairs=_pairs(whole, near.phrases, shares, true),
+            train_counts=np.asarray(true.sum(axis=0)).ravel(),
+            trees=lightgbm.train({**PARAMETERS, "num_threads": threads}, data, ROUNDS),
+        )
+
+    def scores(self, texts: Sequence[str]) -> np.ndarray:
+        """(N, C) float32: log-odds."""
+        scores = np.full((len(texts), len(self.train_counts)), NOTHING, dtype=np.float32)
+        for rows in _blocks(np.arange(len(texts))):
+            weighed = _weighed(self.pairs, self.near.shares([texts[row] for row in rows]), self.train_counts)
+            if len(weighed.rows):
+                log_odds = np.asarray(self.trees.predict(weighed.features, raw_score=True))
+                scores[rows[weighed.rows], weighed.columns] = np.maximum(log_odds, LEAST)
+        return scores
+
+    def evidence(self, note: str, columns: np.ndarray) -> list[list[Span]]:
+        """For each code of `columns` where its best phrase stands, by how much of it is there and how often it was
+        right."""
+        said = _said(self.pairs, self.near.shares([note]))
+        strength = said.share * self.pairs.precisions[said.pair]
+        best: dict[int, int] = {}
+        for place in np.argsort(strength, kind="stable"):
+            best[int(self.pairs.columns[said.pair[place]])] = int(place)
+        chosen = [best.get(column) for column in columns.tolist()]
+        found = [place for place in chosen if place is not None]
+        spans = [
+            Span(start=start, end=end, weight=weight)
+            for (start, end), weight in zip(
+                self.near.places(note, said.phrase[found].tolist()), strength[found].tolist(), strict=True
+            )
+        ]
+        return [[] if place is None else [spans.pop(0)] for place in chosen]
+
+    def contents(self) -> Contents:
+        return Contents(
+            settings={},
+            arrays={
+                **{name: np.asarray(array) for name, array in self.pairs._asdict().items()},
+                "weights": self.near.weights,
+                "train_counts": self.train_counts,
+            },
+            lists={"phrases": list(self.near.phrases), "trees": [self.trees.model_to_string()]},
+        )
+
+    @classmethod
+    def from_contents(cls, contents: Contents) -> "PhraseTrees":
+        return cls(
+            near=NearPhrases(contents.lists["phrases"], contents.arrays["weights"]),
+            pairs=PhrasePairs(*(contents.arrays[name] for name in PhrasePairs._fields)),
+            train_counts=contents.arrays["train_counts"],
+            trees=lightgbm.Booster(model_str=contents.lists["trees"][0]),
+        )
+
+
+class _Said(NamedTuple):
+    """What is said of codes in notes: a pair of a phrase and a code, where a note has so much of the phrase."""
+
+    row: np.ndarray
+    phrase: np.ndarray
+    pair: np.ndarray
+    share: np.ndarray
+
+
+def _said(pairs: PhrasePairs, shares: scipy.sparse.csr_matrix) -> _Said:
+    phrase, row = shares.indices, np.repeat(np.arange(shares.shape[0]), np.diff(shares.indptr))
+    count = pairs.starts[phrase + 1] - pairs.starts[phrase]
+    pair = np.repeat(pairs.starts[phrase] - (np.cumsum(count) - count), count) + np.arange(count.sum())
+    return _Said(np.repeat(row, count), np.repeat(phrase, count), pair, np.repeat(shares.data, count))
+
+
+def _weighed(pairs: PhrasePairs, shares: scipy.sparse.csr_matrix, counts: np.ndarray) -> Weighed:
+    """The best NUM_WEIGHED codes of each note with their features: of the phrases marked for the code, and of its
+    names, how much there is of the one of which there is most, its precision and its words; the most that a phrase
+    says by its precision, and by its near precision, and for how many notes it was marked, each times the share to the
+    power STEEPNESS; the phrases that are nearly there; and log(1 + training notes with the code).
+
+    shares (N, P), counts (C,).
+    """
+    said, num_codes = _said(pairs, shares), len(counts)
+    cell = said.row * np.int64(num_codes) + pairs.columns[said.pair]
+    cells = np.unique(cell)
+    of_kinds = []
+    for is_marked in (True, False):
+        of_kind = np.zeros((len(cells), 7), dtype=np.float32)
+        chosen = np.flatnonzero(pairs.is_marked[said.pair] == is_marked)
+        chosen = chosen[np.lexsort((said.share[chosen], cell[chosen]))]
+        if len(chosen):
+            own, starts = np.unique(cell[chosen], return_index=True)
+            pair, share = said.pair[chosen], said.share[chosen]
+            most, power = pair[np.append(starts[1:], len(chosen)) - 1], share**STEEPNESS
+            of_kind[np.searchsorted(cells, own)] = np.stack(
+                [
+                    np.maximum.reduceat(share, starts),
+                    pairs.precisions[most],
+                    pairs.lengths[most],
+                    np.maximum.reduceat(pairs.precisions[pair] * power, starts),
+                    np.maximum.reduceat(pairs.near_precisions[pair] * power, starts),
+                    np.maximum.reduceat(pairs.marked_in[pair] * power, starts),
+                    np.add.reduceat((share >= NEAR).astype(np.float32), starts),
+                ],
+                axis=1,
+            )
+        of_kinds.append(of_kind)
+    rows, columns = np.divmod(cells, num_codes)
+    features = np.concatenate([*of_kinds, np.log1p(counts[columns])[:, None]], axis=1, dtype=np.float32)
+    best_first = np.lexsort((-np.maximum(*(of_kind[:, 3] for of_kind in of_kinds)), rows))
+    place = np.arange(len(rows)) - np.searchsorted(rows, rows)  # rows are in order, so that this holds after sorting
+    kept = best_first[place < NUM_WEIGHED]
+    return Weighed(rows[kept], columns[kept], features[kept])
+
+
+def _pairs(
+    phrases: Phrases, found: Sequence[str], shares: scipy.sparse.csr_matrix, true: scipy.sparse.csr_matrix
+) -> PhrasePairs:
+    """What the notes with shares (N, P) of the phrases `found`, and true codes (N, C), say of `phrases`, some of those.
+
+    A phrase of n notes, of which t have the code, has the precision (t + u) / (n + 1), u being the mean precision of
+    its kind in notes where it was not marked; near ones start from half of that.
+    """
+    meanings: list[tuple[int, int, Meaning]] = [
+        (number, column, meaning)
+        for number, phrase in enumerate(found)
+        for column, meaning in phrases.get(phrase, {}).items()
+    ]
+    of_pair = np.array([number for number, _, _ in meanings], dtype=np.int64)
+    columns = np.array([column for _, column, _ in meanings], dtype=np.int64)
+    marked_in = np.array([meaning.marked_in for _, _, meaning in meanings], dtype=np.float32)
+    kinds = np.array([meaning.kind for _, _, meaning in meanings])
+    notes, right = _counts(shares >= WHOLE, true, of_pair, columns)
+    near_notes, near_right = (counted - marked_in for counted in _counts(shares >= NEAR, true, of_pair, columns))
+    usual = np.zeros(len(meanings), dtype=np.float32)
+    for kind, before in USUAL_PRECISION.items():
+        elsewhere = (kinds == kind) & (notes > marked_in)
+        measured = np.maximum(right - marked_in, 0)[elsewhere] / (notes - marked_in)[elsewhere]
+        usual[kinds == kind] = before if kind == "sequence" else (measured.sum() + before) / (len(measured) + 1)
+    return PhrasePairs(
+        starts=np.searchsorted(of_pair, np.arange(len(found) + 1)),
+        columns=columns,
+        is_marked=kinds != "name",
+        precisions=((right + usual) / (notes + 1)).astype(np.float32),
+        near_precisions=(np.maximum(near_right + usual / 2, 0) / np.maximum(near_notes + 1, 0.5)).astype(np.float32),
+        marked_in=marked_in,
+        lengths=np.array([len(found[number].split()) for number in of_pair], dtype=np.float32),
+    )
+
+
+def _counts(
+    is_there: scipy.sparse.csr_matrix, true: scipy.sparse.csr_matrix, phrases: np.ndarray, columns: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """(M,) each: notes with the phrase of a pair, and those of them that have its code. is_there (N, P) bool."""
+    there = is_there.astype(np.float32)
+    notes = np.asarray(there.sum(axis=0)).ravel()[phrases]
+    return notes, _at((there.T @ true).tocsr(), phrases, columns)
+
+
+def _at(matrix: scipy.sparse.csr_matrix, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """The values at so many places, (M,)."""
+    return np.asarray(matrix[rows, columns]).ravel() if len(rows) else np.zeros(0, dtype=np.float32)
+
+
+def _true_pairs(targets: Sequence[Sequence[int]], num_codes: int) -> scipy.sparse.csr_matrix:
+    """(N, C) float32 of 0 and 1."""
+    rows = np.repeat(np.arange(len(targets)), [len(set(columns)) for columns in targets])
+    columns = [column for of_row in targets for column in sorted(set(of_row))]
+    return scipy.sparse.csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), shape=(len(targets), num_codes))
+
+
+def _of_rows(
+    rows: np.ndarray,
+    texts: Sequence[str],
+    targets: Sequence[Sequence[int]],
+    spans: Sequence[Sequence[tuple[int, str]]] | None,
+) -> tuple[list[str], list[Sequence[int]], list[Sequence[tuple[int, str]]] | None]:
+    return (
+        [texts[row] for row in rows],
+        [targets[row] for row in rows],
+        None if spans is None else [spans[row] for row in rows],
+    )
+
+
+def _silence() -> np.ndarray:
+    """(1, F): of a note that says nothing of a code, which none has; without it there could be no row to fit."""
+    return np.zeros((1, 15), dtype=np.float32)
+
+
+def _blocks(rows: np.ndarray) -> Iterator[np.ndarray]:
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        yield rows[start : start + ROWS_AT_ONCE]
