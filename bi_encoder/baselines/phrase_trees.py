@@ -32,6 +32,9 @@ NUM_WEIGHED = 150
 NOTHING, LEAST = -10.0, -9.0
 """The log-odds of a code that is not weighed, and the least of one that is."""
 ROWS_AT_ONCE = 500
+OF_KIND = 7
+NUM_FEATURES = 2 * OF_KIND + 1
+"""See `_weighed`."""
 
 
 class PhrasePairs(NamedTuple):
@@ -106,7 +109,7 @@ class PhraseTrees:
                 fair = counts[weighed.columns] > 0
                 features.append(weighed.features[fair])
                 labels.append(_at(true, rows[weighed.rows[fair]], weighed.columns[fair]))
-        data = lightgbm.Dataset(np.concatenate([_silence(), *features]), np.concatenate([[0], *labels]))
+        data = lightgbm.Dataset(np.concatenate([_silence(), *features]), np.concatenate([[0, 0], *labels]))
         return cls(
             near=near,
             pairs=_pairs(whole, near.phrases, shares, true),
@@ -192,7 +195,7 @@ def _weighed(pairs: PhrasePairs, shares: scipy.sparse.csr_matrix, counts: np.nda
     cells = np.unique(cell)
     of_kinds = []
     for is_marked in (True, False):
-        of_kind = np.zeros((len(cells), 7), dtype=np.float32)
+        of_kind = np.zeros((len(cells), OF_KIND), dtype=np.float32)
         chosen = np.flatnonzero(pairs.is_marked[said.pair] == is_marked)
         chosen = chosen[np.lexsort((said.share[chosen], cell[chosen]))]
         if len(chosen):
@@ -290,8 +293,9 @@ def _of_rows(
 
 
 def _silence() -> np.ndarray:
-    """(1, F): of a note that says nothing of a code, which none has; without it there could be no row to fit."""
-    return np.zeros((1, 15), dtype=np.float32)
+    """(2, F): of notes that say nothing of a code, which none has; without them there could be no row to fit, and of one
+    row the bagging leaves none."""
+    return np.zeros((2, NUM_FEATURES), dtype=np.float32)
 
 
 def _blocks(rows: np.ndarray) -> Iterator[np.ndarray]:
