@@ -1,4 +1,5 @@
-"""BM25, an untrained encoder, a dictionary and linear models of words and letters, as runs beside the models.
+"""BM25, an untrained encoder, a dictionary, linear models of words and letters, and trees that weigh the dictionary's
+phrases, as runs beside the models.
 
 python bi_encoder/run_retrieval_baselines.py --task prepared/codiesp-en --output runs/codiesp
 python bi_encoder/run_retrieval_baselines.py --task prepared/codiesp-en --output runs/codiesp --only bm25 dictionary

@@ -128,7 +128,7 @@ def search(context: typer.Context) -> None:
 
 @app.command(context_settings=PASS_THROUGH, name="retrieval-baselines")
 def retrieval_baselines(context: typer.Context) -> None:
-    """BM25, dictionary and words on notes. `mera retrieval-baselines --task prepared/NAME --output runs/NAME`."""
+    """BM25, dictionary, words, trees on notes. `mera retrieval-baselines --task prepared/NAME --output runs/NAME`."""
     _run([sys.executable, str(ROOT / "bi_encoder" / "run_retrieval_baselines.py"), *context.args])
 
 

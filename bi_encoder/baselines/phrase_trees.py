@@ -1,4 +1,4 @@
-"""Boosted trees that weigh what phrases near the words of a note say of its codes.
+"""Boosted trees that weigh what phrases in a note, whole or in part, say of its codes.
 
 The phrases are those of the dictionary (`bi_encoder/baselines/phrases.py`), found as `NearPhrases` finds them. How far
 to trust one, complete or in part, is learnt from training notes that it was not taken from: in FOLDS folds of patients
@@ -18,7 +18,7 @@ import scipy.sparse
 
 from bi_encoder.baselines.dictionary import USUAL_PRECISION
 from bi_encoder.baselines.near_phrases import NearPhrases
-from bi_encoder.baselines.phrases import Meaning, Phrases, phrases_of_names, with_learnt_phrases
+from bi_encoder.baselines.phrases import Meaning, Phrases, phrases_of_names, some, with_learnt_phrases
 from bi_encoder.evidence.attended_spans import Span
 from mera.evaluation.fusion_trees import PARAMETERS, ROUNDS
 from mera.runs.fitted_contents import Contents
@@ -94,7 +94,7 @@ class PhraseTrees:
             with_learnt_phrases(of_names, *_of_rows(np.flatnonzero(fold != number), texts, targets, spans))
             for number in range(fold.max() + 1)
         ]
-        whole = with_learnt_phrases(of_names, texts, targets, spans)
+        whole = some(with_learnt_phrases(of_names, texts, targets, spans))
         near = NearPhrases.fit(sorted(whole.keys() | {phrase for each in of_folds for phrase in each}), texts)
         shares = near.shares(texts)
         features, labels = [], []
@@ -239,7 +239,7 @@ def _pairs(
     of_pair = np.array([number for number, _, _ in meanings], dtype=np.int64)
     columns = np.array([column for _, column, _ in meanings], dtype=np.int64)
     marked_in = np.array([meaning.marked_in for _, _, meaning in meanings], dtype=np.float32)
-    kinds = np.array([meaning.kind for _, _, meaning in meanings])
+    kinds = np.array([meaning.kind for _, _, meaning in meanings], dtype=str)
     notes, right = _counts(shares >= WHOLE, true, of_pair, columns)
     near_notes, near_right = (counted - marked_in for counted in _counts(shares >= NEAR, true, of_pair, columns))
     usual = np.zeros(len(meanings), dtype=np.float32)
@@ -293,8 +293,8 @@ def _of_rows(
 
 
 def _silence() -> np.ndarray:
-    """(2, F): of notes that say nothing of a code, which none has; without them there could be no row to fit, and of one
-    row the bagging leaves none."""
+    """(2, F): of notes that say nothing of a code, which none has; without them there could be no row to fit, and of
+    one row the bagging leaves none."""
     return np.zeros((2, NUM_FEATURES), dtype=np.float32)
 
 

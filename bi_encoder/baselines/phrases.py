@@ -62,7 +62,14 @@ def known_phrases(
     `names`: the names of each code (C). `texts`, `targets`, `spans`: of each training note (N), its true columns and,
     where the notes have evidence, (column, marked words). Raises UserError where there is no phrase at all.
     """
-    return with_learnt_phrases(phrases_of_names(names), texts, targets, spans)
+    return some(with_learnt_phrases(phrases_of_names(names), texts, targets, spans))
+
+
+def some(phrases: Phrases) -> Phrases:
+    """Raises UserError where there are none."""
+    if not phrases:
+        raise UserError("none of the codes has a name of a letter or a digit to look for")
+    return phrases
 
 
 def phrases_of_names(names: Sequence[Sequence[str]]) -> list[tuple[str, int]]:
@@ -76,7 +83,7 @@ def with_learnt_phrases(
     targets: Sequence[Sequence[int]],
     spans: Sequence[Sequence[tuple[int, str]]] | None = None,
 ) -> Phrases:
-    """As `known_phrases`, of names that were read before."""
+    """As `known_phrases`, of names that were read before; there may be none."""
     phrases: Phrases = {}
     for phrase, column in of_names:
         phrases.setdefault(phrase, {})[column] = Meaning("name")
@@ -87,8 +94,6 @@ def with_learnt_phrases(
     else:
         for phrase, column in _sequence_phrases(texts, targets):
             phrases.setdefault(phrase, {}).setdefault(column, Meaning("sequence"))
-    if not phrases:
-        raise UserError("none of the codes has a name of a letter or a digit to look for")
     return phrases
 
 

@@ -59,8 +59,9 @@ class RetrievalBaselinesConfig:
     max_query_tokens: int = 512
     """longest text in tokens; longer ones are cut at the end"""
     refit: bool = False
-    """dictionary, words and letters: score test with a model that is fitted again on train and validation, after its
-    setting was chosen on validation; the other models of a task have not read validation, so say it beside figures"""
+    """dictionary, words and letters, phrase trees: score test with a model that is fitted again on train and
+    validation, after its setting was chosen on validation; the other models of a task have not read validation, so say
+    it beside figures"""
     prior_form: PriorForm = "by_frequency"
     """`log_count`: a weight; `by_frequency`: beside it an offset for each group of codes by their training examples,
     without which a prior pushes codes that training never showed out of the first 20"""

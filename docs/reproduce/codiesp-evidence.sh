@@ -18,8 +18,8 @@ prepare() {  # name of the task, language
 }
 simple_models() {  # name of the task, folder of its runs
     mera retrieval-baselines --task "prepared/$1" --output "$2" --only bm25 --candidate_folds 5
-    mera retrieval-baselines --task "prepared/$1" --output "$2/refit" --only dictionary words-and-letters --refit true --candidate_folds 5
-    simple="$2/refit/dictionary $2/refit/words-and-letters $2/bm25"
+    mera retrieval-baselines --task "prepared/$1" --output "$2/refit" --only dictionary words-and-letters phrase-trees --refit true --candidate_folds 5
+    simple="$2/refit/dictionary $2/refit/words-and-letters $2/bm25 $2/refit/phrase-trees"
     finished "$2/fused-words" || mera fuse $simple --output "$2/fused-words"
     finished "$2/fused-trees" || mera fuse $simple --form trees --output "$2/fused-trees"
     mera report "$2/fused-trees" "$2/fused-words" $simple --output "report/$1-words"
@@ -52,7 +52,7 @@ finished $spanish/laa_mrl || mera retrieve --recipe e5_multilingual --task prepa
 for language in en es; do
     folder=$([ $language = en ] && echo $runs || echo $spanish)
     model=$([ $language = en ] && echo laa_mrl-evidence || echo laa_mrl)
-    simple="$folder/refit/dictionary $folder/refit/words-and-letters $folder/bm25"
+    simple="$folder/refit/dictionary $folder/refit/words-and-letters $folder/bm25 $folder/refit/phrase-trees"
     finished "$folder/fused-evidence" || mera fuse "$folder/fused-trees" "$folder/$model" --name "bi-encoder and trees fused" --output "$folder/fused-evidence"
     mera report "$folder/fused-evidence" "$folder/$model" "$folder/fused-trees" "$folder/fused-words" $simple --output report/codiesp-$language-evidence
 done

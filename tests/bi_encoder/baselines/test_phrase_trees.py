@@ -116,6 +116,16 @@ def test_notes_without_any_phrase(fitted):
     assert len(fitted.scores([])) == 0
 
 
+def test_phrases_of_one_note_alone():
+    """Without it no fold has a phrase, so that nothing is learnt of how far to trust it."""
+    texts, spans = ["fiebre", "tos", "asma"], [[(0, "fiebre")], [], []]
+    fitted = PhraseTrees.fit([[], []], texts, [[0], [1], [1]], ["a", "b", "c"], spans, threads=1)
+    np.testing.assert_array_equal(fitted.scores(["tos"]), [[NOTHING, NOTHING]])
+    assert fitted.scores(["fiebre"])[0, 0] > NOTHING == fitted.scores(["fiebre"])[0, 1]
+    with pytest.raises(UserError, match="none of the codes has a name"):
+        PhraseTrees.fit([[], []], texts, [[0], [1], [1]], ["a", "b", "c"], [[], [], []], threads=1)
+
+
 def test_the_notes_of_one_patient_cannot_be_divided():
     with pytest.raises(UserError, match="patients"):
         PhraseTrees.fit(NAMES, ["a", "b"], [[0], [1]], ["a", "a"], threads=1)
