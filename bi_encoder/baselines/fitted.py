@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+import lightgbm
 import numpy as np
 
 from bi_encoder.baselines.dictionary import Dictionary
@@ -61,5 +62,5 @@ def read_fitted(run: Path, open_model: OpenModel) -> tuple[Fitted, float]:
     contents = read_contents(run / FOLDER)
     try:
         return READERS[contents.text("kind")](contents, open_model), contents.number("threshold")
-    except (KeyError, IndexError, TypeError):
+    except (KeyError, IndexError, TypeError, lightgbm.basic.LightGBMError):
         raise UserError(f"{run / FOLDER} is damaged, or of a later version; make the run again") from None

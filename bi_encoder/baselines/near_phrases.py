@@ -25,6 +25,8 @@ LEAST_LIKENESS, SAME = 0.45, 0.75
 """Likeness below the first is none; at the second a text has the word, where its rarity is counted."""
 LEAST_SHARE = 0.5
 """What there is less of is not kept."""
+WINDOWS_AT_ONCE = 200
+"""Of a long note."""
 LEAST_WEIGHT = 0.1
 """Of a word that every text has."""
 
@@ -79,7 +81,11 @@ class NearPhrases:
         """(N, P) float32: how much of each phrase the best window has, LEAST_SHARE to 1; less is 0."""
         rows = [scipy.sparse.csr_matrix((0, len(self.phrases)), dtype=np.float32)]
         for text in texts:
-            best = (self._in_windows(words_of(text))[1] @ self._parts).max(axis=0).tocsr()
+            held = self._in_windows(words_of(text))[1]
+            best = scipy.sparse.csr_matrix((1, len(self.phrases)), dtype=np.float32)
+            for first in range(0, held.shape[0], WINDOWS_AT_ONCE):
+                of_block = (held[first : first + WINDOWS_AT_ONCE] @ self._parts).max(axis=0).tocsr()
+                best = best.maximum(of_block).tocsr()
             best.data[best.data < LEAST_SHARE] = 0
             best.eliminate_zeros()
             rows.append(best)

@@ -23,6 +23,7 @@ from bi_encoder.evidence.attended_spans import Span
 from mera.evaluation.fusion_trees import PARAMETERS, ROUNDS
 from mera.runs.fitted_contents import Contents
 from mera.runs.other_splits.train_scores import folds_of_patients
+from mera.system.errors import UserError
 
 FOLDS = 5
 WHOLE, NEAR, STEEPNESS = 0.97, 0.75, 6
@@ -31,7 +32,8 @@ NUM_WEIGHED = 150
 """Codes of a note that the trees weigh, the best by their best phrase; the others get NOTHING."""
 NOTHING, LEAST = -10.0, -9.0
 """The log-odds of a code that is not weighed, and the least of one that is."""
-ROWS_AT_ONCE = 500
+ROWS_AT_ONCE, SHARES_AT_ONCE = 500, 500_000
+"""Notes, and phrases of notes, that are weighed together: some 300 bytes for each pair of the latter and a code."""
 OF_KIND = 7
 NUM_FEATURES = 2 * OF_KIND + 1
 """See `_weighed`."""
@@ -87,6 +89,8 @@ class PhraseTrees:
         """names, texts, targets, spans: as `bi_encoder.baselines.phrases.known_phrases` has them. patients (N,): notes
         of one are in one fold. `threads`: 0 all. Raises UserError where there are fewer than two patients, or no phrase
         at all."""
+        if len(set(patients)) < 2:
+            raise UserError("phrase trees need the training notes of two patients or more; leave them out by --only")
         true = _true_pairs(targets, len(names))
         fold = folds_of_patients(patients, min(FOLDS, len(set(patients))))
         of_names = phrases_of_names(names)
@@ -102,7 +106,7 @@ class PhraseTrees:
             others, in_fold = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
             pairs = _pairs(phrases, near.phrases, shares[others], true[others])
             counts = np.asarray(true[others].sum(axis=0)).ravel()
-            for rows in _blocks(in_fold):
+            for rows in _blocks(in_fold, np.diff(shares.indptr)[in_fold]):
                 weighed = _weighed(pairs, shares[rows], counts)
                 # A row says nothing of codes that the other folds have no example of: some are candidates because of
                 # this very row.
@@ -120,11 +124,13 @@ class PhraseTrees:
     def scores(self, texts: Sequence[str]) -> np.ndarray:
         """(N, C) float32: log-odds."""
         scores = np.full((len(texts), len(self.train_counts)), NOTHING, dtype=np.float32)
-        for rows in _blocks(np.arange(len(texts))):
-            weighed = _weighed(self.pairs, self.near.shares([texts[row] for row in rows]), self.train_counts)
-            if len(weighed.rows):
-                log_odds = np.asarray(self.trees.predict(weighed.features, raw_score=True))
-                scores[rows[weighed.rows], weighed.columns] = np.maximum(log_odds, LEAST)
+        for start in range(0, len(texts), ROWS_AT_ONCE):
+            shares = self.near.shares(texts[start : start + ROWS_AT_ONCE])
+            for rows in _blocks(np.arange(shares.shape[0]), np.diff(shares.indptr)):
+                weighed = _weighed(self.pairs, shares[rows], self.train_counts)
+                if len(weighed.rows):
+                    log_odds = np.asarray(self.trees.predict(weighed.features, raw_score=True))
+                    scores[start + rows[weighed.rows], weighed.columns] = np.maximum(log_odds, LEAST)
         return scores
 
     def evidence(self, note: str, columns: np.ndarray) -> list[list[Span]]:
@@ -234,7 +240,7 @@ def _pairs(
     meanings: list[tuple[int, int, Meaning]] = [
         (number, column, meaning)
         for number, phrase in enumerate(found)
-        for column, meaning in phrases.get(phrase, {}).items()
+        for column, meaning in sorted(phrases.get(phrase, {}).items())
     ]
     of_pair = np.array([number for number, _, _ in meanings], dtype=np.int64)
     columns = np.array([column for _, column, _ in meanings], dtype=np.int64)
@@ -298,6 +304,8 @@ def _silence() -> np.ndarray:
     return np.zeros((2, NUM_FEATURES), dtype=np.float32)
 
 
-def _blocks(rows: np.ndarray) -> Iterator[np.ndarray]:
-    for start in range(0, len(rows), ROWS_AT_ONCE):
-        yield rows[start : start + ROWS_AT_ONCE]
+def _blocks(rows: np.ndarray, sizes: np.ndarray) -> Iterator[np.ndarray]:
+    """Rows of SHARES_AT_ONCE shares together, or one; sizes: the shares of each row."""
+    block = (np.cumsum(sizes) - sizes) // SHARES_AT_ONCE
+    for start in np.unique(block, return_index=True)[1]:
+        yield rows[block == block[start]]

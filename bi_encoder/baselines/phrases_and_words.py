@@ -59,7 +59,7 @@ class Notes:
             targets=[list(row) for split in splits for row in task.target_columns(split)][:MOST_NOTES],
             patients=[patient for split in splits for patient in task.splits[split]["patient_id"]][:MOST_NOTES],
             marked=[note.pieces() for note in notes] if has_evidence else None,
-            marked_together=[together(*note) for note in notes] if has_evidence else None,
+            marked_together=[together(*note) if note.spans else [] for note in notes] if has_evidence else None,
         )
 
     def select(self, rows: np.ndarray) -> "Notes":
@@ -200,7 +200,7 @@ def _marked(task: Task, split: str) -> list[MarkedNote] | None:
     notes = []
     for text, evidence in zip(rows["text"], rows["evidence"], strict=True):
         spans = [span for span in evidence or () if span["code"] in column]
-        notes.append(MarkedNote(text, [(column[span["code"]], span["start"], span["end"]) for span in spans]))
+        notes.append(MarkedNote(text or "", [(column[span["code"]], span["start"], span["end"]) for span in spans]))
     return notes
 
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from datasets import DatasetDict, concatenate_datasets
+from datasets import Dataset, DatasetDict, concatenate_datasets
 from tiny_task import make_tiny_task
 
 from bi_encoder.baselines.dictionary import ALL_PHRASES, Dictionary, MatchRule, PhraseCounts
 from bi_encoder.baselines.phrases import known_phrases, words_of
-from bi_encoder.baselines.phrases_and_words import dictionary, words_and_letters
+from bi_encoder.baselines.phrases_and_words import dictionary, phrase_trees, words_and_letters
 from bi_encoder.baselines.retrieval_baselines import chosen_folders
 from bi_encoder.inputs.code_names import all_names
 from mera.evaluation.metrics import mean_average_precision
@@ -218,7 +218,17 @@ def test_words_and_letters_on_a_task(task):
     assert ranking.chosen.training_notes == len(task.splits["train"])
 
 
-@pytest.mark.parametrize("baseline", [dictionary, words_and_letters])
+@pytest.mark.parametrize("baseline", [dictionary, words_and_letters, phrase_trees])
+def test_a_row_without_a_note_among_notes_with_evidence(task, baseline):
+    rows = task.splits["train"].to_list()
+    rows[0] |= {"text": None, "evidence": []}
+    train = Dataset.from_list(rows, features=task.splits["train"].features)
+    ranking = baseline(replace(task, splits=DatasetDict({**task.splits, "train": train})))
+    assert np.isfinite(ranking.test).all()
+    assert ranking.test.std() > 0
+
+
+@pytest.mark.parametrize("baseline", [dictionary, words_and_letters, phrase_trees])
 def test_a_refitted_model_reads_validation_to_score_test_and_chooses_as_before(task, baseline):
     once, again = baseline(task), baseline(task, refit=True)
     np.testing.assert_array_equal(once.validation, again.validation)

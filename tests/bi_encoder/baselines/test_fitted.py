@@ -1,6 +1,7 @@
 """A fitted baseline read back from its run: the same scores and evidence to the last bit, or one sentence."""
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -17,6 +18,7 @@ from bi_encoder.baselines.word_features import Svm, WordFeatures, WordModel
 from bi_encoder.index.words import sentences
 from bi_encoder.inputs.texts import query_texts, tokenizer_texts
 from bi_encoder.search.search_index import open_model
+from mera.runs.fitted_contents import write_contents
 from mera.system.errors import UserError
 
 NAMES = [["Heart failure", "cardiac insufficiency"], ["Fever"], ["Diabetes mellitus", "sugar"]]
@@ -148,6 +150,19 @@ def test_damage_is_one_sentence(task, tmp_path):
         assert f"{tmp_path / FOLDER} is damaged, or of a later version" in refused()
     settings.write_text(of_settings.decode()[:-5])
     assert "a damaged one" in refused()
+
+
+@pytest.mark.parametrize("trees", ["", "hello", "tree\nversion=v4\n"])
+def test_damaged_trees_are_one_sentence(task, tmp_path, trees):
+    contents = phrase_trees(task).model.contents()
+    damaged = replace(
+        contents,
+        settings={"kind": "phrase trees", "threshold": 0.0},
+        lists={**contents.lists, "trees": [trees]},
+    )
+    write_contents(tmp_path / FOLDER, damaged)
+    with pytest.raises(UserError, match="is damaged, or of a later version; make the run again"):
+        read_fitted(tmp_path, open_model)
 
 
 def test_another_encoder_in_the_same_place_is_refused(task, encoder, tmp_path):

@@ -88,7 +88,10 @@ def test_words_that_lie_apart_are_found_where_a_dictionary_finds_none(fitted):
 def test_each_row_is_scored_by_itself(fitted, monkeypatch):
     texts = notes_of(7, seed=3)[0]
     together = fitted.scores(texts)
-    monkeypatch.setattr("bi_encoder.baselines.phrase_trees.ROWS_AT_ONCE", 2)
+    for name, value in {"phrase_trees.ROWS_AT_ONCE": 2, "phrase_trees.SHARES_AT_ONCE": 3}.items():
+        monkeypatch.setattr(f"bi_encoder.baselines.{name}", value)
+        np.testing.assert_array_equal(fitted.scores(texts), together)
+    monkeypatch.setattr("bi_encoder.baselines.near_phrases.WINDOWS_AT_ONCE", 1)
     np.testing.assert_array_equal(fitted.scores(texts), together)
     np.testing.assert_array_equal(np.concatenate([fitted.scores([text]) for text in texts]), together)
 
@@ -127,5 +130,5 @@ def test_phrases_of_one_note_alone():
 
 
 def test_the_notes_of_one_patient_cannot_be_divided():
-    with pytest.raises(UserError, match="patients"):
+    with pytest.raises(UserError, match="two patients or more"):
         PhraseTrees.fit(NAMES, ["a", "b"], [[0], [1]], ["a", "a"], threads=1)
