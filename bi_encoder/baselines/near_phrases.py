@@ -48,6 +48,18 @@ class Window(NamedTuple):
     last: int
 
 
+class _Reading(NamedTuple):
+    """A text, of whose words some are the same."""
+
+    windows: list[Window]
+    numbers: np.ndarray
+    """Of each word its number among the distinct ones."""
+    like: Likenesses
+    """Of the distinct words."""
+    held: scipy.sparse.csr_matrix
+    """(W or 1, V): how like the V words their nearest words in each window are."""
+
+
 class NearPhrases:
     """Finds how much of each of P phrases, such as `words_of` has them, stands in texts."""
 
@@ -62,26 +74,18 @@ class NearPhrases:
     def fit(cls, phrases: Sequence[str], texts: Sequence[str]) -> "NearPhrases":
         """Weighs the words of the phrases by the texts."""
         vocabulary = _vocabulary(phrases)
-        finder = cls(phrases, np.ones(len(vocabulary), dtype=np.float32))
-        rows = np.zeros(len(vocabulary))
+        letters, rows = _letter_groups(vocabulary).T.tocsr(), np.zeros(len(vocabulary))
         for text in texts:
-            like = finder.likenesses(sorted(set(words_of(text).joined.split())))
+            like = _likenesses(sorted(set(words_of(text).joined.split())), letters)
             rows[np.unique(like.columns[like.values >= SAME])] += 1
         weights = np.maximum(np.log((len(texts) + 1) / (rows + 0.5)), LEAST_WEIGHT)
         return cls(phrases, weights.astype(np.float32))
-
-    def likenesses(self, words: Sequence[str]) -> Likenesses:
-        """Of each word, in the form of `words_of`."""
-        like = (_letter_groups(words) @ self._letters).tocsr()
-        like.data[like.data < LEAST_LIKENESS] = 0
-        like.eliminate_zeros()
-        return Likenesses(like.indptr, like.indices, np.minimum(like.data, 1))
 
     def shares(self, texts: Iterable[str]) -> scipy.sparse.csr_matrix:
         """(N, P) float32: how much of each phrase the best window has, LEAST_SHARE to 1; less is 0."""
         rows = [scipy.sparse.csr_matrix((0, len(self.phrases)), dtype=np.float32)]
         for text in texts:
-            held = self._in_windows(words_of(text))[1]
+            held = self._read(words_of(text)).held
             best = scipy.sparse.csr_matrix((1, len(self.phrases)), dtype=np.float32)
             for first in range(0, held.shape[0], WINDOWS_AT_ONCE):
                 of_block = (held[first : first + WINDOWS_AT_ONCE] @ self._parts).max(axis=0).tocsr()
@@ -95,11 +99,9 @@ class NearPhrases:
         """Of each of the phrases the characters `[start, end)` of its best window, from its first word there to its
         last."""
         words = words_of(text)
-        windows, held = self._in_windows(words)
+        windows, number, like, held = self._read(words)
         if not windows:
             return [(0, 0)] * len(phrases)
-        each = words.joined.split()
-        like = self.likenesses(each)
         best = (held @ self._parts[:, list(phrases)]).toarray().argmax(axis=0)
         places = []
         for phrase, window in zip(phrases, best, strict=True):
@@ -107,27 +109,40 @@ class NearPhrases:
             inside = [
                 word
                 for word in range(*windows[window])
-                if np.isin(like.columns[like.starts[word] : like.starts[word + 1]], wanted).any()
+                if np.isin(like.columns[like.starts[number[word]] : like.starts[number[word] + 1]], wanted).any()
             ] or list(range(*windows[window]))
             places.append((words.starts[inside[0]], words.ends[inside[-1]]))
         return places
 
-    def _in_windows(self, words: Words) -> tuple[list[Window], scipy.sparse.csr_matrix]:
-        """The windows of a text and, (W or 1, V), how like the V words their nearest words in each are."""
+    def _read(self, words: Words) -> _Reading:
         windows = _windows(words.sentences)
         distinct, number = np.unique(words.joined.split(), return_inverse=True)
-        like = self.likenesses(distinct.tolist())
+        like = _likenesses(distinct.tolist(), self._letters)
         members = np.concatenate([number[first:last] for first, last in windows] or [np.zeros(0, dtype=int)])
         window = np.repeat(np.arange(len(windows)), [last - first for first, last in windows])
         count = like.starts[members + 1] - like.starts[members]
-        at = np.repeat(like.starts[members] - (np.cumsum(count) - count), count) + np.arange(count.sum())
+        at = ranges(like.starts[members], count)
         cell = np.repeat(window, count) * np.int64(len(self._vocabulary)) + like.columns[at]
         order = np.argsort(cell, kind="stable")
         cells, starts = np.unique(cell[order], return_index=True)
         nearest = np.maximum.reduceat(like.values[at][order], starts) if len(starts) else np.zeros(0, np.float32)
         shape = (max(len(windows), 1), len(self._vocabulary))  # a text without words has one row of nothing
         held = scipy.sparse.csr_matrix((nearest, np.divmod(cells, max(shape[1], 1))), shape=shape)
-        return windows, held
+        return _Reading(windows, number, like, held)
+
+
+def ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """`starts[0]`, and so many numbers from there on, then those from `starts[1]`, ..."""
+    numbers: np.ndarray = np.repeat(starts - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())
+    return numbers
+
+
+def _likenesses(words: Sequence[str], letters: scipy.sparse.csr_matrix) -> Likenesses:
+    """Of each word, in the form of `words_of`; letters: of the V words, a column for each."""
+    like = (_letter_groups(words) @ letters).tocsr()
+    like.data[like.data < LEAST_LIKENESS] = 0
+    like.eliminate_zeros()
+    return Likenesses(like.indptr, like.indices, np.minimum(like.data, 1))
 
 
 def _windows(sentences: Sequence[int]) -> list[Window]:

@@ -17,7 +17,8 @@ import numpy as np
 import scipy.sparse
 
 from bi_encoder.baselines.dictionary import USUAL_PRECISION
-from bi_encoder.baselines.near_phrases import NearPhrases
+from bi_encoder.baselines.near_phrases import NearPhrases, ranges
+from bi_encoder.baselines.notes import Notes
 from bi_encoder.baselines.phrases import Meaning, Phrases, phrases_of_names, some, with_learnt_phrases
 from bi_encoder.evidence.attended_spans import Span
 from mera.evaluation.fusion_trees import PARAMETERS, ROUNDS
@@ -77,30 +78,21 @@ class PhraseTrees:
     trees: lightgbm.Booster
 
     @classmethod
-    def fit(
-        cls,
-        names: Sequence[Sequence[str]],
-        texts: Sequence[str],
-        targets: Sequence[Sequence[int]],
-        patients: Sequence[str],
-        spans: Sequence[Sequence[tuple[int, str]]] | None = None,
-        threads: int = 0,
-    ) -> "PhraseTrees":
-        """names, texts, targets, spans: as `bi_encoder.baselines.phrases.known_phrases` has them. patients (N,): notes
-        of one are in one fold. `threads`: 0 all. Raises UserError where there are fewer than two patients, or no phrase
-        at all."""
-        if len(set(patients)) < 2:
+    def fit(cls, names: Sequence[Sequence[str]], notes: Notes, threads: int = 0) -> "PhraseTrees":
+        """names: of each code (C). Notes of one patient are in one fold. `threads`: 0 all. Raises UserError where there
+        are fewer than two patients, or no phrase at all."""
+        num_patients = len(set(notes.patients))
+        if num_patients < 2:
             raise UserError("phrase trees need the training notes of two patients or more; leave them out by --only")
-        true = _true_pairs(targets, len(names))
-        fold = folds_of_patients(patients, min(FOLDS, len(set(patients))))
+        true = _true_pairs(notes.targets, len(names))
+        fold = folds_of_patients(notes.patients, min(FOLDS, num_patients))
         of_names = phrases_of_names(names)
         of_folds = [
-            with_learnt_phrases(of_names, *_of_rows(np.flatnonzero(fold != number), texts, targets, spans))
-            for number in range(fold.max() + 1)
+            _phrases(of_names, notes.select(np.flatnonzero(fold != number))) for number in range(fold.max() + 1)
         ]
-        whole = some(with_learnt_phrases(of_names, texts, targets, spans))
-        near = NearPhrases.fit(sorted(whole.keys() | {phrase for each in of_folds for phrase in each}), texts)
-        shares = near.shares(texts)
+        whole = some(_phrases(of_names, notes))
+        near = NearPhrases.fit(sorted(whole.keys() | {phrase for each in of_folds for phrase in each}), notes.texts)
+        shares = near.shares(notes.texts)
         features, labels = [], []
         for number, phrases in enumerate(of_folds):
             others, in_fold = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
@@ -141,15 +133,13 @@ class PhraseTrees:
         best: dict[int, int] = {}
         for place in np.argsort(strength, kind="stable"):
             best[int(self.pairs.columns[said.pair[place]])] = int(place)
-        chosen = [best.get(column) for column in columns.tolist()]
-        found = [place for place in chosen if place is not None]
-        spans = [
-            Span(start=start, end=end, weight=weight)
-            for (start, end), weight in zip(
-                self.near.places(note, said.phrase[found].tolist()), strength[found].tolist(), strict=True
-            )
-        ]
-        return [[] if place is None else [spans.pop(0)] for place in chosen]
+        found = {column: best[column] for column in columns.tolist() if column in best}
+        places = self.near.places(note, said.phrase[list(found.values())].tolist())
+        spans = {
+            column: [Span(start=start, end=end, weight=float(strength[place]))]
+            for (column, place), (start, end) in zip(found.items(), places, strict=True)
+        }
+        return [spans.get(column, []) for column in columns.tolist()]
 
     def contents(self) -> Contents:
         return Contents(
@@ -184,7 +174,7 @@ class _Said(NamedTuple):
 def _said(pairs: PhrasePairs, shares: scipy.sparse.csr_matrix) -> _Said:
     phrase, row = shares.indices, np.repeat(np.arange(shares.shape[0]), np.diff(shares.indptr))
     count = pairs.starts[phrase + 1] - pairs.starts[phrase]
-    pair = np.repeat(pairs.starts[phrase] - (np.cumsum(count) - count), count) + np.arange(count.sum())
+    pair = ranges(pairs.starts[phrase], count)
     return _Said(np.repeat(row, count), np.repeat(phrase, count), pair, np.repeat(shares.data, count))
 
 
@@ -285,17 +275,8 @@ def _true_pairs(targets: Sequence[Sequence[int]], num_codes: int) -> scipy.spars
     return scipy.sparse.csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), shape=(len(targets), num_codes))
 
 
-def _of_rows(
-    rows: np.ndarray,
-    texts: Sequence[str],
-    targets: Sequence[Sequence[int]],
-    spans: Sequence[Sequence[tuple[int, str]]] | None,
-) -> tuple[list[str], list[Sequence[int]], list[Sequence[tuple[int, str]]] | None]:
-    return (
-        [texts[row] for row in rows],
-        [targets[row] for row in rows],
-        None if spans is None else [spans[row] for row in rows],
-    )
+def _phrases(of_names: Sequence[tuple[str, int]], notes: Notes) -> Phrases:
+    return with_learnt_phrases(of_names, notes.texts, notes.targets, notes.marked)
 
 
 def _silence() -> np.ndarray:

@@ -5,15 +5,15 @@ of that setting that scores test is fitted again, on the notes of train and vali
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import groupby
-from typing import NamedTuple
 
 import numpy as np
 
 from bi_encoder.baselines.dictionary import Dictionary, MatchRule, PhraseCounts, PhraseFinder
+from bi_encoder.baselines.notes import MOST_NOTES, Notes, texts_of
 from bi_encoder.baselines.phrase_trees import FOLDS, PhraseTrees
-from bi_encoder.baselines.phrases import known_phrases, together
+from bi_encoder.baselines.phrases import known_phrases
 from bi_encoder.baselines.retrieval_baselines import ChosenSetting, Ranking
 from bi_encoder.baselines.word_features import Ridge, Svm, WordFeatures, WordModel
 from bi_encoder.evidence.attended_spans import EVIDENCE_CODES, EVIDENCE_ROWS
@@ -27,65 +27,8 @@ SMOOTHINGS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 RIDGE_PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0)
 SVM_COSTS = (0.3, 1.0, 3.0)
 FITTED_ON, REFITTED_ON = ("train",), ("train", "validation")
-MOST_NOTES = 20_000
-"""Training notes that are read, the first ones: the linear models take the products of all pairs of them, 3 GiB."""
 MOST_NOTES_OF_TREES = 5_000
-"""The same of the phrase trees, which take some 20 ms for each with 60,000 phrases."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Notes:
-    """What a model is fitted on, at most MOST_NOTES of them."""
-
-    texts: list[str]
-    targets: list[list[int]]
-    """The columns of each note's true codes."""
-    patients: list[str]
-    """The patient of each note."""
-    marked: list[list[tuple[int, str]]] | None
-    """(column, words) of each note's evidence; None where the task has none."""
-    marked_together: list[list[tuple[int, str]]] | None
-    """The same, with the words that are marked for a code in one sentence as one phrase."""
-
-    @classmethod
-    def of(cls, task: Task, splits: Sequence[str]) -> "Notes":
-        """The notes of `splits`, one split after the other."""
-        texts = [text for split in splits for text in _texts(task, split)][:MOST_NOTES]
-        spans = [_marked(task, split) for split in splits]
-        notes = [note for of_split in spans for note in of_split or ()][:MOST_NOTES]
-        has_evidence = None not in spans and any(note.spans for note in notes)
-        return cls(
-            texts=texts,
-            targets=[list(row) for split in splits for row in task.target_columns(split)][:MOST_NOTES],
-            patients=[patient for split in splits for patient in task.splits[split]["patient_id"]][:MOST_NOTES],
-            marked=[note.pieces() for note in notes] if has_evidence else None,
-            marked_together=[together(*note) if note.spans else [] for note in notes] if has_evidence else None,
-        )
-
-    def select(self, rows: np.ndarray) -> "Notes":
-        """Those of `rows` that were read."""
-        read = [row for row in rows if row < len(self.texts)]
-        marked, marked_together = (
-            None if each is None else [each[row] for row in read] for each in (self.marked, self.marked_together)
-        )
-        return Notes(
-            texts=[self.texts[row] for row in read],
-            targets=[self.targets[row] for row in read],
-            patients=[self.patients[row] for row in read],
-            marked=marked,
-            marked_together=marked_together,
-        )
-
-
-class MarkedNote(NamedTuple):
-    """A note alone, and the (column, start, end) of its evidence."""
-
-    text: str
-    spans: list[tuple[int, int, int]]
-
-    def pieces(self) -> list[tuple[int, str]]:
-        """(column, words) of each."""
-        return [(column, self.text[start:end]) for column, start, end in self.spans]
+"""Training notes that the phrase trees read, the first ones: some 20 ms for each with 60,000 phrases."""
 
 
 def dictionary(task: Task, refit: bool = False) -> Ranking[ChosenSetting]:
@@ -103,7 +46,7 @@ def dictionary(task: Task, refit: bool = False) -> Ranking[ChosenSetting]:
         return Dictionary.fit(names, read.texts, read.targets, read.marked, smoothing=smoothing, rule=rule)
 
     model = fitted(Notes.of(task, REFITTED_ON) if refit else notes)
-    test = model.scores(_texts(task, "test"))
+    test = model.scores(texts_of(task, "test"))
     return Ranking(
         validation=scores,
         test=test,
@@ -132,13 +75,13 @@ def words_and_letters(task: Task, refit: bool = False) -> Ranking[ChosenSetting]
         for kind, strength in map(kinds.__getitem__, settings):
             yield WordModel(words=words, linear=kind.fit(known, true, strength))
 
-    validation = _texts(task, "validation")
+    validation = texts_of(task, "validation")
     of_each = ((name, model.scores(validation)) for name, model in zip(kinds, fitted(notes, kinds), strict=True))
     chosen, best, scores = _choose(task, of_each, refit)
     model = next(fitted(Notes.of(task, REFITTED_ON) if refit else notes, [best]))
     return Ranking(
         validation=scores,
-        test=model.scores(_texts(task, "test")),
+        test=model.scores(texts_of(task, "test")),
         model=model,
         chosen=chosen,
         of_fold=lambda rows, texts: next(fitted(notes.select(rows), [best])).scores(texts),
@@ -150,16 +93,15 @@ def phrase_trees(task: Task, refit: bool = False) -> Ranking[ChosenSetting]:
     names = all_names(task)
 
     def fitted(read: Notes) -> PhraseTrees:
-        few = read.select(np.arange(MOST_NOTES_OF_TREES))
-        return PhraseTrees.fit(names, few.texts, few.targets, few.patients, few.marked_together)
+        return PhraseTrees.fit(names, read.select(np.arange(MOST_NOTES_OF_TREES)))
 
-    notes = Notes.of(task, FITTED_ON)
+    notes = Notes.of(task, FITTED_ON, joined=True)
     model = fitted(notes)
     setting = f"{ROUNDS} trees, {FOLDS} folds"
-    chosen, _, validation = _choose(task, [(setting, model.scores(_texts(task, "validation")))], refit)
+    chosen, _, validation = _choose(task, [(setting, model.scores(texts_of(task, "validation")))], refit)
     if refit:
-        model = fitted(Notes.of(task, REFITTED_ON))
-    test = model.scores(_texts(task, "test"))
+        model = fitted(Notes.of(task, REFITTED_ON, joined=True))
+    test = model.scores(texts_of(task, "test"))
     return Ranking(
         validation=validation,
         test=test,
@@ -175,7 +117,7 @@ def _of_each_setting(
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Each setting with its scores of validation; the notes are searched once for each rule."""
     phrases = known_phrases(names, notes.texts, notes.targets, notes.marked)
-    finder, validation = PhraseFinder(phrases), _texts(task, "validation")
+    finder, validation = PhraseFinder(phrases), texts_of(task, "validation")
     for rule, of_rule in groupby(settings, key=lambda name: settings[name][0]):
         counts = PhraseCounts.of(phrases, notes.texts, notes.targets, len(names), rule, finder)
         found = [finder.phrases_in(text, rule) for text in validation]
@@ -186,22 +128,6 @@ def _of_each_setting(
 def _in_words(rule: MatchRule, smoothing: float) -> str:
     counted = "the longest phrases alone" if rule.longest_alone else "phrases in one another too"
     return f"smoothing {smoothing:g}, {counted}, negated ones {'left out' if rule.leave_out_negated else 'kept'}"
-
-
-def _texts(task: Task, split: str) -> list[str]:
-    return [query.text for query in query_texts(task, split)]
-
-
-def _marked(task: Task, split: str) -> list[MarkedNote] | None:
-    """The notes of the split with their evidence; None where it has none."""
-    column, rows = task.column, task.splits[split].select(range(min(MOST_NOTES, len(task.splits[split]))))
-    if "evidence" not in rows.column_names:
-        return None
-    notes = []
-    for text, evidence in zip(rows["text"], rows["evidence"], strict=True):
-        spans = [span for span in evidence or () if span["code"] in column]
-        notes.append(MarkedNote(text or "", [(column[span["code"]], span["start"], span["end"]) for span in spans]))
-    return notes
 
 
 def _choose(task: Task, scores: Iterable[tuple[str, np.ndarray]], refit: bool) -> tuple[ChosenSetting, str, np.ndarray]:

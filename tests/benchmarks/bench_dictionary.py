@@ -14,8 +14,9 @@ from unittest.mock import patch
 import numpy as np
 
 from bi_encoder.baselines.dictionary import ALL_PHRASES, USUAL_PRECISION, Dictionary, MatchRule, PhraseCounts
+from bi_encoder.baselines.notes import Notes
 from bi_encoder.baselines.phrases import known_phrases
-from bi_encoder.baselines.phrases_and_words import SMOOTHINGS, Notes
+from bi_encoder.baselines.phrases_and_words import SMOOTHINGS
 from bi_encoder.inputs.code_names import all_names
 from data.task import load_task
 from mera.evaluation.metrics import f1, mean_average_precision

@@ -15,8 +15,8 @@ import numpy as np
 from bench_dictionary import folds
 
 from bi_encoder.baselines import near_phrases, phrase_trees
+from bi_encoder.baselines.notes import Notes
 from bi_encoder.baselines.phrase_trees import PhraseTrees
-from bi_encoder.baselines.phrases_and_words import Notes
 from bi_encoder.inputs.code_names import all_names
 from data.task import load_task
 from mera.evaluation.metrics import f1, mean_average_precision
@@ -37,7 +37,7 @@ def scores(notes: Notes, names: list[list[str]]) -> np.ndarray:
     """(N, C)."""
     all_scores = np.zeros((len(notes.texts), len(names)), dtype=np.float32)
     for rows, read in folds(notes):
-        fitted = PhraseTrees.fit(names, read.texts, read.targets, read.patients, read.marked_together)
+        fitted = PhraseTrees.fit(names, read)
         all_scores[rows] = fitted.scores([notes.texts[row] for row in rows])
     return all_scores
 
@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS), help="default: all")
     options = parser.parse_args()
     task = load_task(options.task)
-    notes, names = Notes.of(task, ("train", "validation")), all_names(task)
+    notes, names = Notes.of(task, ("train", "validation"), joined=True), all_names(task)
     targets = np.concatenate([task.targets("train"), task.targets("validation")])[: len(notes.texts)]
     print("| phrase trees | MAP | micro F1 | seconds |\n|---|---|---|---|")
     for name in options.settings:

@@ -5,6 +5,7 @@ import pytest
 
 from bi_encoder.baselines.dictionary import Dictionary
 from bi_encoder.baselines.near_phrases import NearPhrases
+from bi_encoder.baselines.notes import Notes
 from bi_encoder.baselines.phrase_trees import LEAST, NEAR, NOTHING, WHOLE, PhraseTrees, _pairs, _true_pairs
 from bi_encoder.baselines.phrases import known_phrases
 from mera.system.errors import UserError
@@ -39,10 +40,15 @@ def notes_of(count, seed):
     return texts, targets, spans
 
 
+def fit(names, texts, targets, spans, patients=None):
+    """Unless `patients` says otherwise each note is of another patient."""
+    patients = patients or [str(row) for row in range(len(texts))]
+    return PhraseTrees.fit(names, Notes(texts=texts, targets=targets, patients=patients, marked=spans), threads=1)
+
+
 @pytest.fixture(scope="module")
 def fitted():
-    texts, targets, spans = notes_of(120, seed=0)
-    return PhraseTrees.fit(NAMES, texts, targets, [str(row) for row in range(120)], spans, threads=1)
+    return fit(NAMES, *notes_of(120, seed=0))
 
 
 def test_what_is_counted_is_what_a_loop_counts():
@@ -114,7 +120,7 @@ def test_only_the_best_codes_of_a_note_are_weighed(fitted, monkeypatch):
 
 def test_notes_without_any_phrase(fitted):
     np.testing.assert_array_equal(fitted.scores(["", "nada"]), np.full((2, 4), NOTHING, dtype=np.float32))
-    silent = PhraseTrees.fit(NAMES, ["nada", "menos"], [[0], [1]], ["a", "b"], [[], []], threads=1)
+    silent = fit(NAMES, ["nada", "menos"], [[0], [1]], [[], []])
     np.testing.assert_array_equal(silent.scores(["nada"]), np.full((1, 4), NOTHING, dtype=np.float32))
     assert len(fitted.scores([])) == 0
 
@@ -122,13 +128,13 @@ def test_notes_without_any_phrase(fitted):
 def test_phrases_of_one_note_alone():
     """Without it no fold has a phrase, so that nothing is learnt of how far to trust it."""
     texts, spans = ["fiebre", "tos", "asma"], [[(0, "fiebre")], [], []]
-    fitted = PhraseTrees.fit([[], []], texts, [[0], [1], [1]], ["a", "b", "c"], spans, threads=1)
+    fitted = fit([[], []], texts, [[0], [1], [1]], spans)
     np.testing.assert_array_equal(fitted.scores(["tos"]), [[NOTHING, NOTHING]])
     assert fitted.scores(["fiebre"])[0, 0] > NOTHING == fitted.scores(["fiebre"])[0, 1]
     with pytest.raises(UserError, match="none of the codes has a name"):
-        PhraseTrees.fit([[], []], texts, [[0], [1], [1]], ["a", "b", "c"], [[], [], []], threads=1)
+        fit([[], []], texts, [[0], [1], [1]], [[], [], []])
 
 
 def test_the_notes_of_one_patient_cannot_be_divided():
     with pytest.raises(UserError, match="two patients or more"):
-        PhraseTrees.fit(NAMES, ["a", "b"], [[0], [1]], ["a", "a"], threads=1)
+        fit(NAMES, ["a", "b"], [[0], [1]], None, patients=["a", "a"])
