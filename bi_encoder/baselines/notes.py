@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bi_encoder.baselines.phrases import together
+from bi_encoder.baselines.phrases.known import together
 from bi_encoder.inputs.texts import query_texts
 from data.task import Task
 

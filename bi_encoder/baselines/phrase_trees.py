@@ -8,18 +8,20 @@ the phrases of the other notes are looked for in each note (stacking, Wolpert 19
 N notes, C codes, P phrases, M pairs of a phrase and a code that it names, E pairs of a note and a code, F features.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import ClassVar, NamedTuple
 
 import lightgbm
 import numpy as np
 import scipy.sparse
 
-from bi_encoder.baselines.dictionary import USUAL_PRECISION
-from bi_encoder.baselines.near_phrases import NearPhrases, ranges
 from bi_encoder.baselines.notes import Notes
-from bi_encoder.baselines.phrases import Meaning, Phrases, phrases_of_names, some, with_learnt_phrases
+from bi_encoder.baselines.phrases.known import Phrases, phrases_of_names, some, with_learnt_phrases
+from bi_encoder.baselines.phrases.near import NearPhrases, ranges
+from bi_encoder.baselines.phrases.pairs import NEAR, PhrasePairs, counted_pairs, values_at
+from bi_encoder.baselines.phrases.sequences import true_pairs
 from bi_encoder.evidence.attended_spans import Span
 from mera.evaluation.fusion_trees import PARAMETERS, ROUNDS
 from mera.runs.fitted_contents import Contents
@@ -27,34 +29,18 @@ from mera.runs.other_splits.train_scores import folds_of_patients
 from mera.system.errors import UserError
 
 FOLDS = 5
-WHOLE, NEAR, STEEPNESS = 0.97, 0.75, 6
-"""Shares of a phrase at which it is there, and nearly; half of it says (1/2)^STEEPNESS of what the whole says."""
+STEEPNESS = 6
+"""Half of a phrase says (1/2)^STEEPNESS of what the whole says."""
 NUM_WEIGHED = 150
 """Codes of a note that the trees weigh, the best by their best phrase; the others get NOTHING."""
-NOTHING, LEAST = -10.0, -9.0
-"""The log-odds of a code that is not weighed, and the least of one that is."""
+NOTHING, FREQUENT, LEAST = -10.0, 0.5, -9.0
+"""The log-odds of a code that is not weighed, by how much those of the most frequent code are higher, and the least of
+one that is weighed."""
 ROWS_AT_ONCE, SHARES_AT_ONCE = 500, 500_000
 """Notes, and phrases of notes, that are weighed together: some 300 bytes for each pair of the latter and a code."""
 OF_KIND = 7
 NUM_FEATURES = 2 * OF_KIND + 1
 """See `_weighed`."""
-
-
-class PhrasePairs(NamedTuple):
-    """Phrase p names the codes `columns[starts[p] : starts[p + 1]]`; what is known of each of the M pairs."""
-
-    starts: np.ndarray
-    columns: np.ndarray
-    is_marked: np.ndarray
-    """(M,) bool: marked by annotators for the code, or a sequence of words that mostly stands with it; else a name."""
-    precisions: np.ndarray
-    """(M,) float32: in which share of the notes with the phrase the code is true."""
-    near_precisions: np.ndarray
-    """(M,) float32: the same of the notes with most of it, but those in which it was marked."""
-    marked_in: np.ndarray
-    """(M,) float32: notes in which it was marked for the code."""
-    lengths: np.ndarray
-    """(M,) float32: words of the phrase."""
 
 
 class Weighed(NamedTuple):
@@ -78,25 +64,33 @@ class PhraseTrees:
     trees: lightgbm.Booster
 
     @classmethod
-    def fit(cls, names: Sequence[Sequence[str]], notes: Notes, threads: int = 0) -> "PhraseTrees":
-        """names: of each code (C). Notes of one patient are in one fold. `threads`: 0 all. Raises UserError where there
-        are fewer than two patients, or no phrase at all."""
+    def fit(
+        cls,
+        names: Sequence[Sequence[str]],
+        notes: Notes,
+        meanings: Mapping[str, str] = MappingProxyType({}),
+        threads: int = 0,
+    ) -> "PhraseTrees":
+        """names: of each code (C). meanings: word of a note -> that of the names which it stands for. Notes of one
+        patient are in one fold. `threads`: 0 all. Raises UserError where there are fewer than two patients, or no
+        phrase at all."""
         num_patients = len(set(notes.patients))
         if num_patients < 2:
             raise UserError("phrase trees need the training notes of two patients or more; leave them out by --only")
-        true = _true_pairs(notes.targets, len(names))
+        true = true_pairs(notes.targets, len(names))
         fold = folds_of_patients(notes.patients, min(FOLDS, num_patients))
         of_names = phrases_of_names(names)
         of_folds = [
             _phrases(of_names, notes.select(np.flatnonzero(fold != number))) for number in range(fold.max() + 1)
         ]
         whole = some(_phrases(of_names, notes))
-        near = NearPhrases.fit(sorted(whole.keys() | {phrase for each in of_folds for phrase in each}), notes.texts)
+        every = sorted(whole.keys() | {phrase for each in of_folds for phrase in each})
+        near = NearPhrases.fit(every, notes.texts, meanings)
         shares = near.shares(notes.texts)
         features, labels = [], []
         for number, phrases in enumerate(of_folds):
             others, in_fold = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
-            pairs = _pairs(phrases, near.phrases, shares[others], true[others])
+            pairs = counted_pairs(phrases, near.phrases, shares[others], true[others], notes.select(others).marked)
             counts = np.asarray(true[others].sum(axis=0)).ravel()
             for rows in _blocks(in_fold, np.diff(shares.indptr)[in_fold]):
                 weighed = _weighed(pairs, shares[rows], counts)
@@ -104,18 +98,19 @@ class PhraseTrees:
                 # this very row.
                 fair = counts[weighed.columns] > 0
                 features.append(weighed.features[fair])
-                labels.append(_at(true, rows[weighed.rows[fair]], weighed.columns[fair]))
+                labels.append(values_at(true, rows[weighed.rows[fair]], weighed.columns[fair]))
         data = lightgbm.Dataset(np.concatenate([_silence(), *features]), np.concatenate([[0, 0], *labels]))
         return cls(
             near=near,
-            pairs=_pairs(whole, near.phrases, shares, true),
+            pairs=counted_pairs(whole, near.phrases, shares, true, notes.marked),
             train_counts=np.asarray(true.sum(axis=0)).ravel(),
             trees=lightgbm.train({**PARAMETERS, "num_threads": threads}, data, ROUNDS),
         )
 
     def scores(self, texts: Sequence[str]) -> np.ndarray:
         """(N, C) float32: log-odds."""
-        scores = np.full((len(texts), len(self.train_counts)), NOTHING, dtype=np.float32)
+        frequency = np.log1p(self.train_counts) / max(np.log1p(self.train_counts).max(), 1)
+        scores = np.repeat((NOTHING + FREQUENT * frequency)[None].astype(np.float32), len(texts), axis=0)
         for start in range(0, len(texts), ROWS_AT_ONCE):
             shares = self.near.shares(texts[start : start + ROWS_AT_ONCE])
             for rows in _blocks(np.arange(shares.shape[0]), np.diff(shares.indptr)):
@@ -149,15 +144,26 @@ class PhraseTrees:
                 "weights": self.near.weights,
                 "train_counts": self.train_counts,
             },
-            lists={"phrases": list(self.near.phrases), "trees": [self.trees.model_to_string()]},
+            lists={
+                "phrases": list(self.near.phrases),
+                "words": list(self.near.meanings),
+                "meanings": list(self.near.meanings.values()),
+                "trees": [self.trees.model_to_string()],
+            },
         )
 
     @classmethod
     def from_contents(cls, contents: Contents) -> "PhraseTrees":
+        # None in a run of before.
+        meanings = zip(*(contents.lists.get(name, ()) for name in ("words", "meanings")), strict=False)
+        pairs = PhrasePairs(*(contents.arrays[name] for name in PhrasePairs._fields))
+        counts = contents.arrays["train_counts"]
+        if len(pairs.columns) and pairs.columns.max() >= len(counts):
+            raise IndexError("a phrase names a code that is none")
         return cls(
-            near=NearPhrases(contents.lists["phrases"], contents.arrays["weights"]),
-            pairs=PhrasePairs(*(contents.arrays[name] for name in PhrasePairs._fields)),
-            train_counts=contents.arrays["train_counts"],
+            near=NearPhrases(contents.lists["phrases"], contents.arrays["weights"], dict(meanings)),
+            pairs=pairs,
+            train_counts=counts,
             trees=lightgbm.Booster(model_str=contents.lists["trees"][0]),
         )
 
@@ -217,62 +223,6 @@ def _weighed(pairs: PhrasePairs, shares: scipy.sparse.csr_matrix, counts: np.nda
     place = np.arange(len(rows)) - np.searchsorted(rows, rows)  # rows are in order, so that this holds after sorting
     kept = best_first[place < NUM_WEIGHED]
     return Weighed(rows[kept], columns[kept], features[kept])
-
-
-def _pairs(
-    phrases: Phrases, found: Sequence[str], shares: scipy.sparse.csr_matrix, true: scipy.sparse.csr_matrix
-) -> PhrasePairs:
-    """What the notes with shares (N, P) of the phrases `found`, and true codes (N, C), say of `phrases`, some of those.
-
-    A phrase of n notes, of which t have the code, has the precision (t + u) / (n + 1), u being the mean precision of
-    its kind in notes where it was not marked; near ones start from half of that.
-    """
-    meanings: list[tuple[int, int, Meaning]] = [
-        (number, column, meaning)
-        for number, phrase in enumerate(found)
-        for column, meaning in sorted(phrases.get(phrase, {}).items())
-    ]
-    of_pair = np.array([number for number, _, _ in meanings], dtype=np.int64)
-    columns = np.array([column for _, column, _ in meanings], dtype=np.int64)
-    marked_in = np.array([meaning.marked_in for _, _, meaning in meanings], dtype=np.float32)
-    kinds = np.array([meaning.kind for _, _, meaning in meanings], dtype=str)
-    notes, right = _counts(shares >= WHOLE, true, of_pair, columns)
-    near_notes, near_right = (counted - marked_in for counted in _counts(shares >= NEAR, true, of_pair, columns))
-    usual = np.zeros(len(meanings), dtype=np.float32)
-    for kind, before in USUAL_PRECISION.items():
-        elsewhere = (kinds == kind) & (notes > marked_in)
-        measured = np.maximum(right - marked_in, 0)[elsewhere] / (notes - marked_in)[elsewhere]
-        usual[kinds == kind] = before if kind == "sequence" else (measured.sum() + before) / (len(measured) + 1)
-    return PhrasePairs(
-        starts=np.searchsorted(of_pair, np.arange(len(found) + 1)),
-        columns=columns,
-        is_marked=kinds != "name",
-        precisions=((right + usual) / (notes + 1)).astype(np.float32),
-        near_precisions=(np.maximum(near_right + usual / 2, 0) / np.maximum(near_notes + 1, 0.5)).astype(np.float32),
-        marked_in=marked_in,
-        lengths=np.array([len(found[number].split()) for number in of_pair], dtype=np.float32),
-    )
-
-
-def _counts(
-    is_there: scipy.sparse.csr_matrix, true: scipy.sparse.csr_matrix, phrases: np.ndarray, columns: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """(M,) each: notes with the phrase of a pair, and those of them that have its code. is_there (N, P) bool."""
-    there = is_there.astype(np.float32)
-    notes = np.asarray(there.sum(axis=0)).ravel()[phrases]
-    return notes, _at((there.T @ true).tocsr(), phrases, columns)
-
-
-def _at(matrix: scipy.sparse.csr_matrix, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """The values at so many places, (M,)."""
-    return np.asarray(matrix[rows, columns]).ravel() if len(rows) else np.zeros(0, dtype=np.float32)
-
-
-def _true_pairs(targets: Sequence[Sequence[int]], num_codes: int) -> scipy.sparse.csr_matrix:
-    """(N, C) float32 of 0 and 1."""
-    rows = np.repeat(np.arange(len(targets)), [len(set(columns)) for columns in targets])
-    columns = [column for of_row in targets for column in sorted(set(of_row))]
-    return scipy.sparse.csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), shape=(len(targets), num_codes))
 
 
 def _phrases(of_names: Sequence[tuple[str, int]], notes: Notes) -> Phrases:

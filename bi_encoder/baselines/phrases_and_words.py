@@ -10,13 +10,15 @@ from itertools import groupby
 
 import numpy as np
 
-from bi_encoder.baselines.dictionary import Dictionary, MatchRule, PhraseCounts, PhraseFinder
+from bi_encoder.baselines.dictionary import Dictionary, PhraseCounts
 from bi_encoder.baselines.notes import MOST_NOTES, Notes, texts_of
 from bi_encoder.baselines.phrase_trees import FOLDS, PhraseTrees
-from bi_encoder.baselines.phrases import known_phrases
+from bi_encoder.baselines.phrases.finder import MatchRule, PhraseFinder
+from bi_encoder.baselines.phrases.known import known_phrases
 from bi_encoder.baselines.retrieval_baselines import ChosenSetting, Ranking
 from bi_encoder.baselines.word_features import Ridge, Svm, WordFeatures, WordModel
 from bi_encoder.evidence.attended_spans import EVIDENCE_CODES, EVIDENCE_ROWS
+from bi_encoder.index.word_translation import learn_meanings
 from bi_encoder.inputs.code_names import all_names
 from bi_encoder.inputs.texts import query_texts
 from data.task import Task
@@ -90,10 +92,10 @@ def words_and_letters(task: Task, refit: bool = False) -> Ranking[ChosenSetting]
 
 def phrase_trees(task: Task, refit: bool = False) -> Ranking[ChosenSetting]:
     """The dictionary's phrases, in whatever order and with whatever endings, weighed by boosted trees."""
-    names = all_names(task)
+    names, meanings = all_names(task), learn_meanings(task.translations)
 
     def fitted(read: Notes) -> PhraseTrees:
-        return PhraseTrees.fit(names, read.select(np.arange(MOST_NOTES_OF_TREES)))
+        return PhraseTrees.fit(names, read.select(np.arange(MOST_NOTES_OF_TREES)), meanings)
 
     notes = Notes.of(task, FITTED_ON, joined=True)
     model = fitted(notes)

@@ -13,9 +13,10 @@ from unittest.mock import patch
 
 import numpy as np
 
-from bi_encoder.baselines.dictionary import ALL_PHRASES, USUAL_PRECISION, Dictionary, MatchRule, PhraseCounts
+from bi_encoder.baselines.dictionary import Dictionary, PhraseCounts
 from bi_encoder.baselines.notes import Notes
-from bi_encoder.baselines.phrases import known_phrases
+from bi_encoder.baselines.phrases.finder import ALL_PHRASES, MatchRule
+from bi_encoder.baselines.phrases.known import USUAL_PRECISION, known_phrases
 from bi_encoder.baselines.phrases_and_words import SMOOTHINGS
 from bi_encoder.inputs.code_names import all_names
 from data.task import load_task

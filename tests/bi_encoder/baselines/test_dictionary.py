@@ -9,8 +9,10 @@ import pytest
 from datasets import Dataset, DatasetDict, concatenate_datasets
 from tiny_task import make_tiny_task
 
-from bi_encoder.baselines.dictionary import ALL_PHRASES, Dictionary, MatchRule, PhraseCounts
-from bi_encoder.baselines.phrases import known_phrases, words_of
+from bi_encoder.baselines.dictionary import Dictionary, PhraseCounts
+from bi_encoder.baselines.phrases.finder import ALL_PHRASES, MatchRule
+from bi_encoder.baselines.phrases.known import known_phrases
+from bi_encoder.baselines.phrases.words import words_of
 from bi_encoder.baselines.phrases_and_words import dictionary, phrase_trees, words_and_letters
 from bi_encoder.baselines.retrieval_baselines import chosen_folders
 from bi_encoder.inputs.code_names import all_names

@@ -5,21 +5,25 @@ says `sordomudez` where another says `sordomudos`. A dictionary, which looks for
 
 N texts, P phrases, V words of the phrases, W windows of a text, L likenesses.
 
-A word is like another by the cosine of their letter groups (three letters in a row, and the first five); of a phrase
-there is so much in a window of WINDOW words as its words are like their nearest ones in it, weighed by how rare they
-are in the texts (inverse document frequency).
+A word is like another by the cosine of their letter groups (three letters in a row, and the first five), or because it
+is known to stand for it in another language (`bi_encoder/index/word_translation.py`). Of a phrase there is so much in a
+window of WINDOW words as its words are like their nearest ones in it, weighed by how rare they are in the texts
+(inverse document frequency); all of it where it stands in the text as it is.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse
 from sklearn.feature_extraction.text import HashingVectorizer
 
-from bi_encoder.baselines.phrases import Words, words_of
+from bi_encoder.baselines.phrases.finder import ALL_PHRASES, PhraseFinder
+from bi_encoder.baselines.phrases.known import REACH
+from bi_encoder.baselines.phrases.words import Words, compared, words_of
+from bi_encoder.index.words import STOP_WORDS
 
-WINDOW, STRIDE = 10, 3
+WINDOW, STRIDE = REACH, 3
 """Words in a window, all of one sentence, and from one window to the next."""
 LEAST_LIKENESS, SAME = 0.45, 0.75
 """Likeness below the first is none; at the second a text has the word, where its rarity is counted."""
@@ -28,7 +32,8 @@ LEAST_SHARE = 0.5
 WINDOWS_AT_ONCE = 200
 """Of a long note."""
 LEAST_WEIGHT = 0.1
-"""Of a word that every text has."""
+"""Of a word that every text has, and of one that names nothing: notes in another language never have it."""
+_NAMING_NOTHING = frozenset(map(compared, STOP_WORDS))
 
 
 class Likenesses(NamedTuple):
@@ -63,30 +68,35 @@ class _Reading(NamedTuple):
 class NearPhrases:
     """Finds how much of each of P phrases, such as `words_of` has them, stands in texts."""
 
-    def __init__(self, phrases: Sequence[str], weights: np.ndarray) -> None:
-        """weights (V,): of the phrases' words, in alphabetical order."""
-        self.phrases, self.weights = phrases, weights
+    def __init__(self, phrases: Sequence[str], weights: np.ndarray, meanings: Mapping[str, str]) -> None:
+        """weights (V,): of the phrases' words, in alphabetical order. meanings: word of a text -> the word that it
+        stands for (`learn_meanings`)."""
+        self.phrases, self.weights, self.meanings = phrases, weights, meanings
         self._vocabulary = _vocabulary(phrases)
-        self._letters = _letter_groups(self._vocabulary).T.tocsr()
+        self._known = _KnownWords(self._vocabulary, meanings)
         self._parts = _parts(phrases, self._vocabulary, weights).T.tocsr()
+        self._number = {phrase: number for number, phrase in enumerate(phrases)}
+        self._as_they_are = PhraseFinder(phrases)
 
     @classmethod
-    def fit(cls, phrases: Sequence[str], texts: Sequence[str]) -> "NearPhrases":
+    def fit(cls, phrases: Sequence[str], texts: Sequence[str], meanings: Mapping[str, str]) -> "NearPhrases":
         """Weighs the words of the phrases by the texts."""
         vocabulary = _vocabulary(phrases)
-        letters, rows = _letter_groups(vocabulary).T.tocsr(), np.zeros(len(vocabulary))
+        known, rows = _KnownWords(vocabulary, meanings), np.zeros(len(vocabulary))
         for text in texts:
-            like = _likenesses(sorted(set(words_of(text).joined.split())), letters)
+            like = known.like(sorted(set(words_of(text).joined.split())))
             rows[np.unique(like.columns[like.values >= SAME])] += 1
         weights = np.maximum(np.log((len(texts) + 1) / (rows + 0.5)), LEAST_WEIGHT)
-        return cls(phrases, weights.astype(np.float32))
+        weights[[word in _NAMING_NOTHING for word in vocabulary]] = LEAST_WEIGHT
+        return cls(phrases, weights.astype(np.float32), meanings)
 
     def shares(self, texts: Iterable[str]) -> scipy.sparse.csr_matrix:
-        """(N, P) float32: how much of each phrase the best window has, LEAST_SHARE to 1; less is 0."""
+        """(N, P) float32: how much of each phrase the best window has, LEAST_SHARE to 1; less is 0. A phrase that
+        stands there as it is, be it longer than a window, has 1."""
         rows = [scipy.sparse.csr_matrix((0, len(self.phrases)), dtype=np.float32)]
         for text in texts:
-            held = self._read(words_of(text)).held
-            best = scipy.sparse.csr_matrix((1, len(self.phrases)), dtype=np.float32)
+            words = words_of(text)
+            held, best = self._read(words).held, self._whole(words)
             for first in range(0, held.shape[0], WINDOWS_AT_ONCE):
                 of_block = (held[first : first + WINDOWS_AT_ONCE] @ self._parts).max(axis=0).tocsr()
                 best = best.maximum(of_block).tocsr()
@@ -114,10 +124,16 @@ class NearPhrases:
             places.append((words.starts[inside[0]], words.ends[inside[-1]]))
         return places
 
+    def _whole(self, words: Words) -> scipy.sparse.csr_matrix:
+        """(1, P) float32: 1 for each phrase that stands in the words as it is."""
+        columns = sorted({self._number[match.phrase] for match in self._as_they_are.matches(words, ALL_PHRASES)})
+        ones = np.ones(len(columns), dtype=np.float32)
+        return scipy.sparse.csr_matrix((ones, (np.zeros(len(columns)), columns)), shape=(1, len(self.phrases)))
+
     def _read(self, words: Words) -> _Reading:
         windows = _windows(words.sentences)
         distinct, number = np.unique(words.joined.split(), return_inverse=True)
-        like = _likenesses(distinct.tolist(), self._letters)
+        like = self._known.like(distinct.tolist())
         members = np.concatenate([number[first:last] for first, last in windows] or [np.zeros(0, dtype=int)])
         window = np.repeat(np.arange(len(windows)), [last - first for first, last in windows])
         count = like.starts[members + 1] - like.starts[members]
@@ -137,12 +153,26 @@ def ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return numbers
 
 
-def _likenesses(words: Sequence[str], letters: scipy.sparse.csr_matrix) -> Likenesses:
-    """Of each word, in the form of `words_of`; letters: of the V words, a column for each."""
-    like = (_letter_groups(words) @ letters).tocsr()
-    like.data[like.data < LEAST_LIKENESS] = 0
-    like.eliminate_zeros()
-    return Likenesses(like.indptr, like.indices, np.minimum(like.data, 1))
+class _KnownWords:
+    """The V words, to be compared with others."""
+
+    def __init__(self, vocabulary: Sequence[str], meanings: Mapping[str, str]) -> None:
+        self._letters = _letter_groups(vocabulary).T.tocsr()
+        self._meanings = {compared(word): compared(meaning) for word, meaning in meanings.items()}
+
+    def like(self, words: Sequence[str]) -> Likenesses:
+        """Of each of the words, in the form of `words_of`, as itself or as what it stands for."""
+        like = self._by_letters(words, LEAST_LIKENESS)
+        meant = [self._meanings.get(word, "") for word in words]
+        if any(meant):
+            like = like.maximum(self._by_letters(meant, SAME)).tocsr()
+        return Likenesses(like.indptr, like.indices, np.minimum(like.data, 1))
+
+    def _by_letters(self, words: Sequence[str], least: float) -> scipy.sparse.csr_matrix:
+        like = (_letter_groups(words) @ self._letters).tocsr()
+        like.data[like.data < least] = 0
+        like.eliminate_zeros()
+        return like
 
 
 def _windows(sentences: Sequence[int]) -> list[Window]:

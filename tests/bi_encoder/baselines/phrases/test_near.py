@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from bi_encoder.baselines.near_phrases import LEAST_LIKENESS, LEAST_SHARE, SAME, STRIDE, WINDOW, NearPhrases
-from bi_encoder.baselines.phrases import together, words_of
+from bi_encoder.baselines.phrases.near import LEAST_LIKENESS, LEAST_SHARE, SAME, STRIDE, WINDOW, NearPhrases
+from bi_encoder.baselines.phrases.words import words_of
 
 TEXTS = [
     "Elevación marcada de las transaminasas. Sordomudos desde la infancia, sin fiebre.",
@@ -67,11 +67,11 @@ def share(phrase, text, texts):
 
 
 def test_shares_are_those_of_a_loop_over_words():
-    near = NearPhrases.fit(PHRASES, TEXTS)
+    near = NearPhrases.fit(PHRASES, TEXTS, {})
     expected = [[share(phrase, text, TEXTS) for phrase in PHRASES] for text in TEXTS]
     np.testing.assert_allclose(near.shares(TEXTS).toarray(), expected, atol=1e-5)
     assert 0 < np.count_nonzero(expected) < np.size(expected)
-    again = NearPhrases(near.phrases, near.weights)
+    again = NearPhrases(near.phrases, near.weights, {})
     np.testing.assert_array_equal(again.shares(TEXTS).toarray(), near.shares(TEXTS).toarray())
     assert near.shares([]).shape == (0, len(PHRASES))
 
@@ -89,12 +89,12 @@ def test_shares_are_those_of_a_loop_over_words():
     ],
 )
 def test_words_apart_turned_round_and_with_other_endings(phrase, text, low, high):
-    found = NearPhrases.fit([words_of(phrase).joined], TEXTS).shares([text]).toarray()[0, 0]
+    found = NearPhrases.fit([words_of(phrase).joined], TEXTS, {}).shares([text]).toarray()[0, 0]
     assert low - 1e-6 <= found <= high + 1e-6
 
 
 def test_places_go_from_the_first_word_of_a_phrase_to_its_last():
-    near = NearPhrases.fit(PHRASES, TEXTS)
+    near = NearPhrases.fit(PHRASES, TEXTS, {})
     numbers = [number for number, phrase in enumerate(PHRASES) if near.shares(TEXTS[:1])[0, number] > 0]
     shown = {PHRASES[at].strip(): TEXTS[0][slice(*near.places(TEXTS[0], [at])[0])] for at in numbers}
     assert shown == {
@@ -105,9 +105,23 @@ def test_places_go_from_the_first_word_of_a_phrase_to_its_last():
     assert near.places("", [0]) == [(0, 0)]
 
 
-def test_marks_of_a_code_in_one_sentence_are_one_phrase():
-    text = "Elevación de las transaminasas. Fiebre, y transaminasas."
-    first, second, third = (text.index("Elevación"), text.index("transaminasas"), text.rindex("transaminasas"))
-    spans = [(7, third, third + 13), (7, second, second + 13), (7, first, first + 9), (2, first, first + 9)]
-    assert sorted(together(text, spans)) == [(2, "Elevación"), (7, "Elevación transaminasas"), (7, "transaminasas")]
-    assert together("", []) == []
+def test_a_phrase_longer_than_a_window_is_found_as_it_is():
+    long = "fractura de la extremidad superior del húmero derecho, primer contacto por lesión cerrada"
+    near = NearPhrases.fit([words_of(long).joined], [long, "otra cosa"], {})
+    apart = long.replace("superior", "más que superior")
+    whole, part = near.shares([f"Ingresa por {long}.", f"Ingresa por {apart}."]).toarray()[:, 0]
+    assert (whole, LEAST_SHARE < part < 1) == (1, True)
+    assert near.shares([long.replace("derecho, primer", "derecho.\n\nPrimer")]).toarray()[0, 0] == 1
+
+
+def test_words_that_stand_for_words_of_another_language():
+    meanings = {"dolor": "pain", "pierna": "leg", "derecha": "right"}
+    phrase = words_of("Pain in right leg").joined
+    texts = ["Dolor de la pierna derecha", "Dolor de la pierna izquierda", "Pierna derecha"]
+    shares = NearPhrases.fit([phrase], texts, meanings).shares(texts).toarray()[:, 0]
+    assert shares[0] == pytest.approx(1, abs=0.1)  # `in` is in no note, and hardly counts
+    assert shares[0] > shares[1] > 0.5
+    assert shares[0] > shares[2]
+    assert NearPhrases.fit([phrase], texts, {}).shares(texts).nnz == 0
+    named = NearPhrases.fit([phrase], texts, meanings).places(texts[0], [0])
+    assert [texts[0][start:end] for start, end in named] == ["Dolor de la pierna derecha"]
