@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from functools import lru_cache
 from typing import NamedTuple
 
 _WORD = re.compile(r"\w+")
@@ -34,16 +35,19 @@ def words_of(text: str) -> Words:
         word = compared(found[0])
         if not word:
             continue
-        until = found.start() + 1  # whether a sentence ends depends on the letter behind
-        sentence += _SENTENCE_END.search(text, behind, until) is not None
+        start = found.start()
+        if text[behind:start] != " ":  # the fast way for most
+            # Whether a sentence ends depends on the letter behind it too.
+            sentence += _SENTENCE_END.search(text, behind, start + 1) is not None
         behind = found.end()
         each.append(word)
-        starts.append(found.start())
+        starts.append(start)
         ends.append(found.end())
         sentences.append(sentence)
     return Words(f" {' '.join(each)} ", starts, ends, sentences)
 
 
+@lru_cache(maxsize=100_000)  # a hospital's notes have few different words
 def compared(word: str) -> str:
     """Lower case, ß as ss, without accents; of more than four letters without the s, e or es at the end."""
     letters = unicodedata.normalize("NFKD", word.casefold())
