@@ -23,8 +23,6 @@ from mera.runs.fitted_contents import Contents
 
 LEAST_LIFT = 2.0
 """By how much a code has to be likelier (its odds) behind a phrase than in any note, for the phrase to speak for it."""
-
-
 Precisions = dict[str, dict[int, float]]
 """phrase -> column -> precision (0 to 1)."""
 

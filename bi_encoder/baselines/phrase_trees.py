@@ -10,7 +10,6 @@ N notes, C codes, P phrases, M pairs of a phrase and a code that it names, E pai
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import ClassVar, NamedTuple
 
 import lightgbm
@@ -68,7 +67,7 @@ class PhraseTrees:
         cls,
         names: Sequence[Sequence[str]],
         notes: Notes,
-        meanings: Mapping[str, str] = MappingProxyType({}),
+        meanings: Mapping[str, str],
         threads: int = 0,
     ) -> "PhraseTrees":
         """names: of each code (C). meanings: word of a note -> that of the names which it stands for. Notes of one

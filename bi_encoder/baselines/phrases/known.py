@@ -10,14 +10,13 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Literal, NamedTuple
 
-from bi_encoder.baselines.phrases.sequences import MOST_NOTES, telling_sequences
+from bi_encoder.baselines.phrases.sequences import telling_sequences
 from bi_encoder.baselines.phrases.words import words_of
 from mera.system.errors import UserError
 
 REACH = 10
 """Words of one sentence among which those of a phrase may lie."""
 Kind = Literal["name", "marked", "marked name", "sequence"]
-
 USUAL_PRECISION: dict[Kind, float] = {"name": 0.3, "marked": 0.5, "marked name": 0.5, "sequence": 0.2}
 """How often a phrase of a kind is taken to be right before one of them was counted."""
 
@@ -71,13 +70,12 @@ def with_learnt_phrases(
     for phrase, column in of_names:
         phrases.setdefault(phrase, {})[column] = Meaning("name")
     if spans is not None:
-        for (phrase, column), notes in Counter(chain(*marked_phrases(spans))).items():
+        for (phrase, column), notes in Counter(chain.from_iterable(marked_phrases(spans))).items():
             columns = phrases.setdefault(phrase, {})
             columns[column] = Meaning("marked name" if column in columns else "marked", notes)
     else:
-        words = [words_of(text).joined.split() for text in texts[:MOST_NOTES]]
-        for sequence, column in telling_sequences(words, targets):
-            phrases.setdefault(f" {' '.join(sequence)} ", {}).setdefault(column, Meaning("sequence"))
+        for phrase, column in telling_sequences(texts, targets):
+            phrases.setdefault(phrase, {}).setdefault(column, Meaning("sequence"))
     return phrases
 
 

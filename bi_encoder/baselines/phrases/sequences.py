@@ -10,7 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse
-from scipy.special import xlogy
+from scipy.special import rel_entr
+
+from bi_encoder.baselines.phrases.words import words_of
 
 MOST_NOTES = 2_000
 """Training notes that are searched, the first ones."""
@@ -19,6 +21,7 @@ LONGEST = 4
 LEAST_NOTES, LEAST_SHARE = 2, 0.5
 """A sequence names a code where so many training notes with it have the code, and so large a share of them."""
 OF_CODE = 10
+"""Sequences of a code, at most."""
 SEQUENCES_AT_ONCE = 100_000
 """Counted with all codes together."""
 _MIXED = np.uint64(0x9E3779B97F4A7C15)
@@ -36,14 +39,14 @@ class _Found(NamedTuple):
     length: np.ndarray
 
 
-def telling_sequences(
-    notes: Sequence[Sequence[str]], targets: Sequence[Sequence[int]]
-) -> Iterator[tuple[Sequence[str], int]]:
-    """Sequences of words, each with the column of a code that it tells of, in the order of the codes.
+def telling_sequences(texts: Sequence[str], targets: Sequence[Sequence[int]]) -> Iterator[tuple[str, int]]:
+    """(phrase, column): sequences of words, as `words_of` joins them, of a code that they tell of; in the order of the
+    codes.
 
-    notes: the words of each training note (N); targets: its true columns.
+    texts: the training notes (N); targets: the true columns of each.
     """
-    notes, targets = notes[:MOST_NOTES], targets[:MOST_NOTES]
+    notes = [words_of(text).joined.split() for text in texts[:MOST_NOTES]]
+    targets = targets[:MOST_NOTES]
     found, true = _sequences(notes), true_pairs(targets, 1 + max(chain([-1], *targets)))
     with_code = np.asarray(true.sum(axis=0)).ravel()
     numbers: list[np.ndarray] = [np.zeros(0, dtype=np.int64)]
@@ -62,7 +65,7 @@ def telling_sequences(
     place = np.arange(len(order)) - np.searchsorted(column[order], column[order])
     for chosen in order[place < OF_CODE]:
         note, first, length = (each[number[chosen]] for each in (found.note, found.first, found.length))
-        yield notes[note][first : first + length], int(column[chosen])
+        yield f" {' '.join(notes[note][first : first + length])} ", int(column[chosen])
 
 
 def _sequences(notes: Sequence[Sequence[str]]) -> _Found:
@@ -104,8 +107,7 @@ def _likelihood_ratio(both: np.ndarray, sequence: np.ndarray, code: np.ndarray, 
         (code - both, notes - sequence, code),
         (notes - sequence - code + both, notes - sequence, notes - code),
     ):
-        expected = of_rows.astype(float) * of_columns / notes
-        gain += 2 * (xlogy(in_table, in_table) - xlogy(in_table, np.where(in_table > 0, expected, 1)))
+        gain += 2 * rel_entr(in_table, of_rows.astype(float) * of_columns / notes)
     return gain
 
 

@@ -48,7 +48,7 @@ def notes_of(count, seed):
 def fit(names, texts, targets, spans, patients=None):
     """Unless `patients` says otherwise each note is of another patient."""
     patients = patients or [str(row) for row in range(len(texts))]
-    return PhraseTrees.fit(names, Notes(texts=texts, targets=targets, patients=patients, marked=spans), threads=1)
+    return PhraseTrees.fit(names, Notes(texts=texts, targets=targets, patients=patients, marked=spans), {}, threads=1)
 
 
 @pytest.fixture(scope="module")
