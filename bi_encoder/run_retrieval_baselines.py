@@ -69,7 +69,7 @@ def main() -> None:
     finished = [name for name in folders if finished_before(folders[name], task.fingerprint, settings.get(name))]
     for name in finished:
         print(f"finished before: {folders[name]}")
-    runs = {name: RunDirectory(folders[name]) for name in folders if name not in finished}  # before any work
+    runs = {name: RunDirectory.begun_anew(folders[name]) for name in folders if name not in finished}  # before any work
     for name, run in track(runs.items(), description="baselines"):
         clock, ranking = RunClock(), baselines[name]()
         targets = task.targets("validation")

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from mera.config import config_class
+from mera.config import Recipe, config_class
 from mera.language_models.code_tokens import Initialisation
 from mera.language_models.models import ModelConfig
 from mera.system.errors import UserError
@@ -190,12 +190,13 @@ class RescoreConfig:
     """prepared task that it was trained on"""
     output: str
     """run directory to write"""
-    decoding: Decoding = "rank"
-    """rank: all codes by the first output token; autoregressive: codes one after the other until EOV"""
-    eov_offset: EovOffset = "fitted"
+    decoding: Decoding | None = None
+    """rank: all codes by the first output token; autoregressive: codes one after the other until EOV; unset: as the
+    run, which holds for the next two also"""
+    eov_offset: EovOffset | None = None
     """fitted: EOV's share in the threshold and a constant on it, chosen for micro F1 on validation (rank/decision.py);
     none: EOV as trained"""
-    rare_recurrence: RareRecurrence = "fitted"
+    rare_recurrence: RareRecurrence | None = None
     """fitted: move rare codes of the last visit up, as far as the ranking on validation wants, without changing which
     codes are predicted (rank/wide/rare_codes.py); none: as trained"""
     evaluation_batch_size: int = 64
@@ -205,6 +206,12 @@ class RescoreConfig:
 
     def __post_init__(self) -> None:
         require_batch(self.evaluation_batch_size)
+
+    def settings(self, of_run: Recipe) -> Recipe:
+        """The settings of a run, `of_run`, with what is asked for here in their place."""
+        asked = {key: getattr(self, key) for key in ("decoding", "eov_offset", "rare_recurrence")}
+        before = {"decoding": "rank", "eov_offset": "fitted", "rare_recurrence": "fitted"}  # of a run of before
+        return before | dict(of_run) | {key: value for key, value in asked.items() if value is not None}
 
 
 def require_batch(size: int) -> None:

@@ -84,7 +84,8 @@ def main() -> None:
     finished = [name for name in wanted if finished_before(folder / name, task.fingerprint, settings[name])]
     for name in finished:
         print(f"finished before: {folder / name}")
-    runs = {name: RunDirectory(folder / name) for name in wanted if name not in finished}  # before anything trains
+    # Before anything trains: a folder that is in use is refused at once.
+    runs = {name: RunDirectory.begun_anew(folder / name) for name in wanted if name not in finished}
     bar = progress_bar([name for name in chosen if name in runs], "baselines", "baseline")
     for name in bar:
         bar.set_postfix_str(name)

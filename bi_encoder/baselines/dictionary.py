@@ -16,7 +16,7 @@ from typing import ClassVar
 import numpy as np
 
 from bi_encoder.baselines.phrases.finder import ALL_PHRASES, MatchRule, PhraseFinder
-from bi_encoder.baselines.phrases.known import USUAL_PRECISION, Kind, Phrases, known_phrases
+from bi_encoder.baselines.phrases.known import USUAL_PRECISION, Kind, Phrases, known_phrases, marked_phrases
 from bi_encoder.baselines.phrases.words import words_of
 from bi_encoder.evidence.attended_spans import Span
 from mera.runs.fitted_contents import Contents
@@ -71,7 +71,7 @@ class Dictionary:
     ) -> "Dictionary":
         """`known_phrases`, counted in the training notes and weighed: see `PhraseCounts`."""
         phrases = known_phrases(names, texts, targets, spans)
-        return PhraseCounts.of(phrases, texts, targets, len(names), rule).dictionary(smoothing)
+        return PhraseCounts.of(phrases, texts, targets, spans, len(names), rule).dictionary(smoothing)
 
     def scores(self, texts: Iterable[str]) -> np.ndarray:
         """(N, C) float32: the precision of the most precise phrase."""
@@ -145,13 +145,15 @@ class Dictionary:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PhraseCounts:
-    """How often phrases stand in the training notes, and in how many of these their code is true."""
+    """How often phrases stand in the training notes by the rule, and in how many of these their code is true."""
 
     phrases: Phrases
     rows: Mapping[str, int]
     """Notes with the phrase."""
     right: Mapping[tuple[str, int], int]
     """Notes with the phrase that have the code."""
+    marked: Mapping[tuple[str, int], int]
+    """Those of them in which the phrase was marked for the code."""
     finder: PhraseFinder
     rule: MatchRule
     num_codes: int
@@ -164,18 +166,22 @@ class PhraseCounts:
         phrases: Phrases,
         texts: Sequence[str],
         targets: Sequence[Sequence[int]],
+        spans: Sequence[Sequence[tuple[int, str]]] | None,
         num_codes: int,
         rule: MatchRule,
         finder: PhraseFinder | None = None,
     ) -> "PhraseCounts":
-        """texts, targets: of each training note, the true columns among the latter. `finder` (unset: a new one) finds
-        these phrases."""
+        """texts, targets, spans: of each training note, its true columns and, where notes have evidence, (column,
+        marked words). `finder` (unset: a new one) finds these phrases."""
         finder = finder or PhraseFinder(phrases)
-        rows, right = Counter[str](), Counter[tuple[str, int]]()
-        for text, true in zip(texts, map(set, targets), strict=True):
+        rows, right, marked = Counter[str](), Counter[tuple[str, int]](), Counter[tuple[str, int]]()
+        marks = map(set, marked_phrases(spans or [()] * len(texts)))
+        for text, true, marked_here in zip(texts, map(set, targets), marks, strict=True):
             for phrase in finder.phrases_in(text, rule):
+                named = [(phrase, column) for column in phrases[phrase] if column in true]
                 rows[phrase] += 1
-                right.update((phrase, column) for column in phrases[phrase] if column in true)
+                right.update(named)
+                marked.update(pair for pair in named if pair in marked_here)
         true_in = np.zeros(num_codes)
         for columns in targets:
             true_in[list(set(columns))] += 1
@@ -183,6 +189,7 @@ class PhraseCounts:
             phrases=phrases,
             rows=rows,
             right=right,
+            marked=marked,
             finder=finder,
             rule=rule,
             num_codes=num_codes,
@@ -210,8 +217,9 @@ class PhraseCounts:
         measured: dict[Kind, list[float]] = {kind: [precision] for kind, precision in USUAL_PRECISION.items()}
         for phrase, columns in self.phrases.items():
             for column, meaning in columns.items():
-                elsewhere = self.rows.get(phrase, 0) - meaning.marked_in
+                marked = self.marked.get((phrase, column), 0)
+                elsewhere = self.rows.get(phrase, 0) - marked
                 if elsewhere > 0 and meaning.kind != "sequence":
-                    right = self.right.get((phrase, column), 0) - meaning.marked_in
-                    measured[meaning.kind].append(max(right, 0) / elsewhere)
+                    right = self.right.get((phrase, column), 0) - marked
+                    measured[meaning.kind].append(right / elsewhere)
         return {kind: sum(precisions) / len(precisions) for kind, precisions in measured.items()}

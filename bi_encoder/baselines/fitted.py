@@ -62,5 +62,7 @@ def read_fitted(run: Path, open_model: OpenModel) -> tuple[Fitted, float]:
     contents = read_contents(run / FOLDER)
     try:
         return READERS[contents.text("kind")](contents, open_model), contents.number("threshold")
-    except (KeyError, IndexError, TypeError, lightgbm.basic.LightGBMError):
+    except UserError:  # of the encoder
+        raise
+    except (KeyError, IndexError, TypeError, ValueError, lightgbm.basic.LightGBMError):
         raise UserError(f"{run / FOLDER} is damaged, or of a later version; make the run again") from None

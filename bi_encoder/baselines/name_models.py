@@ -5,6 +5,7 @@ Q texts, C codes, V names of all codes, D width.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import ClassVar, Literal, Protocol
 
 import numpy as np
@@ -24,6 +25,8 @@ from mera.system.errors import UserError
 
 COSINES_AT_ONCE = 64_000_000
 """Cosines of names in memory at a time, 4 bytes each."""
+SENTENCES_AT_ONCE = 500
+"""Scored against all codes together, and those of one text more."""
 WHOLE_TEXT, BEST_SENTENCE = "whole text", "best sentence"
 """Views of a text."""
 Document = Literal["all words", "best name"]
@@ -182,8 +185,13 @@ class NameModel:
 def best_sentence_scores(score: Callable[[Sequence[str]], np.ndarray], texts: Sequence[str]) -> np.ndarray:
     """(N, C): for each code the score of the sentence that fits it best. `score`: texts -> (Q, C)."""
     split = [sentences(text) for text in texts]
-    starts = np.cumsum([0, *(len(parts) for parts in split[:-1])])
-    return np.maximum.reduceat(score([part for parts in split for part in parts]), starts, axis=0)
+    block = np.cumsum([len(parts) for parts in split]) // SENTENCES_AT_ONCE
+    best = []
+    for of_block in np.split(np.arange(len(texts)), np.flatnonzero(np.diff(block)) + 1):
+        parts = [split[text] for text in of_block]
+        starts = np.cumsum([0, *map(len, parts[:-1])])
+        best.append(np.maximum.reduceat(score(list(chain.from_iterable(parts))), starts, axis=0))
+    return np.concatenate(best)
 
 
 def sentence_places(text: str) -> list[tuple[int, int]]:

@@ -8,15 +8,18 @@ import numpy as np
 from bi_encoder.baselines.phrases.known import together
 from bi_encoder.inputs.texts import query_texts
 from data.task import Task
+from mera.evaluation.spread_rows import spread_rows
 
 MOST_NOTES = 20_000
-"""Training notes that are read, the first ones: the linear models take the products of all pairs of them, 3 GiB."""
+"""Training notes that are read: the linear models take the products of all pairs of them, 3 GiB."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Notes:
-    """What a model is fitted on, at most MOST_NOTES of them."""
+    """What a model is fitted on."""
 
+    rows: np.ndarray
+    """(N,) increasing: each note's number among those of the splits, whether they were read or not."""
     texts: list[str]
     targets: list[list[int]]
     """The columns of each note's true codes."""
@@ -26,39 +29,61 @@ class Notes:
     """(column, words) of each note's evidence; None where the task has none."""
 
     @classmethod
-    def of(cls, task: Task, splits: Sequence[str], joined: bool = False) -> "Notes":
-        """The notes of `splits`, one split after the other; `joined`: the words that are marked for a code in one
-        sentence as one phrase, instead of piece by piece."""
-        marked = [_marked_words(task, split, joined) for split in splits]
-        there = [row for of_split in marked for row in of_split or ()]
+    def of(cls, task: Task, splits: Sequence[str], joined: bool = False, most: int = MOST_NOTES) -> "Notes":
+        """The notes of `splits`, one split after the other, or `most` of them, spread over all; `joined`: the words
+        that are marked for a code in one sentence as one phrase, instead of piece by piece."""
+        starts = np.cumsum([0, *(len(task.splits[split]) for split in splits)])
+        rows = spread_rows(int(starts[-1]), most)
+        texts, targets, patients = [], [], []
+        marked: list[list[tuple[int, str]] | None] = []
+        for split, start, end in zip(splits, starts, starts[1:], strict=False):
+            in_split = (rows[(rows >= start) & (rows < end)] - start).tolist()
+            all_texts, all_targets, ids = (
+                texts_of(task, split),
+                task.target_columns(split),
+                task.splits[split]["patient_id"],
+            )
+            texts += [all_texts[row] for row in in_split]
+            targets += [all_targets[row] for row in in_split]
+            patients += [ids[row] for row in in_split]
+            marked += _marked_words(task, split, in_split, joined)
+        known = [of_note for of_note in marked if of_note is not None]
         return cls(
-            texts=[text for split in splits for text in texts_of(task, split)][:MOST_NOTES],
-            targets=[list(row) for split in splits for row in task.target_columns(split)][:MOST_NOTES],
-            patients=[patient for split in splits for patient in task.splits[split]["patient_id"]][:MOST_NOTES],
-            marked=None if None in marked or not any(there) else there[:MOST_NOTES],
+            rows=rows,
+            texts=texts,
+            targets=targets,
+            patients=patients,
+            marked=known if len(known) == len(marked) and any(known) else None,
         )
 
-    def select(self, rows: np.ndarray) -> "Notes":
-        """Those of `rows` that were read."""
-        read = [row for row in rows if row < len(self.texts)]
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def select(self, positions: Sequence[int] | np.ndarray) -> "Notes":
+        """Those at `positions`."""
         return Notes(
-            texts=[self.texts[row] for row in read],
-            targets=[self.targets[row] for row in read],
-            patients=[self.patients[row] for row in read],
-            marked=None if self.marked is None else [self.marked[row] for row in read],
+            rows=self.rows[positions],
+            texts=[self.texts[position] for position in positions],
+            targets=[self.targets[position] for position in positions],
+            patients=[self.patients[position] for position in positions],
+            marked=None if self.marked is None else [self.marked[position] for position in positions],
         )
+
+    def of_rows(self, rows: np.ndarray) -> "Notes":
+        """Those whose number is among `rows`."""
+        return self.select(np.flatnonzero(np.isin(self.rows, rows)))
 
 
 def texts_of(task: Task, split: str) -> list[str]:
     return [query.text for query in query_texts(task, split)]
 
 
-def _marked_words(task: Task, split: str, joined: bool) -> list[list[tuple[int, str]]] | None:
-    """For each note of the split (column, words) of its evidence; None where it has none."""
-    column, rows = task.column, task.splits[split].select(range(min(MOST_NOTES, len(task.splits[split]))))
+def _marked_words(task: Task, split: str, in_split: Sequence[int], joined: bool) -> list[list[tuple[int, str]] | None]:
+    """For each of the notes (column, words) of its evidence; None where the split has none."""
+    column, rows = task.column, task.splits[split].select(in_split)
     if "evidence" not in rows.column_names:
-        return None
-    marked: list[list[tuple[int, str]]] = []
+        return [None] * len(in_split)
+    marked: list[list[tuple[int, str]] | None] = []
     for text, evidence in zip(rows["text"], rows["evidence"], strict=True):
         spans = [
             (column[span["code"]], span["start"], span["end"]) for span in evidence or () if span["code"] in column

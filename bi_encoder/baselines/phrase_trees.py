@@ -1,6 +1,6 @@
 """Boosted trees that weigh what phrases in a note, whole or in part, say of its codes.
 
-The phrases are those of the dictionary (`bi_encoder/baselines/phrases.py`), found as `NearPhrases` finds them. How far
+The phrases are those of the dictionary (`bi_encoder/baselines/phrases`), found as `NearPhrases` finds them. How far
 to trust one, complete or in part, is learnt from training notes that it was not taken from: in FOLDS folds of patients
 the phrases of the other notes are looked for in each note (stacking, Wolpert 1992). The trees (LightGBM, Ke et al.
 2017) see, of the phrases that name a code, how much of them is there and how often they were right.
@@ -37,9 +37,22 @@ NOTHING, FREQUENT, LEAST = -10.0, 0.5, -9.0
 one that is weighed."""
 ROWS_AT_ONCE, SHARES_AT_ONCE = 500, 500_000
 """Notes, and phrases of notes, that are weighed together: some 300 bytes for each pair of the latter and a code."""
-OF_KIND = 7
-NUM_FEATURES = 2 * OF_KIND + 1
-"""See `_weighed`."""
+OF_KIND = (
+    "share of the phrase of which there is most",
+    "precision of that phrase",
+    "words of that phrase",
+    "most that a precision says",
+    "most that a near precision says",
+    "most that marks say",
+    "phrases nearly there",
+)
+"""What is said of a code by its phrases of one kind. A number says so much times the phrase's share to the power
+STEEPNESS."""
+FEATURES = (
+    *(f"marked: {name}" for name in OF_KIND),
+    *(f"name: {name}" for name in OF_KIND),
+    "log(1 + training notes of the code)",
+)
 
 
 class Weighed(NamedTuple):
@@ -148,19 +161,22 @@ class PhraseTrees:
                 "words": list(self.near.meanings),
                 "meanings": list(self.near.meanings.values()),
                 "trees": [self.trees.model_to_string()],
+                "features": list(FEATURES),
             },
         )
 
     @classmethod
     def from_contents(cls, contents: Contents) -> "PhraseTrees":
-        # None in a run of before.
-        meanings = zip(*(contents.lists.get(name, ()) for name in ("words", "meanings")), strict=False)
+        lists = {"words": (), "meanings": (), "features": FEATURES} | dict(contents.lists)  # runs of before have none
+        if tuple(lists["features"]) != FEATURES:
+            raise IndexError("trees of other features")
+        meanings = dict(zip(lists["words"], lists["meanings"], strict=True))
         pairs = PhrasePairs(*(contents.arrays[name] for name in PhrasePairs._fields))
         counts = contents.arrays["train_counts"]
         if len(pairs.columns) and pairs.columns.max() >= len(counts):
             raise IndexError("a phrase names a code that is none")
         return cls(
-            near=NearPhrases(contents.lists["phrases"], contents.arrays["weights"], dict(meanings)),
+            near=NearPhrases(contents.lists["phrases"], contents.arrays["weights"], meanings),
             pairs=pairs,
             train_counts=counts,
             trees=lightgbm.Booster(model_str=contents.lists["trees"][0]),
@@ -184,41 +200,37 @@ def _said(pairs: PhrasePairs, shares: scipy.sparse.csr_matrix) -> _Said:
 
 
 def _weighed(pairs: PhrasePairs, shares: scipy.sparse.csr_matrix, counts: np.ndarray) -> Weighed:
-    """The best NUM_WEIGHED codes of each note with their features: of the phrases marked for the code, and of its
-    names, how much there is of the one of which there is most, its precision and its words; the most that a phrase
-    says by its precision, and by its near precision, and for how many notes it was marked, each times the share to the
-    power STEEPNESS; the phrases that are nearly there; and log(1 + training notes with the code).
+    """The NUM_WEIGHED codes of each note of whose phrases a precision says most, with their FEATURES.
 
-    shares (N, P), counts (C,).
+    shares (N, P); counts (C,): training notes with each code.
     """
     said, num_codes = _said(pairs, shares), len(counts)
     cell = said.row * np.int64(num_codes) + pairs.columns[said.pair]
     cells = np.unique(cell)
     of_kinds = []
     for is_marked in (True, False):
-        of_kind = np.zeros((len(cells), OF_KIND), dtype=np.float32)
+        of_kind = np.zeros((len(cells), len(OF_KIND)), dtype=np.float32)
         chosen = np.flatnonzero(pairs.is_marked[said.pair] == is_marked)
         chosen = chosen[np.lexsort((said.share[chosen], cell[chosen]))]
         if len(chosen):
             own, starts = np.unique(cell[chosen], return_index=True)
             pair, share = said.pair[chosen], said.share[chosen]
             most, power = pair[np.append(starts[1:], len(chosen)) - 1], share**STEEPNESS
-            of_kind[np.searchsorted(cells, own)] = np.stack(
-                [
-                    np.maximum.reduceat(share, starts),
-                    pairs.precisions[most],
-                    pairs.lengths[most],
-                    np.maximum.reduceat(pairs.precisions[pair] * power, starts),
-                    np.maximum.reduceat(pairs.near_precisions[pair] * power, starts),
-                    np.maximum.reduceat(pairs.marked_in[pair] * power, starts),
-                    np.add.reduceat((share >= NEAR).astype(np.float32), starts),
-                ],
-                axis=1,
-            )
+            feature = {
+                "share of the phrase of which there is most": np.maximum.reduceat(share, starts),
+                "precision of that phrase": pairs.precisions[most],
+                "words of that phrase": pairs.lengths[most],
+                "most that a precision says": np.maximum.reduceat(pairs.precisions[pair] * power, starts),
+                "most that a near precision says": np.maximum.reduceat(pairs.near_precisions[pair] * power, starts),
+                "most that marks say": np.maximum.reduceat(pairs.marked_in[pair] * power, starts),
+                "phrases nearly there": np.add.reduceat((share >= NEAR).astype(np.float32), starts),
+            }
+            of_kind[np.searchsorted(cells, own)] = np.stack([feature[name] for name in OF_KIND], axis=1)
         of_kinds.append(of_kind)
     rows, columns = np.divmod(cells, num_codes)
     features = np.concatenate([*of_kinds, np.log1p(counts[columns])[:, None]], axis=1, dtype=np.float32)
-    best_first = np.lexsort((-np.maximum(*(of_kind[:, 3] for of_kind in of_kinds)), rows))
+    strength = OF_KIND.index("most that a precision says")
+    best_first = np.lexsort((-np.maximum(*(of_kind[:, strength] for of_kind in of_kinds)), rows))
     place = np.arange(len(rows)) - np.searchsorted(rows, rows)  # rows are in order, so that this holds after sorting
     kept = best_first[place < NUM_WEIGHED]
     return Weighed(rows[kept], columns[kept], features[kept])
@@ -231,7 +243,7 @@ def _phrases(of_names: Sequence[tuple[str, int]], notes: Notes) -> Phrases:
 def _silence() -> np.ndarray:
     """(2, F): of notes that say nothing of a code, which none has; without them there could be no row to fit, and of
     one row the bagging leaves none."""
-    return np.zeros((2, NUM_FEATURES), dtype=np.float32)
+    return np.zeros((2, len(FEATURES)), dtype=np.float32)
 
 
 def _blocks(rows: np.ndarray, sizes: np.ndarray) -> Iterator[np.ndarray]:

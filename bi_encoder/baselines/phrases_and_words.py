@@ -11,7 +11,7 @@ from itertools import groupby
 import numpy as np
 
 from bi_encoder.baselines.dictionary import Dictionary, PhraseCounts
-from bi_encoder.baselines.notes import MOST_NOTES, Notes, texts_of
+from bi_encoder.baselines.notes import Notes, texts_of
 from bi_encoder.baselines.phrase_trees import FOLDS, PhraseTrees
 from bi_encoder.baselines.phrases.finder import MatchRule, PhraseFinder
 from bi_encoder.baselines.phrases.known import known_phrases
@@ -30,7 +30,7 @@ RIDGE_PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0)
 SVM_COSTS = (0.3, 1.0, 3.0)
 FITTED_ON, REFITTED_ON = ("train",), ("train", "validation")
 MOST_NOTES_OF_TREES = 5_000
-"""Training notes that the phrase trees read, the first ones: some 20 ms for each with 60,000 phrases."""
+"""Training notes that the phrase trees read: some 20 ms for each with 60,000 phrases."""
 
 
 def dictionary(task: Task, refit: bool = False) -> Ranking[ChosenSetting]:
@@ -41,20 +41,21 @@ def dictionary(task: Task, refit: bool = False) -> Ranking[ChosenSetting]:
         for rule in (MatchRule(longest, negated) for longest in (False, True) for negated in (False, True))
         for smoothing in SMOOTHINGS
     }
-    chosen, best, scores = _choose(task, _of_each_setting(task, notes, names, settings), refit)
+    chosen, scores = _choose(task, notes, _of_each_setting(task, notes, names, settings))
 
     def fitted(read: Notes) -> Dictionary:
-        rule, smoothing = settings[best]
+        rule, smoothing = settings[chosen.setting]
         return Dictionary.fit(names, read.texts, read.targets, read.marked, smoothing=smoothing, rule=rule)
 
-    model = fitted(Notes.of(task, REFITTED_ON) if refit else notes)
+    read = Notes.of(task, REFITTED_ON) if refit else notes
+    model = fitted(read)
     test = model.scores(texts_of(task, "test"))
     return Ranking(
         validation=scores,
         test=test,
         model=model,
-        chosen=chosen,
-        of_fold=lambda rows, texts: fitted(notes.select(rows)).scores(texts),
+        chosen=replace(chosen, training_notes=len(read)),
+        of_fold=lambda rows, texts: fitted(notes.of_rows(rows)).scores(texts),
         evidence=_evidence(task, model, test),
     )
 
@@ -79,37 +80,36 @@ def words_and_letters(task: Task, refit: bool = False) -> Ranking[ChosenSetting]
 
     validation = texts_of(task, "validation")
     of_each = ((name, model.scores(validation)) for name, model in zip(kinds, fitted(notes, kinds), strict=True))
-    chosen, best, scores = _choose(task, of_each, refit)
-    model = next(fitted(Notes.of(task, REFITTED_ON) if refit else notes, [best]))
+    chosen, scores = _choose(task, notes, of_each)
+    read = Notes.of(task, REFITTED_ON) if refit else notes
+    model = next(fitted(read, [chosen.setting]))
     return Ranking(
         validation=scores,
         test=model.scores(texts_of(task, "test")),
         model=model,
-        chosen=chosen,
-        of_fold=lambda rows, texts: next(fitted(notes.select(rows), [best])).scores(texts),
+        chosen=replace(chosen, training_notes=len(read)),
+        of_fold=lambda rows, texts: next(fitted(notes.of_rows(rows), [chosen.setting])).scores(texts),
     )
 
 
 def phrase_trees(task: Task, refit: bool = False) -> Ranking[ChosenSetting]:
     """The dictionary's phrases, in whatever order and with whatever endings, weighed by boosted trees."""
     names, meanings = all_names(task), learn_meanings(task.translations)
-
-    def fitted(read: Notes) -> PhraseTrees:
-        return PhraseTrees.fit(names, read.select(np.arange(MOST_NOTES_OF_TREES)), meanings)
-
-    notes = Notes.of(task, FITTED_ON, joined=True)
-    model = fitted(notes)
+    notes = Notes.of(task, FITTED_ON, joined=True, most=MOST_NOTES_OF_TREES)
+    model = PhraseTrees.fit(names, notes, meanings)
     setting = f"{ROUNDS} trees, {FOLDS} folds"
-    chosen, _, validation = _choose(task, [(setting, model.scores(texts_of(task, "validation")))], refit)
+    chosen, validation = _choose(task, notes, [(setting, model.scores(texts_of(task, "validation")))])
+    read = notes
     if refit:
-        model = fitted(Notes.of(task, REFITTED_ON, joined=True))
+        read = Notes.of(task, REFITTED_ON, joined=True, most=MOST_NOTES_OF_TREES)
+        model = PhraseTrees.fit(names, read, meanings)
     test = model.scores(texts_of(task, "test"))
     return Ranking(
         validation=validation,
         test=test,
         model=model,
-        chosen=replace(chosen, training_notes=min(chosen.training_notes, MOST_NOTES_OF_TREES)),
-        of_fold=lambda rows, texts: fitted(notes.select(rows)).scores(texts),
+        chosen=replace(chosen, training_notes=len(read)),
+        of_fold=lambda rows, texts: PhraseTrees.fit(names, notes.of_rows(rows), meanings).scores(texts),
         evidence=_evidence(task, model, test),
     )
 
@@ -121,7 +121,7 @@ def _of_each_setting(
     phrases = known_phrases(names, notes.texts, notes.targets, notes.marked)
     finder, validation = PhraseFinder(phrases), texts_of(task, "validation")
     for rule, of_rule in groupby(settings, key=lambda name: settings[name][0]):
-        counts = PhraseCounts.of(phrases, notes.texts, notes.targets, len(names), rule, finder)
+        counts = PhraseCounts.of(phrases, notes.texts, notes.targets, notes.marked, len(names), rule, finder)
         found = [finder.phrases_in(text, rule) for text in validation]
         for name in of_rule:
             yield name, counts.dictionary(settings[name][1]).scores_of(found)
@@ -132,8 +132,9 @@ def _in_words(rule: MatchRule, smoothing: float) -> str:
     return f"smoothing {smoothing:g}, {counted}, negated ones {'left out' if rule.leave_out_negated else 'kept'}"
 
 
-def _choose(task: Task, scores: Iterable[tuple[str, np.ndarray]], refit: bool) -> tuple[ChosenSetting, str, np.ndarray]:
-    """scores: settings with (N, C) of validation, of which the best are returned; no more than two are in memory."""
+def _choose(task: Task, notes: Notes, scores: Iterable[tuple[str, np.ndarray]]) -> tuple[ChosenSetting, np.ndarray]:
+    """scores: settings, fitted on `notes`, with (N, C) of validation, of which the best are returned; no more than two
+    are in memory."""
     targets = task.targets("validation")
     quality: dict[str, float] = {}
     best, best_scores = "", np.zeros(0)
@@ -141,9 +142,7 @@ def _choose(task: Task, scores: Iterable[tuple[str, np.ndarray]], refit: bool) -
         quality[name] = mean_average_precision(of_setting, targets)
         if not best or quality[name] > quality[best]:
             best, best_scores = name, of_setting
-    read = sum(len(task.splits[split]) for split in (REFITTED_ON if refit else FITTED_ON))
-    chosen = ChosenSetting(setting=best, training_notes=min(MOST_NOTES, read), validation_map=quality)
-    return chosen, best, best_scores
+    return ChosenSetting(setting=best, training_notes=len(notes), validation_map=quality), best_scores
 
 
 def _evidence(

@@ -16,6 +16,7 @@ from sklearn.svm import SVC
 
 from bi_encoder.evidence.attended_spans import Span
 from mera.runs.fitted_contents import Contents, sparse_arrays, sparse_matrix
+from mera.system.errors import UserError
 
 MAX_FEATURES = 200_000
 """Of each kind, the most frequent ones."""
@@ -37,8 +38,15 @@ class WordFeatures:
 
     @classmethod
     def fit(cls, texts: Sequence[str], min_rows: int = 2) -> "WordFeatures":
-        """`texts`: of the training notes; what stands in fewer than `min_rows` of them is left out."""
-        return cls([TfidfVectorizer(min_df=min_rows, **TFIDF, **kind).fit(texts) for _, kind in KINDS])
+        """`texts`: of the training notes; what stands in fewer than `min_rows` of them is left out. Raises UserError
+        where nothing is left."""
+        try:
+            return cls([TfidfVectorizer(min_df=min_rows, **TFIDF, **kind).fit(texts) for _, kind in KINDS])
+        except ValueError:
+            raise UserError(
+                f"no word, or no sequence of letters, stands in {min_rows} of the {len(texts)} training notes; leave "
+                f"words-and-letters out by --only"
+            ) from None
 
     def __call__(self, texts: Sequence[str]) -> scipy.sparse.csr_matrix:
         return scipy.sparse.hstack([vectorizer.transform(texts) for vectorizer in self._vectorizers], format="csr")
@@ -109,7 +117,7 @@ class Svm:
     @classmethod
     def fit(cls, features_NF: scipy.sparse.csr_matrix, targets_NC: np.ndarray, cost: float) -> "Svm":
         trained = np.flatnonzero(targets_NC.any(axis=0) & ~targets_NC.all(axis=0))
-        products = (features_NF @ features_NF.T).toarray()
+        products = (features_NF @ features_NF.T).toarray().astype(np.float64)  # as SVC takes them, without a copy
         machines = [SVC(C=cost, kernel="precomputed").fit(products, targets_NC[:, column]) for column in trained]
         dual_NT = np.zeros((len(products), len(machines)), dtype=np.float32)
         for column, machine in enumerate(machines):

@@ -25,7 +25,7 @@ from mera.training.entry_point import run_entry_point
 
 def main() -> None:
     options = parse_config(RescoreConfig, __doc__)
-    run, task, trained = RunDirectory(options.output), load_task(options.task), read_predictions(options.run)
+    run, task, trained = RunDirectory.begun_anew(options.output), load_task(options.task), read_predictions(options.run)
     if trained.manifest["task"]["fingerprint"] != task.fingerprint:
         raise UserError(f"{options.run} was trained on another task than {options.task}; give that one")
     model, record = load_bi_encoder(Path(options.run) / "checkpoint", codes=task.codes)

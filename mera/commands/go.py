@@ -22,6 +22,7 @@ from mera.runs.finished_runs import note_settings
 from mera.system.errors import UserError
 from mera.system.folder_lock import NAME as LOCK_NAME
 from mera.system.folder_lock import FolderLock
+from mera.system.stop_signals import name_of
 from mera.system.terminal import plain_console
 
 SETTINGS = "go.json"
@@ -157,8 +158,13 @@ def _guess(table: Path, columns: Sequence[str]) -> dict[str, list[str]]:
     command = [sys.executable, "-m", "data.prepare.run_guess", str(table), *columns, "--json"]
     done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
     if done.returncode:
-        sentence = next((line for line in done.stderr.splitlines() if line.startswith("error: ")), "error: see above")
-        raise UserError(sentence.removeprefix("error: "))
+        sentences = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+        if done.returncode < 0:
+            raise UserError(f"the look at {table} was ended by {name_of(-done.returncode)}; is there memory enough?")
+        if not sentences:
+            sys.stderr.write(done.stderr)
+            raise UserError("see above")
+        raise UserError(sentences[0].removeprefix("error: "))
     sys.stderr.write(done.stderr)  # the columns that are left
     record: dict[str, list[str]] = json.loads(done.stdout)
     return record

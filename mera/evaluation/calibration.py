@@ -4,13 +4,14 @@ separates perfectly is no proof of certainty."""
 
 import numpy as np
 
+from mera.evaluation.spread_rows import spread_rows
 from mera.system.errors import UserError
 
 THRESHOLD_HELP = (
     "predict codes with a probability above P (default: what gave the best micro F1 on validation; the command says it)"
 )
 MAX_FITTED_SCORES = 2_000_000
-"""Two parameters need no more; the first rows are taken."""
+"""Two parameters need no more."""
 WEAK_PENALTY = 1e6
 """Inverse strength of the penalty: none to speak of."""
 
@@ -23,8 +24,8 @@ def fit_platt(margins: np.ndarray, targets: np.ndarray) -> dict[str, float] | No
     """
     from sklearn.linear_model import LogisticRegression
 
-    rows = max(1, MAX_FITTED_SCORES // margins.shape[1])
-    values, true = margins[:rows].ravel().astype(np.float64), targets[:rows].ravel()
+    rows = spread_rows(len(margins), max(1, MAX_FITTED_SCORES // margins.shape[1]))
+    values, true = margins[rows].ravel().astype(np.float64), targets[rows].ravel()
     if true.all() or not true.any() or np.ptp(values) == 0:
         return None
     centre, scale = values.mean(), values.std()

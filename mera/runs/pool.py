@@ -53,7 +53,7 @@ def pool_folds(paths: Sequence[str | Path], output: str | Path) -> Path:
     different = different_settings(folds)
     if different:
         print(f"warning: the folds have different settings: {', '.join(different)}", file=sys.stderr)
-    run = RunDirectory(output)
+    run = RunDirectory.begun_anew(output)
     pooled = replace(
         first,
         scores=_stacked([fold.scores for fold in folds], folds, codes, -np.inf, np.float32),

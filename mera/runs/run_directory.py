@@ -1,8 +1,9 @@
 """A run directory: complete or absent.
 
 Work happens in `<parent>/.<name>.partial`; when everything is there it is renamed to `<parent>/<name>`. A partial
-directory left by an interrupted run is found again by the next one with the same name, which resumes from it. While a
-process works in it, another one is refused (mera/system/folder_lock.py).
+directory left by an interrupted run is found again by the next one with the same name: a training resumes from it
+(`claim`), what does not resume begins anew (`begun_anew`). While a process works in it, another one is refused
+(mera/system/folder_lock.py).
 """
 
 import json
@@ -16,6 +17,8 @@ from mera.system.errors import UserError
 from mera.system.folder_lock import NAME as LOCK_NAME
 from mera.system.folder_lock import FolderLock
 
+CLAIM = "run.json"
+"""What is trained in the folder, and how."""
 MAY_CHANGE = {"batch_size", "gradient_accumulation", "keep_last", "save_every", "tracking"}
 """Keys of `training` that an interrupted run may be resumed with another value of."""
 
@@ -38,8 +41,22 @@ class RunDirectory:
             self._lock = None
             self.partial.mkdir(parents=True, exist_ok=True)
 
+    @classmethod
+    def begun_anew(cls, output: str | Path) -> "RunDirectory":
+        """For work that does not resume: without what an interrupted run left. Raises UserError where that is a
+        training, which can be resumed."""
+        run = cls(output)
+        if run.path(CLAIM).is_file() and not run._holds_nothing_yet():
+            raise UserError(
+                f"{run.partial} holds an interrupted training; repeat it as it was started to resume, remove that "
+                f"folder, or choose another --output"
+            )
+        if run._lock is not None:
+            run._lock.clear()
+        return run
+
     def claim(self, config: Recipe, task_fingerprint: str) -> None:
-        """Note what is trained here (`run.json`), so that another run never resumes from its checkpoints.
+        """Note what is trained here (CLAIM), so that another run never resumes from its checkpoints.
 
         Settings that may change on the way are left out; those of the batch are held against the checkpoint itself
         (mera/training/resume/checkpoints.py), since another number of processes needs others. Raises UserError where an
@@ -47,10 +64,10 @@ class RunDirectory:
         """
         training = {key: value for key, value in config.get("training", {}).items() if key not in MAY_CHANGE}
         wanted = json.loads(json.dumps(config | {"training": training, "task_fingerprint": task_fingerprint}))
-        if not self.path("run.json").is_file() or self._holds_nothing_yet():
-            write_json(self.path("run.json"), wanted)
+        if not self.path(CLAIM).is_file() or self._holds_nothing_yet():
+            write_json(self.path(CLAIM), wanted)
             return
-        started = json.loads(self.path("run.json").read_text(encoding="utf-8"))
+        started = json.loads(self.path(CLAIM).read_text(encoding="utf-8"))
         different = sorted(key for key in wanted if wanted[key] != started.get(key))
         if different:
             raise UserError(
@@ -60,7 +77,7 @@ class RunDirectory:
 
     def _holds_nothing_yet(self) -> bool:
         """Whether an earlier run ended, on a mistake in its options say, before it had written anything."""
-        return {path.name for path in self.partial.iterdir()} <= {"run.json", LOCK_NAME}
+        return {path.name for path in self.partial.iterdir()} <= {CLAIM, LOCK_NAME}
 
     def path(self, name: str) -> Path:
         """A path inside the run, valid until `finish`."""

@@ -25,22 +25,23 @@ from rank.predict import Ranker
 
 def main() -> None:
     config = parse_config(RescoreConfig, __doc__)
-    run, clock = RunDirectory(config.output), RunClock()
+    run, clock = RunDirectory.begun_anew(config.output), RunClock()
     task, trained = load_task(config.task), read_predictions(config.run)
     if trained.manifest["task"]["fingerprint"] != task.fingerprint:
         raise UserError(f"{config.run} was trained on another task than {config.task}; give the one it was trained on")
 
-    ranker, settings = Ranker.load(Path(config.run) / "checkpoint"), trained.manifest["config"]
+    ranker, settings = Ranker.load(Path(config.run) / "checkpoint"), config.settings(trained.manifest["config"])
     ranker.add_definitions(task.all_definitions)
-    batch_size, fit_offset = config.evaluation_batch_size, config.eov_offset == "fitted"
-    fit_rare = settings["wide"] != "none" and config.rare_recurrence == "fitted"
+    batch_size, decoding = config.evaluation_batch_size, settings["decoding"]
+    fit_offset = settings["eov_offset"] == "fitted"
+    fit_rare = settings["wide"] != "none" and settings["rare_recurrence"] == "fitted"
     decision, validation = fit_decision_again(ranker, task, fit_offset, fit_rare, batch_size)
     if "deep_share" in trained.manifest:
         decision["deep_share"] = trained.manifest["deep_share"]
     sys.stderr.writelines(f"{sentence}\n" for sentence in validation.sentences)
-    if config.decoding != "rank":
-        validation = rank_split(ranker, task, "validation", config.decoding, batch_size, settings["max_targets"])
-    test = rank_split(ranker, task, "test", config.decoding, batch_size, settings["max_targets"])
+    if decoding != "rank":
+        validation = rank_split(ranker, task, "validation", decoding, batch_size, settings["max_targets"])
+    test = rank_split(ranker, task, "test", decoding, batch_size, settings["max_targets"])
     sys.stderr.writelines(f"{sentence}\n" for sentence in test.sentences)
 
     write_ranked(
@@ -49,10 +50,9 @@ def main() -> None:
         validation,
         run,
         name=config.name,
-        config=settings
-        | {"eov_offset": config.eov_offset, "rare_recurrence": config.rare_recurrence, "decoding": config.decoding},
+        config=settings,
         seed=trained.manifest["seed"],
-        decision=decision if config.decoding == "rank" else None,
+        decision=decision if decoding == "rank" else None,
         records=trained.records,
         clock=clock,
     )

@@ -45,7 +45,7 @@ def scores_of_form(notes: Notes, names: list[list[str]], rule: MatchRule, is_fix
     scores = {smoothing: np.zeros((len(notes.texts), len(names)), dtype=np.float32) for smoothing in SMOOTHINGS}
     for rows, others in folds(notes):
         phrases = known_phrases(names, others.texts, others.targets, others.marked)
-        counts = PhraseCounts.of(phrases, others.texts, others.targets, len(names), rule)
+        counts = PhraseCounts.of(phrases, others.texts, others.targets, others.marked, len(names), rule)
         found = [counts.finder.phrases_in(notes.texts[row], rule) for row in rows]
         for smoothing, of_smoothing in scores.items():
             of_smoothing[rows] = dictionary_of(counts, smoothing, is_fixed).scores_of(found)
@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--task", required=True, help="folder of a prepared task of notes")
     task = load_task(parser.parse_args().task)
     notes, names = Notes.of(task, ("train", "validation")), all_names(task)
-    targets = np.concatenate([task.targets("train"), task.targets("validation")])[: len(notes.texts)]
+    targets = np.concatenate([task.targets("train"), task.targets("validation")])[notes.rows]
     print("| dictionary | smoothing | MAP | micro F1 |\n|---|---|---|---|")
     for name, (rule, is_fixed) in FORMS.items():
         scores = scores_of_form(notes, names, rule, is_fixed)

@@ -52,6 +52,19 @@ def imported_modules(path):
             yield node.module
 
 
+RESUMED_HERE = {
+    "bi_encoder/reruns/fold_scores.py": "a folder in the run of bi_encoder/reruns/out_of_fold.py, which claims",
+    "mera/doctor/dry_run.py": "the three trainings' open_run; each claims",
+}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_run_is_claimed_or_begun_anew(path):
+    source, name = path.read_text(encoding="utf-8"), str(path.relative_to(ROOT))
+    if "RunDirectory(" in source and "class RunDirectory" not in source and name not in RESUMED_HERE:
+        assert ".claim(" in source, f"{name}: what an interrupted run left is neither resumed nor removed"
+
+
 PAGES = {".tex", ".md", ".html", ".json", ".csv", ".svg", ".sh", ".yml", ".ipynb"}
 A_HOME = re.compile(r"(?<![\w.$}~-])/(?:home|root|work|Users|mnt|tmp)/[\w.-]+/")
 """A folder of somebody's own, by its whole path."""

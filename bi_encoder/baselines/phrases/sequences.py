@@ -13,9 +13,10 @@ import scipy.sparse
 from scipy.special import rel_entr
 
 from bi_encoder.baselines.phrases.words import words_of
+from mera.evaluation.spread_rows import spread_rows
 
 MOST_NOTES = 2_000
-"""Training notes that are searched, the first ones."""
+"""Training notes that are searched."""
 LONGEST = 4
 """Words."""
 LEAST_NOTES, LEAST_SHARE = 2, 0.5
@@ -45,8 +46,9 @@ def telling_sequences(texts: Sequence[str], targets: Sequence[Sequence[int]]) ->
 
     texts: the training notes (N); targets: the true columns of each.
     """
-    notes = [words_of(text).joined.split() for text in texts[:MOST_NOTES]]
-    targets = targets[:MOST_NOTES]
+    read = spread_rows(len(texts), MOST_NOTES)
+    notes = [words_of(texts[row]).joined.split() for row in read]
+    targets = [targets[row] for row in read]
     found, true = _sequences(notes), true_pairs(targets, 1 + max(chain([-1], *targets)))
     with_code = np.asarray(true.sum(axis=0)).ravel()
     numbers: list[np.ndarray] = [np.zeros(0, dtype=np.int64)]
@@ -57,6 +59,7 @@ def telling_sequences(texts: Sequence[str], targets: Sequence[Sequence[int]]) ->
         right = (in_notes @ true).tocoo()
         rows = np.asarray(in_notes.sum(axis=1)).ravel()[right.row]
         kept = (right.data >= LEAST_NOTES) & (right.data >= LEAST_SHARE * rows)
+        kept &= right.data * len(notes) > rows * with_code[right.col]  # else it tells that the code is not there
         numbers.append(right.row[kept] + start)
         columns.append(right.col[kept])
         gains.append(_likelihood_ratio(right.data[kept], rows[kept], with_code[right.col[kept]], len(notes)))

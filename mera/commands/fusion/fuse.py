@@ -41,7 +41,7 @@ def fuse_runs(paths: Sequence[str | Path], output: str | Path, name: str | None 
 
     targets, judged = first.validation.targets[:, first.fair], fused.validation[:, first.fair]
     threshold = best_threshold(judged, targets)
-    run = RunDirectory(output)
+    run = RunDirectory.begun_anew(output)
     manifest = build_manifest(
         run=run.final.name,
         model=name or f"{CALLED[form]} of {', '.join(part.model for part in fused.parts)}",

@@ -10,6 +10,7 @@ from datasets import Dataset, DatasetDict, concatenate_datasets
 from tiny_task import make_tiny_task
 
 from bi_encoder.baselines.dictionary import Dictionary, PhraseCounts
+from bi_encoder.baselines.notes import Notes
 from bi_encoder.baselines.phrases.finder import ALL_PHRASES, MatchRule
 from bi_encoder.baselines.phrases.known import known_phrases
 from bi_encoder.baselines.phrases.words import words_of
@@ -71,11 +72,22 @@ def test_a_marked_phrase_is_judged_by_the_notes_where_nobody_marked_it():
     spans = [[(0, "dyspnea"), (2, "cough")], [], [], [(3, "fever")], []]
     targets = [[0, 2], [0], [], [3], []]
     phrases = known_phrases(NAMES, notes, targets, spans)
-    usual = PhraseCounts.of(phrases, notes, targets, len(NAMES), ALL_PHRASES).usual_precisions()
+    usual = PhraseCounts.of(phrases, notes, targets, spans, len(NAMES), ALL_PHRASES).usual_precisions()
     assert usual["marked"] == pytest.approx((0.5 + 1 / 3) / 2)
     assert usual["marked name"] == pytest.approx((0.5 + 0) / 2)
     assert usual["name"] == 0.3
     assert usual["sequence"] == 0.2
+
+
+def test_a_mark_that_the_rule_does_not_find_is_none_of_the_notes_with_the_phrase():
+    """Failure is marked inside a longer phrase, which counts alone; in another note it stands without its code."""
+    notes = ["acute renal failure", "failure"]
+    spans = [[(0, "acute renal failure"), (2, "failure")], []]
+    targets = [[0, 2], [3]]
+    phrases = known_phrases([["acute renal failure"], [], [], []], notes, targets, spans)
+    rule = MatchRule(longest_alone=True)
+    counts = PhraseCounts.of(phrases, notes, targets, spans, 4, rule)
+    assert counts.usual_precisions()["marked"] == pytest.approx((0.5 + 0) / 2)
 
 
 def test_negated_and_family_phrases_may_be_left_out():
@@ -127,10 +139,10 @@ def test_a_phrase_that_says_no_more_than_how_frequent_a_code_is_is_no_evidence()
 def test_evidence_points_at_the_characters():
     note = "Paciente con INSUFICIENCIA   CARDÍACA y fiebres."
     spans = [[(0, "insuficiencia cardiaca"), (3, "fiebre")], [(3, "fiebre")]]
-    dictionary = Dictionary.fit(NAMES, [note, "fiebre"], [[0], [3]], spans)
+    dictionary = Dictionary.fit(NAMES, [note, "fiebre"], [[0, 3], [3]], spans)
     places = [(span.column, note[span.start : span.end]) for span in dictionary.spans(note)]
     assert places == [(0, "INSUFICIENCIA   CARDÍACA"), (3, "fiebres")]
-    assert dictionary.spans(note)[1].precision == pytest.approx((1 + 0.5) / (2 + 1))
+    assert dictionary.spans(note)[1].precision == pytest.approx((2 + 0.5) / (2 + 1))
 
 
 def test_of_a_codes_phrases_in_one_another_the_evidence_is_the_longest():
@@ -218,6 +230,18 @@ def test_words_and_letters_on_a_task(task):
     assert mean_average_precision(ranking.test, targets) > mean_average_precision(np.zeros_like(ranking.test), targets)
     assert ranking.chosen.in_words().startswith(("ridge, penalty", "support vector machines, cost"))
     assert ranking.chosen.training_notes == len(task.splits["train"])
+
+
+@pytest.mark.parametrize("joined", [False, True])
+def test_of_many_notes_some_of_every_split_are_read(task, joined):
+    train, validation = (len(task.splits[split]) for split in ("train", "validation"))
+    every = Notes.of(task, ("train", "validation"), joined)
+    some = Notes.of(task, ("train", "validation"), joined, most=(train + validation) // 2)
+    assert some.rows[-1] >= train > some.rows[0]
+    for name in ("texts", "targets", "patients", "marked"):
+        assert getattr(some, name) == [getattr(every, name)[row] for row in some.rows], name
+    rows = np.arange(train)[::3]
+    assert some.of_rows(rows).rows.tolist() == [row for row in some.rows if row % 3 == 0 and row < train]
 
 
 @pytest.mark.parametrize("baseline", [dictionary, words_and_letters, phrase_trees])

@@ -165,6 +165,19 @@ def test_damaged_trees_are_one_sentence(task, tmp_path, trees):
         read_fitted(tmp_path, open_model)
 
 
+@pytest.mark.parametrize("name", ["features", "meanings"])
+def test_trees_of_other_features_or_half_a_list_are_refused(task, tmp_path, name):
+    contents = phrase_trees(task).model.contents()
+    settings = {"kind": "phrase trees", "threshold": 0.0}
+    lists = {**contents.lists, "words": ["fiebre"], "meanings": ["fever"]}
+    write_contents(tmp_path / "whole" / FOLDER, replace(contents, settings=settings, lists=lists))
+    assert read_fitted(tmp_path / "whole", open_model)[0].near.meanings == {"fiebre": "fever"}
+    cut = lists | {name: lists[name][1:]}
+    write_contents(tmp_path / "cut" / FOLDER, replace(contents, settings=settings, lists=cut))
+    with pytest.raises(UserError, match="is damaged, or of a later version; make the run again"):
+        read_fitted(tmp_path / "cut", open_model)
+
+
 def test_another_encoder_in_the_same_place_is_refused(task, encoder, tmp_path):
     other = str(save_plain(make_encoder(tokenizer_texts(task)[:5]), tmp_path / "other"))
     scorer = EncoderScorer.of_names(*open_model(encoder), encoder, [["Fever"], ["Cough"]], 64)

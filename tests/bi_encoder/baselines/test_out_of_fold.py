@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from tiny_task import make_tiny_task
 
+from bi_encoder import run_retrieval_baselines
 from bi_encoder.baselines.phrases_and_words import dictionary, phrase_trees, words_and_letters
 from bi_encoder.baselines.retrieval_baselines import bm25, out_of_fold_scores
 from bi_encoder.inputs.texts import query_texts
 from mera.evaluation.metrics import mean_average_precision
+from mera.runs.other_splits.train_scores import read_train
 
 FOLDS = 3
 
@@ -66,3 +68,20 @@ def test_a_model_that_has_met_a_note_ranks_its_codes_too_well(task):
     met = mean_average_precision(ranking.of_fold(np.arange(len(texts)), texts), targets)
     honest = mean_average_precision(out_of_fold_scores(task, ranking.of_fold, FOLDS), targets)
     assert met > honest + 0.05
+
+
+def test_a_baseline_that_was_stopped_among_its_folds_is_made_when_it_is_asked_for_again(task, tmp_path, monkeypatch):
+    output = tmp_path / "runs"
+    command = ("--task", str(task.path), "--output", str(output), "--only", "bm25", "--candidate_folds", str(FOLDS))
+    monkeypatch.setattr("sys.argv", ["run_retrieval_baselines.py", *command])
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(run_retrieval_baselines, "out_of_fold_scores", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run_retrieval_baselines.main()
+    assert (output / ".bm25.partial" / "fitted").is_dir()
+    run_retrieval_baselines.main()
+    assert read_train(output / "bm25").scores.shape == (len(task.splits["train"]), len(task.codes))

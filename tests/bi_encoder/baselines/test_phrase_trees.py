@@ -48,7 +48,12 @@ def notes_of(count, seed):
 def fit(names, texts, targets, spans, patients=None):
     """Unless `patients` says otherwise each note is of another patient."""
     patients = patients or [str(row) for row in range(len(texts))]
-    return PhraseTrees.fit(names, Notes(texts=texts, targets=targets, patients=patients, marked=spans), {}, threads=1)
+    return PhraseTrees.fit(
+        names,
+        Notes(rows=np.arange(len(texts)), texts=texts, targets=targets, patients=patients, marked=spans),
+        {},
+        threads=1,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +156,7 @@ def test_names_in_another_language_are_found_by_what_words_stand_for():
     pairs = [(word, filling) for word in ("fiebre", "sordera") for filling in product(FILLING, FILLING)]
     texts = [" ".join([word, *filling]) for word, filling in pairs]
     targets = [[int(word == "sordera")] for word, _ in pairs]
-    notes = Notes(texts=texts, targets=targets, patients=texts, marked=[[]] * len(texts))
+    notes = Notes(rows=np.arange(len(texts)), texts=texts, targets=targets, patients=texts, marked=[[]] * len(texts))
     without, known = (PhraseTrees.fit(names, notes, words, threads=1) for words in ({}, meanings))
     scores = known.scores(texts)
     assert [row.argmax() for row in scores] == [true for [true] in targets]

@@ -12,6 +12,7 @@ from ready_python import run_ready
 from small_encoder import make_encoder, save_plain
 from tiny_task import make_tiny_task
 
+from bi_encoder.baselines import name_models
 from bi_encoder.baselines.bm25 import Bm25
 from bi_encoder.baselines.name_models import best_sentence_scores
 from bi_encoder.baselines.retrieval_baselines import bm25, untrained_encoder
@@ -82,6 +83,22 @@ def test_the_best_sentence_is_the_maximum_over_a_texts_own_sentences():
 
     found = best_sentence_scores(score, ["One. Three is long.", "Two"])
     assert found.tolist() == [[14.0, -4.0], [3.0, -3.0]]
+
+
+def test_the_best_sentences_of_blocks_of_texts_are_those_of_each_text(monkeypatch):
+    asked = []
+
+    def score(texts):
+        asked.append(len(texts))
+        return np.array([[len(text), -len(text)] for text in texts], dtype=float)
+
+    generator = np.random.default_rng(0)
+    texts = [". ".join(["Ab" * n for n in generator.integers(1, 9, size)]) + "." for size in (1, 7, 2, 40, 3, 3, 1)]
+    expected = np.concatenate([best_sentence_scores(score, [text]) for text in texts])
+    monkeypatch.setattr(name_models, "SENTENCES_AT_ONCE", 5)
+    asked.clear()
+    np.testing.assert_array_equal(best_sentence_scores(score, texts), expected)
+    assert (sum(asked), max(asked)) == (57, 43), "few sentences together, but all of a text"
 
 
 def test_bm25_finds_codes_by_their_words(task):

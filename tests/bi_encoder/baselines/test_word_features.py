@@ -7,6 +7,7 @@ from sklearn.linear_model import Ridge as PlainRidge
 from sklearn.svm import LinearSVC
 
 from bi_encoder.baselines.word_features import Ridge, Svm, WordFeatures
+from mera.system.errors import UserError
 
 NOTES = [f"patient {number} with {'fever' if number % 2 else 'diabetes mellitus'} and pain" for number in range(12)]
 
@@ -61,3 +62,8 @@ def test_letters_carry_over_a_misspelling():
     similarity = (query @ train.T).toarray()[0]
     assert similarity[::2].min() > similarity[1::2].max()
     assert np.allclose(train.multiply(train).sum(axis=1), 2)  # each kind of length 1
+
+
+def test_notes_without_a_word_that_two_share_are_refused():
+    with pytest.raises(UserError, match="no word, or no sequence of letters, stands in 2 of the 2 training notes"):
+        WordFeatures.fit(["alpha", "bbbbb"])

@@ -4,6 +4,8 @@ run, but for one table of notes."""
 import csv
 import json
 import shlex
+import signal
+import subprocess
 
 import polars as pl
 import pytest
@@ -123,6 +125,13 @@ def test_options_that_leave_nothing_to_train_on_are_answered_by_their_command(st
         go.run_go(table, tmp_path / "mine", options)
     assert steps == []
     assert not (tmp_path / "mine").exists()
+
+
+def test_a_look_at_the_columns_that_was_killed_is_said(table, tmp_path, monkeypatch):
+    killed = subprocess.CompletedProcess([], -signal.SIGKILL, stdout="", stderr="")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: killed)
+    with pytest.raises(UserError, match=rf"the look at {table} was ended by SIGKILL; is there memory enough"):
+        go._guess(table, [])
 
 
 def test_columns_that_are_not_taken_are_said(tmp_path, capsys):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from mera.evaluation import calibration
 from mera.evaluation.calibration import fit_platt
 
 
@@ -26,6 +27,19 @@ def test_few_examples_are_no_certainty_however_well_separated():
         found = fit_platt(margins, margins > 0)
         probabilities = 1 / (1 + np.exp(-(found["slope"] * np.array([1, -1]) + found["intercept"])))
         assert probabilities == pytest.approx([(true + 1) / (true + 2), 1 / (others + 2)], rel=1e-3)
+
+
+def test_of_many_rows_some_of_everywhere_are_read(monkeypatch):
+    """The first half is of a hospital with a third of the other's true codes."""
+    generator = np.random.default_rng(0)
+    margins = generator.standard_normal((400, 40)) - 2
+    log_odds = margins + np.repeat([-1.0, 0.0], 200)[:, None]
+    targets = generator.random(margins.shape) < 1 / (1 + np.exp(-log_odds))
+    whole = fit_platt(margins, targets)
+    monkeypatch.setattr(calibration, "MAX_FITTED_SCORES", 200 * 40)
+    found = fit_platt(margins, targets)
+    assert found["intercept"] == pytest.approx(whole["intercept"], abs=0.2)
+    assert found["intercept"] > fit_platt(margins[:200], targets[:200])["intercept"] + 0.3
 
 
 def test_separated_margins_have_a_finite_slope():

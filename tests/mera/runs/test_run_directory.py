@@ -46,6 +46,20 @@ def test_a_run_that_ended_before_it_wrote_anything_holds_nobody_up(tmp_path):
     assert recorded["model"] == {"base": "the right path"}
 
 
+def test_what_does_not_resume_begins_without_what_was_left_there(tmp_path):
+    RunDirectory(tmp_path / "a").path("fitted").mkdir()
+    again = RunDirectory.begun_anew(tmp_path / "a")
+    assert [path.name for path in again.partial.iterdir()] == [".lock"]
+
+
+def test_what_does_not_resume_leaves_an_interrupted_training_alone(tmp_path):
+    RunDirectory(tmp_path / "a").claim({"training": {"seed": 0}}, "fingerprint")
+    (tmp_path / ".a.partial" / "trainer").mkdir()
+    with pytest.raises(ValueError, match="holds an interrupted training; repeat it as it was started to resume"):
+        RunDirectory.begun_anew(tmp_path / "a")
+    assert (tmp_path / ".a.partial" / "trainer").is_dir()
+
+
 def test_the_recorded_command_does_not_say_where_the_project_lies(monkeypatch):
     root = ROOT
     arguments = [

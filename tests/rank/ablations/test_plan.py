@@ -202,3 +202,16 @@ def test_the_command_wants_task_and_output():
     done = run_ready(["-m", "mera.cli", "ablate"], cwd=ROOT)
     assert done.returncode == 2
     assert "error: the following arguments are required: --task, --output" in done.stderr
+
+
+def test_a_run_is_scored_again_as_it_was_but_for_what_is_asked():
+    """An ablation that trains nothing differs from the full model in one thing alone."""
+    of_run = {"wide": "full", "decoding": "rank", "eov_offset": "fitted", "rare_recurrence": "none"}
+    plain_eov = RescoreConfig(run="r", task="t", output="o", eov_offset="none")
+    assert plain_eov.settings(of_run) == of_run | {"eov_offset": "none"}
+    assert RescoreConfig(run="r", task="t", output="o").settings({"wide": "full"}) == {
+        "wide": "full",
+        "decoding": "rank",
+        "eov_offset": "fitted",
+        "rare_recurrence": "fitted",
+    }

@@ -46,7 +46,8 @@ def by_a_loop(notes, targets, most):
         for sequence in every:
             there = np.array([is_in(sequence, note) for note in notes])
             right = np.sum(there & true)
-            if right >= LEAST_NOTES and right >= LEAST_SHARE * there.sum():
+            for_it = right * len(notes) > there.sum() * true.sum()
+            if right >= LEAST_NOTES and right >= LEAST_SHARE * there.sum() and for_it:
                 gains[sequence] = (-round(likelihood_ratio(there, true), 6), len(sequence))
         expected.append((gains, sorted(gains.values())[:most]))
     return expected
@@ -70,6 +71,16 @@ def test_a_code_has_no_more_than_its_share(monkeypatch):
     found = found_in(notes, targets)
     assert found[0] == (("a",), 0)
     assert [code for _, code in found].count(0) == 3
+
+
+def test_what_speaks_against_a_frequent_code_is_no_name_for_it():
+    """Of ten notes with `bad` half have the code, which nine in ten of all have."""
+    notes = [["good"]] * 20 + [["bad"]] * 10 + [["c"]] * 70
+    targets = [[0]] * 25 + [[1]] * 5 + [[0]] * 65 + [[1]] * 5
+    found = found_in(notes, targets)
+    assert (("good",), 0) in found
+    assert (("bad",), 1) in found
+    assert (("bad",), 0) not in found
 
 
 def test_notes_that_tell_of_nothing():
