@@ -64,9 +64,9 @@ def main() -> None:
     folders = {name: Path(config.output) / name.lower().replace(" ", "-") for name in baselines}
     folders = chosen_folders(folders, config.only)
     if config.candidate_folds:
-        keys = {name: (*keys.get(name, ()), "candidate_folds") for name in folders}
-    settings = {name: {key: config_dict(config)[key] for key in keys.get(name, ())} for name in folders}
-    finished = [name for name in folders if finished_before(folders[name], task.fingerprint, settings.get(name))]
+        keys = {name: (*of_name, "candidate_folds") for name, of_name in keys.items()}
+    settings = {name: {key: config_dict(config)[key] for key in keys[name]} for name in folders}
+    finished = [name for name in folders if finished_before(folders[name], task.fingerprint, settings[name])]
     for name in finished:
         print(f"finished before: {folders[name]}")
     runs = {name: RunDirectory.begun_anew(folders[name]) for name in folders if name not in finished}  # before any work
@@ -83,6 +83,8 @@ def main() -> None:
             task=task_record(task, "test"),
             clock=clock,
         ) | {"calibration": fit_platt(ranking.validation - threshold, targets)}
+        if config.refit and "refit" in keys[name]:
+            manifest["refitted"] = True
         records = {"evidence": ranking.evidence}
         predictions = predictions_for_task(task, "test", ranking.test, threshold, manifest, records)
         write_predictions(run.path("predictions"), predictions)

@@ -74,6 +74,9 @@ class Manifest(TypedDict):
     """what the scores have added for how often a code was seen, and how well they rank with it and without"""
     fusion: NotRequired[Mapping[str, object]]
     """the runs that were fused, their weights, and the figures on validation"""
+    refitted: NotRequired[bool]
+    """test was scored by a model that was fitted again on train and validation, once all had been chosen (or fused of
+    such); the validation scores are those of the model before"""
     threshold: NotRequired[object]
     """how the threshold was chosen on validation"""
 

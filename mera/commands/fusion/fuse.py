@@ -58,6 +58,8 @@ def fuse_runs(paths: Sequence[str | Path], output: str | Path, name: str | None 
             "validation_rows": len(targets),
         },
     }
+    if any(read_predictions(folder).manifest.get("refitted") for folder in folders):
+        manifest["refitted"] = True
     of_validation = manifest | {"task": first.validation.manifest["task"]}
     of_test = _fused(first.test, fused.test, threshold, manifest)
     patients, evidence = trained_on_of_parts(map(read_predictions, folders)), evidence_of_parts(folders)

@@ -90,6 +90,8 @@ class RunManifest:
     record: JsonObject = field(metadata=AS_RECORDED)
     seeds: int = field(default=1, metadata=OMITTED)
     """Runs that were put together, of which this is the first."""
+    refitted: bool = field(default=False, metadata=OMITTED)
+    """What scored test was fitted on validation too."""
 
     @classmethod
     def of(cls, manifest: JsonObject) -> "RunManifest":
@@ -103,6 +105,7 @@ class RunManifest:
             fusion=_fusion(record.get("fusion") or {}),
             cost=_cost(record),
             record=record,
+            refitted=bool(record.get("refitted")),
         )
 
 

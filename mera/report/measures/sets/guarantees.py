@@ -35,6 +35,7 @@ from mera.system.errors import UserError
 RISKS = (0.2, 0.1)
 NO_FOLDER = "no validation predictions"
 OTHER_TASK = "validation predictions of another task"
+OTHER_MODEL = "scored test by a model that was fitted again, on the validation patients too"
 BLOCK_ELEMENTS = 1_000_000
 
 
@@ -102,6 +103,8 @@ def validation_margins(path: Path, fingerprint: str, patient_ids: Sequence[str])
     validation = read_validation(run_folder)
     if validation.manifest.get("task", {}).get("fingerprint") != fingerprint:
         return OTHER_TASK
+    if validation.manifest.get("refitted"):
+        return OTHER_MODEL
     common = len(set(validation.patient_ids) & set(patient_ids))
     if common:
         raise UserError(

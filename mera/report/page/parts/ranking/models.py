@@ -56,12 +56,20 @@ def shallow_rankings(candidates: int) -> str:
     )
 
 
+def refitted_sentence(runs: Sequence[ComparedRun]) -> str:
+    """A sentence, after a space, of the models that read more than others; else nothing."""
+    refitted = [run.label for run in runs if run.manifest.refitted]
+    if not refitted:
+        return ""
+    return f" Fitted again, on validation too, before they scored this split (or fused of such): {', '.join(refitted)}."
+
+
 def _table(runs: Sequence[ComparedRun], candidates: int) -> Table:
     return Table(
         name="models",
         caption="Highest recall@20 first. Bold: above every other model, each difference supported by the paired test "
         f"after Holm's correction, with 0 outside its interval. Definitions: the section on "
-        f"method.{shallow_rankings(candidates)}",
+        f"method.{shallow_rankings(candidates)}{refitted_sentence(runs)}",
         columns=[Column(key=metric.key, label=metric.label, format="percent") for metric in OVERALL_METRICS],
         rows=[
             run_row(run, [cell(run.metrics[metric.key], run.metrics[metric.key].best) for metric in OVERALL_METRICS])
