@@ -10,7 +10,7 @@ from prepare_case import EVEN, assert_adds_up, run
 
 from data.task import load_task
 
-RULES = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+RULES = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 
 ODD = (
     b"\x00", b'"', b"'", b",", b";", b"\t", b"\n", b"\r\n", b"\r", b"\xff\xfe", b"\xe9", b"\xef\xbb\xbf", b"1e308",

@@ -42,7 +42,11 @@ TIED = ("--config", "configs/memorize/tiny.yaml", "--training.learning_rate", 4e
 OWN_HEAD = ("--config", "configs/memorize/tiny_t5.yaml", "--questions.levels", "[chapter]")
 
 
-@pytest.fixture(scope="module", params=[(*TIED, json.dumps(SMALL_T5)), OWN_HEAD], ids=["tied", "own head"])
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param((*TIED, json.dumps(SMALL_T5)), marks=pytest.mark.slow), OWN_HEAD],
+    ids=["tied", "own head"],
+)
 def runs(request, tmp_path_factory):
     """A folder with a task, a stage-one run and a stage-two run."""
     folder = tmp_path_factory.mktemp("two_stages")

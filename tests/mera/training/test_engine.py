@@ -30,6 +30,7 @@ FEW_QUESTIONS = {
 }
 """Stage one's 75: within the steps that are run an epoch ends with a batch of 3, as it does for the other trainers."""
 CACHED = {"objective.cached_gradients": True, "encoder.tokens_at_once": 200}
+ZERO1, ZERO2 = (pytest.param(name, marks=pytest.mark.slow) for name in ("zero1", "zero2"))
 WITH_CPU_OPTIMIZER = pytest.param("zero3_offload", marks=pytest.mark.slow)
 """DeepSpeed compiles its AdamW for the CPU first."""
 
@@ -121,9 +122,7 @@ def test_bf16_on_the_cpu_rounds_and_no_more(trainer, alone):
     assert (found != expected).any()
 
 
-@pytest.mark.parametrize(
-    "engine", ["ddp", pytest.param("zero1", marks=pytest.mark.slow), "zero2", "zero3", "fsdp2", WITH_CPU_OPTIMIZER]
-)
+@pytest.mark.parametrize("engine", ["ddp", ZERO1, ZERO2, "zero3", "fsdp2", WITH_CPU_OPTIMIZER])
 def test_two_processes_train_as_one(engine, task, alone, tmp_path):
     folder, expected = alone
     runs = wanted_runs(task, STEP_EXAMPLES // 2)

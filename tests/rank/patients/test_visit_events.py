@@ -301,7 +301,7 @@ def test_every_baseline_that_reads_histories_finds_what_events_tell(task, tmp_pa
     [(retain, NeuralBaselineConfig), (transformer, TransformerBaselineConfig)],
 )
 def test_the_networks_read_events(task, network, config):
-    settings = config(epochs=30, min_steps=0)
+    settings = config(epochs=15, min_steps=0)
     found = [network(each, settings, seed=0).test for each in (task, without_events(task))]
     recalls = [float(recall_at_k(scores, task.targets("test"), 5)) for scores in found]
     assert recalls[0] > recalls[1] + 0.03
