@@ -1,15 +1,15 @@
 """ICD-9-CM codes that lost their leading zeros: 0389 (septicaemia) stored as the number 389 (hearing loss).
 
-A column of undotted codes of which hardly any begins with a zero, some of which are a billable code only with zeros
-before them, was stored as numbers. Reading it as it stands would put patients under other diseases, so it is refused
-unless the user says what it is: `restore` puts zeros before a code where only one reading is a billable code (or else a
-code at all), and drops what has several; `keep` takes the codes as they stand. Columns of categories alone (8, 38, 250)
-need no question: they have three digits.
+Undotted codes of which some are a billable code only with zeros before them were stored as numbers, all of them or,
+where others do begin with a zero, those of one column or one export among several. Reading them as they stand would put
+patients under other diseases, so they are refused unless the user says what they are: `restore` puts zeros before a
+code where only one reading is a billable code (or else a code at all), and drops what has several; `keep` takes the
+codes as they stand. Columns of categories alone (8, 38, 250) need no question: they have three digits.
 
 A dotted code shows its category whatever its zeros (38.9 is 038.9). But a program that made numbers of such a column
-took the zeros behind the point as well: 428.0 (congestive heart failure) is 428, a category. Where some codes have lost
-the zero before them, none ends in a zero behind its point, and some are a billable code only with such zeros, the same
-question is asked.
+took the zeros behind the point as well, or put one there: 428.0 (congestive heart failure) is 428, a category, 250.00
+is 250.0, and 496 is 496.0, which is no code. Where codes look like such numbers and some are a billable code only with
+further zeros, the same question is asked; and where codes stand beside what they would be without their last zero.
 """
 
 import contextlib
@@ -43,6 +43,7 @@ def with_leading_zeros(diagnoses: pl.DataFrame, system: str, ledger: Ledger, cho
     counts = diagnoses["raw"].drop_nulls().value_counts()
     if choice is None:
         _refuse_procedures(counts)
+    has_zeros = _share(counts, r"^0\d*$") > _SLIPS
     plain_of = _numbers(counts)
     if not plain_of:
         return _with_zeros_behind(diagnoses, counts, ledger, choice)
@@ -52,14 +53,17 @@ def with_leading_zeros(diagnoses: pl.DataFrame, system: str, ledger: Ledger, cho
     wrong = as_floats | lost
     num_rows = int(counts.filter(pl.col("raw").is_in(list(plain_of)))["count"].sum())
     num_wrong = int(counts.filter(pl.col("raw").is_in(list(wrong)))["count"].sum())
-    if not as_floats and len(wrong) < _FEWEST_CODES and num_wrong < _SMALLEST_SHARE * num_rows:
+    few = len(wrong) < _FEWEST_CODES
+    is_slip = few or num_wrong <= _SLIPS * num_rows if has_zeros else few and num_wrong < _SMALLEST_SHARE * num_rows
+    if is_slip and not (as_floats or (choice == RESTORE and wrong)):
         return diagnoses
     if choice is None:
         sign = f"{num_wrong:,} of {num_rows:,} rows hold one that is a billable code only with a zero before it"
         if as_floats:
             sign = f"{num_rows:,} rows end in .0"
+        which, others = ("some of the", "others begin with 0") if has_zeros else ("the", "none begins with 0")
         raise UserError(
-            f"the ICD-9 codes were stored as numbers and lost their zeros: none begins with 0, and {sign}. Export them "
+            f"{which} ICD-9 codes were stored as numbers and lost their zeros: {others}, and {sign}. Export them "
             "as text; or "
             "--codes-without-zeros puts the zeros back where only one code can be meant (--codes-without-zeros keep "
             "takes the codes as they stand)"
@@ -91,8 +95,8 @@ def _refuse_procedures(counts: pl.DataFrame) -> None:
 def _numbers(counts: pl.DataFrame) -> dict[str, str]:
     """Code -> its digits, for the codes of a column that may hold numbers; empty where it shows that it does not.
 
-    It does where more than a few begin with a zero, where decimals are no rarer than undotted codes of four or five
-    digits, or where there are none of these.
+    It does where decimals are no rarer than undotted codes of four or five digits, or where there are none of these.
+    Codes that begin with a zero are none of them.
     """
     dotted = _share(counts, r"^\d{1,3}\.\d*[1-9]")
     if dotted and dotted >= _share(counts, rf"^\d{{{_CATEGORY_DIGITS + 1},{_LONGEST}}}(\.0+)?$"):
@@ -101,9 +105,9 @@ def _numbers(counts: pl.DataFrame) -> dict[str, str]:
     are_floats = codes.str.contains(rf"^\d{{{_CATEGORY_DIGITS + 1},{_LONGEST}}}\.0+$").any()
     plain = codes.str.replace(r"\.0+$", "") if are_floats else codes
     pairs = pl.DataFrame({"raw": codes, "plain": plain}).filter(pl.col("plain").str.contains(r"^\d{1,5}$"))
-    if _share(counts, r"^0\d*$") > _SLIPS or not (pairs["plain"].str.len_bytes() > _CATEGORY_DIGITS).any():
+    if not (pairs["plain"].str.len_bytes() > _CATEGORY_DIGITS).any():
         return {}
-    return dict(pairs.iter_rows())
+    return dict(pairs.filter(~pl.col("plain").str.starts_with("0")).iter_rows())
 
 
 def _share(counts: pl.DataFrame, pattern: str) -> float:
@@ -117,28 +121,61 @@ def _with_zeros_behind(
     diagnoses: pl.DataFrame, counts: pl.DataFrame, ledger: Ledger, choice: str | None
 ) -> pl.DataFrame:
     """`diagnoses`, where its dotted codes became numbers with the zeros behind the point put back."""
-    codes = counts["raw"]
-    if not codes.str.contains(r"^[1-9]\d?\.\d").any() or codes.str.contains(r"^\d+\.\d*0$|^0").any():
-        return diagnoses
-    leaves, readings = _leaves(), {}
-    for raw in codes.filter(codes.str.contains(r"^\d{1,3}(\.\d)?$")):
-        whole, _, rest = raw.partition(".")
-        longer = [f"{whole.zfill(_CATEGORY_DIGITS)}.{rest}{zeros}" for zeros in (("0",) if rest else ("0", "00"))]
-        if longer[0].rstrip("0").rstrip(".") not in leaves:
-            readings[raw] = [code for code in longer if code in leaves]
-    lost = {raw: found[0] for raw, found in readings.items() if found}
-    rows = int(counts.filter(pl.col("raw").is_in(list(lost)))["count"].sum())
-    if len(lost) < _FEWEST_CODES:
+    codes, are_floats = counts["raw"], _are_floats(counts["raw"])
+    lost = _lost_behind(codes, are_floats)
+    if not are_floats:  # of a column or an export among others
+        present = set(codes)
+        lost = {raw: code for raw, code in lost.items() if code in present}
+    wrong = {raw for raw, code in lost.items() if code != raw}
+    rows = int(counts.filter(pl.col("raw").is_in(list(wrong)))["count"].sum())
+    if len(wrong) < _FEWEST_CODES or (rows <= _SLIPS * diagnoses.height and not are_floats):
         return diagnoses
     if choice is None:
+        which, sign = "the", "none has a zero behind its point that a number has not"
+        if not are_floats:
+            which, sign = "some of the", "others have their last zero still"
         raise UserError(
-            f"the ICD-9 codes were stored as numbers and lost their zeros: none ends in 0 behind its point, and "
-            f"{rows:,} of {diagnoses.height:,} rows hold one that is a billable code only with it (428.0 became 428). "
-            "Export them as text; or --codes-without-zeros puts the zeros back (--codes-without-zeros keep takes the "
-            "codes as they stand)"
+            f"{which} ICD-9 codes were stored as numbers and lost their zeros: {sign}, and {rows:,} of "
+            f"{diagnoses.height:,} rows hold one that is written otherwise in full (428.0 became 428, 250.00 250.0, "
+            "496 496.0). Export them as text; or --codes-without-zeros puts the zeros back (--codes-without-zeros keep "
+            "takes the codes as they stand)"
         )
     ledger.change("zeros behind the point of an ICD-9 code put back", rows)
     return diagnoses.with_columns(pl.col("raw").replace(lost))
+
+
+def _are_floats(codes: pl.Series) -> bool:
+    """Whether dotted codes were written by a program that took them for numbers: none keeps a zero that a number has
+    not, and some have lost the zero before them, or have one behind the point that is of no code (496.0)."""
+    whole, with_zero = codes.str.contains(r"^\d{1,3}$").any(), codes.str.contains(r"^\d{1,3}\.0$")
+    if codes.str.contains(r"^0|\.\d+0$").any() or (whole and with_zero.any()):
+        return False
+    leaves = _leaves()
+    no_codes = [raw for raw in codes.filter(with_zero) if _padded(raw).removesuffix(".0") in leaves]
+    return bool(codes.str.contains(r"^[1-9]\d?\.\d").any()) or len(no_codes) >= _FEWEST_CODES
+
+
+def _lost_behind(codes: pl.Series, are_floats: bool) -> dict[str, str]:
+    """Code -> the billable code that it was before it lost zeros behind its point; where `are_floats`, also what has
+    one too many -> the code."""
+    leaves = _leaves()
+    lost: dict[str, str] = {}
+    for raw in codes.filter(codes.str.contains(r"^\d{1,3}(\.\d)?$")):
+        code = _padded(raw).removesuffix(".0") if are_floats else _padded(raw)
+        longer = [f"{code}{zeros}" for zeros in (("0",) if "." in code else (".0", ".00"))]
+        if code in leaves:
+            meant = code if are_floats and raw.endswith(".0") else None
+        else:
+            meant = next((each for each in longer if each in leaves), None)
+        if meant is not None:
+            lost[raw] = meant
+    return lost
+
+
+def _padded(raw: str) -> str:
+    """With three digits before the point."""
+    whole, point, rest = raw.partition(".")
+    return f"{whole.zfill(_CATEGORY_DIGITS)}{point}{rest}"
 
 
 def _readings(plain: str) -> list[str]:

@@ -128,12 +128,8 @@ def read_columns(
         quoted=quoted,
         encoding=forms.encoding,
     )
-    ledger.change("empty line, left out", text.num_blank)
-    ledger.change("row with fewer fields than the header, the rest taken for empty", text.num_short)
-    for name, num_rows in text.other_sheets.items():
-        ledger.change(f"row of the sheet {name}, which is not read", num_rows)
-    ledger.change("row that repeats the header or underlines it, left out", text.num_headers)
-    ledger.change("quote that encloses nothing, read as it stands", text.num_stray_quotes)
+    for what, number in text.changes().items():
+        ledger.change(what, number)
     present = [each for each in columns if each.name in text.rows.columns]
     return TypedTable(rows=type_columns(text, present, ledger, forms), file=text.file, header=text.header)
 

@@ -56,6 +56,16 @@ class TextTable:
     header: Sequence[str] = ()
     """All columns of the file, as `column_names` has them."""
 
+    def changes(self) -> dict[str, int]:
+        """What was left out or mended -> how often."""
+        return {
+            "empty line, left out": self.num_blank,
+            "row with fewer fields than the header, the rest taken for empty": self.num_short,
+            **{f"row of the sheet {name}, which is not read": rows for name, rows in self.other_sheets.items()},
+            "row that repeats the header or underlines it, left out": self.num_headers,
+            "quote that encloses nothing, read as it stands": self.num_stray_quotes,
+        }
+
 
 def read_text_table(
     path: str | Path,
@@ -259,7 +269,7 @@ def _read_columnar(path: Path, headers: Mapping[str, str], optional: Sequence[st
     numeric = frozenset(
         ours
         for ours, theirs in names.items()
-        if rows.schema[theirs].is_numeric() and rows[theirs].null_count() < rows.height
+        if _holds_numbers(rows.schema[theirs]) and rows[theirs].null_count() < rows.height
     )
     return TextTable(
         path=path,
@@ -268,6 +278,10 @@ def _read_columnar(path: Path, headers: Mapping[str, str], optional: Sequence[st
         stored_as_numbers=numeric,
         header=header,
     )
+
+
+def _holds_numbers(kind: pl.DataType) -> bool:
+    return kind.inner.is_numeric() if isinstance(kind, pl.List | pl.Array) else kind.is_numeric()
 
 
 def _read_spreadsheet(path: Path, headers: Mapping[str, str], optional: Sequence[str]) -> TextTable:

@@ -69,12 +69,52 @@ def test_one_undotted_code_among_dotted_ones_hides_nothing():
 def test_zeros_behind_the_point_are_asked_for():
     """250.00, 428.0 and 414.00 became 250, 428 and 414; 38.9 shows that numbers were made of the codes."""
     codes = ["250", "428", "414", "38.9", "401.9", "250.1", "486", "V45.81"]
-    with pytest.raises(ValueError, match=r"none ends in 0 behind its point, and 4 of 8 rows .* \(428\.0 became 428\)"):
+    with pytest.raises(
+        ValueError, match=r"none has a zero behind its point .*, and 4 of 8 rows .* \(428\.0 became 428,"
+    ):
         restored(codes)
     assert restored(codes, choice=KEEP)[0] == codes
     put_back, record = restored(codes, choice=RESTORE)
     assert put_back == ["250.00", "428.0", "414.00", "38.9", "401.9", "250.10", "486", "V45.81"]
     assert record["changed"] == {"zeros behind the point of an ICD-9 code put back": 4}
+
+
+def test_numbers_with_a_point_are_asked_for():
+    """As pandas writes a column of floats: 250.00 is 250.0, 780.60 is 780.6, 496 is 496.0, which no code is."""
+    codes = ["250.0", "780.6", "496.0", "486.0", "428.0", "401.9", "414.01", "V45.81"]
+    with pytest.raises(ValueError, match=r"none has a zero behind its point .*, and 4 of 8 rows"):
+        restored(codes)
+    assert restored(codes, choice=KEEP)[0] == codes
+    put_back, record = restored(codes, choice=RESTORE)
+    assert put_back == ["250.00", "780.60", "496", "486", "428.0", "401.9", "414.01", "V45.81"]
+    assert record["changed"] == {"zeros behind the point of an ICD-9 code put back": 4}
+
+
+ONE_COLUMN_LOST = [*["0389", "04111", "4280", "25000", "4019", "486"] * 20, *["389", "380", "4111", "5849"] * 2]
+
+
+def test_a_column_that_lost_its_zeros_beside_one_that_kept_them_is_refused():
+    """389 and 380 are categories, 0389 and 0380 billable; of 4111 both 411.1 and 041.11 are."""
+    with pytest.raises(ValueError, match=r"^some of the ICD-9 codes .* others begin with 0, and 4 of 88 rows hold one"):
+        restored(ONE_COLUMN_LOST)
+    assert restored(ONE_COLUMN_LOST, choice=KEEP)[0] == ONE_COLUMN_LOST
+    codes, record = restored(ONE_COLUMN_LOST, choice=RESTORE)
+    assert codes == [*ONE_COLUMN_LOST[:120], *["0389", "0380", "5849"] * 2]
+    assert record["dropped"] == {"several codes are possible without their leading zeros": 2}
+    assert record["changed"] == {"leading zeros of an ICD-9 code put back": 4}
+
+
+def test_what_is_asked_for_is_done_for_a_single_code_too():
+    codes = [*["0389", "4280", "4019"] * 400, "389"]
+    assert restored(codes)[0] == codes, "a slip"
+    assert restored(codes, choice=RESTORE)[0] == [*codes[:-1], "0389"]
+
+
+def test_floats_beside_texts_of_the_same_codes_are_refused():
+    codes = ["250.00", "780.60", "428.0", "496", "038.9", "250.0", "780.6", "401.9"]
+    with pytest.raises(ValueError, match=r"^some of the .* others have their last zero still, and 2 of 8 rows"):
+        restored(codes)
+    assert restored(codes, choice=RESTORE)[0] == [*codes[:5], "250.00", "780.60", "401.9"]
 
 
 @pytest.mark.parametrize("more", ["401.0", "038.9"], ids=["ends-in-0", "begins-with-0"])

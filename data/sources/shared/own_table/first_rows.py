@@ -48,7 +48,7 @@ def first_rows(path: str | Path, separator: str | None, encoding: str | None) ->
 def _read(path: Path, separator: str | None, encoding: str | None) -> pl.DataFrame:
     """The first rows as text, columns named as in the file in lower case."""
     names, _ = all_columns(path, separator, encoding)
-    _refuse_no_names(path, names)
+    refuse_no_names(path, names)
     nested = records_in(path)
     tell_left_out("columns of records, which have no form as text", nested, "take their parts out of them")
     names = [name for name in names if name not in nested]
@@ -60,11 +60,11 @@ def _read(path: Path, separator: str | None, encoding: str | None) -> pl.DataFra
     first = table.rows.head(_ROWS)
     rows = first.select(without_nothing(first[name]).alias(name) for name in unique)
     _refuse_second_header(path, rows)
-    _refuse_codes_as_names(path, rows)
+    refuse_codes_as_names(path, rows)
     return rows
 
 
-def _refuse_no_names(path: Path, names: Sequence[str]) -> None:
+def refuse_no_names(path: Path, names: Sequence[str]) -> None:
     """Raises UserError where the first line is a patient's row or a title. Columns that pandas has numbered (0, 1, 2)
     are no values, and neither are codes where every other name is a word: they may be flags."""
     filled = [name for name in names if not is_place(name)]
@@ -81,7 +81,7 @@ def _refuse_no_names(path: Path, names: Sequence[str]) -> None:
         raise UserError(f"{path}: the first line is a title and no header; take such lines out")
 
 
-def _refuse_codes_as_names(path: Path, rows: pl.DataFrame) -> None:
+def refuse_codes_as_names(path: Path, rows: pl.DataFrame) -> None:
     """Raises UserError where columns are called as codes: they are flags of them and no column holds diagnoses, or
     codes stand below, and the first line is a patient's. Others are called so by chance (`q01`, `b12`)."""
     codes = [name for name in rows.columns if re.fullmatch(_CODE, name)]

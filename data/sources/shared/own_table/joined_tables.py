@@ -9,6 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
+from data.sources.shared.own_table.first_rows import refuse_codes_as_names, refuse_no_names
 from data.table_files.columns import without_nothing
 from data.table_files.ids import with_one_spelling
 from data.table_files.text_tables import all_columns, read_text_table
@@ -54,15 +55,20 @@ class Joined:
     """Column of this file -> its name now, where the name was taken."""
 
 
-def read_whole_table(path: str | Path, separator: str | None = None, encoding: str | None = None) -> pl.DataFrame:
-    """Every column as text, named in lower case, null where nothing is there. Raises UserError where two have one name,
-    and as `read_text_table`."""
+def read_whole_table(
+    path: str | Path, separator: str | None = None, encoding: str | None = None
+) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Every column as text, named in lower case, null where nothing is there; and `TextTable.changes`. Raises UserError
+    where the first line holds no names or two have one name, and as `read_text_table`."""
     names, separator = all_columns(path, separator, encoding)
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise UserError(f"{path} has several columns called {', '.join(twice)}; rename all but one")
-    rows = read_text_table(path, {name: name for name in names}, separator=separator, encoding=encoding).rows
-    return rows.select(_as_text(without_nothing(rows[name])) for name in names)
+    refuse_no_names(Path(path), names)
+    table = read_text_table(path, {name: name for name in names}, separator=separator, encoding=encoding)
+    rows = table.rows.select(_as_text(without_nothing(table.rows[name])) for name in names)
+    refuse_codes_as_names(Path(path), rows)
+    return rows, table.changes()
 
 
 def join_tables(rows: pl.DataFrame, further: Further, other: pl.DataFrame) -> tuple[pl.DataFrame, Joined]:
@@ -78,10 +84,11 @@ def join_tables(rows: pl.DataFrame, further: Further, other: pl.DataFrame) -> tu
     missing = [right for _, right in keys if right not in other.columns]
     if missing:
         raise UserError(f"{path} has no column {', '.join(missing)} to be joined by")
-    names = [f"key {number}" for number in range(len(keys))]
+    names = [f"\0{number}" for number in range(len(keys))]  # no column of a file is called so
     named = list(zip(names, keys, strict=True))
     left = rows.with_columns(_spelled(rows[own], f"column {own}", name) for name, (own, _) in named)
     right = other.with_columns(_spelled(other[its], f"{path}: column {its}", name) for name, (_, its) in named)
+    num_unused = right.height - right.join(left, on=names, how="semi").height
     right = right.drop([its for _, its in keys]).unique(maintain_order=True)
     several = right.drop_nulls(names).group_by(names).len().filter(pl.col("len") > 1).height
     if several:
@@ -93,23 +100,21 @@ def join_tables(rows: pl.DataFrame, further: Further, other: pl.DataFrame) -> tu
     while any(f"{prefix}.{name}" in rows.columns for name in right.columns):  # files of one name in two folders
         prefix += "'"
     taken = {name: f"{prefix}.{name}" for name in right.columns if name in rows.columns}
-    right = right.rename(taken).with_columns(found=pl.lit(True)).drop_nulls(names)
-    joined = left.join(right, on=names, how="left", maintain_order="left")
-    num_found = int(joined["found"].fill_null(False).sum())
+    num_found = left.join(right, on=names, how="semi").height
     if not num_found:
         raise UserError(
             f"{path}: no row has a partner there by {' and '.join(own for own, _ in keys)}; name the columns as "
             f"{path.name}:COLUMN, or {path.name}:COLUMN=ITS_COLUMN"
         )
-    unused = right.join(left, on=names, how="anti").height
+    joined = left.join(right.rename(taken), on=names, how="left", maintain_order="left")
     record = Joined(
         name=path.name,
         keys=tuple(own for own, _ in keys),
         num_found=num_found,
-        num_unused=unused,
+        num_unused=num_unused,
         renamed=taken,
     )
-    return joined.drop([*names, "found"]), record
+    return joined.drop(names), record
 
 
 def _common(rows: pl.DataFrame, path: Path, other: pl.DataFrame) -> list[tuple[str, str]]:

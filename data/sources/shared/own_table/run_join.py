@@ -16,6 +16,7 @@ from mera.system import quiet_ctrl_c  # noqa: F401  first, for Ctrl-C while the 
 
 import argparse
 import shlex
+import sys
 from pathlib import Path
 
 import polars as pl
@@ -36,9 +37,9 @@ def join_files(
     output = Path(output)
     check_output(output, SUFFIXES)
     with encoding_hint():
-        rows, joined = read_whole_table(first, separator, encoding), []
+        rows, joined = _read(first, separator, encoding), []
         for further in others:
-            rows, record = join_tables(rows, further, read_whole_table(further.path, separator, encoding))
+            rows, record = join_tables(rows, further, _read(further.path, separator, encoding))
             joined.append(record)
     with private_output(output, SUFFIXES) as beside:
         if output.suffix == ".csv":
@@ -46,6 +47,14 @@ def join_files(
         else:
             rows.write_parquet(beside)
     return rows, joined
+
+
+def _read(path: str | Path, separator: str | None, encoding: str | None) -> pl.DataFrame:
+    rows, changes = read_whole_table(path, separator, encoding)
+    for what, number in changes.items():
+        if number:
+            print(f"{path}: {number:,} times: {what}", file=sys.stderr)
+    return rows
 
 
 def main() -> None:

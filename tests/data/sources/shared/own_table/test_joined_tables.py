@@ -130,3 +130,43 @@ def test_codes_and_notes_in_two_files_are_one_table_of_notes(tmp_path):
     join(tmp_path, "codes.csv", "notes.csv", output="coded.csv")
     guess = guess_table(tmp_path / "coded.csv", TableGuess(), of_notes=True)
     assert (guess.visit, guess.text, guess.code) == ("note_id", "report", ["icd"])
+
+
+def test_columns_may_be_called_anything(tmp_path):
+    names = {"pid": "found", "admitted": "key 0"}
+    write(tmp_path, diagnoses=DIAGNOSES.rename({"icd": "found"}), stays=STAYS.rename(names))
+    rows, (stays,) = join(tmp_path, "diagnoses.csv", "stays.csv:stay_id")
+    assert rows.columns == ["stay_id", "found", "stays.found", "key 0"]
+    assert rows["stays.found"].to_list() == WHOLE["pid"]
+    assert (stays.num_found, stays.num_unused) == (3, 1)
+
+
+def test_rows_without_an_id_are_counted_and_what_is_mended_is_said(tmp_path, capsys):
+    write(tmp_path, diagnoses=DIAGNOSES)
+    (tmp_path / "stays.csv").write_text(
+        "stay_id,pid,admitted\n1,008,2021-01-05\n\n2,007\n,009,2021-02-02\n,010,2021-02-03\nstay_id,pid,admitted\n"
+    )
+    rows, (stays,) = join(tmp_path, "diagnoses.csv", "stays.csv")
+    assert rows["pid"].to_list() == WHOLE["pid"]
+    assert stays.num_unused == 2
+    said = capsys.readouterr().err.splitlines()
+    assert [line.split(": ", 1)[1] for line in said] == [
+        "1 times: empty line, left out",
+        "1 times: row with fewer fields than the header, the rest taken for empty",
+        "1 times: row that repeats the header or underlines it, left out",
+    ]
+
+
+@pytest.mark.parametrize("name", ["diagnoses", "stays"])
+def test_a_file_without_a_header_is_refused_and_no_value_is_shown(tmp_path, capsys, name):
+    write(tmp_path, diagnoses=DIAGNOSES, stays=STAYS)
+    table = {
+        "diagnoses": "s0,i10,2020-01-01\ns1,i11.9,2020-01-02\n",
+        "stays": "s0,Müller,1950-03-04\ns1,Meier,1960-03-04\n",
+    }
+    (tmp_path / f"{name}.csv").write_text(table[name])
+    with pytest.raises(
+        ValueError, match=rf"{name}.csv has values in its first line, and no names of columns"
+    ) as refused:
+        join(tmp_path, "diagnoses.csv", "stays.csv:stay_id")
+    assert "ller" not in str(refused.value) + capsys.readouterr().err
