@@ -187,6 +187,11 @@ def _with_bare_codes(
     ledger.change(
         "code that words beside it take back (excluded, suspected, history of), not read", bare.num_taken_back
     )
+    ledger.change(edition.ancestor_change, bare.num_shortened)
+    ledger.change(
+        "cell of several codes with their names, none of which is read (--code-separator says what is between)",
+        bare.num_several,
+    )
     if bare.num_taken_back and bare.codes.null_count() == rows.height:
         raise UserError(
             f"{path}: words behind the codes of column {columns.code} take all of them back (excluded, suspected, "

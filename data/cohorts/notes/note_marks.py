@@ -4,11 +4,11 @@ and remains of how they were stored."""
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
 from data.cohorts.cohort import Patient, Visit
 from data.cohorts.notes.plain_text import plain_text
 from data.ledger import Ledger
-from data.ontology import undotted
 
 OWN_CODE = "note that holds one of its own codes"
 MASKED = f"{OWN_CODE}, in whose place spaces stand now"
@@ -72,17 +72,25 @@ def advice(changed: Mapping[str, int], num_notes: int) -> str | None:
 
 
 def own_codes(text: str, codes: Iterable[str]) -> Iterable[tuple[int, int]]:
-    """Where in `text` one of `codes` stands as a word, with or without its point; numbers only with it."""
+    """Where in `text` one of `codes`, or one below it, stands as a word: with its point, a comma in its place or
+    without, also behind the Danish D; numbers only with their point."""
     upper = text.upper()
     for code in codes:
-        plain = undotted(code)
-        for written in {code.upper(), plain} - ({plain} if plain.isdigit() else set()):
-            start = upper.find(written)
-            while start >= 0:
-                end = start + len(written)
-                if not (upper[start - 1 : start].isalnum() or upper[end : end + 1].isalnum()):
-                    yield start, end
-                start = upper.find(written, end)
+        if code.partition(".")[0].upper() in upper:
+            yield from (found.span() for found in _as_written(code).finditer(text))
+
+
+@lru_cache(maxsize=100_000)
+def _as_written(code: str) -> re.Pattern[str]:
+    """Longer codes too: a task of categories, or of an edition with fewer digits, has shorter ones than its notes."""
+    category, _, rest = map(re.escape, code.partition("."))
+    if code.partition(".")[0].isdigit():
+        written = rf"{category}\.{rest}\d{{{0 if rest else 1},2}}"
+    elif rest:
+        written = rf"D?{category}[.,]?{rest}\w{{0,4}}"
+    else:
+        written = rf"D?{category}(?:[.,]?\d\w{{0,3}})?"
+    return re.compile(rf"(?<!\w){written}(?!\w)", re.IGNORECASE)
 
 
 def _without(text: str, places: Iterable[tuple[int, int]]) -> str:

@@ -194,3 +194,41 @@ def test_lists_as_python_writes_them_are_refused_until_it_is_said(tmp_path):
 def test_a_column_of_codes_that_are_all_taken_back_is_said(tmp_path):
     with pytest.raises(ValueError, match="words behind the codes of column dx take all of them back"):
         read(write(tmp_path / "table.csv", ["I50.9 V", "E11.9 ruled out"]))
+
+
+def test_letters_of_a_national_edition_are_left_out_and_are_no_certainty(tmp_path):
+    """Swedish codes have further letters than the German A, G, V and Z."""
+    cells = ["I48.9A", "I214B", "R52.2C", "M54.5G", "I50.9", "Q99.9XX"]
+    ledger = Ledger()
+    resolved = read(write(tmp_path / "t.csv", cells), ledger, system="icd10who")
+    assert resolved[:5] == [["I48.9"], ["I21.4"], ["R52.2"], ["M54.5"], ["I50.9"]]
+    shortened = "code with more digits than the edition has, replaced by the code above it"
+    assert ledger.record()["changed"] == {shortened: 4}
+
+
+@pytest.mark.parametrize("mark", [" / ", " + ", " & ", " und ", " and ", "; ", "  "])
+def test_further_undotted_codes_among_names_are_said(tmp_path, mark):
+    several = "cell of several codes with their names, none of which is read (--code-separator says what is between)"
+    cells = [f"{code} - {name}" for code, name in NAMES.items()] * 7
+    cells.append(f"E119 Type 2 diabetes{mark}N179 Acute kidney failure")
+    ledger = Ledger()
+    assert sorted(read(write(tmp_path / "t.csv", cells), ledger)) == sorted([code] for code in CODES * 7)
+    assert ledger.record()["changed"] == {WITH_NAMES: 28, several: 1}
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "Z95.5 - History of coronary artery stent placement",
+        "I25.2 - History of MI",
+        "C61 - Prostate cancer, no evidence of metastasis",
+        "E66.9 - Obesity with family history of diabetes",
+    ],
+)
+def test_words_about_another_disease_take_nothing_back(tmp_path, cell):
+    assert read(write(tmp_path / "t.csv", [cell, "I10 - Hypertension"])) == [[cell.split()[0]], ["I10"]]
+
+
+@pytest.mark.parametrize("words", ["Flu not confirmed", "h/o pneumonia", "Grippe nicht bestätigt", "flu (denied)"])
+def test_what_was_not_confirmed_or_is_past_is_taken_back(tmp_path, words):
+    assert read(write(tmp_path / "t.csv", [f"J18.9 {words}", "I10 - Hypertension"])) == [["I10"]]
