@@ -53,11 +53,11 @@ def print_summary(task: Task) -> None:
 def edition_advice(record: LedgerRecord) -> str | None:
     """What keeps the digits of codes, where many have more than the edition; None where few have."""
     num_cut = record["changed"].get(CodeList.ancestor_change, 0)
-    num_used = record["accounting"]["diagnoses"]["used"]
-    if num_cut <= MANY_CUT * num_used:
+    num_read = record["accounting"]["diagnoses"]["read"]
+    if num_cut <= MANY_CUT * num_read:
         return None
     return (
-        f"{num_cut:,} of {num_used:,} codes lost digits that the edition does not have. Are they of a national one "
+        f"{num_cut:,} of {num_read:,} codes lost digits that the edition does not have. Are they of a national one "
         f"(GM, AM, CM ...)? --codes TABLE names its codes, and keeps them (docs/data.md)"
     )
 

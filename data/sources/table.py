@@ -43,6 +43,7 @@ from data.sources.shared.own_table.table_visits import (
     num_diagnoses,
     one_code_a_row,
     ordered,
+    refuse_no_first,
     time_as_id,
     visits_of_rows,
     with_age_at_visit,
@@ -103,13 +104,15 @@ def read_user_table(
     edition: Ontology | None = None,
     event_separator: str | None = None,
     icd10_from: str | None = None,
+    primary_only: bool = False,
 ) -> TableVisits:
     """The visits in the edition `code_system` (of CODE_SYSTEMS) or, where there is one, in `edition`, with their events
     where `columns` names any.
 
     Where `columns` names a text, visits without one are dropped, unless `past_notes` wants the texts as history only.
     `forms`: what the user says of the columns; `zeros`: of codes without leading zeros (`data.codes.leading_zeros`);
-    `granularity`: of the task (`by_ontology`); `icd10_from`: the first day of ICD-10, where earlier rows are of ICD-9.
+    `granularity`: of the task (`by_ontology`); `icd10_from`: the first day of ICD-10, where earlier rows are of ICD-9;
+    `primary_only`: the order of a visit's codes has to be known.
     Raises FileNotFoundError or UserError where the file cannot be used.
     """
     check_versions(code_system, columns, icd10_from, own_edition=edition is not None)
@@ -133,6 +136,8 @@ def read_user_table(
             refuse_flags(path, rows, dict(zip(code_columns, columns.code, strict=True)))
     if event_separator is None:
         refuse_event_lists(path, rows, event_columns)
+    if primary_only:
+        refuse_no_first(path, rows, code_columns, ledger)
     of_events, rows = rows, _without_events(rows, event_columns)
     rows = _with_bare_codes(path, one_code_a_row(rows, code_columns, code_separator), columns, edition, ledger)
     timed = with_order(_named(rows, columns, ledger), columns, ledger, are_history)
@@ -302,6 +307,7 @@ def read_source(arguments: Arguments, kind: str, ledger: Ledger) -> Source:
         edition,
         arguments.event_separator,
         arguments.icd10_from,
+        arguments.primary_only,
     )
     return Source(
         name="table",

@@ -37,6 +37,7 @@ _INVISIBLE = "[\u200b-\u200f\u2060\ufeff\u00ad]"
 """Spaces without width, marks of direction and hyphens that may not show, which copies from web pages carry along."""
 _DAYS_SUFFIX = "_days"
 _TIMES = (Meaning.TIME, Meaning.TIME_OR_DAYS, Meaning.BIRTH)
+_DAY_AND_MONTH = r"^\d{1,2}[/. -]\d{1,2}[/. -]\d{4}"
 _YEAR, _ITS_MIDDLE = r"^((?:18|19|20)\d\d)(?:\.0*)?$", "${1}-07-01"
 _DTYPES = {
     Meaning.WHOLE: pl.Int64(),
@@ -177,6 +178,11 @@ def type_columns(text: TextTable, columns: Sequence[Column], ledger: Ledger, for
                 if each.meaning == Meaning.TIME_OR_DAYS:
                     nothing = pl.repeat(None, len(own), dtype=pl.Float64, eager=True)
                     typed[each.name + _DAYS_SUFFIX] = nothing if times.days is None else times.days
+                if times.days is None and day_first is not None and forms.date_format is None:
+                    borrowed = _without_proof(own)
+                    ledger.change(
+                        f"date in {header} read with the day or the month first as in another column", borrowed
+                    )
                 _report(place, own, times.moments if times.days is None else times.days, ledger)
             case _:
                 typed[each.name] = _scalars(own, place, forms, ledger)
@@ -294,7 +300,7 @@ def _proof_of_any(path: Path, columns: Sequence[Column], values: Mapping[str, pl
             if own.dtype == pl.Datetime:
                 continue
             own = own.unique()
-            such = own.filter(own.str.contains(r"^\d{1,2}[/. -]\d{1,2}[/. -]\d{4}").fill_null(False))
+            such = own.filter(own.str.contains(_DAY_AND_MONTH).fill_null(False))
             if len(such):
                 try:
                     proofs.add(proves_day_first(such))
@@ -302,6 +308,12 @@ def _proof_of_any(path: Path, columns: Sequence[Column], values: Mapping[str, pl
                     raise UserError(f"{path}: column {each.header or each.name}: {error}") from None
     known = proofs - {None}
     return known.pop() if len(known) == 1 else None
+
+
+def _without_proof(values: pl.Series) -> int:
+    """How many dates do not say whether the day comes first, in a column in which none does."""
+    such = values.filter(values.str.contains(_DAY_AND_MONTH).fill_null(False))
+    return len(such) if proves_day_first(such.unique()) is None else 0
 
 
 def _report(place: _Place, values: pl.Series, typed: pl.Series, ledger: Ledger) -> None:

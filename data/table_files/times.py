@@ -55,6 +55,8 @@ _NO_DATES = (
 )
 """What databases, spreadsheets, HES and SPSS write for a date that is not known, or for the number 0. Other days of
 long ago are read: MIMIC-III has the old born 300 years before they come."""
+_FILLERS, _YEARS_ALONE = ("1970-01-01", "2099-12-31"), 5
+"""Days that stand for no date where a column has no other within so many years."""
 _REPEATS = 4
 """A column whose texts stand in it this often on average is read text by different text."""
 _EPOCHS = ((18, "nanoseconds"), (15, "microseconds"), (12, "milliseconds"), (9, "seconds"))
@@ -62,6 +64,10 @@ _EPOCHS = ((18, "nanoseconds"), (15, "microseconds"), (12, "milliseconds"), (9, 
 
 _MONTH_NUMBERS = frozenset(f"{month:02}" for month in range(1, 13))
 _TIDY = re.compile(r"\d{4}-[01]\d-[0-3]\d( (?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d)?")
+
+
+_DATE_OF_ANY_FORM = r"^\d{1,4}[/. -]+(\d{1,2}|\pL{3,})[/., -]+\d{2,4}|^\pL{3,}[. -]+\d{1,2}[., -]+\d{4}"
+"""Read or not."""
 
 
 class UnreadableTimes(UserError):
@@ -144,9 +150,18 @@ def says_day_first(date_format: str) -> bool | None:
 
 
 def without_placeholders(moments: pl.Series) -> pl.Series:
-    """`moments` with null for dates that stand for none, as 1582-10-15, 1900-01-01 and 9999-12-31."""
-    is_none = moments.dt.date().cast(pl.String).is_in(_NO_DATES) | (moments.dt.year() > _LAST_YEAR)
+    """`moments` with null for dates that stand for none, as 1582-10-15, 1900-01-01 and 9999-12-31, and 1970-01-01 where
+    nothing else is of those years."""
+    years = moments.dt.year()
+    no_dates = [*_NO_DATES, *(day for day in _FILLERS if _stands_alone(int(day[:4]), day, moments, years))]
+    is_none = moments.dt.date().cast(pl.String).is_in(no_dates) | (years > _LAST_YEAR)
     return pl.select(pl.when(~is_none).then(moments)).to_series() if is_none.any() else moments
+
+
+def _stands_alone(year: int, day: str, moments: pl.Series, years: pl.Series) -> bool:
+    """Whether no date but `day` lies around its year, and there are others."""
+    others = years.filter((moments.dt.date().cast(pl.String) != day) & years.is_not_null())
+    return len(others) > 0 and not others.is_between(year - _YEARS_ALONE, year + _YEARS_ALONE).any()
 
 
 def are_swapped(values: pl.Series) -> bool:
@@ -260,7 +275,7 @@ def _as_days(values: pl.Series, moments: pl.Series) -> pl.Series | None:
     """`values` as numbers of days, where more of them are numbers than dates."""
     numbers = values.str.replace(",", ".", literal=True).cast(pl.Float64, strict=False)
     num_numbers = len(numbers) - numbers.null_count()
-    num_dates = len(moments) - moments.null_count()
+    num_dates = int((moments.is_not_null() | values.str.contains(_DATE_OF_ANY_FORM).fill_null(False)).sum())
     if not num_numbers or num_numbers <= num_dates:
         return None
     reason = _why_no_days(numbers.drop_nulls()) or _why_no_decimals(values.filter(numbers.is_not_null()))

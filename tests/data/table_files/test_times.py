@@ -266,3 +266,30 @@ def test_dates_that_stand_for_none_are_none(tmp_path):
     table = read_columns(path, [column("when", Meaning.TIME)], ledger)
     assert table.rows["when"].to_list() == [None, MIDNIGHT]
     assert ledger.record()["unreadable"]["t.parquet, when"]["values"] == 1
+
+
+@pytest.mark.parametrize("filler", ["1970-01-01", "2099-12-31"])
+def test_a_day_of_other_years_than_all_others_stands_for_none(filler):
+    there = ["2019-05-01", "2021-02-03", filler, filler]
+    assert moments(*there) == [datetime(2019, 5, 1), datetime(2021, 2, 3), None, None]
+    assert moments(filler) == [datetime.fromisoformat(filler)], "nothing else says what it is"
+    near = f"{int(filler[:4]) - 4}-07-01"
+    assert None not in moments(*there, near)
+
+
+@pytest.mark.parametrize("other", ["0", "44562"])
+def test_some_numbers_do_not_make_days_of_a_column_of_dates(other):
+    texts = [*(f"{day}.01.2023" for day in range(13, 29)), *[other] * 5]
+    times = parse_times(pl.Series(texts), allow_days=True)
+    assert times.days is None
+    assert times.moments.null_count() == 5
+
+
+def test_what_another_column_proves_is_counted(tmp_path):
+    path, ledger = tmp_path / "t.csv", Ledger()
+    path.write_text("born,admitted\n31/12/1950,02/03/2020\n01/02/1960,05/06/2020\n")
+    columns = [column("born", Meaning.BIRTH), column("admitted", Meaning.TIME_OR_DAYS)]
+    rows = read_columns(path, columns, ledger).rows
+    assert rows["admitted"].to_list() == [datetime(2020, 3, 2), datetime(2020, 6, 5)]
+    said = "date in admitted read with the day or the month first as in another column"
+    assert ledger.record()["changed"] == {said: 2}

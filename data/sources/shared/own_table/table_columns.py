@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from data.sources.shared.events.options import KINDS
+from data.sources.shared.own_table.column_names import could_be
 from data.table_files.csv_layout import as_name
 from data.table_files.stored_files import NotInUtf8
 from data.table_files.text_tables import column_names
@@ -111,12 +112,19 @@ def texts_of(name: str) -> list[str]:
 
 
 def matching(path: str | Path, pattern: str, header: Sequence[str], option: str = "code") -> list[str]:
-    """The columns of `header` that a name or pattern of `option` means. Raises UserError where a pattern means none."""
+    """The columns of `header` that a name or pattern of `option` means. Raises UserError where a pattern means none, or
+    one of codes takes in columns that by their names hold something else (`DIAG_YEAR`)."""
     if as_name(pattern) in header or not set(pattern) & _PATTERN:
         return [pattern]
     names = [name for name in header if fnmatchcase(name, as_name(pattern))]
     if not names:
         raise UserError(f"{path} has no column that matches --{option} {pattern!r}")
+    others = [name for name in names if option == "code" and not could_be(name, "code")]
+    if 0 < len(others) < len(names):
+        raise UserError(
+            f"{path}: --code {pattern!r} takes in {', '.join(others)}, whose names are not those of diagnoses; name "
+            "the columns of codes, or a pattern that fits them alone (such as 'DIAG[0-9]*')"
+        )
     return names
 
 

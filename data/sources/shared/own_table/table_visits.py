@@ -15,6 +15,8 @@ from mera.system.errors import UserError
 
 FAR_APART = 100
 """Days."""
+SHARE_WITHOUT_FIRST = 0.01
+"""Of the visits."""
 
 
 def kept_rows(path: str | Path, rows: pl.DataFrame, columns: TableColumns, ledger: Ledger) -> pl.DataFrame:
@@ -97,6 +99,27 @@ def one_code_a_row(rows: pl.DataFrame, code_columns: Sequence[str], code_separat
     # A row without a number comes after those that have one.
     number = pl.col("number").fill_null(pl.col("number").max() + 1).fill_null(0)
     return stripped.with_columns(place=number * 1e6 + pl.col("place")).drop("number")
+
+
+def refuse_no_first(path: str | Path, rows: pl.DataFrame, code_columns: Sequence[str], ledger: Ledger) -> None:
+    """Counts the visits of which several first rows have one time and different codes, so that none of these is known
+    to come first. Raises UserError where they are more than a few."""
+    if "position" in rows.columns:
+        return
+    cell = pl.coalesce(*code_columns)
+    times = [name for name in ("time", "time_days") if name in rows.columns]
+    coded = rows.filter(cell.is_not_null()).drop_nulls(["patient", "visit"])
+    if times:
+        coded = coded.filter(pl.struct(times).rank("dense").over("patient", "visit") == 1)
+    first = coded.group_by("patient", "visit").agg(cell.n_unique().alias("cells"))
+    unknown = first.filter(pl.col("cells") > 1).height
+    if unknown > SHARE_WITHOUT_FIRST * first.height:
+        raise UserError(
+            f"{path}: {unknown:,} of {first.height:,} visits have several rows of one time with different codes, so "
+            "that nobody knows which is the primary diagnosis; name the column that says so with --position, or leave "
+            "the other rows out with --keep"
+        )
+    ledger.change("visit whose primary diagnosis is the first by the alphabet: several rows of one time", unknown)
 
 
 def num_diagnoses(rows: pl.DataFrame) -> int:

@@ -1,5 +1,7 @@
 """Columns of codes by name and by pattern."""
 
+from dataclasses import replace
+
 import pytest
 
 from data.sources.shared.own_table.table_columns import TableColumns
@@ -36,6 +38,17 @@ def test_patterns_name_columns_in_the_order_of_the_file(code, names, tmp_path):
 def test_patterns_that_name_no_columns(code, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         in_file(tmp_path, code)
+
+
+def test_a_pattern_that_takes_in_something_else_is_refused(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("pid,day,DIAG1,DIAG2,DIAG_YEAR,DIAG_DRG\n")
+    columns = TableColumns(patient="pid", time="day", code="DIAG*")
+    with pytest.raises(
+        ValueError, match=r"'DIAG\*' takes in diag_year, diag_drg, whose names are not those of diagnoses"
+    ):
+        columns.in_file(path, None, None)
+    assert replace(columns, code="DIAG[0-9]*").in_file(path, None, None).code == ["diag1", "diag2"]
 
 
 def test_visits_need_an_id_or_a_time():

@@ -1,5 +1,7 @@
 """The rows of a user's table as visits: their order, what is no history, what has no time."""
 
+from dataclasses import replace
+
 import polars as pl
 import pytest
 from own_table import read_patients
@@ -132,3 +134,33 @@ def test_rows_can_be_kept_by_what_another_column_says(tmp_path):
     for wrong in ("certainty", "=G", "certainty="):
         with pytest.raises(ValueError, match="--keep is a column and the values of the rows to read"):
             parse_keep([wrong])
+
+
+@pytest.mark.parametrize("code", ["dx*", "dx"])
+def test_a_primary_diagnosis_that_several_rows_may_hold_is_asked_for(tmp_path, code):
+    """As French hospitals write a stay: a row for each ward, all of one date."""
+    path = tmp_path / "t.csv"
+    rows = [
+        f"P{n},S{n},{ward},2020-01-0{n % 5 + 1},{dx}" for n in range(10) for ward, dx in ((1, "N17.9"), (2, "E11.9"))
+    ]
+    path.write_text("\n".join(["pid,stay,ward,day,dx", *rows]))
+    columns = TableColumns(patient="pid", visit="stay", time="day", code=code)
+    message = (
+        "10 of 10 visits have several rows of one time with different codes, so that nobody knows which is the primary"
+    )
+    with pytest.raises(ValueError, match=message):
+        read_patients(path, columns, Ledger(), "icd10", primary_only=True)
+    ordered = replace(columns, position="ward")
+    patients = read_patients(path, ordered, Ledger(), "icd10", primary_only=True)
+    assert {patient.visits[0].codes[0] for patient in patients} == {"N17.9"}
+
+
+def test_few_visits_without_a_first_diagnosis_are_counted(tmp_path):
+    path, ledger = tmp_path / "t.csv", Ledger()
+    rows = [f"P{n},S{n},2020-01-0{n % 5 + 1} 08:0{n % 7},N17.9" for n in range(200)]
+    rows += ["P1,S1,2020-01-02 09:00,E11.9", "P2,S2,2020-01-03 08:02,E11.9", "P3,S3,2020-01-04 08:03,N17.9"]
+    path.write_text("\n".join(["pid,stay,day,dx", *rows]))
+    columns = TableColumns(patient="pid", visit="stay", time="day", code="dx")
+    read_patients(path, columns, ledger, "icd10", primary_only=True)
+    (count,) = [number for what, number in ledger.record()["changed"].items() if "primary diagnosis" in what]
+    assert count == 1, "S1 has its own time for each, S3 has one code twice"
