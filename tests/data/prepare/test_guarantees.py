@@ -245,12 +245,12 @@ def write_table_with_lists(path, seed):
             for part in range(2):
                 text = note(100 * patient + 10 * visit + part) if part == patient % 2 else ""
                 codes = "I10;E11.9" if part else "I50.9;I10;J18.9"
-                rows.append([f"p{patient:02d}", f"{patient}-{visit}", "2020-01-01", codes, text])
+                rows.append([f"p{patient:02d}", f"{patient}-{visit}", "2020-01-01", codes, text, part])
     random.Random(seed).shuffle(rows)
-    return write_csv(path, [["pid", "vid", "day", "dx", "note"], *rows])
+    return write_csv(path, [["pid", "vid", "day", "dx", "note", "part"], *rows])
 
 
-@pytest.mark.parametrize("more", [("--kind", "coding", "--text", "note"), ("--primary-only",)])
+@pytest.mark.parametrize("more", [("--kind", "coding", "--text", "note"), ("--primary-only", "--position", "part")])
 def test_the_order_of_rows_of_a_users_table_changes_no_byte(tmp_path, more):
     columns = ("--patient", "pid", "--visit", "vid", "--time", "day", "--code", "dx", "--code-separator", ";")
     results = []

@@ -234,17 +234,17 @@ def test_spreadsheets_that_cannot_be_read(tmp_path):
 def test_flags_beside_the_codes_are_no_codes(tmp_path):
     """A pattern such as dx* catches them, and 1, 8 and 16 would be read as 001, 008 and 016 of ICD-9."""
     rows = [
-        {"pid": f"P{visit % 40}", "day": f"2020-01-{visit // 40 + 1:02}", "dx1": code, "dx1_poa": poa, "dx2": "401.9"}
+        {"pid": f"P{visit % 40}", "day": f"2020-01-{visit // 40 + 1:02}", "dx1": code, "dx1_flag": poa, "dx2": "401.9"}
         for visit, (code, poa) in enumerate([("428.0", "Y"), ("250.00", "N"), ("414.01", "1")] * 40)
     ]
     path = tmp_path / "wide.csv"
-    pl.DataFrame(rows).with_columns(dx_count=pl.lit(16)).write_csv(path)
+    pl.DataFrame(rows).with_columns(dx_n=pl.lit(16)).write_csv(path)
 
     def read(*code):
         columns = TableColumns(patient="pid", time="day", code=list(code))
         return read_patients(path, columns, Ledger(), "icd9")
 
-    with pytest.raises(ValueError, match=r"no value of dx1_poa, dx_count is as long as a code; name the columns"):
+    with pytest.raises(ValueError, match=r"no value of dx1_flag, dx_n is as long as a code; name the columns"):
         read("dx*")
     codes = {code for patient in read("dx?") for visit in patient.visits for code in visit.codes}
     assert codes == {"428.0", "250.00", "414.01", "401.9"}
