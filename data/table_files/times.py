@@ -10,6 +10,7 @@ import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 
 import polars as pl
 
@@ -50,12 +51,12 @@ _OTHER_CALENDARS = {(1250, 1500): "Iran or of Islam", (2501, 2600): "Thailand"}
 _FEWEST_SWAPPED = 5
 """Different dates of either form, below which it is chance that all have a day up to 12, or from 13 on."""
 _NO_DATES = (
-    *("1582-10-14", "1582-10-15", "1753-01-01", "1800-01-01", "1801-01-01"),
-    *("1899-12-30", "1899-12-31", "1900-01-01"),
+    *(date(1582, 10, 14), date(1582, 10, 15), date(1753, 1, 1), date(1800, 1, 1), date(1801, 1, 1)),
+    *(date(1899, 12, 30), date(1899, 12, 31), date(1900, 1, 1)),
 )
 """What databases, spreadsheets, HES and SPSS write for a date that is not known, or for the number 0. Other days of
 long ago are read: MIMIC-III has the old born 300 years before they come."""
-_FILLERS, _YEARS_ALONE = ("1970-01-01", "2099-12-31"), 5
+_FILLERS, _YEARS_ALONE = (date(1970, 1, 1), date(2099, 12, 31)), 5
 """Days that stand for no date where a column has no other within so many years."""
 _REPEATS = 4
 """A column whose texts stand in it this often on average is read text by different text."""
@@ -126,7 +127,7 @@ def _parsed(values: pl.Series, date_format: str | None, day_first: bool | None, 
     rest = _rest(values, moments)
     if rest.null_count() < len(rest):
         texts = _dashed(_with_english_months(_tidied(rest)))
-        moments = _filled(moments, texts, [date + clock for date in _NAMED_MONTHS for clock in _CLOCKS])
+        moments = _filled(moments, texts, [day + clock for day in _NAMED_MONTHS for clock in _CLOCKS])
         moments = moments.fill_null(_numeric_dates(texts, day_first, asked))
     return Times(moments=moments)
 
@@ -152,16 +153,16 @@ def says_day_first(date_format: str) -> bool | None:
 def without_placeholders(moments: pl.Series) -> pl.Series:
     """`moments` with null for dates that stand for none, as 1582-10-15, 1900-01-01 and 9999-12-31, and 1970-01-01 where
     nothing else is of those years."""
-    years = moments.dt.year()
-    no_dates = [*_NO_DATES, *(day for day in _FILLERS if _stands_alone(int(day[:4]), day, moments, years))]
-    is_none = moments.dt.date().cast(pl.String).is_in(no_dates) | (years > _LAST_YEAR)
+    days, years = moments.dt.date(), moments.dt.year()
+    no_dates = [*_NO_DATES, *(day for day in _FILLERS if _stands_alone(day, days, years))]
+    is_none = days.is_in(no_dates) | (years > _LAST_YEAR)
     return pl.select(pl.when(~is_none).then(moments)).to_series() if is_none.any() else moments
 
 
-def _stands_alone(year: int, day: str, moments: pl.Series, years: pl.Series) -> bool:
+def _stands_alone(day: date, days: pl.Series, years: pl.Series) -> bool:
     """Whether no date but `day` lies around its year, and there are others."""
-    others = years.filter((moments.dt.date().cast(pl.String) != day) & years.is_not_null())
-    return len(others) > 0 and not others.is_between(year - _YEARS_ALONE, year + _YEARS_ALONE).any()
+    others = years.filter((days != day).fill_null(False))
+    return len(others) > 0 and not others.is_between(day.year - _YEARS_ALONE, day.year + _YEARS_ALONE).any()
 
 
 def are_swapped(values: pl.Series) -> bool:
@@ -328,5 +329,5 @@ def _numeric_dates(texts: pl.Series, day_first: bool | None, asked: bool | None)
             "it does not show whether the day or the month comes first; say so with --date-format, for example "
             "%d/%m/%Y or %m/%d/%Y"
         )
-    date = "%d-%m-%Y" if first else "%m-%d-%Y"
-    return _filled(_unknown(len(texts)), texts, [date + clock for clock in _CLOCKS])
+    day = "%d-%m-%Y" if first else "%m-%d-%Y"
+    return _filled(_unknown(len(texts)), texts, [day + clock for clock in _CLOCKS])
