@@ -46,7 +46,7 @@ def training_pairs(
     example's target is in its own features. `last_apart`: as in `code_statistics`. Where the pairs would be more than
     `max_pairs`, examples are left out at random."""
     generator = np.random.default_rng(seed)
-    fold_of_row = patient_folds(examples.patients, folds, generator)
+    fold_of_row = drawn_folds(examples.patients, folds, generator)
     chosen = np.arange(len(examples))
     most = max(1, max_pairs // min(examples.targets.shape[1], num_likely + num_random))
     if len(examples) > most:
@@ -98,7 +98,7 @@ def all_pairs(examples: HistoryMatrices, statistics: CodeStatistics) -> Iterator
         )
 
 
-def patient_folds(patients: np.ndarray, folds: int, generator: np.random.Generator) -> np.ndarray:
+def drawn_folds(patients: np.ndarray, folds: int, generator: np.random.Generator) -> np.ndarray:
     """(N,) int: the fold of each example, the same for all of a patient."""
     return generator.permutation(int(patients.max()) + 1)[patients] % folds
 

@@ -11,7 +11,7 @@ from rank.baselines.simple import choice_quality, own_history, popularity
 from rank.baselines.trees.code_statistics import TRANSITION_PRIOR, code_statistics
 from rank.baselines.trees.gbdt import gbdt
 from rank.baselines.trees.pair_features import FEATURES, PairBlock
-from rank.baselines.trees.pair_table import drawn_pairs, patient_folds, training_pairs
+from rank.baselines.trees.pair_table import drawn_folds, drawn_pairs, training_pairs
 
 QUICK = TreesConfig(rounds=60, patience=10, likely=6, random=6, leaves=7)
 
@@ -110,7 +110,7 @@ def test_the_target_of_a_training_patient_is_not_in_its_own_features(task):
     )
     num_codes = targets.shape[1]
     tables = [training_pairs(part, 3.0, num_codes, 0, 10**6, folds=4, seed=0) for part in (examples, changed)]
-    folds = patient_folds(examples.patients, 4, np.random.default_rng(0))
+    folds = drawn_folds(examples.patients, 4, np.random.default_rng(0))
     order = np.concatenate([np.flatnonzero(folds == fold) for fold in range(4)])
     of_pair = np.repeat(order, num_codes)
     is_own = np.isin(of_pair, own)
@@ -122,7 +122,7 @@ def test_the_target_of_a_training_patient_is_not_in_its_own_features(task):
 
 def test_a_patients_examples_are_in_one_fold():
     patients = np.array([0, 1, 1, 2, 3, 3, 3, 4])
-    folds = patient_folds(patients, 3, np.random.default_rng(1))
+    folds = drawn_folds(patients, 3, np.random.default_rng(1))
     assert all(len(set(folds[patients == patient])) == 1 for patient in range(5))
     assert sorted(np.bincount(folds[[0, 1, 3, 4, 7]])) == [1, 2, 2]
 
