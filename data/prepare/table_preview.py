@@ -17,7 +17,7 @@ from rich.table import Table
 from data.inspection.summary import print_account
 from data.ledger import Ledger, UnreadableColumn
 from data.sources import table
-from data.sources.shared.own_table.table_columns import encoding_hint, table_columns
+from data.sources.shared.own_table.table_columns import encoding_hint, table_columns, wanted_columns
 from data.sources.shared.source_command import Arguments
 from data.table_files.columns import Column, without_nothing
 from data.table_files.meanings import Meaning, form_of
@@ -100,7 +100,7 @@ def preview_columns(
     path = Path(arguments.input)
     with encoding_hint():
         columns = table_columns(arguments).in_file(path, arguments.separator, arguments.encoding)
-        wanted, _, _ = table.wanted_columns(columns)
+        wanted, _, _ = wanted_columns(columns)
         headers = {each.name: each.header or each.name for each in wanted}
         raw = read_text_table(path, headers, separator=arguments.separator, encoding=arguments.encoding).rows
         names = column_names(path, list(headers.values()), arguments.separator, arguments.encoding)

@@ -17,7 +17,7 @@ from data.editions.national_edition import read_national_edition
 from data.ledger import Ledger
 from data.ontology import Ontology, load_ontology
 from data.sources.shared.events.of_table import read_table_events, refuse_event_lists
-from data.sources.shared.events.options import KINDS, add_min_event_patients
+from data.sources.shared.events.options import add_min_event_patients
 from data.sources.shared.icd_versions import resolve_versions
 from data.sources.shared.options import add_diagnosis_options, add_kind, add_past_notes
 from data.sources.shared.own_table.code_cells import refuse_flags, refuse_lists, refuse_nameless
@@ -35,6 +35,7 @@ from data.sources.shared.own_table.table_columns import (
     add_table_columns,
     encoding_hint,
     table_columns,
+    wanted_columns,
 )
 from data.sources.shared.own_table.table_visits import (
     day_as_id,
@@ -48,29 +49,13 @@ from data.sources.shared.own_table.table_visits import (
     visits_of_rows,
     with_age_at_visit,
     with_one_text,
+    with_one_time,
     with_order,
 )
 from data.sources.shared.source_command import Arguments, SourceCommand, check_notes_are_read, column_forms
-from data.table_files.columns import Column, ColumnForms, column, read_columns
-from data.table_files.meanings import Meaning
+from data.table_files.columns import ColumnForms, read_columns
 from data.table_files.stored_files import InputFile
 from mera.system.errors import UserError
-
-MEANINGS = {
-    "patient": Meaning.ID,
-    "visit": Meaning.ID,
-    "time": Meaning.TIME_OR_DAYS,
-    "code": Meaning.CODE,
-    "code_version": Meaning.WORD,
-    "position": Meaning.NUMBER,
-    "sex": Meaning.SEX,
-    "age": Meaning.AGE,
-    "birth_date": Meaning.BIRTH,
-    "text": Meaning.TEXT,
-    "procedures": Meaning.WORD,
-    "drugs": Meaning.WORD,
-    "labs": Meaning.WORD,
-}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,7 +111,7 @@ def read_user_table(
         wanted, code_columns, event_columns = wanted_columns(columns)
         table = read_columns(path, wanted, ledger, forms, separator=separator)
     are_history = columns.text is None or past_notes
-    rows = with_one_text(kept_rows(path, table.rows, columns, ledger))
+    rows = with_one_time(path, with_one_text(kept_rows(path, table.rows, columns, ledger)), ledger)
     rows = _with_ids(path, rows, columns, ledger, are_history)
     codes_in_file = [columns.code] if isinstance(columns.code, str) else columns.code
     refuse_nameless(path, table.header, codes_in_file, edition, separator, encoding)
@@ -222,24 +207,6 @@ def _without_events(rows: pl.DataFrame, event_columns: Mapping[str, Sequence[str
     columns = [name for names in event_columns.values() for name in names]
     has = pl.any_horizontal(pl.col(name).is_not_null() for name in columns) if columns else pl.lit(False)
     return rows.with_columns(has_event=has).drop(columns)
-
-
-def wanted_columns(columns: TableColumns) -> tuple[list[Column], list[str], dict[str, list[str]]]:
-    """The columns to read; which of them hold codes: `code`, or `code_0`, `code_1` and so on; and of each kind of
-    events likewise."""
-    wanted, ours = [], {}
-    for name, headers in columns.named().items():
-        if isinstance(headers, str):
-            wanted.append(column(name, MEANINGS[name], header=headers, may_be_empty=name in KINDS))
-            ours[name] = [name]
-            continue
-        ours[name] = [f"{name}_{number}" for number in range(len(headers))]
-        wanted += [
-            column(own, MEANINGS[name], header=header, may_be_empty=True)
-            for own, header in zip(ours[name], headers, strict=True)
-        ]
-    wanted += [column(f"keep_{number}", Meaning.WORD, header=header) for number, header in enumerate(columns.keep)]
-    return wanted, ours["code"], {kind: ours[kind] for kind in columns.events()}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@ import polars as pl
 
 from bi_encoder.adaptation.notes import JSON_SUFFIXES, json_column
 from data.ledger import Ledger
-from data.sources.shared.own_table.table_columns import encoding_hint, texts_of
+from data.sources.shared.own_table.table_columns import encoding_hint, parts_of
 from data.table_files.columns import Column, ColumnForms, type_columns, without_nothing
 from data.table_files.ids import with_one_spelling
 from data.table_files.meanings import Meaning
@@ -28,7 +28,7 @@ class NoteColumns:
     sex: str | None = None
 
     def named(self) -> dict[str, str]:
-        texts = texts_of(self.text)
+        texts = parts_of(self.text)
         names = {"text": self.text} if len(texts) < 2 else {f"text_{at}": name for at, name in enumerate(texts)}
         more = {"ids": self.ids, "age": self.age, "sex": self.sex}
         return names | {ours: theirs for ours, theirs in more.items() if theirs is not None}
@@ -55,7 +55,7 @@ def read_note_table(path: str | Path, columns: NoteColumns, forms: ColumnForms |
     and as `read_text_table` and `type_columns`."""
     path, forms = Path(path), forms or ColumnForms()
     if path.name.removesuffix(".gz").endswith(JSON_SUFFIXES):
-        for name in texts_of(columns.text):
+        for name in parts_of(columns.text):
             json_column(path, name)  # refuses what is no text
     with encoding_hint():
         table = read_text_table(path, columns.named(), encoding=forms.encoding)

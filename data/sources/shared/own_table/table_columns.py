@@ -10,7 +10,9 @@ from pathlib import Path
 
 from data.sources.shared.events.options import KINDS
 from data.sources.shared.own_table.column_names import could_be
+from data.table_files.columns import Column, column
 from data.table_files.csv_layout import as_name
+from data.table_files.meanings import Meaning
 from data.table_files.stored_files import NotInUtf8
 from data.table_files.text_tables import column_names
 from mera.system.errors import UserError
@@ -18,8 +20,24 @@ from mera.system.errors import UserError
 _PATTERN = frozenset("*?[")
 _SEVERAL = ("code", *KINDS)
 """What may stand in several columns."""
+MOST_PARTS_OF_DATES = 3
 SEX_HELP = "F or M, or words for them in one of many languages; see --sex-values"
 AGE_HELP = "years, as 67, 67.0, >89, 90+ or [60-70)"
+MEANINGS = {
+    "patient": Meaning.ID,
+    "visit": Meaning.ID,
+    "time": Meaning.TIME_OR_DAYS,
+    "code": Meaning.CODE,
+    "code_version": Meaning.WORD,
+    "position": Meaning.NUMBER,
+    "sex": Meaning.SEX,
+    "age": Meaning.AGE,
+    "birth_date": Meaning.BIRTH,
+    "text": Meaning.TEXT,
+    "procedures": Meaning.WORD,
+    "drugs": Meaning.WORD,
+    "labs": Meaning.WORD,
+}
 SYSTEMS = {"icd9": "icd9cm", "icd10": "icd10cm", "icd10who": "icd10who"}
 
 
@@ -37,7 +55,8 @@ class TableColumns:
     visit: str | None = None
     """Id of the visit; None: rows of a patient with the same day are one, of notes to code those with the same time."""
     time: str | None = None
-    """Dates or times (`data.table_files.times`), or numbers of days; None: visits are in the order of their ids."""
+    """Dates or times (`data.table_files.times`), or numbers of days; None: visits are in the order of their ids. In
+    several columns: `year+month` or `year+month+day`."""
     position: str | None = None
     """Numbers that order the codes of a visit; None: their order in a list of codes, else by code."""
     sex: str | None = None
@@ -57,6 +76,8 @@ class TableColumns:
     def __post_init__(self) -> None:
         if self.text is None:
             self.check_visits()
+        if self.time is not None and len(parts_of(self.time)) > MOST_PARTS_OF_DATES:
+            raise UserError(f"--time {self.time} names too many columns: year+month or year+month+day")
         if self.birth_date is not None and self.age is not None:
             raise UserError("--age and --birth-date say the same; name one of them")
         if self.birth_date is not None and self.time is None:
@@ -78,8 +99,9 @@ class TableColumns:
         """Our name -> the user's, for those there are; without those that `keep` reads."""
         fields = [name for name in self.__dataclass_fields__ if name != "keep"]
         names = {name: getattr(self, name) for name in fields if getattr(self, name) is not None}
-        if self.text is not None and len(parts := texts_of(self.text)) > 1:
-            names["text"] = parts
+        for name in ("text", "time"):
+            parts = parts_of(names.get(name, ""))
+            names |= {name: parts} if len(parts) > 1 else {}
         return {name: value if isinstance(value, str) else list(value) for name, value in names.items()}
 
     def events(self) -> list[str]:
@@ -106,7 +128,25 @@ class TableColumns:
         return replace(self, code=found["code"], procedures=more["procedures"], drugs=more["drugs"], labs=more["labs"])
 
 
-def texts_of(name: str) -> list[str]:
+def wanted_columns(columns: TableColumns) -> tuple[list[Column], list[str], dict[str, list[str]]]:
+    """The columns to read; which of them hold codes: `code`, or `code_0`, `code_1` and so on; and of each kind of
+    events likewise. `time_0`, `time_1` and maybe `time_2` are numbers: year, month and day."""
+    wanted, ours = [], {}
+    for name, headers in columns.named().items():
+        if isinstance(headers, str):
+            wanted.append(column(name, MEANINGS[name], header=headers, may_be_empty=name in KINDS))
+            ours[name] = [name]
+            continue
+        ours[name] = [f"{name}_{number}" for number in range(len(headers))]
+        wanted += [
+            column(own, Meaning.WHOLE if name == "time" else MEANINGS[name], header=header, may_be_empty=True)
+            for own, header in zip(ours[name], headers, strict=True)
+        ]
+    wanted += [column(f"keep_{number}", Meaning.WORD, header=header) for number, header in enumerate(columns.keep)]
+    return wanted, ours["code"], {kind: ours[kind] for kind in columns.events()}
+
+
+def parts_of(name: str) -> list[str]:
     """The columns that `history+course` names."""
     return [part.strip() for part in name.split("+") if part.strip()]
 
@@ -134,7 +174,8 @@ def add_table_columns(add: Callable[..., object], required: bool = True) -> None
     columns = {
         "patient": "id of the patient (notes to code: each of its own, where there is none)",
         "visit": "id of the visit (default: rows of one day; with --kind coding of one time)",
-        "time": "date or time, or days as numbers (default: visits in order of their ids)",
+        "time": "date or time, or days as numbers (default: visits in order of their ids); in columns of numbers: "
+        "year+month or year+month+day",
         "code": "diagnosis code; several columns, or a pattern in quotes ('DIAG*'), where a row has one for each",
         "code-version": "version of ICD of the codes, 9 or 10, in a table that holds both",
         "position": "number that orders the codes of a visit",

@@ -38,7 +38,7 @@ from data.sources.shared.own_table.column_names import (
 )
 from data.sources.shared.own_table.first_rows import first_rows, kept_rows
 from data.sources.shared.own_table.guessed_codes import as_pattern, code_columns, system_of, tell_left_out
-from data.sources.shared.own_table.table_columns import encoding_hint, matching, parse_keep, texts_of
+from data.sources.shared.own_table.table_columns import encoding_hint, matching, parse_keep, parts_of
 from data.table_files.csv_layout import as_name
 from data.table_files.meanings import age
 from data.table_files.text_tables import read_text_table
@@ -306,7 +306,7 @@ class _Guesser:
 
     def _orders_codes(self, column: str) -> bool:
         """Whether the rows of a visit have different values; of visits of one row each the name has to say it."""
-        visit = [name for name in (self.known.patient, self.known.visit or self.known.time) if name is not None]
+        visit = parts_of("+".join(filter(None, (self.known.patient, self.known.visit or self.known.time))))
         of_visit = self.rows.group_by(visit).agg(pl.col(column).n_unique().alias("different"), pl.len().alias("rows"))
         several = of_visit.filter(pl.col("rows") > 1)
         if several.is_empty():
@@ -322,7 +322,7 @@ class _Guesser:
 
     def _has_one_note(self, ids: str) -> bool:
         """Whether each value of the column `ids` has one note."""
-        notes = texts_of(str(self.known.text))
+        notes = parts_of(str(self.known.text))
         return self.rows.select(ids, *notes).unique().height == self.rows[ids].n_unique()
 
 
@@ -341,9 +341,9 @@ def _find_named(path: Path, known: TableGuess, header: Sequence[str], separator:
 
 
 def _taken(known: TableGuess) -> set[str]:
-    single = [getattr(known, name) for name in COLUMNS if name not in ("code", "text")] + texts_of(known.text or "")
-    names = [*single, *known.code, *known.procedures, *known.drugs, *known.labs]
-    return {as_name(name) for name in names if name is not None}
+    names = [getattr(known, name) for name in COLUMNS if name not in ("code", "text", "time")]
+    names += parts_of("+".join(filter(None, (known.text, known.time))))
+    return {as_name(name) for name in [*names, *known.code, *known.procedures, *known.drugs, *known.labs] if name}
 
 
 def _are_numbers(values: pl.Series) -> bool:

@@ -15,6 +15,8 @@ from mera.system.errors import UserError
 
 FAR_APART = 100
 """Days."""
+FIRST_YEAR, LAST_YEAR = 1900, 2300
+"""Of visits whose dates are put together; de-identified ones lie far ahead."""
 SHARE_WITHOUT_FIRST = 0.01
 """Of the visits."""
 
@@ -37,6 +39,25 @@ def with_one_text(rows: pl.DataFrame) -> pl.DataFrame:
     if not parts:
         return rows
     return rows.with_columns(text=pl.concat_str(parts, separator="\n\n", ignore_nulls=True)).drop(parts)
+
+
+def with_one_time(path: str | Path, rows: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
+    """`rows` with a time that stands in several columns, `time_0` and so on, in one: the year, the month and, unless it
+    is the first, the day. Raises UserError where none is a date."""
+    parts = [name for name in rows.columns if name.startswith("time_") and name[5:].isdigit()]
+    if not parts:
+        return rows
+    there = pl.all_horizontal(pl.col(name).is_not_null() for name in parts)
+    year, month, day = (pl.col(name).cast(pl.String) for name in (*parts, *["time_0"] * (3 - len(parts))))
+    text = pl.concat_str(year, month, day if len(parts) > 2 else pl.lit("1"), separator="-")
+    moment = text.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us"))
+    is_year = pl.col("time_0").is_between(FIRST_YEAR, LAST_YEAR)
+    dated = rows.with_columns(time=pl.when(there & is_year).then(moment), time_days=pl.lit(None, pl.Float64))
+    wrong = int(dated.select((there & pl.col("time").is_null()).sum()).item())
+    if rows.height and wrong and dated["time"].null_count() == rows.height:
+        raise UserError(f"{path}: the numbers of --time make no dates; it names the year first, then month and day")
+    ledger.change("row whose year, month and day are no date", wrong)
+    return dated.drop(parts)
 
 
 def with_age_at_visit(path: str | Path, rows: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:

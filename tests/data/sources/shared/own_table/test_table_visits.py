@@ -164,3 +164,35 @@ def test_few_visits_without_a_first_diagnosis_are_counted(tmp_path):
     read_patients(path, columns, ledger, "icd10", primary_only=True)
     (count,) = [number for what, number in ledger.record()["changed"].items() if "primary diagnosis" in what]
     assert count == 1, "S1 has its own time for each, S3 has one code twice"
+
+
+def monthly(path, columns, rows):
+    path.write_text("\n".join([f"pid,{columns},dx", *rows]))
+    return path
+
+
+def test_a_time_in_several_columns_is_one_date(tmp_path):
+    """As Brazilian hospitals export them, whose days are the first of the month."""
+    months = monthly(tmp_path / "m.csv", "mes,ano", ["P1,03,2021,I10", "P1,11,2020,E11.9", "P1,3.0,2021.0,N17.9"])
+    days = monthly(tmp_path / "d.csv", "j,m,t", ["P1,2021,3,14,I10", "P1,2020,11,2,E11.9", "P1,2021,3,14,N17.9"])
+    between = []
+    for path, time in ((months, "ano+mes"), (days, "j+m+t")):
+        columns = TableColumns(patient="pid", time=time, code="dx")
+        (patient,) = read_patients(path, columns, Ledger(), "icd10")
+        assert [sorted(visit.codes) for visit in patient.visits] == [["E11.9"], ["I10", "N17.9"]]
+        between.append(patient.visits[1].day - patient.visits[0].day)
+    assert between == [120, 132]
+
+
+def test_numbers_that_make_no_date_are_counted_or_refused(tmp_path):
+    rows = ["P1,2021,13,I10", "P1,2020,11,E11.9", "P1,2021,,N17.9", "P1,2020,12,I50.9"]
+    path, ledger = monthly(tmp_path / "t.csv", "y,m", rows), Ledger()
+    (patient,) = read_patients(path, TableColumns(patient="pid", time="y+m", code="dx"), ledger, "icd10")
+    assert [list(visit.codes) for visit in patient.visits] == [["E11.9"], ["I50.9"]]
+    record = ledger.record()
+    assert record["changed"]["row whose year, month and day are no date"] == 1
+    assert record["dropped"]["row without a usable time"] == 2
+    with pytest.raises(ValueError, match="the numbers of --time make no dates; it names the year first"):
+        read_patients(path, TableColumns(patient="pid", time="m+y", code="dx"), Ledger(), "icd10")
+    with pytest.raises(ValueError, match=r"--time y\+m\+pid\+dx names too many columns"):
+        TableColumns(patient="pid", time="y+m+pid+dx", code="dx")
