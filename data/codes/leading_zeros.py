@@ -128,7 +128,8 @@ def _with_zeros_behind(
         lost = {raw: code for raw, code in lost.items() if code in present}
     wrong = {raw for raw, code in lost.items() if code != raw}
     rows = int(counts.filter(pl.col("raw").is_in(list(wrong)))["count"].sum())
-    if len(wrong) < _FEWEST_CODES or (rows <= _SLIPS * diagnoses.height and not are_floats):
+    is_slip = len(wrong) < _FEWEST_CODES or (rows <= _SLIPS * diagnoses.height and not are_floats)
+    if not wrong or (is_slip and choice != RESTORE):
         return diagnoses
     if choice is None:
         which, sign = "the", "none has a zero behind its point that a number has not"

@@ -108,6 +108,9 @@ def test_what_is_asked_for_is_done_for_a_single_code_too():
     codes = [*["0389", "4280", "4019"] * 400, "389"]
     assert restored(codes)[0] == codes, "a slip"
     assert restored(codes, choice=RESTORE)[0] == [*codes[:-1], "0389"]
+    dotted = ["250.00", "038.9", "250.0", "401.9"]
+    assert restored(dotted)[0] == dotted
+    assert restored(dotted, choice=RESTORE)[0] == ["250.00", "038.9", "250.00", "401.9"]
 
 
 def test_floats_beside_texts_of_the_same_codes_are_refused():
