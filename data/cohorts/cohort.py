@@ -11,6 +11,7 @@ from data.cohorts.events.attach import attach_events
 from data.cohorts.notes.note_spool import SpooledText
 from data.ledger import Ledger
 from data.table_files.ids import id_order
+from data.table_files.meanings import LARGEST_AGE
 from mera.system.errors import UserError
 
 Value = TypeVar("Value")
@@ -68,10 +69,17 @@ SHORT_ID = 3
 
 
 def with_people(visits: pl.DataFrame, people: pl.DataFrame, key: str, ledger: Ledger) -> pl.DataFrame:
-    """`visits`, in their order, with the columns of `people`, a row each by the column `key`; of several rows of one
-    person the same is taken whatever their order. The ledger counts patients who have none: of a file that was copied
-    by half, nobody would miss them."""
-    each = people.sort(pl.all(), nulls_last=True).unique(key, keep="first", maintain_order=True)
+    """`visits`, in their order, with the columns of `people`, by the column `key`; of several rows of one person what
+    all agree in that say it. The ledger counts those in which they do not, and patients who have no row: of a file that
+    was copied by half, nobody would miss them."""
+    values = [pl.col(name).drop_nulls() for name in people.columns if name != key]
+    merged = people.group_by(key, maintain_order=True).agg(
+        *(pl.when(value.n_unique() == 1).then(value.first()) for value in values),
+        differs=pl.any_horizontal(value.n_unique() > 1 for value in values) if values else pl.lit(False),
+    )
+    each = merged.drop("differs")
+    several = merged.filter("differs").join(visits, on=key, how="semi").height
+    ledger.change("patient whose rows of their own differ, in what is left out", several)
     unlisted = visits.join(each, on=key, how="anti")[key].n_unique()
     ledger.change("patient without a row of their own, whose age and sex are not known", unlisted)
     return visits.join(each, on=key, how="left", maintain_order="left")
@@ -99,6 +107,9 @@ def build_cohort(
     its visit lacks is left out. `texts`: by patient and admission id, where `visits` does not hold them. `events`:
     patient_id, admission_id, event. Raises UserError where no diagnosis has a visit.
     """
+    is_age = pl.col("age").is_between(0, LARGEST_AGE)
+    ledger.change(f"age below 0 or above {LARGEST_AGE}, left out", visits.filter(~is_age).height)
+    visits = visits.with_columns(age=pl.when(is_age).then("age"))
     ordered_visits = visits_in_order(visits).with_row_index("visit")
     sexes = visits.drop_nulls("sex").group_by("patient_id").agg(pl.col("sex").n_unique())
     ledger.change("patient recorded with both sexes, which is left out", sexes.filter(pl.col("sex") > 1).height)

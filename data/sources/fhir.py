@@ -31,7 +31,7 @@ from data.sources.shared.in_time import count_overlaps, known_in_time
 from data.sources.shared.options import add_code_system, add_diagnosis_options, add_kind, add_past_notes
 from data.sources.shared.source_command import Arguments, SourceCommand, column_forms
 from data.table_files.columns import Column, ColumnForms, column, type_columns
-from data.table_files.meanings import LARGEST_AGE, Meaning
+from data.table_files.meanings import Meaning
 from data.table_files.stored_files import InputFile
 from data.table_files.text_tables import TextTable
 from data.table_files.times import completed_years
@@ -195,9 +195,6 @@ def _visits(
     ledger.drop("visits", "death before admission", joined.height - alive.height)
     ledger.drop("patients", "without a usable encounter", len(everyone) - alive["patient_id"].n_unique())
     start = pl.col("start")
-    age = completed_years(pl.col("birth"), start)
-    odd = int((~alive.select(age=age)["age"].is_between(0, LARGEST_AGE)).sum())
-    ledger.change(f"age below 0 or above {LARGEST_AGE}, left out", odd)
     day = start.dt.epoch("d").cast(pl.Int64)
     return alive.select(
         "patient_id",
@@ -205,7 +202,7 @@ def _visits(
         "sex",
         order=start.dt.epoch("s"),
         end="end",
-        age=pl.when(age.is_between(0, LARGEST_AGE)).then(age),
+        age=completed_years(pl.col("birth"), start),
         day=day,
         period=day,
     )

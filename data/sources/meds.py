@@ -17,7 +17,7 @@ from pathlib import Path
 
 import polars as pl
 
-from data.cohorts.cohort import Patient, build_cohort
+from data.cohorts.cohort import Patient, build_cohort, with_people
 from data.cohorts.source import Source
 from data.cohorts.split_file import split_name
 from data.ledger import Ledger
@@ -169,17 +169,8 @@ def _begins(rows: pl.DataFrame) -> pl.DataFrame:
 
 def _visits(diagnoses: pl.DataFrame, events: pl.DataFrame, begins: pl.DataFrame | None, ledger: Ledger) -> pl.DataFrame:
     """`begins`: as `_begins`, of all shards; None: a visit is a day."""
-    birth = events.filter("is_birth").with_columns(birth="time")
-    people = (
-        birth.group_by("subject_id")
-        .agg(pl.col("birth").min())
-        .join(
-            events.drop_nulls("sex").group_by("subject_id").agg(pl.col("sex").min(), sexes=pl.col("sex").n_unique()),
-            on="subject_id",
-            how="full",
-            coalesce=True,
-        )
-    )
+    people = events.select("subject_id", "sex", birth=pl.when("is_birth").then("time"))
+    people = people.filter(pl.any_horizontal(pl.col("sex", "birth").is_not_null()))
     visits = diagnoses.group_by("subject_id", "hadm_id").agg(pl.col("time").min())
     ledger.read("visits", visits.height)
     ledger.read("patients", visits["subject_id"].n_unique())
@@ -188,15 +179,14 @@ def _visits(diagnoses: pl.DataFrame, events: pl.DataFrame, begins: pl.DataFrame 
         visits = visits.join(of_visit, on=["subject_id", "hadm_id"], how="left", maintain_order="left")
         visits = visits.with_columns(time=pl.min_horizontal("time", "began")).drop("began")
     visits = _before_death(visits, events, ledger)
-    joined = visits.join(people, on="subject_id", how="left")
+    joined = with_people(visits, people, "subject_id", ledger)
     day = pl.col("time").dt.epoch("d").cast(pl.Int64)
-    years = completed_years(pl.col("birth"), pl.col("time"))
     return joined.select(
         patient_id="subject_id",
         admission_id="hadm_id",
         order=pl.col("time").dt.epoch("s"),
-        sex=pl.when(pl.col("sexes") == 1).then("sex"),
-        age=pl.when(years >= 0).then(years),
+        sex="sex",
+        age=completed_years(pl.col("birth"), pl.col("time")),
         day=day,
         period=day,
     )

@@ -21,7 +21,7 @@ from data.sources.shared.mimic import PATIENT, VERSIONED_CODES, read_mimic_table
 from data.sources.shared.options import add_code_system, add_diagnosis_options, add_kind, add_past_notes
 from data.sources.shared.source_command import Arguments, SourceCommand, column_forms
 from data.table_files.columns import ColumnForms, column
-from data.table_files.meanings import OLDEST_AGE, Meaning
+from data.table_files.meanings import LARGEST_AGE, OLDEST_AGE, Meaning
 from data.table_files.stored_files import InputFile
 
 STAY = column("stay_id", Meaning.NUMBER_ID)
@@ -118,7 +118,7 @@ def _visits(stays: pl.DataFrame, people: pl.DataFrame | None, ledger: Ledger) ->
         admission_id="stay_id",
         order=pl.col("intime").dt.epoch("s"),
         sex="gender",
-        age=pl.when(age >= 0).then(age.clip(upper_bound=OLDEST_AGE)),
+        age=pl.when(age <= LARGEST_AGE).then(age.clip(upper_bound=OLDEST_AGE)).otherwise(age),
         day=pl.col("intime").dt.epoch("d").cast(pl.Int64),
     )
 

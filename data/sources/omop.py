@@ -27,7 +27,7 @@ from data.sources.shared.omop_tables import OmopTables
 from data.sources.shared.options import add_code_system, add_diagnosis_options, add_kind, add_past_notes
 from data.sources.shared.source_command import Arguments, SourceCommand, column_forms
 from data.table_files.columns import ColumnForms, column
-from data.table_files.meanings import LARGEST_AGE, Meaning
+from data.table_files.meanings import Meaning
 from data.table_files.stored_files import InputFile
 from mera.system.errors import UserError
 
@@ -140,9 +140,6 @@ def _visits(tables: OmopTables, visit_concepts: Sequence[str], ledger: Ledger) -
     joined = with_people(timed, tables.needed("person", PEOPLE), "person_id", ledger)
     alive = _before_death(tables, joined, ledger)
     ledger.drop("patients", "without a usable visit in visit_occurrence", everyone - alive["person_id"].n_unique())
-    age = _age()
-    odd = int((~alive.select(age=age)["age"].is_between(0, LARGEST_AGE)).sum())
-    ledger.change(f"age below 0 or above {LARGEST_AGE}, left out", odd)
     day = pl.col("start").dt.epoch("d").cast(pl.Int64)
     return alive.select(
         patient_id="person_id",
@@ -150,7 +147,7 @@ def _visits(tables: OmopTables, visit_concepts: Sequence[str], ledger: Ledger) -
         order=pl.col("start").dt.epoch("s"),
         end=pl.col("visit_end_date").dt.epoch("d").cast(pl.Int64),
         sex="gender_concept_id",
-        age=pl.when(age.is_between(0, LARGEST_AGE)).then(age),
+        age=_age(),
         day=day,
         period=day,
     )
@@ -187,7 +184,7 @@ def _with_codes(
     )
     placed = known_in_time(dated, visits, ledger, "condition")
     editions = WHO_VOCABULARIES if code_system == WHO else VOCABULARIES
-    concepts = tables.needed("concept", CONCEPTS).unique("concept_id", keep="first", maintain_order=True)
+    concepts = tables.concepts(CONCEPTS)
     icd = concepts.filter(pl.col("vocabulary_id").str.to_uppercase().is_in(list(editions)).fill_null(False)).select(
         source="concept_id",
         icd_code="concept_code",

@@ -16,6 +16,7 @@ from rank.patients.code_reader import CodeReader
 from rank.patients.event_reader import EventReader, split_events
 from rank.patients.notices import UnfamiliarInput
 
+MOST_DAYS = 120 * 366
 MOST_UNKNOWN = 0.5
 """Largest share of a history's codes that may be unknown to the model."""
 NO_USABLE_CODE = "left out, as they have no code of the model's edition"
@@ -96,7 +97,10 @@ def read_days(values: Sequence[str | float | None], num_visits: int) -> list[int
     days = [None if value is None else _whole(value) for value in values]
     for value, day in zip(values, days, strict=True):
         if value is not None and (day is None or day < 0):
-            raise UserError(f"days before now are whole numbers of 0 or more, one for each visit, got {value!s}")
+            said = str(value) or "nothing"
+            raise UserError(f"days before now are whole numbers of 0 or more, one for each visit, got {said}")
+        if day is not None and day > MOST_DAYS:
+            raise UserError(f"days before now are no more than {MOST_DAYS:,}, those of a life, got {value!s}")
     known = [day for day in days if day is not None]
     if known != sorted(known, reverse=True):
         raise UserError(

@@ -68,6 +68,8 @@ def check_table_options(arguments: argparse.Namespace) -> None:
             "keep",
             "at",
             "wide",
+            *("separator", "encoding", "date_format", "sex_values"),
+            *("code_separator", "event_separator", "codes_without_zeros"),
         )
         given = [f"--{name.replace('_', '-')}" for name in names if getattr(arguments, name)]
         if given:

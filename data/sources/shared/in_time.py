@@ -28,6 +28,8 @@ def known_in_time(diagnoses: pl.DataFrame, visits: pl.DataFrame, ledger: Ledger,
 def count_overlaps(visits: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
     """`visits` without their column `end` (days since 1970, or null). Those that went on after the day on which the
     patient's next visit began are counted: what was coded at their end stands in the history of that visit."""
+    swapped = visits.filter((pl.col("end") < pl.col("day")).fill_null(False)).height
+    ledger.change("visit that ends on a day before it begins, read as it stands", swapped)
     ends = visits.select(*KEY, "end").join(next_visits(visits), on=KEY, how="inner")
     late = ends.filter((pl.col("end") > pl.col("next_day")).fill_null(False)).height
     ledger.change("visit that ended after the patient's next one began, in whose history its codes stand", late)

@@ -9,7 +9,7 @@ from data.cohorts.cohort import with_people
 from data.ledger import Ledger
 from data.sources.shared.in_time import count_overlaps
 from data.table_files.columns import Column, ColumnForms, TypedTable, column, read_columns
-from data.table_files.meanings import OLDEST_AGE, Meaning
+from data.table_files.meanings import LARGEST_AGE, OLDEST_AGE, Meaning
 from data.table_files.stored_files import find_table
 from data.table_files.times import completed_years
 
@@ -57,10 +57,7 @@ def admission_visits(
     ledger.change("admission that stands there with several times, of which the first counts", int(other_time.sum()))
     timed = unique.drop_nulls(["admittime"])
     ledger.drop("visits", "without an admission time", unique.height - timed.height)
-    if "dischtime" in timed.columns:
-        is_swapped = (timed["dischtime"].dt.date() < timed["admittime"].dt.date()).fill_null(False)
-        ledger.change("admission that ends on a day before it begins, read as it stands", int(is_swapped.sum()))
-    else:
+    if "dischtime" not in timed.columns:
         timed = timed.with_columns(dischtime=pl.lit(None, dtype=pl.Datetime))
     joined = with_people(timed, patients, "subject_id", ledger)
     dead = (pl.col("deathtime") < pl.col("admittime")) | (pl.col("dod").dt.date() < pl.col("admittime").dt.date())
@@ -71,7 +68,10 @@ def admission_visits(
         "without a usable admission",
         admissions["subject_id"].drop_nulls().n_unique() - alive["subject_id"].n_unique(),
     )
-    age = completed_years(pl.col("dob"), pl.col("admittime")) if "dob" in patients.columns else age_from_anchor()
+    # Who is older than 89 was born 300 years ago in MIMIC-III; in MIMIC-IV such an age is a mistake.
+    has_birth = "dob" in patients.columns
+    age = completed_years(pl.col("dob"), pl.col("admittime")) if has_birth else age_from_anchor()
+    oldest = age.clip(upper_bound=OLDEST_AGE)
     ages = alive.select(age=age)["age"]
     ledger.change("birth after the admission, the age left out", int((ages < 0).sum()))
     visits = alive.select(
@@ -79,7 +79,7 @@ def admission_visits(
         admission_id="hadm_id",
         order=pl.col("admittime").dt.epoch("s"),
         sex="gender",
-        age=pl.when(age >= 0).then(age.clip(upper_bound=OLDEST_AGE)),
+        age=pl.when(age >= 0).then(oldest if has_birth else pl.when(age <= LARGEST_AGE).then(oldest).otherwise(age)),
         day=pl.col("admittime").dt.epoch("d").cast(pl.Int64),
         end=pl.col("dischtime").dt.epoch("d").cast(pl.Int64),
         period=_real_year() if "anchor_year_group" in patients.columns else pl.lit(None, dtype=pl.Int64),

@@ -48,6 +48,17 @@ class OmopTables:
             raise UserError(f"{self._folder} holds {' and '.join(path.name for path in matches)}; keep one of them")
         return _parts(matches[0]) if matches and matches[0].is_dir() else matches
 
+    def concepts(self, columns: Sequence[Column]) -> pl.DataFrame:
+        """The `columns` of the table of concepts, a row each. Raises UserError where one stands in rows that differ."""
+        rows = self.needed("concept", columns).drop_nulls("concept_id").unique(maintain_order=True)
+        several = rows.filter(rows["concept_id"].is_duplicated())["concept_id"].n_unique()
+        if several:
+            raise UserError(
+                f"{self._folder}: {several:,} concept_ids of the table concept stand in several rows that differ, so "
+                "that nobody knows which is meant; a vocabulary has one row for each"
+            )
+        return rows
+
     def read(self, name: str, columns: Sequence[Column], optional: bool = False) -> pl.DataFrame | None:
         """The `columns` of a table; None where it is `optional` and not there."""
         paths = self.paths(name)

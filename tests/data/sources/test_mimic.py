@@ -91,7 +91,7 @@ def test_admissions_whose_times_contradict_are_counted(tmp_path):
     (folder / "ADMISSIONS.csv").write_text("\n".join([f"{header},DISCHTIME", *ends, again]))
     (task,) = run("mimic3", "--input", folder, "--output", tmp_path / "task", "--fractions", 0.5, 0.25, 0.25)
     changed = task.info["changed"]
-    assert changed["admission that ends on a day before it begins, read as it stands"] == 1
+    assert changed["visit that ends on a day before it begins, read as it stands"] == 1
     assert changed["admission that stands there with several times, of which the first counts"] == 1
     assert changed["visit that ended after the patient's next one began, in whose history its codes stand"] == 6
 

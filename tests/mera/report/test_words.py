@@ -124,6 +124,32 @@ def test_a_model_whose_threshold_nothing_passes_predicts_nothing(clear):
     assert said[3] == "It predicts nothing: no code of any example is above its threshold."
 
 
+def test_models_of_one_number_share_the_first_place(comparison):
+    values = {"rank-tiny": (1.0, 1.0, 1.0), "history": (1.0, 1.0, 1.0), "popularity": (0.5, 0.49, 0.51)}
+    pairs = {("rank-tiny", "history"): ((0.0, 0.0, 0.0), 1.0), ("rank-tiny", "popularity"): ((0.5, 0.49, 0.51), 0.0001)}
+    said = sentences(with_pairs(with_recall(comparison, values), pairs))
+    assert said[0].startswith(
+        ("MERA tiny and Own history have the highest number: 100.0%", "Own history and MERA tiny")
+    )
+
+
+def test_roc_auc_without_an_interval_is_explained_only_where_no_model_has_one(comparison):
+    """Popularity orders all patients alike: its area is the same in every resample."""
+    sentence = "ROC-AUC has no interval and no test here: with this many targets the bootstrap would take too long."
+
+    def without_interval(runs, names):
+        return replace(runs, runs=tuple(_without_roc_interval(run) if run.name in names else run for run in runs.runs))
+
+    every = {run.name for run in comparison.runs}
+    assert sentence not in cautions(without_interval(comparison, {"popularity"}))
+    assert sentence in cautions(without_interval(comparison, every))
+
+
+def _without_roc_interval(run):
+    area = replace(run.metrics["macro_roc_auc"], value=0.5, low=None, high=None)
+    return replace(run, metrics={**run.metrics, "macro_roc_auc": area})
+
+
 def test_models_that_cannot_be_told_apart(tied):
     said = sentences(tied)
     assert said[0].startswith("MERA tiny ranks best by the numbers, but not for certain: 65.0%")

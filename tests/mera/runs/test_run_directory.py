@@ -47,7 +47,8 @@ def test_a_run_that_ended_before_it_wrote_anything_holds_nobody_up(tmp_path):
 
 
 def test_what_does_not_resume_begins_without_what_was_left_there(tmp_path):
-    RunDirectory(tmp_path / "a").path("fitted").mkdir()
+    left = RunDirectory(tmp_path / "a")
+    left.path("fitted").mkdir()
     again = RunDirectory.begun_anew(tmp_path / "a")
     assert [path.name for path in again.partial.iterdir()] == [".lock"]
 

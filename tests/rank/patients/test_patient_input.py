@@ -163,6 +163,7 @@ def test_an_age_that_nobody_has(ranker, age):
         ("10;90", "days before now must not ascend, because visits are given oldest first; got 10, 90"),
         ("90;-1", "days before now are whole numbers of 0 or more, one for each visit, got -1"),
         ("90;1.5", "days before now are whole numbers of 0 or more, one for each visit, got 1.5"),
+        ("1e9;3", "days before now are no more than 43,920, those of a life, got"),
         ("90", "days before now are one for each visit, oldest first: got 1 for 2 visits"),
     ],
 )

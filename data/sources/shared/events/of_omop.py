@@ -45,7 +45,7 @@ def read_omop_events(tables: OmopTables, kinds: Sequence[str], visits: pl.DataFr
     """The events of `kinds` of the `visits`; the files are noted in `tables`. Raises FileNotFoundError or UserError
     where a table is missing or cannot be used."""
     events = EventRows(visits=visits, ledger=ledger, dated=True)
-    concepts = tables.needed("concept", _CONCEPTS).unique("concept_id", keep="first", maintain_order=True)
+    concepts = tables.concepts(_CONCEPTS)
     names = concepts.select(concept="concept_id", words="concept_name")
     if "procedures" in kinds:
         for rows in _parts(tables, "procedure_occurrence", "procedure", "procedure_date", ledger):

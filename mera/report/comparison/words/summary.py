@@ -8,6 +8,7 @@ from mera.report.comparison.pairs import LEADING_METRIC, MetricDifference, find_
 from mera.report.comparison.runs import ComparedRun, competitors
 from mera.report.comparison.signatures import LARGE_SHARE
 from mera.report.comparison.words.answers import answers
+from mera.report.comparison.words.ties import MOST_NAMED, joined_labels, level_runs
 from mera.report.json_form import INLINE
 from mera.report.measures.measure import CODING, METRICS
 from mera.report.text import first_capital, interval, number, p_value, percent
@@ -18,8 +19,6 @@ FEWEST_PATIENTS = 20
 """Of a test split, below which a number says nothing."""
 NOT_TESTED = "no test is possible, which takes two patients and two resamples"
 """Where a difference has no p-value, which is no sign for or against it."""
-MOST_NAMED = 3
-"""Models that a sentence names; of more it says how many."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,8 +93,10 @@ def _winner(comparison: Comparison, runs: Sequence[ComparedRun]) -> Bullet:
     if comparison.patients < FEWEST_PATIENTS:
         more = "" if comparison.task.protocol == "kfold" else ": test every one (--protocol kfold)"
         reached += f" Of {comparison.patients} test patients nothing can be concluded{more}."
+    level = level_runs(runs, LEADING_METRIC)
+    verb = f"ranks best{tied}" if len(level) == 1 else "have the highest number"
     return Bullet(
-        lead=f"{first_capital(best.label)} ranks best{tied}:", text=f"{reached}{_of_few_candidates(comparison, runs)}"
+        lead=f"{first_capital(joined_labels(level))} {verb}:", text=f"{reached}{_of_few_candidates(comparison, runs)}"
     )
 
 
@@ -103,9 +104,10 @@ def _of_few_candidates(comparison: Comparison, runs: Sequence[ComparedRun]) -> s
     share = 20 / comparison.candidates.number
     if share <= LARGE_SHARE:
         return ""
-    top = max(runs, key=lambda run: run.metrics["map"].value or 0.0)
+    top = level_runs(runs, "map")
     places = "all" if share >= 1 else f"{percent(share)}% of all"
-    first = f"by MAP {top.label} is first, with {percent(top.metrics['map'].value)}%"
+    verb = "is" if len(top) == 1 else "are"
+    first = f"by MAP {joined_labels(top)} {verb} first, with {percent(top[0].metrics['map'].value)}%"
     return f" But 20 places are {places} candidates, so that this is easily reached; {first}."
 
 
@@ -314,8 +316,9 @@ def cautions(comparison: Comparison) -> list[str]:
         sentences.append(
             f"Without a threshold there is no predicted set, so micro and macro F1 are missing for: {names}."
         )
-    roc_aucs = [run.metrics["macro_roc_auc"] for run in runs]
-    if any(roc_auc.value is not None and roc_auc.low is None for roc_auc in roc_aucs):
+    # A model that scores every patient alike has the same area in every resample, and so no interval either.
+    roc_aucs = [roc_auc for run in runs if (roc_auc := run.metrics["macro_roc_auc"]).value is not None]
+    if roc_aucs and all(roc_auc.low is None for roc_auc in roc_aucs):
         sentences.append(
             "ROC-AUC has no interval and no test here: with this many targets the bootstrap would take too long."
         )
