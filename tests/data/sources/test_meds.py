@@ -145,3 +145,29 @@ def test_without_a_first_diagnosis_there_is_no_primary_only(tmp_path):
     folder = write_meds(tmp_path / "meds")
     with pytest.raises(ValueError, match="meds marks no diagnosis as the first of its visit; leave --primary-only out"):
         run("meds", "--input", folder, "--primary-only", "--output", tmp_path / "t")
+
+
+def test_births_and_sexes_that_contradict_or_cannot_be_are_left_out_and_counted(tmp_path):
+    folder = write_meds(tmp_path / "meds")
+    events = pl.DataFrame(
+        [
+            (1, datetime(1935, 5, 1), "MEDS_BIRTH"),  # another one, 25 years before the first
+            (2, None, "GENDER//M"),
+            (2, datetime(1960, 5, 1), "MEDS_BIRTH"),  # the same again
+        ],
+        schema=["subject_id", "time", "code"],
+        orient="row",
+    )
+    path = folder / "data" / "train" / "0.parquet"
+    first = pl.read_parquet(path)
+    born_late = (pl.col("subject_id") == 3) & (pl.col("code") == "MEDS_BIRTH")
+    born_early = (pl.col("subject_id") == 4) & (pl.col("code") == "MEDS_BIRTH")
+    years = pl.when(born_late).then(datetime(2021, 5, 1)).when(born_early).then(datetime(1800, 5, 1))
+    first = first.with_columns(time=years.otherwise("time"))
+    pl.concat([first, events.cast(first.select(events.columns).schema)], how="diagonal").write_parquet(path)
+    (task,) = run("meds", "--input", folder, "--output", tmp_path / "t", *EVEN)
+    people = {subject: (example_of(task, subject)["age"], example_of(task, subject)["sex"]) for subject in "12345"}
+    assert people == {"1": (None, "F"), "2": (59, None), "3": (None, "F"), "4": (None, "F"), "5": (59, "F")}
+    assert task.info["changed"]["patient whose rows of their own differ, in what is left out"] == 2
+    assert task.info["changed"]["age below 0 or above 120, left out"] == 6, "three visits each of two patients"
+    assert_adds_up(task)

@@ -83,6 +83,20 @@ def test_patients_without_a_row_of_their_own_are_counted(tmp_path):
     assert sum(row["age"] is None for row in every_row(task)) == 3
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_rows_of_a_patient_that_contradict_each_other_are_left_out_and_counted(tmp_path, turned):
+    """Neither the order of the rows nor that of the alphabet says which is right."""
+    folder = write_mimic3(tmp_path / "mimic")
+    header, *rows = gzip.decompress((folder / "PATIENTS.csv.gz").read_bytes()).decode().splitlines()
+    both = [rows[0], rows[0].translate(str.maketrans("FM", "MF"))]
+    lines = [header, *(both[::-1] if turned else both), *rows[1:], rows[1]]
+    (folder / "PATIENTS.csv.gz").write_bytes(gzip.compress("\n".join(lines).encode()))
+    (task,) = run("mimic3", "--input", folder, "--output", tmp_path / "task", "--fractions", 0.5, 0.25, 0.25)
+    assert task.info["changed"]["patient whose rows of their own differ, in what is left out"] == 1
+    assert [row["sex"] for row in every_row(task)].count(None) == 1
+    assert None not in [row["age"] for row in every_row(task)]
+
+
 def test_admissions_whose_times_contradict_are_counted(tmp_path):
     folder = write_mimic3(tmp_path / "mimic")
     header, *rows = (folder / "ADMISSIONS.csv").read_text().splitlines()

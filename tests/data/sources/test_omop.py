@@ -265,3 +265,24 @@ def test_folders_that_are_refused(tmp_path, change, message):
         return
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         prepared(tmp_path, change(omop.tables()), *ICD10)
+
+
+def test_a_concept_of_two_meanings_is_refused_and_one_that_is_repeated_is_not(tmp_path):
+    tables = omop.tables()
+    header, first, *_ = tables["concept"]
+    again = with_rows(tables, "concept", first)
+    assert (
+        prepared(tmp_path, again, *ICD10, name="again").codes == prepared(tmp_path, tables, *ICD10, name="once").codes
+    )
+    other = [f"{cell}9" if name == "concept_code" else cell for name, cell in zip(header, first, strict=True)]
+    with pytest.raises(ValueError, match="1 concept_ids of the table concept stand in several rows that differ"):
+        prepared(tmp_path, with_rows(tables, "concept", other), *ICD10, name="other")
+
+
+def test_visits_that_end_before_they_begin_are_counted(tmp_path):
+    tables = omop.tables()
+    header, *rows = tables["visit_occurrence"]
+    at = header.index("visit_end_date")
+    swapped = [[*rows[0][:at], "2001-01-01", *rows[0][at + 1 :]], *rows[1:]]
+    task = prepared(tmp_path, tables | {"visit_occurrence": [header, *swapped]}, *ICD10)
+    assert task.info["changed"]["visit that ends on a day before it begins, read as it stands"] == 1
