@@ -282,7 +282,7 @@ def test_a_concept_of_two_meanings_is_refused_and_one_that_is_repeated_is_not(tm
 def test_visits_that_end_before_they_begin_are_counted(tmp_path):
     tables = omop.tables()
     header, *rows = tables["visit_occurrence"]
-    at = header.index("visit_end_date")
-    swapped = [[*rows[0][:at], "2001-01-01", *rows[0][at + 1 :]], *rows[1:]]
-    task = prepared(tmp_path, tables | {"visit_occurrence": [header, *swapped]}, *ICD10)
+    ends = ["2001-01-01", *(row[header.index("visit_start_date")] for row in rows[1:])]
+    dated = [[*row, end] for row, end in zip(rows, ends, strict=True)]
+    task = prepared(tmp_path, tables | {"visit_occurrence": [[*header, "visit_end_date"], *dated]}, *ICD10)
     assert task.info["changed"]["visit that ends on a day before it begins, read as it stands"] == 1
