@@ -90,6 +90,8 @@ def read_new_patients(
             f"--at lies more than {FURTHEST // 365} years after the last visit of a patient; give a date where the "
             f"table's times are dates, and a number where they are days"
         )
+    today = (datetime.date.today() - _EPOCH).days  # a number of days is none since 1970, and hardly as large
+    ledger.change("patient whose last visit lies after today", sum((known or 0) > today for known in last_days))
     ledger.change(
         "age of an earlier visit, where the last has none", sum(last[each.patient_id].is_carried for each in patients)
     )

@@ -196,3 +196,13 @@ def test_numbers_that_make_no_date_are_counted_or_refused(tmp_path):
         read_patients(path, TableColumns(patient="pid", time="m+y", code="dx"), Ledger(), "icd10")
     with pytest.raises(ValueError, match=r"--time y\+m\+pid\+dx names too many columns"):
         TableColumns(patient="pid", time="y+m+pid+dx", code="dx")
+
+
+def test_new_patients_whose_last_visit_lies_ahead_are_counted(tmp_path):
+    path = tmp_path / "new.csv"
+    path.write_text("pid,day,dx\nP1,2021-01-01,I10\nP1,2199-01-01,E11.9\nP2,2021-01-01,I10\n")
+    new = read_new_patients(path, TableColumns(patient="pid", time="day", code="dx"), system="icd10cm")
+    assert new.account["changed"]["patient whose last visit lies after today"] == 1
+    path.write_text("pid,day,dx\nP1,1,I10\nP1,400,E11.9\n")
+    new = read_new_patients(path, TableColumns(patient="pid", time="day", code="dx"), system="icd10cm")
+    assert "patient whose last visit lies after today" not in new.account["changed"]
