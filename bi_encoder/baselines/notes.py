@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from bi_encoder.inputs.texts import query_texts
 from data.task import Task
 from mera.evaluation.spread_rows import spread_rows
 
+Value = TypeVar("Value")
 MOST_NOTES = 20_000
 """Training notes that are read: the linear models take the products of all pairs of them, 3 GiB."""
 
@@ -34,18 +36,15 @@ class Notes:
         that are marked for a code in one sentence as one phrase, instead of piece by piece."""
         starts = np.cumsum([0, *(len(task.splits[split]) for split in splits)])
         rows = spread_rows(int(starts[-1]), most)
-        texts, targets, patients = [], [], []
+        texts: list[str] = []
+        targets: list[list[int]] = []
+        patients: list[str] = []
         marked: list[list[tuple[int, str]] | None] = []
         for split, start, end in zip(splits, starts, starts[1:], strict=False):
             in_split = (rows[(rows >= start) & (rows < end)] - start).tolist()
-            all_texts, all_targets, ids = (
-                texts_of(task, split),
-                task.target_columns(split),
-                task.splits[split]["patient_id"],
-            )
-            texts += [all_texts[row] for row in in_split]
-            targets += [all_targets[row] for row in in_split]
-            patients += [ids[row] for row in in_split]
+            texts += _at(texts_of(task, split), in_split)
+            targets += _at(task.target_columns(split), in_split)
+            patients += _at(task.splits[split]["patient_id"], in_split)
             marked += _marked_words(task, split, in_split, joined)
         known = [of_note for of_note in marked if of_note is not None]
         return cls(
@@ -63,15 +62,19 @@ class Notes:
         """Those at `positions`."""
         return Notes(
             rows=self.rows[positions],
-            texts=[self.texts[position] for position in positions],
-            targets=[self.targets[position] for position in positions],
-            patients=[self.patients[position] for position in positions],
-            marked=None if self.marked is None else [self.marked[position] for position in positions],
+            texts=_at(self.texts, positions),
+            targets=_at(self.targets, positions),
+            patients=_at(self.patients, positions),
+            marked=None if self.marked is None else _at(self.marked, positions),
         )
 
     def of_rows(self, rows: np.ndarray) -> "Notes":
         """Those whose number is among `rows`."""
         return self.select(np.flatnonzero(np.isin(self.rows, rows)))
+
+
+def _at(values: Sequence[Value], positions: Sequence[int] | np.ndarray) -> list[Value]:
+    return [values[position] for position in positions]
 
 
 def texts_of(task: Task, split: str) -> list[str]:

@@ -54,7 +54,8 @@ def with_leading_zeros(diagnoses: pl.DataFrame, system: str, ledger: Ledger, cho
     num_rows = int(counts.filter(pl.col("raw").is_in(list(plain_of)))["count"].sum())
     num_wrong = int(counts.filter(pl.col("raw").is_in(list(wrong)))["count"].sum())
     few = len(wrong) < _FEWEST_CODES
-    is_slip = few or num_wrong <= _SLIPS * num_rows if has_zeros else few and num_wrong < _SMALLEST_SHARE * num_rows
+    rare = num_wrong <= _SLIPS * num_rows if has_zeros else num_wrong < _SMALLEST_SHARE * num_rows
+    is_slip = (few or rare) if has_zeros else (few and rare)
     if is_slip and not (as_floats or (choice == RESTORE and wrong)):
         return diagnoses
     if choice is None:

@@ -158,9 +158,9 @@ def _guess(table: Path, columns: Sequence[str]) -> dict[str, list[str]]:
     command = [sys.executable, "-m", "data.prepare.run_guess", str(table), *columns, "--json"]
     done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
     if done.returncode:
-        sentences = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
         if done.returncode < 0:
             raise UserError(f"the look at {table} was ended by {name_of(-done.returncode)}; is there memory enough?")
+        sentences = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
         if not sentences:
             sys.stderr.write(done.stderr)
             raise UserError("see above")

@@ -84,7 +84,7 @@ def own_codes(text: str, codes: Iterable[str]) -> Iterable[tuple[int, int]]:
 def _as_written(code: str) -> re.Pattern[str]:
     """Longer codes too: a task of categories, or of an edition with fewer digits, has shorter ones than its notes."""
     category, _, rest = map(re.escape, code.partition("."))
-    if code.partition(".")[0].isdigit():
+    if category.isdigit():
         written = rf"{category}\.{rest}\d{{{0 if rest else 1},2}}"
     elif rest:
         written = rf"D?{category}[.,]?{rest}\w{{0,4}}"

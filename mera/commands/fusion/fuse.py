@@ -58,7 +58,7 @@ def fuse_runs(paths: Sequence[str | Path], output: str | Path, name: str | None 
             "validation_rows": len(targets),
         },
     }
-    if any(read_predictions(folder).manifest.get("refitted") for folder in folders):
+    if any(part.refitted for part in fused.parts):
         manifest["refitted"] = True
     of_validation = manifest | {"task": first.validation.manifest["task"]}
     of_test = _fused(first.test, fused.test, threshold, manifest)

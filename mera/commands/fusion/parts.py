@@ -26,6 +26,8 @@ class Part:
     """Its own figures there; those of a model that chose something by the validation split flatter it."""
     over_threshold: bool
     """Whether what is fused is by how much a score is above the threshold (`has_thresholds_of_rows`)."""
+    refitted: bool
+    """Whether test was scored by a model that was fitted again on validation too."""
 
 
 class Splits(NamedTuple):
@@ -85,8 +87,16 @@ def each_part(folders: Sequence[Path], first: Splits) -> Iterator[tuple[Part, np
         model = str(test.manifest.get("model", test.name))
         alone = figures(validation.scores[:, first.fair], validation.thresholds, targets)
         over_threshold = has_thresholds_of_rows(validation)
-        part = Part(run=test.name, model=model, validation=alone, over_threshold=over_threshold)
-        yield part, candidate_scores(validation, over_threshold)
+        yield (
+            Part(
+                run=test.name,
+                model=model,
+                validation=alone,
+                over_threshold=over_threshold,
+                refitted=bool(test.manifest.get("refitted")),
+            ),
+            candidate_scores(validation, over_threshold),
+        )
 
 
 def check_same(run: Predictions, first: Predictions, split: str, folder: Path, first_folder: Path) -> None:

@@ -306,7 +306,8 @@ class _Guesser:
 
     def _orders_codes(self, column: str) -> bool:
         """Whether the rows of a visit have different values; of visits of one row each the name has to say it."""
-        visit = parts_of("+".join(filter(None, (self.known.patient, self.known.visit or self.known.time))))
+        known = self.known
+        visit = list(filter(None, [known.patient, *([known.visit] if known.visit else parts_of(known.time or ""))]))
         of_visit = self.rows.group_by(visit).agg(pl.col(column).n_unique().alias("different"), pl.len().alias("rows"))
         several = of_visit.filter(pl.col("rows") > 1)
         if several.is_empty():
@@ -322,8 +323,7 @@ class _Guesser:
 
     def _has_one_note(self, ids: str) -> bool:
         """Whether each value of the column `ids` has one note."""
-        notes = parts_of(str(self.known.text))
-        return self.rows.select(ids, *notes).unique().height == self.rows[ids].n_unique()
+        return self.rows.select(ids, *parts_of(str(self.known.text))).unique().height == self.rows[ids].n_unique()
 
 
 def _find_named(path: Path, known: TableGuess, header: Sequence[str], separator: str | None) -> None:

@@ -47,13 +47,13 @@ def with_one_time(path: str | Path, rows: pl.DataFrame, ledger: Ledger) -> pl.Da
     parts = [name for name in rows.columns if name.startswith("time_") and name[5:].isdigit()]
     if not parts:
         return rows
-    there = pl.all_horizontal(pl.col(name).is_not_null() for name in parts)
-    year, month, day = (pl.col(name).cast(pl.String) for name in (*parts, *["time_0"] * (3 - len(parts))))
-    text = pl.concat_str(year, month, day if len(parts) > 2 else pl.lit("1"), separator="-")
+    there = pl.all_horizontal(pl.col(parts).is_not_null())
+    first_of_month = [pl.lit("1")] * (len(parts) < 3)
+    text = pl.concat_str(pl.col(parts).cast(pl.String), *first_of_month, separator="-")  # null where a part is
     moment = text.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us"))
-    is_year = pl.col("time_0").is_between(FIRST_YEAR, LAST_YEAR)
-    dated = rows.with_columns(time=pl.when(there & is_year).then(moment), time_days=pl.lit(None, pl.Float64))
-    wrong = int(dated.select((there & pl.col("time").is_null()).sum()).item())
+    is_year = pl.col(parts[0]).is_between(FIRST_YEAR, LAST_YEAR)
+    dated = rows.with_columns(time=pl.when(is_year).then(moment), time_days=pl.lit(None, pl.Float64))
+    wrong = dated.filter(there & pl.col("time").is_null()).height  # the others have no time, and are counted so
     if rows.height and wrong and dated["time"].null_count() == rows.height:
         raise UserError(f"{path}: the numbers of --time make no dates; it names the year first, then month and day")
     ledger.change("row whose year, month and day are no date", wrong)
