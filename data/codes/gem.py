@@ -20,6 +20,7 @@ _EMPTY_WORDS = _FUNCTION_WORDS | frozenset(re.findall(r"\w+", "classified elsewh
 _UNSPECIFIED = re.compile(r"\bunspecified\b(?! organism| trimester| number)|\bnos\b", re.IGNORECASE)
 """Titles of unspecified diseases. Titles in which only a circumstance is unspecified do not match: pulmonary
 congestion, 514, is no `pneumonia, unspecified organism`."""
+_VAGUE = re.compile(r"\b(?:not specified|unspecified|without mention)\b", re.IGNORECASE)
 _INTENT = re.compile(r"\b(?:assault|self-harm|suicide|undetermined)\b", re.IGNORECASE)
 """Intents other than accident. Coders are to assume an accident where the intent of a poisoning is not known."""
 _STEM_LENGTH = 6
@@ -45,12 +46,16 @@ def by_gem(source: str, target: str, native: Mapping[str, int] | None = None) ->
     7. its title shares more words with the source's (for I10, 401.9 rather than the malignant 401.0);
     8. it comes first in the GEM.
 
+    A code that the target edition has divided since the GEM was made is the one below it that says no more (E78.00 for
+    272.0, which the GEM has as E78.0), where there is one and the hospital does not use the undivided one more.
+
     Where the GEM says that only several codes together translate one (a combination), all of them come back, from its
     first scenario. A code that the source edition has retired is still translated where the GEM (of 2018) has it.
     Raises DroppedCode where the GEM has no translation, UnknownCode where the source edition knows neither the code nor
     an ancestor.
     """
     own_use = _OwnUse(native or {})
+    undivided = _undivided_codes(target)
     clusters = _read_gem(source, target)
     source_ontology, target_ontology = load_ontology(source), load_ontology(target)
 
@@ -68,16 +73,18 @@ def by_gem(source: str, target: str, native: Mapping[str, int] | None = None) ->
         if plain not in clusters:
             raise DroppedCode(f"no {target} code for it in the GEM")
         choices = [_known(alternatives, target_ontology) for alternatives in clusters[plain]]
-        codes = tuple(
-            dict.fromkeys(
-                next(iter(choice)) if len(choice) == 1 else _best(*titles(code), choice, target_ontology, own_use)
-                for choice in choices
-                if choice
-            )
+        chosen = dict.fromkeys(
+            next(iter(choice)) if len(choice) == 1 else _best(*titles(code), choice, target_ontology, own_use)
+            for choice in choices
+            if choice
         )
-        if not codes:
+        if not chosen:
             raise DroppedCode(f"its {target} code in the GEM is no longer valid")
+        whole = {code: undivided.get(code, code) for code in chosen}
+        kept = (code if own_use.counts(code) > own_use.counts(part) else part for code, part in whole.items())
+        codes = tuple(dict.fromkeys(kept))
         how = ", one of several choices" if any(len(choice) > 1 for choice in choices) else ""
+        how += "" if codes == tuple(chosen) else ", divided since: the part that says no more"
         return Resolved(codes, f"{source} code translated by the GEM{how}")
 
     return resolve
@@ -115,6 +122,30 @@ def _known(alternatives: Alternatives, ontology: Ontology) -> dict[str, bool]:
             code, exact = ontology.resolve(raw)
             known[code] = known.get(code, False) or exact
     return known
+
+
+@functools.cache
+def _undivided_codes(system: str) -> dict[str, str]:
+    """Heading -> the leaf below it that says no more: the one that alone is called so, or that alone is unspecified."""
+    ontology = load_ontology(system)
+    leaves = ontology.nodes(leaves_only=True)
+    below: dict[str, list[str]] = defaultdict(list)
+    for leaf in leaves:
+        below[ontology.ancestors(leaf)[0]].append(leaf)
+    said = {heading: _stems(ontology.definition(heading)) for heading in below if ontology.knows(heading)}
+    found = {}
+    for heading, stems in said.items():
+        parts = {leaf: _stems(leaves[leaf]) for leaf in below[heading]}
+        alike = [leaf for leaf, of_leaf in parts.items() if of_leaf == stems]
+        vague = [leaf for leaf in parts if _says_less(leaves[leaf], ontology.definition(heading))]
+        for candidates in (alike, vague):
+            if len(candidates) == 1:
+                found.setdefault(heading, candidates[0])
+    return found
+
+
+def _says_less(title: str, heading: str) -> bool:
+    return len(_VAGUE.findall(title)) > len(_VAGUE.findall(heading))
 
 
 class _OwnUse:

@@ -2,8 +2,9 @@
 
 ISO 8601 in its usual forms is read as it stands: the day and the clock of the place, whatever offset follows (`Z`,
 `UTC`, `+01:00`), since the visits of a patient are counted in days of that place. Dates that begin with a day or a
-month are read only where the column proves which it is: a number above 12 in one of the two places. Two-digit years are
-not read, in whatever form: `13-01-23` is no day of the year 13.
+month are read only where the column proves which it is: a number above 12 in one of the two places (`31012023`, or
+`3012023` where a number has lost its zero, where nothing begins with a year). Two-digit years are not read, in whatever
+form: `13-01-23` is no day of the year 13.
 """
 
 import functools
@@ -23,6 +24,7 @@ _CLOCK_OF_DB2 = r"^(\d{4}-\d\d-\d\d)-(\d\d)\.(\d\d)\.(\d\d)(?:\.\d+)?$"
 _FRACTION = r"(:\d\d)[.,]\d+"
 _ISO = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d")
 _COMPACT = {r"^\d{8}$": "%Y%m%d", r"^\d{8} ?\d{4}$": "%Y%m%d %H%M", r"^\d{8} ?\d{6}$": "%Y%m%d %H%M%S"}
+_YEAR_LAST = r"^(\d{1,2})(\d\d)((?:19|20)\d\d)(?:\.0*)?$"
 _NAMED_MONTHS = ("%d-%b-%Y", "%d-%B-%Y", "%b-%d-%Y", "%B-%d-%Y", "%d%b%Y")
 _CLOCKS = ("", " %H:%M:%S", " %H:%M", " %I:%M:%S %p", " %I:%M %p")
 _MONTHS = {
@@ -122,7 +124,9 @@ def _parsed(values: pl.Series, date_format: str | None, day_first: bool | None, 
             # The parser would take 2020101 for a date as well.
             whole = pl.select(pl.when(rest.str.contains(pattern)).then(rest)).to_series()
             moments = _filled(moments, whole.str.replace(r"^(\d{8})(\d)", "${1} ${2}"), (form,))
-    if allow_days and (days := _as_days(values, moments)) is not None:
+    if moments.null_count() == len(moments):
+        values = values.str.replace(_YEAR_LAST, "${1}-${2}-${3}")
+    if allow_days and (days := _as_days(values, moments, date_format)) is not None:
         return Times(moments=moments, days=days)
     rest = _rest(values, moments)
     if rest.null_count() < len(rest):
@@ -272,7 +276,7 @@ def _refuse_other_calendars(moments: pl.Series) -> None:
             )
 
 
-def _as_days(values: pl.Series, moments: pl.Series) -> pl.Series | None:
+def _as_days(values: pl.Series, moments: pl.Series, date_format: str | None) -> pl.Series | None:
     """`values` as numbers of days, where more of them are numbers than dates."""
     numbers = values.str.replace(",", ".", literal=True).cast(pl.Float64, strict=False)
     num_numbers = len(numbers) - numbers.null_count()
@@ -280,6 +284,8 @@ def _as_days(values: pl.Series, moments: pl.Series) -> pl.Series | None:
     if not num_numbers or num_numbers <= num_dates:
         return None
     reason = _why_no_days(numbers.drop_nulls()) or _why_no_decimals(values.filter(numbers.is_not_null()))
+    if reason is not None and date_format is not None and moments.null_count() == len(moments):
+        raise UnreadableTimes(f"none of its values has the form {date_format} (--date-format)")
     if reason is not None:
         raise UnreadableTimes(f"the numbers in it {reason}; give dates such as 2020-01-31, or numbers of days")
     return numbers

@@ -26,6 +26,11 @@ from data.sources.shared.icd_versions import resolve_versions
         ("icd9cm", "250.50", "E11.39"),  # ophthalmic: retinopathy and cataract are more specific
         ("icd9cm", "511.89", "J90"),  # the pleura stands in the heading above
         ("icd9cm", "820.8", "S72.009A"),  # neither right nor left
+        ("icd9cm", "272.0", "E78.00"),  # E78.0 of the GEM is divided into unspecified and familial
+        ("icd9cm", "276.2", "E87.20"),  # acidosis
+        ("icd9cm", "008.45", "A04.72"),  # not specified as recurrent
+        ("icd9cm", "585.3", "N18.30"),
+        ("icd9cm", "112.1", "B37.3"),  # is acute or chronic now, and neither says no more
         ("icd10cm", "I10", "401.9"),
         ("icd10cm", "I25.10", "414.01"),  # of a native artery, although 414.00 is unspecified
         ("icd10cm", "E78.5", "272.4"),

@@ -99,6 +99,23 @@ def test_a_column_in_two_orders_is_refused():
         moments("31/01/2020", "01/31/2020")
 
 
+def test_days_and_years_without_a_mark_between():
+    """French exports have `31012020`, and a number of them has lost its zero."""
+    assert moments("31012020", "04032020") == [datetime(2020, 1, 31), MIDNIGHT]
+    assert moments("31012020.0", "4032020.0") == [datetime(2020, 1, 31), MIDNIGHT]
+    assert moments("01312020", "03042020") == [datetime(2020, 1, 31), MIDNIGHT]
+    assert moments("04032020", date_format="%d%m%Y") == [MIDNIGHT]
+    assert moments("20200304", "31012020") == [MIDNIGHT, None]
+    assert parse_times(pl.Series(["31012020", "04032020"]), allow_days=True).days is None
+    with pytest.raises(UnreadableTimes, match="whether the day or the month comes first"):
+        moments("04032020", "03042020")
+
+
+def test_a_format_that_nothing_has_is_named():
+    with pytest.raises(UnreadableTimes, match=r"none of its values has the form %d.%m.%y \(--date-format\)"):
+        parse_times(pl.Series(["99112233", "99112234"]), "%d.%m.%y", allow_days=True)
+
+
 def test_a_format_of_ones_own():
     assert moments("4|3|2020 5h06", date_format="%d|%m|%Y %Hh%M") == [datetime(2020, 3, 4, 5, 6)]
     assert moments("2020-03-04", date_format="%d.%m.%Y") == [MIDNIGHT]

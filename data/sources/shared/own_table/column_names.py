@@ -2,31 +2,72 @@
 decide where several would do, and those that a column of the kind has not.
 
 A name is read as its words: `att_date`, `att-date` and `Att Date` are `att date`. Patterns that begin with `\\b` fit
-where a word begins, so that `end` is no part of `attend`.
+where a word begins, so that `end` is no part of `attend`. A name also fits in plain letters: `Věk` and `vek`.
 """
 
+import functools
 import re
+import unicodedata
 
 from data.table_files.meanings import SEX_IN_SPANISH
 
-OF_DIAGNOSES = r"dx|diag|hdia|bdia|\b(icd|cie|cim|cid)"
+_IN_PLAIN = str.maketrans({"ł": "l", "đ": "d", "ø": "o", "ı": "i", "ß": "ss", "æ": "ae", "œ": "oe"})
+
+
+def _stems(*lines: str) -> str:
+    """`|` and a pattern of words that begin so, in plain letters and with ` ?` where `_` stands."""
+    return rf"|\b({'|'.join(' '.join(lines).split()).replace('_', ' ?')})"
+
+
+# Polish, Czech and Slovak; Hungarian, Romanian and Turkish; Croatian, Serbian and Slovenian; Finnish and the Baltic
+# languages, Norwegian and Swedish; Italian and Portuguese; Greek, Russian and Ukrainian.
+_BIRTH = _stems(
+    "urodz naroz naroden dat_nar szulet naster dogum roden rodjen rojen syntym sunni gimim dzimsan fodels nascit",
+    "nascim γεννησ рожд народж",
+)
+_SEX = _stems("plec pohlav neme?\\b spol\\b pol\\b sukupuol sugu\\b lyti dzimum φυλο пол\\b стать")
+_AGE = _stems(
+    "wiek veku?\\b eletkor kor\\b varsta yasi?\\b starost ika\\b vanus amziu vecum alder\\b eta\\b ηλικ возраст вік\\b"
+)
+_DISCHARGE = _stems(
+    "wypis propust prepust elbocsat tavoz externar taburc cikis otpust odpust lahto poistu loppu isvyk izrakst",
+    "utskr udskr separat dimiss uscita saida ontslag εξιτ εξοδ выпис выбы випис konec koniec zakoncz ukonc vege",
+    "veg\\b kraj\\b bitis slut",
+)
+_DEATH = _stems(
+    "zgon umrti smrt uhyn halal deces olum preminuc kuol surm mirt navesbasd dodsd decess obit morte\\b θανατ смерт"
+)
+_ADMISSION = _stems(
+    "przyj prij internar felvet bekul yatis basvur giris primit prijam prijem sprejem tulop saapu alku saabu gulim",
+    "atvyk inlagg innlegg inndato ricover ingress accettaz εισαγωγ εισοδ поступ госпит надход",
+)
+_DAY = _stems("tarih pvm paivamaar kuupaev ημερομην дата dat\\b")
+
+OF_DIAGNOSES = (
+    r"dx|diag|hdia|bdia|\b(icd|cie|cim|cid)"
+    + _stems("mkn mkb bno rhk\\b tlk\\b rozpozn tani\\b tanisi διαγν мкб мкх диагн діагн")
+    + r"|診断|诊断|病名|진단|상병"
+)
 """What only a column of diagnoses is called."""
 SHORT_FOR_DIAGNOSES = r"\b(dp|dr|das|dia|hd|nd) ?\d*\b"
 OF_SEX = (
     r"sex|gender|geschlecht|sexo|género|genero|genre|geslacht|sesso|\bk(ø|oe|ö|o)n\b|kj(ø|o)nn|płeć|plec\b|cinsiyet"
-    r"|\bпол\b|性別|性别|성별"
+    r"|性別|性别|성별" + _SEX
 )
 OF_VOID_ROWS = (
     r"sicherheit|certaint|\bdeleted?\b|\bvoid|cancel|storno|\bstatus\b|\bcode ?type|\bdx ?type|qualifier|verification"
-    r"|\bactive\b|anulad|annul"
+    r"|\bactive\b|anulad|annul|\b(dx|diag\w*) ?(prefix|type)\b"
 )
 """Columns beside the codes that may say that a row does not count."""
 IN_SPANISH, IN_DUTCH = SEX_IN_SPANISH, r"geslacht"
 OF_NATIONAL_IDS = (
-    r"|^(nuhsa|cip|cipa|sip|dni|nif|curp|cpf|cns|prontu[aá]rio|kvnr|pesel|bsn|ipp|hn|empi|codice ?fiscale)$"
+    r"|^(nuhsa|cip|cipa|sip|dni|nif|curp|cpf|cns|prontu[aá]rio|kvnr|pesel|bsn|(no? ?)?ipp|hn|empi|codice ?fiscale)$"
     r"|^(n[uú]mero ?(de ?)?)?historia( ?cl[ií]nica)?$|^(hospital|unit) ?(no|nr|num|number)$|^n(ro|º|o|um)? ?h\.? ?c\.?$"
     r"|^cip ?(encriptado|anonim\w*)$|expediente|^n(um|umero|º)? ?processo$|^visit ?link$|^jid$|\bhasta ?(no|id)"
-    r"|пациент|患者|病案号|환자"
+    r"|^ur ?(no|nr|num|number)$|^urn$|^hcn$|^(taj|amka|αμκα|hetu|jmbg|mbo|rc|cnp|pnr)$|患者|病案号|환자"
+) + _stems(
+    "pacjent rodne_c cislo_poj beteg paciens tc_kimlik pacijent bolesnik bolnik potila henkilotun patsient isikukood",
+    "asmens_kod personn?umm personnr fodselsn paziente assistit utente doente ασθεν пациент пацієнт больно",
 )
 """Numbers of a patient in the health services of Spain, Brazil, Germany, Poland, France and others."""
 NAMES = {
@@ -34,15 +75,21 @@ NAMES = {
     r"|\bpat ?(nr|no|num|id)|medical record|\bnhs\b|nhsn|\bhes ?id|\bcpr|\blopnr|pacient|paciente|^rut|nhc|member"
     r"|beneficiar|\bbene\b|versichert|desynpuf|^id$" + OF_NATIONAL_IDS,
     "visit": r"visit|admission ?id|hadm|encounter|stay|fall|case|episod|spell|^vid$|sejour|séjour|aufenthalt"
-    r"|^id ?ingreso|nosologico|^(n )?aih$|^nda$|atendimento|^id ?atenci[oó]n",
+    r"|^id ?ingreso|nosologico|^(n )?aih$|^nda$|atendimento|^id ?atenci[oó]n|住院号|入院番号"
+    r"|^((no? ?)?(csn|fin|har|vtf|rss|rsa|iep))$"
+    + _stems(
+        "hospitali[sz] pobyt pripad ksieg eset kezel spitaliz protokol epizod hoitojak opphold indlagg vardtillf",
+        "ricover internac internam госпит случа история_бол",
+    ),
     "time": r"admi|date|datum|\bdato\b|\bdata\b|fecha|ingreso|aufnahme|\bentr|arriv|time|^day|start|\bfrom|besuch"
-    r"|attend|contact|opname|inskriv|indlag|internac",
+    r"|attend|contact|opname|inskriv|indlag|internac|入院|就诊|来院|受診|입원|내원" + _ADMISSION + _DAY,
     "sex": OF_SEX,
-    "age": r"\bage|\b(start|end|adm|admission|pat|patient)age\b|^alter|edad|^idade|leeftijd|^eta$",
-    "birth_date": r"birth|\bborn|\bdob\b|\bgeb|\bnac|\bnais|\bnasc|\bf[oöø]d|synt|urodz|nascita",
-    "position": r"seq|position|rank|^pos|^nr$|order|num|^line|\b(dx|diag\w*) ?(no|nr|line)\b",
+    "age": r"\bage|\b(start|end|adm|admission|pat|patient)age\b|^alter|edad|^idade|leeftijd|年龄|年齢|나이|연령" + _AGE,
+    "birth_date": r"birth|\bborn|\bdob\b|\bgeb|\bnac|\bnais|\bnasc|\bf[oöø]d|生年|出生|생년" + _BIRTH,
+    "position": r"seq|position|rank|^pos|^nr$|order|num|^line|\b(dx|diag\w*) ?(no|nr|line)\b|\boccurr"
+    r"|\bporadi|\bsorszam",
     "code": rf"{OF_DIAGNOSES}|{SHORT_FOR_DIAGNOSES}|codes?\b",
-    "text": r"note|text|summary|report|brief|informe|epicris",
+    "text": r"note|text|summary|report|brief|informe|epi[ck]ri|zprav|zaros|lelet|anamne|эпикриз|выписка",
     "note": r"id$|^id|note|doc|file|report|informe|key|num",
 }
 FIRST_CHOICE = {
@@ -50,7 +97,7 @@ FIRST_CHOICE = {
     r"(id|nr|no|num|number|nummer|key|identifier|sk)?$|^pid$|^mrn$|^nhc$|^rut$|^cpr|^lopnr",
     "visit": r"spell|stay|hadm|admission|encounter|visit|fall|case|sejour|séjour|aufenthalt|ingreso",
     "time": r"admi|ingreso|aufnahme|\bentr|arriv|start|\bfrom|besuch|visit|encounter|attend|contact|opname|inskriv"
-    r"|indlag|internac",
+    r"|indlag|internac|入院|입원" + _ADMISSION,
     "age": r"^age$|^alter$|^edad$|^idade$|age ?(at ?)?admi",
     "sex": r"^(sex|gender|geschlecht|sexo|genre)|(patient|pat) ?(sex|gender)",
     "position": r"seq|position|rank",
@@ -58,14 +105,24 @@ FIRST_CHOICE = {
 _NO_DAY_OF_A_VISIT = (
     r"birth|\bgeb|\bnac|\bnais|\bnasc|\bfod|\bföd|\bdob\b|death|\bdeces|\bdis\b|disch|entlass|\balta|egreso|sortie"
     r"|export|extract|follow|updat|modif|\blast|created|result|sample|referr?al|booking|\bletter|print|\bdue"
-    r"|registered|\b(ed)?(end|out)(date|dt|time|datum)?\b"
+    r"|registered|\b(ed)?(end|out)(date|dt|time|datum)?\b|生年|出生|생년|退院|出院|퇴원|死亡|사망"
+    + _BIRTH
+    + _DISCHARGE
+    + _DEATH
 )
 NOT = {
     "time": _NO_DAY_OF_A_VISIT,
-    "time of a note": r"birth|\bgeb|\bnac|\bnais|\bnasc|\bdob\b|death|\bdeces|export|extract|print|updat|modif",
+    "time of a note": r"birth|\bgeb|\bnac|\bnais|\bnasc|\bdob\b|death|\bdeces|export|extract|print|updat|modif"
+    r"|生年|出生|생년|死亡|사망" + _BIRTH + _DEATH,
     "patient": r"name|nombre|\bnom$|apellido|surname|\bdob|birth|\bgeb|date|datum|fecha|\bsex|gender|\bage|\balter\b"
     r"|edad|\bzip|\bplz|postal|city|\bstate|status|type|group|class|country|phone|room|\bward|(?<!medical )record|path"
-    r"|consultant|doctor|physician|personnel|staff|nurse",
+    r"|consultant|doctor|physician|personnel|staff|nurse|性別|性别|성별|年龄|年齢|나이|생년|生年|出生|姓名|氏名|이름|성명"
+    + "".join((_BIRTH, _SEX, _AGE, _DISCHARGE, _DEATH, _ADMISSION, _DAY))
+    + _stems(
+        "imie nazwisk jmeno prijmen meno\\b nev\\b nume\\b prenum soyad ad[iı]?\\b ime\\b prezim priimek nimi vards",
+        "fornamn efternamn cognome nome\\b apelido sobrenome prenom ονομα επωνυμ фамил имя отчеств фио lekar orvos",
+        "hekim doktor laakar medico arzt врач лікар adres mesto miasto obec psc varos oras город tel\\b",
+    ),
     "birth_date": r"mother|father|baby|child|partner|weight|gewicht|peso|place|ort\b|lugar|countr|pa[ií]s|order|number",
     "age": r"death|mother|father|baby|onset|diagnos|\b(months?|days?|weeks?)\b",
     "sex": r"baby|mother|father|partner|doctor|physician",
@@ -78,8 +135,12 @@ RATHER_NOT = {"code": r"\badm(i|t)|\breferr?al|presenting|provisional|working|\b
 """Names that a column of the kind has only where there is no other."""
 OF_OTHER_CODES = rf"^(?!.*({OF_DIAGNOSES})).*(\batc\b|drug|medic|proc|post|clinic|servic|special|depart)"
 """Columns of codes that hardly are of diagnoses, where there are others."""
-OF_PRINCIPAL = r"princ|primary|\bmain|haupt|\bhdia|\b(hd|dp)\b|hoofd|\bpdx|prim[aä]r"
-OF_SECONDARY = r"second|neben|\bbdia|\b(nd|das)\b|\bother|comorb|assoc|neven|\bsdx"
+OF_PRINCIPAL = r"princ|primary|\bmain|haupt|\bhdia|\b(hd|dp)\b|hoofd|\bpdx|prim[aä]r|主" + _stems(
+    "zasadn glown hlavn fo_diag ana_tan glavn osnovn paa_?diag huvud hoved κυρι основн"
+)
+OF_SECONDARY = r"second|neben|\bbdia|\b(nd|das)\b|\bother|\baddit|comorb|assoc|neven|\bsdx|副|其他" + _stems(
+    "wspol dodatk vedlej vedlaj kiser tarsult ek_tan prated sporedn sivu bi_?diag δευτερ сопут супут осложн"
+)
 """Columns of a visit's first diagnosis, and of those behind it."""
 OF_NO_DAYS = r"type|source|\bid\b|status|\bin ?hospital|length|\blos\b|year|month|hour"
 """Numbers beside the times of visits that are no days."""
@@ -104,8 +165,17 @@ def words(name: str) -> str:
     return " ".join(re.findall(r"[^\W_]+", _IN_ANOTHER_SCRIPT.sub(" ", name.lower())))
 
 
+@functools.lru_cache(maxsize=4096)
+def _forms(name: str) -> tuple[str, ...]:
+    """Its words, and where other letters stand in them also in plain ones."""
+    of_name = words(name)
+    letters = unicodedata.normalize("NFD", of_name.translate(_IN_PLAIN))
+    plain = unicodedata.normalize("NFC", "".join(letter for letter in letters if not unicodedata.combining(letter)))
+    return (of_name,) if plain == of_name else (of_name, plain)
+
+
 def is_called(name: str, pattern: str) -> bool:
-    return re.search(pattern, words(name)) is not None
+    return any(re.search(pattern, form) for form in _forms(name))
 
 
 def could_be(name: str, kind: str) -> bool:

@@ -1,6 +1,7 @@
 """The first rows of a table, by which it is guessed what its columns are, and whether it has names for them."""
 
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -8,16 +9,21 @@ import polars as pl
 
 from data.sources.shared.own_table.code_cells import has_code_form
 from data.sources.shared.own_table.column_kinds import distinct
-from data.sources.shared.own_table.column_names import OF_DIAGNOSES, is_called
+from data.sources.shared.own_table.column_names import NAMES, OF_DIAGNOSES, is_called
 from data.sources.shared.own_table.guessed_codes import tell_left_out
 from data.table_files.columnar import records_in
 from data.table_files.columns import without_nothing
 from data.table_files.csv_layout import is_place
-from data.table_files.stored_files import NotInEncoding, NotInUtf8
+from data.table_files.meanings import sex
+from data.table_files.stored_files import NotInEncoding, NotInUtf8, read_text
 from data.table_files.text_tables import all_columns, read_text_table
 from mera.system.errors import UserError
 
-WINDOWS = "cp1252"
+EIGHT_BITS = ("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1257", "cp932", "gb18030", "cp949")
+"""What a file may be in that is not in UTF-8, the likeliest first: Windows' pages of Western and Central Europe,
+Cyrillic, Greek, Turkish, Baltic, and those of Japan, China and Korea."""
+_LOOKED_AT = 200_000
+"""Bytes by which that is told."""
 _ROWS = 20_000
 """Rows that are looked at."""
 _CODE = r"[a-z]\d{2}(\.\w+)?|[a-z]\d{3,4}"
@@ -28,21 +34,48 @@ _NO_NAMES = "{} has values in its first line, and no names of columns; add a lin
 
 
 def first_rows(path: str | Path, separator: str | None, encoding: str | None) -> tuple[pl.DataFrame, str | None]:
-    """The first rows as text, columns named as in the file in lower case; and the encoding: that of Windows and Latin-1
-    where the file is not in UTF-8 and none is named.
+    """The first rows as text, columns named as in the file in lower case; and the encoding: where the file is not in
+    UTF-8 and none is named, that in which most names of columns and sexes are words, else that of Western Europe.
 
-    In another encoding of eight bits codes and dates read the same, and only accented letters in names of columns and
-    in notes would differ. Raises UserError where the first line holds no names of columns, and errors of reading as
-    `read_text_table`."""
+    Codes and dates read the same in all of them, names of columns, sexes and notes do not. Raises UserError where the
+    first line holds no names of columns, and errors of reading as `read_text_table`."""
     try:
         return _read(Path(path), separator, encoding), encoding
     except NotInUtf8 as error:
         if encoding is not None:
             raise
-        try:
-            return _read(Path(path), separator, WINDOWS), WINDOWS
-        except NotInEncoding:
-            raise error from None  # nobody has named that encoding
+        for guessed in _likely_encodings(Path(path)):
+            try:
+                rows = _read(Path(path), separator, guessed)
+            except NotInEncoding:
+                continue
+            print(f"not in UTF-8, read as {guessed} (--encoding says otherwise)", file=sys.stderr)
+            return rows, guessed
+        raise error from None
+
+
+def _likely_encodings(path: Path) -> list[str]:
+    """Those in which cells mean something by their letters beyond ASCII, most of them first; the first of EIGHT_BITS
+    at last."""
+    text, _ = read_text(path, "latin-1")  # a character for each byte
+    first_line, *lines = (line.encode("latin-1") for line in text[:_LOOKED_AT].decode(errors="ignore").split("\n"))
+    known = {
+        encoding: sum(map(_is_a_name, _cells(first_line.decode(encoding, "ignore"))))
+        + sum(bool(sex(cell)) for cell in _cells(b"\n".join(lines).decode(encoding, "ignore")))
+        for encoding in EIGHT_BITS
+    }
+    return [*sorted(filter(known.get, EIGHT_BITS), key=lambda encoding: -known[encoding]), EIGHT_BITS[0]]
+
+
+def _cells(text: str) -> set[str]:
+    """The different ones that are not in ASCII."""
+    return {cell.strip() for cell in re.split(r"[;,|\t\n\"]", text.lower()) if not cell.isascii()}
+
+
+def _is_a_name(cell: str) -> bool:
+    """Whether a column may be called so, and could not without its letters beyond ASCII."""
+    without = re.sub(r"[^\x00-\x7f]", "_", cell)
+    return any(is_called(cell, kind) and not is_called(without, kind) for kind in (OF_DIAGNOSES, *NAMES.values()))
 
 
 def _read(path: Path, separator: str | None, encoding: str | None) -> pl.DataFrame:

@@ -227,7 +227,8 @@ class _Guesser:
 
     def tell_unread(self) -> None:
         """Columns that may matter by their names, and are not read."""
-        few = [name for name in self.free if 1 < len(distinct(self.rows[name])) <= _FEW]
+        few = [name for name in self.free if 0 < len(distinct(self.rows[name])) <= _FEW]
+        few = [name for name in few if self.rows[name].n_unique() > 1]  # an empty cell beside one word too
         sexes = [name for name in few if is_called(name, OF_SEX) and could_be(name, "sex") and self.known.sex is None]
         tell_left_out("sexes by their names", sexes, "--sex-values F=..,M=.. says what their values mean")
         if self.known.age is None and self.known.birth_date is None:
@@ -260,7 +261,7 @@ class _Guesser:
             if called and (why := why_no_time(self.rows[name])) is not None:
                 raise UserError(
                     f"{self.path}: column {name} seems to hold the times of the visits, and {why}; name it with "
-                    f"--time, and its form with --date-format, as %d.%m.%y"
+                    f"--time, and its form with --date-format, as %d.%m.%Y"
                 )
 
     def _has_both_sexes(self, patients: str) -> bool:
