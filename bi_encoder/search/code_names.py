@@ -1,10 +1,12 @@
 """What the codes of an ontology are called, with a code book or without one. C codes."""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from data.codes.book.book import CodeBook
+from data.codes.book.icd10cm.index_codes import IndexCodes
 from data.ontology import Ontology, UnknownCode, load_ontology
 
 CODE_SETS = ("leaves", "all")
@@ -17,14 +19,19 @@ class CodeNames:
     definitions: list[str]
     """Titles (C)."""
     names: list[list[str]]
-    """For each code its title, its inclusion terms and the terms of the book, none of them twice."""
+    """For each code its title, its inclusion terms, what its notes include and the terms of the book, none of them
+    twice."""
 
 
 def names_of_codes(ontology: str, code_set: str, book: CodeBook | None) -> CodeNames:
-    """`code_set`: one of CODE_SETS. Terms of a book for codes that are not among them are left out."""
+    """`code_set`: one of CODE_SETS. Terms of a book for codes that are not among them are left out; what a heading
+    includes is also a name of the leaf below it that says no more, as in a book."""
     opened = load_ontology(ontology)
     titles = opened.nodes(leaves_only=code_set == "leaves")
     further = {code: _inclusion_terms(opened, code) for code in titles}
+    for code, term in _included(opened):
+        if code in further:
+            further[code].append(term)
     if book is not None:
         for code, term in book.terms.select("code", "term").iter_rows():
             if code in further:
@@ -38,6 +45,15 @@ def _inclusion_terms(ontology: Ontology, node: str) -> list[str]:
         return list(ontology.synonyms(node))
     except UnknownCode:  # a block or a chapter
         return []
+
+
+def _included(ontology: Ontology) -> Iterator[tuple[str, str]]:
+    """(code, term)"""
+    codes = IndexCodes(ontology)
+    for code in ontology.nodes():
+        if ontology.knows(code) and (terms := ontology.includes(code)):
+            named = (code, codes.unspecified_leaf(code))
+            yield from ((node, term) for node in named if node is not None for term in terms)
 
 
 def terms_digest(book: CodeBook | None) -> str:

@@ -133,7 +133,7 @@ def _undivided_codes(system: str) -> dict[str, str]:
     for leaf in leaves:
         below[ontology.ancestors(leaf)[0]].append(leaf)
     said = {heading: _stems(ontology.definition(heading)) for heading in below if ontology.knows(heading)}
-    found = {}
+    found: dict[str, str] = {}
     for heading, stems in said.items():
         parts = {leaf: _stems(leaves[leaf]) for leaf in below[heading]}
         alike = [leaf for leaf, of_leaf in parts.items() if of_leaf == stems]

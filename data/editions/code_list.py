@@ -2,8 +2,9 @@
 
 The levels are those of `data.ontology`: a category has 3 characters, a subcategory 4. A code of one digit more than the
 edition has (`M79.79` where it ends at `M79.7`, a place of occurrence as in `W01.0`) is taken for the code above it: the
-WHO leaves those digits to whoever wants them. So are China's, whose codes go on behind the WHO's fourth character
-(`I10.x00x002`, `E11.900`). Denmark writes a D before each code (`DI509`).
+WHO leaves those digits to whoever wants them. So are codes of Canada with two (`S72.080`), of France (`J96.1+0`) and of
+China, which go on behind the WHO's fourth character (`I10.x00x002`, `E11.900`). Denmark writes a D before each code
+(`DI509`).
 """
 
 import functools
@@ -13,11 +14,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from data.editions.edition import Ontology, UnknownCode, icd10_readings, undotted
+from data.editions.icd10cm import Icd10Cm
 
 CODE = re.compile(r"[A-Z]\d[0-9A-Z](?:\.?[0-9A-Z]{1,4})?")
 """A code of any edition of ICD-10, in upper case."""
 _OF_CHINA = re.compile(r"([A-Z]\d[0-9A-Z])(?:([0-9X])00|([0-9X])\d\dX\d{3}|X\d\d)")
 """Without its dot; those that could be ICD-10-CM's too are left out."""
+_OF_FRANCE = re.compile(r"([A-Z]\d[0-9A-Z]\d{0,2})\+\d{1,2}")
 _OF_DENMARK = re.compile(r"D([A-Z]\d[0-9A-Z][0-9A-Z]{0,2})")
 _MARKS = "+*!#†‡-"
 """Dagger and asterisk of the WHO's double coding, the GM's `!`, the hyphen of `E11.-`, where digits are to follow."""
@@ -99,13 +102,27 @@ class CodeList(Ontology):
         if chinese is not None:
             above = chinese[1] + (chinese[2] or chinese[3] or "").removesuffix("X")
             return above if above in self._plain else None
-        if re.fullmatch(r"[A-Z]\d[0-9A-Z]\d{1,2}", plain) is None:
+        french = _OF_FRANCE.fullmatch(plain)
+        if french is not None:
+            return french[1] if french[1] in self._plain else self._surviving_ancestor(french[1])
+        if re.fullmatch(r"[A-Z]\d[0-9A-Z]\d{1,3}", plain) is None or (len(plain) > 5 and _is_of_icd10cm(plain)):
             return None
         shorter = plain[:-1]
         while len(shorter) > 3 and shorter not in self._plain:
             shorter = shorter[:-1]
         is_whole = shorter in self._plain and shorter not in self._with_codes_below
         return shorter if is_whole or (len(shorter) > 3 and shorter in self._plain) else None
+
+
+@functools.cache
+def _is_of_icd10cm(plain: str) -> bool:
+    """Whether it is a code of the United States, which has as many digits as Canada's."""
+    return _icd10cm().knows(plain)
+
+
+@functools.cache
+def _icd10cm() -> Icd10Cm:
+    return Icd10Cm()
 
 
 @functools.cache

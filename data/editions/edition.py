@@ -163,6 +163,12 @@ class Ontology(ABC):
     def synonyms(self, code: str) -> list[str]:
         """Other names of `code` that the edition lists; empty where it lists none."""
 
+    def includes(self, code: str) -> list[str]:
+        """What the edition's notes say that `code` includes, in their words; empty where they say nothing. Those of a
+        heading speak of the codes below it together."""
+        self._check(code)
+        return []
+
     @abstractmethod
     def _walk(self) -> Iterable[tuple[str, str, bool]]:
         """(name, title, whether it is a leaf) of every code, block and chapter; of equal names the last one counts."""

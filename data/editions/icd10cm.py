@@ -12,6 +12,8 @@ from importlib.resources import files
 from data.editions.edition import Ontology, UnknownCode, icd10_readings
 
 _CATEGORY_LENGTH = 3
+_ABOUT_CODES = re.compile(r"\b[A-Z]\d[0-9A-Z]\b|\bcodes?\b|\bother than\b|\bany condition\b")
+"""Notes that say which codes, and are no names of a disease."""
 
 
 class Icd10Cm(Ontology):
@@ -40,6 +42,11 @@ class Icd10Cm(Ontology):
         own = self.definition(code).casefold()
         terms = dict.fromkeys(" ".join(term.split()) for term in self._icd10.get_inclusion_term(code))
         return [term for term in terms if term.casefold() != own]
+
+    def includes(self, code: str) -> list[str]:
+        self._check(code)
+        notes = (" ".join(note.split()) for note in self._icd10.get_includes(code))
+        return [note for note in notes if not _ABOUT_CODES.search(note)]
 
     def _walk(self) -> Iterable[tuple[str, str, bool]]:
         for node in self._icd10.get_all_codes():

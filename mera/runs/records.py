@@ -19,7 +19,7 @@ def task_record(task: PreparedTask, split: str) -> dict[str, object]:
     """
     known = (
         *("source", "ontology", "edition", "book", "counts", "candidates", "candidates_rule", "outside_candidates"),
-        *("dropped", *UNKNOWN_CODES, "inputs"),
+        *("dropped", "changed", *UNKNOWN_CODES, "inputs"),
     )
     record = {
         "name": _called(task.path),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from mera.report.json_form import AS_RECORDED, JsonObject, without_nan
+from mera.report.json_form import AS_RECORDED, OMITTED, JsonObject, without_nan
 from mera.report.measures.candidates import ALL
 
 
@@ -36,6 +36,8 @@ class TaskRecord:
     """By split; empty in older manifests."""
     dropped: Mapping[str, int]
     """Reason -> rows of the source that were left out."""
+    changed: Mapping[str, int] = field(metadata=OMITTED)
+    """What was read otherwise than it is written -> how many times."""
     unknown_codes: Mapping[str, int]
     """`distinct` codes that the ontology does not know, in so many `rows`."""
     record: JsonObject = field(metadata=AS_RECORDED)
@@ -65,6 +67,7 @@ class TaskRecord:
                 for split, counts in (record.get("counts") or {}).items()
             },
             dropped=_whole_numbers(record.get("dropped")),
+            changed=_whole_numbers(record.get("changed")),
             unknown_codes=_whole_numbers(record.get("unknown_code_counts")),
             record=record,
         )

@@ -37,8 +37,9 @@ def _facts(comparison: Comparison) -> list[str]:
             f"True codes outside the candidates, counted as missed: {outside.targets:,} of {comparison.targets:,} "
             f"({percent(outside.share)}%)"
         )
-    if task.dropped:
-        facts.append(f"Dropped rows: {'; '.join(f'{count:,} x {reason}' for reason, count in task.dropped.items())}")
+    for label, counts in (("Dropped rows", task.dropped), ("Read otherwise than written", task.changed)):
+        if counts:
+            facts.append(f"{label}: {'; '.join(f'{count:,} x {reason}' for reason, count in counts.items())}")
     unknown = task.unknown_codes
     if unknown.get("distinct"):
         facts.append(
