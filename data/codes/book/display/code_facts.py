@@ -68,7 +68,7 @@ class CodeFacts:
     code: NamedNode
     edition: str
     replaced: str | None
-    """What was asked for, where that is retired and `code` is what is left above it."""
+    """What was asked for, where that is retired, or has more digits than the edition, and `code` stands above it."""
     path: tuple[NamedNode, ...]
     """From the chapter down to the node above the code."""
     below: tuple[NamedNode, ...]

@@ -56,7 +56,7 @@ def print_addition(addition: Addition, console: Console) -> None:
 def print_code(facts: CodeFacts, book: CodeBook | None, limit: int, console: Console) -> None:
     """Everything known of a code; lists longer than `limit` end with how many more there are."""
     if facts.replaced is not None:
-        _say(console, f"{facts.replaced.upper()} is retired; the code that is left above it:")
+        _say(console, f"{facts.replaced.upper()} is retired, or longer than codes of this edition; the code above it:")
     _say(console, f"{facts.code.node}  {facts.code.title}")
     _say(console, facts.edition)
     _say(console, f"code book: {book.path}" if book is not None else "no code book: this is what the packages hold")

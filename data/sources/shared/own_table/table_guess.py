@@ -227,8 +227,7 @@ class _Guesser:
 
     def tell_unread(self) -> None:
         """Columns that may matter by their names, and are not read."""
-        few = [name for name in self.free if 0 < len(distinct(self.rows[name])) <= _FEW]
-        few = [name for name in few if self.rows[name].n_unique() > 1]  # an empty cell beside one word too
+        few = [name for name in self.free if len(distinct(self.rows[name])) <= _FEW and self.rows[name].n_unique() > 1]
         sexes = [name for name in few if is_called(name, OF_SEX) and could_be(name, "sex") and self.known.sex is None]
         tell_left_out("sexes by their names", sexes, "--sex-values F=..,M=.. says what their values mean")
         if self.known.age is None and self.known.birth_date is None:
