@@ -176,27 +176,6 @@ def test_marks_of_spreadsheets_and_of_coders_come_off(system, raw, code):
 
 
 @pytest.mark.parametrize(
-    ("raw", "code"),
-    [
-        ("S72080", "S72.0"),  # Canada
-        ("S72.080", "S72.0"),
-        ("J96.1+0", "J96.1"),  # France
-        ("N390+0", "N39.0"),
-        ("F03+10", "F03"),
-        ("E66.00+1", "E66.0"),
-    ],
-)
-def test_national_digits_behind_the_whos_codes_come_off_and_are_counted(raw, code):
-    assert load_ontology("icd10who").resolve(raw) == (code, False)
-
-
-@pytest.mark.parametrize("raw", ["J96.1+", "J96.1+A", "J96.1+123", "S720801", "Z999999"])
-def test_what_is_no_national_digit_is_not_taken_for_one(raw):
-    ontology = load_ontology("icd10who")
-    assert not ontology.knows(raw) or ontology.resolve(raw) == ("J96.1", True)
-
-
-@pytest.mark.parametrize(
     ("system", "raw"),
     [("icd9cm", "401-9"), ("icd9cm", "428.0;"), ("icd9cm", "250,401"), ("icd10cm", "E11,I10")],
 )
