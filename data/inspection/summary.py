@@ -32,7 +32,8 @@ def print_summary(task: Task) -> None:
     print_account(task.info, console)
     if task.info["kind"] == "coding" and (sentence := advice(task.info["changed"], _num_notes(task))) is not None:
         console.print(sentence, style="bold", highlight=False)
-    if (sentence := edition_advice(task.info)) is not None:
+    is_of_whole_codes = task.info["options"].get("granularity") == "full"
+    if is_of_whole_codes and (sentence := edition_advice(task.info)) is not None:
         console.print(sentence, style="bold", highlight=False)
     if "past_notes" in task.info:
         console.print(past_notes_line(task.info["past_notes"]), highlight=False)

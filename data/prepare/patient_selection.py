@@ -9,7 +9,7 @@ from data.cohorts.notes.near_duplicates import drop_near_duplicates
 from data.cohorts.notes.note_marks import look_at_notes
 from data.cohorts.notes.past_notes import only_past_notes
 from data.cohorts.source import Source
-from data.cohorts.split_options import SplitOptions
+from data.cohorts.split_options import ONLY_RANDOM, SplitOptions
 from data.cohorts.splits import only_later
 from data.cohorts.task_options import TaskOptions
 from data.ledger import Ledger
@@ -119,7 +119,7 @@ def _split_of(patients: Sequence[Patient], source: Source, options: TaskOptions,
     if not options.first_visits:
         return split.split(patients, source.given_split)
     if split.protocol not in ("random", "kfold") or source.given_split:
-        raise UserError("--first-visits adds training patients, which only --protocol random and kfold allow")
+        raise UserError(ONLY_RANDOM)
     testable = [patient for patient in patients if len(patient.visits) >= options.min_visits]
     if not testable:
         raise UserError(f"no patient of {source.name} has {options.min_visits} visits with a usable code")

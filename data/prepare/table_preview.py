@@ -40,6 +40,7 @@ _TAKEN_FOR = {
     "procedures": "procedure of the visit",
     "drugs": "drug of the visit",
     "labs": "laboratory result out of order",
+    "keep": "whether the row is read (--keep)",
 }
 _PATTERNS = (
     ("F", 64, (("2023-01-09", "I50.9 E11.9 I10"), ("2023-06-30", "N17.9 I50.9"))),

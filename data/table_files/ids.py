@@ -11,6 +11,8 @@ _ODD_ID = r"^[+-]?0\d|^[+-]?\d+[.,]0*$|^[+-]?\d[\d.,]*[eE]"
 _IS_NUMBER = r"^[+-]?\d+(?:\.(?:0{0,2}|0{4,})|,0{1,2})?$|^[+-]?\d(?:[.,]\d+)?[eE]\+?\d+$"
 _AS_FLOAT = re.compile(r"[1-9]\d*\.(?:0{1,2}|0{4,})")
 _LONGEST_NUMBER = 30
+BY_CHANCE = 0.01
+"""Of ids, how many may be another but for the case of letters."""
 
 
 def with_one_spelling(values: pl.Series, are_numbers: bool, place: str) -> tuple[pl.Series, int]:
@@ -19,8 +21,10 @@ def with_one_spelling(values: pl.Series, are_numbers: bool, place: str) -> tuple
     Where `are_numbers` says that the ids are numbers, `1000.0` and `01000` are 1000, whichever file writes them how. In
     another column zeros in front stay, since 01000 may be somebody else and another table has it so; where all values
     are numbers, `1000.0` and `1e3` are 1000 too, and else only the `.0` of a float goes. Raises UserError naming the
-    `place`, a file and its column, where numbers have lost digits (`1.23e+07`), or such zeros alone tell them apart.
+    `place`, a file and its column, where numbers have lost digits (`1.23e+07`), or where such zeros, or the case of
+    letters (`a7`, `A7`), alone tell them apart.
     """
+    _refuse_case_that_tells_apart(values, place)
     is_odd = values.str.contains(_ODD_ID)
     odd = values.filter(is_odd.fill_null(False)).unique()
     if not len(odd):
@@ -48,6 +52,17 @@ def _refuse_zeros_that_tell_apart(values: pl.Series, place: str) -> None:
         raise UserError(
             f"{place} has {same:,} ids that differ from another in zeros in front alone, as 007 and 7; write those of "
             f"one patient in one form, and others with a letter"
+        )
+
+
+def _refuse_case_that_tells_apart(values: pl.Series, place: str) -> None:
+    """Pseudonyms in which case counts (base64) are alike but for it now and then, by chance."""
+    different = values.drop_nulls().unique()
+    same = len(different) - different.str.to_lowercase().n_unique()
+    if same > BY_CHANCE * len(different):
+        raise UserError(
+            f"{place} has {same:,} ids that differ from another in the case of letters alone, as a7 and A7; write "
+            f"those of one patient in one form"
         )
 
 

@@ -270,7 +270,9 @@ def resolve_source(source: str, key: str) -> str:
         path = Path(source).expanduser()
         looks_like_path = source.startswith((".", "/", "~")) or source.count("/") > 1 or path.parts[0] == "runs"
         if looks_like_path and not path.is_dir():
-            raise UserError(f"{key} {source!r} is not a directory")
+            of_stage_one = key == "model.base" and path.name == "checkpoint"
+            made_by = " (`mera memorize --task TASK --output RUN` makes one)" if of_stage_one else ""
+            raise UserError(f"{key} {source!r} is not a directory{made_by}")
         return str(path)
     package, _, folder = source.removeprefix(PACKAGE_PREFIX).partition("/")
     spec = importlib.util.find_spec(package)

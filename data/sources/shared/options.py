@@ -36,7 +36,8 @@ def add_training_visits(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--first-visits",
         action="store_true",
-        help="diagnosis: first visits train too, without a history, also those of patients with too few visits",
+        help="diagnosis: first visits train too, without a history, also those of patients with too few visits "
+        "(--protocol random or kfold)",
     )
 
 

@@ -53,9 +53,10 @@ def read_train(path: str | Path) -> Predictions:
     folder = Path(path) / FOLDER
     if not (folder / "scores.npy").is_file():
         raise UserError(
-            f"{path} holds no candidates of the training notes ({folder}); make a run that does with "
-            f"`mera retrieval-baselines --task TASK --output RUNS --{FOLDS_KEY} 5`, or from a bi-encoder with `python "
-            f"bi_encoder/reruns/out_of_fold.py --run RUN --task TASK --output RUN`"
+            f"{path} holds no out-of-fold scores of its training rows ({folder}). Of notes `mera retrieval-baselines "
+            f"--task TASK --output RUNS --{FOLDS_KEY} 5` makes them, and of a bi-encoder `python "
+            f"bi_encoder/reruns/out_of_fold.py --run RUN --task TASK --output RUN`; models of histories have none, and "
+            f"are fused by a sum"
         )
     predictions = read_predictions(folder)
     if not isinstance(predictions.manifest.get(FOLDS_KEY), int):

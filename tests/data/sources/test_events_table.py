@@ -172,3 +172,34 @@ def test_seven_characters_that_are_no_code_have_a_name_all_the_same(tmp_path):
     columns = TableColumns(patient="pid", time="day", code="icd", procedures="done")
     names = read_user_table(write_csv(tmp_path / "t.csv", rows), columns, Ledger(), "icd10").event_names
     assert names["name"].to_list() == ["Medical and Surgical, Bypass (0A12345)", "Medical and Surgical (0AZZZZ1)"]
+
+
+def read_events(tmp_path, cells, kind):
+    """The events of visits with a cell each."""
+    rows = [("pid", "day", "icd", "cell"), *((str(row), "2020-01-01", "I10", cell) for row, cell in enumerate(cells))]
+    columns = TableColumns(patient="pid", time="day", code="icd", **{kind: "cell"})
+    patients = read_user_table(write_csv(tmp_path / "t.csv", rows), columns, Ledger(), "icd10").cohort(Ledger())
+    return [patient.visits[0].events[0] for patient in sorted(patients, key=lambda patient: int(patient.patient_id))]
+
+
+def test_above_and_below_are_two_events(tmp_path):
+    events = read_events(tmp_path, ["Troponin >14", "Troponin <14", "troponin > 14"], "labs")
+    assert events == ["lab:troponin_above_14", "lab:troponin_below_14", "lab:troponin_above_14"]
+
+
+def test_drugs_by_their_atc_codes_are_put_to_the_fourth_level(tmp_path):
+    assert read_events(tmp_path, ["C03CA01", "c03ca02", "C03CA"], "drugs") == ["drug:atc:C03CA"] * 3
+
+
+def test_procedures_beside_dotted_ones_have_lost_their_dot(tmp_path):
+    assert read_events(tmp_path, ["39.95", "3995", "9:3995"], "procedures") == ["procedure:9:3995"] * 3
+    assert read_events(tmp_path, ["3995", "4011"], "procedures") == ["procedure:3995", "procedure:4011"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "cells"),
+    [("drugs", ["0173-0602-02", "00093721410"]), ("labs", ["1.8", "7,2", "138"])],
+)
+def test_columns_of_numbers_name_no_drugs_and_no_labs(tmp_path, kind, cells):
+    with pytest.raises(UserError, match=f"--{kind} reads words, and the column holds numbers"):
+        read_events(tmp_path, cells, kind)

@@ -209,7 +209,7 @@ def test_other_files_are_refused(tmp_path, content, message):
     (tmp_path / "f" / "x.ndjson").write_bytes(content)
     with pytest.raises(ValueError, match=message):
         prepared(tmp_path, tmp_path / "f")
-    with pytest.raises(FileNotFoundError, match=r"holds no \.ndjson file"):
+    with pytest.raises(FileNotFoundError, match=r"holds no \.ndjson or \.json file"):
         prepared(tmp_path, tmp_path / "nowhere")
 
 

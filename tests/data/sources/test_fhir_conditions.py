@@ -1,5 +1,7 @@
 """FHIR: which conditions are diagnoses of which visits, and what they tell too late."""
 
+import json
+
 import fhir_export as fhir
 import pytest
 from fhir_export import prepared
@@ -174,3 +176,46 @@ def test_times_that_cannot_be_read_are_counted(tmp_path):
         "end of an encounter that cannot be read, taken for none": 1,
         "time of a condition that cannot be read, taken for none": 1,
     }
+
+
+@pytest.mark.parametrize("status", [{"text": "Entered in error"}, {"coding": [{"code": "Entered-In-Error"}]}])
+def test_what_was_entered_in_error_is_none_however_it_is_written(tmp_path, status):
+    wrong = fhir.condition("n1", "p1", "e11", "J18.9", verificationStatus=status)
+    task = prepared(tmp_path, [*fhir.export(), wrong])
+    assert example_of(task, "p1")["history"][0]["codes"] == ["I50.9", "I10"]
+    assert dropped(task, "diagnoses") == {"condition refuted or entered in error": 1}
+
+
+def test_codings_in_another_edition_of_icd_are_not_called_none(tmp_path):
+    of_the_who = fhir.condition("n1", "p1", "e11", "J18.9", system="http://hl7.org/fhir/sid/icd-10")
+    task = prepared(tmp_path, [*fhir.export(), of_the_who])
+    assert dropped(task, "diagnoses") == {"condition with codings in another edition of ICD alone (--code-system)": 1}
+
+
+def bundle(entries):
+    return json.dumps({"resourceType": "Bundle", "entry": entries}, indent=1)
+
+
+def test_files_of_json_and_bundles_are_read_beside_ndjson(tmp_path):
+    folder = fhir.write(tmp_path / "fhir", fhir.export())
+    whole = example_of(prepared(tmp_path, folder, name="whole"), "p1")
+    stored = (folder / "Condition.000.ndjson").read_text(encoding="utf-8").splitlines()
+    (folder / "Condition.000.ndjson").write_text("\n".join(stored[:4]) + "\n", encoding="utf-8")
+    (folder / "Condition.001.json").write_text("\n".join(stored[4:8]) + "\n", encoding="utf-8")
+    resources = [{"resource": json.loads(line)} for line in stored[8:]]
+    (folder / "bundle.json").write_text(bundle(resources), encoding="utf-8")
+    (folder / "manifest.json").write_text('{"transactionTime": "2020-01-01", "output": []}', encoding="utf-8")
+    task = prepared(tmp_path, folder, name="parts")
+    assert example_of(task, "p1") == whole
+    assert accounting(task)["diagnoses"]["read"] == len(stored)
+
+
+def test_what_an_export_deletes_is_left_out(tmp_path):
+    folder = fhir.write(tmp_path / "fhir", [*fhir.export(), fhir.condition("n1", "p1", "e11", "J18.9")])
+    (folder / "deleted").mkdir()
+    request = {"method": "DELETE", "url": "Condition/n1"}
+    deletion = {"resourceType": "Bundle", "type": "transaction", "entry": [{"request": request}]}
+    (folder / "deleted" / "del.ndjson").write_text(json.dumps(deletion) + "\n", encoding="utf-8")
+    task = prepared(tmp_path, folder)
+    assert example_of(task, "p1")["history"][0]["codes"] == ["I50.9", "I10"]
+    assert task.info["changed"] == {"resource that the export says was deleted, left out": 1}

@@ -11,8 +11,9 @@ from prepare_case import EVEN, assert_adds_up, run
 
 from data.ledger import Ledger
 from data.prepare.new_patients import read_new_patients
+from data.sources.shared.own_table.guess.guesser import guess_table
+from data.sources.shared.own_table.guess.table_guess import TableGuess
 from data.sources.shared.own_table.table_columns import TableColumns
-from data.sources.shared.own_table.table_guess import TableGuess, guess_table
 from data.table_files.columns import ColumnForms
 
 CODES = ["E11.9", "I10", "J18.9", "N17.9", "I50.9", "E78.5", "M54.50", "Z95.1"]

@@ -133,6 +133,10 @@ def test_respelled_ids_are_counted_and_lossy_ones_refused(tmp_path):
     assert record["changed"] == {"id in pid read as a number (1000.0 and 01000 are 1000)": 2}
     with pytest.raises(ValueError, match="pid has 2 ids that differ from another in zeros in front alone, as 007"):
         read(tmp_path, "pid", ["1000", "1000.0", "01000", "001000", "7"], Meaning.ID)
+    with pytest.raises(ValueError, match="pid has 1 ids that differ from another in the case of letters alone, as a7"):
+        read(tmp_path, "pid", ["A001X", "a001x", "B002X"], Meaning.ID)
+    pseudonyms = [f"{row:x}Zz" for row in range(500)]
+    assert read(tmp_path, "pid", [*pseudonyms, "7zz"], Meaning.ID)[0] == [*pseudonyms, "7zz"], "once by chance"
     _, record = read(tmp_path, "pid", ["1000", "1000.0", "02000"], Meaning.ID)
     assert record["changed"] == {"id in pid read as a number (1000.0 is 1000)": 1}
     with pytest.raises(ValueError, match=r"column pid holds ids as 9.99A\+99, which have lost digits"):

@@ -232,7 +232,7 @@ def test_the_report_says_what_the_trees_read(task, with_train, tmp_path):
 
 
 def test_trees_want_training_scores_of_the_same_folds(task, parts, with_train, tmp_path):
-    with pytest.raises(UserError, match="holds no candidates of the training notes"):
+    with pytest.raises(UserError, match="holds no out-of-fold scores of its training rows"):
         fuse_runs([with_train[0], parts[0]], tmp_path / "fused", form="trees")
     other = write_part(task, tmp_path / "other", 1.0, 1.0, folds=5)
     with pytest.raises(UserError, match=r"other has training scores of 5 folds and .*one of 4"):

@@ -106,7 +106,7 @@ def test_another_split_under_the_name_of_this_one_is_refused(task, run):
 def test_a_first_pass_without_training_candidates_is_refused(task, run):
     shutil.rmtree(run / "train")
     sentence = refusal(task, run, "train")
-    assert f"{run} holds no candidates of the training notes" in sentence
+    assert f"{run} holds no out-of-fold scores of its training rows" in sentence
     assert "mera retrieval-baselines --task TASK --output RUNS --candidate_folds 5" in sentence
 
 

@@ -43,11 +43,12 @@ def drug_class(name: str) -> str:
     """The class of the drug called `name`; empty where the name has no word that could be one."""
     text = unicodedata.normalize("NFC", name).lower().replace("*nf*", " ").strip()  # an accent apart would end a word
     text = re.sub(r"^\d.*? : ", "", text)  # `5 ML VIAL : DILTIAZEM HCL`
-    text = re.sub(r"^[\d.,]+\s*(?:%|ml|mg|mcg|g|l|units?)?\s*(?:[-x]\s*)?", "", text)
+    text = re.sub(r"^[\d.,]+\s*(?:%|(?:ml|mg|mcg|g|l|units?)\b)?\s*(?:[-x]\s*\b)?", "", text)
+    vitamin = re.match(r"vit(?:amin)?\b[\s.]*([a-z]\s?\d{0,2})\b", text)
+    if vitamin is not None:  # the letter is its name
+        return f"vitamin {vitamin[1].replace(' ', '')}"
     text = re.split(r"[(\[{,;:@*=+]|\s-\s|\d", text, maxsplit=1)[0] or text
     words = [word for word in re.findall(r"[^\W\d_]+(?:[-'/][^\W\d_]+)*", text) if word not in _FORM_WORDS]
-    if words[:1] == ["vitamin"]:  # the letter is its name
-        return " ".join(words[:_MOST_WORDS])
     words = [word for word in words if len(word) > 1]
     if not words or words[0] == "insulin":
         return "".join(words[:1])

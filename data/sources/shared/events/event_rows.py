@@ -13,8 +13,8 @@ from data.sources.shared.in_time import next_visits
 from data.table_files.stored_files import InputFile
 
 _LONGEST_KEY, _LONGEST_NAME, _DIGEST = 200, 200, 10
-_NOT_IN_A_TOKEN = r"[<>\s]+"
-"""Of a key: an event is written `<drug:furosemide>`."""
+IN_A_TOKEN = {"<": " below ", ">": " above "}
+"""Of a key, since an event is written `<lab:troponin_above_14>`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,7 +90,10 @@ class EventRows:
 def _short_keys(keys: pl.Series) -> pl.Series:
     """`keys` as a token may hold them. One longer than _LONGEST_KEY ends with a digest of all of it: two that differ
     only behind the cut stay two events."""
-    whole = keys.str.strip_chars().str.replace_all(_NOT_IN_A_TOKEN, "_")
+    spelled = keys
+    for mark, word in IN_A_TOKEN.items():
+        spelled = spelled.str.replace_all(mark, word, literal=True)
+    whole = spelled.str.strip_chars().str.replace_all(r"\s+", "_")
     long = whole.filter(whole.str.len_chars() > _LONGEST_KEY).unique()
     if long.is_empty():
         return whole

@@ -1,8 +1,9 @@
 """Procedures, drugs and abnormal labs of a user's table: columns whose cells name them, one or several each.
 
-A drug is put to its class (`drug_classes`), as that of every source. A procedure is an ICD-10-PCS code, an ICD-9-CM
-code with its dot, either with its version before it (`9:3961`), or anything else that names it. A lab is what is out of
-order, in the hospital's own words (`creatinine high`). Words are the same in capitals and without.
+A drug is put to its class (`drug_classes`), as that of every source, and an ATC code to its fourth level. A procedure
+is an ICD-10-PCS code, an ICD-9-CM code with its dot (without it where others of the table have one), either with its
+version before it (`9:3961`), or anything else that names it. A lab is what is out of order, in the hospital's own words
+(`creatinine high`). Words are the same in capitals and without.
 """
 
 import re
@@ -17,7 +18,15 @@ from data.sources.shared.events.event_rows import EventRows, EventTable, plain_n
 from data.sources.shared.events.options import KINDS
 from data.sources.shared.events.procedure_names import name_of_procedure, procedure_key
 from data.sources.shared.own_table.code_cells import refuse_listed
+from mera.system.errors import UserError
 
+_ATC = re.compile(r"([A-Z]\d\d[A-Z]{2})(\d\d)?", re.IGNORECASE)
+_ICD9_PROCEDURE = r"^\d\d\.\d{1,2}$"
+_NUMBER, _MOST_NUMBERS = r"^[\d.,\s/-]+$", 0.5
+_WANTED = {
+    "drugs": "names or ATC codes, as furosemide or C03CA01 (names of NDC numbers stand in another table)",
+    "labs": "what was out of order, as creatinine high",
+}
 _LIST_MARKS = (";", "|")
 """Not the comma, which stands in names of drugs and labs."""
 
@@ -29,6 +38,11 @@ def refuse_event_lists(path: str | Path, rows: pl.DataFrame, columns: Mapping[st
     for name in (name for names in columns.values() for name in names):
         values = rows[name].cast(pl.String).drop_nulls()
         refuse_listed(path, values, patterns, "procedures, drugs or labs", "--event-separator")
+    for kind in ("drugs", "labs"):
+        for name in columns.get(kind, ()):
+            values = rows[name].cast(pl.String).drop_nulls().str.strip_chars()
+            if values.str.contains(_NUMBER).sum() > _MOST_NUMBERS * len(values):
+                raise UserError(f"{path}: --{kind} reads words, and the column holds numbers; give it {_WANTED[kind]}")
 
 
 def read_table_events(
@@ -54,7 +68,10 @@ def read_table_events(
             ledger.drop("events", "row without a usable time", cells.height - dated.height)
             cells = dated.with_columns(time=pl.from_epoch("order", time_unit="s"))
         words = cells["cell"].unique(maintain_order=True)
-        keys_and_names = [read(word) for word in words]
+        read_as = words
+        if kind == "procedures" and words.str.contains(_ICD9_PROCEDURE).any():  # others may have lost their dot
+            read_as = words.str.replace(r"^(\d\d)(\d{1,2})$", "${1}.${2}")
+        keys_and_names = [read(word) for word in read_as]
         table = pl.DataFrame(keys_and_names, schema={"key": pl.String, "name": pl.String}, orient="row")
         named = cells.join(table.with_columns(cell=words), on="cell", how="left", maintain_order="left")
         events.add(KINDS[kind], named.drop("cell", "order"))
@@ -75,6 +92,9 @@ def _cells(rows: pl.DataFrame, columns: Sequence[str], separator: str | None, or
 
 
 def _drug(cell: str) -> tuple[str, str]:
+    atc = _ATC.fullmatch(cell)
+    if atc is not None:
+        return f"atc:{atc[1].upper()}", f"ATC {atc[1].upper()}"
     name = drug_class(cell)
     return name, name
 
@@ -83,7 +103,7 @@ def _procedure(cell: str) -> tuple[str, str]:
     version, _, code = cell.partition(":")
     if version in ("9", "10"):
         key = procedure_key(code, int(version))
-    elif re.fullmatch(r"\d\d\.\d{1,2}", cell):
+    elif re.fullmatch(_ICD9_PROCEDURE, cell):
         key = procedure_key(cell, 9)
     else:
         key = procedure_key(cell, 10) if re.search(r"\d", cell) else ""

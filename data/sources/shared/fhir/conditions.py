@@ -40,6 +40,8 @@ def read_conditions(
             ledger.drop("diagnoses", NO_CONDITION[each.status])
         elif not each.patient_id or not ranks:
             ledger.drop("diagnoses", "condition without a patient or encounter")
+        elif not codings and each.codes:
+            ledger.drop("diagnoses", "condition with codings in another edition of ICD alone (--code-system)")
         elif not codings:
             ledger.drop("diagnoses", "condition without a coding in ICD")
         else:

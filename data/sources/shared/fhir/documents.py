@@ -21,7 +21,7 @@ def read_documents(resources: Resources, unread: Counter[str]) -> Iterator[tuple
             if text_at(resource, "resourceType") != "DocumentReference":
                 continue
             name, number = text_at(resource, "id"), next(numbers)
-            if name and resources.newest_documents[name][1] != number:
+            if name and resources.newest_documents.get(name, (None, None))[1] != number:
                 continue
             reference = first_of(
                 at(resource, "context", "encounter", 0),

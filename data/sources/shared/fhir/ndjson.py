@@ -1,4 +1,5 @@
-"""Resources of FHIR as a Bulk export writes them, one JSON object a line, and what stands where in one."""
+"""Resources of FHIR as a Bulk export writes them, one JSON object a line, or as Bundles hold them; and what stands
+where in one."""
 
 import datetime
 import gzip
@@ -14,7 +15,11 @@ from pathlib import Path
 from mera.system.errors import UserError
 
 Version = tuple[float, int]
-SUFFIXES = (".ndjson", ".jsonl", ".ndjson.gz", ".jsonl.gz")
+SUFFIXES = (".ndjson", ".jsonl", ".json", ".ndjson.gz", ".jsonl.gz", ".json.gz")
+_WHOLE = (".json", ".json.gz")
+"""Of files that may be one JSON value over many lines."""
+DELETED = "deleted"
+"""Type of what stands for an entry of a Bundle that deletes a resource, whose `reference` names that."""
 
 
 def at(value: object, *path: str | int) -> object:
@@ -69,6 +74,33 @@ def version_of(resource: Mapping[str, object]) -> Version:
 
 
 def resource_lines(path: Path) -> Iterator[Mapping[str, object]]:
+    """The resources of a file, those of a Bundle one after the other; of a .json file that is no resource (the manifest
+    of a Bulk export) none. Raises UserError naming file and line where it is damaged."""
+    for resource in _objects(path):
+        if resource["resourceType"] == "Bundle":
+            yield from _entries(resource)
+        else:
+            yield resource
+
+
+def _entries(bundle: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
+    entries = at(bundle, "entry")
+    for entry in entries if isinstance(entries, list) else ():
+        resource = at(entry, "resource")
+        if text_at(entry, "request", "method").upper() == "DELETE":
+            yield {"resourceType": DELETED, "reference": text_at(entry, "request", "url")}
+        elif isinstance(resource, Mapping) and isinstance(resource.get("resourceType"), str):
+            yield resource
+
+
+def _objects(path: Path) -> Iterator[Mapping[str, object]]:
+    if path.name.lower().endswith(_WHOLE):
+        with suppress(ValueError, RecursionError, OSError, EOFError, zlib.error):  # else it is read line by line
+            stored = path.read_bytes()
+            value = json.loads(gzip.decompress(stored) if path.suffix.lower() == ".gz" else stored)
+            values = value if isinstance(value, list) else [value]
+            yield from (each for each in values if isinstance(at(each, "resourceType"), str))
+            return
     number = 0
     try:
         with gzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb") as file:

@@ -9,12 +9,13 @@ import hashlib
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 from data.sources.shared.fhir.ndjson import (
+    DELETED,
     SUFFIXES,
     Version,
     at,
@@ -123,6 +124,8 @@ class Resources:
     """System of codes -> how many conditions have a coding in it and none in ICD."""
     older: int = 0
     """Resources of which a newer version was read."""
+    deleted: int = 0
+    """Those that the export says were deleted."""
     files: list[InputFile] = field(default_factory=list)
     with_documents: list[Path] = field(default_factory=list)
     num_documents: int = 0
@@ -131,8 +134,8 @@ class Resources:
 
 
 def read_resources(folder: str | Path, take: Callable[[Mapping[str, object]], bool] | None = None) -> Resources:
-    """The resources of all NDJSON files below `folder`, gzipped or not. `take`: is shown each, and says whether it
-    reads such resources.
+    """The resources of all files of NDJSON and JSON below `folder`, gzipped or not, but those that a Bundle deletes.
+    `take`: is shown each, and says whether it reads such resources.
 
     Raises FileNotFoundError or UserError naming file and line where there are none, or a line is no resource.
     """
@@ -140,10 +143,9 @@ def read_resources(folder: str | Path, take: Callable[[Mapping[str, object]], bo
     paths = sorted(path for path in folder.rglob("*") if path.name.lower().endswith(SUFFIXES) and path.is_file())
     if not paths:
         raise FileNotFoundError(
-            f"{folder} holds no .ndjson file; --input must name the folder of a Bulk export, with one resource a line "
-            "(of a Bundle in a .json file: jq -c '.entry[].resource' bundle.json > all.ndjson)"
+            f"{folder} holds no .ndjson or .json file; --input must name the folder of a Bulk export or of Bundles"
         )
-    resources, versions = Resources(), _Versions()
+    resources, versions, deleted = Resources(), _Versions(), set()
     for path in paths:
         digest = hashlib.sha256()
         with path.open("rb") as stored:
@@ -151,9 +153,28 @@ def read_resources(folder: str | Path, take: Callable[[Mapping[str, object]], bo
                 digest.update(chunk)
         resources.files.append(InputFile(file_name=str(path.relative_to(folder)), sha256=digest.hexdigest()))
         for resource in resource_lines(path):
-            if take is None or not take(resource):
+            if resource["resourceType"] == DELETED:
+                deleted.add((type_of(resource), id_of(resource)))
+            elif take is None or not take(resource):
                 _take(resource, resources, versions, path)
+    _delete(resources, deleted)
     return resources
+
+
+def _delete(resources: Resources, deleted: Set[tuple[str, str]]) -> None:
+    read = _number(resources)
+    resources.people = [each for each in resources.people if ("Patient", each.patient_id) not in deleted]
+    resources.encounters = [each for each in resources.encounters if ("Encounter", each.encounter_id) not in deleted]
+    resources.conditions = [each for each in resources.conditions if ("Condition", each.condition_id) not in deleted]
+    for name in [name for name in resources.newest_documents if ("DocumentReference", name) in deleted]:
+        del resources.newest_documents[name]
+    resources.deleted = read - _number(resources)
+
+
+def _number(resources: Resources) -> int:
+    """Documents without an id are not counted."""
+    of_visits = len(resources.people) + len(resources.encounters) + len(resources.conditions)
+    return of_visits + len(resources.newest_documents)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -262,8 +283,9 @@ def _condition(resource: Mapping[str, object], resources: Resources) -> Conditio
     pairs = [(text_at(each, "system"), text_at(each, "code")) for each in codings] if isinstance(codings, list) else []
     encounter = first_of(at(resource, "encounter"), at(resource, "context"))
     verified = at(resource, "verificationStatus", "coding")
-    statuses = [text_at(each, "code") for each in verified] if isinstance(verified, list) else []
-    statuses = [text_at(resource, "verificationStatus"), *statuses]
+    said = [text_at(each, "code") for each in verified] if isinstance(verified, list) else []
+    said += [text_at(resource, "verificationStatus"), text_at(resource, "verificationStatus", "text")]
+    statuses = [re.sub(r"[\s_]+", "-", status.lower()) for status in said]
     none = [status for status in statuses if status in NO_CONDITION]
     codes = tuple(
         (sys.intern(system), sys.intern(code))

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from data.sources.shared.events.options import KINDS
-from data.sources.shared.own_table.column_names import could_be
+from data.sources.shared.own_table.guess.column_names import could_be
 from data.table_files.columns import Column, column
 from data.table_files.csv_layout import as_name
 from data.table_files.meanings import Meaning
@@ -208,7 +208,8 @@ def add_table_columns(add: Callable[..., object], required: bool = True) -> None
         nargs="+",
         default=[],
         metavar="COLUMN=VALUES",
-        help="read only the rows that have one of these values there, as certainty=G or code_type=DX,ICD10",
+        help="read only the rows that have one of these values there, as certainty=G, code_type=DX,ICD10 or excluded= "
+        "for an empty cell",
     )
     add("--separator", metavar="CHAR", help="of a CSV (default: found by the header)")
     add("--encoding", metavar="NAME", help="of a CSV, as cp1252 (default: UTF-8, or UTF-16 with its mark)")
@@ -245,12 +246,13 @@ def table_columns(arguments: argparse.Namespace) -> TableColumns:
 
 
 def parse_keep(words: Sequence[str]) -> dict[str, list[str]]:
-    """`certainty=G,Z` as column -> values, both in lower case. Raises UserError where it is not that."""
+    """`certainty=G,Z` as column -> values, both in lower case; an empty value is that of empty cells (`excluded=`,
+    `certainty=,G`). Raises UserError where it is not that."""
     kept: dict[str, list[str]] = {}
     for word in words:
         name, _, values = word.partition("=")
-        listed = [value.strip().lower() for value in values.split(",") if value.strip()]
-        if not name.strip() or not listed:
+        listed = [value.strip().lower() for value in values.split(",")]
+        if not name.strip() or "=" not in word:
             raise UserError(f"--keep is a column and the values of the rows to read, as certainty=G; got {word!r}")
         kept.setdefault(as_name(name), []).extend(listed)
     return kept

@@ -25,10 +25,11 @@ def kept_rows(path: str | Path, rows: pl.DataFrame, columns: TableColumns, ledge
     """The rows that `columns.keep` asks for. Raises UserError where no row has such a value."""
     kept = rows
     for number, (header, values) in enumerate(columns.keep.items()):
-        own = pl.col(f"keep_{number}").str.to_lowercase()
-        kept = kept.filter(own.is_in(values).fill_null(False)).drop(f"keep_{number}")
+        own = pl.col(f"keep_{number}").str.to_lowercase().fill_null("")
+        kept = kept.filter(own.is_in(values)).drop(f"keep_{number}")
         if kept.is_empty():
-            raise UserError(f"{path}: no row has {' or '.join(values)} in {header}, which --keep asks for")
+            asked = " or ".join(value or "an empty cell" for value in values)
+            raise UserError(f"{path}: no row has {asked} in {header}, which --keep asks for")
     ledger.change("row that --keep does not ask for, left out", rows.height - kept.height)
     return kept
 

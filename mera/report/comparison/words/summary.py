@@ -92,7 +92,7 @@ def _winner(comparison: Comparison, runs: Sequence[ComparedRun]) -> Bullet:
     tied = " by the numbers, but not for certain" if equals_of_best(comparison) else ""
     if comparison.patients < FEWEST_PATIENTS:
         more = "" if comparison.task.protocol == "kfold" else ": test every one (--protocol kfold)"
-        reached += f" Of {comparison.patients} test patients nothing can be concluded{more}."
+        reached += f" So few test patients ({comparison.patients}) show large differences alone{more}."
     level = level_runs(runs, LEADING_METRIC)
     verb = f"ranks best{tied}" if len(level) == 1 else "have the highest number"
     return Bullet(
@@ -229,8 +229,9 @@ def _new_in_sets(best: ComparedRun) -> str:
     size = best.breakdown.new_set_size
     if size is None:
         return ""
-    predicted, true = number(size.mean_predicted.value, 1), number(size.mean_true.value, 1)
-    if not size.mean_predicted.value:
+    mean = size.mean_predicted.value or 0.0
+    predicted, true = number(mean, 1 if mean >= 0.05 else 3), number(size.mean_true.value, 1)
+    if not mean:
         return f" None of the predicted is new to a patient; of the true ones {true} are."
     return (
         f" {predicted} of the predicted are new to the patient, {percent(size.micro_precision.value)}% of those right; "
@@ -297,8 +298,8 @@ def cautions(comparison: Comparison) -> list[str]:
         )
     if len(runs) > 2:
         sentences.append(
-            f"p-values are corrected (Holm) for all {len(comparison.shown.pairs)} comparisons of this section; the "
-            "intervals of differences are not corrected."
+            f"p-values are corrected (Holm) for all {len(comparison.shown.pairs)} comparisons of two models "
+            "in one measure; the intervals of differences are not corrected."
         )
     if any(run.is_oracle for run in comparison.shown.runs):
         sentences.append(

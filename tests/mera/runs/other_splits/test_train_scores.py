@@ -45,5 +45,5 @@ def test_what_is_written_is_read(tmp_path):
     path.write_text(json.dumps({"run": "run", "task": manifest["task"]}))
     with pytest.raises(ValueError, match="does not say by how many folds it was made"):
         read_train(tmp_path / "run")
-    with pytest.raises(ValueError, match="holds no candidates of the training notes"):
+    with pytest.raises(ValueError, match="holds no out-of-fold scores of its training rows"):
         read_train(tmp_path / "task")

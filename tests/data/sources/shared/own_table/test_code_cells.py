@@ -6,8 +6,9 @@ import pytest
 from own_table import read_patients
 
 from data.ledger import Ledger
+from data.sources.shared.own_table.guess.guesser import guess_table
+from data.sources.shared.own_table.guess.table_guess import TableGuess
 from data.sources.shared.own_table.table_columns import TableColumns
-from data.sources.shared.own_table.table_guess import TableGuess, guess_table
 
 NAMES = {
     "I10": "Essential (primary) hypertension",

@@ -8,8 +8,9 @@ from own_table import read_patients
 
 from data.ledger import Ledger
 from data.prepare.new_patients import read_new_patients
+from data.sources.shared.own_table.guess.guesser import guess_table
+from data.sources.shared.own_table.guess.table_guess import TableGuess
 from data.sources.shared.own_table.table_columns import TableColumns
-from data.sources.shared.own_table.table_guess import TableGuess, guess_table
 
 NINE, TEN = ["4280", "486", "5849"], ["I50.9", "J18.9", "N17.9"]
 VISITS = (("2014-03-01", "ICD-9-CM", NINE), ("2015-09-30", "09", NINE), ("2015-10-01", "ICD10", TEN))

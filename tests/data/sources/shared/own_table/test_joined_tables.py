@@ -7,9 +7,10 @@ import sys
 import polars as pl
 import pytest
 
+from data.sources.shared.own_table.guess.guesser import guess_table
+from data.sources.shared.own_table.guess.table_guess import TableGuess
 from data.sources.shared.own_table.joined_tables import Further
 from data.sources.shared.own_table.run_join import join_files
-from data.sources.shared.own_table.table_guess import TableGuess, guess_table
 from mera.root import ROOT
 
 DIAGNOSES = pl.DataFrame({"stay_id": ["1", "1", "2", "9", None], "icd": ["I10", "0389", "E11.9", "J18.9", "N17.9"]})

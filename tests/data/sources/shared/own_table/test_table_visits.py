@@ -122,8 +122,9 @@ def test_visits_that_begin_on_one_day_are_counted(tmp_path):
 
 def test_rows_can_be_kept_by_what_another_column_says(tmp_path):
     path = tmp_path / "t.csv"
-    rows = ["P1,2021-03-04,I50.9,G,DX", "P1,2021-03-04,N17.9,A,DX", "P1,2021-06-04,I10,g,PX", "P1,2021-07-04,I10,Z,DX"]
-    path.write_text("\n".join(["pid,day,dx,Certainty,type", *rows]) + "\n")
+    rows = ["P1,2021-03-04,I50.9,G,DX,", "P1,2021-03-04,N17.9,A,DX,Q", "P1,2021-06-04,I10,g,PX,"]
+    rows += ["P1,2021-07-04,I10,Z,DX,"]
+    path.write_text("\n".join(["pid,day,dx,Certainty,type,flag", *rows]) + "\n")
     ledger = Ledger()
     assert visits_of(path, ledger, keep=parse_keep(["certainty=G,Z", "TYPE=dx"])) == [[["I50.9"], ["I10"]]]
     assert ledger.record()["changed"] == {"row that --keep does not ask for, left out": 2}
@@ -131,7 +132,11 @@ def test_rows_can_be_kept_by_what_another_column_says(tmp_path):
         visits_of(path, keep=parse_keep(["certainty=x"]))
     with pytest.raises(ValueError, match="has no column certain"):
         visits_of(path, keep=parse_keep(["certain=x"]))
-    for wrong in ("certainty", "=G", "certainty="):
+    assert visits_of(path, keep=parse_keep(["flag=", "certainty=G"])) == [[["I50.9"], ["I10"]]]
+    assert visits_of(path, keep=parse_keep(["flag=,q"])) == [[["I50.9", "N17.9"], ["I10"], ["I10"]]]
+    with pytest.raises(ValueError, match="no row has an empty cell in type, which --keep asks for"):
+        visits_of(path, keep=parse_keep(["type="]))
+    for wrong in ("certainty", "=G"):
         with pytest.raises(ValueError, match="--keep is a column and the values of the rows to read"):
             parse_keep([wrong])
 

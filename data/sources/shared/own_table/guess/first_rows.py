@@ -8,9 +8,9 @@ from pathlib import Path
 import polars as pl
 
 from data.sources.shared.own_table.code_cells import has_code_form
-from data.sources.shared.own_table.column_kinds import distinct
-from data.sources.shared.own_table.column_names import NAMES, OF_DIAGNOSES, is_called
-from data.sources.shared.own_table.guessed_codes import tell_left_out
+from data.sources.shared.own_table.guess.column_kinds import distinct
+from data.sources.shared.own_table.guess.column_names import NAMES, OF_DIAGNOSES, is_called
+from data.sources.shared.own_table.guess.guessed_codes import tell_left_out
 from data.table_files.columnar import records_in
 from data.table_files.columns import without_nothing
 from data.table_files.csv_layout import is_place
@@ -150,5 +150,5 @@ def kept_rows(path: str | Path, rows: pl.DataFrame, keep: Mapping[str, Sequence[
     if missing:
         raise UserError(f"{path} has no column {', '.join(missing)}, which --keep names")
     for name, values in keep.items():
-        rows = rows.filter(pl.col(name).cast(pl.String).str.to_lowercase().is_in(values).fill_null(False))
+        rows = rows.filter(pl.col(name).cast(pl.String).str.to_lowercase().fill_null("").is_in(values))
     return rows.drop(keep)

@@ -13,8 +13,8 @@ from data.sources.shared.own_table.code_cells import (
     code_pieces,
     has_code_form,
 )
-from data.sources.shared.own_table.column_kinds import distinct
-from data.sources.shared.own_table.column_names import (
+from data.sources.shared.own_table.guess.column_kinds import distinct
+from data.sources.shared.own_table.guess.column_names import (
     NAMES,
     OF_DIAGNOSES,
     OF_OTHER_CODES,

@@ -3,14 +3,13 @@ between columns that could be the same. What the user has said is taken as it is
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
 
 from data.sources.shared.events.options import KINDS
 from data.sources.shared.own_table.code_cells import code_mark
-from data.sources.shared.own_table.column_kinds import (
+from data.sources.shared.own_table.guess.column_kinds import (
     belongs,
     differs,
     distinct,
@@ -25,7 +24,7 @@ from data.sources.shared.own_table.column_kinds import (
     share_of_several,
     why_no_time,
 )
-from data.sources.shared.own_table.column_names import (
+from data.sources.shared.own_table.guess.column_names import (
     FIRST_CHOICE,
     NAMES,
     OF_AGE_UNITS,
@@ -36,15 +35,17 @@ from data.sources.shared.own_table.column_names import (
     could_be,
     is_called,
 )
-from data.sources.shared.own_table.first_rows import first_rows, kept_rows
-from data.sources.shared.own_table.guessed_codes import as_pattern, code_columns, system_of, tell_left_out
+from data.sources.shared.own_table.guess.first_rows import first_rows, kept_rows
+from data.sources.shared.own_table.guess.guessed_codes import as_pattern, code_columns, system_of, tell_left_out
+from data.sources.shared.own_table.guess.table_guess import COLUMNS, TableGuess
 from data.sources.shared.own_table.table_columns import encoding_hint, matching, parse_keep, parts_of
 from data.table_files.csv_layout import as_name
 from data.table_files.meanings import age
 from data.table_files.text_tables import read_text_table
 from mera.system.errors import UserError
 
-COLUMNS = ("patient", "visit", "time", "code", "code_version", "position", "sex", "age", "birth_date", "text")
+_MOST_TOLD = 40
+"""Columns that are named of those that are not read."""
 _FEW = 8
 """Different values of a column of sexes or flags."""
 _SHARE_OF_ERRORS, _SHARE_OF_VISITORS, _FEW_PATIENTS = 0.02, 0.3, 20
@@ -54,48 +55,6 @@ _MOST_VISITS = 0.8
 """Of visits with several rows, which a column of positions tells apart."""
 _SHARE_OF_BOTH_SEXES = 0.2
 """Of ids with several rows, above which they are none of patients."""
-
-
-@dataclass(kw_only=True, slots=True)
-class TableGuess:
-    """Columns by what they are taken for; None: the table has none, or none that is known by its values."""
-
-    patient: str | None = None
-    visit: str | None = None
-    time: str | None = None
-    code: list[str] = field(default_factory=list)
-    code_version: str | None = None
-    """The user's own word; never guessed."""
-    position: str | None = None
-    sex: str | None = None
-    sex_values: str | None = None
-    """As --sex-values takes it, where the letters of the sex alone do not say it."""
-    age: str | None = None
-    birth_date: str | None = None
-    """Where there is no age; not of notes that are coded each for itself, whose new ones have no time."""
-    text: str | None = None
-    procedures: list[str] = field(default_factory=list)
-    """The user's own words; never guessed, and neither are drugs and labs."""
-    drugs: list[str] = field(default_factory=list)
-    labs: list[str] = field(default_factory=list)
-    keep: list[str] = field(default_factory=list)
-    """The user's own words."""
-    event_separator: str | None = None
-    code_separator: str | None = None
-    code_system: str | None = None
-    """of SYSTEMS"""
-    encoding: str | None = None
-    """of a CSV; None: UTF-8, or UTF-16 with its mark"""
-
-    def as_options(self) -> list[str]:
-        """As `mera prepare table` takes them, without --code-system."""
-        options: list[str] = []
-        for name in (*COLUMNS, *KINDS, "keep", "sex_values", "event_separator", "code_separator", "encoding"):
-            value = getattr(self, name)
-            if value:
-                values = [value.replace("\n", "\\n")] if isinstance(value, str) else value
-                options += [f"--{name.replace('_', '-')}", *values]
-        return options
 
 
 def guess_table(
@@ -108,24 +67,39 @@ def guess_table(
         rows, known.encoding = first_rows(path, separator, known.encoding)
         rows = kept_rows(path, rows, parse_keep(known.keep))
     _find_named(Path(path), known, rows.columns, separator)
-    guesser = _Guesser(path, rows, known, of_notes)
+    guesser = Guesser(path, rows, known, of_notes)
     guesser.find_codes()
     guesser.find_notes(with_notes)
     guesser.find_patients()
     guesser.find_visits()
     guesser.tell_unread()
+    guesser.tell_others()
     for name in (name for name in ("code", *KINDS) if getattr(known, name)):
         setattr(known, name, as_pattern(getattr(known, name), rows))
     return known
 
 
-class _Guesser:
+def _find_named(path: Path, known: TableGuess, header: Sequence[str], separator: str | None) -> None:
+    """The columns that the user has named, as they are called here. Raises UserError where the table has none of a
+    name."""
+    for name in COLUMNS:
+        if name != "code" and getattr(known, name) is not None:
+            setattr(known, name, as_name(getattr(known, name)))
+    for name in ("code", *KINDS):
+        named = [found for pattern in getattr(known, name) for found in matching(path, pattern, header, name)]
+        setattr(known, name, [as_name(column) for column in named])
+    missing = [name for name in sorted(known.taken()) if name not in header]
+    if missing:
+        read_text_table(path, {name: name for name in missing}, separator=separator, encoding=known.encoding)
+
+
+class Guesser:
     """Fills `known` in from the first rows of a table, one meaning after the other: a column that is taken is no longer
     among those that the next may take."""
 
     def __init__(self, path: str | Path, rows: pl.DataFrame, known: TableGuess, of_notes: bool):
         self.path, self.rows, self.known, self.of_notes = path, rows, known, of_notes
-        self.free = [name for name in rows.columns if name not in _taken(known)]
+        self.free = [name for name in rows.columns if name not in known.taken()]
         self.untaken_notes: list[str] = []
 
     def take(self, name: str, fits: Callable[[pl.Series], bool], differs_by: str | None = None) -> None:
@@ -242,6 +216,13 @@ class _Guesser:
             "every row is read; --keep COLUMN=VALUES reads some",
         )
 
+    def tell_others(self) -> None:
+        """All columns that nothing is read from, but notes, which have been told."""
+        names = [name for name in self.free if not is_text(self.rows[name])]
+        if names:
+            more = f" and {len(names) - _MOST_TOLD:,} more" if len(names) > _MOST_TOLD else ""
+            print(f"not read: {', '.join(names[:_MOST_TOLD])}{more}", file=sys.stderr)
+
     def _hint(self) -> str:
         if self.of_notes or not (self.known.text or self.untaken_notes):
             return ""
@@ -324,26 +305,6 @@ class _Guesser:
     def _has_one_note(self, ids: str) -> bool:
         """Whether each value of the column `ids` has one note."""
         return self.rows.select(ids, *parts_of(str(self.known.text))).unique().height == self.rows[ids].n_unique()
-
-
-def _find_named(path: Path, known: TableGuess, header: Sequence[str], separator: str | None) -> None:
-    """The columns that the user has named, as they are called here. Raises UserError where the table has none of a
-    name."""
-    for name in COLUMNS:
-        if name != "code" and getattr(known, name) is not None:
-            setattr(known, name, as_name(getattr(known, name)))
-    for name in ("code", *KINDS):
-        named = [found for pattern in getattr(known, name) for found in matching(path, pattern, header, name)]
-        setattr(known, name, [as_name(column) for column in named])
-    missing = [name for name in sorted(_taken(known)) if name not in header]
-    if missing:
-        read_text_table(path, {name: name for name in missing}, separator=separator, encoding=known.encoding)
-
-
-def _taken(known: TableGuess) -> set[str]:
-    names = [getattr(known, name) for name in COLUMNS if name not in ("code", "text", "time")]
-    names += parts_of("+".join(filter(None, (known.text, known.time))))
-    return {as_name(name) for name in [*names, *known.code, *known.procedures, *known.drugs, *known.labs] if name}
 
 
 def _are_numbers(values: pl.Series) -> bool:

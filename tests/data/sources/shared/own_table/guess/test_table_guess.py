@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 
 from data.prepare import run_guess
-from data.sources.shared.own_table.table_guess import TableGuess, guess_table
+from data.sources.shared.own_table.guess.guesser import guess_table
+from data.sources.shared.own_table.guess.table_guess import TableGuess
 
 
 def rows(**columns):
@@ -258,6 +259,7 @@ def test_columns_that_are_left_out_are_said(tmp_path, capsys):
     assert said == [
         "not taken: columns that share a name: note (give each a name of its own)",
         "not taken: columns with codes, by their values: sec1, sec2 (--code says which are meant)",
+        "not read: sec1, sec2, column 8",
     ]
     named = ["principal_dx", "sec1", "sec2"]
     assert guess_table(path, TableGuess(code=named)).code == named

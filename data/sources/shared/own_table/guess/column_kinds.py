@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from data.sources.shared.own_table.column_names import IN_DUTCH, IN_SPANISH, OF_SEX, is_called
+from data.sources.shared.own_table.guess.column_names import IN_DUTCH, IN_SPANISH, OF_SEX, is_called
 from data.table_files import meanings
 from data.table_files.times import UnreadableTimes, parse_times
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from data.sources.shared.own_table.table_guess import TableGuess, guess_table
+from data.sources.shared.own_table.guess.guesser import guess_table
+from data.sources.shared.own_table.guess.table_guess import TableGuess
 
 
 @pytest.mark.parametrize(
