@@ -21,13 +21,16 @@ from bi_encoder.network.attention import LabelAttention
 from bi_encoder.network.encoder import add_lora, load_encoder
 from bi_encoder.predict import embed_texts
 from data.task import Task, load_task
+from mera.runs.prediction_parts import refuse_trained_on_test
 
 
 def model_for_task(config: BiEncoderConfig, task: Task) -> BiEncoder:
     """The encoder of `config` with the variant's head, its space turned where `encoder.rotation` says so.
 
-    Raises UserError or OSError where the pretrained encoder cannot be opened (see `load_encoder`).
+    Raises UserError or OSError where the pretrained encoder cannot be opened (see `load_encoder`), and UserError where
+    it has been trained on patients of the task's test split.
     """
+    refuse_trained_on_test("encoder.pretrained", config.encoder.pretrained, task.splits["test"]["patient_id"])
     encoder, objective = load_encoder(config.encoder, tokenizer_texts(task)), config.objective
     model = build_bi_encoder(
         encoder, config.variant, objective.attention_temperature, config.encoder, objective.cached_gradients

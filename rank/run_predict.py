@@ -84,11 +84,13 @@ def rank_patients_of_task(arguments: argparse.Namespace, phenotypes: list[Phenot
         arguments.rules,
         arguments.candidates,
         arguments.explain,
+        arguments.checkpoint,
     )
     write_ranked(arguments.output, examples, measured)
     print_measured(measured)
     _tell_threshold(ranker)
-    print(f"{_patients(len(examples))} ranked: {arguments.output}")
+    examples_ranked = f"{len(examples):,} example{'' if len(examples) == 1 else 's'}"
+    print(f"{examples_ranked} of the split {arguments.split} ranked: {arguments.output}")
 
 
 def rank_one_patient(arguments: argparse.Namespace, phenotypes: list[Phenotype]) -> None:

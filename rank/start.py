@@ -19,6 +19,7 @@ from mera.language_models.code_tokens import (
 from mera.language_models.encoder_decoder import is_encoder_decoder
 from mera.language_models.lora import add_lora
 from mera.language_models.models import load_base_model
+from mera.runs.prediction_parts import refuse_trained_on_test
 from mera.system.errors import UserError
 from mera.training.model_memory import require_memory
 from rank.attention.kernels import use_kernel
@@ -39,9 +40,11 @@ def task_to_rank(config: RankConfig, held_out: int | None) -> Task:
     """The prepared task; of validation and test at most `held_out` examples, None: all. It knows no events where the
     configuration reads none; a verifier never does.
 
-    Raises UserError where it cannot be read, or lacks the notes that the prompt is to hold.
+    Raises UserError where it cannot be read, lacks the notes that the prompt is to hold, or where the base model has
+    been trained on patients of its test split.
     """
     task = load_task(config.task)
+    refuse_trained_on_test("model.base", config.model.base, task.splits["test"]["patient_id"])
     require_past_notes(task, config.prompt)
     if not config.prompt.max_events or config.candidates is not None:
         task = without_events(task)

@@ -1,7 +1,8 @@
 """What an earlier start has finished, so that the same command goes on with the rest, and where a run's files lie."""
 
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from mera.config import Recipe
 from mera.runs.run_directory import write_json
 from mera.system.errors import UserError
 
+RECALL = "recall.json"
+"""What stage one measured of its model, in its run."""
 ABOUT, CANDIDATES = "mera.json", "candidates.parquet"
 """Of an export (`mera export`), which has no predictions."""
 
@@ -54,6 +57,16 @@ def runs_below(folder: Path) -> list[Path]:
     """Runs with predictions in `folder`, or in its folder `runs`, where `mera go` has them."""
     found = [path for below in ("*", "runs/*") for path in folder.glob(f"{below}/predictions/manifest.json")]
     return sorted(path.parents[1] for path in found)
+
+
+def without_stage_one(runs: Sequence[Path]) -> list[Path]:
+    """Those that predict something: `runs/*` of `mera go` has stage one's among them, which is said and left out."""
+    of_stage_one = [run for run in runs if (run / RECALL).is_file() and not (run / "predictions").is_dir()]
+    if of_stage_one and len(of_stage_one) < len(runs):
+        named = ", ".join(map(str, of_stage_one))
+        print(f"left out: {named}, of stage one, which predicts no diagnoses", file=sys.stderr)
+        return [run for run in runs if run not in of_stage_one]
+    return list(runs)
 
 
 def finished_before(folder: Path, task_fingerprint: str | None, settings: Recipe | None = None) -> bool:

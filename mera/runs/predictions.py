@@ -25,7 +25,6 @@ Optional, for the report to say more; a folder without them is complete:
                      `widths` (quality and speed at each Matryoshka width), `evidence` (row -> code -> spans)
 """
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -41,9 +40,11 @@ from mera.runs.finished_runs import runs_below
 from mera.runs.manifest import Manifest
 from mera.runs.prediction_parts import (
     RULE_COLUMNS,
+    TRAINED_ON,
     WRITE_AGAIN,
     check_codes_known,
     check_finite,
+    patient_hashes,
     read_array,
     read_examples,
     read_json,
@@ -163,7 +164,7 @@ def _write_parts(folder: Path, predictions: Predictions, codes: list[str]) -> No
     if predictions.rules is not None:
         predictions.rules.write_parquet(folder / "rules.parquet")
     if predictions.trained_on is not None:
-        np.save(folder / "trained_on.npy", predictions.trained_on)
+        np.save(folder / TRAINED_ON, predictions.trained_on)
     if predictions.context is not None:
         predictions.context.head(CONTEXT_ROWS).write_parquet(folder / "context.parquet")
     for name, value in ({"manifest": predictions.manifest} | predictions.records).items():
@@ -223,7 +224,7 @@ def read_predictions(path: str | Path) -> Predictions:
         target_train_counts=target_train_counts(examples),
         group_names=_read_optional(folder / "groups.parquet", read_table),
         rules=_read_optional(folder / "rules.parquet", lambda path: read_table(path, RULE_COLUMNS)),
-        trained_on=_read_optional(folder / "trained_on.npy", read_array),
+        trained_on=_read_optional(folder / TRAINED_ON, read_array),
         context=_read_optional(folder / "context.parquet", read_table),
         records=records,
     )
@@ -291,12 +292,6 @@ def check_unseen(run: Predictions) -> None:
             f"run {run.name!r} was trained or tuned on {known} of the patients it was scored on, so its numbers "
             "would say nothing about new patients; prepare the task and train again"
         )
-
-
-def patient_hashes(groups: Iterable[Iterable[str]]) -> np.ndarray:
-    """uint64 hash of each patient id of all groups, in order; equal ids have equal hashes, on every machine."""
-    digests = (hashlib.blake2b(str(patient).encode(), digest_size=8).digest() for group in groups for patient in group)
-    return np.frombuffer(b"".join(digests), dtype=np.uint64)
 
 
 def code_matrix(rows: Sequence[Sequence[str]], column: dict[str, int]) -> np.ndarray:

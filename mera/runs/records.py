@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from mera.runs.finished_runs import RECALL
 from mera.runs.task_protocol import PreparedTask
 
 PREPARED = "prepared"
@@ -53,7 +54,7 @@ def memorization_record(base: str | Path | None) -> dict[str, object] | None:
     """What stage one measured, where `base` is the checkpoint of one of its runs (`<run>/checkpoint`); else None."""
     if base is None:
         return None
-    path = Path(base).parent / "recall.json"
+    path = Path(base).parent / RECALL
     if not path.is_file():
         return None
     recall: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))

@@ -1,5 +1,6 @@
 """What the trainers of all stages add to the Hugging Face Trainer: equal steps, safe checkpoints, no NaN."""
 
+import logging
 import math
 import shutil
 import sys
@@ -41,6 +42,9 @@ from mera.training.steps import (
     raised_epochs,
     too_few_steps,
 )
+
+logging.getLogger("transformers.trainer_utils").setLevel(logging.ERROR)
+"""When a run goes on, it warns that `save_steps`, a share of the steps, is not the number of steps that it comes to."""
 
 
 class StageTrainer(Trainer):

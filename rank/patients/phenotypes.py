@@ -90,7 +90,7 @@ def measure_phenotype(probabilities: np.ndarray, true: np.ndarray, known: np.nda
     """
     both = bool(true.any() and not true.all())
     return {
-        "patients": len(true),
+        "examples": len(true),
         "prevalence": float(true.mean()),
         "roc_auc": float(roc_auc(probabilities[:, None], true[:, None], "micro")) if both else None,
         "auprc": float(average_precision_score(true, probabilities)) if both else None,

@@ -7,6 +7,7 @@ import numpy as np
 
 from data.task import Task, load_task
 from data.task_folder.features import PatientRow, TaskRow
+from mera.runs.prediction_parts import trained_on_sentence
 from mera.system.errors import UserError
 from rank.patients.code_reader import GROUPED_SYSTEMS
 from rank.patients.coding_check import RuleUse
@@ -82,6 +83,7 @@ def rank_task(
     rules: RuleUse = "none",
     candidates: str | None = None,
     explain: bool = False,
+    source: str | None = None,
 ) -> tuple[list[RankedExample], dict[str, dict[str, float | None]]]:
     """The patients of a split, ranked, and what `measure_phenotype` finds for each phenotype.
 
@@ -89,7 +91,8 @@ def rank_task(
     patients: codes that come together make 1 - prod(1 - p) too large.
 
     Raises UserError where the task is of another ontology, or has what the model has never seen, as
-    `PatientRanker.row` does for one patient; with `allow_unknown` these are warnings (`UnfamiliarInput`). `candidates`:
+    `PatientRanker.row` does for one patient; with `allow_unknown` these are warnings (`UnfamiliarInput`). `source`: the
+    run or checkpoint of the ranker, by which a notice counts patients whom it was trained on. `candidates`:
     for a verifier, and for nothing else, the run whose candidates it verifies.
     """
     task = load_task(path)
@@ -103,6 +106,9 @@ def rank_task(
         )
     _require_same_ontology(ranker, task, allow_unknown)
     notice_all(ranker, top)
+    overlap = None if source is None else trained_on_sentence(source, task.splits[split]["patient_id"])
+    if overlap is not None:
+        notice(overlap)
     if ranker.reads_past_notes and not task.has_past_notes:
         notice(f"the model reads notes of past visits, and {path} has none: ranking by codes alone")
     ranker.add_definitions(task.all_definitions)

@@ -105,7 +105,7 @@ def print_ranked(example: RankedExample) -> None:
 
 
 def print_measured(measured: Mapping[str, Mapping[str, float | None]]) -> None:
-    """Percent, but for the number of patients; a dash where a number does not exist."""
+    """Percent, but for the number of examples; a dash where a number does not exist."""
     if not measured:
         return
     table = Table("", *measured)

@@ -138,7 +138,7 @@ def test_a_task_ranked_as_files(ranker, task, tmp_path):
     examples, measured = rank_task(ranker, str(task.path), "test", [HEART_FAILURE], top=5, batch_size=4)
     rows = list(task.splits["test"])
     assert [example.example_id for example in examples] == [row["example_id"] for row in rows]
-    assert measured["heart_failure"]["patients"] == len(rows)
+    assert measured["heart_failure"]["examples"] == len(rows)
     for suffix in ("json", "parquet"):
         write_ranked(tmp_path / "new" / f"ranked.{suffix}", examples, measured)
     assert {path.stat().st_mode & 0o777 for path in (tmp_path / "new").iterdir()} == {0o600}
@@ -193,7 +193,7 @@ def test_the_command_ranks_a_task(checkpoint, task, tmp_path):
         checkpoint, "--task", task.path, "--output", output, "--phenotype", "heart_failure=I50", "--top", 3
     )
     assert result.returncode == 0, result.stderr
-    assert "9 patients ranked" in result.stdout
+    assert "9 examples of the split test ranked" in result.stdout
     assert "roc_auc" in result.stdout
     assert pl.read_parquet(output).height == 27
 

@@ -38,6 +38,7 @@ from data.table_files.columns import ColumnForms
 from data.table_files.meanings import parse_sex_values
 from data.task import SPLITS, Task, load_task
 from mera.evaluation.calibration import THRESHOLD_HELP, read_threshold, threshold_sentence
+from mera.runs.prediction_parts import trained_on_sentence
 from mera.system.errors import CommandLine, Once, UserError
 from mera.system.private_files import check_output
 from mera.training.entry_point import run_entry_point
@@ -123,6 +124,9 @@ def _rank_task(options: argparse.Namespace) -> None:
             f"the model was trained on {trained_on}, and the task has {there}; --allow-unknown ranks all the same"
         )
     rows = list(task.splits[options.split])
+    known = trained_on_sentence(options.checkpoint, [row["patient_id"] for row in rows])
+    if known is not None:
+        print(known, file=sys.stderr)
     ranker.texts.add(task.all_definitions)
     notes = _ranked(
         ranker,

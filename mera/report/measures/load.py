@@ -10,6 +10,7 @@ import polars as pl
 from mera.report.json_form import JsonObject
 from mera.report.measures.candidates import Outside
 from mera.report.measures.task_record import TaskRecord
+from mera.runs.finished_runs import without_stage_one
 from mera.runs.predictions import Predictions, check_unseen, read_predictions
 from mera.system.errors import UserError
 
@@ -48,14 +49,15 @@ class Comparable:
 def group_runs(paths: Sequence[str | Path], by_task: bool = False) -> list[Comparable]:
     """Read and check every prediction folder; one group per task, in the order of first appearance.
 
-    Scores are not kept: with many runs they are what fills the memory. Raises UserError, naming the two runs and what
+    Runs of stage one among them are said and left out. Scores are not kept: with many runs they are what fills the
+    memory. Raises UserError, naming the two runs and what
     differs, where runs cannot be compared; several tasks are an error unless `by_task`.
     """
     if not paths:
         raise UserError("a report needs at least one run; give the run directories to compare")
     groups: dict[str, Comparable] = {}
     names: dict[tuple[str, str], Path] = {}
-    for path in map(Path, paths):
+    for path in without_stage_one(list(map(Path, paths))):
         _add(groups, names, path, by_task)  # whose scores are gone before the next run's are read
     return list(groups.values())
 

@@ -243,6 +243,28 @@ def test_a_model_trained_on_test_patients_is_refused(runs, tmp_path):
         write_report([runs[0], leaked], tmp_path / "report", bootstrap_samples=20)
 
 
+def test_runs_of_stage_one_are_said_and_left_out(runs, tmp_path, capsys):
+    of_stage_one = tmp_path / "memorize"
+    of_stage_one.mkdir()
+    (of_stage_one / "recall.json").write_text("{}")
+    write_report([runs[0], of_stage_one, runs[1]], tmp_path / "report", bootstrap_samples=20)
+    assert f"left out: {of_stage_one}, of stage one" in capsys.readouterr().err
+    found = json.loads((tmp_path / "report" / "report.json").read_text())["tasks"][0]
+    assert len(found["runs"]) == 2
+    with pytest.raises(FileNotFoundError, match="no predictions in"):
+        write_report([of_stage_one], tmp_path / "alone")
+
+
+def test_what_was_read_otherwise_than_written_stands_in_the_data_card(runs, tmp_path):
+    manifest = read_predictions(runs[0]).manifest
+    changed = {"code with more digits than the edition has, replaced by the code above it": 1550}
+    task = {**manifest["task"], "dropped": {"no code": 2}, "changed": changed}
+    told = change_run(runs[0], tmp_path / "told", manifest={**manifest, "task": task})
+    write_report([told], tmp_path / "report", bootstrap_samples=20)
+    card = (tmp_path / "report" / "report.md").read_text()
+    assert "Dropped rows: 2 x no code. Read otherwise than written: 1,550 x code with more digits than" in card
+
+
 def test_old_folders_and_rich_ones_stand_in_one_report(runs, tmp_path):
     old = change_run(make_runs(tmp_path)[1], tmp_path / "old", codes=read_predictions(runs[1]).codes)
     assert read_predictions(old).ages is None

@@ -1,0 +1,38 @@
+"""Models that have read the patients whom they are asked about."""
+
+import numpy as np
+import pytest
+
+from mera.runs.prediction_parts import (
+    TRAINED_ON,
+    patient_hashes,
+    patients_trained_on,
+    refuse_trained_on_test,
+    trained_on_sentence,
+)
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Of a model that was trained on a, b and c."""
+    (tmp_path / "run" / "predictions").mkdir(parents=True)
+    (tmp_path / "run" / "checkpoint").mkdir()
+    np.save(tmp_path / "run" / "predictions" / TRAINED_ON, patient_hashes([["a", "b"], ["c"]]))
+    return tmp_path / "run"
+
+
+def test_patients_are_counted_once_by_run_and_by_checkpoint(run):
+    for source in (run, run / "checkpoint", str(run)):
+        assert patients_trained_on(source, ["a", "x", "a", "c"]) == 2
+    sentence = trained_on_sentence(run, ["a", "a", "x"])
+    assert sentence is not None
+    assert sentence.startswith("the model was trained or tuned on 1 of these 2 patients: what it gets right of them")
+    assert trained_on_sentence(run, ["x", "y"]) is None
+
+
+def test_a_base_that_has_read_the_test_is_refused(run, tmp_path):
+    with pytest.raises(ValueError, match=r"model.base '.*checkpoint' was trained or tuned on 1 of the patients that"):
+        refuse_trained_on_test("model.base", run / "checkpoint", ["b", "x"])
+    refuse_trained_on_test("model.base", run / "checkpoint", ["x"])
+    refuse_trained_on_test("model.base", tmp_path / "another", ["a"])
+    refuse_trained_on_test("model.base", None, ["a"])
