@@ -2,8 +2,8 @@
 
 The levels are those of `data.ontology`: a category has 3 characters, a subcategory 4. A code of one digit more than the
 edition has (`M79.79` where it ends at `M79.7`, a place of occurrence as in `W01.0`) is taken for the code above it: the
-WHO leaves those digits to whoever wants them. So are codes of Canada with two (`S72.080`), of France (`J96.1+0`) and of
-China, which go on behind the WHO's fourth character (`I10.x00x002`, `E11.900`). Denmark writes a D before each code
+WHO leaves those digits to whoever wants them. So are codes of Canada with two (`S72.080`; of pregnancies and injuries),
+of France (`J96.1+0`) and of China, which go on behind the WHO's fourth character (`I10.x00x002`, `E11.900`). Denmark writes a D before each code
 (`DI509`).
 """
 
@@ -105,7 +105,8 @@ class CodeList(Ontology):
         french = _OF_FRANCE.fullmatch(plain)
         if french is not None:
             return french[1] if french[1] in self._plain else self._surviving_ancestor(french[1])
-        if re.fullmatch(r"[A-Z]\d[0-9A-Z]\d{1,3}", plain) is None or (len(plain) > 5 and _is_of_icd10cm(plain)):
+        has_more = re.fullmatch(r"[A-Z]\d[0-9A-Z]\d{1,2}|[OST]\d[0-9A-Z]\d{3}", plain) is not None
+        if not has_more or (len(plain) > 5 and _is_of_icd10cm(plain)):
             return None
         shorter = plain[:-1]
         while len(shorter) > 3 and shorter not in self._plain:
