@@ -3,8 +3,8 @@
 The levels are those of `data.ontology`: a category has 3 characters, a subcategory 4. A code of one digit more than the
 edition has (`M79.79` where it ends at `M79.7`, a place of occurrence as in `W01.0`) is taken for the code above it: the
 WHO leaves those digits to whoever wants them. So are codes of Canada with two (`S72.080`; of pregnancies and injuries),
-of France (`J96.1+0`) and of China, which go on behind the WHO's fourth character (`I10.x00x002`, `E11.900`). Denmark writes a D before each code
-(`DI509`).
+of France (`J96.1+0`) and of China, which go on behind the WHO's fourth character (`I10.x00x002`, `E11.900`). Denmark
+writes a D before each code (`DI509`).
 """
 
 import functools
