@@ -19,7 +19,6 @@ from mera.system import quiet_ctrl_c  # noqa: F401  first, for Ctrl-C while the 
 # isort: split
 
 import argparse
-import json
 import re
 import sys
 from pathlib import Path
@@ -33,7 +32,7 @@ from data.codes.book.store import choose_book
 from data.ontology import SYSTEMS, UnknownCode, load_ontology
 from mera.system.command import run_command
 from mera.system.errors import CommandLine, UserError
-from mera.system.terminal import plain_console
+from mera.system.terminal import as_json, plain_console
 
 CODE_FORM = re.compile(r"(?=.{4,8}$)[A-Za-z]?\d[\dA-Za-z]*(\.[\dA-Za-z]+)?")
 """Categories have three characters, and so have B27 and p53, which are words of notes."""
@@ -76,7 +75,7 @@ def main() -> None:
             "text": text,
             "codes": json_ready(text, codes),
         }
-        print(json.dumps(about, indent=2, ensure_ascii=False))
+        print(as_json(about), end="")
     else:
         console = plain_console()
         console.print(codes_table(text, codes, in_colour=console.is_terminal))

@@ -45,6 +45,7 @@ from data.task_folder.task_verification import digests_of, fingerprint_of, remem
 from mera.system.errors import UserError
 from mera.system.folder_lock import FolderLock
 from mera.system.private_files import private_files
+from mera.system.terminal import as_json
 
 __all__ = [
     "FEATURES",
@@ -257,7 +258,7 @@ def save_task(
             if events is not None:
                 events.write_parquet(beside / "events.parquet")
             written["digests"] = digests_of(beside, digests, written)
-            text = json.dumps(written, indent=2, ensure_ascii=False) + "\n"
+            text = as_json(written)
             (beside / "task.json").write_text(text, encoding="utf-8")
         os.replace(beside, path)
         remember_verified(path, stamps_of(path))

@@ -9,7 +9,6 @@ from mera.system import quiet_ctrl_c  # noqa: F401  first, for Ctrl-C while the 
 # isort: split
 
 import argparse
-import json
 from pathlib import Path
 
 from memorize.breakdown import breakdown, print_breakdown
@@ -20,6 +19,7 @@ from memorize.questions import QuestionBook
 from memorize.recall import print_shares
 from mera.language_models.models import open_checkpoint
 from mera.system.errors import CommandLine, UserError
+from mera.system.terminal import as_json
 from mera.training.entry_point import run_entry_point
 
 
@@ -60,7 +60,7 @@ def main() -> None:
             "perplexity": measurement.perplexity,
             **where,
         }
-        arguments.json.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        arguments.json.write_text(as_json(record), encoding="utf-8")
 
 
 if __name__ == "__main__":

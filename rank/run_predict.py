@@ -25,7 +25,7 @@ from data.task import SPLITS
 from mera.evaluation.calibration import THRESHOLD_HELP, read_threshold, threshold_sentence
 from mera.system.errors import CommandLine, Once, UserError
 from mera.system.private_files import check_output
-from mera.system.terminal import plain_console
+from mera.system.terminal import as_json, plain_console
 from mera.training.entry_point import run_entry_point
 from rank.patients.coding_check import RULE_USES
 from rank.patients.notices import print_notices
@@ -41,7 +41,7 @@ from rank.task_prediction.rank_table import (
     rank_new_patients,
     read_patients,
 )
-from rank.task_prediction.ranked_files import SUFFIXES, as_json, print_measured, print_ranked, write_ranked
+from rank.task_prediction.ranked_files import SUFFIXES, print_measured, print_ranked, write_ranked
 
 
 def rank_patients_of_table(arguments: argparse.Namespace, phenotypes: list[Phenotype]) -> None:

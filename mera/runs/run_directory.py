@@ -16,6 +16,7 @@ from mera.runs.tracking import close_tracking
 from mera.system.errors import UserError
 from mera.system.folder_lock import NAME as LOCK_NAME
 from mera.system.folder_lock import FolderLock
+from mera.system.terminal import as_json
 
 CLAIM = "run.json"
 """What is trained in the folder, and how."""
@@ -100,5 +101,5 @@ class RunDirectory:
 def write_json(path: Path, value: object) -> None:
     """Write `value` as indented JSON; another process sees all of it or nothing."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    beside.write_text(as_json(value), encoding="utf-8")
     beside.replace(path)

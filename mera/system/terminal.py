@@ -1,5 +1,6 @@
-"""What a terminal gets of a command: UTF-8, whatever the locale, and progress bars, where it is a terminal."""
+"""What a terminal gets of a command: UTF-8, whatever the locale, JSON, and progress bars, where it is a terminal."""
 
+import json
 import os
 import sys
 import warnings
@@ -79,3 +80,8 @@ def progress_bar(items: Iterable[Item], label: str | None, unit: str, *, at_leas
 def print_above_bars(line: str) -> None:
     """On stdout, where a bar may be on the terminal's last line."""
     tqdm.write(line)
+
+
+def as_json(value: object) -> str:
+    """Indented, as commands print it and folders hold it."""
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"

@@ -1,7 +1,6 @@
 """What `mera predict` writes: ranked codes and phenotypes of one patient or of many, as JSON, Parquet or CSV, or as
 tables in the terminal."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,7 +10,7 @@ import polars as pl
 from rich.table import Table
 
 from mera.system.private_files import private_output
-from mera.system.terminal import plain_console
+from mera.system.terminal import as_json, plain_console
 from rank.patients.patient_ranker import RankedCode
 
 SUFFIXES = (".json", ".parquet", ".csv")
@@ -113,10 +112,6 @@ def print_measured(measured: Mapping[str, Mapping[str, float | None]]) -> None:
         values = (of_phenotype[name] for of_phenotype in measured.values())
         table.add_row(name, *(f"{value:.1%}" if isinstance(value, float) else str(value or "-") for value in values))
     plain_console().print(table)
-
-
-def as_json(value: object) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
 def wide_table(examples: Sequence[RankedExample]) -> pl.DataFrame:

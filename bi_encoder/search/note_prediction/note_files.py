@@ -1,6 +1,5 @@
 """What `mera predict` writes of notes: ranked codes with the evidence of each."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from rich.table import Table
 from bi_encoder.search.note_prediction.note_ranker import RankedNoteCode
 from bi_encoder.search.output import highlighted
 from mera.system.private_files import private_output
-from mera.system.terminal import plain_console
+from mera.system.terminal import as_json, plain_console
 
 SUFFIXES = (".json", ".parquet", ".csv")
 
@@ -95,7 +94,3 @@ def print_ranked_note(ranked: RankedNote) -> None:
         probability = "-" if code.probability is None else f"{code.probability:.1%}"
         table.add_row(str(place), code.code, code.definition, probability, "yes" if code.predicted else "", *shown)
     console.print(table)
-
-
-def as_json(value: object) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"

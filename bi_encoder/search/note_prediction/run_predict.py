@@ -24,7 +24,6 @@ from collections.abc import Sequence
 from bi_encoder.search.note_prediction.note_files import (
     SUFFIXES,
     RankedNote,
-    as_json,
     print_ranked_note,
     records,
     write_ranked_notes,
@@ -41,6 +40,7 @@ from mera.evaluation.calibration import THRESHOLD_HELP, read_threshold, threshol
 from mera.runs.prediction_parts import trained_on_sentence
 from mera.system.errors import CommandLine, Once, UserError
 from mera.system.private_files import check_output
+from mera.system.terminal import as_json
 from mera.training.entry_point import run_entry_point
 
 READ = {"coding": "notes", "diagnosis": "histories"}

@@ -23,6 +23,7 @@ import polars as pl
 from mera.system.errors import UserError
 from mera.system.folder_lock import FolderLock
 from mera.system.folder_replacement import replace_folder, restore_folder
+from mera.system.terminal import as_json
 
 TERM_KINDS = ("inclusion", "index", "external", "neoplasm", "drug", "name", "own")
 """Inclusion terms of the tabular list; the alphabetic index, that of external causes, the neoplasm and the drug table;
@@ -120,7 +121,7 @@ def save_book(
         _in_order(relations, RELATION_COLUMNS).write_parquet(beside / "relations.parquet")
         if translations is not None:
             _in_order(translations, TRANSLATION_COLUMNS).write_parquet(beside / "translations.parquet")
-        text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+        text = as_json(record)
         (beside / "book.json").write_text(text, encoding="utf-8")
         replace_folder(beside, path)
         lock.release(path)

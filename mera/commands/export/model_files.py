@@ -10,6 +10,7 @@ from pathlib import Path
 from mera.language_models.licences import is_hub_name
 from mera.runs.fitted_contents import ARRAYS, SETTINGS, read_contents
 from mera.system.errors import UserError
+from mera.system.terminal import as_json
 
 WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors|model\.safetensors\.index\.json")
 FILES = frozenset(
@@ -59,7 +60,7 @@ def copy_checkpoint(checkpoint: Path, to: Path) -> Copied:
         (to / name).parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".json" and path.name not in ("tokenizer.json", "vocab.json", "code_tokens.json"):
             settings = without_paths(json.loads(path.read_text(encoding="utf-8")))
-            (to / name).write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            (to / name).write_text(as_json(settings), encoding="utf-8")
         else:
             shutil.copyfile(path, to / name)
     totals = [name for name in ("wide.safetensors", "recurrence.npy") if (to / name).is_file()]

@@ -35,6 +35,7 @@ from mera.runs.finished_runs import ABOUT, CANDIDATES
 from mera.runs.predictions import Predictions, read_predictions
 from mera.system.errors import UserError
 from mera.system.private_files import private_files
+from mera.system.terminal import as_json
 
 RECIPE, PARTS = "recipe.yaml", "parts"
 
@@ -149,7 +150,7 @@ def _write(run: Path, manifest: Mapping[str, object], folder: Path) -> Copied:
         "seed": manifest["seed"],
         "test": figures,
     }
-    (folder / ABOUT).write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / ABOUT).write_text(as_json(about), encoding="utf-8")
     recipe = yaml.safe_dump(recipe_without_paths(config), sort_keys=False, allow_unicode=True)
     (folder / RECIPE).write_text(f"# recipe of this model\n{recipe}", encoding="utf-8")
     if predictions is None:
