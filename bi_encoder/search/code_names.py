@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.codes.book.book import CodeBook
-from data.codes.book.icd10cm.index_codes import IndexCodes
+from data.codes.book.sources.unspecified_leaf import UnspecifiedLeaves
+from data.codes.notes.code_ranges import CodeOrder
 from data.ontology import Ontology, UnknownCode, load_ontology
 
 CODE_SETS = ("leaves", "all")
@@ -49,11 +50,10 @@ def _inclusion_terms(ontology: Ontology, node: str) -> list[str]:
 
 def _included(ontology: Ontology) -> Iterator[tuple[str, str]]:
     """(code, term)"""
-    codes = IndexCodes(ontology)
+    unspecified = UnspecifiedLeaves(ontology, CodeOrder.of(ontology))
     for code in ontology.nodes():
         if ontology.knows(code) and (terms := ontology.includes(code)):
-            named = (code, codes.unspecified_leaf(code))
-            yield from ((node, term) for node in named if node is not None for term in terms)
+            yield from ((node, term) for node in dict.fromkeys((code, unspecified.of(code))) for term in terms)
 
 
 def terms_digest(book: CodeBook | None) -> str:

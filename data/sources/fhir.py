@@ -66,6 +66,8 @@ def read_fhir(
         ledger.change(f"resource of the type {kind}, which is not read, left out", number)
     ledger.change("older version of a resource, left out", resources.older)
     ledger.change("resource that the export says was deleted, left out", resources.deleted)
+    for kind, number in sorted(resources.not_deleted.items()):
+        ledger.change(f"deletion of a resource of the type {kind}, which is not looked at", number)
     unlisted = sum(each.num_unlisted for each in resources.encounters)
     ledger.change("diagnosis of an encounter that is no resource Condition of its own, left out", unlisted)
     for name, number in (("Patient", len(resources.people)), ("Encounter", len(resources.encounters))):

@@ -46,6 +46,15 @@ def test_a_text_scores_as_its_best_sentence():
     assert all(code.definition == NAMES[code.code][0] and code.evidence == [] for code in found)
 
 
+def test_what_notes_include_is_a_name_of_the_heading_and_of_its_unspecified_code():
+    names = names_of_codes("icd10cm", "leaves", None)
+    of_code = dict(zip(names.codes, names.names, strict=True))
+    assert "high blood pressure" in of_code["I10"]
+    assert "diabetes NOS" in of_code["E11.9"], "and not of E11.8, with complications"
+    assert not any("diabetes NOS" in of_code[code] for code in of_code if code != "E11.9")
+    assert not any("other than" in name for name in of_code["B35.9"])
+
+
 def test_codes_without_a_word_of_the_text_are_not_shown():
     assert [code.code for code in small_search().search("atrial", top=4)] == ["I48.91"]
     assert small_search().search("nothing known", top=4) == []

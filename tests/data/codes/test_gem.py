@@ -30,7 +30,16 @@ from data.sources.shared.icd_versions import resolve_versions
         ("icd9cm", "276.2", "E87.20"),  # acidosis
         ("icd9cm", "008.45", "A04.72"),  # not specified as recurrent
         ("icd9cm", "585.3", "N18.30"),
-        ("icd9cm", "112.1", "B37.3"),  # is acute or chronic now, and neither says no more
+        ("icd9cm", "112.1", "B37.31"),  # whose inclusion term is `Candidiasis of vulva and vagina NOS`
+        ("icd9cm", "332.0", "G20.A1"),  # Parkinson's disease NOS, and not G20.C, parkinsonism
+        ("icd9cm", "519.2", "J98.51"),  # mediastinitis, and not the other diseases of the mediastinum
+        ("icd9cm", "277.7", "E88.810"),  # dysmetabolic syndrome
+        ("icd9cm", "334.0", "G11.11"),  # Friedreich
+        ("icd9cm", "747.29", "Q25.49"),  # other, not unspecified
+        ("icd9cm", "633.01", "O00.01"),  # with, not without
+        ("icd9cm", "530.83", "K22.89"),  # a leukoplakia is no polyp, though both are esophageal
+        ("icd9cm", "V28.6", "Z36.85"),
+        ("icd9cm", "V02.61", "Z22"),  # what is left of a retired code is no divided one
         ("icd10cm", "I10", "401.9"),
         ("icd10cm", "I25.10", "414.01"),  # of a native artery, although 414.00 is unspecified
         ("icd10cm", "E78.5", "272.4"),

@@ -219,3 +219,34 @@ def test_what_an_export_deletes_is_left_out(tmp_path):
     task = prepared(tmp_path, folder)
     assert example_of(task, "p1")["history"][0]["codes"] == ["I50.9", "I10"]
     assert task.info["changed"] == {"resource that the export says was deleted, left out": 1}
+
+
+def deletion(url, when=""):
+    entry = {"request": {"method": "DELETE", "url": url}}
+    return {"resourceType": "Bundle", "meta": {"lastUpdated": when}, "entry": [entry]}
+
+
+def test_a_deletion_counts_against_older_versions_alone_and_others_are_told(tmp_path):
+    folder = fhir.write(tmp_path / "fhir", fhir.export())
+    newer = fhir.condition("n1", "p1", "e11", "J18.9", meta={"lastUpdated": "2022-01-01T00:00:00Z"})
+    older = fhir.condition("n2", "p1", "e11", "N17.9", meta={"lastUpdated": "2019-01-01T00:00:00Z"})
+    when = "2020-01-01T00:00:00Z"
+    lines = [newer, older, *(deletion(url, when) for url in ("Condition/n1", "Condition/n2", "Procedure/x"))]
+    (folder / "later.ndjson").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    task = prepared(tmp_path, folder)
+    assert example_of(task, "p1")["history"][0]["codes"] == ["I50.9", "I10", "J18.9"]
+    assert task.info["changed"] == {
+        "resource that the export says was deleted, left out": 1,
+        "deletion of a resource of the type Procedure, which is not looked at": 1,
+    }
+
+
+def test_bundles_within_bundles_are_opened_and_damaged_ones_refused(tmp_path):
+    extra = fhir.condition("n1", "p1", "e11", "J18.9")
+    folder = fhir.write(tmp_path / "fhir", fhir.export())
+    inner = {"resourceType": "Bundle", "entry": [{"resource": extra}]}
+    (folder / "bundle.json").write_text(bundle([{"resource": inner}]), encoding="utf-8")
+    assert "J18.9" in example_of(prepared(tmp_path, folder), "p1")["history"][0]["codes"]
+    (folder / "bundle.json").write_text(bundle([{"resource": inner}])[:-20], encoding="utf-8")
+    with pytest.raises(ValueError, match=r"bundle.json is not JSON from line \d+, column \d+ on; is it cut off"):
+        prepared(tmp_path, folder, name="cut")

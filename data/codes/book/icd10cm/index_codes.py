@@ -103,11 +103,11 @@ class IndexCodes:
             return (), "code that no edition has"
         if not is_exact and "X" not in code:
             return (NamedCode(node),), "retired code, given to its ancestor"
-        leaf = self.unspecified_leaf(node)
+        leaf = self._unspecified_leaf(node)
         codes = [NamedCode(node), *([NamedCode(leaf)] if leaf else []), *self._sided(node)]
         return tuple(codes), "" if is_exact else "retired code, given to its ancestor"
 
-    def unspecified_leaf(self, node: str) -> str | None:
+    def _unspecified_leaf(self, node: str) -> str | None:
         """The leaf below `node` that adds nothing; None where `node` is a leaf or every leaf says more."""
         leaf = node
         while below := self._order.children(leaf):
@@ -134,7 +134,7 @@ class IndexCodes:
             for child, content in zip(children, contents, strict=True):
                 if len(children) > 1 and content == shared:
                     continue
-                leaf = self.unspecified_leaf(child)
+                leaf = self._unspecified_leaf(child)
                 for code in (child, leaf) if leaf else (child,):
                     sided.append(NamedCode(code, side=side, trimester=trimester, one_of=content - shared))
         return sided

@@ -44,9 +44,11 @@ def drug_class(name: str) -> str:
     text = unicodedata.normalize("NFC", name).lower().replace("*nf*", " ").strip()  # an accent apart would end a word
     text = re.sub(r"^\d.*? : ", "", text)  # `5 ML VIAL : DILTIAZEM HCL`
     text = re.sub(r"^[\d.,]+\s*(?:%|(?:ml|mg|mcg|g|l|units?)\b)?\s*(?:[-x]\s*\b)?", "", text)
-    vitamin = re.match(r"vit(?:amin)?\b[\s.]*([a-z]\s?\d{0,2})\b", text)
-    if vitamin is not None:  # the letter is its name
-        return f"vitamin {vitamin[1].replace(' ', '')}"
+    vitamin = re.match(
+        r"vit(?:amin)?\b[\s.]*([a-z])(\d{1,2}\b|(?<=b)[\s-]\d{1,2}\b(?!\s*(?:[mµu]?c?g|ml|i?u|units?)\b))?", text
+    )
+    if vitamin is not None:  # the letter is its name, of a B with its number
+        return f"vitamin {vitamin[1]}{(vitamin[2] or '').strip(' -')}"
     text = re.split(r"[(\[{,;:@*=+]|\s-\s|\d", text, maxsplit=1)[0] or text
     words = [word for word in re.findall(r"[^\W\d_]+(?:[-'/][^\W\d_]+)*", text) if word not in _FORM_WORDS]
     words = [word for word in words if len(word) > 1]

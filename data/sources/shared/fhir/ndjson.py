@@ -10,13 +10,14 @@ import sys
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from io import BufferedReader
 from pathlib import Path
 
 from mera.system.errors import UserError
 
 Version = tuple[float, int]
 SUFFIXES = (".ndjson", ".jsonl", ".json", ".ndjson.gz", ".jsonl.gz", ".json.gz")
-_WHOLE = (".json", ".json.gz")
+_MAYBE_WHOLE = (".json", ".json.gz")
 """Of files that may be one JSON value over many lines."""
 DELETED = "deleted"
 """Type of what stands for an entry of a Bundle that deletes a resource, whose `reference` names that."""
@@ -76,34 +77,61 @@ def version_of(resource: Mapping[str, object]) -> Version:
 def resource_lines(path: Path) -> Iterator[Mapping[str, object]]:
     """The resources of a file, those of a Bundle one after the other; of a .json file that is no resource (the manifest
     of a Bulk export) none. Raises UserError naming file and line where it is damaged."""
-    for resource in _objects(path):
-        if resource["resourceType"] == "Bundle":
-            yield from _entries(resource)
-        else:
-            yield resource
+    for resource in _whole(path) if _is_of_many_lines(path) else _lines(path):
+        yield from _opened(resource)
 
 
-def _entries(bundle: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
-    entries = at(bundle, "entry")
+def _opened(resource: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
+    """The resource, or what its entries are where it is a Bundle."""
+    if resource["resourceType"] != "Bundle":
+        yield resource
+        return
+    entries = at(resource, "entry")
     for entry in entries if isinstance(entries, list) else ():
-        resource = at(entry, "resource")
+        inside = at(entry, "resource")
         if text_at(entry, "request", "method").upper() == "DELETE":
-            yield {"resourceType": DELETED, "reference": text_at(entry, "request", "url")}
-        elif isinstance(resource, Mapping) and isinstance(resource.get("resourceType"), str):
-            yield resource
+            when = text_at(entry, "response", "lastModified") or text_at(resource, "meta", "lastUpdated")
+            reference = text_at(entry, "request", "url")
+            yield {"resourceType": DELETED, "reference": reference, "meta": {"lastUpdated": when}}
+        elif isinstance(inside, Mapping) and isinstance(inside.get("resourceType"), str):
+            yield from _opened(inside)
 
 
-def _objects(path: Path) -> Iterator[Mapping[str, object]]:
-    if path.name.lower().endswith(_WHOLE):
-        with suppress(ValueError, RecursionError, OSError, EOFError, zlib.error):  # else it is read line by line
-            stored = path.read_bytes()
-            value = json.loads(gzip.decompress(stored) if path.suffix.lower() == ".gz" else stored)
-            values = value if isinstance(value, list) else [value]
-            yield from (each for each in values if isinstance(at(each, "resourceType"), str))
-            return
+def _is_of_many_lines(path: Path) -> bool:
+    """Whether a .json file is no resource a line: its first line is no whole object."""
+    if not path.name.lower().endswith(_MAYBE_WHOLE):
+        return False
+    with suppress(EOFError, gzip.BadGzipFile, zlib.error), _stream(path) as file:
+        first = next((line for line in file if line.strip()), b"")
+        try:
+            return not isinstance(at(json.loads(first.decode("utf-8-sig")), "resourceType"), str)
+        except (ValueError, RecursionError):
+            return True
+    return False  # which the reading of its lines says
+
+
+def _whole(path: Path) -> Iterator[Mapping[str, object]]:
+    with _stream(path) as file:
+        try:
+            value = json.loads(file.read().decode("utf-8-sig"))
+        except json.JSONDecodeError as error:
+            place = f"line {error.lineno:,}, column {error.colno:,}"
+            raise UserError(f"{path} is not JSON from {place} on; is it cut off?") from None
+        except (ValueError, RecursionError):
+            raise UserError(f"{path} is not JSON in UTF-8") from None
+    for each in value if isinstance(value, list) else [value]:
+        if isinstance(at(each, "resourceType"), str):
+            yield each
+
+
+def _stream(path: Path) -> gzip.GzipFile | BufferedReader:
+    return gzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb")
+
+
+def _lines(path: Path) -> Iterator[Mapping[str, object]]:
     number = 0
     try:
-        with gzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb") as file:
+        with _stream(path) as file:
             for number, line in enumerate(file, start=1):
                 if not line.strip():
                     continue

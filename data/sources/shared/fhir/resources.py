@@ -6,10 +6,11 @@ fields named here is looked at.
 
 import calendar
 import hashlib
+import math
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -126,6 +127,8 @@ class Resources:
     """Resources of which a newer version was read."""
     deleted: int = 0
     """Those that the export says were deleted."""
+    not_deleted: Counter[str] = field(default_factory=Counter)
+    """Type of resource -> deletions of such, which are not looked at."""
     files: list[InputFile] = field(default_factory=list)
     with_documents: list[Path] = field(default_factory=list)
     num_documents: int = 0
@@ -145,7 +148,8 @@ def read_resources(folder: str | Path, take: Callable[[Mapping[str, object]], bo
         raise FileNotFoundError(
             f"{folder} holds no .ndjson or .json file; --input must name the folder of a Bulk export or of Bundles"
         )
-    resources, versions, deleted = Resources(), _Versions(), set()
+    resources, versions = Resources(), _Versions()
+    deletions: dict[tuple[str, str], Version] = {}
     for path in paths:
         digest = hashlib.sha256()
         with path.open("rb") as stored:
@@ -154,21 +158,27 @@ def read_resources(folder: str | Path, take: Callable[[Mapping[str, object]], bo
         resources.files.append(InputFile(file_name=str(path.relative_to(folder)), sha256=digest.hexdigest()))
         for resource in resource_lines(path):
             if resource["resourceType"] == DELETED:
-                deleted.add((type_of(resource), id_of(resource)))
+                name = (type_of(resource), id_of(resource))
+                deletions[name] = max(version_of(resource), deletions.get(name, version_of(resource)))
             elif take is None or not take(resource):
                 _take(resource, resources, versions, path)
-    _delete(resources, deleted)
+    _delete(resources, versions, deletions)
     return resources
 
 
-def _delete(resources: Resources, deleted: Set[tuple[str, str]]) -> None:
+def _delete(resources: Resources, versions: "_Versions", deletions: Mapping[tuple[str, str], Version]) -> None:
+    """Take out what was deleted after its newest version, or when nobody says."""
+    gone = {name for name, version in deletions.items() if not version[0] > -math.inf or version >= versions.of(name)}
     read = _number(resources)
-    resources.people = [each for each in resources.people if ("Patient", each.patient_id) not in deleted]
-    resources.encounters = [each for each in resources.encounters if ("Encounter", each.encounter_id) not in deleted]
-    resources.conditions = [each for each in resources.conditions if ("Condition", each.condition_id) not in deleted]
-    for name in [name for name in resources.newest_documents if ("DocumentReference", name) in deleted]:
+    resources.people = [each for each in resources.people if ("Patient", each.patient_id) not in gone]
+    resources.encounters = [each for each in resources.encounters if ("Encounter", each.encounter_id) not in gone]
+    resources.conditions = [each for each in resources.conditions if ("Condition", each.condition_id) not in gone]
+    for name in [name for name in resources.newest_documents if ("DocumentReference", name) in gone]:
         del resources.newest_documents[name]
     resources.deleted = read - _number(resources)
+    for kind, name in deletions:
+        if kind not in ("Patient", "Encounter", "Condition", "DocumentReference") or not name:
+            resources.not_deleted[kind if re.fullmatch(r"[A-Za-z]{1,40}", kind) else "another"] += 1
 
 
 def _number(resources: Resources) -> int:
@@ -183,6 +193,10 @@ class _Versions:
     since the last one, in one folder, hold a resource several times."""
 
     _taken: dict[tuple[str, str], tuple[Version, int]] = field(default_factory=dict)
+
+    def of(self, name: tuple[str, str]) -> Version:
+        """The version of the resource of this type and id; the least where none was taken."""
+        return self._taken.get(name, ((-math.inf, 0), 0))[0]
 
     def put(self, resource: Mapping[str, object], read: _Read, into: list[_Read]) -> bool:
         """Add `read`, or let it take the place of an older version, and say whether there was another."""
