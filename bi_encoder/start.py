@@ -21,7 +21,7 @@ from bi_encoder.network.attention import LabelAttention
 from bi_encoder.network.encoder import add_lora, load_encoder
 from bi_encoder.predict import embed_texts
 from data.task import Task, load_task
-from mera.runs.prediction_parts import refuse_trained_on_test
+from mera.runs.other_splits.trained_on import refuse_trained_on_test
 
 
 def model_for_task(config: BiEncoderConfig, task: Task) -> BiEncoder:

@@ -19,7 +19,7 @@ from mera.language_models.code_tokens import (
 from mera.language_models.encoder_decoder import is_encoder_decoder
 from mera.language_models.lora import add_lora
 from mera.language_models.models import load_base_model
-from mera.runs.prediction_parts import refuse_trained_on_test
+from mera.runs.other_splits.trained_on import refuse_trained_on_test
 from mera.system.errors import UserError
 from mera.training.model_memory import require_memory
 from rank.attention.kernels import use_kernel

@@ -9,7 +9,9 @@ from data.task_folder.task_info import Protocol
 from mera.system.errors import UserError
 
 PROTOCOLS = ("random", "temporal", "chet", "kfold", "given")
-ONLY_RANDOM = "--first-visits adds training patients, which only --protocol random and kfold allow"
+WITH_FIRST_VISITS = ("random", "kfold")
+"""Protocols that --first-visits goes with."""
+NO_FIRST_VISITS = "--first-visits adds training patients, which only --protocol random and kfold allow"
 OF_FILE = "file"
 """The protocol of `--split-file`."""
 

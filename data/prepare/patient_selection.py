@@ -9,7 +9,7 @@ from data.cohorts.notes.near_duplicates import drop_near_duplicates
 from data.cohorts.notes.note_marks import look_at_notes
 from data.cohorts.notes.past_notes import only_past_notes
 from data.cohorts.source import Source
-from data.cohorts.split_options import ONLY_RANDOM, SplitOptions
+from data.cohorts.split_options import NO_FIRST_VISITS, WITH_FIRST_VISITS, SplitOptions
 from data.cohorts.splits import only_later
 from data.cohorts.task_options import TaskOptions
 from data.ledger import Ledger
@@ -118,8 +118,8 @@ def _split_of(patients: Sequence[Patient], source: Source, options: TaskOptions,
     """patient id -> split. With `first_visits`, patients with too few visits for a test are all in train."""
     if not options.first_visits:
         return split.split(patients, source.given_split)
-    if split.protocol not in ("random", "kfold") or source.given_split:
-        raise UserError(ONLY_RANDOM)
+    if split.protocol not in WITH_FIRST_VISITS or source.given_split:
+        raise UserError(NO_FIRST_VISITS)
     testable = [patient for patient in patients if len(patient.visits) >= options.min_visits]
     if not testable:
         raise UserError(f"no patient of {source.name} has {options.min_visits} visits with a usable code")

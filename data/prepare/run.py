@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from data.cohorts.notes.text_rules import EDIN_MIN_CODE_COUNT
 from data.cohorts.split_file import with_split_file
-from data.cohorts.split_options import OF_FILE, ONLY_RANDOM, SplitOptions
+from data.cohorts.split_options import NO_FIRST_VISITS, OF_FILE, WITH_FIRST_VISITS, SplitOptions
 from data.cohorts.task_options import TaskOptions
 from data.inspection.summary import print_account, print_summary
 from data.ledger import Ledger
@@ -81,8 +81,8 @@ def _split_options(arguments: Arguments) -> SplitOptions:
         raise UserError(f"--protocol chet needs --sizes for {arguments.source}")
     if arguments.split_file is not None and arguments.protocol in ("temporal", "chet", "kfold"):
         raise UserError(f"--split-file is itself a split; leave --protocol {arguments.protocol} out")
-    if getattr(arguments, "first_visits", False) and arguments.protocol in ("temporal", "chet", "given"):
-        raise UserError(ONLY_RANDOM)
+    if getattr(arguments, "first_visits", False) and arguments.protocol not in WITH_FIRST_VISITS:
+        raise UserError(NO_FIRST_VISITS)
     train, validation, test = arguments.fractions
     return SplitOptions(
         protocol=arguments.protocol if arguments.split_file is None else OF_FILE,

@@ -3,7 +3,7 @@
 python -m data.prepare.run_guess visits.csv --code-system icd10
 
 The guess is printed for the user to look at; with --json as options of `mera prepare table`, which `mera go` prints and
-runs. How it guesses: data/sources/shared/own_table/guess/table_guess.py.
+runs. How it guesses: data/sources/shared/own_table/guess/guesser.py.
 """
 
 import argparse

@@ -11,8 +11,8 @@ _ODD_ID = r"^[+-]?0\d|^[+-]?\d+[.,]0*$|^[+-]?\d[\d.,]*[eE]"
 _IS_NUMBER = r"^[+-]?\d+(?:\.(?:0{0,2}|0{4,})|,0{1,2})?$|^[+-]?\d(?:[.,]\d+)?[eE]\+?\d+$"
 _AS_FLOAT = re.compile(r"[1-9]\d*\.(?:0{1,2}|0{4,})")
 _LONGEST_NUMBER = 30
-BY_CHANCE = 0.01
-"""Of ids, how many may be another but for the case of letters."""
+_FEW_MIXED = 0.05
+"""Share of ids with large and small letters, above which case counts."""
 
 
 def with_one_spelling(values: pl.Series, are_numbers: bool, place: str) -> tuple[pl.Series, int]:
@@ -56,13 +56,15 @@ def _refuse_zeros_that_tell_apart(values: pl.Series, place: str) -> None:
 
 
 def _refuse_case_that_tells_apart(values: pl.Series, place: str) -> None:
-    """Pseudonyms in which case counts (base64) are alike but for it now and then, by chance."""
-    different = values.drop_nulls().unique()
+    """Not of pseudonyms in which case counts: there large and small letters stand side by side in one id, and ids that
+    are alike but for case are many (numbered one by one) or few (drawn)."""
+    different = values.filter(values.str.contains("[A-Za-z]").fill_null(False)).unique()
     same = len(different) - different.str.to_lowercase().n_unique()
-    if same > BY_CHANCE * len(different):
+    is_mixed = different.str.contains("[a-z].*[A-Z]|[A-Z].*[a-z]")
+    if same and int(is_mixed.sum()) <= _FEW_MIXED * len(different):
         raise UserError(
             f"{place} has {same:,} ids that differ from another in the case of letters alone, as a7 and A7; write "
-            f"those of one patient in one form"
+            f"those of one patient in one form, and others with one more letter"
         )
 
 

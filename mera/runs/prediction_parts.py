@@ -1,8 +1,7 @@
 """The files of a prediction folder, read one by one: what is damaged is named by file and row, never by its content."""
 
-import hashlib
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ EXAMPLE_COLUMNS = ("example_id", "patient_id", "targets", "seen", "threshold")
 RULE_COLUMNS = ("kind", "node", "text", "subjects", "objects")
 BLOCK_ELEMENTS = 8_000_000
 """Scores looked at at once."""
-TRAINED_ON = "trained_on.npy"
 WRITE_AGAIN = "write the predictions again"
 
 
@@ -119,43 +117,3 @@ def target_train_counts(examples: pl.DataFrame) -> np.ndarray | None:
     if "target_train_counts" not in examples.columns:
         return None
     return examples["target_train_counts"].explode().drop_nulls().to_numpy()
-
-
-def patient_hashes(groups: Iterable[Iterable[str]]) -> np.ndarray:
-    """uint64 hash of each patient id of all groups, in order; equal ids have equal hashes, on every machine."""
-    digests = (hashlib.blake2b(str(patient).encode(), digest_size=8).digest() for group in groups for patient in group)
-    return np.frombuffer(b"".join(digests), dtype=np.uint64)
-
-
-def patients_trained_on(run: str | Path, patients: Iterable[str]) -> int:
-    """How many of the different `patients` the model was trained or tuned on, as far as its run says, in whose folder,
-    or whose checkpoint's, `run` lies."""
-    folder = Path(run)
-    files = (each / "predictions" / TRAINED_ON for each in (folder, folder.parent))
-    known = next((path for path in files if path.is_file()), None)
-    if known is None:
-        return 0
-    return int(np.isin(patient_hashes([dict.fromkeys(patients)]), read_array(known)).sum())
-
-
-def trained_on_sentence(run: str | Path, patients: Iterable[str]) -> str | None:
-    """A warning where the model has read some of the patients that it is asked about."""
-    asked = dict.fromkeys(patients)
-    known = patients_trained_on(run, asked)
-    if not known:
-        return None
-    return (
-        f"the model was trained or tuned on {known:,} of these {len(asked):,} patients: what it gets right of them "
-        f"says nothing about new ones"
-    )
-
-
-def refuse_trained_on_test(key: str, base: str | Path | None, patients: Iterable[str]) -> None:
-    """Raises UserError where `base`, the model that the setting `key` names to begin with, was trained or tuned on any
-    of the `patients` of the test split."""
-    known = 0 if base is None else patients_trained_on(base, patients)
-    if known:
-        raise UserError(
-            f"{key} {str(base)!r} was trained or tuned on {known:,} of the patients that this task tests, so that its "
-            f"numbers would say nothing about new ones; begin with a model that has not read them"
-        )

@@ -38,13 +38,12 @@ from polars.datatypes import DataTypeClass
 
 from mera.runs.finished_runs import runs_below
 from mera.runs.manifest import Manifest
+from mera.runs.other_splits.trained_on import TRAINED_ON, patient_hashes
 from mera.runs.prediction_parts import (
     RULE_COLUMNS,
-    TRAINED_ON,
     WRITE_AGAIN,
     check_codes_known,
     check_finite,
-    patient_hashes,
     read_array,
     read_examples,
     read_json,

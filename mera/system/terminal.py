@@ -1,10 +1,12 @@
 """What a terminal gets of a command: UTF-8, whatever the locale, JSON, and progress bars, where it is a terminal."""
 
 import json
+import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from rich.console import Console
@@ -85,3 +87,15 @@ def print_above_bars(line: str) -> None:
 def as_json(value: object) -> str:
     """Indented, as commands print it and folders hold it."""
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+@contextmanager
+def only_errors(logger: str) -> Iterator[None]:
+    """What the logger of this name warns of in this block is not shown."""
+    named = logging.getLogger(logger)
+    level = named.level
+    named.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        named.setLevel(level)

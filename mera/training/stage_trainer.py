@@ -1,6 +1,5 @@
 """What the trainers of all stages add to the Hugging Face Trainer: equal steps, safe checkpoints, no NaN."""
 
-import logging
 import math
 import shutil
 import sys
@@ -21,9 +20,15 @@ from mera.language_models.lora import inputs_as_they_are
 from mera.runs.run_directory import RunDirectory
 from mera.system.errors import UserError
 from mera.system.folder_replacement import replace_folder
+from mera.system.terminal import only_errors
 from mera.training.engine import engine_name, keep_precise_outputs, let_fsdp_start_on_the_cpu, lost_steps
 from mera.training.interruption import InterruptedRun, StopOnSignal
-from mera.training.private_api import load_schedule, load_universal, require_overridden_names, save_training_state
+from mera.training.private_api import (
+    load_schedule,
+    load_universal,
+    require_overridden_names,
+    save_training_state,
+)
 from mera.training.progress import LOG_NAME, TrainingProgress
 from mera.training.resume.checkpoints import PREFIX, Start, checkpoints, newest_usable, prune, seal, start_of
 from mera.training.resume.universal import TAG, load_untrained, remove_leftover, universal_checkpoint
@@ -42,9 +47,6 @@ from mera.training.steps import (
     raised_epochs,
     too_few_steps,
 )
-
-logging.getLogger("transformers.trainer_utils").setLevel(logging.ERROR)
-"""When a run goes on, it warns that `save_steps`, a share of the steps, is not the number of steps that it comes to."""
 
 
 class StageTrainer(Trainer):
@@ -178,7 +180,8 @@ class StageTrainer(Trainer):
         if self.args.world_size > 1:
             torch.distributed.broadcast_object_list(checkpoint)
         self._resumed_from = None if checkpoint[0] is None else str(checkpoint[0])
-        self.train(resume_from_checkpoint=self._resumed_from)
+        with only_errors("transformers.trainer_utils"):  # it compares a share of the steps with their number
+            self.train(resume_from_checkpoint=self._resumed_from)
         number, best = self.stop_on_signal.received, self.state.best_global_step
         is_over = self.state.global_step == self.state.max_steps and not self.stop_on_signal.has_stopped
         if best and (number is None or is_over) and self.is_world_process_zero():

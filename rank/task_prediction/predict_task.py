@@ -7,7 +7,7 @@ import numpy as np
 
 from data.task import Task, load_task
 from data.task_folder.features import PatientRow, TaskRow
-from mera.runs.prediction_parts import trained_on_sentence
+from mera.runs.other_splits.trained_on import trained_on_sentence
 from mera.system.errors import UserError
 from rank.patients.code_reader import GROUPED_SYSTEMS
 from rank.patients.coding_check import RuleUse

@@ -37,7 +37,7 @@ from data.table_files.columns import ColumnForms
 from data.table_files.meanings import parse_sex_values
 from data.task import SPLITS, Task, load_task
 from mera.evaluation.calibration import THRESHOLD_HELP, read_threshold, threshold_sentence
-from mera.runs.prediction_parts import trained_on_sentence
+from mera.runs.other_splits.trained_on import trained_on_sentence
 from mera.system.errors import CommandLine, Once, UserError
 from mera.system.private_files import check_output
 from mera.system.terminal import as_json

@@ -331,9 +331,9 @@ def test_on_new_and_on_rare_codes(clear):
 
 
 def test_of_a_handful_of_patients_nothing_is_concluded(clear):
-    assert "So few" not in sentences(clear)[0]
+    assert "only large differences" not in sentences(clear)[0]
     few = sentences(replace(clear, patients=3))[0]
-    assert " So few test patients (3) show large differences alone: test every one (--protocol kfold)." in few
+    assert " With 3 test patients only large differences can be seen: test every one (--protocol kfold)." in few
 
 
 def test_what_arithmetic_leaves_of_a_zero_has_no_sign():

@@ -7,6 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import NoReturn
+
+import polars as pl
 
 from data.sources.shared.events.options import KINDS
 from data.sources.shared.own_table.guess.column_names import could_be
@@ -256,6 +259,16 @@ def parse_keep(words: Sequence[str]) -> dict[str, list[str]]:
             raise UserError(f"--keep is a column and the values of the rows to read, as certainty=G; got {word!r}")
         kept.setdefault(as_name(name), []).extend(listed)
     return kept
+
+
+def asked_for(cells: pl.Series, values: Sequence[str]) -> pl.Series:
+    """Of each row whether --keep with these `values` reads it, by its cell."""
+    return cells.cast(pl.String).str.to_lowercase().fill_null("").is_in(values)
+
+
+def refuse_none_asked_for(path: str | Path, header: str, values: Sequence[str]) -> NoReturn:
+    asked = " or ".join(value or "an empty cell" for value in values)
+    raise UserError(f"{path}: no row has {asked} in {header}, which --keep asks for")
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import polars as pl
 
 from data.ledger import Ledger
 from data.sources.shared.own_table.code_cells import AROUND
-from data.sources.shared.own_table.table_columns import TableColumns
+from data.sources.shared.own_table.table_columns import TableColumns, asked_for, refuse_none_asked_for
 from data.table_files.ids import id_order
 from data.table_files.meanings import LARGEST_AGE
 from data.table_files.times import completed_years
@@ -25,11 +25,9 @@ def kept_rows(path: str | Path, rows: pl.DataFrame, columns: TableColumns, ledge
     """The rows that `columns.keep` asks for. Raises UserError where no row has such a value."""
     kept = rows
     for number, (header, values) in enumerate(columns.keep.items()):
-        own = pl.col(f"keep_{number}").str.to_lowercase().fill_null("")
-        kept = kept.filter(own.is_in(values)).drop(f"keep_{number}")
+        kept = kept.filter(asked_for(kept[f"keep_{number}"], values)).drop(f"keep_{number}")
         if kept.is_empty():
-            asked = " or ".join(value or "an empty cell" for value in values)
-            raise UserError(f"{path}: no row has {asked} in {header}, which --keep asks for")
+            refuse_none_asked_for(path, header, values)
     ledger.change("row that --keep does not ask for, left out", rows.height - kept.height)
     return kept
 

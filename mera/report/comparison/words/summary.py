@@ -16,7 +16,7 @@ from mera.report.text import first_capital, interval, number, p_value, percent
 OTHER_METRICS = ("map", "micro_f1", "new_recall@20")
 """By which another model than the one that ranks best may be the better one."""
 FEWEST_PATIENTS = 20
-"""Of a test split, below which a number says nothing."""
+"""Of a test split, below which only large differences can be seen."""
 NOT_TESTED = "no test is possible, which takes two patients and two resamples"
 """Where a difference has no p-value, which is no sign for or against it."""
 
@@ -92,7 +92,7 @@ def _winner(comparison: Comparison, runs: Sequence[ComparedRun]) -> Bullet:
     tied = " by the numbers, but not for certain" if equals_of_best(comparison) else ""
     if comparison.patients < FEWEST_PATIENTS:
         more = "" if comparison.task.protocol == "kfold" else ": test every one (--protocol kfold)"
-        reached += f" So few test patients ({comparison.patients}) show large differences alone{more}."
+        reached += f" With {comparison.patients} test patients only large differences can be seen{more}."
     level = level_runs(runs, LEADING_METRIC)
     verb = f"ranks best{tied}" if len(level) == 1 else "have the highest number"
     return Bullet(
@@ -229,9 +229,9 @@ def _new_in_sets(best: ComparedRun) -> str:
     size = best.breakdown.new_set_size
     if size is None:
         return ""
-    mean = size.mean_predicted.value or 0.0
-    predicted, true = number(mean, 1 if mean >= 0.05 else 3), number(size.mean_true.value, 1)
-    if not mean:
+    mean, true = size.mean_predicted.value, number(size.mean_true.value, 1)
+    predicted = number(mean, 3 if mean is not None and mean < 0.05 else 1)
+    if mean == 0:
         return f" None of the predicted is new to a patient; of the true ones {true} are."
     return (
         f" {predicted} of the predicted are new to the patient, {percent(size.micro_precision.value)}% of those right; "

@@ -105,7 +105,7 @@ FIRST_CHOICE = {
 _NO_DAY_OF_A_VISIT = (
     r"birth|\bgeb|\bnac|\bnais|\bnasc|\bfod|\bföd|\bdob\b|death|\bdeces|\bdis\b|disch|entlass|\balta|egreso|sortie"
     r"|export|extract|follow|updat|modif|\blast|created|result|sample|referr?al|booking|\bletter|print|\bdue"
-    r"|registered|\b(ed)?(end|out)(date|dt|time|datum)?\b|生年|出生|생년|退院|出院|퇴원|死亡|사망"
+    r"|registered|\b(ed)?(end|out)(date|dt|time|datum)?\b|\bfin\b|生年|出生|생년|退院|出院|퇴원|死亡|사망"
     + _BIRTH
     + _DISCHARGE
     + _DEATH
@@ -162,7 +162,8 @@ _IN_ANOTHER_SCRIPT = re.compile(
 
 def words(name: str) -> str:
     """Where letters and characters of East Asia meet, a word ends: `主病名ICD10`."""
-    return " ".join(re.findall(r"[^\W_]+", _IN_ANOTHER_SCRIPT.sub(" ", name.lower())))
+    lower = unicodedata.normalize("NFC", name.lower().replace("i\u0307", "i"))  # what becomes of a Turkish capital i
+    return " ".join(re.findall(r"[^\W_]+", _IN_ANOTHER_SCRIPT.sub(" ", lower)))
 
 
 @functools.lru_cache(maxsize=4096)

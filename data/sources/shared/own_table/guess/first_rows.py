@@ -11,6 +11,7 @@ from data.sources.shared.own_table.code_cells import has_code_form
 from data.sources.shared.own_table.guess.column_kinds import distinct
 from data.sources.shared.own_table.guess.column_names import NAMES, OF_DIAGNOSES, is_called
 from data.sources.shared.own_table.guess.guessed_codes import tell_left_out
+from data.sources.shared.own_table.table_columns import asked_for, refuse_none_asked_for
 from data.table_files.columnar import records_in
 from data.table_files.columns import without_nothing
 from data.table_files.csv_layout import is_place
@@ -19,7 +20,7 @@ from data.table_files.stored_files import NotInEncoding, NotInUtf8, read_text
 from data.table_files.text_tables import all_columns, read_text_table
 from mera.system.errors import UserError
 
-EIGHT_BITS = ("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1257", "cp932", "gb18030", "cp949")
+LEGACY_ENCODINGS = ("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1257", "cp932", "gb18030", "cp949")
 """What a file may be in that is not in UTF-8, the likeliest first: Windows' pages of Western and Central Europe,
 Cyrillic, Greek, Turkish, Baltic, and those of Japan, China and Korea."""
 _LOOKED_AT = 200_000
@@ -33,38 +34,41 @@ _FLAGS = frozenset(["0", "1", "true", "false"])
 _NO_NAMES = "{} has values in its first line, and no names of columns; add a line with them above it"
 
 
-def first_rows(path: str | Path, separator: str | None, encoding: str | None) -> tuple[pl.DataFrame, str | None]:
-    """The first rows as text, columns named as in the file in lower case; and the encoding: where the file is not in
+def first_rows(
+    path: str | Path, separator: str | None, encoding: str | None, keep: Mapping[str, Sequence[str]]
+) -> tuple[pl.DataFrame, str | None]:
+    """The first rows that `keep` asks for as text, without its columns, named as in the file in lower case; and the
+    encoding: where the file is not in
     UTF-8 and none is named, that in which most names of columns and sexes are words, else that of Western Europe.
 
     Codes and dates read the same in all of them, names of columns, sexes and notes do not. Raises UserError where the
     first line holds no names of columns, and errors of reading as `read_text_table`."""
     try:
-        return _read(Path(path), separator, encoding), encoding
+        return _read(Path(path), separator, encoding, keep), encoding
     except NotInUtf8 as error:
         if encoding is not None:
             raise
         for guessed in _likely_encodings(Path(path)):
             try:
-                rows = _read(Path(path), separator, guessed)
+                rows = _read(Path(path), separator, guessed, keep)
             except NotInEncoding:
                 continue
-            print(f"not in UTF-8, read as {guessed} (--encoding says otherwise)", file=sys.stderr)
+            print(f"not in UTF-8, read as {guessed} (--encoding NAME reads it in another)", file=sys.stderr)
             return rows, guessed
         raise error from None
 
 
 def _likely_encodings(path: Path) -> list[str]:
-    """Those in which cells mean something by their letters beyond ASCII, most of them first; the first of EIGHT_BITS
-    at last."""
+    """Those in which cells mean something by their letters beyond ASCII, most of them first; at last the first of
+    LEGACY_ENCODINGS."""
     text, _ = read_text(path, "latin-1")  # a character for each byte
     first_line, *lines = (line.encode("latin-1") for line in text[:_LOOKED_AT].decode(errors="ignore").split("\n"))
     known = {
         encoding: sum(map(_is_a_name, _cells(first_line.decode(encoding, "ignore"))))
         + sum(bool(sex(cell)) for cell in _cells(b"\n".join(lines).decode(encoding, "ignore")))
-        for encoding in EIGHT_BITS
+        for encoding in LEGACY_ENCODINGS
     }
-    return [*sorted(filter(known.get, EIGHT_BITS), key=lambda encoding: -known[encoding]), EIGHT_BITS[0]]
+    return [*sorted(filter(known.get, LEGACY_ENCODINGS), key=lambda encoding: -known[encoding]), LEGACY_ENCODINGS[0]]
 
 
 def _cells(text: str) -> set[str]:
@@ -78,8 +82,8 @@ def _is_a_name(cell: str) -> bool:
     return any(is_called(cell, kind) and not is_called(without, kind) for kind in (OF_DIAGNOSES, *NAMES.values()))
 
 
-def _read(path: Path, separator: str | None, encoding: str | None) -> pl.DataFrame:
-    """The first rows as text, columns named as in the file in lower case."""
+def _read(path: Path, separator: str | None, encoding: str | None, keep: Mapping[str, Sequence[str]]) -> pl.DataFrame:
+    """As `first_rows`."""
     names, _ = all_columns(path, separator, encoding)
     refuse_no_names(path, names)
     nested = records_in(path)
@@ -90,8 +94,8 @@ def _read(path: Path, separator: str | None, encoding: str | None) -> pl.DataFra
     if len(unique) < 2:
         raise UserError(f"{path} does not look like a table with a header of several columns")
     table = read_text_table(path, {name: name for name in unique}, separator=separator, encoding=encoding)
-    first = table.rows.head(_ROWS)
-    rows = first.select(without_nothing(first[name]).alias(name) for name in unique)
+    first = _kept(path, table.rows, keep).head(_ROWS)
+    rows = first.select(without_nothing(first[name]).alias(name) for name in first.columns)
     _refuse_second_header(path, rows)
     refuse_codes_as_names(path, rows)
     return rows
@@ -144,11 +148,14 @@ def _refuse_second_header(path: Path, rows: pl.DataFrame) -> None:
         )
 
 
-def kept_rows(path: str | Path, rows: pl.DataFrame, keep: Mapping[str, Sequence[str]]) -> pl.DataFrame:
-    """The rows that --keep asks for, without its columns. Raises UserError where the table has none so called."""
+def _kept(path: Path, rows: pl.DataFrame, keep: Mapping[str, Sequence[str]]) -> pl.DataFrame:
+    """The rows that --keep asks for, without its columns. Raises UserError where the table has none so called, or no
+    such row."""
     missing = sorted(keep.keys() - {*rows.columns})
     if missing:
         raise UserError(f"{path} has no column {', '.join(missing)}, which --keep names")
     for name, values in keep.items():
-        rows = rows.filter(pl.col(name).cast(pl.String).str.to_lowercase().fill_null("").is_in(values))
+        rows = rows.filter(asked_for(without_nothing(rows[name]), values))
+        if rows.is_empty():
+            refuse_none_asked_for(path, name, values)
     return rows.drop(keep)

@@ -35,7 +35,7 @@ from data.sources.shared.own_table.guess.column_names import (
     could_be,
     is_called,
 )
-from data.sources.shared.own_table.guess.first_rows import first_rows, kept_rows
+from data.sources.shared.own_table.guess.first_rows import first_rows
 from data.sources.shared.own_table.guess.guessed_codes import as_pattern, code_columns, system_of, tell_left_out
 from data.sources.shared.own_table.guess.table_guess import COLUMNS, TableGuess
 from data.sources.shared.own_table.table_columns import encoding_hint, matching, parse_keep, parts_of
@@ -64,8 +64,7 @@ def guess_table(
     patient and no time. Raises UserError where no column can be the patient's id, the codes or the order of the visits
     (`of_notes`: the note), and errors of reading as `read_text_table`. `with_notes`: a column of notes is taken."""
     with encoding_hint():
-        rows, known.encoding = first_rows(path, separator, known.encoding)
-        rows = kept_rows(path, rows, parse_keep(known.keep))
+        rows, known.encoding = first_rows(path, separator, known.encoding, parse_keep(known.keep))
     _find_named(Path(path), known, rows.columns, separator)
     guesser = Guesser(path, rows, known, of_notes)
     guesser.find_codes()
@@ -176,6 +175,7 @@ class Guesser:
             self.take("birth_date", is_birth)
         if self.of_notes and known.patient is None:
             known.patient = self._note_ids()
+            self.free = [name for name in self.free if name != known.patient]
         if known.patient is None and not self.of_notes:
             raise UserError(
                 f"{self.path}: no column seems to hold the patients' ids; name it with --patient{self._hint()} (`mera "
@@ -217,8 +217,8 @@ class Guesser:
         )
 
     def tell_others(self) -> None:
-        """All columns that nothing is read from, but notes, which have been told."""
-        names = [name for name in self.free if not is_text(self.rows[name])]
+        """All columns that nothing is read from."""
+        names = [*self.free, *self.untaken_notes]
         if names:
             more = f" and {len(names) - _MOST_TOLD:,} more" if len(names) > _MOST_TOLD else ""
             print(f"not read: {', '.join(names[:_MOST_TOLD])}{more}", file=sys.stderr)

@@ -170,7 +170,7 @@ def test_the_encoding_of_a_country_is_known_by_its_words(tmp_path, capsys, langu
     guess = guess_table(path, TableGuess())
     assert (guess.encoding, guess.patient) == (encoding, HEADERS[language][1].lower())
     assert guess.sex == HEADERS[language][4].lower()
-    assert f"not in UTF-8, read as {encoding} (--encoding says otherwise)" in capsys.readouterr().err
+    assert f"not in UTF-8, read as {encoding} (--encoding NAME reads it in another)" in capsys.readouterr().err
 
 
 def test_words_for_the_sexes_alone_tell_the_encoding(tmp_path):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mera.runs.prediction_parts import (
+from mera.runs.other_splits.trained_on import (
     TRAINED_ON,
     patient_hashes,
     patients_trained_on,
