@@ -258,8 +258,7 @@ def save_task(
             if events is not None:
                 events.write_parquet(beside / "events.parquet")
             written["digests"] = digests_of(beside, digests, written)
-            text = as_json(written)
-            (beside / "task.json").write_text(text, encoding="utf-8")
+            (beside / "task.json").write_text(as_json(written), encoding="utf-8")
         os.replace(beside, path)
         remember_verified(path, stamps_of(path))
         lock.release(path)

@@ -3,7 +3,7 @@
 python -m data.prepare.run_guess visits.csv --code-system icd10
 
 The guess is printed for the user to look at; with --json as options of `mera prepare table`, which `mera go` prints and
-runs. How it guesses: data/sources/shared/own_table/guess/guesser.py.
+runs. How it guesses: data/sources/shared/own_table/guess/guess_table.py.
 """
 
 import argparse
@@ -12,8 +12,8 @@ import sys
 from typing import TypedDict
 
 from data.sources.shared.own_table.code_versions import CODE_SYSTEMS
-from data.sources.shared.own_table.guess.guesser import guess_table
-from data.sources.shared.own_table.guess.table_guess import COLUMNS, TableGuess
+from data.sources.shared.own_table.guess.guess import COLUMNS, TableGuess
+from data.sources.shared.own_table.guess.guess_table import guess_table
 from data.sources.shared.own_table.table_columns import AGE_HELP, SEX_HELP, add_table_columns
 from mera.system.command import run_command
 from mera.system.errors import CommandLine

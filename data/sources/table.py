@@ -16,7 +16,7 @@ from data.cohorts.source import Source
 from data.editions.national_edition import read_national_edition
 from data.ledger import Ledger
 from data.ontology import Ontology, load_ontology
-from data.sources.shared.events.of_table import read_table_events, refuse_event_lists
+from data.sources.shared.events.of_table import read_table_events, refuse_event_lists, refuse_numbers
 from data.sources.shared.events.options import add_min_event_patients
 from data.sources.shared.icd_versions import resolve_versions
 from data.sources.shared.options import add_diagnosis_options, add_kind, add_past_notes
@@ -121,6 +121,7 @@ def read_user_table(
             refuse_flags(path, rows, dict(zip(code_columns, columns.code, strict=True)))
     if event_separator is None:
         refuse_event_lists(path, rows, event_columns)
+    refuse_numbers(path, rows, event_columns)
     if primary_only:
         refuse_no_first(path, rows, code_columns, ledger)
     of_events, rows = rows, _without_events(rows, event_columns)

@@ -331,3 +331,14 @@ def _report(place: _Place, values: pl.Series, typed: pl.Series, ledger: Ledger) 
             f"{place}: none of its {there:,} values is {place.meaning.value}; they look like {', '.join(forms)}{hint}"
         )
     ledger.unreadable(f"{place.path.name}, {place.header}", place.meaning.value, count, forms)
+
+
+LOOKED_AT = 400
+"""Different values of a column by which it is told what the column is."""
+
+
+def distinct(values: pl.Series) -> list[str]:
+    """The first LOOKED_AT different texts; none of a column that holds no texts."""
+    if values.dtype != pl.String:
+        return []
+    return values.drop_nulls().unique(maintain_order=True).head(LOOKED_AT).to_list()

@@ -7,7 +7,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from data.sources.shared.events.event_rows import IN_A_TOKEN
+from data.sources.shared.events.event_rows import as_key
 from data.sources.shared.events.options import KINDS
 from mera.system.errors import UserError
 
@@ -55,6 +55,4 @@ def split_events(visit: Iterable[str]) -> tuple[list[str], list[str]]:
 
 
 def _words(event: str) -> str:
-    for mark, word in IN_A_TOKEN.items():
-        event = event.replace(mark, word)
-    return re.sub(r"[\s_]+", "_", event.strip()).casefold()
+    return re.sub("_+", "_", as_key(event)).casefold()

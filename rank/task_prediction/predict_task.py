@@ -83,7 +83,7 @@ def rank_task(
     rules: RuleUse = "none",
     candidates: str | None = None,
     explain: bool = False,
-    source: str | None = None,
+    checkpoint: str | None = None,
 ) -> tuple[list[RankedExample], dict[str, dict[str, float | None]]]:
     """The patients of a split, ranked, and what `measure_phenotype` finds for each phenotype.
 
@@ -91,8 +91,8 @@ def rank_task(
     patients: codes that come together make 1 - prod(1 - p) too large.
 
     Raises UserError where the task is of another ontology, or has what the model has never seen, as
-    `PatientRanker.row` does for one patient; with `allow_unknown` these are warnings (`UnfamiliarInput`). `source`: the
-    run or checkpoint of the ranker, by which a notice counts patients whom it was trained on. `candidates`:
+    `PatientRanker.row` does for one patient; with `allow_unknown` these are warnings (`UnfamiliarInput`). `checkpoint`:
+    where the ranker comes from, by which a notice counts patients whom it was trained on. `candidates`:
     for a verifier, and for nothing else, the run whose candidates it verifies.
     """
     task = load_task(path)
@@ -106,7 +106,7 @@ def rank_task(
         )
     _require_same_ontology(ranker, task, allow_unknown)
     notice_all(ranker, top)
-    overlap = None if source is None else trained_on_sentence(source, task.splits[split]["patient_id"])
+    overlap = None if checkpoint is None else trained_on_sentence(checkpoint, task.splits[split]["patient_id"])
     if overlap is not None:
         notice(overlap)
     if ranker.reads_past_notes and not task.has_past_notes:

@@ -201,5 +201,5 @@ def test_procedures_beside_dotted_ones_have_lost_their_dot(tmp_path):
     [("drugs", ["0173-0602-02", "00093721410"]), ("labs", ["1.8", "7,2", "138"])],
 )
 def test_columns_of_numbers_name_no_drugs_and_no_labs(tmp_path, kind, cells):
-    with pytest.raises(UserError, match=f"--{kind} reads words, and the column holds numbers"):
+    with pytest.raises(UserError, match=f"--{kind} reads words, and one of its columns holds numbers"):
         read_events(tmp_path, cells, kind)

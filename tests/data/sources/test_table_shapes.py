@@ -11,8 +11,8 @@ from prepare_case import EVEN, assert_adds_up, run
 
 from data.ledger import Ledger
 from data.prepare.new_patients import read_new_patients
-from data.sources.shared.own_table.guess.guesser import guess_table
-from data.sources.shared.own_table.guess.table_guess import TableGuess
+from data.sources.shared.own_table.guess.guess import TableGuess
+from data.sources.shared.own_table.guess.guess_table import guess_table
 from data.sources.shared.own_table.table_columns import TableColumns
 from data.table_files.columns import ColumnForms
 

@@ -13,8 +13,8 @@ from data.sources.shared.in_time import next_visits
 from data.table_files.stored_files import InputFile
 
 _LONGEST_KEY, _LONGEST_NAME, _DIGEST = 200, 200, 10
-IN_A_TOKEN = {"<": " below ", ">": " above "}
-"""Of a key, since an event is written `<lab:troponin_above_14>`."""
+_COMPARISONS = {"<": " below ", ">": " above "}
+"""What a key has for these marks, since an event is written `<lab:troponin_above_14>`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,16 +90,22 @@ class EventRows:
 def _short_keys(keys: pl.Series) -> pl.Series:
     """`keys` as a token may hold them. One longer than _LONGEST_KEY ends with a digest of all of it: two that differ
     only behind the cut stay two events."""
-    spelled = keys
-    for mark, word in IN_A_TOKEN.items():
-        spelled = spelled.str.replace_all(mark, word, literal=True)
-    whole = spelled.str.strip_chars().str.replace_all(r"\s+", "_")
+    different = keys.drop_nulls().unique()
+    spelled = [as_key(text) for text in different]
+    whole = keys.replace_strict(different, spelled, default=None, return_dtype=pl.String)
     long = whole.filter(whole.str.len_chars() > _LONGEST_KEY).unique()
     if long.is_empty():
         return whole
     digests = [hashlib.sha256(text.encode()).hexdigest()[:_DIGEST] for text in long]
     ends = pl.Series([f"~{digest}" for digest in digests])
     return whole.replace(long, long.str.slice(0, _LONGEST_KEY - _DIGEST - 1) + ends)
+
+
+def as_key(text: str) -> str:
+    """How a token spells a text."""
+    for mark, word in _COMPARISONS.items():
+        text = text.replace(mark, word)
+    return re.sub(r"\s+", "_", text.strip())
 
 
 def plain_name(text: str) -> str:

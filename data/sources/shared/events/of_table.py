@@ -1,9 +1,9 @@
 """Procedures, drugs and abnormal labs of a user's table: columns whose cells name them, one or several each.
 
 A drug is put to its class (`drug_classes`), as that of every source, and an ATC code to its fourth level. A procedure
-is an ICD-10-PCS code, an ICD-9-CM code with its dot (without it where others of the table have one), either with its
-version before it (`9:3961`), or anything else that names it. A lab is what is out of order, in the hospital's own words
-(`creatinine high`). Words are the same in capitals and without.
+is an ICD-10-PCS code, an ICD-9-CM code with its dot (four digits too, where others of the table have one), either with
+its version before it (`9:3961`), or anything else that names it. A lab is what is out of order, in the hospital's own
+words (`creatinine high`). Words are the same in capitals and without.
 """
 
 import re
@@ -21,10 +21,10 @@ from data.sources.shared.own_table.code_cells import refuse_listed
 from mera.system.errors import UserError
 
 _ATC = re.compile(r"([A-Z]\d\d[A-Z]{2})(\d\d)?", re.IGNORECASE)
-_ICD9_PROCEDURE = r"^\d\d\.\d{1,2}$"
-_NUMBER, _MOST_NUMBERS = r"^[\d.,\s/-]+$", 0.5
+_ICD9_PROCEDURE, _WITHOUT_ITS_DOT = r"^\d\d\.\d{1,2}$", r"^(\d\d)(\d\d)$"
+_NUMBER, _MOST_NUMBERS = r"^[.,\s/-]*\d[\d.,\s/-]*$", 0.5
 _WANTED = {
-    "drugs": "names or ATC codes, as furosemide or C03CA01 (names of NDC numbers stand in another table)",
+    "drugs": "names or ATC codes, as furosemide or C03CA01",
     "labs": "what was out of order, as creatinine high",
 }
 _LIST_MARKS = (";", "|")
@@ -38,11 +38,16 @@ def refuse_event_lists(path: str | Path, rows: pl.DataFrame, columns: Mapping[st
     for name in (name for names in columns.values() for name in names):
         values = rows[name].cast(pl.String).drop_nulls()
         refuse_listed(path, values, patterns, "procedures, drugs or labs", "--event-separator")
-    for kind in ("drugs", "labs"):
+
+
+def refuse_numbers(path: str | Path, rows: pl.DataFrame, columns: Mapping[str, Sequence[str]]) -> None:
+    """Raises UserError where a column of drugs or labs holds numbers alone: results without what they are of, or NDC.
+    `columns`: as `read_table_events` takes them."""
+    for kind, wanted in _WANTED.items():
         for name in columns.get(kind, ()):
             values = rows[name].cast(pl.String).drop_nulls().str.strip_chars()
             if values.str.contains(_NUMBER).sum() > _MOST_NUMBERS * len(values):
-                raise UserError(f"{path}: --{kind} reads words, and the column holds numbers; give it {_WANTED[kind]}")
+                raise UserError(f"{path}: --{kind} reads words, and one of its columns holds numbers; give it {wanted}")
 
 
 def read_table_events(
@@ -70,7 +75,11 @@ def read_table_events(
         words = cells["cell"].unique(maintain_order=True)
         read_as = words
         if kind == "procedures" and words.str.contains(_ICD9_PROCEDURE).any():  # others may have lost their dot
-            read_as = words.str.replace(r"^(\d\d)(\d{1,2})$", "${1}.${2}")
+            read_as = words.str.replace(_WITHOUT_ITS_DOT, "${1}.${2}")
+            dotted = int(cells["cell"].str.contains(_WITHOUT_ITS_DOT).sum())
+            ledger.change(
+                "procedure of four digits beside codes of ICD-9-CM, read as such a one without its dot", dotted
+            )
         keys_and_names = [read(word) for word in read_as]
         table = pl.DataFrame(keys_and_names, schema={"key": pl.String, "name": pl.String}, orient="row")
         named = cells.join(table.with_columns(cell=words), on="cell", how="left", maintain_order="left")

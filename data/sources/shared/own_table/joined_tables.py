@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from data.sources.shared.own_table.guess.first_rows import refuse_codes_as_names, refuse_no_names
+from data.sources.shared.own_table.header_checks import refuse_codes_as_names, refuse_no_names
 from data.table_files.columns import without_nothing
 from data.table_files.ids import with_one_spelling
 from data.table_files.text_tables import all_columns, read_text_table

@@ -12,7 +12,7 @@ from typing import NoReturn
 import polars as pl
 
 from data.sources.shared.events.options import KINDS
-from data.sources.shared.own_table.guess.column_names import could_be
+from data.sources.shared.own_table.column_names import could_be
 from data.table_files.columns import Column, column
 from data.table_files.csv_layout import as_name
 from data.table_files.meanings import Meaning

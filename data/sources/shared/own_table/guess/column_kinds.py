@@ -4,18 +4,13 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from data.sources.shared.own_table.guess.column_names import IN_DUTCH, IN_SPANISH, OF_SEX, is_called
+from data.sources.shared.own_table.column_names import IN_DUTCH, IN_SPANISH, OF_SEX, is_called
 from data.table_files import meanings
+from data.table_files.columns import LOOKED_AT, distinct
 from data.table_files.times import UnreadableTimes, parse_times
 
-_LOOKED_AT, _MOST = 400, 0.8
-"""Different values of a column that are tried, and which share of them must be what the column is taken for."""
-
-
-def distinct(values: pl.Series) -> list[str]:
-    if values.dtype != pl.String:
-        return []
-    return values.drop_nulls().unique(maintain_order=True).head(_LOOKED_AT).to_list()
+_MOST = 0.8
+"""Share of the different values of a column, of which LOOKED_AT are tried, that must be what it is taken for."""
 
 
 def is_sex(values: pl.Series) -> bool:
@@ -51,7 +46,7 @@ def _is_unclear(texts: Sequence[str]) -> bool:
 def is_time(values: pl.Series) -> bool:
     if values.dtype == pl.Datetime:
         return True
-    texts = values.drop_nulls().head(_LOOKED_AT)
+    texts = values.drop_nulls().head(LOOKED_AT)
     if not len(texts) or texts.str.contains(r"^\d{1,6}(\.\d+)?$").sum() > 0.5 * len(texts):
         return False
     try:
@@ -64,7 +59,7 @@ def is_time(values: pl.Series) -> bool:
 def why_no_time(values: pl.Series) -> str | None:
     """Why no time is read in most values of a column, whose name says that it holds times; None where they hold no
     digits as times do."""
-    texts = values.cast(pl.String).drop_nulls().head(_LOOKED_AT)
+    texts = values.cast(pl.String).drop_nulls().head(LOOKED_AT)
     if not len(texts) or texts.str.contains(r"\d.*\d.*\d.*\d").sum() < _MOST * len(texts):
         return None
     try:

@@ -13,8 +13,7 @@ from data.sources.shared.own_table.code_cells import (
     code_pieces,
     has_code_form,
 )
-from data.sources.shared.own_table.guess.column_kinds import distinct
-from data.sources.shared.own_table.guess.column_names import (
+from data.sources.shared.own_table.column_names import (
     NAMES,
     OF_DIAGNOSES,
     OF_OTHER_CODES,
@@ -25,6 +24,7 @@ from data.sources.shared.own_table.guess.column_names import (
     could_be,
     is_called,
 )
+from data.table_files.columns import distinct
 from data.table_files.csv_layout import as_name, is_place, nameless_beside
 from mera.system.errors import UserError
 

@@ -6,8 +6,8 @@ import pytest
 from own_table import read_patients
 
 from data.ledger import Ledger
-from data.sources.shared.own_table.guess.guesser import guess_table
-from data.sources.shared.own_table.guess.table_guess import TableGuess
+from data.sources.shared.own_table.guess.guess import TableGuess
+from data.sources.shared.own_table.guess.guess_table import guess_table
 from data.sources.shared.own_table.table_columns import TableColumns
 
 NAMES = {

@@ -8,8 +8,8 @@ from own_table import read_patients
 
 from data.ledger import Ledger
 from data.prepare.new_patients import read_new_patients
-from data.sources.shared.own_table.guess.guesser import guess_table
-from data.sources.shared.own_table.guess.table_guess import TableGuess
+from data.sources.shared.own_table.guess.guess import TableGuess
+from data.sources.shared.own_table.guess.guess_table import guess_table
 from data.sources.shared.own_table.table_columns import TableColumns
 
 NINE, TEN = ["4280", "486", "5849"], ["I50.9", "J18.9", "N17.9"]

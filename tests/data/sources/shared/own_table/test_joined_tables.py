@@ -7,8 +7,8 @@ import sys
 import polars as pl
 import pytest
 
-from data.sources.shared.own_table.guess.guesser import guess_table
-from data.sources.shared.own_table.guess.table_guess import TableGuess
+from data.sources.shared.own_table.guess.guess import TableGuess
+from data.sources.shared.own_table.guess.guess_table import guess_table
 from data.sources.shared.own_table.joined_tables import Further
 from data.sources.shared.own_table.run_join import join_files
 from mera.root import ROOT

@@ -7,8 +7,8 @@ from prepare_case import EVEN, every_row, run
 
 from data.ledger import Ledger
 from data.prepare.new_patients import read_new_patients
-from data.sources.shared.own_table.guess.guesser import guess_table
-from data.sources.shared.own_table.guess.table_guess import TableGuess
+from data.sources.shared.own_table.guess.guess import TableGuess
+from data.sources.shared.own_table.guess.guess_table import guess_table
 from data.sources.shared.own_table.table_columns import TableColumns
 
 BORN = {"p1": "1960-03-05", "p2": "1950-12-31", "p3": "2020-02-29"}

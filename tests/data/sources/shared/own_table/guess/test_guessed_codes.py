@@ -3,8 +3,8 @@
 import polars as pl
 import pytest
 
-from data.sources.shared.own_table.guess.guesser import guess_table
-from data.sources.shared.own_table.guess.table_guess import TableGuess
+from data.sources.shared.own_table.guess.guess import TableGuess
+from data.sources.shared.own_table.guess.guess_table import guess_table
 from data.sources.shared.own_table.named_codes import bare_codes
 
 CODES = ("I10", "E11.9", "I50.9", "N17.9", "J18.9", "M54.5")

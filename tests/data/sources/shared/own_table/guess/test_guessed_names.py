@@ -2,8 +2,8 @@
 
 import pytest
 
-from data.sources.shared.own_table.guess.guesser import guess_table
-from data.sources.shared.own_table.guess.table_guess import TableGuess
+from data.sources.shared.own_table.guess.guess import TableGuess
+from data.sources.shared.own_table.guess.guess_table import guess_table
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 
 from data.prepare import run_guess
-from data.sources.shared.own_table.guess.guesser import guess_table
-from data.sources.shared.own_table.guess.table_guess import TableGuess
+from data.sources.shared.own_table.guess.guess import TableGuess
+from data.sources.shared.own_table.guess.guess_table import guess_table
 
 
 def rows(**columns):

@@ -9,10 +9,20 @@ import polars as pl
 
 from data.sources.shared.events.options import KINDS
 from data.sources.shared.own_table.code_cells import code_mark
+from data.sources.shared.own_table.column_names import (
+    FIRST_CHOICE,
+    NAMES,
+    OF_AGE_UNITS,
+    OF_GROUPS,
+    OF_NO_DAYS,
+    OF_SEX,
+    OF_VOID_ROWS,
+    could_be,
+    is_called,
+)
 from data.sources.shared.own_table.guess.column_kinds import (
     belongs,
     differs,
-    distinct,
     is_age,
     is_birth,
     is_id,
@@ -24,21 +34,11 @@ from data.sources.shared.own_table.guess.column_kinds import (
     share_of_several,
     why_no_time,
 )
-from data.sources.shared.own_table.guess.column_names import (
-    FIRST_CHOICE,
-    NAMES,
-    OF_AGE_UNITS,
-    OF_GROUPS,
-    OF_NO_DAYS,
-    OF_SEX,
-    OF_VOID_ROWS,
-    could_be,
-    is_called,
-)
 from data.sources.shared.own_table.guess.first_rows import first_rows
+from data.sources.shared.own_table.guess.guess import COLUMNS, TableGuess
 from data.sources.shared.own_table.guess.guessed_codes import as_pattern, code_columns, system_of, tell_left_out
-from data.sources.shared.own_table.guess.table_guess import COLUMNS, TableGuess
 from data.sources.shared.own_table.table_columns import encoding_hint, matching, parse_keep, parts_of
+from data.table_files.columns import distinct
 from data.table_files.csv_layout import as_name
 from data.table_files.meanings import age
 from data.table_files.text_tables import read_text_table
