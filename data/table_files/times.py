@@ -124,8 +124,7 @@ def _parsed(values: pl.Series, date_format: str | None, day_first: bool | None, 
             # The parser would take 2020101 for a date as well.
             whole = pl.select(pl.when(rest.str.contains(pattern)).then(rest)).to_series()
             moments = _filled(moments, whole.str.replace(r"^(\d{8})(\d)", "${1} ${2}"), (form,))
-    if moments.null_count() == len(moments):
-        values = values.str.replace(_YEAR_LAST, "${1}-${2}-${3}")
+    values = _with_marks(values, moments)
     if allow_days and (days := _as_days(values, moments, date_format)) is not None:
         return Times(moments=moments, days=days)
     rest = _rest(values, moments)
@@ -134,6 +133,17 @@ def _parsed(values: pl.Series, date_format: str | None, day_first: bool | None, 
         moments = _filled(moments, texts, [day + clock for day in _NAMED_MONTHS for clock in _CLOCKS])
         moments = moments.fill_null(_numeric_dates(texts, day_first, asked))
     return Times(moments=moments)
+
+
+def _with_marks(values: pl.Series, moments: pl.Series) -> pl.Series:
+    """`31012023` as `31-01-2023`, where more of the values read so than begin with a year (`99991231`)."""
+    may_end_so = values.str.contains(_YEAR_LAST).fill_null(False)
+    year_first = values.str.contains(r"^\d{8}$") & moments.is_not_null() & ~may_end_so
+    year_last = may_end_so & moments.is_null()
+    if int(year_last.sum()) <= int(year_first.sum()):
+        return values
+    marked = values.str.replace(_YEAR_LAST, "${1}-${2}-${3}")
+    return pl.select(pl.when(year_last).then(marked).otherwise(values)).to_series()
 
 
 def completed_years(birth: pl.Expr, at: pl.Expr) -> pl.Expr:

@@ -105,6 +105,8 @@ def test_days_and_years_without_a_mark_between():
     assert moments("31012020.0", "4032020.0") == [datetime(2020, 1, 31), MIDNIGHT]
     assert moments("01312020", "03042020") == [datetime(2020, 1, 31), MIDNIGHT]
     assert moments("04032020", date_format="%d%m%Y") == [MIDNIGHT]
+    assert moments("31012020", "4032020", "99991231") == [datetime(2020, 1, 31), MIDNIGHT, None]
+    assert moments("04032020", "4032020", date_format="%d%m%Y") == [MIDNIGHT, MIDNIGHT]
     assert moments("20200304", "31012020") == [MIDNIGHT, None]
     assert parse_times(pl.Series(["31012020", "04032020"]), allow_days=True).days is None
     with pytest.raises(UnreadableTimes, match="whether the day or the month comes first"):

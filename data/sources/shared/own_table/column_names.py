@@ -25,14 +25,18 @@ _BIRTH = _stems(
     "urodz naroz naroden dat_nar szulet naster dogum roden rodjen rojen syntym sunni gimim dzimsan fodels nascit",
     "nascim γεννησ рожд народж",
 )
-_SEX = _stems("plec pohlav neme?\\b spol\\b pol\\b sukupuol sugu\\b lyti dzimum φυλο пол\\b стать")
+_SEX = _stems("plec pohlav sukupuol lyti dzimum φυλο стать")
+_SHORT_FOR_SEX = _stems("neme?\\b spol\\b pol\\b sugu\\b пол\\b")
+_PATIENT = _stems(
+    "pacjent pacijent pasient paziente patsient potila bolesnik bolnik beteg paciens ασθεν пациент пацієнт больно"
+)
 _AGE = _stems(
     "wiek veku?\\b eletkor kor\\b varsta yasi?\\b starost ika\\b vanus amziu vecum alder\\b eta\\b ηλικ возраст вік\\b"
 )
 _DISCHARGE = _stems(
-    "wypis propust prepust elbocsat tavoz externar taburc cikis otpust odpust lahto poistu loppu isvyk izrakst",
-    "utskr udskr separat dimiss uscita saida ontslag εξιτ εξοδ выпис выбы випис konec koniec zakoncz ukonc vege",
-    "veg\\b kraj\\b bitis slut",
+    "wypis propust prepust elbocsat tavoz externar taburc cikis otpust odpust lahto poistu loppu isvyk",
+    "izrakst utskr udskr separat dimiss uscita saida salida ontslag einddat εξιτ εξοδ выпис выбы випис konec koniec",
+    "zakoncz ukonc vege veg\\b kraj\\b bitis slut",
 )
 _DEATH = _stems(
     "zgon umrti smrt uhyn halal deces olum preminuc kuol surm mirt navesbasd dodsd decess obit morte\\b θανατ смерт"
@@ -50,10 +54,12 @@ OF_DIAGNOSES = (
 )
 """What only a column of diagnoses is called."""
 SHORT_FOR_DIAGNOSES = r"\b(dp|dr|das|dia|hd|nd) ?\d*\b"
-OF_SEX = (
+OF_SEX_BY_NUMBER = (
     r"sex|gender|geschlecht|sexo|género|genero|genre|geslacht|sesso|\bk(ø|oe|ö|o)n\b|kj(ø|o)nn|płeć|plec\b|cinsiyet"
     r"|性別|性别|성별" + _SEX
 )
+"""What a column of sexes as ISO 5218 numbers them (1, 2) is called."""
+OF_SEX = OF_SEX_BY_NUMBER + _SHORT_FOR_SEX
 OF_VOID_ROWS = (
     r"sicherheit|certaint|\bdeleted?\b|\bvoid|cancel|storno|\bstatus\b|\bcode ?type|\bdx ?type|qualifier|verification"
     r"|\bactive\b|anulad|annul|\b(dx|diag\w*) ?(prefix|type)\b"
@@ -65,10 +71,11 @@ OF_NATIONAL_IDS = (
     r"|^(n[uú]mero ?(de ?)?)?historia( ?cl[ií]nica)?$|^(hospital|unit) ?(no|nr|num|number)$|^n(ro|º|o|um)? ?h\.? ?c\.?$"
     r"|^cip ?(encriptado|anonim\w*)$|expediente|^n(um|umero|º)? ?processo$|^visit ?link$|^jid$|\bhasta ?(no|id)"
     r"|^ur ?(no|nr|num|number)$|^urn$|^hcn$|^(taj|amka|αμκα|hetu|jmbg|mbo|rc|cnp|pnr)$|患者|病案号|환자"
-) + _stems(
-    "pacjent rodne_c cislo_poj beteg paciens tc_kimlik pacijent bolesnik bolnik potila henkilotun patsient isikukood",
-    "asmens_kod personn?umm personnr fodselsn paziente assistit utente doente ασθεν пациент пацієнт больно",
 )
+OF_NATIONAL_IDS += _PATIENT + _stems(
+    "rodne_c cislo_poj tc_kimlik henkilotun isikukood asmens_kod personn?umm personnr fodselsn assistit doente"
+)
+OF_NATIONAL_IDS += r"|^((n|nº|no|nr|num|numero|id|codice|codigo|cod) ?(do |de )?)?utente$"
 """Numbers of a patient in the health services of Spain, Brazil, Germany, Poland, France and others."""
 NAMES = {
     "patient": r"patient|^pt|\bpersons?\b|person ?(id|nr|no|nummer)|\bsubject\b|subject ?id|\bpati?d|^pid$|\bpat\b|mrn"
@@ -78,11 +85,11 @@ NAMES = {
     r"|^id ?ingreso|nosologico|^(n )?aih$|^nda$|atendimento|^id ?atenci[oó]n|住院号|入院番号"
     r"|^((no? ?)?(csn|fin|har|vtf|rss|rsa|iep))$"
     + _stems(
-        "hospitali[sz] pobyt pripad ksieg eset kezel spitaliz protokol epizod hoitojak opphold indlagg vardtillf",
-        "ricover internac internam госпит случа история_бол",
+        "hospitali[sz] pobyt pripad ksieg eset kezel spitaliz protokol epizod hoitojak opphold indlag indlaeg",
+        "vardtillf ricover internac internam госпит случа история_бол",
     ),
     "time": r"admi|date|datum|\bdato\b|\bdata\b|fecha|ingreso|aufnahme|\bentr|arriv|time|^day|start|\bfrom|besuch"
-    r"|attend|contact|opname|inskriv|indlag|internac|入院|就诊|来院|受診|입원|내원" + _ADMISSION + _DAY,
+    r"|attend|contact|opname|inskriv|indl[aæ]|indlaeg|internac|入院|就诊|来院|受診|입원|내원" + _ADMISSION + _DAY,
     "sex": OF_SEX,
     "age": r"\bage|\b(start|end|adm|admission|pat|patient)age\b|^alter|edad|^idade|leeftijd|年龄|年齢|나이|연령" + _AGE,
     "birth_date": r"birth|\bborn|\bdob\b|\bgeb|\bnac|\bnais|\bnasc|\bf[oöø]d|生年|出生|생년" + _BIRTH,
@@ -90,15 +97,16 @@ NAMES = {
     r"|\bporadi|\bsorszam",
     "code": rf"{OF_DIAGNOSES}|{SHORT_FOR_DIAGNOSES}|codes?\b",
     "text": r"note|text|summary|report|brief|informe|epi[ck]ri|zprav|zaros|lelet|anamne|эпикриз|выписка",
-    "note": r"id$|^id|note|doc|file|report|informe|key|num",
+    "note": r"(?<!c)id$|^id|note|doc|file|report|informe|key|num",
 }
 FIRST_CHOICE = {
     "patient": r"^(the ?)?(patient|pat|pt|person|subject|member|beneficiary|bene|paciente?|hes|nhs|medical record)s? ?"
-    r"(id|nr|no|num|number|nummer|key|identifier|sk)?$|^pid$|^mrn$|^nhc$|^rut$|^cpr|^lopnr",
+    r"(id|nr|no|num|number|nummer|key|identifier|sk)?$|^pid$|^mrn$|^nhc$|^rut$|^cpr|^lopnr" + _PATIENT,
     "visit": r"spell|stay|hadm|admission|encounter|visit|fall|case|sejour|séjour|aufenthalt|ingreso",
     "time": r"admi|ingreso|aufnahme|\bentr|arriv|start|\bfrom|besuch|visit|encounter|attend|contact|opname|inskriv"
-    r"|indlag|internac|入院|입원" + _ADMISSION,
-    "age": r"^age$|^alter$|^edad$|^idade$|age ?(at ?)?admi",
+    r"|indl[aæ]|indlaeg|internac|入院|입원" + _ADMISSION,
+    "age": r"\bage\b|^alter$|edad|idade|leeftijd|^[åa]lder$|年龄|年齢|나이|연령"
+    + _stems("wiek veku?\\b eletkor varsta yasi?\\b starost vanus amziu vecum ηλικ возраст вік\\b"),
     "sex": r"^(sex|gender|geschlecht|sexo|genre)|(patient|pat) ?(sex|gender)",
     "position": r"seq|position|rank",
 }
@@ -115,9 +123,10 @@ NOT = {
     "time of a note": r"birth|\bgeb|\bnac|\bnais|\bnasc|\bdob\b|death|\bdeces|export|extract|print|updat|modif"
     r"|生年|出生|생년|死亡|사망" + _BIRTH + _DEATH,
     "patient": r"name|nombre|\bnom$|apellido|surname|\bdob|birth|\bgeb|date|datum|fecha|\bsex|gender|\bage|\balter\b"
-    r"|edad|\bzip|\bplz|postal|city|\bstate|status|type|group|class|country|phone|room|\bward|(?<!medical )record|path"
-    r"|consultant|doctor|physician|personnel|staff|nurse|性別|性别|성별|年龄|年齢|나이|생년|生年|出生|姓名|氏名|이름|성명"
-    + "".join((_BIRTH, _SEX, _AGE, _DISCHARGE, _DEATH, _ADMISSION, _DAY))
+    r"|\bdat[aoe]\b|edad|\bzip|\bplz|postal|city|\bstate|status|type|group|class|country|phone|room|\bward"
+    r"|(?<!medical )record|path"
+    r"|consultant|doctor|physician|personnel|staff|nurse|inseriment|modific|operator|\blogin|性別|性别|성별|年龄|年齢|나이|생년|生年|出生|姓名|氏名|이름|성명"
+    + "".join((_BIRTH, OF_SEX, _AGE, _DEATH, _DAY))
     + _stems(
         "imie nazwisk jmeno prijmen meno\\b nev\\b nume\\b prenum soyad ad[iı]?\\b ime\\b prezim priimek nimi vards",
         "fornamn efternamn cognome nome\\b apelido sobrenome prenom ονομα επωνυμ фамил имя отчеств фио lekar orvos",

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from data.sources.shared.own_table.column_names import IN_DUTCH, IN_SPANISH, OF_SEX, is_called
+from data.sources.shared.own_table.column_names import IN_DUTCH, IN_SPANISH, OF_SEX, OF_SEX_BY_NUMBER, is_called
 from data.table_files import meanings
 from data.table_files.columns import LOOKED_AT, distinct
 from data.table_files.times import UnreadableTimes, parse_times
@@ -18,7 +18,7 @@ def is_sex(values: pl.Series) -> bool:
     name, and of a V beside an M its language."""
     texts = [text.lower() for text in distinct(values)]
     is_called_so = is_called(values.name, OF_SEX)
-    if is_called_so and {"1", "2"} <= {*texts} <= {*meanings.ISO_5218}:
+    if {"1", "2"} <= {*texts} <= {*meanings.ISO_5218} and is_called(values.name, OF_SEX_BY_NUMBER):
         return True
     sexes = {meanings.sex(text) for text in texts if text not in meanings.AMBIGUOUS_WITH_M}
     if not 1 < len(texts) <= 5 or None in sexes or not {"F", "M"} & sexes:

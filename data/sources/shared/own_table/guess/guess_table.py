@@ -113,7 +113,11 @@ class Guesser:
         named = [column for column in fitting if is_called(column, NAMES[name])]
         first_choice = FIRST_CHOICE.get(name, NAMES[name])
         named.sort(
-            key=lambda column: (not is_called(column, first_choice), name == "patient" and self._is_of_rows(column))
+            key=lambda column: (
+                name == "sex" and _are_numbers(self.rows[column]),
+                not is_called(column, first_choice),
+                name == "patient" and self._is_of_rows(column),
+            )
         )
         needs_no_name = name in ("sex", "time") or (self.of_notes and name == "text")
         for column in named[:1] or (fitting[:1] if needs_no_name else []):
@@ -158,7 +162,9 @@ class Guesser:
             known.sex_values = sex_letters(self.rows[known.sex])
         self.take(
             "patient",
-            lambda values: is_id(values) and not is_text(values) and not self._has_both_sexes(values.name),
+            lambda values: (
+                is_id(values) and not is_text(values) and not is_time(values) and not self._has_both_sexes(values.name)
+            ),
         )
         if known.patient is None and not self.of_notes:
             self._take_patient_by_values()

@@ -1,6 +1,8 @@
 """Exports of hospitals that write no English: what their columns are called, with accents and without, and the encoding
 of Windows in their country."""
 
+import unicodedata
+
 import pytest
 
 from data.sources.shared.own_table.guess.guess import TableGuess
@@ -185,3 +187,68 @@ def test_the_principal_diagnosis_comes_first(tmp_path, language):
     path = tmp_path / "t.csv"
     path.write_text("\n".join([f"pid,day,{','.join(DIAGNOSES[language])}", *rows]) + "\n", encoding="utf-8")
     assert guess_table(path, TableGuess()).code == [name.lower() for name in reversed(DIAGNOSES[language])]
+
+
+@pytest.mark.parametrize(
+    ("language", "encoding", "word"),
+    [
+        ("polish", "iso8859_2", "Gałąź ośrodka"),
+        ("czech", "iso8859_2", "Pojišťovna"),
+        ("russian", "koi8_r", "Область"),
+        ("russian", "iso8859_5", "Область"),
+    ],
+)
+def test_older_encodings_are_known_by_their_words_too(tmp_path, language, encoding, word):
+    guess = guess_table(table(tmp_path / "t.csv", (word, *HEADERS[language][1:]), encoding), TableGuess())
+    assert (guess.encoding, guess.time) == (encoding, HEADERS[language][3].lower())
+
+
+def test_signs_inside_words_tell_an_encoding_under_names_in_ascii(tmp_path):
+    rows = [f"P{row // 2},202{row % 2}-01-01,I10,współistniejące {row} powikłania" for row in range(40)]
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join(["pid,day,icd,opis", *rows]) + "\n", encoding="cp1250")
+    assert guess_table(path, TableGuess()).encoding == "cp1250"
+
+
+def test_capitals_of_turkish_and_letters_in_two_parts(tmp_path):
+    for form in (str.upper, lambda name: unicodedata.normalize("NFD", name)):
+        turkish = [form(name.replace("i", "İ") if form is str.upper else name) for name in HEADERS["turkish"]]
+        path = table(tmp_path / "t.csv", turkish, "utf-8")
+        path.write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
+        guess = guess_table(path, TableGuess())
+        assert guess.sex is not None, turkish
+        assert guess.time is not None
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ("leito:bed prontuario:id data_internacao:day CID:code", ("code", ["cid"])),
+        ("utente_inserimento:clerk codice_paziente:id data:day dx:code", ("patient", "codice_paziente")),
+        ("id_paziente_ricoverato:id data_ricovero:day dx:code", ("patient", "id_paziente_ricoverato")),
+        ("nem:12 patientnr:id opnamedatum:day geslacht:FM dx:code", ("sex", "geslacht")),
+        ("genre_sejour:12 ipp:id date_entree:day sexe:FM dx:code", ("sex", "sexe")),
+        ("pol:12 pid:id admitted:day dx:code", ("sex", None)),
+        ("ambulant_dato:later cpr:id indlæggelsesdato:day dx:code", ("time", "indlæggelsesdato")),
+        ("kor:age pid:id admitted:day age_years:age dx:code", ("age", "age_years")),
+        ("fecha_salida:later id_paciente:id fecha_atencion:day dx:code", ("time", "fecha_atencion")),
+    ],
+)
+def test_words_of_one_language_do_not_mislead_in_another(tmp_path, columns, expected):
+    values = {
+        "id": lambda row: f"P{row // 2:03}",
+        "day": lambda row: f"202{row % 2}-0{1 + row % 9}-10",
+        "later": lambda row: f"202{row % 2}-0{1 + row % 9}-14",
+        "code": lambda row: CODES[row % 7],
+        "bed": lambda row: f"{'ABK'[row % 3]}{10 + row % 40}",
+        "clerk": lambda row: f"u{row % 30}",
+        "12": lambda row: 1 + row // 2 % 2,
+        "FM": lambda row: "FM"[row // 2 % 2],
+        "age": lambda row: 30 + row // 2,
+    }
+    kinds = dict(column.split(":") for column in columns.split())
+    rows = [",".join(str(values[kind](row)) for kind in kinds.values()) for row in range(80)]
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join([",".join(kinds), *rows]) + "\n", encoding="utf-8")
+    meaning, column = expected
+    assert getattr(guess_table(path, TableGuess()), meaning) == column
