@@ -1,6 +1,7 @@
 """Ranking with a checkpoint: one patient, a task's patients, files, and what a user may get wrong."""
 
 import json
+import shutil
 
 import numpy as np
 import polars as pl
@@ -13,12 +14,15 @@ from transformers import AutoModelForCausalLM
 
 from mera.language_models.lora import LoraSettings, add_lora, merged
 from mera.root import ROOT
+from mera.runs.other_splits.trained_on import TRAINED_ON, patient_hashes
 from mera.system.private_files import check_output
 from rank.candidate_head import read_candidates_only
-from rank.config import PromptConfig
+from rank.config import ModelConfig, PromptConfig, RankConfig
+from rank.patients.notices import InputNotice
 from rank.patients.phenotypes import Phenotype
 from rank.predict import Ranker
 from rank.prompt import plain_code_sentences
+from rank.start import task_to_rank
 from rank.task_prediction.predict_task import rank_patient, rank_task
 from rank.task_prediction.ranked_files import SUFFIXES, write_ranked
 
@@ -132,6 +136,17 @@ def test_age_sex_and_history_may_each_be_missing(ranker):
     for nothing in ([], [[]], [[], []]):
         with pytest.raises(ValueError, match="nothing to rank from"):
             ranker.rank(nothing)
+
+
+def test_patients_whom_the_model_was_trained_on_are_said_and_no_base_for_others(checkpoint, ranker, task, tmp_path):
+    (tmp_path / "run" / "predictions").mkdir(parents=True)
+    np.save(tmp_path / "run" / "predictions" / TRAINED_ON, patient_hashes([task.splits["test"]["patient_id"][:2]]))
+    base = shutil.copytree(checkpoint, tmp_path / "run" / "checkpoint")
+    with pytest.warns(InputNotice, match=r"trained or tuned on [12] of these \d+ patients"):
+        rank_task(ranker, str(task.path), "test", [], top=5, batch_size=4, checkpoint=str(base))
+    config = RankConfig(task=str(task.path), output=str(tmp_path / "new"), model=ModelConfig(base=str(base)))
+    with pytest.raises(ValueError, match=r"model.base .* was trained or tuned on [12] of the patients that this task"):
+        task_to_rank(config, None)
 
 
 def test_a_task_ranked_as_files(ranker, task, tmp_path):

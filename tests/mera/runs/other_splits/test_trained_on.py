@@ -2,7 +2,10 @@
 
 import numpy as np
 import pytest
+from bi_encoder_runs import configuration
+from tiny_task import make_tiny_task
 
+from bi_encoder.start import model_for_task
 from mera.runs.other_splits.trained_on import (
     TRAINED_ON,
     patient_hashes,
@@ -36,3 +39,11 @@ def test_a_base_that_has_read_the_test_is_refused(run, tmp_path):
     refuse_trained_on_test("model.base", run / "checkpoint", ["x"])
     refuse_trained_on_test("model.base", tmp_path / "another", ["a"])
     refuse_trained_on_test("model.base", None, ["a"])
+
+
+def test_an_encoder_that_has_read_the_test_is_refused(run, tmp_path):
+    task = make_tiny_task(tmp_path / "task")
+    np.save(run / "predictions" / TRAINED_ON, patient_hashes([task.splits["test"]["patient_id"][:1]]))
+    config = configuration(task, tmp_path / "new", **{"encoder.pretrained": str(run / "checkpoint")})
+    with pytest.raises(ValueError, match=r"encoder.pretrained .* was trained or tuned on 1 of the patients that this"):
+        model_for_task(config, task)
