@@ -44,6 +44,7 @@ def test_a_base_that_has_read_the_test_is_refused(run, tmp_path):
 def test_an_encoder_that_has_read_the_test_is_refused(run, tmp_path):
     task = make_tiny_task(tmp_path / "task")
     np.save(run / "predictions" / TRAINED_ON, patient_hashes([task.splits["test"]["patient_id"][:1]]))
-    config = configuration(task, tmp_path / "new", **{"encoder.pretrained": str(run / "checkpoint")})
+    changes = {"encoder.pretrained": str(run / "checkpoint"), "encoder.architecture": None}
+    config = configuration(task, tmp_path / "new", **changes)
     with pytest.raises(ValueError, match=r"encoder.pretrained .* was trained or tuned on 1 of the patients that this"):
         model_for_task(config, task)
