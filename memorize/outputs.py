@@ -15,6 +15,7 @@ from memorize.trainer import CURVE_COLUMNS, CurvePoint, MemorizeTrainer, curve, 
 from mera.config import config_dict
 from mera.language_models.code_tokens import CodeTokens
 from mera.runs.figures import print_next
+from mera.runs.finished_runs import RECALL
 from mera.runs.manifest import RunClock, build_manifest
 from mera.runs.run_directory import RunDirectory, write_json
 from mera.training.checkpoint import save_checkpoint
@@ -37,7 +38,7 @@ def write_outputs(
         writer.writeheader()
         writer.writerows(rows)
     recall |= {"training": training_figures(trainer, rows)}
-    write_json(run.path("recall.json"), recall)
+    write_json(run.path(RECALL), recall)
     checkpoint = run.path("checkpoint")
     save_memorized(checkpoint, code_set, config.questions)
     card = model_card(config, code_set, recall, encoder_decoder=_is_encoder_decoder(checkpoint))
