@@ -42,8 +42,8 @@ _DEATH = _stems(
     "zgon umrti smrt uhyn halal deces olum preminuc kuol surm mirt navesbasd dodsd decess obit morte\\b θανατ смерт"
 )
 _ADMISSION = _stems(
-    "przyj prij internar felvet bekul yatis basvur giris primit prijam prijem sprejem tulop saapu alku saabu gulim",
-    "atvyk inlagg innlegg inndato ricover ingress accettaz εισαγωγ εισοδ поступ госпит надход",
+    "debut atenci przyj prij internar felvet bekul yatis basvur giris primit prijam prijem sprejem tulop saapu alku",
+    "saabu gulim atvyk inlagg innlegg inndato ricover ingress accettaz εισαγωγ εισοδ поступ госпит надход",
 )
 _DAY = _stems("tarih pvm paivamaar kuupaev ημερομην дата dat\\b")
 

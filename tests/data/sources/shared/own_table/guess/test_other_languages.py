@@ -232,6 +232,7 @@ def test_capitals_of_turkish_and_letters_in_two_parts(tmp_path):
         ("ambulant_dato:later cpr:id indlæggelsesdato:day dx:code", ("time", "indlæggelsesdato")),
         ("kor:age pid:id admitted:day age_years:age dx:code", ("age", "age_years")),
         ("fecha_salida:later id_paciente:id fecha_atencion:day dx:code", ("time", "fecha_atencion")),
+        ("date_fin_sejour:later ipp:id date_debut_sejour:day dx:code", ("time", "date_debut_sejour")),
     ],
 )
 def test_words_of_one_language_do_not_mislead_in_another(tmp_path, columns, expected):
