@@ -71,11 +71,12 @@ OF_NATIONAL_IDS = (
     r"|^(n[uú]mero ?(de ?)?)?historia( ?cl[ií]nica)?$|^(hospital|unit) ?(no|nr|num|number)$|^n(ro|º|o|um)? ?h\.? ?c\.?$"
     r"|^cip ?(encriptado|anonim\w*)$|expediente|^n(um|umero|º)? ?processo$|^visit ?link$|^jid$|\bhasta ?(no|id)"
     r"|^ur ?(no|nr|num|number)$|^urn$|^hcn$|^(taj|amka|αμκα|hetu|jmbg|mbo|rc|cnp|pnr)$|患者|病案号|환자"
+    r"|^((n|nº|no|nr|num|numero|id|codice|codigo|cod) ?(do |de )?)?utente$"
+    + _PATIENT
+    + _stems(
+        "rodne_c cislo_poj tc_kimlik henkilotun isikukood asmens_kod personn?umm personnr fodselsn assistit doente"
+    )
 )
-OF_NATIONAL_IDS += _PATIENT + _stems(
-    "rodne_c cislo_poj tc_kimlik henkilotun isikukood asmens_kod personn?umm personnr fodselsn assistit doente"
-)
-OF_NATIONAL_IDS += r"|^((n|nº|no|nr|num|numero|id|codice|codigo|cod) ?(do |de )?)?utente$"
 """Numbers of a patient in the health services of Spain, Brazil, Germany, Poland, France and others."""
 NAMES = {
     "patient": r"patient|^pt|\bpersons?\b|person ?(id|nr|no|nummer)|\bsubject\b|subject ?id|\bpati?d|^pid$|\bpat\b|mrn"
