@@ -11,6 +11,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+LAUNCHER = "MERA_LAUNCHER"
+"""Environment variable with the process id of the launcher, for the processes that it starts."""
+
 
 def main() -> None:
     """`accelerate launch`; what went wrong is said by the process that it starts, and by that alone. Ends with the exit
@@ -23,6 +26,7 @@ def main() -> None:
     if not is_verbose():
         # What it chose where nobody said anything.
         logging.getLogger(launch.__name__).setLevel(logging.ERROR)
+    os.environ[LAUNCHER] = str(os.getpid())
     try:
         launch.main()
     except subprocess.CalledProcessError as error:

@@ -12,7 +12,7 @@ from typing import NoReturn
 import torch.distributed
 
 from mera.system.errors import is_sentence, sentence, wants_traceback
-from mera.system.launcher import end_launcher_quietly
+from mera.system.launcher import LAUNCHER, end_launcher_quietly
 from mera.system.stop_signals import Stopped, say_stopped, stopping_in_order
 from mera.system.terminal import quiet_libraries, use_utf8
 from mera.training.engine import tell_deepspeed_of_the_cpu
@@ -96,3 +96,5 @@ def _end_with_the_launcher() -> None:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a launcher that ignores it (launch/*.sh) hands that down
     if launched and sys.platform == "linux":
         ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGTERM)
+        if os.getppid() == 1 != int(os.environ.get(LAUNCHER, 1)):  # it died while this process imported its libraries
+            os.kill(os.getpid(), signal.SIGTERM)

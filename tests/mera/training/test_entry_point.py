@@ -4,10 +4,13 @@ import os
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from mera.root import ROOT
+from mera.system.launcher import LAUNCHER
+from mera.training import entry_point
 
 SCRIPT = """
 import atexit, os, sys, threading
@@ -66,3 +69,17 @@ def test_a_process_of_a_group_ends_before_the_interpreter_is_taken_down(end, how
 
 def test_a_process_alone_ends_as_python_does(end):
     assert end("alone", "finished")[:2] == (-signal.SIGABRT, PRINTED)
+
+
+@pytest.mark.parametrize(("launcher", "parent", "ends"), [("4321", 1, True), ("4321", 4321, False), ("1", 1, False)])
+def test_a_launcher_that_died_before_its_process_looked_ends_it(monkeypatch, launcher, parent, ends):
+    """A signal for the parent's death comes only where it dies later; of a container the launcher is process 1."""
+    sent = []
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
+    monkeypatch.setenv(LAUNCHER, launcher)
+    monkeypatch.setattr("os.getppid", lambda: parent)
+    monkeypatch.setattr("os.kill", lambda process, number: sent.append(number))
+    monkeypatch.setattr("signal.signal", lambda number, handler: None)
+    monkeypatch.setattr("ctypes.CDLL", lambda name: SimpleNamespace(prctl=lambda *values: 0))
+    entry_point._end_with_the_launcher()
+    assert sent == ([signal.SIGTERM] if ends else [])
