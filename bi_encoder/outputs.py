@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TypedDict
 
 import numpy as np
@@ -21,6 +21,7 @@ from mera.config import config_dict
 from mera.evaluation.calibration import fit_platt
 from mera.evaluation.micro_f1_threshold import best_threshold
 from mera.runs.manifest import RunClock, build_manifest
+from mera.runs.other_splits.trained_on import with_those_of
 from mera.runs.other_splits.validation_scores import write_validation
 from mera.runs.predictions import predictions_for_task, write_predictions
 from mera.runs.records import task_record
@@ -136,6 +137,7 @@ def write_outputs(
         window = {"max_tokens": encoder.max_query_tokens, "overlap": encoder.window_overlap}
         records["evidence"] = evidence_record(model, queries, vectors, scores, task.codes, **window)
     predictions = predictions_for_task(task, "test", scores, chosen.threshold, manifest, records)
+    predictions = replace(predictions, trained_on=with_those_of(config.encoder.pretrained, predictions.trained_on))
     write_predictions(run.path("predictions"), predictions)
     write_validation(run, task, chosen.scores, chosen.threshold, manifest)
     return metrics

@@ -5,7 +5,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -14,6 +14,7 @@ from data.task import Task
 from mera.config import config_dict
 from mera.language_models.code_tokens import CodeTokens
 from mera.runs.manifest import RunClock, build_manifest
+from mera.runs.other_splits.trained_on import with_those_of
 from mera.runs.other_splits.validation_scores import write_validation
 from mera.runs.predictions import predictions_for_task, write_predictions
 from mera.runs.records import memorization_record, task_record
@@ -239,6 +240,9 @@ def write_ranked(
         manifest["calibration"], manifest["threshold"] = decision["calibration"], decision["threshold"]
         if "deep_share" in decision:
             manifest["deep_share"] = decision["deep_share"]
+    model = config.get("model")
+    base = model["base"] if isinstance(model, dict) else None
     predictions = predictions_for_task(task, "test", test.scores, test.thresholds, manifest, records)
+    predictions = replace(predictions, trained_on=with_those_of(base, predictions.trained_on))
     write_predictions(run.path("predictions"), predictions)
     write_validation(run, task, validation.scores, validation.thresholds, manifest)

@@ -14,8 +14,11 @@ from transformers import AutoModelForCausalLM
 
 from mera.language_models.lora import LoraSettings, add_lora, merged
 from mera.root import ROOT
+from mera.runs.manifest import RunClock
 from mera.runs.other_splits.trained_on import TRAINED_ON, patient_hashes
+from mera.runs.run_directory import RunDirectory
 from mera.system.private_files import check_output
+from rank import outputs
 from rank.candidate_head import read_candidates_only
 from rank.config import ModelConfig, PromptConfig, RankConfig
 from rank.patients.notices import InputNotice
@@ -147,6 +150,22 @@ def test_patients_whom_the_model_was_trained_on_are_said_and_no_base_for_others(
     config = RankConfig(task=str(task.path), output=str(tmp_path / "new"), model=ModelConfig(base=str(base)))
     with pytest.raises(ValueError, match=r"model.base .* was trained or tuned on [12] of the patients that this task"):
         task_to_rank(config, None)
+
+
+def test_a_run_was_trained_on_whom_its_base_was(checkpoint, task, tmp_path):
+    (tmp_path / "base" / "predictions").mkdir(parents=True)
+    np.save(tmp_path / "base" / "predictions" / TRAINED_ON, patient_hashes([["somebody"]]))
+    sizes = (len(task.splits[split]) for split in ("test", "validation"))
+    test, validation = (
+        outputs.RankedPatients(scores=np.zeros((size, len(task.codes))), thresholds=np.zeros(size), sentences=[])
+        for size in sizes
+    )
+    run, about = RunDirectory(tmp_path / "new"), {"model": {"base": str(tmp_path / "base" / "checkpoint")}}
+    said = {"name": "x", "config": about, "seed": 0, "decision": None, "records": {}, "clock": RunClock()}
+    outputs.write_ranked(task, test, validation, run, **said)
+    known = np.load(run.path("predictions") / TRAINED_ON)
+    assert np.isin(patient_hashes([["somebody"]]), known).all()
+    assert len(known) > 1
 
 
 def test_a_task_ranked_as_files(ranker, task, tmp_path):

@@ -22,12 +22,21 @@ def patient_hashes(groups: Iterable[Iterable[str]]) -> np.ndarray:
 def patients_trained_on(run: str | Path, patients: Iterable[str]) -> int:
     """How many of the different `patients` the model was trained or tuned on, as far as its run says, in whose folder,
     or below it (a checkpoint), `run` lies."""
+    return int(np.isin(patient_hashes([dict.fromkeys(patients)]), _trained_on(run)).sum())
+
+
+def with_those_of(base: str | Path | None, trained_on: np.ndarray | None) -> np.ndarray | None:
+    """`trained_on` of `Predictions`, and whom the model was trained on that training began with."""
+    known = np.zeros(0, dtype=np.uint64) if base is None else _trained_on(base)
+    return trained_on if trained_on is None or not len(known) else np.union1d(trained_on, known)
+
+
+def _trained_on(run: str | Path) -> np.ndarray:
+    """(N,) uint64 hashes; none where no run says it."""
     folder = Path(run).expanduser().resolve()
     files = (each / "predictions" / TRAINED_ON for each in (folder, *folder.parents))
     known = next((path for path in files if path.is_file()), None)
-    if known is None:
-        return 0
-    return int(np.isin(patient_hashes([dict.fromkeys(patients)]), read_array(known)).sum())
+    return np.zeros(0, dtype=np.uint64) if known is None else read_array(known)
 
 
 def trained_on_sentence(run: str | Path, patients: Iterable[str]) -> str | None:

@@ -12,6 +12,7 @@ from mera.runs.other_splits.trained_on import (
     patients_trained_on,
     refuse_trained_on_test,
     trained_on_sentence,
+    with_those_of,
 )
 
 
@@ -31,6 +32,14 @@ def test_patients_are_counted_once_by_run_and_by_checkpoint(run):
     assert sentence is not None
     assert sentence.startswith("the model was trained or tuned on 1 of these 2 patients: what it gets right of them")
     assert trained_on_sentence(run, ["x", "y"]) is None
+
+
+def test_whom_a_base_was_trained_on_a_model_was_trained_on_too(run, tmp_path):
+    own = patient_hashes([["x", "a"]])
+    assert set(with_those_of(run / "checkpoint", own).tolist()) == set(patient_hashes([["x", "a", "b", "c"]]).tolist())
+    assert with_those_of(tmp_path / "another", own) is own
+    assert with_those_of(None, own) is own
+    assert with_those_of(run, None) is None
 
 
 def test_a_base_that_has_read_the_test_is_refused(run, tmp_path):
