@@ -60,8 +60,7 @@ def _refuse_case_that_tells_apart(values: pl.Series, place: str) -> None:
     are alike but for case are many (numbered one by one) or few (drawn)."""
     different = values.filter(values.str.contains("[A-Za-z]").fill_null(False)).unique()
     same = len(different) - different.str.to_lowercase().n_unique()
-    is_mixed = different.str.contains("[a-z].*[A-Z]|[A-Z].*[a-z]")
-    if same and int(is_mixed.sum()) <= _FEW_MIXED * len(different):
+    if same and different.str.contains("[a-z].*[A-Z]|[A-Z].*[a-z]").sum() <= _FEW_MIXED * len(different):
         raise UserError(
             f"{place} has {same:,} ids that differ from another in the case of letters alone, as a7 and A7; write "
             f"those of one patient in one form, and others with one more letter"

@@ -124,7 +124,8 @@ def _parsed(values: pl.Series, date_format: str | None, day_first: bool | None, 
             # The parser would take 2020101 for a date as well.
             whole = pl.select(pl.when(rest.str.contains(pattern)).then(rest)).to_series()
             moments = _filled(moments, whole.str.replace(r"^(\d{8})(\d)", "${1} ${2}"), (form,))
-    values = _with_marks(values, moments)
+    if moments.null_count():
+        values = _with_marks(values, moments)
     if allow_days and (days := _as_days(values, moments, date_format)) is not None:
         return Times(moments=moments, days=days)
     rest = _rest(values, moments)
@@ -294,9 +295,9 @@ def _as_days(values: pl.Series, moments: pl.Series, date_format: str | None) -> 
     if not num_numbers or num_numbers <= num_dates:
         return None
     reason = _why_no_days(numbers.drop_nulls()) or _why_no_decimals(values.filter(numbers.is_not_null()))
-    if reason is not None and date_format is not None and moments.null_count() == len(moments):
-        raise UnreadableTimes(f"none of its values has the form {date_format} (--date-format)")
     if reason is not None:
+        if date_format is not None and moments.null_count() == len(moments):
+            raise UnreadableTimes(f"none of its values has the form {date_format} (--date-format)")
         raise UnreadableTimes(f"the numbers in it {reason}; give dates such as 2020-01-31, or numbers of days")
     return numbers
 

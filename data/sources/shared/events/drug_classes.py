@@ -36,6 +36,8 @@ _MINERALS = (
 )
 _FORM_WORDS, _SALT_WORDS, _MINERAL_WORDS = (frozenset(words.split()) for words in (_FORMS, _SALTS, _MINERALS))
 _MOST_WORDS = 2
+ATC = r"([A-Z]\d\d[A-Z]{2})(?:\d\d)?"
+"""A code of the ATC's fourth level, which is the class, or of the fifth."""
 
 
 @functools.lru_cache(maxsize=100_000)

@@ -15,7 +15,7 @@ from pathlib import Path
 import polars as pl
 
 from data.ledger import Ledger
-from data.sources.shared.events.drug_classes import drug_class
+from data.sources.shared.events.drug_classes import ATC, drug_class
 from data.sources.shared.events.event_rows import EventRows, EventTable
 from data.sources.shared.events.procedure_names import name_of_procedure, procedure_key
 from data.table_files.columns import column, read_columns
@@ -26,7 +26,7 @@ KINDS = ("procedures", "drugs")
 _ICD = re.compile(r"(?i)^(.*?)ICD[-_]?/*(9|10)[-_]?(PCS|PROC|CM)?(?:/+|:|_)([A-Z0-9.]+)$")
 _OTHER_PROCEDURE = re.compile(r"(?i)^(?:PROC[A-Z_]*/+)?(CPT\d?|HCPCS)(?:/+|:)\s*([A-Z0-9]+)$")
 _DRUG = re.compile(r"(?i)^(?:MEDICATION|DRUG|PRESCRIPTION|RX)S?/+(.+)$")
-_ATC = re.compile(r"(?i)^(?:[A-Z]+/+)?ATC(?:/+|:)\s*([A-Z]\d\d[A-Z]{2})(?:\d\d)?$")
+_ATC = re.compile(rf"(?i)^(?:[A-Z]+/+)?ATC(?:/+|:)\s*{ATC}$")
 _DESCRIBED_DRUG = re.compile(r"(?i)^(?:[A-Z]+/+)?(?:RXNORM|RXCUI|NDC)(?:/+|:)\s*\S+$")
 _OF_AN_ORDER = (
     "start stop started stopped administered not given delayed held infusion bolus unk unknown none order ordered end "

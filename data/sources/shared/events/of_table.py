@@ -13,14 +13,14 @@ from pathlib import Path
 import polars as pl
 
 from data.ledger import Ledger
-from data.sources.shared.events.drug_classes import drug_class
+from data.sources.shared.events.drug_classes import ATC, drug_class
 from data.sources.shared.events.event_rows import EventRows, EventTable, plain_name
 from data.sources.shared.events.options import KINDS
 from data.sources.shared.events.procedure_names import name_of_procedure, procedure_key
 from data.sources.shared.own_table.code_cells import refuse_listed
 from mera.system.errors import UserError
 
-_ATC = re.compile(r"([A-Z]\d\d[A-Z]{2})(\d\d)?", re.IGNORECASE)
+_ATC = re.compile(ATC, re.IGNORECASE)
 _ICD9_PROCEDURE, _WITHOUT_ITS_DOT = r"^\d\d\.\d{1,2}$", r"^(\d\d)(\d\d)$"
 _NUMBER, _MOST_NUMBERS = r"^[.,\s/-]*\d[\d.,\s/-]*$", 0.5
 _WANTED = {

@@ -181,7 +181,6 @@ class Guesser:
             self.take("birth_date", is_birth)
         if self.of_notes and known.patient is None:
             known.patient = self._note_ids()
-            self.free = [name for name in self.free if name != known.patient]
         if known.patient is None and not self.of_notes:
             raise UserError(
                 f"{self.path}: no column seems to hold the patients' ids; name it with --patient{self._hint()} (`mera "
@@ -224,7 +223,7 @@ class Guesser:
 
     def tell_others(self) -> None:
         """All columns that nothing is read from."""
-        names = [*self.free, *self.untaken_notes]
+        names = [name for name in (*self.free, *self.untaken_notes) if name not in self.known.taken()]
         if names:
             more = f" and {len(names) - _MOST_TOLD:,} more" if len(names) > _MOST_TOLD else ""
             print(f"not read: {', '.join(names[:_MOST_TOLD])}{more}", file=sys.stderr)

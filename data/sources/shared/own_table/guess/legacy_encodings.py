@@ -21,8 +21,8 @@ def likely_encodings(path: Path) -> list[str]:
     """Those in which cells mean something by their letters beyond ASCII, or fewer signs stand inside words than in the
     first of LEGACY_ENCODINGS, the best first; that one at last."""
     text, _ = read_text(path, "latin-1")  # a character for each byte
-    first_line, *lines = (line.encode("latin-1") for line in text[:_LOOKED_AT].decode(errors="ignore").split("\n"))
-    first, rest = LEGACY_ENCODINGS[0], b"\n".join(lines)
+    first_line, _, rest = text[:_LOOKED_AT].decode(errors="ignore").encode("latin-1").partition(b"\n")
+    first = LEGACY_ENCODINGS[0]
     known, signs = {}, {}
     for encoding in LEGACY_ENCODINGS:
         names, cells = (_cells(part.decode(encoding, "ignore")) for part in (first_line, rest))
